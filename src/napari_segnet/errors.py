@@ -1,0 +1,95 @@
+"""Every error we raise, as one tree.
+
+::
+
+    SegnetError
+    ├── ImageError            a picture cannot be read or used
+    ├── WeightsError          a weights file cannot be used
+    │   ├── BrokenWeightsError      damaged, cut off, or not what its name says
+    │   ├── UnsafeWeightsError      it would run code when opened
+    │   ├── UnsupportedWeightsError a known kind of file that we do not open
+    │   └── UnknownNetworkError     readable, but no family knows these tensors
+    ├── SettingsError         a setting has an unknown name or a value out of range
+    ├── MismatchError         image and network, or prediction and truth, do not fit
+    ├── MemoryExhaustedError  every rung of the memory ladder was tried
+    ├── OutputError           a result cannot be written
+    ├── DatasetError          a folder of training data cannot be used
+    └── MissingExtraError     an optional dependency is not installed
+    Cancelled                 the user asked to stop (not a SegnetError)
+
+``str(error)`` is one or two sentences for a biologist: what was expected, what
+came, and what to do. Windows and the command line show it as it is.
+"""
+
+__all__ = [
+    "BrokenWeightsError",
+    "Cancelled",
+    "DatasetError",
+    "ImageError",
+    "MemoryExhaustedError",
+    "MismatchError",
+    "MissingExtraError",
+    "OutputError",
+    "SegnetError",
+    "SettingsError",
+    "UnknownNetworkError",
+    "UnsafeWeightsError",
+    "UnsupportedWeightsError",
+    "WeightsError",
+]
+
+
+class SegnetError(Exception):
+    """Anything that this package refuses, in words for its user."""
+
+
+class ImageError(SegnetError):
+    """A picture that cannot be read or used."""
+
+
+class WeightsError(SegnetError):
+    """A weights file that cannot be used."""
+
+
+class BrokenWeightsError(WeightsError):
+    """A weights file that is damaged, cut off, or not what its name says."""
+
+
+class UnsafeWeightsError(WeightsError):
+    """A weights file that would run code when opened; none of it was run."""
+
+
+class UnsupportedWeightsError(WeightsError):
+    """A weights file of a known kind that this version does not open."""
+
+
+class UnknownNetworkError(WeightsError):
+    """Tensors that no family of networks recognises."""
+
+
+class SettingsError(SegnetError):
+    """A setting with an unknown name or a value out of range."""
+
+
+class MismatchError(SegnetError):
+    """Two things that do not fit: image and network, labels and truth."""
+
+
+class MemoryExhaustedError(SegnetError):
+    """Not enough memory even on the last rung of the memory ladder."""
+
+
+class OutputError(SegnetError):
+    """A result that cannot be written."""
+
+
+class DatasetError(SegnetError):
+    """A folder of training data that cannot be used."""
+
+
+class MissingExtraError(SegnetError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class Cancelled(Exception):  # noqa: N818 - a wish of the user, not an error
+    """The user asked to stop; nothing is half written."""

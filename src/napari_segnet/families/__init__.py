@@ -1,0 +1,71 @@
+"""Kinds of network, in the order they are asked.
+
+A family recognises its files by key names and shapes, tells all that they say (and how
+it knows), and builds the network. To add one, write a file with a class that has the
+methods of :class:`Family` and name it in ``FAMILIES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from napari_segnet.checkpoint import Checkpoint, Task
+from napari_segnet.containers import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_segnet.segmentation import Instances
+
+__all__ = ["Family", "InstanceFamily", "MapFamily"]
+
+
+class Family(Protocol):
+    """What every family can do; it holds no state."""
+
+    name: str
+    """Short and stable, such as ``"milesial-unet"``; stands in files and JSON."""
+    title: str
+    """For people, such as ``"U-Net of milesial/Pytorch-UNet"``."""
+    task: Task
+
+    def detect(self, weights: Weights) -> bool:
+        """Tell from key names if these tensors look like this family.
+
+        No false negatives; a false positive is refused by :meth:`describe`.
+        """
+
+    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        """Tell all that shapes and metadata say, without reading a tensor.
+
+        ``told`` holds what the user says of the file (hyper-parameters by name).
+        Raises ``UnknownNetworkError`` that names the tensors that do not fit, and
+        ``SettingsError`` for a told name or value that the family does not have.
+        """
+
+    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
+        """Build the network from ``hparams``; called under ``torch.device("meta")``.
+
+        Its state dict must have exactly the keys of ``checkpoint.store.keys.values()``.
+        """
+
+
+class MapFamily(Family, Protocol):
+    """A family whose networks answer with maps."""
+
+    def maps(self, module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """Return raw maps ``(n, channel, [z,] y, x)`` of ``batch`` ``(n, c, [z,] y, x)``.
+
+        Before the activations that ``checkpoint.outputs`` names.
+        """
+
+
+class InstanceFamily(Family, Protocol):
+    """A family whose networks answer with detections."""
+
+    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
+        """Return the detections of each picture of ``batch`` ``(n, c, y, x)``.
+
+        Before score, NMS and number are limited further by the user; in input pixels.
+        """

@@ -1,0 +1,106 @@
+"""Image: pixels with named axes and, where it is known, a pixel size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.errors import ImageError
+
+__all__ = ["AXES", "Image"]
+
+AXES = "tczyx"
+"""Every axis an image may have, slow to fast: time, channel, depth, row, column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Image:
+    """Pixels with named axes.
+
+    Attributes
+    ----------
+    data : array-like
+        numpy, memory map, dask or zarr array, untouched: anything with ``shape``,
+        ``dtype`` and basic indexing. Never loaded here.
+    axes : str
+        One letter per dimension of ``data`` in its own order, out of ``tczyx``.
+    pixel_size_um : mapping of str to float
+        Micrometres per pixel by axis letter; an unknown axis is absent.
+    channel_names : tuple of str
+        One name per channel, or empty where unknown.
+    rgb : bool
+        True if the channel axis holds red, green, blue.
+    name : str
+        For people; usually the file's stem.
+    source : str or None
+        Where the pixels come from, usually a path.
+    """
+
+    data: Any
+    axes: str
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+    rgb: bool = False
+    name: str = "image"
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.data.shape)
+        if len(self.axes) != len(shape):
+            raise ImageError(
+                f"{self.name} has {len(shape)} dimensions {shape}, but {len(self.axes)} axis "
+                f"names were given ({self.axes!r}). Name one axis per dimension out of 'tczyx', "
+                f"for example --set axes={'zyx' if len(shape) == 3 else 'yx'}."
+            )
+        if len(set(self.axes)) != len(self.axes) or not set(self.axes) <= set(AXES):
+            raise ImageError(
+                f"The axes {self.axes!r} of {self.name} are not understood. Use each of the "
+                "letters t (time), c (channel), z (depth), y (row), x (column) at most once."
+            )
+        if not {"y", "x"} <= set(self.axes):
+            raise ImageError(
+                f"{self.name} has the axes {self.axes!r}, but a picture needs rows and columns "
+                "(y and x). Name them with --set axes=..."
+            )
+        if 0 in shape:
+            raise ImageError(f"{self.name} is empty: its shape is {shape}. Save it again.")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length in pixels of each of the five axes; 1 where the image lacks it."""
+        own = dict(zip(self.axes, (int(n) for n in self.data.shape), strict=True))
+        return {axis: own.get(axis, 1) for axis in AXES}
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the pixels."""
+        return np.dtype(self.data.dtype)
+
+    def read(self, **where: slice | int) -> npt.NDArray[Any]:
+        """Read a box of pixels into memory.
+
+        Parameters
+        ----------
+        **where : slice or int
+            What to read of each axis (``t``, ``c``, ``z``, ``y``, ``x``), in pixels;
+            an axis not named is read whole. An integer reads one index.
+
+        Returns
+        -------
+        ndarray
+            ``(t, c, z, y, x)`` in the image's own dtype; always five dimensions.
+        """
+        slices = {a: _as_slice(where.get(a, slice(None))) for a in AXES}
+        block = np.asarray(self.data[tuple(slices[a] for a in self.axes)])
+        order = [self.axes.index(a) for a in AXES if a in self.axes]
+        block = block.transpose(order)
+        missing = tuple(i for i, a in enumerate(AXES) if a not in self.axes)
+        return np.expand_dims(block, missing)
+
+
+def _as_slice(index: slice | int) -> slice:
+    return index if isinstance(index, slice) else slice(index, index + 1)

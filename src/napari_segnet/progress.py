@@ -1,0 +1,103 @@
+"""Long work is a generator: ``yield`` is progress, ``return`` is the result.
+
+A function decorated with :func:`job` returns a :class:`Job`. Iterate it to make
+it work, call :meth:`Job.cancel` from any thread to stop it. Deep inside, where a
+single step may last seconds, :func:`check_cancelled` looks at the same flag.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from napari_segnet.errors import Cancelled
+
+__all__ = ["Job", "Progress", "check_cancelled", "job", "run"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+# The flags of all jobs that are at work in this thread, outermost first.
+_flags: ContextVar[tuple[threading.Event, ...]] = ContextVar("_flags", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One report of a job.
+
+    Attributes
+    ----------
+    what : str
+        What is being done, for the user: ``"tile"``, ``"labels"``.
+    done, total : int
+        Finished and expected units; ``total == 0`` where it is unknown.
+    values : tuple of (str, float)
+        Figures worth showing, such as a training loss.
+    """
+
+    what: str
+    done: int = 0
+    total: int = 0
+    values: tuple[tuple[str, float], ...] = ()
+
+
+class Job(Generator[Progress, None, T]):
+    """A generator with a cancel flag that any thread may set."""
+
+    def __init__(self, steps: Generator[Progress, None, T]) -> None:
+        self._steps = steps
+        self._flag = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; it raises :class:`Cancelled` where it is at work."""
+        self._flag.set()
+
+    def send(self, value: None, /) -> Progress:
+        token = _flags.set((*_flags.get(), self._flag))
+        try:
+            if self._flag.is_set():
+                return self._steps.throw(_cancelled())
+            return self._steps.send(value)
+        finally:
+            _flags.reset(token)
+
+    def throw(self, *error: Any) -> Progress:
+        token = _flags.set((*_flags.get(), self._flag))
+        try:
+            return self._steps.throw(*error)
+        finally:
+            _flags.reset(token)
+
+
+def job(steps: Callable[P, Generator[Progress, None, T]]) -> Callable[P, Job[T]]:
+    """Make a generator function return a :class:`Job`."""
+
+    @functools.wraps(steps)
+    def start(*args: P.args, **kwargs: P.kwargs) -> Job[T]:
+        return Job(steps(*args, **kwargs))
+
+    return start
+
+
+def check_cancelled() -> None:
+    """Raise :class:`Cancelled` if a job at work in this thread was cancelled."""
+    if any(flag.is_set() for flag in _flags.get()):
+        raise _cancelled()
+
+
+def run(steps: Generator[Progress, None, T]) -> T:
+    """Do a job to its end and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def _cancelled() -> Cancelled:
+    return Cancelled("Stopped on request; nothing was changed.")

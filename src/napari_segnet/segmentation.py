@@ -1,0 +1,183 @@
+"""What a network says (Maps, Instances, Prediction) and what a scientist gets (Segmentation)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.checkpoint import Output
+
+__all__ = ["Instances", "Kind", "Maps", "Origin", "Prediction", "Segmentation"]
+
+Kind = Literal["semantic", "instance"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Maps:
+    """The dense answer of a network, after its activations.
+
+    Attributes
+    ----------
+    data : ndarray
+        ``(channel, [t,] [z,] y, x)`` float32 (or float16 when it came from the cache or
+        is very large; may be a memory map), at the image's own pixel grid.
+    axes : str
+        ``"c"`` followed by the image's axes without its channels, e.g. ``"czyx"``.
+    outputs : tuple of Output
+        Groups of channels in order.
+    """
+
+    data: npt.NDArray[Any]
+    axes: str
+    outputs: tuple[Output, ...]
+
+    def channel_of(self, role: str) -> int | None:
+        """Return the first channel of a role, or None if the network has no such output."""
+        first = 0
+        for output in self.outputs:
+            if output.role == role:
+                return first
+            first += output.channels
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instances:
+    """The sparse answer of a network: small masks in boxes, never pasted to full size.
+
+    Attributes
+    ----------
+    boxes : ndarray
+        ``(n, 4)`` float32, ``y0 x0 y1 x1`` in image pixels, ``0 <= y0 <= y1 <= height``;
+        coordinates are edges: a box over the first pixel is ``0 0 1 1``.
+    plane : ndarray
+        ``(n,)`` int64, index of the plane in ``[t,] [z,]`` order, flattened.
+    scores : ndarray
+        ``(n,)`` float32 between 0 and 1.
+    classes : ndarray
+        ``(n,)`` int64, 1 is the first class (0 would be background).
+    masks : ndarray
+        ``(n, M, M)`` float32 probabilities, each stretched over its box.
+    shape : tuple of int
+        ``([t,] [z,] y, x)`` of the image in pixels.
+    axes : str
+        One letter per entry of ``shape``.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    plane: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int64]
+    masks: npt.NDArray[np.float32]
+    shape: tuple[int, ...]
+    axes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a result comes from: enough to repeat the run without a window.
+
+    Everything is a plain JSON value.
+
+    Attributes
+    ----------
+    checkpoint : mapping
+        ``path``, ``sha256``, ``family`` of the weights.
+    image : mapping
+        ``source``, ``name``, ``axes``, ``shape``, ``dtype``.
+    predict, label : mapping
+        All settings, as ``settings_to_json`` gives them; ``label`` is empty before labels.
+    device : str
+        Where the network ran, such as ``"cpu"`` or ``"cuda:0"``.
+    rung : str
+        The rung of the memory ladder that was used.
+    engine : mapping
+        What the engine chose: tile, batch, precision, exact or blended, and so on.
+    notes : tuple of str
+        What the user should know of this run, one sentence each.
+    versions : mapping
+        Package name -> version.
+    time : str
+        ISO 8601, UTC, when the run began.
+    seconds : mapping
+        Seconds by stage: ``predict``, ``label``.
+    """
+
+    checkpoint: Mapping[str, Any]
+    image: Mapping[str, Any]
+    predict: Mapping[str, Any]
+    label: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    rung: str = ""
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    time: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @property
+    def key(self) -> str:
+        """A hash of what decides the prediction: weights, image and predict settings."""
+        decides = {
+            "checkpoint": self.checkpoint.get("sha256"),
+            "image": dict(self.image),
+            "predict": dict(self.predict),
+        }
+        text = json.dumps(decides, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prediction:
+    """A network's answer to an image, and where it comes from."""
+
+    answer: Maps | Instances
+    pixel_size_um: Mapping[str, float]
+    class_names: tuple[str, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segmentation:
+    """Labels for a scientist.
+
+    Attributes
+    ----------
+    labels : ndarray
+        int32 in the order of ``axes``; 0 is background. For ``semantic`` a label is a
+        class index, for ``instance`` an object's id, unique over the whole array.
+    axes : str
+        One letter per dimension out of ``tzyx``.
+    pixel_size_um : mapping of str to float
+        As in the image.
+    kind : Kind
+        ``semantic`` or ``instance``.
+    label_class : mapping of int to int
+        Class index of each label.
+    label_score : mapping of int to float
+        Score of each label between 0 and 1: the mean foreground probability inside it, or
+        the detection's score.
+    class_names : tuple of str
+        Background first; empty where unknown.
+    origin : Origin
+        How it was made.
+    """
+
+    labels: npt.NDArray[np.int32]
+    axes: str
+    pixel_size_um: Mapping[str, float]
+    kind: Kind
+    label_class: Mapping[int, int]
+    label_score: Mapping[int, float]
+    class_names: tuple[str, ...]
+    origin: Origin

@@ -1,0 +1,133 @@
+"""What ``import napari_segnet`` costs, and that its names mean the same in every order."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import napari_segnet
+
+HEAVY = (
+    "torch torchvision dask zarr skimage scipy tifffile imagecodecs PIL cc3d edt fastremap "
+    "fill_voids napari qtpy magicgui superqt"
+).split()
+WINDOW = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6")
+
+
+def python(code: str) -> str:
+    """Run code in a fresh interpreter and return what it prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = f"import sys, napari_segnet; print(*[m for m in {HEAVY} if m in sys.modules])"
+    assert python(code).split() == []
+
+
+def test_naming_the_open_sets_imports_nothing_heavy():
+    """The lists of readers, steps, families... are read when the command starts."""
+    code = f"""
+import sys
+import napari_segnet.containers, napari_segnet.families, napari_segnet.formats
+import napari_segnet.prepare, napari_segnet.readers, napari_segnet.steps
+print(*[m for m in {HEAVY} if m in sys.modules])
+"""
+    assert python(code).split() == []
+
+
+def test_the_core_needs_neither_napari_nor_qt():
+    """Every module outside ``widgets`` imports where a window toolkit cannot."""
+    code = f"""
+import importlib, pkgutil, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {WINDOW}:
+            raise ModuleNotFoundError(f"the core asked for {{name}}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+import napari_segnet
+seen = 0
+for module in pkgutil.walk_packages(napari_segnet.__path__, "napari_segnet."):
+    if not module.name.startswith("napari_segnet.widgets"):
+        importlib.import_module(module.name)
+        seen += 1
+print(seen, *[m for m in {WINDOW} if m in sys.modules])
+"""
+    seen, *windows = python(code).split()
+    assert int(seen) > 20
+    assert windows == []
+
+
+def test_public_names_are_sorted_and_resolve():
+    assert sorted(napari_segnet.__all__) == napari_segnet.__all__
+    for name in napari_segnet.__all__:
+        assert getattr(napari_segnet, name) is not None
+    assert set(napari_segnet.__all__) <= set(dir(napari_segnet))
+
+
+def test_type_checkers_see_the_same_names():
+    """The late names and the imports under TYPE_CHECKING are one list."""
+    tree = ast.parse(Path(napari_segnet.__file__).read_text(encoding="utf-8"))
+    seen = {
+        alias.asname: (node.module or "").removeprefix("napari_segnet.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("napari_segnet.")
+        for alias in node.names
+    }
+    assert seen == napari_segnet._HOMES
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'segmentt'"):
+        napari_segnet.segmentt  # noqa: B018 - the access is the test
+
+
+CALLS = "assert all(callable(getattr(sn, n)) for n in ('predict', 'evaluate', 'label', 'segment'))"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import napari_segnet as sn, napari_segnet.predict, napari_segnet.evaluate",
+        "import napari_segnet.evaluate\nimport napari_segnet.predict\nimport napari_segnet as sn",
+        "from napari_segnet.predict import PredictSettings\nimport napari_segnet as sn",
+        "import napari_segnet as sn\nsn.predict, sn.evaluate\n"
+        "import napari_segnet.predict, napari_segnet.evaluate",
+        "from napari_segnet import predict, evaluate\nassert callable(predict)\n"
+        "import napari_segnet as sn",
+    ],
+)
+def test_a_function_keeps_its_name_in_every_import_order(code):
+    """``predict`` and ``evaluate`` are functions, and modules of the same name."""
+    python(f"{code}\n{CALLS}\nfrom napari_segnet.predict import label\nassert label is sn.label")
+
+
+def test_a_function_keeps_its_name_in_every_thread():
+    python(f"""
+import importlib, threading
+import napari_segnet as sn
+
+gate = threading.Barrier(8)
+wrong = []
+
+def ask(number):
+    gate.wait()
+    if number % 2:
+        importlib.import_module("napari_segnet.predict")
+    for _ in range(200):
+        if not callable(sn.predict) or not callable(sn.evaluate):
+            wrong.append(number)
+
+threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+assert not wrong
+{CALLS}
+""")

@@ -48,9 +48,7 @@ def overlapping_pairs(
     return np.concatenate(found)
 
 
-def pairwise_iou(
-    boxes: npt.NDArray[Any], pairs: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
+def pairwise_iou(boxes: npt.NDArray[Any], pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return intersection over union ``(k,)`` of the pairs ``(k, 2)`` of boxes ``(n, 4)``."""
     one = boxes[pairs[:, 0]].astype(np.float64)
     two = boxes[pairs[:, 1]].astype(np.float64)
@@ -58,7 +56,9 @@ def pairwise_iou(
     shared: npt.NDArray[np.float64] = np.prod(np.maximum(sides, 0), axis=1)
     union = np.prod(one[:, 2:] - one[:, :2], axis=1) + np.prod(two[:, 2:] - two[:, :2], axis=1)
     union -= shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    iou = np.zeros_like(shared)
+    np.divide(shared, union, out=iou, where=union > 0)
+    return iou
 
 
 def suppress(

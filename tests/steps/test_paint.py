@@ -97,9 +97,7 @@ def test_every_pixel_is_that_of_torchvisions_pasted_masks(
     seed: int, height: int, width: int, size: int, threshold: float
 ) -> None:
     instances = random_detections(seed, 12, height, width, size)
-    labels = paint(
-        instances, LabelSettings(score=0.0, nms=1.0, mask_threshold=threshold)
-    ).labels
+    labels = paint(instances, LabelSettings(score=0.0, nms=1.0, mask_threshold=threshold)).labels
     assert labels.dtype == np.int32
     assert same_partition(labels, pasted(instances, threshold)) == 1.0
 

@@ -6,9 +6,15 @@
 # keeps it, if it is there) and installs the requirements into it with uv. Where the machine
 # has no uv, one is installed inside FOLDER, never elsewhere.
 
+# Many institutes and hospitals sign their traffic with a certificate that only the system
+# knows; uv by itself trusts its own list.
+if [ -z "${SSL_CERT_FILE:-}" ] && [ -s /etc/ssl/certs/ca-certificates.crt ]; then
+    export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+fi
+
 say() { printf '%s\n' "napari-segnet: $*" >&2; }
 
-is_python() { # long enough in use by uv and venv alike to be called a working Python
+is_python() { # an interpreter that runs (a pyenv shim may not) and is new enough
     "$1" -c 'import sys, ctypes, ssl; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 

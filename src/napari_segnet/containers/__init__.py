@@ -8,91 +8,55 @@ file with a class that has the methods of :class:`Container` and name it in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    import torch
+from napari_segnet.containers._open import open_with
+from napari_segnet.containers._peel import candidates
+from napari_segnet.containers._types import Container, TensorRef, Tree, Weights
+from napari_segnet.containers.damaged import DAMAGED
+from napari_segnet.containers.refused import REFUSED
+from napari_segnet.containers.safetensors_file import Safetensors
+from napari_segnet.containers.torch_legacy import TorchLegacy
+from napari_segnet.containers.torch_zip import TorchZip
 
-__all__ = ["Container", "TensorRef", "Tree", "Weights"]
+__all__ = [
+    "CONTAINERS",
+    "Container",
+    "TensorRef",
+    "Tree",
+    "Weights",
+    "candidates",
+    "open_tree",
+    "open_weights",
+]
+
+CONTAINERS: tuple[Container, ...] = (
+    TorchZip(),
+    TorchLegacy(),
+    Safetensors(),
+    *REFUSED,
+    *DAMAGED,
+)
+"""In the order they are asked; the first that knows a file opens or refuses it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TensorRef:
-    """A tensor in a file, not yet read.
+def open_tree(path: Path | str) -> Tree:
+    """List all that a weights file holds, without reading a tensor or running anything.
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Its shape.
-    dtype : str
-        torch's name without the module: ``"float32"``, ``"bfloat16"``, ``"int64"``.
-    load : callable
-        Reads it into memory of the CPU.
+    Raises
+    ------
+    WeightsError
+        One of its kinds, with a sentence that says what the file is and what to do.
     """
-
-    shape: tuple[int, ...]
-    dtype: str
-    load: Callable[[], torch.Tensor]
+    return open_with(CONTAINERS, Path(path))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tree:
-    """All that a file holds.
+def open_weights(path: Path | str) -> tuple[Weights, ...]:
+    """Return every way to see a file as a flat set of named tensors, best first.
 
-    Attributes
-    ----------
-    container : str
-        The container's name.
-    root : Any
-        Nested dicts, lists and plain values with :class:`TensorRef` leaves; an object of
-        any other class is an inert stand-in that knows its class name.
-    metadata : mapping
-        What the container itself records beside the tree (safetensors header, ...).
+    Raises
+    ------
+    WeightsError
+        As :func:`open_tree`; ``UnknownNetworkError`` if there are no named tensors in it.
     """
-
-    container: str
-    root: Any
-    metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Weights:
-    """One way to see a file as a flat set of named tensors.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    container : str
-        The container's name.
-    wrapper : tuple of str
-        Keys from the file's top down to the tensors.
-    prefix : str
-        What was taken off every key.
-    tensors : mapping of str to TensorRef
-        The tensors by key, in the file's order.
-    metadata : mapping
-        Plain values beside the tensors (epoch, hyper-parameters, ``mask_values``, ...).
-    """
-
-    path: Path
-    container: str
-    wrapper: tuple[str, ...]
-    prefix: str
-    tensors: Mapping[str, TensorRef]
-    metadata: Mapping[str, Any]
-
-
-class Container(Protocol):
-    """A kind of weights file."""
-
-    name: str
-
-    def detect(self, head: bytes, path: Path) -> bool:
-        """Tell from the first 4096 bytes (and, for zips, the listing) if this is ours."""
-
-    def open(self, path: Path) -> Tree:
-        """List what the file holds; raises a ``WeightsError`` that says what to do."""
+    return candidates(open_tree(path), Path(path))

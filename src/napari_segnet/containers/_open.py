@@ -1,0 +1,69 @@
+"""Which container a file is, by its first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_segnet.containers._types import Container, Tree
+from napari_segnet.errors import BrokenWeightsError, WeightsError
+
+__all__ = ["open_with"]
+
+_HEAD_BYTES = 4096
+_CHOOSE = "choose a file written by torch.save (.pth, .pt) or a .safetensors file"
+
+
+def open_with(containers: Iterable[Container], path: Path) -> Tree:
+    """Open a file with the first container that knows it; see ``open_tree``."""
+    try:
+        head = _head(path)
+        for container in containers:
+            if container.detect(head, path):
+                return container.open(path)
+    except PermissionError as error:
+        raise WeightsError(
+            f"{path} may not be read by you; ask its owner for the right to read it, or copy it "
+            "to a folder of your own."
+        ) from error
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read ({error.strerror or error}); see that its disk is connected "
+            "and the file is whole."
+        ) from error
+    except MemoryError as error:
+        raise BrokenWeightsError(
+            f"{path.name} needs more memory to be listed than this computer has; it is damaged "
+            "or no weights file."
+        ) from error
+    shown = head[:8].hex(" ")
+    raise BrokenWeightsError(
+        f"{path.name} is no kind of weights file that we know (it begins with the bytes "
+        f"{shown}); {_CHOOSE}."
+    )
+
+
+def _head(path: Path) -> bytes:
+    if not path.exists():
+        raise WeightsError(f"There is no file {path}; check its name and folder.")
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder, not a weights file; {_folder_advice(path)}.")
+    if not path.is_file():
+        raise WeightsError(f"{path} is a device, not a weights file; {_CHOOSE}.")
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _folder_advice(path: Path) -> str:
+    held = {entry.name for entry in path.iterdir()}
+    if "data.pkl" in held:
+        return (
+            "it is a .pth file that was unpacked, as browsers on macOS do; download it again "
+            "with automatic unpacking switched off"
+        )
+    if "saved_model.pb" in held:
+        return "it is a TensorFlow model, which this version does not open"
+    weights = sorted(name for name in held if name.endswith((".pth", ".pt", ".safetensors")))
+    if weights:
+        return f"choose the weights inside it, such as {weights[0]}"
+    return _CHOOSE

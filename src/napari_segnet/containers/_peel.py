@@ -1,0 +1,353 @@
+"""From all that a file holds to flat sets of named tensors, best guess first.
+
+Training programs wrap a network's tensors in dicts (``{"state_dict": ...}``), put
+optimisers beside them, and write ``module.`` before every key. Every reading is offered;
+which one is right, a family decides.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_segnet.containers._inert import Inert, Plain, plain
+from napari_segnet.containers._types import TensorRef, Tree, Weights
+from napari_segnet.errors import UnknownNetworkError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["candidates"]
+
+# Keys that hold the network, in the order in which they are tried.
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "network_weights",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+)
+# Prefixes that training programs put before every key.
+PREFIXES = (
+    "module",
+    "_orig_mod",
+    "model",
+    "net",
+    "_model",
+    "network",
+    "unet",
+    "segmentation_model",
+)
+_AVERAGED = re.compile(r"(?:^|_)(?:ema|swa)(?:_|$)")
+_TRAINING = re.compile(
+    r"^(?:optims?(?:$|_)|opts?(?:$|_)|.*optimi[sz]er|.*scheduler|scaler|grad_?scaler|amp($|_)|"
+    r"rng(?:$|_)|.*rng_state|random_state|loops$|callbacks$)",
+    re.IGNORECASE,
+)
+_LOSS = re.compile(r"(?:^|_)(?:loss|losses|criterion|criteria|metrics?)(?:_|\d|$)")
+_COUNTER = "n_averaged"  # torch.optim.swa_utils.AveragedModel
+
+# How sure a reading is: known keys, a running average, unknown keys, a guess.
+_KNOWN, _EMA, _UNKNOWN, _GUESS = range(4)
+_MAX_DEPTH = 6
+_MAX_NODES = 20_000
+_MAX_LIST = 16
+_MAX_CANDIDATES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    wrapper: tuple[str, ...]
+    tensors: Mapping[str, TensorRef]
+    metadata: Mapping[str, Any]
+    rank: int
+    prefix: str = ""
+
+
+@dataclass(slots=True)
+class _Search:
+    """One walk through a tree; counts its steps and knows its way back."""
+
+    left: int = _MAX_NODES
+    above: list[int] = field(default_factory=list)
+    copy: Plain = field(default_factory=Plain)
+
+    def walk(
+        self, node: Any, wrapper: tuple[str, ...], metadata: Mapping[str, Any], rank: int
+    ) -> list[_Found]:
+        """Return the readings of a node, in the order of its wrapper keys."""
+        self.left -= 1
+        if self.left < 0 or len(wrapper) > _MAX_DEPTH or id(node) in self.above:
+            return []
+        module = _module_tensors(node)
+        if module is not None:
+            told = {**metadata, **_module_facts(node)}
+            return [_Found(wrapper, module, told, rank)] if module else []
+        children = _children(node)
+        nested = {
+            key: child
+            for key, child in sorted(children.items(), key=_wrapper_order)
+            if isinstance(child, dict | Inert | list | tuple) and not _is_training(key, child)
+        }
+        self.above.append(id(node))
+        inside = {
+            key: self.walk(child, (*wrapper, key), {}, max(rank, _rank(key)))
+            for key, child in nested.items()
+        }
+        self.above.pop()
+        told = {**metadata, **_beside(children, inside, self.copy)}
+        below = [
+            replace(found, metadata={**told, **found.metadata})
+            for readings in inside.values()
+            for found in readings
+        ]
+        own = _own(node, children, wrapper, told, rank)
+        if not own:
+            return below
+        if any(len(found.tensors) >= len(own[0].tensors) for found in below):
+            return [*below, replace(own[0], rank=_GUESS)]
+        return own + below
+
+
+def candidates(tree: Tree, path: Path) -> tuple[Weights, ...]:
+    """Return every way to see a file as a flat set of named tensors, best first.
+
+    The order: what known wrapper keys hold (the bare file first), running averages (EMA)
+    after the plain weights, then unknown wrapper keys. Each is followed by itself with
+    known prefixes such as ``module.`` taken off. Last come guesses: an unknown prefix
+    that all keys share, and the parts of a file joined into one. An optimiser's tensors
+    are never offered.
+
+    Raises
+    ------
+    UnknownNetworkError
+        If there are no named tensors in the file.
+    """
+    found = _Search().walk(tree.root, (), dict(plain(tree.metadata)), _KNOWN)
+    joined = _joined(tree.root, found)
+    ranked = sorted([*found, *joined], key=lambda reading: reading.rank)
+    if not ranked:
+        raise UnknownNetworkError(_nothing(tree, path))
+    sure: list[_Found] = []
+    guesses: list[_Found] = []
+    for reading in ranked:
+        first, *stripped = _prefixes(_without_counter(reading))
+        sure.append(first)
+        for variant in stripped:
+            (sure if variant.rank == reading.rank else guesses).append(variant)
+    return tuple(
+        Weights(
+            path=path,
+            container=tree.container,
+            wrapper=reading.wrapper,
+            prefix=reading.prefix,
+            tensors=reading.tensors,
+            metadata=reading.metadata,
+        )
+        for reading in [*sure, *guesses][:_MAX_CANDIDATES]
+    )
+
+
+# ---- Nodes -----------------------------------------------------------------------------
+
+
+def _children(node: Any) -> dict[str, Any]:
+    if isinstance(node, dict):
+        return {key: child for key, child in node.items() if isinstance(key, str)}
+    if isinstance(node, Inert):
+        return node.fields()
+    if isinstance(node, list | tuple) and len(node) <= _MAX_LIST:
+        return {str(index): child for index, child in enumerate(node)}
+    return {}
+
+
+def _wrapper_order(item: tuple[str, Any]) -> tuple[int, int]:
+    key = item[0]
+    rank = _rank(key)
+    return rank, WRAPPERS.index(key) if rank == _KNOWN else 0
+
+
+def _rank(key: str) -> int:
+    if key in WRAPPERS:
+        return _KNOWN
+    return _EMA if _AVERAGED.search(key) else _UNKNOWN
+
+
+def _is_training(key: str, child: Any) -> bool:
+    """Tell an optimiser, scheduler or the like by its key or its form."""
+    if _TRAINING.match(key):
+        return True
+    return isinstance(child, dict) and {"state", "param_groups"} <= child.keys()
+
+
+def _own(
+    node: Any,
+    children: Mapping[str, Any],
+    wrapper: tuple[str, ...],
+    told: Mapping[str, Any],
+    rank: int,
+) -> list[_Found]:
+    """Return the tensors that lie in a node itself, if they look like a network's."""
+    if isinstance(node, list | tuple):
+        return []
+    tensors = {key: value for key, value in children.items() if isinstance(value, TensorRef)}
+    if not tensors:
+        arrays = {key: value for key, value in children.items() if _is_weights_array(value)}
+        tensors = {key: _from_array(value) for key, value in arrays.items()}
+        told = {key: value for key, value in told.items() if key not in arrays}
+    unnamed = rank == _UNKNOWN and not any("." in key for key in tensors)
+    return [] if not tensors or unnamed else [_Found(wrapper, tensors, told, rank)]
+
+
+def _is_weights_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> TensorRef:
+    native = array.dtype.newbyteorder("=")
+    return TensorRef(
+        shape=array.shape, dtype=native.name, load=functools.partial(_load_array, array)
+    )
+
+
+def _load_array(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=True))
+
+
+def _beside(
+    children: Mapping[str, Any], inside: Mapping[str, list[_Found]], copy: Plain
+) -> dict[str, Any]:
+    """Return plain copies of what lies beside the tensors."""
+    return {
+        key: copy.value(child)
+        for key, child in children.items()
+        if not isinstance(child, TensorRef) and not inside.get(key) and not _is_training(key, child)
+    }
+
+
+# ---- Whole modules ---------------------------------------------------------------------
+
+
+def _module_tensors(node: Any) -> dict[str, TensorRef] | None:
+    """Return the state dict of a pickled ``torch.nn.Module``, None if it is none.
+
+    Keys and order are those of ``Module.state_dict()``.
+    """
+    if not _is_module(node):
+        return None
+    return dict(_module_items(node, "", []))
+
+
+def _is_module(node: Any) -> bool:
+    return isinstance(node, Inert) and {"_parameters", "_buffers", "_modules"} <= (
+        node.fields().keys()
+    )
+
+
+def _module_items(module: Inert, prefix: str, above: list[int]) -> Iterator[tuple[str, TensorRef]]:
+    if id(module) in above or len(above) > 100:  # torch would not end here either
+        return
+    held = module.fields()
+    hidden = held.get("_non_persistent_buffers_set") or ()
+    for name in ("_parameters", "_buffers"):
+        for key, tensor in _children(held[name]).items():
+            if isinstance(tensor, TensorRef) and (name == "_parameters" or key not in hidden):
+                yield prefix + key, tensor
+    for key, child in _children(held["_modules"]).items():
+        if _is_module(child):
+            yield from _module_items(child, f"{prefix}{key}.", [*above, id(module)])
+
+
+def _module_facts(module: Inert) -> dict[str, Any]:
+    """Return the class of a module and its plain attributes (``n_classes``, ...)."""
+    facts = {
+        key: plain(value)
+        for key, value in module.fields().items()
+        if not key.startswith("_") and isinstance(value, str | int | float | bool | list | tuple)
+    }
+    return {"__class__": module.name, **facts}
+
+
+# ---- Readings of a reading -------------------------------------------------------------
+
+
+def _without_counter(found: _Found) -> _Found:
+    """Drop the counter that an averaged model puts beside ``module.``."""
+    others = [key for key in found.tensors if key != _COUNTER]
+    if len(others) == len(found.tensors) or not all(key.startswith("module.") for key in others):
+        return found
+    return replace(found, tensors={key: found.tensors[key] for key in others})
+
+
+def _prefixes(found: _Found) -> Iterator[_Found]:
+    """Yield a reading, then with one more shared prefix taken off each time."""
+    while True:
+        yield found
+        found = _without_loss(found)
+        first = {key.partition(".")[0] for key in found.tensors}
+        if len(first) != 1 or not all(key.partition(".")[2] for key in found.tensors):
+            return
+        (prefix,) = first
+        cut = len(prefix) + 1
+        found = replace(
+            found,
+            tensors={key[cut:]: tensor for key, tensor in found.tensors.items()},
+            prefix=f"{found.prefix}{prefix}.",
+            rank=found.rank if prefix in PREFIXES else _GUESS,
+        )
+
+
+def _without_loss(found: _Found) -> _Found:
+    """Drop tensors of losses and metrics, which Lightning keeps beside ``model.``."""
+    kept = {
+        key: tensor
+        for key, tensor in found.tensors.items()
+        if "." not in key or not _LOSS.search(key.partition(".")[0])
+    }
+    return replace(found, tensors=kept) if kept else found
+
+
+def _joined(root: Any, found: list[_Found]) -> list[_Found]:
+    """Return the parts of a file (``{"encoder": {...}, "decoder": {...}}``) as one."""
+    parts = [reading for reading in found if len(reading.wrapper) == 1 and reading.rank == _UNKNOWN]
+    if len(parts) < 2 or not isinstance(root, dict):
+        return []
+    tensors = {
+        f"{reading.wrapper[0]}.{key}": tensor
+        for reading in parts
+        for key, tensor in reading.tensors.items()
+    }
+    return [_Found((), tensors, parts[0].metadata, _GUESS)]
+
+
+def _nothing(tree: Tree, path: Path) -> str:
+    children = _children(tree.root)
+    shown = [
+        "".join(letter if letter.isprintable() else "?" for letter in key[:40])
+        for key in list(children)[:8]
+    ]
+    if children and all(_is_training(key, child) for key, child in children.items()):
+        what = "only an optimiser's state"
+    elif shown:
+        what = "only " + ", ".join(shown) + (", ..." if len(children) > 8 else "")
+    elif isinstance(tree.root, TensorRef):
+        what = f"a single tensor of shape {list(tree.root.shape)} without a name"
+    else:
+        what = "nothing with a name"
+    return (
+        f"{path.name} holds no network: named tensors were expected, but it has {what}. "
+        "Choose the file with the network's weights (its state dict)."
+    )

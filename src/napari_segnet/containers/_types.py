@@ -1,0 +1,92 @@
+"""The types that every container and every family speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Container", "TensorRef", "Tree", "Weights"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TensorRef:
+    """A tensor in a file, not yet read.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Its shape.
+    dtype : str
+        torch's name without the module: ``"float32"``, ``"bfloat16"``, ``"int64"``.
+    load : callable
+        Reads it into memory of the CPU.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    load: Callable[[], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tree:
+    """All that a file holds.
+
+    Attributes
+    ----------
+    container : str
+        The container's name.
+    root : Any
+        Nested dicts, lists and plain values with :class:`TensorRef` leaves; an object of
+        any other class is an inert stand-in that knows its class name.
+    metadata : mapping
+        What the container itself records beside the tree (safetensors header, ...).
+    """
+
+    container: str
+    root: Any
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Weights:
+    """One way to see a file as a flat set of named tensors.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    container : str
+        The container's name.
+    wrapper : tuple of str
+        Keys from the file's top down to the tensors.
+    prefix : str
+        What was taken off every key.
+    tensors : mapping of str to TensorRef
+        The tensors by key, in the file's order.
+    metadata : mapping
+        Plain values beside the tensors (epoch, hyper-parameters, ``mask_values``, ...).
+    """
+
+    path: Path
+    container: str
+    wrapper: tuple[str, ...]
+    prefix: str
+    tensors: Mapping[str, TensorRef]
+    metadata: Mapping[str, Any]
+
+
+class Container(Protocol):
+    """A kind of weights file."""
+
+    name: str
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell from the first 4096 bytes (and, for zips, the listing) if this is ours."""
+
+    def open(self, path: Path) -> Tree:
+        """List what the file holds; raises a ``WeightsError`` that says what to do."""

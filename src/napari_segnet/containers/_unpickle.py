@@ -1,0 +1,350 @@
+"""Our own reader of pickles: a stack machine that cannot call anything.
+
+Python's own unpickler imports what a file names and calls it. This one does neither:
+each opcode is a function below, a named class stays a :class:`Named`, and where a pickle
+would call it, the tables of ``_rebuild.py`` make a tensor or a plain value, or an
+:class:`Inert` stand-in records what would have been done. So a hostile file can at most
+build odd dicts and lists, whose number is limited.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
+from napari_segnet.containers._inert import Inert, Named, Record
+from napari_segnet.containers._rebuild import PLAIN, TENSORS, HalfBuilt, hashable
+from napari_segnet.errors import BrokenWeightsError
+
+__all__ = ["Stream", "unpickle"]
+
+# 20 million opcodes are some 400,000 tensors, or a minute; beyond it is no weights file.
+_MAX_OPCODES = 20_000_000
+_OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
+_FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
+# What damage does to the machine below: odd types, missing operands, absurd numbers.
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    AttributeError,
+    MemoryError,
+    RecursionError,
+)
+
+
+class Stream:
+    """Bytes of a file from its present position on; never asks for more than there are."""
+
+    def __init__(self, file: BinaryIO, left: int) -> None:
+        self._file = file
+        self.left = left
+
+    def read(self, count: int) -> bytes:
+        if count > self.left:
+            raise ValueError(f"{count - self.left:,} bytes are missing at the end")
+        data = self._file.read(count)
+        self.left -= len(data)
+        return data
+
+    def readline(self) -> bytes:
+        data = self._file.readline(self.left)
+        self.left -= len(data)
+        return data
+
+
+def unpickle(stream: Stream, file_name: str, persistent: Callable[[Any], Any] | None = None) -> Any:
+    """Return what one pickle describes; the stream stands behind it afterwards.
+
+    Parameters
+    ----------
+    stream : Stream
+        At the pickle's first byte.
+    file_name : str
+        For messages.
+    persistent : callable, optional
+        What stands for a persistent id (torch's storages); may raise ``ValueError``.
+
+    Raises
+    ------
+    UnsafeWeightsError
+        If it names something that runs code.
+    BrokenWeightsError
+        If it is damaged or ends too early.
+    """
+    machine = _Machine(file_name, persistent)
+    try:
+        return machine.run(stream)
+    except _DAMAGE as error:
+        raise BrokenWeightsError(
+            f"{file_name} is damaged or cut off: the list of its tensors cannot be read "
+            f"({_reason(error)}). Download or copy it again."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ValueError) and str(error):
+        return str(error).splitlines()[0][:120]
+    if isinstance(error, RecursionError | MemoryError):
+        return "it is too large or too deeply nested"
+    return "its parts do not fit together"
+
+
+class _Machine:
+    def __init__(self, file_name: str, persistent: Callable[[Any], Any] | None) -> None:
+        self.file_name = file_name
+        self.persistent = persistent
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self, stream: Stream) -> Any:
+        count = 0
+        for opcode, argument, _position in pickletools.genops(stream):  # type: ignore[arg-type]
+            count += 1
+            if count > _MAX_OPCODES:
+                raise ValueError(f"more than {_MAX_OPCODES:,} steps")
+            _OPCODES[opcode.name](self, argument)
+        return self.stack.pop()
+
+    # ---- Calls, which are none -----------------------------------------------------
+
+    def named(self, module: str, name: str) -> Named:
+        named = Named(_OLD_MODULES.get(module, module), name)
+        if str(named) not in PLAIN and str(named) not in TENSORS:
+            refuse_dangerous(named, self.file_name)
+        return named
+
+    def call(self, target: Any, args: Any) -> Any:
+        """Return what stands for ``target(*args)``."""
+        if not isinstance(args, tuple):
+            raise ValueError("arguments are not a tuple")
+        if isinstance(target, Inert):
+            return Inert(f"{target.name}()", args)
+        if not isinstance(target, Named):
+            raise ValueError(f"a {type(target).__name__} is called")
+        name = str(target)
+        if name in TENSORS:
+            return TENSORS[name](*args)
+        if name in _FROM_TYPE:
+            return self.call(args[0], args[2])
+        if name in PLAIN:
+            return _plain_or_inert(name, args)
+        if name == "builtins.getattr":
+            refuse_attribute(args, self.file_name)
+        if name == "copyreg._reconstructor" and args and isinstance(args[0], Named):
+            return self.call(args[0], ()) if str(args[0]) in PLAIN else Inert(str(args[0]))
+        return Inert(name, args)
+
+    def pop_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+    # ---- Opcodes with more than one line -------------------------------------------
+
+    def mark(self) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def pop(self) -> None:
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.pop_mark()
+
+    def put(self, key: int) -> None:
+        value = self.stack[-1]
+        if isinstance(value, HalfBuilt):
+            value.memo_keys.append(key)
+        self.memo[key] = value
+
+    def reduce(self) -> None:
+        args = self.stack.pop()
+        self.stack[-1] = self.call(self.stack[-1], args)
+
+    def new_object_extended(self) -> None:
+        options = self.stack.pop()
+        args = self.stack.pop()
+        if options:
+            args = (*args, options)
+        self.stack[-1] = self.call(self.stack[-1], args)
+
+    def object_from_mark(self) -> None:
+        target, *args = self.pop_mark()
+        self.stack.append(self.call(target, tuple(args)))
+
+    def instance(self, names: str) -> None:
+        args = tuple(self.pop_mark())
+        self.stack.append(self.call(self.named(*names.split(" ", 1)), args))
+
+    def build(self) -> None:
+        state = self.stack.pop()
+        value = self.stack[-1]
+        if isinstance(value, HalfBuilt):
+            built = value.build(state)
+            self.stack[-1] = built
+            for key in value.memo_keys:
+                self.memo[key] = built
+        elif isinstance(value, Inert):
+            value.build(state)
+        elif isinstance(value, Record) and isinstance(state, dict):
+            value.update((hashable(key), item) for key, item in state.items())
+        # Other values have no state that matters (the _metadata of a state dict).
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if len(items) % 2:
+            raise ValueError("a key has no value")
+        pairs = zip(items[::2], items[1::2], strict=True)
+        if isinstance(target, dict):
+            target.update((hashable(key), value) for key, value in pairs)
+        elif isinstance(target, Inert):
+            target.entries.extend(pairs)
+        else:
+            raise ValueError(f"a {type(target).__name__} gets keys")
+
+    def append(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, set):
+            target.update(map(hashable, items))
+        elif isinstance(target, list):
+            target.extend(items)
+        elif isinstance(target, Inert):
+            target.items.extend(items)
+        else:
+            raise ValueError(f"a {type(target).__name__} gets items")
+
+    def take(self, count: int) -> list[Any]:
+        if len(self.stack) < count:
+            raise ValueError("operands are missing")
+        items = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
+        return items
+
+    def dictionary(self, items: list[Any]) -> None:
+        self.stack.append({})
+        self.set_items(items)
+
+    def persistent_id(self, value: Any) -> None:
+        if self.persistent is None:
+            raise ValueError("it refers to something outside of it")
+        self.stack.append(self.persistent(value))
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def refuse(self, what: str) -> None:
+        raise ValueError(what)
+
+
+def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
+    try:
+        return PLAIN[name](*args)
+    except (ValueError, TypeError, OverflowError, AttributeError):
+        return Inert(name, args)
+
+
+def _old_text(data: str) -> str:
+    """Text of a Python 2 pickle, which does not say its encoding."""
+    try:
+        return data.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return data
+
+
+_Opcode = Callable[[_Machine, Any], None]
+
+
+def _push(machine: _Machine, argument: Any) -> None:
+    machine.stack.append(argument)
+
+
+def _push_unicode(machine: _Machine, argument: Any) -> None:
+    # Half a surrogate pair could not be printed or written to a file later.
+    text = argument if argument.isascii() else argument.encode("utf-8", "replace").decode()
+    machine.stack.append(text)
+
+
+def _push_text(machine: _Machine, argument: Any) -> None:
+    machine.stack.append(_old_text(argument))
+
+
+def _get(machine: _Machine, argument: Any) -> None:
+    machine.stack.append(machine.memo[argument])
+
+
+def _put(machine: _Machine, argument: Any) -> None:
+    machine.put(argument)
+
+
+def _ignore(_machine: _Machine, _argument: Any) -> None:
+    pass
+
+
+def _drop_mark(machine: _Machine, _argument: Any) -> None:
+    machine.pop_mark()
+
+
+def _out_of_band(machine: _Machine, _argument: Any) -> None:
+    machine.refuse("it needs a second file")
+
+
+_OPCODES: Mapping[str, _Opcode] = {
+    **dict.fromkeys(
+        (
+            "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
+            "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
+        ).split(),
+        _push,
+    ),
+    **dict.fromkeys("UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8".split(), _push_unicode),
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _push_text),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP", "READONLY_BUFFER"), _ignore),
+    **dict.fromkeys(("NEXT_BUFFER", "EXT1", "EXT2", "EXT4"), _out_of_band),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "EMPTY_SET": lambda m, _: m.push(set()),
+    "LIST": lambda m, _: m.push(m.pop_mark()),
+    "TUPLE": lambda m, _: m.push(tuple(m.pop_mark())),
+    "TUPLE1": lambda m, _: m.push(tuple(m.take(1))),
+    "TUPLE2": lambda m, _: m.push(tuple(m.take(2))),
+    "TUPLE3": lambda m, _: m.push(tuple(m.take(3))),
+    "FROZENSET": lambda m, _: m.push(frozenset(map(hashable, m.pop_mark()))),
+    "DICT": lambda m, _: m.dictionary(m.pop_mark()),
+    "SETITEM": lambda m, _: m.set_items(m.take(2)),
+    "SETITEMS": lambda m, _: m.set_items(m.pop_mark()),
+    "APPEND": lambda m, _: m.append(m.take(1)),
+    "APPENDS": lambda m, _: m.append(m.pop_mark()),
+    "ADDITEMS": lambda m, _: m.append(m.pop_mark()),
+    "MARK": lambda m, _: m.mark(),
+    "POP": lambda m, _: m.pop(),
+    "POP_MARK": _drop_mark,
+    "DUP": lambda m, _: m.push(m.stack[-1]),
+    "MEMOIZE": lambda m, _: m.put(len(m.memo)),
+    "GLOBAL": lambda m, names: m.push(m.named(*names.split(" ", 1))),
+    "STACK_GLOBAL": lambda m, _: m.push(m.named(*_texts(m.take(2)))),
+    "INST": lambda m, names: m.instance(names),
+    "OBJ": lambda m, _: m.object_from_mark(),
+    "REDUCE": lambda m, _: m.reduce(),
+    "NEWOBJ": lambda m, _: m.reduce(),
+    "NEWOBJ_EX": lambda m, _: m.new_object_extended(),
+    "BUILD": lambda m, _: m.build(),
+    "PERSID": lambda m, value: m.persistent_id(value),
+    "BINPERSID": lambda m, _: m.persistent_id(m.stack.pop()),
+}
+
+
+def _texts(values: list[Any]) -> list[str]:
+    if not all(isinstance(value, str) for value in values):
+        raise ValueError("a name is not a text")
+    return values

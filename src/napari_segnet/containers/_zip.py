@@ -1,0 +1,154 @@
+"""Zip files: what they list, and where an entry's bytes really begin."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_segnet.containers._storage import Region
+from napari_segnet.errors import BrokenWeightsError
+
+__all__ = ["Archive", "names"]
+
+MAGIC = b"PK\x03\x04"
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
+_ENCRYPTED = 1
+_MAX_RATIO = 1100  # deflate packs at most 1032 to 1
+_MAX_INDEX_BYTES = 256 * 2**20
+# What the zipfile module raises on damaged directories.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+)
+
+
+def names(head: bytes, path: Path) -> frozenset[str] | None:
+    """Return the names in a zip file, None if it is none or has no readable listing."""
+    if not head.startswith(MAGIC):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return frozenset(archive.namelist())
+    except _DAMAGE:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The listing of a zip file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    entries : dict of str to ZipInfo
+        By name.
+    stamp : tuple of int
+        Size in bytes and time of change in ns.
+    """
+
+    path: Path
+    entries: dict[str, zipfile.ZipInfo]
+    stamp: tuple[int, int]
+
+    @classmethod
+    def open(cls, path: Path) -> Archive:
+        """Read the listing; raises ``BrokenWeightsError`` where it contradicts the file."""
+        state = path.stat()
+        try:
+            with zipfile.ZipFile(path) as archive:
+                infos = archive.infolist()
+        except _DAMAGE as error:
+            raise BrokenWeightsError(
+                f"{path.name} is a damaged zip file ({error}). Download or copy it again."
+            ) from error
+        entries: dict[str, zipfile.ZipInfo] = {}
+        for info in infos:
+            _check(info, path, state.st_size)
+            entries[info.filename] = info
+        return cls(path, entries, (state.st_size, state.st_mtime_ns))
+
+    def region(self, name: str, *, swap: bool = False) -> Region:
+        """Return where an entry's bytes are; raises ``ValueError`` if they are not there."""
+        info = self.entries.get(name)
+        if info is None:
+            raise ValueError(f"its part {name} is missing")
+        if info.compress_type != zipfile.ZIP_STORED:
+            return Region(
+                path=self.path,
+                start=0,
+                length=info.file_size,
+                stamp=self.stamp,
+                entry=name,
+                swap=swap,
+            )
+        start = self._data_start(info)
+        if start + info.file_size > self.stamp[0]:
+            raise ValueError(f"its part {name} reaches beyond the end of the file")
+        return Region(
+            path=self.path, start=start, length=info.file_size, stamp=self.stamp, swap=swap
+        )
+
+    def read(self, name: str) -> bytes:
+        """Return a small entry, such as the pickle that lists the tensors."""
+        info = self.entries[name]
+        if info.file_size > _MAX_INDEX_BYTES:
+            raise BrokenWeightsError(
+                f"{self.path.name} has a list of tensors of {info.file_size:,} bytes, more than "
+                f"the {_MAX_INDEX_BYTES:,} that any network needs; it is damaged or no weights "
+                "file. Save the network's state dict alone."
+            )
+        try:
+            if info.compress_type != zipfile.ZIP_STORED:
+                with zipfile.ZipFile(self.path) as archive:
+                    return archive.read(name)
+            # Not through zipfile: torch may have been told to write no checksums.
+            region = self.region(name)
+            with self.path.open("rb") as file:
+                file.seek(region.start)
+                return file.read(region.length)
+        except _DAMAGE as error:
+            raise BrokenWeightsError(
+                f"{self.path.name} is damaged: its part {name} cannot be read ({error}). "
+                "Download or copy it again."
+            ) from error
+
+    def _data_start(self, info: zipfile.ZipInfo) -> int:
+        with self.path.open("rb") as file:
+            file.seek(info.header_offset)
+            header = file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(MAGIC):
+            raise ValueError(f"its part {info.filename} does not begin where it should")
+        *_rest, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        return info.header_offset + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+
+
+def _check(info: zipfile.ZipInfo, path: Path, file_size: int) -> None:
+    if info.flag_bits & _ENCRYPTED:
+        raise BrokenWeightsError(
+            f"{path.name} is a zip file with a password; unpack it and open the weights inside."
+        )
+    stored = info.compress_type == zipfile.ZIP_STORED
+    packed = info.compress_size
+    if (
+        not 0 <= info.header_offset <= file_size
+        or info.header_offset + packed > file_size
+        or (stored and packed != info.file_size)
+        or info.file_size > packed * _MAX_RATIO + 1024
+    ):
+        shown = os.path.basename(info.filename)[:40]
+        raise BrokenWeightsError(
+            f"{path.name} is a damaged zip file: its part {shown} claims "
+            f"{info.file_size:,} bytes that are not there. Download or copy it again."
+        )

@@ -1,0 +1,296 @@
+"""Kinds of weights files that we know by name but do not open, and what to do with each.
+
+Each is a container of its own, so that a later version can put a real one in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.containers._inert import Inert
+from napari_segnet.containers._types import Tree
+from napari_segnet.containers._unpickle import Stream, unpickle
+from napari_segnet.containers._zip import names
+from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
+
+__all__ = ["REFUSED", "Hdf5", "PlainPickle", "Refused"]
+
+_STATE_DICT = (
+    "Open it once where it was made and save its tensors alone: "
+    "torch.save(model.state_dict(), 'weights.pth')."
+)
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5_MARKS = (b"keras_version", b"model_weights", b"layer_names", b"model_config", b"kernel:0")
+_HDF5_SEARCHED = 2**22
+_TAR = slice(257, 262)  # where POSIX tar has its magic word
+_OLD_PICKLE = re.compile(
+    rb"\(?(?:[ci][A-Za-z_][\w.]*\r?\n[\w.]+\r?\n|[ld]p\d+\r?\n|[\]}]?\(?[SV]'.*'\r?\n)"
+)
+_PICKLE_PROTOCOLS = (2, 3, 4, 5)
+
+
+@dataclass(slots=True)
+class Refused:
+    """A kind of file that is told by its bytes or its zip listing, and refused.
+
+    Attributes
+    ----------
+    name : str
+        Short name.
+    what, advice : str
+        "... is *what*, which this version does not open. *Advice*."
+    looks : callable
+        ``(first 4096 bytes, names in the zip)`` -> True if it is one.
+    """
+
+    name: str
+    what: str
+    advice: str
+    looks: Callable[[bytes, frozenset[str]], bool]
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell from the first bytes and the listing."""
+        return self.looks(head, names(head, path) or frozenset())
+
+    def open(self, path: Path) -> Tree:
+        """Raise ``UnsupportedWeightsError``."""
+        raise UnsupportedWeightsError(
+            f"{path.name} is {self.what}, which this version does not open. {self.advice}"
+        )
+
+
+class Hdf5:
+    """HDF5: weights of Keras, or any other data."""
+
+    name = "hdf5"
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell by the signature."""
+        return head.startswith(_HDF5)
+
+    def open(self, path: Path) -> Tree:
+        """Raise: ``BrokenWeightsError`` if it is cut off, else ``UnsupportedWeightsError``."""
+        with path.open("rb") as file:
+            data = file.read(_HDF5_SEARCHED)
+        claimed, size = _hdf5_length(data), path.stat().st_size
+        if claimed is not None and claimed > size:
+            raise BrokenWeightsError(
+                f"{path.name} is an HDF5 file that is cut off: it should have {claimed:,} bytes "
+                f"but has {size:,}. Download or copy it again."
+            )
+        if any(mark in data for mark in _HDF5_MARKS):
+            what = "a file of Keras weights (HDF5)"
+        else:
+            what = "an HDF5 file, as Keras writes its weights and others their images"
+        raise UnsupportedWeightsError(
+            f"{path.name} is {what}, which this version does not open as a network. Use the "
+            "network's PyTorch version if there is one, saved as a state dict (.pth) or as "
+            "safetensors."
+        )
+
+
+class PlainPickle:
+    """A pickle that torch did not write, such as Detectron's model zoo (``.pkl``)."""
+
+    name = "pickle"
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell by the protocol, or by the text of the oldest protocol."""
+        if head[:1] == b"\x80" and head[1:2] and head[1] in _PICKLE_PROTOCOLS:
+            return True
+        return _OLD_PICKLE.match(head) is not None
+
+    def open(self, path: Path) -> Tree:
+        """Look through it without running it, then raise."""
+        with path.open("rb") as file:
+            root = unpickle(Stream(file, path.stat().st_size), path.name, _outside)
+        keys = [str(key) for key in root][:5] if isinstance(root, dict) else []
+        holds = f" with the entries {', '.join(keys)}" if keys else ""
+        if isinstance(root, dict) and {"model", "__author__"} <= root.keys():
+            holds = " of the Detectron2 model zoo"
+        raise UnsupportedWeightsError(
+            f"{path.name} is a plain Python pickle{holds}, which this version does not open. "
+            "Save the tensors with torch instead: torch.save(state_dict, 'weights.pth')."
+        )
+
+
+def _outside(_identifier: Any) -> Inert:
+    return Inert("pickle.persistent")
+
+
+def _hdf5_length(data: bytes) -> int | None:
+    """Return the end-of-file address of the superblock, in bytes.
+
+    HDF5 File Format Specification 3.0, II.A: versions 0 and 1 have it as the third
+    address after 24 (28) bytes, versions 2 and 3 as the third after 12.
+    """
+    if len(data) < 48:
+        return 48
+    version = data[8]
+    if version in (0, 1):
+        width, start = data[13], 24 + 4 * version
+    elif version in (2, 3):
+        width, start = data[9], 12
+    else:
+        return None
+    return int.from_bytes(data[start + 2 * width : start + 3 * width], "little")
+
+
+# ---- Tellers ---------------------------------------------------------------------------
+
+
+def _starts(*starts: bytes) -> Callable[[bytes, frozenset[str]], bool]:
+    return lambda head, _names: head.startswith(starts)
+
+
+def _torchscript(_head: bytes, found: frozenset[str]) -> bool:
+    return any("code/" in name for name in found) and any(
+        name.endswith("constants.pkl") for name in found
+    )
+
+
+def _exported(_head: bytes, found: frozenset[str]) -> bool:
+    last = {name.rpartition("/")[2] for name in found}
+    return bool(
+        last & {"archive_format", "serialized_exported_program.json", "model_weights_config.json"}
+    )
+
+
+def _keras(_head: bytes, found: frozenset[str]) -> bool:
+    return {"metadata.json", "config.json", "model.weights.h5"} <= found
+
+
+def _bioimageio(_head: bytes, found: frozenset[str]) -> bool:
+    endings = ("rdf.yaml", "bioimageio.yaml")
+    return any(name.endswith(endings) for name in found)
+
+
+def _monai(_head: bytes, found: frozenset[str]) -> bool:
+    inside = {name.partition("/")[2] for name in found} | found
+    return bool({"configs/metadata.json", "configs/inference.json"} & inside) or any(
+        name.startswith("configs/inference.") for name in inside
+    )
+
+
+def _npz(_head: bytes, found: frozenset[str]) -> bool:
+    return bool(found) and all(name.endswith(".npy") for name in found)
+
+
+def _core_ml(_head: bytes, found: frozenset[str]) -> bool:
+    return any(name.endswith((".mlmodel", ".mlpackage/Manifest.json")) for name in found)
+
+
+def _other_zip(_head: bytes, found: frozenset[str]) -> bool:
+    return bool(found)
+
+
+def _onnx(head: bytes, _names: frozenset[str]) -> bool:
+    """Protobuf: ``ir_version`` (field 1), then producer, domain, version, graph or opset."""
+    return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 32 and head[2] in b"\x12\x1a:B"
+
+
+def _tar(head: bytes, _names: frozenset[str]) -> bool:
+    return head[_TAR] == b"ustar"
+
+
+def _tensorflow(head: bytes, _names: frozenset[str]) -> bool:
+    return head.startswith(b"\x08\x01\x12") and b"serve" in head
+
+
+_UNPACK = "Unpack it and open the weights file inside."
+_PICTURE = "Drop it as an image; a network is a .pth, .pt or .safetensors file."
+
+REFUSED: tuple[Refused | Hdf5 | PlainPickle, ...] = (
+    Refused("torchscript", "a TorchScript program", _STATE_DICT, _torchscript),
+    Refused("torch-export", "a program of torch.export (.pt2)", _STATE_DICT, _exported),
+    Refused(
+        "keras",
+        "a Keras model (.keras)",
+        "Use the network's PyTorch version if there is one, saved as a state dict.",
+        _keras,
+    ),
+    Refused(
+        "bioimageio",
+        "a model package of bioimage.io",
+        "Unpack it and open the file named under 'pytorch_state_dict' in its rdf.yaml.",
+        _bioimageio,
+    ),
+    Refused(
+        "monai-bundle",
+        "a MONAI bundle",
+        "Unpack it and open its models/model.pt.",
+        _monai,
+    ),
+    Refused(
+        "npz",
+        "an archive of numpy arrays (.npz)",
+        "Save the arrays as tensors: torch.save(state_dict, 'weights.pth').",
+        _npz,
+    ),
+    Refused("core-ml", "a Core ML model", "Use the PyTorch weights it was made of.", _core_ml),
+    Refused("zip", "a zip archive that torch did not write", _UNPACK, _other_zip),
+    Hdf5(),
+    PlainPickle(),
+    Refused(
+        "tensorflow",
+        "a TensorFlow model",
+        "Use the network's PyTorch version if there is one, saved as a state dict.",
+        _tensorflow,
+    ),
+    Refused(
+        "onnx",
+        "an ONNX program",
+        "Open the PyTorch weights it was exported from, saved as a state dict (.pth).",
+        _onnx,
+    ),
+    Refused(
+        "tar",
+        "a tar archive (torch itself wrote such files until 2017)",
+        "If it holds other files, unpack it; if torch wrote it, load it with an old torch and "
+        "save the state dict again.",
+        _tar,
+    ),
+    Refused(
+        "archive",
+        "a compressed archive",
+        _UNPACK,
+        _starts(
+            b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd"
+        ),
+    ),
+    Refused(
+        "npy",
+        "a numpy array (.npy)",
+        "If it is an image, drop it as an image; a network has many arrays.",
+        _starts(b"\x93NUMPY"),
+    ),
+    Refused(
+        "picture",
+        "a picture",
+        _PICTURE,
+        _starts(b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8"),
+    ),
+    Refused("pdf", "a PDF document", "Choose the weights file instead.", _starts(b"%PDF")),
+    Refused(
+        "gguf",
+        "a file of language-model weights (GGUF)",
+        "Choose the weights of a segmentation network.",
+        _starts(b"GGUF"),
+    ),
+    Refused(
+        "matlab",
+        "a MATLAB file (.mat)",
+        "Export the network from MATLAB to PyTorch, and save its state dict.",
+        _starts(b"MATLAB 5.0 MAT-file"),
+    ),
+    Refused(
+        "tflite",
+        "a TensorFlow Lite program",
+        "Use the network's PyTorch version if there is one, saved as a state dict.",
+        lambda head, _names: head[4:8] == b"TFL3",
+    ),
+)

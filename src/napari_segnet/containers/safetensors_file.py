@@ -1,0 +1,124 @@
+"""Safetensors: a JSON header with a place for each tensor, then raw numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.containers._storage import (
+    ITEMSIZE,
+    Place,
+    Region,
+    Storage,
+    foreign,
+    tensor_ref,
+    unreadable,
+)
+from napari_segnet.containers._types import TensorRef, Tree
+from napari_segnet.errors import BrokenWeightsError
+
+__all__ = ["Safetensors"]
+
+_LENGTH = struct.Struct("<Q")
+_MAX_HEADER = 100_000_000  # the format's own limit (MAX_HEADER_SIZE in safetensors)
+# https://huggingface.co/docs/safetensors: names of the kinds of numbers
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}
+
+
+class Safetensors:
+    """Eight bytes of length, JSON, numbers; it cannot hold code."""
+
+    name = "safetensors"
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell by a plausible header length and the JSON's first letter."""
+        return len(head) > 8 and head[8:9] == b"{" and _LENGTH.unpack(head[:8])[0] <= _MAX_HEADER
+
+    def open(self, path: Path) -> Tree:
+        """List the tensors; each reads its own bytes when loaded."""
+        state = path.stat()
+        stamp = (state.st_size, state.st_mtime_ns)
+        with path.open("rb") as file:
+            (length,) = _LENGTH.unpack(file.read(8))
+            text = file.read(length)
+        if len(text) < length:
+            raise _damaged(path, f"{length - len(text):,} bytes of its header are missing")
+        try:
+            header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            raise _damaged(path, "its header is not readable") from error
+        metadata = header.pop("__metadata__", {})
+        root: dict[str, TensorRef] = {}
+        for key, entry in header.items():
+            try:
+                root[key] = _tensor(path, entry, 8 + length, stamp)
+            except (ValueError, TypeError, KeyError) as error:
+                raise _damaged(path, f"its tensor {key[:80]!r} {error}") from error
+        return Tree(
+            container=self.name,
+            root=root,
+            metadata=metadata if isinstance(metadata, dict) else {},
+        )
+
+
+def _tensor(path: Path, entry: Any, origin: int, stamp: tuple[int, int]) -> TensorRef:
+    kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
+        raise ValueError("has no place")
+    missing = origin + end - stamp[0]
+    if missing > 0:
+        raise ValueError(f"is cut off: {missing:,} bytes are missing at the end of the file")
+    if kind not in _DTYPES:
+        why = f"A tensor has numbers of kind {str(kind)[:20]}, which are not read; save it as F32."
+        return unreadable(shape, str(kind)[:20], why)
+    dtype = _DTYPES[kind]
+    count = (end - begin) // ITEMSIZE[dtype]
+    region = Region(
+        path=path, start=origin + begin, length=end - begin, stamp=stamp, swap=foreign("little")
+    )
+    tensor = tensor_ref(Storage(Place("", region), dtype, count), 0, shape, _dense(shape))
+    if math.prod(tensor.shape) * ITEMSIZE[dtype] != end - begin:
+        raise ValueError(f"of shape {list(tensor.shape)} has {end - begin:,} bytes")
+    return tensor
+
+
+def _dense(shape: Any) -> list[int]:
+    stride, step = [], 1
+    for length in reversed(shape):
+        stride.append(step)
+        step *= max(int(length), 1)
+    return stride[::-1]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name appears twice")
+    return found
+
+
+def _damaged(path: Path, what: str) -> BrokenWeightsError:
+    return BrokenWeightsError(f"{path.name} is damaged: {what}. Download or copy it again.")

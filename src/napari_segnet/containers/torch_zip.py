@@ -1,0 +1,81 @@
+"""What ``torch.save`` writes since torch 1.6: a zip with a pickle and raw numbers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.containers._rebuild import storage_dtype
+from napari_segnet.containers._storage import ITEMSIZE, Place, Storage, foreign
+from napari_segnet.containers._types import Tree
+from napari_segnet.containers._unpickle import Stream, unpickle
+from napari_segnet.containers._zip import Archive, names
+
+__all__ = ["TorchZip"]
+
+
+class TorchZip:
+    """``<folder>/data.pkl`` lists the tensors, ``<folder>/data/<key>`` hold their numbers."""
+
+    name = "torch-zip"
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell a zip with a ``data.pkl`` and without the code of TorchScript."""
+        found = names(head, path)
+        if found is None:
+            return False
+        folder = _folder(found)
+        return folder is not None and not any(name.startswith(folder + "code/") for name in found)
+
+    def open(self, path: Path) -> Tree:
+        """List the tensors; each reads its own bytes when loaded, on any computer."""
+        archive = Archive.open(path)
+        folder = _folder(archive.entries)
+        assert folder is not None  # detect() has seen it
+        order = "little"
+        if folder + "byteorder" in archive.entries:
+            order = archive.read(folder + "byteorder").decode("ascii", "replace").strip()
+        data = archive.read(folder + "data.pkl")
+        storages = _Storages(archive, folder, swap=foreign(order))
+        root = unpickle(Stream(io.BytesIO(data), len(data)), path.name, storages.get)
+        return Tree(container=self.name, root=root, metadata={})
+
+
+def _folder(found: Any) -> str | None:
+    """Return what stands before ``data.pkl``: ``archive/``, or nothing in a repacked zip."""
+    folders = [
+        name.removesuffix("data.pkl")
+        for name in found
+        if name.rpartition("/")[2] == "data.pkl" and name.count("/") <= 1
+    ]
+    return folders[0] if len(folders) == 1 else None
+
+
+class _Storages:
+    """Answers the pickle's persistent ids ``("storage", class, key, device, length)``."""
+
+    def __init__(self, archive: Archive, folder: str, *, swap: bool) -> None:
+        self.archive = archive
+        self.folder = folder
+        self.swap = swap
+        self.places: dict[str, Place] = {}
+
+    def get(self, persistent_id: Any) -> Storage:
+        if not isinstance(persistent_id, tuple) or len(persistent_id) < 5:
+            raise ValueError("a block of numbers has no name")
+        word, kind, key, _device, count = persistent_id[:5]
+        if word != "storage" or not isinstance(key, str) or type(count) is not int or count < 0:
+            raise ValueError("a block of numbers has no name")
+        dtype = storage_dtype(kind)
+        place = self.places.get(key)
+        if place is None:
+            region = self.archive.region(f"{self.folder}data/{key}", swap=self.swap)
+            place = self.places[key] = Place(key, region)
+        assert place.region is not None
+        if count * ITEMSIZE[dtype] > place.region.length:
+            raise ValueError(
+                f"block {key[:20]} should have {count * ITEMSIZE[dtype]:,} bytes but has "
+                f"{place.region.length:,}"
+            )
+        return Storage(place, dtype, count)

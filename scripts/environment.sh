@@ -7,9 +7,10 @@
 # has no uv, one is installed inside FOLDER, never elsewhere.
 
 # Many institutes and hospitals sign their traffic with a certificate that only the system
-# knows; uv by itself trusts its own list.
+# knows; uv and pip by themselves trust lists of their own.
 if [ -z "${SSL_CERT_FILE:-}" ] && [ -s /etc/ssl/certs/ca-certificates.crt ]; then
     export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+    export PIP_CERT="${PIP_CERT:-$SSL_CERT_FILE}"
 fi
 
 say() { printf '%s\n' "napari-segnet: $*" >&2; }
@@ -30,7 +31,7 @@ system_packages() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing $* with apt-get"
         apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
     else
         say "this machine lacks $*: install it (Debian, Ubuntu: sudo apt-get install $*)" \
             "or install uv, then run this again."

@@ -68,6 +68,7 @@ class Image:
             )
         if 0 in shape:
             raise ImageError(f"{self.name} is empty: its shape is {shape}. Save it again.")
+        _check_dtype(self.name, np.dtype(self.data.dtype))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -77,8 +78,8 @@ class Image:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the pixels."""
-        return np.dtype(self.data.dtype)
+        """The dtype of what :meth:`read` returns: native byte order, bool as uint8."""
+        return _plain(np.dtype(self.data.dtype))
 
     def read(self, **where: slice | int) -> npt.NDArray[Any]:
         """Read a box of pixels into memory.
@@ -92,10 +93,12 @@ class Image:
         Returns
         -------
         ndarray
-            ``(t, c, z, y, x)`` in the image's own dtype; always five dimensions.
+            ``(t, c, z, y, x)`` in the image's own dtype; always five dimensions. Byte-swapped
+            pixels come in the machine's order, bool as uint8 0 and 1.
         """
         slices = {a: _as_slice(where.get(a, slice(None))) for a in AXES}
         block = np.asarray(self.data[tuple(slices[a] for a in self.axes)])
+        block = block.astype(_plain(block.dtype), copy=False)
         order = [self.axes.index(a) for a in AXES if a in self.axes]
         block = block.transpose(order)
         missing = tuple(i for i, a in enumerate(AXES) if a not in self.axes)
@@ -103,4 +106,22 @@ class Image:
 
 
 def _as_slice(index: slice | int) -> slice:
-    return index if isinstance(index, slice) else slice(index, index + 1)
+    if isinstance(index, slice):
+        return index
+    return slice(index, index + 1 or None)  # -1 is the last: slice(-1, 0) would be empty
+
+
+def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.uint8) if dtype == np.bool_ else dtype.newbyteorder("=")
+
+
+def _check_dtype(name: str, dtype: np.dtype[Any]) -> None:
+    """Pixels are whole numbers or floats of at most 64 bits."""
+    if dtype.kind in "buif" and dtype.itemsize <= 8:
+        return
+    kind = {"c": "complex numbers", "O": "Python objects", "V": "records"}.get(dtype.kind)
+    raise ImageError(
+        f"{name} holds {kind or f'values of type {dtype}'}, but pixels must be whole numbers or "
+        "floats of at most 64 bits. Save it as uint8, uint16 or float32"
+        + (", for example its magnitude." if dtype.kind == "c" else ".")
+    )

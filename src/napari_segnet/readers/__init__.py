@@ -2,16 +2,32 @@
 
 To add a reader, write a file with a class that has the methods of :class:`Reader` and
 name it in ``READERS``.
+
+A pixel size or an axis order that a file does not tell is absent, never invented. The one
+exception is a stack whose pages have no name: its page axis becomes ``z``. A 2D network
+treats ``z`` and ``t`` alike (plane by plane), a 3D network can use nothing but ``z``; a
+time series that does not say so is opened right with ``--set axes=tyx``.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers.jpeg import JpegReader
+from napari_segnet.readers.npy import NpyReader
+from napari_segnet.readers.png import PngReader
+from napari_segnet.readers.tiff import TiffReader
 
-__all__ = ["Reader"]
+__all__ = ["READERS", "Reader", "image_paths", "is_image_file", "open_image"]
+
+HEAD_BYTES = 4096
+OWN_OUTPUTS = (".labels.tif", ".maps.tif")
 
 
 class Reader(Protocol):
@@ -25,3 +41,120 @@ class Reader(Protocol):
 
     def read(self, path: Path, axes: str | None) -> Image:
         """Open the file lazily where possible; ``axes`` overrides what it says."""
+
+
+READERS: tuple[Reader, ...] = (TiffReader(), PngReader(), JpegReader(), NpyReader())
+"""Every kind of picture file that opens, in the order they are asked."""
+
+
+def open_image(path: str | Path, axes: str | None = None) -> Image:
+    """Open a picture file; the kind is told by its first bytes, then by its ending.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    axes : str, optional
+        One letter out of ``tczyx`` per dimension as stored; overrides the file's own.
+
+    Returns
+    -------
+    Image
+        Its pixels are read from the disk only when they are asked for, where the format
+        allows that (TIFF, npy).
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, empty, damaged or of a kind that does not open.
+    """
+    path = Path(path)
+    head = _head(path)
+    for reader in READERS:
+        if reader.detect(head, path):
+            return reader.read(path, axes)
+    for reader in READERS:
+        if path.suffix.lower() in reader.suffixes:
+            raise ImageError(
+                f"{path.name} ends like a {reader.name} file, but its first bytes are "
+                f"{_shown(head)}. It is damaged, or another kind of file with a wrong name: "
+                "copy or export it again from its source."
+            )
+    raise ImageError(
+        f"{path.name} is of a kind that does not open here. These open: {_known_kinds()}. "
+        "Save it as TIFF first, for example with Fiji (File > Save As > Tiff)."
+    )
+
+
+def is_image_file(path: Path) -> bool:
+    """Tell if a file in a folder is a picture to work on.
+
+    Hidden files and our own results (``*.labels.tif``, ``*.maps.tif``) are not.
+    """
+    name = path.name.lower()
+    if name.startswith(".") or name.endswith(OWN_OUTPUTS) or not path.is_file():
+        return False
+    return any(path.suffix.lower() in reader.suffixes for reader in READERS)
+
+
+def image_paths(paths: Sequence[Path]) -> list[Path]:
+    """Put the pictures inside in place of each folder, in natural order (2 before 10).
+
+    Folders inside folders are not entered; a file named twice is listed once. Files that
+    do not exist stay in the list: each fails by itself when it is opened.
+
+    Raises
+    ------
+    ImageError
+        If a folder holds no picture.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
+            found[path] = None
+            continue
+        inside = sorted((p for p in path.iterdir() if is_image_file(p)), key=_natural)
+        if not inside:
+            raise ImageError(
+                f"The folder {path} holds no picture that opens here. "
+                f"These open: {_known_kinds()}; folders inside it are not searched."
+            )
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes, or say in words why that is not possible."""
+    try:
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder, not a picture. Name the files inside it.")
+        if not path.exists():
+            raise ImageError(f"There is no file {path}. Check its name and folder.")
+        if not path.is_file():
+            raise ImageError(f"{path} is not a regular file. Name a picture file.")
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be read ({error.strerror or error}). Check that you are allowed "
+            "to open it and that the disk is connected."
+        ) from error
+    if not head:
+        raise ImageError(f"{path.name} is empty (0 bytes). Copy or export it again.")
+    return head
+
+
+def _known_kinds() -> str:
+    return ", ".join(f"{r.name} ({', '.join(r.suffixes)})" for r in READERS)
+
+
+def _shown(head: bytes) -> str:
+    start = head[:24]
+    text = start.decode("ascii", errors="replace")
+    return repr(text) if text.isprintable() and "\ufffd" not in text else start[:8].hex(" ")
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key in which digits count as numbers."""
+    parts = re.findall(r"\d+|\D+", path.name.lower())
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in parts] + [(-2, path.name)]

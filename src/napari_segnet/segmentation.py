@@ -31,11 +31,14 @@ class Maps:
         ``"c"`` followed by the image's axes without its channels, e.g. ``"czyx"``.
     outputs : tuple of Output
         Groups of channels in order.
+    ndim : int
+        2 if each plane was answered by itself, 3 if each volume was.
     """
 
     data: npt.NDArray[Any]
     axes: str
     outputs: tuple[Output, ...]
+    ndim: int = 2
 
     def channel_of(self, role: str) -> int | None:
         """Return the first channel of a role, or None if the network has no such output."""
@@ -139,12 +142,27 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prediction:
-    """A network's answer to an image, and where it comes from."""
+    """A network's answer to an image, and where it comes from.
+
+    Attributes
+    ----------
+    answer : Maps or Instances
+        What the network says.
+    pixel_size_um : mapping of str to float
+        As in the image.
+    class_names : tuple of str
+        Background first; empty where unknown.
+    advice : mapping
+        Label settings that the network's card advises, by name.
+    origin : Origin
+        How it was made.
+    """
 
     answer: Maps | Instances
     pixel_size_um: Mapping[str, float]
     class_names: tuple[str, ...]
     origin: Origin
+    advice: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

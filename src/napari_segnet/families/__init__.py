@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_segnet.checkpoint import Checkpoint, Task
 from napari_segnet.containers import Weights
+from napari_segnet.families.jvanvugt import JvanvugtUNet
+from napari_segnet.families.mateuszbuda import MateuszbudaUNet
+from napari_segnet.families.milesial import MilesialUNet
+from napari_segnet.families.segnet_unet import SegnetUNet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
     from napari_segnet.segmentation import Instances
 
-__all__ = ["Family", "InstanceFamily", "MapFamily"]
+__all__ = ["FAMILIES", "TRAINABLE", "Family", "InstanceFamily", "MapFamily", "TrainableFamily"]
 
 
 class Family(Protocol):
@@ -69,3 +77,43 @@ class InstanceFamily(Family, Protocol):
 
         Before score, NMS and number are limited further by the user; in input pixels.
         """
+
+
+class TrainableFamily(MapFamily, Protocol):
+    """A family whose networks can be taught and written back."""
+
+    def targets(
+        self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
+    ) -> npt.NDArray[np.float32]:
+        """Return what the network should answer: ``(channel, [z,] y, x)``, 0 to 1.
+
+        ``labels`` is ``([z,] y, x)`` int32.
+        """
+
+    def loss(
+        self,
+        answer: torch.Tensor,
+        targets: torch.Tensor,
+        trusted: torch.Tensor,
+        checkpoint: Checkpoint,
+    ) -> torch.Tensor:
+        """Return the loss of raw answers ``(n, channel, [z,] y, x)``.
+
+        ``trusted`` ``(n, 1, [z,] y, x)`` is 1 where the labels may be learned from; all
+        other pixels have a gradient of exactly zero.
+        """
+
+    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        """Write the network, whole or not at all, and return what the file is now."""
+
+
+FAMILIES: tuple[Family, ...] = (
+    SegnetUNet(),
+    MilesialUNet(),
+    MateuszbudaUNet(),
+    JvanvugtUNet(),
+)
+"""Every family, in the order in which a file is shown to them."""
+
+TRAINABLE: tuple[TrainableFamily, ...] = (SegnetUNet(),)
+"""Those whose networks can be taught and written back."""

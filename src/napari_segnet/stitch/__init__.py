@@ -1,5 +1,6 @@
 """Tiles become one answer: maps pixel by pixel, detections object by object."""
 
 from napari_segnet.stitch.instances import Part, merge_instances
+from napari_segnet.stitch.maps import Seams, blend_weight, stitch_maps
 
-__all__ = ["Part", "merge_instances"]
+__all__ = ["Part", "Seams", "blend_weight", "merge_instances", "stitch_maps"]

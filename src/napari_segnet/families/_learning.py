@@ -1,0 +1,154 @@
+"""What a map network should answer for given labels, and how far it is from that.
+
+Targets and losses follow the role of each output, so they serve every map family.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.checkpoint import Output
+from napari_segnet.errors import MismatchError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["RIM_PX", "map_loss", "map_targets"]
+
+RIM_PX = 2.0
+"""Width of the rim that a boundary output marks, inside each object."""
+
+
+def map_targets(
+    labels: npt.NDArray[np.int32], outputs: tuple[Output, ...]
+) -> npt.NDArray[np.float32]:
+    """Return what each output channel should say.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``([z,] y, x)`` int32: ids of objects, or classes where an output is ``class``.
+    outputs : tuple of Output
+        Groups of channels in order.
+
+    Returns
+    -------
+    ndarray
+        ``(channel, [z,] y, x)`` float32 between 0 and 1.
+
+    Raises
+    ------
+    MismatchError
+        If the labels hold more classes than the network, or an output's role cannot be
+        made from labels.
+    """
+    import edt
+
+    depth = edt.edt(np.ascontiguousarray(labels)) if _needs_depth(outputs) else None
+    maps: list[npt.NDArray[np.float32]] = []
+    for output in outputs:
+        if output.role == "foreground":
+            maps.append((labels > 0).astype(np.float32))
+        elif output.role == "boundary" and depth is not None:
+            maps.append(((depth > 0) & (depth <= RIM_PX)).astype(np.float32))
+        elif output.role == "distance" and depth is not None:
+            maps.append(_relative(depth, labels))
+        elif output.role == "class":
+            maps.extend(_one_hot(labels, output))
+        else:
+            raise MismatchError(
+                f"The network has an output of the kind {output.role!r}, and labels do not say "
+                "what it should be. Choose a network with classes, foreground, boundary or "
+                "distance."
+            )
+    return np.stack(maps)
+
+
+def map_loss(
+    answer: torch.Tensor,
+    targets: torch.Tensor,
+    trusted: torch.Tensor,
+    outputs: tuple[Output, ...],
+) -> torch.Tensor:
+    """Return the mean loss over all outputs; pixels that are not trusted have no part in it.
+
+    Cross-entropy plus soft Dice for each group of channels (Isensee et al. 2021, doi
+    10.1038/s41592-020-01008-z, use the same sum); only cross-entropy, against a soft
+    target, for a distance.
+
+    Parameters
+    ----------
+    answer, targets : Tensor
+        ``(n, channel, [z,] y, x)``; raw answers and the maps of :func:`map_targets`.
+    trusted : Tensor
+        ``(n, 1, [z,] y, x)``: 1 where the labels may be learned from, else 0.
+    outputs : tuple of Output
+        Groups of channels in order.
+    """
+    import torch
+    from torch.nn import functional
+
+    # An infinite value times zero would be NaN: take untrusted answers out, not just down.
+    answer = torch.where(trusted > 0, answer, torch.zeros_like(answer))
+    pixels = trusted.sum().clamp(min=1)
+    total = answer.new_zeros(())
+    first = 0
+    for output in outputs:
+        raw = answer[:, first : first + output.channels]
+        want = targets[:, first : first + output.channels]
+        first += output.channels
+        if output.activation == "softmax":
+            entropy = -(want * raw.log_softmax(1)).sum(1, keepdim=True)
+            chance = raw.softmax(1)
+        elif output.activation == "none" and output.role != "distance":
+            chance = raw.clamp(1e-6, 1 - 1e-6)
+            entropy = functional.binary_cross_entropy(chance, want, reduction="none")
+        else:
+            entropy = functional.binary_cross_entropy_with_logits(raw, want, reduction="none")
+            chance = raw.sigmoid()
+        total = total + (entropy * trusted).sum() / (pixels * entropy.shape[1])
+        if output.role != "distance":
+            total = total + _dice_loss(chance * trusted, want * trusted)
+    return total / len(outputs)
+
+
+def _dice_loss(chance: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
+    """One minus the soft Dice over the batch, per channel, averaged."""
+    over = (0, *range(2, chance.ndim))
+    both = (chance * want).sum(over)
+    # The 1 keeps an empty batch at zero loss where nothing is found.
+    return 1 - ((2 * both + 1) / (chance.sum(over) + want.sum(over) + 1)).mean()
+
+
+def _needs_depth(outputs: tuple[Output, ...]) -> bool:
+    return any(o.role in ("boundary", "distance") for o in outputs)
+
+
+def _relative(
+    depth: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]
+) -> npt.NDArray[np.float32]:
+    """Depth divided by its greatest value in the same object."""
+    from scipy import ndimage
+
+    ids = np.arange(labels.max(initial=0) + 1)
+    deepest = np.maximum(ndimage.maximum(depth, labels, ids), 1e-6)
+    deepest = deepest.astype(np.float32)
+    relative: npt.NDArray[np.float32] = depth / deepest[labels]
+    return relative
+
+
+def _one_hot(labels: npt.NDArray[np.int32], output: Output) -> list[npt.NDArray[np.float32]]:
+    # One sigmoid map per class has no map for the background.
+    first = 0 if output.activation == "softmax" else 1
+    last = first + output.channels - 1
+    if output.channels == 1:
+        return [(labels > 0).astype(np.float32)]
+    if labels.max(initial=0) > last:
+        raise MismatchError(
+            f"The labels hold the class {labels.max()}, but the network knows classes 0 to {last}. "
+            "Train a network with more classes, or merge classes in the labels."
+        )
+    return [(labels == i).astype(np.float32) for i in range(first, last + 1)]

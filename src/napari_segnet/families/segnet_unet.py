@@ -1,0 +1,255 @@
+"""Our own U-Net in two or three dimensions: the family that training writes.
+
+The file is a safetensors file whose header holds one JSON text under ``napari_segnet``:
+the hyper-parameters, what each output means, how the input was prepared, and the card.
+Nothing about such a file has to be guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.checkpoint import (
+    Checkpoint,
+    Known,
+    Output,
+    PrepareStep,
+    Size,
+    Store,
+    Task,
+)
+from napari_segnet.containers import Weights
+from napari_segnet.errors import BrokenWeightsError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
+__all__ = ["HEADER", "SegnetUNet", "describe_new", "header_text"]
+
+HEADER = "napari_segnet"
+"""Key of our JSON text in the safetensors header."""
+FORMAT = 1
+"""Version of that text; a newer one is refused."""
+
+
+class SegnetUNet:
+    """The family; see the module's docstring."""
+
+    name = "segnet-unet"
+    title = "U-Net written by napari-segnet"
+    task: Task = "semantic"
+
+    def detect(self, weights: Weights) -> bool:
+        return HEADER in weights.metadata and "head.weight" in weights.tensors
+
+    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        from napari_segnet.families._facts import require_keys
+
+        if told:
+            raise SettingsError(
+                f"{weights.path.name} describes itself completely, so {_listed(told)} cannot be "
+                "told. Leave the setting out."
+            )
+        text = _header(weights)
+        checkpoint = describe_new(
+            path=weights.path,
+            hparams=text["hparams"],
+            outputs=tuple(Output(**o) for o in text["outputs"]),
+            prepare=tuple(PrepareStep(**s) for s in text["prepare"]),
+            pixel_size_um=text.get("pixel_size_um", {}),
+            class_names=tuple(text.get("class_names", ())),
+            card=text.get("card", {}),
+            container=weights.container,
+        )
+        require_keys(self.build, checkpoint, weights, self.title)
+        return checkpoint
+
+    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
+        from napari_segnet.families._segnet_module import UNet
+
+        hparams = checkpoint.hparams
+        return UNet(
+            ndim=hparams["ndim"],
+            channels=hparams["channels"],
+            widths=tuple(hparams["widths"]),
+            strides=tuple(tuple(s) for s in hparams["strides"]),
+            outputs=sum(o.channels for o in checkpoint.outputs),
+        )
+
+    def maps(self, module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = module(batch)
+        return answer
+
+    def targets(
+        self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
+    ) -> npt.NDArray[np.float32]:
+        from napari_segnet.families._learning import map_targets
+
+        return map_targets(labels, checkpoint.outputs)
+
+    def loss(
+        self,
+        answer: torch.Tensor,
+        targets: torch.Tensor,
+        trusted: torch.Tensor,
+        checkpoint: Checkpoint,
+    ) -> torch.Tensor:
+        from napari_segnet.families._learning import map_loss
+
+        return map_loss(answer, targets, trusted, checkpoint.outputs)
+
+    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        """Write a safetensors file; ``checkpoint.store.dtype`` is the dtype on disk."""
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        dtype = getattr(torch, checkpoint.store.dtype)
+        state = {
+            key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
+            for key, value in module.state_dict().items()
+        }
+        part = path.with_name(f".{path.name}.part")
+        try:
+            save_file(state, part, metadata={HEADER: header_text(checkpoint)})
+            os.replace(part, path)
+        except (OSError, SafetensorError) as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(
+                f"The network could not be written to {path} ({error}). Free some space or choose "
+                "another folder; nothing was changed."
+            ) from error
+        return replace(checkpoint, path=path)
+
+
+def describe_new(
+    *,
+    path: Path,
+    hparams: Mapping[str, Any],
+    outputs: tuple[Output, ...],
+    prepare: tuple[PrepareStep, ...],
+    pixel_size_um: Mapping[str, float],
+    class_names: tuple[str, ...],
+    card: Mapping[str, Any],
+    container: str = "safetensors",
+    dtype: str = "float32",
+) -> Checkpoint:
+    """Describe a network of this family that a file holds or that training will write.
+
+    Parameters
+    ----------
+    path : Path
+        Where the weights are, or will be.
+    hparams : mapping
+        ``ndim`` (2 or 3), ``channels`` (input), ``widths`` (channels of each level, top
+        first), ``strides`` (for each step down, the pooling per axis ``([z,] y, x)``).
+    outputs : tuple of Output
+        Groups of output channels.
+    prepare : tuple of PrepareStep
+        From image to input.
+    pixel_size_um : mapping of str to float
+        Pixel size of the training images, or empty.
+    class_names : tuple of str
+        Background first, or empty.
+    card : mapping
+        What the file says of itself; ``card["label"]`` holds advised label settings.
+    container, dtype : str
+        Container of the file, and dtype of the tensors in it.
+    """
+    import torch
+
+    ndim, strides = int(hparams["ndim"]), hparams["strides"]
+    total = tuple(math.prod(s[axis] for s in strides) for axis in range(ndim))
+    head = Checkpoint(
+        path=path,
+        family=SegnetUNet.name,
+        task="semantic",
+        hparams=dict(hparams),
+        ndim=ndim,
+        channels=int(hparams["channels"]),
+        classes=_classes(outputs),
+        outputs=outputs,
+        size=Size(minimum=total, multiple=total, stride=total),
+        store=Store(container=container),
+        parameters=0,
+        prepare=prepare,
+        class_names=class_names,
+        pixel_size_um=pixel_size_um,
+        card=card,
+        known=_known(hparams),
+    )
+    with torch.device("meta"):
+        module = SegnetUNet().build(head)
+    keys = {key: key for key in module.state_dict()}
+    values = {field: getattr(head, field) for field in Checkpoint.__dataclass_fields__}
+    values["store"] = Store(container=container, dtype=dtype, keys=keys)
+    values["parameters"] = sum(p.numel() for p in module.parameters())
+    return Checkpoint(**values)
+
+
+def header_text(checkpoint: Checkpoint) -> str:
+    """Return the JSON text for the header of a file with this network."""
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "family": SegnetUNet.name,
+            "hparams": dict(checkpoint.hparams),
+            "outputs": [asdict(o) for o in checkpoint.outputs],
+            "prepare": [
+                {"name": s.name, "options": dict(s.options)} for s in checkpoint.prepare
+            ],
+            "pixel_size_um": dict(checkpoint.pixel_size_um),
+            "class_names": list(checkpoint.class_names),
+            "card": dict(checkpoint.card),
+        },
+        allow_nan=False,
+    )
+
+
+def _header(weights: Weights) -> dict[str, Any]:
+    try:
+        text = json.loads(weights.metadata[HEADER])
+        if not isinstance(text, dict) or int(text["format"]) < 1:
+            raise ValueError("no format number")
+    except (ValueError, TypeError, KeyError) as error:
+        raise BrokenWeightsError(
+            f"The description inside {weights.path.name} cannot be read ({error}). Get the file "
+            "again from where it was written."
+        ) from error
+    if int(text["format"]) > FORMAT:
+        raise BrokenWeightsError(
+            f"{weights.path.name} was written by a newer napari-segnet (format {text['format']}, "
+            f"this one knows {FORMAT}). Update napari-segnet."
+        )
+    return text
+
+
+def _classes(outputs: tuple[Output, ...]) -> int:
+    """Number of classes, background included."""
+    for output in outputs:
+        if output.role == "class" and output.activation == "softmax":
+            return output.channels
+        if output.role == "class":
+            return output.channels + 1
+    return 2
+
+
+def _known(hparams: Mapping[str, Any]) -> dict[str, Known]:
+    names = [
+        *("family", "task", "ndim", "channels", "classes", "outputs", "size", "prepare"),
+        *("class_names", "pixel_size_um", "parameters", *hparams),
+    ]
+    return {name: Known(source="read", why="written in the file's header") for name in names}
+
+
+def _listed(told: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(told))

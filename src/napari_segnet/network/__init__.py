@@ -1,0 +1,312 @@
+"""Network: weights on a device. ``identify(path)`` tells what a file is, ``load`` runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from napari_segnet import cache
+from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.containers import Weights, open_weights
+from napari_segnet.errors import BrokenWeightsError, SettingsError, UnknownNetworkError
+from napari_segnet.families import FAMILIES, Family, InstanceFamily, MapFamily
+from napari_segnet.families._blocks import PlacedUpsample, place, unplace
+from napari_segnet.network.device import best_device, free_bytes, is_out_of_memory
+from napari_segnet.network.fast import fast_copy, watch_cancel
+from napari_segnet.network.memory import peak_bytes
+from napari_segnet.receptive import receptive_field
+from napari_segnet.segmentation import Instances
+
+__all__ = [
+    "Network",
+    "best_device",
+    "builtin_models",
+    "family_of",
+    "free_bytes",
+    "identify",
+    "is_out_of_memory",
+    "load",
+]
+
+MODELS = Path(__file__).parent.parent / "models"
+KERNEL_SHARE = 1.25
+"""Layers take workspace of their own; measured 1.1 to 1.2 with oneDNN on a CPU."""
+
+
+def builtin_models() -> dict[str, Path]:
+    """Return the networks that ship with the package, by name."""
+    return {path.stem: path for path in sorted(MODELS.glob("*.safetensors"))}
+
+
+def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Tell what a weights file is, without reading its tensors.
+
+    Parameters
+    ----------
+    path : str or Path
+        A weights file, or the name of a built-in network.
+    told : mapping, optional
+        What you know of the network that its file does not say: hyper-parameters of its
+        family by name.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be used; ``UnknownNetworkError`` lists what was seen in it.
+    SettingsError
+        If something is told that the family does not have.
+    """
+    path = builtin_models().get(str(path), Path(path))
+    views = open_weights(path)
+    refusal: UnknownNetworkError | None = None
+    for weights in views:
+        for family in FAMILIES:
+            if not family.detect(weights):
+                continue
+            try:
+                return _with_halo(family, family.describe(weights, told or {}))
+            except UnknownNetworkError as error:
+                # The first view is the plainest one, so its refusal says the most.
+                refusal = refusal or error
+    raise refusal or UnknownNetworkError(_not_recognised(path, views[0]))
+
+
+def family_of(checkpoint: Checkpoint) -> Family:
+    """Return the family that a checkpoint belongs to."""
+    for family in FAMILIES:
+        if family.name == checkpoint.family:
+            return family
+    raise UnknownNetworkError(
+        f"The family {checkpoint.family!r} is not known to this version. Update napari-segnet."
+    )
+
+
+def load(checkpoint: Checkpoint, device: str = "auto") -> Network:
+    """Read the weights and put them on a device; loaded networks are kept for a while.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What :func:`identify` returned.
+    device : str
+        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    """
+    device = best_device(device)
+    facts = tuple(sorted((k, str(v)) for k, v in checkpoint.hparams.items()))
+    key = (checkpoint.sha256, facts, device)
+    kept = cache.networks.get(key)
+    if kept is not None:
+        return cast("Network", kept)
+    network = Network(checkpoint, _filled(checkpoint), device)
+    size = sum(p.numel() * p.element_size() for p in network.module.parameters())
+    cache.networks.put(key, network, size)
+    return network
+
+
+class Network:
+    """A network with its weights on one device, ready to answer.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        What it is.
+    module : torch.nn.Module
+        The network itself, in evaluation mode, on ``device``.
+    device : str
+        ``cpu``, ``mps`` or ``cuda:N``.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, module: nn.Module, device: str) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.module = module.to(device).eval()
+        self._family = family_of(checkpoint)
+        self._fast = fast_copy(self.module, device)
+        if device == "cpu" and checkpoint.ndim == 2 and checkpoint.task == "semantic":
+            # Twice as fast on a CPU: oneDNN's own layout.
+            self._fast = self._fast.to(memory_format=torch.channels_last)
+        watch_cancel(self._fast)
+        self._placed = any(isinstance(m, PlacedUpsample) for m in self._fast.modules())
+        self._bytes: dict[tuple[int, ...], int] = {}
+
+    @property
+    def one_place(self) -> bool:
+        """True if all tiles of a batch must lie at the same place of the frame."""
+        return self._placed
+
+    def maps(
+        self,
+        batch: npt.NDArray[np.float32],
+        *,
+        precision: str = "fp32",
+        offset: tuple[int, ...] | None = None,
+        whole: tuple[int, ...] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Answer a batch.
+
+        Parameters
+        ----------
+        batch : ndarray
+            ``(n, c, [z,] y, x)`` float32, prepared, of an allowed size.
+        precision : str
+            ``fp32``, ``tf32``, ``fp16`` or ``bf16``.
+        offset, whole : tuple of int, optional
+            Where the batch begins in the frame, and the frame's size ``([z,] y, x)`` in
+            pixels, for networks whose answer depends on it.
+
+        Returns
+        -------
+        ndarray
+            ``(n, channel, [z,] y, x)`` float32, after the activations.
+        """
+        family = cast("MapFamily", self._family)
+        with torch.inference_mode(), self._precision(precision):
+            tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
+            if self.device == "cpu" and tensor.ndim == 4:
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
+            if self._placed and offset is not None and whole is not None:
+                place(self._fast, offset, whole)
+            try:
+                answer = family.maps(self._fast, tensor)
+            finally:
+                if self._placed:
+                    unplace(self._fast)
+            result: npt.NDArray[np.float32] = self._activated(answer).float().cpu().numpy()
+            return result
+
+    def detections(
+        self, batch: npt.NDArray[np.float32], *, precision: str = "fp32"
+    ) -> list[Instances]:
+        """Detect the objects of each picture of ``batch`` ``(n, c, y, x)`` float32."""
+        family = cast("InstanceFamily", self._family)
+        with torch.inference_mode(), self._precision(precision):
+            tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
+            return family.detections(self._fast, tensor)
+
+    def peak_bytes(self, batch: int, lengths: tuple[int, ...]) -> int:
+        """Estimate the memory for ``batch`` inputs of ``([z,] y, x)`` pixels.
+
+        Found by a dry run at a small size and scaled: all layers grow with the pixels.
+        """
+        family = cast("MapFamily", self._family)
+        small = self.checkpoint.size.next_allowed(
+            tuple(min(n, s * 8) for n, s in zip(lengths, self.checkpoint.size.stride, strict=True))
+        )
+        if small not in self._bytes:
+            with torch.device("meta"):
+                bare = fast_copy(self._family.build(self.checkpoint).eval(), self.device)
+            shape = (1, self.checkpoint.channels, *small)
+            self._bytes[small] = peak_bytes(bare, family.maps, shape)
+        per_pixel = self._bytes[small] / math.prod(small)
+        return int(KERNEL_SHARE * per_pixel * batch * math.prod(lengths))
+
+    def _activated(self, answer: torch.Tensor) -> torch.Tensor:
+        parts, first = [], 0
+        for output in self.checkpoint.outputs:
+            part = answer[:, first : first + output.channels]
+            first += output.channels
+            if output.activation == "sigmoid":
+                part = part.float().sigmoid()
+            elif output.activation == "softmax":
+                part = part.float().softmax(1)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+    @contextlib.contextmanager
+    def _precision(self, precision: str) -> Iterator[None]:
+        """Set the precision for a while; TF32 is off unless it is asked for."""
+        dtypes = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+        if precision not in dtypes:
+            raise SettingsError(
+                f"precision is {precision!r}, but can be auto, {', '.join(dtypes)}."
+            )
+        dtype = dtypes[precision]
+        if not self.device.startswith("cuda"):
+            if precision == "fp32" or self.device != "cpu":
+                yield
+                return
+            raise SettingsError(
+                f"precision {precision!r} needs a GPU; on a CPU it is slower than fp32. "
+                "Leave precision at auto."
+            )
+        convolution, product = (
+            torch.backends.cudnn.allow_tf32,
+            torch.backends.cuda.matmul.allow_tf32,
+        )
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        try:
+            with torch.autocast("cuda", dtype=dtype, enabled=dtype is not None):
+                yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = convolution
+            torch.backends.cuda.matmul.allow_tf32 = product
+
+
+def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
+    """Add the receptive field, which needs the built network but not its weights."""
+    if checkpoint.task != "semantic":
+        return checkpoint
+    with torch.device("meta"):
+        module = family.build(checkpoint).eval()
+    maps = cast("MapFamily", family).maps
+    halo = receptive_field(module, maps, checkpoint.channels, checkpoint.size)
+    if halo is None:
+        why = "some layer looks at the whole image, so tiles are blended"
+    else:
+        why = "computed from the network's layers"
+    known = {**checkpoint.known, "halo_px": Known(source="read", why=why)}
+    return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
+
+
+def _filled(checkpoint: Checkpoint) -> nn.Module:
+    """Build the network and give it the tensors of its file."""
+    with torch.device("meta"):
+        module = family_of(checkpoint).build(checkpoint)
+    weights = _same_view(checkpoint)
+    state: dict[str, torch.Tensor] = {}
+    for file_key, key in checkpoint.store.keys.items():
+        if file_key in weights.tensors:
+            tensor = weights.tensors[file_key].load()
+            state[key] = tensor.float() if tensor.is_floating_point() else tensor
+    for key in module.state_dict():
+        # Written since torch 0.4.1, and of no use for answering.
+        if key.endswith("num_batches_tracked") and key not in state:
+            state[key] = torch.zeros((), dtype=torch.int64)
+    try:
+        module.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise BrokenWeightsError(
+            f"The tensors of {checkpoint.path.name} no longer fit what was recognised. Has the "
+            f"file changed? Open it again. ({str(error).splitlines()[-1].strip()})"
+        ) from error
+    return module.requires_grad_(False)
+
+
+def _same_view(checkpoint: Checkpoint) -> Weights:
+    store = checkpoint.store
+    for weights in open_weights(checkpoint.path):
+        if (weights.wrapper, weights.prefix) == (store.wrapper, store.prefix):
+            return weights
+    raise BrokenWeightsError(
+        f"{checkpoint.path.name} has changed since it was recognised. Open it again."
+    )
+
+
+def _not_recognised(path: Path, seen: Weights) -> str:
+    keys = list(seen.tensors)
+    shown = ", ".join(f"{k} {seen.tensors[k].shape}" for k in keys[:4])
+    names = "; ".join(family.title for family in FAMILIES)
+    return (
+        f"No known kind of network has the tensors of {path.name}: {len(keys)} of them, first "
+        f"{shown}. Known kinds: {names}. Ask the sender which code wrote the file."
+    )

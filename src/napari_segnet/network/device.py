@@ -1,0 +1,82 @@
+"""Where a network runs, and how much memory is really free there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import torch
+
+from napari_segnet.errors import SettingsError
+
+__all__ = ["best_device", "free_bytes", "is_out_of_memory"]
+
+
+def best_device(wish: str = "auto") -> str:
+    """Return the device for a wish: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    SettingsError
+        If the device is not there; the message says what is.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if wish == "auto":
+        return there[0]
+    device = "cuda:0" if wish == "cuda" else wish
+    if device not in there:
+        raise SettingsError(
+            f"The device {wish!r} is not available here. Available: {', '.join(there)}; "
+            "or leave it to --device auto."
+        )
+    return device
+
+
+def free_bytes(device: str) -> int:
+    """Return the bytes that can really be taken on a device now.
+
+    On a CPU the smaller of what the machine has left and what the control group of a
+    container allows; on a GPU what the driver has left plus what torch holds unused.
+    """
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + held)
+    free = psutil.virtual_memory().available
+    return min(free, _cgroup_free(free))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell if an error means that memory ran out, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+
+
+def _cgroup_free(otherwise: int) -> int:
+    """Return what the control group leaves (versions 2 and 1), without its page cache."""
+    root = Path("/sys/fs/cgroup")
+    for limit, used, stat in (
+        ("memory.max", "memory.current", "memory.stat"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+        ),
+    ):
+        try:
+            allowed = (root / limit).read_text().strip()
+            if allowed == "max":
+                return otherwise
+            taken = int((root / used).read_text())
+            rows = dict(line.split() for line in (root / stat).read_text().splitlines())
+        except (OSError, ValueError):
+            continue  # not this version, or not Linux: nothing to take into account
+        return max(0, int(allowed) - taken + int(rows.get("inactive_file", 0)))
+    return otherwise

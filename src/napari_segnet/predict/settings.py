@@ -1,0 +1,90 @@
+"""How a network is run on an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from napari_segnet.errors import SettingsError
+
+__all__ = ["PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
+
+SCOPES = ("auto", "volume", "plane", "series")
+PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
+SEAMS = ("auto", "exact", "blend")
+MAPS = ("auto", "float32", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictSettings:
+    """How a network is run on an image.
+
+    Attributes
+    ----------
+    normalize : str
+        ``auto`` (what the checkpoint says, read or assumed), ``none``, ``divide-255``,
+        ``divide-65535``, ``min-max``, ``percentile`` (1 and 99.8), ``percentile:LO,HI``,
+        ``z-score``, ``imagenet``, ``window:LO,HI``, ``mean-std:M,S``, or the name of
+        another normalizer.
+    normalize_over : str
+        Over what its figures are computed, always per channel and never per tile:
+        ``volume`` (each time point), ``plane``, ``series`` (everything), or ``auto`` (what
+        the checkpoint says, else ``volume``).
+    channels : str
+        Which image channels the network gets, in its order: ``0,2``; ``auto``: all of
+        them, luminance of RGB for a network with one channel, or a grey image three times.
+    scale : float or None
+        Image pixels per network pixel; None: from the pixel sizes where both image and
+        network know theirs, else 1.
+    tile_px : tuple of int
+        Edge of the part of a tile that is kept, one for all axes or one per axis
+        (``[z,] y, x``), rounded up to the network's stride; empty: as memory allows.
+    batch_size : int
+        Tiles that the network sees at once; 0: as memory allows.
+    precision : str
+        ``auto`` (fp16 on a GPU where it is measured to agree, fp32 on a CPU), ``fp32``,
+        ``tf32``, ``fp16``, ``bf16``.
+    seams : str
+        ``exact`` (tiles with halos that equal the whole image), ``blend`` (overlapping
+        tiles), or ``auto``: exact wherever the network allows it and, in 3D, the halo
+        costs less than 4 times the work.
+    maps : str
+        How maps are kept in memory: ``float32``, ``float16`` in a temporary file, or
+        ``auto``: float32 up to 1 GiB.
+    device : str
+        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    """
+
+    normalize: str = "auto"
+    normalize_over: str = "auto"
+    channels: str = "auto"
+    scale: float | None = None
+    tile_px: tuple[int, ...] = field(default=())
+    batch_size: int = 0
+    precision: str = "auto"
+    seams: str = "auto"
+    maps: str = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("normalize_over", SCOPES),
+            ("precision", PRECISIONS),
+            ("seams", SEAMS),
+            ("maps", MAPS),
+        ):
+            if getattr(self, name) not in known:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)!r}, but can be {', '.join(known)}."
+                )
+        if self.scale is not None and not 0.01 <= self.scale <= 100:
+            raise SettingsError(
+                f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per "
+                "network pixel; 2 shows the network an image of half the size."
+            )
+        if any(edge < 1 for edge in self.tile_px) or len(self.tile_px) > 3:
+            raise SettingsError(
+                f"tile_px is {self.tile_px}, but needs one length above 0, or one per axis "
+                "([z,] y, x), such as tile_px=512 or tile_px=32,256,256."
+            )
+        if self.batch_size < 0:
+            raise SettingsError(f"batch_size is {self.batch_size}, but must be 0 (auto) or more.")

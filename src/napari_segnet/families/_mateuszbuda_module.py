@@ -1,0 +1,68 @@
+"""The network of mateuszbuda/brain-segmentation-pytorch as a torch module."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from napari_segnet.families._blocks import convolution, double_conv, pool, transposed
+
+__all__ = ["UNet"]
+
+DEPTH = 4
+"""Poolings; the same in every published file."""
+
+
+class UNet(nn.Module):
+    """U-Net of four poolings; each width is twice the one above.
+
+    Parameters
+    ----------
+    ndim : int
+        2 or 3.
+    inputs, outputs : int
+        Channels of the image and of the answer.
+    width : int
+        Channels at full resolution.
+    sigmoid : bool
+        Whether probabilities leave it, as in the original, or raw values.
+    """
+
+    def __init__(self, ndim: int, inputs: int, outputs: int, width: int, sigmoid: bool) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(DEPTH + 1)]
+        for level, (a, b) in enumerate(zip([inputs, *widths], widths, strict=False), start=1):
+            last = level > DEPTH
+            self.add_module(
+                "bottleneck" if last else f"encoder{level}",
+                _block(ndim, a, b, "bottleneck" if last else f"enc{level}"),
+            )
+            if not last:
+                self.add_module(f"pool{level}", pool(ndim))
+        for level in range(DEPTH, 0, -1):
+            above, below = widths[level - 1], widths[level]
+            self.add_module(f"upconv{level}", transposed(ndim, below, above))
+            self.add_module(f"decoder{level}", _block(ndim, 2 * above, above, f"dec{level}"))
+        self.conv = convolution(ndim, width, outputs, 1)
+        self.activation = nn.Sigmoid() if sigmoid else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(n, c, [z,] y, x)`` to ``(n, outputs, [z,] y, x)``; multiples of 16 px."""
+        skips: list[torch.Tensor] = []
+        for level in range(1, DEPTH + 1):
+            skips.append(self.get_submodule(f"encoder{level}")(x))
+            x = self.get_submodule(f"pool{level}")(skips[-1])
+        x = self.get_submodule("bottleneck")(x)
+        for level in range(DEPTH, 0, -1):
+            x = self.get_submodule(f"upconv{level}")(x)
+            x = self.get_submodule(f"decoder{level}")(torch.cat([x, skips.pop()], dim=1))
+        answer: torch.Tensor = self.activation(self.conv(x))
+        return answer
+
+
+def _block(ndim: int, inputs: int, outputs: int, name: str) -> nn.Sequential:
+    layers = double_conv(ndim, (inputs, outputs, outputs))
+    names = [f"{name}{part}{i}" for i in (1, 2) for part in ("conv", "norm", "relu")]
+    return nn.Sequential(OrderedDict(zip(names, layers, strict=True)))

@@ -1,0 +1,191 @@
+"""The U-Net of jvanvugt/pytorch-unet, with or without padding.
+
+Depth, width, up-sampling and batch normalisation are read from names and shapes. Two
+things leave no trace in a file: whether the convolutions are padded (the author's default
+is not: the answer is then smaller than the image), and how the network pools (by the
+average until March 2019, by the maximum since).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
+from napari_segnet.containers import Weights
+from napari_segnet.families._facts import Shapes, complete, convolutions
+from napari_segnet.families._told import Choice, settle
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["JvanvugtUNet", "valid_size"]
+
+PADDING = Choice(
+    name="padding",
+    values=(False, True),
+    default=False,
+    why="the author's default; the file does not show it. Tell padding=true if the network was "
+    "trained with padding",
+)
+POOLING = Choice(
+    name="pooling",
+    values=("max", "average"),
+    default="max",
+    why="so since March 2019; before, the network pooled by the average",
+)
+PREPARE = Known(
+    source="assumed",
+    why="the author leaves the scaling of images to the user; a range of 0 to 1 is usual",
+)
+
+
+class JvanvugtUNet:
+    """The family; see the module's docstring."""
+
+    name = "jvanvugt-unet"
+    title = "the U-Net of jvanvugt/pytorch-unet"
+    task: Task = "semantic"
+
+    def detect(self, weights: Weights) -> bool:
+        """Tell from key names; see :class:`~napari_segnet.families.Family`."""
+        return "down_path.0.block.0.weight" in weights.tensors and "last.weight" in weights.tensors
+
+    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        """Tell what shapes and metadata say; see :class:`~napari_segnet.families.Family`."""
+        read = _read(Shapes(weights, self.title))
+        classes, ndim = read["n_classes"], read["ndim"]
+        choices = (PADDING, POOLING, _activation(classes))
+        hparams, known = settle(choices, read, weights, told, self.title)
+        stride = (2 ** (read["depth"] - 1),) * ndim
+        if hparams["padding"]:
+            size = Size(minimum=stride, multiple=stride, stride=stride)
+        else:
+            size = valid_size(ndim, read["depth"], read["kernel"])
+        checkpoint = Checkpoint(
+            path=weights.path,
+            family=self.name,
+            task=self.task,
+            hparams=hparams,
+            ndim=ndim,
+            channels=read["in_channels"],
+            classes=classes,
+            outputs=(
+                Output(
+                    role="foreground" if classes == 1 else "class",
+                    channels=classes,
+                    activation=hparams["activation"],
+                ),
+            ),
+            size=size,
+            store=Store(container=weights.container),
+            parameters=0,
+            prepare=(PrepareStep(name="normalize", options={"how": "min-max", "over": "volume"}),),
+            known={
+                **known,
+                "channels": Known(source="read", why="input channels of the first convolution"),
+                "classes": Known(source="read", why="output channels of the last convolution"),
+                "outputs": known["activation"],
+                "size": Known(
+                    source=known["padding"].source,
+                    why=f"{read['depth'] - 1} poolings by 2, "
+                    + ("padded" if hparams["padding"] else "not padded: the answer is smaller"),
+                ),
+                "prepare": PREPARE,
+            },
+        )
+        return complete(self.build, checkpoint, weights, self.title)
+
+    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
+        """Build the network; see :class:`~napari_segnet.families.Family`."""
+        from napari_segnet.families._jvanvugt_module import Plan, UNet
+
+        hparams = checkpoint.hparams
+        plan = Plan(
+            ndim=hparams["ndim"],
+            inputs=hparams["in_channels"],
+            outputs=hparams["n_classes"],
+            features=tuple(hparams["features"]),
+            order=hparams["order"],
+            kernel=hparams["kernel"],
+            bias=hparams["bias"],
+            padding=hparams["padding"],
+            pooling=hparams["pooling"],
+            up_mode=hparams["up_mode"],
+        )
+        return UNet(plan)
+
+    def maps(self, module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """Return raw maps; see :class:`~napari_segnet.families.MapFamily`."""
+        answer: torch.Tensor = module(batch)
+        return answer
+
+
+def valid_size(ndim: int, depth: int, kernel: int) -> Size:
+    """Return which sizes a network without padding takes, and how much it loses.
+
+    A size is allowed if every pooling meets an even number of pixels; then the answer
+    lies exactly in the middle of the input. With ``c`` pixels lost by two convolutions
+    and ``p = 2 ** (depth - 1)``, a deepest input of ``b`` pixels stands for
+    ``p * b + c * (p - 1)`` pixels of image, and ``3 * c * p - 2 * c`` of them are lost
+    (depth 5, 3x3: 572 pixels in, 388 out, as in Ronneberger et al. 2015).
+
+    Parameters
+    ----------
+    ndim : int
+        2 or 3.
+    depth : int
+        Levels, one more than poolings.
+    kernel : int
+        Edge of the convolutions' kernels in pixels.
+    """
+    lost, factor = 2 * (kernel - 1), 2 ** (depth - 1)
+    loss = 3 * lost * factor - 2 * lost
+    deepest = lost + 1
+    while not _survives(deepest - lost, depth, lost):
+        deepest += 1
+    lengths = (factor * deepest + lost * (factor - 1), factor, -lost % factor, loss)
+    minimum, multiple, remainder, loss_ = ((n,) * ndim for n in lengths)
+    return Size(
+        minimum=minimum, multiple=multiple, stride=multiple, remainder=remainder, loss=loss_
+    )
+
+
+def _survives(n: int, depth: int, lost: int) -> bool:
+    """Tell if ``n`` pixels after the deepest block are still some at the end."""
+    for _ in range(depth - 1):
+        n = 2 * n - lost
+    return n > 0
+
+
+def _read(shapes: Shapes) -> dict[str, Any]:
+    """Return all hyper-parameters that shapes show."""
+    inside = "down_path.0.block."
+    order, numbers = convolutions(shapes, inside)
+    depth = shapes.count("down_path.{}.")
+    last = f"block.{numbers[1]}.weight"
+    features = [shapes.of(f"down_path.{i}.{last}", 4, 5)[0] for i in range(depth)]
+    first = shapes.of(f"{inside}0.weight", 4, 5)
+    width = math.log2(features[0])
+    return {
+        "ndim": len(first) - 2,
+        "in_channels": first[1],
+        "n_classes": shapes.of("last.weight", 4, 5)[0],
+        "depth": depth,
+        "wf": int(width) if width.is_integer() else round(width, 4),
+        "features": features,
+        "batch_norm": order != "conv-relu",
+        "order": order,
+        "kernel": shapes.kernel(f"{inside}0.weight"),
+        "bias": f"{inside}0.bias" in shapes,
+        "up_mode": "upsample" if "up_path.0.up.1.weight" in shapes else "upconv",
+    }
+
+
+def _activation(classes: int) -> Choice:
+    if classes == 1:
+        why = "one output channel can only be a foreground"
+        return Choice(name="activation", values=("sigmoid",), default="sigmoid", why=why)
+    why = "the author trains with cross entropy"
+    return Choice(name="activation", values=("softmax", "sigmoid"), default="softmax", why=why)

@@ -1,0 +1,117 @@
+"""The U-Net of mateuszbuda/brain-segmentation-pytorch (also on PyTorch Hub).
+
+Made for FLAIR abnormalities in brain MRI (Buda et al. 2019, doi
+10.1016/j.compbiomed.2019.05.002): four poolings, each width twice the one above,
+transposed convolutions, and the sigmoid inside the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
+from napari_segnet.containers import Weights
+from napari_segnet.families._facts import Shapes, complete
+from napari_segnet.families._told import Choice, settle
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MateuszbudaUNet"]
+
+STRIDE_PX = 16
+"""Four poolings by 2; its concatenations fail at any other size."""
+PREPARE = Known(
+    source="assumed",
+    why="its training program clips each volume at its percentiles 10 and 99 (of all channels "
+    "together) and standardises each channel; it also resized slices to 256 x 256 pixels",
+)
+
+
+class MateuszbudaUNet:
+    """The family; see the module's docstring."""
+
+    name = "mateuszbuda-unet"
+    title = "the U-Net of mateuszbuda/brain-segmentation-pytorch"
+    task: Task = "semantic"
+
+    def detect(self, weights: Weights) -> bool:
+        """Tell from key names; see :class:`~napari_segnet.families.Family`."""
+        first, last = "encoder1.enc1conv1.weight", "decoder1.dec1conv1.weight"
+        return first in weights.tensors and last in weights.tensors
+
+    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        """Tell what shapes and metadata say; see :class:`~napari_segnet.families.Family`."""
+        shapes = Shapes(weights, self.title)
+        first = shapes.of("encoder1.enc1conv1.weight", 4, 5)
+        classes = shapes.of("conv.weight", 4, 5)[0]
+        ndim = len(first) - 2
+        read = {
+            "ndim": ndim,
+            "in_channels": first[1],
+            "out_channels": classes,
+            "init_features": first[0],
+        }
+        hparams, known = settle((_activation(classes),), read, weights, told, self.title)
+        inside = hparams["activation"] == "sigmoid"
+        lengths = (STRIDE_PX,) * ndim
+        checkpoint = Checkpoint(
+            path=weights.path,
+            family=self.name,
+            task=self.task,
+            hparams=hparams,
+            ndim=ndim,
+            channels=first[1],
+            classes=classes,
+            outputs=(
+                Output(
+                    role="foreground" if classes == 1 else "class",
+                    channels=classes,
+                    activation="none" if inside else "softmax",
+                ),
+            ),
+            size=Size(minimum=lengths, multiple=lengths, stride=lengths),
+            store=Store(container=weights.container),
+            parameters=0,
+            prepare=(
+                PrepareStep(
+                    name="normalize",
+                    options={"how": "percentile-z-score:10,99", "over": "volume"},
+                ),
+            ),
+            known={
+                **known,
+                "channels": Known(source="read", why="input channels of the first convolution"),
+                "classes": Known(source="read", why="output channels of the last convolution"),
+                "outputs": known["activation"],
+                "size": Known(source="read", why="4 poolings by 2 and nothing that pads"),
+                "prepare": PREPARE,
+            },
+        )
+        return complete(self.build, checkpoint, weights, self.title)
+
+    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
+        """Build the network; see :class:`~napari_segnet.families.Family`."""
+        from napari_segnet.families._mateuszbuda_module import UNet
+
+        hparams = checkpoint.hparams
+        return UNet(
+            ndim=hparams["ndim"],
+            inputs=hparams["in_channels"],
+            outputs=hparams["out_channels"],
+            width=hparams["init_features"],
+            sigmoid=hparams["activation"] == "sigmoid",
+        )
+
+    def maps(self, module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """Return probabilities; see :class:`~napari_segnet.families.MapFamily`."""
+        answer: torch.Tensor = module(batch)
+        return answer
+
+
+def _activation(classes: int) -> Choice:
+    """Tell what stands at the network's end; some forks replaced its sigmoid."""
+    why = "the published network applies a sigmoid itself, to each channel"
+    values = ("sigmoid",) if classes == 1 else ("sigmoid", "softmax")
+    return Choice(name="activation", values=values, default="sigmoid", why=why)

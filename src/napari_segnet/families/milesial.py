@@ -1,0 +1,188 @@
+"""The U-Net of milesial/Pytorch-UNet, in all its revisions and many of its forks.
+
+What its revisions have in common: blocks of two padded convolutions, max-pooling,
+up-sampling that is padded to the size of the skip connection, so any size goes. What
+differs, and is read from names and shapes: ``double_conv`` (since October 2019) or
+``conv`` and ``mpconv`` before; convolutions with bias (until December 2021) or without;
+transposed convolutions or bilinear up-sampling; and in forks width, depth, kernels, the
+place of the normalisation and the number of dimensions. Between November 2018 and 2020
+the sigmoid or softmax stood inside the network; ours leaves it out and names it as the
+output's activation, which gives the same probabilities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
+from napari_segnet.containers import Weights
+from napari_segnet.families._facts import Shapes, complete, convolutions, plain
+from napari_segnet.families._told import Choice, settle
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MilesialUNet"]
+
+PREPARE = Known(
+    source="assumed",
+    why="its training program divides images with values over 1 by 255; the scale to which it "
+    "shrank them (0.5 by default) is not in the file",
+)
+BILINEAR = Known(
+    source="read",
+    why="the file holds no transposed convolutions; the other way is bilinear with aligned corners",
+)
+NEW, OLD = "double_conv", "conv"
+"""Name of the blocks since commit ff1ac09 (October 2019), and before it."""
+
+
+class MilesialUNet:
+    """The family; see the module's docstring."""
+
+    name = "milesial-unet"
+    title = "the U-Net of milesial/Pytorch-UNet"
+    task: Task = "semantic"
+
+    def detect(self, weights: Weights) -> bool:
+        """Tell from key names; see :class:`~napari_segnet.families.Family`."""
+        keys = weights.tensors
+        first = any(f"inc.{part}.0.weight" in keys for part in (NEW, "conv.conv"))
+        return first and "outc.conv.weight" in keys
+
+    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        """Tell what shapes and metadata say; see :class:`~napari_segnet.families.Family`."""
+        shapes = Shapes(weights, self.title)
+        read = _read(shapes)
+        classes, ndim, depth = read["n_classes"], read["ndim"], read["depth"]
+        choices = (_activation(classes),)
+        hparams, known = settle(choices, read, weights, told, self.title)
+        names, names_known, mask_values = _class_names(weights, classes)
+        lengths = (2**depth,) * ndim
+        checkpoint = Checkpoint(
+            path=weights.path,
+            family=self.name,
+            task=self.task,
+            hparams=hparams,
+            ndim=ndim,
+            channels=read["n_channels"],
+            classes=classes,
+            outputs=(
+                Output(
+                    role="foreground" if classes == 1 else "class",
+                    channels=classes,
+                    activation=hparams["activation"],
+                ),
+            ),
+            size=Size(minimum=lengths, multiple=(1,) * ndim, stride=lengths),
+            store=Store(container=weights.container),
+            parameters=0,
+            prepare=(
+                PrepareStep(
+                    name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}
+                ),
+            ),
+            class_names=names,
+            known={
+                **known,
+                "bilinear": BILINEAR if read["bilinear"] else known["bilinear"],
+                "channels": Known(source="read", why="input channels of the first convolution"),
+                "classes": Known(source="read", why="output channels of the last convolution"),
+                "outputs": known["activation"],
+                "size": Known(source="read", why=f"{depth} poolings by 2; it pads by itself"),
+                "prepare": PREPARE,
+                "class_names": names_known,
+            },
+            card={"mask_values": mask_values} if mask_values else {},
+        )
+        return complete(
+            self.build, checkpoint, weights, self.title, lambda key: _file_key(key, read["names"])
+        )
+
+    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
+        """Build the network; see :class:`~napari_segnet.families.Family`."""
+        from napari_segnet.families._milesial_module import Plan, UNet
+
+        hparams = checkpoint.hparams
+        plan = Plan(
+            ndim=hparams["ndim"],
+            inputs=hparams["n_channels"],
+            outputs=hparams["n_classes"],
+            encoder=tuple((mid, out) for mid, out in hparams["encoder"]),
+            decoder=tuple((mid, out) for mid, out in hparams["decoder"]),
+            ups=tuple(hparams["ups"]),
+            order=hparams["order"],
+            kernel=hparams["kernel"],
+            bias=hparams["bias"],
+        )
+        return UNet(plan)
+
+    def maps(self, module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """Return raw maps; see :class:`~napari_segnet.families.MapFamily`."""
+        answer: torch.Tensor = module(batch)
+        return answer
+
+
+def _read(shapes: Shapes) -> dict[str, Any]:
+    """Return all hyper-parameters that shapes show."""
+    names = NEW if f"inc.{NEW}.0.weight" in shapes else OLD
+    inside = _file_key("inc.double_conv.", names)
+    order, numbers = convolutions(shapes, inside)
+    # At least one, so that a file without any is refused for the tensor that it lacks.
+    depth = max(1, shapes.count("down{}.", first=1))
+    blocks = ["inc", *(f"down{i}.maxpool_conv.1" for i in range(1, depth + 1))]
+    blocks += [f"up{i}.conv" for i in range(1, depth + 1)]
+    widths = [_widths(shapes, f"{block}.double_conv.", numbers, names) for block in blocks]
+    first = shapes.of(f"{inside}0.weight", 4, 5)
+    bilinear = "up1.up.weight" not in shapes
+    ups = [] if bilinear else [shapes.of(f"up{i + 1}.up.weight", 4, 5)[1] for i in range(depth)]
+    return {
+        "ndim": len(first) - 2,
+        "n_channels": first[1],
+        "n_classes": shapes.of("outc.conv.weight", 4, 5)[0],
+        "bilinear": bilinear,
+        "depth": depth,
+        "encoder": widths[: depth + 1],
+        "decoder": widths[depth + 1 :],
+        "ups": ups,
+        "order": order,
+        "kernel": shapes.kernel(f"{inside}0.weight"),
+        "bias": f"{inside}0.bias" in shapes,
+        "names": names,
+    }
+
+
+def _widths(shapes: Shapes, block: str, numbers: tuple[int, int], names: str) -> list[int]:
+    keys = (_file_key(f"{block}{number}.weight", names) for number in numbers)
+    return [shapes.of(key, 4, 5)[0] for key in keys]
+
+
+def _file_key(key: str, names: str) -> str:
+    """Return the name in the file of a key of the module (or the beginning of one)."""
+    if names == NEW:
+        return key
+    key = key.replace("maxpool_conv", "mpconv")
+    return re.sub(r"^inc\.", "inc.conv.", key).replace("double_conv", "conv")
+
+
+def _activation(classes: int) -> Choice:
+    if classes == 1:
+        why = "one output channel: its prediction program applies a sigmoid"
+        return Choice(name="activation", values=("sigmoid",), default="sigmoid", why=why)
+    why = "several output channels: its prediction program takes the largest, as after a softmax"
+    return Choice(name="activation", values=("softmax", "sigmoid"), default="softmax", why=why)
+
+
+def _class_names(weights: Weights, classes: int) -> tuple[tuple[str, ...], Known, list[Any]]:
+    """Name classes by the mask's grey values or colours, which newer files hold."""
+    values = weights.metadata.get("mask_values")
+    if not isinstance(values, (list, tuple)) or not plain(values):
+        return (), Known(source="assumed", why="the file names no classes"), []
+    count = max(classes, 2)  # one channel: background, and what the mask marks
+    if len(values) != count:
+        why = f"mask_values in the file has {len(values)} entries, not {count}"
+        return (), Known(source="assumed", why=why), []
+    names = tuple(f"mask value {v}" for v in values)
+    return names, Known(source="read", why="mask_values in the file"), list(values)

@@ -209,4 +209,3 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             )
         found[stem] = path
     return found
-

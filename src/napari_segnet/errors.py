@@ -91,5 +91,5 @@ class MissingExtraError(SegnetError):
     """An optional dependency is not installed; the message names the extra."""
 
 
-class Cancelled(Exception):  # noqa: N818 - a wish of the user, not an error
+class Cancelled(Exception):
     """The user asked to stop; nothing is half written."""

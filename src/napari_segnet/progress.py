@@ -57,6 +57,7 @@ class Job(Generator[Progress, None, T]):
         self._flag.set()
 
     def send(self, value: None, /) -> Progress:
+        """Work up to the next report."""
         token = _flags.set((*_flags.get(), self._flag))
         try:
             if self._flag.is_set():
@@ -66,6 +67,7 @@ class Job(Generator[Progress, None, T]):
             _flags.reset(token)
 
     def throw(self, *error: Any) -> Progress:
+        """Raise an error where the job is at work; ``close`` uses it."""
         token = _flags.set((*_flags.get(), self._flag))
         try:
             return self._steps.throw(*error)

@@ -34,9 +34,7 @@ _POINTWISE = (
     *(nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Sigmoid, nn.Tanh, nn.Softmax),
     *(nn.LogSoftmax, nn.Softmax2d, nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
 )
-_CONVOLUTIONS = (
-    *(nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-)
+_CONVOLUTIONS = (*(nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d),)
 _POOLINGS = (nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
 
 
@@ -79,7 +77,7 @@ def receptive_field(
 
 
 class _Reach(nn.Module):
-    """One layer of the skeleton: which outputs does an input reach?"""
+    """One layer of the skeleton, which tells the outputs that an input reaches."""
 
     def __init__(self, layer: Callable[[torch.Tensor], torch.Tensor], channels: int | None) -> None:
         super().__init__()
@@ -156,7 +154,7 @@ def _ones(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
             output_padding=layer.output_padding,
             dilation=layer.dilation,
         )
-    straight = functional.conv2d if ndim == 2 else functional.conv3d
+    straight: Any = functional.conv2d if ndim == 2 else functional.conv3d
     return lambda x: straight(
         x, kernel, stride=layer.stride, padding=layer.padding, dilation=layer.dilation
     )

@@ -91,7 +91,9 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     try:
         return _plain(value, hint)
     except (ValueError, TypeError) as error:
-        raise SettingsError(f"{name}={value} is not {_words(hint)}. Correct the setting.") from error
+        raise SettingsError(
+            f"{name}={value} is not {_words(hint)}. Correct the setting."
+        ) from error
 
 
 def _plain(value: Any, hint: Any) -> Any:

@@ -60,7 +60,8 @@ class Frame:
         if self.mirror[axis]:
             where = np.abs(where)
             where = last - np.abs(last - where)
-        return np.clip(where, 0, last)
+        clipped: npt.NDArray[np.intp] = np.clip(where, 0, last)
+        return clipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,9 +169,7 @@ def plan(frame: Frame, size: Size, halo: Halo, tile: Sequence[int]) -> Tiling:
     return _tiling(frame, axes, exact=True)
 
 
-def plan_blended(
-    frame: Frame, size: Size, tile: Sequence[int], overlap: float = 0.25
-) -> Tiling:
+def plan_blended(frame: Frame, size: Size, tile: Sequence[int], overlap: float = 0.25) -> Tiling:
     """Cut a frame into overlapping tiles that are to be blended.
 
     For networks with operations that look at the whole input, and for volumes whose halo
@@ -190,9 +189,7 @@ def plan_blended(
         ends = [start + edge for start in starts[:-1]] + [frame.size[axis]]
         axes.append(
             [
-                _slices(
-                    frame, axis, slice(a, b), slice(a, min(length, b - size.loss[axis]))
-                )
+                _slices(frame, axis, slice(a, b), slice(a, min(length, b - size.loss[axis])))
                 for a, b in zip(starts, ends, strict=True)
             ]
         )
@@ -202,9 +199,7 @@ def plan_blended(
 _Interval = tuple[slice, slice, slice, slice]
 
 
-def _interval(
-    frame: Frame, size: Size, halo: Halo, axis: int, start: int, stop: int
-) -> _Interval:
+def _interval(frame: Frame, size: Size, halo: Halo, axis: int, start: int, stop: int) -> _Interval:
     """Return frame, read, write, keep of one tile along one axis."""
     stride, before, whole = size.stride[axis], frame.before[axis], frame.size[axis]
     remainder = size.remainder[axis] if size.multiple[axis] > 1 else 0
@@ -249,4 +244,4 @@ def _allowed_edge(size: Size, axis: int, edge: int) -> int:
 
 def _plain(frame: Frame, axis: int, part: slice) -> bool:
     before = frame.before[axis]
-    return part.start >= before and part.stop <= before + frame.image[axis]
+    return bool(part.start >= before and part.stop <= before + frame.image[axis])

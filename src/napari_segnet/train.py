@@ -215,9 +215,7 @@ class _Learner:
             weight_decay=settings.weight_decay,
         )
         self._dtype = _autocast_dtype(settings.precision, self._device)
-        self._scaler = torch.amp.GradScaler(
-            self._device.type, enabled=self._dtype == torch.float16
-        )
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
         self._steps = 0
 
     def step(self, batch: list[Crop], fraction: float) -> float:
@@ -233,7 +231,7 @@ class _Learner:
                 "for example a tenth."
             )
         self._optimiser.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimiser)
         nn.utils.clip_grad_norm_(self._module.parameters(), 5.0)
         self._scaler.step(self._optimiser)
@@ -425,5 +423,3 @@ def _training_card(dataset: Dataset, settings: TrainSettings) -> Mapping[str, An
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "torch": torch.__version__,
     }
-
-

@@ -67,7 +67,8 @@ class Segment:
             if args.json:
                 print(json.dumps(done, allow_nan=False), flush=True)
         if not args.json:
-            print(f"{len(plan.images) - len(failed)} of {len(plan.images)} images are in {plan.folder}")
+            good = len(plan.images) - len(failed)
+            print(f"{good} of {len(plan.images)} images are in {plan.folder}")
         if failed:
             print(_table(failed), file=sys.stderr)
         return 1 if failed else 0
@@ -208,7 +209,7 @@ def _earlier(path: Path | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"The settings file {path} cannot be read ({error}). Give the .json file that an "
-            "earlier run wrote, or one like {\"threshold\": 0.4}."
+            'earlier run wrote, or one like {"threshold": 0.4}.'
         ) from error
     if not isinstance(content, dict):
         raise SettingsError(f"The settings file {path} holds no JSON object with settings.")

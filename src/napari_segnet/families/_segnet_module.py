@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -38,8 +40,8 @@ class UNet(nn.Module):
         outputs: int,
     ) -> None:
         super().__init__()
-        pool = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
-        up = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
+        pool: Any = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
+        up: Any = nn.ConvTranspose2d if ndim == 2 else nn.ConvTranspose3d
         conv = nn.Conv2d if ndim == 2 else nn.Conv3d
         below = (channels, *widths[:-1])
         self.encoder = nn.ModuleList(

@@ -49,9 +49,11 @@ class SegnetUNet:
     task: Task = "semantic"
 
     def detect(self, weights: Weights) -> bool:
+        """Tell by our own text in the header."""
         return HEADER in weights.metadata and "head.weight" in weights.tensors
 
     def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        """Read everything from the header; nothing is left to be told."""
         from napari_segnet.families._facts import require_keys
 
         if told:
@@ -74,6 +76,7 @@ class SegnetUNet:
         return checkpoint
 
     def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
+        """Build the network."""
         from napari_segnet.families._segnet_module import UNet
 
         hparams = checkpoint.hparams
@@ -86,12 +89,14 @@ class SegnetUNet:
         )
 
     def maps(self, module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """Return raw maps ``(n, channel, [z,] y, x)``."""
         answer: torch.Tensor = module(batch)
         return answer
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
     ) -> npt.NDArray[np.float32]:
+        """Return what each output should say of ``labels`` ``([z,] y, x)``."""
         from napari_segnet.families._learning import map_targets
 
         return map_targets(labels, checkpoint.outputs)
@@ -103,6 +108,7 @@ class SegnetUNet:
         trusted: torch.Tensor,
         checkpoint: Checkpoint,
     ) -> torch.Tensor:
+        """Return the loss over trusted pixels, see ``map_loss``."""
         from napari_segnet.families._learning import map_loss
 
         return map_loss(answer, targets, trusted, checkpoint.outputs)
@@ -204,9 +210,7 @@ def header_text(checkpoint: Checkpoint) -> str:
             "family": SegnetUNet.name,
             "hparams": dict(checkpoint.hparams),
             "outputs": [asdict(o) for o in checkpoint.outputs],
-            "prepare": [
-                {"name": s.name, "options": dict(s.options)} for s in checkpoint.prepare
-            ],
+            "prepare": [{"name": s.name, "options": dict(s.options)} for s in checkpoint.prepare],
             "pixel_size_um": dict(checkpoint.pixel_size_um),
             "class_names": list(checkpoint.class_names),
             "card": dict(checkpoint.card),
@@ -234,7 +238,7 @@ def _header(weights: Weights) -> dict[str, Any]:
 
 
 def _classes(outputs: tuple[Output, ...]) -> int:
-    """Number of classes, background included."""
+    """Return the number of classes, background included."""
     for output in outputs:
         if output.role == "class" and output.activation == "softmax":
             return output.channels

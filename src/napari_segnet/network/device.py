@@ -46,7 +46,7 @@ def free_bytes(device: str) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + held)
-    free = psutil.virtual_memory().available
+    free = int(psutil.virtual_memory().available)
     return min(free, _cgroup_free(free))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -63,6 +64,7 @@ class Banded(nn.Module):
         self._speed = FLOPS_PER_SECOND
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve ``(n, c, [z,] y, x)``."""
         rows = self._rows_out(x)
         flops = 2 * self.conv.weight.numel() * x.shape[0] * rows * math.prod(x.shape[3:])
         bands = min(rows, math.ceil(flops / self._speed / BAND_SECONDS))
@@ -71,7 +73,7 @@ class Banded(nn.Module):
             return whole
         answer: torch.Tensor | None = None
         edges = [rows * i // bands for i in range(bands + 1)]
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             check_cancelled()
             begun = time.perf_counter()
             band = self._band(x, start, stop)
@@ -122,8 +124,7 @@ def _shallow(module: nn.Module) -> nn.Module:
     twin._parameters = dict(module._parameters)
     twin._buffers = dict(module._buffers)
     twin._modules = {
-        name: None if child is None else _shallow(child)
-        for name, child in module._modules.items()
+        name: None if child is None else _shallow(child) for name, child in module._modules.items()
     }
     return twin
 
@@ -137,7 +138,7 @@ def _fuse(module: nn.Module) -> None:
 
 def _fuse_chain(chain: nn.Sequential) -> None:
     names = list(chain._modules)
-    for name, after in zip(names, names[1:], strict=False):
+    for name, after in pairwise(names):
         first, second = chain._modules[name], chain._modules[after]
         if _fusable(first, second):
             chain._modules[name] = _fused(first, second)
@@ -175,7 +176,8 @@ def _fused(conv: Any, norm: Any) -> nn.Module:
     double = fuse_conv_bn_eval(
         copy.deepcopy(conv).double().eval(), copy.deepcopy(norm).double().eval()
     )
-    return double.to(dtype)
+    single: nn.Module = double.to(dtype)
+    return single
 
 
 def _band(module: nn.Module) -> None:

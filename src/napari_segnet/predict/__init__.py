@@ -20,7 +20,7 @@ from napari_segnet.predict._label import label_steps
 from napari_segnet.predict._maps import run_maps
 from napari_segnet.predict.settings import PredictSettings
 from napari_segnet.progress import Progress, job
-from napari_segnet.segmentation import Origin, Prediction, Segmentation
+from napari_segnet.segmentation import Instances, Maps, Origin, Prediction, Segmentation
 from napari_segnet.steps import LabelSettings
 
 __all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
@@ -68,10 +68,11 @@ def predict(
     begun, clock = time.gmtime(), time.perf_counter()
     given = prepare_input(checkpoint, image, settings)
     network = load(checkpoint, best_device(settings.device))
+    answer: Maps | Instances
     origin = _origin(checkpoint, image, settings, given)
     if checkpoint.task == "instance":
-        found, device, rung, engine = yield from run_detections(network, given, settings)
-        answer, notes = found, given.notes
+        answer, device, rung, engine = yield from run_detections(network, given, settings)
+        notes = given.notes
     else:
         maps, used, engine = yield from run_maps(network, given, settings)
         answer, device, rung = maps, used.device, used.name

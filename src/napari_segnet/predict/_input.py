@@ -94,9 +94,7 @@ class NetworkInput:
         return block if self.ndim == 3 else block[:, 0]
 
 
-def prepare_input(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
-) -> NetworkInput:
+def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> NetworkInput:
     """Choose channels, normalisation and scale, and fit them to an image.
 
     Raises

@@ -17,10 +17,10 @@ from napari_segnet.steps import (
     labeler_of,
     link,
     offset_unique,
-    paint,
     resolve,
     score_labels,
 )
+from napari_segnet.steps.paint import paint
 
 __all__ = ["label_steps"]
 
@@ -72,14 +72,14 @@ def label_steps(
         check_cancelled()
         yield Progress(what="labels", done=done, total=len(units))
         # Always of half precision: a cached answer gives the same labels as a fresh one.
-        maps = np.asarray(full[(slice(None), *where)], dtype=np.float16)
+        maps = np.asarray(full[:, *where], dtype=np.float16)
         unit = Unit(maps=maps, outputs=answer.outputs, pixel_size=_voxel(prediction, answer))
         found = label_unit(unit, settings)
         _add_scores(table, found, unit, kind, used)
         if kind == "instance":
             used = offset_unique(found, used)
         labels[where] = found
-    labels = labels.reshape(tuple(n for a, n in zip("tzyx", labels.shape, strict=True) if a in axes))
+    labels = labels.reshape(tuple(labels.shape["tzyx".index(a)] for a in axes))
     ids = np.concatenate([*table.ids, np.zeros(0, np.int64)])
     if kind == "instance" and settings.link != "none":
         labels, ids = _linked(labels, axes, settings.link, ids)
@@ -101,9 +101,7 @@ def _painted(
     if settings.link != "none":
         labels, ids = _linked(labels, answer.axes, settings.link, ids)
     yield Progress(what="labels", done=1, total=1)
-    return _segmentation(
-        prediction, labels, answer.axes, "instance", table.joined(ids), settings
-    )
+    return _segmentation(prediction, labels, answer.axes, "instance", table.joined(ids), settings)
 
 
 def _add_scores(
@@ -155,7 +153,7 @@ def _with_all_axes(answer: Maps) -> npt.NDArray[np.floating]:
     return np.expand_dims(answer.data, missing)
 
 
-def _units(answer: Maps, shape: tuple[int, ...]) -> list[tuple[int, ...] | tuple[int]]:
+def _units(answer: Maps, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return the index of each plane or volume."""
     if answer.ndim == 3:
         return [(t,) for t in range(shape[0])]

@@ -157,7 +157,7 @@ def _forced(
 def _automatic(
     network: Network, frame: Frame, settings: PredictSettings, most: tuple[int, ...]
 ) -> tuple[Tiling, tuple[int, ...], tuple[str, ...]]:
-    """The largest tiles that fit, of about equal size."""
+    """Return the largest tiles that fit, of about equal size."""
     exact = _may_be_exact(network, settings)
     stride = network.checkpoint.size.stride
     edge = tuple(_up(min(n, m), s) for n, m, s in zip(frame.image, most, stride, strict=True))

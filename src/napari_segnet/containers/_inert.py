@@ -85,8 +85,8 @@ class Record(dict[str, Any]):
 class Plain:
     """Copies values into plain ones, see :func:`plain`; all of them share one limit."""
 
-    def __init__(self) -> None:
-        self.left = _MAX_VALUES
+    def __init__(self, left: int = _MAX_VALUES) -> None:
+        self.left = left
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a plain copy."""

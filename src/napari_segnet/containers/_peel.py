@@ -116,7 +116,8 @@ class _Search:
         if not own:
             return below
         if any(len(found.tensors) >= len(own[0].tensors) for found in below):
-            return [*below, replace(own[0], rank=_GUESS)]
+            side_values = not any("." in key for key in own[0].tensors)  # {"loss": ..., ...}
+            return below if side_values else [*below, replace(own[0], rank=_GUESS)]
         return own + below
 
 

@@ -4,6 +4,9 @@ A :class:`Labeler` makes labels of maps; its name is a value of the setting
 ``instances``. A :class:`Refiner` improves labels; its name may stand in the setting
 ``steps``. To add one, write a file with such a class and name it in ``LABELERS`` or
 ``REFINERS``. None of them runs a network.
+
+The way of one unit: ``resolve`` the settings once, ``label_unit``, ``score_labels``; then over
+all units ``offset_unique`` and ``link``.
 """
 
 from __future__ import annotations
@@ -17,7 +20,23 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Kind
 
-__all__ = ["LabelSettings", "Labeler", "Refiner", "Unit"]
+__all__ = [
+    "LABELERS",
+    "REFINERS",
+    "LabelSettings",
+    "Labeler",
+    "Refiner",
+    "Unit",
+    "label_unit",
+    "labeler_of",
+    "link",
+    "offset_unique",
+    "refine",
+    "relabel_raster",
+    "resolve",
+    "resolve_instances",
+    "score_labels",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +128,42 @@ class Refiner(Protocol):
         self, labels: npt.NDArray[np.int32], settings: LabelSettings
     ) -> npt.NDArray[np.int32]:
         """Return better labels of the same shape; may work in place and return its input."""
+
+
+# The members speak of the types above, so they come after them.
+from napari_segnet.steps.clear_border import ClearBorder  # noqa: E402
+from napari_segnet.steps.components import Components  # noqa: E402
+from napari_segnet.steps.fill_holes import FillHoles  # noqa: E402
+from napari_segnet.steps.ids import offset_unique, relabel_raster  # noqa: E402
+from napari_segnet.steps.link import link  # noqa: E402
+from napari_segnet.steps.min_size import MinSize  # noqa: E402
+from napari_segnet.steps.refine import refine  # noqa: E402
+from napari_segnet.steps.resolve import resolve, resolve_instances  # noqa: E402
+from napari_segnet.steps.score import score_labels  # noqa: E402
+from napari_segnet.steps.semantic import Semantic  # noqa: E402
+from napari_segnet.steps.smooth import Smooth  # noqa: E402
+from napari_segnet.steps.watershed import Watershed  # noqa: E402
+
+LABELERS: tuple[Labeler, ...] = (Semantic(), Components(), Watershed())
+"""Every labeler; its name is a value of ``instances``."""
+
+REFINERS: tuple[Refiner, ...] = (FillHoles(), MinSize(), ClearBorder(), Smooth())
+"""Every refiner; its name may stand in ``steps``."""
+
+
+def labeler_of(name: str) -> Labeler:
+    """Return the labeler of a name that :func:`resolve_instances` gave."""
+    resolve_instances((), name)
+    return next(labeler for labeler in LABELERS if labeler.name == name)
+
+
+def label_unit(unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
+    """Label one plane or volume and refine its labels; ``settings`` are resolved.
+
+    Returns
+    -------
+    ndarray
+        int32 ``([z,] y, x)``: for instances ids 1..n in raster order, else classes.
+    """
+    labeler = labeler_of(settings.instances)
+    return refine(labeler.label(unit, settings), settings, labeler.kind)

@@ -1,0 +1,108 @@
+"""Holes inside objects are filled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.steps.components import connected
+from napari_segnet.steps.ids import boxes, look_up
+
+if TYPE_CHECKING:
+    from napari_segnet.steps import LabelSettings
+
+__all__ = ["FillHoles"]
+
+Labels = npt.NDArray[np.int32]
+
+
+class FillHoles:
+    """Background that one object encloses becomes part of it.
+
+    A hole touches the object and cannot reach the outside without crossing it; background
+    crosses edges of pixels (faces of voxels) only, not corners. In a volume a hole is
+    closed on all sides, unless it has only one plane. No other object is ever overwritten:
+    one that lies inside the hole stays.
+    """
+
+    name = "fill_holes"
+
+    def refine(self, labels: Labels, settings: LabelSettings) -> Labels:
+        """Return labels with holes filled; works in place."""
+        labels = np.ascontiguousarray(labels, dtype=np.int32)
+        if labels.ndim == 3 and len(labels) == 1:
+            return self.refine(labels[0], settings)[np.newaxis]
+        pockets = _pockets(labels)
+        if pockets is None:
+            return labels
+        pocket, neighbour = _contacts(labels, pockets)
+        owners = np.bincount(pocket, minlength=int(pockets.max()) + 1)
+        table = np.zeros(owners.size, np.int32)
+        alone = owners[pocket] == 1
+        table[pocket[alone]] = neighbour[alone]
+        inside = pockets > 0
+        labels[inside] = table[pockets[inside]]
+        if not alone.all():
+            _fill_shared(labels, pockets, pocket[~alone], neighbour[~alone])
+        return labels
+
+
+def _pockets(labels: Labels) -> Labels | None:
+    """Label the pieces of background that do not reach the image's edge, or None."""
+    pieces = connected(labels == 0)
+    count = int(pieces.max(initial=0))
+    closed = np.ones(count + 1, bool)
+    closed[0] = False
+    for axis in range(labels.ndim):
+        for end in (0, -1):
+            closed[np.unique(pieces.take(end, axis=axis))] = False
+    if not closed.any():
+        return None
+    numbers = np.where(closed, np.cumsum(closed), 0).astype(np.int32)
+    return look_up(pieces, numbers)
+
+
+def _contacts(
+    labels: Labels, pockets: Labels
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return each pair of a pocket and an object that touch, once."""
+    strides = np.cumprod((1, *labels.shape[:0:-1]))[::-1]
+    inside = np.flatnonzero(pockets)  # never at the image's edge: all neighbours exist
+    numbers = pockets.reshape(-1)[inside].astype(np.int64)
+    key: list[Any] = []
+    wide = int(labels.max(initial=0)) + 1
+    for stride in strides.tolist():
+        for step in (-stride, stride):
+            touched = labels.reshape(-1)[inside + step]
+            real = touched > 0
+            key.append(np.unique(numbers[real] * wide + touched[real]))
+    pocket, neighbour = np.divmod(np.unique(np.concatenate(key)), wide)
+    return pocket, neighbour
+
+
+def _fill_shared(
+    labels: Labels,
+    pockets: Labels,
+    pocket: npt.NDArray[np.int64],
+    neighbour: npt.NDArray[np.int64],
+) -> None:
+    """Fill pockets at which several objects lie, if one of them goes all around.
+
+    Most such pockets are gaps between objects: only an object whose box reaches beyond
+    the pocket's on all sides can enclose it, which leaves hardly any to look at.
+    """
+    import fill_voids
+
+    first, last = boxes(labels)
+    pocket_first, pocket_last = boxes(pockets)
+    beyond = first[neighbour - 1] < pocket_first[pocket - 1]
+    beyond &= last[neighbour - 1] > pocket_last[pocket - 1]
+    around = beyond.all(axis=1)
+    for object_id in np.unique(neighbour[around]).tolist():
+        ends = zip(first[object_id - 1], last[object_id - 1], strict=True)
+        box = tuple(slice(int(a), int(b) + 1) for a, b in ends)
+        filled = fill_voids.fill(labels[box] == object_id)
+        mine = np.isin(pockets[box], pocket[around & (neighbour == object_id)])
+        labels[box][filled & mine & (labels[box] == 0)] = object_id

@@ -1,0 +1,121 @@
+"""Ids of labels: in raster order, unique over planes, looked up in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["boxes", "count_pixels", "look_up", "offset_unique", "relabel_raster"]
+
+# Pixels worked on at once where an operation needs wide temporaries (int64, float64):
+# 2**22 of them are 32 MB, small beside any image, and large enough to hide the loop.
+CHUNK_PX = 2**22
+
+
+def chunks(size: int) -> Iterator[slice]:
+    """Cut ``size`` pixels, flattened in raster order, into slices of bounded length."""
+    for start in range(0, size, CHUNK_PX):
+        yield slice(start, min(start + CHUNK_PX, size))
+
+
+def relabel_raster(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Give ids 1..n in the raster order of each object's first pixel; 0 stays 0.
+
+    Parameters
+    ----------
+    labels : ndarray
+        int32 of any shape; changed in place where it is C-contiguous.
+
+    Returns
+    -------
+    ndarray
+        int32, the same shape; C-contiguous.
+    """
+    import fastremap
+
+    labels = np.ascontiguousarray(labels, dtype=np.int32)
+    if labels.size == 0:
+        return labels
+    # It counts in the order in which values appear; what it returns is a narrower copy.
+    fastremap.renumber(labels.reshape(-1), preserve_zero=True, in_place=True)
+    return labels
+
+
+def offset_unique(labels: npt.NDArray[np.int32], used: int) -> int:
+    """Let the ids of a plane or volume continue after those already used, in place.
+
+    Parameters
+    ----------
+    labels : ndarray
+        int32 of any shape; every id above 0 grows by ``used``. May be a view.
+    used : int
+        The highest id used so far.
+
+    Returns
+    -------
+    int
+        The highest id used now: pass it on with the next plane.
+    """
+    highest = int(labels.max(initial=0))
+    if used:
+        np.add(labels, used, out=labels, where=labels > 0)
+    return used + highest
+
+
+def look_up(
+    labels: npt.NDArray[np.int32], table: npt.NDArray[np.integer[Any]]
+) -> npt.NDArray[np.int32]:
+    """Replace each id by ``table[id]``, in place where ``labels`` is C-contiguous.
+
+    Parameters
+    ----------
+    labels : ndarray
+        int32 of any shape, all ids within ``0 .. len(table) - 1``.
+    table : ndarray
+        ``(highest id + 1,)`` integer: the new id of each old one.
+    """
+    labels = np.ascontiguousarray(labels, dtype=np.int32)
+    flat = labels.reshape(-1)
+    table = table.astype(np.int32, copy=False)
+    for part in chunks(flat.size):
+        flat[part] = table[flat[part]]
+    return labels
+
+
+def count_pixels(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Return ``(highest id + 1,)`` int64: the number of pixels of each id, 0 included."""
+    flat = labels.reshape(-1)
+    counts = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    for part in chunks(flat.size):
+        found = np.bincount(flat[part])
+        counts[: found.size] += found
+    return counts
+
+
+def boxes(labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where each id from 1 to the highest lies.
+
+    Returns
+    -------
+    first, last : ndarray
+        ``(highest id, axes)`` int64: its first and last index along each axis. An id that
+        no pixel has gets boxes without meaning.
+    """
+    import cc3d
+    from scipy.ndimage import find_objects
+
+    labels = np.ascontiguousarray(labels)
+    highest = int(labels.max(initial=0))
+    if highest == 0:
+        none = np.zeros((0, labels.ndim), np.int64)
+        return none, none
+    if highest >= labels.size:  # tiny, or with gaps between ids: cc3d refuses these
+        places = [p or (slice(0, 1),) * labels.ndim for p in find_objects(labels)]
+        ends = np.asarray([[(axis.start, axis.stop - 1) for axis in p] for p in places])
+        return ends[..., 0], ends[..., 1]
+    found = cc3d.statistics(labels.view(np.uint32), no_slice_conversion=True)
+    ends = found["bounding_boxes"][1:].astype(np.int64)
+    return ends[:, 0::2], ends[:, 1::2]

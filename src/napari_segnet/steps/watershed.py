@@ -1,0 +1,204 @@
+"""Touching objects are cut apart where the network, or their shape, is narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.progress import check_cancelled
+from napari_segnet.segmentation import Kind
+from napari_segnet.steps._basins import basins
+from napari_segnet.steps._channels import channel_of, object_map, objects_of, probability
+from napari_segnet.steps.components import connected
+from napari_segnet.steps.ids import boxes, relabel_raster
+from napari_segnet.steps.resolve import told
+
+if TYPE_CHECKING:
+    from napari_segnet.steps import LabelSettings, Unit
+
+__all__ = ["Watershed"]
+
+GROUP_PX = 2**22
+"""Pixels of the boxes worked on at once: components are taken together until their common
+box is this large, which costs about 30 bytes a pixel (120 MB) whatever the image's size."""
+
+TIE_SIGMA_PX = 2.0
+TIE_WEIGHT = 0.01
+"""Where a network says the same over several pixels (a border of exactly 1, four pixels
+wide), the cut belongs in the middle: a hundredth of a blurred copy decides. A hundredth
+moves no depth by more than that, a tenth of the default ``seed_threshold``."""
+
+_TIE_RADIUS_PX = 6  # three sigma: what the blur looks at
+
+Box = tuple[slice, ...]
+
+
+class Watershed:
+    """Components of the foreground, cut where a valley separates two peaks.
+
+    Components (see ``connected``) of what is above ``threshold`` are cut one by one, never
+    the whole image at once. The landscape is the network's distance if it has one; else
+    foreground × (1 − boundary) if it has a boundary; else the distance to the component's
+    border in units of its largest (pixel sizes taken into account). Two peaks are two
+    objects if the lower rises ``seed_threshold`` or more above the pass between them.
+
+    The foreground alone says where objects end: networks with a boundary output are taught
+    that an object's rim belongs to it, so that the boundary only separates.
+
+    A network that knows only boundaries has no background: every pixel belongs to an
+    object, whose seed is a piece of what is not above ``threshold``, and borders run along
+    the crests between them.
+
+    With several classes, each component has one class and is cut for itself.
+    """
+
+    name = "watershed"
+    kind: Kind = "instance"
+
+    def label(self, unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
+        """Return int32 labels ``([z,] y, x)``; ids 1..n in raster order."""
+        threshold = told(settings.threshold, "threshold")
+        depth = told(settings.seed_threshold, "seed_threshold")
+        landscape = _Landscape.of(unit)
+        if landscape.only_boundary:
+            shape: tuple[int, ...] = unit.maps.shape[1:]
+            whole = np.ones(shape, np.int32)
+            height = landscape.height(whole, tuple(slice(0, length) for length in shape))
+            inside = 1 - threshold
+            pieces, _ = basins(height, whole, depth=depth, floor=inside, flooded=inside)
+            return relabel_raster(pieces)
+        labels = connected(object_map(unit, threshold))
+        count = 0
+        for box, chosen in _groups(labels):
+            check_cancelled()
+            region = chosen[np.maximum(labels[box], 0)]
+            pieces, n = basins(landscape.height(region, box), region, depth=depth)
+            # Negative: done. The ids of components that wait are still needed.
+            np.subtract(-count, pieces, out=labels[box], where=region > 0)
+            count += n
+        np.negative(labels, out=labels)
+        return relabel_raster(labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Landscape:
+    """What is high inside objects and low between them, made box by box.
+
+    ``distance`` and ``boundary`` are channels of the unit's maps or None; ``foreground``
+    are those of all foreground classes.
+    """
+
+    unit: Unit
+    distance: int | None
+    foreground: tuple[int, ...]
+    boundary: int | None
+
+    @classmethod
+    def of(cls, unit: Unit) -> _Landscape:
+        objects = objects_of(unit.outputs)
+        if objects is None:
+            probability(unit.outputs)  # raises where there is nothing to make labels of
+        return cls(
+            unit=unit,
+            distance=channel_of(unit.outputs, "distance"),
+            foreground=objects.foreground if objects else (),
+            boundary=channel_of(unit.outputs, "boundary"),
+        )
+
+    @property
+    def only_boundary(self) -> bool:
+        return not self.foreground and self.distance is None
+
+    def height(self, region: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.float32]:
+        """Return the landscape in a box, float32 0 to 1; ``region`` is its components."""
+        if self.distance is None and self.boundary is None:
+            return self._shape(region, box)
+        near = tuple(
+            slice(max(0, part.start - _TIE_RADIUS_PX), min(n, part.stop + _TIE_RADIUS_PX))
+            for part, n in zip(box, self.unit.maps.shape[1:], strict=True)
+        )
+        said = self._said(near)
+        inner = tuple(
+            slice(part.start - out.start, part.stop - out.start)
+            for part, out in zip(box, near, strict=True)
+        )
+        return said[inner] + np.float32(TIE_WEIGHT) * self._blurred(said)[inner]
+
+    def _said(self, box: Box) -> npt.NDArray[np.float32]:
+        """Return what the network says: its distance, or the inside without borders."""
+        if self.distance is not None:
+            return self._read(self.distance, box).clip(0, 1)
+        assert self.boundary is not None  # else the shape is all there is
+        return self._sure(box) * (1 - self._read(self.boundary, box))
+
+    def _sure(self, box: Box) -> npt.NDArray[np.float32]:
+        """Return how probable the most probable class is; 1 where there is none."""
+        known = [self._read(channel, box) for channel in self.foreground]
+        sure: npt.NDArray[np.float32] = np.max(known, axis=0) if known else np.ones((), np.float32)
+        return sure
+
+    def _shape(self, region: npt.NDArray[np.int32], box: Box) -> npt.NDArray[np.float32]:
+        """Return the distance to the border of each component, its largest being 1.
+
+        The image's edge is no border: an object that it cuts is not made thinner.
+        """
+        import edt
+
+        ends = zip(box, self.unit.maps.shape[1:], strict=True)
+        # A row of background where the image goes on: the component ends there.
+        margins = [(int(part.start > 0), int(part.stop < n)) for part, n in ends]
+        padded = np.pad(region, margins)
+        inner = tuple(
+            slice(low, low + n) for (low, _), n in zip(margins, region.shape, strict=True)
+        )
+        far = edt.edt(padded, anisotropy=self.unit.pixel_size, black_border=False, parallel=1)
+        # A component without any border (it fills the image) is infinitely far from it.
+        height = np.nan_to_num(far[inner], posinf=1.0)
+        inside = region > 0
+        ids = region[inside]
+        highest = np.zeros(int(ids.max(initial=0)) + 1, np.float32)
+        np.maximum.at(highest, ids, height[inside])
+        height[inside] /= highest[ids]
+        # Along a neck of even width the cut belongs where the network is least sure.
+        height += np.float32(TIE_WEIGHT) * self._sure(box)
+        return height
+
+    def _blurred(self, height: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        from scipy.ndimage import gaussian_filter
+
+        finest = min(self.unit.pixel_size)
+        sigma = [TIE_SIGMA_PX * finest / size for size in self.unit.pixel_size]
+        radius = [min(_TIE_RADIUS_PX, int(np.ceil(3 * s))) for s in sigma]
+        blurred: npt.NDArray[np.float32] = gaussian_filter(height, sigma, radius=radius)
+        return blurred
+
+    def _read(self, channel: int, box: Box) -> npt.NDArray[np.float32]:
+        """Return a channel's box as float32; what is not a number is 0."""
+        values: npt.NDArray[np.float32] = self.unit.maps[channel][box].astype(np.float32)
+        return np.nan_to_num(values, copy=False, nan=0.0)
+
+
+def _groups(labels: npt.NDArray[np.int32]) -> Iterator[tuple[Box, npt.NDArray[np.int32]]]:
+    """Yield boxes and a table of the components to cut there: id -> 1, 2, ..., others 0.
+
+    Components that lie together are taken together, until their common box would be
+    larger than ``GROUP_PX`` (or there is only one).
+    """
+    firsts, lasts = boxes(labels)
+    count = len(firsts)
+    waiting = [np.arange(count)] if count else []
+    while waiting:
+        some = waiting.pop()
+        start, stop = firsts[some].min(axis=0), lasts[some].max(axis=0) + 1
+        if some.size > 1 and int(np.prod(stop - start)) > GROUP_PX:
+            axis = int(np.argmax(stop - start))
+            order = some[np.argsort(firsts[some, axis], kind="stable")]
+            waiting += [order[order.size // 2 :], order[: order.size // 2]]
+            continue
+        table = np.zeros(count + 1, np.int32)
+        table[some + 1] = np.arange(1, some.size + 1)
+        yield tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), table

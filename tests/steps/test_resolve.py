@@ -1,0 +1,120 @@
+"""Settings with no gaps, and refusals in words."""
+
+import re
+
+import pytest
+
+from napari_segnet.checkpoint import Output
+from napari_segnet.errors import SettingsError
+from napari_segnet.steps import LabelSettings, labeler_of, resolve, resolve_instances
+
+
+def outputs(*roles):
+    return tuple(
+        Output(role=role, channels=n, activation=activation) for role, n, activation in roles
+    )
+
+
+FOREGROUND = ("foreground", 1, "sigmoid")
+BOUNDARY = ("boundary", 1, "sigmoid")
+DISTANCE = ("distance", 1, "none")
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ([FOREGROUND], "components"),
+        ([("class", 1, "sigmoid")], "components"),
+        ([("class", 2, "softmax")], "components"),
+        ([("class", 2, "none")], "components"),
+        ([("class", 2, "sigmoid")], "none"),
+        ([("class", 3, "softmax")], "none"),
+        ([FOREGROUND, BOUNDARY], "watershed"),
+        ([FOREGROUND, DISTANCE], "watershed"),
+        ([BOUNDARY], "watershed"),
+        ([("class", 5, "softmax"), BOUNDARY], "watershed"),
+        ([("other", 4, "none")], "none"),
+    ],
+)
+def test_auto_follows_the_outputs(roles, expected):
+    assert resolve_instances(outputs(*roles), "auto") == expected
+
+
+@pytest.mark.parametrize("name", ["none", "components", "watershed"])
+def test_a_name_means_itself(name):
+    assert resolve_instances(outputs(BOUNDARY), name) == name
+    assert labeler_of(name).name == name
+
+
+def test_defaults_fill_the_gaps():
+    settings = resolve(LabelSettings(), outputs(FOREGROUND), {}, "semantic")
+    assert settings == LabelSettings(
+        threshold=0.5, instances="components", min_size_px=0, fill_holes=True, seed_threshold=0.1
+    )
+
+
+def test_classes_keep_their_holes():
+    assert (
+        resolve(LabelSettings(), outputs(("class", 4, "softmax")), {}, "semantic").fill_holes
+        is False
+    )
+
+
+def test_the_card_goes_before_the_defaults_and_the_user_before_the_card():
+    card = {"threshold": 0.3, "min_size_px": 20, "seed_threshold": 0.2, "batch": "ignored"}
+    settings = resolve(
+        LabelSettings(threshold=0.7), outputs(FOREGROUND, BOUNDARY), card, "semantic"
+    )
+    assert (settings.threshold, settings.min_size_px, settings.seed_threshold) == (0.7, 20, 0.2)
+
+
+def test_the_card_may_name_the_labeler():
+    card = {"instances": "watershed"}
+    assert resolve(LabelSettings(), outputs(FOREGROUND), card, "semantic").instances == "watershed"
+    told = LabelSettings(instances="none")
+    assert resolve(told, outputs(FOREGROUND), card, "semantic").instances == "none"
+
+
+def test_a_distance_alone_is_cut_low():
+    assert resolve(LabelSettings(), outputs(DISTANCE), {}, "semantic").threshold == 0.1
+
+
+def test_instance_networks_need_no_labeler():
+    settings = resolve(LabelSettings(), (), {"min_size_px": 5}, "instance")
+    assert (settings.instances, settings.fill_holes, settings.min_size_px) == ("auto", True, 5)
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"threshold": 1.5}, "threshold=1.5 is out of range. Give a number from 0 to 1."),
+        ({"threshold": float("nan")}, "threshold=nan is out of range"),
+        ({"threshold": "high"}, "threshold='high' is out of range"),
+        ({"seed_threshold": -0.1}, "seed_threshold=-0.1 is out of range"),
+        ({"score": 2}, "score=2 is out of range"),
+        ({"nms": True}, "nms=True is out of range"),
+        ({"mask_threshold": -1}, "mask_threshold=-1 is out of range"),
+        ({"min_size_px": -3}, "min_size_px=-3 is out of range. Give a whole number, 0 or more."),
+        ({"min_size_px": 2.5}, "min_size_px=2.5 is out of range"),
+        ({"max_objects": -1}, "max_objects=-1 is out of range"),
+        ({"max_objects": float("inf")}, "max_objects=inf is out of range"),
+        ({"link": "x"}, "link='x' is not known. Choose one of: none, z, t, tz."),
+        (
+            {"instances": "magic"},
+            "instances='magic' is not known. Choose one of: auto, none, components, watershed.",
+        ),
+        (
+            {"steps": ("smooth", "polish")},
+            "The step 'polish' is not known. Choose of: fill_holes, min_size, clear_border",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["semantic", "instance"])
+def test_wrong_settings_are_refused_by_name(own, message, kind):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        resolve(LabelSettings(**own), outputs(FOREGROUND), {}, kind)
+
+
+def test_wrong_advice_is_refused_too():
+    with pytest.raises(SettingsError, match="threshold=7 is out of range"):
+        resolve(LabelSettings(), outputs(FOREGROUND), {"threshold": 7}, "semantic")

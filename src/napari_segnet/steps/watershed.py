@@ -157,7 +157,7 @@ class _Landscape:
         )
         far = edt.edt(padded, anisotropy=self.unit.pixel_size, black_border=False, parallel=1)
         # A component without any border (it fills the image) is infinitely far from it.
-        height = np.nan_to_num(far[inner], posinf=1.0)
+        height: npt.NDArray[np.float32] = np.nan_to_num(far[inner], posinf=1.0)
         inside = region > 0
         ids = region[inside]
         highest = np.zeros(int(ids.max(initial=0)) + 1, np.float32)

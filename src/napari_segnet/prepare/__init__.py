@@ -2,58 +2,106 @@
 
 A :class:`Normalizer` turns the statistics of one channel into an affine map; its name is
 a value of the setting ``normalize``. To add one, write a file with such a class and name
-it in ``NORMALIZERS``.
+it in ``NORMALIZERS``. One that takes numbers after its name and a colon
+(``percentile:1,99.8``) also has the two methods of :class:`Adjustable`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+import math
 
-import numpy as np
-import numpy.typing as npt
+from napari_segnet.errors import SettingsError
+from napari_segnet.prepare._affine import Adjustable, Affine, Normalizer, Statistics
+from napari_segnet.prepare.channels import ChannelMap, map_channels
+from napari_segnet.prepare.fixed import Divide, ImageNet, MeanStd, Unchanged, Window
+from napari_segnet.prepare.measured import (
+    DivideIfOverOne,
+    MinMax,
+    Percentile,
+    PercentileZScore,
+    ZScore,
+)
+from napari_segnet.prepare.normalization import OVER, Normalization, fit
+from napari_segnet.prepare.statistics import ArrayStatistics
 
-__all__ = ["Affine", "Normalizer", "Statistics"]
+__all__ = [
+    "NORMALIZERS",
+    "OVER",
+    "Adjustable",
+    "Affine",
+    "ArrayStatistics",
+    "ChannelMap",
+    "Normalization",
+    "Normalizer",
+    "Statistics",
+    "fit",
+    "map_channels",
+    "normalizer_text",
+    "parse_normalizer",
+]
+
+NORMALIZERS: tuple[Normalizer, ...] = (
+    Unchanged(),
+    Divide(divisor=255),
+    Divide(divisor=65535),
+    DivideIfOverOne(),
+    MinMax(),
+    Percentile(),
+    ZScore(),
+    PercentileZScore(),
+    ImageNet(),
+    Window(),
+    MeanStd(),
+)
+"""Every way to normalise; those with numbers stand here with their defaults."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Affine:
-    """What a normalisation does to one channel: clip to ``low``..``high``, then scale.
+def parse_normalizer(text: str) -> Normalizer:
+    """Return the normalizer that a value of the setting ``normalize`` names.
 
-    ``y = (clip(x, low, high) - offset) / scale``; low and high in image units.
+    Parameters
+    ----------
+    text : str
+        A name of ``NORMALIZERS``, where it takes numbers followed by a colon and these:
+        ``percentile:1,99.8``.
+
+    Raises
+    ------
+    SettingsError
+        If the name is unknown or the numbers make no sense.
     """
-
-    offset: float = 0.0
-    scale: float = 1.0
-    low: float = float("-inf")
-    high: float = float("inf")
-
-    def apply(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Return normalised pixels as float32, same shape; a NaN becomes ``low`` or offset."""
-        raise NotImplementedError  # replaced by prepare/_affine.py
-
-    def invert(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Return image units again; what was clipped stays clipped."""
-        raise NotImplementedError
-
-
-class Statistics(Protocol):
-    """Figures of one channel over one scope (plane, volume or series)."""
-
-    dtype: np.dtype[Any]
-
-    def min_max(self) -> tuple[float, float]: ...
-    def percentiles(self, *q: float) -> tuple[float, ...]: ...
-    def mean_std(
-        self, low: float = float("-inf"), high: float = float("inf")
-    ) -> tuple[float, float]:
-        """Mean and standard deviation of the values clipped to ``low``..``high``."""
+    name, colon, numbers = text.strip().partition(":")
+    for known in NORMALIZERS:
+        if known.name != name:
+            continue
+        if isinstance(known, Adjustable):
+            # Without a colon: the defaults, or a refusal that says which numbers it needs.
+            return known.with_numbers(_numbers(text, numbers) if colon else ())
+        if colon:
+            raise SettingsError(f"normalize={text} has numbers, but {name} takes none.")
+        return known
+    raise SettingsError(
+        f"normalize={text} is not known. Use auto or one of: "
+        f"{', '.join(n.name for n in NORMALIZERS)}; with numbers for example percentile:1,99.8."
+    )
 
 
-class Normalizer(Protocol):
-    """One way to normalise; made from the text after its name and a colon."""
+def normalizer_text(normalizer: Normalizer) -> str:
+    """Return the text that :func:`parse_normalizer` reads back as the same normalizer."""
+    numbers = normalizer.numbers() if isinstance(normalizer, Adjustable) else ()
+    if not numbers:
+        return normalizer.name
+    return f"{normalizer.name}:{','.join(repr(float(n)).removesuffix('.0') for n in numbers)}"
 
-    name: str
 
-    def affine(self, statistics: Statistics, channel: int) -> Affine:
-        """Return the map for the network's channel number ``channel``."""
+def _numbers(text: str, numbers: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in numbers.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"normalize={text} is not understood: after the colon come numbers with commas "
+            "between them, for example percentile:1,99.8."
+        ) from error
+    if not all(math.isfinite(v) for v in values):
+        raise SettingsError(f"normalize={text} is not understood: its numbers must be finite.")
+    return values

@@ -1,0 +1,89 @@
+"""map_channels: which channels, and the words when they do not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_segnet.errors import MismatchError, SettingsError
+from napari_segnet.image import Image
+from napari_segnet.prepare import map_channels
+
+RNG = np.random.default_rng(2)
+
+
+def image(c: int, rgb: bool = False, names: tuple[str, ...] = ()) -> Image:
+    pixels = RNG.integers(0, 256, (2, 3, 6, 7, c), dtype=np.uint8)
+    return Image(data=pixels, axes="tzyxc", rgb=rgb, channel_names=names, name="cells")
+
+
+@pytest.mark.parametrize(
+    ("have", "rgb", "want", "setting", "channels", "note"),
+    [
+        (1, False, 1, "auto", (0,), ""),
+        (3, True, 3, "auto", (0, 1, 2), ""),
+        (5, False, 5, "auto", (0, 1, 2, 3, 4), ""),
+        (3, True, 1, "auto", ("luminance",), "BT.601"),
+        (1, False, 3, "auto", (0, 0, 0), "channel 0 was used for each"),
+        (5, False, 2, "0, 2", (0, 2), ""),
+        (5, False, 3, "4,4,1", (4, 4, 1), ""),
+        (5, False, 3, "4", (4, 4, 4), "channel 4 was used for each"),
+        (3, True, 1, "1", (1,), ""),
+        (3, True, 2, "luminance,0", ("luminance", 0), ""),
+    ],
+)
+def test_choices(
+    have: int, rgb: bool, want: int, setting: str, channels: tuple[object, ...], note: str
+) -> None:
+    found = map_channels(image(have, rgb), want, setting)
+    assert found.channels == channels
+    assert note in found.note
+    assert bool(note) == bool(found.note)
+
+
+def test_a_picture_without_a_channel_axis() -> None:
+    flat = Image(data=np.arange(42, dtype=np.uint8).reshape(6, 7), axes="yx")
+    block = map_channels(flat, 3).read(flat)
+    assert block.shape == (3, 1, 6, 7)
+    np.testing.assert_array_equal(block[2, 0], flat.data)
+
+
+@pytest.mark.parametrize(
+    ("have", "rgb", "want", "setting", "error", "words"),
+    [
+        (5, False, 1, "auto", MismatchError, r"5 channels \(a, b, c, d, e\)\. Choose with"),
+        (4, False, 1, "auto", MismatchError, r"Choose with --set channels=0\."),
+        (3, False, 1, "auto", MismatchError, r"takes 1 channel, but cells has 3 channels\. "),
+        (2, False, 3, "auto", MismatchError, r"takes 3 channels, but cells has 2 .*channels=0,1,2"),
+        (2, False, 1, "2", MismatchError, r"no channel 2 in cells\. It has 2 channels; number"),
+        (5, False, 3, "0,1", MismatchError, "chooses 2 channels, but this network takes 3"),
+        (3, False, 1, "luminance", MismatchError, "not a red-green-blue picture"),
+        (2, False, 1, "red", SettingsError, "channels=red is not understood.*channels=0,2"),
+        (2, False, 1, "-1", SettingsError, "channels=-1 is not understood"),
+        (2, False, 1, "", SettingsError, "is not understood"),
+        (2, False, 1, "0,", SettingsError, "is not understood"),
+    ],
+)  # fmt: skip
+def test_refusals(
+    have: int, rgb: bool, want: int, setting: str, error: type[Exception], words: str
+) -> None:
+    names = ("a", "b", "c", "d", "e") if have == 5 else ()
+    with pytest.raises(error, match=words):
+        map_channels(image(have, rgb, names), want, setting)
+
+
+def test_boxes_are_read_in_the_networks_order() -> None:
+    cells = image(5)
+    block = map_channels(cells, 3, "4,0,4").read(cells, 1, slice(1, 3), slice(2, 6), slice(0, 4))
+    assert block.dtype == np.uint8
+    expected = cells.data[1, 1:3, 2:6, 0:4][..., [4, 0, 4]].transpose(3, 0, 1, 2)
+    np.testing.assert_array_equal(block, expected)
+
+
+def test_brightness() -> None:
+    cells = image(3, rgb=True)
+    block = map_channels(cells, 1).read(cells, 0)
+    assert block.dtype == np.float32
+    expected = cells.data[0] @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(block[0], expected, atol=1e-4)
+    assert map_channels(cells, 1).to_json() == ["luminance"]

@@ -1,9 +1,10 @@
 """How far a network looks: its receptive field, found by running its skeleton.
 
 The skeleton is the network with every layer reduced to the question "which outputs does
-this input reach?": kernels of ones on a single channel, answers of 0 and 1. It needs no
-weights and almost no memory, follows every branch and every crop of the real forward,
-and cannot be fooled by weights that happen to be zero.
+this input reach?": kernels of ones on a single channel. What an input reaches is marked
+with NaN, all else is 1: sums, products with a gate, crops, joins and means of the real
+forward pass the mark on as they pass on an influence. It needs no weights and almost no
+memory, follows every branch, and cannot be fooled by weights that happen to be zero.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ AT_ONCE = 4
 
 _POINTWISE = (
     nn.Identity,
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU),
-    *(nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Sigmoid, nn.Tanh, nn.Softmax),
-    *(nn.LogSoftmax, nn.Softmax2d, nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
+    *(nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Sigmoid, nn.Tanh),
+    *(nn.Softmax2d, nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
 )
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CONVOLUTIONS = (*(nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d),)
 _POOLINGS = (nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
 
@@ -86,7 +87,8 @@ class _Reach(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         channels = self._channels or x.shape[1]
-        reached = (self._layer(x.amax(1, keepdim=True)) > 0).to(x.dtype)
+        marked = x.amax(1, keepdim=True).isnan().to(x.dtype)
+        reached = torch.where(self._layer(marked) != 0, torch.nan, 1.0)
         # A view: a thousand channels cost no memory.
         return reached.expand(-1, channels, *reached.shape[2:])
 
@@ -109,9 +111,10 @@ def _skeleton(module: nn.Module) -> nn.Module | None:
     # A shallow copy with its own dict of children: the network is left alone.
     bare = copy.copy(module)
     bare._modules = {}
-    for name, child in module.named_children():
-        inner = _skeleton(child)
-        if inner is None:
+    # Not named_children(): a layer that stands in two places has two names.
+    for name, child in module._modules.items():
+        inner = None if child is None else _skeleton(child)
+        if inner is None and child is not None:
             return None
         bare._modules[name] = inner
     return bare if not list(module.parameters(recurse=False)) else None
@@ -120,14 +123,21 @@ def _skeleton(module: nn.Module) -> nn.Module | None:
 def _reach_of(layer: nn.Module) -> nn.Module | None:
     if isinstance(layer, _POINTWISE):
         return _Pass()
+    if isinstance(layer, _NORMS):
+        # Without figures of its own it takes those of the whole input.
+        return _Pass() if layer.running_mean is not None else None
+    if isinstance(layer, nn.Softmax | nn.LogSoftmax):
+        return _Pass() if layer.dim == 1 else None
     if isinstance(layer, _CONVOLUTIONS):
+        if layer.padding_mode == "circular":
+            return None  # looks at the far end of the whole
         return _Reach(_ones(layer), layer.out_channels)
     if isinstance(layer, _POOLINGS):
         return _Reach(_pool(layer), None)
     if isinstance(layer, PlacedUpsample):
         return _Reach(_upsample(len(layer.stride)), None)
     if isinstance(layer, nn.Upsample):
-        if layer.align_corners:
+        if layer.align_corners or layer.size is not None:
             return None  # depends on the whole size; families use PlacedUpsample
         return _Reach(layer, None)
     return None
@@ -145,7 +155,7 @@ def _ones(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     ndim = len(layer.kernel_size)
     kernel = torch.ones((1, 1, *layer.kernel_size))
     if isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
-        turned = functional.conv_transpose2d if ndim == 2 else functional.conv_transpose3d
+        turned: Any = functional.conv_transpose2d if ndim == 2 else functional.conv_transpose3d
         return lambda x: turned(
             x,
             kernel,
@@ -218,13 +228,12 @@ def _reached(
     positions: range,
 ) -> list[tuple[int, int, int] | None]:
     """Return first and last output reached from each input position, and the length."""
-    batch = torch.zeros((len(positions), 1, *shape))
+    batch = torch.ones((len(positions), 1, *shape))
     for n, position in enumerate(positions):
-        batch[n].select(axis + 1, position).fill_(1.0)
+        batch[n].select(axis + 1, position).fill_(torch.nan)
     with torch.inference_mode():
         answer = maps(skeleton, batch.expand(-1, channels, *shape))
-        still = maps(skeleton, torch.zeros((1, 1, *shape)).expand(-1, channels, *shape))
-    changed = (answer != still).movedim(axis + 2, 1).flatten(2).any(2)
+    changed = answer.isnan().movedim(axis + 2, 1).flatten(2).any(2)
     found: list[tuple[int, int, int] | None] = []
     for row in changed:
         where = row.nonzero()

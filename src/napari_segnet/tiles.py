@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Size
 
-__all__ = ["Frame", "Halo", "Tile", "Tiling", "frame_of", "plan", "plan_blended"]
+__all__ = ["Frame", "Halo", "Tile", "Tiling", "frame_of", "plan", "plan_blended", "plan_whole"]
 
 Halo = tuple[int, ...]
 """Receptive-field radius per axis ``([z,] y, x)``, in pixels."""
@@ -169,27 +169,40 @@ def plan(frame: Frame, size: Size, halo: Halo, tile: Sequence[int]) -> Tiling:
     return _tiling(frame, axes, exact=True)
 
 
+def plan_whole(frame: Frame, size: Size) -> Tiling:
+    """Return the one tile that is the whole frame: exact for any network."""
+    return plan(frame, size, frame.size, frame.image)
+
+
 def plan_blended(frame: Frame, size: Size, tile: Sequence[int], overlap: float = 0.25) -> Tiling:
     """Cut a frame into overlapping tiles that are to be blended.
 
     For networks with operations that look at the whole input, and for volumes whose halo
-    would cost too much. ``tile`` is the edge that the network sees; neighbours share the
-    part ``overlap`` of it.
+    would cost too much.
+
+    Parameters
+    ----------
+    frame : Frame
+        See :func:`frame_of`.
+    size : Size
+        Which sizes the network takes.
+    tile : sequence of int
+        Edge of what a tile answers per axis; rounded up to what the network takes.
+    overlap : float
+        Part of it that neighbours share, 0 to 1.
     """
     axes = []
     for axis, length in enumerate(frame.image):
-        stride = size.stride[axis]
-        edge = min(_allowed_edge(size, axis, int(tile[axis])), frame.size[axis])
-        kept = edge - size.loss[axis]
-        step = max(stride, int(kept * (1 - overlap)) // stride * stride)
-        last = frame.size[axis] - edge
-        count = max(0, math.ceil(last / step))
-        starts = sorted({min(last, i * step) // stride * stride for i in range(count + 1)})
+        stride, loss, whole = size.stride[axis], size.loss[axis], frame.size[axis]
+        edge = min(_allowed_edge(size, axis, max(int(tile[axis]), stride) + loss), whole)
+        step = max(stride, int((edge - loss) * (1 - overlap)) // stride * stride)
+        last = (whole - edge) // stride * stride
+        starts = [*range(0, last, step), last]
         # The last tile ends with the frame, whatever its length.
-        ends = [start + edge for start in starts[:-1]] + [frame.size[axis]]
+        ends = [start + edge for start in starts[:-1]] + [whole]
         axes.append(
             [
-                _slices(frame, axis, slice(a, b), slice(a, min(length, b - size.loss[axis])))
+                _slices(frame, axis, slice(a, b), slice(a, min(length, b - loss)))
                 for a, b in zip(starts, ends, strict=True)
             ]
         )

@@ -19,7 +19,7 @@ from napari_segnet.prepare import (
     map_channels,
     parse_normalizer,
 )
-from napari_segnet.prepare.scale import resize
+from napari_segnet.prepare.scale import resize, scaled_lengths
 from napari_segnet.tiles import Tile
 
 __all__ = ["NetworkInput", "prepare_input"]
@@ -72,8 +72,8 @@ class NetworkInput:
     @property
     def seen(self) -> tuple[int, ...]:
         """``([z,] y, x)`` of one unit in network pixels."""
-        y, x = (max(1, round(n / self.scale)) for n in self.shape[-2:])
-        return (*self.shape[:-2], y, x)
+        factors = (1.0, self.scale, self.scale)[-self.ndim :]
+        return scaled_lengths(self.shape, factors)
 
     def reader(self, t: int, z: int) -> Callable[[Tile], npt.NDArray[np.float32]]:
         """Return what reads the prepared pixels of a tile of one unit, ``(c, [z,] y, x)``."""

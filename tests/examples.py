@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from maskrcnns import Bottleneck, small_maskrcnn
 from networks import Jvanvugt, Mateuszbuda, Milesial, Segnet
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,43 @@ def _segnet(name, sizes, **how) -> Example:
         sizes=sizes,
         hparams=hparams,
         metadata={"napari_segnet": json.dumps(text)},
+    )
+
+
+def _maskrcnn(name, sizes, read, how) -> Example:
+    hparams = {
+        "block": "basic",
+        "layers": [1, 1, 1, 1],
+        "groups": 1,
+        "width_per_group": 64,
+        "norm": "batch",
+        "fpn_channels": 32,
+        "anchors_per_pixel": 3,
+        "box_pool_px": 7,
+        "box_hidden": 48,
+        "mask_layers": [24, 32],
+        "mask_hidden": 20,
+    }
+    assumed = {
+        "norm_eps": 1e-5,
+        "mask_pool_px": 14,
+        "anchor_sizes_px": [[32], [64], [128], [256], [512]],
+        "anchor_ratios": [0.5, 1.0, 2.0],
+        "least_score": 0.05,
+        "box_nms": 0.5,
+        "proposal_nms": 0.7,
+        "most_proposals": None,
+        "most_detections": 10_000,
+        "min_size": None,
+        "max_size": None,
+    }
+    return Example(
+        name=name,
+        make=lambda: small_maskrcnn(**how),
+        channels=3,
+        sizes=sizes,
+        hparams={**hparams, **read},
+        assumed=assumed,
     )
 
 
@@ -326,6 +365,36 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             width=4,
             up_mode="upsample",
             ndim=3,
+        ),
+    ),
+    "torchvision-maskrcnn": (
+        _maskrcnn("small", ((64, 64),), read={}, how={}),
+        _maskrcnn(
+            "bottlenecks of eight groups, frozen, 91 classes",
+            ((40, 70),),
+            read={
+                "block": "bottleneck",
+                "layers": [1, 2, 1, 1],
+                "groups": 8,
+                "width_per_group": 4,
+                "norm": "frozen",
+                "fpn_channels": 24,
+                "box_hidden": 17,
+                "mask_layers": [8],
+                "mask_hidden": 5,
+            },
+            how={
+                "block": Bottleneck,
+                "layers": (1, 2, 1, 1),
+                "groups": 8,
+                "width_per_group": 4,
+                "norm": FrozenBatchNorm2d,
+                "fpn": 24,
+                "hidden": 17,
+                "mask_layers": (8,),
+                "mask_hidden": 5,
+                "classes": 91,
+            },
         ),
     ),
 }

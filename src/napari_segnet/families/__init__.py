@@ -16,6 +16,7 @@ from napari_segnet.families.jvanvugt import JvanvugtUNet
 from napari_segnet.families.mateuszbuda import MateuszbudaUNet
 from napari_segnet.families.milesial import MilesialUNet
 from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +113,7 @@ FAMILIES: tuple[Family, ...] = (
     MilesialUNet(),
     MateuszbudaUNet(),
     JvanvugtUNet(),
+    TorchvisionMaskRCNN(),
 )
 """Every family, in the order in which a file is shown to them."""
 

@@ -1,0 +1,174 @@
+"""torchvision's own Mask R-CNN in small, made to answer like a trained one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from networks import pictures
+from torch import nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+
+SIZES = ((32,), (64,), (128,), (256,), (512,))
+MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+
+
+def small_maskrcnn(
+    *,
+    classes: int = 3,
+    block: type = BasicBlock,
+    layers: tuple[int, int, int, int] = (1, 1, 1, 1),
+    groups: int = 1,
+    width_per_group: int = 64,
+    norm: Callable[..., nn.Module] = nn.BatchNorm2d,
+    fpn: int = 32,
+    hidden: int = 48,
+    mask_layers: tuple[int, ...] = (24, 32),
+    mask_hidden: int = 20,
+    sizes: tuple[tuple[int, ...], ...] = SIZES,
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0),
+    **how: Any,
+) -> MaskRCNN:
+    """A Mask R-CNN of torchvision's parts; ``how`` as in its class."""
+    body = ResNet(
+        block, list(layers), groups=groups, width_per_group=width_per_group, norm_layer=norm
+    )
+    backbone = BackboneWithFPN(
+        body,
+        {f"layer{i + 1}": str(i) for i in range(4)},
+        [width * block.expansion for width in (64, 128, 256, 512)],
+        fpn,
+    )
+    return MaskRCNN(
+        backbone,
+        rpn_anchor_generator=AnchorGenerator(sizes, (ratios,) * len(sizes)),
+        box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2),
+        box_head=TwoMLPHead(fpn * 49, hidden),
+        box_predictor=FastRCNNPredictor(hidden, classes),
+        mask_head=MaskRCNNHeads(fpn, mask_layers, 1),
+        mask_predictor=MaskRCNNPredictor(mask_layers[-1], mask_hidden, classes),
+        **{"box_detections_per_img": 150, **how},
+    ).eval()
+
+
+def calibrate_maskrcnn(module: MaskRCNN, images: torch.Tensor, seed: int = 0) -> MaskRCNN:
+    """Make all its answers spread out: sharp scores, boxes that move, masks with edges."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator)
+
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.weight.data = noise(layer.weight) * (2 / layer.weight[0].numel()) ** 0.5
+            if layer.bias is not None:
+                layer.bias.data = 0.1 * noise(layer.bias)
+        elif isinstance(layer, nn.ConvTranspose2d):
+            layer.weight.data = noise(layer.weight) * (2 / layer.weight.shape[0]) ** 0.5
+            layer.bias.data = 0.1 * noise(layer.bias)
+    images = (images - MEAN) / STD
+    _settle_norms(module.backbone.body, images, noise)
+    heads = module.roi_heads
+    # 10, 10, 5, 5 are the weights of the box coder: boxes move by a fifth of their size.
+    spreads = [
+        [(layer, 1.0) for layer in module.backbone.fpn.layer_blocks.modules()],
+        [(module.rpn.head.cls_logits, 3.0), (module.rpn.head.bbox_pred, 0.3)],
+        [(heads.box_predictor.cls_score, 3.0), (heads.box_predictor.bbox_pred, 1.5)],
+        [(heads.mask_predictor.mask_fcn_logits, 3.0)],
+    ]
+    most, heads.detections_per_img = heads.detections_per_img, 40
+    with plain_input(module):
+        for group in spreads:
+            _spread([(m, s) for m, s in group if hasattr(m, "weight")], module, images)
+    heads.detections_per_img = most
+    return module
+
+
+def _settle_norms(body: nn.Module, images: torch.Tensor, noise: Callable[..., Any]) -> None:
+    """Give normalisations the statistics of real-looking images, layer after layer."""
+
+    def settle(layer: Any, inputs: tuple[torch.Tensor]) -> None:
+        layer.weight.data = 1 + 0.2 * noise(layer.weight)
+        layer.bias.data = 0.2 * noise(layer.bias)
+        layer.running_mean.copy_(inputs[0].mean((0, 2, 3)))
+        layer.running_var.copy_(inputs[0].var((0, 2, 3)))
+
+    norms = [m for m in body.modules() if isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
+    with torch.no_grad():
+        body(images)
+    for hook in hooks:
+        hook.remove()
+
+
+def _spread(layers: list[tuple[Any, float]], module: MaskRCNN, images: torch.Tensor) -> None:
+    """Scale the last layers to a standard deviation of their answers."""
+    answers: dict[Any, list[torch.Tensor]] = {}
+    hooks = [
+        layer.register_forward_hook(
+            lambda m, _, y: answers.setdefault(m, []).append(y.detach().transpose(0, 1).flatten(1))
+        )
+        for layer, _ in layers
+    ]
+    detect(module, images)
+    for hook in hooks:
+        hook.remove()
+    for layer, std in layers:
+        answer = torch.cat(answers[layer], dim=1)
+        factor = std / answer.std()
+        layer.weight.data *= factor
+        layer.bias.data = (layer.bias.data - answer.mean(1)) * factor
+
+
+@contextmanager
+def plain_input(module: MaskRCNN) -> Iterator[None]:
+    """Let the network take pictures that are normalised already."""
+    before = module.transform.image_mean, module.transform.image_std
+    module.transform.image_mean, module.transform.image_std = [0.0] * 3, [1.0] * 3
+    try:
+        yield
+    finally:
+        module.transform.image_mean, module.transform.image_std = before
+
+
+def detect(module: MaskRCNN, images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """Return torchvision's own answer to RGB 0 to 1 at its own scale, masks not pasted."""
+    transform = module.transform
+    transform.min_size, transform.max_size = (min(images.shape[-2:]),), 10_000
+    paste = transform.postprocess
+    transform.postprocess = lambda result, *_: result
+    try:
+        with torch.no_grad():
+            return module(list(images))
+    finally:
+        transform.postprocess = paste
+
+
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    """Return RGB 0 to 1 by ImageNet's mean and standard deviation."""
+    return (images - MEAN) / STD
+
+
+def calibrated(seed: int = 0, **how: Any) -> MaskRCNN:
+    """A small network that finds things; see ``small_maskrcnn``."""
+    return calibrate_maskrcnn(small_maskrcnn(**how), pictures(2, 3, (96, 128), seed), seed)
+
+
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "calibrate_maskrcnn",
+    "calibrated",
+    "detect",
+    "normalised",
+    "small_maskrcnn",
+]

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from napari_segnet.checkpoint import Size
 from napari_segnet.families._blocks import PlacedUpsample
@@ -25,7 +26,7 @@ __all__ = ["receptive_field"]
 
 LONGEST_PX = 8192
 """A field that still grows at this length is taken as unbounded."""
-AT_ONCE = 4
+AT_ONCE = 32
 """Impulses that run together: more are not faster and take memory."""
 
 _POINTWISE = (
@@ -65,32 +66,73 @@ def receptive_field(
         operation looks at the whole input (a norm over space, attention, global pooling),
         or is of a kind that is not known here.
     """
-    skeleton = _skeleton(module)
-    if skeleton is None:
-        return None
     halo = []
     for axis in range(len(size.stride)):
-        radius = _radius(skeleton, maps, channels, size, axis)
+        skeleton = _skeleton(module, axis)
+        radius = None
+        if skeleton is not None:
+            radius = _radius(skeleton, maps, channels, size, axis)
         if radius is None:
             return None
         halo.append(radius)
     return tuple(halo)
 
 
-class _Reach(nn.Module):
-    """One layer of the skeleton, which tells the outputs that an input reaches."""
+_Op = Callable[[torch.Tensor], torch.Tensor]
 
-    def __init__(self, layer: Callable[[torch.Tensor], torch.Tensor], channels: int | None) -> None:
+
+class _Reach(nn.Module):
+    """One layer of the skeleton, which tells the outputs that an input reaches.
+
+    Only the reach along one axis counts, so marks are drawn along the others: the work is
+    that of a line, the shapes are those of the layer.
+
+    Parameters
+    ----------
+    whole : callable
+        The layer for one channel; only run on the meta device, for its shapes.
+    line : callable
+        The layer along the axis: ``(n, 1, length)`` of 0 and 1 to 0 and more.
+    axis : int
+        Of ``([z,] y, x)``.
+    channels : int or None
+        That the layer answers with; None: as many as it gets.
+    """
+
+    def __init__(self, whole: _Op, line: _Op, axis: int, channels: int | None) -> None:
         super().__init__()
-        self._layer = layer
-        self._channels = channels
+        self._whole, self._line, self._axis, self._channels = whole, line, axis + 2, channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         channels = self._channels or x.shape[1]
-        marked = x.amax(1, keepdim=True).isnan().to(x.dtype)
-        reached = torch.where(self._layer(marked) != 0, torch.nan, 1.0)
-        # A view: a thousand channels cost no memory.
-        return reached.expand(-1, channels, *reached.shape[2:])
+        marked = _merged(x).isnan().movedim(self._axis, 2).flatten(3).any(3).to(x.dtype)
+        line = torch.where(self._line(marked) != 0, torch.nan, 1.0)
+        shape = self._whole(torch.empty((x.shape[0], 1, *x.shape[2:]), device="meta")).shape
+        ones = [1] * x.ndim
+        ones[0], ones[self._axis] = line.shape[0], line.shape[2]
+        return _spread(line.reshape(ones).expand(shape), channels)
+
+
+class _Join(TorchFunctionMode):
+    """Joins channels without memory for each of them, as all of them are merged anyway."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+        if func is torch.cat and dim == 1 and args and not kwargs.get("out"):
+            merged = func([_merged(part) for part in args[0]], 1)
+            return _spread(_merged(merged), sum(part.shape[1] for part in args[0]))
+        return func(*args, **kwargs)
+
+
+def _merged(x: torch.Tensor) -> torch.Tensor:
+    """Return ``(n, 1, ...)``: marked where any channel is."""
+    return x[:, :1] if x.stride(1) == 0 else x.amax(1, keepdim=True)
+
+
+def _spread(x: torch.Tensor, channels: int) -> torch.Tensor:
+    """Return ``(n, channels, ...)``; a view, so a thousand channels cost no memory."""
+    return x.expand(-1, channels, *x.shape[2:])
 
 
 class _Pass(nn.Module):
@@ -100,9 +142,9 @@ class _Pass(nn.Module):
         return x
 
 
-def _skeleton(module: nn.Module) -> nn.Module | None:
+def _skeleton(module: nn.Module, axis: int) -> nn.Module | None:
     """Return the skeleton, or None if some layer is not local or not known."""
-    layer = _reach_of(module)
+    layer = _reach_of(module, axis)
     if layer is not None:
         return layer
     if not any(True for _ in module.children()):
@@ -113,14 +155,14 @@ def _skeleton(module: nn.Module) -> nn.Module | None:
     bare._modules = {}
     # Not named_children(): a layer that stands in two places has two names.
     for name, child in module._modules.items():
-        inner = None if child is None else _skeleton(child)
+        inner = None if child is None else _skeleton(child, axis)
         if inner is None and child is not None:
             return None
         bare._modules[name] = inner
     return bare if not list(module.parameters(recurse=False)) else None
 
 
-def _reach_of(layer: nn.Module) -> nn.Module | None:
+def _reach_of(layer: nn.Module, axis: int) -> nn.Module | None:
     if isinstance(layer, _POINTWISE):
         return _Pass()
     if isinstance(layer, _NORMS):
@@ -131,15 +173,19 @@ def _reach_of(layer: nn.Module) -> nn.Module | None:
     if isinstance(layer, _CONVOLUTIONS):
         if layer.padding_mode == "circular":
             return None  # looks at the far end of the whole
-        return _Reach(_ones(layer), layer.out_channels)
+        back = isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d)
+        whole, line = (_back if back else _convolve)(layer, axis)
+        return _Reach(whole, line, axis, layer.out_channels)
     if isinstance(layer, _POOLINGS):
-        return _Reach(_pool(layer), None)
+        return _Reach(layer, _pool(layer, axis), axis, None)
     if isinstance(layer, PlacedUpsample):
-        return _Reach(_upsample(len(layer.stride)), None)
+        modes = {2: "bilinear", 3: "trilinear"}
+        whole = nn.Upsample(scale_factor=2, mode=modes[len(layer.stride)])
+        # With corners aligned the same two neighbours as without: position j reads
+        # between (j - 1) / 2 and j / 2, wherever the whole ends.
+        return _Reach(whole, nn.Upsample(scale_factor=2, mode="linear"), axis, None)
     if isinstance(layer, nn.Upsample):
-        if layer.align_corners or layer.size is not None:
-            return None  # depends on the whole size; families use PlacedUpsample
-        return _Reach(layer, None)
+        return _upsample(layer, axis)
     return None
 
 
@@ -150,37 +196,69 @@ def _harmless(module: nn.Module) -> bool:
     return (own or empty) and not list(module.parameters()) and not list(module.buffers())
 
 
-def _ones(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the convolution with a kernel of ones on one channel."""
-    ndim = len(layer.kernel_size)
-    kernel = torch.ones((1, 1, *layer.kernel_size))
-    if isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
-        turned: Any = functional.conv_transpose2d if ndim == 2 else functional.conv_transpose3d
-        return lambda x: turned(
-            x,
-            kernel,
-            stride=layer.stride,
-            padding=layer.padding,
-            output_padding=layer.output_padding,
-            dilation=layer.dilation,
+def _convolve(layer: Any, axis: int) -> tuple[_Op, _Op]:
+    """Return a convolution for one channel, and with a kernel of ones along a line."""
+    size, length = layer.kernel_size, layer.kernel_size[axis]
+    straight: Any = functional.conv2d if len(size) == 2 else functional.conv3d
+    padding = layer.padding if isinstance(layer.padding, str) else layer.padding[axis]
+
+    def whole(x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = straight(
+            x, x.new_ones((1, 1, *size)), None, layer.stride, layer.padding, layer.dilation
         )
-    straight: Any = functional.conv2d if ndim == 2 else functional.conv3d
-    return lambda x: straight(
-        x, kernel, stride=layer.stride, padding=layer.padding, dilation=layer.dilation
+        return answer
+
+    def line(x: torch.Tensor) -> torch.Tensor:
+        ones = x.new_ones((1, 1, length))
+        stride, dilation = layer.stride[axis], layer.dilation[axis]
+        return functional.conv1d(x, ones, None, stride, padding, dilation)
+
+    return whole, line
+
+
+def _back(layer: Any, axis: int) -> tuple[_Op, _Op]:
+    """Return a transposed convolution as :func:`_convolve` does."""
+    size, length = layer.kernel_size, layer.kernel_size[axis]
+    turned: Any = functional.conv_transpose2d if len(size) == 2 else functional.conv_transpose3d
+    names = ("stride", "padding", "output_padding", "dilation")
+
+    def whole(x: torch.Tensor) -> torch.Tensor:
+        how = {name: getattr(layer, name) for name in names}
+        answer: torch.Tensor = turned(x, x.new_ones((1, 1, *size)), **how)
+        return answer
+
+    def line(x: torch.Tensor) -> torch.Tensor:
+        how = {name: getattr(layer, name)[axis] for name in names}
+        return functional.conv_transpose1d(x, x.new_ones((1, 1, length)), **how)
+
+    return whole, line
+
+
+def _pool(layer: Any, axis: int) -> _Op:
+    """Return a pooling along a line; an average reaches what a maximum does."""
+
+    def along(value: Any) -> int:
+        return int(value[axis] if isinstance(value, tuple | list) else value)
+
+    return lambda x: functional.max_pool1d(
+        x,
+        along(layer.kernel_size),
+        along(layer.stride),
+        along(layer.padding),
+        along(getattr(layer, "dilation", 1)),
+        ceil_mode=layer.ceil_mode,
     )
 
 
-def _pool(layer: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: layer(x)
-
-
-def _upsample(ndim: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Reach of a linear ×2: with corners aligned the same two neighbours as without.
-
-    Position j reads between (j - 1) / 2 and j / 2, wherever the whole ends.
-    """
-    mode = "bilinear" if ndim == 2 else "trilinear"
-    return lambda x: functional.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
+def _upsample(layer: nn.Upsample, axis: int) -> nn.Module | None:
+    if layer.align_corners or layer.scale_factor is None:
+        return None  # depends on the whole size; families use PlacedUpsample
+    mode = {"nearest": "nearest", "bilinear": "linear", "trilinear": "linear"}.get(layer.mode)
+    if mode is None:
+        return None
+    factor = layer.scale_factor
+    factor = factor[axis] if isinstance(factor, tuple) else factor
+    return _Reach(layer, nn.Upsample(scale_factor=factor, mode=mode), axis, None)
 
 
 def _radius(
@@ -231,7 +309,7 @@ def _reached(
     batch = torch.ones((len(positions), 1, *shape))
     for n, position in enumerate(positions):
         batch[n].select(axis + 1, position).fill_(torch.nan)
-    with torch.inference_mode():
+    with torch.inference_mode(), _Join():
         answer = maps(skeleton, batch.expand(-1, channels, *shape))
     changed = answer.isnan().movedim(axis + 2, 1).flatten(2).any(2)
     found: list[tuple[int, int, int] | None] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import itertools
+import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from napari_segnet.families._blocks import PlacedUpsample, place, unplace
 from napari_segnet.network.device import best_device, free_bytes, is_out_of_memory
 from napari_segnet.network.fast import fast_copy, watch_cancel
 from napari_segnet.network.memory import peak_bytes
+from napari_segnet.progress import check_cancelled
 from napari_segnet.receptive import receptive_field
 from napari_segnet.segmentation import Instances
 
@@ -30,6 +33,7 @@ __all__ = [
     "Network",
     "best_device",
     "builtin_models",
+    "check_precision",
     "family_of",
     "free_bytes",
     "identify",
@@ -40,6 +44,14 @@ __all__ = [
 MODELS = Path(__file__).parent.parent / "models"
 KERNEL_SHARE = 1.25
 """Layers take workspace of their own; measured 1.1 to 1.2 with oneDNN on a CPU."""
+PRECISIONS = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""And what torch's autocast makes of them."""
+LOOK_SECONDS = 0.1
+"""How often a job that waits for a device looks whether it was cancelled."""
+
+_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""One network at a time on a device: two would each take the memory that was free for one,
+and TF32 is switched for all of a process."""
 
 
 def builtin_models() -> dict[str, Path]:
@@ -101,14 +113,12 @@ def load(checkpoint: Checkpoint, device: str = "auto") -> Network:
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     """
     device = best_device(device)
-    facts = tuple(sorted((k, str(v)) for k, v in checkpoint.hparams.items()))
-    key = (checkpoint.sha256, facts, device)
+    key = (checkpoint.sha256, _facts(checkpoint), device)
     kept = cache.networks.get(key)
     if kept is not None:
         return cast("Network", kept)
     network = Network(checkpoint, _filled(checkpoint), device)
-    size = sum(p.numel() * p.element_size() for p in network.module.parameters())
-    cache.networks.put(key, network, size)
+    cache.networks.put(key, network, network.bytes)
     return network
 
 
@@ -137,6 +147,16 @@ class Network:
         watch_cancel(self._fast)
         self._placed = any(isinstance(m, PlacedUpsample) for m in self._fast.modules())
         self._bytes: dict[tuple[int, ...], int] = {}
+        self._bare: nn.Module | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the weights, those of the copy that answers included."""
+        tensors = itertools.chain.from_iterable(
+            (*m.parameters(), *m.buffers()) for m in (self.module, self._fast)
+        )
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        return sum(storages.values())
 
     @property
     def one_place(self) -> bool:
@@ -169,7 +189,7 @@ class Network:
             ``(n, channel, [z,] y, x)`` float32, after the activations.
         """
         family = cast("MapFamily", self._family)
-        with torch.inference_mode(), self._precision(precision):
+        with self._turn(), torch.inference_mode(), self._precision(precision):
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             if self.device == "cpu" and tensor.ndim == 4:
                 tensor = tensor.contiguous(memory_format=torch.channels_last)
@@ -188,26 +208,26 @@ class Network:
     ) -> list[Instances]:
         """Detect the objects of each picture of ``batch`` ``(n, c, y, x)`` float32."""
         family = cast("InstanceFamily", self._family)
-        with torch.inference_mode(), self._precision(precision):
+        with self._turn(), torch.inference_mode(), self._precision(precision):
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             return family.detections(self._fast, tensor)
 
     def peak_bytes(self, batch: int, lengths: tuple[int, ...]) -> int:
         """Estimate the memory for ``batch`` inputs of ``([z,] y, x)`` pixels.
 
-        Found by a dry run at a small size and scaled: all layers grow with the pixels.
+        Found by a dry run of the same size, which takes no memory, since layers shrink and
+        grow with the pixels, but not in proportion where they lose their border.
         """
-        family = cast("MapFamily", self._family)
-        small = self.checkpoint.size.next_allowed(
-            tuple(min(n, s * 8) for n, s in zip(lengths, self.checkpoint.size.stride, strict=True))
-        )
-        if small not in self._bytes:
-            with torch.device("meta"):
-                bare = fast_copy(self._family.build(self.checkpoint).eval(), self.device)
-            shape = (1, self.checkpoint.channels, *small)
-            self._bytes[small] = peak_bytes(bare, family.maps, shape)
-        per_pixel = self._bytes[small] / math.prod(small)
-        return int(KERNEL_SHARE * per_pixel * batch * math.prod(lengths))
+        if lengths not in self._bytes:
+            family = cast("MapFamily", self._family)
+            if self._bare is None:
+                with torch.device("meta"):
+                    self._bare = fast_copy(self._family.build(self.checkpoint).eval(), "cpu")
+            shape = (1, self.checkpoint.channels, *lengths)
+            self._bytes[lengths] = peak_bytes(
+                self._bare, lambda module, x: self._activated(family.maps(module, x)), shape
+            )
+        return int(KERNEL_SHARE * self._bytes[lengths] * batch)
 
     def _activated(self, answer: torch.Tensor) -> torch.Tensor:
         parts, first = [], 0
@@ -222,22 +242,24 @@ class Network:
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until the device is free, unless the job is cancelled meanwhile."""
+        lock = _turns[self.device]
+        while not lock.acquire(timeout=LOOK_SECONDS):
+            check_cancelled()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
     def _precision(self, precision: str) -> Iterator[None]:
         """Set the precision for a while; TF32 is off unless it is asked for."""
-        dtypes = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-        if precision not in dtypes:
-            raise SettingsError(
-                f"precision is {precision!r}, but can be auto, {', '.join(dtypes)}."
-            )
-        dtype = dtypes[precision]
+        check_precision(precision, self.device)
+        dtype = PRECISIONS[precision]
         if not self.device.startswith("cuda"):
-            if precision == "fp32" or self.device != "cpu":
-                yield
-                return
-            raise SettingsError(
-                f"precision {precision!r} needs a GPU; on a CPU it is slower than fp32. "
-                "Leave precision at auto."
-            )
+            yield
+            return
         convolution, product = (
             torch.backends.cudnn.allow_tf32,
             torch.backends.cuda.matmul.allow_tf32,
@@ -250,6 +272,32 @@ class Network:
         finally:
             torch.backends.cudnn.allow_tf32 = convolution
             torch.backends.cuda.matmul.allow_tf32 = product
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Refuse a precision that a device does not have.
+
+    Raises
+    ------
+    SettingsError
+        If it is none of ``fp32``, ``tf32``, ``fp16`` and ``bf16``, or needs a GPU.
+    """
+    if precision not in PRECISIONS:
+        raise SettingsError(
+            f"precision is {precision!r}, but can be auto, {', '.join(PRECISIONS)}."
+        )
+    if precision != "fp32" and not device.startswith("cuda"):
+        raise SettingsError(
+            f"precision {precision!r} needs a GPU of NVIDIA; on {device} it is slower than fp32 or "
+            "not there. Leave precision at auto."
+        )
+
+
+def _facts(checkpoint: Checkpoint) -> str:
+    """Return all that decides how the weights are used, as text."""
+    store = (checkpoint.store.wrapper, checkpoint.store.prefix)
+    how = (checkpoint.outputs, checkpoint.size, checkpoint.halo_px, checkpoint.exact)
+    return repr((sorted(checkpoint.hparams.items()), store, *how))
 
 
 def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:

@@ -21,8 +21,8 @@ def peak_bytes(
     """Return the most bytes that live at once while a network answers.
 
     The forward runs on the meta device, where tensors have shapes but no memory; every
-    new tensor is counted until Python drops it. What a kernel takes for itself while it
-    works is not seen.
+    new one is counted until nobody holds it. What a kernel takes for itself while it works
+    is not seen. The weights are not counted: they are there already.
 
     Parameters
     ----------
@@ -35,39 +35,52 @@ def peak_bytes(
     """
     ledger = _Ledger()
     batch = torch.empty(shape, device="meta")
+    ledger.count(batch)
     with torch.no_grad(), ledger:
-        answer = maps(module, batch)
-    del answer
-    return ledger.peak + batch.numel() * batch.element_size()
+        maps(module, batch)
+    return ledger.peak
 
 
 class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of living tensors."""
+    """Counts the bytes of living storages; views and in-place results share theirs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._now = 0
-        self._known: set[int] = set()
+        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from importing its compiler for us, which takes two seconds."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        new = result if isinstance(result, tuple | list) else (result,)
-        for tensor in new:
-            # A view or an in-place result is memory that is counted already.
-            if isinstance(tensor, torch.Tensor) and tensor._base is None:
-                self._count(tensor)
+        joins = func is torch.ops.aten.cat.default and not kwargs
+        result = _joined(*args) if joins else func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
         return result
 
-    def _count(self, tensor: torch.Tensor) -> None:
-        if id(tensor) in self._known:
-            return
-        size = tensor.numel() * tensor.element_size()
-        self._known.add(id(tensor))
-        self._now += size
-        self.peak = max(self.peak, self._now)
-        weakref.finalize(tensor, self._drop, id(tensor), size)
+    def count(self, tensor: torch.Tensor) -> None:
+        """Count what was there before."""
+        self._count(tensor.untyped_storage())
 
-    def _drop(self, key: int, size: int) -> None:
-        self._known.discard(key)
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        self._known.add(storage)
+        self._now += storage.nbytes()
+        self.peak = max(self.peak, self._now)
+        weakref.finalize(storage, self._drop, storage.nbytes())
+
+    def _drop(self, size: int) -> None:
         self._now -= size
+
+
+def _joined(tensors: list[torch.Tensor], axis: int = 0) -> torch.Tensor:
+    """Return what ``cat`` returns, by its shape; torch's own would import its compiler."""
+    shape = list(tensors[0].shape)
+    shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
+    return tensors[0].new_empty(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,8 @@ def label_steps(
         check_cancelled()
         yield Progress(what="labels", done=done, total=len(units))
         # Always of half precision: a cached answer gives the same labels as a fresh one.
-        maps = np.asarray(full[:, *where], dtype=np.float16)
+        box: tuple[Any, ...] = (slice(None), *where)
+        maps = np.asarray(full[box], dtype=np.float16)
         unit = Unit(maps=maps, outputs=answer.outputs, pixel_size=_voxel(prediction, answer))
         found = label_unit(unit, settings)
         _add_scores(table, found, unit, kind, used)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint as Checkpoint
+    from napari_segnet.dataset import Dataset as Dataset
     from napari_segnet.errors import Cancelled as Cancelled
     from napari_segnet.errors import SegnetError as SegnetError
     from napari_segnet.evaluate import Scores as Scores
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from napari_segnet.segmentation import Prediction as Prediction
     from napari_segnet.segmentation import Segmentation as Segmentation
     from napari_segnet.steps import LabelSettings as LabelSettings
+    from napari_segnet.train import TrainSettings as TrainSettings
+    from napari_segnet.train import train as train
 
     __version__: str
 
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Cancelled": "errors",
     "Checkpoint": "checkpoint",
+    "Dataset": "dataset",
     "Image": "image",
     "Instances": "segmentation",
     "Job": "progress",
@@ -60,6 +64,7 @@ _HOMES = {
     "Scores": "evaluate",
     "SegnetError": "errors",
     "Segmentation": "segmentation",
+    "TrainSettings": "train",
     "evaluate": "evaluate",
     "identify": "network",
     "label": "predict",
@@ -68,6 +73,7 @@ _HOMES = {
     "predict": "predict",
     "run": "progress",
     "segment": "predict",
+    "train": "train",
 }
 
 __all__ = sorted(["__version__", *_HOMES])

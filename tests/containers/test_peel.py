@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from napari_segnet.containers import TensorRef, Tree, Weights, candidates, open_weights
+from napari_segnet.containers._inert import Inert
 
 NET = ("inc.weight", "inc.bias", "outc.weight")
 
@@ -196,6 +197,29 @@ def test_a_file_that_holds_itself_ends() -> None:
         explode = {f"k{n}": explode for n in range(10)}
     with pytest.raises(Exception, match="holds no network"):
         peel(explode)
+
+
+def module(**children: Any) -> Inert:
+    state = {"_parameters": tensors("w"), "_buffers": {}, "_modules": children, "width": 3}
+    return Inert("net.Net", state=state)
+
+
+def test_modules_in_modules() -> None:
+    (found,) = peel(module(a=module(), b=module(c=module())))
+    assert list(found.tensors) == ["w", "a.w", "b.w", "b.c.w"]
+    assert dict(found.metadata) == {"__class__": "net.Net", "width": 3}
+
+
+def test_modules_that_hold_themselves_end() -> None:
+    inner = module()
+    inner.state["_modules"]["again"] = inner
+    inner.state["_non_persistent_buffers_set"] = Inert("set")
+    inner.state["_buffers"] = tensors("running")
+    assert list(peel(inner)[0].tensors) == ["w", "running"]
+    explode = module()
+    for _ in range(40):
+        explode = module(**{f"k{n}": explode for n in range(10)})
+    assert len(peel(explode)[0].tensors) <= 20_000
 
 
 def test_in_a_file(tmp_path: Path) -> None:

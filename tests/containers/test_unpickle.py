@@ -235,7 +235,7 @@ def test_random_bytes_give_no_other_error(data: bytes) -> None:
        b"cnumpy._core.multiarray\n_reconstruct\n", b"cdatetime\ndatetime\n",
        b"cbuiltins\nset\n", b"cbuiltins\ngetattr\n"]
 ), max_size=30))  # fmt: skip
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_random_opcodes_give_no_other_error(codes: list[bytes]) -> None:
     try:
         plain(read(b"\x80\x04" + b"".join(codes) + b"."))
@@ -246,7 +246,7 @@ def test_random_opcodes_give_no_other_error(codes: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (b"\x80\x02}", "exhausted before seeing STOP|bytes are missing"),
+        (b"\x80\x02}", "1 bytes are missing at the end"),
         (b"\x80\x02X\xff\xff\xff\x7fabc.", "bytes are missing at the end"),
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x0fabc.", "bytes are missing at the end"),
         (b"\x80\x02" + b"(" * 10 + b".", "its parts do not fit together"),
@@ -295,6 +295,26 @@ def test_numbers_and_text_that_no_file_could_hold_again() -> None:
     assert read(b"\x80\x02X\x03\x00\x00\x00\xed\xa0\x80.") == "?"
     assert read(b"\x80\x02U\x02\xc3\xbc.") == "ü"  # Python 2 text in UTF-8
     assert read(b"\x80\x02U\x01\xfc.") == "ü"  # and in Latin-1
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"S'a\\q'\n.", "wrong escape"),
+        (b"Sab\n.", "no quotes"),
+        (b"S'ab'", "no end"),
+        (b"c\xff\nx\n.", "decode"),
+        (b"\xff.", "do not fit"),
+    ],
+)
+def test_lines_of_text(data: bytes, match: str) -> None:
+    with pytest.raises(BrokenWeightsError, match=match):
+        read(data)
+
+
+def test_class_names_beyond_ascii() -> None:
+    assert str(read("cmünchen\nÄpfel\n.".encode())) == "münchen.Äpfel"
+    assert read(rb"S'\x41\'\n\101'" + b"\n.") == "A'\nA"
 
 
 def test_dates_of_python_2_and_odd_arguments_stay_inert() -> None:

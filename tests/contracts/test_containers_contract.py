@@ -106,7 +106,8 @@ def assert_same(expected: torch.Tensor, reference: TensorRef) -> None:
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.contiguous().flatten().view(torch.uint8)
+    flat = tensor.contiguous().flatten()  # an empty one may keep a stride of 2
+    return flat.view(torch.uint8) if flat.numel() else torch.empty(0, dtype=torch.uint8)
 
 
 @every_container
@@ -198,16 +199,16 @@ def test_damage_anywhere_gives_no_other_error(
 
 @every_writer
 def test_listing_imports_no_torch_and_reads_no_tensor(kind: str, tmp_path: Path) -> None:
-    """The bytes of the tensors may be anything, or unreadable, while the file is listed."""
+    """A tensor of 4 MB is listed in less than one."""
     path = tmp_path / "weights"
     WRITERS[kind]({"a.weight": torch.ones(1000, 1000)}, path)
     code = f"""
-import resource, sys
+import sys, tracemalloc
 from napari_segnet.containers import open_weights
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+tracemalloc.start()
 (first, *_) = open_weights({str(path)!r})
 assert next(iter(first.tensors.values())).shape == (1000, 1000)
-assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2000, "it read the tensor"
+assert tracemalloc.get_traced_memory()[1] < 1_000_000, "it read the tensor"
 print("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -61,6 +61,7 @@ _COUNTER = "n_averaged"  # torch.optim.swa_utils.AveragedModel
 # How sure a reading is: known keys, a running average, unknown keys, a guess.
 _KNOWN, _EMA, _UNKNOWN, _GUESS = range(4)
 _MAX_DEPTH = 6
+_MAX_MODULE_DEPTH = 100
 _MAX_NODES = 20_000
 _MAX_LIST = 16
 _MAX_CANDIDATES = 64
@@ -249,7 +250,7 @@ def _module_tensors(node: Any) -> dict[str, TensorRef] | None:
     """
     if not _is_module(node):
         return None
-    return dict(_module_items(node, "", []))
+    return dict(_module_items(node, "", [], iter(range(_MAX_NODES))))
 
 
 def _is_module(node: Any) -> bool:
@@ -258,18 +259,22 @@ def _is_module(node: Any) -> bool:
     )
 
 
-def _module_items(module: Inert, prefix: str, above: list[int]) -> Iterator[tuple[str, TensorRef]]:
-    if id(module) in above or len(above) > 100:  # torch would not end here either
+def _module_items(
+    module: Inert, prefix: str, above: list[int], left: Iterator[int]
+) -> Iterator[tuple[str, TensorRef]]:
+    if id(module) in above or len(above) > _MAX_MODULE_DEPTH or next(left, None) is None:
         return
     held = module.fields()
-    hidden = held.get("_non_persistent_buffers_set") or ()
-    for name in ("_parameters", "_buffers"):
-        for key, tensor in _children(held[name]).items():
-            if isinstance(tensor, TensorRef) and (name == "_parameters" or key not in hidden):
-                yield prefix + key, tensor
+    for key, tensor in _children(held["_parameters"]).items():
+        if isinstance(tensor, TensorRef):
+            yield prefix + key, tensor
+    hidden = held.get("_non_persistent_buffers_set")
+    for key, tensor in _children(held["_buffers"]).items():
+        if isinstance(tensor, TensorRef) and not (isinstance(hidden, set) and key in hidden):
+            yield prefix + key, tensor
     for key, child in _children(held["_modules"]).items():
         if _is_module(child):
-            yield from _module_items(child, f"{prefix}{key}.", [*above, id(module)])
+            yield from _module_items(child, f"{prefix}{key}.", [*above, id(module)], left)
 
 
 def _module_facts(module: Inert) -> dict[str, Any]:

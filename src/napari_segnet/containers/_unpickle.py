@@ -9,12 +9,12 @@ build odd dicts and lists, whose number is limited.
 
 from __future__ import annotations
 
-import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
 from napari_segnet.containers._inert import Inert, Named, Record
+from napari_segnet.containers._opcodes import Stream, operations
 from napari_segnet.containers._rebuild import PLAIN, TENSORS, HalfBuilt, hashable
 from napari_segnet.errors import BrokenWeightsError
 
@@ -35,26 +35,6 @@ _DAMAGE = (
     MemoryError,
     RecursionError,
 )
-
-
-class Stream:
-    """Bytes of a file from its present position on; never asks for more than there are."""
-
-    def __init__(self, file: BinaryIO, left: int) -> None:
-        self._file = file
-        self.left = left
-
-    def read(self, count: int) -> bytes:
-        if count > self.left:
-            raise ValueError(f"{count - self.left:,} bytes are missing at the end")
-        data = self._file.read(count)
-        self.left -= len(data)
-        return data
-
-    def readline(self) -> bytes:
-        data = self._file.readline(self.left)
-        self.left -= len(data)
-        return data
 
 
 def unpickle(stream: Stream, file_name: str, persistent: Callable[[Any], Any] | None = None) -> Any:
@@ -104,11 +84,11 @@ class _Machine:
 
     def run(self, stream: Stream) -> Any:
         count = 0
-        for opcode, argument, _position in pickletools.genops(stream):  # type: ignore[arg-type]
+        for name, argument in operations(stream):
             count += 1
             if count > _MAX_OPCODES:
                 raise ValueError(f"more than {_MAX_OPCODES:,} steps")
-            _OPCODES[opcode.name](self, argument)
+            _OPCODES[name](self, argument)
         return self.stack.pop()
 
     # ---- Calls, which are none -----------------------------------------------------

@@ -65,6 +65,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
+    if args.out.exists():
+        # The training would begin with its weights.
+        parser.error(f"{args.out} is there already; move it away to train afresh")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     network = describe_new(
         path=args.out,
@@ -81,7 +84,8 @@ def main() -> None:
         card={
             "name": "nuclei",
             "title": "Nuclei in fluorescence images",
-            "data": "BBBC038v1 (Data Science Bowl 2018), corrected masks, fluorescence, train split",
+            "data": "BBBC038v1 (Data Science Bowl 2018), corrected masks, fluorescence, "
+            "train split",
             "data_licence": "CC0",
             "licence": "BSD-3-Clause",
         },

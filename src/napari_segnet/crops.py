@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import fastremap
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,7 +17,9 @@ from torchvision.transforms.v2 import functional as vision
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Sample, read_labels
-from napari_segnet.families import TRAINABLE
+from napari_segnet.errors import DatasetError, MismatchError, SegnetError
+from napari_segnet.families import TRAINABLE, TrainableFamily
+from napari_segnet.image import Image
 from napari_segnet.prepare import fit, map_channels, parse_normalizer
 from napari_segnet.readers import open_image
 
@@ -60,7 +66,21 @@ class Crop:
 
 
 class Crops:
-    """Draws crops of samples for one network."""
+    """Draws crops of samples for one network.
+
+    Parameters
+    ----------
+    samples : tuple of Sample
+        What to draw from.
+    network : Checkpoint
+        Says how pixels are prepared and what it should answer.
+    shape : tuple of int
+        ``([z,] y, x)`` of a crop, in network pixels.
+    augmentation : Augmentation
+        How crops are changed at random.
+    channels : str
+        Which image channels the network gets, as in ``PredictSettings``.
+    """
 
     def __init__(
         self,
@@ -68,23 +88,51 @@ class Crops:
         network: Checkpoint,
         shape: tuple[int, ...],
         augmentation: Augmentation,
+        channels: str = "auto",
     ) -> None:
-        self._samples, self._network = samples, network
+        self._samples, self._network, self._channels = samples, network, channels
         self._shape, self._change = shape, augmentation
-        self._family = next(f for f in TRAINABLE if f.name == network.family)
+        self._family = _family(network)
         self._kept: dict[int, _Pair] = {}
         self._kept_bytes = 0
+        self._useful = list(range(len(samples)))
+
+    def __len__(self) -> int:
+        """Return how many samples have something to learn from."""
+        return len(self._useful)
+
+    def check(self) -> Iterator[int]:
+        """Read every sample once, so that what is wrong with one shows now.
+
+        Those without a trusted pixel are left out from then on.
+
+        Yields
+        ------
+        int
+            How many are read.
+
+        Raises
+        ------
+        DatasetError
+            For a sample that cannot be used, with the file's name.
+        """
+        useful = []
+        for index in range(len(self._samples)):
+            if self._pair(index).units:
+                useful.append(index)
+            yield index + 1
+        self._useful = useful
 
     def draw(self, rng: np.random.Generator, sample: int | None = None) -> Crop:
-        """Return one random crop, of the given sample or of a random one."""
-        index = int(rng.integers(len(self._samples))) if sample is None else sample
-        pair = self._pair(index).unit(rng, self._network.ndim)
-        matrix = self._matrix(rng)
+        """Return one random crop, of the useful sample of that number or of a random one."""
+        number = int(rng.integers(len(self._useful))) if sample is None else sample
+        pair = self._pair(self._useful[number])
+        unit = pair.unit(rng, self._network.ndim)
         wide = tuple(n + 2 * m for n, m in zip(self._shape, self._margin(), strict=True))
-        grid = _grid(pair, matrix, wide, self._centre(pair, rng))
-        pixels = _sample(pair.pixels, grid, "bilinear")
-        labels = _sample(pair.labels[None].astype(np.float32), grid, "nearest")[0]
-        trusted = _sample(pair.trusted[None].astype(np.float32), grid, "nearest")
+        grid = _grid(unit, self._matrix(rng, pair.scale), wide, self._centre(unit, rng))
+        pixels = _sample(unit.pixels, grid, "bilinear")
+        labels = _sample(unit.labels[None].astype(np.float32), grid, "nearest")[0]
+        trusted = _sample(unit.trusted[None].astype(np.float32), grid, "nearest")
         targets = self._family.targets(labels.round().astype(np.int32), self._network)
         inner = (slice(None), *(slice(m, -m or None) for m in self._margin()))
         return Crop(
@@ -99,28 +147,29 @@ class Crops:
     def _pair(self, index: int) -> _Pair:
         if index in self._kept:
             return self._kept[index]
-        pair = _read(self._samples[index], self._network)
+        pair = _read(self._samples[index], self._network, self._channels)
         if self._kept_bytes + pair.nbytes <= KEEP_BYTES:
             self._kept[index] = pair
             self._kept_bytes += pair.nbytes
         return pair
 
-    def _centre(self, pair: _Unit, rng: np.random.Generator) -> tuple[float, ...]:
-        if rng.random() < self._change.on_objects:
-            inside = np.flatnonzero(pair.labels)
-            if inside.size:
-                where = np.unravel_index(inside[rng.integers(inside.size)], pair.labels.shape)
-                return tuple(float(i) for i in where)
-        return tuple(float(rng.random() * (n - 1)) for n in pair.labels.shape)
+    def _centre(self, unit: _Unit, rng: np.random.Generator) -> tuple[int, ...]:
+        """Choose a trusted pixel ``([z,] y, x)``, on an object as often as is wished."""
+        trusted = unit.trusted > 0
+        on_object = rng.random() < self._change.on_objects
+        inside = np.flatnonzero(trusted & (unit.labels > 0) if on_object else trusted)
+        if not inside.size:
+            inside = np.flatnonzero(trusted)
+        where = np.unravel_index(inside[rng.integers(inside.size)], trusted.shape)
+        return tuple(int(i) for i in where)
 
-    def _matrix(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def _matrix(self, rng: np.random.Generator, scale: float) -> npt.NDArray[np.float64]:
         """Image pixels per crop pixel ``([z,] y, x)``: zoom, turn and mirror."""
         change, ndim = self._change, len(self._shape)
         low, high = np.log(change.scale_range)
         angle = rng.random() * 2 * np.pi if change.rotate else 0.0
-        plane = np.array(
-            [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-        ) / np.exp(rng.uniform(low, high))
+        zoom = np.exp(rng.uniform(low, high)) / scale
+        plane = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
         matrix = np.eye(ndim)
         matrix[-2:, -2:] = plane
         if change.flip:
@@ -133,8 +182,11 @@ class Crops:
         change = self._change
         x = torch.from_numpy(pixels)
         if change.blur_px and rng.random() < 0.3:
-            sigma = float(rng.uniform(0.3, change.blur_px))
-            x = vision.gaussian_blur(x, kernel_size=[7, 7], sigma=[sigma, sigma])
+            sigma = float(rng.uniform(min(0.3, change.blur_px), change.blur_px))
+            # Two sigma on each side, and no more than there is to be mirrored.
+            reach = min(math.ceil(2 * change.blur_px), min(x.shape[-2:]) - 1)
+            size = 2 * reach + 1
+            x = vision.gaussian_blur(x, kernel_size=[size, size], sigma=[sigma, sigma])
         if change.gamma > 1:
             low, high = x.min(), x.max()
             span = (high - low).clamp(min=1e-6)
@@ -167,26 +219,44 @@ class _Pair:
     pixels: npt.NDArray[np.float32]  # (t, c, z, y, x)
     labels: npt.NDArray[np.int32]  # (t, z, y, x)
     trusted: npt.NDArray[np.uint8]  # (t, z, y, x)
+    units: tuple[tuple[int, int], ...]  # (t, z) of the planes or (t, 0) of the volumes of use
+    scale: float  # image pixels per network pixel in y and x
 
     @property
     def nbytes(self) -> int:
         return self.pixels.nbytes + self.labels.nbytes + self.trusted.nbytes
 
     def unit(self, rng: np.random.Generator, ndim: int) -> _Unit:
-        t = int(rng.integers(len(self.pixels)))
+        t, z = self.units[int(rng.integers(len(self.units)))]
         if ndim == 3:
             return _Unit(self.pixels[t], self.labels[t], self.trusted[t])
-        z = int(rng.integers(self.pixels.shape[2]))
         return _Unit(self.pixels[t][:, z], self.labels[t, z], self.trusted[t, z])
 
 
-def _read(sample: Sample, network: Checkpoint) -> _Pair:
-    image = open_image(sample.image)
-    labels = read_labels(sample.labels, image)
+def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
+    try:
+        image = open_image(sample.image)
+        pixels = _pixels(image, network, channels)
+    except SegnetError as error:
+        raise DatasetError(f"{sample.image} cannot be learned from: {error}") from error
+    labels = _labels(sample, image, network)
     trusted = np.ones(labels.shape, np.uint8)
     if sample.trusted is not None:
-        trusted = (read_labels(sample.trusted, image) > 0).astype(np.uint8)
-    channels = map_channels(image, network.channels, "auto")
+        trusted = (_read_labels(sample.trusted, image) > 0).astype(np.uint8)
+    alive = trusted.any(axis=(-2, -1)) if network.ndim == 2 else trusted.any(axis=(1, 2, 3))
+    units = tuple((int(t), int(z)) for t, z in np.argwhere(alive.reshape(len(trusted), -1)))
+    trained, has = network.pixel_size_um.get("x"), image.pixel_size_um.get("x")
+    scale = trained / has if trained and has else 1.0
+    return _Pair(pixels, labels, trusted, units, scale)
+
+
+def _pixels(image: Image, network: Checkpoint, wish: str) -> npt.NDArray[np.float32]:
+    """Return the image as the network sees it: ``(t, c, z, y, x)``."""
+    if network.ndim == 3 and "z" not in image.axes:
+        raise MismatchError(
+            f"the network needs volumes with a z axis, but this has the axes {image.axes!r}."
+        )
+    channels = map_channels(image, network.channels, wish)
     how, over = _recipe(network)
     normalization = fit(image, channels, parse_normalizer(how), over)
     sizes = image.sizes
@@ -198,30 +268,58 @@ def _read(sample: Sample, network: Checkpoint) -> _Pair:
             block = channels.read(image, t, slice(z, z + 1))
             for c, affine in enumerate(normalization.affines(t, z)):
                 pixels[t, c, z] = affine.apply(block[c, 0])
-    return _Pair(pixels, labels, trusted)
+    return pixels
+
+
+def _labels(sample: Sample, image: Image, network: Checkpoint) -> npt.NDArray[np.int32]:
+    labels = _read_labels(sample.labels, image)
+    if not any(output.role == "class" for output in network.outputs):
+        # Any ids will do, and small ones pass through float32 unchanged.
+        labels = fastremap.renumber(labels, preserve_zero=True)[0].astype(np.int32)
+    try:
+        # One pixel of each label shows if the network has a place for it.
+        kinds = np.unique(labels).reshape((1,) * (network.ndim - 1) + (-1,))
+        _family(network).targets(kinds, network)
+    except MismatchError as error:
+        raise DatasetError(f"{sample.labels} cannot be learned from: {error}") from error
+    return labels
+
+
+def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
+    try:
+        return read_labels(path, image)
+    except DatasetError:
+        raise
+    except SegnetError as error:
+        raise DatasetError(f"{path} cannot be learned from: {error}") from error
+
+
+def _family(network: Checkpoint) -> TrainableFamily:
+    return next(f for f in TRAINABLE if f.name == network.family)
 
 
 def _recipe(network: Checkpoint) -> tuple[str, str]:
     for step in network.prepare:
         if step.name == "normalize":
-            return str(step.options["how"]), str(step.options.get("over", "volume"))
+            return str(step.options.get("how", "none")), str(step.options.get("over", "volume"))
     return "none", "volume"
 
 
 def _grid(
-    pair: _Unit,
+    unit: _Unit,
     matrix: npt.NDArray[np.float64],
     shape: tuple[int, ...],
-    centre: tuple[float, ...],
+    centre: tuple[int, ...],
 ) -> torch.Tensor:
     """Return where each crop pixel lies in the image, as ``grid_sample`` wants it."""
-    axes = [np.arange(n) - (n - 1) / 2 for n in shape]
+    # Whole numbers: a crop that is neither turned nor zoomed has the image's own pixels.
+    axes = [np.arange(n) - n // 2 for n in shape]
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), -1) @ matrix.T
     where = offsets + np.asarray(centre)
-    size = np.asarray(pair.labels.shape)
+    size = np.asarray(unit.labels.shape)
     # grid_sample counts x first and from -1 to 1 over the edges of the pixels.
-    unit = ((where + 0.5) / size * 2 - 1)[..., ::-1]
-    return torch.from_numpy(np.ascontiguousarray(unit, dtype=np.float32))
+    place = ((where + 0.5) / size * 2 - 1)[..., ::-1]
+    return torch.from_numpy(np.ascontiguousarray(place, dtype=np.float32))
 
 
 def _sample(

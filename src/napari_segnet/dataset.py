@@ -10,8 +10,9 @@ A dataset is a plain folder that a person can read::
                             "labels": "labels/cell_1.tif", "source": "slide 7",
                             "split": "train"}]}
 
-Without ``dataset.json`` files are paired by stem, each file is its own source, and every
-tenth source (by a hash of its name, so that it never changes) is held out.
+Without ``dataset.json`` files are paired by stem (``cell_1.labels.tif`` belongs to
+``cell_1.tif``), each file is its own source, and every tenth source (by a hash of its name,
+so that it never changes) is held out; where that would leave nothing to learn from, none is.
 """
 
 from __future__ import annotations
@@ -118,37 +119,69 @@ def read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
     Raises
     ------
     DatasetError
-        If it has another size than the image, colours, or values that are not whole.
+        If it has another size than the image, colours, or values that are not whole
+        numbers from 0 on.
+    ImageError
+        If it cannot be read.
     """
     from napari_segnet.readers import open_image
 
-    picture = open_image(path)
-    axes = "".join(a for a in image.axes if a != "c")
-    if picture.rgb or len(picture.axes) > len(axes):
+    if path.suffix.lower() in (".jpg", ".jpeg"):
         raise DatasetError(
-            f"{path.name} should hold one whole number per pixel (0 background, 1.. objects), "
+            f"{path} is a JPEG, which changes the numbers of labels when it is saved. Export the "
+            "labels again as TIFF or PNG."
+        )
+    picture = open_image(path)
+    if picture.rgb or picture.sizes["c"] > 1:
+        raise DatasetError(
+            f"{path} should hold one whole number per pixel (0 background, 1.. objects), "
             "but it is a colour or multichannel picture. Export the labels again as a label image."
         )
     block = picture.read()[:, 0]
     want = tuple(image.sizes[a] for a in "tzyx")
-    if sorted(block.shape) != sorted(want) or block.shape[-2:] != want[-2:]:
+    # A file may call its planes t or z: where there is one such axis, that is no difference.
+    same = block.shape == want or (
+        1 in want[:2] and 1 in block.shape[:2] and sorted(block.shape[:2]) == sorted(want[:2])
+    )
+    if not same or block.shape[2:] != want[2:]:
         raise DatasetError(
-            f"{path.name} is {block.shape[-2:]} pixels of {block.shape[:2]} planes, but its image "
-            f"is {want[-2:]} of {want[:2]}. Each pixel of the image needs one label."
+            f"{path} is {_text(block.shape)}, but its image is {_text(want)}. Each pixel of the "
+            "image needs one label."
         )
-    labels = block.reshape(want)
+    return _whole_numbers(path, block.reshape(want))
+
+
+def _whole_numbers(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
-        raise DatasetError(f"{path.name} holds fractions, but labels are whole numbers.")
+        raise DatasetError(
+            f"{path} holds fractions, but labels are whole numbers (0 background, 1.. objects). "
+            "Is it a picture or a probability map?"
+        )
     if labels.min(initial=0) < 0 or labels.max(initial=0) > np.iinfo(np.int32).max:
-        raise DatasetError(f"{path.name} holds labels below 0 or too large for 32 bits.")
+        raise DatasetError(
+            f"{path} holds labels from {labels.min()} to {labels.max()}, but they go from 0 "
+            "(background) to 2147483647. Set what should be ignored to 0."
+        )
     return labels.astype(np.int32)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    planes = "" if shape[:2] == (1, 1) else f"{shape[0]} x {shape[1]} planes (t, z) of "
+    return f"{planes}{shape[2]} x {shape[3]} pixels"
 
 
 def _listed(root: Path, listing: Path) -> tuple[Sample, ...]:
     try:
         rows: list[dict[str, Any]] = json.loads(listing.read_text(encoding="utf8"))["samples"]
         return tuple(_row(root, row) for row in rows)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise DatasetError(
             f"{listing} cannot be understood ({error!r}). It should look like "
             '{"samples": [{"image": "images/a.tif", "labels": "labels/a.tif", "source": "a", '
@@ -180,28 +213,32 @@ def _paired(root: Path) -> tuple[Sample, ...]:
             f"the same name, first {missing[0]!r}. Add them to {root / 'labels'} or take the "
             "images out."
         )
+    # One picture whose name happens to be held out should still teach.
+    all_out = all(held_out(stem) == "val" for stem in images)
     return tuple(
         Sample(
             image=path,
             labels=labels[stem],
             trusted=trusted.get(stem),
             source=stem,
-            split=held_out(stem),
+            split="train" if all_out else held_out(stem),
         )
         for stem, path in sorted(images.items())
     )
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    from napari_segnet.readers import is_image_file
+    from napari_segnet.readers import READERS
 
     if not folder.is_dir():
         return {}
+    endings = tuple(suffix for reader in READERS for suffix in reader.suffixes)
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not is_image_file(path):
+        known = path.suffix.lower() in endings and path.is_file()
+        if path.name.startswith(".") or not known:
             continue
-        stem = path.stem.removesuffix(".labels")
+        stem = path.stem.removesuffix(".labels").removesuffix(".ome")
         if stem in found:
             raise DatasetError(
                 f"{folder} holds two files for {stem!r}: {found[stem].name} and {path.name}. "

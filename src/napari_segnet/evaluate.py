@@ -28,6 +28,7 @@ __all__ = [
     "evaluate_many",
     "evaluate_paths",
     "pair_folders",
+    "pool",
     "read_labels",
 ]
 
@@ -180,7 +181,7 @@ def evaluate(labels: npt.ArrayLike, truth: npt.ArrayLike, *, name: str = "") -> 
 
 def evaluate_many(pairs: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> Scores:
     """Score many images, each a pair of labels and truth, and pool them."""
-    return _pool(evaluate(*pair, name=str(number)) for number, pair in enumerate(pairs))
+    return pool(evaluate(*pair, name=str(number)) for number, pair in enumerate(pairs))
 
 
 @job
@@ -212,7 +213,7 @@ def evaluate_paths(predicted: Path, truth: Path) -> Generator[Progress, None, Sc
         check_cancelled()
         scores.append(evaluate(labels, read_labels(true_file), name=stem))
     yield Progress(what="evaluate", done=len(pairs), total=len(pairs))
-    return _pool(scores)
+    return pool(scores)
 
 
 def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
@@ -335,7 +336,8 @@ def _first_of(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     return first
 
 
-def _pool(scores: Iterable[Scores]) -> Scores:
+def pool(scores: Iterable[Scores]) -> Scores:
+    """Pool the scores of many images: counts are summed before a quotient is made."""
     images = tuple(scores)
     counts = np.asarray([image.tp for image in images], np.int64).reshape(-1, len(IOU_PERCENT))
     return Scores(

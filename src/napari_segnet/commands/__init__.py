@@ -13,6 +13,7 @@ from napari_segnet.commands.evaluate import Evaluate
 from napari_segnet.commands.inspect import Inspect
 from napari_segnet.commands.models import Models
 from napari_segnet.commands.segment import Segment
+from napari_segnet.commands.train import Train
 
 __all__ = ["COMMANDS", "Command"]
 
@@ -33,5 +34,5 @@ class Command(Protocol):
         """
 
 
-COMMANDS: tuple[Command, ...] = (Inspect(), Segment(), Evaluate(), Models())
+COMMANDS: tuple[Command, ...] = (Inspect(), Segment(), Evaluate(), Train(), Models())
 """In the order of the help."""

@@ -20,10 +20,14 @@ __all__ = ["RIM_PX", "map_loss", "map_targets"]
 
 RIM_PX = 2.0
 """Width of the rim that a boundary output marks, inside each object."""
+LEAST_CHANCE = 1e-6
+"""Where a network answers with probabilities, none is taken for certain: log 0 is infinite."""
 
 
 def map_targets(
-    labels: npt.NDArray[np.int32], outputs: tuple[Output, ...]
+    labels: npt.NDArray[np.int32],
+    outputs: tuple[Output, ...],
+    voxel: tuple[float, ...] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return what each output channel should say.
 
@@ -33,6 +37,9 @@ def map_targets(
         ``([z,] y, x)`` int32: ids of objects, or classes where an output is ``class``.
     outputs : tuple of Output
         Groups of channels in order.
+    voxel : tuple of float, optional
+        Relative pixel size per axis ``([z,] y, x)``, the smallest one 1: distances count in
+        pixels of that size. None: 1 along every axis.
 
     Returns
     -------
@@ -45,25 +52,23 @@ def map_targets(
         If the labels hold more classes than the network, or an output's role cannot be
         made from labels.
     """
-    import edt
-
-    depth = edt.edt(np.ascontiguousarray(labels)) if _needs_depth(outputs) else None
+    depth = _depth(labels, outputs, voxel)
     maps: list[npt.NDArray[np.float32]] = []
     for output in outputs:
-        if output.role == "foreground":
-            maps.append((labels > 0).astype(np.float32))
-        elif output.role == "boundary" and depth is not None:
-            maps.append(((depth > 0) & (depth <= RIM_PX)).astype(np.float32))
-        elif output.role == "distance" and depth is not None:
-            maps.append(_relative(depth, labels))
-        elif output.role == "class":
+        if output.role == "class":
             maps.extend(_one_hot(labels, output))
-        else:
+        elif output.channels != 1 or output.role not in ("foreground", "boundary", "distance"):
             raise MismatchError(
-                f"The network has an output of the kind {output.role!r}, and labels do not say "
-                "what it should be. Choose a network with classes, foreground, boundary or "
-                "distance."
+                f"The network has an output of the kind {output.role!r} with {output.channels} "
+                "channels, and labels do not say what it should be. Choose a network with "
+                "classes, or with one foreground, boundary or distance."
             )
+        elif output.role == "foreground":
+            maps.append((labels > 0).astype(np.float32))
+        elif output.role == "boundary":
+            maps.append(((depth > 0) & (depth <= RIM_PX)).astype(np.float32))
+        else:
+            maps.append(_relative(depth, labels))
     return np.stack(maps)
 
 
@@ -76,8 +81,8 @@ def map_loss(
     """Return the mean loss over all outputs; pixels that are not trusted have no part in it.
 
     Cross-entropy plus soft Dice for each group of channels (Isensee et al. 2021, doi
-    10.1038/s41592-020-01008-z, use the same sum); only cross-entropy, against a soft
-    target, for a distance.
+    10.1038/s41592-020-01008-z, use the same sum); for a distance only cross-entropy against
+    the soft target, or the squared error where the raw answer is the distance itself.
 
     Parameters
     ----------
@@ -89,7 +94,6 @@ def map_loss(
         Groups of channels in order.
     """
     import torch
-    from torch.nn import functional
 
     # An infinite value times zero would be NaN: take untrusted answers out, not just down.
     answer = torch.where(trusted > 0, answer, torch.zeros_like(answer))
@@ -100,19 +104,30 @@ def map_loss(
         raw = answer[:, first : first + output.channels]
         want = targets[:, first : first + output.channels]
         first += output.channels
-        if output.activation == "softmax":
-            entropy = -(want * raw.log_softmax(1)).sum(1, keepdim=True)
-            chance = raw.softmax(1)
-        elif output.activation == "none" and output.role != "distance":
-            chance = raw.clamp(1e-6, 1 - 1e-6)
-            entropy = functional.binary_cross_entropy(chance, want, reduction="none")
-        else:
-            entropy = functional.binary_cross_entropy_with_logits(raw, want, reduction="none")
-            chance = raw.sigmoid()
-        total = total + (entropy * trusted).sum() / (pixels * entropy.shape[1])
+        error, chance = _error(raw, want, output)
+        total = total + (error * trusted).sum() / (pixels * error.shape[1])
         if output.role != "distance":
             total = total + _dice_loss(chance * trusted, want * trusted)
     return total / len(outputs)
+
+
+def _error(
+    raw: torch.Tensor, want: torch.Tensor, output: Output
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the error of each pixel, and the probabilities that the raw answer means."""
+    from torch.nn import functional
+
+    if output.activation == "softmax":
+        return -(want * raw.log_softmax(1)).sum(1, keepdim=True), raw.softmax(1)
+    if output.activation == "sigmoid":
+        error = functional.binary_cross_entropy_with_logits(raw, want, reduction="none")
+        return error, raw.sigmoid()
+    if output.role == "distance":
+        return functional.mse_loss(raw, want, reduction="none"), raw
+    chance = raw.clamp(LEAST_CHANCE, 1 - LEAST_CHANCE)
+    if output.channels > 1:
+        return -(want * chance.log()).sum(1, keepdim=True), chance
+    return functional.binary_cross_entropy(chance, want, reduction="none"), chance
 
 
 def _dice_loss(chance: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
@@ -123,8 +138,21 @@ def _dice_loss(chance: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
     return 1 - ((2 * both + 1) / (chance.sum(over) + want.sum(over) + 1)).mean()
 
 
-def _needs_depth(outputs: tuple[Output, ...]) -> bool:
-    return any(o.role in ("boundary", "distance") for o in outputs)
+def _depth(
+    labels: npt.NDArray[np.int32],
+    outputs: tuple[Output, ...],
+    voxel: tuple[float, ...] | None,
+) -> npt.NDArray[np.float32]:
+    """Return how deep each pixel lies in its object, if an output asks for it (else 0)."""
+    import edt
+
+    if not any(o.role in ("boundary", "distance") for o in outputs):
+        return np.zeros(labels.shape, np.float32)
+    # Where the picture ends, an object does not.
+    depth: npt.NDArray[np.float32] = edt.edt(
+        np.ascontiguousarray(labels), anisotropy=voxel or (1.0,) * labels.ndim
+    )
+    return depth
 
 
 def _relative(
@@ -133,6 +161,9 @@ def _relative(
     """Depth divided by its greatest value in the same object."""
     from scipy import ndimage
 
+    if not np.isfinite(depth).all():
+        # One object fills the picture and no border is in sight: it is the inside of it.
+        return np.ones(labels.shape, np.float32)
     ids = np.arange(labels.max(initial=0) + 1)
     deepest = np.maximum(ndimage.maximum(depth, labels, ids), 1e-6)
     deepest = deepest.astype(np.float32)
@@ -142,7 +173,7 @@ def _relative(
 
 def _one_hot(labels: npt.NDArray[np.int32], output: Output) -> list[npt.NDArray[np.float32]]:
     # One sigmoid map per class has no map for the background.
-    first = 0 if output.activation == "softmax" else 1
+    first = 1 if output.activation == "sigmoid" else 0
     last = first + output.channels - 1
     if output.channels == 1:
         return [(labels > 0).astype(np.float32)]

@@ -7,11 +7,10 @@ Nothing about such a file has to be guessed.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import (
@@ -24,7 +23,8 @@ from napari_segnet.checkpoint import (
     Task,
 )
 from napari_segnet.containers import Weights
-from napari_segnet.errors import BrokenWeightsError, OutputError, SettingsError
+from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.families._segnet_header import HEADER, header_text, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,12 +33,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-__all__ = ["HEADER", "SegnetUNet", "describe_new", "header_text"]
+__all__ = ["SegnetUNet", "describe_new"]
 
-HEADER = "napari_segnet"
-"""Key of our JSON text in the safetensors header."""
-FORMAT = 1
-"""Version of that text; a newer one is refused."""
+KEPT = 1e-3
+"""A narrower dtype may change a value of a normalisation or a bias by so much of it, no more:
+the variance of a quiet channel is too small for half precision."""
 
 
 class SegnetUNet:
@@ -61,16 +60,18 @@ class SegnetUNet:
                 f"{weights.path.name} describes itself completely, so {_listed(told)} cannot be "
                 "told. Leave the setting out."
             )
-        text = _header(weights)
+        said = read_header(weights)
         checkpoint = describe_new(
             path=weights.path,
-            hparams=text["hparams"],
-            outputs=tuple(Output(**o) for o in text["outputs"]),
-            prepare=tuple(PrepareStep(**s) for s in text["prepare"]),
-            pixel_size_um=text.get("pixel_size_um", {}),
-            class_names=tuple(text.get("class_names", ())),
-            card=text.get("card", {}),
+            hparams=said.hparams,
+            outputs=said.outputs,
+            prepare=said.prepare,
+            pixel_size_um=said.pixel_size_um,
+            class_names=said.class_names,
+            card=said.card,
             container=weights.container,
+            # Normalisations may be stored in more detail than convolutions, see save().
+            dtype=weights.tensors["head.weight"].dtype,
         )
         require_keys(self.build, checkpoint, weights, self.title)
         return checkpoint
@@ -99,7 +100,7 @@ class SegnetUNet:
         """Return what each output should say of ``labels`` ``([z,] y, x)``."""
         from napari_segnet.families._learning import map_targets
 
-        return map_targets(labels, checkpoint.outputs)
+        return map_targets(labels, checkpoint.outputs, _voxel(checkpoint))
 
     def loss(
         self,
@@ -121,8 +122,7 @@ class SegnetUNet:
 
         dtype = getattr(torch, checkpoint.store.dtype)
         state = {
-            key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-            for key, value in module.state_dict().items()
+            key: _narrowed(value, dtype).contiguous() for key, value in module.state_dict().items()
         }
         part = path.with_name(f".{path.name}.part")
         try:
@@ -196,55 +196,40 @@ def describe_new(
     with torch.device("meta"):
         module = SegnetUNet().build(head)
     keys = {key: key for key in module.state_dict()}
-    values = {field: getattr(head, field) for field in Checkpoint.__dataclass_fields__}
-    values["store"] = Store(container=container, dtype=dtype, keys=keys)
-    values["parameters"] = sum(p.numel() for p in module.parameters())
-    return Checkpoint(**values)
-
-
-def header_text(checkpoint: Checkpoint) -> str:
-    """Return the JSON text for the header of a file with this network."""
-    return json.dumps(
-        {
-            "format": FORMAT,
-            "family": SegnetUNet.name,
-            "hparams": dict(checkpoint.hparams),
-            "outputs": [asdict(o) for o in checkpoint.outputs],
-            "prepare": [{"name": s.name, "options": dict(s.options)} for s in checkpoint.prepare],
-            "pixel_size_um": dict(checkpoint.pixel_size_um),
-            "class_names": list(checkpoint.class_names),
-            "card": dict(checkpoint.card),
-        },
-        allow_nan=False,
+    return replace(
+        head,
+        store=Store(container=container, dtype=dtype, keys=keys),
+        parameters=sum(p.numel() for p in module.parameters()),
     )
 
 
-def _header(weights: Weights) -> dict[str, Any]:
-    try:
-        text = json.loads(weights.metadata[HEADER])
-        if not isinstance(text, dict) or int(text["format"]) < 1:
-            raise ValueError("no format number")
-    except (ValueError, TypeError, KeyError) as error:
-        raise BrokenWeightsError(
-            f"The description inside {weights.path.name} cannot be read ({error}). Get the file "
-            "again from where it was written."
-        ) from error
-    if int(text["format"]) > FORMAT:
-        raise BrokenWeightsError(
-            f"{weights.path.name} was written by a newer napari-segnet (format {text['format']}, "
-            f"this one knows {FORMAT}). Update napari-segnet."
-        )
-    return text
+def _narrowed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return a tensor in the dtype of the file, or as it is where that would lose too much."""
+    if not value.is_floating_point():
+        return value
+    narrow = value.to(dtype)
+    lost = (narrow.to(value.dtype) - value).abs()
+    least = KEPT * value.abs() if value.ndim < 2 else float("inf")
+    # An overflow loses an infinite amount.
+    return narrow if bool(((lost <= least) & lost.isfinite()).all()) else value
 
 
 def _classes(outputs: tuple[Output, ...]) -> int:
-    """Return the number of classes, background included."""
-    for output in outputs:
-        if output.role == "class" and output.activation == "softmax":
-            return output.channels
-        if output.role == "class":
-            return output.channels + 1
-    return 2
+    """Return the number of classes; the background is one where it has a channel."""
+    for role in ("class", "foreground"):
+        for output in outputs:
+            if output.role == role:
+                return output.channels
+    return 1
+
+
+def _voxel(checkpoint: Checkpoint) -> tuple[float, ...] | None:
+    """Return the relative pixel size per axis ``([z,] y, x)``, or None where it is unknown."""
+    sizes = [checkpoint.pixel_size_um.get(axis) for axis in "zyx"[-checkpoint.ndim :]]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return None
+    return tuple(size / min(known) for size in known)
 
 
 def _known(hparams: Mapping[str, Any]) -> dict[str, Known]:

@@ -1,0 +1,112 @@
+"""Is the new network better? Both label the held-out images, and the labels are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.dataset import Dataset, Sample, read_labels
+from napari_segnet.evaluate import Scores, evaluate, pool
+from napari_segnet.predict import PredictSettings, segment
+from napari_segnet.progress import Progress, job
+from napari_segnet.readers import open_image
+from napari_segnet.segmentation import Kind, Segmentation
+
+__all__ = ["HeldOut", "score_held_out"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """How well a network labels the images that it did not learn from.
+
+    Attributes
+    ----------
+    scores : Scores
+        Pooled over all of them; only trusted pixels count.
+    kind : Kind
+        ``instance``: objects are compared; ``semantic``: only foreground and background.
+    images : int
+        How many there are.
+    """
+
+    scores: Scores
+    kind: Kind
+    images: int
+
+    def figures(self) -> dict[str, Any]:
+        """Return plain JSON values; empty where no image is held out."""
+        if not self.images:
+            return {}
+        if self.kind == "semantic":
+            return {"dice": self.scores.to_json()["dice"]}
+        return {k: v for k, v in self.scores.to_json().items() if k != "images"}
+
+    def better_than(self, other: HeldOut) -> bool:
+        """Tell by AP at an IoU of 0.5 for objects, else by Dice; not where there is neither."""
+        return self._decisive() > other._decisive()
+
+    def _decisive(self) -> float:
+        return self.scores.ap50 if self.kind == "instance" else self.scores.dice
+
+
+@job
+def score_held_out(
+    network: Checkpoint, dataset: Dataset, settings: PredictSettings | None = None
+) -> Generator[Progress, None, HeldOut]:
+    """Label the held-out images of a dataset and score the labels.
+
+    A 2D network is scored plane by plane, a 3D one volume by volume.
+
+    Parameters
+    ----------
+    network : Checkpoint
+        What ``identify`` returned.
+    dataset : Dataset
+        Those of its samples that are held out (``val``) are labelled.
+    settings : PredictSettings, optional
+        How the network is run.
+
+    Yields
+    ------
+    Progress
+        ``held-out image``, and between them those of ``segment``.
+
+    Returns
+    -------
+    HeldOut
+        Scores.
+    """
+    samples = dataset.of("val")
+    found: list[Scores] = []
+    kind: Kind = "instance"
+    for done, sample in enumerate(samples):
+        yield Progress(what="held-out image", done=done, total=len(samples))
+        image = open_image(sample.image)
+        made = yield from segment(network, image, settings)
+        kind = made.kind
+        for labels, truth in _pairs(sample, made, network.ndim):
+            found.append(evaluate(labels, truth, name=sample.image.stem))
+    yield Progress(what="held-out image", done=len(samples), total=len(samples))
+    return HeldOut(scores=pool(found), kind=kind, images=len(samples))
+
+
+def _pairs(
+    sample: Sample, made: Segmentation, ndim: int
+) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+    """Return found and true labels of each plane or volume, 0 where they are not trusted."""
+    image = open_image(sample.image)
+    truth = read_labels(sample.labels, image)  # (t, z, y, x)
+    labels = made.labels.reshape(truth.shape)
+    if sample.trusted is not None:
+        trusted = read_labels(sample.trusted, image) > 0
+        labels, truth = labels * trusted, truth * trusted
+    for t in range(truth.shape[0]):
+        if ndim == 3:
+            yield labels[t], truth[t]
+        else:
+            yield from zip(labels[t], truth[t], strict=True)

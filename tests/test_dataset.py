@@ -1,0 +1,243 @@
+"""Pairs of image and labels on disk, and every way in which they may be wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as Picture
+from teaching import write, write_dataset
+
+from napari_segnet.dataset import Dataset, Sample, held_out, read_labels
+from napari_segnet.errors import DatasetError, ImageError
+from napari_segnet.readers import open_image
+
+
+def listing(root, *rows, text=None):
+    path = root / "dataset.json"
+    path.write_text(text if text is not None else json.dumps({"samples": list(rows)}))
+    return root
+
+
+def refused(labels, tmp_path, shape=(6, 7), axes="yx", name="labels.tif"):
+    """Return the sentence that refuses a label picture for an image of that shape."""
+    image = open_image(write(tmp_path / "image.tif", np.zeros(shape, np.uint8), axes))
+    path = tmp_path / name
+    if not path.exists():
+        tifffile.imwrite(path, labels)
+    with pytest.raises(DatasetError) as caught:
+        read_labels(path, image)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+# ---- Finding the pairs ----
+
+
+def test_files_are_paired_by_stem(tmp_path):
+    root = write_dataset(tmp_path / "d", count=3, shape=(8, 9))
+    trusted = write(root / "trusted" / "1.tif", np.ones((8, 9), np.uint8))
+    found = Dataset.open(root)
+    assert found == Dataset(
+        root=root,
+        samples=tuple(
+            Sample(
+                image=root / "images" / f"{i}.tif",
+                labels=root / "labels" / f"{i}.tif",
+                trusted=trusted if i == 1 else None,
+                source=str(i),
+                split=held_out(str(i)),
+            )
+            for i in range(3)
+        ),
+    )
+
+
+def test_labels_that_segment_wrote_belong_to_their_image(tmp_path):
+    root = write_dataset(tmp_path / "d", count=2, shape=(8, 9))
+    (root / "labels" / "0.tif").rename(root / "labels" / "0.labels.tif")
+    (root / "images" / "1.tif").rename(root / "images" / "1.ome.tif")
+    assert [s.labels.name for s in Dataset.open(root).samples] == ["0.labels.tif", "1.tif"]
+    assert [s.source for s in Dataset.open(root).samples] == ["0", "1"]
+
+
+def test_other_files_and_hidden_ones_do_not_count(tmp_path):
+    root = write_dataset(tmp_path / "d", count=1, shape=(8, 9))
+    for name in ("notes.txt", ".0.tif", "Thumbs.db"):
+        (root / "images" / name).write_bytes(b"x")
+    assert len(Dataset.open(root).samples) == 1
+
+
+def test_a_name_is_always_on_the_same_side_and_one_in_ten_is_held_out():
+    sides = [held_out(f"slide {i}") for i in range(2000)]
+    assert sides == [held_out(f"slide {i}") for i in range(2000)]
+    assert 0.08 < sides.count("val") / len(sides) < 0.12
+    assert held_out("img_7") == "train", "the rule has changed: old splits would leak"
+
+
+def test_a_single_picture_teaches_whatever_its_name(tmp_path):
+    name = next(f"{i}" for i in range(100) if held_out(str(i)) == "val")
+    write(tmp_path / "images" / f"{name}.tif", np.zeros((4, 4), np.uint8))
+    write(tmp_path / "labels" / f"{name}.tif", np.zeros((4, 4), np.uint8))
+    assert [s.split for s in Dataset.open(tmp_path).samples] == ["train"]
+
+
+def test_a_listing_is_followed(tmp_path):
+    root = write_dataset(tmp_path / "d", count=2, shape=(8, 9))
+    row = {"image": "images/0.tif", "labels": "labels/1.tif", "trusted": "labels/0.tif"}
+    listing(root, {**row, "source": "slide 7", "split": "val"}, {**row, "source": "img_7"})
+    first, second = Dataset.open(root).samples
+    assert (first.source, first.split, second.split) == ("slide 7", "val", "train")
+    assert first.labels == root / "labels" / "1.tif"
+    assert first.trusted == root / "labels" / "0.tif"
+
+
+def test_of_returns_one_side(tmp_path):
+    rows = [{"image": f"{i}", "labels": f"{i}", "split": "val" if i else "train"} for i in range(3)]
+    dataset = Dataset.open(listing(tmp_path, *rows))
+    assert [s.source for s in dataset.of("train")] == ["0"]
+    assert [s.source for s in dataset.of("val")] == ["1", "2"]
+
+
+# ---- What is refused ----
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(DatasetError, match="nowhere is not a folder"):
+        Dataset.open(tmp_path / "nowhere")
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(DatasetError, match=r"holds no pair of files\. Put pictures into"):
+        Dataset.open(tmp_path)
+
+
+def test_images_without_labels_are_named(tmp_path):
+    root = write_dataset(tmp_path / "d", count=3, shape=(8, 9))
+    (root / "labels" / "1.tif").unlink()
+    with pytest.raises(DatasetError, match=r"1 of 3 images in .* no label picture .* first '1'"):
+        Dataset.open(root)
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+def test_two_files_of_one_stem(folder, tmp_path):
+    root = write_dataset(tmp_path / "d", count=1, shape=(8, 9))
+    Picture.new("L", (9, 8)).save(root / folder / "0.png")
+    with pytest.raises(DatasetError, match=f"{folder} holds two files for '0': 0.png and 0.tif"):
+        Dataset.open(root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "3",
+        '{"samples": 3}',
+        '{"samples": ["a"]}',
+        '{"samples": [{"image": "a"}]}',
+        '{"samples": [{"image": 3, "labels": "a"}]}',
+        '{"samples": [{"image": "a", "labels": "a", "split": "test"}]}',
+        "\ud800".encode("utf8", "surrogatepass").decode("latin1"),
+        "[" * 100_000,
+    ],
+)
+def test_a_listing_that_cannot_be_understood(text, tmp_path):
+    with pytest.raises(DatasetError, match=r"dataset.json cannot be understood .* It should look"):
+        Dataset.open(listing(tmp_path, text=text))
+
+
+def test_an_empty_listing(tmp_path):
+    with pytest.raises(DatasetError, match="holds no pair of files"):
+        Dataset.open(listing(tmp_path))
+
+
+def test_one_source_on_both_sides(tmp_path):
+    row = {"image": "a.tif", "labels": "a.tif", "source": "slide 7"}
+    with pytest.raises(DatasetError, match="'slide 7' stands on both sides of the split"):
+        Dataset.open(listing(tmp_path, {**row, "split": "train"}, {**row, "split": "val"}))
+
+
+# ---- Labels ----
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "uint32", "float32"])
+def test_labels_of_any_type_that_holds_whole_numbers(dtype, tmp_path):
+    image = open_image(write(tmp_path / "image.tif", np.zeros((6, 7), np.uint8)))
+    labels = np.arange(42).reshape(6, 7).astype(dtype)
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    found = read_labels(tmp_path / "labels.tif", image)
+    assert (found.dtype, found.shape) == (np.int32, (1, 1, 6, 7))
+    np.testing.assert_array_equal(labels, found[0, 0])
+
+
+def test_channels_of_the_image_have_no_labels_of_their_own(tmp_path):
+    image = open_image(write(tmp_path / "image.tif", np.zeros((2, 6, 7), np.uint8), "cyx"))
+    labels = write(tmp_path / "labels.tif", np.ones((6, 7), np.uint8))
+    assert read_labels(labels, image).shape == (1, 1, 6, 7)
+
+
+@pytest.mark.parametrize(("image_axes", "label_axes"), [("tyx", "zyx"), ("zyx", "tyx")])
+def test_planes_may_be_called_t_or_z(image_axes, label_axes, tmp_path):
+    image = open_image(write(tmp_path / "image.tif", np.zeros((5, 6, 7), np.uint8), image_axes))
+    values = np.arange(210).reshape(5, 6, 7).astype(np.uint8)
+    labels = write(tmp_path / "labels.tif", values, label_axes)
+    found = read_labels(labels, image)
+    assert found.shape[:2] == ((5, 1) if image_axes == "tyx" else (1, 5))
+    np.testing.assert_array_equal(values, found.reshape(5, 6, 7))
+
+
+def test_times_and_planes_are_not_exchanged(tmp_path):
+    image = write(tmp_path / "image.tif", np.zeros((2, 3, 6, 7), np.uint8), "tzyx")
+    labels = write(tmp_path / "labels.tif", np.zeros((3, 2, 6, 7), np.uint8), "tzyx")
+    with pytest.raises(DatasetError, match=r"3 x 2 planes \(t, z\) of 6 x 7 .* image is 2 x 3"):
+        read_labels(labels, open_image(image))
+
+
+def test_labels_of_another_size(tmp_path):
+    said = refused(np.zeros((7, 6), np.uint8), tmp_path)
+    assert "is 7 x 6 pixels, but its image is 6 x 7 pixels" in said
+
+
+def test_labels_with_too_few_planes(tmp_path):
+    said = refused(np.zeros((6, 7), np.uint8), tmp_path, (5, 6, 7), "zyx")
+    assert "is 6 x 7 pixels, but its image is 1 x 5 planes (t, z) of 6 x 7 pixels" in said
+
+
+def test_labels_with_fractions(tmp_path):
+    said = refused(np.full((6, 7), 0.5, np.float32), tmp_path)
+    assert "holds fractions, but labels are whole numbers" in said
+
+
+def test_labels_that_are_no_numbers(tmp_path):
+    assert "holds fractions" in refused(np.full((6, 7), np.nan, np.float32), tmp_path)
+
+
+def test_negative_labels(tmp_path):
+    said = refused(np.full((6, 7), -1, np.int16), tmp_path)
+    assert "holds labels from -1 to -1, but they go from 0" in said
+
+
+def test_labels_too_large(tmp_path):
+    said = refused(np.full((6, 7), 2**31, np.uint32), tmp_path)
+    assert "holds labels from 2147483648 to 2147483648" in said
+
+
+def test_coloured_labels(tmp_path):
+    Picture.new("RGB", (7, 6), (200, 10, 10)).save(tmp_path / "labels.png")
+    said = refused(None, tmp_path, name="labels.png")
+    assert "it is a colour or multichannel picture. Export the labels again" in said
+
+
+def test_labels_saved_as_jpeg(tmp_path):
+    Picture.new("L", (7, 6)).save(tmp_path / "labels.jpg")
+    assert "is a JPEG, which changes the numbers" in refused(None, tmp_path, name="labels.jpg")
+
+
+def test_labels_that_are_damaged(tmp_path):
+    image = open_image(write(tmp_path / "image.tif", np.zeros((6, 7), np.uint8)))
+    (tmp_path / "labels.tif").write_bytes(b"II*\0 nothing more")
+    with pytest.raises(ImageError, match=r"labels\.tif"):
+        read_labels(tmp_path / "labels.tif", image)

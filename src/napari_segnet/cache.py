@@ -1,27 +1,27 @@
 """The only process-wide state: two bounded caches and what the memory ladder learnt.
 
-Loaded networks are kept up to a number of bytes. Predictions are kept as float16 files in
-a temporary folder that goes with the process; labels are always made of float16 values,
-so a cached answer gives the same labels as a fresh one.
+Loaded networks are kept up to a number of bytes. Predictions are kept as float16 in
+nameless temporary files; labels are always made of float16 values, so a cached answer
+gives the same labels as a fresh one.
 """
 
 from __future__ import annotations
 
-import atexit
-import shutil
+import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import replace
-from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_segnet.errors import OutputError
 from napari_segnet.segmentation import Instances, Prediction
 
-__all__ = ["Bounded", "Predictions", "networks", "predictions", "rungs"]
+__all__ = ["Bounded", "Predictions", "file_array", "networks", "predictions", "rungs"]
 
 V = TypeVar("V")
 
@@ -36,15 +36,10 @@ class Bounded(Generic[V]):
     ----------
     limit_bytes : int
         How much is kept. A value larger than that is not kept at all.
-    dropped : callable
-        Called with each value that leaves.
     """
 
-    def __init__(
-        self, limit_bytes: int, dropped: Callable[[V], None] = lambda _value: None
-    ) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._dropped = dropped
         self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -67,74 +62,95 @@ class Bounded(Generic[V]):
         with self._lock:
             self.drop(key)
             if size > self.limit_bytes:
-                self._dropped(value)
                 return
-            while self._kept and self.bytes + size > self.limit_bytes:
-                self.drop(next(iter(self._kept)))
+            while self.bytes + size > self.limit_bytes:
+                self._kept.popitem(last=False)
             self._kept[key] = (value, size)
 
     def drop(self, key: Hashable) -> None:
         """Forget a value, if it is there."""
         with self._lock:
-            if key in self._kept:
-                self._dropped(self._kept.pop(key)[0])
+            self._kept.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            for key in list(self._kept):
-                self.drop(key)
+            self._kept.clear()
 
 
 class Predictions:
-    """Answers of networks by the key of their origin, as float16 files."""
+    """Answers of networks by the key of their origin, as float16 in temporary files."""
 
     def __init__(self, limit_bytes: int = PREDICTION_BYTES) -> None:
-        self._folder: Path | None = None
-        self._kept: Bounded[tuple[Prediction, Path | None]] = Bounded(limit_bytes, _remove_file)
+        self._kept: Bounded[Prediction] = Bounded(limit_bytes)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that are kept now."""
+        return self._kept.bytes
 
     def remember(self, prediction: Prediction) -> str:
-        """Keep a prediction; return the key it is recalled by."""
+        """Keep a prediction; return the key it is recalled by.
+
+        Raises
+        ------
+        OutputError
+            If the disk has no room for it.
+        """
         key, answer = prediction.origin.key, prediction.answer
         if isinstance(answer, Instances):
             arrays = (answer.boxes, answer.plane, answer.scores, answer.classes, answer.masks)
-            self._kept.put(key, (prediction, None), sum(a.nbytes for a in arrays))
+            self._kept.put(key, prediction, sum(a.nbytes for a in arrays))
             return key
-        path = self._place() / f"{key}.npy"
-        maps = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.float16, shape=answer.data.shape
-        )
-        for channel, values in zip(maps, answer.data, strict=True):
-            channel[...] = values
-        maps.flush()
-        kept = np.load(path, mmap_mode="r")
-        light = replace(prediction, answer=replace(answer, data=kept))
-        self._kept.put(key, (light, path), kept.nbytes)
+        size = 2 * answer.data.size
+        if size > self._kept.limit_bytes:
+            return key  # the next recall says that it is gone
+        if answer.data.dtype == np.float16 and isinstance(answer.data, np.memmap):
+            kept: npt.NDArray[Any] = answer.data  # in such a file already
+        else:
+            kept = file_array(answer.data.shape, np.dtype(np.float16))
+            for channel, values in zip(kept, answer.data, strict=True):
+                channel[...] = values
+        kept = kept.view()
+        kept.flags.writeable = False
+        self._kept.put(key, replace(prediction, answer=replace(answer, data=kept)), size)
         return key
 
     def recall(self, key: str) -> Prediction | None:
         """Return a kept prediction, or None: then the network has to run again."""
-        found = self._kept.get(key)
-        return None if found is None else found[0]
+        return self._kept.get(key)
 
     def clear(self) -> None:
-        """Forget everything and remove the files."""
+        """Forget everything; files go with the last array that looks at them."""
         self._kept.clear()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def _place(self) -> Path:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="napari-segnet-"))
-            atexit.register(self.clear)
-        return self._folder
 
 
-def _remove_file(kept: tuple[Prediction, Path | None]) -> None:
-    if kept[1] is not None:
-        # Whoever still looks at the memory map keeps its pages; only the name goes.
-        kept[1].unlink(missing_ok=True)
+def file_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return an array in a nameless temporary file, its space reserved.
+
+    The system can page it out, and the file vanishes with the array, also after a crash.
+
+    Raises
+    ------
+    OutputError
+        If the disk has no room for it.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    # The map keeps the file open after the block.
+    with tempfile.TemporaryFile(prefix="napari-segnet-") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                # Writing to a map on a full disk would kill the process: ask first.
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        except OSError as error:
+            raise OutputError(
+                f"The probability maps need {size / 1e9:.1f} GB in the temporary folder "
+                f"{tempfile.gettempdir()}, which has no room for them ({error.strerror}). Free "
+                "space there, or set TMPDIR to a folder on a larger disk."
+            ) from error
+        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
 networks: Bounded[object] = Bounded(NETWORK_BYTES)

@@ -130,13 +130,13 @@ class Origin:
 
     @property
     def key(self) -> str:
-        """A hash of what decides the prediction: weights, image and predict settings."""
-        decides = {
-            "checkpoint": self.checkpoint.get("sha256"),
-            "image": dict(self.image),
-            "predict": dict(self.predict),
-        }
-        text = json.dumps(decides, sort_keys=True, default=str)
+        """A hash of the run that gave the prediction, the same before and after labels.
+
+        Two runs have two keys even if all their settings agree: two images may share name
+        and shape, and a file may have changed in between.
+        """
+        run = {**asdict(self), "label": None, "seconds": self.seconds.get("predict")}
+        text = json.dumps(run, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -90,7 +90,7 @@ class _Plan:
 
 def _plan(args: argparse.Namespace) -> _Plan:
     """Refuse what cannot work before any image is read."""
-    from napari_segnet.network import best_device, load
+    from napari_segnet.network import best_device, check_precision, load
     from napari_segnet.predict import LabelSettings, PredictSettings
     from napari_segnet.prepare import parse_normalizer
     from napari_segnet.results import check_output
@@ -115,7 +115,9 @@ def _plan(args: argparse.Namespace) -> _Plan:
         predict.setdefault("maps", "float32")
     predict_settings = settings_from(PredictSettings, predict)
     label_settings = settings_from(LabelSettings, label)
-    best_device(predict_settings.device)
+    device = best_device(predict_settings.device)
+    if predict_settings.precision != "auto":
+        check_precision(predict_settings.precision, device)
     if predict_settings.normalize != "auto":
         parse_normalizer(predict_settings.normalize)
     images = _stems(args.images)

@@ -17,9 +17,15 @@ import torch
 from torch import nn
 
 from napari_segnet import cache
+from napari_segnet.builtin import builtin_models, weights_path
 from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import Weights, open_weights
-from napari_segnet.errors import BrokenWeightsError, SettingsError, UnknownNetworkError
+from napari_segnet.errors import (
+    BrokenWeightsError,
+    MemoryExhaustedError,
+    SettingsError,
+    UnknownNetworkError,
+)
 from napari_segnet.families import FAMILIES, Family, InstanceFamily, MapFamily
 from napari_segnet.families._blocks import PlacedUpsample, place, unplace
 from napari_segnet.network.device import best_device, free_bytes, is_out_of_memory
@@ -41,7 +47,6 @@ __all__ = [
     "load",
 ]
 
-MODELS = Path(__file__).parent.parent / "models"
 KERNEL_SHARE = 1.25
 """Layers take workspace of their own; measured 1.1 to 1.2 with oneDNN on a CPU."""
 PRECISIONS = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -52,11 +57,6 @@ LOOK_SECONDS = 0.1
 _turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """One network at a time on a device: two would each take the memory that was free for one,
 and TF32 is switched for all of a process."""
-
-
-def builtin_models() -> dict[str, Path]:
-    """Return the networks that ship with the package, by name."""
-    return {path.stem: path for path in sorted(MODELS.glob("*.safetensors"))}
 
 
 def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -77,7 +77,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
     SettingsError
         If something is told that the family does not have.
     """
-    path = builtin_models().get(str(path), Path(path))
+    path = weights_path(path)
     views = open_weights(path)
     refusal: UnknownNetworkError | None = None
     for weights in views:
@@ -110,9 +110,33 @@ def load(checkpoint: Checkpoint, device: str = "auto") -> Network:
     checkpoint : Checkpoint
         What :func:`identify` returned.
     device : str
-        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``. If it is ``auto`` and the best
+        device has no room for the weights, they go to the CPU.
+
+    Raises
+    ------
+    MemoryExhaustedError
+        If there is no room for the weights.
+    WeightsError
+        If the file has changed since it was recognised.
     """
-    device = best_device(device)
+    best = best_device(device)
+    try:
+        return _kept(checkpoint, best)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if device == "auto" and best != "cpu":
+        return load(checkpoint, "cpu")
+    raise MemoryExhaustedError(
+        f"There is not enough memory on {best} for the weights of {checkpoint.path.name} "
+        f"({4 * checkpoint.parameters / 1e9:.1f} GB). Close other programs or choose another "
+        "device."
+    )
+
+
+def _kept(checkpoint: Checkpoint, device: str) -> Network:
+    """Return the network out of the cache, or load it into it."""
     key = (checkpoint.sha256, _facts(checkpoint), device)
     kept = cache.networks.get(key)
     if kept is not None:

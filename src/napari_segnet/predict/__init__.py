@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
-from napari_segnet.network import best_device, load
+from napari_segnet.network import Network, best_device, load
 from napari_segnet.predict._detections import run_detections
 from napari_segnet.predict._input import NetworkInput, prepare_input
 from napari_segnet.predict._label import label_steps
@@ -65,18 +66,17 @@ def predict(
         If the job was cancelled; within about a second, also inside a large tile.
     """
     settings = settings or PredictSettings()
-    begun, clock = time.gmtime(), time.perf_counter()
+    begun, clock = datetime.now(UTC), time.perf_counter()
     given = prepare_input(checkpoint, image, settings)
-    network = load(checkpoint, best_device(settings.device))
+    network = load(checkpoint, settings.device)
     answer: Maps | Instances
     origin = _origin(checkpoint, image, settings, given)
     if checkpoint.task == "instance":
         answer, device, rung, engine = yield from run_detections(network, given, settings)
-        notes = given.notes
+        notes: tuple[str, ...] = ()
     else:
         maps, used, engine = yield from run_maps(network, given, settings)
-        answer, device, rung = maps, used.device, used.name
-        notes = (*given.notes, *used.notes)
+        answer, device, rung, notes = maps, used.device, used.name, used.notes
     return Prediction(
         answer=answer,
         pixel_size_um=dict(image.pixel_size_um),
@@ -87,8 +87,8 @@ def predict(
             device=device,
             rung=rung,
             engine=engine,
-            notes=notes,
-            time=time.strftime("%Y-%m-%dT%H:%M:%SZ", begun),
+            notes=(*given.notes, *_elsewhere(network, settings), *notes),
+            time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
         ),
     )
@@ -136,6 +136,14 @@ def segment(
     """
     prediction = yield from predict(checkpoint, image, settings)
     return (yield from label(prediction, label_settings))
+
+
+def _elsewhere(network: Network, settings: PredictSettings) -> tuple[str, ...]:
+    """Say if the weights had no room on the best device."""
+    best = best_device(settings.device)
+    if network.device == best:
+        return ()
+    return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)
 
 
 def _origin(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,9 @@ from napari_segnet.prepare.scale import resize, scaled_lengths
 from napari_segnet.tiles import Tile
 
 __all__ = ["NetworkInput", "prepare_input"]
+
+MOST_SCALE = 20.0
+"""Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,7 +93,7 @@ class NetworkInput:
         for k in range(raw.shape[1]):
             affines = self.normalization.affines(t, z if self.ndim == 2 else depth.start + k)
             for c, affine in enumerate(affines):
-                block[c, k] = affine.apply(raw[c, k])
+                affine.apply(raw[c, k], out=block[c, k])
         return block if self.ndim == 3 else block[:, 0]
 
 
@@ -137,13 +140,19 @@ def _recipe(checkpoint: Checkpoint, settings: PredictSettings) -> tuple[str, str
 
 def _scale(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings
-) -> tuple[float, Iterator[str] | tuple[str, ...]]:
+) -> tuple[float, tuple[str, ...]]:
     if settings.scale is not None:
         return settings.scale, ()
     trained, has = checkpoint.pixel_size_um.get("x"), image.pixel_size_um.get("x")
     if not trained or not has:
         return 1.0, ()
     scale = trained / has
+    if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
+        raise MismatchError(
+            f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
+            f"pixels are {has:g} µm, which is hardly true of the same objects. If the image's "
+            "pixel size is wrong, say --set scale=1 to take its pixels as they are."
+        )
     if abs(scale - 1) < 0.05:
         return 1.0, ()
     note = (

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.cache import file_array
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import OutputError
 from napari_segnet.network import Network, is_out_of_memory, load
 from napari_segnet.predict._input import NetworkInput
-from napari_segnet.predict._ladder import Rung, first_rung, next_rung, release, remember
+from napari_segnet.predict._ladder import Rung, cpu_rung, first_rung, next_rung, release, remember
 from napari_segnet.predict.settings import PredictSettings
 from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import Progress
@@ -66,12 +64,13 @@ def run_maps(
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                stepped = next_rung(rung, network, settings)
             # Outside the except block: the error holds the tensors of the failed forward.
             release(network.device)
-            if stepped.device != network.device:
-                network = load(checkpoint, stepped.device)
-                precision = _Precision("fp32")
+            stepped = next_rung(rung, network, settings)
+            if stepped is None:
+                remember(rung, network)
+                network, precision = load(checkpoint, "cpu"), _Precision("fp32")
+                stepped = cpu_rung(network, given.seen, settings)
             rung = stepped
     remember(rung, network)
     answer = Maps(
@@ -96,8 +95,7 @@ def _unit(
     whole = rung.tiling.frame.size
 
     def answer(batch: npt.NDArray[np.float32], begin: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        kind = precision.settle(network, batch)
-        return network.maps(batch, precision=kind, offset=begin, whole=whole)
+        return precision.answer(network, batch, begin, whole)
 
     same = given.seen == given.shape
     target = out if same else np.empty((out.shape[0], *given.seen), np.float32)
@@ -115,23 +113,37 @@ def _unit(
 
 
 class _Precision:
-    """Settles ``auto`` on the first batch: half precision only where it agrees."""
+    """Runs a network, and settles ``auto``: half precision only where it agrees."""
 
     def __init__(self, wish: str) -> None:
         self.chosen = None if wish == "auto" else wish
         self.error: float | None = None
 
-    def settle(self, network: Network, batch: npt.NDArray[np.float32]) -> str:
-        if self.chosen is None:
+    def answer(
+        self,
+        network: Network,
+        batch: npt.NDArray[np.float32],
+        offset: tuple[int, ...],
+        whole: tuple[int, ...],
+    ) -> npt.NDArray[np.float32]:
+        def run(kind: str) -> npt.NDArray[np.float32]:
+            return network.maps(batch, precision=kind, offset=offset, whole=whole)
+
+        if self.chosen is None and not network.device.startswith("cuda"):
             self.chosen = "fp32"
-            if network.device.startswith("cuda"):
-                exact = network.maps(batch[:1])
-                half = network.maps(batch[:1], precision="fp16")
-                self.error = float(np.abs(exact - half).max())
-                # A NaN is not below the tolerance: overflow keeps full precision.
-                if self.error <= FP16_TOLERANCE:
-                    self.chosen = "fp16"
-        return self.chosen
+        if self.chosen is None:
+            exact, half = run("fp32"), run("fp16")
+            error = float(np.abs(exact - half).max())
+            # A NaN is not below the tolerance: overflow keeps full precision.
+            self.chosen = "fp16" if error <= FP16_TOLERANCE else "fp32"
+            self.error = error if np.isfinite(error) else None
+            return exact
+        maps = run(self.chosen)
+        if self.error is not None and self.chosen == "fp16" and not np.isfinite(maps).all():
+            # A brighter place than the first tile had: too large for half precision.
+            self.chosen = "fp32"
+            maps = run("fp32")
+        return maps
 
 
 def _empty_maps(
@@ -145,27 +157,7 @@ def _empty_maps(
     dtype = np.float16 if wish == "float16" or (wish == "auto" and large) else np.float32
     if not large:
         return np.empty(shape, dtype)
-    return _in_file(shape, np.dtype(dtype))
-
-
-def _in_file(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return an array in a nameless temporary file, its space reserved."""
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    # The map keeps the file open; it vanishes with the array, also after a crash.
-    with tempfile.TemporaryFile(prefix="napari-segnet-") as file:
-        try:
-            if hasattr(os, "posix_fallocate"):
-                # Writing to a map on a full disk would kill the process: ask first.
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                file.truncate(size)
-        except OSError as error:
-            raise OutputError(
-                f"The probability maps need {size / 1e9:.1f} GB in the temporary folder "
-                f"{tempfile.gettempdir()}, which has no room for them ({error.strerror}). Free "
-                "space there, or set TMPDIR to a folder on a larger disk."
-            ) from error
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    return file_array(shape, np.dtype(dtype))
 
 
 def _kept_axes(given: NetworkInput) -> str:

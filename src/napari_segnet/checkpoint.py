@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_segnet.errors import WeightsError
+
 __all__ = [
     "Activation",
     "Checkpoint",
@@ -20,6 +22,7 @@ __all__ = [
     "Source",
     "Store",
     "Task",
+    "file_sha256",
 ]
 
 Source = Literal["read", "assumed", "told"]
@@ -204,9 +207,26 @@ class Checkpoint:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the file, computed on first use."""
-        stat = self.path.stat()
-        return _sha256(self.path, stat.st_size, stat.st_mtime_ns)
+        """SHA-256 of the file, computed on first use; see :func:`file_sha256`."""
+        return file_sha256(self.path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, computed anew only after it has changed.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read any more ({error.strerror or error}). See that its disk or "
+            "folder is still there."
+        ) from error
 
 
 @functools.lru_cache(maxsize=64)

@@ -123,8 +123,7 @@ def write_segmentation(
             write(path)
             _flush_to_disk(path)
         made = []
-        for path, final in zip(temporary, paths, strict=True):
-            os.replace(path, final)
+        _put_in_place(temporary, paths)
     except OSError as error:
         raise _output_error(folder, error) from error
     finally:
@@ -212,7 +211,8 @@ def _write_json(path: Path, segmentation: Segmentation, instances: Instances | N
             "classes": instances.classes.tolist(),
         }
     text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    # A file name that is no UTF-8 has bytes that no text may hold: escaped, as JSON does.
+    path.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def _rows_last(data: npt.NDArray[Any], axes: str) -> tuple[npt.NDArray[Any], str]:
@@ -248,7 +248,14 @@ def _plain(value: Any) -> Any:
 
 
 def _refuse_existing(folder: Path, stem: str, overwrite: bool, maps: bool) -> None:
-    existing = [p.name for p in result_paths(folder, stem, maps=maps) if p.exists()]
+    paths = result_paths(folder, stem, maps=maps)
+    existing = [p.name for p in paths if p.exists()]
+    folders = [p.name for p in paths if p.is_dir()]
+    if folders:
+        raise OutputError(
+            f"{' and '.join(folders)} in {folder} is a folder, where a file is to be written. "
+            "Rename it, or choose another folder with -o."
+        )
     if existing and not overwrite:
         raise OutputError(
             f"{' and '.join(existing)} in {folder} would be replaced. Add --overwrite to allow "
@@ -275,6 +282,22 @@ def _make_folder(folder: Path) -> list[Path]:
             path.rmdir()
         raise
     return made
+
+
+def _put_in_place(temporary: list[Path], paths: list[Path]) -> None:
+    """Give files their names; whoever interrupts now waits until all of them have it."""
+    waiting = list(zip(temporary, paths, strict=True))
+    interrupted: KeyboardInterrupt | None = None
+    while waiting:
+        try:
+            os.replace(*waiting[0])
+            del waiting[0]
+        except KeyboardInterrupt as error:
+            interrupted = error
+            # It may have come after the file had moved.
+            waiting = [(path, final) for path, final in waiting if os.path.exists(path)]
+    if interrupted is not None:
+        raise interrupted
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,8 +17,12 @@ S = TypeVar("S")
 
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
-OPEN = ("auto", "none", "null", "")
-"""Words for a setting that is left open (None)."""
+AUTO = ("auto", "")
+"""Words for a setting that is left as it is by default."""
+OPEN = ("none", "null")
+"""Further words for one whose default is to be left open (None)."""
+MOST = 2**53
+"""Whole numbers beyond it are mistakes: a float, as other programs write JSON, is not exact."""
 
 
 def field_names(cls: type[Any]) -> tuple[str, ...]:
@@ -26,7 +31,7 @@ def field_names(cls: type[Any]) -> tuple[str, ...]:
 
 
 def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
-    """Split ``KEY=VALUE`` texts.
+    """Split ``KEY=VALUE`` texts; of two with one key, the last counts.
 
     Raises
     ------
@@ -45,17 +50,15 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def settings_from(cls: type[S], values: Mapping[str, Any], start: S | None = None) -> S:
+def settings_from(cls: type[S], values: Mapping[str, Any]) -> S:
     """Make a settings object of texts or JSON values.
 
     Parameters
     ----------
     cls : type
-        A settings dataclass.
+        A settings dataclass; every field has a default.
     values : mapping
-        Field name -> text (as typed) or JSON value.
-    start : settings, optional
-        Where the other fields come from; the defaults otherwise.
+        Field name -> text (as typed) or JSON value. ``auto`` is the default.
 
     Raises
     ------
@@ -63,6 +66,7 @@ def settings_from(cls: type[S], values: Mapping[str, Any], start: S | None = Non
         For an unknown name or a value that is not of the field's type.
     """
     hints = get_type_hints(cls)
+    default = cls()
     parsed: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
@@ -70,29 +74,30 @@ def settings_from(cls: type[S], values: Mapping[str, Any], start: S | None = Non
                 f"There is no setting {name!r}{suggestion(name, hints)}. Settings: "
                 f"{', '.join(sorted(hints))}."
             )
-        parsed[name] = _convert(name, value, hints[name])
-    if start is None:
-        return cls(**parsed)
-    replaced: S = dataclasses.replace(start, **parsed)  # type: ignore[type-var]
-    return replaced
+        parsed[name] = _convert(name, value, hints[name], getattr(default, name))
+    return cls(**parsed)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the most similar name, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    by_letters = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(name.lower(), list(by_letters), n=1)
+    return f" (did you mean {by_letters[close[0]]!r}?)" if close else ""
 
 
-def _convert(name: str, value: Any, hint: Any) -> Any:
+def _convert(name: str, value: Any, hint: Any, default: Any) -> Any:
+    word = value.strip().lower() if isinstance(value, str) else None
+    if hint is not str and word in AUTO:
+        return default
     if get_origin(hint) in (Union, types.UnionType):
-        if value is None or (isinstance(value, str) and value.lower() in OPEN):
+        if value is None or word in OPEN:
             return None
         (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
     try:
         return _plain(value, hint)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise SettingsError(
-            f"{name}={value} is not {_words(hint)}. Correct the setting."
+            f"{name}={_shown(value)} is not {_words(hint)}. Correct the setting."
         ) from error
 
 
@@ -102,27 +107,38 @@ def _plain(value: Any, hint: Any) -> Any:
     if hint is bool:
         return _truth(value)
     if hint is str:
-        if not isinstance(value, str):
-            raise TypeError("not a text")
-        return value
-    if isinstance(value, bool):
-        raise TypeError("a truth value is not a number")
+        return _text(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError("not a number")
     if hint is int:
-        if isinstance(value, float) and not value.is_integer():
-            raise ValueError("not whole")
-        return int(value)
+        return _whole(value)
     number = float(value)
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise ValueError("not finite")
     return number
+
+
+def _whole(value: str | float) -> int:
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("not whole")
+    number = int(value)
+    if abs(number) > MOST:
+        raise ValueError("too large")
+    return number
+
+
+def _text(value: Any) -> str:
+    """Return a text; in JSON, numbers may stand for themselves: ``"channels": [0, 2]``."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(part, str | int) and not isinstance(part, bool) for part in parts):
+        raise TypeError("not a text")
+    return ",".join(str(part) for part in parts)
 
 
 def _several(value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
     if isinstance(value, str):
         words = value.strip().strip("()[]")
         value = [part.strip() for part in words.split(",") if part.strip()]
-        if words.lower() == "auto":
-            value = []
     elif not isinstance(value, list | tuple):
         value = [value]
     if kinds[-1] is Ellipsis:
@@ -145,11 +161,20 @@ def _words(hint: Any) -> str:
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
         count = "" if kinds[-1] is Ellipsis else f"{len(kinds)} "
-        many = {int: "whole numbers", float: "numbers", str: "names"}[kinds[0]]
-        return f"a list of {count}{many}, such as 1,2"
+        many, example = {
+            int: ("whole numbers", "1,2"),
+            float: ("numbers", "0.5,2"),
+            str: ("names", "smooth"),
+        }[kinds[0]]
+        return f"a list of {count}{many}, such as {example}"
     return {
         bool: "true or false",
         int: "a whole number",
         float: "a number",
         str: "a text",
     }[hint]
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.image import Image
 
-__all__ = ["LUMINANCE", "ChannelMap", "map_channels"]
+__all__ = ["LUMINANCE", "ChannelMap", "map_channels", "parse_channels"]
 
 LUMINANCE = "luminance"
 """Stands for the brightness of red, green and blue in the place of a channel number."""
@@ -81,7 +81,7 @@ def map_channels(image: Image, want: int, setting: str = "auto") -> ChannelMap:
     have = image.sizes["c"]
     if setting.strip() == "auto":
         return _automatic(image, have, want)
-    channels = _parse(setting)
+    channels = parse_channels(setting)
     for channel in channels:
         if channel == LUMINANCE and not _is_rgb(image):
             raise MismatchError(
@@ -120,7 +120,14 @@ def _automatic(image: Image, have: int, want: int) -> ChannelMap:
     )
 
 
-def _parse(setting: str) -> tuple[int | str, ...]:
+def parse_channels(setting: str) -> tuple[int | str, ...]:
+    """Return the channels that a value of the setting ``channels`` names, other than ``auto``.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be read.
+    """
     channels: list[int | str] = []
     for part in (p.strip() for p in setting.split(",")):
         if part == LUMINANCE:

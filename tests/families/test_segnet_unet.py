@@ -144,6 +144,12 @@ def test_the_same_network_gives_the_same_bytes(tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+def test_others_may_read_the_file_as_any_other_of_the_user(tmp_path):
+    saved(tmp_path / "a.safetensors")
+    (tmp_path / "plain").write_bytes(b"")
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     saved(path)

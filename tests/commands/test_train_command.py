@@ -1,0 +1,122 @@
+"""``napari-segnet train``: lines that scripts read, and refusals before any work."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from teaching import fresh, write_dataset
+
+from napari_segnet.__main__ import main
+from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.network import identify
+from napari_segnet.train import state_path
+
+QUICK = ["epochs=2", "steps_per_epoch=2", "batch_size=2", "crop_px=16", "seed=1"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A dataset of three pictures, the last one held out, and a network."""
+    root = write_dataset(tmp_path / "d", count=3)
+    rows = [
+        {"image": f"images/{i}.tif", "labels": f"labels/{i}.tif", "split": split}
+        for i, split in enumerate(("train", "train", "val"))
+    ]
+    (root / "dataset.json").write_text(json.dumps({"samples": rows}))
+    network = fresh(tmp_path / "old.safetensors")
+    SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
+    return tmp_path
+
+
+def words(place, *more, dataset="d", weights="old.safetensors"):
+    sets = [word for pair in QUICK for word in ("--set", pair)]
+    return [
+        *("train", str(place / dataset), "-c", str(place / weights)),
+        *("-o", str(place / "new.safetensors"), "--device", "cpu", *sets, *more),
+    ]
+
+
+def test_one_object_an_epoch_and_the_comparison_at_the_end(place, capsys):
+    assert main(words(place, "--json")) == 0
+    *epochs, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["epoch"], line["step"]) for line in epochs] == [(1, 2), (2, 4)]
+    keys = {"epoch", "step", "train_loss", "val_loss", "val_dice", "seconds"}
+    assert all(set(line) == keys for line in epochs)
+    assert 0 < epochs[0]["seconds"] <= epochs[1]["seconds"]
+    assert (last["done"], last["checkpoint"]) == (True, str(place / "new.safetensors"))
+    figures = {"ap50", "ap75", "ap", "pq", "dice", "n_true", "n_pred"}
+    assert figures <= set(last["before"]) & set(last["after"])
+    assert last["promoted"] is (last["after"]["ap50"] > last["before"]["ap50"])
+    assert identify(last["checkpoint"]).card["parent"]["name"] == "old.safetensors"
+
+
+def test_for_people_a_line_an_epoch_and_a_verdict(place, capsys):
+    assert main(words(place)) == 0
+    said = capsys.readouterr().out
+    assert "epoch 2 of 2  train_loss " in said
+    assert "val_dice" in said
+    assert "before -> after" in said
+    assert "the network it began with" in said
+
+
+def test_without_held_out_images_nobody_knows_if_it_is_better(place, capsys):
+    rows = [{"image": "images/0.tif", "labels": "labels/0.tif", "split": "train"}]
+    (place / "d" / "dataset.json").write_text(json.dumps({"samples": rows}))
+    assert main(words(place, "--json")) == 0
+    *epochs, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["val_loss"], line["val_dice"]) for line in epochs] == [(None, None)] * 2
+    assert (last["before"], last["after"], last["promoted"]) == ({}, {}, False)
+    (place / "new.safetensors").unlink()
+    assert main(words(place)) == 0
+    assert "nobody knows if it is better" in capsys.readouterr().out
+
+
+def test_stopped_and_resumed(place, capsys, monkeypatch):
+    save = SegnetUNet.save
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SegnetUNet, "save", stop)
+    assert main(words(place, "--json")) == 130
+    assert "Add --resume to go on from the last epoch" in capsys.readouterr().err
+    monkeypatch.setattr(SegnetUNet, "save", save)
+    # Begun anew by mistake, it would overwrite what was learnt.
+    assert main(words(place, "--json")) == 2
+    assert "is left from a training that was stopped. Go on" in capsys.readouterr().err
+    assert state_path(place / "new.safetensors").exists()
+    assert main(words(place, "--json", "--resume")) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("epoch") for line in lines] == [None]
+    assert not state_path(place / "new.safetensors").exists()
+
+
+def test_a_file_that_is_there_is_not_overwritten(place, capsys):
+    (place / "new.safetensors").write_bytes(b"precious")
+    assert main(words(place)) == 2
+    assert "new.safetensors exists already and is left as it is" in capsys.readouterr().err
+    assert (place / "new.safetensors").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dataset": "nowhere"}, "nowhere is not a folder. A dataset is a folder"),
+        ({"weights": "d/dataset.json"}, "dataset.json"),
+        ({"more": ["--set", "epoch=3"]}, "no setting 'epoch' (did you mean 'epochs'?)"),
+        ({"more": ["--set", "epochs=many"]}, "epochs=many is not a whole number"),
+        ({"more": ["--set", "epochs=0"]}, "epochs is 0, but must be from 1"),
+        ({"more": ["--device", "cuda:99"]}, "The device 'cuda:99' is not available"),
+        ({"more": ["-o", "/nowhere/a.safetensors"]}, "Nothing can be written to /nowhere"),
+    ],
+)
+def test_refused_in_a_sentence_with_nothing_written(change, said, place, capsys):
+    more = change.pop("more", [])
+    before = sorted(place.iterdir())
+    assert main(words(place, *more, **change)) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert sorted(place.iterdir()) == before

@@ -219,7 +219,7 @@ def test_modules_that_hold_themselves_end() -> None:
     explode = module()
     for _ in range(40):
         explode = module(**{f"k{n}": explode for n in range(10)})
-    assert len(peel(explode)[0].tensors) <= 20_000
+    assert len(peel(explode)[0].tensors) <= 5_000
 
 
 def test_in_a_file(tmp_path: Path) -> None:

@@ -106,8 +106,8 @@ def assert_same(expected: torch.Tensor, reference: TensorRef) -> None:
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor:
-    flat = tensor.contiguous().flatten()  # an empty one may keep a stride of 2
-    return flat.view(torch.uint8) if flat.numel() else torch.empty(0, dtype=torch.uint8)
+    dense = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+    return dense.reshape(-1).view(torch.uint8)
 
 
 @every_container

@@ -14,7 +14,7 @@ from napari_segnet.containers._types import TensorRef
 __all__ = ["Inert", "Named", "Plain", "Record", "plain"]
 
 # A pickle may refer to the same list a million times in a few bytes; a copy of it may not.
-_MAX_VALUES = 1_000_000
+_MAX_VALUES = 200_000
 _MAX_DEPTH = 24
 _MAX_ARRAY = 4096
 _MAX_BITS = 1024  # Python prints no integer of more than 4300 digits
@@ -143,7 +143,7 @@ def plain(value: Any) -> Any:
     """Return a copy of plain values (dict, list, text, number), without tensors.
 
     Stand-ins become dicts with the name of their class under ``__class__``; what is very
-    large or very deep becomes ``"..."``, so that a copy is never larger than a
-    million values whatever a file claims.
+    large or very deep becomes ``"..."``, so that a copy never has more than 200,000 values,
+    whatever a file claims.
     """
     return Plain().value(value)

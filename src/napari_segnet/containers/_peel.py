@@ -62,7 +62,7 @@ _COUNTER = "n_averaged"  # torch.optim.swa_utils.AveragedModel
 _KNOWN, _EMA, _UNKNOWN, _GUESS = range(4)
 _MAX_DEPTH = 6
 _MAX_MODULE_DEPTH = 100
-_MAX_NODES = 20_000
+_MAX_NODES = 5_000
 _MAX_LIST = 16
 _MAX_CANDIDATES = 64
 

@@ -1,54 +1,123 @@
 """The same jobs without a window: the command ``napari-segnet``.
 
 Exit codes: 0 done; 1 some images failed, the others are done; 2 refused before any image
-was read: one sentence on standard error, nothing written; 130 stopped with Ctrl-C.
+was read: one sentence on standard error, nothing written; 130 stopped by Ctrl-C or by a
+signal to terminate; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 from napari_segnet.commands import COMMANDS
-from napari_segnet.errors import Cancelled, SegnetError
+from napari_segnet.errors import Cancelled, SettingsError
 
 __all__ = ["main"]
 
-STOPPED = 130
-"""128 + SIGINT, as shells have it."""
+FAILED = 2
+STOPPED = 128 + signal.SIGINT
+"""As shells have it."""
+UNREAD = 141
+"""128 + SIGPIPE, which Windows lacks."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parser = _parser()
-    args = parser.parse_args(words)
+    from napari_segnet.commands._failure import in_words
+
+    _never_choke()
     try:
-        code: int = args.command.run(args)
-    except SegnetError as error:
-        print(f"napari-segnet: {error}", file=sys.stderr)
-        return 2
+        with _stoppable():
+            args = _parser().parse_args(words)
+            code: int = args.command.run(args)
+            sys.stdout.flush()
+            return code
     except (Cancelled, KeyboardInterrupt):
-        print("napari-segnet: stopped", file=sys.stderr)
+        print("napari-segnet: stopped; what was finished is kept", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
-        # The reader of our output (such as `head`) has seen enough.
-        sys.stderr.close()
-        return 0
-    return code
+        _give_up_output()
+        return UNREAD
+    except Exception as error:
+        print(f"napari-segnet: {in_words(error)}", file=sys.stderr)
+        _give_up_output()
+        return FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in a sentence, without a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"{message}. See {self.prog} --help.")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="napari-segnet",
         description="Your own network, on your own image: run it, score it, know what it is.",
+        allow_abbrev=False,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
-        sub = commands.add_parser(command.name, help=command.help, description=command.help)
+        sub = commands.add_parser(
+            command.name, help=command.help, description=command.help, allow_abbrev=False
+        )
         command.arguments(sub)
         sub.set_defaults(command=command)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: Any) -> NoReturn:
+        from napari_segnet import __version__
+
+        print(f"napari-segnet {__version__}")
+        parser.exit()
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let a signal to terminate do what Ctrl-C does: clean up, then stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what signals do
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _never_choke() -> None:
+    """Escape letters that the terminal does not know, such as those of odd file names."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _give_up_output() -> None:
+    """Keep Python from complaining, at its end, of output that cannot be written."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 __all__ = ["Evaluate"]
@@ -24,17 +25,33 @@ class Evaluate:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run(self, args: argparse.Namespace) -> int:
-        """Print pooled scores, and with ``--json`` those of each image."""
-        from napari_segnet.evaluate import evaluate_paths
-        from napari_segnet.progress import run
+        """Print pooled scores, and with ``--json`` those of each image.
 
-        scores = run(evaluate_paths(args.predicted, args.truth)).to_json()
+        An image that cannot be read or compared is left out of the scores, and named: in
+        a table at the end, and under ``failed``.
+        """
+        from napari_segnet.commands._failure import in_words
+        from napari_segnet.evaluate import evaluate, pair_folders, pool, read_labels
+
+        scored, failed = [], []
+        for stem, predicted, truth in pair_folders(args.predicted, args.truth):
+            try:
+                labels = read_labels(predicted)
+                scored.append(evaluate(labels, read_labels(truth), name=stem))
+            except Exception as error:
+                failed.append((stem, in_words(error)))
+        scores = pool(scored).to_json()
         if args.json:
-            print(json.dumps(scores, allow_nan=False))
-            return 0
-        for name in SHOWN:
-            value = scores[name]
-            print(f"{name:12} {'-' if value is None else f'{value:.4f}'}")
-        print(f"{'objects':12} {scores['n_pred']} found, {scores['n_true']} true")
-        print(f"{'images':12} {len(scores['images'])}")
-        return 0
+            reasons = [{"name": name, "error": why} for name, why in failed]
+            print(json.dumps({**scores, "failed": reasons}, allow_nan=False))
+        elif scored:
+            for name in SHOWN:
+                value = scores[name]
+                print(f"{name:12} {'-' if value is None else f'{value:.4f}'}")
+            print(f"{'objects':12} {scores['n_pred']} found, {scores['n_true']} true")
+            print(f"{'images':12} {len(scored)}")
+        if failed:
+            rows = [f"  {name}  {why}" for name, why in failed]
+            total = len(scored) + len(failed)
+            print(f"{len(failed)} of {total} images failed:", *rows, sep="\n", file=sys.stderr)
+        return 1 if failed else 0

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.settings import parse_pairs
+
+if TYPE_CHECKING:
+    from napari_segnet.predict import PredictSettings
 
 __all__ = ["Inspect", "card_of"]
 
-ALIASES = {"size": "size_multiple_px"}
+FIELDS = {"size_multiple_px": "size", "size_minimum_px": "size", "stride_px": "size"}
 """Facts of the JSON that have another name than the field they come from."""
 
 
@@ -31,31 +36,33 @@ class Inspect:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="tell what the file does not say (or axes= of the image)",
+            help="tell what the file does not say, or a setting of the run to check the image with",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run(self, args: argparse.Namespace) -> int:
-        """Print the network's identity card."""
-        from napari_segnet.network import identify
-        from napari_segnet.settings import parse_pairs
+        """Print the network's identity card; 1 if the image does not fit it."""
+        from napari_segnet.commands._plan import checked_settings, identified
+        from napari_segnet.commands._wishes import sort_wishes
 
-        told = parse_pairs(args.set)
-        axes = told.pop("axes", None)
-        checkpoint = identify(args.weights, told)
+        wishes = sort_wishes(parse_pairs(args.set))
+        predict, _ = checked_settings(wishes)
+        checkpoint = identified(args.weights, wishes.told)
         card = card_of(checkpoint)
         if args.image is not None:
-            card["image"] = _checked(checkpoint, args.image, axes)
+            card["image"] = _checked(checkpoint, args.image, wishes.axes, predict)
         if args.json:
             print(json.dumps(card, allow_nan=False))
         else:
             print("\n".join(_lines(card, checkpoint)))
-        return 0
+        if args.image is None or card["image"]["fits"]:
+            return 0
+        print(f"{args.image} does not fit: {card['image']['why']}", file=sys.stderr)
+        return 1
 
 
 def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return all that is known of a network as plain JSON values."""
-    halo = list(checkpoint.halo_px) if checkpoint.halo_px is not None else None
     card: dict[str, Any] = {
         "family": checkpoint.family,
         "task": checkpoint.task,
@@ -64,64 +71,61 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "classes": checkpoint.classes,
         "outputs": [asdict(output) for output in checkpoint.outputs],
         "size_multiple_px": list(checkpoint.size.multiple),
-        "halo_px": halo,
+        "halo_px": None if checkpoint.halo_px is None else list(checkpoint.halo_px),
         "prepare": [{"name": s.name, **s.options} for s in checkpoint.prepare],
         "parameters": checkpoint.parameters,
         "sha256": checkpoint.sha256,
-    }
-    extra: dict[str, Any] = {
         "size_minimum_px": list(checkpoint.size.minimum),
         "stride_px": list(checkpoint.size.stride),
         "class_names": list(checkpoint.class_names),
         "pixel_size_um": dict(checkpoint.pixel_size_um),
         "exact": checkpoint.exact,
     }
-    values = {**card, **extra, **checkpoint.hparams}
-    facts: dict[str, Any] = {}
-    for name, value in values.items():
-        facts[name] = {"value": value, **_known(checkpoint, name)}
-    return {**card, **extra, "facts": facts, "card": dict(checkpoint.card)}
+    own = {name: value for name, value in checkpoint.hparams.items() if name not in card}
+    facts = {
+        name: {"value": value, **_known(checkpoint, name)}
+        for name, value in {**card, **own}.items()
+    }
+    return {**card, "facts": facts, "card": dict(checkpoint.card)}
 
 
 def _known(checkpoint: Checkpoint, name: str) -> dict[str, str]:
-    field = next((f for f, alias in ALIASES.items() if alias == name), name)
-    if name in ("size_minimum_px", "stride_px"):
-        field = "size"
     if name == "sha256":
         return {"source": "read", "why": "computed from the file's bytes"}
-    known = checkpoint.known.get(field)
-    if known is None:
-        return {"source": "read", "why": "from names and shapes of the tensors"}
+    known = checkpoint.known[FIELDS.get(name, name)]
     return {"source": known.source, "why": known.why}
 
 
-def _checked(checkpoint: Checkpoint, path: Path, axes: str | None) -> dict[str, Any]:
+def _checked(
+    checkpoint: Checkpoint, path: Path, axes: str | None, settings: PredictSettings
+) -> dict[str, Any]:
     """Verify with an image what an image can verify."""
     from napari_segnet.errors import SegnetError
-    from napari_segnet.predict import PredictSettings
     from napari_segnet.predict._input import prepare_input
     from napari_segnet.readers import open_image
 
-    image = open_image(path, axes)
-    seen: dict[str, Any] = {
-        "source": str(path),
-        "axes": image.axes,
-        "shape": [int(n) for n in image.data.shape],
-        "dtype": str(image.dtype),
-        "pixel_size_um": dict(image.pixel_size_um),
-        "rgb": image.rgb,
-    }
+    seen: dict[str, Any] = {"source": str(path)}
     try:
-        given = prepare_input(checkpoint, image, PredictSettings())
+        image = open_image(path, axes)
+        seen |= {
+            "axes": image.axes,
+            "shape": [int(n) for n in image.data.shape],
+            "dtype": str(image.dtype),
+            "pixel_size_um": dict(image.pixel_size_um),
+            "channel_names": list(image.channel_names),
+            "rgb": image.rgb,
+        }
+        given = prepare_input(checkpoint, image, settings)
     except SegnetError as error:
         return {**seen, "fits": False, "why": str(error)}
     figures = {
+        "channels": given.channels.to_json(),
         "normalize": given.how,
         "normalize_over": given.over,
         "scale": given.scale,
         "notes": list(given.notes),
     }
-    return {**seen, "fits": True, "why": "channels and axes fit", **figures}
+    return {**seen, "fits": True, "why": "its channels and axes are what it takes", **figures}
 
 
 def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
@@ -132,18 +136,22 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     for name, fact in card["facts"].items():
         lines.append(f"  {name:{width}}  {_shown(fact['value'])}")
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
-    if any(fact["source"] == "assumed" for fact in card["facts"].values()):
-        lines += ["", "What is assumed can be told where it is a setting of the network:"]
-        lines += ["  napari-segnet segment IMAGE -c WEIGHTS --set NAME=VALUE"]
+    own = [n for n, f in card["facts"].items() if f["source"] == "assumed"]
+    if tellable := [name for name in own if name in checkpoint.hparams]:
+        lines += ["", f"What is assumed of {', '.join(tellable)} you may know better. Tell it:"]
+        lines += [f"  napari-segnet segment IMAGE -c WEIGHTS --set {tellable[0]}=VALUE"]
     if "image" in card:
         image = card["image"]
-        verdict = "fits" if image["fits"] else "does not fit"
-        lines += ["", f"{image['source']} {verdict}: {image['why']}"]
-        lines += [f"  axes {image['axes']}, shape {image['shape']}, {image['dtype']}"]
+        lines += ["", f"{image['source']} {'fits' if image['fits'] else 'does not fit'}"]
+        if "axes" in image:
+            lines += [f"  axes {image['axes']}, shape {image['shape']}, {image['dtype']}"]
+        if image["fits"]:
+            lines += [f"  normalised by {image['normalize']}, scale {image['scale']:g}"]
+            lines += [f"  note: {note}" for note in image["notes"]]
     return lines
 
 
 def _shown(value: Any) -> str:
-    if value in ([], {}, ()):
+    if value in (None, [], {}, ()):
         return "unknown"
     return value if isinstance(value, str) else json.dumps(value)

@@ -20,7 +20,8 @@ class Models:
 
     def run(self, args: argparse.Namespace) -> int:
         """Print name, what it is for, and its scores."""
-        from napari_segnet.network import builtin_models, identify
+        from napari_segnet.builtin import builtin_models
+        from napari_segnet.network import identify
 
         cards = {name: dict(identify(path).card) for name, path in builtin_models().items()}
         if args.json:
@@ -34,4 +35,6 @@ class Models:
             print(f"  trained on: {card.get('data', 'unknown')}")
             print(f"  licence: {card.get('licence', 'unknown')}")
             print(f"  scores: {figures or 'none'}{on}")
+        if not cards:
+            print("There is none in this installation.")
         return 0

@@ -11,18 +11,21 @@ from collections.abc import Generator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
-from napari_segnet.network import Network, best_device, load
-from napari_segnet.predict._detections import run_detections
 from napari_segnet.predict._input import NetworkInput, prepare_input
 from napari_segnet.predict._label import label_steps
-from napari_segnet.predict._maps import run_maps
 from napari_segnet.predict.settings import PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Instances, Maps, Origin, Prediction, Segmentation
 from napari_segnet.steps import LabelSettings
+
+if TYPE_CHECKING:
+    from napari_segnet.network import Network
+
+# What needs torch is imported by whoever runs a network: settings alone come at once.
 
 __all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
 
@@ -65,6 +68,10 @@ def predict(
     Cancelled
         If the job was cancelled; within about a second, also inside a large tile.
     """
+    from napari_segnet.network import load
+    from napari_segnet.predict._detections import run_detections
+    from napari_segnet.predict._maps import run_maps
+
     settings = settings or PredictSettings()
     begun, clock = datetime.now(UTC), time.perf_counter()
     given = prepare_input(checkpoint, image, settings)
@@ -140,6 +147,8 @@ def segment(
 
 def _elsewhere(network: Network, settings: PredictSettings) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
+    from napari_segnet.network import best_device
+
     best = best_device(settings.device)
     if network.device == best:
         return ()

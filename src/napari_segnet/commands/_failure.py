@@ -1,0 +1,43 @@
+"""What a failure is called before the user: a sentence, whatever it was."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+from napari_segnet.errors import SegnetError
+
+__all__ = ["TRACEBACK", "in_words"]
+
+TRACEBACK = "NAPARI_SEGNET_TRACEBACK"
+"""Environment variable that makes the command show where a mistake of ours happened."""
+
+
+def in_words(error: Exception) -> str:
+    """Return a sentence for the user.
+
+    A ``SegnetError`` speaks for itself. Anything else is a mistake of ours: it must not cost
+    the user the other images of a run, but is not hidden either.
+    """
+    if isinstance(error, SegnetError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            "There is not enough memory for this. Close other programs, or work on a part of the "
+            f"image.{_trace(error)}"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"The system says: {error.strerror}{where}. Check the disk.{_trace(error)}"
+    lines = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return (
+        f"Something happened that napari-segnet does not foresee ({what}). Please report it with "
+        f"what the command prints when the variable {TRACEBACK} is set to 1.{_trace(error)}"
+    )
+
+
+def _trace(error: Exception) -> str:
+    if not os.environ.get(TRACEBACK):
+        return ""
+    return "\n" + "".join(traceback.format_exception(error)).rstrip()

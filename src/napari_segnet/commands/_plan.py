@@ -1,0 +1,166 @@
+"""A run of ``segment``, checked as far as it can be before an image is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.builtin import weights_path
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
+from napari_segnet.containers import open_weights
+from napari_segnet.errors import SettingsError, WeightsError
+from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.settings import settings_from, suggestion
+
+__all__ = ["Plan", "checked_settings", "identified", "make_plan"]
+
+BUILT_IN = "nuclei"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run that nothing speaks against.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    images : mapping of str to Path
+        By the stem of their results, in order.
+    folder : Path
+        Where results go.
+    axes : str or None
+        Overrides what the images' files say.
+    predict, label : settings
+        How to run it, and how to make labels.
+    save_maps, overwrite : bool
+        Also write what the network says; replace results.
+    earlier : Earlier or None
+        The run that is repeated.
+    """
+
+    checkpoint: Checkpoint
+    images: Mapping[str, Path]
+    folder: Path
+    axes: str | None
+    predict: PredictSettings
+    label: LabelSettings
+    save_maps: bool
+    overwrite: bool
+    earlier: Earlier | None
+
+
+def make_plan(
+    wishes: Wishes, images: Iterable[Path], folder: Path, *, save_maps: bool, overwrite: bool
+) -> Plan:
+    """Refuse what cannot work; what costs least is looked at first.
+
+    Raises
+    ------
+    SegnetError
+        Whatever speaks against the run, in a sentence.
+    """
+    from napari_segnet.results import check_output
+
+    predict, label = checked_settings(wishes)
+    if save_maps and predict.maps == "auto":
+        # What is written is what the network said, not its half precision.
+        wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
+        predict, label = checked_settings(wishes)
+    by_stem = _stems(images)
+    for stem in by_stem:
+        check_output(folder, stem, overwrite=overwrite, save_maps=save_maps)
+    checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
+    _check_network(checkpoint, predict, label)
+    return Plan(
+        checkpoint=checkpoint,
+        images=by_stem,
+        folder=folder,
+        axes=wishes.axes,
+        predict=predict,
+        label=label,
+        save_maps=save_maps,
+        overwrite=overwrite,
+        earlier=wishes.earlier,
+    )
+
+
+def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
+    """Return the settings, if their values make sense for any image and any network."""
+    from napari_segnet.prepare import parse_normalizer
+    from napari_segnet.prepare.channels import parse_channels
+    from napari_segnet.steps.resolve import check
+
+    predict = settings_from(PredictSettings, wishes.predict)
+    label = settings_from(LabelSettings, wishes.label)
+    if predict.normalize != "auto":
+        parse_normalizer(predict.normalize)
+    if predict.channels.strip() != "auto":
+        parse_channels(predict.channels)
+    check(label)
+    return predict, label
+
+
+def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
+    """Recognise a network; an unknown key of ``--set`` is more likely a mistyped setting."""
+    path = weights_path(weights).absolute()
+    # Most that is refused is refused here, before torch is imported.
+    open_weights(path)
+    from napari_segnet.network import identify
+
+    if told:
+        _refuse_unknown(path, told)
+    return identify(path, told)
+
+
+def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
+    from napari_segnet.network import family_of, identify
+
+    try:
+        plain = identify(path)
+    except WeightsError:
+        return  # it may be recognised by what is told
+    unknown = [key for key in told if key not in plain.hparams]
+    if not unknown:
+        return
+    known = [*SETTINGS, *plain.hparams]
+    named = ", ".join(f"{key!r}{suggestion(key, known)}" for key in unknown)
+    can = [n for n, k in plain.known.items() if k.source == "assumed" and n in plain.hparams]
+    tellable = f" What can be told of {family_of(plain).title}: {', '.join(can)}." if can else ""
+    raise SettingsError(
+        f"There is no setting {named}. Settings of a run: {', '.join(SETTINGS)}.{tellable}"
+    )
+
+
+def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
+    """Check what depends on the network and the device, and read the weights."""
+    from napari_segnet.network import best_device, check_precision, load
+    from napari_segnet.steps import resolve
+
+    device = best_device(predict.device)
+    if predict.precision != "auto":
+        check_precision(predict.precision, device)
+    resolve(label, checkpoint.outputs, checkpoint.card.get("label", {}), checkpoint.task)
+    # Weights that are cut off show now, not after the first image was read.
+    load(checkpoint, predict.device)
+
+
+def _stems(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the images by the stem of their results."""
+    from napari_segnet.readers import image_paths
+
+    stems: dict[str, Path] = {}
+    for path in image_paths(list(paths)):
+        stem = path.name.removesuffix(path.suffix)
+        if stem.lower().endswith(".ome"):  # cells.ome.tif is an image called cells
+            stem = stem[:-4]
+        if stem in stems:
+            raise SettingsError(
+                f"{stems[stem]} and {path} would both be written as {stem}.labels.tif. Segment "
+                "them in two runs with different folders (-o)."
+            )
+        stems[stem] = path
+    return stems

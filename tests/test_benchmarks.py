@@ -1,0 +1,68 @@
+"""The benchmarks run; what they measure is in benchmarks/README.md."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from teaching import fresh, objects, photograph
+
+from napari_segnet.families.segnet_unet import SegnetUNet
+
+
+def bench(root, *words):
+    """Run a benchmark on one thread and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, str(root / "benchmarks" / words[0]), *words[1:]],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def network(tmp_path):
+    network = fresh(tmp_path / "tiny.safetensors")
+    SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
+    return str(network.path)
+
+
+def test_nuclei(root, network, tmp_path):
+    import tifffile
+
+    folder = tmp_path / "nuclei"
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    rows = ["name,split,kind", "a,val,fluorescence", "b,train,fluorescence", "c,val,histology"]
+    (folder / "index.csv").write_text("\n".join(rows))
+    labels = objects((32, 32))
+    tifffile.imwrite(folder / "images" / "a.tif", photograph(labels))
+    tifffile.imwrite(folder / "labels" / "a.tif", labels)
+    said = bench(root, "nuclei.py", str(tmp_path), "--network", network, "--device", "cpu")
+    assert "images       1 (fluorescence, val split)" in said
+    assert "\nap50         0." in said
+
+
+def test_memory(root, network):
+    said = bench(
+        root, "memory.py", "--edge", "96", "--network", network, "--stop-after", "--device", "cpu"
+    )
+    assert "peak memory, unique" in said
+    assert "first progress after" in said
+
+
+@pytest.mark.long
+def test_speed(root, network):
+    pytest.importorskip("monai", reason="MONAI is not installed: pip install '.[bench]'")
+    said = bench(root, "speed.py", "--quick", "--repeat", "1", "--network", network)
+    rows = [line for line in said.splitlines() if "x faster" in line]
+    assert [row.split("²")[0].split() for row in rows] == [
+        ["built-in", "64"],
+        ["built-in", "128"],
+        ["U-Net", "32", "64"],
+        ["U-Net", "32", "128"],
+    ]

@@ -7,6 +7,7 @@ its own name only when all are complete. What fails leaves no file behind.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -29,7 +30,11 @@ BIG_BYTES = 2_000_000_000
 TILE = (512, 512)
 """Labels lie in tiles, so that a part of a large picture can be looked at."""
 
+OME = uuid.UUID("7d3fbf5c-3e8c-5d1b-9a53-5a1f3c0c8a11")
+"""Namespace of the UUIDs that OME-TIFF files carry; any constant will do."""
+
 REASONS = {
+    errno.EFBIG: "the file would be larger than that disk takes. Choose another folder with -o",
     errno.ENOSPC: "the disk is full. Free some space, or choose another folder with -o",
     errno.EDQUOT: "your share of the disk is used up. Free some space, or choose another folder",
     errno.EACCES: "you are not allowed to write there. Choose another folder with -o",
@@ -109,9 +114,10 @@ def write_segmentation(
     OutputError
         If a file exists already, or cannot be written.
     """
-    writers: list[Callable[[Path], None]] = [lambda path: _write_labels(path, segmentation)]
+    run = _run_digest(segmentation)
+    writers: list[Callable[[Path], None]] = [lambda path: _write_labels(path, segmentation, run)]
     if maps is not None:
-        writers.append(lambda path: _write_maps(path, maps, segmentation.pixel_size_um))
+        writers.append(lambda path: _write_maps(path, maps, segmentation.pixel_size_um, run))
     writers.append(lambda path: _write_json(path, segmentation, instances))
     paths = result_paths(folder, stem, maps=maps is not None)
     temporary = [_temporary(path) for path in paths]
@@ -138,19 +144,29 @@ def write_segmentation(
 # ---- The files ----
 
 
-def _write_labels(path: Path, segmentation: Segmentation) -> None:
+def _run_digest(segmentation: Segmentation) -> str:
+    """Return what is the same for a repeated run, and for no other."""
+    digest = hashlib.blake2b(np.ascontiguousarray(segmentation.labels).data, digest_size=16)
+    origin = segmentation.origin
+    names = [origin.image.get("name"), origin.checkpoint.get("sha256")]
+    digest.update(json.dumps([*names, segmentation.axes]).encode())
+    return digest.hexdigest()
+
+
+def _write_labels(path: Path, segmentation: Segmentation, run: str) -> None:
     labels, axes = _rows_last(segmentation.labels, segmentation.axes)
     _write_ome(
         path,
         labels.astype(np.int32, copy=False),
         axes,
         segmentation.pixel_size_um,
+        f"labels of {run}",
         # Level 1: labels shrink by 20 and more in any case, and 6 takes four times as long.
         {"compression": "zlib", "compressionargs": {"level": 1}, "tile": TILE},
     )
 
 
-def _write_maps(path: Path, maps: Maps, pixel_size_um: Mapping[str, float]) -> None:
+def _write_maps(path: Path, maps: Maps, pixel_size_um: Mapping[str, float], run: str) -> None:
     data, axes = _rows_last(maps.data, maps.axes)
 
     def planes() -> Iterator[npt.NDArray[np.float32]]:
@@ -158,7 +174,8 @@ def _write_maps(path: Path, maps: Maps, pixel_size_um: Mapping[str, float]) -> N
             yield np.ascontiguousarray(data[index], np.float32)
 
     # A generator: float16 maps on disk never stand in memory as a whole.
-    _write_ome(path, planes(), axes, pixel_size_um, {}, data.shape, _channel_names(maps))
+    name, channels = f"maps of {run}", _channel_names(maps)
+    _write_ome(path, planes(), axes, pixel_size_um, name, {}, data.shape, channels)
 
 
 def _write_ome(
@@ -166,13 +183,15 @@ def _write_ome(
     data: Any,
     axes: str,
     pixel_size_um: Mapping[str, float],
+    name: str,
     options: dict[str, Any],
     shape: tuple[int, ...] | None = None,
     channel_names: tuple[str, ...] = (),
 ) -> None:
     import tifffile
 
-    metadata: dict[str, Any] = {"axes": axes.upper()}
+    # Of the content, not of the clock: a repeated run writes the same bytes.
+    metadata: dict[str, Any] = {"axes": axes.upper(), "UUID": str(uuid.uuid5(OME, name))}
     for axis in "zyx":
         if axis in pixel_size_um and axis in axes:
             metadata[f"PhysicalSize{axis.upper()}"] = float(pixel_size_um[axis])

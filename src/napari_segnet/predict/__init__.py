@@ -155,10 +155,16 @@ def _elsewhere(network: Network, settings: PredictSettings) -> tuple[str, ...]:
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)
 
 
+def _source(checkpoint: Checkpoint, name: str) -> str:
+    known = checkpoint.known.get(name)
+    return known.source if known else "read"
+
+
 def _origin(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings, given: NetworkInput
 ) -> Origin:
-    told = {n: checkpoint.hparams.get(n) for n, k in checkpoint.known.items() if k.source == "told"}
+    # Facts that follow from what was told (sizes, outputs) are marked so too, but not told.
+    told = {n: v for n, v in checkpoint.hparams.items() if _source(checkpoint, n) == "told"}
     return Origin(
         checkpoint={
             "path": str(checkpoint.path),

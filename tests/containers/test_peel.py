@@ -139,6 +139,24 @@ def test_losses_beside_a_lightning_network_are_dropped_with_its_prefix() -> None
     assert tuple(stripped.tensors) == NET
 
 
+@pytest.mark.parametrize("average", ["ema_model.", "model_ema.", "ema.module.", "swa_model."])
+def test_a_running_average_beside_a_lightning_network_gives_way_to_it(average: str) -> None:
+    counter = tensors(average.partition(".")[0] + ".n_averaged")
+    root = {**tensors(prefix=average), **counter, **tensors(prefix="net.")}
+    whole, stripped = peel({"state_dict": root})
+    assert len(whole.tensors) == 7
+    assert (stripped.prefix, tuple(stripped.tensors)) == ("net.", NET)
+
+
+def test_a_file_of_a_running_average_alone_is_opened() -> None:
+    assert tuple(peel(tensors(prefix="ema_model."))[-1].tensors) == NET
+
+
+def test_a_second_network_beside_the_first_is_never_dropped() -> None:
+    root = {**tensors(prefix="unet."), **tensors(prefix="net.")}
+    assert views(root) == [("", "")]
+
+
 def test_plain_values_become_metadata() -> None:
     (found,) = peel(
         {

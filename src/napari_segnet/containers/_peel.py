@@ -302,7 +302,7 @@ def _prefixes(found: _Found) -> Iterator[_Found]:
     """Yield a reading, then with one more shared prefix taken off each time."""
     while True:
         yield found
-        found = _without_loss(found)
+        found = _without_company(found)
         first = {key.partition(".")[0] for key in found.tensors}
         if len(first) != 1 or not all(key.partition(".")[2] for key in found.tensors):
             return
@@ -316,14 +316,20 @@ def _prefixes(found: _Found) -> Iterator[_Found]:
         )
 
 
-def _without_loss(found: _Found) -> _Found:
-    """Drop tensors of losses and metrics, which Lightning keeps beside ``model.``."""
+def _without_company(found: _Found) -> _Found:
+    """Drop what Lightning keeps beside ``model.``: losses, metrics, a running average.
+
+    None of them takes part in the network's answer. A part of any other name might, so it
+    stays, and no family will know the whole.
+    """
+    groups = {key.partition(".")[0] for key in found.tensors if "." in key}
+    company = {name for name in groups if _LOSS.search(name) or _AVERAGED.search(name)}
+    if company == groups:  # a file of an average alone
+        return found
     kept = {
-        key: tensor
-        for key, tensor in found.tensors.items()
-        if "." not in key or not _LOSS.search(key.partition(".")[0])
+        key: tensor for key, tensor in found.tensors.items() if key.partition(".")[0] not in company
     }
-    return replace(found, tensors=kept) if kept else found
+    return replace(found, tensors=kept)
 
 
 def _joined(root: Any, found: list[_Found]) -> list[_Found]:

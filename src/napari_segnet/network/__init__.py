@@ -336,7 +336,8 @@ def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
         why = "some layer looks at the whole image, so tiles are blended"
     else:
         why = "computed from the network's layers"
-    known = {**checkpoint.known, "halo_px": Known(source="read", why=why)}
+    fact = Known(source="read", why=why)
+    known = {**checkpoint.known, "halo_px": fact, "exact": fact}
     return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
 
 

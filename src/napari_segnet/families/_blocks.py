@@ -11,6 +11,7 @@ from torch import nn
 from napari_segnet.families._facts import ORDERS
 
 __all__ = [
+    "Joining",
     "PlacedUpsample",
     "convolution",
     "double_conv",
@@ -21,6 +22,25 @@ __all__ = [
 ]
 
 MODES = {2: "bilinear", 3: "trilinear"}
+
+
+class Joining(nn.Sequential):
+    """Layers in a row that take several tensors and join their channels.
+
+    The first layer may do the joining itself, piece by piece, where that is faster.
+    """
+
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        """Map tensors ``(n, c, [z,] y, x)`` of one size, joined along ``c``."""
+        first, *others = self
+        if len(parts) > 1 and not getattr(first, "joins", False):
+            parts = (torch.cat(parts, dim=1),)
+        x: torch.Tensor = first(*parts)
+        for layer in others:
+            x = layer(x)
+        return x
+
+    joins = True
 
 
 class PlacedUpsample(nn.Module):
@@ -149,7 +169,7 @@ def double_conv(
     kernel: int = 3,
     padding: int = 1,
     bias: bool = False,
-) -> nn.Sequential:
+) -> Joining:
     """Return two convolutions with what belongs to them.
 
     Parameters
@@ -175,4 +195,4 @@ def double_conv(
                 parts.append(norm(outputs))
             else:
                 parts.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*parts)
+    return Joining(*parts)

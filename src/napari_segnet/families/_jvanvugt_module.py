@@ -59,9 +59,9 @@ class Block(nn.Module):
         widths = (inputs, outputs, outputs)
         self.block = double_conv(plan.ndim, widths, plan.order, plan.kernel, padding, plan.bias)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features; smaller than ``x`` without padding."""
-        answer: torch.Tensor = self.block(x)
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        """Return the features of joined tensors; smaller than those without padding."""
+        answer: torch.Tensor = self.block(*parts)
         return answer
 
 
@@ -88,7 +88,7 @@ class Up(nn.Module):
         for dim in range(2, x.ndim):
             n = x.shape[dim]
             bridge = bridge.narrow(dim, (bridge.shape[dim] - n) // 2, n)
-        answer: torch.Tensor = self.conv_block(torch.cat([x, bridge], dim=1))
+        answer: torch.Tensor = self.conv_block(x, bridge)
         return answer
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from napari_segnet.families._blocks import convolution, double_conv, pool, transposed
+from napari_segnet.families._blocks import Joining, convolution, double_conv, pool, transposed
 
 __all__ = ["UNet"]
 
@@ -57,12 +57,12 @@ class UNet(nn.Module):
         x = self.get_submodule("bottleneck")(x)
         for level in range(DEPTH, 0, -1):
             x = self.get_submodule(f"upconv{level}")(x)
-            x = self.get_submodule(f"decoder{level}")(torch.cat([x, skips.pop()], dim=1))
+            x = self.get_submodule(f"decoder{level}")(x, skips.pop())
         answer: torch.Tensor = self.activation(self.conv(x))
         return answer
 
 
-def _block(ndim: int, inputs: int, outputs: int, name: str) -> nn.Sequential:
+def _block(ndim: int, inputs: int, outputs: int, name: str) -> Joining:
     layers = double_conv(ndim, (inputs, outputs, outputs))
     names = [f"{name}{part}{i}" for i in (1, 2) for part in ("conv", "norm", "relu")]
-    return nn.Sequential(OrderedDict(zip(names, layers, strict=True)))
+    return Joining(OrderedDict(zip(names, layers, strict=True)))

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from napari_segnet.families._blocks import (
+    Joining,
     PlacedUpsample,
     convolution,
     double_conv,
@@ -58,7 +59,7 @@ class Plan:
         layers = double_conv(
             self.ndim, (inputs, *widths), self.order, self.kernel, padding, self.bias
         )
-        return nn.Sequential(OrderedDict(double_conv=layers))
+        return Joining(OrderedDict(double_conv=layers))
 
 
 class Down(nn.Module):
@@ -98,7 +99,7 @@ class Up(nn.Module):
             margins += [(want - have) // 2, (want - have) - (want - have) // 2]
         if any(margins):  # an odd size lost its last pixel in the pooling
             x = pad(x, margins)
-        answer: torch.Tensor = self.conv(torch.cat([skip, x], dim=1))
+        answer: torch.Tensor = self.conv(skip, x)
         return answer
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from napari_segnet.families._blocks import Joining
+
 __all__ = ["UNet"]
 
 
@@ -63,15 +65,15 @@ class UNet(nn.Module):
         x = self.encoder[-1](x)
         for up, block in zip(self.ups, self.decoder, strict=True):
             # Freed as soon as it is joined: at full size each of them is large.
-            x = block(torch.cat([skips.pop(), up(x)], dim=1))
+            x = block(skips.pop(), up(x))
         answer: torch.Tensor = self.head(x)
         return answer
 
 
-def _double(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
+def _double(ndim: int, inputs: int, outputs: int) -> Joining:
     conv = nn.Conv2d if ndim == 2 else nn.Conv3d
     norm = nn.BatchNorm2d if ndim == 2 else nn.BatchNorm3d
-    return nn.Sequential(
+    return Joining(
         conv(inputs, outputs, 3, padding=1, bias=False),
         norm(outputs),
         nn.ReLU(inplace=True),

@@ -5,45 +5,33 @@ Nothing here changes what is computed beyond float32 rounding.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import math
-import time
 from collections import OrderedDict
-from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_segnet.families._blocks import Joining
+from napari_segnet.network.chain import BandedTransposed, Chain, is_convolution
 from napari_segnet.progress import check_cancelled
 
-__all__ = ["Banded", "BandedTransposed", "fast_copy", "watch_cancel"]
-
-BAND_SECONDS = 0.4
-"""A single convolution on a CPU is cut into bands that last about this long, so that a
-cancelled job stops within a second also in the middle of a large tile."""
-FLOPS_PER_SECOND = 60e9
-"""Of a slow laptop core or two; each large convolution measures its real figure for the
-next time."""
-MEASURED_FLOPS = 1e9
-"""Smaller pieces of work say more of overhead than of speed."""
+__all__ = ["fast_copy", "watch_cancel"]
 
 
 def fast_copy(module: nn.Module, device: str) -> nn.Module:
     """Return a copy for inference; parameters that need no change are shared.
 
     Batch normalisation that directly follows a convolution is folded into it (in
-    float64), ReLUs behind them work in place, and on a CPU large convolutions are done in
-    bands.
+    float64), ReLUs behind them work in place, and on a CPU convolutions that follow each
+    other are done together in bands.
     """
     module = _shallow(module)
     _fuse(module)
     if device == "cpu":
-        _band(module)
+        _chain(module)
     return module.eval()
 
 
@@ -56,116 +44,6 @@ def watch_cancel(module: nn.Module) -> None:
     for layer in module.modules():
         if not list(layer.children()):
             layer.register_forward_pre_hook(look)
-
-
-class _Banded(nn.Module):
-    """A convolution that is done in bands if it is large; the answer is that of the whole.
-
-    The bands lie along the first axis, where they are contiguous in memory, or along the
-    longest one if the first is too short.
-    """
-
-    def __init__(self, conv: Any) -> None:
-        super().__init__()
-        self.conv = conv
-        self._speed = FLOPS_PER_SECOND
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve ``(n, c, [z,] y, x)``."""
-        lengths = [self._length(x, axis) for axis in range(x.ndim - 2)]
-        flops = 2 * self.conv.weight.numel() * x.shape[0] * math.prod(lengths)
-        bands = math.ceil(flops / self._speed / BAND_SECONDS)
-        axis = 0 if bands <= lengths[0] else lengths.index(max(lengths))
-        bands = min(bands, lengths[axis])
-        if bands < 2 or x.device.type == "meta":
-            with self._measured(flops):
-                whole: torch.Tensor = self.conv(x)
-            return whole
-        edges = [lengths[axis] * i // bands for i in range(bands + 1)]
-        answer: torch.Tensor | None = None
-        for start, stop in pairwise(edges):
-            check_cancelled()
-            with self._measured(flops * (stop - start) / lengths[axis]):
-                band = self._band(x, axis, start, stop)
-                pixels = band.shape[axis + 2] // (stop - start)
-                if answer is None:
-                    answer = _empty_like(band, axis, lengths[axis] * pixels)
-                answer.narrow(axis + 2, start * pixels, (stop - start) * pixels).copy_(band)
-        assert answer is not None
-        return answer
-
-    def _length(self, x: torch.Tensor, axis: int) -> int:
-        """Return how many pieces an axis can be cut into."""
-        raise NotImplementedError
-
-    def _band(self, x: torch.Tensor, axis: int, start: int, stop: int) -> torch.Tensor:
-        """Return the pieces ``start`` to ``stop`` of the answer along an axis."""
-        raise NotImplementedError
-
-    @contextlib.contextmanager
-    def _measured(self, flops: float) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        if flops >= MEASURED_FLOPS:
-            self._speed = flops / max(time.perf_counter() - begun, 1e-6)
-
-
-class Banded(_Banded):
-    """A convolution in bands; each reads the pixels that its kernel touches."""
-
-    conv: nn.Conv2d | nn.Conv3d
-
-    def _length(self, x: torch.Tensor, axis: int) -> int:
-        reach = (self.conv.kernel_size[axis] - 1) * self.conv.dilation[axis]
-        padded = x.shape[axis + 2] + 2 * int(self.conv.padding[axis])
-        return int((padded - reach - 1) // self.conv.stride[axis] + 1)
-
-    def _band(self, x: torch.Tensor, axis: int, start: int, stop: int) -> torch.Tensor:
-        conv: Any = self.conv
-        pad, stride, length = int(conv.padding[axis]), conv.stride[axis], x.shape[axis + 2]
-        first = start * stride - pad
-        last = (stop - 1) * stride - pad + (conv.kernel_size[axis] - 1) * conv.dilation[axis] + 1
-        # All of it may lie in the padding, where a dilated kernel is larger than the input.
-        low, high = (min(max(n, 0), length) for n in (first, last))
-        part = x.narrow(axis + 2, low, high - low)
-        if first < low or last > high:
-            sides = [0, 0] * (x.ndim - 2)  # the last axis comes first
-            place = 2 * (x.ndim - 3 - axis)
-            sides[place : place + 2] = low - first, last - high
-            part = functional.pad(part, sides)
-        convolve: Any = functional.conv2d if x.ndim == 4 else functional.conv3d
-        padding = tuple(0 if i == axis else int(p) for i, p in enumerate(conv.padding))
-        result: torch.Tensor = convolve(
-            part,
-            conv.weight,
-            conv.bias,
-            stride=conv.stride,
-            padding=padding,
-            dilation=conv.dilation,
-            groups=conv.groups,
-        )
-        return result
-
-
-class BandedTransposed(_Banded):
-    """A transposed convolution without overlap in bands: each input pixel has its own block."""
-
-    conv: nn.ConvTranspose2d | nn.ConvTranspose3d
-
-    def _length(self, x: torch.Tensor, axis: int) -> int:
-        return int(x.shape[axis + 2])
-
-    def _band(self, x: torch.Tensor, axis: int, start: int, stop: int) -> torch.Tensor:
-        result: torch.Tensor = self.conv(x.narrow(axis + 2, start, stop - start))
-        return result
-
-
-def _empty_like(band: torch.Tensor, axis: int, length: int) -> torch.Tensor:
-    shape = [length if i == axis + 2 else n for i, n in enumerate(band.shape)]
-    layout = torch.contiguous_format
-    if band.ndim == 4 and band.is_contiguous(memory_format=torch.channels_last):
-        layout = torch.channels_last
-    return torch.empty(shape, dtype=band.dtype, device=band.device, memory_format=layout)
 
 
 def _shallow(module: nn.Module) -> nn.Module:
@@ -181,11 +59,16 @@ def _shallow(module: nn.Module) -> nn.Module:
 
 
 def _fuse(module: nn.Module) -> None:
-    # A kind of Sequential with a forward of its own may use what lies between its layers.
-    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+    if _plain(module):
         _fuse_chain(module)
     for child in module.children():
         _fuse(child)
+
+
+def _plain(module: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Tell if layers run one after the other; some kinds of Sequential use what lies between."""
+    own = (nn.Sequential.forward, Joining.forward)
+    return isinstance(module, nn.Sequential) and type(module).forward in own
 
 
 def _fuse_chain(chain: nn.Sequential) -> None:
@@ -236,16 +119,50 @@ def _fused(conv: Any, norm: Any) -> nn.Module:
     return single
 
 
-def _band(module: nn.Module) -> None:
+def _chain(module: nn.Module) -> None:
+    """Join convolutions and what follows them, in every place where one feeds the next."""
+    if _plain(module):
+        _chain_layers(module)
     for name, child in module._modules.items():
-        if isinstance(child, _CONVOLUTIONS):
-            if child.padding_mode == "zeros" and not isinstance(child.padding, str):
-                module._modules[name] = Banded(child)
+        if child is None or isinstance(child, Chain):
+            continue
+        if is_convolution(child):
+            module._modules[name] = Chain([child])
         elif isinstance(child, nn.ConvTranspose2d | nn.ConvTranspose3d):
             if child.stride == child.kernel_size and not _beyond_blocks(child):
                 module._modules[name] = BandedTransposed(child)
-        elif child is not None:
-            _band(child)
+        else:
+            _chain(child)
+
+
+def _chain_layers(sequence: nn.Module) -> None:
+    """Put each run of links into the place of its first one; the others pass on."""
+    begun: str | None = None
+    links: list[nn.Module] = []
+    for name, layer in [*sequence._modules.items(), ("", None)]:
+        if layer is not None and (is_convolution(layer) or (links and _pointwise(layer))):
+            begun = begun if links else name
+            links.append(layer)
+            continue
+        if begun is not None and len(links) > 1:
+            names = list(sequence._modules)
+            first = names.index(begun)
+            kept = [link for link in links if not isinstance(link, _PASSING)]
+            for place in names[first : first + len(links)]:
+                sequence._modules[place] = nn.Identity()
+            sequence._modules[begun] = Chain(kept)
+        begun, links = None, []
+
+
+_PASSING = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+"""Layers that return what they get once the training is over."""
+
+
+def _pointwise(layer: nn.Module) -> bool:
+    """Tell if a layer changes every value by itself."""
+    if isinstance(layer, _NORMS):
+        return layer.track_running_stats and layer.running_mean is not None
+    return isinstance(layer, (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, *_PASSING))
 
 
 def _beyond_blocks(conv: Any) -> bool:

@@ -16,7 +16,10 @@ import torch
 from torch import nn
 
 LONGEST = 400
-"""Pixels up to which sizes are tried; larger ones follow the same pattern."""
+"""Pixels up to which sizes are tried."""
+PATTERN = 80
+"""Sizes after the first one that a network takes: more than twice its stride, after which
+all follows the same pattern."""
 
 
 def own_answer(
@@ -74,7 +77,12 @@ def _padded(module, image):
 
 @functools.cache
 def _bare(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).to("meta")
+    bare = copy.deepcopy(module).to("meta")
+    for parent in list(bare.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, nn.ReLU | nn.modules.batchnorm._BatchNorm):
+                setattr(parent, name, nn.Identity())  # no size depends on them
+    return bare
 
 
 def _answers(module: nn.Module, lengths: Sequence[int]) -> tuple[int, ...] | None:
@@ -94,6 +102,8 @@ def _rule(module: nn.Module, ndim: int) -> tuple[tuple[int, ...], int]:
         answer = _answers(module, (n,) * ndim)
         if answer is not None:
             found[n] = tuple(n - a for a in answer)
+        if found and n > min(found) + PATTERN:
+            break
     # Where a pooling drops a pixel, more is lost.
     loss = tuple(min(lost) for lost in zip(*found.values(), strict=True))
     return loss, next(n for n, lost in found.items() if lost == loss)

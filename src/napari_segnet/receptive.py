@@ -10,7 +10,8 @@ memory, follows every branch, and cannot be fooled by weights that happen to be 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -105,12 +106,12 @@ class _Reach(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         channels = self._channels or x.shape[1]
-        marked = _merged(x).isnan().movedim(self._axis, 2).flatten(3).any(3).to(x.dtype)
+        marked = _along(x, self._axis).to(x.dtype)[:, None]
         line = torch.where(self._line(marked) != 0, torch.nan, 1.0)
         shape = self._whole(torch.empty((x.shape[0], 1, *x.shape[2:]), device="meta")).shape
         ones = [1] * x.ndim
         ones[0], ones[self._axis] = line.shape[0], line.shape[2]
-        return _spread(line.reshape(ones).expand(shape), channels)
+        return _spread(line.reshape(ones), channels, shape[2:])
 
 
 class _Join(TorchFunctionMode):
@@ -120,19 +121,36 @@ class _Join(TorchFunctionMode):
         kwargs = kwargs or {}
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
         if func is torch.cat and dim == 1 and args and not kwargs.get("out"):
-            merged = func([_merged(part) for part in args[0]], 1)
-            return _spread(_merged(merged), sum(part.shape[1] for part in args[0]))
+            parts = args[0]
+            shapes = {part.shape[2:] for part in parts}
+            if len(shapes) == 1:
+                # A sum is marked where any of its terms is.
+                marks = functools.reduce(torch.add, [_thin(part) for part in parts])
+                return _spread(marks, sum(part.shape[1] for part in parts), shapes.pop())
         return func(*args, **kwargs)
 
 
-def _merged(x: torch.Tensor) -> torch.Tensor:
-    """Return ``(n, 1, ...)``: marked where any channel is."""
-    return x[:, :1] if x.stride(1) == 0 else x.amax(1, keepdim=True)
+def _thin(x: torch.Tensor) -> torch.Tensor:
+    """Return ``(n, 1, ...)``, marked where any channel is, once where all of an axis agrees.
+
+    Along an axis that a view was spread over (its stride is 0) one place stands for all.
+    """
+    for dim in range(1, x.ndim):
+        if x.stride(dim) == 0:
+            x = x.narrow(dim, 0, 1)
+    return x if x.shape[1] == 1 else x.amax(1, keepdim=True)
 
 
-def _spread(x: torch.Tensor, channels: int) -> torch.Tensor:
-    """Return ``(n, channels, ...)``; a view, so a thousand channels cost no memory."""
-    return x.expand(-1, channels, *x.shape[2:])
+def _along(x: torch.Tensor, axis: int) -> torch.Tensor:
+    """Return bool ``(n, length)``: where along one dimension of ``x`` is any mark?"""
+    thin = _thin(x)
+    marks = thin.isnan().movedim(axis, 1).flatten(2).any(2)
+    return marks.expand(-1, x.shape[axis])
+
+
+def _spread(x: torch.Tensor, channels: int, lengths: Sequence[int]) -> torch.Tensor:
+    """Return ``(n, channels, *lengths)``; a view, so a thousand channels cost no memory."""
+    return x.expand(-1, channels, *lengths)
 
 
 class _Pass(nn.Module):
@@ -306,14 +324,15 @@ def _reached(
     positions: range,
 ) -> list[tuple[int, int, int] | None]:
     """Return first and last output reached from each input position, and the length."""
-    batch = torch.ones((len(positions), 1, *shape))
+    line = [1] * len(shape)
+    line[axis] = shape[axis]
+    batch = torch.ones((len(positions), 1, *line))
     for n, position in enumerate(positions):
         batch[n].select(axis + 1, position).fill_(torch.nan)
     with torch.inference_mode(), _Join():
-        answer = maps(skeleton, batch.expand(-1, channels, *shape))
-    changed = answer.isnan().movedim(axis + 2, 1).flatten(2).any(2)
+        answer = maps(skeleton, _spread(batch, channels, shape))
     found: list[tuple[int, int, int] | None] = []
-    for row in changed:
+    for row in _along(answer, axis + 2):
         where = row.nonzero()
         length = int(row.numel())
         found.append((int(where[0]), int(where[-1]), length) if len(where) else None)

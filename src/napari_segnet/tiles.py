@@ -216,8 +216,10 @@ def _interval(frame: Frame, size: Size, halo: Halo, axis: int, start: int, stop:
     """Return frame, read, write, keep of one tile along one axis."""
     stride, before, whole = size.stride[axis], frame.before[axis], frame.size[axis]
     remainder = size.remainder[axis] if size.multiple[axis] > 1 else 0
-    first = max(0, (start + before - halo[axis]) // stride * stride)
-    last = min(whole, stop + before + halo[axis])
+    # A tile is answered only if it reads at least what the network loses of it.
+    reach = max(halo[axis], size.loss[axis] - before)
+    first = max(0, (start + before - reach) // stride * stride)
+    last = min(whole, stop + before + reach)
     if last < whole:
         last = min(whole, last + (remainder - (last - first)) % stride)
     while last - first < size.minimum[axis] and (first > 0 or last < whole):

@@ -1,20 +1,27 @@
 """CONTRIBUTING.md does what it says: one file and one name in a list, and it runs.
 
-The code blocks of that page are added to a copy of the package, in the way the page tells,
-and tried through the public names in a fresh interpreter.
+The code blocks of that page are added to a copy of the package and of its contract tests, in
+the way the page tells; then the contracts are run, and the newcomers are tried together
+through the public names and the command, in a fresh interpreter.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
+import torch
+from torch import nn
 
 import napari_segnet
 
@@ -25,21 +32,38 @@ LISTS = {
     "prepare": "NORMALIZERS",
     "steps": "REFINERS",
 }
-BLOCK = re.compile(r"```python\n# src/(napari_segnet/(\w+)/(\w+)\.py)\n(.*?)```", re.DOTALL)
+NEWCOMERS = ("PGM", "numpy", "two-layers", "unit-mean", "shrink")
+COMMAND = "from napari_segnet.__main__ import main"
+SHOW = ["inspect", "toy.npz", "cells.pgm"]
+SEGMENT = """segment . -c toy.npz -o done --save-maps --set normalize=unit-mean --set steps=shrink
+--set tile_px=16 --set fill_holes=false""".split()
+MEMBER = re.compile(r"```python\n# src/(napari_segnet/(\w+)/(\w+)\.py)\n(.*?)```", re.DOTALL)
+SAMPLE = re.compile(r"```python\n# (tests/[\w/]+\.py), at the end\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def extended(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(root: Path) -> str:
+    return (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def extended(page: str, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package with every example of CONTRIBUTING.md added."""
     folder = tmp_path_factory.mktemp("extended")
     package = Path(napari_segnet.__file__).parent
-    shutil.copytree(package, folder / "napari_segnet", ignore=shutil.ignore_patterns("__pycache__"))
-    blocks = BLOCK.findall((root / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-    assert sorted(kind for _, kind, _, _ in blocks) == sorted(LISTS)
-    for path, kind, module, code in blocks:
-        assert not (folder / path).exists()
-        (folder / path).write_text(code, encoding="utf-8")
-        register(folder / "napari_segnet" / kind / "__init__.py", LISTS[kind], module, code)
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, folder / "src" / "napari_segnet", ignore=skip)
+    shutil.copytree(root / "tests", folder / "tests", ignore=skip)
+    shutil.copy(root / "pyproject.toml", folder)
+    members = MEMBER.findall(page)
+    assert sorted(kind for _, kind, _, _ in members) == sorted(LISTS)
+    for path, kind, module, code in members:
+        assert not (folder / "src" / path).exists()
+        (folder / "src" / path).write_text(code, encoding="utf-8")
+        register(folder / "src/napari_segnet" / kind / "__init__.py", LISTS[kind], module, code)
+    for path, code in SAMPLE.findall(page):
+        with (folder / path).open("a", encoding="utf-8") as file:
+            file.write(f"\n\n{code}")
     return folder
 
 
@@ -65,32 +89,80 @@ def register(init: Path, entries: str, module: str, code: str) -> None:
 
 
 @pytest.fixture
-def run(extended: Path, tmp_path: Path):
-    """Run code in the extended package, with ``tmp_path`` as working folder."""
+def python(extended: Path, tmp_path: Path) -> Callable[..., str]:
+    """Run Python in the extended package, with ``tmp_path`` as working folder."""
 
-    def run_code(code: str) -> None:
+    def go(*words: str, folder: Path = tmp_path) -> str:
+        paths = {"PYTHONPATH": str(extended / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", f"import napari_segnet as sn\n{code}"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(extended), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-
-    return run_code
-
-
-def test_the_examples_are_written_like_the_house(extended: Path, root: Path):
-    files = [extended / path for path, *_ in BLOCK.findall((root / "CONTRIBUTING.md").read_text())]
-    config = ["--config", str(root / "pyproject.toml")]
-    for command in (["check"], ["format", "--check"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--no-cache", *config, *map(str, files)],
+            [sys.executable, *words],
+            cwd=folder,
+            env={**os.environ, **paths},
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return go
+
+
+@pytest.fixture
+def run(python: Callable[..., str]) -> Callable[[str], str]:
+    return lambda code: python("-W", "error", "-c", f"import napari_segnet as sn\n{code}")
+
+
+def test_the_examples_are_written_like_the_house(python, extended: Path, page: str):
+    files = [f"src/{path}" for path, *_ in MEMBER.findall(page)]
+    files += [path for path, _ in SAMPLE.findall(page)]
+    for command in (["check"], ["format", "--check"]):
+        python("-m", "ruff", *command, "--no-cache", *files, folder=extended)
+
+
+@pytest.mark.timeout(300)  # a second run of pytest, beside the first
+def test_the_contracts_find_every_newcomer_and_it_keeps_them(python, extended: Path):
+    chosen = " or ".join(NEWCOMERS)
+    words = ["-m", "pytest", "tests/contracts", "-v", "-k", chosen, "-p", "no:cacheprovider"]
+    report = python(*words, folder=extended)
+    assert "skipped" not in report.splitlines()[-1], report
+    passed = re.findall(r"^tests/contracts/.*\[(.*)\] PASSED", report, re.MULTILINE)
+    counts = {name: sum(name in case for case in passed) for name in NEWCOMERS}
+    assert min(counts.values()) >= 5, counts
+
+
+@pytest.mark.long
+def test_the_types_hold(python, extended: Path, page: str):
+    files = [f"src/{path}" for path, *_ in MEMBER.findall(page)]
+    python("-m", "mypy", "--no-incremental", "--follow-imports=silent", *files, folder=extended)
+
+
+def test_the_newcomers_run_together_from_the_command(python, tmp_path: Path):
+    """A picture and a network of new kinds, normalised and improved in new ways."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+    names = ["first.weight", "first.bias", "second.weight", "second.bias"]
+    values = [parameter.detach().numpy() for parameter in plain.parameters()]
+    np.savez(tmp_path / "toy.npz", **dict(zip(names, values, strict=True)))
+    pixels = np.random.default_rng(0).integers(1, 256, (70, 45), np.uint8)
+    header = b"P5\n# by hand\n45 70\n255\n"
+    (tmp_path / "cells.pgm").write_bytes(header + pixels.tobytes())
+    batch = torch.from_numpy(pixels / np.float32(pixels.mean(dtype=float)))[None, None]
+    with torch.inference_mode():
+        expected = plain(batch).sigmoid()[0, 0].numpy()
+
+    shown = python("-c", f"{COMMAND}\nassert main({SHOW}) == 0\nassert main({SEGMENT}) == 0")
+    assert re.search(r"family +two-layers\n", shown)
+    assert re.search(r"halo_px +\[2, 2\]\n", shown)
+    assert re.search(r"parameters +77\n", shown)
+    maps = tifffile.imread(tmp_path / "done" / "cells.maps.tif")
+    assert np.abs(maps.reshape(70, 45) - expected).max() < 1e-4
+    labels = tifffile.imread(tmp_path / "done" / "cells.labels.tif")
+    assert labels.shape == (70, 45)
+    assert labels.any()
+    assert not labels[expected < 0.5].any()
+    origin = json.loads((tmp_path / "done" / "cells.json").read_text(encoding="utf-8"))
+    assert origin["predict"]["normalize"] == "unit-mean"
+    assert origin["label"]["steps"] == ["shrink"]
 
 
 def test_the_reader_opens_its_files(run):
@@ -111,52 +183,6 @@ else:
 """)
 
 
-def test_the_container_and_the_family_run_a_network(run):
-    """From arrays of numpy to maps equal to the plain forward, and to labels."""
-    run("""
-import numpy as np, torch
-from torch import nn
-
-torch.manual_seed(0)
-plain = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
-names = ["first.weight", "first.bias", "second.weight", "second.bias"]
-np.savez("toy.npz", **{n: p.detach().numpy() for n, p in zip(names, plain.parameters())})
-
-checkpoint = sn.identify("toy.npz")
-assert (checkpoint.family, checkpoint.store.container) == ("two-layers", "npz")
-assert (checkpoint.halo_px, checkpoint.exact) == ((2, 2), True)
-assert sum(p.numel() for p in plain.parameters()) == checkpoint.parameters
-
-pixels = np.random.default_rng(0).integers(0, 256, (70, 45), np.uint8)
-image = sn.Image(data=pixels, axes="yx")
-settings = sn.PredictSettings(tile_px=(16,), device="cpu")
-prediction = sn.run(sn.predict(checkpoint, image, settings))
-low, high = int(pixels.min()), int(pixels.max())
-batch = torch.from_numpy((pixels.astype(np.float32) - low) / (high - low))[None, None]
-with torch.inference_mode():
-    expected = plain(batch).sigmoid()[0].numpy()
-assert prediction.answer.data.shape == (1, 70, 45)
-assert np.abs(prediction.answer.data - expected).max() < 1e-4
-segmentation = sn.run(sn.label(prediction, sn.LabelSettings(fill_holes=False)))
-assert segmentation.labels.shape == (70, 45)
-assert ((segmentation.labels > 0) == (expected[0] > 0.5)).mean() > 0.99
-""")
-
-
-def test_the_family_refuses_what_is_not_its_own(run):
-    run("""
-import torch
-one = torch.zeros(1, 1, 3, 3)
-torch.save({"first.weight": one, "second.weight": one}, "x.pth")
-try:
-    sn.identify("x.pth")
-except sn.SegnetError as error:
-    assert "first.bias" in str(error)
-else:
-    raise AssertionError("a file with missing tensors was recognised")
-""")
-
-
 def test_the_normalizer_is_a_value_of_the_setting(run):
     run("""
 import numpy as np
@@ -172,12 +198,11 @@ def test_the_step_is_a_value_of_the_setting(run):
 import numpy as np
 from napari_segnet.steps import REFINERS, LabelSettings
 from napari_segnet.steps.resolve import check
-settings = LabelSettings(steps=("grow",))
+settings = LabelSettings(steps=("shrink",))
 check(settings)
 labels = np.zeros((9, 9), np.int32)
-labels[4, 4] = 5
-(grow,) = [step for step in REFINERS if step.name == "grow"]
-grown = grow.refine(labels, settings)
-assert grown.dtype == np.int32 and set(np.unique(grown)) == {0, 5}
-assert (grown == 5).sum() == 29  # a disc of radius 3
+labels[2:7, 2:7] = 5
+(shrink,) = [step for step in REFINERS if step.name == "shrink"]
+shrunk = shrink.refine(labels, settings)
+assert shrunk.dtype == np.int32 and (shrunk[3:6, 3:6] == 5).all() and (shrunk > 0).sum() == 9
 """)

@@ -34,8 +34,8 @@ def python(code: str) -> str:
         (["segment", "a.tif", "--ovrwrite"], "unrecognized arguments: --ovrwrite"),
         (["segment", "a.tif", "--over"], "unrecognized arguments: --over"),
         (["segment", "a.tif", "-c"], "-c/--checkpoint: expected one argument"),
-        (["evaluate", "a.tif"], "required: truth"),
-        (["inspect"], "required: weights"),
+        (["evaluate", "a.tif"], "required: TRUTH"),
+        (["inspect"], "required: WEIGHTS"),
         (["models", "extra"], "unrecognized arguments: extra"),
     ],
 )

@@ -35,12 +35,19 @@ def main(words: Sequence[str] | None = None) -> int:
     _never_choke()
     try:
         with _stoppable():
-            args = _parser().parse_args(words)
+            try:
+                args = _parser().parse_args(words)
+            except SystemExit:  # after --help and --version
+                sys.stdout.flush()
+                raise
             code: int = args.command.run(args)
             sys.stdout.flush()
             return code
     except (Cancelled, KeyboardInterrupt):
         print("napari-segnet: stopped; what was finished is kept", file=sys.stderr)
+        if words is None:
+            # The command itself: unloading torch takes a second in which nothing happens.
+            _leave(STOPPED)
         return STOPPED
     except BrokenPipeError:
         _give_up_output()
@@ -49,6 +56,14 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"napari-segnet: {in_words(error)}", file=sys.stderr)
         _give_up_output()
         return FAILED
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once; results and temporary files are in order by now."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,11 +102,14 @@ class _Version(argparse.Action):
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let a signal to terminate do what Ctrl-C does: clean up, then stop."""
+    """Let a signal to terminate, or a terminal that closes, do what Ctrl-C does: clean up, stop."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what signals do
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none; nohup has it ignored
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield

@@ -37,8 +37,8 @@ IOU_PERCENT = tuple(range(50, 100, 5))
 numbers, since IoU is a fraction of whole numbers: 3/5 reaches 60 % exactly, while the
 floating-point sum 0.5 + 2 * 0.05 would miss it."""
 
-# Beside the labels of an image, `segment` writes these.
-_NOT_LABELS = (".json", ".maps.tif")
+MAPS = ".maps.tif"
+"""Beside the labels of an image, ``segment`` may write such a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +223,8 @@ def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
     ----------
     predicted, truth : Path
         Two files, which make one pair whatever they are called, or two folders. Of a
-        folder, files that begin with a dot, ``*.json`` and ``*.maps.tif`` are left out, and
-        if two files share a stem, the one with ``.labels`` counts.
+        folder, files that begin with a dot, ``*.maps.tif`` and what is no picture are left
+        out, and if two files share a stem, the one with ``.labels`` counts.
 
     Returns
     -------
@@ -278,7 +278,7 @@ def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
     pixels = np.squeeze(image.read())
     if pixels.dtype.kind == "f":
         whole = np.rint(pixels)
-        if not np.array_equal(whole, pixels):
+        if not np.isfinite(pixels).all() or not np.array_equal(whole, pixels):
             raise ImageError(
                 f"{path.name} has broken numbers ({pixels.dtype}); labels are whole numbers: 0 for "
                 "background, then one per object. Is it an image or a probability map?"
@@ -357,7 +357,9 @@ def _quotient(part: float, whole: float) -> float:
 
 
 def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".labels")
+    from napari_segnet.readers import image_stem
+
+    return image_stem(path).removesuffix(".labels")
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -371,11 +373,17 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _is_beside(path: Path) -> bool:
-    return path.name.lower().endswith(_NOT_LABELS)
+    """Tell if a file lies beside labels: tables, notes, and what else ``segment`` writes."""
+    from napari_segnet.readers import READERS
+
+    opens = any(path.suffix.lower() in reader.suffixes for reader in READERS)
+    return not opens or path.name.lower().endswith(MAPS)
 
 
 def _only(stem: str, paths: list[Path]) -> Path:
-    named = [path for path in paths if path.stem.endswith(".labels")]
+    from napari_segnet.readers import image_stem
+
+    named = [path for path in paths if image_stem(path).endswith(".labels")]
     chosen = named or paths
     if len(chosen) > 1:
         raise MismatchError(

@@ -38,6 +38,8 @@ class Image:
         For people; usually the file's stem.
     source : str or None
         Where the pixels come from, usually a path.
+    notes : tuple of str
+        What its user should know of how it was read, one sentence each.
     """
 
     data: Any
@@ -47,6 +49,7 @@ class Image:
     rgb: bool = False
     name: str = "image"
     source: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)

@@ -37,6 +37,7 @@ REASONS = {
     errno.EFBIG: "the file would be larger than that disk takes. Choose another folder with -o",
     errno.ENOSPC: "the disk is full. Free some space, or choose another folder with -o",
     errno.EDQUOT: "your share of the disk is used up. Free some space, or choose another folder",
+    errno.ENOENT: "no folder can be made there. Choose another folder with -o",
     errno.EACCES: "you are not allowed to write there. Choose another folder with -o",
     errno.EPERM: "you are not allowed to write there. Choose another folder with -o",
     errno.EROFS: "that disk is read-only. Choose another folder with -o",
@@ -73,7 +74,7 @@ def check_output(folder: Path, stem: str, overwrite: bool = False, save_maps: bo
             if os.path.exists(probe):  # unlike Path.exists, it never raises
                 probe.unlink()
     except OSError as error:
-        raise _output_error(folder, error) from error
+        raise _output_error(folder, stem, error) from error
     finally:
         for path in created:
             path.rmdir()
@@ -131,7 +132,7 @@ def write_segmentation(
         made = []
         _put_in_place(temporary, paths)
     except OSError as error:
-        raise _output_error(folder, error) from error
+        raise _output_error(folder, stem, error) from error
     finally:
         for path in temporary:
             if os.path.exists(path):  # unlike Path.exists, it never raises
@@ -325,9 +326,9 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _output_error(folder: Path, error: OSError) -> OutputError:
+def _output_error(folder: Path, stem: str, error: OSError) -> OutputError:
     # numpy reports a write that was cut short ("40000 requested and 5064 written") without a
     # number; only a full disk does that.
     number = error.errno or errno.ENOSPC
     reason = REASONS.get(number, f"{error.strerror or error}. Choose another folder with -o")
-    return OutputError(f"The result cannot be written to {folder}: {reason}.")
+    return OutputError(f"The labels of {stem} cannot be written to {folder}: {reason}.")

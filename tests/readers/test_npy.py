@@ -52,8 +52,8 @@ def test_bool_is_zero_and_one(tmp_path: Path) -> None:
     ("array", "words"),
     [
         (np.zeros((0, 5)), "is empty: its shape is"),
-        (np.zeros(5), "1 dimensions"),
-        (np.float32(1), "0 dimensions"),
+        (np.zeros(5), "has one dimension"),
+        (np.float32(1), "has a single number"),
         (np.zeros((3, 3), np.complex128), "complex numbers"),
         (np.zeros((3, 3), "U5"), "values of type"),
         (np.zeros((3, 3), [("a", "f4")]), "records"),

@@ -150,13 +150,11 @@ def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: Labe
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the images by the stem of their results."""
-    from napari_segnet.readers import image_paths
+    from napari_segnet.readers import image_paths, image_stem
 
     stems: dict[str, Path] = {}
     for path in image_paths(list(paths)):
-        stem = path.name.removesuffix(path.suffix)
-        if stem.lower().endswith(".ome"):  # cells.ome.tif is an image called cells
-            stem = stem[:-4]
+        stem = image_stem(path)
         if stem in stems:
             raise SettingsError(
                 f"{stems[stem]} and {path} would both be written as {stem}.labels.tif. Segment "

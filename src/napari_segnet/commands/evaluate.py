@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
+
+from napari_segnet.commands._words import file_name
 
 __all__ = ["Evaluate"]
 
@@ -20,9 +21,10 @@ class Evaluate:
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
-        parser.add_argument("predicted", type=Path, help="a label file, or a folder of them")
-        parser.add_argument("truth", type=Path, help="the true labels, or a folder of them")
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        add = parser.add_argument
+        add("predicted", type=file_name, metavar="PREDICTED", help="a label file, or a folder")
+        add("truth", type=file_name, metavar="TRUTH", help="the true labels: a file, or a folder")
+        add("--json", action="store_true", help="print one JSON object")
 
     def run(self, args: argparse.Namespace) -> int:
         """Print pooled scores, and with ``--json`` those of each image.

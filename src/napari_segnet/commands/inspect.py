@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.commands._words import file_name, some_text
 from napari_segnet.settings import parse_pairs
 
 if TYPE_CHECKING:
@@ -29,8 +30,15 @@ class Inspect:
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
-        parser.add_argument("weights", help="a weights file, or the name of a built-in network")
-        parser.add_argument("image", nargs="?", type=Path, help="an image to check it with")
+        parser.add_argument(
+            "weights",
+            type=some_text,
+            metavar="WEIGHTS",
+            help="a weights file, or the name of a built-in network",
+        )
+        parser.add_argument(
+            "image", nargs="?", type=file_name, metavar="IMAGE", help="an image to check it with"
+        )
         parser.add_argument(
             "--set",
             action="append",

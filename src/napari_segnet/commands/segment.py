@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.commands._words import file_name, some_text
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["Segment"]
 
 FOLDER = Path("segmented")
+IMAGES = "pictures, or folders of them; * and ? stand for any letters"
+KEYS = (
+    "axes, normalize, normalize_over, channels, scale, tile_px, batch_size, precision, seams, "
+    "maps, device, threshold, instances, min_size_px, fill_holes, clear_border, seed_threshold, "
+    "link, steps, score, nms, mask_threshold, max_objects"
+)
+"""Written out, since the classes that they come from take numpy to import; a test compares."""
 
 
 class Segment:
@@ -32,19 +40,38 @@ class Segment:
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
         add = parser.add_argument
-        add("images", nargs="+", type=Path, metavar="IMAGE", help="pictures, or folders of them")
-        add("-c", "--checkpoint", help="weights file or built-in network (default nuclei)")
-        add("-o", "--output", type=Path, default=FOLDER, help=f"folder (default {FOLDER})")
+        add("images", nargs="+", type=file_name, metavar="IMAGE", help=IMAGES)
+        add(
+            "-c",
+            "--checkpoint",
+            type=some_text,
+            metavar="WEIGHTS|NAME",
+            help="weights file or built-in network (default nuclei)",
+        )
+        add(
+            "-o",
+            "--output",
+            type=file_name,
+            default=FOLDER,
+            metavar="DIR",
+            help=f"folder of the results (default {FOLDER})",
+        )
         add("--save-maps", action="store_true", help="also write what the network says")
-        add("--device", help="auto, cpu, mps, cuda or cuda:N")
+        add("--device", type=some_text, help="auto, cpu, mps, cuda or cuda:N")
         add(
             "--set",
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="a setting, or a fact of the network that its file does not say",
+            help="a setting, or a fact of the network that its file does not say. Settings: "
+            f"{KEYS}; inspect names the facts",
         )
-        add("--settings", type=Path, help="a JSON file: settings, or the .json of an earlier run")
+        add(
+            "--settings",
+            type=file_name,
+            metavar="FILE.json",
+            help="settings as a JSON object, or the .json of an earlier run, which is repeated",
+        )
         add("--overwrite", action="store_true", help="replace results that are there already")
         add("--json", action="store_true", help="print one JSON object per image")
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.commands._words import file_name, some_text
 from napari_segnet.errors import OutputError
 from napari_segnet.settings import parse_pairs, settings_from
 
@@ -27,10 +28,29 @@ class Train:
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
         add = parser.add_argument
-        add("dataset", type=Path, help="a folder with images/ and labels/ of the same names")
-        add("-c", "--checkpoint", required=True, help="what to begin with: a file or a name")
-        add("-o", "--output", type=Path, required=True, help="the weights file to write")
-        add("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")
+        add(
+            "dataset",
+            type=file_name,
+            metavar="DATASET",
+            help="a folder with images/ and labels/ of the same names",
+        )
+        add(
+            "-c",
+            "--checkpoint",
+            required=True,
+            type=some_text,
+            metavar="WEIGHTS|NAME",
+            help="what to begin with: a weights file or the name of a built-in network",
+        )
+        add(
+            "-o",
+            "--output",
+            type=file_name,
+            required=True,
+            metavar="FILE",
+            help="the weights file to write",
+        )
+        add("--device", type=some_text, default="auto", help="auto, cpu, mps, cuda or cuda:N")
         add(
             "--set",
             action="append",

@@ -351,6 +351,12 @@ def _filled(checkpoint: Checkpoint) -> nn.Module:
         if file_key in weights.tensors:
             tensor = weights.tensors[file_key].load()
             state[key] = tensor.float() if tensor.is_floating_point() else tensor
+            if not bool(torch.isfinite(state[key]).all()):
+                raise BrokenWeightsError(
+                    f"The tensor {file_key} of {checkpoint.path.name} holds numbers that are not "
+                    "finite (NaN or infinity), so the network answers nothing. Its training went "
+                    "astray: use a file saved earlier."
+                )
     for key in module.state_dict():
         # Written since torch 0.4.1, and of no use for answering.
         if key.endswith("num_batches_tracked") and key not in state:

@@ -117,7 +117,7 @@ def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSetting
     how, over = _recipe(checkpoint, settings)
     normalization = fit(image, channels, parse_normalizer(how), over)
     scale, note = _scale(checkpoint, image, settings)
-    notes = (*((channels.note,) if channels.note else ()), *note)
+    notes = (*image.notes, *((channels.note,) if channels.note else ()), *note)
     return NetworkInput(
         image=image,
         ndim=checkpoint.ndim,

@@ -11,6 +11,7 @@ time series that does not say so is opened right with ``--set axes=tyx``.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Sequence
@@ -24,10 +25,14 @@ from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
 
-__all__ = ["READERS", "Reader", "image_paths", "is_image_file", "open_image"]
+__all__ = ["READERS", "Reader", "image_paths", "image_stem", "is_image_file", "open_image"]
 
 HEAD_BYTES = 4096
 OWN_OUTPUTS = (".labels.tif", ".maps.tif")
+WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pytorch", ".safetensors")
+LFS = b"version https://git-lfs"
+"""How a file begins that Git has not fetched yet;
+https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
 
 
 class Reader(Protocol):
@@ -73,6 +78,11 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     for reader in READERS:
         if reader.detect(head, path):
             return reader.read(path, axes)
+    if head.startswith(LFS):
+        raise ImageError(
+            f"{path.name} is only a Git-LFS pointer, not the file itself. Run 'git lfs pull' in "
+            "its repository, or download the file."
+        )
     for reader in READERS:
         if path.suffix.lower() in reader.suffixes:
             raise ImageError(
@@ -80,6 +90,11 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
                 f"{_shown(head)}. It is damaged, or another kind of file with a wrong name: "
                 "copy or export it again from its source."
             )
+    if path.suffix.lower() in WEIGHTS:
+        raise ImageError(
+            f"{path.name} ends like a network's weights, not like a picture. Name a network with "
+            "-c, and the pictures without it."
+        )
     raise ImageError(
         f"{path.name} is of a kind that does not open here. These open: {_known_kinds()}. "
         "Save it as TIFF first, for example with Fiji (File > Save As > Tiff)."
@@ -97,21 +112,29 @@ def is_image_file(path: Path) -> bool:
     return any(path.suffix.lower() in reader.suffixes for reader in READERS)
 
 
+def image_stem(path: Path) -> str:
+    """Return the name of a picture without its ending: that of ``cells.ome.tif`` is ``cells``."""
+    stem = path.stem
+    return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
 def image_paths(paths: Sequence[Path]) -> list[Path]:
     """Put the pictures inside in place of each folder, in natural order (2 before 10).
 
-    Folders inside folders are not entered; a file named twice is listed once. Files that
-    do not exist stay in the list: each fails by itself when it is opened.
+    Folders inside folders are not entered; a file named twice is listed once. A name with
+    ``*`` or ``?`` that no file has stands for the pictures that match it, since not every
+    shell looks for them. Other files that do not exist stay in the list: each fails by
+    itself when it is opened.
 
     Raises
     ------
     ImageError
-        If a folder holds no picture.
+        If a folder holds no picture, or nothing matches.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if not os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
-            found[path] = None
+            found.update(dict.fromkeys(_matching(path)))
             continue
         inside = sorted((p for p in path.iterdir() if is_image_file(p)), key=_natural)
         if not inside:
@@ -121,6 +144,18 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
             )
         found.update(dict.fromkeys(inside))
     return list(found)
+
+
+def _matching(path: Path) -> list[Path]:
+    pattern = str(path).replace("[", "[[]")  # brackets are letters of many real names
+    if os.path.lexists(path) or not {"*", "?"} & set(pattern):
+        return [path]
+    inside = sorted((p for p in map(Path, glob.glob(pattern)) if is_image_file(p)), key=_natural)
+    if not inside:
+        raise ImageError(
+            f"No picture matches {path}. Check the folder and the letters around the * or ?."
+        )
+    return inside
 
 
 def _head(path: Path) -> bytes:

@@ -64,8 +64,8 @@ def _assumed_axes(path: Path, shape: tuple[int, ...]) -> str:
         return "yx"
     if len(shape) < 2:
         raise ImageError(
-            f"{path.name} has {len(shape)} dimensions, but a picture has at least two "
-            "(rows and columns)."
+            f"{path.name} has {'one dimension' if shape else 'a single number'}, but a picture has "
+            "at least two dimensions (rows and columns)."
         )
     raise ImageError(
         f"{path.name} has {len(shape)} dimensions {shape}, and an npy file does not say what "

@@ -115,6 +115,20 @@ def _image(path: Path, series: Any, axes: str | None) -> Image:
         rgb=rgb,
         name=path.stem,
         source=str(path),
+        notes=_others(series),
+    )
+
+
+def _others(series: Any) -> tuple[str, ...]:
+    """Say that a file holds further pictures, which nobody looks at."""
+    count = len(series.parent.series) - 1
+    if count < 1:
+        return ()
+    more = "one more picture" if count == 1 else f"{count} more pictures"
+    shape = " x ".join(str(n) for n in series.shape)
+    return (
+        f"The file holds {more} of another size or kind; only the first ({shape}) was read. Save "
+        "the others as files of their own to have them segmented too.",
     )
 
 

@@ -1,0 +1,23 @@
+"""What may be typed where a name is expected."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["file_name", "some_text"]
+
+
+def some_text(text: str) -> str:
+    """Refuse an empty word: a variable of a script that was never set.
+
+    Taken as it is, it would mean the built-in network, or the folder one stands in.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty")
+    return text
+
+
+def file_name(text: str) -> Path:
+    """Return the path of a name that is not empty."""
+    return Path(some_text(text))

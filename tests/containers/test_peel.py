@@ -12,6 +12,7 @@ import torch
 
 from napari_segnet.containers import TensorRef, Tree, Weights, candidates, open_weights
 from napari_segnet.containers._inert import Inert
+from napari_segnet.errors import UnknownNetworkError
 
 NET = ("inc.weight", "inc.bias", "outc.weight")
 
@@ -155,6 +156,30 @@ def test_a_file_of_a_running_average_alone_is_opened() -> None:
 def test_a_second_network_beside_the_first_is_never_dropped() -> None:
     root = {**tensors(prefix="unet."), **tensors(prefix="net.")}
     assert views(root) == [("", "")]
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        {"fold0": tensors(), "fold1": tensors()},
+        {"epoch": 3, "model": {"unet1": tensors(), "unet2": tensors()}},
+        [tensors(), tensors()],
+    ],
+)
+def test_two_networks_of_one_build_are_refused_by_name(root: Any) -> None:
+    names = "fold0, fold1|model.unet1, model.unet2|0, 1"
+    with pytest.raises(UnknownNetworkError, match=rf"holds 2 networks .* \(({names})\)"):
+        peel(root)
+
+
+@pytest.mark.parametrize("sure", ["model", "state_dict"])
+def test_a_known_key_tells_which_of_two_is_meant(sure: str) -> None:
+    assert views({"teacher": tensors(), "student": tensors(), sure: tensors()})[0] == (sure, "")
+
+
+def test_networks_of_two_builds_are_both_offered() -> None:
+    root = {"generator": tensors(), "discriminator": tensors("a.weight", "b.weight")}
+    assert [("generator", ""), ("discriminator", "")] == views(root)[:2]
 
 
 def test_plain_values_become_metadata() -> None:

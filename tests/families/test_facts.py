@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from networks import Milesial, weights_of
 
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families._facts import Shapes, common_dtype, convolutions, plain
+from napari_segnet.families.milesial import MilesialUNet
 
 
 def shapes(state):
@@ -73,6 +76,14 @@ def test_the_most_common_dtype_counts_only_floating_tensors():
     numbers = {str(i): torch.zeros((), dtype=torch.int64) for i in range(5)}
     assert "float16" == common_dtype(weights_of({**state, **numbers}))
     assert "float32" == common_dtype(weights_of(numbers))
+
+
+def test_it_is_said_which_of_several_sets_of_tensors_was_taken():
+    bare = weights_of(Milesial(depth=1))
+    inside = dataclasses.replace(bare, wrapper=("last", "model"), prefix="module.")
+    why = MilesialUNet().describe(inside, {}).known["family"].why
+    assert "under 'last.model' in the file, after the prefix 'module.'" in why
+    assert "under" not in MilesialUNet().describe(bare, {}).known["family"].why
 
 
 def test_plain_values():

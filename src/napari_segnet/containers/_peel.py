@@ -134,13 +134,15 @@ def candidates(tree: Tree, path: Path) -> tuple[Weights, ...]:
     Raises
     ------
     UnknownNetworkError
-        If there are no named tensors in the file.
+        If there are no named tensors in the file, or several networks of one build and
+        nothing that tells which one is meant.
     """
     found = _Search().walk(tree.root, (), dict(plain(tree.metadata)), _KNOWN)
     joined = _joined(tree.root, found)
     ranked = sorted([*found, *joined], key=lambda reading: reading.rank)
     if not ranked:
         raise UnknownNetworkError(_nothing(tree, path))
+    _refuse_twins(ranked, path)
     sure: list[_Found] = []
     guesses: list[_Found] = []
     for reading in ranked:
@@ -332,6 +334,37 @@ def _without_company(found: _Found) -> _Found:
     return replace(found, tensors=kept)
 
 
+def _refuse_twins(ranked: list[_Found], path: Path) -> None:
+    """Refuse folds, cascades and the like: the first of equals may be the wrong one.
+
+    Known keys have an order, and an average gives way to the plain weights. Under keys of
+    an author's own, two networks with the same tensors may be anything.
+    """
+    if ranked[0].rank != _UNKNOWN:
+        return
+    build = _build_of(ranked[0])
+    twins = [
+        reading for reading in ranked if reading.rank == _UNKNOWN and _build_of(reading) == build
+    ]
+    if len(twins) < 2:
+        return
+    names = [_printable(".".join(reading.wrapper)) for reading in twins]
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    raise UnknownNetworkError(
+        f"{path.name} holds {len(twins)} networks with the same tensors ({shown}), and nothing "
+        "in it says which one is meant or if they work together. Save the one that you want "
+        "alone, as a state dict."
+    )
+
+
+def _build_of(found: _Found) -> frozenset[tuple[str, tuple[int, ...]]]:
+    return frozenset((key, tensor.shape) for key, tensor in found.tensors.items())
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:40])
+
+
 def _joined(root: Any, found: list[_Found]) -> list[_Found]:
     """Return the parts of a file (``{"encoder": {...}, "decoder": {...}}``) as one."""
     parts = [reading for reading in found if len(reading.wrapper) == 1 and reading.rank == _UNKNOWN]
@@ -347,10 +380,7 @@ def _joined(root: Any, found: list[_Found]) -> list[_Found]:
 
 def _nothing(tree: Tree, path: Path) -> str:
     children = _children(tree.root)
-    shown = [
-        "".join(letter if letter.isprintable() else "?" for letter in key[:40])
-        for key in list(children)[:8]
-    ]
+    shown = [_printable(key) for key in list(children)[:8]]
     if children and all(_is_training(key, child) for key, child in children.items()):
         what = "only an optimiser's state"
     elif shown:

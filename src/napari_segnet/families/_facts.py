@@ -225,7 +225,7 @@ def complete(
         keys={file_key(key): key for key in module.state_dict()},
     )
     known = {
-        "family": Known(source="read", why="recognised by the names of its tensors"),
+        "family": Known(source="read", why=_recognised(weights)),
         "task": Known(source="read", why="this kind of network answers with maps"),
         "parameters": Known(source="read", why="counted"),
         **unstated(checkpoint),
@@ -235,6 +235,16 @@ def complete(
     full = replace(checkpoint, store=store, parameters=parameters, known=known)
     require_keys(build, full, weights, title)
     return full
+
+
+def _recognised(weights: Weights) -> str:
+    """Say which tensors were taken, since a file may hold several sets (an average, ...)."""
+    why = "recognised by the names of its tensors"
+    if weights.wrapper:
+        why += f", which stand under {'.'.join(weights.wrapper)!r} in the file"
+    if weights.prefix:
+        why += f", after the prefix {weights.prefix!r}"
+    return why
 
 
 def unstated(checkpoint: Checkpoint) -> dict[str, Known]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.card import card_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._words import file_name, some_text
 from napari_segnet.settings import parse_pairs
@@ -16,10 +16,7 @@ from napari_segnet.settings import parse_pairs
 if TYPE_CHECKING:
     from napari_segnet.predict import PredictSettings
 
-__all__ = ["Inspect", "card_of"]
-
-FIELDS = {"size_multiple_px": "size", "size_minimum_px": "size", "stride_px": "size"}
-"""Facts of the JSON that have another name than the field they come from."""
+__all__ = ["Inspect"]
 
 
 class Inspect:
@@ -67,41 +64,6 @@ class Inspect:
             return 0
         print(f"{args.image} does not fit: {card['image']['why']}", file=sys.stderr)
         return 1
-
-
-def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return all that is known of a network as plain JSON values."""
-    card: dict[str, Any] = {
-        "family": checkpoint.family,
-        "task": checkpoint.task,
-        "ndim": checkpoint.ndim,
-        "channels": checkpoint.channels,
-        "classes": checkpoint.classes,
-        "outputs": [asdict(output) for output in checkpoint.outputs],
-        "size_multiple_px": list(checkpoint.size.multiple),
-        "halo_px": None if checkpoint.halo_px is None else list(checkpoint.halo_px),
-        "prepare": [{"name": s.name, **s.options} for s in checkpoint.prepare],
-        "parameters": checkpoint.parameters,
-        "sha256": checkpoint.sha256,
-        "size_minimum_px": list(checkpoint.size.minimum),
-        "stride_px": list(checkpoint.size.stride),
-        "class_names": list(checkpoint.class_names),
-        "pixel_size_um": dict(checkpoint.pixel_size_um),
-        "exact": checkpoint.exact,
-    }
-    own = {name: value for name, value in checkpoint.hparams.items() if name not in card}
-    facts = {
-        name: {"value": value, **_known(checkpoint, name)}
-        for name, value in {**card, **own}.items()
-    }
-    return {**card, "facts": facts, "card": dict(checkpoint.card)}
-
-
-def _known(checkpoint: Checkpoint, name: str) -> dict[str, str]:
-    if name == "sha256":
-        return {"source": "read", "why": "computed from the file's bytes"}
-    known = checkpoint.known[FIELDS.get(name, name)]
-    return {"source": known.source, "why": known.why}
 
 
 def _checked(

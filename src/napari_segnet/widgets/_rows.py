@@ -151,6 +151,7 @@ class SliderRow(Row):
         if self.auto is not None:
             self.auto.setChecked(value is None)
         shown_at = self._default if value is None else value
+        self.slider.setEnabled(shown_at is not None)  # it would stand at a wrong number
         if shown_at is not None:
             with QSignalBlocker(self.slider):
                 self.slider.setValue(shown_at)
@@ -165,6 +166,7 @@ class SliderRow(Row):
     def _auto_clicked(self) -> None:
         if self.auto is not None and self.auto.isChecked():
             self.show_value(None)
+        self.slider.setEnabled(True)
         self.edited.emit()
 
     def _moved(self) -> None:

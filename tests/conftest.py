@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 # Before anybody imports torch or numpy: the test run has one worker per core already.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
+# Before anybody imports napari: what it is told in a test is no setting of the user's.
+NAPARI = Path(tempfile.mkdtemp(prefix="napari-segnet-test-"))
+os.environ["NAPARI_CONFIG"] = str(NAPARI / "settings.yaml")
 
-import hypothesis
-import hypothesis.configuration
-import pytest
+import hypothesis  # noqa: E402
+import hypothesis.configuration  # noqa: E402
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SEGNET_DATA") or ROOT.parent / "shared" / "data")
@@ -21,6 +27,43 @@ DATA = Path(os.environ.get("SEGNET_DATA") or ROOT.parent / "shared" / "data")
 hypothesis.settings.register_profile("segnet", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("segnet")
 hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".hypothesis")
+
+WINDOW = {
+    "pytestqt": ("qt_api",),
+    "pytest_xvfb": ("xvfb_width", "xvfb_height", "xvfb_colordepth"),
+}
+"""Plugins of pytest for the window, and what pyproject.toml tells them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know the names that pyproject.toml speaks of, also where napari is not installed."""
+    for plugin, names in WINDOW.items():
+        if importlib.util.find_spec(plugin) is None:
+            for name in names:
+                parser.addini(name, f"for {plugin}, which is not installed")
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Skip the tests of the window as a whole where there can be none."""
+    lacking = [name for name in ("napari", *WINDOW) if importlib.util.find_spec(name) is None]
+    if path == ROOT / "tests" / "widgets" and lacking:
+        return NoWindow.from_parent(parent, path=path, lacking=lacking)
+    return None
+
+
+class NoWindow(pytest.Dir):
+    """The folder of the window's tests, where they cannot run."""
+
+    def __init__(self, *, lacking: list[str], **rest: object) -> None:
+        super().__init__(**rest)
+        self.lacking = lacking
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        pytest.skip(f"no {', '.join(self.lacking)}: pip install '.[test,test-window]'")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(NAPARI, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

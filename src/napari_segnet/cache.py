@@ -89,6 +89,15 @@ class Predictions:
         """Bytes that are kept now."""
         return self._kept.bytes
 
+    @property
+    def limit_bytes(self) -> int:
+        """How much is kept; a lower limit takes hold with the next answer."""
+        return self._kept.limit_bytes
+
+    @limit_bytes.setter
+    def limit_bytes(self, limit: int) -> None:
+        self._kept.limit_bytes = limit
+
     def remember(self, prediction: Prediction) -> str:
         """Keep a prediction; return the key it is recalled by.
 

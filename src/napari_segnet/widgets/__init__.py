@@ -1,0 +1,1 @@
+"""What napari shows: dock widgets, drops, sample data. Only here are napari and Qt known."""

@@ -1,0 +1,178 @@
+"""The network's identity card in plain words, and where the user tells what it does not say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_segnet.card import card_of
+from napari_segnet.checkpoint import Checkpoint
+
+__all__ = ["CardView", "headline"]
+
+SOURCES = {"read": "read from the file", "assumed": "assumed", "told": "told by you"}
+
+
+def headline(checkpoint: Checkpoint) -> str:
+    """Return what a network is in two or three short lines."""
+    from napari_segnet.families import FAMILIES
+
+    title = next(f.title for f in FAMILIES if f.name == checkpoint.family)
+    channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
+    size = _count(checkpoint.parameters)
+    lines = [title, f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
+    if checkpoint.task == "instance":
+        lines.append(f"finds objects of {_classes(checkpoint)}")
+    else:
+        roles = [
+            o.role if o.channels == 1 else f"{o.channels} × {o.role}" for o in checkpoint.outputs
+        ]
+        lines.append("answers with " + ", ".join(roles))
+    return "\n".join(lines)
+
+
+def _classes(checkpoint: Checkpoint) -> str:
+    names = checkpoint.class_names[1:]
+    if names and len(names) <= 4:
+        return ", ".join(names)
+    count = checkpoint.classes - 1
+    return f"{count} class{'es' * (count != 1)}"
+
+
+def _count(number: int) -> str:
+    if number >= 1_000_000:
+        return f"{number / 1e6:.1f} million"
+    return f"{number / 1e3:.0f} thousand" if number >= 1000 else str(number)
+
+
+class CardView(QWidget):
+    """What is known of a network, fact by fact."""
+
+    told = Signal(dict)
+    """Facts that the user tells, name -> text; all that were told so far."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_card")
+        self._told: dict[str, str] = {}
+        self._filling = False
+        self.title = QLabel("No network chosen yet.")
+        self.title.setObjectName("segnet_card_title")
+        self.title.setWordWrap(True)
+        self.doubt = QLabel()
+        self.doubt.setObjectName("segnet_card_doubt")
+        self.doubt.setWordWrap(True)
+        self.doubt.hide()
+        self.tree = QTreeWidget()
+        self.tree.setObjectName("segnet_facts")
+        self.tree.setHeaderLabels(["Fact", "Value", "Known"])
+        self.tree.setRootIsDecorated(False)
+        self.tree.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.tree.setMinimumHeight(180)
+        self.tree.itemDoubleClicked.connect(self._edit)
+        self.tree.itemChanged.connect(self._changed)
+        header = self.tree.header()
+        if header is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+            header.setStretchLastSection(True)
+        inside = QWidget()
+        box = QVBoxLayout(inside)
+        box.setContentsMargins(0, 0, 0, 0)
+        hint = QLabel("Rows marked “assumed” with a pencil: double-click the value to tell it.")
+        hint.setWordWrap(True)
+        hint.setEnabled(False)
+        box.addWidget(hint)
+        box.addWidget(self.tree)
+        self.more = QCollapsible("What is known, and how")
+        self.more.setObjectName("segnet_card_more")
+        self.more.setDuration(0)
+        self.more.addWidget(inside)
+        self.more.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.title)
+        layout.addWidget(self.doubt)
+        layout.addWidget(self.more)
+
+    def wait(self, name: str) -> None:
+        """Show that a file is being looked at."""
+        self._told = {}
+        self.title.setText(f"Looking at {name} …")
+        self.doubt.hide()
+        self.more.hide()
+
+    def clear(self) -> None:
+        """Show that there is no network."""
+        self.title.setText("No network chosen yet.")
+        self.doubt.hide()
+        self.more.hide()
+
+    def set_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Show a network."""
+        self.title.setText(headline(checkpoint))
+        card = card_of(checkpoint)
+        facts: dict[str, dict[str, Any]] = card["facts"]
+        assumed = [n for n, f in facts.items() if f["source"] == "assumed"]
+        tellable = [n for n in assumed if n in checkpoint.hparams]
+        self._say_doubt(facts, tellable)
+        self._filling = True
+        self.tree.clear()
+        for name, fact in facts.items():
+            can = name in checkpoint.hparams and fact["source"] != "read"
+            self.tree.addTopLevelItem(_row(name, fact, can))
+        for column in range(2):
+            self.tree.resizeColumnToContents(column)
+            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column), 130))
+        self._filling = False
+        self.more.show()
+
+    def _say_doubt(self, facts: dict[str, dict[str, Any]], tellable: list[str]) -> None:
+        """Name in front of all what decides the result and is only assumed."""
+        if "normalize" in tellable or facts["prepare"]["source"] == "assumed":
+            self.doubt.setText(
+                "How its images were normalised is not in the file and is assumed. If the result "
+                "looks wrong, try another normalisation below."
+            )
+            self.doubt.show()
+        else:
+            self.doubt.hide()
+
+    def _edit(self, item: QTreeWidgetItem, column: int) -> None:
+        if item.flags() & Qt.ItemFlag.ItemIsEditable:
+            self.tree.editItem(item, 1)
+
+    def _changed(self, item: QTreeWidgetItem, column: int) -> None:
+        if self._filling or column != 1:
+            return
+        text = item.text(1).strip()
+        if text:
+            self._told = {**self._told, str(item.data(0, Qt.ItemDataRole.UserRole)): text}
+            self.told.emit(dict(self._told))
+
+
+def _row(name: str, fact: dict[str, Any], can: bool) -> QTreeWidgetItem:
+    value = fact["value"]
+    if value in (None, [], {}, ()):
+        text = "unknown"
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
+    item = QTreeWidgetItem([name.replace("_", " "), text, SOURCES[fact["source"]]])
+    item.setData(0, Qt.ItemDataRole.UserRole, name)
+    for column in range(3):
+        item.setToolTip(column, f"{name}: {text}\n{SOURCES[fact['source']]}: {fact['why']}")
+    if can:
+        item.setText(0, f"✎ {item.text(0)}")
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+    return item

@@ -1,0 +1,90 @@
+"""Which image channels the network gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
+
+__all__ = ["ChannelBox"]
+
+MOST_INPUTS = 8
+"""More network channels than that are not mapped one by one."""
+
+
+class ChannelBox(QWidget):
+    """One choice per channel of the network; hidden where there is nothing to choose."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_channels")
+        self._names: tuple[str, ...] = ()
+        self._wanted = 0
+        self._combos: list[QComboBox] = []
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self.hide()
+
+    def offer(self, names: Sequence[str], wanted: int, rgb: bool) -> None:
+        """Offer the channels of an image to a network.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the image's channels.
+        wanted : int
+            Channels that the network takes.
+        rgb : bool
+            The image is a colour picture.
+        """
+        fits = len(names) == wanted or len(names) == 1 or (rgb and wanted in (1, 3))
+        if (tuple(names), wanted) == (self._names, self._wanted):
+            return
+        self._names, self._wanted = tuple(names), wanted
+        while self._form.rowCount():
+            self._form.removeRow(0)
+        self._combos = []
+        if len(names) < 2 or wanted > MOST_INPUTS:
+            self.hide()
+            return
+        head = QLabel(
+            f"The image has {len(names)} channels, the network takes {wanted}. "
+            + ("Change this if the order differs:" if fits else "Choose which it gets:")
+        )
+        head.setWordWrap(True)
+        self._form.addRow(head)
+        for index in range(wanted):
+            combo = QComboBox()
+            combo.setObjectName(f"segnet_channel_{index}")
+            with QSignalBlocker(combo):
+                if fits:
+                    combo.addItem("automatic", -1)
+                for number, name in enumerate(names):
+                    combo.addItem(name, number)
+                combo.setCurrentIndex(0 if fits else min(index, len(names) - 1))
+            combo.currentIndexChanged.connect(self._sync)
+            self._form.addRow("gets" if wanted == 1 else f"channel {index + 1} gets", combo)
+            self._combos.append(combo)
+        self.show()
+
+    def value(self) -> str:
+        """Return the setting ``channels``: ``auto``, or indices such as ``0,2``."""
+        chosen = [int(combo.currentData()) for combo in self._combos]
+        if not chosen or any(number < 0 for number in chosen):
+            return "auto"
+        return ",".join(str(number) for number in chosen)
+
+    def _sync(self) -> None:
+        """Automatic is for all or for none."""
+        sender = self.sender()
+        if isinstance(sender, QComboBox):
+            automatic = int(sender.currentData()) < 0
+            for place, combo in enumerate(self._combos):
+                if combo is not sender and (int(combo.currentData()) < 0) != automatic:
+                    with QSignalBlocker(combo):
+                        index = 0 if automatic else 1 + min(place, len(self._names) - 1)
+                        combo.setCurrentIndex(index)
+        self.changed.emit()

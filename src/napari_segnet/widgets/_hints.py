@@ -1,0 +1,109 @@
+"""What the forms of the Segment dock show of the settings, and in which words."""
+
+from __future__ import annotations
+
+from napari_segnet.widgets._form import Hint
+
+__all__ = [
+    "ADVANCED",
+    "HINTS",
+    "INSTANCE_LABELS",
+    "LABEL_HINTS",
+    "MAIN",
+    "MAP_LABELS",
+    "REGIONS",
+    "axes_choices",
+]
+
+REGIONS = {
+    "layer": "whole layer",
+    "visible": "visible region",
+    "plane": "current plane",
+    "rectangle": "selected rectangle (Shapes layer)",
+}
+"""Kind of region -> its name in the dock."""
+
+MAIN = ("normalize", "device")
+ADVANCED = ("normalize_over", "scale", "tile_px", "batch_size", "precision", "seams", "maps")
+MAP_LABELS = (
+    *("threshold", "instances", "seed_threshold", "min_size_px", "fill_holes", "clear_border"),
+    *("link", "steps"),
+)
+INSTANCE_LABELS = ("score", "nms", "mask_threshold", "max_objects", "min_size_px", "clear_border")
+
+NORMALIZERS = (
+    *("auto", "none", "percentile", "min-max", "z-score", "divide-255", "divide-65535"),
+    "imagenet",
+)
+
+
+def check_normalizer(text: str) -> None:
+    """Refuse what is no normalisation.
+
+    Raises
+    ------
+    SettingsError
+        If it is none.
+    """
+    from napari_segnet.prepare import parse_normalizer
+
+    if text != "auto":
+        parse_normalizer(text)
+
+
+HINTS = {
+    "normalize": Hint(
+        label="normalise", choices=NORMALIZERS, editable=True, check=check_normalizer
+    ),
+    "device": Hint(label="device", choices=("auto", "cpu", "cuda", "mps"), editable=True),
+    "normalize_over": Hint(label="normalise over", choices=("auto", "volume", "plane", "series")),
+    "scale": Hint(label="scale", minimum=0.01, maximum=100.0, step=0.1),
+    "tile_px": Hint(label="tile (px)"),
+    "batch_size": Hint(label="tiles at once", minimum=0, maximum=256, special="auto"),
+    "precision": Hint(label="precision", choices=("auto", "fp32", "tf32", "fp16", "bf16")),
+    "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
+    "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
+}
+
+LABEL_HINTS = {
+    "threshold": Hint(label="threshold", minimum=0.0, maximum=1.0, step=0.01),
+    "instances": Hint(
+        label="objects by",
+        choices=("auto", "none", "components", "watershed"),
+        names=(("none", "classes, no objects"),),
+    ),
+    "seed_threshold": Hint(label="split at", minimum=0.0, maximum=1.0, step=0.01),
+    "min_size_px": Hint(label="smallest (px)", minimum=0, maximum=100_000),
+    "fill_holes": Hint(label="fill holes"),
+    "clear_border": Hint(label="drop at border"),
+    "link": Hint(label="link along", choices=("none", "z", "t", "tz")),
+    "steps": Hint(label="further steps"),
+    "score": Hint(label="least score", minimum=0.0, maximum=1.0, step=0.01),
+    "nms": Hint(label="most overlap", minimum=0.0, maximum=1.0, step=0.01),
+    "mask_threshold": Hint(label="mask threshold", minimum=0.0, maximum=1.0, step=0.01),
+    "max_objects": Hint(label="most objects", minimum=0, maximum=1_000_000, special="no limit"),
+}
+
+
+def axes_choices(guess: str, rgb: bool) -> list[str]:
+    """Return the meanings that a layer's dimensions may have, the guess among them.
+
+    Parameters
+    ----------
+    guess : str
+        One letter per dimension.
+    rgb : bool
+        The last dimension holds the colours: then only what stands in front is open.
+    """
+    if rgb:
+        front = {3: [""], 4: ["z", "t"], 5: ["tz"]}.get(len(guess), [])
+        found = [f"{lead}yxc" for lead in front]
+    else:
+        front = {
+            2: [""],
+            3: ["z", "t", "c"],
+            4: ["tz", "cz", "zc", "tc", "ct"],
+            5: ["tcz", "tzc", "ctz", "czt", "zct", "ztc"],
+        }.get(len(guess), [])
+        found = [f"{lead}yx" for lead in front]
+    return found if guess in found else [guess, *found]

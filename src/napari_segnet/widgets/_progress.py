@@ -1,0 +1,92 @@
+"""Run, Cancel, and how far it is."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_segnet.progress import Progress
+
+__all__ = ["RunBox", "time_left"]
+
+SETTLED_S = 1.5
+"""Before that, a guess of the time left says nothing."""
+
+
+class RunBox(QWidget):
+    """The buttons and the bar of one kind of run."""
+
+    run = Signal()
+    cancel = Signal()
+
+    def __init__(self, text: str = "Run", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.button = QPushButton(text)
+        self.button.setObjectName("segnet_run")
+        self.button.clicked.connect(self.run)
+        self.stop = QPushButton("Cancel")
+        self.stop.setObjectName("segnet_cancel")
+        self.stop.setEnabled(False)
+        self.stop.clicked.connect(self.cancel)
+        self.bar = QProgressBar()
+        self.bar.setObjectName("segnet_progress")
+        self.bar.setTextVisible(False)
+        self.words = QLabel()
+        self.words.setObjectName("segnet_progress_text")
+        self.words.setWordWrap(True)
+        row = QHBoxLayout()
+        row.addWidget(self.button, 2)
+        row.addWidget(self.stop, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(row)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.words)
+        self.bar.hide()
+        self._begun = 0.0
+        self._stage = ""
+
+    def begin(self) -> None:
+        """Show that a run has begun."""
+        self._stage = ""
+        self.stop.setEnabled(True)
+        self.bar.setRange(0, 0)
+        self.bar.show()
+        self.words.setText("starting …")
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show how far it is, and how long it will take."""
+        if progress.what != self._stage:
+            self._stage, self._begun = progress.what, time.monotonic()
+        if progress.total < 2:
+            self.bar.setRange(0, 0)
+            self.words.setText(f"{progress.what} …")
+            return
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        left = time_left(time.monotonic() - self._begun, progress.done, progress.total)
+        self.words.setText(f"{progress.what} {progress.done} of {progress.total}{left}")
+
+    def stopping(self) -> None:
+        """Show that it was asked to stop."""
+        self.stop.setEnabled(False)
+        self.words.setText("stopping …")
+
+    def end(self, words: str = "") -> None:
+        """Show that it is over, and what came of it."""
+        self.stop.setEnabled(False)
+        self.bar.hide()
+        self.words.setText(words)
+
+
+def time_left(spent_s: float, done: int, total: int) -> str:
+    """Return ``", about 20 s left"``, or nothing while that is unknown."""
+    if done < 1 or done >= total or spent_s < SETTLED_S:
+        return ""
+    left = spent_s / done * (total - done)
+    if left < 90:
+        return f", about {max(1, round(left))} s left"
+    return f", about {round(left / 60)} min left"

@@ -1,0 +1,112 @@
+"""Result layers: what may be replaced, and what belongs to the user by now."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Result", "Results"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a Labels layer was made from.
+
+    Attributes
+    ----------
+    subject : tuple
+        Image layer, region and network: a second run of the same subject may replace it.
+    key : str
+        The network's kept answer.
+    """
+
+    subject: tuple[Any, ...]
+    key: str
+
+
+class Results:
+    """The Labels layers that were made here and that nobody has changed since."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._made: weakref.WeakKeyDictionary[Any, Result] = weakref.WeakKeyDictionary()
+        self._edited: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._ours = False
+
+    def of(self, layer: object) -> Result | None:
+        """Return what a layer was made from; None if it is not ours or no longer there."""
+        if layer is None or layer not in self._viewer.layers:
+            return None
+        return self._made.get(layer)
+
+    def is_edited(self, layer: object) -> bool:
+        """Tell if the user has changed a layer since we made it."""
+        return layer in self._edited
+
+    def put(
+        self, result: Result, data: npt.NDArray[np.int32], kwargs: dict[str, Any]
+    ) -> napari.layers.Labels:
+        """Replace the untouched result of the same subject, or add a layer beside."""
+        layer = self._untouched(result.subject, data.shape)
+        if layer is None:
+            layer = self._viewer.add_labels(data, **kwargs)
+            self._watch(layer)
+        else:
+            self._replace(layer, data, kwargs)
+        self._made[layer] = result
+        return layer
+
+    def update(
+        self,
+        layer: napari.layers.Labels,
+        result: Result,
+        data: npt.NDArray[np.int32],
+        kwargs: dict[str, Any],
+    ) -> napari.layers.Labels:
+        """Show new labels of a kept answer: in its layer if that is untouched, else beside."""
+        if layer in self._viewer.layers and not self.is_edited(layer):
+            self._replace(layer, data, kwargs)
+            self._made[layer] = result
+            return layer
+        return self.put(result, data, kwargs)
+
+    def _untouched(
+        self, subject: tuple[Any, ...], shape: tuple[int, ...]
+    ) -> napari.layers.Labels | None:
+        for layer, made in list(self._made.items()):
+            same = made.subject == subject and layer in self._viewer.layers
+            if same and not self.is_edited(layer) and layer.data.shape == shape:
+                return layer
+        return None
+
+    def _replace(
+        self, layer: napari.layers.Labels, data: npt.NDArray[np.int32], kwargs: dict[str, Any]
+    ) -> None:
+        self._ours = True
+        try:
+            layer.data = data
+            layer.features = kwargs["features"]
+            layer.metadata = {**layer.metadata, **kwargs["metadata"]}
+            if "colormap" in kwargs:
+                layer.colormap = kwargs["colormap"]
+        finally:
+            self._ours = False
+
+    def _watch(self, layer: napari.layers.Labels) -> None:
+        reference = weakref.ref(layer)
+
+        def changed(event: object = None) -> None:
+            mine = reference()
+            if mine is not None and not self._ours:
+                self._edited.add(mine)
+
+        # Strokes, fills, polygons and programs paint; others replace the whole array.
+        layer.events.paint.connect(changed)
+        layer.events.data.connect(changed)

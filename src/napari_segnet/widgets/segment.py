@@ -1,0 +1,649 @@
+"""The Segment dock: choose a network, choose an image, run, and move the sliders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_segnet.builtin import builtin_models
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import SegnetError, SettingsError
+from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.repeat import command_line
+from napari_segnet.widgets._batch import BatchBox
+from napari_segnet.widgets._card import CardView
+from napari_segnet.widgets._channels import ChannelBox
+from napari_segnet.widgets._column import Column
+from napari_segnet.widgets._form import Form
+from napari_segnet.widgets._hints import (
+    ADVANCED,
+    HINTS,
+    INSTANCE_LABELS,
+    LABEL_HINTS,
+    MAIN,
+    MAP_LABELS,
+    REGIONS,
+    axes_choices,
+)
+from napari_segnet.widgets._job import JobRunner
+from napari_segnet.widgets._layers import (
+    Source,
+    guess_axes,
+    labels_layer_args,
+    region_of,
+    source_of,
+)
+from napari_segnet.widgets._maps import show_maps
+from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets._preferences import preferences
+from napari_segnet.widgets._preview import PreviewBox, preview
+from napari_segnet.widgets._progress import RunBox
+from napari_segnet.widgets._results import Result, Results
+from napari_segnet.widgets._weights import WeightsBox, is_weights, remember_network
+from napari_segnet.widgets._work import Answer, answer, recognise, relabel
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+__all__ = ["SegmentDock"]
+
+_SHRINKS = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+LIVE_MS = 40
+"""A slider that is being dragged is followed after so long without a further move."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Run:
+    """What a run was asked for; the layer may be gone when it ends."""
+
+    source: Source
+    checkpoint: Checkpoint
+    predict: PredictSettings
+    axes: str | None
+    told: Mapping[str, str]
+    subject: tuple[Any, ...]
+
+
+class SegmentDock(QWidget):
+    """Runs a network on an image layer and shows its labels.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its layers are the only state besides the network that is chosen.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_segment_dock")
+        self.setAcceptDrops(True)
+        self.viewer = viewer
+        self.checkpoint: Checkpoint | None = None
+        self.result: napari.layers.Labels | None = None
+        """The layer that the live settings act on."""
+        self._results = Results(viewer)
+        self._runs: dict[str, _Run] = {}
+        self._asked: _Run | None = None
+        self._choice = ""
+        self._told: dict[str, str] = {}
+        self._waiting: list[Path] = []
+        wishes = preferences()
+        self._looker, self._runner, self._labeler, self._previewer = (
+            JobRunner(self) for _ in range(4)
+        )
+        self._build(wishes.folder)
+        self._fill_defaults(wishes.device, wishes.precision)
+        self._connect()
+        self._list_layers()
+        self._refresh()
+
+    # ---- What it looks like ----
+
+    def _build(self, folder: Path | None) -> None:
+        self.message = MessageBar()
+        self.weights = WeightsBox(folder)
+        self.card = CardView()
+        self.layer = QComboBox()
+        self.layer.setObjectName("segnet_layer")
+        self.axes = QComboBox()
+        self.axes.setObjectName("segnet_axes")
+        self.axes.setToolTip(
+            "What the image's dimensions are, slowest first: t time, c channel, z depth, y row, "
+            "x column"
+        )
+        self.region = QComboBox()
+        self.region.setObjectName("segnet_region")
+        for box in (self.layer, self.axes, self.region):
+            box.setSizeAdjustPolicy(_SHRINKS)
+            box.setMinimumContentsLength(10)
+        for kind, text in REGIONS.items():
+            self.region.addItem(text, kind)
+        self.channels = ChannelBox()
+        self.main = Form(PredictSettings(), hints=HINTS, only=MAIN)
+        self.advanced = Form(PredictSettings(), hints=HINTS, only=ADVANCED)
+        self.preview = PreviewBox()
+        self.run_box = RunBox()
+        self.labels = Form(LabelSettings(), hints=LABEL_HINTS)
+        self.summary = QLabel()
+        self.summary.setObjectName("segnet_summary")
+        self.summary.setWordWrap(True)
+        self.maps = QPushButton("Show maps")
+        self.maps.setObjectName("segnet_show_maps")
+        self.maps.setToolTip("Add what the network says (probability maps) as image layers")
+        self.copy = QPushButton("Copy as command")
+        self.copy.setObjectName("segnet_copy_command")
+        self.copy.setToolTip("The command line that repeats this result without the window")
+        self.batch = BatchBox(self.viewer)
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(
+            Column(
+                _group("Network", self.weights, self.card),
+                self._image_group(),
+                self.run_box,
+                self.message,
+                self._labels_group(),
+                self.batch,
+            )
+        )
+
+    def _image_group(self) -> QGroupBox:
+        rows = QFormLayout()
+        rows.addRow("layer", self.layer)
+        rows.addRow("axes", self.axes)
+        rows.addRow("region", self.region)
+        self._image_rows = rows
+        chosen = QWidget()
+        chosen.setLayout(rows)
+        rows.setContentsMargins(0, 0, 0, 0)
+        more = QCollapsible("More settings of the run")
+        more.setObjectName("segnet_more_settings")
+        more.setDuration(0)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.advanced)
+        column.addWidget(self.preview)
+        more.addWidget(inside)
+        self.more = more
+        return _group("Image", chosen, self.channels, self.main, more)
+
+    def _labels_group(self) -> QGroupBox:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.maps)
+        buttons.addWidget(self.copy)
+        row = QWidget()
+        row.setLayout(buttons)
+        buttons.setContentsMargins(0, 0, 0, 0)
+        self.result_name = QLabel()
+        self.result_name.setObjectName("segnet_result_name")
+        self.result_name.setWordWrap(True)
+        return _group("Labels (follow at once)", self.result_name, self.labels, self.summary, row)
+
+    def _fill_defaults(self, device: str, precision: str) -> None:
+        wished = PredictSettings()
+        try:
+            wished = replace(wished, device=device, precision=precision)
+        except SettingsError as error:
+            self.message.fail(error)
+        self.main.set_value(wished)
+        self.advanced.set_value(wished)
+
+    def _connect(self) -> None:
+        self.weights.chosen.connect(self.choose_weights)
+        self.card.told.connect(self._tell)
+        self.layer.currentIndexChanged.connect(self._layer_chosen)
+        self.axes.currentIndexChanged.connect(self._offer_channels)
+        self.run_box.run.connect(self.run)
+        self.run_box.cancel.connect(self.cancel)
+        self.maps.clicked.connect(self._show_maps)
+        self.copy.clicked.connect(self.copy_command)
+        self.preview.button.clicked.connect(self._preview)
+        self.main.changed.connect(self.preview.clear)
+        self.advanced.changed.connect(self.preview.clear)
+        self.batch.files_chosen.connect(self.segment_files)
+        self._live = QTimer(self)
+        self._live.setSingleShot(True)
+        self._live.setInterval(LIVE_MS)
+        self._live.timeout.connect(self._relabel)
+        self.labels.changed.connect(self._live.start)
+        self._looker.succeeded.connect(self._recognised)
+        self._looker.failed.connect(self._refused)
+        self._looker.finished.connect(self._take_waiting)
+        self._runner.progressed.connect(self.run_box.show_progress)
+        self._runner.succeeded.connect(self._answered)
+        self._runner.failed.connect(self._failed)
+        self._runner.cancelled.connect(self._stopped)
+        self._runner.finished.connect(self._refresh)
+        self._labeler.succeeded.connect(self._relabelled)
+        self._labeler.failed.connect(self._relabel_failed)
+        self._previewer.succeeded.connect(self.preview.set_preview)
+        self._previewer.failed.connect(self.message.fail)
+        layers = self.viewer.layers.events
+        for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
+            event.connect(self._list_layers)
+        self.viewer.layers.selection.events.active.connect(self._active_changed)
+        runners = (self._looker, self._runner, self._labeler, self._previewer)
+        # Plain functions: the dock itself is gone when it is destroyed.
+        self.destroyed.connect(partial(_silence, self.viewer, self._listeners(), runners))
+
+    def _listeners(self) -> tuple[Any, ...]:
+        return (self._list_layers, self._active_changed)
+
+    # ---- The network ----
+
+    def choose_weights(self, choice: str) -> None:
+        """Look at a weights file, or at the built-in network of that name."""
+        self._choice, self._told = str(choice), {}
+        self.weights.show_choice(self._choice)
+        self.card.wait(Path(self._choice).name)
+        self._look()
+
+    def _tell(self, told: Mapping[str, str]) -> None:
+        self._told = {**self._told, **told}
+        self._look()
+
+    def _look(self) -> None:
+        self.checkpoint = None
+        self.message.hide()
+        self._refresh()
+        self._looker.start(partial(recognise, self._choice, dict(self._told)))
+
+    def _recognised(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.card.set_checkpoint(checkpoint)
+        if self._choice not in builtin_models():
+            remember_network(Path(self._choice).absolute())
+            self.weights.refresh()
+            self.weights.show_choice(self._choice)
+        self._show_label_settings(checkpoint)
+        self._show_recipe(checkpoint)
+        self._offer_channels()
+        self._refresh()
+
+    def _refused(self, error: BaseException) -> None:
+        self.card.clear()
+        self.weights.show_choice("")
+        self.message.fail(error)
+        self._refresh()
+
+    def _show_label_settings(self, checkpoint: Checkpoint) -> None:
+        """Offer the settings that matter for this network, with what they are by default."""
+        from napari_segnet.steps import resolve
+
+        kind = "instance" if checkpoint.task == "instance" else "semantic"
+        advice = checkpoint.card.get("label", {})
+        usual = resolve(LabelSettings(), checkpoint.outputs, advice, kind)  # type: ignore[arg-type]
+        self.labels.set_defaults(usual)
+        self.labels.show_only(INSTANCE_LABELS if kind == "instance" else MAP_LABELS)
+
+    def _show_recipe(self, checkpoint: Checkpoint) -> None:
+        own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
+        usual = PredictSettings(
+            normalize=str(own.get("how", "none")), normalize_over=str(own.get("over", "volume"))
+        )
+        self.main.set_defaults(usual)
+        self.advanced.set_defaults(usual)
+
+    # ---- The image ----
+
+    def image_layer(self) -> napari.layers.Image | None:
+        """Return the chosen image layer, if it is still there."""
+        from napari.layers import Image
+
+        layer = self.layer.currentData()
+        there = layer in self.viewer.layers if layer is not None else False
+        return layer if there and isinstance(layer, Image) else None
+
+    def _list_layers(self, event: object = None) -> None:
+        from napari.layers import Image
+
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        images = [layer for layer in images if "segnet_maps" not in layer.metadata]
+        current = self.image_layer()
+        with QSignalBlocker(self.layer):
+            self.layer.clear()
+            for layer in images:
+                self.layer.addItem(layer.name, layer)
+            if current in images:
+                self.layer.setCurrentIndex(images.index(current))
+            elif images:
+                self.layer.setCurrentIndex(len(images) - 1)
+        if self.result is not None and self.result not in self.viewer.layers:
+            self.result = None
+        if self.image_layer() is not current:
+            self._layer_chosen()
+        self._refresh()
+
+    def _active_changed(self, event: object = None) -> None:
+        """Follow the layer that the user selects: an image, or a result of ours."""
+        active = self.viewer.layers.selection.active
+        index = self.layer.findData(active) if active is not None else -1
+        if index >= 0:
+            self.layer.setCurrentIndex(index)
+        elif self._results.of(active) is not None and active is not self.result:
+            self._take_result(active)
+        self._refresh()
+
+    def _take_result(self, layer: Any) -> None:
+        """Let the live settings act on an earlier result."""
+        from napari_segnet.settings import settings_from
+
+        self.result = layer
+        made = self._results.of(layer)
+        used = layer.metadata.get("segnet", {}).get("wishes")
+        if used is not None:
+            self.labels.set_value(settings_from(LabelSettings, used))
+        if made is not None and made.key in self._runs:
+            self._show_label_settings(self._runs[made.key].checkpoint)
+        self.summary.setText(layer.metadata.get("segnet", {}).get("summary", ""))
+
+    def _layer_chosen(self, index: int = -1) -> None:
+        layer = self.image_layer()
+        with QSignalBlocker(self.axes):
+            self.axes.clear()
+            if layer is not None:
+                guess = guess_axes(layer)
+                self.axes.addItems(axes_choices(guess, bool(layer.rgb)))
+                self.axes.setCurrentText(guess)
+        self._image_rows.setRowVisible(self.axes, self.axes.count() > 1)
+        self.preview.clear()
+        self._offer_channels()
+
+    def _offer_channels(self, index: int = -1) -> None:
+        layer = self.image_layer()
+        if layer is None or self.checkpoint is None:
+            self.channels.offer((), 0, rgb=False)
+            return
+        axes = self.axes.currentText()
+        names = _channel_names(layer, axes)
+        self.channels.offer(names, self.checkpoint.channels, rgb=bool(layer.rgb))
+
+    # ---- Run ----
+
+    def settings(self) -> PredictSettings:
+        """Return how the network is to be run."""
+        advanced = self.advanced.value()
+        rest = {name: getattr(advanced, name) for name in ADVANCED}
+        return replace(self.main.value(), **rest, channels=self.channels.value())
+
+    def run(self) -> None:
+        """Run the network on the chosen layer and region."""
+        self.message.hide()
+        try:
+            asked = self._ask()
+        except SegnetError as error:
+            self.message.fail(error)
+            return
+        self._asked = asked
+        self.run_box.begin()
+        self._runner.start(
+            partial(
+                answer, asked.checkpoint, asked.source.image, asked.predict, self.labels.value()
+            )
+        )
+        self._refresh()
+
+    def cancel(self) -> None:
+        """Stop what is running."""
+        if self._runner.busy:
+            self.run_box.stopping()
+            self._runner.cancel()
+        self.batch.cancel()
+
+    def _ask(self) -> _Run:
+        checkpoint, layer = self.checkpoint, self.image_layer()
+        if checkpoint is None:
+            raise SegnetError("Choose a network first: a built-in one, or a weights file.")
+        if layer is None:
+            raise SegnetError("Open an image first: drop a picture on the viewer, or on this dock.")
+        kind = str(self.region.currentData())
+        axes = self.axes.currentText()
+        source = source_of(layer, axes, region_of(kind, layer, self.viewer))
+        box = tuple((part.start, part.stop) for part in source.region.box)
+        return _Run(
+            source=source,
+            checkpoint=checkpoint,
+            predict=self.settings(),
+            axes=axes if layer.ndim > 2 and not layer.rgb else None,
+            told=dict(self._told),
+            subject=(id(layer), box, str(checkpoint.path), tuple(sorted(self._told.items()))),
+        )
+
+    def _answered(self, made: Answer) -> None:
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return
+        self._runs[made.key] = asked
+        data, kwargs = self._layer_args(asked, made)
+        result = Result(subject=asked.subject, key=made.key)
+        self.result = self._results.put(result, data, kwargs)
+        self._show_summary(made)
+        self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
+
+    def _layer_args(self, asked: _Run, made: Answer) -> tuple[Any, dict[str, Any]]:
+        data, kwargs = labels_layer_args(asked.source, made.segmentation)
+        kwargs["name"] = f"{asked.source.layer_name} · {_network_name(asked.checkpoint)}"
+        own = kwargs.setdefault("metadata", {}).setdefault("segnet", {})
+        own |= {
+            "key": made.key,
+            "wishes": dataclasses.asdict(self.labels.value()),
+            "command": _command(asked, self.labels.value()),
+            "summary": _summary(made),
+        }
+        return data, kwargs
+
+    def _show_summary(self, made: Answer) -> None:
+        self.summary.setText(_summary(made))
+        self._refresh()
+
+    def _failed(self, error: BaseException) -> None:
+        self._asked = None
+        self.run_box.end()
+        self.message.fail(error)
+
+    def _stopped(self) -> None:
+        self._asked = None
+        self.run_box.end("Stopped on request; nothing was changed.")
+
+    # ---- Live ----
+
+    def _relabel(self) -> None:
+        made = self._results.of(self.result)
+        if made is None or self._runner.busy:
+            return
+        self._labeler.start(partial(relabel, made.key, self.labels.value()))
+
+    def _relabelled(self, made: Answer) -> None:
+        asked = self._runs.get(made.key)
+        if asked is None or self._results.of(self.result) is None or self.result is None:
+            return
+        data, kwargs = self._layer_args(asked, made)
+        before = self.result
+        result = Result(subject=asked.subject, key=made.key)
+        self.result = self._results.update(before, result, data, kwargs)
+        if self.result is not before and self._results.is_edited(before):
+            self.message.say(
+                f"“{before.name}” holds your corrections and was left as it is; the new labels "
+                f"are in “{self.result.name}”."
+            )
+        self._show_summary(made)
+
+    def _relabel_failed(self, error: BaseException) -> None:
+        self.message.fail(error)
+
+    # ---- Around the result ----
+
+    def _show_maps(self) -> None:
+        made = self._results.of(self.result)
+        if made is None:
+            return
+        try:
+            show_maps(self.viewer, made.key, self._runs[made.key].source)
+        except SegnetError as error:
+            self.message.fail(error)
+
+    def copy_command(self) -> None:
+        """Put the command line that repeats the result into the clipboard."""
+        if self.result is None:
+            return
+        line = str(self.result.metadata.get("segnet", {}).get("command", ""))
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(line)
+        self.message.say(f"Copied:\n{line}")
+
+    def _preview(self) -> None:
+        self.message.hide()
+        try:
+            asked = self._ask()
+        except SegnetError as error:
+            self.message.fail(error)
+            return
+        self._previewer.start(partial(preview, asked.checkpoint, asked.source.image, asked.predict))
+
+    def _refresh(self, event: object = None) -> None:
+        """Enable what can be done now."""
+        busy = self._runner.busy
+        self.run_box.button.setEnabled(not busy)
+        made = self._results.of(self.result)
+        self.maps.setEnabled(made is not None)
+        self.copy.setEnabled(made is not None)
+        if made is None or self.result is None:
+            self.result_name.setText("Run first; then these follow without running it again.")
+            self.summary.setText("")
+        else:
+            self.result_name.setText(f"of “{self.result.name}”")
+
+    # ---- Drops ----
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Accept files."""
+        mime = event.mimeData() if event is not None else None
+        if event is not None and mime is not None and mime.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Take a weights file as the network, pictures and folders as images to segment."""
+        mime = event.mimeData() if event is not None else None
+        if event is None or mime is None:
+            return
+        event.acceptProposedAction()
+        self.take_files([Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()])
+
+    def take_files(self, paths: Iterable[Path]) -> None:
+        """Take files that were dropped, whatever they are."""
+        paths = list(paths)
+        weights = [path for path in paths if is_weights(path)]
+        images = [path for path in paths if path not in weights]
+        if len(weights) > 1:
+            self.message.say("Several networks were dropped; the first one was taken.")
+        if weights:
+            self.choose_weights(str(weights[0]))
+        if images:
+            self.segment_files(images)
+
+    def segment_files(self, paths: Iterable[Path]) -> None:
+        """Open pictures and folders of pictures, and segment each."""
+        paths = list(paths)
+        if self._looker.busy:  # network and pictures were dropped together
+            self._waiting = [*self._waiting, *paths]
+            return
+        self.message.hide()
+        if self.checkpoint is None:
+            self.message.fail(SegnetError("Choose a network first; then drop the pictures again."))
+            return
+        wishes = replace(self.settings(), channels="auto")
+        self.batch.begin(paths, self.checkpoint, wishes, self.labels.value())
+
+    def _take_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self.segment_files(waiting)
+
+
+def _group(title: str, *widgets: QWidget) -> QGroupBox:
+    box = QGroupBox(title)
+    column = QVBoxLayout(box)
+    column.setContentsMargins(6, 6, 6, 6)
+    for widget in widgets:
+        column.addWidget(widget)
+    return box
+
+
+def _channel_names(layer: napari.layers.Image, axes: str) -> tuple[str, ...]:
+    """Return the names of a layer's channels; one name where it has no channel axis."""
+    if layer.rgb:
+        count = int((layer.data[0] if layer.multiscale else layer.data).shape[-1])
+        return ("red", "green", "blue", "alpha")[: min(count, 3)]
+    if "c" not in axes:
+        return (str(layer.name),)
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    return tuple(f"channel {i}" for i in range(int(shape[axes.index("c")])))
+
+
+def _network_name(checkpoint: Checkpoint) -> str:
+    names = {path: name for name, path in builtin_models().items()}
+    return names.get(checkpoint.path, checkpoint.path.stem)
+
+
+def _summary(made: Answer) -> str:
+    """Return what came out, for the user."""
+    segmentation = made.segmentation
+    origin = segmentation.origin
+    count = len(segmentation.label_score)
+    noun = "object" if segmentation.kind == "instance" else "class"
+    plural = {"object": "objects", "class": "classes"}[noun]
+    where = f"{origin.device}, {origin.rung}" if origin.rung != "as planned" else origin.device
+    lines = [f"{count} {noun if count == 1 else plural}, on {where}"]
+    lines += [f"Note: {note}" for note in origin.notes]
+    return "\n".join(lines)
+
+
+def _command(asked: _Run, labels: LabelSettings) -> str:
+    """Return the command line that repeats a run."""
+    path = asked.source.image.source
+    image = path or f"{asked.source.layer_name}.tif"
+    line = command_line(
+        image, asked.checkpoint.path, asked.predict, labels, axes=asked.axes, told=asked.told
+    )
+    remarks = []
+    if path is None:
+        remarks.append(f"# The layer is in no file yet: save it as {image} first.")
+    if asked.source.region.kind != "layer":
+        remarks.append("# The result is of a part of the layer; the command takes all of it.")
+    return "\n".join([*remarks, line])
+
+
+def _silence(
+    viewer: napari.viewer.Viewer, listeners: tuple[Any, ...], runners: Iterable[JobRunner]
+) -> None:
+    """Stop the jobs of a dock that is gone, and take it off the viewer's lists."""
+    for runner in runners:
+        runner.close()
+    layers = viewer.layers.events
+    listed, active = listeners
+    for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
+        event.disconnect(listed)
+    viewer.layers.selection.events.active.disconnect(active)

@@ -1,0 +1,45 @@
+"""The identity card in the window."""
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_segnet import identify
+from napari_segnet.widgets._card import CardView, headline
+
+
+@pytest.fixture(scope="module")
+def nuclei():
+    return identify("nuclei")
+
+
+def test_the_headline_is_plain_words(nuclei):
+    lines = headline(nuclei).splitlines()
+    assert lines[1] == "2D, 1 channel in, 1.9 million parameters"
+    assert lines[2] == "answers with foreground, boundary, distance"
+
+
+def test_every_fact_has_its_origin(qtbot, nuclei):
+    card = CardView()
+    qtbot.addWidget(card)
+    card.set_checkpoint(nuclei)
+    rows = [card.tree.topLevelItem(i) for i in range(card.tree.topLevelItemCount())]
+    assert {row.text(2) for row in rows} <= {"read from the file", "assumed", "told by you"}
+    assert "halo_px" in [row.data(0, Qt.ItemDataRole.UserRole) for row in rows]
+
+
+def test_what_is_assumed_can_be_told(qtbot, tmp_path):
+    import torch
+    from networks import Milesial
+
+    torch.save(Milesial(channels=1, classes=1, width=4, depth=2).state_dict(), tmp_path / "u.pth")
+    card = CardView()
+    qtbot.addWidget(card)
+    card.set_checkpoint(identify(tmp_path / "u.pth"))
+    assert not card.doubt.isHidden()
+    rows = [card.tree.topLevelItem(i) for i in range(card.tree.topLevelItemCount())]
+    editable = [row for row in rows if row.flags() & Qt.ItemFlag.ItemIsEditable]
+    assert editable
+    name = editable[0].data(0, Qt.ItemDataRole.UserRole)
+    with qtbot.waitSignal(card.told) as told:
+        editable[0].setText(1, "whatever")
+    assert told.args == [{name: "whatever"}]

@@ -1,0 +1,32 @@
+"""What the window says of errors."""
+
+from qtpy.QtWidgets import QApplication
+
+from napari_segnet.errors import SegnetError
+from napari_segnet.widgets._message import MessageBar, in_words
+
+
+def test_our_errors_speak_for_themselves(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    bar.fail(SegnetError("Choose a network first."))
+    assert not bar.isHidden()
+    assert bar.text.text() == "Choose a network first."
+    assert bar._details.isHidden()
+
+
+def test_a_mistake_of_ours_can_be_reported(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    try:
+        raise ZeroDivisionError("division by zero")
+    except ZeroDivisionError as error:
+        bar.fail(error)
+    assert "ZeroDivisionError: division by zero" in bar.text.text()
+    bar._details.click()
+    assert "Traceback" in QApplication.clipboard().text()
+
+
+def test_memory_and_disk_have_a_way_out():
+    assert "choose a region" in in_words(MemoryError())
+    assert "No space left" in in_words(OSError(28, "No space left on device", "/tmp/x"))

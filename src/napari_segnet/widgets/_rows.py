@@ -98,8 +98,10 @@ class Row(QWidget):
 
     def _hold(self, widget: QWidget, stretch: int = 1) -> None:
         if not isinstance(widget, QLineEdit | QCheckBox):
-            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            widget.installEventFilter(_OnlyWithFocus(widget))
+            # A labelled slider consists of parts, and the wheel goes to the one under it.
+            for part in (widget, *widget.findChildren(QWidget)):
+                part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                part.installEventFilter(_OnlyWithFocus(part))
         self._box.addWidget(widget, stretch)
         if self.focusProxy() is None:
             self.setFocusProxy(widget)

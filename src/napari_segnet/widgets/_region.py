@@ -97,7 +97,7 @@ def _plane(
     for index, letter in enumerate(axes):
         if letter not in ("t" if volume else "tz") or index in displayed:
             continue
-        at = math.floor(here[index] + 0.5)
+        at = round(here[index])  # as napari rounds
         if not 0 <= at < whole[index].stop:
             raise SegnetError(
                 f"The plane that is shown lies outside of “{layer.name}”. Move the slider to a "
@@ -188,8 +188,13 @@ def _displayed(layer: napari.layers.Image, viewer: napari.components.ViewerModel
 def _data_point(
     layer: napari.layers.Image, viewer: napari.components.ViewerModel
 ) -> npt.NDArray[np.float64]:
-    """Return where the sliders stand, in data coordinates."""
+    """Return where the sliders stand, in data coordinates; only undisplayed dimensions count.
+
+    napari shows a layer that is turned out of the plane as if it were not: so a displayed
+    dimension must not add to the others.
+    """
     point = np.asarray(viewer.dims.point, dtype=float)
+    point[list(viewer.dims.displayed)] = 0
     return np.round(np.asarray(layer.world_to_data(point[-layer.ndim :])), 6)
 
 
@@ -198,7 +203,7 @@ def _canvas_corners(viewer: napari.components.ViewerModel) -> npt.NDArray[np.flo
     canvas, camera = viewer.canvas, viewer.scene.camera
     height, width = canvas.size
     if canvas.grid.enabled:
-        rows, columns = canvas.grid.actual_shape(len(viewer.layers))
+        rows, columns = canvas.grid.actual_shape(viewer.layers)
         height, width = height / rows, width / columns
     half = np.array([height, width]) / camera.zoom / 2
     center = np.array(camera.center[-2:])

@@ -23,7 +23,7 @@ def test_every_fact_has_its_origin(qtbot, nuclei):
     qtbot.addWidget(card)
     card.set_checkpoint(nuclei)
     rows = [card.tree.topLevelItem(i) for i in range(card.tree.topLevelItemCount())]
-    assert {row.text(2) for row in rows} <= {"read from the file", "assumed", "told by you"}
+    assert {row.text(1) for row in rows} <= {"read", "assumed", "told"}
     assert "halo_px" in [row.data(0, Qt.ItemDataRole.UserRole) for row in rows]
 
 
@@ -41,5 +41,5 @@ def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     assert editable
     name = editable[0].data(0, Qt.ItemDataRole.UserRole)
     with qtbot.waitSignal(card.told) as told:
-        editable[0].setText(1, "whatever")
+        editable[0].setText(2, "whatever")
     assert told.args == [{name: "whatever"}]

@@ -22,7 +22,11 @@ from napari_segnet.checkpoint import Checkpoint
 
 __all__ = ["CardView", "headline"]
 
+VALUE = 2
+"""Column of the facts' values."""
+
 SOURCES = {"read": "read from the file", "assumed": "assumed", "told": "told by you"}
+SHORT = {"read": "read", "assumed": "assumed", "told": "told"}
 
 
 def headline(checkpoint: Checkpoint) -> str:
@@ -77,7 +81,7 @@ class CardView(QWidget):
         self.doubt.hide()
         self.tree = QTreeWidget()
         self.tree.setObjectName("segnet_facts")
-        self.tree.setHeaderLabels(["Fact", "Value", "Known"])
+        self.tree.setHeaderLabels(["Fact", "Known", "Value"])
         self.tree.setRootIsDecorated(False)
         self.tree.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.tree.setMinimumHeight(180)
@@ -95,7 +99,7 @@ class CardView(QWidget):
         hint.setEnabled(False)
         box.addWidget(hint)
         box.addWidget(self.tree)
-        self.more = QCollapsible("What is known, and how")
+        self.more = QCollapsible("What is known, and how", collapsedIcon="▶", expandedIcon="▼")
         self.more.setObjectName("segnet_card_more")
         self.more.setDuration(0)
         self.more.addWidget(inside)
@@ -134,7 +138,7 @@ class CardView(QWidget):
             self.tree.addTopLevelItem(_row(name, fact, can))
         for column in range(2):
             self.tree.resizeColumnToContents(column)
-            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column), 130))
+            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column), 120))
         self._filling = False
         self.more.show()
 
@@ -151,24 +155,41 @@ class CardView(QWidget):
 
     def _edit(self, item: QTreeWidgetItem, column: int) -> None:
         if item.flags() & Qt.ItemFlag.ItemIsEditable:
-            self.tree.editItem(item, 1)
+            self.tree.editItem(item, VALUE)
 
     def _changed(self, item: QTreeWidgetItem, column: int) -> None:
-        if self._filling or column != 1:
+        if self._filling or column != VALUE:
             return
-        text = item.text(1).strip()
+        text = item.text(VALUE).strip()
         if text:
             self._told = {**self._told, str(item.data(0, Qt.ItemDataRole.UserRole)): text}
             self.told.emit(dict(self._told))
 
 
-def _row(name: str, fact: dict[str, Any], can: bool) -> QTreeWidgetItem:
-    value = fact["value"]
+def _in_words(name: str, value: Any) -> str:
+    """Return a fact's value as a person would write it."""
     if value in (None, [], {}, ()):
-        text = "unknown"
-    else:
-        text = value if isinstance(value, str) else json.dumps(value)
-    item = QTreeWidgetItem([name.replace("_", " "), text, SOURCES[fact["source"]]])
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "outputs":
+        return ", ".join(f"{o['channels']} × {o['role']} ({o['activation']})" for o in value)
+    if name == "prepare":
+        return "; ".join(
+            " ".join(str(part) for part in (step["name"], *_options(step))) for step in value
+        )
+    if isinstance(value, list) and not any(isinstance(v, list | dict) for v in value):
+        return " × ".join(map(str, value)) if name.endswith("_px") else ", ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _options(step: dict[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in step.items() if key != "name"]
+
+
+def _row(name: str, fact: dict[str, Any], can: bool) -> QTreeWidgetItem:
+    text = _in_words(name, fact["value"])
+    item = QTreeWidgetItem([name.replace("_", " "), SHORT[fact["source"]], text])
     item.setData(0, Qt.ItemDataRole.UserRole, name)
     for column in range(3):
         item.setToolTip(column, f"{name}: {text}\n{SOURCES[fact['source']]}: {fact['why']}")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod, ref
 
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -24,12 +25,13 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_segnet import cache
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError, SettingsError
 from napari_segnet.predict import LabelSettings, PredictSettings
 from napari_segnet.repeat import command_line
-from napari_segnet.widgets._batch import BatchBox
+from napari_segnet.widgets._batch import BatchBox, Segmented
 from napari_segnet.widgets._card import CardView
 from napari_segnet.widgets._channels import ChannelBox
 from napari_segnet.widgets._column import Column
@@ -79,6 +81,7 @@ class _Run:
     source: Source
     checkpoint: Checkpoint
     predict: PredictSettings
+    labels: LabelSettings
     axes: str | None
     told: Mapping[str, str]
     subject: tuple[Any, ...]
@@ -104,6 +107,7 @@ class SegmentDock(QWidget):
         self._results = Results(viewer)
         self._runs: dict[str, _Run] = {}
         self._asked: _Run | None = None
+        self._wished = LabelSettings()
         self._choice = ""
         self._told: dict[str, str] = {}
         self._waiting: list[Path] = []
@@ -177,7 +181,7 @@ class SegmentDock(QWidget):
         chosen = QWidget()
         chosen.setLayout(rows)
         rows.setContentsMargins(0, 0, 0, 0)
-        more = QCollapsible("More settings of the run")
+        more = QCollapsible("More settings of the run", collapsedIcon="▶", expandedIcon="▼")
         more.setObjectName("segnet_more_settings")
         more.setDuration(0)
         inside = QWidget()
@@ -223,6 +227,7 @@ class SegmentDock(QWidget):
         self.main.changed.connect(self.preview.clear)
         self.advanced.changed.connect(self.preview.clear)
         self.batch.files_chosen.connect(self.segment_files)
+        self.batch.segmented.connect(self._picture_segmented)
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.setInterval(LIVE_MS)
@@ -244,12 +249,22 @@ class SegmentDock(QWidget):
         for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
             event.connect(self._list_layers)
         self.viewer.layers.selection.events.active.connect(self._active_changed)
-        runners = (self._looker, self._runner, self._labeler, self._previewer)
-        # Plain functions: the dock itself is gone when it is destroyed.
-        self.destroyed.connect(partial(_silence, self.viewer, self._listeners(), runners))
+        # A plain function that holds nothing of the dock: it is called when the dock is gone,
+        # and what held the dock would keep it from going.
+        listeners = tuple(WeakMethod(f) for f in (self._list_layers, self._active_changed))
+        self.destroyed.connect(partial(_silence, ref(self.viewer), listeners, self._runners()))
 
-    def _listeners(self) -> tuple[Any, ...]:
-        return (self._list_layers, self._active_changed)
+    def _runners(self) -> tuple[JobRunner, ...]:
+        return (self._looker, self._runner, self._labeler, self._previewer)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when the dock is closed: napari then takes this widget out of it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            self._live.stop()
+            self.batch.cancel()
+            for runner in self._runners():
+                runner.cancel()
 
     # ---- The network ----
 
@@ -332,6 +347,8 @@ class SegmentDock(QWidget):
                 self.layer.setCurrentIndex(len(images) - 1)
         if self.result is not None and self.result not in self.viewer.layers:
             self.result = None
+            self._labeler.cancel()
+        self._forget_answers()
         if self.image_layer() is not current:
             self._layer_chosen()
         self._refresh()
@@ -399,9 +416,7 @@ class SegmentDock(QWidget):
         self._asked = asked
         self.run_box.begin()
         self._runner.start(
-            partial(
-                answer, asked.checkpoint, asked.source.image, asked.predict, self.labels.value()
-            )
+            partial(answer, asked.checkpoint, asked.source.image, asked.predict, asked.labels)
         )
         self._refresh()
 
@@ -426,32 +441,40 @@ class SegmentDock(QWidget):
             source=source,
             checkpoint=checkpoint,
             predict=self.settings(),
+            labels=self.labels.value(),
             axes=axes if layer.ndim > 2 and not layer.rgb else None,
             told=dict(self._told),
-            subject=(id(layer), box, str(checkpoint.path), tuple(sorted(self._told.items()))),
+            subject=_subject(layer, box, checkpoint, self._told),
         )
 
     def _answered(self, made: Answer) -> None:
         asked, self._asked = self._asked, None
         if asked is None:
             return
-        self._runs[made.key] = asked
-        data, kwargs = self._layer_args(asked, made)
+        data, kwargs = self._layer_args(asked, made, asked.labels)
         result = Result(subject=asked.subject, key=made.key)
         self.result = self._results.put(result, data, kwargs)
+        self._runs[made.key] = asked
+        self._forget_answers()
         self._show_summary(made)
         self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
+        if self.labels.value() != asked.labels:  # moved while the network was at work
+            self._live.start()
 
-    def _layer_args(self, asked: _Run, made: Answer) -> tuple[Any, dict[str, Any]]:
+    def _forget_answers(self) -> None:
+        """Let go of the answers, and of the pixels, behind results that are no more."""
+        kept = self._results.keys()
+        for key in [key for key in self._runs if key not in kept]:
+            del self._runs[key]
+            cache.predictions.forget(key)
+
+    def _layer_args(
+        self, asked: _Run, made: Answer, labels: LabelSettings
+    ) -> tuple[Any, dict[str, Any]]:
         data, kwargs = labels_layer_args(asked.source, made.segmentation)
-        kwargs["name"] = f"{asked.source.layer_name} · {_network_name(asked.checkpoint)}"
+        kwargs["name"] = _result_name(asked)
         own = kwargs.setdefault("metadata", {}).setdefault("segnet", {})
-        own |= {
-            "key": made.key,
-            "wishes": dataclasses.asdict(self.labels.value()),
-            "command": _command(asked, self.labels.value()),
-            "summary": _summary(made),
-        }
+        own |= _told_of(asked, made, labels)
         return data, kwargs
 
     def _show_summary(self, made: Answer) -> None:
@@ -473,13 +496,14 @@ class SegmentDock(QWidget):
         made = self._results.of(self.result)
         if made is None or self._runner.busy:
             return
-        self._labeler.start(partial(relabel, made.key, self.labels.value()))
+        self._wished = self.labels.value()
+        self._labeler.start(partial(relabel, made.key, self._wished))
 
     def _relabelled(self, made: Answer) -> None:
-        asked = self._runs.get(made.key)
-        if asked is None or self._results.of(self.result) is None or self.result is None:
-            return
-        data, kwargs = self._layer_args(asked, made)
+        asked, shown = self._runs.get(made.key), self._results.of(self.result)
+        if asked is None or self.result is None or shown is None or shown.key != made.key:
+            return  # another result was chosen meanwhile, or this one is gone
+        data, kwargs = self._layer_args(asked, made, self._wished)
         before = self.result
         result = Result(subject=asked.subject, key=made.key)
         self.result = self._results.update(before, result, data, kwargs)
@@ -577,6 +601,27 @@ class SegmentDock(QWidget):
         wishes = replace(self.settings(), channels="auto")
         self.batch.begin(paths, self.checkpoint, wishes, self.labels.value())
 
+    def _picture_segmented(self, one: Segmented) -> None:
+        """Let the live settings act on a picture that was dropped, too."""
+        box = tuple((part.start, part.stop) for part in one.source.region.box)
+        asked = _Run(
+            source=one.source,
+            checkpoint=one.checkpoint,
+            predict=one.predict,
+            labels=one.labels,
+            axes=None,
+            told=dict(self._told),
+            subject=_subject(one.image, box, one.checkpoint, self._told),
+        )
+        self._runs[one.made.key] = asked
+        self._results.adopt(one.layer, Result(subject=asked.subject, key=one.made.key))
+        own = {**one.layer.metadata["segnet"], **_told_of(asked, one.made, one.labels)}
+        one.layer.metadata = {**one.layer.metadata, "segnet": own}
+        one.layer.name = _result_name(asked)
+        if one.layer is self.viewer.layers.selection.active:
+            self._take_result(one.layer)
+            self._refresh()
+
     def _take_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         if waiting:
@@ -603,6 +648,20 @@ def _channel_names(layer: napari.layers.Image, axes: str) -> tuple[str, ...]:
     return tuple(f"channel {i}" for i in range(int(shape[axes.index("c")])))
 
 
+def _subject(
+    layer: napari.layers.Image,
+    box: tuple[tuple[int, int], ...],
+    checkpoint: Checkpoint,
+    told: Mapping[str, str],
+) -> tuple[Any, ...]:
+    """Return what a result is of; a second run of the same may replace it."""
+    return (layer.unique_id, box, str(checkpoint.path), tuple(sorted(told.items())))
+
+
+def _result_name(asked: _Run) -> str:
+    return f"{asked.source.layer_name} · {_network_name(asked.checkpoint)}"
+
+
 def _network_name(checkpoint: Checkpoint) -> str:
     names = {path: name for name, path in builtin_models().items()}
     return names.get(checkpoint.path, checkpoint.path.stem)
@@ -621,6 +680,16 @@ def _summary(made: Answer) -> str:
     return "\n".join(lines)
 
 
+def _told_of(asked: _Run, made: Answer, labels: LabelSettings) -> dict[str, Any]:
+    """Return what a result layer says of how it was made."""
+    return {
+        "key": made.key,
+        "wishes": dataclasses.asdict(labels),
+        "command": _command(asked, labels),
+        "summary": _summary(made),
+    }
+
+
 def _command(asked: _Run, labels: LabelSettings) -> str:
     """Return the command line that repeats a run."""
     path = asked.source.image.source
@@ -637,13 +706,15 @@ def _command(asked: _Run, labels: LabelSettings) -> str:
 
 
 def _silence(
-    viewer: napari.viewer.Viewer, listeners: tuple[Any, ...], runners: Iterable[JobRunner]
+    viewer_ref: ref[Any], listeners: tuple[WeakMethod[Any], ...], runners: Iterable[JobRunner]
 ) -> None:
     """Stop the jobs of a dock that is gone, and take it off the viewer's lists."""
     for runner in runners:
         runner.close()
+    viewer, (listed, active) = viewer_ref(), (listener() for listener in listeners)
+    if viewer is None or listed is None or active is None:
+        return  # napari forgets listeners that are no more
     layers = viewer.layers.events
-    listed, active = listeners
     for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
         event.disconnect(listed)
     viewer.layers.selection.events.active.disconnect(active)

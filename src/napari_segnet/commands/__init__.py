@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
+from napari_segnet.commands.demo import Demo
 from napari_segnet.commands.evaluate import Evaluate
 from napari_segnet.commands.inspect import Inspect
 from napari_segnet.commands.models import Models
@@ -34,5 +35,5 @@ class Command(Protocol):
         """
 
 
-COMMANDS: tuple[Command, ...] = (Inspect(), Segment(), Evaluate(), Train(), Models())
+COMMANDS: tuple[Command, ...] = (Inspect(), Segment(), Evaluate(), Train(), Models(), Demo())
 """In the order of the help."""

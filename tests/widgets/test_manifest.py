@@ -1,0 +1,97 @@
+"""The manifest says what there is, and every command of it opens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_model.types import MenuItem
+from npe2 import PluginManifest
+from npe2.manifest.utils import import_python_name
+
+from napari_segnet.samples import SAMPLES
+from napari_segnet.widgets._drops import DOCK
+from napari_segnet.widgets._preferences import PLUGIN
+from napari_segnet.widgets._weights import WEIGHTS_SUFFIXES
+from napari_segnet.widgets.segment import SegmentDock
+
+MANIFEST = PluginManifest.from_distribution(PLUGIN)
+THERE = MANIFEST.contributions
+
+
+def command_ids(menu: str) -> set[str]:
+    from napari._app_model import get_app_model
+
+    items = get_app_model().menus.get_menu(menu)
+    return {item.command.id for item in items if isinstance(item, MenuItem)}
+
+
+def test_npe2_finds_nothing_wrong(root):
+    done = subprocess.run(
+        [sys.executable, "-m", "npe2", "validate", PLUGIN], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "valid" in done.stdout
+
+
+def test_the_file_at_the_top_is_a_link_to_that_of_the_package(root):
+    link = root / "napari.yaml"
+    assert link.is_symlink()
+    assert link.readlink() == Path("src/napari_segnet/napari.yaml")
+
+
+def test_every_command_leads_to_what_can_be_called():
+    for command in THERE.commands:
+        assert command.id.startswith(f"{PLUGIN}.")
+        assert callable(import_python_name(command.python_name)), command.id
+
+
+def test_every_command_is_of_use():
+    used = {widget.command for widget in THERE.widgets}
+    used |= {reader.command for reader in THERE.readers}
+    used |= {sample.command for sample in THERE.sample_data}
+    assert {command.id for command in THERE.commands} == used
+
+
+@pytest.mark.parametrize("widget", THERE.widgets, ids=lambda w: w.display_name)
+def test_every_dock_opens_from_the_menus(viewer, widget):
+    from napari._app_model import get_app_model
+
+    assert widget.command in command_ids("napari/plugins")
+    assert widget.command in command_ids("napari/layers/segment")
+    get_app_model().commands.execute_command(widget.command).result()
+    (dock,) = viewer.window.dock_widgets.values()
+    assert isinstance(dock, SegmentDock)
+
+
+def test_the_dock_has_the_name_that_drops_look_for():
+    assert [DOCK] == [widget.display_name for widget in THERE.widgets]
+
+
+@pytest.mark.parametrize("sample", THERE.sample_data, ids=lambda s: s.key)
+def test_every_sample_opens(viewer, sample):
+    (layer,) = viewer.open_sample(PLUGIN, sample.key)
+    assert np.array_equal(layer.data, SAMPLES[sample.key]().data)
+
+
+def test_every_sample_there_is_has_its_entry():
+    assert list(SAMPLES) == [sample.key for sample in THERE.sample_data]
+
+
+def test_the_reader_claims_what_the_dock_takes_and_no_picture():
+    (reader,) = THERE.readers
+    assert [f"*{suffix}" for suffix in WEIGHTS_SUFFIXES] == reader.filename_patterns
+
+
+def test_the_settings_have_a_page_in_the_preferences(viewer, preferences_file):
+    from napari._qt.dialogs.preferences_dialog import PreferencesDialog
+
+    dialog = PreferencesDialog(viewer.window._qt_window)
+    pages = [dialog._list.item(n).text() for n in range(dialog._list.count())]
+    dialog.close()
+    dialog.deleteLater()
+    assert THERE.configurations["engine"].title
+    assert MANIFEST.display_name in pages

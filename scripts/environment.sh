@@ -66,5 +66,40 @@ environment() { # FOLDER REQUIREMENT...
         [ -x "$uv" ] || "$folder/bin/python" -m pip install --quiet uv
     fi
     say "installing into $folder (the first time PyTorch is several GB)"
-    "$uv" pip install --quiet --python "$folder/bin/python" "$@"
+    # Compiled once, here: napari and PyTorch have ten thousand files, and the first window
+    # would wait for theirs.
+    "$uv" pip install --quiet --compile-bytecode --python "$folder/bin/python" "$@"
+}
+
+# ---- The window ----
+
+has_display() {
+    [ "$(uname)" != Linux ] || [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]
+}
+
+# What Qt loads to open a window on Linux; wheels cannot bring it.
+window_libraries() { # FOLDER
+    if [ "$(uname)" = Linux ] && ! opens_windows "$1/bin/python" 2>/dev/null; then
+        system_packages libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon0 \
+            libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0 \
+            libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xkb1 libxcb-sync1 libxcb-xfixes0
+    fi
+}
+
+opens_windows() { # PYTHON: load all that Qt's own plugin for X needs, without a display
+    "$1" - <<'EOF'
+import ctypes, pathlib, PyQt6.QtGui
+for name in "libGL.so.1", "libEGL.so.1":
+    ctypes.CDLL(name)
+ctypes.CDLL(pathlib.Path(PyQt6.__file__).parent / "Qt6/plugins/platforms/libqxcb.so")
+EOF
+}
+
+# A screen that nobody sees, and hands that move its mouse, for the tests.
+screen_tools() {
+    if [ "$(uname)" = Linux ]; then
+        for tool in Xvfb xauth xdotool; do
+            command -v "$tool" >/dev/null || { system_packages xvfb xauth xdotool; return; }
+        done
+    fi
 }

@@ -1,17 +1,20 @@
 #!/bin/sh
-# Set everything up and segment: the images given, or sample images made here.
+# Set everything up and segment: the images given, or a sample image.
 #
-#   sh scripts/run.sh                       # sample images -> runs/demo
+#   sh scripts/run.sh                       # the demo: in napari, or as files where there is no display
 #   sh scripts/run.sh cells.tif -o results  # anything that `napari-segnet segment` takes
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 
-environment .venv -e .
 if [ $# -gt 0 ]; then
+    environment .venv -e .
     exec .venv/bin/napari-segnet segment "$@"
+elif has_display; then
+    environment .venv -e '.[all]'
+    window_libraries .venv
+    exec .venv/bin/napari-segnet demo
+else
+    environment .venv -e .
+    exec .venv/bin/napari-segnet demo -o runs/demo --headless
 fi
-.venv/bin/python scripts/sample_images.py runs/demo/images runs/demo/truth
-.venv/bin/napari-segnet segment runs/demo/images/*.tif -o runs/demo/labels --overwrite
-.venv/bin/napari-segnet evaluate runs/demo/labels runs/demo/truth
-say "labels and their origin are in $(pwd)/runs/demo/labels"

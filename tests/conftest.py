@@ -45,21 +45,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Skip the tests of the window as a whole where there can be none."""
-    lacking = [name for name in ("napari", *WINDOW) if importlib.util.find_spec(name) is None]
-    if path == ROOT / "tests" / "widgets" and lacking:
-        return NoWindow.from_parent(parent, path=path, lacking=lacking)
+    if path == ROOT / "tests" / "widgets" and lacking():
+        return NoWindow.from_parent(parent, path=path)
     return None
+
+
+def lacking() -> list[str]:
+    """Return what the tests of the window need and is not installed."""
+    return [name for name in ("napari", *WINDOW) if importlib.util.find_spec(name) is None]
 
 
 class NoWindow(pytest.Dir):
     """The folder of the window's tests, where they cannot run."""
 
-    def __init__(self, *, lacking: list[str], **rest: object) -> None:
-        super().__init__(**rest)
-        self.lacking = lacking
-
     def collect(self) -> Iterator[pytest.Collector]:
-        pytest.skip(f"no {', '.join(self.lacking)}: pip install '.[test,test-window]'")
+        pytest.skip(f"no {', '.join(lacking())}: pip install '.[test,test-window]'")
 
 
 def pytest_unconfigure() -> None:

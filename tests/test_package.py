@@ -39,12 +39,14 @@ def test_the_wheel_holds_the_package_and_all_its_data(wheel: zipfile.Path, root:
     inside = {n for n in wheel.root.namelist() if ".dist-info/" not in n and not n.endswith("/")}
     assert files(root / "src") == inside
     assert "napari_segnet/py.typed" in inside
+    assert "napari_segnet/napari.yaml" in inside
 
 
 def test_the_wheel_installs_the_command_and_says_its_licence(wheel: zipfile.Path):
     (info,) = (path for path in wheel.iterdir() if path.name.endswith(".dist-info"))
-    command = "napari-segnet = napari_segnet.__main__:main"
-    assert command in (info / "entry_points.txt").read_text(encoding="utf-8")
+    entries = (info / "entry_points.txt").read_text(encoding="utf-8")
+    assert "napari-segnet = napari_segnet.__main__:main" in entries
+    assert "[napari.manifest]\nnapari-segnet = napari_segnet:napari.yaml" in entries
     metadata = (info / "METADATA").read_text(encoding="utf-8")
     assert "License-Expression: BSD-3-Clause" in metadata
     assert "Requires-Python: >=3.11" in metadata

@@ -1,0 +1,48 @@
+"""Loading torch in a worker thread without stopping the window."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["load_torch"]
+
+# In torch's own order: a cublas of another CUDA on the machine must not be taken for its own.
+_LIBRARIES = (
+    "torch/lib/libtorch_global_deps.*",
+    "nvidia/*/lib/libcublasLt.so.*",
+    "nvidia/*/lib/libcublas.so.*",
+    "torch/lib/libtorch_python.*",
+)
+
+
+def load_torch() -> None:
+    """Import torch; to be called in a worker thread, before anything that needs it.
+
+    ``import torch`` loads libraries of gigabytes and holds Python's lock meanwhile: the window
+    stood still for 0.4 s with files in the system's cache, and for seconds without. So the
+    libraries are loaded first, by a call that frees the lock; the import finds them there.
+    """
+    if "torch" in sys.modules:
+        return
+    if sys.platform != "win32":  # Windows looks for libraries in folders that torch itself names
+        _load_libraries()
+    import torch  # noqa: F401
+
+
+def _load_libraries() -> None:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return  # the import says that it is missing
+    packages = Path(spec.origin).parents[1]
+    # A foreign function, unlike ctypes.CDLL, runs without Python's lock.
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+    for pattern in _LIBRARIES:
+        for path in sorted(packages.glob(pattern)):
+            how = os.RTLD_GLOBAL if "global_deps" in path.name else os.RTLD_LOCAL
+            # What cannot be loaded so is left to the import, which knows more ways.
+            dlopen(str(path).encode(), how | os.RTLD_LAZY)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.segmentation import Kind
+from napari_segnet.steps._bands import bands, join_bands
 from napari_segnet.steps._channels import object_map
 from napari_segnet.steps.resolve import told
 
@@ -50,6 +51,11 @@ def connected(classes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     ndarray
         int32, the same shape; ids 1..n in raster order of first pixels.
     """
+    parts = bands(classes.shape)
+    return _pieces(classes) if len(parts) < 2 else join_bands(classes, parts, _pieces)
+
+
+def _pieces(classes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     import cc3d
 
     pieces: npt.NDArray[Any] = cc3d.connected_components(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.steps._bands import bands
+
 __all__ = ["boxes", "count_pixels", "look_up", "offset_unique", "relabel_raster"]
 
 # Pixels worked on at once where an operation needs wide temporaries (int64, float64):
@@ -104,18 +106,36 @@ def boxes(labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDA
         ``(highest id, axes)`` int64: its first and last index along each axis. An id that
         no pixel has gets boxes without meaning.
     """
-    import cc3d
     from scipy.ndimage import find_objects
 
     labels = np.ascontiguousarray(labels)
     highest = int(labels.max(initial=0))
-    if highest == 0:
-        none = np.zeros((0, labels.ndim), np.int64)
-        return none, none
-    if highest >= labels.size:  # tiny, or with gaps between ids: cc3d refuses these
+    parts = bands(labels.shape)
+    if highest >= min((labels[part].size for part in parts), default=0):
+        # Tiny, or with gaps between ids: cc3d refuses these.
         places = [p or (slice(0, 1),) * labels.ndim for p in find_objects(labels)]
-        ends = np.asarray([[(axis.start, axis.stop - 1) for axis in p] for p in places])
+        ends = np.array([[(axis.start, axis.stop - 1) for axis in p] for p in places], np.int64)
+        ends = ends.reshape(highest, labels.ndim, 2)
         return ends[..., 0], ends[..., 1]
-    found = cc3d.statistics(labels.view(np.uint32), no_slice_conversion=True)
-    ends = found["bounding_boxes"][1:].astype(np.int64)
-    return ends[:, 0::2], ends[:, 1::2]
+    first = np.full((highest, labels.ndim), np.iinfo(np.int64).max)
+    last = np.zeros_like(first)
+    for part in parts:
+        _widen(first, last, labels[part], part.start)
+    return first, last
+
+
+def _widen(
+    first: npt.NDArray[np.int64],
+    last: npt.NDArray[np.int64],
+    band: npt.NDArray[np.int32],
+    start: int,
+) -> None:
+    """Widen boxes by what a band of the labels holds of their ids."""
+    import cc3d
+
+    found = cc3d.statistics(band.view(np.uint32), no_slice_conversion=True)
+    real = np.flatnonzero(found["voxel_counts"][1:])
+    ends = found["bounding_boxes"][1:][real].astype(np.int64)
+    ends[:, :2] += start
+    first[real] = np.minimum(first[real], ends[:, 0::2])
+    last[real] = np.maximum(last[real], ends[:, 1::2])

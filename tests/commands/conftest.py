@@ -16,6 +16,15 @@ from networks import Jvanvugt, Milesial, Segnet, calibrate, pictures, save_as
 from napari_segnet.__main__ import main
 
 
+def strict(text: str) -> Any:
+    """Read JSON as other programs do, which know no NaN."""
+
+    def refuse(word: str) -> Any:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 @dataclass(frozen=True)
 class Done:
     """A command that has run: its exit code and what it printed."""
@@ -27,12 +36,12 @@ class Done:
     @property
     def json(self) -> Any:
         """The one JSON object on standard output."""
-        return json.loads(self.out)
+        return strict(self.out)
 
     @property
     def lines(self) -> list[Any]:
         """Standard output as JSON, a line each."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [strict(line) for line in self.out.splitlines()]
 
     def refused(self) -> str:
         """Return the one sentence of a refusal."""

@@ -124,9 +124,11 @@ class Chain(_Timed):
         for conv, length in zip(reversed(self._convs), reversed(lengths[:-1]), strict=True):
             first = start - int(conv.padding[0])
             last = stop - int(conv.padding[0]) + _reach(conv)
-            # All of it may lie in the padding, where a dilated kernel is larger than the input.
             start, stop = (min(max(n, 0), length) for n in (first, last))
-            spans.append((start, stop, start - first, last - stop))
+            before, behind = start - first, last - stop
+            if start == stop:  # all of it lies in the padding
+                before, behind = last - first, 0
+            spans.append((start, stop, before, behind))
         return spans[::-1]
 
     def _run(self, x: torch.Tensor, spans: Sequence[_Span | None]) -> torch.Tensor:

@@ -24,6 +24,7 @@ from napari_segnet.checkpoint import (
 )
 from napari_segnet.containers import Weights
 from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.families._facts import require_keys, unstated
 from napari_segnet.families._segnet_header import HEADER, header_text, read_header
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ class SegnetUNet:
 
     def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
         """Read everything from the header; nothing is left to be told."""
-        from napari_segnet.families._facts import require_keys
-
         if told:
             raise SettingsError(
                 f"{weights.path.name} describes itself completely, so {_listed(told)} cannot be "
@@ -191,13 +190,13 @@ def describe_new(
         class_names=class_names,
         pixel_size_um=pixel_size_um,
         card=card,
-        known=_known(hparams),
     )
     with torch.device("meta"):
         module = SegnetUNet().build(head)
     keys = {key: key for key in module.state_dict()}
     return replace(
         head,
+        known=_known(head),
         store=Store(container=container, dtype=dtype, keys=keys),
         parameters=sum(p.numel() for p in module.parameters()),
     )
@@ -232,12 +231,19 @@ def _voxel(checkpoint: Checkpoint) -> tuple[float, ...] | None:
     return tuple(size / min(known) for size in known)
 
 
-def _known(hparams: Mapping[str, Any]) -> dict[str, Known]:
-    names = [
-        *("family", "task", "ndim", "channels", "classes", "outputs", "size", "prepare"),
-        *("class_names", "pixel_size_um", "parameters", *hparams),
-    ]
-    return {name: Known(source="read", why="written in the file's header") for name in names}
+def _known(head: Checkpoint) -> dict[str, Known]:
+    """Tell what stands in the header, what follows from it, and what it leaves out."""
+    written = Known(source="read", why="written in the file's header")
+    known = dict.fromkeys(("family", "outputs", "prepare", *head.hparams), written)
+    for name, why in {
+        "task": "this kind of network answers with maps",
+        "classes": "counted in the outputs",
+        "size": "the product of the strides; nothing in it pads",
+        "parameters": "counted",
+    }.items():
+        known[name] = Known(source="read", why=why)
+    stated = {name: written for name in ("class_names", "pixel_size_um") if getattr(head, name)}
+    return {**unstated(head), **known, **stated}
 
 
 def _listed(told: Mapping[str, Any]) -> str:

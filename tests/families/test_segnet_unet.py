@@ -73,6 +73,24 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("name", ["a.pth", "a.PT", "a.ckpt"])
+def test_a_file_with_a_name_of_torch_opens_with_torch_too(name, tmp_path):
+    path = tmp_path / name
+    module = saved(path, outputs=NUCLEI)
+    content = torch.load(path, weights_only=True)
+    module.load_state_dict(content["state_dict"])
+    plain = tmp_path / "a.safetensors"
+    saved(plain, outputs=NUCLEI)
+    found, same = identify(path), identify(plain)
+    assert ("torch-zip", ("state_dict",)) == (found.store.container, found.store.wrapper)
+    for fact in ("hparams", "outputs", "size", "prepare", "parameters", "halo_px"):
+        assert getattr(same, fact) == getattr(found, fact)
+    image = torch.rand(1, 1, 16, 16)
+    torch.testing.assert_close(load(found, "cpu").module(image), module(image))
+    written = FAMILY.save(module, same, tmp_path / f"again_{name}")
+    assert identify(written.path).store == written.store
+
+
 def test_what_follows_from_the_header_is_not_said_to_stand_in_it(tmp_path):
     path = tmp_path / "a.safetensors"
     saved(path)

@@ -2,11 +2,13 @@
 
 The file is a safetensors file whose header holds one JSON text under ``napari_segnet``:
 the hyper-parameters, what each output means, how the input was prepared, and the card.
-Nothing about such a file has to be guessed.
+Nothing about such a file has to be guessed. A file called ``.pth`` or ``.pt`` is what
+``torch.save`` writes, with the same text beside its ``state_dict``.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Mapping
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["SegnetUNet", "describe_new"]
+
+TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
+"""Whoever calls a file so will open it with ``torch.load``."""
 
 KEPT = 1e-3
 """A narrower dtype may change a value of a normalisation or a bias by so much of it, no more:
@@ -72,6 +77,8 @@ class SegnetUNet:
             # Normalisations may be stored in more detail than convolutions, see save().
             dtype=weights.tensors["head.weight"].dtype,
         )
+        store = replace(checkpoint.store, wrapper=weights.wrapper, prefix=weights.prefix)
+        checkpoint = replace(checkpoint, store=store)
         require_keys(self.build, checkpoint, weights, self.title)
         return checkpoint
 
@@ -114,9 +121,12 @@ class SegnetUNet:
         return map_loss(answer, targets, trusted, checkpoint.outputs)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a safetensors file; ``checkpoint.store.dtype`` is the dtype on disk."""
+        """Write a file; ``checkpoint.store.dtype`` is the dtype on disk.
+
+        safetensors, but where the name says that torch shall open it (``TORCH_SUFFIXES``)
+        what ``torch.save`` writes: the state dict and, beside it, our text.
+        """
         import torch
-        from safetensors.torch import save
 
         dtype = getattr(torch, checkpoint.store.dtype)
         state = {
@@ -124,8 +134,7 @@ class SegnetUNet:
         }
         part = path.with_name(f".{path.name}.part")
         try:
-            # Its own save_file makes a file that only its owner may read.
-            part.write_bytes(save(state, metadata={HEADER: header_text(checkpoint)}))
+            part.write_bytes(_file(state, header_text(checkpoint), path))
             os.replace(part, path)
         except OSError as error:
             part.unlink(missing_ok=True)
@@ -133,7 +142,24 @@ class SegnetUNet:
                 f"The network could not be written to {path} ({error}). Free some space or choose "
                 "another folder; nothing was changed."
             ) from error
-        return replace(checkpoint, path=path)
+        store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="")
+        if path.suffix.lower() in TORCH_SUFFIXES:
+            store = replace(store, container="torch-zip", wrapper=("state_dict",))
+        return replace(checkpoint, path=path, store=store)
+
+
+def _file(state: dict[str, torch.Tensor], text: str, path: Path) -> bytes:
+    """Return the content of a weights file of that name."""
+    if path.suffix.lower() not in TORCH_SUFFIXES:
+        from safetensors.torch import save
+
+        # Its own save_file makes a file that only its owner may read.
+        return save(state, metadata={HEADER: text})
+    import torch
+
+    content = io.BytesIO()
+    torch.save({HEADER: text, "state_dict": state}, content)
+    return content.getvalue()
 
 
 def describe_new(

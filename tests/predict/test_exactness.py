@@ -263,6 +263,7 @@ def test_axes_may_stand_in_any_order():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("tile_px", [(), (64,)], ids=["whole", "64"])
 @pytest.mark.parametrize("shape", [(1, 1), (17, 503), (640, 1000)], ids=str)
 @pytest.mark.parametrize("name", FLAT)
@@ -271,6 +272,7 @@ def test_a_large_plane_equals_the_whole_plane(name, shape, tile_px):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("tile_px", [(), (64,)], ids=["whole", "64"])
 @pytest.mark.parametrize("name", DEEP)
 def test_a_large_volume_equals_the_whole_volume(name, tile_px):

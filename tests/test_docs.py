@@ -36,7 +36,7 @@ from napari_segnet.steps import LABELERS, REFINERS
 from napari_segnet.train import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 
 
 NO_SETTINGS = {"activation", "align_corners"}
@@ -109,7 +109,7 @@ def test_the_readme_shows_every_command_and_no_other():
     assert {command.name for command in COMMANDS} == shown
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
@@ -176,7 +176,7 @@ def words_of(line: str) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_line_for_the_shell_works(page, workplace, capsys):
     for line in [line for block in blocks(page, "sh") for line in block.splitlines()]:
         match words_of(line):
@@ -190,7 +190,7 @@ def test_every_line_for_the_shell_works(page, workplace, capsys):
                 named = [word for word in options if word.startswith("--")]
                 assert [word for word in named if word not in source] == [], line
             case ["pip", "install", *packages]:
-                assert set(packages) <= {".", ".[all]", ".[bench]"}, line
+                assert set(packages) <= {".", ".[all]", ".[test,bench]"}, line
             case [".venv/bin/pytest", *options]:
                 assert options in ([], ["-m", "long"]), line
             case [] | ["git", "clone", *_]:
@@ -209,7 +209,7 @@ def check_training(words: list[str]) -> None:
     assert [word for word in words if word.startswith("--") and word not in known] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_command_or_a_setting_within_a_line_exists(page):
     """Those in running text, such as `scale=2` or `--set scale=2`, are parsed."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
@@ -224,7 +224,7 @@ def test_a_command_or_a_setting_within_a_line_exists(page):
 
 
 PROGRAMS = [
-    pytest.param(page, number, code, id=f"{page.name} {number}")
+    pytest.param(page, number, code, id=f"{page.relative_to(ROOT)} {number}")
     for page in PAGES
     for number, code in enumerate(blocks(page, "python"), 1)
     if re.search("^import .*sn$", code, re.M)
@@ -239,7 +239,7 @@ def test_python_on_a_page_runs(page, number, code, workplace):
     exec(compile(code, f"{page.name} {number}", "exec"), {})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_on_a_page_uses_public_names(page):
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block)):

@@ -193,7 +193,7 @@ def test_memory_that_ran_out_is_said(odd, capsys):
     assert "not enough memory" in capsys.readouterr().err
 
 
-def test_a_terminal_that_closes_is_heard_unless_nohup_said_not_to(odd):
+def test_a_terminal_that_closes_is_heard_unless_nohup_said_not_to(odd, open_terminal):
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is None:
         pytest.skip("this system has no terminals that close")

@@ -267,7 +267,7 @@ def test_a_place_that_takes_no_folder(run, shop):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_run_that_is_stopped_keeps_what_was_finished(shop, tmp_path, name):
+def test_a_run_that_is_stopped_keeps_what_was_finished(shop, tmp_path, name, open_terminal):
     """Also in the middle of a large tile, and soon: a second where the machine is idle."""
     rng = np.random.default_rng(0)
     tifffile.imwrite(tmp_path / "large.tif", rng.integers(0, 999, (2500, 2500), np.uint16))

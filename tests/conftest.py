@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,3 +93,15 @@ def empty_working_folder(
     yield
     left = sorted(path.name for path in here.iterdir())
     assert not left, f"the test left {left} in the working folder; write to tmp_path instead"
+
+
+@pytest.fixture
+def open_terminal():
+    """As in a terminal: a test run under nohup hands an ignored SIGHUP on to its children."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None:
+        yield
+        return
+    before = signal.signal(hangup, signal.SIG_DFL)
+    yield
+    signal.signal(hangup, before)

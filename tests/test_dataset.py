@@ -84,6 +84,42 @@ def test_a_single_picture_teaches_whatever_its_name(tmp_path):
     assert [s.split for s in Dataset.open(tmp_path).samples] == ["train"]
 
 
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_of_four_or_more_one_at_least_is_held_out(tmp_path, count, listed):
+    """Without a score nobody would know if the taught network is better."""
+    names = [f"{i}" for i in range(100) if held_out(f"{i}") == "train"][:count]
+    for name in names:
+        write(tmp_path / "images" / f"{name}.tif", np.zeros((4, 4), np.uint8))
+        write(tmp_path / "labels" / f"{name}.tif", np.zeros((4, 4), np.uint8))
+    if listed:
+        rows = [{"image": f"images/{n}.tif", "labels": f"labels/{n}.tif"} for n in names]
+        listing(tmp_path, *rows)
+    dataset = Dataset.open(tmp_path)
+    assert len(dataset.of("val")) == (count >= 4)
+    assert dataset == Dataset.open(tmp_path)
+
+
+def test_a_new_picture_is_held_out_or_leaves_the_others_where_they_were(tmp_path):
+    names = [f"{i}" for i in range(100) if held_out(f"{i}") == "train"][:12]
+    before: set[str] = set()
+    for n, name in enumerate(names, start=1):
+        write(tmp_path / "images" / f"{name}.tif", np.zeros((4, 4), np.uint8))
+        write(tmp_path / "labels" / f"{name}.tif", np.zeros((4, 4), np.uint8))
+        now = {s.source for s in Dataset.open(tmp_path).of("val")}
+        assert n <= 4 or now in ({name}, before)
+        before = now
+
+
+def test_a_listing_that_decides_for_some_decides_for_their_sources(tmp_path):
+    root = write_dataset(tmp_path / "d", count=4, shape=(8, 9))
+    row = {"image": "images/0.tif", "labels": "labels/0.tif"}
+    told = {**row, "source": "slide 7", "split": "train"}
+    names = [f"{i}" for i in range(100) if held_out(f"{i}") == "train"][:4]
+    listing(root, told, {**row, "source": "slide 7"}, *({**row, "source": n} for n in names))
+    assert {s.split for s in Dataset.open(root).samples} == {"train"}
+
+
 def test_a_listing_is_followed(tmp_path):
     root = write_dataset(tmp_path / "d", count=2, shape=(8, 9))
     row = {"image": "images/0.tif", "labels": "labels/1.tif", "trusted": "labels/0.tif"}

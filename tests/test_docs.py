@@ -1,26 +1,60 @@
-"""The pages say what the code does: settings and defaults, what opens, commands, links."""
+"""The pages say what the code does: settings and defaults, what opens, commands, links.
+
+Every command and every piece of Python on them is run, in a folder with the files that they name.
+"""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import itertools
 import re
+import shlex
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
+import torch
+from networks import Milesial, calibrate
 
 import napari_segnet
+from napari_segnet.__main__ import main
+from napari_segnet.builtin import weights_path
 from napari_segnet.commands import COMMANDS
+from napari_segnet.commands._plan import checked_settings
+from napari_segnet.commands._wishes import sort_wishes
 from napari_segnet.containers import CONTAINERS
 from napari_segnet.families import FAMILIES
+from napari_segnet.network import identify
 from napari_segnet.predict import LabelSettings, PredictSettings
 from napari_segnet.prepare import NORMALIZERS
 from napari_segnet.readers import READERS
+from napari_segnet.settings import parse_pairs, settings_from
 from napari_segnet.steps import LABELERS, REFINERS
 from napari_segnet.train import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+
+
+NO_SETTINGS = {"activation", "align_corners"}
+"""Names with values that stand on the pages: a fact of a network, an option of torch."""
+OF_THE_EXAMPLES = ("=unit-mean", "=shrink")
+"""CONTRIBUTING.md adds them; test_contributing.py tries them."""
+NETWORKS = ("unet.pth", "better.safetensors", "nuclei")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code that stands between fences of a language ("" for none)."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.S | re.M)
+    return [code for of, code in found if of == language]
+
+
+def slug(title: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def section(page: str, title: str) -> str:
@@ -75,7 +109,7 @@ def test_the_readme_shows_every_command_and_no_other():
     assert {command.name for command in COMMANDS} == shown
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
@@ -83,16 +117,153 @@ def test_links_lead_somewhere(page):
         assert linked.exists(), target
         if anchor:
             titles = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.M)
-            assert anchor in [t.lower().replace(" ", "-") for t in titles]
+            assert anchor in [slug(title) for title in titles]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+# ---- What stands between fences is run ----
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every file that the pages speak of."""
+    folder = tmp_path_factory.mktemp("prepared")
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:64, :64]
+
+    def picture() -> tuple[np.ndarray, np.ndarray]:
+        labels = np.zeros((64, 64), np.uint16)
+        for number, (top, left) in enumerate([(14, 14), (16, 46), (48, 20), (46, 48)], 1):
+            middle = rng.uniform(-3, 3, 2) + np.array([top, left])
+            labels[np.hypot(y - middle[0], x - middle[1]) < rng.uniform(7, 10)] = number
+        return (200 + 900 * (labels > 0) + rng.normal(0, 20, (64, 64))).astype(np.uint16), labels
+
+    def write(path: str, pixels: np.ndarray) -> None:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / path, pixels, photometric="minisblack", metadata=None)
+
+    pixels, labels = picture()
+    for path in ("cells.tif", "folder/cells.tif"):
+        write(path, pixels)
+    write("truth/cells.tif", labels)
+    for name in ("stack", "movie"):
+        write(f"{name}.tif", np.stack([picture()[0] for _ in range(3)]))
+    for number in range(1, 5):
+        pixels, labels = picture()
+        write(f"dataset/images/cell_{number}.tif", pixels)
+        write(f"dataset/labels/cell_{number}.tif", labels)
+    torch.save(
+        calibrate(Milesial(channels=1, classes=2, width=4, depth=3)).state_dict(),
+        folder / "unet.pth",
+    )
+    shutil.copy(weights_path("nuclei"), folder / "better.safetensors")
+    return folder
+
+
+@pytest.fixture
+def workplace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to work in."""
+    folder = tmp_path / "work"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def words_of(line: str) -> list[str]:
+    """Split a line of the shell; variables before the command and comments are left out."""
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words.pop(0)
+    return words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_line_for_the_shell_works(page, workplace, capsys):
+    for line in [line for block in blocks(page, "sh") for line in block.splitlines()]:
+        match words_of(line):
+            case ["napari-segnet", "train", *words]:
+                check_training(words)
+            case ["napari-segnet", *words]:
+                here = ["cpu" if word == "cuda" else word for word in words]
+                assert main(here) == 0, (line, capsys.readouterr().err)
+            case ["sh" | "python", script, *options]:
+                source = (ROOT / script).read_text(encoding="utf-8")
+                named = [word for word in options if word.startswith("--")]
+                assert [word for word in named if word not in source] == [], line
+            case ["pip", "install", *packages]:
+                assert set(packages) <= {".", ".[all]", ".[test,bench]"}, line
+            case [".venv/bin/pytest", *options]:
+                assert options in ([], ["-m", "long"]), line
+            case [] | ["git", "clone", *_]:
+                pass
+            case words:
+                raise AssertionError(f"nobody tries {words}")
+
+
+def check_training(words: list[str]) -> None:
+    """A training takes too long: see that its files are there and its settings make sense."""
+    pairs = [value for option, value in itertools.pairwise(words) if option == "--set"]
+    settings_from(TrainSettings, parse_pairs(pairs))
+    assert Path(words[0]).is_dir()
+    assert words[words.index("-c") + 1] in NETWORKS
+    known = ("--set", "--resume", "--device", "--json")
+    assert [word for word in words if word.startswith("--") and word not in known] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_command_or_a_setting_within_a_line_exists(page):
+    """Those in running text, such as `scale=2` or `--set scale=2`, are parsed."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for code in re.findall(r"`([^`]+)`", text.replace("\n", " ")):
+        if found := re.match(r"napari-segnet (\w+)", code):
+            assert found[1] in {command.name for command in COMMANDS}, code
+        pairs = re.findall(r"(?:^|--set )([a-z_]+=[\w:,.-]*\w)", code)
+        pairs = [pair for pair in pairs if not pair.endswith(OF_THE_EXAMPLES)]
+        wishes = sort_wishes(parse_pairs(pairs))
+        checked_settings(wishes)
+        assert set(wishes.told) <= NO_SETTINGS, code
+
+
+PROGRAMS = [
+    pytest.param(page, number, code, id=f"{page.relative_to(ROOT)} {number}")
+    for page in PAGES
+    for number, code in enumerate(blocks(page, "python"), 1)
+    if re.search("^import .*sn$", code, re.M)
+]
+
+
+@pytest.mark.parametrize(("page", "number", "code"), PROGRAMS)
+def test_python_on_a_page_runs(page, number, code, workplace):
+    assert main(["segment", "cells.tif", "-o", "results"]) == 0
+    quick = "epochs=1, steps_per_epoch=1, batch_size=1, crop_px=32"
+    code = code.replace("epochs=20", quick)
+    exec(compile(code, f"{page.name} {number}", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_on_a_page_uses_public_names(page):
-    text = page.read_text(encoding="utf-8")
-    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+    for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sn":
                 assert node.attr in napari_segnet.__all__
+
+
+def test_what_the_readme_shows_of_inspect_is_printed(workplace, capsys):
+    (shown,) = [b for b in blocks(ROOT / "README.md", "") if b.startswith("$ napari-segnet")]
+    command, *lines = shown.splitlines()
+    assert main(shlex.split(command)[2:]) == 0
+    assert set(lines) - set(capsys.readouterr().out.splitlines()) == set()
+
+
+def test_the_readme_tells_the_scores_of_the_built_in_network():
+    card = identify(weights_path("nuclei")).card
+    text = section("README.md", "The built-in network")
+    (row,) = re.findall(r"^\| (0\..*) \|$", text, re.M)
+    names = ("ap50", "ap75", "ap", "f1_50", "pq", "dice")
+    assert [card["scores"][name] for name in names] == [float(cell) for cell in row.split(" | ")]
+    assert card["scores"]["on"].split()[0] in text
+    minutes = re.search(r"about (\d+) minutes", card["note"])
+    assert minutes is not None
+    assert minutes[0] in text
 
 
 def test_files_that_a_page_names_exist():

@@ -16,11 +16,9 @@ from napari_segnet.evaluate import (
     IOU_PERCENT,
     evaluate,
     evaluate_many,
-    evaluate_paths,
     pair_folders,
     read_labels,
 )
-from napari_segnet.progress import run
 
 FIGURES = ("ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice")
 
@@ -333,17 +331,9 @@ def test_what_does_not_exist_or_is_empty_is_refused(tmp_path):
         pair_folders(tmp_path / "ours", tmp_path / "ours")
 
 
-def test_paths_are_scored_image_by_image_with_progress(tmp_path):
+def test_the_scores_of_each_image_are_written_beside_the_pooled_ones():
     pairs = [(row("11.22"), row("1..22")), (row("1...."), row("...11"))]
-    for number, (labels, truth) in enumerate(pairs):
-        write(tmp_path / "ours" / f"{number}.labels.tif", labels)
-        write(tmp_path / "theirs" / f"{number}.tif", truth)
-    job = evaluate_paths(tmp_path / "ours", tmp_path / "theirs")
-    first = next(job)
-    assert (first.what, first.done, first.total) == ("evaluate", 0, 2)
-    scores = run(job)
-    assert figures(scores) == figures(evaluate_many(pairs))
-    written = scores.to_json()
+    written = evaluate_many(pairs).to_json()
     assert [image["name"] for image in written["images"]] == ["0", "1"]
     assert written["images"][1]["ap50"] == 0
     assert set(written["images"][0]) == {"name", "n_true", "n_pred", *FIGURES}
@@ -353,7 +343,7 @@ def test_paths_are_scored_image_by_image_with_progress(tmp_path):
 def test_an_axis_of_length_one_makes_no_difference(tmp_path):
     ours = write(tmp_path / "a.tif", row("1122")[np.newaxis].repeat(3, axis=1))
     theirs = write(tmp_path / "b.tif", row("1122").repeat(3, axis=0))
-    assert run(evaluate_paths(ours, theirs)).ap == 1
+    assert evaluate(read_labels(ours), read_labels(theirs)).ap == 1
 
 
 def test_whole_numbers_in_a_float_file_are_labels(tmp_path):

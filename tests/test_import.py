@@ -34,7 +34,7 @@ def test_naming_the_open_sets_imports_nothing_heavy():
     """The lists of readers, steps, families... are read when the command starts."""
     code = f"""
 import sys
-import napari_segnet.containers, napari_segnet.families, napari_segnet.formats
+import napari_segnet.containers, napari_segnet.families
 import napari_segnet.prepare, napari_segnet.readers, napari_segnet.steps
 print(*[m for m in {HEAVY} if m in sys.modules])
 """

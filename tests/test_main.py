@@ -66,6 +66,27 @@ def test_every_command_explains_itself(name, capsys):
     assert f"usage: napari-segnet {name}" in capsys.readouterr().out
 
 
+def test_segment_names_every_setting(capsys):
+    from napari_segnet.commands._wishes import SETTINGS
+    from napari_segnet.commands.segment import KEYS
+
+    assert KEYS == ", ".join(SETTINGS)
+    with pytest.raises(SystemExit):
+        main(["segment", "--help"])
+    shown = capsys.readouterr().out.split()
+    assert all({key, f"{key},", f"{key};"} & set(shown) for key in SETTINGS)
+
+
+def test_help_into_a_pipe_that_nobody_reads():
+    command = [sys.executable, "-m", "napari_segnet", "segment", "--help"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.returncode in (0, 141)  # 0 where argparse notices, and says nothing
+    assert done.stderr == ""
+
+
 def test_the_version_is_that_of_the_package(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--version"])
@@ -170,6 +191,23 @@ def test_what_the_system_refuses_is_said_in_its_words(odd, capsys):
 def test_memory_that_ran_out_is_said(odd, capsys):
     assert odd(fails(MemoryError())) == 2
     assert "not enough memory" in capsys.readouterr().err
+
+
+def test_a_terminal_that_closes_is_heard_unless_nohup_said_not_to(odd, open_terminal):
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None:
+        pytest.skip("this system has no terminals that close")
+
+    def do():
+        os.kill(os.getpid(), hangup)
+        return 0
+
+    assert odd(do) == 130
+    before = signal.signal(hangup, signal.SIG_IGN)
+    try:
+        assert odd(do) == 0
+    finally:
+        signal.signal(hangup, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -460,9 +460,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(wher
 
 def test_everything_held_out(tmp_path):
     data, out = dataset_of(tmp_path / "d", held_out=2), tmp_path / "n.safetensors"
-    with pytest.raises(
-        DatasetError, match=r"All 2 samples of .* are held out, so there is"
-    ):
+    with pytest.raises(DatasetError, match=r"All 2 samples of .* are held out, so there is"):
         run(train(fresh(out), data, out, QUICK))
 
 
@@ -472,6 +470,16 @@ def test_nothing_trusted(tmp_path):
     data = replace(data, samples=tuple(replace(s, trusted=none) for s in data.samples))
     with pytest.raises(DatasetError, match=r"No pixel of the 2 training samples .* is trusted"):
         run(train(fresh(out), data, out, QUICK))
+
+
+def test_empty_labels_teach_nothing(tmp_path):
+    data, out = dataset_of(tmp_path / "d", count=3, held_out=1), tmp_path / "n.safetensors"
+    for sample in data.of("train")[:-1]:
+        write(sample.labels, np.zeros((40, 48), np.uint8))
+    run(train(fresh(out), data, out, QUICK))  # one picture without objects is a lesson too
+    write(data.of("train")[-1].labels, np.zeros((40, 48), np.uint8))
+    with pytest.raises(DatasetError, match=r"The labels of all 2 training samples .* are empty"):
+        run(train(fresh(tmp_path / "m"), data, tmp_path / "m", QUICK))
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

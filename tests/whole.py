@@ -119,3 +119,15 @@ def _next_size(module: nn.Module, ndim: int, axis: int, length: int) -> int:
         if answer is not None and answer[axis] == n - loss[axis]:
             return n
     raise AssertionError("the network takes no size")
+
+
+def next_size(module: nn.Module, ndim: int, axis: int, length: int) -> int:
+    """Return the smallest input along an axis that answers at least ``length`` pixels."""
+    loss, _ = _rule(module, ndim)
+    return _next_size(module, ndim, axis, length + loss[axis])
+
+
+def forget() -> None:
+    """Let go of all networks that were asked."""
+    for kept in (_bare, _rule, _next_size):
+        kept.cache_clear()

@@ -1,4 +1,4 @@
-"""The only process-wide state: two bounded caches and what the memory ladder learnt.
+"""The only process-wide state: two caches and what the memory ladder learnt, all bounded.
 
 Loaded networks are kept up to a number of bytes. Predictions are kept as float16 in
 nameless temporary files; labels are always made of float16 values, so a cached answer
@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -21,12 +21,40 @@ import numpy.typing as npt
 from napari_segnet.errors import OutputError
 from napari_segnet.segmentation import Instances, Prediction
 
-__all__ = ["Bounded", "Predictions", "file_array", "networks", "predictions", "rungs"]
+__all__ = [
+    "Bounded",
+    "Fitted",
+    "Predictions",
+    "file_array",
+    "networks",
+    "predictions",
+    "rungs",
+]
 
 V = TypeVar("V")
 
 NETWORK_BYTES = 2 * 1024**3
 PREDICTION_BYTES = 8 * 1024**3
+RUNGS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """What fitted into memory after more did not.
+
+    Attributes
+    ----------
+    batch : int
+        Tiles at once.
+    edge : tuple of int
+        Edge of the part of a tile that is kept ``([z,] y, x)``, in pixels.
+    free_bytes : int
+        What was free then.
+    """
+
+    batch: int
+    edge: tuple[int, ...]
+    free_bytes: int
 
 
 class Bounded(Generic[V]):
@@ -166,5 +194,5 @@ networks: Bounded[object] = Bounded(NETWORK_BYTES)
 """Loaded networks by file hash, facts told, and device."""
 predictions = Predictions()
 """Answers of networks."""
-rungs: dict[Hashable, tuple[int, tuple[int, ...]]] = {}
-"""What fitted into memory last time: batch and tile by device, weights and frame."""
+rungs: Bounded[Fitted] = Bounded(RUNGS)
+"""What fitted into memory last time, by device, weights and frame; each counts as 1."""

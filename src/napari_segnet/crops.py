@@ -96,10 +96,16 @@ class Crops:
         self._kept: dict[int, _Pair] = {}
         self._kept_bytes = 0
         self._useful = list(range(len(samples)))
+        self._objects = False
 
     def __len__(self) -> int:
         """Return how many samples have something to learn from."""
         return len(self._useful)
+
+    @property
+    def has_objects(self) -> bool:
+        """Tell if :meth:`check` has met a trusted pixel with a label other than background."""
+        return self._objects
 
     def check(self) -> Iterator[int]:
         """Read every sample once, so that what is wrong with one shows now.
@@ -118,8 +124,10 @@ class Crops:
         """
         useful = []
         for index in range(len(self._samples)):
-            if self._pair(index).units:
+            pair = self._pair(index)
+            if pair.units:
                 useful.append(index)
+            self._objects |= bool(((pair.labels > 0) & (pair.trusted > 0)).any())
             yield index + 1
         self._useful = useful
 

@@ -12,13 +12,16 @@ A dataset is a plain folder that a person can read::
 
 Without ``dataset.json`` files are paired by stem (``cell_1.labels.tif`` belongs to
 ``cell_1.tif``), each file is its own source, and every tenth source (by a hash of its name,
-so that it never changes) is held out; where that would leave nothing to learn from, none is.
+so that it never changes) is held out. Where that would be none of four or more, the one whose
+hash is lowest is, so that there is something to judge by; of less than four none is, where
+that would leave nothing to learn from.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +35,9 @@ from napari_segnet.image import Image
 __all__ = ["Dataset", "Sample", "Split", "held_out", "read_labels"]
 
 Split = Literal["train", "val"]
+
+LEAST_TO_SHARE = 4
+"""Of fewer sources none is held out for the sake of a score: each is a third of all there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +110,23 @@ class Dataset:
 
 def held_out(source: str, one_in: int = 10) -> Split:
     """Return the side of a source: one in ``one_in``, always the same for a name."""
+    return "val" if _draw(source) % one_in == 0 else "train"
+
+
+def _draw(source: str) -> int:
     digest = hashlib.sha256(source.encode()).digest()
-    return "val" if int.from_bytes(digest[:4], "big") % one_in == 0 else "train"
+    return int.from_bytes(digest[:4], "big")
+
+
+def _sides(sources: Iterable[str]) -> dict[str, Split]:
+    """Return the side of each source: a tenth is held out, and one at least of four."""
+    sides = {source: held_out(source) for source in sources}
+    if set(sides.values()) == {"val"}:  # a picture whose name is held out should still teach
+        sides = dict.fromkeys(sides, "train")
+    if "val" not in sides.values() and len(sides) >= LEAST_TO_SHARE:
+        # One more source moves it only if that one takes its place, which no network has seen.
+        sides[min(sides, key=_draw)] = "val"
+    return sides
 
 
 def read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
@@ -173,7 +194,11 @@ def _text(shape: tuple[int, ...]) -> str:
 def _listed(root: Path, listing: Path) -> tuple[Sample, ...]:
     try:
         rows: list[dict[str, Any]] = json.loads(listing.read_text(encoding="utf8"))["samples"]
-        return tuple(_row(root, row) for row in rows)
+        told = {_source(row): row["split"] for row in rows if row.get("split")}
+        sides = _sides(_source(row) for row in rows)
+        if told:  # whoever decides for some has a split in mind
+            sides = {source: told.get(source) or held_out(source) for source in sides}
+        return tuple(_row(root, row, sides) for row in rows)
     except (
         OSError,
         ValueError,
@@ -189,9 +214,13 @@ def _listed(root: Path, listing: Path) -> tuple[Sample, ...]:
         ) from error
 
 
-def _row(root: Path, row: dict[str, Any]) -> Sample:
-    source = str(row.get("source") or Path(row["image"]).stem)
-    split = row.get("split") or held_out(source)
+def _source(row: dict[str, Any]) -> str:
+    return str(row.get("source") or Path(row["image"]).stem)
+
+
+def _row(root: Path, row: dict[str, Any], sides: Mapping[str, Split]) -> Sample:
+    source = _source(row)
+    split = row.get("split") or sides[source]
     if split not in ("train", "val"):
         raise ValueError(f"split {split!r} is neither 'train' nor 'val'")
     trusted = root / row["trusted"] if row.get("trusted") else None
@@ -213,15 +242,14 @@ def _paired(root: Path) -> tuple[Sample, ...]:
             f"the same name, first {missing[0]!r}. Add them to {root / 'labels'} or take the "
             "images out."
         )
-    # One picture whose name happens to be held out should still teach.
-    all_out = all(held_out(stem) == "val" for stem in images)
+    sides = _sides(images)
     return tuple(
         Sample(
             image=path,
             labels=labels[stem],
             trusted=trusted.get(stem),
             source=stem,
-            split="train" if all_out else held_out(stem),
+            split=sides[stem],
         )
         for stem, path in sorted(images.items())
     )

@@ -9,7 +9,7 @@ union (IoU) is at least t; each matches at most once.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.errors import ImageError, MismatchError
-from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.steps.overlap import Overlaps, overlaps
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "Scores",
     "evaluate",
     "evaluate_many",
-    "evaluate_paths",
     "pair_folders",
     "pool",
     "read_labels",
@@ -182,38 +180,6 @@ def evaluate(labels: npt.ArrayLike, truth: npt.ArrayLike, *, name: str = "") -> 
 def evaluate_many(pairs: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> Scores:
     """Score many images, each a pair of labels and truth, and pool them."""
     return pool(evaluate(*pair, name=str(number)) for number, pair in enumerate(pairs))
-
-
-@job
-def evaluate_paths(predicted: Path, truth: Path) -> Generator[Progress, None, Scores]:
-    """Score label files: two files, or two folders paired by stem.
-
-    Parameters
-    ----------
-    predicted, truth : Path
-        As in :func:`pair_folders`.
-
-    Returns
-    -------
-    Job of Scores
-        Pooled, with the scores of each image; progress counts images.
-
-    Raises
-    ------
-    MismatchError
-        If the files do not pair up or a pair differs in shape.
-    ImageError
-        If a file cannot be read or holds no labels.
-    """
-    pairs = pair_folders(predicted, truth)
-    scores = []
-    for done, (stem, predicted_file, true_file) in enumerate(pairs):
-        yield Progress(what="evaluate", done=done, total=len(pairs))
-        labels = read_labels(predicted_file)
-        check_cancelled()
-        scores.append(evaluate(labels, read_labels(true_file), name=stem))
-    yield Progress(what="evaluate", done=len(pairs), total=len(pairs))
-    return pool(scores)
 
 
 def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:

@@ -142,7 +142,7 @@ def _thin(x: torch.Tensor) -> torch.Tensor:
 
 
 def _along(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """Return bool ``(n, length)``: where along one dimension of ``x`` is any mark?"""
+    """Return bool ``(n, length)``: where there is any mark along a dimension of ``x``."""
     thin = _thin(x)
     marks = thin.isnan().movedim(axis, 1).flatten(2).any(2)
     return marks.expand(-1, x.shape[axis])

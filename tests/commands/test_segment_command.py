@@ -434,7 +434,7 @@ def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch):
     from napari_segnet.predict import _ladder
 
     words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o")
-    monkeypatch.setattr(_ladder, "CPU_BYTES", 400_000)
+    monkeypatch.setattr(_ladder, "CPU_BYTES", 250_000)
     assert run(*words, tmp_path / "1").code == 0
     monkeypatch.undo()
     old = json.loads((tmp_path / "1" / "cells.json").read_text())

@@ -73,6 +73,10 @@ UNSUPPORTED = {
     "hdf5": (hdf5(2, 1000), "an HDF5 file, as Keras writes"),
     "pickle": (pickle.dumps({"a": 1}), r"plain Python pickle with the entries a,.*torch\.save"),
     "pickle 0": (pickle.dumps({"a": 1}, 0), "plain Python pickle with the entries a"),
+    "pickled tensors": (
+        pickle.dumps({"a": torch.ones(2)}),
+        r"plain Python pickle with the entries a,.*torch\.save",
+    ),
     "detectron": (DETECTRON, "plain Python pickle of the Detectron2 model zoo"),
     "onnx": (b"\x08\x09\x12\x07pytorch" + bytes(50), "an ONNX program.*PyTorch weights"),
     "tensorflow": (b"\x08\x01\x12\x04\n\x05serve" + bytes(50), "a TensorFlow model"),

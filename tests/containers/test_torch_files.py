@@ -249,6 +249,27 @@ def test_tensors_that_are_listed_but_not_loaded(
         reference.load()
 
 
+class Numbers:
+    """As ``pickle.dumps`` writes the numbers of a tensor: a pickle in the pickle."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return torch.storage._load_from_bytes, (b"numbers",)
+
+
+class Pickled:
+    """As ``pickle.dumps`` writes a tensor."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return torch._utils._rebuild_tensor_v2, (Numbers(), 0, (2, 3), (3, 1), True, {})
+
+
+def test_a_pickle_inside_the_pickle_is_not_followed(tmp_path: Path) -> None:
+    reference = open_tree(save({"a": Pickled()}, tmp_path / "w")).root["a"]
+    assert reference.shape == (2, 3)
+    with pytest.raises(UnsupportedWeightsError, match=r"second pickle; .*torch\.save"):
+        reference.load()
+
+
 def test_quantised_tensors(tmp_path: Path) -> None:
     """Written by hand: torch is about to drop quantised tensors."""
     pickled = torch_pickle(

@@ -73,8 +73,35 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("name", ["a.pth", "a.PT", "a.ckpt"])
+def test_a_file_with_a_name_of_torch_opens_with_torch_too(name, tmp_path):
+    path = tmp_path / name
+    module = saved(path, outputs=NUCLEI)
+    content = torch.load(path, weights_only=True)
+    module.load_state_dict(content["state_dict"])
+    plain = tmp_path / "a.safetensors"
+    saved(plain, outputs=NUCLEI)
+    found, same = identify(path), identify(plain)
+    assert ("torch-zip", ("state_dict",)) == (found.store.container, found.store.wrapper)
+    for fact in ("hparams", "outputs", "size", "prepare", "parameters", "halo_px"):
+        assert getattr(same, fact) == getattr(found, fact)
+    image = torch.rand(1, 1, 16, 16)
+    torch.testing.assert_close(load(found, "cpu").module(image), module(image))
+    written = FAMILY.save(module, same, tmp_path / f"again_{name}")
+    assert identify(written.path).store == written.store
+
+
+def test_what_follows_from_the_header_is_not_said_to_stand_in_it(tmp_path):
+    path = tmp_path / "a.safetensors"
+    saved(path)
+    known = identify(path).known
+    header = {name for name, fact in known.items() if "header" in fact.why}
+    assert header == {"family", "outputs", "prepare", "ndim", "channels", "widths", "strides"}
+    assert "counted" in known["parameters"].why
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_a_saved_file_is_recognised_with_every_fact_read(case, tmp_path):
+def test_a_saved_file_is_recognised_with_every_fact_that_it_states_read(case, tmp_path):
     path = tmp_path / "a.safetensors"
     how = CASES[case]
     card = {"title": "a", "label": {"threshold": 0.4}}
@@ -85,7 +112,10 @@ def test_a_saved_file_is_recognised_with_every_fact_read(case, tmp_path):
     same = ("family", "hparams", "ndim", "channels", "classes", "outputs", "size", "prepare")
     for name in (*same, "class_names", "pixel_size_um", "card", "parameters", "store"):
         assert getattr(expected, name) == getattr(found, name), name
-    assert {known.source for known in found.known.values()} == {"read"}
+    unstated = {name for name in ("class_names", "pixel_size_um") if not how.get(name)}
+    assumed = {name for name, known in found.known.items() if known.source == "assumed"}
+    assert assumed - {"members"} == unstated
+    assert {known.source for known in found.known.values()} == {"read", "assumed"}
     assert found.halo_px is not None
 
 

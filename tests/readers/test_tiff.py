@@ -566,3 +566,35 @@ def test_real_stack(data: Path) -> None:
 def test_real_picture(data: Path) -> None:
     image = open_image(data / "samples" / "img2d.tif")
     assert (image.axes, image.pixel_size_um) == ("yx", {})
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_equal_pages_written_one_by_one_are_a_stack(tmp_path: Path, compression) -> None:
+    """tifffile marks each as a picture of its own; everybody else sees a stack."""
+    path = tmp_path / "loop.tif"
+    stack = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    with tifffile.TiffWriter(path) as file:
+        for plane in stack:
+            file.write(
+                plane,
+                contiguous=False,
+                compression=compression,
+                resolution=(20_000, 20_000),
+                resolutionunit="CENTIMETER",
+            )
+    image = open_image(path)
+    assert (image.axes, image.notes) == ("zyx", ())
+    assert image.pixel_size_um == {"y": 0.5, "x": 0.5}
+    np.testing.assert_array_equal(image.read()[0, 0], stack)
+    data = pickle.loads(pickle.dumps(image.data))
+    np.testing.assert_array_equal(np.asarray(data), stack)
+
+
+def test_pages_that_differ_leave_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "odd.tif"
+    with tifffile.TiffWriter(path) as file:
+        for shape in ((4, 5), (4, 6), (2, 2)):
+            file.write(np.zeros(shape, np.uint8))
+    image = open_image(path)
+    assert image.axes == "yx"
+    assert image.notes[0].startswith("The file holds 2 more pictures; only the first (4 x 5) was")

@@ -31,7 +31,7 @@ class Bar:
         self._title = title
         self._terminal = sys.stderr.isatty()
         self._last = time.monotonic()
-        self._reported = False
+        self._told: set[int] = set()
 
     def follow(self, steps: Generator[Progress, None, T]) -> T:
         """Do a job, show how far it is, and return its result."""
@@ -62,10 +62,11 @@ class Bar:
 
     def _show(self, report: Progress) -> None:
         text = f"{report.what} {report.done} of {report.total}"
-        # The first of several tiles tells how long the others will take.
-        telling = not self._reported or 0 < report.done < 2 <= report.total
-        self._reported = True
-        if telling and not self._terminal:
+        # The first of several tiles tells how long the others will take; it is said once,
+        # also where the first tile of a plane is reported at its end and at the next begin.
+        first = not self._told or (report.done == 1 < report.total and 1 not in self._told)
+        self._told.add(report.done)
+        if first and not self._terminal:
             self._write(text)
         else:
             self.say(text)

@@ -112,6 +112,13 @@ def _tensor_v3(
 def _strided(
     storage: Any, offset: Any, shape: Any, stride: Any, dtype: str | None, metadata: Any
 ) -> TensorRef:
+    if isinstance(storage, Inert):  # torch.storage._load_from_bytes: a pickle in a pickle
+        return unreadable(
+            shape,
+            dtype or "float32",
+            "A tensor was written by pickle instead of torch, which puts its numbers into a second "
+            "pickle; save the network with torch.save and open that file.",
+        )
     if not isinstance(storage, Storage):
         raise ValueError("a tensor does not say where its numbers are")
     if isinstance(metadata, dict) and (metadata.get("conj") or metadata.get("neg")):

@@ -2,11 +2,13 @@
 
 The file is a safetensors file whose header holds one JSON text under ``napari_segnet``:
 the hyper-parameters, what each output means, how the input was prepared, and the card.
-Nothing about such a file has to be guessed.
+Nothing about such a file has to be guessed. A file called ``.pth`` or ``.pt`` is what
+``torch.save`` writes, with the same text beside its ``state_dict``.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ from napari_segnet.checkpoint import (
 )
 from napari_segnet.containers import Weights
 from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.families._facts import require_keys, unstated
 from napari_segnet.families._segnet_header import HEADER, header_text, read_header
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["SegnetUNet", "describe_new"]
+
+TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
+"""Whoever calls a file so will open it with ``torch.load``."""
 
 KEPT = 1e-3
 """A narrower dtype may change a value of a normalisation or a bias by so much of it, no more:
@@ -53,8 +59,6 @@ class SegnetUNet:
 
     def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
         """Read everything from the header; nothing is left to be told."""
-        from napari_segnet.families._facts import require_keys
-
         if told:
             raise SettingsError(
                 f"{weights.path.name} describes itself completely, so {_listed(told)} cannot be "
@@ -73,6 +77,8 @@ class SegnetUNet:
             # Normalisations may be stored in more detail than convolutions, see save().
             dtype=weights.tensors["head.weight"].dtype,
         )
+        store = replace(checkpoint.store, wrapper=weights.wrapper, prefix=weights.prefix)
+        checkpoint = replace(checkpoint, store=store)
         require_keys(self.build, checkpoint, weights, self.title)
         return checkpoint
 
@@ -115,9 +121,12 @@ class SegnetUNet:
         return map_loss(answer, targets, trusted, checkpoint.outputs)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a safetensors file; ``checkpoint.store.dtype`` is the dtype on disk."""
+        """Write a file; ``checkpoint.store.dtype`` is the dtype on disk.
+
+        safetensors, but where the name says that torch shall open it (``TORCH_SUFFIXES``)
+        what ``torch.save`` writes: the state dict and, beside it, our text.
+        """
         import torch
-        from safetensors.torch import save
 
         dtype = getattr(torch, checkpoint.store.dtype)
         state = {
@@ -125,8 +134,7 @@ class SegnetUNet:
         }
         part = path.with_name(f".{path.name}.part")
         try:
-            # Its own save_file makes a file that only its owner may read.
-            part.write_bytes(save(state, metadata={HEADER: header_text(checkpoint)}))
+            part.write_bytes(_file(state, header_text(checkpoint), path))
             os.replace(part, path)
         except OSError as error:
             part.unlink(missing_ok=True)
@@ -134,7 +142,24 @@ class SegnetUNet:
                 f"The network could not be written to {path} ({error}). Free some space or choose "
                 "another folder; nothing was changed."
             ) from error
-        return replace(checkpoint, path=path)
+        store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="")
+        if path.suffix.lower() in TORCH_SUFFIXES:
+            store = replace(store, container="torch-zip", wrapper=("state_dict",))
+        return replace(checkpoint, path=path, store=store)
+
+
+def _file(state: dict[str, torch.Tensor], text: str, path: Path) -> bytes:
+    """Return the content of a weights file of that name."""
+    if path.suffix.lower() not in TORCH_SUFFIXES:
+        from safetensors.torch import save
+
+        # Its own save_file makes a file that only its owner may read.
+        return save(state, metadata={HEADER: text})
+    import torch
+
+    content = io.BytesIO()
+    torch.save({HEADER: text, "state_dict": state}, content)
+    return content.getvalue()
 
 
 def describe_new(
@@ -191,13 +216,13 @@ def describe_new(
         class_names=class_names,
         pixel_size_um=pixel_size_um,
         card=card,
-        known=_known(hparams),
     )
     with torch.device("meta"):
         module = SegnetUNet().build(head)
     keys = {key: key for key in module.state_dict()}
     return replace(
         head,
+        known=_known(head),
         store=Store(container=container, dtype=dtype, keys=keys),
         parameters=sum(p.numel() for p in module.parameters()),
     )
@@ -232,12 +257,19 @@ def _voxel(checkpoint: Checkpoint) -> tuple[float, ...] | None:
     return tuple(size / min(known) for size in known)
 
 
-def _known(hparams: Mapping[str, Any]) -> dict[str, Known]:
-    names = [
-        *("family", "task", "ndim", "channels", "classes", "outputs", "size", "prepare"),
-        *("class_names", "pixel_size_um", "parameters", *hparams),
-    ]
-    return {name: Known(source="read", why="written in the file's header") for name in names}
+def _known(head: Checkpoint) -> dict[str, Known]:
+    """Tell what stands in the header, what follows from it, and what it leaves out."""
+    written = Known(source="read", why="written in the file's header")
+    known = dict.fromkeys(("family", "outputs", "prepare", *head.hparams), written)
+    for name, why in {
+        "task": "this kind of network answers with maps",
+        "classes": "counted in the outputs",
+        "size": "the product of the strides; nothing in it pads",
+        "parameters": "counted",
+    }.items():
+        known[name] = Known(source="read", why=why)
+    stated = {name: written for name in ("class_names", "pixel_size_um") if getattr(head, name)}
+    return {**unstated(head), **known, **stated}
 
 
 def _listed(told: Mapping[str, Any]) -> str:

@@ -8,12 +8,10 @@ for the cache goes through the whole chain at once, its neighbours' rows (one pe
 
 from __future__ import annotations
 
-import contextlib
 import math
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -28,34 +26,14 @@ BAND_BYTES = 8 * 1024**2
 CPUs together, and small enough that the C library uses freed memory again."""
 LEAST_ROWS = 8
 """Of a band cut for the cache, for each row that a neighbour computes again."""
-BAND_SECONDS = 0.4
-"""A band lasts no longer, so that a cancelled job stops within a second also in the middle
-of a large tile."""
-FLOPS_PER_SECOND = 60e9
-"""Of a slow laptop core or two; each chain measures its real figure for the next time."""
-MEASURED_FLOPS = 1e9
-"""Smaller pieces of work say more of overhead than of speed."""
+BAND_FLOPS = 4e9
+"""A single convolution is done in pieces of no more work, so that a cancelled job stops within
+a second also in the middle of a large tile: 0.07 s on a fast core (60e9 per second), 0.8 s
+where a core does 5e9. Not measured while it runs: the cuts decide how sums are rounded, and
+a run repeated elsewhere or later is to give the same bytes."""
 
 
-class _Timed(nn.Module):
-    """Knows how fast it is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._speed = FLOPS_PER_SECOND
-
-    def _seconds(self, flops: float) -> float:
-        return flops / self._speed
-
-    @contextlib.contextmanager
-    def _measured(self, flops: float) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        if flops >= MEASURED_FLOPS:
-            self._speed = flops / max(time.perf_counter() - begun, 1e-6)
-
-
-class Chain(_Timed):
+class Chain(nn.Module):
     """Convolutions and pointwise layers in a row; the answer is that of one after the other.
 
     Parameters
@@ -81,70 +59,57 @@ class Chain(_Timed):
         bands = 1 if parts[0].device.type == "meta" else self._bands(parts, lengths)
         rows = lengths[-1][0]
         if bands < 2:
-            flops = self._flops(parts[0], lengths)
-            with self._measured(flops):
-                return self._run(_joined(parts, 0, parts[0].shape[2]), [None] * len(self._convs))
+            return self._run(_joined(parts, 0, parts[0].shape[2]), [None] * len(self._convs))
         answer: torch.Tensor | None = None
         for start, stop in pairwise(rows * i // bands for i in range(bands + 1)):
-            check_cancelled()
             spans = self._spans(start, stop, [length[0] for length in lengths])
-            with self._measured(self._flops(parts[0], lengths) * (stop - start) / rows):
-                low, high, _, _ = spans[0]
-                band = self._run(_joined(parts, low, high), spans)
-                if answer is None:
-                    answer = _empty_like(band, rows)
-                answer.narrow(2, start, stop - start).copy_(band)
+            band = self._run(_joined(parts, spans[0].low, spans[0].high), spans)
+            if answer is None:
+                answer = _empty_like(band, rows)
+            answer.narrow(2, start, stop - start).copy_(band)
         assert answer is not None
         return answer
 
     def _bands(self, parts: Sequence[torch.Tensor], lengths: Sequence[Sequence[int]]) -> int:
+        """Return how many bands stay in the cache; 1 where there is nothing between layers."""
+        if len(self.layers) < 2 and len(parts) < 2:
+            return 1
+        widths = [sum(part.shape[1] for part in parts)]
+        widths += [conv.out_channels for conv in self._convs]
+        largest = max(c * math.prod(n) for c, n in zip(widths, lengths, strict=True))
+        bytes_ = largest * parts[0].shape[0] * parts[0].element_size()
+        again = sum(_reach(conv) for conv in self._convs[1:])
         rows = lengths[-1][0]
-        seconds = self._seconds(self._flops(parts[0], lengths))
-        bands = math.ceil(seconds / BAND_SECONDS)
-        if len(self.layers) > 1 or len(parts) > 1:
-            widths = [sum(part.shape[1] for part in parts)]
-            widths += [conv.out_channels for conv in self._convs]
-            largest = max(c * math.prod(n) for c, n in zip(widths, lengths, strict=True))
-            bytes_ = largest * parts[0].shape[0] * parts[0].element_size()
-            again = sum(_reach(conv) for conv in self._convs[1:])
-            bands = max(bands, min(bytes_ // BAND_BYTES, rows // (LEAST_ROWS * max(again, 1))))
-        return max(1, min(bands, rows))
-
-    def _flops(self, x: torch.Tensor, lengths: Sequence[Sequence[int]]) -> float:
-        return float(
-            sum(
-                2 * conv.weight.numel() * x.shape[0] * math.prod(after)
-                for conv, after in zip(self._convs, lengths[1:], strict=True)
-            )
-        )
+        return max(1, min(bytes_ // BAND_BYTES, rows // (LEAST_ROWS * max(again, 1))))
 
     def _spans(self, start: int, stop: int, lengths: Sequence[int]) -> list[_Span]:
         """Return the rows that each convolution reads for rows of the answer, and its zeros."""
         spans: list[_Span] = []
         for conv, length in zip(reversed(self._convs), reversed(lengths[:-1]), strict=True):
-            first = start - int(conv.padding[0])
-            last = stop - int(conv.padding[0]) + _reach(conv)
-            # All of it may lie in the padding, where a dilated kernel is larger than the input.
-            start, stop = (min(max(n, 0), length) for n in (first, last))
-            spans.append((start, stop, start - first, last - stop))
+            spans.append(_span(conv, start, stop, int(conv.padding[0]), length))
+            start, stop = spans[-1].low, spans[-1].high
         return spans[::-1]
 
     def _run(self, x: torch.Tensor, spans: Sequence[_Span | None]) -> torch.Tensor:
         ahead = iter(spans)
         for layer in self.layers:
             if is_convolution(layer):
-                check_cancelled()
-                x = _convolve(layer, x, next(ahead))
+                x = _in_pieces(layer, x, next(ahead))
             else:
                 x = layer(x)
         return x
 
 
-_Span = tuple[int, int, int, int]
-"""Rows from, to; rows of zeros in front and behind."""
+class _Span(NamedTuple):
+    """Rows that a convolution reads, and rows of zeros in front of them and behind."""
+
+    low: int
+    high: int
+    before: int
+    behind: int
 
 
-class BandedTransposed(_Timed):
+class BandedTransposed(nn.Module):
     """A transposed convolution without overlap in bands: each input pixel has its own block."""
 
     def __init__(self, conv: nn.Module) -> None:
@@ -155,20 +120,18 @@ class BandedTransposed(_Timed):
         """Map ``(n, c, [z,] y, x)`` to blocks of pixels."""
         rows = x.shape[2]
         flops = 2.0 * self.conv.weight.numel() * x.shape[0] * math.prod(x.shape[2:])
-        bands = min(math.ceil(self._seconds(flops) / BAND_SECONDS), rows)
+        bands = min(math.ceil(flops / BAND_FLOPS), rows)
         if bands < 2 or x.device.type == "meta":
-            with self._measured(flops):
-                whole: torch.Tensor = self.conv(x)
+            whole: torch.Tensor = self.conv(x)
             return whole
         answer: torch.Tensor | None = None
         for start, stop in pairwise(rows * i // bands for i in range(bands + 1)):
             check_cancelled()
-            with self._measured(flops * (stop - start) / rows):
-                band = self.conv(x.narrow(2, start, stop - start))
-                block = band.shape[2] // (stop - start)
-                if answer is None:
-                    answer = _empty_like(band, rows * block)
-                answer.narrow(2, start * block, (stop - start) * block).copy_(band)
+            band = self.conv(x.narrow(2, start, stop - start))
+            block = band.shape[2] // (stop - start)
+            if answer is None:
+                answer = _empty_like(band, rows * block)
+            answer.narrow(2, start * block, (stop - start) * block).copy_(band)
         assert answer is not None
         return answer
 
@@ -210,14 +173,55 @@ def _joined(parts: Sequence[torch.Tensor], low: int, high: int) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
 
 
-def _convolve(conv: Any, x: torch.Tensor, span: _Span | None) -> torch.Tensor:
+def _span(conv: Any, start: int, stop: int, before: int, length: int) -> _Span:
+    """Return what is read for rows ``start`` to ``stop`` of an answer.
+
+    Parameters
+    ----------
+    conv : Module
+        The convolution.
+    start, stop : int
+        Rows of its answer.
+    before : int
+        Rows of zeros in front of its input.
+    length : int
+        Rows of its input.
+    """
+    first, last = start - before, stop - before + _reach(conv)
+    low, high = (min(max(n, 0), length) for n in (first, last))
+    if low == high:  # all of it lies in the padding
+        return _Span(low, high, last - first, 0)
+    return _Span(low, high, low - first, last - high)
+
+
+def _in_pieces(conv: Any, x: torch.Tensor, span: _Span | None) -> torch.Tensor:
+    """Convolve rows that are there and rows of zeros around them, piece by piece."""
+    padding = int(conv.padding[0])
+    before, behind = (padding, padding) if span is None else (span.before, span.behind)
+    rows = x.shape[2] + before + behind - _reach(conv)
+    flops = 2 * conv.weight.numel() * x.shape[0] * rows * math.prod(_after(conv, x.shape[2:])[1:])
+    pieces = 1 if x.device.type == "meta" else min(math.ceil(flops / BAND_FLOPS), rows)
+    check_cancelled()
+    if pieces < 2:
+        return _convolve(conv, x, before, behind)
+    answer: torch.Tensor | None = None
+    for start, stop in pairwise(rows * i // pieces for i in range(pieces + 1)):
+        check_cancelled()
+        low, high, *zeros = _span(conv, start, stop, before, x.shape[2])
+        piece = _convolve(conv, x.narrow(2, low, high - low), *zeros)
+        if answer is None:
+            answer = _empty_like(piece, rows)
+        answer.narrow(2, start, stop - start).copy_(piece)
+    assert answer is not None
+    return answer
+
+
+def _convolve(conv: Any, x: torch.Tensor, before: int, behind: int) -> torch.Tensor:
     padding = tuple(int(p) for p in conv.padding)
-    if span is not None:
-        _, _, before, behind = span
-        if (before, behind) != (padding[0], padding[0]):
-            if before or behind:  # the last axis comes first
-                x = functional.pad(x, [0, 0] * (x.ndim - 3) + [before, behind])
-            padding = (0, *padding[1:])
+    if (before, behind) != (padding[0], padding[0]):
+        if before or behind:  # the last axis comes first
+            x = functional.pad(x, [0, 0] * (x.ndim - 3) + [before, behind])
+        padding = (0, *padding[1:])
     convolve: Any = functional.conv2d if x.ndim == 4 else functional.conv3d
     answer: torch.Tensor = convolve(
         x, conv.weight, conv.bias, padding=padding, dilation=conv.dilation, groups=conv.groups

@@ -11,6 +11,15 @@ from napari_segnet.errors import SettingsError
 
 __all__ = ["best_device", "free_bytes", "is_out_of_memory"]
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may take."""
+OUT_OF_MEMORY = (
+    *("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc"),
+    # What cuDNN says when there is no room for the workspace of any of its ways.
+    *("unable to find an engine", "unable to find a valid cudnn algorithm"),
+)
+"""Parts of the messages of torch and its libraries, in small letters."""
+
 
 def best_device(wish: str = "auto") -> str:
     """Return the device for a wish: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
@@ -55,13 +64,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    signs = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
-    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+    return isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)
 
 
 def _cgroup_free(otherwise: int) -> int:
     """Return what the control group leaves (versions 2 and 1), without its page cache."""
-    root = Path("/sys/fs/cgroup")
     for limit, used, stat in (
         ("memory.max", "memory.current", "memory.stat"),
         (
@@ -71,11 +78,11 @@ def _cgroup_free(otherwise: int) -> int:
         ),
     ):
         try:
-            allowed = (root / limit).read_text().strip()
+            allowed = (CONTROL_GROUP / limit).read_text().strip()
             if allowed == "max":
                 return otherwise
-            taken = int((root / used).read_text())
-            rows = dict(line.split() for line in (root / stat).read_text().splitlines())
+            taken = int((CONTROL_GROUP / used).read_text())
+            rows = dict(line.split() for line in (CONTROL_GROUP / stat).read_text().splitlines())
         except (OSError, ValueError):
             continue  # not this version, or not Linux: nothing to take into account
         return max(0, int(allowed) - taken + int(rows.get("inactive_file", 0)))

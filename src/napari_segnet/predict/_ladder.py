@@ -23,6 +23,9 @@ MOST_AT_ONCE = 16
 """Tiles in a batch on a GPU; more hardly gain."""
 MOST_WORK = 4.0
 """In 3D, an exact halo may cost so many times the work (else tiles are blended)."""
+MUCH_MORE = 1.5
+"""With so many times the memory that was free when it ran out, another try is worth it:
+tiles of the last rung take many times as long."""
 
 Edge = tuple[int, ...]
 
@@ -58,16 +61,16 @@ class Rung:
 def first_rung(network: Network, shape: tuple[int, ...], settings: PredictSettings) -> Rung:
     """Plan for what is free now, or what fitted last time."""
     frame = frame_of(shape, network.checkpoint.size)
-    kept = None if settings.tile_px else cache.rungs.get(_key(network, frame))
+    kept = None if settings.tile_px else _fitted(network, frame)
     grown: tuple[str, ...] = ()
     if settings.tile_px:
         tiling, edge, grown = _forced(network, frame, _wished(settings.tile_px, shape), settings)
     else:
-        tiling, edge = _automatic(network, frame, settings, kept[1] if kept else shape)
+        tiling, edge = _automatic(network, frame, settings, kept.edge if kept else shape)
     batch = _batch(network, tiling, settings)
     name = "as planned"
     if kept:
-        batch = min(batch, kept[0])
+        batch = min(batch, kept.batch)
         name = f"as fitted last time (tile {_text(edge)}, batch {batch})"
     notes = (*grown, *_notes(network, tiling, settings))
     return Rung(
@@ -118,7 +121,18 @@ def cpu_rung(network: Network, shape: tuple[int, ...], settings: PredictSettings
 def remember(rung: Rung, network: Network) -> None:
     """Keep what fitted, if something had to be given up."""
     if rung.name != "as planned":
-        cache.rungs[_key(network, rung.tiling.frame)] = (rung.batch, rung.edge)
+        fitted = cache.Fitted(
+            batch=rung.batch, edge=rung.edge, free_bytes=free_bytes(network.device)
+        )
+        cache.rungs.put(_key(network, rung.tiling.frame), fitted, 1)
+
+
+def _fitted(network: Network, frame: Frame) -> cache.Fitted | None:
+    """Return what fitted last time, unless so much more is free now that it says nothing."""
+    kept = cache.rungs.get(_key(network, frame))
+    if kept is None or free_bytes(network.device) > MUCH_MORE * kept.free_bytes:
+        return None
+    return kept
 
 
 def release(device: str) -> None:
@@ -246,7 +260,8 @@ def _wished(tile_px: tuple[int, ...], shape: tuple[int, ...]) -> Edge:
     if len(tile_px) == 1:
         return tile_px * len(shape)
     # The last ones are y and x; what is not named is kept whole.
-    return (*shape[: len(shape) - len(tile_px)], *tile_px[-len(shape) :])
+    named = tile_px[-len(shape) :]
+    return (*shape[: len(shape) - len(named)], *named)
 
 
 def _up(length: int, stride: int) -> int:

@@ -62,9 +62,7 @@ def open_series(path: Path) -> Iterator[Any]:
     ImageError
         If the file holds no picture or is cut off.
     """
-    import tifffile
-
-    with _complaints() as complaints, tifffile.TiffFile(path) as tif:
+    with _complaints() as complaints, _opened(path) as tif:
         pages = len(tif.pages)  # follows the chain of pages to its end
         every: Any = tif.series if pages else ()
         series = every[0] if every else None
@@ -86,6 +84,28 @@ def open_series(path: Path) -> Iterator[Any]:
                 "least two (rows and columns)."
             )
         yield series
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a TIFF; equal pages that were written one by one are a stack.
+
+    tifffile marks what each call of its ``write`` wrote as a picture of its own. Who writes a
+    stack in a loop means a stack, and any other program sees one.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        if not (tif.is_shaped and len(tif.pages) > 1 and _single_pages(tif.series)):
+            yield tif
+            return
+    with tifffile.TiffFile(path, is_shaped=False) as tif:
+        yield tif
+
+
+def _single_pages(every: Any) -> bool:
+    alike = {(tuple(s.shape), s.axes, str(s.dtype), len(s)) for s in every}
+    return len(every) > 1 and len(alike) == 1 and len(every[0]) == 1
 
 
 def _image(path: Path, series: Any, axes: str | None) -> Image:
@@ -127,7 +147,7 @@ def _others(series: Any) -> tuple[str, ...]:
     more = "one more picture" if count == 1 else f"{count} more pictures"
     shape = " x ".join(str(n) for n in series.shape)
     return (
-        f"The file holds {more} of another size or kind; only the first ({shape}) was read. Save "
+        f"The file holds {more}; only the first ({shape}) was read. Save "
         "the others as files of their own to have them segmented too.",
     )
 

@@ -174,6 +174,12 @@ def _crops(
             f"No pixel of the {len(samples)} training samples in {dataset.root} is trusted, so "
             "there is nothing to learn from. Review some of them first."
         )
+    if not crops.has_objects:
+        raise DatasetError(
+            f"The labels of all {len(samples)} training samples in {dataset.root} are empty, so "
+            "the network would learn to find nothing. See that the right files lie in the folder "
+            "labels: 0 is background, objects (or classes) are 1 and above."
+        )
     return crops
 
 

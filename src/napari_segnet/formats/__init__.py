@@ -1,1 +1,0 @@
-"""Training data on disk, in the layouts that other programs read and write."""

@@ -1,0 +1,138 @@
+"""``napari-segnet evaluate``: pairs of files and of folders, and what does not pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from teaching import objects
+
+KEYS = {
+    "ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice", "n_true", "n_pred",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three images, all right but for an object that was not found."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    for seed, name in enumerate(("a", "b", "c")):
+        truth = objects((50, 60), count=5, seed=seed)
+        found = np.where(truth == 1, 0, truth) if name == "a" else truth
+        tifffile.imwrite(ours / f"{name}.labels.tif", found)
+        (ours / f"{name}.json").write_text("{}")
+        tifffile.imwrite(ours / f"{name}.maps.tif", np.zeros((1, 50, 60), np.float32))
+        tifffile.imwrite(theirs / f"{name}.tif", truth.astype(np.uint16))
+    return ours, theirs
+
+
+def test_two_folders(run, folders):
+    done = run("evaluate", *folders, "--json")
+    assert (done.code, done.err) == (0, "")
+    scores = done.json
+    assert KEYS <= scores.keys()
+    assert [image["name"] for image in scores["images"]] == ["a", "b", "c"]
+    assert all(image.keys() == KEYS | {"name"} for image in scores["images"])
+    assert scores["n_pred"] == scores["n_true"] - 1
+    assert scores["ap50"] == pytest.approx(scores["n_pred"] / scores["n_true"])
+    assert (scores["precision50"], scores["failed"]) == (1.0, [])
+
+
+def test_two_files(run, folders):
+    ours, theirs = folders
+    done = run("evaluate", ours / "b.labels.tif", theirs / "c.tif", "--json")
+    assert done.code == 0
+    assert [image["name"] for image in done.json["images"]] == ["b"]
+    assert run("evaluate", ours / "b.labels.tif", theirs / "b.tif", "--json").json["ap"] == 1
+
+
+def test_for_people(run, folders):
+    done = run("evaluate", *folders)
+    assert done.code == 0
+    rows = dict(line.split(maxsplit=1) for line in done.out.splitlines())
+    assert rows["precision50"] == "1.0000"
+    assert rows["images"] == "3"
+    assert rows["objects"].endswith(" true")
+
+
+def test_what_lies_beside_labels_is_no_label_file(run, folders):
+    for name in ("README.md", "index.csv", ".DS_Store", "Thumbs.db"):
+        (folders[1] / name).write_text("not labels")
+    assert run("evaluate", *folders, "--json").code == 0
+
+
+def test_ome_names_pair_with_what_segment_writes_of_them(run, folders):
+    (folders[1] / "a.tif").rename(folders[1] / "a.ome.tif")
+    assert run("evaluate", *folders, "--json").code == 0
+
+
+def test_images_without_a_partner_are_all_named(run, folders):
+    ours, theirs = folders
+    (theirs / "b.tif").rename(theirs / "d.tif")
+    said = run("evaluate", *folders).refused()
+    assert f"In {ours} but not in {theirs}: b." in said
+    assert f"In {theirs} but not in {ours}: d." in said
+    assert "Add what is missing or move the others" in said
+
+
+def test_a_pair_that_cannot_be_compared_is_left_out_and_named(run, folders):
+    theirs = folders[1]
+    tifffile.imwrite(theirs / "a.tif", np.zeros((50, 59), np.uint8))
+    (theirs / "b.tif").write_bytes(b"damaged")
+    done = run("evaluate", *folders, "--json")
+    assert done.code == 1
+    assert [image["name"] for image in done.json["images"]] == ["c"]
+    assert done.json["ap50"] == 1
+    first, second = done.json["failed"]
+    assert (
+        first["name"] == "a"
+        and "the labels have (50, 60), the truth has (50, 59)" in first["error"]
+    )
+    assert second["name"] == "b" and "damaged" in second["error"]
+    assert done.err.startswith("2 of 3 images failed:\n  a  Labels and truth of a must have")
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("pixels", "says"),
+    [
+        (np.full((4, 4), np.nan), "broken numbers (float64)"),
+        (np.full((4, 4), np.inf, np.float32), "broken numbers (float32)"),
+        (np.full((4, 4), 0.5), "Is it an image or a probability map?"),
+        (np.full((4, 4), -1), "negative labels (the least is -1)"),
+    ],
+)
+def test_what_is_no_label_image(run, tmp_path, pixels, says):
+    np.save(tmp_path / "odd.npy", pixels)
+    np.save(tmp_path / "good.npy", np.eye(4, dtype=np.uint8))
+    for words in (("odd.npy", "good.npy"), ("good.npy", "odd.npy")):
+        done = run("evaluate", *(tmp_path / word for word in words))
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("1 of 1 images failed:\n")
+        assert says in done.err
+
+
+def test_coloured_pictures_are_no_labels(run, tmp_path):
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+    done = run("evaluate", tmp_path / "rgb.tif", tmp_path / "rgb.tif")
+    assert done.code == 1
+    assert "Export the label image itself, not a coloured picture" in done.err
+
+
+def test_empty_images_have_no_score(run, tmp_path):
+    np.save(tmp_path / "empty.npy", np.zeros((4, 4), np.uint8))
+    done = run("evaluate", tmp_path / "empty.npy", tmp_path / "empty.npy", "--json")
+    assert done.code == 0
+    assert (done.json["ap50"], done.json["n_true"]) == (None, 0)
+    assert "ap50         -\n" in run("evaluate", *[tmp_path / "empty.npy"] * 2).out
+
+
+def test_paths_that_are_not_there_or_do_not_go_together(run, folders, tmp_path):
+    ours, theirs = folders
+    assert "There is no file or folder" in run("evaluate", tmp_path / "no", theirs).refused()
+    assert "Give two files or two folders" in run("evaluate", ours, theirs / "a.tif").refused()
+    (tmp_path / "none").mkdir()
+    assert "There are no label files in" in run("evaluate", tmp_path / "none", theirs).refused()
+    assert "argument TRUTH: is empty" in run("evaluate", ours, "").refused()

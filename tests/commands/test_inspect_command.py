@@ -1,0 +1,176 @@
+"""``napari-segnet inspect``: what is printed of a network, and of an image that it is to see."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+import tifffile
+from examples import EXAMPLES
+from networks import Milesial, save_as
+
+from napari_segnet.commands.inspect import card_of
+from napari_segnet.network import identify
+
+PROMISED = (
+    "family", "task", "ndim", "channels", "classes", "outputs", "size_multiple_px", "halo_px",
+    "prepare", "parameters", "sha256",
+)  # fmt: skip
+"""What scripts rely on."""
+
+
+def test_every_promised_key_with_how_it_is_known(run, shop):
+    done = run("inspect", shop / "unet.pth", "--json")
+    assert (done.code, done.err) == (0, "")
+    card = done.json
+    assert set(PROMISED) <= card.keys()
+    for name in PROMISED:
+        fact = card["facts"][name]
+        assert set(fact) == {"value", "source", "why"}
+        assert fact["value"] == card[name]
+        assert fact["source"] in ("read", "assumed", "told")
+        assert fact["why"]
+    assert (card["family"], card["task"], card["ndim"]) == ("milesial-unet", "semantic", 2)
+    assert card["channels"] == 1
+    assert card["outputs"] == [{"role": "foreground", "channels": 1, "activation": "sigmoid"}]
+    assert card["size_multiple_px"] == [1, 1]
+    assert len(card["halo_px"]) == 2
+    assert card["sha256"] == hashlib.sha256((shop / "unet.pth").read_bytes()).hexdigest()
+    module = Milesial(channels=1, width=4, depth=2)
+    assert card["parameters"] == sum(p.numel() for p in module.parameters())
+    # The family's own hyper-parameters, too.
+    checkpoint = identify(shop / "unet.pth")
+    assert set(checkpoint.hparams) <= card["facts"].keys()
+
+
+BARE = [name for name, examples in EXAMPLES.items() if not examples[0].metadata]
+
+
+@pytest.mark.parametrize("family", BARE)
+def test_every_family_has_all_facts(run, tmp_path, family):
+    example = EXAMPLES[family][0]
+    path = save_as(example.make(), tmp_path / "n.pth", "training")
+    told = [word for k, v in (example.told or {}).items() for word in ("--set", f"{k}={v}")]
+    done = run("inspect", path, "--json", *told)
+    assert done.code == 0, done.err
+    assert set(PROMISED) <= done.json["facts"].keys()
+    plain = run("inspect", path, *told)
+    assert plain.code == 0
+    for name in PROMISED:
+        assert f"\n  {name} " in plain.out
+
+
+def test_a_volume_has_three_lengths(run, shop):
+    card = run("inspect", shop / "volume.pth", "--json").json
+    assert (card["ndim"], len(card["halo_px"]), len(card["size_multiple_px"])) == (3, 3, 3)
+
+
+def test_for_people(run, shop):
+    done = run("inspect", shop / "padded.pth")
+    assert done.code == 0
+    assert done.out.startswith("padded.pth: the U-Net of jvanvugt/pytorch-unet\n\n  family ")
+    assert "assumed: " in done.out
+    assert "What is assumed of padding, pooling, activation you may know better." in done.out
+    assert "napari-segnet segment IMAGE -c WEIGHTS --set padding=VALUE" in done.out
+
+
+def test_what_is_told_is_marked_so(run, shop):
+    card = run("inspect", shop / "padded.pth", "--set", "padding=true", "--json").json
+    assert card["facts"]["padding"] == {"value": True, "source": "told", "why": "by the user"}
+    assert card["size_multiple_px"] == [2, 2]
+
+
+def test_a_built_in_network_by_its_name(run):
+    card = run("inspect", "nuclei", "--json").json
+    assert (card["family"], card["channels"]) == ("segnet-unet", 1)
+    assert {"foreground"} <= {output["role"] for output in card["outputs"]}
+    assert card["card"]["scores"]["ap50"] > 0.7
+
+
+def test_a_network_of_our_own(run, own_network):
+    card = run("inspect", own_network, "--json").json
+    assert card["facts"]["pixel_size_um"] == {
+        "value": {"y": 0.5, "x": 0.5},
+        "source": "read",
+        "why": "written in the file's header",
+    }
+    assert card["class_names"] == ["background", "nucleus"]
+
+
+# ---- With an image ----
+
+
+def test_an_image_that_fits(run, shop):
+    done = run("inspect", shop / "unet.pth", shop / "cells.tif", "--json")
+    assert (done.code, done.err) == (0, "")
+    image = done.json["image"]
+    assert (image["fits"], image["axes"], image["shape"]) == (True, "yx", [60, 52])
+    assert (image["dtype"], image["scale"], image["notes"]) == ("uint8", 1.0, [])
+    plain = run("inspect", shop / "unet.pth", shop / "cells.tif")
+    assert f"{shop / 'cells.tif'} fits\n  axes yx, shape [60, 52], uint8\n" in plain.out
+
+
+def test_an_image_that_does_not_fit(run, shop):
+    done = run("inspect", shop / "unet.pth", shop / "five.tif", "--json")
+    assert done.code == 1
+    image = done.json["image"]
+    assert image["fits"] is False
+    assert image["why"] == (
+        "This network takes 1 channel, but five has 5 channels. Choose with --set channels=0."
+    )
+    assert image["why"] in done.err
+    assert done.err.count("\n") == 1
+    done = run("inspect", shop / "unet.pth", shop / "five.tif", "--set", "channels=0", "--json")
+    assert (done.code, done.json["image"]["fits"]) == (0, True)
+
+
+def test_an_image_whose_axes_must_be_named(run, shop):
+    words = ("inspect", shop / "volume.pth", shop / "stack.npy", "--json")
+    done = run(*words)
+    assert (done.code, done.json["image"]["fits"]) == (1, False)
+    assert "--set axes=zyx" in done.err
+    assert run(*words, "--set", "axes=zyx").json["image"]["axes"] == "zyx"
+
+
+def test_an_image_of_another_pixel_size(run, own_network, tmp_path):
+    image = tmp_path / "coarse.ome.tif"
+    metadata = {
+        "axes": "YX",
+        "PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": 0.25, "PhysicalSizeYUnit": "µm",
+    }  # fmt: skip
+    tifffile.imwrite(image, np.eye(40, dtype=np.uint8), metadata=metadata)
+    seen = run("inspect", own_network, image, "--json").json["image"]
+    assert seen["pixel_size_um"] == {"y": 0.25, "x": 0.25}
+    assert seen["scale"] == 2.0
+    assert "trained at 0.5 µm per pixel and the image has 0.25 µm" in seen["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "There is no file"), (b"", "empty"), (b"GIF89a", "does not open")]
+)
+def test_an_image_that_cannot_be_read(run, shop, tmp_path, content, says):
+    path = tmp_path / "odd.gif"
+    if content is not None:
+        path.write_bytes(content)
+    done = run("inspect", shop / "unet.pth", path, "--json")
+    assert (done.code, done.json["image"]["fits"]) == (1, False)
+    assert says in done.json["image"]["why"]
+    assert "Traceback" not in done.err
+
+
+def test_settings_that_make_no_sense_are_refused(run, shop):
+    words = ("inspect", shop / "unet.pth", "--set")
+    assert "scale=nan is not a number" in run(*words, "scale=nan").refused()
+    assert "(did you mean 'channels'?)" in run(*words, "chanels=1").refused()
+
+
+def test_a_fact_that_needs_a_run_is_null_with_why(shop):
+    """A family whose halo nobody knows yet; the JSON says so."""
+    checkpoint = dataclasses.replace(identify(shop / "unet.pth"), halo_px=None)
+    card = card_of(checkpoint)
+    assert card["halo_px"] is None
+    assert card["facts"]["halo_px"]["value"] is None
+    assert card["facts"]["halo_px"]["why"]

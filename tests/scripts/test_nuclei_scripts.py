@@ -1,0 +1,96 @@
+"""The scripts that make the built-in network: which images teach it, and which judge it."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from teaching import NUCLEI, QUICK, fresh, objects, photograph, write
+
+from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.network import identify
+
+ROWS = [
+    ("a", "train", "fluorescence"),
+    ("b", "train", "fluorescence"),
+    ("c", "train", "histology"),
+    ("d", "val", "fluorescence"),
+    ("e", "val", "brightfield"),
+]
+
+
+@pytest.fixture
+def script(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that loads a script by its name."""
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, root / "scripts" / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def bowl(tmp_path: Path) -> Path:
+    for seed, (name, _, _) in enumerate(ROWS):
+        labels = objects((32, 32), seed=seed)
+        write(tmp_path / "data" / "images" / f"{name}.tif", photograph(labels, seed=seed))
+        write(tmp_path / "data" / "labels" / f"{name}.tif", labels)
+    with (tmp_path / "data" / "index.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "split", "kind"), *ROWS])
+    return tmp_path / "data"
+
+
+def test_only_fluorescence_images_of_the_train_split_teach(script, bowl):
+    samples = script("train_nuclei").fluorescence(bowl).samples
+    assert ["a", "b"] == [sample.source for sample in samples]
+    assert [bowl / "labels" / "a.tif", bowl / "labels" / "b.tif"] == [s.labels for s in samples]
+
+
+def test_the_network_is_trained_from_the_command_line(script, bowl, tmp_path, monkeypatch):
+    train_nuclei = script("train_nuclei")
+    monkeypatch.setattr(train_nuclei, "WIDTHS", (4, 6))
+    monkeypatch.setattr(train_nuclei, "TrainSettings", lambda: QUICK)
+    out = tmp_path / "runs" / "n.safetensors"
+    command = ["train_nuclei.py", str(bowl), "--out", str(out), "--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--crop-px", "16", "--device", "cpu"])
+    train_nuclei.main()
+    card = identify(out)
+    assert (1, "nuclei") == (card.channels, card.card["name"])
+    assert ["foreground", "boundary", "distance"] == [output.role for output in card.outputs]
+    with pytest.raises(SystemExit):
+        train_nuclei.main()  # nothing is taught twice by mistake
+
+
+def test_a_shipped_network_is_scored_on_the_val_split_and_says_so(
+    script, bowl, tmp_path, monkeypatch
+):
+    weights = tmp_path / "n.safetensors"
+    network = fresh(weights, outputs=NUCLEI)
+    module = SegnetUNet().build(network)
+    torch.manual_seed(0)
+    for value in module.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.1, 0.5)
+    SegnetUNet().save(module, network, weights)
+    ship = script("ship_nuclei")
+    models = tmp_path / "models"
+    models.mkdir()
+    monkeypatch.setattr(ship, "MODELS", models)
+    monkeypatch.setattr(sys, "argv", ["ship_nuclei.py", str(weights), str(bowl), "--note", "n"])
+    ship.main()
+    card = identify(models / "nuclei.safetensors").card
+    true = np.unique(objects((32, 32), seed=3)).size - 1
+    assert f"{true} nuclei of BBBC038v1, fluorescence, val split" == card["scores"]["on"]
+    assert ship.ADVICE == card["label"]
+    assert "n" == card["note"]

@@ -1,0 +1,214 @@
+"""Jobs: progress, results, and being stopped."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import threading
+
+import pytest
+
+from napari_segnet.errors import Cancelled
+from napari_segnet.progress import Job, Progress, check_cancelled, job, run
+
+
+@job
+def counting(n, log=None):
+    try:
+        for done in range(n):
+            check_cancelled()
+            yield Progress(what="step", done=done, total=n)
+        return n
+    finally:
+        if log is not None:
+            log.append("cleaned up")
+
+
+@job
+def outer(n, log):
+    try:
+        result = yield from counting(n, log)
+        return result + 1
+    finally:
+        log.append("outer cleaned up")
+
+
+def test_run_returns_the_result():
+    assert run(counting(3)) == 3
+
+
+def test_a_job_reports_as_it_goes_and_ends_with_its_result():
+    steps = counting(2)
+    assert next(steps) == Progress(what="step", done=0, total=2)
+    assert next(steps) == Progress(what="step", done=1, total=2)
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    assert stop.value.value == 2
+
+
+def test_a_decorated_function_keeps_its_name_and_returns_a_job():
+    assert counting.__name__ == "counting"
+    assert isinstance(counting(1), Job)
+
+
+def test_cancelled_before_its_start_a_job_does_nothing():
+    log = []
+    steps = counting(2, log)
+    steps.cancel()
+    with pytest.raises(Cancelled, match="Stopped on request; nothing was changed"):
+        next(steps)
+    assert log == [], "not even its first line ran"
+    with pytest.raises((StopIteration, Cancelled)):
+        next(steps)
+
+
+def test_cancelled_between_two_reports_a_job_cleans_up():
+    log = []
+    steps = counting(5, log)
+    next(steps)
+    steps.cancel()
+    with pytest.raises(Cancelled):
+        next(steps)
+    assert log == ["cleaned up"]
+
+
+def test_cancelled_while_it_works_a_job_stops_where_it_looks():
+    started = threading.Event()
+
+    @job
+    def busy():
+        started.set()
+        while True:
+            check_cancelled()
+        yield Progress(what="never")
+
+    steps = busy()
+    threading.Thread(target=lambda: (started.wait(), steps.cancel())).start()
+    with pytest.raises(Cancelled):
+        next(steps)
+
+
+def test_cancelling_a_job_stops_the_job_within_it():
+    log = []
+    steps = outer(5, log)
+    next(steps)
+    steps.cancel()
+    with pytest.raises(Cancelled):
+        next(steps)
+    assert log == ["cleaned up", "outer cleaned up"]
+
+
+def test_the_flag_of_an_outer_job_is_seen_deep_inside_an_inner_one():
+    @job
+    def inner():
+        yield Progress(what="one")
+        check_cancelled()
+        raise AssertionError("went on")
+
+    @job
+    def around(steps):
+        first = next(steps)  # driven by hand, not by "yield from"
+        outside.cancel()
+        next(steps)
+        yield first
+
+    outside = around(inner())
+    with pytest.raises(Cancelled):
+        next(outside)
+
+
+def test_an_inner_job_cancelled_by_itself_ends_the_outer_one_unless_it_is_caught():
+    @job
+    def careful():
+        inside = counting(5)
+        yield next(inside)
+        inside.cancel()
+        try:
+            next(inside)
+        except Cancelled:
+            check_cancelled()  # the outer job's own flag is not set
+            return "went on"
+
+    assert run(careful()) == "went on"
+
+
+def test_nothing_is_cancelled_outside_of_jobs():
+    steps = counting(5)
+    next(steps)
+    steps.cancel()
+    check_cancelled()
+    steps.close()
+
+
+def test_one_job_does_not_stop_another_in_the_same_thread():
+    first, second = counting(3), counting(3)
+    next(first)
+    next(second)
+    first.cancel()
+    assert next(second).done == 1
+
+
+def test_closing_cleans_up_once_and_for_all():
+    log = []
+    steps = outer(5, log)
+    next(steps)
+    steps.close()
+    steps.close()
+    assert log == ["cleaned up", "outer cleaned up"]
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_closing_before_the_start_is_allowed():
+    log = []
+    counting(5, log).close()
+    assert log == []
+
+
+def test_a_forgotten_job_cleans_up():
+    log = []
+    steps = counting(5, log)
+    next(steps)
+    del steps
+    gc.collect()
+    assert log == ["cleaned up"]
+
+
+def test_an_error_thrown_in_is_raised_where_the_job_works():
+    @job
+    def stubborn():
+        try:
+            yield Progress(what="first")
+        except ValueError:
+            yield Progress(what="saved")
+        return "done"
+
+    steps = stubborn()
+    next(steps)
+    assert steps.throw(ValueError("thrown")).what == "saved"
+    with pytest.raises(StopIteration, match="done"):
+        next(steps)
+
+
+def test_errors_come_out_as_they_are():
+    @job
+    def broken():
+        yield Progress(what="first")
+        raise RuntimeError("out of order")
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        run(broken())
+
+
+def test_a_job_may_wander_between_threads_and_contexts():
+    steps = counting(4)
+    seen = [next(steps).done]
+    seen.append(contextvars.copy_context().run(next, steps).done)
+    thread = threading.Thread(target=lambda: seen.append(next(steps).done))
+    thread.start()
+    thread.join()
+    assert seen == [0, 1, 2]
+    steps.cancel()
+    with pytest.raises(Cancelled):
+        contextvars.copy_context().run(next, steps)
+    check_cancelled()

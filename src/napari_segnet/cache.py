@@ -157,6 +157,10 @@ class Predictions:
         """Return a kept prediction, or None: then the network has to run again."""
         return self._kept.get(key)
 
+    def forget(self, key: str) -> None:
+        """Let go of an answer that nobody will ask for again."""
+        self._kept.drop(key)
+
     def clear(self) -> None:
         """Forget everything; files go with the last array that looks at them."""
         self._kept.clear()

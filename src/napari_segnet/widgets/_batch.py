@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -39,9 +41,23 @@ from napari_segnet.widgets._progress import RunBox
 from napari_segnet.widgets._work import Answer, answer
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
-__all__ = ["BatchBox"]
+__all__ = ["BatchBox", "Segmented"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segmented:
+    """One picture that is done: its layers, and how it was made."""
+
+    image: napari.layers.Image
+    layer: napari.layers.Labels
+    source: Source
+    made: Answer
+    checkpoint: Checkpoint
+    predict: PredictSettings
+    labels: LabelSettings
 
 
 @job
@@ -58,6 +74,8 @@ class BatchBox(QWidget):
 
     files_chosen = Signal(list)
     """The user chose files with the button."""
+    segmented = Signal(object)
+    """A picture is done: a ``Segmented``."""
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,7 +87,7 @@ class BatchBox(QWidget):
         self._row = -1
         self._begun = 0.0
         self._source: Source | None = None
-        self._made: dict[int, tuple[Any, Any, Answer]] = {}
+        self._made: dict[int, Segmented] = {}
         self.open = QPushButton("Segment files…")
         self.open.setObjectName("segnet_segment_files")
         self.open.setToolTip("Or drop pictures or a folder anywhere on this dock")
@@ -166,19 +184,17 @@ class BatchBox(QWidget):
 
     def save_all(self, folder: Path) -> None:
         """Write every result into a folder, as the layers are now, corrections included."""
-        from dataclasses import replace
-
         import numpy as np
 
         from napari_segnet.errors import SegnetError
         from napari_segnet.results import write_segmentation
 
         done, refused = 0, []
-        for image, labels, made in self._made.values():
-            stem = Path(str(image.metadata["segnet_path"])).stem
-            data = np.asarray(labels.data, dtype=np.int32)
+        for one in self._made.values():
+            stem = Path(str(one.image.metadata["segnet_path"])).stem
+            data = np.asarray(one.layer.data, dtype=np.int32)
             try:
-                write_segmentation(replace(made.segmentation, labels=data), folder, stem)
+                write_segmentation(replace(one.made.segmentation, labels=data), folder, stem)
                 done += 1
             except SegnetError as error:
                 refused.append(str(error))
@@ -222,22 +238,45 @@ class BatchBox(QWidget):
         checkpoint, settings, labels = self._how
         data, kwargs = image_layer_args(image)
         kwargs.setdefault("metadata", {})["segnet_path"] = image.source
-        layer = self._viewer.add_image(data, **kwargs)
+        with self._in_background():
+            layer = self._viewer.add_image(data, **kwargs)
         layer.visible = not self._made
+        if layer.visible:
+            self._viewer.reset_view()  # it may lie beside what was in view
         self._source = source_of(layer, guess_axes(layer), region_of("layer", layer, self._viewer))
         self._layer = layer
         self._runner.start(partial(answer, checkpoint, self._source.image, settings, labels))
 
     def _show(self, made: Answer) -> None:
-        assert self._source is not None
+        assert self._source is not None and self._how is not None
+        checkpoint, predict, wishes = self._how
         data, kwargs = labels_layer_args(self._source, made.segmentation)
-        layer = self._viewer.add_labels(data, **kwargs)
+        with self._in_background():
+            layer = self._viewer.add_labels(data, **kwargs)
         layer.visible = not self._made
-        self._made[self._row] = (self._layer, layer, made)
+        self._made[self._row] = one = Segmented(
+            image=self._layer,
+            layer=layer,
+            source=self._source,
+            made=made,
+            checkpoint=checkpoint,
+            predict=predict,
+            labels=wishes,
+        )
         count = len(made.segmentation.label_score)
         noun = "objects" if made.segmentation.kind == "instance" else "classes"
         self._tell(self._row, 1, f"{count} {noun}")
         self._tell(self._row, 2, f"{time.perf_counter() - self._begun:.1f}")
+        self.segmented.emit(one)
+
+    @contextmanager
+    def _in_background(self) -> Generator[None, None, None]:
+        """Leave what the user works on selected, except for the first picture of all."""
+        selection = self._viewer.layers.selection
+        before = selection.active
+        yield
+        if self._made and before in self._viewer.layers:
+            selection.active = before
 
     def _failed(self, error: BaseException) -> None:
         self._tell(self._row, 1, f"failed: {in_words(error)}")
@@ -271,11 +310,10 @@ class BatchBox(QWidget):
         row = self.table.currentRow()
         if row not in self._made:
             return
-        for other, (image, labels, _) in self._made.items():
-            image.visible = labels.visible = other == row
-        image, labels, _ = self._made[row]
-        if labels in self._viewer.layers:
-            self._viewer.layers.selection.active = labels
+        for other, one in self._made.items():
+            one.image.visible = one.layer.visible = other == row
+        if self._made[row].layer in self._viewer.layers:
+            self._viewer.layers.selection.active = self._made[row].layer
         self._viewer.reset_view()
 
     def _say(self, words: str) -> None:

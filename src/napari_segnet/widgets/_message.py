@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 
 from qtpy.QtCore import Qt
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.errors import SegnetError
+from napari_segnet.widgets._hints import HINTS, LABEL_HINTS
 
 __all__ = ["MessageBar", "in_words"]
 
@@ -80,7 +82,7 @@ class MessageBar(QFrame):
 def in_words(error: BaseException) -> str:
     """Return a sentence for the user; a mistake of ours is not hidden."""
     if isinstance(error, SegnetError):
-        return str(error)
+        return _for_the_window(str(error))
     if isinstance(error, MemoryError):
         return (
             "There is not enough memory for this. Close other programs, or choose a region "
@@ -95,3 +97,16 @@ def in_words(error: BaseException) -> str:
         f"Something happened that napari-segnet does not foresee ({what}). Your layers are "
         "unchanged. Please report it with the details below."
     )
+
+
+def _for_the_window(text: str) -> str:
+    """Return advice for the command line as advice for the dock: its rows instead of options."""
+    text = re.sub(r"--device (\w+)", r"--set device=\1", text)
+    return re.sub(r"--set (\w+)=(\.\.\.|[\w:,]+(?:\.\d+)?)?", _row_named, text)
+
+
+def _row_named(found: re.Match[str]) -> str:
+    name, value = found[1], found[2] or "..."
+    hint = HINTS.get(name) or LABEL_HINTS.get(name)
+    row = f"“{hint.label if hint is not None else name}”"
+    return row if value == "..." else f"{row} {value}"

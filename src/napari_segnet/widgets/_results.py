@@ -50,6 +50,15 @@ class Results:
         """Tell if the user has changed a layer since we made it."""
         return layer in self._edited
 
+    def keys(self) -> set[str]:
+        """Return the keys of the answers that a layer of the viewer was made from."""
+        return {made.key for layer, made in self._made.items() if layer in self._viewer.layers}
+
+    def adopt(self, layer: napari.layers.Labels, result: Result) -> None:
+        """Take a layer that was made elsewhere for a result."""
+        self._watch(layer)
+        self._made[layer] = result
+
     def put(
         self, result: Result, data: npt.NDArray[np.int32], kwargs: dict[str, Any]
     ) -> napari.layers.Labels:

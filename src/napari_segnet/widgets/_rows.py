@@ -288,6 +288,7 @@ class ChoiceRow(Row):
             self._values, self._words = (*self._values, value), (*self._words, str(value))
             self.combo.addItem(str(value))
             self.combo.setCurrentIndex(self.combo.count() - 1)
+        self._show_start()
         if self._mark is not None:
             self._mark.show("")
 
@@ -300,6 +301,13 @@ class ChoiceRow(Row):
         self.combo.setItemText(0, _with_default(self._words[0], called))
         if chosen and self.combo.isEditable() and self.read() == first:
             self.combo.setCurrentIndex(0)
+            self._show_start()
+
+    def _show_start(self) -> None:
+        """Show how a text begins, where it is too long to be shown whole."""
+        line = self.combo.lineEdit()
+        if line is not None:
+            line.setCursorPosition(0)
 
     def show_problem(self, text: str) -> None:
         if self._mark is not None:

@@ -435,7 +435,8 @@ class SegmentDock(QWidget):
             raise SegnetError("Open an image first: drop a picture on the viewer, or on this dock.")
         kind = str(self.region.currentData())
         axes = self.axes.currentText()
-        source = source_of(layer, axes, region_of(kind, layer, self.viewer))
+        region = region_of(kind, layer, self.viewer, axes=axes, volume=checkpoint.ndim == 3)
+        source = source_of(layer, axes, region)
         box = tuple((part.start, part.stop) for part in source.region.box)
         return _Run(
             source=source,

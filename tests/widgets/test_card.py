@@ -18,13 +18,19 @@ def test_the_headline_is_plain_words(nuclei):
     assert lines[2] == "answers with foreground, boundary, distance"
 
 
+def rows_of(card):
+    groups = [card.tree.topLevelItem(i) for i in range(card.tree.topLevelItemCount())]
+    return {g.text(0): [g.child(i) for i in range(g.childCount())] for g in groups}
+
+
 def test_every_fact_has_its_origin(qtbot, nuclei):
     card = CardView()
     qtbot.addWidget(card)
     card.set_checkpoint(nuclei)
-    rows = [card.tree.topLevelItem(i) for i in range(card.tree.topLevelItemCount())]
-    assert {row.text(1) for row in rows} <= {"read", "assumed", "told"}
-    assert "halo_px" in [row.data(0, Qt.ItemDataRole.UserRole) for row in rows]
+    rows = rows_of(card)
+    assert list(rows) == ["Read from the file"]
+    names = [row.data(0, Qt.ItemDataRole.UserRole) for row in rows["Read from the file"]]
+    assert "halo_px" in names
 
 
 def test_what_is_assumed_can_be_told(qtbot, tmp_path):
@@ -36,10 +42,10 @@ def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     qtbot.addWidget(card)
     card.set_checkpoint(identify(tmp_path / "u.pth"))
     assert not card.doubt.isHidden()
-    rows = [card.tree.topLevelItem(i) for i in range(card.tree.topLevelItemCount())]
-    editable = [row for row in rows if row.flags() & Qt.ItemFlag.ItemIsEditable]
-    assert editable
+    rows = rows_of(card)
+    editable = [r for g in rows.values() for r in g if r.flags() & Qt.ItemFlag.ItemIsEditable]
+    assert editable[0] is rows["Assumed: you may know better"][0]
     name = editable[0].data(0, Qt.ItemDataRole.UserRole)
     with qtbot.waitSignal(card.told) as told:
-        editable[0].setText(2, "whatever")
+        editable[0].setText(1, "whatever")
     assert told.args == [{name: "whatever"}]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from napari_segnet.errors import MemoryExhaustedError
 from napari_segnet.network import Network, is_out_of_memory, load
 from napari_segnet.predict._input import NetworkInput
-from napari_segnet.predict._ladder import release
+from napari_segnet.predict._ladder import exhausted, release
 from napari_segnet.predict.settings import PredictSettings
 from napari_segnet.progress import Progress, check_cancelled
 from napari_segnet.segmentation import Instances
@@ -58,11 +57,7 @@ def run_detections(
         elif network.device != "cpu" and settings.device == "auto":
             network, rung, edge = load(network.checkpoint, "cpu"), "moved to the CPU", 1024
         else:
-            raise MemoryExhaustedError(
-                f"There is not enough memory on {network.device} even for tiles of {edge} pixels. "
-                "Close other programs, run on the CPU (--device cpu), or shrink the image with "
-                "--set scale=2."
-            )
+            raise exhausted(network.device, str(edge))
     axes = "".join(a for a in "tzyx" if a in given.image.axes)
     shape = tuple(given.image.sizes[a] for a in axes)
     engine = {

@@ -105,10 +105,15 @@ def next_rung(rung: Rung, network: Network, settings: PredictSettings) -> Rung |
         return _noted(stepped, network, settings)
     if rung.device != "cpu" and settings.device == "auto":
         return None
-    raise MemoryExhaustedError(
-        f"There is not enough memory on {rung.device} even for tiles of {_text(rung.edge)} pixels. "
-        "Close other programs, run on the CPU (--device cpu), or shrink the image with "
-        "--set scale=2."
+    raise exhausted(rung.device, _text(rung.edge))
+
+
+def exhausted(device: str, edge: str) -> MemoryExhaustedError:
+    """Return what to say where not even tiles of ``edge`` pixels fit."""
+    elsewhere = "" if device == "cpu" else "run on the CPU (--device cpu), "
+    return MemoryExhaustedError(
+        f"There is not enough memory on {device} even for tiles of {edge} pixels. Close other "
+        f"programs, {elsewhere}or shrink the image with --set scale=2."
     )
 
 

@@ -15,18 +15,23 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_segnet.card import card_of
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.widgets._section import Section
 
 __all__ = ["CardView", "headline"]
 
-VALUE = 2
+VALUE = 1
 """Column of the facts' values."""
 
 SOURCES = {"read": "read from the file", "assumed": "assumed", "told": "told by you"}
-SHORT = {"read": "read", "assumed": "assumed", "told": "told"}
+GROUPS = {
+    "told": "Told by you",
+    "assumed": "Assumed: you may know better",
+    "read": "Read from the file",
+}
+"""In the order of the card: what the user may change comes first."""
 
 
 def headline(checkpoint: Checkpoint) -> str:
@@ -81,8 +86,10 @@ class CardView(QWidget):
         self.doubt.hide()
         self.tree = QTreeWidget()
         self.tree.setObjectName("segnet_facts")
-        self.tree.setHeaderLabels(["Fact", "Known", "Value"])
+        self.tree.setHeaderLabels(["Fact", "Value"])
         self.tree.setRootIsDecorated(False)
+        self.tree.setIndentation(8)
+        self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.tree.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.tree.setMinimumHeight(180)
         self.tree.itemDoubleClicked.connect(self._edit)
@@ -94,15 +101,13 @@ class CardView(QWidget):
         inside = QWidget()
         box = QVBoxLayout(inside)
         box.setContentsMargins(0, 0, 0, 0)
-        hint = QLabel("Rows marked “assumed” with a pencil: double-click the value to tell it.")
+        hint = QLabel("Rows with a pencil: double-click the value to tell it.")
         hint.setWordWrap(True)
         hint.setEnabled(False)
         box.addWidget(hint)
         box.addWidget(self.tree)
-        self.more = QCollapsible("What is known, and how", collapsedIcon="▶", expandedIcon="▼")
+        self.more = Section("What is known, and how", inside)
         self.more.setObjectName("segnet_card_more")
-        self.more.setDuration(0)
-        self.more.addWidget(inside)
         self.more.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -133,14 +138,30 @@ class CardView(QWidget):
         self._say_doubt(facts, tellable)
         self._filling = True
         self.tree.clear()
-        for name, fact in facts.items():
-            can = name in checkpoint.hparams and fact["source"] != "read"
-            self.tree.addTopLevelItem(_row(name, fact, can))
-        for column in range(2):
-            self.tree.resizeColumnToContents(column)
-            self.tree.setColumnWidth(column, min(self.tree.columnWidth(column), 120))
+        for source, title in GROUPS.items():
+            rows = [
+                _row(name, fact, source != "read" and name in checkpoint.hparams)
+                for name, fact in facts.items()
+                if fact["source"] == source
+            ]
+            if rows:
+                self._add_group(title, rows)
+        self.tree.expandAll()
+        self.tree.resizeColumnToContents(0)
+        self.tree.setColumnWidth(0, min(self.tree.columnWidth(0), 130))
         self._filling = False
         self.more.show()
+
+    def _add_group(self, title: str, rows: list[QTreeWidgetItem]) -> None:
+        # Those that can be told stand in front of those that follow from them.
+        rows.sort(key=lambda row: not row.flags() & Qt.ItemFlag.ItemIsEditable)
+        group = QTreeWidgetItem([title])
+        font = group.font(0)
+        font.setBold(True)
+        group.setFont(0, font)
+        self.tree.addTopLevelItem(group)
+        group.setFirstColumnSpanned(True)
+        group.addChildren(rows)
 
     def _say_doubt(self, facts: dict[str, dict[str, Any]], tellable: list[str]) -> None:
         """Name in front of all what decides the result and is only assumed."""
@@ -189,9 +210,9 @@ def _options(step: dict[str, Any]) -> list[str]:
 
 def _row(name: str, fact: dict[str, Any], can: bool) -> QTreeWidgetItem:
     text = _in_words(name, fact["value"])
-    item = QTreeWidgetItem([name.replace("_", " "), SHORT[fact["source"]], text])
+    item = QTreeWidgetItem([name.replace("_", " "), text])
     item.setData(0, Qt.ItemDataRole.UserRole, name)
-    for column in range(3):
+    for column in range(2):
         item.setToolTip(column, f"{name}: {text}\n{SOURCES[fact['source']]}: {fact['why']}")
     if can:
         item.setText(0, f"✎ {item.text(0)}")

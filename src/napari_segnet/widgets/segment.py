@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_segnet import cache
 from napari_segnet.builtin import builtin_models
@@ -60,6 +59,7 @@ from napari_segnet.widgets._preferences import preferences
 from napari_segnet.widgets._preview import PreviewBox, preview
 from napari_segnet.widgets._progress import RunBox
 from napari_segnet.widgets._results import Result, Results
+from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._weights import WeightsBox, is_weights, remember_network
 from napari_segnet.widgets._work import Answer, answer, recognise, relabel
 
@@ -181,15 +181,13 @@ class SegmentDock(QWidget):
         chosen = QWidget()
         chosen.setLayout(rows)
         rows.setContentsMargins(0, 0, 0, 0)
-        more = QCollapsible("More settings of the run", collapsedIcon="▶", expandedIcon="▼")
-        more.setObjectName("segnet_more_settings")
-        more.setDuration(0)
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.advanced)
         column.addWidget(self.preview)
-        more.addWidget(inside)
+        more = Section("More settings of the run", inside)
+        more.setObjectName("segnet_more_settings")
         self.more = more
         return _group("Image", chosen, self.channels, self.main, more)
 

@@ -29,7 +29,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,13 +60,16 @@ class Ticks:
 
     times: list[float] = field(default_factory=list)
     used: list[float] = field(default_factory=list)
-    where: Counter[str] = field(default_factory=Counter)
+    where: dict[str, list[float]] = field(default_factory=dict)
     look: bool = False
 
     def tick(self) -> None:
         now = time.perf_counter()
-        if self.look and self.times and now - self.times[-1] > INTERVAL_S + LATE_S:
-            self.where.update(jobs_at())
+        wait = now - self.times[-1] if self.times else 0.0
+        if self.look and wait > INTERVAL_S + LATE_S:
+            own = min(wait, time.process_time() - self.used[-1])
+            for place in jobs_at():
+                self.where.setdefault(place, []).append(own)
         self.times.append(now)
         self.used.append(time.process_time())
 
@@ -87,10 +89,15 @@ def jobs_at() -> list[str]:
     return [
         " < ".join(
             f"{line.filename.rpartition('/')[2]}:{line.lineno} {line.name}"
-            for line in reversed(traceback.extract_stack(frame)[-3:])
+            for line in [x for x in reversed(traceback.extract_stack(frame)) if _tells(x)][:5]
         )
         for frame in stacks
     ]
+
+
+def _tells(line: traceback.FrameSummary) -> bool:
+    """Leave out the machinery of import: who imports is what matters."""
+    return not line.filename.startswith("<frozen")
 
 
 class Script:
@@ -241,8 +248,8 @@ def report(name: str, ticks: Ticks, idle: Ticks | None) -> bool:
         good = bool(usual < USUAL_S and worst <= base.max() + WORST_S)
         line += f"   ×{ratio[0]:.1f}, ×{ratio[1]:.1f} of idle   {'good' if good else 'TOO LATE'}"
     print(line, flush=True)
-    for where, count in ticks.where.most_common(6):
-        print(f"    {count:4} × {where}")
+    for where, waits in sorted(ticks.where.items(), key=lambda item: -max(item[1]))[:6]:
+        print(f"    {len(waits):4} ×, own {max(waits) * 1000:4.0f} ms  {where}")
     return good
 
 

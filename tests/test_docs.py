@@ -285,3 +285,45 @@ def test_containers_that_open_are_in_the_readme():
     words = {"torch-zip": "torch.save", "torch-legacy": "legacy", "safetensors": "safetensors"}
     assert set(words) <= {container.name for container in CONTAINERS}
     assert all(word in opens for word in words.values())
+
+
+def pictures_of(page):
+    text = page.read_text(encoding="utf-8")
+    return [(page.parent / name).resolve() for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)]
+
+
+def made_by_the_script():
+    """Return the files that scripts/pictures.py makes, by the names of its functions."""
+    tree = ast.parse((ROOT / "scripts" / "pictures.py").read_text(encoding="utf-8"))
+    endings = {"picture": "png", "moving": "gif"}
+    return {
+        f"{node.name.replace('_', '-')}.{endings[mark.id]}"
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        for mark in node.decorator_list
+        if isinstance(mark, ast.Name) and mark.id in endings
+    }
+
+
+def test_every_picture_is_shown_and_made_by_the_script():
+    folder = ROOT / "docs" / "pictures"
+    shown = {path for page in PAGES for path in pictures_of(page)}
+    assert all(path.parent == folder for path in shown)
+    there = {path.name for path in folder.iterdir()}
+    assert {path.name for path in shown} == there
+    assert made_by_the_script() == there
+
+
+def test_pictures_are_small():
+    from PIL import Image
+
+    for path in (ROOT / "docs" / "pictures").iterdir():
+        most = 1_500_000 if path.suffix == ".gif" else 250_000
+        assert path.stat().st_size < most, path.name
+        with Image.open(path) as picture:
+            assert picture.width <= 1280, path.name
+
+
+def test_every_picture_says_in_words_what_it_shows():
+    for page in PAGES:
+        assert "![](" not in page.read_text(encoding="utf-8"), page.name

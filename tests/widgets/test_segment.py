@@ -263,6 +263,8 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     assert results["a.tif"].endswith("objects")
     assert results["b.tif"].endswith("objects")
     assert results["c.tif"].startswith("failed: ")
+    last = table.rowCount() - 1
+    assert table.rowHeight(last) > table.rowHeight(0), "the reason is cut off"
     assert len(labels_of(viewer)) == 2
     dock.batch.save_all(tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").glob("*.tif")) == [

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchBox", "Segmented"]
 
+NAMES_PX = 84
+"""For the names of pictures; the reason why one failed needs the room more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segmented:
@@ -94,7 +97,7 @@ class BatchBox(QWidget):
         self.open.clicked.connect(self._browse)
         self.table = QTableWidget(0, 3)
         self.table.setObjectName("segnet_batch_table")
-        self.table.setHorizontalHeaderLabels(["Picture", "Result", "Seconds"])
+        self.table.setHorizontalHeaderLabels(["Picture", "Result", "s"])
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setMinimumHeight(140)
@@ -106,6 +109,11 @@ class BatchBox(QWidget):
         head = self.table.horizontalHeader()
         if head is not None:
             head.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+            head.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
+            head.sectionResized.connect(self.table.resizeRowsToContents)
+        self.table.setColumnWidth(0, NAMES_PX)
+        # A reason may be higher than the table: then it is read by scrolling through it.
+        self.table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.box = RunBox()
         self.box.button.hide()
         self.box.cancel.connect(self.cancel)
@@ -162,6 +170,7 @@ class BatchBox(QWidget):
         idle = not self.busy
         if idle:
             self._how = (checkpoint, settings, labels)
+            self.table.clearSpans()
             self.table.setRowCount(0)
             self._made.clear()
             self._row = -1
@@ -280,6 +289,8 @@ class BatchBox(QWidget):
 
     def _failed(self, error: BaseException) -> None:
         self._tell(self._row, 1, f"failed: {in_words(error)}")
+        self.table.setSpan(self._row, 1, 1, 2)
+        self.table.resizeRowToContents(self._row)
         self._read_next()
 
     def _cancelled(self) -> None:

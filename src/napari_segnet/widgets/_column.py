@@ -7,6 +7,9 @@ from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 __all__ = ["Column"]
 
+USUAL_PX = 350
+"""Width that is asked for: half of a small screen is left to the image."""
+
 
 class Column(QScrollArea):
     """As wide as its widest row needs, with room for the scroll bar; as high as there is."""
@@ -24,6 +27,11 @@ class Column(QScrollArea):
         layout.addStretch(1)
         self.setWidget(inside)
         inside.installEventFilter(self)
+
+    def sizeHint(self) -> QSize:
+        """Ask for some room for the sliders."""
+        least = self.minimumSizeHint()
+        return QSize(max(least.width(), USUAL_PX), max(least.height(), super().sizeHint().height()))
 
     def minimumSizeHint(self) -> QSize:
         """Leave no row cut off."""

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -100,7 +101,9 @@ class SegmentDock(QWidget):
         super().__init__(parent)
         self.setObjectName("segnet_segment_dock")
         self.setAcceptDrops(True)
-        self.viewer = viewer
+        # napari gives plugins a stand-in, whose layers are new stand-ins each time they are
+        # asked for: they cannot be remembered, and `is` never holds between two.
+        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
         self.checkpoint: Checkpoint | None = None
         self.result: napari.layers.Labels | None = None
         """The layer that the live settings act on."""
@@ -171,6 +174,8 @@ class SegmentDock(QWidget):
                 self.batch,
             )
         )
+        for line in self.findChildren(QLineEdit):
+            line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
 
     def _image_group(self) -> QGroupBox:
         rows = QFormLayout()

@@ -1,0 +1,405 @@
+"""Make the pictures of the docs from the running program.
+
+::
+
+    xvfb-run -a -s "-screen 0 1400x900x24" python scripts/pictures.py [NAME...]
+
+Without names, all of them: docs/pictures/NAME.png, and one NAME.gif. Look at each before it
+is committed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from stage import Stage, beside, new_user, point_at, save_moving, save_picture, stage
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+PICTURES: dict[str, Callable[[], Image.Image]] = {}
+"""Name of a PNG -> what makes it."""
+MOVING: dict[str, Callable[[], list[tuple[Image.Image, float]]]] = {}
+"""Name of a GIF -> what makes its pictures, each with the seconds for which it is shown."""
+CLOSE = 2.6
+"""Zoom of the canvas, over the whole sample, at which single nuclei are looked at."""
+SQUARE_PX = (1240, 640)
+"""Of a window whose canvas is about as high as wide."""
+FOLDERS = ExitStack()
+
+
+def picture(make: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
+    PICTURES[make.__name__.replace("_", "-")] = make
+    return make
+
+
+def moving(
+    make: Callable[[], list[tuple[Image.Image, float]]],
+) -> Callable[[], list[tuple[Image.Image, float]]]:
+    MOVING[make.__name__.replace("_", "-")] = make
+    return make
+
+
+@cache
+def files() -> Path:
+    """Return a folder for the files that are dropped; it goes when the script ends."""
+    import tempfile
+
+    return Path(FOLDERS.enter_context(tempfile.TemporaryDirectory(prefix="segnet-dropped-")))
+
+
+@cache
+def own_network() -> Path:
+    from own_network import write_own_network
+
+    return write_own_network(files() / "my_unet.pth")
+
+
+def look_closer(on: Stage, y: float = 150, x: float = 180, zoom: float = CLOSE) -> None:
+    camera = on.viewer.scene.camera
+    camera.zoom *= zoom
+    camera.center = (0, y, x)
+    on.pause(0.3)
+
+
+# ---- The first minute ----
+
+
+@picture
+def window() -> Image.Image:
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        on.run()
+        return on.window()
+
+
+@moving
+def segment() -> list[tuple[Image.Image, float]]:
+    """Choose the network, run, move the threshold; the labels follow."""
+    from superqt import QLabeledDoubleSlider
+
+    frames: list[tuple[Image.Image, float]] = []
+    with stage(size_px=(1180, 720)) as on:
+        on.sample()
+        look_closer(on, zoom=2.0)
+
+        def show(seconds: float, at: object, along: float = 0.5) -> None:
+            left, top, right, bottom = on.box(at)
+            x = left + 14 + round((right - left - 28) * along)
+            pointed = point_at(on.window(), x, (top + bottom) // 2)
+            first, *_ = on.box(on.canvas)
+            frames.append((pointed.crop((first, 0, pointed.width, pointed.height)), seconds))
+
+        show(0.9, on.dock.weights.combo)
+        on.choose("nuclei")
+        show(0.9, on.dock.weights.combo)
+        show(0.6, on.dock.run_box.button)
+        on.dock.run_box.button.click()
+        on.wait(lambda: not on.dock._runner.busy)
+        on.pause(0.3)
+        show(1.2, on.dock.run_box.button)
+        slider = on.dock.labels.row("threshold").findChild(QLabeledDoubleSlider)
+        for value in (0.7, 0.9, 0.97, 0.99, 1.0, 0.98, 0.9, 0.5, 0.2, 0.05, 0.01, 0.1, 0.3, 0.5):
+            on.slide("threshold", value)
+            show(0.25, slider._slider, value)
+    frames[-1] = (frames[-1][0], 1.2)
+    return frames
+
+
+# ---- Tutorial ----
+
+
+@picture
+def tutorial_sample() -> Image.Image:
+    from qtpy.QtCore import QPoint
+    from qtpy.QtGui import QCursor
+
+    with stage() as on:
+        window = on.viewer.window
+        bar = window.main_menu
+        menu = next(a.menu() for a in bar.actions() if a.text().strip("&") == "File")
+        menu.popup(bar.mapToGlobal(QPoint(4, bar.height())))
+        on.pause(0.3)
+        samples = next(a for a in menu.actions() if "Sample" in a.text())
+        menu.setActiveAction(samples)
+        on.pause(0.3)
+        ours = next(a for a in samples.menu().actions() if "network" in a.text())
+        samples.menu().setActiveAction(ours)
+        on.pause(0.3)
+        ours.menu().setActiveAction(ours.menu().actions()[0])
+        QCursor.setPos(1300, 850)
+        seen = on.screen().crop((0, 0, 940, 330))
+        for opened in (ours.menu(), samples.menu(), menu):
+            opened.close()
+        return seen
+
+
+@picture
+def tutorial_network() -> Image.Image:
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        return on.part(on.group("Network"), on.dock.run_box)
+
+
+@picture
+def tutorial_threshold() -> Image.Image:
+    seen = []
+    with stage(size_px=(1000, 640)) as on:
+        on.sample()
+        on.choose("nuclei")
+        on.run()
+        look_closer(on)
+        for threshold in (0.02, 0.5, 0.99):
+            on.slide("threshold", threshold)
+            seen.append(below(on.row("threshold"), on.part(on.canvas)))
+    return beside(seen)
+
+
+@picture
+def tutorial_correct() -> Image.Image:
+    """A nucleus that was taken away is being painted again."""
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        on.run()
+        look_closer(on)
+        layer = on.dock.result
+        y, x = 295, 349
+        missed = np.argwhere(layer.data == layer.data[y, x])
+        layer.fill((y, x), 0)
+        layer.mode = "paint"
+        layer.brush_size = 8
+        layer.selected_label = int(layer.data.max()) + 1
+        for point in missed[: int(0.6 * len(missed)) : 3]:
+            inside = np.abs(missed - point).sum(1) <= 4
+            if inside.sum() > 38:
+                layer.paint(tuple(point), layer.selected_label)
+        on.pause(0.3)
+        seen = on.window()
+        _, _, right, _ = on.box(on.canvas)
+        return seen.crop((0, 0, right, seen.height))
+
+
+@picture
+def tutorial_kept() -> Image.Image:
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        on.run()
+        on.dock.result.paint((40, 40), 200)
+        on.slide("threshold", 0.8)
+        return on.part(on.dock.message, on.dock.labels.row("threshold"))
+
+
+@picture
+def tutorial_command() -> Image.Image:
+    with stage() as on:
+        layer = on.sample()
+        layer.name = "cells"
+        on.choose("nuclei")
+        on.run()
+        on.slide("threshold", 0.6)
+        on.dock.copy.click()
+        on.scroll_to(on.dock.copy)
+        return on.part(on.dock.message, on.dock.copy)
+
+
+# ---- Your network ----
+
+
+@picture
+def network_dropped() -> Image.Image:
+    with stage("light") as on:
+        on.sample()
+        on.choose(own_network())
+        return on.part(on.group("Network"))
+
+
+@picture
+def network_card() -> Image.Image:
+    with stage("light", (1240, 1000)) as on:
+        on.choose(own_network())
+        on.dock.card.more.expand()
+        on.pause(0.3)
+        return on.part(on.group("Network"))
+
+
+@picture
+def network_preview() -> Image.Image:
+    seen = []
+    with stage("light", (1240, 1100)) as on:
+        on.sample()
+        on.choose(own_network())
+        on.dock.more.expand()
+        for how in ("auto", "percentile"):
+            normalise(on, how)
+            on.dock.preview.button.click()
+            on.wait(lambda: not on.dock._previewer.busy)
+            on.pause(0.3)
+            seen.append(below(on.part(on.dock.main), on.part(on.dock.preview)))
+    return beside(seen)
+
+
+@picture
+def network_wrong() -> Image.Image:
+    """The same network, with the normalisation that was assumed, and with the right one."""
+    seen = []
+    with stage(size_px=SQUARE_PX) as on:
+        on.sample()
+        on.choose(own_network())
+        for how in ("auto", "percentile"):
+            normalise(on, how)
+            on.run()
+            seen.append(on.part(on.canvas))
+    return beside(seen)
+
+
+@picture
+def network_watershed() -> Image.Image:
+    seen = []
+    with stage(size_px=SQUARE_PX) as on:
+        on.sample()
+        on.choose(own_network())
+        normalise(on, "percentile")
+        on.run()
+        look_closer(on)
+        for how in ("components", "watershed"):
+            on.pick("instances", how)
+            seen.append(below(on.row("instances"), on.part(on.canvas)))
+    return beside(seen)
+
+
+@picture
+def network_channels() -> Image.Image:
+    with stage("light") as on:
+        nuclei = on.sample("nuclei-rgb")
+        channels = np.moveaxis(np.asarray(nuclei.data), -1, 0)
+        on.viewer.layers.clear()
+        on.show(on.viewer.add_image(channels, name="three stains", axis_labels=("c", "y", "x")))
+        on.choose("nuclei")
+        return on.part(on.group("Image"))
+
+
+# ---- Troubleshooting ----
+
+
+@picture
+def refused_weights() -> Image.Image:
+    path = files() / "unet_best.pth"
+    path.write_text(
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{'4d7a214614ab2935c943f9e0ff69d22e' * 2}\nsize 146646570\n"
+    )
+    with stage() as on:
+        on.sample()
+        on.choose(path)
+        return on.part(on.group("Network"), on.dock.message)
+
+
+@picture
+def failed_image() -> Image.Image:
+    folder = files() / "plate 7"
+    write_plate(folder)
+    with stage() as on:
+        on.choose("nuclei")
+        on.drop(folder)
+        on.scroll_to(on.dock.batch.said)
+        return on.part(on.dock.batch)
+
+
+@picture
+def out_of_memory() -> Image.Image:
+    """The engine is told that memory is gone, as a graphics card or a full computer does."""
+    from napari_segnet import network
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise MemoryError
+
+    real = network.Network.maps
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        network.Network.maps = full
+        try:
+            on.run()
+        finally:
+            network.Network.maps = real
+        on.scroll_to(on.dock.message)
+        return on.part(on.dock.run_box, on.dock.message)
+
+
+@picture
+def wrong_scale() -> Image.Image:
+    """Nuclei six times as large as the network knows them: without and with the scale."""
+    from scipy import ndimage
+
+    seen = []
+    with stage(size_px=SQUARE_PX) as on:
+        small = np.asarray(on.sample().data)[30:158, 370:498].astype(np.float32)
+        on.viewer.layers.clear()
+        large = ndimage.zoom(small, 6, order=1).astype(np.uint16)
+        on.show(on.viewer.add_image(large, name="63x", contrast_limits=(300, 2400)))
+        on.choose("nuclei")
+        for scale in (None, 6.0):
+            on.dock.advanced.set_value(replace(on.dock.advanced.value(), scale=scale))
+            on.run()
+            seen.append(on.part(on.canvas))
+    return beside(seen)
+
+
+def normalise(on: Stage, how: str) -> None:
+    on.dock.main.set_value(replace(on.dock.main.value(), normalize=how))
+    on.dock.preview.clear()
+
+
+def below(top: Image.Image, bottom: Image.Image) -> Image.Image:
+    """Return one picture below the other, in the colour of the upper one's corner."""
+    size = (max(top.width, bottom.width), top.height + bottom.height)
+    joined = Image.new("RGB", size, top.getpixel((0, 0)))
+    joined.paste(top, (0, 0))
+    joined.paste(bottom, (0, top.height))
+    return joined
+
+
+def write_plate(folder: Path) -> None:
+    """Write a folder of pictures of which one was cut off while it was copied."""
+    import tifffile
+
+    from napari_segnet.samples import nuclei_2d
+
+    folder.mkdir(exist_ok=True)
+    pixels = np.asarray(nuclei_2d().data)
+    for number, corner in enumerate((0, 128, 256), 1):
+        tifffile.imwrite(folder / f"well_{number}.tif", pixels[corner : corner + 256, :256])
+    whole = (folder / "well_2.tif").read_bytes()
+    (folder / "well_2.tif").write_bytes(whole[: len(whole) // 2])
+
+
+def main(names: list[str]) -> int:
+    unknown = sorted(set(names) - {*PICTURES, *MOVING})
+    if unknown:
+        known = ", ".join([*PICTURES, *MOVING])
+        print(f"no picture is called {', '.join(unknown)}; there are {known}", file=sys.stderr)
+        return 2
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with new_user(), FOLDERS:
+        for name in names or [*PICTURES, *MOVING]:
+            if name in PICTURES:
+                path = FOLDER / f"{name}.png"
+                save_picture(PICTURES[name](), path)
+            else:
+                path = FOLDER / f"{name}.gif"
+                save_moving(MOVING[name](), path)
+            print(f"{path.stat().st_size / 1000:6.0f} kB  {path.name}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

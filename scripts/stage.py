@@ -267,7 +267,8 @@ def save_moving(frames: list[tuple[Image.Image, float]], path: Path) -> None:
     # Fewer greys leave room in the palette for the colours of labels; one palette for all, so
     # that a pixel that stays the same costs nothing in the next picture.
     few = [f.point([min(255, round(v / 8) * 8) for v in range(256)] * 3) for f, _ in frames]
-    palette = beside(few[:: len(few) // 3], 0).quantize(256, kmeans=2)
+    seen = beside(few[:: max(1, len(few) // 6)], 0)
+    palette = seen.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3)
     drawn = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in few]
     times = [round(1000 * seconds) for _, seconds in frames]
     drawn[0].save(

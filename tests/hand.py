@@ -41,10 +41,12 @@ class Hand:
     """Moves the pointer, presses buttons and keys, drags files; Qt goes on meanwhile."""
 
     def click(self, target: QWidget, at: QPoint | None = None) -> None:
+        self._look()
         self._do(*_move(_on_screen(target, at)), "click", "1")
 
     def drag(self, target: QWidget, start: QPoint, end: QPoint) -> None:
         """Press at one place of a widget, move on, release at another."""
+        self._look()
         first, last = _on_screen(target, start), _on_screen(target, end)
         self._do(*_move(first), "mousedown", "1")
         for step in range(1, STEPS + 1):
@@ -53,6 +55,7 @@ class Hand:
 
     def slide(self, slider: QSlider, steps: int) -> None:
         """Drag the handle of a slider by some pixels."""
+        self._look()
         option = QStyleOptionSlider()
         slider.initStyleOption(option)
         style = slider.style()
@@ -100,6 +103,10 @@ class Hand:
     def rest(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         until(lambda: time.monotonic() > end, seconds + 10)
+
+    def _look(self) -> None:
+        """Let rows that have moved come to rest before it is asked where they are."""
+        self.rest(0.2)
 
     def _do(self, *words: str) -> None:
         tool = subprocess.Popen(["xdotool", *words])

@@ -327,3 +327,19 @@ def test_pictures_are_small():
 def test_every_picture_says_in_words_what_it_shows():
     for page in PAGES:
         assert "![](" not in page.read_text(encoding="utf-8"), page.name
+
+
+def test_pages_of_the_window_name_what_is_in_it():
+    """Bold words are what a user looks for: rows, buttons, menus (those of napari after File)."""
+    widgets = (ROOT / "src" / "napari_segnet" / "widgets").glob("*.py")
+    manifest = ROOT / "src" / "napari_segnet" / "napari.yaml"
+    written = "".join(p.read_text(encoding="utf-8") for p in (*widgets, manifest))
+    for page in ("tutorial.md", "your-network.md", "troubleshooting.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for words in re.findall(r"\*\*([^*]+)\*\*", text):
+            *menus, last = re.split(r"\s+>\s+", words)
+            plain = last.startswith(("The ", "Save Selected", "Preferences")) or menus[:1] in (
+                ["Plugins"],
+                ["Layers"],
+            )
+            assert plain or last in written, f"{page}: {words}"

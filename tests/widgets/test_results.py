@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.colormaps import DirectLabelColormap
 
 from napari_segnet.widgets._results import Result, Results
 
@@ -86,3 +87,15 @@ def test_undo_does_not_bring_back_what_was_before_a_replacement(viewer, results)
     put(results, 2)
     first.undo()
     assert (first.data == 2).all()
+
+
+def test_objects_instead_of_classes_have_colours_of_their_own(viewer, results):
+    """As when the user switches from classes to components."""
+    colours = {None: "gray", 0: "transparent", 1: "red"}
+    classes = {**kwargs(), "colormap": DirectLabelColormap(color_dict=colours)}
+    first = results.put(Result(subject=SUBJECT, key="k"), labels(1), classes)
+    put(results, 5)
+    shown = [tuple(first.colormap.map(value)) for value in (5, 6)]
+    assert shown[0] != shown[1]
+    results.put(Result(subject=SUBJECT, key="k"), labels(1), classes)
+    assert tuple(first.colormap.map(1)) == (1, 0, 0, 1)

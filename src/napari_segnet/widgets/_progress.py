@@ -45,6 +45,10 @@ class RunBox(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.bar)
         layout.addWidget(self.words)
+        room = self.bar.sizePolicy()
+        room.setRetainSizeWhenHidden(True)  # nothing below jumps when a run begins or ends
+        self.bar.setSizePolicy(room)
+        self.bar.setMaximumHeight(8)
         self.bar.hide()
         self._begun = 0.0
         self._stage = ""

@@ -98,6 +98,9 @@ class Results:
     def _replace(
         self, layer: napari.layers.Labels, data: npt.NDArray[np.int32], kwargs: dict[str, Any]
     ) -> None:
+        from napari.utils.colormaps import DirectLabelColormap, label_colormap
+
+        classes = isinstance(layer.colormap, DirectLabelColormap)
         self._ours = True
         try:
             layer.data = data
@@ -105,6 +108,8 @@ class Results:
             layer.metadata = {**layer.metadata, **kwargs["metadata"]}
             if "colormap" in kwargs:
                 layer.colormap = kwargs["colormap"]
+            elif classes:  # they were classes; now they are objects, each with its colour
+                layer.colormap = label_colormap()
         finally:
             self._ours = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import os
 import sys
@@ -30,7 +31,15 @@ def load_torch() -> None:
         return
     if sys.platform != "win32":  # Windows looks for libraries in folders that torch itself names
         _load_libraries()
-    import torch  # noqa: F401
+    # The many new objects would set off full collections of garbage, each of which stops every
+    # thread for 0.2 s; there is no garbage in what is being imported.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _load_libraries() -> None:

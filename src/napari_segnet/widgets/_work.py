@@ -14,6 +14,7 @@ from napari_segnet.image import Image
 from napari_segnet.predict import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Maps, Segmentation
+from napari_segnet.widgets._torch import load_torch
 
 __all__ = ["Answer", "Gone", "answer", "recognise", "relabel"]
 
@@ -48,6 +49,7 @@ class Answer:
 def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
     """Tell what a weights file is; ``choice`` is a path or the name of a built-in network."""
     yield Progress(what="looking at the file")
+    load_torch()
     from napari_segnet.builtin import weights_path
     from napari_segnet.network import identify
 
@@ -63,6 +65,7 @@ def answer(
 ) -> Generator[Progress, None, Answer]:
     """Run a network, keep what it says, and make labels of it."""
     yield Progress(what="reading the weights")
+    load_torch()
     prediction = yield from predict(checkpoint, image, settings)
     key = cache.predictions.remember(prediction)
     made = yield from label(prediction, labels)

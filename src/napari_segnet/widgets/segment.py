@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -71,8 +72,11 @@ if TYPE_CHECKING:
 __all__ = ["SegmentDock"]
 
 _SHRINKS = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-LIVE_MS = 40
-"""A slider that is being dragged is followed after so long without a further move."""
+LIVE_MS = 15
+"""How long moves of a slider are gathered before labels are made of them."""
+PATIENCE_S = 0.5
+"""Labels that are being made are shown if they take no longer: so a drag is followed all the
+way. Slower ones are dropped for newer settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,7 +114,9 @@ class SegmentDock(QWidget):
         self._results = Results(viewer)
         self._runs: dict[str, _Run] = {}
         self._asked: _Run | None = None
-        self._wished = LabelSettings()
+        self._wished: tuple[str, LabelSettings] = "", LabelSettings()
+        """Which answer labels were last made of in passing, and how."""
+        self._wished_at = 0.0
         self._choice = ""
         self._told: dict[str, str] = {}
         self._waiting: list[Path] = []
@@ -235,7 +241,7 @@ class SegmentDock(QWidget):
         self._live.setSingleShot(True)
         self._live.setInterval(LIVE_MS)
         self._live.timeout.connect(self._relabel)
-        self.labels.changed.connect(self._live.start)
+        self.labels.changed.connect(self._follow)
         self._looker.succeeded.connect(self._recognised)
         self._looker.failed.connect(self._refused)
         self._looker.finished.connect(self._take_waiting)
@@ -246,6 +252,7 @@ class SegmentDock(QWidget):
         self._runner.finished.connect(self._refresh)
         self._labeler.succeeded.connect(self._relabelled)
         self._labeler.failed.connect(self._relabel_failed)
+        self._labeler.finished.connect(self._follow_if_behind)
         self._previewer.succeeded.connect(self.preview.set_preview)
         self._previewer.failed.connect(self.message.fail)
         layers = self.viewer.layers.events
@@ -463,7 +470,7 @@ class SegmentDock(QWidget):
         self._show_summary(made)
         self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
         if self.labels.value() != asked.labels:  # moved while the network was at work
-            self._live.start()
+            self._follow()
 
     def _forget_answers(self) -> None:
         """Let go of the answers, and of the pixels, behind results that are no more."""
@@ -496,18 +503,33 @@ class SegmentDock(QWidget):
 
     # ---- Live ----
 
+    def _follow(self) -> None:
+        """Make labels soon; moves until then count as one."""
+        if not self._live.isActive():
+            self._live.start()
+
     def _relabel(self) -> None:
         made = self._results.of(self.result)
         if made is None or self._runner.busy:
             return
-        self._wished = self.labels.value()
-        self._labeler.start(partial(relabel, made.key, self._wished))
+        wished, now = (made.key, self.labels.value()), time.monotonic()
+        if self._labeler.busy:
+            if self._wished == wished or now - self._wished_at < PATIENCE_S:
+                return  # looked at again when these are shown
+        self._wished, self._wished_at = wished, now
+        self._labeler.start(partial(relabel, *wished))
+
+    def _follow_if_behind(self) -> None:
+        made = self._results.of(self.result)
+        key, labels = self._wished
+        if made is not None and made.key == key and labels != self.labels.value():
+            self._follow()
 
     def _relabelled(self, made: Answer) -> None:
         asked, shown = self._runs.get(made.key), self._results.of(self.result)
         if asked is None or self.result is None or shown is None or shown.key != made.key:
             return  # another result was chosen meanwhile, or this one is gone
-        data, kwargs = self._layer_args(asked, made, self._wished)
+        data, kwargs = self._layer_args(asked, made, self._wished[1])
         before = self.result
         result = Result(subject=asked.subject, key=made.key)
         self.result = self._results.update(before, result, data, kwargs)

@@ -51,8 +51,12 @@ def test_iou_of_known_boxes() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 1000), n=st.integers(0, 60), iou=st.sampled_from([0.0, 0.3, 0.7]))
+@given(
+    seed=st.integers(0, 1000), n=st.integers(0, 60), iou=st.sampled_from([0.0, 11**-0.5, 0.5**0.5])
+)
 def test_suppression_equals_torchvisions(seed: int, n: int, iou: float) -> None:
+    # Irrational limits: no two boxes of whole pixels overlap by just that much, which
+    # torchvision's float32 would decide by chance.
     torch = pytest.importorskip("torch")
     ops = pytest.importorskip("torchvision.ops")
     boxes = some_boxes(seed, n)

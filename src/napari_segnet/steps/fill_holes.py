@@ -96,7 +96,7 @@ def _fill_shared(
     import fill_voids
 
     first, last = boxes(labels)
-    pocket_first, pocket_last = boxes(pockets)
+    pocket_first, pocket_last = _extent(pockets)
     beyond = first[neighbour - 1] < pocket_first[pocket - 1]
     beyond &= last[neighbour - 1] > pocket_last[pocket - 1]
     around = beyond.all(axis=1)
@@ -106,3 +106,15 @@ def _fill_shared(
         filled = fill_voids.fill(labels[box] == object_id)
         mine = np.isin(pockets[box], pocket[around & (neighbour == object_id)])
         labels[box][filled & mine & (labels[box] == 0)] = object_id
+
+
+def _extent(pockets: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return what ``boxes`` returns; quicker, since next to no pixel is in a pocket."""
+    inside = np.flatnonzero(pockets)
+    numbers = pockets.reshape(-1)[inside] - 1
+    places = np.stack(np.unravel_index(inside, pockets.shape), axis=1)
+    first = np.full((int(numbers.max()) + 1, pockets.ndim), np.iinfo(np.int64).max)
+    last = np.full(first.shape, -1)
+    np.minimum.at(first, numbers, places)
+    np.maximum.at(last, numbers, places)
+    return first, last

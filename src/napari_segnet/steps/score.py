@@ -69,10 +69,11 @@ def score_labels(
 def _sums(
     labels: npt.NDArray[np.int32], values: npt.NDArray[np.floating], size: int
 ) -> npt.NDArray[np.float64]:
-    """Return ``(size,)`` float64: the sum of the values of each id; NaN counts as 0."""
+    """Return ``(size,)`` float64: the sum of each id but 0 (which has 0); NaN counts as 0."""
     flat, maps = labels.reshape(-1), values.reshape(-1)
     sums = np.zeros(size)
     for part in chunks(flat.size):
-        weights = np.nan_to_num(maps[part].astype(np.float64), nan=0.0)
-        sums += np.bincount(flat[part], weights=weights, minlength=size)
+        inside = np.flatnonzero(flat[part])  # most pixels of most images are background
+        weights = np.nan_to_num(maps[part][inside].astype(np.float64), nan=0.0)
+        sums += np.bincount(flat[part][inside], weights=weights, minlength=size)
     return sums

@@ -7,6 +7,8 @@ import gc
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["load_torch"]
@@ -21,7 +23,7 @@ _LIBRARIES = (
 
 
 def load_torch() -> None:
-    """Import torch; to be called in a worker thread, before anything that needs it.
+    """Import torch and what runs networks; for a worker thread, before anything that needs it.
 
     ``import torch`` loads libraries of gigabytes and holds Python's lock meanwhile: the window
     stood still for 0.4 s with files in the system's cache, and for seconds without. So the
@@ -31,13 +33,28 @@ def load_torch() -> None:
         return
     if sys.platform != "win32":  # Windows looks for libraries in folders that torch itself names
         _load_libraries()
-    # The many new objects would set off full collections of garbage, each of which stops every
-    # thread for 0.2 s; there is no garbage in what is being imported.
+    with _uncollected():
+        import torch
+        import torch.fx.experimental.symbolic_shapes  # noqa: F401  # asked for by torch._check
+
+        import napari_segnet.predict  # noqa: F401  # and what of torch a first run asks for
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep what is made meanwhile out of the garbage collector's sight.
+
+    Half a million new objects would set off collections that stop every thread for 0.2 s
+    each; there is no garbage in what is being imported. Freezing and unfreezing moves them
+    to the oldest generation, which is rarely looked at, without looking at one of them.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
-        import torch  # noqa: F401
+        yield
     finally:
+        gc.freeze()
+        gc.unfreeze()
         if collects:
             gc.enable()
 

@@ -23,8 +23,10 @@ from napari_segnet.steps.overlap import Overlaps, overlaps
 __all__ = [
     "IOU_PERCENT",
     "Scores",
+    "as_labels",
     "evaluate",
     "evaluate_many",
+    "matched_pairs",
     "pair_folders",
     "pool",
     "read_labels",
@@ -155,8 +157,8 @@ def evaluate(labels: npt.ArrayLike, truth: npt.ArrayLike, *, name: str = "") -> 
     MismatchError
         If the shapes differ, or if a label is negative or not a whole number.
     """
-    predicted = _as_labels(labels, "The prediction" + (f" for {name}" if name else ""))
-    true = _as_labels(truth, "The truth" + (f" of {name}" if name else ""))
+    predicted = as_labels(labels, "The prediction" + (f" for {name}" if name else ""))
+    true = as_labels(truth, "The truth" + (f" of {name}" if name else ""))
     if predicted.shape != true.shape:
         raise MismatchError(
             f"Labels and truth{f' of {name}' if name else ''} must have the same shape; the "
@@ -253,7 +255,8 @@ def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
     return pixels
 
 
-def _as_labels(values: npt.ArrayLike, what: str) -> npt.NDArray[np.integer[Any]]:
+def as_labels(values: npt.ArrayLike, what: str) -> npt.NDArray[np.integer[Any]]:
+    """Return an array of whole numbers from 0 on, or raise ``MismatchError`` for ``what``."""
     array = np.asarray(values)
     if array.dtype.kind == "b":
         return array.view(np.uint8)
@@ -274,8 +277,8 @@ def _as_labels(values: npt.ArrayLike, what: str) -> npt.NDArray[np.integer[Any]]
     return array
 
 
-def _match(table: Overlaps) -> tuple[tuple[int, ...], float]:
-    """Count the matches at each threshold, and sum the IoU of those at 50 %.
+def matched_pairs(table: Overlaps) -> npt.NDArray[np.int64]:
+    """Return which overlaps (indices into ``table.first``) are matches at an IoU of 50 %.
 
     An object can hardly choose between two partners. Suppose P has an IoU of 1/2 or more
     with both T and U: then 3 |P & T| >= |P| + |T| and 3 |P & U| >= |P| + |U|, and as T and
@@ -285,12 +288,15 @@ def _match(table: Overlaps) -> tuple[tuple[int, ...], float]:
     each object once gives what StarDist's optimal assignment gives, without its matrix of
     all objects by all objects.
     """
-    unions = table.unions
-    good = 2 * table.pixels >= unions
-    first, second = table.first[good], table.second[good]
-    shared, unions = table.pixels[good], unions[good]
-    once = _first_of(first) & _first_of(second)
-    shared, unions = shared[once], unions[once]
+    good = np.flatnonzero(2 * table.pixels >= table.unions)
+    once = _first_of(table.first[good]) & _first_of(table.second[good])
+    return good[once]
+
+
+def _match(table: Overlaps) -> tuple[tuple[int, ...], float]:
+    """Count the matches at each threshold, and sum the IoU of those at 50 %."""
+    pairs = matched_pairs(table)
+    shared, unions = table.pixels[pairs], table.unions[pairs]
     tp = tuple(int((100 * shared >= percent * unions).sum()) for percent in IOU_PERCENT)
     return tp, float((shared / unions).sum())
 

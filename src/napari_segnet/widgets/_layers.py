@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Region",
     "Source",
+    "frame_of",
     "guess_axes",
     "image_layer_args",
     "labels_layer_args",
@@ -171,7 +172,7 @@ def source_of(layer: napari.layers.Image, axes: str | None, region: Region) -> S
         source=None if layer.source.path is None else str(layer.source.path),
     )
     offset = tuple(part.start for part in box)
-    kept, frame = _result_frame(_frame_of(layer), axes[: layer.ndim], box)
+    kept, frame = _result_frame(frame_of(layer), axes[: layer.ndim], box)
     return Source(
         image=image,
         layer_name=layer.name,
@@ -327,7 +328,8 @@ def _colours_last(data: Any, axes: str) -> tuple[Any, str, bool]:
 # ---- Place ----
 
 
-def _frame_of(layer: napari.layers.Image) -> Frame:
+def frame_of(layer: napari.layers.Layer) -> Frame:
+    """Return how a layer lies in the world."""
     shear = np.eye(layer.ndim)
     given = np.asarray(layer.shear)
     if given.ndim == 2:

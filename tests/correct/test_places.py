@@ -33,7 +33,13 @@ def test_places_are_the_boxes(seed, shape):
         assert places.box([int(one)]) == box_of(labels, [int(one)])
     box = tuple(slice(int(a), n) for a, n in zip(rng.integers(0, shape), shape, strict=True))
     labels[box] = rng.choice([0, 3, 4, 2_000_000_000], labels[box].shape)
-    assert holds(places.with_pixels(box, labels[box]), labels)
+    written = places.with_pixels(box, labels[box])
+    assert holds(written, labels)
+    inside = np.zeros(shape, bool)
+    inside[box] = True
+    by_point = places.with_points(np.argwhere(inside), labels[inside])
+    for one in written.ids.tolist():
+        assert written.box([one]) == by_point.box([one])
 
 
 def test_an_unknown_object_has_no_box():

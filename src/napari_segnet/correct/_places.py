@@ -20,6 +20,9 @@ PIECE_PX = 2**22
 FIRST_PX = 32
 """Margin around a click at which the looking for an object's end begins; doubled each time."""
 
+MANY_IDS = 2**20
+"""Up to this id a list over all ids costs little beside looking at the pixels."""
+
 Ids = npt.NDArray[np.int64]
 
 
@@ -58,12 +61,32 @@ class Places:
     def with_pixels(self, box: Box, values: npt.NDArray[Any]) -> Places:
         """Return places that also hold what was written into a box; nothing is ever narrowed."""
         ids, first, last = _extents(values)
-        if not ids.size:
-            return self
         offset = np.array([part.start for part in box])
         return self._joined(ids, first + offset, last + offset)
 
+    def with_points(self, points: npt.NDArray[Any], values: npt.NDArray[Any]) -> Places:
+        """Return places that also hold single pixels.
+
+        Parameters
+        ----------
+        points : ndarray
+            ``(n, dimensions)`` integer.
+        values : ndarray
+            ``(n,)`` integer, the id at each.
+        """
+        real = values > 0
+        points, values = points[real].astype(np.int64), values[real].astype(np.int64)
+        if not values.size:
+            return self
+        order = np.argsort(values, kind="stable")
+        ids, starts = np.unique(values[order], return_index=True)
+        first = np.minimum.reduceat(points[order], starts)
+        last = np.maximum.reduceat(points[order], starts)
+        return self._joined(ids, first, last)
+
     def _joined(self, ids: Ids, first: Ids, last: Ids) -> Places:
+        if not ids.size:
+            return self
         at = np.searchsorted(self.ids, ids)
         known = at < self.ids.size
         known[known] = self.ids[at[known]] == ids[known]
@@ -188,17 +211,16 @@ def _pieces(labels: Any) -> Iterator[Box]:
 
 def _extents(values: npt.NDArray[Any]) -> tuple[Ids, Ids, Ids]:
     """Return ids ``(n,)`` and their first and last indices ``(n, dimensions)`` in an array."""
-    import fastremap
     from scipy.ndimage import find_objects
 
     labels = np.ascontiguousarray(values, dtype=np.int32)
-    numbers, names = fastremap.renumber(labels, preserve_zero=True)
-    ids = np.zeros(len(names) + 1, np.int64)
-    for name, number in names.items():
-        ids[int(number)] = int(name)
-    places = find_objects(numbers.astype(np.int32, copy=False))
-    ends = np.array([[(p.start, p.stop - 1) for p in place] for place in places], np.int64)
-    ends = ends.reshape(len(places), values.ndim, 2)
-    ids = ids[1 : len(places) + 1]
-    order = np.argsort(ids)
-    return ids[order], ends[order, :, 0], ends[order, :, 1]
+    names = None
+    if int(labels.max(initial=0)) > MANY_IDS:  # it makes a list as long as the highest id
+        there, labels = np.unique(labels, return_inverse=True)
+        names = np.r_[0, there[there != 0]]
+        labels = (labels + (0 not in there)).reshape(values.shape).astype(np.int32)
+    places = find_objects(labels)
+    ids = np.array([n for n, place in enumerate(places, 1) if place is not None], np.int64)
+    ends = np.array([[(p.start, p.stop - 1) for p in place] for place in places if place], np.int64)
+    ends = ends.reshape(len(ids), values.ndim, 2)
+    return (ids if names is None else names[ids]), ends[..., 0], ends[..., 1]

@@ -8,6 +8,7 @@ objects never change. Ids are never renumbered; new ones are given by the caller
 
 from napari_segnet.correct._drawn import ids_along, outline
 from napari_segnet.correct._edit import Box, Edit, box_of
+from napari_segnet.correct._landscape import Landscape
 from napari_segnet.correct._places import Places, find_places, piece_at
 from napari_segnet.correct._shape import (
     fill_holes,
@@ -33,6 +34,7 @@ from napari_segnet.correct._whole import (
 __all__ = [
     "Box",
     "Edit",
+    "Landscape",
     "Places",
     "at_border",
     "box_of",

@@ -34,6 +34,7 @@ VALLEY = 0.9
 height; else the object has no waist between them, and is halved."""
 
 Mask = npt.NDArray[np.bool_]
+Height = npt.NDArray[np.float32]
 
 
 def split_by_line(
@@ -150,8 +151,11 @@ def split_at(
             f"Click at least two parts of object {object_id}: each click becomes an object."
         )
     size = np.asarray(pixel_size if pixel_size is not None else (1.0,) * len(axes), np.float64)
-    height = _heights(region, axes, size, None if maps is None else np.asarray(maps[box]))
-    pieces = _flooded(region, height, places, axes, size)
+    heights = [] if maps is None else [_raised(region, np.asarray(maps[box]))]
+    heights.append(_inner(region, axes, size))
+    lengths = np.ones(region.ndim)
+    lengths[sorted(axes)] = size
+    pieces = _flooded(region, heights, places, lengths)
     parts = _by_size(pieces, np.arange(1, len(places) + 1))
     return _numbered("split", labels, object_id, new_id, box, before, pieces, parts, locked)
 
@@ -277,17 +281,14 @@ def _by_size(pieces: Labels, numbers: npt.NDArray[Any]) -> list[int]:
 # ---- By seeds ----
 
 
-def _heights(
-    region: Mask,
-    axes: Sequence[int],
-    size: npt.NDArray[np.float64],
-    maps: npt.NDArray[Any] | None,
-) -> npt.NDArray[np.float32]:
-    """Return a landscape: high in the middle of parts, low between them, above 0 inside."""
-    if maps is not None:
-        height = np.nan_to_num(maps.astype(np.float32), nan=0.0)
-        low = float(height[region].min())
-        return np.where(region, height - low + np.float32(1e-6), np.float32(0))
+def _raised(region: Mask, maps: npt.NDArray[Any]) -> Height:
+    """Return maps above their lowest value in the object; 0 outside."""
+    height = np.nan_to_num(maps.astype(np.float32), nan=0.0)
+    return np.where(region, height - height[region].min() + np.float32(1e-6), np.float32(0))
+
+
+def _inner(region: Mask, axes: Sequence[int], size: npt.NDArray[np.float64]) -> Height:
+    """Return how far each pixel is from the border of the object."""
     import edt
 
     height = np.zeros(region.shape, np.float32)
@@ -301,34 +302,39 @@ def _heights(
 
 def _flooded(
     region: Mask,
-    height: npt.NDArray[np.float32],
+    heights: Sequence[Height],
     places: npt.NDArray[np.int64],
-    axes: Sequence[int],
-    size: npt.NDArray[np.float64],
+    lengths: npt.NDArray[np.float64],
 ) -> Labels:
-    """Return for each pixel inside the seed that it belongs to, 1 to n."""
+    """Return for each pixel inside the seed that it belongs to, 1 to n.
+
+    Where the first landscape has no valley between seeds, the next one is asked; after the
+    last one, each pixel goes to the nearest seed.
+    """
     from skimage.segmentation import watershed
 
-    group = _without_valley(height, places)
+    out = np.zeros(region.shape, np.int32)
+    if len(places) == 1:
+        return np.where(region, np.int32(1), out)
+    if not heights:
+        pixels = np.argwhere(region)
+        away = np.stack([(((pixels - place) * lengths) ** 2).sum(axis=1) for place in places])
+        out[tuple(pixels.T)] = away.argmin(axis=0) + 1
+        return out
+    group = _without_valley(heights[0], places)
     seeds = np.zeros(region.shape, np.int32)
     seeds[tuple(places.T)] = group
-    flooded: Any = watershed(-height, seeds, mask=region)  # type: ignore[no-untyped-call]
-    pieces = flooded.astype(np.int32)
-    pieces[region & (pieces == 0)] = group[0]  # what is apart from all seeds
-    lengths = np.ones(region.ndim)
-    lengths[sorted(axes)] = size
-    out = np.zeros(region.shape, np.int32)
+    flooded: Any = watershed(-heights[0], seeds, mask=region)  # type: ignore[no-untyped-call]
+    flooded[region & (flooded == 0)] = group[0]  # what is apart from all seeds
     for one in np.unique(group):
         members = np.flatnonzero(group == one)
-        pixels = np.argwhere(pieces == one)
-        away = np.stack([(((pixels - places[m]) * lengths) ** 2).sum(axis=1) for m in members])
-        out[tuple(pixels.T)] = members[away.argmin(axis=0)] + 1
+        mine = flooded == one
+        inner = _flooded(mine, heights[1:], places[members], lengths)
+        out[mine] = members[inner[mine] - 1] + 1
     return out
 
 
-def _without_valley(
-    height: npt.NDArray[np.float32], places: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int32]:
+def _without_valley(height: Height, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
     """Return a number for each seed, the same for seeds between which there is no valley."""
     tops = height[tuple(places.T)]
     group = np.arange(1, len(places) + 1, dtype=np.int32)

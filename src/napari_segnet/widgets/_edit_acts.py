@@ -152,6 +152,7 @@ def _split_clicks(view: View, ids: Sequence[int], points: Points, wishes: Wishes
         np.rint(points).astype(int),  # type: ignore[arg-type]
         next_id(view.layer),
         axes=view.axes,
+        maps=view.landscape,
         pixel_size=view.pixel_size,
         box=view.box(ids[:1]),
         locked=view.locked,

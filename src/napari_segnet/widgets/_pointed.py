@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.correct import Box, ids_along
+from napari_segnet import cache
+from napari_segnet.correct import Box, Landscape, ids_along
 from napari_segnet.errors import EditError
+from napari_segnet.segmentation import Maps
 from napari_segnet.widgets._axes import guess_axes
 from napari_segnet.widgets._editing import (
     check_editable,
@@ -72,6 +74,16 @@ class View:
         """The dimension from slice to slice: the last that is not on the canvas."""
         others = [a for a in range(self.layer.ndim) if a not in self.flat]
         return others[-1] if others else None
+
+    @property
+    def landscape(self) -> Landscape | None:
+        """What the network said, if that is still kept and fits the labels."""
+        key = str(own_metadata(self.layer).get("key", ""))
+        prediction = cache.predictions.recall(key) if key else None
+        if prediction is None or not isinstance(prediction.answer, Maps):
+            return None
+        found = Landscape.of(prediction.answer, letters_of(self.layer))
+        return found if found is not None and found.shape == self.labels.shape else None
 
     def box(self, ids: Sequence[int]) -> Box:
         """Return where edits of these objects reach.

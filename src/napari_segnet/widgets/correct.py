@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_segnet.widgets._edit_panel import EditPanel
+from napari_segnet.widgets._place import dock_around, share_place
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -34,6 +35,7 @@ class CorrectDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_correct_dock")
+        self._new = True
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         for title, make in TABS:
@@ -54,16 +56,32 @@ class CorrectDock(QWidget):
         return panel
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Let the keys act."""
+        """Let the keys act, and take the place of our docks when it opens."""
         super().showEvent(event)
-        if event is not None and not event.spontaneous():
-            self.edit.bind_keys()
+        if event is None or event.spontaneous():
+            return
+        self.edit.bind_keys()
+        dock = dock_around(self)
+        if self._new and dock is not None:
+            self._new = False
+            # Behind another tab it is not hidden, only not visible: that comes by this signal.
+            dock.visibilityChanged.connect(self._seen)
+            QTimer.singleShot(0, self._share_place)  # not now: napari is still placing it
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Give the keys back while the dock is closed, or behind another."""
+        """Give the keys back while the dock is closed."""
         super().hideEvent(event)
         if event is not None and not event.spontaneous():
             self.edit.unbind_keys()
+
+    def _seen(self, visible: bool) -> None:
+        if visible:
+            self.edit.bind_keys()
+        else:
+            self.edit.unbind_keys()
+
+    def _share_place(self) -> None:
+        share_place(self)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock is closed: napari then takes this widget out of it."""

@@ -14,6 +14,7 @@
     ├── MemoryExhaustedError  every rung of the memory ladder was tried
     ├── OutputError           a result cannot be written
     ├── DatasetError          a folder of training data cannot be used
+    ├── JournalError          a journal of corrections cannot be used
     └── MissingExtraError     an optional dependency is not installed
     Cancelled                 the user asked to stop (not a SegnetError)
 
@@ -26,6 +27,7 @@ __all__ = [
     "Cancelled",
     "DatasetError",
     "ImageError",
+    "JournalError",
     "MemoryExhaustedError",
     "MismatchError",
     "MissingExtraError",
@@ -85,6 +87,10 @@ class OutputError(SegnetError):
 
 class DatasetError(SegnetError):
     """A folder of training data that cannot be used."""
+
+
+class JournalError(SegnetError):
+    """A journal of corrections that cannot be used."""
 
 
 class MissingExtraError(SegnetError):

@@ -15,6 +15,7 @@
     ├── OutputError           a result cannot be written
     ├── DatasetError          a folder of training data cannot be used
     ├── EditError             a correction cannot be made here
+    ├── JournalError          a journal of corrections cannot be used
     └── MissingExtraError     an optional dependency is not installed
     Cancelled                 the user asked to stop (not a SegnetError)
 
@@ -28,6 +29,7 @@ __all__ = [
     "DatasetError",
     "EditError",
     "ImageError",
+    "JournalError",
     "MemoryExhaustedError",
     "MismatchError",
     "MissingExtraError",
@@ -91,6 +93,10 @@ class DatasetError(SegnetError):
 
 class EditError(SegnetError):
     """A correction that cannot be made here; nothing was changed."""
+
+
+class JournalError(SegnetError):
+    """A journal of corrections that cannot be used."""
 
 
 class MissingExtraError(SegnetError):

@@ -21,6 +21,9 @@ EDGE_PX = {"cpu": 1024, "gpu": 2048}
 LEAST_EDGE_PX = 256
 """Smaller tiles would cut most objects."""
 
+_LIMITS = ("least_score", "box_nms")
+"""Hyper-parameters beyond which labels cannot be asked for without running again."""
+
 Ran = tuple[Instances, str, str, dict[str, Any]]
 
 
@@ -70,6 +73,7 @@ def run_detections(
         "tiles": len(tiling.tiles),
         "precision": precision,
         "exact": len(tiling.tiles) == 1,
+        **{k: network.checkpoint.hparams[k] for k in _LIMITS if k in network.checkpoint.hparams},
     }
     return merge_instances(parts, shape=shape, axes=axes), network.device, rung, engine
 

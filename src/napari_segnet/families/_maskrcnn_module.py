@@ -12,9 +12,11 @@ import copy
 import functools
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
@@ -31,7 +33,17 @@ from torchvision.ops.poolers import LevelMapper
 
 from napari_segnet.segmentation import Instances
 
-__all__ = ["build_maskrcnn", "find_objects"]
+__all__ = [
+    "Features",
+    "build_maskrcnn",
+    "detect",
+    "features",
+    "find_objects",
+    "masks_in",
+    "most_proposals",
+    "propose",
+    "scores_in",
+]
 
 _LEVELS = ("0", "1", "2", "3")
 """Pyramid levels that heads look at, of stride 4, 8, 16 and 32."""
@@ -46,6 +58,8 @@ one per 16 x 16 pixels where that is more."""
 
 _PROPOSALS_AT_ONCE = 512
 """26 MB of 7 x 7 x 256 float32 features."""
+_SWAPPED = [1, 0, 3, 2]
+"""``x0 y0 x1 y1`` <-> ``y0 x0 y1 x1``."""
 _MASKS_AT_ONCE = 64
 """51 MB of 28 x 28 x 256 float32 features."""
 
@@ -83,84 +97,223 @@ def build_maskrcnn(hparams: Mapping[str, Any], channels: int, classes: int) -> A
     return module
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Features:
+    """What the backbone says of some pictures; heads look at nothing else.
+
+    Attributes
+    ----------
+    levels : mapping of str to tensor
+        ``(n, c, y, x)`` float32 of each pyramid level, finest first; the last (``pool``)
+        is for proposals only.
+    shape : tuple of int
+        ``(y, x)`` of the pictures in network pixels, before they were padded.
+    padded : tuple of int
+        ``(y, x)`` after that.
+    """
+
+    levels: Mapping[str, torch.Tensor]
+    shape: tuple[int, int]
+    padded: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.levels.values())))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory they take."""
+        return sum(level.nbytes for level in self.levels.values())
+
+    def picture(self, index: int) -> Features:
+        """Return those of one picture; they share memory."""
+        own = slice(index, index + 1)
+        levels = OrderedDict((name, level[own]) for name, level in self.levels.items())
+        return Features(levels=levels, shape=self.shape, padded=self.padded)
+
+
 def find_objects(module: Any, batch: torch.Tensor) -> list[Instances]:
     """Return the detections of each normalised picture of ``batch`` ``(n, c, y, x)``.
 
     Boxes and scores are computed in float32 also where weights are float16, whose steps
     are a whole pixel beyond 1024.
     """
+    seen = features(module, batch)
+    found = []
+    for index in range(len(seen)):
+        own = seen.picture(index)
+        found.append(detect(module, own, propose(module, own)))
+    return found
+
+
+def features(module: Any, batch: torch.Tensor) -> Features:
+    """Return what the backbone says of each normalised picture of ``batch`` ``(n, c, y, x)``."""
     height, width = batch.shape[-2:]
     with torch.no_grad():
         padded = functional.pad(batch, (0, -width % _DIVISOR, 0, -height % _DIVISOR))
-        features = module.backbone(padded)
-        exact = OrderedDict((level, each.float()) for level, each in features.items())
-        pictures = ImageList(padded, [(height, width)] * len(batch))
-        proposals = _propose(module, pictures, list(features.values()), list(exact.values()))
-        return [
-            _detect(module, {level: each[i : i + 1] for level, each in exact.items()}, own, size)
-            for i, (own, size) in enumerate(zip(proposals, pictures.image_sizes, strict=True))
-        ]
-
-
-def _propose(
-    module: Any, pictures: ImageList, features: list[torch.Tensor], exact: list[torch.Tensor]
-) -> list[torch.Tensor]:
-    """Return boxes ``(n, 4)`` ``x0 y0 x1 y1`` float32 for each picture, best first."""
-    rpn = copy.copy(module.rpn)  # its limits follow the picture's size: not in the shared one
-    objectness, deltas = rpn.head(features)
-    counts = [each[0].numel() for each in objectness]
-    objectness, deltas = concat_box_prediction_layers(
-        [each.float() for each in objectness], [each.float() for each in deltas]
+        levels = module.backbone(padded)
+    return Features(
+        levels=OrderedDict((name, level.float()) for name, level in levels.items()),
+        shape=(height, width),
+        padded=(padded.shape[-2], padded.shape[-1]),
     )
-    anchors = rpn.anchor_generator(pictures, exact)
-    boxes = rpn.box_coder.decode(deltas, anchors).view(len(anchors), -1, 4)
-    height, width = pictures.image_sizes[0]
-    most = module.most_proposals or max(_LEAST_PROPOSALS, height * width // _PX_PER_PROPOSAL)
+
+
+def propose(module: Any, features: Features, most: int | None = None) -> torch.Tensor:
+    """Return where objects may be: boxes ``(n, 4)`` ``x0 y0 x1 y1`` float32, best first.
+
+    Parameters
+    ----------
+    module : MaskRCNN
+        What :func:`build_maskrcnn` returned.
+    features : Features
+        Of one picture.
+    most : int, optional
+        How many to return at most; by default what the network's hyper-parameters or the
+        size of the picture say (:func:`most_proposals`).
+    """
+    _require_one(features)
+    most = most_proposals(module, features.shape) if most is None else most
+    rpn = copy.copy(module.rpn)  # its limits are of this call: not in the shared one
     rpn._pre_nms_top_n = rpn._post_nms_top_n = {"training": most, "testing": most}
-    kept: list[torch.Tensor] = rpn.filter_proposals(
-        boxes, objectness, pictures.image_sizes, counts
-    )[0]
-    return kept
-
-
-def _detect(
-    module: Any,
-    features: Mapping[str, torch.Tensor],
-    proposals: torch.Tensor,
-    size: tuple[int, int],
-) -> Instances:
-    """Return the detections of one picture."""
-    heads = module.roi_heads
-    dtype = next(heads.box_predictor.parameters()).dtype
-    logits, deltas = [], []
-    for some in torch.split(proposals, _PROPOSALS_AT_ONCE):
-        pooled = heads.box_roi_pool(features, [some], [size]).to(dtype)
-        own_logits, own_deltas = heads.box_predictor(heads.box_head(pooled))
-        logits.append(own_logits.float())
-        deltas.append(own_deltas.float())
-    boxes, scores, classes = (
-        each[0]
-        for each in heads.postprocess_detections(
-            torch.cat(logits), torch.cat(deltas), [proposals], [size]
+    exact = list(features.levels.values())
+    dtype = next(rpn.head.parameters()).dtype
+    with torch.no_grad():
+        objectness, deltas = rpn.head([level.to(dtype) for level in exact])
+        counts = [each[0].numel() for each in objectness]
+        objectness, deltas = concat_box_prediction_layers(
+            [each.float() for each in objectness], [each.float() for each in deltas]
         )
-    )
+        picture = ImageList(exact[0].new_empty((1, 1, *features.padded)), [features.shape])
+        anchors = rpn.anchor_generator(picture, exact)
+        boxes = rpn.box_coder.decode(deltas, anchors).view(1, -1, 4)
+        kept: list[torch.Tensor] = rpn.filter_proposals(
+            boxes, objectness, picture.image_sizes, counts
+        )[0]
+    return kept[0]
+
+
+def most_proposals(module: Any, shape: tuple[int, int]) -> int:
+    """Return how many proposals are kept in a picture of ``(y, x)`` pixels."""
+    told: int | None = module.most_proposals
+    return told or max(_LEAST_PROPOSALS, shape[0] * shape[1] // _PX_PER_PROPOSAL)
+
+
+def detect(
+    module: Any, features: Features, proposals: torch.Tensor, most: int | None = None
+) -> Instances:
+    """Return the objects at proposals.
+
+    Parameters
+    ----------
+    module : MaskRCNN
+        What :func:`build_maskrcnn` returned.
+    features : Features
+        Of one picture.
+    proposals : tensor
+        ``(n, 4)`` ``x0 y0 x1 y1``, what :func:`propose` returned.
+    most : int, optional
+        How many to return at most, best first; by default ``most_detections`` of the
+        hyper-parameters.
+    """
+    _require_one(features)
+    heads = copy.copy(module.roi_heads)
+    heads.detections_per_img = heads.detections_per_img if most is None else most
+    with torch.no_grad():
+        logits, deltas = _judge(heads, features, proposals)
+        boxes, scores, classes = (
+            each[0]
+            for each in heads.postprocess_detections(logits, deltas, [proposals], [features.shape])
+        )
+        masks = _masks(heads, features, boxes, classes)
     return Instances(
-        boxes=boxes[:, [1, 0, 3, 2]].cpu().numpy(),
+        boxes=boxes[:, _SWAPPED].cpu().numpy(),
         plane=np.zeros(len(boxes), np.int64),
         scores=scores.cpu().numpy(),
         classes=classes.cpu().numpy(),
-        masks=_masks(heads, features, boxes, classes, size).cpu().numpy(),
-        shape=size,
+        masks=masks.cpu().numpy(),
+        shape=features.shape,
         axes="yx",
     )
 
 
+def scores_in(
+    module: Any, features: Features, boxes: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return what a box holds: probabilities ``(n, classes)`` float32, background first.
+
+    Parameters
+    ----------
+    module : MaskRCNN
+        What :func:`build_maskrcnn` returned.
+    features : Features
+        Of one picture.
+    boxes : ndarray
+        ``(n, 4)`` ``y0 x0 y1 x1`` in network pixels, such as a user draws.
+    """
+    _require_one(features)
+    with torch.no_grad():
+        logits, _ = _judge(module.roi_heads, features, _on_device(boxes, features))
+        scores: npt.NDArray[np.float32] = logits.softmax(1).cpu().numpy()
+    return scores
+
+
+def masks_in(
+    module: Any,
+    features: Features,
+    boxes: npt.NDArray[np.float32],
+    classes: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Return the mask in each box: probabilities ``(n, M, M)`` float32 stretched over it.
+
+    Parameters
+    ----------
+    module : MaskRCNN
+        What :func:`build_maskrcnn` returned.
+    features : Features
+        Of one picture.
+    boxes : ndarray
+        ``(n, 4)`` ``y0 x0 y1 x1`` in network pixels, such as a user draws.
+    classes : ndarray
+        ``(n,)`` which class each is masked as; 1 is the first.
+    """
+    _require_one(features)
+    where = _on_device(boxes, features)
+    with torch.no_grad():
+        own = torch.as_tensor(classes, dtype=torch.int64, device=where.device)
+        masks: npt.NDArray[np.float32] = (
+            _masks(module.roi_heads, features, where, own).cpu().numpy()
+        )
+    return masks
+
+
+def _require_one(features: Features) -> None:
+    if len(features) != 1:
+        raise ValueError(f"features of one picture were expected, not of {len(features)}")
+
+
+def _on_device(boxes: npt.NDArray[np.float32], features: Features) -> torch.Tensor:
+    """Return boxes ``y0 x0 y1 x1`` as ``x0 y0 x1 y1`` beside the features."""
+    device = next(iter(features.levels.values())).device
+    swapped = np.asarray(boxes, np.float32).reshape(-1, 4)[:, _SWAPPED]
+    return torch.as_tensor(swapped, device=device)
+
+
+def _judge(
+    heads: Any, features: Features, proposals: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return class logits ``(n, classes)`` and box deltas ``(n, 4 classes)``, float32."""
+    dtype = next(heads.box_predictor.parameters()).dtype
+    logits, deltas = [], []
+    for some in torch.split(proposals, _PROPOSALS_AT_ONCE):
+        pooled = heads.box_roi_pool(features.levels, [some], [features.shape]).to(dtype)
+        own_logits, own_deltas = heads.box_predictor(heads.box_head(pooled))
+        logits.append(own_logits.float())
+        deltas.append(own_deltas.float())
+    return torch.cat(logits), torch.cat(deltas)
+
+
 def _masks(
-    heads: Any,
-    features: Mapping[str, torch.Tensor],
-    boxes: torch.Tensor,
-    classes: torch.Tensor,
-    size: tuple[int, int],
+    heads: Any, features: Features, boxes: torch.Tensor, classes: torch.Tensor
 ) -> torch.Tensor:
     """Return probabilities ``(n, M, M)`` float32 of each object's own class."""
     dtype = next(heads.mask_predictor.parameters()).dtype
@@ -168,7 +321,7 @@ def _masks(
     masks = torch.empty((len(boxes), side, side), device=boxes.device)
     for start in range(0, len(boxes), _MASKS_AT_ONCE):
         some = slice(start, start + _MASKS_AT_ONCE)
-        pooled = heads.mask_roi_pool(features, [boxes[some]], [size]).to(dtype)
+        pooled = heads.mask_roi_pool(features.levels, [boxes[some]], [features.shape]).to(dtype)
         logits = heads.mask_predictor(heads.mask_head(pooled))
         own = torch.arange(len(logits), device=logits.device)
         masks[some] = logits[own, classes[some]].float().sigmoid()

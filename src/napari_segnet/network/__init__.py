@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ from napari_segnet.network.memory import peak_bytes
 from napari_segnet.progress import check_cancelled
 from napari_segnet.receptive import receptive_field
 from napari_segnet.segmentation import Instances
+
+if TYPE_CHECKING:
+    from napari_segnet.network.look import Look
 
 __all__ = [
     "Network",
@@ -235,6 +238,18 @@ class Network:
         with self._turn(), torch.inference_mode(), self._precision(precision):
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             return family.detections(self._fast, tensor)
+
+    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look:
+        """Return what an instance network sees in a picture ``(c, y, x)`` float32, to ask of."""
+        from napari_segnet.network.look import Look
+
+        return Look(self, picture, precision)
+
+    @contextlib.contextmanager
+    def at_work(self, precision: str) -> Iterator[nn.Module]:
+        """Hold the device, set the precision, and give the module that answers."""
+        with self._turn(), torch.inference_mode(), self._precision(precision):
+            yield self._fast
 
     def peak_bytes(self, batch: int, lengths: tuple[int, ...]) -> int:
         """Estimate the memory for ``batch`` inputs of ``([z,] y, x)`` pixels.

@@ -19,7 +19,7 @@ from napari_segnet.segmentation import Instances
 if TYPE_CHECKING:
     from napari_segnet.steps import LabelSettings
 
-__all__ = ["Painted", "paint"]
+__all__ = ["Painted", "paint", "stretch"]
 
 _PAD = 1
 """Zeros put around each small mask, as torchvision does, so that objects may end softly."""
@@ -92,6 +92,36 @@ def paint(
     chosen = weakest_first[visible]
     ids = np.arange(1, len(chosen) + 1, dtype=np.int64)
     return Painted(labels, ids, instances.scores[chosen], instances.classes[chosen])
+
+
+def stretch(
+    box: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], npt.NDArray[np.float32]]:
+    """Return the probabilities of one object at the pixels that :func:`paint` looks at.
+
+    Parameters
+    ----------
+    box : ndarray
+        ``(4,)`` ``y0 x0 y1 x1`` in image pixels.
+    mask : ndarray
+        ``(M, M)`` probabilities, stretched over it.
+    shape : tuple of int
+        ``(y, x)`` of the image.
+
+    Returns
+    -------
+    where : tuple of slice
+        The pixels that the object may have, inside the image.
+    values : ndarray
+        float32, as large as that.
+    """
+    whole = _whole_boxes(np.asarray(box, np.float32)[None], mask.shape[-1])[0]
+    y0, x0, y1, x1 = np.clip(whole, 0, [*shape, *shape]).tolist()
+    padded = np.pad(np.asarray(mask, np.float32), _PAD)
+    rows = _stretch(len(padded), int(whole[2] - whole[0]))[y0 - whole[0] : y1 - whole[0]]
+    columns = _stretch(len(padded), int(whole[3] - whole[1]))[x0 - whole[1] : x1 - whole[1]]
+    values = (rows @ padded @ columns.T).astype(np.float32, copy=False)
+    return (slice(y0, y1), slice(x0, x1)), values
 
 
 def _chosen(

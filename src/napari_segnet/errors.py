@@ -15,6 +15,7 @@
     ├── MemoryExhaustedError  every rung of the memory ladder was tried
     ├── OutputError           a result cannot be written
     ├── DatasetError          a folder of training data cannot be used
+    ├── EditError             a correction cannot be made here
     └── MissingExtraError     an optional dependency is not installed
     Cancelled                 the user asked to stop (not a SegnetError)
 
@@ -26,6 +27,7 @@ __all__ = [
     "BrokenWeightsError",
     "Cancelled",
     "DatasetError",
+    "EditError",
     "ImageError",
     "MemoryExhaustedError",
     "MismatchError",
@@ -91,6 +93,10 @@ class OutputError(SegnetError):
 
 class DatasetError(SegnetError):
     """A folder of training data that cannot be used."""
+
+
+class EditError(SegnetError):
+    """A correction that cannot be made here; nothing was changed."""
 
 
 class MissingExtraError(SegnetError):

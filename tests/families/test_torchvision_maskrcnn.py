@@ -283,7 +283,8 @@ def test_boxes_that_do_not_fit_the_anchors_are_refused(network: Any) -> None:
 RELATIVES = {
     "fasterrcnn_resnet50_fpn": "is a Faster R-CNN of torchvision.*draws no masks",
     "keypointrcnn_resnet50_fpn": "is a Keypoint R-CNN of torchvision",
-    "maskrcnn_resnet50_fpn_v2": r"Mask R-CNN version 2 .*ResNet body",
+    "retinanet_resnet50_fpn": "is a RetinaNet of torchvision",
+    "fcos_resnet50_fpn": "is a FCOS of torchvision",
 }
 
 
@@ -311,7 +312,10 @@ def test_relatives_are_refused_by_name(name: str) -> None:
         ({"anchor_sizes_px": "[[8],[16],[32],[64],[-2]]"}, "a list of positive numbers"),
         ({"anchor_sizes_px": "[8,"}, "a list of positive numbers"),
         ({"anchor_ratios": [1.0, 2.0]}, "proposes 3 boxes per place, which 2 anchor_ratios"),
-        ({"box_hidden": 12}, "say box_hidden = 48, but 12 was told"),
+        ({"mask_hidden": 12}, "say mask_hidden = 20, but 12 was told"),
+        ({"pixel_mean": "1,2,3"}, "has no hyper-parameter 'pixel_mean'"),
+        ({"box_weights": "10,10"}, "box_weights must be 4 numbers"),
+        ({"class_names": "cell"}, "class_names has 1 names, but the network has 2 classes"),
     ],
 )
 def test_what_cannot_be_told_is_refused(network: Any, told: dict[str, Any], message: str) -> None:

@@ -216,9 +216,10 @@ def _extents(values: npt.NDArray[Any]) -> tuple[Ids, Ids, Ids]:
     labels = np.ascontiguousarray(values, dtype=np.int32)
     names = None
     if int(labels.max(initial=0)) > MANY_IDS:  # it makes a list as long as the highest id
-        there, labels = np.unique(labels, return_inverse=True)
-        names = np.r_[0, there[there != 0]]
-        labels = (labels + (0 not in there)).reshape(values.shape).astype(np.int32)
+        there, numbers = np.unique(labels, return_inverse=True)
+        names = np.r_[0, there[there != 0]].astype(np.int64)
+        numbers = numbers.reshape(values.shape) + (0 not in there)
+        labels = numbers.astype(np.int32)
     places = find_objects(labels)
     ids = np.array([n for n, place in enumerate(places, 1) if place is not None], np.int64)
     ends = np.array([[(p.start, p.stop - 1) for p in place] for place in places if place], np.int64)

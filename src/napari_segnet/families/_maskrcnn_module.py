@@ -1,15 +1,14 @@
-"""torchvision's Mask R-CNN, built from hyper-parameters and run without its detours.
+"""Mask R-CNN, built from hyper-parameters and run without its detours.
 
-The graph and every numeric step are torchvision's own; left out are its resizing to 800
-pixels and its normalisation (both happen before, where the user decides on them), and the
+One graph serves every program that trains such networks; what they do differently is a
+hyper-parameter, so that each answers with its own numbers. Left out are their resizing
+(to 800 pixels, as a rule), which is done before, where the user decides on it, and the
 pasting of masks to full size. Heads run on a few boxes at a time, so that memory does not
 grow with the number of objects.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,23 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 from torch.nn import functional
-from torchvision.models.detection import MaskRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.rpn import RPNHead, concat_box_prediction_layers
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
-from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
-from torchvision.ops.poolers import LevelMapper
+from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
+from napari_segnet.families._maskrcnn_layers import Layers
+from napari_segnet.families._maskrcnn_rules import Pool, Rules, cell_anchors, decode, grid
+from napari_segnet.families._maskrcnn_shapes import level_strides
 from napari_segnet.segmentation import Instances
 
 __all__ = [
     "Features",
+    "MaskRCNN",
     "build_maskrcnn",
     "detect",
     "features",
@@ -44,9 +37,6 @@ __all__ = [
     "propose",
     "scores_in",
 ]
-
-_LEVELS = ("0", "1", "2", "3")
-"""Pyramid levels that heads look at, of stride 4, 8, 16 and 32."""
 
 _DIVISOR = 32
 """Pictures are padded with zeros to a multiple (``size_divisible`` of torchvision)."""
@@ -58,43 +48,47 @@ one per 16 x 16 pixels where that is more."""
 
 _PROPOSALS_AT_ONCE = 512
 """26 MB of 7 x 7 x 256 float32 features."""
-_SWAPPED = [1, 0, 3, 2]
-"""``x0 y0 x1 y1`` <-> ``y0 x0 y1 x1``."""
 _MASKS_AT_ONCE = 64
 """51 MB of 28 x 28 x 256 float32 features."""
+_SWAPPED = [1, 0, 3, 2]
+"""``x0 y0 x1 y1`` <-> ``y0 x0 y1 x1``."""
 
 
-def build_maskrcnn(hparams: Mapping[str, Any], channels: int, classes: int) -> Any:
-    """Return torchvision's ``MaskRCNN`` for hyper-parameters of ``torchvision_maskrcnn.py``.
+class MaskRCNN(Layers):
+    """The layers, and what happens between them.
+
+    Attributes
+    ----------
+    rules : Rules
+        The arithmetic of the program that trained it.
+    strides : tuple of int
+        Of each pyramid level, the pooled last one included, in pixels.
+    box_pool, mask_pool : Pool
+        RoIAlign for either head.
+    """
+
+    def __init__(self, hparams: Mapping[str, Any], channels: int, classes: int) -> None:
+        super().__init__(hparams, channels, classes)
+        strides = level_strides(hparams)
+        self.strides = (*strides, 2 * strides[-1])
+        self.rules = Rules.of(hparams)
+        self.box_pool = Pool.of(hparams, hparams["box_pool_px"], strides)
+        self.mask_pool = Pool.of(hparams, hparams["mask_pool_px"], strides)
+
+
+def build_maskrcnn(hparams: Mapping[str, Any], channels: int, classes: int) -> MaskRCNN:
+    """Build a network.
 
     Parameters
     ----------
     hparams : mapping
-        All of the family's hyper-parameters.
+        All of a family's hyper-parameters, see ``_maskrcnn_facts.py``.
     channels : int
         Input channels.
     classes : int
         Classes, background included.
     """
-    width, hidden = hparams["fpn_channels"], hparams["box_hidden"]
-    box_px, layers = hparams["box_pool_px"], hparams["mask_layers"]
-    module = MaskRCNN(
-        _backbone(hparams, channels),
-        rpn_anchor_generator=_anchors(hparams),
-        rpn_head=RPNHead(width, hparams["anchors_per_pixel"]),
-        rpn_nms_thresh=hparams["proposal_nms"],
-        box_roi_pool=_pool(box_px),
-        box_head=TwoMLPHead(width * box_px**2, hidden),
-        box_predictor=FastRCNNPredictor(hidden, classes),
-        box_score_thresh=hparams["least_score"],
-        box_nms_thresh=hparams["box_nms"],
-        box_detections_per_img=hparams["most_detections"],
-        mask_roi_pool=_pool(hparams["mask_pool_px"]),
-        mask_head=MaskRCNNHeads(width, layers, dilation=1),
-        mask_predictor=MaskRCNNPredictor(layers[-1], hparams["mask_hidden"], classes),
-    )
-    module.most_proposals = hparams["most_proposals"]
-    return module
+    return MaskRCNN(hparams, channels, classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,7 +143,8 @@ def features(module: Any, batch: torch.Tensor) -> Features:
     """Return what the backbone says of each normalised picture of ``batch`` ``(n, c, y, x)``."""
     height, width = batch.shape[-2:]
     with torch.no_grad():
-        padded = functional.pad(batch, (0, -width % _DIVISOR, 0, -height % _DIVISOR))
+        own = module.rules.colours(batch)
+        padded = functional.pad(own, (0, -width % _DIVISOR, 0, -height % _DIVISOR))
         levels = module.backbone(padded)
     return Features(
         levels=OrderedDict((name, level.float()) for name, level in levels.items()),
@@ -173,28 +168,49 @@ def propose(module: Any, features: Features, most: int | None = None) -> torch.T
     """
     _require_one(features)
     most = most_proposals(module, features.shape) if most is None else most
-    rpn = copy.copy(module.rpn)  # its limits are of this call: not in the shared one
-    rpn._pre_nms_top_n = rpn._post_nms_top_n = {"training": most, "testing": most}
-    exact = list(features.levels.values())
-    dtype = next(rpn.head.parameters()).dtype
+    rules, head = module.rules, module.rpn["head"]
+    dtype = next(head.parameters()).dtype
+    boxes, scores, levels = [], [], []
     with torch.no_grad():
-        objectness, deltas = rpn.head([level.to(dtype) for level in exact])
-        counts = [each[0].numel() for each in objectness]
-        objectness, deltas = concat_box_prediction_layers(
-            [each.float() for each in objectness], [each.float() for each in deltas]
+        for number, level in enumerate(features.levels.values()):
+            logits, deltas = (each[0].float() for each in head(level.to(dtype)))
+            logits = logits.permute(1, 2, 0).flatten()
+            best, chosen = logits.topk(min(most, len(logits)))
+            # As many as anchors, place by place: (y, x, anchor, 4) in one row.
+            deltas = deltas.view(-1, 4, *deltas.shape[1:]).permute(2, 3, 0, 1).reshape(-1, 4)
+            cells = cell_anchors(rules, number).to(deltas)
+            stride = rules.stride(module.strides[number], features.padded, level.shape[-2:])
+            anchors = grid(cells, stride, level.shape[-2:], chosen)
+            boxes.append(decode(deltas[chosen], anchors, (1.0, 1.0, 1.0, 1.0)))
+            scores.append(best.sigmoid() if rules.proposals_by_probability else best)
+            levels.append(torch.full_like(chosen, number))
+        return _proposals(
+            rules, torch.cat(boxes), torch.cat(scores), torch.cat(levels), features.shape, most
         )
-        picture = ImageList(exact[0].new_empty((1, 1, *features.padded)), [features.shape])
-        anchors = rpn.anchor_generator(picture, exact)
-        boxes = rpn.box_coder.decode(deltas, anchors).view(1, -1, 4)
-        kept: list[torch.Tensor] = rpn.filter_proposals(
-            boxes, objectness, picture.image_sizes, counts
-        )[0]
-    return kept[0]
+
+
+def _proposals(
+    rules: Rules,
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    levels: torch.Tensor,
+    shape: tuple[int, int],
+    most: int,
+) -> torch.Tensor:
+    """Return the boxes that are neither empty, nor unlikely, nor nearly the same as a better."""
+    boxes = clip_boxes_to_image(boxes, shape)
+    keep = remove_small_boxes(boxes, rules.least_proposal_px)
+    if rules.proposal_score > 0:
+        likely = scores if rules.proposals_by_probability else scores.sigmoid()
+        keep = keep[likely[keep] >= rules.proposal_score]
+    boxes, scores, levels = boxes[keep], scores[keep], levels[keep]
+    kept: torch.Tensor = boxes[batched_nms(boxes, scores, levels, rules.proposal_nms)[:most]]
+    return kept
 
 
 def most_proposals(module: Any, shape: tuple[int, int]) -> int:
     """Return how many proposals are kept in a picture of ``(y, x)`` pixels."""
-    told: int | None = module.most_proposals
+    told: int | None = module.rules.most_proposals
     return told or max(_LEAST_PROPOSALS, shape[0] * shape[1] // _PX_PER_PROPOSAL)
 
 
@@ -216,24 +232,41 @@ def detect(
         hyper-parameters.
     """
     _require_one(features)
-    heads = copy.copy(module.roi_heads)
-    heads.detections_per_img = heads.detections_per_img if most is None else most
+    most = module.rules.most_detections if most is None else most
     with torch.no_grad():
-        logits, deltas = _judge(heads, features, proposals)
-        boxes, scores, classes = (
-            each[0]
-            for each in heads.postprocess_detections(logits, deltas, [proposals], [features.shape])
-        )
-        masks = _masks(heads, features, boxes, classes)
+        scores, deltas = _judge(module, features, proposals)
+        boxes, chosen, classes = _select(module.rules, scores, deltas, proposals, features.shape)
+        best = batched_nms(boxes, chosen, classes, module.rules.box_nms)[:most]
+        boxes, chosen, classes = boxes[best], chosen[best], classes[best] + 1
+        masks = _masks(module, features, boxes, classes)
     return Instances(
         boxes=boxes[:, _SWAPPED].cpu().numpy(),
         plane=np.zeros(len(boxes), np.int64),
-        scores=scores.cpu().numpy(),
+        scores=chosen.cpu().numpy(),
         classes=classes.cpu().numpy(),
         masks=masks.cpu().numpy(),
         shape=features.shape,
         axes="yx",
     )
+
+
+def _select(
+    rules: Rules,
+    scores: torch.Tensor,
+    deltas: torch.Tensor,
+    proposals: torch.Tensor,
+    shape: tuple[int, int],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return box, score and class (0 is the first) of all that is likely enough."""
+    objects = scores[:, 1:]
+    # (n, boxes, 4): one box for each class, background with them or not, or one for all.
+    moved = decode(deltas.view(len(deltas), -1, 4), proposals[:, None], rules.box_weights)
+    moved = moved[:, -objects.shape[1] :].expand(-1, objects.shape[1], -1)
+    moved = clip_boxes_to_image(moved, shape)
+    rows, classes = torch.where(objects > rules.least_score)
+    boxes, chosen = moved[rows, classes], objects[rows, classes]
+    keep = remove_small_boxes(boxes, rules.least_box_px)
+    return boxes[keep], chosen[keep], classes[keep]
 
 
 def scores_in(
@@ -252,9 +285,9 @@ def scores_in(
     """
     _require_one(features)
     with torch.no_grad():
-        logits, _ = _judge(module.roi_heads, features, _on_device(boxes, features))
-        scores: npt.NDArray[np.float32] = logits.softmax(1).cpu().numpy()
-    return scores
+        scores, _ = _judge(module, features, _on_device(boxes, features))
+        found: npt.NDArray[np.float32] = scores.cpu().numpy()
+    return found
 
 
 def masks_in(
@@ -280,9 +313,7 @@ def masks_in(
     where = _on_device(boxes, features)
     with torch.no_grad():
         own = torch.as_tensor(classes, dtype=torch.int64, device=where.device)
-        masks: npt.NDArray[np.float32] = (
-            _masks(module.roi_heads, features, where, own).cpu().numpy()
-        )
+        masks: npt.NDArray[np.float32] = _masks(module, features, where, own).cpu().numpy()
     return masks
 
 
@@ -299,73 +330,34 @@ def _on_device(boxes: npt.NDArray[np.float32], features: Features) -> torch.Tens
 
 
 def _judge(
-    heads: Any, features: Features, proposals: torch.Tensor
+    module: Any, features: Features, proposals: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return class logits ``(n, classes)`` and box deltas ``(n, 4 classes)``, float32."""
-    dtype = next(heads.box_predictor.parameters()).dtype
+    """Return probabilities ``(n, classes)``, background first, and box deltas, float32."""
+    heads = module.roi_heads
+    dtype = next(heads["box_predictor"].parameters()).dtype
     logits, deltas = [], []
     for some in torch.split(proposals, _PROPOSALS_AT_ONCE):
-        pooled = heads.box_roi_pool(features.levels, [some], [features.shape]).to(dtype)
-        own_logits, own_deltas = heads.box_predictor(heads.box_head(pooled))
+        pooled = module.box_pool(features.levels, some).to(dtype)
+        own_logits, own_deltas = heads["box_predictor"](heads["box_head"](pooled).flatten(1))
         logits.append(own_logits.float())
         deltas.append(own_deltas.float())
-    return torch.cat(logits), torch.cat(deltas)
+    scores = torch.cat(logits).softmax(1)
+    return (scores if module.rules.background_first else scores.roll(1, dims=1)), torch.cat(deltas)
 
 
 def _masks(
-    heads: Any, features: Features, boxes: torch.Tensor, classes: torch.Tensor
+    module: Any, features: Features, boxes: torch.Tensor, classes: torch.Tensor
 ) -> torch.Tensor:
     """Return probabilities ``(n, M, M)`` float32 of each object's own class."""
-    dtype = next(heads.mask_predictor.parameters()).dtype
-    side = 2 * heads.mask_roi_pool.output_size[0]  # the predictor doubles it
+    predictor = module.roi_heads["mask_predictor"]
+    dtype = next(predictor.parameters()).dtype
+    side = 2 * module.mask_pool.output_px  # the predictor doubles it
     masks = torch.empty((len(boxes), side, side), device=boxes.device)
+    channel = module.rules.mask_channel(classes)
     for start in range(0, len(boxes), _MASKS_AT_ONCE):
         some = slice(start, start + _MASKS_AT_ONCE)
-        pooled = heads.mask_roi_pool(features.levels, [boxes[some]], [features.shape]).to(dtype)
-        logits = heads.mask_predictor(heads.mask_head(pooled))
+        pooled = module.mask_pool(features.levels, boxes[some]).to(dtype)
+        logits = predictor(module.roi_heads["mask_head"](pooled))
         own = torch.arange(len(logits), device=logits.device)
-        masks[some] = logits[own, classes[some]].float().sigmoid()
+        masks[some] = logits[own, channel[some]].float().sigmoid()
     return masks
-
-
-def _backbone(hparams: Mapping[str, Any], channels: int) -> BackboneWithFPN:
-    """Return any ResNet, ResNeXt or wide ResNet under a feature pyramid."""
-    norm = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d}[hparams["norm"]]
-    block = {"basic": BasicBlock, "bottleneck": Bottleneck}[hparams["block"]]
-    body = ResNet(
-        block,
-        hparams["layers"],
-        groups=hparams["groups"],
-        width_per_group=hparams["width_per_group"],
-        norm_layer=functools.partial(norm, eps=hparams["norm_eps"]),
-    )
-    if channels != 3:
-        body.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    return BackboneWithFPN(
-        body,
-        return_layers={f"layer{i + 1}": level for i, level in enumerate(_LEVELS)},
-        in_channels_list=[width * block.expansion for width in (64, 128, 256, 512)],
-        out_channels=hparams["fpn_channels"],
-    )
-
-
-def _anchors(hparams: Mapping[str, Any]) -> AnchorGenerator:
-    ratios = tuple(hparams["anchor_ratios"])
-    sizes = tuple(tuple(level) for level in hparams["anchor_sizes_px"])
-    # They are no part of the file: real numbers, also while the rest is only shapes.
-    with torch.device("cpu"):
-        return AnchorGenerator(sizes, (ratios,) * len(sizes))
-
-
-def _pool(output_px: int) -> MultiScaleRoIAlign:
-    """Return RoIAlign over the pyramid with its strides given.
-
-    Left alone it guesses them from the first picture that it sees and keeps them: wrong
-    for all later ones if that one was small (65 pixels, padded to 96, make it take the
-    stride 4 for 2).
-    """
-    pool = MultiScaleRoIAlign(list(_LEVELS), output_px, sampling_ratio=2)
-    pool.scales = [1 / 4, 1 / 8, 1 / 16, 1 / 32]
-    # 224 pixels (ImageNet) on level 4: the defaults of the class.
-    pool.map_levels = LevelMapper(2, 5, canonical_scale=224, canonical_level=4)
-    return pool

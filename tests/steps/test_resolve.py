@@ -108,6 +108,7 @@ def test_instance_networks_need_no_labeler():
             {"overlap": "largest"},
             "overlap='largest' is not known. Choose one of: score, probability.",
         ),
+        ({"classes": ("2", "0")}, "classes='0' is the background; 1 is the first class."),
         ({"link": "x"}, "link='x' is not known. Choose one of: none, z, t, tz."),
         (
             {"instances": "magic"},

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_segnet import cache
 from napari_segnet.network import Network
+from napari_segnet.network.objects import Objects
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets.segment import SegmentDock
 
@@ -44,11 +45,12 @@ def sees_blobs(monkeypatch):
     def look(self, picture, precision="fp32"):
         return BlobLook(np.stack([picture[0], np.ones_like(picture[0])]))
 
-    def detections(self, batch, precision="fp32"):
-        return [blobs_in(np.stack([each[0], np.ones_like(each[0])])) for each in batch]
+    def objects(self, batch, precision="fp32"):
+        pairs = [np.stack([each[0], np.ones_like(each[0])]) for each in batch]
+        return [Objects(instances=blobs_in(pair)) for pair in pairs]
 
     monkeypatch.setattr(Network, "look", look)
-    monkeypatch.setattr(Network, "detections", detections)
+    monkeypatch.setattr(Network, "objects", objects)
 
 
 @pytest.fixture

@@ -181,6 +181,11 @@ def check(settings: LabelSettings) -> None:
         raise SettingsError(
             f"overlap={settings.overlap!r} is not known. Choose one of: {', '.join(OVERLAPS)}."
         )
+    for word in settings.classes:
+        if word.strip().isdecimal() and int(word) == 0:
+            raise SettingsError(
+                f"classes={word!r} is the background; 1 is the first class. Choose of the others."
+            )
     known = [refiner.name for refiner in REFINERS]
     for step in settings.steps:
         if step not in known:

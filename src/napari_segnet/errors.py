@@ -11,6 +11,7 @@
     │   └── UnknownNetworkError     readable, but no family knows these tensors
     ├── SettingsError         a setting has an unknown name or a value out of range
     ├── MismatchError         image and network, or prediction and truth, do not fit
+    ├── NothingFoundError     the network sees no object where one was asked for
     ├── MemoryExhaustedError  every rung of the memory ladder was tried
     ├── OutputError           a result cannot be written
     ├── DatasetError          a folder of training data cannot be used
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryExhaustedError",
     "MismatchError",
     "MissingExtraError",
+    "NothingFoundError",
     "OutputError",
     "SegnetError",
     "SettingsError",
@@ -77,6 +79,10 @@ class SettingsError(SegnetError):
 
 class MismatchError(SegnetError):
     """Two things that do not fit: image and network, labels and truth."""
+
+
+class NothingFoundError(SegnetError):
+    """The network sees no object in the place that the user pointed at."""
 
 
 class MemoryExhaustedError(SegnetError):

@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
+from napari_segnet.widgets._dataset_panel import DatasetPanel
 from napari_segnet.widgets._edit_panel import EditPanel
 from napari_segnet.widgets._place import dock_around, share_place
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TABS", "CorrectDock"]
 
-TABS: tuple[tuple[str, Callable[[napari.viewer.Viewer], QWidget]], ...] = (("Edit", EditPanel),)
+TABS: tuple[tuple[str, Callable[[napari.viewer.Viewer], QWidget]], ...] = (
+    ("Edit", EditPanel),
+    ("Training set", DatasetPanel),
+)
 """Title and widget of each tab, in order."""
 
 

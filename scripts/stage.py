@@ -224,6 +224,7 @@ def new_user() -> tempfile.TemporaryDirectory[str]:
     """Keep this user's preferences out of the pictures; before napari is imported."""
     folder = tempfile.TemporaryDirectory(prefix="segnet-pictures-")
     os.environ["NAPARI_CONFIG"] = str(Path(folder.name) / "settings.yaml")
+    os.environ["NAPARI_SEGNET_DATA"] = str(Path(folder.name) / "data")
     return folder
 
 

@@ -16,6 +16,7 @@ os.environ["MKL_NUM_THREADS"] = "1"
 # Before anybody imports napari: what it is told in a test is no setting of the user's.
 NAPARI = Path(tempfile.mkdtemp(prefix="napari-segnet-test-"))
 os.environ["NAPARI_CONFIG"] = str(NAPARI / "settings.yaml")
+os.environ["NAPARI_SEGNET_DATA"] = str(NAPARI / "data")
 
 import hypothesis  # noqa: E402
 import hypothesis.configuration  # noqa: E402

@@ -169,11 +169,11 @@ def workplace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def words_of(line: str) -> list[str]:
-    """Split a line of the shell; variables before the command and comments are left out."""
+    """Split a line of the shell; variables, a screen of its own and comments are left out."""
     words = shlex.split(line, comments=True)
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
-    return words
+    return words[2:] if words[:2] == ["xvfb-run", "-a"] else words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -11,9 +11,12 @@
     │   └── UnknownNetworkError     readable, but no family knows these tensors
     ├── SettingsError         a setting has an unknown name or a value out of range
     ├── MismatchError         image and network, or prediction and truth, do not fit
+    ├── NothingFoundError     the network sees no object where one was asked for
     ├── MemoryExhaustedError  every rung of the memory ladder was tried
     ├── OutputError           a result cannot be written
     ├── DatasetError          a folder of training data cannot be used
+    ├── EditError             a correction cannot be made here
+    ├── JournalError          a journal of corrections cannot be used
     └── MissingExtraError     an optional dependency is not installed
     Cancelled                 the user asked to stop (not a SegnetError)
 
@@ -25,10 +28,13 @@ __all__ = [
     "BrokenWeightsError",
     "Cancelled",
     "DatasetError",
+    "EditError",
     "ImageError",
+    "JournalError",
     "MemoryExhaustedError",
     "MismatchError",
     "MissingExtraError",
+    "NothingFoundError",
     "OutputError",
     "SegnetError",
     "SettingsError",
@@ -75,6 +81,10 @@ class MismatchError(SegnetError):
     """Two things that do not fit: image and network, labels and truth."""
 
 
+class NothingFoundError(SegnetError):
+    """The network sees no object in the place that the user pointed at."""
+
+
 class MemoryExhaustedError(SegnetError):
     """Not enough memory even on the last rung of the memory ladder."""
 
@@ -85,6 +95,14 @@ class OutputError(SegnetError):
 
 class DatasetError(SegnetError):
     """A folder of training data that cannot be used."""
+
+
+class EditError(SegnetError):
+    """A correction that cannot be made here; nothing was changed."""
+
+
+class JournalError(SegnetError):
+    """A journal of corrections that cannot be used."""
 
 
 class MissingExtraError(SegnetError):

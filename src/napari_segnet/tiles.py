@@ -25,7 +25,17 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Size
 
-__all__ = ["Frame", "Halo", "Tile", "Tiling", "frame_of", "plan", "plan_blended", "plan_whole"]
+__all__ = [
+    "Frame",
+    "Halo",
+    "Tile",
+    "Tiling",
+    "frame_of",
+    "plan",
+    "plan_blended",
+    "plan_whole",
+    "tile_at",
+]
 
 Halo = tuple[int, ...]
 """Receptive-field radius per axis ``([z,] y, x)``, in pixels."""
@@ -207,6 +217,25 @@ def plan_blended(frame: Frame, size: Size, tile: Sequence[int], overlap: float =
             ]
         )
     return _tiling(frame, axes, exact=False)
+
+
+def tile_at(frame: Frame, parts: Sequence[slice]) -> Tile:
+    """Return the tile that shows a part of the frame, for networks that lose no border.
+
+    Parameters
+    ----------
+    frame : Frame
+        See :func:`frame_of`.
+    parts : sequence of slice
+        Per axis, in pixels of the frame; it begins inside the image, at a multiple of the
+        network's stride.
+    """
+    axes = [
+        _slices(frame, axis, part, slice(part.start, min(part.stop, frame.image[axis])))
+        for axis, part in enumerate(parts)
+    ]
+    frames, reads, writes, keeps = zip(*axes, strict=True)
+    return Tile(frame=frames, read=reads, write=writes, keep=keeps)
 
 
 _Interval = tuple[slice, slice, slice, slice]

@@ -191,3 +191,53 @@ def test_memory_does_not_grow_with_the_number_of_objects() -> None:
 
     # Pasting 400 masks of 200 x 200 float32 would take 64 MB.
     assert peak(400) < peak(20) + 4_000_000
+
+
+def test_the_surer_mask_wins_pixel_by_pixel() -> None:
+    """Two boxes side by side that share ten columns; each is sure of its own half of them."""
+    sure = np.linspace(1.0, 0.55, 28, dtype=np.float32)
+    left = np.broadcast_to(sure[None, :], (28, 28))
+    masks = np.stack([left, left[:, ::-1]]).astype(np.float32)
+    instances = detections(
+        [[0, 0, 20, 30], [0, 20, 20, 50]], shape=(20, 50), masks=masks, scores=[0.6, 0.9]
+    )
+    by_score = paint(instances, LabelSettings(nms=1.0)).labels
+    by_mask = paint(instances, LabelSettings(nms=1.0, overlap="probability")).labels
+    row = 10
+    assert np.flatnonzero(np.diff(by_score[row, 5:45])).tolist() == [14]  # all to the higher score
+    (border,) = np.flatnonzero(np.diff(by_mask[row, 5:45]))
+    assert 5 + border == pytest.approx(24, abs=1)
+    np.testing.assert_array_equal(by_mask > 0, by_score > 0)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_the_surest_of_torchvisions_pasted_masks_has_each_pixel(seed: int) -> None:
+    torch = pytest.importorskip("torch")
+    roi_heads = pytest.importorskip("torchvision.models.detection.roi_heads")
+    instances = random_detections(seed, 10, 60, 70)
+    how = LabelSettings(score=0.0, nms=1.0, overlap="probability")
+    labels = paint(instances, how).labels
+    boxes = torch.from_numpy(instances.boxes[:, [1, 0, 3, 2]].copy())
+    full = roi_heads.paste_masks_in_image(
+        torch.from_numpy(instances.masks)[:, None], boxes, instances.shape
+    )[:, 0].numpy()
+    highest = np.where(full.max(axis=0) >= 0.5, full.argmax(axis=0) + 1, 0)
+    assert same_partition(labels, highest) > 0.999  # the last digit may decide otherwise
+
+
+def test_no_plane_remembers_another_ones_masks() -> None:
+    masks = np.stack([np.full((28, 28), p, np.float32) for p in (0.9, 0.6)])
+    instances = detections(
+        [[0, 0, 9, 9]] * 2, shape=(2, 9, 9), masks=masks, plane=[0, 1], scores=[0.6, 0.9]
+    )
+    labels = paint(instances, LabelSettings(overlap="probability")).labels
+    assert [plane.max() for plane in labels] == [1, 2]
+
+
+def test_only_the_classes_that_were_asked_for_are_painted() -> None:
+    instances = detections(
+        [[0, 0, 5, 5], [6, 0, 11, 5], [12, 0, 17, 5]], shape=(20, 8), classes=[1, 2, 3]
+    )
+    assert paint(instances, LabelSettings(), {1, 3}).classes.tolist() == [1, 3]
+    assert paint(instances, LabelSettings(), set()).labels.max() == 0

@@ -6,7 +6,13 @@ import pytest
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import SettingsError
-from napari_segnet.steps import LabelSettings, labeler_of, resolve, resolve_instances
+from napari_segnet.steps import (
+    LabelSettings,
+    labeler_of,
+    resolve,
+    resolve_classes,
+    resolve_instances,
+)
 
 
 def outputs(*roles):
@@ -81,7 +87,7 @@ def test_a_distance_alone_is_cut_low():
 
 def test_instance_networks_need_no_labeler():
     settings = resolve(LabelSettings(), (), {"min_size_px": 5}, "instance")
-    assert (settings.instances, settings.fill_holes, settings.min_size_px) == ("auto", True, 5)
+    assert (settings.instances, settings.fill_holes, settings.min_size_px) == ("auto", False, 5)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +104,11 @@ def test_instance_networks_need_no_labeler():
         ({"min_size_px": 2.5}, "min_size_px=2.5 is out of range"),
         ({"max_objects": -1}, "max_objects=-1 is out of range"),
         ({"max_objects": float("inf")}, "max_objects=inf is out of range"),
+        (
+            {"overlap": "largest"},
+            "overlap='largest' is not known. Choose one of: score, probability.",
+        ),
+        ({"classes": ("2", "0")}, "classes='0' is the background; 1 is the first class."),
         ({"link": "x"}, "link='x' is not known. Choose one of: none, z, t, tz."),
         (
             {"instances": "magic"},
@@ -118,3 +129,31 @@ def test_wrong_settings_are_refused_by_name(own, message, kind):
 def test_wrong_advice_is_refused_too():
     with pytest.raises(SettingsError, match="threshold=7 is out of range"):
         resolve(LabelSettings(), outputs(FOREGROUND), {"threshold": 7}, "semantic")
+
+
+NAMES = ("background", "Cell", "nucleus")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "chosen"),
+    [
+        ((), NAMES, None),
+        (("cell",), NAMES, {1}),
+        (("NUCLEUS ", "1"), NAMES, {1, 2}),
+        (("7",), (), {7}),
+    ],
+)
+def test_classes_are_known_by_name_or_number(wanted, names, chosen):
+    assert resolve_classes(wanted, names) == chosen
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (NAMES, "classes='dog' is no class of this network. Choose of its classes: Cell, nucleus."),
+        ((), "classes='dog' is no class of this network. Choose of a number, such as 1."),
+    ],
+)
+def test_a_class_that_is_not_there_is_refused(names, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        resolve_classes(("dog",), names)

@@ -90,7 +90,16 @@ def test_a_cut_box_that_ends_before_the_border_gives_way_too() -> None:
     np.testing.assert_allclose(merged([left, right], 60, 60).boxes, objects, atol=1e-4)
 
 
-def test_of_two_whole_ones_the_higher_score_stays() -> None:
+def test_of_two_whole_ones_that_stays_which_is_farther_from_the_border() -> None:
+    """Near a border of its tile a network sees less around an object, and answers worse."""
+    objects = [[10, 20, 30, 30]]
+    one = look(objects, (0, 0, 60, 45), scores=[0.7])
+    two = look(objects, (0, 10, 60, 60), scores=[0.8])
+    for parts in ([one, two], [two, one]):
+        np.testing.assert_allclose(merged(parts, 60, 60).scores, [0.7], rtol=1e-6)
+
+
+def test_of_two_that_are_seen_as_well_the_higher_score_stays() -> None:
     objects = [[10, 20, 30, 30]]
     one = look(objects, (0, 0, 60, 40), scores=[0.7])
     two = look(objects, (0, 10, 60, 60), scores=[0.8])
@@ -115,7 +124,7 @@ def test_pieces_of_an_object_larger_than_the_overlap_are_joined() -> None:
 def test_an_object_cut_by_the_image_itself_is_whole() -> None:
     objects = [[-10, 20, 12, 30]]
     one = look(objects, (0, 0, 40, 40), scores=[0.6])
-    two = look(objects, (0, 15, 40, 60), scores=[0.8])
+    two = look(objects, (0, 10, 40, 60), scores=[0.8])
     both = merged([one, two], 40, 60)
     np.testing.assert_allclose(both.boxes, [[0, 20, 12, 30]], atol=1e-4)
     np.testing.assert_allclose(both.scores, [0.8], rtol=1e-6)

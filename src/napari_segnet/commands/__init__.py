@@ -11,6 +11,7 @@ from typing import Protocol
 
 from napari_segnet.commands.demo import Demo
 from napari_segnet.commands.evaluate import Evaluate
+from napari_segnet.commands.exchange import Export, Import
 from napari_segnet.commands.inspect import Inspect
 from napari_segnet.commands.models import Models
 from napari_segnet.commands.segment import Segment
@@ -35,5 +36,14 @@ class Command(Protocol):
         """
 
 
-COMMANDS: tuple[Command, ...] = (Inspect(), Segment(), Evaluate(), Train(), Models(), Demo())
+COMMANDS: tuple[Command, ...] = (
+    Inspect(),
+    Segment(),
+    Evaluate(),
+    Import(),
+    Export(),
+    Train(),
+    Models(),
+    Demo(),
+)
 """In the order of the help."""

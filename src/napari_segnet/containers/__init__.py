@@ -8,11 +8,14 @@ file with a class that has the methods of :class:`Container` and name it in
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, TensorRef, Tree, Weights
+from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers.damaged import DAMAGED
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
@@ -28,6 +31,7 @@ __all__ = [
     "candidates",
     "open_tree",
     "open_weights",
+    "read_pickle",
 ]
 
 CONTAINERS: tuple[Container, ...] = (
@@ -60,3 +64,22 @@ def open_weights(path: Path | str) -> tuple[Weights, ...]:
         As :func:`open_tree`; ``UnknownNetworkError`` if there are no named tensors in it.
     """
     return candidates(open_tree(path), Path(path))
+
+
+def read_pickle(file: BinaryIO, path: Path) -> Any:
+    """Return the plain values and arrays of a pickle in a file; nothing in it is run.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        At the first byte of the pickle.
+    path : Path
+        The file, for messages.
+
+    Raises
+    ------
+    WeightsError
+        If it is damaged, or would run code.
+    """
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    return unpickle(Stream(file, left), path.name)

@@ -239,6 +239,8 @@ def _numpy_dtype(spec: Any, *_rest: Any) -> HalfBuilt:
 def _array(raw: Any, dtype: Any, shape: Any, order: Any) -> Any:
     if isinstance(raw, str):  # Python 2
         raw = raw.encode("latin-1")
+    if isinstance(raw, list):  # of objects, such as numpy.save makes of a dict
+        return Inert("numpy.ndarray", (shape,), items=raw)
     if not isinstance(raw, bytes | bytearray) or not isinstance(dtype, HalfBuilt):
         return Inert("numpy.ndarray", (shape,))
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_segnet.checkpoint import Checkpoint, Task
 from napari_segnet.containers import Weights
+from napari_segnet.families.detectron2_maskrcnn import Detectron2MaskRCNN
 from napari_segnet.families.jvanvugt import JvanvugtUNet
 from napari_segnet.families.mateuszbuda import MateuszbudaUNet
 from napari_segnet.families.milesial import MilesialUNet
@@ -114,6 +115,7 @@ FAMILIES: tuple[Family, ...] = (
     MateuszbudaUNet(),
     JvanvugtUNet(),
     TorchvisionMaskRCNN(),
+    Detectron2MaskRCNN(),
 )
 """Every family, in the order in which a file is shown to them."""
 

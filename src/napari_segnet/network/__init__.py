@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,10 @@ from napari_segnet.network.memory import peak_bytes
 from napari_segnet.progress import check_cancelled
 from napari_segnet.receptive import receptive_field
 from napari_segnet.segmentation import Instances
+
+if TYPE_CHECKING:
+    from napari_segnet.network.look import Look
+    from napari_segnet.network.objects import Objects
 
 __all__ = [
     "Network",
@@ -236,6 +240,26 @@ class Network:
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             return family.detections(self._fast, tensor)
 
+    def objects(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Objects]:
+        """Detect as :meth:`detections` does, with limits that grow with what is there."""
+        from napari_segnet.network.objects import find_all
+
+        with self.at_work(precision) as module:
+            tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
+            return find_all(module, tensor)
+
+    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look:
+        """Return what an instance network sees in a picture ``(c, y, x)`` float32, to ask of."""
+        from napari_segnet.network.look import Look
+
+        return Look(self, picture, precision)
+
+    @contextlib.contextmanager
+    def at_work(self, precision: str) -> Iterator[nn.Module]:
+        """Hold the device, set the precision, and give the module that answers."""
+        with self._turn(), torch.inference_mode(), self._precision(precision):
+            yield self._fast
+
     def peak_bytes(self, batch: int, lengths: tuple[int, ...]) -> int:
         """Estimate the memory for ``batch`` inputs of ``([z,] y, x)`` pixels.
 
@@ -243,15 +267,20 @@ class Network:
         grow with the pixels, but not in proportion where they lose their border.
         """
         if lengths not in self._bytes:
-            family = cast("MapFamily", self._family)
             if self._bare is None:
                 with torch.device("meta"):
                     self._bare = fast_copy(self._family.build(self.checkpoint).eval(), "cpu")
             shape = (1, self.checkpoint.channels, *lengths)
-            self._bytes[lengths] = peak_bytes(
-                self._bare, lambda module, x: self._activated(family.maps(module, x)), shape
-            )
+            self._bytes[lengths] = peak_bytes(self._bare, self._dry, shape)
         return int(KERNEL_SHARE * self._bytes[lengths] * batch)
+
+    def _dry(self, module: nn.Module, batch: torch.Tensor) -> Any:
+        """Do what takes the memory: of instance networks the backbone, heads go by parts."""
+        if self.checkpoint.task == "instance":
+            from napari_segnet.families._maskrcnn_module import features
+
+            return features(module, batch)
+        return self._activated(cast("MapFamily", self._family).maps(module, batch))
 
     def _activated(self, answer: torch.Tensor) -> torch.Tensor:
         parts, first = [], 0

@@ -15,7 +15,7 @@ __all__ = ["peak_bytes"]
 
 def peak_bytes(
     module: nn.Module,
-    maps: Callable[[nn.Module, torch.Tensor], torch.Tensor],
+    maps: Callable[[nn.Module, torch.Tensor], Any],
     shape: tuple[int, ...],
 ) -> int:
     """Return the most bytes that live at once while a network answers.
@@ -29,7 +29,7 @@ def peak_bytes(
     module : Module
         The network on the meta device.
     maps : callable
-        The family's ``maps``.
+        The family's ``maps``, or whatever else is to be measured.
     shape : tuple of int
         ``(n, c, [z,] y, x)`` of the input.
     """

@@ -78,9 +78,11 @@ def predict(
     network = load(checkpoint, settings.device)
     answer: Maps | Instances
     origin = _origin(checkpoint, image, settings, given)
+    notes: tuple[str, ...]
     if checkpoint.task == "instance":
-        answer, device, rung, engine = yield from run_detections(network, given, settings)
-        notes: tuple[str, ...] = ()
+        ran = yield from run_detections(network, given, settings)
+        answer, device, rung, notes = ran.instances, ran.device, ran.rung, ran.notes
+        engine = ran.engine
     else:
         maps, used, engine = yield from run_maps(network, given, settings)
         answer, device, rung, notes = maps, used.device, used.name, used.notes

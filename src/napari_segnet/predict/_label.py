@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,9 +18,13 @@ from napari_segnet.steps import (
     labeler_of,
     link,
     offset_unique,
+    refine_keeping_ids,
+    relabel_raster,
     resolve,
+    resolve_classes,
     score_labels,
 )
+from napari_segnet.steps.ids import count_pixels
 from napari_segnet.steps.paint import paint
 
 __all__ = ["label_steps"]
@@ -84,7 +88,7 @@ def label_steps(
     labels = labels.reshape(tuple(labels.shape["tzyx".index(a)] for a in axes))
     ids = np.concatenate([*table.ids, np.zeros(0, np.int64)])
     if kind == "instance" and settings.link != "none":
-        labels, ids = _linked(labels, axes, settings.link, ids)
+        labels, ids = _renamed(labels, lambda old: link(old, axes, settings.link), ids)
     yield Progress(what="labels", done=len(units), total=len(units))
     return _segmentation(prediction, labels, axes, kind, table.joined(ids), settings)
 
@@ -93,17 +97,41 @@ def _painted(
     prediction: Prediction, answer: Instances, settings: LabelSettings
 ) -> Generator[Progress, None, Segmentation]:
     settings = resolve(settings, (), prediction.advice, "instance")
+    classes = resolve_classes(settings.classes, prediction.class_names)
     yield Progress(what="labels", done=0, total=1)
-    painted = paint(answer, settings)
-    labels, table = painted.labels, _Table()
-    table.scores, table.classes = [painted.scores], [painted.classes]
-    ids = painted.ids
-    counts = np.bincount(labels.reshape(-1), minlength=int(ids.max(initial=0)) + 1)
+    painted = paint(answer, settings, classes)
+    labels = refine_keeping_ids(painted.labels, settings)
+    counts = count_pixels(labels)
+    counts = np.pad(counts, (0, int(painted.ids.max(initial=0)) + 1 - counts.size))
+    left = counts[painted.ids] > 0  # steps may have removed some
+    ids, table = painted.ids[left], _Table()
+    table.scores, table.classes = [painted.scores[left]], [painted.classes[left]]
     table.pixels = [counts[ids]]
     if settings.link != "none":
-        labels, ids = _linked(labels, answer.axes, settings.link, ids)
+        labels, ids = _renamed(labels, lambda old: link(old, answer.axes, settings.link), ids)
+    elif not left.all() or settings.steps:
+        labels, ids = _renamed(labels, relabel_raster, ids)
     yield Progress(what="labels", done=1, total=1)
-    return _segmentation(prediction, labels, answer.axes, "instance", table.joined(ids), settings)
+    made = _segmentation(prediction, labels, answer.axes, "instance", table.joined(ids), settings)
+    notes = (*made.origin.notes, *_beyond(settings, prediction.origin.engine))
+    return replace(made, origin=replace(made.origin, notes=notes))
+
+
+def _beyond(settings: LabelSettings, engine: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say where a setting asks for what the network has not kept."""
+    least, overlap = engine.get("least_score", 0.0), engine.get("box_nms", 1.0)
+    notes = []
+    if settings.score < least:
+        notes.append(
+            f"The network keeps no detection whose score is below {least:g}, so a least score of "
+            f"{settings.score:g} shows no more. Tell it another least_score and run again."
+        )
+    if settings.nms > overlap:
+        notes.append(
+            f"The network itself drops boxes that overlap by more than {overlap:g}, so nms "
+            f"{settings.nms:g} shows no more. Tell it another box_nms and run again."
+        )
+    return tuple(notes)
 
 
 def _add_scores(
@@ -117,12 +145,14 @@ def _add_scores(
     table.pixels.append(counts[ids])
 
 
-def _linked(
-    labels: npt.NDArray[np.int32], axes: str, along: str, ids: npt.NDArray[np.int64]
+def _renamed(
+    labels: npt.NDArray[np.int32],
+    rename: Callable[[npt.NDArray[np.int32]], npt.NDArray[np.int32]],
+    ids: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Link objects of neighbouring planes; return labels and the new id of each old one."""
+    """Give labels other ids; return them and the new id of each old one."""
     before = labels.copy()
-    after = link(labels, axes, along)
+    after = rename(labels)
     new = np.zeros(int(before.max(initial=0)) + 1, np.int64)
     new[before.reshape(-1)] = after.reshape(-1)
     return after, new[ids]

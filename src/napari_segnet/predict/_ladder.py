@@ -13,7 +13,7 @@ from napari_segnet.network import Network, free_bytes
 from napari_segnet.predict.settings import PredictSettings
 from napari_segnet.tiles import Frame, Tiling, frame_of, plan, plan_blended, plan_whole
 
-__all__ = ["Rung", "cpu_rung", "first_rung", "next_rung", "release", "remember"]
+__all__ = ["Rung", "budget_bytes", "cpu_rung", "first_rung", "next_rung", "release", "remember"]
 
 CPU_BYTES = 3 * 1024**3
 """A tile on a CPU takes no more: larger ones are not faster, and others need memory too."""
@@ -312,12 +312,12 @@ def _batch(network: Network, tiling: Tiling, settings: PredictSettings) -> int:
         return min(settings.batch_size, len(tiling.tiles))
     if network.device == "cpu":
         return 1
-    fitting = _budget(network.device) // max(1, _need(network, tiling))
+    fitting = budget_bytes(network.device) // max(1, _need(network, tiling))
     return int(min(max(1, fitting), MOST_AT_ONCE, len(tiling.tiles)))
 
 
 def _fits(network: Network, tiling: Tiling) -> bool:
-    return _need(network, tiling) <= _budget(network.device)
+    return _need(network, tiling) <= budget_bytes(network.device)
 
 
 def _need(network: Network, tiling: Tiling) -> int:
@@ -326,7 +326,8 @@ def _need(network: Network, tiling: Tiling) -> int:
     return network.peak_bytes(1, tuple(p.stop - p.start for p in largest.frame))
 
 
-def _budget(device: str) -> int:
+def budget_bytes(device: str) -> int:
+    """Return how much a tile may take of what is free on a device."""
     free = free_bytes(device)
     if device == "cpu":
         return min(int(free * CPU_SHARE), CPU_BYTES)

@@ -32,8 +32,10 @@ __all__ = [
     "link",
     "offset_unique",
     "refine",
+    "refine_keeping_ids",
     "relabel_raster",
     "resolve",
+    "resolve_classes",
     "resolve_instances",
     "score_labels",
 ]
@@ -55,7 +57,8 @@ class LabelSettings:
     min_size_px : int or None
         Objects with fewer pixels are removed; None: what the card says, else 0.
     fill_holes : bool or None
-        Fill holes inside objects; None: yes for instances, no for classes.
+        Fill holes inside objects; None: yes for objects made of maps, no for classes and
+        for instance networks, whose masks are taken as they are.
     clear_border : bool
         Remove objects that touch the image's edge (in y and x).
     seed_threshold : float or None
@@ -71,6 +74,11 @@ class LabelSettings:
         is dropped, and mask probability above which a pixel belongs to an object.
     max_objects : int
         For instance networks: at most so many objects per plane, 0 for no limit.
+    overlap : str
+        For instance networks, to which of several objects a pixel goes: ``score`` (the one
+        with the highest score) or ``probability`` (the one whose mask is surest there).
+    classes : tuple of str
+        For instance networks: only objects of these classes, by name or number; empty: all.
     """
 
     threshold: float | None = None
@@ -85,6 +93,8 @@ class LabelSettings:
     nms: float = 0.5
     mask_threshold: float = 0.5
     max_objects: int = 0
+    overlap: str = "score"
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,8 +147,12 @@ from napari_segnet.steps.fill_holes import FillHoles  # noqa: E402
 from napari_segnet.steps.ids import offset_unique, relabel_raster  # noqa: E402
 from napari_segnet.steps.link import link  # noqa: E402
 from napari_segnet.steps.min_size import MinSize  # noqa: E402
-from napari_segnet.steps.refine import refine  # noqa: E402
-from napari_segnet.steps.resolve import resolve, resolve_instances  # noqa: E402
+from napari_segnet.steps.refine import refine, refine_keeping_ids  # noqa: E402
+from napari_segnet.steps.resolve import (  # noqa: E402
+    resolve,
+    resolve_classes,
+    resolve_instances,
+)
 from napari_segnet.steps.score import score_labels  # noqa: E402
 from napari_segnet.steps.semantic import Semantic  # noqa: E402
 from napari_segnet.steps.smooth import Smooth  # noqa: E402

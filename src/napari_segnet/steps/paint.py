@@ -7,6 +7,7 @@ does not grow with their number. The pixels are the same ones (see :func:`paint`
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_segnet.segmentation import Instances
 if TYPE_CHECKING:
     from napari_segnet.steps import LabelSettings
 
-__all__ = ["Painted", "paint"]
+__all__ = ["Painted", "paint", "stretch"]
 
 _PAD = 1
 """Zeros put around each small mask, as torchvision does, so that objects may end softly."""
@@ -50,8 +51,13 @@ class Painted(NamedTuple):
     classes: npt.NDArray[np.int64]
 
 
-def paint(instances: Instances, settings: LabelSettings) -> Painted:
-    """Make labels of detections; where objects overlap the higher score wins.
+def paint(
+    instances: Instances, settings: LabelSettings, classes: Collection[int] | None = None
+) -> Painted:
+    """Make labels of detections.
+
+    Where objects overlap a pixel goes to the higher score, or to the object whose mask is
+    surer of it (``settings.overlap``).
 
     A pixel belongs to an object where torchvision's pasted mask reaches
     ``settings.mask_threshold``: the small mask gets one pixel of zeros on each side, the
@@ -63,8 +69,10 @@ def paint(instances: Instances, settings: LabelSettings) -> Painted:
     instances : Instances
         Detections of the whole image.
     settings : LabelSettings
-        ``score``, ``nms`` (per class and plane), ``mask_threshold`` and ``max_objects``
-        (the best of each plane; 0 for no limit) are used.
+        ``score``, ``nms`` (per class and plane), ``mask_threshold``, ``overlap`` and
+        ``max_objects`` (the best of each plane; 0 for no limit) are used.
+    classes : collection of int, optional
+        Only objects of these classes; None: all.
 
     Returns
     -------
@@ -73,8 +81,10 @@ def paint(instances: Instances, settings: LabelSettings) -> Painted:
     """
     labels = np.zeros(instances.shape, np.int32)
     planes = labels.reshape(-1, *labels.shape[-2:])
-    weakest_first = _chosen(instances, settings)[::-1]
-    where = _paint_all(planes, instances, weakest_first, settings.mask_threshold)
+    weakest_first = _chosen(instances, settings, classes)[::-1]
+    # One plane after the other: what is known of the pixels painted last is of one plane.
+    weakest_first = weakest_first[np.argsort(instances.plane[weakest_first], kind="stable")]
+    where = _paint_all(planes, instances, weakest_first, settings)
     first = _first_pixels(planes, instances.plane[weakest_first], where)
     visible = np.flatnonzero(first >= 0)
     visible = visible[np.argsort(first[visible], kind="stable")]
@@ -84,9 +94,44 @@ def paint(instances: Instances, settings: LabelSettings) -> Painted:
     return Painted(labels, ids, instances.scores[chosen], instances.classes[chosen])
 
 
-def _chosen(instances: Instances, settings: LabelSettings) -> npt.NDArray[np.int64]:
+def stretch(
+    box: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], npt.NDArray[np.float32]]:
+    """Return the probabilities of one object at the pixels that :func:`paint` looks at.
+
+    Parameters
+    ----------
+    box : ndarray
+        ``(4,)`` ``y0 x0 y1 x1`` in image pixels.
+    mask : ndarray
+        ``(M, M)`` probabilities, stretched over it.
+    shape : tuple of int
+        ``(y, x)`` of the image.
+
+    Returns
+    -------
+    where : tuple of slice
+        The pixels that the object may have, inside the image.
+    values : ndarray
+        float32, as large as that.
+    """
+    whole = _whole_boxes(np.asarray(box, np.float32)[None], mask.shape[-1])[0]
+    y0, x0, y1, x1 = np.clip(whole, 0, [*shape, *shape]).tolist()
+    padded = np.pad(np.asarray(mask, np.float32), _PAD)
+    rows = _stretch(len(padded), int(whole[2] - whole[0]))[y0 - whole[0] : y1 - whole[0]]
+    columns = _stretch(len(padded), int(whole[3] - whole[1]))[x0 - whole[1] : x1 - whole[1]]
+    values = (rows @ padded @ columns.T).astype(np.float32, copy=False)
+    return (slice(y0, y1), slice(x0, x1)), values
+
+
+def _chosen(
+    instances: Instances, settings: LabelSettings, wanted: Collection[int] | None
+) -> npt.NDArray[np.int64]:
     """Return the indices of the detections to paint, highest score first."""
-    good = np.flatnonzero(instances.scores >= settings.score)
+    strong = instances.scores >= settings.score
+    if wanted is not None:
+        strong &= np.isin(instances.classes, list(wanted))
+    good = np.flatnonzero(strong)
     plane = instances.plane[good]
     classes = instances.classes[good]
     groups = plane * (classes.max(initial=0) + 1) + classes
@@ -109,9 +154,10 @@ def _paint_all(
     planes: npt.NDArray[np.int32],
     instances: Instances,
     chosen: npt.NDArray[np.int64],
-    threshold: float,
+    settings: LabelSettings,
 ) -> npt.NDArray[np.int64]:
     """Paint ``chosen`` in this order as 1, 2, ...; return their pixel boxes ``(n, 4)``."""
+    surest = _Surest(planes.shape[-2:]) if settings.overlap == "probability" else None
     size = instances.masks.shape[-1]
     whole = _whole_boxes(instances.boxes[chosen], size)
     padded = np.zeros((size + 2 * _PAD,) * 2, np.float32)
@@ -128,9 +174,37 @@ def _paint_all(
         padded[_PAD:-_PAD, _PAD:-_PAD] = instances.masks[k]
         rows = matrices.of(box[2] - box[0])[y0 - box[0] : y1 - box[0]]
         columns = matrices.of(box[3] - box[1])[x0 - box[1] : x1 - box[1]]
-        mask = rows @ padded @ columns.T >= threshold
-        planes[plane_of[label - 1], y0:y1, x0:x1][mask] = label
+        values = rows @ padded @ columns.T
+        mask = values >= settings.mask_threshold
+        plane = plane_of[label - 1]
+        if surest is not None:
+            mask = surest.wins(plane, (slice(y0, y1), slice(x0, x1)), values, mask)
+        planes[plane, y0:y1, x0:x1][mask] = label
     return clipped
+
+
+class _Surest:
+    """The highest mask probability that each pixel of one plane has been painted with."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._highest = np.zeros(shape, np.float32)
+        self._plane = -1
+
+    def wins(
+        self,
+        plane: int,
+        box: tuple[slice, slice],
+        values: npt.NDArray[np.float32],
+        mask: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.bool_]:
+        """Return where ``mask`` is at least as sure as all before it, and remember it there."""
+        if plane != self._plane:
+            self._plane = plane
+            self._highest[...] = 0
+        highest = self._highest[box]
+        mask &= values >= highest  # of two that are as sure, the later has the higher score
+        np.copyto(highest, values, where=mask)
+        return mask
 
 
 def _whole_boxes(boxes: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ from napari_segnet.steps.resolve import check
 if TYPE_CHECKING:
     from napari_segnet.steps import LabelSettings, Refiner
 
-__all__ = ["refine"]
+__all__ = ["refine", "refine_keeping_ids"]
 
 
 def refine(
@@ -58,6 +58,29 @@ def refine(
     for step in steps:
         pieces = step.refine(pieces, settings)
     return look_up(pieces, classes)
+
+
+def refine_keeping_ids(
+    labels: npt.NDArray[np.int32], settings: LabelSettings
+) -> npt.NDArray[np.int32]:
+    """Refine each plane as :func:`refine` does, but give no new ids.
+
+    Parameters
+    ----------
+    labels : ndarray
+        int32 ``([t,] [z,] y, x)``, C-contiguous, each id in one plane; changed in place.
+    settings : LabelSettings
+        Resolved.
+    """
+    check(settings)
+    steps = _chosen(settings)
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    for plane in planes if steps else ():
+        refined = plane
+        for step in steps:
+            refined = step.refine(refined, settings)
+        plane[...] = refined
+    return labels
 
 
 def _chosen(settings: LabelSettings) -> list[Refiner]:

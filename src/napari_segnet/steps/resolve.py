@@ -15,7 +15,7 @@ from napari_segnet.steps.link import LINKS
 if TYPE_CHECKING:
     from napari_segnet.steps import LabelSettings
 
-__all__ = ["check", "resolve", "resolve_instances", "told"]
+__all__ = ["check", "resolve", "resolve_classes", "resolve_instances", "told"]
 
 T = TypeVar("T")
 
@@ -32,6 +32,9 @@ within what neighbouring pixels of one object differ by."""
 
 _FRACTIONS = ("threshold", "seed_threshold", "score", "nms", "mask_threshold")
 _COUNTS = ("min_size_px", "max_objects")
+
+OVERLAPS = ("score", "probability")
+"""The values of the setting ``overlap``."""
 
 
 def told(value: T | None, name: str) -> T:
@@ -104,7 +107,7 @@ def resolve(
         "threshold": DISTANCE_THRESHOLD if _only_distance(outputs) else THRESHOLD,
         "seed_threshold": SEED_THRESHOLD,
         "min_size_px": 0,
-        "fill_holes": kind == "instance" or _makes_instances(name),
+        "fill_holes": kind == "semantic" and _makes_instances(name),
     }
     filled: dict[str, Any] = {
         key: advice.get(key, default)
@@ -115,6 +118,34 @@ def resolve(
     resolved = dataclasses.replace(settings, **filled)
     check(resolved)
     return resolved
+
+
+def resolve_classes(wanted: Sequence[str], names: Sequence[str]) -> frozenset[int] | None:
+    """Return the classes that the setting ``classes`` means; None for all.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Names, in whatever case, or numbers (1 is the first class).
+    names : sequence of str
+        Of all classes, background first; empty where unknown.
+
+    Raises
+    ------
+    SettingsError
+        For a name that no class has; the known ones are listed.
+    """
+    if not wanted:
+        return None
+    known = {name.casefold(): index for index, name in enumerate(names)}
+    chosen = set()
+    for word in wanted:
+        index = known.get(word.strip().casefold())
+        if index is None and not word.strip().isdecimal():
+            there = f"its classes: {', '.join(names[1:])}" if names else "a number, such as 1"
+            raise SettingsError(f"classes={word!r} is no class of this network. Choose of {there}.")
+        chosen.add(int(word) if index is None else index)
+    return frozenset(chosen)
 
 
 def _only_distance(outputs: Sequence[Output]) -> bool:
@@ -146,6 +177,15 @@ def check(settings: LabelSettings) -> None:
         raise SettingsError(
             f"link={settings.link!r} is not known. Choose one of: {', '.join(LINKS)}."
         )
+    if settings.overlap not in OVERLAPS:
+        raise SettingsError(
+            f"overlap={settings.overlap!r} is not known. Choose one of: {', '.join(OVERLAPS)}."
+        )
+    for word in settings.classes:
+        if word.strip().isdecimal() and int(word) == 0:
+            raise SettingsError(
+                f"classes={word!r} is the background; 1 is the first class. Choose of the others."
+            )
     known = [refiner.name for refiner in REFINERS]
     for step in settings.steps:
         if step not in known:

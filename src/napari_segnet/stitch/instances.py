@@ -4,7 +4,7 @@ An object near a border is seen by several tiles. Two detections of different ti
 the same object if their masks agree where both tiles look. Then
 
 * a detection that the border of its tile cuts gives way to one that is whole;
-* of two whole ones the higher score stays;
+* of two whole ones that stays whose tile shows more around it, at a tie the higher score;
 * detections that are all cut (the object is larger than the overlap) are joined.
 
 Agreement is measured only inside the part of the image that both tiles saw: a half that
@@ -63,6 +63,7 @@ class _Found:
     tile: npt.NDArray[np.int64]  # index of the part
     seen: npt.NDArray[np.float32]  # (n, 4) what that tile read
     cut: npt.NDArray[np.bool_]  # touches a border of its tile inside the image
+    margin: npt.NDArray[np.float32]  # (n,) how far such a border is away
 
 
 def merge_instances(
@@ -129,9 +130,10 @@ def _gather(parts: Sequence[Part], shape: tuple[int, ...], border_px: float) -> 
         seen.append(np.broadcast_to(read, (n, 4)))
     placed, tiles = np.concatenate(boxes), np.concatenate(seen)
     limits = np.asarray((0, 0, *shape[-2:]), np.float32)
-    before = (tiles[:, :2] > limits[:2]) & (placed[:, :2] <= tiles[:, :2] + border_px)
-    behind = (tiles[:, 2:] < limits[2:]) & (placed[:, 2:] >= tiles[:, 2:] - border_px)
-    cut = np.logical_or.reduce(np.concatenate((before, behind), axis=1), axis=1)
+    # The image's own edge is no border: nothing more could be seen beyond.
+    before = np.where(tiles[:, :2] > limits[:2], placed[:, :2] - tiles[:, :2], np.inf)
+    behind = np.where(tiles[:, 2:] < limits[2:], tiles[:, 2:] - placed[:, 2:], np.inf)
+    margin = np.concatenate((before, behind), axis=1).min(axis=1, initial=np.inf)
     height, width = shape[-2:]
     return _Found(
         boxes=np.clip(placed, 0, np.asarray([height, width] * 2, np.float32)),
@@ -141,7 +143,8 @@ def _gather(parts: Sequence[Part], shape: tuple[int, ...], border_px: float) -> 
         masks=np.concatenate([part.instances.masks for part in parts]),
         tile=np.concatenate(tile),
         seen=tiles,
-        cut=cut,
+        cut=margin <= border_px,
+        margin=margin.astype(np.float32),
     )
 
 
@@ -205,9 +208,9 @@ def _give_way(
     mixed = partial.sum(axis=1) == 1
     dropped[pairs[mixed][partial[mixed]]] = True
     whole = pairs[~partial.any(axis=1)]
-    # Greedy as in non-maximum suppression: the strongest decides first, the earlier on ties.
+    # Greedy as in non-maximum suppression: the best seen decides first, the earlier on ties.
     rank = np.empty(len(found.scores), np.int64)
-    rank[np.argsort(-found.scores, kind="stable")] = np.arange(len(rank))
+    rank[np.lexsort((-found.scores, -found.margin))] = np.arange(len(rank))
     ahead = rank[whole[:, 0]] < rank[whole[:, 1]]
     strong = np.where(ahead, whole[:, 0], whole[:, 1])
     weak = np.where(ahead, whole[:, 1], whole[:, 0])

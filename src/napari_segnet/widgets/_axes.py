@@ -26,7 +26,7 @@ _USUAL = {1: "x", 2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
 """What unnamed dimensions are taken for: a stack rather than channels, time first."""
 
 
-def guess_axes(layer: napari.layers.Image) -> str:
+def guess_axes(layer: napari.layers.Image | napari.layers.Labels) -> str:
     """Return one letter out of ``tczyx`` per dimension of ``layer.data``.
 
     Axis labels that name an axis ("z", "depth", "time", ...) are taken at their word; what
@@ -41,22 +41,23 @@ def guess_axes(layer: napari.layers.Image) -> str:
     named = [_LETTERS.get(str(label).strip().lower(), "") for label in layer.axis_labels]
     twice = {letter for letter in named if letter and named.count(letter) > 1}
     named = ["" if letter in twice else letter for letter in named]
-    if layer.rgb:
+    rgb = bool(getattr(layer, "rgb", False))  # Labels have no such word
+    if rgb:
         named = ["" if letter == "c" else letter for letter in named]
     left = named.count("")
-    usual = "tzyx" if layer.rgb else _USUAL.get(layer.ndim, "")
+    usual = "tzyx" if rgb else _USUAL.get(layer.ndim, "")
     open_ = [a for a in usual if a not in named]
     if len(open_) < left:
-        open_ = [a for a in ("tzyx" if layer.rgb else "tczyx") if a not in named]
+        open_ = [a for a in ("tzyx" if rgb else "tczyx") if a not in named]
     if len(open_) < left:
         raise ImageError(
-            f"“{layer.name}” has {layer.ndim} dimensions{' and colours' if layer.rgb else ''}, but "
+            f"“{layer.name}” has {layer.ndim} dimensions{' and colours' if rgb else ''}, but "
             "a network takes at most time, channels, depth, rows and columns. Split the layer, or "
             "crop it to one position."
         )
     fill = iter(open_[len(open_) - left :])
     letters = "".join(letter or next(fill) for letter in named)
-    return letters + ("c" if layer.rgb else "")
+    return letters + ("c" if rgb else "")
 
 
 def level_0(layer: napari.layers.Image) -> Any:

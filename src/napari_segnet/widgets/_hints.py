@@ -29,7 +29,10 @@ MAP_LABELS = (
     *("threshold", "instances", "seed_threshold", "min_size_px", "fill_holes", "clear_border"),
     *("link", "steps"),
 )
-INSTANCE_LABELS = ("score", "nms", "mask_threshold", "max_objects", "min_size_px", "clear_border")
+INSTANCE_LABELS = (
+    *("score", "nms", "mask_threshold", "overlap", "classes", "max_objects", "min_size_px"),
+    *("fill_holes", "clear_border", "link", "steps"),
+)
 
 NORMALIZERS = (
     *("auto", "none", "percentile", "min-max", "z-score", "divide-255", "divide-65535"),
@@ -81,6 +84,12 @@ LABEL_HINTS = {
     "score": Hint(label="least score", minimum=0.0, maximum=1.0, step=0.01),
     "nms": Hint(label="most overlap", minimum=0.0, maximum=1.0, step=0.01),
     "mask_threshold": Hint(label="mask above", minimum=0.0, maximum=1.0, step=0.01),
+    "overlap": Hint(
+        label="overlaps go to",
+        choices=("score", "probability"),
+        names=(("score", "the highest score"), ("probability", "the surest mask")),
+    ),
+    "classes": Hint(label="only classes", special="all"),
     "max_objects": Hint(label="most objects", minimum=0, maximum=1_000_000, special="no limit"),
 }
 

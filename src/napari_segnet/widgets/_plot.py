@@ -137,7 +137,7 @@ def _canvas() -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained", facecolor="none")
-    canvas = FigureCanvasQTAgg(figure)
+    canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]  # has no types
     canvas.setStyleSheet("background-color: transparent;")
     return canvas
 

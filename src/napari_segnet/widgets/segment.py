@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod, ref
+from weakref import WeakKeyDictionary, WeakMethod, ref
 
 from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -32,6 +32,9 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError, SettingsError
 from napari_segnet.predict import LabelSettings, PredictSettings
 from napari_segnet.repeat import command_line
+from napari_segnet.widgets._ask import About, AskBox
+from napari_segnet.widgets._ask_target import labels_over, visible_part
+from napari_segnet.widgets._ask_work import Listening
 from napari_segnet.widgets._batch import BatchBox, Segmented
 from napari_segnet.widgets._card import CardView
 from napari_segnet.widgets._channels import ChannelBox
@@ -113,6 +116,8 @@ class SegmentDock(QWidget):
         """The layer that the live settings act on."""
         self._results = Results(viewer)
         self._runs: dict[str, _Run] = {}
+        self._whole: WeakKeyDictionary[Any, tuple[str, Source]] = WeakKeyDictionary()
+        """Image layers that were asked about as a whole: their feature maps are kept."""
         self._asked: _Run | None = None
         self._wished: tuple[str, LabelSettings] = "", LabelSettings()
         """Which answer labels were last made of in passing, and how."""
@@ -167,6 +172,7 @@ class SegmentDock(QWidget):
         self.copy.setObjectName("segnet_copy_command")
         self.copy.setToolTip("The command line that repeats this result without the window")
         self.batch = BatchBox(self.viewer)
+        self.ask = AskBox(self.viewer, self._ask_about)
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -177,6 +183,7 @@ class SegmentDock(QWidget):
                 self.run_box,
                 self.message,
                 self._labels_group(),
+                self._ask_section(),
                 self.batch,
             )
         )
@@ -214,6 +221,12 @@ class SegmentDock(QWidget):
         self.result_name.setWordWrap(True)
         return _group("Labels (follow at once)", self.result_name, self.labels, self.summary, row)
 
+    def _ask_section(self) -> Section:
+        section = Section("Ask the network for objects", self.ask)
+        section.setObjectName("segnet_ask_section")
+        self.asking = section
+        return section
+
     def _fill_defaults(self, device: str, precision: str) -> None:
         wished = PredictSettings()
         try:
@@ -237,6 +250,8 @@ class SegmentDock(QWidget):
         self.advanced.changed.connect(self.preview.clear)
         self.batch.files_chosen.connect(self.segment_files)
         self.batch.segmented.connect(self._picture_segmented)
+        self.ask.began.connect(self.message.hide)
+        self.ask.failed.connect(self.message.fail)
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.setInterval(LIVE_MS)
@@ -265,7 +280,7 @@ class SegmentDock(QWidget):
         self.destroyed.connect(partial(_silence, ref(self.viewer), listeners, self._runners()))
 
     def _runners(self) -> tuple[JobRunner, ...]:
-        return (self._looker, self._runner, self._labeler, self._previewer)
+        return (self._looker, self._runner, self._labeler, self._previewer, self.ask.runner)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock is closed: napari then takes this widget out of it."""
@@ -273,6 +288,7 @@ class SegmentDock(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
             self._live.stop()
             self.batch.cancel()
+            self.ask.stop()
             for runner in self._runners():
                 runner.cancel()
 
@@ -500,6 +516,66 @@ class SegmentDock(QWidget):
     def _stopped(self) -> None:
         self._asked = None
         self.run_box.end("Stopped on request; nothing was changed.")
+
+    # ---- Asked for single objects ----
+
+    def _ask_about(self) -> About:
+        """Return the network that is chosen, and the layer that its objects go to."""
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            raise SegnetError("Choose a network first: a built-in one, or a weights file.")
+        layer = self._result_asked_about()
+        made = self._results.of(layer)
+        run = self._runs.get(made.key) if made is not None else None
+        if made is None or run is None or layer is None:
+            return self._ask_about_image(checkpoint)
+        same = run.checkpoint.path == checkpoint.path and run.told == self._told
+        return self._about_of(layer, run.source, checkpoint, made.key if same else None)
+
+    def _result_asked_about(self) -> napari.layers.Labels | None:
+        """Return the active layer if it is a result of ours, else the one of the live settings.
+
+        If the user has selected other labels, or another image, these are meant.
+        """
+        from napari.layers import Labels
+
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Labels):
+            return active
+        made = self._results.of(self.result)
+        image = self.image_layer()
+        ours = made is not None and image is not None and made.subject[0] == image.unique_id
+        return self.result if ours else None
+
+    def _ask_about_image(self, checkpoint: Checkpoint) -> About:
+        image = self.image_layer()
+        if image is None:
+            raise SegnetError("Open an image first: drop a picture on the viewer, or on this dock.")
+        axes = self.axes.currentText()
+        region = region_of("layer", image, self.viewer, axes=axes, volume=checkpoint.ndim == 3)
+        source = self._whole.get(image)
+        if source is None or source[0] != axes:
+            source = self._whole[image] = axes, source_of(image, axes, region)
+        name = f"{image.name} · {_network_name(checkpoint)}"
+        layer = labels_over(self.viewer, source[1], checkpoint, name)
+        return self._about_of(layer, source[1], checkpoint, None)
+
+    def _about_of(
+        self, layer: napari.layers.Labels, source: Source, checkpoint: Checkpoint, key: str | None
+    ) -> About:
+        image = self.image_layer()
+        over = image is not None and image.name == source.layer_name
+        return About(
+            layer=layer,
+            source=source,
+            listening=Listening(
+                checkpoint=checkpoint, image=source.image, predict=self.settings(), key=key
+            ),
+            labels=self.labels.value(),
+            visible=visible_part(self.viewer, image, source, self.axes.currentText())
+            if image is not None and over
+            else None,
+        )
 
     # ---- Live ----
 

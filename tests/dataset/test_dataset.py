@@ -132,6 +132,8 @@ def test_a_listing_is_followed(tmp_path):
 
 def test_of_returns_one_side(tmp_path):
     rows = [{"image": f"{i}", "labels": f"{i}", "split": "val" if i else "train"} for i in range(3)]
+    for i in range(3):
+        (tmp_path / f"{i}").write_bytes(b"any")
     dataset = Dataset.open(listing(tmp_path, *rows))
     assert [s.source for s in dataset.of("train")] == ["0"]
     assert [s.source for s in dataset.of("val")] == ["1", "2"]
@@ -150,10 +152,40 @@ def test_an_empty_folder(tmp_path):
         Dataset.open(tmp_path)
 
 
-def test_images_without_labels_are_named(tmp_path):
+def test_images_without_labels_are_named_and_the_rest_goes_on(tmp_path):
     root = write_dataset(tmp_path / "d", count=3, shape=(8, 9))
     (root / "labels" / "1.tif").unlink()
-    with pytest.raises(DatasetError, match=r"1 of 3 images in .* no label picture .* first '1'"):
+    dataset = Dataset.open(root)
+    assert [s.source for s in dataset.samples] == ["0", "2"]
+    (problem,) = dataset.problems
+    assert problem.startswith(f"{root / 'images' / '1.tif'} has no label picture of the same name")
+
+
+@pytest.mark.parametrize("part", ["images", "labels", "trusted"])
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_a_file_that_is_gone_is_named_and_the_rest_goes_on(part, how, tmp_path):
+    root = write_dataset(tmp_path / "d", count=2, shape=(8, 9))
+    write(root / "trusted" / "1.tif", np.ones((8, 9), np.uint8))
+    row = {"image": "images/{}.tif", "labels": "labels/{}.tif"}
+    first = {key: text.format(0) for key, text in row.items()}
+    second = {key: text.format(1) for key, text in row.items()} | {"trusted": "trusted/1.tif"}
+    listing(root, first, second)
+    path = root / part / "1.tif"
+    path.unlink()
+    if how == "empty":
+        path.touch()
+    dataset = Dataset.open(root)
+    assert [s.source for s in dataset.samples] == ["0"]
+    assert f"{path} is {how}" in dataset.problems[0]
+
+
+def test_nothing_usable_says_why(tmp_path):
+    root = write_dataset(tmp_path / "d", count=2, shape=(8, 9))
+    for path in (root / "labels").iterdir():
+        path.unlink()
+    with pytest.raises(
+        DatasetError, match=r"Nothing in .* can be used\. .*0\.tif has no .* 1 more"
+    ):
         Dataset.open(root)
 
 
@@ -176,13 +208,27 @@ def test_two_files_of_one_stem(folder, tmp_path):
         '{"samples": [{"image": "a"}]}',
         '{"samples": [{"image": 3, "labels": "a"}]}',
         '{"samples": [{"image": "a", "labels": "a", "split": "test"}]}',
+        '{"samples": [{"image": "a", "labels": "a", "trusted": 1}]}',
         "\ud800".encode("utf8", "surrogatepass").decode("latin1"),
         "[" * 100_000,
     ],
 )
 def test_a_listing_that_cannot_be_understood(text, tmp_path):
-    with pytest.raises(DatasetError, match=r"dataset.json cannot be understood .* It should look"):
+    with pytest.raises(DatasetError, match=r"dataset.json cannot be understood .*should look"):
         Dataset.open(listing(tmp_path, text=text))
+
+
+def test_a_listing_of_a_newer_version(tmp_path):
+    with pytest.raises(DatasetError, match=r"written by a newer napari-segnet \(format 2, this"):
+        Dataset.open(listing(tmp_path, text='{"format": 2, "samples": []}'))
+
+
+def test_a_line_that_cannot_be_understood_leaves_the_rest(tmp_path):
+    root = write_dataset(tmp_path / "d", count=1, shape=(8, 9))
+    listing(root, {"image": "images/0.tif", "labels": "labels/0.tif"}, {"image": "images/0.tif"})
+    dataset = Dataset.open(root)
+    assert len(dataset.samples) == 1
+    assert dataset.problems[0].startswith(f"Sample 2 in {root / 'dataset.json'} cannot be")
 
 
 def test_an_empty_listing(tmp_path):
@@ -191,6 +237,7 @@ def test_an_empty_listing(tmp_path):
 
 
 def test_one_source_on_both_sides(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"any")
     row = {"image": "a.tif", "labels": "a.tif", "source": "slide 7"}
     with pytest.raises(DatasetError, match="'slide 7' stands on both sides of the split"):
         Dataset.open(listing(tmp_path, {**row, "split": "train"}, {**row, "split": "val"}))

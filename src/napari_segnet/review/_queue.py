@@ -1,0 +1,169 @@
+"""The order in which objects are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import MismatchError
+from napari_segnet.image import Image
+from napari_segnet.predict import LabelSettings, PredictSettings, label, predict
+from napari_segnet.progress import Progress, job
+from napari_segnet.review._doubt import (
+    doubt_by_detections,
+    doubt_by_flips,
+    doubt_by_maps,
+    doubt_by_prediction,
+    doubt_by_size,
+)
+from napari_segnet.review._items import Items, items_of
+from napari_segnet.segmentation import Instances, Maps, Prediction
+
+__all__ = ["doubt_labels", "doubt_own", "doubt_unaided", "in_order"]
+
+Labels = npt.NDArray[np.integer[Any]]
+
+
+def in_order(items: Items, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the rows of a table in the order of the queue.
+
+    What was not looked at yet comes first, the most doubtful in front; of equals the larger.
+
+    Parameters
+    ----------
+    items : Items
+        The table.
+    seen : ndarray
+        ``(n,)`` bool: which rows need no further look.
+    """
+    doubts = np.nan_to_num(items.doubts, nan=-1.0)
+    return np.lexsort((items.ids, -items.areas, -doubts, seen))
+
+
+@job
+def doubt_unaided(labels: Labels) -> Generator[Progress, None, Items]:
+    """Return the objects of labels that no network is asked about."""
+    yield Progress(what="looking at the objects")
+    return doubt_by_size(items_of(np.asarray(labels)))
+
+
+@job
+def doubt_own(
+    labels: Labels,
+    prediction: Prediction,
+    scores: Mapping[int, float],
+    classes: Mapping[int, int],
+) -> Generator[Progress, None, Items]:
+    """Return the objects of labels that were made of this prediction, with their doubts.
+
+    Parameters
+    ----------
+    labels : ndarray
+        In the order of the prediction's axes, without channels.
+    prediction : Prediction
+        What the labels were made of.
+    scores, classes : mapping
+        By id.
+
+    Raises
+    ------
+    MismatchError
+        If labels and prediction are of different shapes.
+    """
+    yield Progress(what="looking at the objects")
+    answer = prediction.answer
+    shape = answer.shape if isinstance(answer, Instances) else answer.data.shape[1:]
+    if tuple(labels.shape) != tuple(shape):
+        raise MismatchError(
+            f"The labels have {labels.shape} pixels, the network's answer {tuple(shape)}. Run the "
+            "network on the image of these labels."
+        )
+    items = items_of(np.asarray(labels)).with_table(scores, classes)
+    if isinstance(answer, Instances):
+        return doubt_by_detections(items, labels, answer)
+    return doubt_by_maps(items, labels, answer)
+
+
+@job
+def doubt_labels(
+    labels: Labels,
+    checkpoint: Checkpoint,
+    image: Image,
+    settings: PredictSettings | None = None,
+    label_settings: LabelSettings | None = None,
+    flips: bool = False,
+) -> Generator[Progress, None, Items]:
+    """Run a network, and doubt labels where it does not agree with them.
+
+    Parameters
+    ----------
+    labels : ndarray
+        In the order of the image's axes, without channels; whoever made them.
+    checkpoint : Checkpoint
+        The network.
+    image : Image
+        The picture of these labels.
+    settings, label_settings : optional
+        As in ``segment``.
+    flips : bool
+        Also run it on the image turned over in y and in x, and doubt where it then says
+        something else; three times as long. Networks that answer with maps only.
+
+    Yields
+    ------
+    Progress
+        ``tile``, then ``labels``.
+
+    Returns
+    -------
+    Items
+        Objects, and places where one may lack.
+
+    Raises
+    ------
+    MismatchError
+        If labels and image are of different shapes.
+    """
+    prediction = yield from predict(checkpoint, image, settings)
+    made = yield from label(prediction, label_settings)
+    if tuple(made.labels.shape) != tuple(labels.shape):
+        raise MismatchError(
+            f"The labels have {tuple(labels.shape)} pixels, the image {tuple(made.labels.shape)} "
+            "without its channels. Choose the image that these labels were made on."
+        )
+    yield Progress(what="comparing")
+    answer = prediction.answer
+    inside = None
+    if isinstance(answer, Maps) and answer.channel_of("foreground") is not None:
+        inside = answer.data[answer.channel_of("foreground")]
+    items = doubt_by_prediction(labels, made.labels, made.label_score, inside)
+    if not flips or not isinstance(answer, Maps):
+        return items
+    others = []
+    for axis in ("y", "x"):
+        turned = yield from predict(checkpoint, _flipped(image, axis), settings)
+        assert isinstance(turned.answer, Maps)
+        back = np.flip(turned.answer.data, turned.answer.axes.index(axis))
+        others.append(replace(turned.answer, data=back))
+    objects = items.chosen(items.ids > 0)
+    unstable = doubt_by_flips(objects, labels, answer, others)
+    return _worse(items, unstable)
+
+
+def _flipped(image: Image, axis: str) -> Image:
+    data = np.asarray(image.data)
+    return replace(image, data=np.ascontiguousarray(np.flip(data, image.axes.index(axis))))
+
+
+def _worse(items: Items, others: Items) -> Items:
+    """Return the items with the higher of two doubts; the others stand for the first rows."""
+    doubts, why = items.doubts.copy(), list(items.why)
+    for row in np.flatnonzero(others.doubts > doubts[: len(others)]).tolist():
+        doubts[row], why[row] = others.doubts[row], others.why[row]
+    said = f"{items.said}, and {others.said}"
+    return replace(items, doubts=doubts, why=tuple(why), said=said)

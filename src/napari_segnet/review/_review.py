@@ -1,0 +1,156 @@
+"""What a user has said of the objects of a label image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Box", "Review", "State"]
+
+Box = tuple[slice, ...]
+"""One slice per dimension of the labels, with start and stop, in pixels."""
+
+RIM_PX = 3
+"""How far around an accepted object the background counts as looked at, too."""
+
+
+class State(StrEnum):
+    """What is known of an object."""
+
+    UNSEEN = "unseen"
+    ACCEPTED = "accepted"
+    FIXED = "fixed"
+    WRONG = "wrong"
+
+
+SEEN = frozenset({State.ACCEPTED, State.FIXED})
+"""States of objects that are right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What a user has said of the objects of a label image.
+
+    Attributes
+    ----------
+    states : mapping of int to State
+        By id; who is not named is ``unseen``.
+    locked : frozenset of int
+        Objects whose pixels no edit and no network changes.
+    regions : tuple of Box
+        Where everything is right: objects, background, and that nothing lacks.
+    dismissed : tuple of tuple of int
+        Pixels at which a network sees an object and the user says that there is none.
+    """
+
+    states: Mapping[int, State] = field(default_factory=dict)
+    locked: frozenset[int] = frozenset()
+    regions: tuple[Box, ...] = ()
+    dismissed: tuple[tuple[int, ...], ...] = ()
+
+    def state(self, label: int) -> State:
+        """Return the state of an object."""
+        return self.states.get(label, State.UNSEEN)
+
+    def with_state(self, labels: Iterable[int], state: State) -> Review:
+        """Return the review with the state of some objects."""
+        states = dict(self.states)
+        for label in labels:
+            if state is State.UNSEEN:
+                states.pop(int(label), None)
+            else:
+                states[int(label)] = state
+        return replace(self, states=states)
+
+    def with_locked(self, labels: Iterable[int]) -> Review:
+        """Return the review with further objects locked."""
+        return replace(self, locked=self.locked | {int(label) for label in labels})
+
+    def with_unlocked(self, labels: Iterable[int]) -> Review:
+        """Return the review with some objects free to change."""
+        return replace(self, locked=self.locked - {int(label) for label in labels})
+
+    def with_region(self, box: Box) -> Review:
+        """Return the review with a box in which everything is right."""
+        return self if box in self.regions else replace(self, regions=(*self.regions, box))
+
+    def with_dismissed(self, pixel: Iterable[int]) -> Review:
+        """Return the review with a place at which there is no object, whatever a network says."""
+        return replace(self, dismissed=(*self.dismissed, tuple(int(n) for n in pixel)))
+
+    def is_seen(self, label: int, box: Box | None = None) -> bool:
+        """Tell if an object needs no further look: by its state, or since a region holds it."""
+        if self.state(label) in SEEN:
+            return True
+        if self.state(label) is State.WRONG or box is None:
+            return False
+        return any(_holds(region, box) for region in self.regions)
+
+    def trusted(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+        """Return which pixels a network may be taught from.
+
+        Those of accepted and fixed objects, the background within three pixels of them (an
+        outline says as much of its outside as of its inside), and whole regions; never those
+        of objects that are marked as wrong.
+
+        Parameters
+        ----------
+        labels : ndarray
+            Integer labels in the layer's shape.
+
+        Returns
+        -------
+        ndarray
+            bool, of the same shape.
+        """
+        from scipy import ndimage
+
+        seen = [label for label, state in self.states.items() if state in SEEN]
+        trusted = np.isin(labels, seen) if seen else np.zeros(labels.shape, np.bool_)
+        if seen:
+            # Planes of a stack lie far apart: a rim goes along the last two axes only.
+            flat = min(2, labels.ndim)
+            reach = np.ones((1,) * (labels.ndim - flat) + (2 * RIM_PX + 1,) * flat, np.bool_)
+            near = ndimage.binary_dilation(trusted, reach)
+            trusted |= near & (labels == 0)
+        for region in self.regions:
+            trusted[region] = True
+        wrong = [label for label, state in self.states.items() if state is State.WRONG]
+        if wrong:
+            trusted &= ~np.isin(labels, wrong)
+        return trusted
+
+    def progress(self, labels: Collection[int], boxes: Mapping[int, Box]) -> tuple[int, int]:
+        """Return how many of these objects were looked at, and how many there are."""
+        done = sum(1 for label in labels if self.is_seen(label, boxes.get(label)))
+        return done, len(labels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "states": {str(label): str(state) for label, state in self.states.items()},
+            "locked": sorted(self.locked),
+            "regions": [[[part.start, part.stop] for part in box] for box in self.regions],
+            "dismissed": [list(pixel) for pixel in self.dismissed],
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Review:
+        """Return the review of :meth:`to_json`; what a file lacks is empty."""
+        return cls(
+            states={int(k): State(v) for k, v in told.get("states", {}).items()},
+            locked=frozenset(int(k) for k in told.get("locked", ())),
+            regions=tuple(
+                tuple(slice(int(a), int(b)) for a, b in box) for box in told.get("regions", ())
+            ),
+            dismissed=tuple(tuple(int(n) for n in pixel) for pixel in told.get("dismissed", ())),
+        )
+
+
+def _holds(region: Box, box: Box) -> bool:
+    return all(a.start <= b.start and b.stop <= a.stop for a, b in zip(region, box, strict=True))

@@ -1,0 +1,169 @@
+"""Layers as a journal tells of them: which image they belong to, and what is not pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_segnet.errors import JournalError
+from napari_segnet.widgets._axes import level_0
+
+if TYPE_CHECKING:
+    import napari.layers
+
+__all__ = ["describe", "keys_of", "known", "recovered", "subject_of"]
+
+SAMPLE_PX = 4096
+"""Pixels that an image without a file is recognised by, spread over all of it."""
+
+
+def keys_of(layer: Any) -> list[str]:
+    """Return what an image is recognised by when it is opened again; any one will do.
+
+    A file by its path, size and time of change. Pixels in memory by their shape, their type
+    and a sample of them. Other arrays, such as zarr, only by where they lie: a sample would
+    have to read much of them.
+    """
+    keys = []
+    path = layer.source.path
+    if path is not None and Path(path).exists():
+        there = Path(path).absolute()
+        state = there.stat()
+        mark = "folder" if there.is_dir() else f"{state.st_size}:{state.st_mtime_ns}"
+        keys.append(f"file:{there}:{mark}")
+    data = level_0(layer)
+    if isinstance(data, np.ndarray) and layer._type_string == "image":
+        keys.append(f"pixels:{_digest(data)}")
+    return keys
+
+
+def _digest(data: Any) -> str:
+    per_axis = max(1, int(SAMPLE_PX ** (1 / max(1, data.ndim))))
+    steps = tuple(slice(None, None, max(1, math.ceil(n / per_axis))) for n in data.shape)
+    told = f"{tuple(data.shape)} {np.dtype(data.dtype).str} ".encode()
+    return hashlib.sha256(told + np.ascontiguousarray(data[steps]).tobytes()).hexdigest()[:32]
+
+
+def subject_of(layer: napari.layers.Labels, layers: Iterable[Any]) -> Any | None:
+    """Return the image layer that labels belong to, or None.
+
+    The one that our results name, else the uppermost of the same size in pixels.
+    """
+    from napari.layers import Image
+
+    images = [x for x in layers if isinstance(x, Image) and "segnet_maps" not in x.metadata]
+    named = layer.metadata.get("segnet", {}).get("image_layer")
+    for image in images:
+        if image.name == named:
+            return image
+    shape = tuple(layer.data.shape)
+    for image in reversed(images):
+        if tuple(level_0(image).shape[: image.ndim])[-len(shape) :] == shape:
+            return image
+    return images[-1] if images else None
+
+
+def describe(layer: napari.layers.Labels) -> dict[str, Any]:
+    """Return what a journal keeps of a layer beside its pixels, as plain JSON values."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colours = None
+    if isinstance(layer.colormap, DirectLabelColormap):
+        colours = [
+            [key, [round(float(part), 4) for part in colour]]
+            for key, colour in layer.colormap.color_dict.items()
+        ]
+    path = layer.source.path
+    return {
+        "layer": {
+            "name": layer.name,
+            "scale": _plain(layer.scale),
+            "translate": _plain(layer.translate),
+            "rotate": _plain(layer.rotate),
+            "shear": _plain(layer.shear),
+            "affine": _plain(layer.affine.affine_matrix),
+            "units": [str(unit) for unit in layer.units],
+            "axis_labels": [str(label) for label in layer.axis_labels],
+        },
+        "labels_source": None if path is None else str(Path(path).absolute()),
+        "features": {str(name): _plain(column) for name, column in layer.features.items()},
+        "colours": colours,
+        **known(layer),
+    }
+
+
+def known(layer: napari.layers.Labels) -> dict[str, Any]:
+    """Return the part of it that is our own: where the labels come from, their review."""
+    return {"segnet": _plain(layer.metadata.get("segnet", {}))}
+
+
+def recovered(path: Path, layers: Iterable[Any]) -> napari.layers.Labels:
+    """Return the layer of a journal as it was after the last act.
+
+    A new one, or where the journal holds only acts, the layer that they were done on, which
+    must be open.
+
+    Raises
+    ------
+    JournalError
+        If the journal cannot be read, or those labels are not open.
+    """
+    from napari.layers import Labels
+
+    from napari_segnet.journal import replay, summary
+
+    told = summary(path)
+    onto = None
+    if not told.complete:
+        onto = _where_they_lie(told.document, layers)
+    state = replay(path, None if onto is None else onto.data)
+    about = state.document
+    if onto is not None:
+        onto.refresh()
+        onto.metadata = {**onto.metadata, "segnet": about.get("segnet", {})}
+        return onto
+    kwargs = dict(about["layer"])
+    kwargs["metadata"] = {"segnet": about.get("segnet", {})} if about.get("segnet") else {}
+    if about.get("features"):
+        kwargs["features"] = about["features"]
+    if about.get("colours"):
+        from napari.utils.colormaps import DirectLabelColormap
+
+        kwargs["colormap"] = DirectLabelColormap(
+            color_dict={key: np.array(colour) for key, colour in about["colours"]}
+        )
+    return Labels(state.labels, **kwargs)
+
+
+def _where_they_lie(about: Mapping[str, Any], layers: Iterable[Any]) -> napari.layers.Labels:
+    from napari.layers import Labels
+
+    for layer in layers:
+        if isinstance(layer, Labels) and layer.source.path is not None:
+            if str(Path(layer.source.path).absolute()) == about.get("labels_source"):
+                return layer
+    where = about.get("labels_source") or f"“{about['layer']['name']}”"
+    raise JournalError(
+        f"These corrections belong to labels in {where}, which are too large to be copied. Open "
+        "them beside the image, then recover."
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON values; what is none is left out of a mapping, and told as text in a list."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray) or hasattr(value, "to_numpy"):
+        return [_plain(inner) for inner in np.asarray(value).tolist()]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(inner) for inner in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

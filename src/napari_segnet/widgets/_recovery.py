@@ -1,0 +1,278 @@
+"""What the window says of corrections: found again after a crash, unsaved at the end."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_segnet.errors import OutputError, SegnetError
+from napari_segnet.journal import Summary
+from napari_segnet.widgets._journal_keeper import JournalKeeper
+from napari_segnet.widgets._message import in_words
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+__all__ = ["Choice", "CloseGuard", "CloseQuestion", "RecoveryBar", "guard"]
+
+Choice = Literal["save", "keep", "discard", "cancel"]
+"""What becomes of unsaved corrections when the window closes; cancel: it does not close."""
+
+
+def guard(viewer: napari.viewer.Viewer, keeper: JournalKeeper) -> CloseGuard:
+    """Let a window offer what a keeper finds, and ask before it closes."""
+    keeper.setParent(viewer.window._qt_window)
+    watch = CloseGuard(viewer, keeper)
+    watch.setParent(keeper)
+    keeper.guard = watch
+    bars = _Bars(viewer, keeper)
+    bars.setParent(keeper)
+    return watch
+
+
+class RecoveryBar(QFrame):
+    """Offers corrections that were found; small, and gone after any answer."""
+
+    def __init__(self, offer: Summary, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_recovery")
+        self.offer = offer
+        self.text = QLabel(_found(offer))
+        self.text.setObjectName("segnet_recovery_text")
+        self.text.setWordWrap(True)
+        self.recover = QPushButton("Recover")
+        self.recover.setObjectName("segnet_recover")
+        self.recover.setToolTip("Add the labels as they were after the last correction")
+        self.later = QPushButton("Later")
+        self.later.setObjectName("segnet_recover_later")
+        self.later.setToolTip("Ask again the next time that this image is opened")
+        self.drop = QPushButton("Discard")
+        self.drop.setObjectName("segnet_recover_drop")
+        self.drop.setToolTip("Delete these corrections for good")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 4, 8, 4)
+        row.addWidget(self.text, 1)
+        for button in (self.recover, self.later, self.drop):
+            row.addWidget(button)
+
+
+class _Bars(QObject):
+    """Shows a bar above the canvas for each offer."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, keeper: JournalKeeper) -> None:
+        super().__init__()
+        self._viewer = weakref.ref(viewer)
+        self._keeper = keeper
+        keeper.found.connect(self._offer)
+        keeper.failed.connect(_warn)
+        for offer in keeper.offers:
+            self._offer(offer)
+
+    def _offer(self, offer: Summary) -> None:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        bar = RecoveryBar(offer)
+        docked = viewer.window.add_dock_widget(
+            bar, name="Unsaved corrections", area="top", add_vertical_stretch=False
+        )
+        docked.setMaximumHeight(96)
+
+        def answered(act: Callable[[Summary], object]) -> None:
+            try:
+                act(offer)
+            except (SegnetError, OSError) as error:
+                _warn(error)
+            window = self._viewer()
+            if window is not None:
+                window.window.remove_dock_widget(bar)
+                bar.deleteLater()
+
+        bar.recover.clicked.connect(lambda: answered(self._keeper.recover))
+        bar.later.clicked.connect(lambda: answered(self._keeper.refuse))
+        bar.drop.clicked.connect(lambda: answered(self._keeper.drop))
+
+
+class CloseGuard(QObject):
+    """Asks once when the user closes a window with unsaved corrections.
+
+    Attributes
+    ----------
+    ask : callable
+        Gets the layers, with the number of corrections of each, and returns a choice;
+        a dialog, unless it is replaced.
+    ask_path : callable
+        Gets a layer and returns where to save it, or None.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, keeper: JournalKeeper) -> None:
+        super().__init__()
+        self._viewer = weakref.ref(viewer)
+        self._keeper = keeper
+        self._closed = False
+        self.ask: Callable[[Sequence[tuple[Any, int]]], Choice] = self._ask
+        self.ask_path: Callable[[Any], str | None] = self._ask_path
+        viewer.window._qt_window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Hold a window that is closed by its user until the question is answered."""
+        if event is None or event.type() != QEvent.Type.Close or not isinstance(watched, QWidget):
+            return False
+        if not self._closed and _by_user(watched) and not self.may_close():
+            event.ignore()
+            return True
+        if not self._closed:
+            self._closed = True
+            self._keeper.close()
+        return False
+
+    @property
+    def _window(self) -> Any:
+        viewer = self._viewer()
+        return None if viewer is None else viewer.window._qt_window
+
+    def may_close(self) -> bool:
+        """Ask what becomes of unsaved corrections, and do it; false if the window must stay."""
+        unsaved = [(layer, self._keeper.acts(layer)) for layer in self._keeper.unsaved()]
+        if not unsaved:
+            return True
+        choice = self.ask(unsaved)
+        if choice == "discard":
+            for layer, _ in unsaved:
+                self._keeper.forget(layer)
+        elif choice == "save":
+            return all(self._save(layer) for layer, _ in unsaved)
+        return choice != "cancel"
+
+    def _save(self, layer: napari.layers.Labels) -> bool:
+        path = self.ask_path(layer)
+        if not path:
+            return False
+        try:
+            save_labels(layer, Path(path))
+        except OutputError as error:
+            _warn(error)
+            return False
+        self._keeper.forget(layer)
+        return True
+
+    def _ask(self, unsaved: Sequence[tuple[Any, int]]) -> Choice:
+        question = CloseQuestion(unsaved, self._window)
+        question.exec()
+        return question.choice
+
+    def _ask_path(self, layer: napari.layers.Labels) -> str | None:
+        path, _ = QFileDialog.getSaveFileName(
+            self._window, f"Save “{layer.name}”", f"{layer.name}.tif", "TIFF (*.tif *.tiff)"
+        )
+        return path or None
+
+
+class CloseQuestion(QDialog):
+    """Save, keep or discard; nothing is lost by the button that Enter presses.
+
+    Attributes
+    ----------
+    choice : Choice
+        ``cancel`` until a button is pressed.
+    """
+
+    def __init__(self, unsaved: Sequence[tuple[Any, int]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_close_question")
+        self.setWindowTitle("Unsaved corrections")
+        self.choice: Choice = "cancel"
+        names = "\n".join(f"•  {layer.name}: {_count(acts)}" for layer, acts in unsaved)
+        text = QLabel(
+            f"There are corrections that are in no file yet:\n\n{names}\n\n"
+            "Kept ones are offered again when the same image is opened."
+        )
+        text.setWordWrap(True)
+        buttons = QDialogButtonBox()
+        words: dict[Choice, tuple[str, Any]] = {
+            "save": ("Save…", QDialogButtonBox.ButtonRole.AcceptRole),
+            "keep": ("Keep for next time", QDialogButtonBox.ButtonRole.AcceptRole),
+            "discard": ("Discard", QDialogButtonBox.ButtonRole.DestructiveRole),
+            "cancel": ("Do not close", QDialogButtonBox.ButtonRole.RejectRole),
+        }
+        self.buttons: dict[Choice, QPushButton] = {}
+        for choice, (word, role) in words.items():
+            button = buttons.addButton(word, role)
+            assert button is not None
+            button.setObjectName(f"segnet_close_{choice}")
+            button.clicked.connect(lambda _=False, chosen=choice: self._choose(chosen))
+            self.buttons[choice] = button
+        self.buttons["keep"].setDefault(True)
+        self.buttons["keep"].setFocus()
+        layout = QVBoxLayout(self)
+        layout.addWidget(text)
+        layout.addWidget(buttons)
+
+    def _choose(self, choice: Choice) -> None:
+        self.choice = choice
+        self.accept()
+
+
+def save_labels(layer: napari.layers.Labels, path: Path) -> None:
+    """Write labels as TIFF: whole, or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    import numpy as np
+    import tifffile
+
+    half = path.with_name(path.name + ".part")
+    try:
+        tifffile.imwrite(half, np.asarray(layer.data), compression="zlib", photometric="minisblack")
+        half.replace(path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise OutputError(
+            f"“{layer.name}” could not be written to {path} ({error.strerror}). Your corrections "
+            "are still kept; choose another place."
+        ) from error
+
+
+def _by_user(window: QWidget) -> bool:
+    """Tell a user from a program: ``viewer.close()`` hides the canvas first."""
+    canvas = getattr(window, "_qt_viewer", None)
+    return bool(window.isVisible() and canvas is not None and canvas.isVisible())
+
+
+def _found(offer: Summary) -> str:
+    about = offer.document
+    name = about.get("layer", {}).get("name", "labels")
+    image = about.get("image")
+    of = f"“{name}”" + (f" on “{image}”" if image else "")
+    when = time.strftime("%d %b %Y, %H:%M", time.localtime(offer.last_at))
+    return f"Unsaved corrections of {of} were found: {_count(offer.acts)}, the last on {when}."
+
+
+def _count(acts: int) -> str:
+    return f"{acts} correction" + ("" if acts == 1 else "s")
+
+
+def _warn(error: BaseException) -> None:
+    from napari.utils.notifications import show_error
+
+    show_error(in_words(error))

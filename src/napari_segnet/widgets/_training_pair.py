@@ -1,0 +1,249 @@
+"""A Labels layer and its image as what the training set takes, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.dataset import Sample
+from napari_segnet.errors import DatasetError
+from napari_segnet.image import Image
+from napari_segnet.widgets._axes import guess_axes, level_0
+from napari_segnet.widgets._layers import Region, image_layer_args, source_of
+
+if TYPE_CHECKING:
+    import napari.layers
+    from napari.components import ViewerModel
+
+__all__ = ["TrainingPair", "image_of", "open_again", "reviewed", "training_pair"]
+
+LOOKED_AT = 4096
+"""Pixels of an image without a file that its name is made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingPair:
+    """What ``dataset.add`` takes, copied from the layers: they may change meanwhile."""
+
+    image: Image
+    labels: npt.NDArray[np.int32]
+    trusted: npt.NDArray[np.bool_] | None
+    source: str
+    plane: str
+    classes: Mapping[int, int] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    review: Mapping[str, Any] | None = None
+
+
+def image_of(viewer: ViewerModel, labels: napari.layers.Labels) -> napari.layers.Image | None:
+    """Return the image layer that a Labels layer lies on, where that can be told.
+
+    The one it was made from; else the topmost visible one of the same size.
+    """
+    from napari.layers import Image as ImageLayer
+
+    images = [layer for layer in viewer.layers if isinstance(layer, ImageLayer)]
+    named = _own(labels).get("image_layer")
+    for layer in images:
+        if layer.name == named:
+            return layer
+    fitting = [layer for layer in images if _fits(layer, labels)]
+    shown = [layer for layer in fitting if layer.visible] or fitting
+    return shown[-1] if shown else None
+
+
+def training_pair(
+    image: napari.layers.Image, labels: napari.layers.Labels, only_reviewed: bool
+) -> TrainingPair:
+    """Copy what is to be learned from.
+
+    Raises
+    ------
+    DatasetError
+        If the two do not fit together.
+    """
+    axes = guess_axes(image)
+    region = Region(kind="layer", box=_box(image, labels, axes))
+    source = source_of(image, axes, region)
+    numbers = _numbers(labels, source.axes)
+    trusted = reviewed(labels) if only_reviewed else None
+    if only_reviewed and trusted is None:
+        raise DatasetError(
+            f"Nothing of “{labels.name}” is marked as reviewed. Review some objects or a region "
+            "first, or add the whole image."
+        )
+    own = _own(labels)
+    known = own.get("dataset") or {}
+    return TrainingPair(
+        image=source.image,
+        labels=numbers,
+        trusted=None if trusted is None else trusted.reshape(numbers.shape),
+        source=str(known.get("source") or _source_name(image)),
+        plane=str(known.get("plane") or "") or _part(region.box, axes, level_0(image).shape),
+        classes=_classes(labels),
+        class_names=tuple(own.get("class_names") or ()),
+        review=own.get("review"),
+    )
+
+
+def reviewed(labels: napari.layers.Labels) -> npt.NDArray[np.bool_] | None:
+    """Return where the labels were reviewed, or None if nothing of them was."""
+    kept = _own(labels).get("review")
+    if not kept:
+        return None
+    review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
+    trusted: npt.NDArray[np.bool_] = review.trusted(np.asarray(labels.data))
+    return trusted if trusted.any() else None
+
+
+def open_again(
+    viewer: ViewerModel, sample: Sample, class_names: tuple[str, ...]
+) -> napari.layers.Labels:
+    """Show a sample for more correction; added again it takes its own place.
+
+    Raises
+    ------
+    SegnetError
+        If it cannot be read.
+    """
+    from napari_segnet.dataset import read_labels
+    from napari_segnet.readers import open_image
+
+    image = open_image(sample.image)
+    labels = read_labels(sample.labels, image)
+    data, kwargs = image_layer_args(image)
+    layer = viewer.add_image(data, **kwargs)
+    about = _about(sample)
+    own: dict[str, Any] = {
+        "image_layer": layer.name,
+        "class_names": list(class_names),
+        "dataset": {"source": sample.source, "plane": sample.plane},
+    }
+    if about.get("review"):
+        own["review"] = about["review"]
+    world = image.axes[: layer.ndim]
+    kept = [i for i, a in enumerate(world) if a != "c"]
+    shape = [image.sizes[world[i]] for i in kept]
+    where: dict[str, Any] = {
+        name: [getattr(layer, name)[i] for i in kept] for name in ("scale", "units", "axis_labels")
+    }
+    classes = {int(k): int(v) for k, v in (about.get("classes") or {}).items()}
+    if classes:
+        where["features"] = {"index": list(classes), "class": list(classes.values())}
+    order = [a for a in "tzyx" if a in world]
+    numbers = labels.reshape([image.sizes[a] for a in order])
+    numbers = numbers.transpose([order.index(world[i]) for i in kept]).reshape(shape)
+    found: napari.layers.Labels = viewer.add_labels(
+        np.ascontiguousarray(numbers),
+        name=f"{image.name} labels",
+        metadata={"segnet": own},
+        **where,
+    )
+    return found
+
+
+# ---- Which part ----
+
+
+def _own(layer: napari.layers.Layer) -> dict[str, Any]:
+    found = layer.metadata.get("segnet")
+    return found if isinstance(found, dict) else {}
+
+
+def _fits(image: napari.layers.Image, labels: napari.layers.Labels) -> bool:
+    axes = guess_axes(image)[: image.ndim]
+    shape = [int(n) for n in level_0(image).shape[: image.ndim]]
+    without = tuple(n for a, n in zip(axes, shape, strict=True) if a != "c")
+    thin = tuple(1 if a == "c" else n for a, n in zip(axes, shape, strict=True))
+    return tuple(labels.data.shape) in (without, thin)
+
+
+def _box(image: napari.layers.Image, labels: napari.layers.Labels, axes: str) -> tuple[slice, ...]:
+    """Return the part of an image that a Labels layer covers."""
+    axes = axes[: image.ndim]
+    whole = [int(n) for n in level_0(image).shape[: image.ndim]]
+    shape = [int(n) for n in labels.data.shape]
+    if len(shape) == len(whole) - 1 and "c" in axes:
+        shape.insert(axes.index("c"), whole[axes.index("c")])
+    own = _own(labels)
+    offset = own.get("offset_px") if own.get("image_layer") == image.name else None
+    start = offset if offset is not None and len(offset) == len(whole) else [0] * len(whole)
+    fits = len(shape) == len(whole) and all(
+        a == "c" or (o + n <= w and (offset is not None or n == w))
+        for a, o, n, w in zip(axes, start, shape, whole, strict=False)
+    )
+    if not fits:
+        raise DatasetError(
+            f"“{labels.name}” has {_text(labels.data.shape)} pixels and “{image.name}” has "
+            f"{_text(whole)}: they do not belong together. Choose the image that was labelled."
+        )
+    return tuple(
+        slice(0, w) if a == "c" else slice(o, o + n)
+        for a, o, n, w in zip(axes, start, shape, whole, strict=True)
+    )
+
+
+def _text(shape: Any) -> str:
+    return " x ".join(str(int(n)) for n in shape)
+
+
+def _part(box: tuple[slice, ...], axes: str, shape: Any) -> str:
+    """Return a part in words, such as ``z=3 y=0:512``; nothing for the whole."""
+    words = []
+    for letter, part, n in zip(axes, box, shape, strict=False):
+        if (part.start, part.stop) != (0, int(n)):
+            single = part.stop - part.start == 1
+            words.append(f"{letter}={part.start if single else f'{part.start}:{part.stop}'}")
+    return " ".join(words)
+
+
+def _source_name(layer: napari.layers.Image) -> str:
+    """Return what all parts of an image share: its file, or its name and a hash of its pixels."""
+    if layer.source.path is not None:
+        return str(layer.source.path)
+    data = level_0(layer)
+    steps = [max(1, int(n // max(1, round(LOOKED_AT ** (1 / data.ndim))))) for n in data.shape]
+    some = np.ascontiguousarray(np.asarray(data[tuple(slice(None, None, s) for s in steps)]))
+    mark = hashlib.blake2b(some.tobytes() + str(data.shape).encode(), digest_size=4).hexdigest()
+    return f"{layer.name} {mark}"
+
+
+# ---- Numbers ----
+
+
+def _numbers(labels: napari.layers.Labels, axes: str) -> npt.NDArray[np.int32]:
+    data = np.asarray(labels.data)
+    if "c" in axes:
+        data = data.take(0, axes.index("c"))
+    return np.array(data, dtype=np.int32)  # a copy: it is written while the user paints
+
+
+def _classes(labels: napari.layers.Labels) -> dict[int, int]:
+    """Return the class of each object, where there is more than one."""
+    own, table = _own(labels), labels.features
+    if own.get("kind") == "semantic" or not {"index", "class"} <= set(table.columns):
+        return {}
+    found = {
+        int(i): int(c) for i, c in zip(table["index"], table["class"], strict=True) if c == c and c
+    }
+    return found if len(set(found.values())) > 1 or len(own.get("class_names") or ()) > 2 else {}
+
+
+def _about(sample: Sample) -> dict[str, Any]:
+    if sample.objects is None:
+        return {}
+    try:
+        content = json.loads(sample.objects.read_text(encoding="utf8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DatasetError(
+            f"{sample.objects} cannot be understood ({error!r}). Remove it: the state of the "
+            "review begins anew then."
+        ) from error
+    return content if isinstance(content, dict) else {}

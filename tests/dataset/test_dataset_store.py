@@ -1,0 +1,369 @@
+"""A dataset that grows: whole or not at all, with a history, by several programs at once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from teaching import objects, photograph
+
+import napari_segnet.dataset._store as store
+from napari_segnet.dataset import Dataset, add, read_labels, remove, set_split
+from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.image import Image
+from napari_segnet.readers import open_image
+
+SHAPE = (12, 14)
+
+
+def image_of(seed=0, name="cells", source="same", **how):
+    labels = objects(SHAPE, seed=seed)
+    path = f"/there/{name}.tif" if source == "same" else source
+    return Image(data=photograph(labels, seed=seed), axes="yx", name=name, source=path, **how)
+
+
+def labels_of(seed=0):
+    return objects(SHAPE, seed=seed)
+
+
+def content(root):
+    """Return every file of a dataset with its bytes, history and lock left out."""
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for p in sorted(root.rglob("*"))
+        if p.is_file() and "history" not in p.parts and p.name != ".lock"
+    }
+
+
+# ---- What is written ----
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "rgb"),
+    [
+        ("yx", (6, 7), False),
+        ("zyx", (3, 6, 7), False),
+        ("tzyx", (2, 3, 6, 7), False),
+        ("cyx", (2, 6, 7), False),
+        ("zcyx", (3, 2, 6, 7), False),
+        ("yxz", (6, 7, 3), False),
+        ("yxc", (6, 7, 3), True),
+        ("zyxc", (4, 6, 7, 3), True),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_image_labels_and_mask_come_back(axes, shape, rgb, dtype, tmp_path):
+    rng = np.random.default_rng(0)
+    image = Image(
+        data=rng.integers(0, 250, shape).astype(dtype),
+        axes=axes,
+        rgb=rgb,
+        pixel_size_um={"y": 0.5, "x": 0.25},
+    )
+    own = tuple(n for n, a in zip(shape, axes, strict=True) if a != "c")
+    labels = rng.integers(0, 70_000, own)
+    trusted = rng.random(own) < 0.5
+    sample = add(tmp_path, image, labels, trusted, source="slide 7")
+    again = open_image(sample.image)
+    np.testing.assert_array_equal(image.read(), again.read())
+    assert (again.rgb, again.dtype, again.pixel_size_um) == (rgb, dtype, {"y": 0.5, "x": 0.25})
+    order = [a for a in axes if a != "c"]
+    full = labels.transpose([order.index(a) for a in "tzyx" if a in order])
+    shown = read_labels(sample.labels, again)
+    np.testing.assert_array_equal(full, shown.reshape(full.shape))
+    np.testing.assert_array_equal(
+        trusted.transpose([order.index(a) for a in "tzyx" if a in order]),
+        read_labels(sample.trusted, again).reshape(full.shape) > 0,
+    )
+    assert Dataset.open(tmp_path).samples == (sample,)
+
+
+def test_a_person_can_read_it(tmp_path):
+    review = {"states": {"1": "accepted"}}
+    how = {"classes": {1: 2}, "class_names": ("background", "cell", "dead"), "review": review}
+    add(tmp_path, image_of(), labels_of(), np.ones(SHAPE, bool), plane="z=3", **how)
+    assert list(content(tmp_path)) == [
+        "dataset.json",
+        "images/cells_z_3.tif",
+        "labels/cells_z_3.tif",
+        "objects/cells_z_3.json",
+        "trusted/cells_z_3.tif",
+    ]
+    listing = json.loads((tmp_path / "dataset.json").read_text())
+    assert (listing["format"], listing["class_names"]) == (1, ["background", "cell", "dead"])
+    (row,) = listing["samples"]
+    assert row.pop("added").startswith("20")
+    assert len(row.pop("digest")) == 32
+    assert row == {
+        "image": "images/cells_z_3.tif",
+        "labels": "labels/cells_z_3.tif",
+        "trusted": "trusted/cells_z_3.tif",
+        "objects": "objects/cells_z_3.json",
+        "source": "/there/cells.tif",
+        "plane": "z=3",
+        "split": "train",
+        "count": len(np.unique(labels_of())) - 1,
+    }
+    about = json.loads((tmp_path / "objects" / "cells_z_3.json").read_text())
+    assert about == {"classes": {"1": 2}, "review": review}
+    assert tifffile.imread(tmp_path / "trusted" / "cells_z_3.tif").max() == 255
+
+
+def test_odd_names_become_file_names(tmp_path):
+    for i, name in enumerate(["a/b: c*?", "..", "é µ", "x" * 300, "CON.ome.tif"]):
+        sample = add(tmp_path, image_of(i, name=name, source=None), labels_of(i))
+        assert sample.image.is_file()
+        assert len(sample.name) <= 80
+    assert len(Dataset.open(tmp_path).samples) == 5
+
+
+def test_two_pictures_of_one_name_stay_apart(tmp_path):
+    first = add(tmp_path, image_of(0, source="/one/cells.tif"), labels_of(0))
+    second = add(tmp_path, image_of(1, source="/two/Cells.tif"), labels_of(1))
+    assert (first.name, second.name) == ("cells", "Cells-2")
+    # Layers without a file have often the same name, too.
+    add(tmp_path, image_of(2, name="Image", source=None), labels_of(2))
+    add(tmp_path, image_of(3, name="Image", source=None), labels_of(3))
+    assert len(Dataset.open(tmp_path).samples) == 4
+
+
+# ---- Again, away, to the other side ----
+
+
+def test_the_same_image_again_is_replaced_and_history_kept(tmp_path):
+    first = add(tmp_path, image_of(), labels_of(0), np.ones(SHAPE, bool))
+    old = first.labels.read_bytes()
+    second = add(tmp_path, image_of(), labels_of(1))
+    assert Dataset.open(tmp_path).samples == (second,)
+    assert second.image == first.image
+    assert second.labels.name == "cells.v2.tif"
+    assert second.trusted is None
+    (kept,) = (tmp_path / "history").iterdir()
+    assert (kept / "labels" / "cells.tif").read_bytes() == old
+    assert sorted(str(p.relative_to(kept)) for p in kept.rglob("*.*")) == [
+        "labels/cells.tif",
+        "sample.json",
+        "trusted/cells.tif",
+    ]
+    third = add(tmp_path, image_of(), labels_of(2))
+    assert third.labels.name != second.labels.name
+    assert len(list((tmp_path / "history").iterdir())) == 2
+    np.testing.assert_array_equal(labels_of(2), tifffile.imread(third.labels))
+
+
+def test_another_part_of_the_same_image_is_another_sample_on_the_same_side(tmp_path):
+    first = add(tmp_path, image_of(), labels_of(0), plane="z=1", split="val")
+    second = add(tmp_path, image_of(1), labels_of(1), plane="z=2", split="train")
+    assert (first.split, second.split) == ("val", "val")
+    assert Dataset.open(tmp_path).samples == (first, second)
+
+
+def test_an_image_that_has_changed_is_written_anew(tmp_path):
+    add(tmp_path, image_of(0), labels_of(0))
+    second = add(tmp_path, image_of(1), labels_of(0))
+    np.testing.assert_array_equal(image_of(1).data, tifffile.imread(second.image))
+    assert len(Dataset.open(tmp_path).samples) == 1
+    assert len(list((tmp_path / "images").iterdir())) == 1
+
+
+def test_removed_samples_go_to_the_history(tmp_path):
+    first = add(tmp_path, image_of(0, name="a"), labels_of(0))
+    second = add(tmp_path, image_of(1, name="b"), labels_of(1))
+    remove(tmp_path, first)
+    assert Dataset.open(tmp_path).samples == (second,)
+    (kept,) = (tmp_path / "history").iterdir()
+    assert (kept / "images" / "a.tif").is_file()
+    with pytest.raises(DatasetError, match=r"a is not in .* any more; another program"):
+        remove(tmp_path, first)
+
+
+def test_pictures_elsewhere_are_left_alone(tmp_path):
+    """A listing may name files of other folders: they are not ours to move."""
+    there = tmp_path / "mine.tif"
+    tifffile.imwrite(there, np.ones(SHAPE, np.uint8))
+    root = tmp_path / "d"
+    root.mkdir()
+    row = {"image": "../mine.tif", "labels": str(there), "source": "a"}
+    (root / "dataset.json").write_text(json.dumps({"samples": [row]}))
+    remove(root, Dataset.open(root).samples[0])
+    assert there.is_file()
+
+
+def test_a_source_changes_sides_with_all_its_parts(tmp_path):
+    for z in range(2):
+        add(tmp_path, image_of(z), labels_of(z), plane=f"z={z}")
+    set_split(tmp_path, "/there/cells.tif", "val")
+    assert [s.split for s in Dataset.open(tmp_path).samples] == ["val", "val"]
+    with pytest.raises(DatasetError, match=r"No sample in .* comes from 'elsewhere'"):
+        set_split(tmp_path, "elsewhere", "val")
+
+
+def test_a_source_stays_on_its_side_whatever_comes(tmp_path):
+    """What a network has learned from must never become what it is scored with."""
+    sides = {}
+    for i in range(25):
+        sample = add(tmp_path, image_of(i % 5, name=f"{i}"), labels_of(i % 5))
+        for known in Dataset.open(tmp_path).samples:
+            assert sides.setdefault(known.source, known.split) == known.split
+        if i == 0:
+            assert sample.split == "train"
+        if i >= 3:
+            assert "val" in sides.values()
+    assert 1 <= list(sides.values()).count("val") <= 8
+
+
+def test_a_folder_of_pairs_becomes_a_listed_one(tmp_path):
+    for i in range(5):
+        for part in ("images", "labels"):
+            path = tmp_path / part / f"{i}.tif"
+            path.parent.mkdir(exist_ok=True)
+            tifffile.imwrite(path, np.ones(SHAPE, np.uint8))
+    before = {s.source: s.split for s in Dataset.open(tmp_path).samples}
+    add(tmp_path, image_of(), labels_of())
+    after = {s.source: s.split for s in Dataset.open(tmp_path).samples}
+    assert len(after) == 6
+    assert before.items() <= after.items()
+
+
+# ---- What does not fit ----
+
+
+def test_labels_of_another_size(tmp_path):
+    with pytest.raises(DatasetError, match=r"labels of cells have the shape \(3, 3\), but the im"):
+        add(tmp_path, image_of(), np.zeros((3, 3), int))
+
+
+def test_labels_that_are_no_whole_numbers(tmp_path):
+    with pytest.raises(DatasetError, match="labels of cells must be whole numbers, not float64"):
+        add(tmp_path, image_of(), np.zeros(SHAPE))
+
+
+def test_negative_labels(tmp_path):
+    with pytest.raises(DatasetError, match="labels of cells go down to -1, but 0 is background"):
+        add(tmp_path, image_of(), np.full(SHAPE, -1))
+
+
+def test_nothing_reviewed(tmp_path):
+    with pytest.raises(DatasetError, match=r"Nothing of cells is reviewed, .* Accept or correct"):
+        add(tmp_path, image_of(), labels_of(), np.zeros(SHAPE, bool))
+    assert not (tmp_path / "dataset.json").exists()
+
+
+# ---- What may happen meanwhile ----
+
+
+@pytest.mark.parametrize("call", range(1, 5))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_disk_that_refuses_leaves_the_dataset_as_it_was(call, number, tmp_path, monkeypatch):
+    """At whichever of the files: image, labels, mask, listing."""
+    add(tmp_path, image_of(0), labels_of(0), np.ones(SHAPE, bool))
+    before, calls = content(tmp_path), []
+    flush = store.write_whole.__globals__["flush"]
+
+    def full(path):
+        calls.append(path)
+        if len(calls) == call:
+            raise OSError(number, os.strerror(number))
+        flush(path)
+
+    monkeypatch.setitem(store.write_whole.__globals__, "flush", full)
+    said = "the disk is full; free" if number == errno.ENOSPC else "you are not allowed to write"
+    with pytest.raises(OutputError, match=f"cannot be changed: {said}.* as it was before"):
+        add(tmp_path, image_of(1), labels_of(1), np.ones(SHAPE, bool))
+    after = content(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert len(Dataset.open(tmp_path).samples) == 1
+    monkeypatch.undo()
+    add(tmp_path, image_of(1), labels_of(1), np.ones(SHAPE, bool))
+    np.testing.assert_array_equal(
+        labels_of(1), tifffile.imread(Dataset.open(tmp_path).samples[0].labels)
+    )
+
+
+KILLED = """
+import os, sys
+import numpy as np
+import napari_segnet.atomic as atomic
+import napari_segnet.dataset._store as store
+from napari_segnet.image import Image
+at, calls, replace = int(sys.argv[2]), [], os.replace
+
+def dying(*paths):
+    calls.append(paths)
+    if len(calls) == at:
+        os._exit(9)
+    replace(*paths)
+
+atomic.os.replace = dying
+pixels = np.full((12, 14), 7, np.uint8)
+image = Image(data=pixels, axes="yx", name="cells", source="/there/cells.tif")
+store.add(sys.argv[1], image, np.full((12, 14), 3), np.ones((12, 14), bool))
+"""
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 5, 7])
+def test_killed_at_any_step_it_is_the_old_sample_or_the_new_one(at, tmp_path):
+    add(tmp_path, image_of(0), labels_of(0), np.zeros(SHAPE, bool) | (labels_of(0) > 0))
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(at)], check=False)
+    assert done.returncode == 9
+    (sample,) = Dataset.open(tmp_path).samples
+    labels, mask = tifffile.imread(sample.labels), tifffile.imread(sample.trusted)
+    image = tifffile.imread(sample.image)
+    if at > 4:  # image, labels, mask, listing
+        assert (image == 7).all() and (labels == 3).all() and (mask == 255).all()
+    else:
+        np.testing.assert_array_equal(image_of(0).data, image)
+        np.testing.assert_array_equal(labels_of(0), labels)
+        np.testing.assert_array_equal(labels_of(0) > 0, mask > 0)
+    add(tmp_path, image_of(2), labels_of(2))
+    assert len(Dataset.open(tmp_path).samples) == 1
+    assert not list(tmp_path.rglob("*.part"))
+
+
+SEVERAL = """
+import sys
+import numpy as np
+from napari_segnet.dataset import add
+from napari_segnet.image import Image
+for i in range(6):
+    image = Image(data=np.full((8, 9), i, np.uint8), axes="yx", name="cells")
+    add(sys.argv[1], image, np.full((8, 9), 1 + i), source=f"{sys.argv[2]} {i}")
+"""
+
+
+def test_two_programs_at_once_lose_nothing(tmp_path):
+    calls = [
+        subprocess.Popen([sys.executable, "-c", SEVERAL, str(tmp_path), name]) for name in "ab"
+    ]
+    assert [call.wait() for call in calls] == [0, 0]
+    dataset = Dataset.open(tmp_path)
+    assert {s.source for s in dataset.samples} == {f"{n} {i}" for n in "ab" for i in range(6)}
+    assert len({s.labels for s in dataset.samples}) == 12
+    for sample in dataset.samples:
+        assert tifffile.imread(sample.labels).max() == 1 + int(sample.source[-1])
+    assert not dataset.problems
+
+
+def test_a_program_that_never_lets_go(tmp_path, monkeypatch):
+    from filelock import FileLock
+
+    monkeypatch.setattr(store, "PATIENCE_S", 0.05)
+    with (
+        FileLock(Path(tmp_path) / ".lock"),
+        pytest.raises(DatasetError, match="Another program has been writing to"),
+    ):
+        add(tmp_path, image_of(), labels_of())
+
+
+def test_a_damaged_listing_is_not_overwritten(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"samples": [{"image": "a"}]}')
+    with pytest.raises(DatasetError, match=r"Sample 1 in .* nothing is changed in this dataset"):
+        add(tmp_path, image_of(), labels_of())
+    assert (tmp_path / "dataset.json").read_text() == '{"samples": [{"image": "a"}]}'

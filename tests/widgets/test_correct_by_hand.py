@@ -1,0 +1,172 @@
+"""Corrections with a real mouse and keyboard: merge, split, undo, redo, lasso, and the way out."""
+
+from __future__ import annotations
+
+import itertools
+
+import hand
+import numpy as np
+import pytest
+from hand import Hand, until
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QApplication
+
+from napari_segnet.widgets.correct import CorrectDock
+
+pytestmark = pytest.mark.skipif(bool(hand.missing()), reason=hand.missing())
+SOON_S = 6
+SIZE = 120
+
+
+def cells():
+    """Four squares: 3 and 5 touch, 7 and 9 lie apart."""
+    labels = np.zeros((SIZE, SIZE), np.int32)
+    labels[10:50, 10:40], labels[10:50, 40:70] = 3, 5
+    labels[70:100, 20:50], labels[75:95, 80:110] = 7, 9
+    return labels
+
+
+@pytest.fixture
+def desk(make_viewer):
+    """A viewer with labels and the Correct dock, as large as a small laptop's screen."""
+    viewer = make_viewer(show=True)
+    viewer.window._qt_window.setGeometry(0, 0, 1280, 720)
+    layer = viewer.add_labels(cells(), name="cells")
+    dock = CorrectDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Correct")
+    QApplication.processEvents()
+    viewer.reset_view()
+    user = Hand()
+    user.rest(0.3)
+    return Desk(viewer, layer, dock, user)
+
+
+class Desk:
+    def __init__(self, viewer, layer, dock, user):
+        self.viewer, self.layer, self.dock, self.user = viewer, layer, dock, user
+        self.canvas = viewer.window._qt_viewer.canvas.native
+
+    def at(self, y: float, x: float) -> QPoint:
+        """Return where a pixel of the labels is on the canvas."""
+        camera = self.viewer.scene.camera
+        *_, cy, cx = camera.center
+        middle = self.canvas.rect().center()
+        return middle + QPoint(round((x - cx) * camera.zoom), round((y - cy) * camera.zoom))
+
+    def point(self, y: float, x: float) -> None:
+        self.user._do(*hand._move(self.canvas.mapToGlobal(self.at(y, x))))
+        self.user.rest(0.1)
+
+    def press(self, act: str) -> None:
+        self.user.click(self.dock.edit.buttons[act])
+
+    def drag(self, *places: tuple[float, float]) -> None:
+        spots = [self.canvas.mapToGlobal(self.at(*place)) for place in places]
+        self.user._do(*hand._move(spots[0]), "mousedown", "1")
+        for start, end in itertools.pairwise(spots):
+            for step in range(1, 6):
+                self.user._do(*hand._move(start + (end - start) * (step / 5)))
+        self.user._do("mouseup", "1")
+
+    def soon(self, ids: set[int]) -> None:
+        until(lambda: set(np.unique(self.layer.data)) - {0} == ids, SOON_S)
+
+
+def test_keys_act_on_what_is_pointed_at(desk):
+    before = desk.layer.data.copy()
+    desk.point(85, 35)
+    desk.user.key("d")
+    desk.soon({3, 5, 9})
+    assert desk.dock.edit.said.text() == "Done: delete object 7"
+    desk.user.key("ctrl+z")
+    desk.soon({3, 5, 7, 9})
+    np.testing.assert_array_equal(before, desk.layer.data)
+    desk.user.key("ctrl+shift+z")
+    desk.soon({3, 5, 9})
+    desk.point(60, 5)
+    desk.user.key("d")
+    until(desk.dock.edit.message.isVisible, SOON_S)
+    assert "only background" in desk.dock.edit.message.text.text()
+    desk.point(85, 95)
+    small = (desk.layer.data == 9).sum()
+    desk.user.key("g")
+    until(lambda: (desk.layer.data == 9).sum() > small, SOON_S)
+    assert desk.dock.edit.message.isHidden()
+    desk.user.key("shift+g")
+    until(lambda: (desk.layer.data == 9).sum() <= small, SOON_S)
+
+
+def test_merge_split_undo_redo_and_lasso(desk):
+    user, layer, center = desk.user, desk.layer, desk.viewer.scene.camera.center
+    desk.press("merge")
+    assert desk.dock.edit.buttons["merge"].isChecked()
+    desk.drag((30, 20), (30, 60))
+    desk.soon({3, 7, 9})
+    merged = layer.data.copy()
+
+    user.key("s")  # from one tool to the next
+    until(desk.dock.edit.buttons["split"].isChecked, SOON_S)
+    assert not desk.dock.edit.buttons["merge"].isChecked()
+    desk.drag((5, 30), (55, 30))
+    desk.soon({3, 7, 9, 10})
+    parts = layer.data.copy()
+    assert (parts == 3).sum() > (parts == 10).sum() > 500
+
+    user.click(desk.dock.edit.undo)
+    desk.soon({3, 7, 9})
+    np.testing.assert_array_equal(merged, layer.data)
+    user.click(desk.dock.edit.redo)
+    desk.soon({3, 7, 9, 10})
+    np.testing.assert_array_equal(parts, layer.data)
+
+    desk.press("lasso")
+    desk.drag((65, 15), (65, 115), (110, 115), (110, 15), (66, 15))
+    desk.soon({3, 10})
+    assert desk.viewer.scene.camera.center == center, "the image has not moved"
+    user.key("ctrl+z")
+    desk.soon({3, 7, 9, 10})
+
+    user.key("Escape")
+    until(lambda: desk.dock.edit.tool.act is None, SOON_S)
+    assert not desk.dock.edit.buttons["lasso"].isChecked()
+    desk.drag((60, 60), (70, 60))
+    assert desk.viewer.scene.camera.center != center, "the mouse moves the image again"
+
+
+def test_two_clicks_merge_and_clicks_split(desk):
+    user = desk.user
+    desk.press("merge")
+    user.click(desk.canvas, desk.at(30, 60))
+    until(lambda: "object 5" in desk.dock.edit.hint.text(), SOON_S)
+    user.click(desk.canvas, desk.at(30, 20))
+    desk.soon({5, 7, 9})
+    user.key("t")
+    user.click(desk.canvas, desk.at(30, 20))
+    user.click(desk.canvas, desk.at(30, 60))
+    user.key("Return")
+    desk.soon({5, 7, 9, 10})
+    user.key("ctrl+z", "ctrl+z")
+    desk.soon({3, 5, 7, 9})
+
+
+def test_a_new_object_is_drawn_and_redrawn(desk):
+    desk.press("new")
+    desk.drag((55, 85), (55, 110), (70, 110), (70, 85), (56, 85))
+    desk.soon({3, 5, 7, 9, 10})
+    size = (desk.layer.data == 10).sum()
+    assert 300 < size < 450
+    assert desk.layer.selected_label == 10
+    desk.press("redraw")
+    desk.drag((55, 85), (55, 100), (70, 100), (70, 85), (56, 85))
+    until(lambda: (desk.layer.data == 10).sum() < size, SOON_S)
+
+
+def test_napari_keeps_its_own_keys(desk):
+    desk.press("split")
+    desk.user.key("2")
+    until(lambda: desk.layer.mode == "paint", SOON_S)
+    assert desk.dock.edit.tool.act is None, "painting ends the tool"
+    desk.layer.selected_label = 9
+    before = (desk.layer.data == 9).sum()
+    desk.drag((60, 90), (60, 100))
+    until(lambda: (desk.layer.data == 9).sum() > before, SOON_S)

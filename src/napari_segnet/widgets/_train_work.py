@@ -78,3 +78,30 @@ def learn(asked: Lesson) -> Generator[Progress, None, Taught]:
         after=after.figures(),
         better=after.better_than(before),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a training set holds: images to learn from, images held out, and what is amiss."""
+
+    train: int
+    val: int
+    problems: tuple[str, ...] = ()
+
+
+@job
+def contents(folder: Path) -> Generator[Progress, None, Contents]:
+    """Look into a training set."""
+    yield Progress(what="looking at the training set")
+    dataset = Dataset.open(folder)
+    return Contents(
+        train=len(dataset.of("train")),
+        val=len(dataset.of("val")),
+        problems=tuple(str(problem) for problem in dataset.problems),
+    )
+
+
+@job
+def keep(asked: Lesson) -> Generator[Progress, None, Taught]:
+    """End a training that was stopped with what it has learned so far."""
+    return (yield from learn(replace(asked, resume=True, settings=asked.settings)))

@@ -1,0 +1,468 @@
+"""The Train dock: teach a network from the training set, see it learn, keep what is better."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import SegnetError
+from napari_segnet.progress import Progress
+from napari_segnet.train.settings import TrainSettings
+from napari_segnet.widgets._column import Column
+from napari_segnet.widgets._form import Form
+from napari_segnet.widgets._job import JobRunner
+from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets._place import share_place
+from napari_segnet.widgets._plot import Line, Plot
+from napari_segnet.widgets._preferences import preferences
+from napari_segnet.widgets._progress import RunBox
+from napari_segnet.widgets._section import Section
+from napari_segnet.widgets._train_hints import MAIN, MORE, TRAIN_HINTS
+from napari_segnet.widgets._train_work import Contents, Lesson, Taught, contents, keep, learn
+from napari_segnet.widgets._training_pair import last_training_set, remember_training_set
+from napari_segnet.widgets._weights import WeightsBox
+from napari_segnet.widgets._work import recognise
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["TrainDock"]
+
+
+SCORES = (("val_ap50", "AP 50"), ("val_dice", "Dice"))
+"""Of the held-out part after each epoch; the first that is there is drawn."""
+SHOWN = (
+    ("ap50", "AP 50"),
+    ("ap75", "AP 75"),
+    ("pq", "PQ"),
+    ("dice", "Dice"),
+    ("precision50", "precision"),
+    ("recall50", "recall"),
+)
+"""Figures of the gate, as the table shows them."""
+FINE_TUNING = TrainSettings(epochs=20, steps_per_epoch=50, learning_rate=3e-4)
+"""To begin with: a network that has learned before needs small steps, and few of them."""
+
+
+class TrainDock(QWidget):
+    """Teaches a network from a training set.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        In whose Segment dock the new network is chosen if it is better.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_train_dock")
+        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.checkpoint: Checkpoint | None = None
+        self.folder: Path | None = None
+        self.contents: Contents | None = None
+        self.taught: Taught | None = None
+        self.out: Path | None = None
+        self._new = True
+        self._lesson: Lesson | None = None
+        self._epochs: list[Mapping[str, float]] = []
+        self._looker, self._reader, self._runner = (JobRunner(self) for _ in range(3))
+        self._build()
+        self._connect()
+        last = last_training_set()
+        if last is not None:
+            self.choose_folder(last)
+        self._refresh()
+
+    # ---- What it looks like ----
+
+    def _build(self) -> None:
+        self.message = MessageBar()
+        self.weights = WeightsBox(preferences().folder)
+        self.about = QLabel("Choose the network to begin with.")
+        self.about.setObjectName("segnet_train_about")
+        self.about.setWordWrap(True)
+        self.where = QPushButton("Choose…")
+        self.where.setObjectName("segnet_train_folder")
+        self.where.setToolTip("The folder that “Add to training set” writes")
+        self.summary = QLabel()
+        self.summary.setObjectName("segnet_train_summary")
+        self.summary.setWordWrap(True)
+        self.save_as = QPushButton("Choose…")
+        self.save_as.setObjectName("segnet_train_save_as")
+        self.main = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MAIN)
+        self.more = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MORE)
+        self.run_box = RunBox("Train")
+        self.plot = Plot(
+            self.viewer, x_label="epoch", y_label="loss", right_label="held out", parent=self
+        )
+        self.plot.setObjectName("segnet_train_plot")
+        self.stopped = self._stop_box()
+        self.outcome = self._outcome_box()
+        rows = QFormLayout()
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addRow("folder", self.where)
+        rows.addRow("", self.summary)
+        rows.addRow("save as", self.save_as)
+        chosen = QWidget()
+        chosen.setLayout(rows)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(
+            Column(
+                _group("Network to begin with", self.weights, self.about),
+                _group("Training set", chosen),
+                _group("Settings", self.main, Section("More settings", self.more)),
+                self.run_box,
+                self.message,
+                self.stopped,
+                self.plot,
+                self.outcome,
+            )
+        )
+        self.plot.hide()
+
+    def _stop_box(self) -> QWidget:
+        box = QGroupBox("Stopped")
+        self.keep_best = QPushButton("Keep what it has learned")
+        self.keep_best.setObjectName("segnet_train_keep")
+        self.keep_best.setToolTip("Write the network as it is now, and compare it with the old one")
+        self.drop = QPushButton("Keep the old network")
+        self.drop.setObjectName("segnet_train_drop")
+        self.drop.setToolTip("Forget this training")
+        self.go_on = QPushButton("Go on")
+        self.go_on.setObjectName("segnet_train_go_on")
+        self.go_on.setToolTip("Train further from the last epoch")
+        layout = QVBoxLayout(box)
+        for button in (self.keep_best, self.drop, self.go_on):
+            layout.addWidget(button)
+        box.hide()
+        return box
+
+    def _outcome_box(self) -> QWidget:
+        box = QGroupBox("On what was held out")
+        self.verdict = QLabel()
+        self.verdict.setObjectName("segnet_train_verdict")
+        self.verdict.setWordWrap(True)
+        self.figures = QTableWidget(0, 3)
+        self.figures.setObjectName("segnet_train_figures")
+        self.figures.setHorizontalHeaderLabels(["", "before", "after"])
+        self.figures.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.figures.setShowGrid(False)
+        side = self.figures.verticalHeader()
+        if side is not None:
+            side.hide()
+        self.use = QPushButton("Use the new network")
+        self.use.setObjectName("segnet_train_use")
+        self.use.setToolTip("Choose it in the Segment dock")
+        layout = QVBoxLayout(box)
+        for widget in (self.verdict, self.figures, self.use):
+            layout.addWidget(widget)
+        box.hide()
+        return box
+
+    def _connect(self) -> None:
+        self.weights.chosen.connect(self.choose_weights)
+        self.where.clicked.connect(self._browse)
+        self.save_as.clicked.connect(self._browse_out)
+        self.run_box.run.connect(self.run)
+        self.run_box.cancel.connect(self.cancel)
+        self.keep_best.clicked.connect(self.keep_what_it_learned)
+        self.drop.clicked.connect(self.keep_the_old)
+        self.go_on.clicked.connect(self.go_on_training)
+        self.use.clicked.connect(self.use_new_network)
+        self._looker.succeeded.connect(self._recognised)
+        self._looker.failed.connect(self._refused)
+        self._reader.succeeded.connect(self._read)
+        self._reader.failed.connect(self._unread)
+        self._runner.progressed.connect(self._progressed)
+        self._runner.succeeded.connect(self._learned)
+        self._runner.failed.connect(self._failed)
+        self._runner.cancelled.connect(self._stopped)
+        self._runner.finished.connect(self._refresh)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take the place of our docks when it opens, and look at the training set again."""
+        super().showEvent(event)
+        if self._new and event is not None and not event.spontaneous():
+            self._new = False
+            QTimer.singleShot(0, self._share_place)  # not now: napari is still placing it
+        elif self.folder is not None and not self._runner.busy:
+            self._reader.start(partial(contents, self.folder))
+
+    def _share_place(self) -> None:
+        share_place(self)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stop when the dock is closed: napari then takes this widget out of it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            for runner in (self._looker, self._reader, self._runner):
+                runner.cancel()
+
+    # ---- What is chosen ----
+
+    def choose_weights(self, choice: str) -> None:
+        """Look at a weights file, or at the built-in network of that name."""
+        self.checkpoint = None
+        self.message.hide()
+        self.weights.show_choice(str(choice))
+        self.about.setText(f"looking at {Path(choice).name} …")
+        self._refresh()
+        self._looker.start(partial(recognise, str(choice), {}))
+
+    def _recognised(self, checkpoint: Checkpoint) -> None:
+        from napari_segnet.train import writes_as
+
+        self.checkpoint = checkpoint
+        try:
+            self.about.setText(writes_as(checkpoint))
+        except SegnetError as error:
+            self.checkpoint = None
+            self.about.setText("This network cannot be taught here.")
+            self.message.fail(error)
+        self._suggest_out()
+        self._refresh()
+
+    def _refused(self, error: BaseException) -> None:
+        self.weights.show_choice("")
+        self.about.setText("Choose the network to begin with.")
+        self.message.fail(error)
+
+    def choose_folder(self, folder: Path) -> None:
+        """Take the training set of a folder."""
+        self.folder = Path(folder)
+        self.contents = None
+        remember_training_set(self.folder)
+        self.where.setText(self.folder.name)
+        self.where.setToolTip(str(self.folder))
+        self.summary.setText("looking …")
+        self._suggest_out()
+        self._reader.start(partial(contents, self.folder))
+
+    def _read(self, found: Contents) -> None:
+        self.contents = found
+        said = [f"{found.train} to learn from, {found.val} held out."]
+        if not found.val:
+            said.append(
+                "Hold one out in the Correct dock: only then can it be known if the network "
+                "gets better."
+            )
+        said += [f"Left out: {problem}" for problem in found.problems]
+        self.summary.setText(" ".join(said))
+        self._refresh()
+
+    def _unread(self, error: BaseException) -> None:
+        self.contents = None
+        self.summary.setText("")
+        self.message.fail(error)
+        self._refresh()
+
+    def save_to(self, path: Path) -> None:
+        """Choose the file that is written."""
+        self.out = Path(path)
+        self.save_as.setText(self.out.name)
+        self.save_as.setToolTip(str(self.out))
+        self._refresh()
+
+    def _suggest_out(self) -> None:
+        if self.checkpoint is None or self.folder is None:
+            return
+        from napari_segnet.train import state_path
+
+        stem, ending = self.checkpoint.path.stem, self.checkpoint.path.suffix
+        number = 1
+        while True:
+            path = self.folder / "networks" / f"{stem}-taught-{number}{ending}"
+            if not path.exists() and not state_path(path).exists():
+                break
+            number += 1
+        self.save_to(path)
+
+    def settings(self) -> TrainSettings:
+        """Return what both forms say."""
+        said = self.main.value()
+        return replace(self.more.value(), **{name: getattr(said, name) for name in MAIN})
+
+    def _refresh(self) -> None:
+        ready = self.checkpoint is not None and self.contents is not None and self.out is not None
+        self.run_box.button.setEnabled(ready and not self._runner.busy)
+        for widget in (self.weights, self.where, self.save_as):
+            widget.setEnabled(not self._runner.busy)
+
+    # ---- Training ----
+
+    def run(self) -> None:
+        """Teach the network."""
+        if self.checkpoint is None or self.folder is None or self.out is None:
+            return
+        try:
+            settings = self.settings()
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+        except (SegnetError, OSError) as error:
+            self.message.fail(error)
+            return
+        self._epochs = []
+        self.plot.clear()
+        self._start(
+            Lesson(
+                network=self.checkpoint,
+                dataset=self.folder,
+                out=self.out,
+                settings=settings,
+                device=preferences().device,
+            )
+        )
+
+    def _start(self, lesson: Lesson, work: Any = learn) -> None:
+        self._lesson, self.taught = lesson, None
+        self.message.hide()
+        self.stopped.hide()
+        self.outcome.hide()
+        self.run_box.begin()
+        self._runner.start(partial(work, lesson))
+        self._refresh()
+
+    def cancel(self) -> None:
+        """Stop; what was learned up to the last epoch is not lost."""
+        if self._runner.busy:
+            self.run_box.stopping()
+            self._runner.cancel()
+
+    def _stopped(self) -> None:
+        self.run_box.end("stopped")
+        self._offer_what_was_learned()
+
+    def _offer_what_was_learned(self) -> None:
+        """Ask what shall become of a training that ended early."""
+        from napari_segnet.train import state_path
+
+        if self._lesson is not None and state_path(self._lesson.out).exists():
+            self.stopped.show()
+
+    def keep_what_it_learned(self) -> None:
+        """Write the network of the training that was stopped, and judge it."""
+        if self._lesson is not None:
+            self._start(self._lesson, keep)
+
+    def keep_the_old(self) -> None:
+        """Forget the training that was stopped."""
+        from napari_segnet.train import state_path
+
+        if self._lesson is not None:
+            state_path(self._lesson.out).unlink(missing_ok=True)
+        self.stopped.hide()
+        self.run_box.end("The old network is kept.")
+
+    def go_on_training(self) -> None:
+        """Train further from the last epoch."""
+        if self._lesson is not None:
+            self._start(replace(self._lesson, resume=True))
+
+    def _progressed(self, progress: Progress) -> None:
+        values = dict(progress.values)
+        self.run_box.show_progress(progress)
+        if progress.what == "step":
+            loss = f"   loss {values['train_loss']:.3f}" if "train_loss" in values else ""
+            self.run_box.words.setText(self.run_box.words.text() + loss)
+
+    def _failed(self, error: BaseException) -> None:
+        self.run_box.end("")
+        self.message.fail(error)
+        self._offer_what_was_learned()
+
+    # ---- The gate ----
+
+    def _learned(self, taught: Taught) -> None:
+        self.taught = taught
+        self.run_box.end(f"{taught.checkpoint.path.name} is written.")
+        self._fill_figures(taught)
+        self.outcome.show()
+        if not taught.before:
+            self.verdict.setText(
+                "Nothing was held out, so nobody knows if the new network is better. Look at "
+                "what it does before you trust it."
+            )
+        elif taught.better:
+            self.verdict.setText("The new network is better, and is chosen in the Segment dock.")
+            self.use_new_network()
+        else:
+            self.verdict.setText(
+                "The new network is NOT better; the old one stays chosen. More corrected images "
+                "or more epochs may help."
+            )
+        self.use.setVisible(not taught.better)
+        self._suggest_out()
+
+    def _fill_figures(self, taught: Taught) -> None:
+        rows = [
+            (title, taught.before[key], taught.after[key])
+            for key, title in SHOWN
+            if taught.before.get(key) is not None and taught.after.get(key) is not None
+        ]
+        self.figures.setRowCount(len(rows))
+        for row, (title, before, after) in enumerate(rows):
+            for column, text in enumerate((title, f"{before:.3f}", f"{after:.3f}")):
+                self.figures.setItem(row, column, QTableWidgetItem(text))
+        self.figures.setVisible(bool(rows))
+        self.figures.resizeRowsToContents()
+        head = self.figures.horizontalHeader()
+        high = sum(self.figures.rowHeight(row) for row in range(len(rows)))
+        self.figures.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
+
+    def use_new_network(self) -> None:
+        """Choose the new network in the Segment dock, and to be taught further."""
+        if self.taught is None:
+            return
+        from napari_segnet.widgets._weights import remember_network
+        from napari_segnet.widgets.segment import SegmentDock
+
+        path = self.taught.checkpoint.path
+        remember_network(path.absolute())
+        for dock in self.viewer.window.dock_widgets.values():
+            if isinstance(dock, SegmentDock):
+                dock.weights.refresh()
+                dock.choose_weights(str(path))
+        self.weights.refresh()
+        self.choose_weights(str(path))
+
+    # ---- Dialogs ----
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self, "Folder of the training set", str(self.folder or Path.home())
+        )
+        if folder:
+            self.choose_folder(Path(folder))
+
+    def _browse_out(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the network as", str(self.out or ""))
+        if path:
+            self.save_to(Path(path))
+
+
+def _group(title: str, *widgets: QWidget) -> QGroupBox:
+    box = QGroupBox(title)
+    layout = QVBoxLayout(box)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return box

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Items:
         ``(n,)`` what the doubt comes from, in a few words.
     said : str
         How the doubts were found, for the user.
+    shapes : mapping of int to ndarray
+        For an object that may lack: its pixels in its box, as the network sees it.
     """
 
     ids: Ints
@@ -49,6 +51,7 @@ class Items:
     doubts: Floats
     why: tuple[str, ...]
     said: str = ""
+    shapes: Mapping[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -90,6 +93,7 @@ class Items:
             classes=np.concatenate([self.classes, other.classes]),
             doubts=np.concatenate([self.doubts, other.doubts]),
             why=(*self.why, *other.why),
+            shapes={**self.shapes, **other.shapes},
         )
 
     def with_table(self, scores: Mapping[int, float], classes: Mapping[int, int]) -> Items:

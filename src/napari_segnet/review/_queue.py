@@ -22,7 +22,7 @@ from napari_segnet.review._doubt import (
     doubt_by_size,
 )
 from napari_segnet.review._items import Items, items_of
-from napari_segnet.review._review import SEEN, Review, State
+from napari_segnet.review._review import SEEN, Review
 from napari_segnet.segmentation import Instances, Maps, Prediction
 
 __all__ = ["doubt_labels", "doubt_own", "doubt_unaided", "in_order", "seen_rows"]
@@ -48,9 +48,9 @@ def in_order(items: Items, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]
 
 def seen_rows(items: Items, review: Review) -> npt.NDArray[np.bool_]:
     """Return ``(n,)`` bool: which rows of a table need no further look."""
-    states = [review.state(label) for label in items.ids.tolist()]
-    seen = np.array([state in SEEN for state in states], np.bool_)
-    open_ = np.array([state is State.UNSEEN for state in states], np.bool_)
+    said = review.states
+    seen = np.isin(items.ids, [label for label, state in said.items() if state in SEEN])
+    open_ = ~np.isin(items.ids, list(said)) if said else np.ones(len(items), np.bool_)
     for region in review.regions:
         low = np.array([part.start for part in region])
         high = np.array([part.stop for part in region])

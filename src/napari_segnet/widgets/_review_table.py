@@ -46,12 +46,14 @@ class ItemsModel(QAbstractTableModel):
 
     def follow(self, items: Items, review: Review) -> None:
         """Show items after an edit: rows stay where they are, new ones come last."""
-        before = {int(label): place for place, label in enumerate(self._labels())}
+        before = self.items.ids[self.order]
+        sorter = np.argsort(before)
         self.beginResetModel()
         self.items, self.review = items, review
         self.seen = seen_rows(items, review)
-        last = len(before)
-        places = np.array([before.get(i, last) for i in items.ids.tolist()], np.int64)
+        places = np.full(len(items), before.size)
+        known = np.isin(items.ids, before)
+        places[known] = sorter[np.searchsorted(before, items.ids[known], sorter=sorter)]
         self.order = np.argsort(places, kind="stable")
         self.endResetModel()
 
@@ -63,9 +65,6 @@ class ItemsModel(QAbstractTableModel):
         if last >= 0:
             end = len(COLUMNS) - 1
             self.dataChanged.emit(self.index(0, end), self.index(last, end))
-
-    def _labels(self) -> list[int]:
-        return [int(i) for i in self.items.ids[self.order].tolist()]
 
     # ---- Going through it ----
 

@@ -11,15 +11,20 @@ is committed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from stage import Stage, beside, new_user, point_at, save_moving, save_picture, stage
+
+if TYPE_CHECKING:
+    from napari_segnet.widgets._edit_panel import EditPanel
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 PICTURES: dict[str, Callable[[], Image.Image]] = {}
@@ -209,6 +214,128 @@ def tutorial_command() -> Image.Image:
         on.dock.copy.click()
         on.scroll_to(on.dock.copy)
         return on.part(on.dock.message, on.dock.copy)
+
+
+# ---- Corrections ----
+
+
+@picture
+def correct_window() -> Image.Image:
+    with stage() as on:
+        panel = correcting(on)
+        closer(on, 153, 396, 3.2)
+        panel.buttons["split"].click()
+        with drawing(on, *WAIST):
+            return on.window()
+
+
+@picture
+def correct_split() -> Image.Image:
+    """Two nuclei in one object: the line across it, and after."""
+    return before_and_after("split", 153, 396, WAIST)
+
+
+@picture
+def correct_clicks() -> Image.Image:
+    """Three nuclei in one object: a click in each, and after."""
+    with stage(size_px=SQUARE_PX) as on:
+        panel = correcting(on)
+        closer(on, 395, 426, 5)
+        panel.buttons["parts"].click()
+        for part in PARTS:
+            with drawing(on, part):
+                pass
+        seen = on.part(on.canvas)
+        panel.key("parts")
+        on.pause(0.3)
+        return beside([seen, on.part(on.canvas)])
+
+
+@picture
+def correct_merge() -> Image.Image:
+    """A nucleus in two parts: from one to the other, and after."""
+    with stage(size_px=SQUARE_PX) as on:
+        panel = correcting(on)
+        closer(on, 180, 415, 5)
+        panel.buttons["split"].click()
+        with drawing(on, (160, 429), (212, 432)):
+            pass
+        panel.buttons["merge"].click()
+        with drawing(on, (184, 424), (187, 438)):
+            seen = on.part(on.canvas)
+        on.pause(0.3)
+        return beside([seen, on.part(on.canvas)])
+
+
+@picture
+def correct_lasso() -> Image.Image:
+    return before_and_after("lasso", 160, 400, LASSO, zoom=2.4)
+
+
+@picture
+def correct_slices() -> Image.Image:
+    with stage() as on:
+        on.sample("nuclei-stack")
+        panel = correcting(on)
+        return on.part(panel.groups["Slices"])
+
+
+WAIST = [(132, 397), (150, 395.5), (174, 394)]
+PARTS = [(401, 401), (392, 421), (396, 446)]
+LASSO = [(118, 355), (122, 402), (120, 445), (170, 452), (186, 420), (182, 362), (150, 352)]
+"""Places in the sample, rows and columns."""
+
+
+def before_and_after(
+    act: str, y: float, x: float, points: list[tuple[float, float]], zoom: float = 5
+) -> Image.Image:
+    with stage(size_px=SQUARE_PX) as on:
+        panel = correcting(on)
+        closer(on, y, x, zoom)
+        panel.buttons[act].click()
+        with drawing(on, *points):
+            seen = on.part(on.canvas)
+        on.pause(0.3)
+        return beside([seen, on.part(on.canvas)])
+
+
+def correcting(on: Stage) -> EditPanel:
+    """Segment the sample without cutting nuclei apart, and open the Correct dock."""
+    if not on.viewer.layers:
+        on.sample()
+    on.choose("nuclei")
+    on.run()
+    on.pick("instances", "components")
+    _, dock = on.viewer.window.add_plugin_dock_widget("napari-segnet", "Correct")
+    on.pause(0.8)
+    return dock.edit
+
+
+def closer(on: Stage, y: float, x: float, zoom: float) -> None:
+    """Look at a pixel of the sample."""
+    look_closer(on, *on.viewer.layers[-1].data_to_world((y, x)), zoom)
+
+
+@contextmanager
+def drawing(on: Stage, *points: tuple[float, float]) -> Iterator[None]:
+    """Draw through pixels of the sample with the left button down; it is released at the end."""
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    camera, canvas, left = on.viewer.scene.camera, on.canvas, Qt.MouseButton.LeftButton
+    world = np.array([on.viewer.layers[-1].data_to_world(point) for point in points])
+    steps = [a + (b - a) * n / 8 for a, b in pairwise(world) for n in range(1, 9)]
+    middle = np.array([canvas.height(), canvas.width()]) / 2
+    spots = [middle + (p - camera.center[-2:]) * camera.zoom for p in [world[0], *steps]]
+    places = [QPoint(round(x), round(y)) for y, x in spots]
+    QTest.mousePress(canvas, left, pos=places[0])
+    for place in places[1:]:
+        QTest.mouseMove(canvas, place)
+        on.pause(0.02)
+    on.pause(0.2)
+    yield
+    QTest.mouseRelease(canvas, left, pos=places[-1])
+    on.pause(0.2)
 
 
 # ---- Your network ----

@@ -6,12 +6,18 @@ are no powers of two, one to five channels, one to seven classes, two and three 
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskrcnns import Bottleneck, small_maskrcnn
+import numpy as np
+import torch
+from detectron2_reference import read, weights_of_case
+from maskrcnns import Bottleneck, Named, small_maskrcnn
+from mmdetections import renamed
 from networks import Jvanvugt, Mateuszbuda, Milesial, Segnet
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -203,6 +209,52 @@ def _maskrcnn(name, sizes, read, how) -> Example:
         hparams={**hparams, **read},
         assumed=assumed,
     )
+
+
+def _stored(case: str, mmdetection: bool = False) -> Named:
+    """A small network of Detectron2 in its own names, or in MMDetection's."""
+    tensors = weights_of_case(case, read())
+    if mmdetection:
+        tensors = renamed(tensors)
+    frozen = re.compile(r".*(\.norm\.|\.bn\d\.|\.downsample\.1\.).*")
+    return Named(
+        {key: torch.from_numpy(np.array(value)) for key, value in tensors.items()},
+        frozen=lambda key: frozen.fullmatch(key) is not None,
+    )
+
+
+def _elsewhere(name: str, program: str, make: Callable[[], nn.Module]) -> Example:
+    """A network of Detectron2 or MMDetection without a configuration."""
+    small = _maskrcnn(name, ((40, 40),), read={}, how={})
+    hparams = {
+        **small.hparams,
+        "arithmetic": program,
+        "background": "last",
+        "anchor_rounding": False,
+        "block": "bottleneck",
+        "layers": [3, 4, 6, 3],
+        "width_per_group": 8,
+        "stem_channels": 12,
+        "body_channels": 16,
+        "norm": "frozen",
+        "fpn_channels": 16,
+        "rpn_layers": [16],
+        "box_head": "sequence",
+        "box_fcs": [20, 20],
+        "mask_layers": [10, 10],
+        "mask_hidden": 10,
+    }
+    assumed = {**small.assumed, "roi_aligned": True, "roi_sampling": 0}
+    del assumed["anchor_rounding"], hparams["pixel_mean"], hparams["pixel_std"]
+    if program == "detectron2":
+        hparams["anchor_order"] = "size"
+        del assumed["anchor_order"]
+        mean, std = [103.53, 116.28, 123.675], [1.0, 1.0, 1.0]
+        assumed |= {"stride_in": "1x1", "colours": "bgr"}
+    else:
+        mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    assumed |= {"pixel_mean": mean, "pixel_std": std}
+    return dataclasses.replace(small, make=make, hparams=hparams, assumed=assumed)
 
 
 EXAMPLES: dict[str, tuple[Example, ...]] = {
@@ -422,6 +474,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "classes": 91,
             },
         ),
+    ),
+    "detectron2-maskrcnn": (_elsewhere("msra", "detectron2", lambda: _stored("msra")),),
+    "mmdetection-maskrcnn": (
+        _elsewhere("two layers", "mmdetection", lambda: _stored("msra", mmdetection=True)),
     ),
 }
 """For every family, by name, networks that it must know; the contract test runs them all."""

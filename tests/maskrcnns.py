@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -163,9 +163,31 @@ def calibrated(seed: int = 0, **how: Any) -> MaskRCNN:
     return calibrate_maskrcnn(small_maskrcnn(**how), pictures(2, 3, (96, 128), seed), seed)
 
 
+class Named(nn.Module):
+    """Tensors by the names that another program gives them; it answers nothing.
+
+    Norms that are not trained are no parameters: those whose names hold ``frozen``.
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], frozen: Callable[[str], bool]) -> None:
+        super().__init__()
+        for key, tensor in tensors.items():
+            *path, name = key.split(".")
+            place: nn.Module = self
+            for part in path:
+                if part not in place._modules:
+                    place.add_module(part, nn.Module())
+                place = place._modules[part]
+            if frozen(key):
+                place.register_buffer(name, tensor)
+            else:
+                place.register_parameter(name, nn.Parameter(tensor))
+
+
 __all__ = [
     "BasicBlock",
     "Bottleneck",
+    "Named",
     "calibrate_maskrcnn",
     "calibrated",
     "detect",

@@ -326,6 +326,8 @@ BAD_SETTINGS = [
     ("normalize_over", "tile", "normalize_over is 'tile', but can be auto, volume, plane, series"),
     ("channels", "red", "channels=red is not understood"),
     ("channels", "-1", "channels=-1 is not understood"),
+    ("object_px", "0", "object_px is 0.0, but must be the diameter of the objects, above 0"),
+    ("object_um", "-3", "object_um is -3.0, but must be the diameter"),
     ("scale", "0", "scale is 0.0, but must be between 0.01 and 100"),
     ("scale", "-2", "must be between"),
     ("scale", "1e9", "must be between"),

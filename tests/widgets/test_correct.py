@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hand import until
@@ -377,3 +379,10 @@ def test_every_button_says_what_it_does_and_its_key(open_dock):
         shown = panel.buttons[act.name]
         assert act.shown_key in shown.text()
         assert act.tip in shown.toolTip()
+
+
+def test_the_page_lists_every_key(root):
+    page = (root / "docs" / "correct.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(.+?)` \| \*\*(.+?)\*\*: (.+) \|$", page, re.M)
+    shown = [(act.shown_key, act.title, act.tip[0].lower() + act.tip[1:]) for act in ACTS]
+    assert rows == shown

@@ -17,11 +17,14 @@ from napari_segnet.widgets._drops import DOCK
 from napari_segnet.widgets._preferences import PLUGIN
 from napari_segnet.widgets._weights import WEIGHTS_SUFFIXES
 from napari_segnet.widgets.correct import CorrectDock
+from napari_segnet.widgets.evaluate import EvaluateDock
 from napari_segnet.widgets.segment import SegmentDock
 
 MANIFEST = PluginManifest.from_distribution(PLUGIN)
 THERE = MANIFEST.contributions
-DOCKS = {DOCK: SegmentDock, "Correct": CorrectDock}
+DOCKS = {DOCK: SegmentDock, "Correct": CorrectDock, "Evaluate": EvaluateDock}
+MENUS = {"Evaluate": "napari/layers/measure"}
+"""Of the others: napari/layers/segment."""
 
 
 def command_ids(menu: str) -> set[str]:
@@ -64,7 +67,7 @@ def test_every_dock_opens_from_the_menus(viewer, widget):
 
     # One of several docks stands in a menu of its plugin's own.
     assert widget.command in command_ids(f"napari/plugins/{PLUGIN}")
-    assert widget.command in command_ids("napari/layers/segment")
+    assert widget.command in command_ids(MENUS.get(widget.display_name, "napari/layers/segment"))
     get_app_model().commands.execute_command(widget.command).result()
     (dock,) = viewer.window.dock_widgets.values()
     assert type(dock) is DOCKS[widget.display_name]

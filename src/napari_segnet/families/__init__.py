@@ -16,6 +16,7 @@ from napari_segnet.families.detectron2_maskrcnn import Detectron2MaskRCNN
 from napari_segnet.families.jvanvugt import JvanvugtUNet
 from napari_segnet.families.mateuszbuda import MateuszbudaUNet
 from napari_segnet.families.milesial import MilesialUNet
+from napari_segnet.families.mmdetection_maskrcnn import MMDetectionMaskRCNN
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
 
@@ -116,6 +117,7 @@ FAMILIES: tuple[Family, ...] = (
     JvanvugtUNet(),
     TorchvisionMaskRCNN(),
     Detectron2MaskRCNN(),
+    MMDetectionMaskRCNN(),
 )
 """Every family, in the order in which a file is shown to them."""
 

@@ -43,9 +43,7 @@ def recorded_in(weights: Weights, classes: int) -> tuple[Recorded, list[str]]:
             continue
         own = _at(config, "MODEL.ROI_HEADS.NUM_CLASSES")
         if own is not None and own != classes:
-            notes.append(
-                f"{where} was not used: it is for {own} classes, the tensors for {classes}"
-            )
+            notes.append(f"{where} was not used: it has {own} classes, the tensors {classes}")
             continue
         _refuse_unsupported(weights.path.name, where, config)
         values = {**_buffers(weights), **_values(config)}

@@ -22,6 +22,7 @@ recorded, told or assumed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +33,7 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.families._maskrcnn_anchors import settle_anchors
 from napari_segnet.families._maskrcnn_shapes import Reading
 from napari_segnet.families._told import Choice, settle
-from napari_segnet.families._told_numbers import Number, list_told, settle_numbers
+from napari_segnet.families._told_numbers import Number, numbers_of, settle_numbers
 
 __all__ = ["Recorded", "class_names", "fields_known", "prepare", "settle_maskrcnn"]
 
@@ -89,7 +90,7 @@ NUMBERS = (
     ),
 )
 
-_LISTS = ("anchor_sizes_px", "anchor_ratios", "box_weights", "pixel_mean", "pixel_std")
+_LISTS = ("box_weights", "pixel_mean", "pixel_std")
 _SCALE_WHY = (
     "the file does not record it; the picture is not resized by itself, the setting scale "
     "(image pixels per network pixel) decides"
@@ -165,13 +166,24 @@ def settle_maskrcnn(
         hparams |= values
         known |= how
     for name, value in recorded.values.items():
-        if name in hparams and known[name].source == "assumed":
+        open_yet = name in known and known[name].source == "assumed"
+        if open_yet and _sound(name, value, hparams):
             hparams[name] = value
             known[name] = Known(source="read", why=f"recorded in {recorded.where}")
     for name in ("min_size", "max_size"):
         hparams[name] = None
         known[name] = Known(source="assumed", why=recorded.scale_why or _SCALE_WHY)
     return hparams, known
+
+
+def _sound(name: str, value: Any, hparams: Mapping[str, Any]) -> bool:
+    """Tell if a recorded value is one that could also be told."""
+    for number in NUMBERS:
+        if number.name == name:
+            return bool(number.low <= value <= number.high)
+    # Ratios go with sizes (settle_anchors); other lists are as long as their defaults.
+    lists = isinstance(value, list)
+    return not lists or (name in _LISTS and len(value) == len(hparams[name]))
 
 
 def _without_metadata(weights: Weights) -> Weights:
@@ -231,14 +243,27 @@ def _lists(
         hparams[name], why = defaults[name]
         known[name] = Known(source="assumed", why=why)
         if name in told:
-            hparams[name] = list_told(name, told[name])
+            hparams[name] = _told_list(name, told[name], count)
             known[name] = Known(source="told", why="by the user")
-            if len(hparams[name]) != count or any(isinstance(v, list) for v in hparams[name]):
-                raise SettingsError(
-                    f"{name} must be {count} numbers with commas between them, not "
-                    f"{told[name]!r}. Correct the setting."
-                )
     return hparams, known
+
+
+def _told_list(name: str, told: Any, count: int) -> list[float]:
+    """Return ``count`` finite numbers; only a mean may be zero or less."""
+    values = numbers_of(told)
+    least = -math.inf if name == "pixel_mean" else 0
+    sound = (
+        isinstance(values, list)
+        and len(values) == count
+        and all(not isinstance(v, list) and least < v < math.inf for v in values)
+    )
+    if not sound:
+        above = "" if name == "pixel_mean" else " above 0"
+        raise SettingsError(
+            f"{name} must be {count} numbers{above} with commas between them, not {told!r}. "
+            "Correct the setting."
+        )
+    return [float(v) for v in values]
 
 
 def class_names(

@@ -143,6 +143,8 @@ def _scale(
 ) -> tuple[float, tuple[str, ...]]:
     if settings.scale is not None:
         return settings.scale, ()
+    if settings.object_px is not None or settings.object_um is not None:
+        return _scale_by_object(checkpoint, image, settings)
     trained, has = checkpoint.pixel_size_um.get("x"), image.pixel_size_um.get("x")
     if not trained or not has:
         return 1.0, ()
@@ -158,5 +160,37 @@ def _scale(
     note = (
         f"The network was trained at {trained:g} µm per pixel and the image has {has:g} µm, so it "
         f"was shown at scale {scale:.3g}."
+    )
+    return scale, (note,)
+
+
+def _scale_by_object(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+) -> tuple[float, tuple[str, ...]]:
+    """Return the scale at which objects look as large as those of the training."""
+    trained = checkpoint.card.get("object_px")
+    if not isinstance(trained, int | float) or not trained > 0:
+        raise MismatchError(
+            f"{checkpoint.path.name} does not record how large the objects of its training were, "
+            "so their size in this image says nothing about the scale. Set scale instead; the "
+            "button “Try scales” of the window shows which one fits."
+        )
+    size, pixel = settings.object_px, image.pixel_size_um.get("x")
+    if size is None:
+        if not pixel:
+            raise MismatchError(
+                f"{image.name} does not say how large its pixels are, so object_um cannot be "
+                "turned into pixels. Set object_px instead."
+            )
+        size = float(settings.object_um or 0) / pixel
+    scale = size / trained
+    if not 0.01 <= scale <= 100:
+        raise MismatchError(
+            f"Objects of {size:.3g} pixels and a network trained on {trained:g} would need a scale "
+            f"of {scale:.3g}, but it must be between 0.01 and 100. Is the size right?"
+        )
+    note = (
+        f"The network was trained on objects of {trained:g} pixels and those of the image have "
+        f"{size:.3g}, so it was shown at scale {scale:.3g}."
     )
     return scale, (note,)

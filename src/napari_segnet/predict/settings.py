@@ -35,6 +35,9 @@ class PredictSettings:
     scale : float or None
         Image pixels per network pixel; None: from the pixel sizes where both image and
         network know theirs, else 1.
+    object_px, object_um : float or None
+        Diameter of the objects in the image, in its pixels or in µm: another way to say the
+        scale, for networks whose file records the diameter that they were trained on.
     tile_px : tuple of int
         Edge of the part of a tile that is kept, one for all axes or one per axis
         (``[z,] y, x``), rounded up to the network's stride; empty: as memory allows.
@@ -58,6 +61,8 @@ class PredictSettings:
     normalize_over: str = "auto"
     channels: str = "auto"
     scale: float | None = None
+    object_px: float | None = None
+    object_um: float | None = None
     tile_px: tuple[int, ...] = field(default=())
     batch_size: int = 0
     precision: str = "auto"
@@ -80,6 +85,18 @@ class PredictSettings:
             raise SettingsError(
                 f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per "
                 "network pixel; 2 shows the network an image of half the size."
+            )
+        for name in ("object_px", "object_um"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 100_000:
+                raise SettingsError(
+                    f"{name} is {value}, but must be the diameter of the objects, above 0."
+                )
+        told = [n for n in ("scale", "object_px", "object_um") if getattr(self, n) is not None]
+        if len(told) > 1:
+            raise SettingsError(
+                f"{' and '.join(told)} each say at which scale the network sees the image. Set one "
+                "of them."
             )
         if any(edge < 1 for edge in self.tile_px) or len(self.tile_px) > 3:
             raise SettingsError(

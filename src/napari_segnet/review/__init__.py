@@ -19,7 +19,7 @@ from napari_segnet.review._doubt import (
 )
 from napari_segnet.review._items import Items, items_of, remeasured
 from napari_segnet.review._merge import Merged, merge
-from napari_segnet.review._queue import doubt_labels, doubt_own, doubt_unaided, in_order
+from napari_segnet.review._queue import doubt_labels, doubt_own, doubt_unaided, in_order, seen_rows
 from napari_segnet.review._review import Box, Review, State
 
 __all__ = [
@@ -41,4 +41,5 @@ __all__ = [
     "items_of",
     "merge",
     "remeasured",
+    "seen_rows",
 ]

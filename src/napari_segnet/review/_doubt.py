@@ -173,8 +173,10 @@ def _missing(table: Overlaps, predicted: Labels, scores: Mapping[int, float]) ->
     own = items_of(predicted)
     rows = own.chosen(np.searchsorted(own.ids, ids))
     sure = np.array([scores.get(int(i), 1.0) for i in ids], np.float64)
+    shapes = {-k - 1: predicted[rows.box(k)] == ids[k] for k in range(ids.size)}
     return replace(
         rows,
+        shapes=shapes,
         ids=-np.arange(1, ids.size + 1),
         scores=sure,
         doubts=sure * (1 - covered[bare]),

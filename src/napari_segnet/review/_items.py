@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Items:
         ``(n,)`` what the doubt comes from, in a few words.
     said : str
         How the doubts were found, for the user.
+    shapes : mapping of int to ndarray
+        For an object that may lack: its pixels in its box, as the network sees it.
     """
 
     ids: Ints
@@ -49,6 +51,7 @@ class Items:
     doubts: Floats
     why: tuple[str, ...]
     said: str = ""
+    shapes: Mapping[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -66,6 +69,8 @@ class Items:
     def chosen(self, rows: npt.NDArray[Any]) -> Items:
         """Return some of the rows, in that order."""
         picked = np.arange(len(self))[rows]
+        if picked.size == len(self) and (picked == np.arange(len(self))).all():
+            return self
         return replace(
             self,
             ids=self.ids[picked],
@@ -90,6 +95,7 @@ class Items:
             classes=np.concatenate([self.classes, other.classes]),
             doubts=np.concatenate([self.doubts, other.doubts]),
             why=(*self.why, *other.why),
+            shapes={**self.shapes, **other.shapes},
         )
 
     def with_table(self, scores: Mapping[int, float], classes: Mapping[int, int]) -> Items:
@@ -180,15 +186,14 @@ def remeasured(items: Items, labels: Any, touched: npt.ArrayLike, box: Box) -> I
     part = np.asarray(labels[around])
     part = np.where(np.isin(part, ids), part, 0)
     now = items_of(part, tuple(low.tolist()))
-    there = {int(label): row for row, label in enumerate(now.ids.tolist())}
-    keep = np.array(
-        [int(label) in there or label not in ids for label in items.ids.tolist()], np.bool_
+    is_touched = np.isin(items.ids, ids)
+    kept = (
+        items if not is_touched.any() else items.chosen(~is_touched | np.isin(items.ids, now.ids))
     )
-    kept = items.chosen(keep)
+    rows = np.flatnonzero(np.isin(kept.ids, ids))
+    source = np.searchsorted(now.ids, kept.ids[rows])
     first, stop, areas = kept.first.copy(), kept.stop.copy(), kept.areas.copy()
-    for row in np.flatnonzero(np.isin(kept.ids, ids)).tolist():
-        source = there.pop(int(kept.ids[row]))
-        first[row], stop[row], areas[row] = now.first[source], now.stop[source], now.areas[source]
+    first[rows], stop[rows], areas[rows] = now.first[source], now.stop[source], now.areas[source]
     kept = replace(kept, first=first, stop=stop, areas=areas)
-    fresh = now.chosen(np.array(sorted(there.values()), np.int64))
+    fresh = now.chosen(~np.isin(now.ids, kept.ids))
     return kept.joined(fresh) if len(fresh) else kept

@@ -22,9 +22,10 @@ from napari_segnet.review._doubt import (
     doubt_by_size,
 )
 from napari_segnet.review._items import Items, items_of
+from napari_segnet.review._review import SEEN, Review
 from napari_segnet.segmentation import Instances, Maps, Prediction
 
-__all__ = ["doubt_labels", "doubt_own", "doubt_unaided", "in_order"]
+__all__ = ["doubt_labels", "doubt_own", "doubt_unaided", "in_order", "seen_rows"]
 
 Labels = npt.NDArray[np.integer[Any]]
 
@@ -43,6 +44,23 @@ def in_order(items: Items, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]
     """
     doubts = np.nan_to_num(items.doubts, nan=-1.0)
     return np.lexsort((items.ids, -items.areas, -doubts, seen))
+
+
+def seen_rows(items: Items, review: Review) -> npt.NDArray[np.bool_]:
+    """Return ``(n,)`` bool: which rows of a table need no further look."""
+    said = review.states
+    seen = np.isin(items.ids, [label for label, state in said.items() if state in SEEN])
+    open_ = ~np.isin(items.ids, list(said)) if said else np.ones(len(items), np.bool_)
+    for region in review.regions:
+        low = np.array([part.start for part in region])
+        high = np.array([part.stop for part in region])
+        inside = (items.first >= low).all(axis=1) & (items.stop <= high).all(axis=1)
+        seen |= inside & open_
+    for pixel in review.dismissed:
+        at = np.array(pixel)
+        there = (items.first <= at).all(axis=1) & (items.stop > at).all(axis=1)
+        seen |= there & (items.ids < 0)
+    return seen
 
 
 @job

@@ -123,6 +123,7 @@ class Tool(QObject):
             yield
         if self.act is not act:  # put away while the button was down
             return
+        points.append(_data_point(layer, event))  # a fast hand is seen moving only now and then
         if self._sketch is not None:
             self._sketch.draw([], closed=False)
         if act.drawn == "clicks":

@@ -24,7 +24,10 @@ REGIONS = {
 """Kind of region -> its name in the dock."""
 
 MAIN = ("normalize", "device")
-ADVANCED = ("normalize_over", "scale", "tile_px", "batch_size", "precision", "seams", "maps")
+ADVANCED = (
+    *("normalize_over", "scale", "object_px", "object_um", "tile_px", "batch_size", "precision"),
+    *("seams", "maps"),
+)
 MAP_LABELS = (
     *("threshold", "instances", "seed_threshold", "min_size_px", "fill_holes", "clear_border"),
     *("link", "steps"),
@@ -61,6 +64,8 @@ HINTS = {
     "device": Hint(label="device", choices=("auto", "cpu", "cuda", "mps"), editable=True),
     "normalize_over": Hint(label="normalise over", choices=("auto", "volume", "plane", "series")),
     "scale": Hint(label="scale", minimum=0.01, maximum=100.0, step=0.1),
+    "object_px": Hint(label="objects (px)", minimum=0.1, maximum=100_000.0, step=1.0),
+    "object_um": Hint(label="objects (µm)", minimum=0.001, maximum=100_000.0, step=1.0),
     "tile_px": Hint(label="tile (px)", special="auto"),
     "batch_size": Hint(label="tiles at once", minimum=0, maximum=256, special="auto"),
     "precision": Hint(label="precision", choices=("auto", "fp32", "tf32", "fp16", "bf16")),

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 from napari_segnet.widgets._dataset_panel import DatasetPanel
 from napari_segnet.widgets._edit_panel import EditPanel
 from napari_segnet.widgets._place import dock_around, share_place
+from napari_segnet.widgets._review_panel import ReviewPanel
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -20,6 +21,7 @@ __all__ = ["TABS", "CorrectDock"]
 
 TABS: tuple[tuple[str, Callable[[napari.viewer.Viewer], QWidget]], ...] = (
     ("Edit", EditPanel),
+    ("Review", ReviewPanel),
     ("Training set", DatasetPanel),
 )
 """Title and widget of each tab, in order."""

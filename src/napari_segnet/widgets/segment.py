@@ -64,6 +64,7 @@ from napari_segnet.widgets._preferences import preferences
 from napari_segnet.widgets._preview import PreviewBox, preview
 from napari_segnet.widgets._progress import RunBox
 from napari_segnet.widgets._results import Result, Results
+from napari_segnet.widgets._scales import ScalesBox, tried_scales
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._weights import WeightsBox, is_weights, remember_network
 from napari_segnet.widgets._work import Answer, answer, recognise, relabel
@@ -126,8 +127,8 @@ class SegmentDock(QWidget):
         self._told: dict[str, str] = {}
         self._waiting: list[Path] = []
         wishes = preferences()
-        self._looker, self._runner, self._labeler, self._previewer = (
-            JobRunner(self) for _ in range(4)
+        self._looker, self._runner, self._labeler, self._previewer, self._trier = (
+            JobRunner(self) for _ in range(5)
         )
         self._build(wishes.folder)
         self._fill_defaults(wishes.device, wishes.precision)
@@ -160,6 +161,7 @@ class SegmentDock(QWidget):
         self.main = Form(PredictSettings(), hints=HINTS, only=MAIN)
         self.advanced = Form(PredictSettings(), hints=HINTS, only=ADVANCED)
         self.preview = PreviewBox()
+        self.scales = ScalesBox()
         self.run_box = RunBox()
         self.labels = Form(LabelSettings(), hints=LABEL_HINTS)
         self.summary = QLabel()
@@ -203,6 +205,7 @@ class SegmentDock(QWidget):
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.advanced)
+        column.addWidget(self.scales)
         column.addWidget(self.preview)
         more = Section("More settings of the run", inside)
         more.setObjectName("segnet_more_settings")
@@ -270,6 +273,12 @@ class SegmentDock(QWidget):
         self._labeler.finished.connect(self._follow_if_behind)
         self._previewer.succeeded.connect(self.preview.set_preview)
         self._previewer.failed.connect(self.message.fail)
+        self.scales.asked.connect(self._try_scales)
+        self.scales.taken.connect(self._take_scale)
+        self._trier.progressed.connect(self.scales.progress)
+        self._trier.succeeded.connect(self.scales.show_tried)
+        self._trier.failed.connect(self._scales_failed)
+        self._trier.finished.connect(partial(self.scales.button.setEnabled, True))
         layers = self.viewer.layers.events
         for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
             event.connect(self._list_layers)
@@ -280,7 +289,8 @@ class SegmentDock(QWidget):
         self.destroyed.connect(partial(_silence, ref(self.viewer), listeners, self._runners()))
 
     def _runners(self) -> tuple[JobRunner, ...]:
-        return (self._looker, self._runner, self._labeler, self._previewer, self.ask.runner)
+        own = (self._looker, self._runner, self._labeler, self._previewer, self._trier)
+        return (*own, self.ask.runner)
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock is closed: napari then takes this widget out of it."""
@@ -307,6 +317,7 @@ class SegmentDock(QWidget):
 
     def _look(self) -> None:
         self.checkpoint = None
+        self.scales.clear()
         self.message.hide()
         self._refresh()
         self._looker.start(partial(recognise, self._choice, dict(self._told)))
@@ -412,6 +423,7 @@ class SegmentDock(QWidget):
                 self.axes.setCurrentText(guess)
         self._image_rows.setRowVisible(self.axes, self.axes.count() > 1)
         self.preview.clear()
+        self.scales.clear()
         self._offer_channels()
 
     def _offer_channels(self, index: int = -1) -> None:
@@ -453,13 +465,14 @@ class SegmentDock(QWidget):
             self._runner.cancel()
         self.batch.cancel()
 
-    def _ask(self) -> _Run:
+    def _ask(self, kind: str | None = None) -> _Run:
+        """Return what is to be run, on the chosen kind of region or on another."""
         checkpoint, layer = self.checkpoint, self.image_layer()
         if checkpoint is None:
             raise SegnetError("Choose a network first: a built-in one, or a weights file.")
         if layer is None:
             raise SegnetError("Open an image first: drop a picture on the viewer, or on this dock.")
-        kind = str(self.region.currentData())
+        kind = kind or str(self.region.currentData())
         axes = self.axes.currentText()
         region = region_of(kind, layer, self.viewer, axes=axes, volume=checkpoint.ndim == 3)
         source = source_of(layer, axes, region)
@@ -648,6 +661,38 @@ class SegmentDock(QWidget):
             self.message.fail(error)
             return
         self._previewer.start(partial(preview, asked.checkpoint, asked.source.image, asked.predict))
+
+    def _try_scales(self) -> None:
+        """Try the network at several scales on what is visible."""
+        self.message.hide()
+        self.scales.clear()
+        try:
+            asked = self._ask("visible")
+        except SegnetError as error:
+            self.message.fail(error)
+            return
+        self.scales.button.setEnabled(False)
+        self._trier.start(
+            partial(
+                tried_scales,
+                asked.checkpoint,
+                asked.source.image,
+                replace(asked.predict, scale=None, object_px=None, object_um=None),
+                asked.labels,
+            )
+        )
+
+    def _scales_failed(self, error: BaseException) -> None:
+        self.scales.say("")
+        self.message.fail(error)
+
+    def _take_scale(self, scale: float) -> None:
+        """Use a scale that was tried."""
+        self.advanced.set_value(
+            replace(self.advanced.value(), scale=scale, object_px=None, object_um=None)
+        )
+        self.scales.say(f"The next run is at scale {scale:g}. Press Run.")
+        self.preview.clear()
 
     def _refresh(self, event: object = None) -> None:
         """Enable what can be done now."""

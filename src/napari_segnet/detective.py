@@ -1,0 +1,150 @@
+"""At which scale does a network see these objects? It is tried out.
+
+Networks find objects of about the size that they were trained on. Where neither image nor
+file say how large that is, a few scales are tried on a part of the image, and what each of
+them finds is put side by side: the user sees which is right.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.image import Image
+from napari_segnet.predict import LabelSettings, PredictSettings, label, predict
+from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.segmentation import Segmentation
+from napari_segnet.steps.components import connected
+from napari_segnet.steps.ids import count_pixels
+
+__all__ = ["FACTORS", "Tried", "try_scales"]
+
+FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
+"""Steps of a half octave: networks stand a change of size by a fifth or so."""
+MOST_EDGE_PX = 768
+"""Of the middle of an image, which is enough to see some dozens of cells; on a CPU each scale
+takes a few seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What a network finds at one scale.
+
+    Attributes
+    ----------
+    scale : float
+        Image pixels per network pixel.
+    count : int
+        Objects.
+    score : float
+        Their mean score, 0 to 1; NaN without any.
+    size_px : float
+        Their median diameter (of a disc, or ball, as large) in image pixels; NaN without any.
+    seconds : float
+        How long it took.
+    """
+
+    scale: float
+    count: int
+    score: float
+    size_px: float
+    seconds: float
+
+
+@job
+def try_scales(
+    checkpoint: Checkpoint,
+    image: Image,
+    settings: PredictSettings | None = None,
+    label_settings: LabelSettings | None = None,
+    scales: Sequence[float] | None = None,
+) -> Generator[Progress, None, tuple[Tried, ...]]:
+    """Run a network at several scales on the middle of an image.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What ``identify`` returned; of any family.
+    image : Image
+        Such as what is visible.
+    settings, label_settings : optional
+        As for ``predict`` and ``label``.
+    scales : sequence of float, optional
+        Image pixels per network pixel; by default ``FACTORS`` times the scale that would be
+        used.
+
+    Yields
+    ------
+    Progress
+        ``scale``, one after the other.
+
+    Returns
+    -------
+    tuple of Tried
+        One for each scale, in their order.
+    """
+    from napari_segnet.predict._input import prepare_input
+
+    settings, label_settings = settings or PredictSettings(), label_settings or LabelSettings()
+    yield Progress(what="scale")
+    part = _middle(image)
+    if scales is None:
+        usual = prepare_input(checkpoint, part, settings).scale
+        scales = [float(f"{usual * factor:.3g}") for factor in FACTORS]
+    found = []
+    for done, scale in enumerate(scales):
+        check_cancelled()
+        yield Progress(what="scale", done=done, total=len(scales))
+        own = replace(settings, scale=scale, object_px=None)
+        begun = time.perf_counter()
+        prediction = yield from _quietly(predict(checkpoint, part, own), done, len(scales))
+        made = yield from _quietly(label(prediction, label_settings), done, len(scales))
+        found.append(_tried(made, scale, time.perf_counter() - begun))
+    return tuple(found)
+
+
+def _quietly(steps: Any, done: int, total: int) -> Generator[Progress, None, Any]:
+    """Do a job whose own progress is only a part of ours."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+        yield Progress(what="scale", done=done, total=total)
+
+
+def _middle(image: Image) -> Image:
+    """Return the middle of each plane, if that is large."""
+    where = [slice(0, int(n)) for n in image.data.shape]
+    for axis in "yx":
+        index = image.axes.index(axis)
+        length = where[index].stop
+        first = max(0, (length - MOST_EDGE_PX) // 2)
+        where[index] = slice(first, min(length, first + MOST_EDGE_PX))
+    return replace(image, data=image.data[tuple(where)])
+
+
+def _tried(made: Segmentation, scale: float, seconds: float) -> Tried:
+    labels, scores = made.labels, [*made.label_score.values()]
+    if made.kind == "semantic":  # count pieces, not classes
+        labels = connected((labels > 0).reshape(-1, *labels.shape[-2:]))
+    sizes = count_pixels(labels)[1:]
+    sizes = sizes[sizes > 0]
+    solid = made.kind == "instance" and "z" in made.axes
+    return Tried(
+        scale=scale,
+        count=int(sizes.size),
+        score=float(np.mean(scores)) if scores else math.nan,
+        size_px=_diameter(float(np.median(sizes)), solid) if sizes.size else math.nan,
+        seconds=round(seconds, 2),
+    )
+
+
+def _diameter(pixels: float, solid: bool) -> float:
+    return (6 * pixels / math.pi) ** (1 / 3) if solid else 2 * math.sqrt(pixels / math.pi)

@@ -1,0 +1,128 @@
+"""Trying scales: what each finds, of networks of both tasks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from blobseer import blobs_in, field
+from maskrcnns import calibrated
+from networks import Milesial, calibrate, pictures, save_as
+
+from napari_segnet.builtin import weights_path
+from napari_segnet.detective import MOST_EDGE_PX, try_scales
+from napari_segnet.errors import MismatchError, SettingsError
+from napari_segnet.image import Image
+from napari_segnet.network import Network, identify
+from napari_segnet.network.objects import Objects
+from napari_segnet.predict import LabelSettings, PredictSettings, predict
+from napari_segnet.progress import run
+from napari_segnet.samples import nuclei_2d
+
+CENTRES = [(30, 30), (30, 90), (90, 30), (90, 90)]
+
+
+@pytest.fixture(scope="module")
+def maskrcnn(tmp_path_factory):
+    path = tmp_path_factory.mktemp("net") / "maskrcnn.pth"
+    torch.save(calibrated().state_dict(), path)
+    return identify(path)
+
+
+def test_a_network_that_knows_one_size_finds_it_at_one_scale(maskrcnn, monkeypatch):
+    """It finds only what is about 10 pixels large: discs of 20 pixels at scale 2."""
+
+    def objects(self, batch, precision):
+        found = blobs_in(np.stack([batch[0, 0], np.ones_like(batch[0, 0])]))
+        size = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
+        found.scores[:] = np.where(np.abs(size - 10) < 3, 0.9, 0.1)
+        return [Objects(instances=found)]
+
+    monkeypatch.setattr(Network, "objects", objects)
+    image = Image(data=field((120, 120), CENTRES, 10.0), axes="yx", name="discs")
+    how = PredictSettings(normalize="none", device="cpu", channels="0,0,0")
+    tried = run(try_scales(maskrcnn, image, how))
+    assert [one.scale for one in tried] == [0.5, 0.71, 1.0, 1.41, 2.0]
+    counts = {one.scale: one.count for one in tried}
+    assert (counts[2.0], counts[0.5], counts[1.0]) == (4, 0, 0)
+    best = tried[-1]
+    assert best.score == pytest.approx(0.9)
+    assert best.size_px == pytest.approx(20, abs=2)
+    assert math.isnan(tried[0].score)
+    assert math.isnan(tried[0].size_px)
+
+
+def test_the_network_of_nuclei_is_surest_at_its_own_scale():
+    pixels = np.asarray(nuclei_2d().data)[:160, :160]
+    image = Image(data=pixels, axes="yx", name="nuclei")
+    checkpoint = identify(weights_path("nuclei"))
+    tried = run(try_scales(checkpoint, image, PredictSettings(device="cpu"), scales=(1.0, 4.0)))
+    assert tried[0].count > tried[1].count
+    assert all(0 <= one.score <= 1 for one in tried)
+
+
+def test_pieces_are_counted_where_labels_are_classes(tmp_path):
+    module = calibrate(Milesial(channels=1, width=3, depth=2), images=pictures(2, 1, (32, 32)))
+    checkpoint = identify(save_as(module, tmp_path / "network.pth", "bare"))
+    image = Image(data=pictures(1, 1, (64, 64))[0, 0].numpy(), axes="yx", name="cells")
+    how = PredictSettings(normalize="none", device="cpu")
+    (one,) = run(try_scales(checkpoint, image, how, LabelSettings(instances="none"), scales=(1.0,)))
+    assert one.count > 1
+
+
+def test_only_the_middle_of_a_large_image_is_looked_at(maskrcnn, monkeypatch):
+    seen = []
+
+    def objects(self, batch, precision):
+        seen.append(batch.shape[-2:])
+        return [Objects(instances=blobs_in(np.stack([batch[0, 0]] * 2)))]
+
+    monkeypatch.setattr(Network, "objects", objects)
+    image = Image(data=np.zeros((MOST_EDGE_PX + 200, 90), np.float32), axes="yx", name="strip")
+    how = PredictSettings(normalize="none", device="cpu", channels="0,0,0", tile_px=(2048,))
+    run(try_scales(maskrcnn, image, how, scales=(1.0,)))
+    assert seen == [(MOST_EDGE_PX, 90)]
+
+
+# ---- The scale by the size of objects ----
+
+
+@pytest.fixture
+def recorded(maskrcnn, monkeypatch):
+    from dataclasses import replace
+
+    def objects(self, batch, precision):
+        return [Objects(instances=blobs_in(np.stack([batch[0, 0]] * 2)))]
+
+    monkeypatch.setattr(Network, "objects", objects)
+    return replace(maskrcnn, card={"object_px": 10})
+
+
+def scale_of(checkpoint, **how):
+    pixel = {"x": 0.5, "y": 0.5} if how.pop("known", True) else {}
+    image = Image(
+        data=field((120, 120), CENTRES, 10.0), axes="yx", name="discs", pixel_size_um=pixel
+    )
+    plain = {"normalize": "none", "device": "cpu", "channels": "0,0,0"}
+    origin = run(predict(checkpoint, image, PredictSettings(**plain, **how))).origin
+    return origin.engine["scale"], origin.notes
+
+
+def test_the_size_of_objects_says_the_scale(recorded):
+    scale, notes = scale_of(recorded, object_px=20.0)
+    assert scale == 2.0
+    assert "trained on objects of 10 pixels and those of the image have 20" in notes[0]
+    assert scale_of(recorded, object_um=10.0)[0] == 2.0
+
+
+def test_sizes_that_say_nothing_are_refused(maskrcnn, recorded):
+    with pytest.raises(MismatchError, match="does not record how large the objects"):
+        scale_of(maskrcnn, object_px=20.0)
+    with pytest.raises(MismatchError, match="does not say how large its pixels are"):
+        scale_of(recorded, object_um=10.0, known=False)
+    with pytest.raises(MismatchError, match=r"would need a scale of 5e\+03"):
+        scale_of(recorded, object_px=50_000.0)
+    with pytest.raises(SettingsError, match="scale and object_px each say at which scale"):
+        PredictSettings(scale=2.0, object_px=20.0)

@@ -19,12 +19,12 @@ import torch
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset
-from napari_segnet.errors import DatasetError, OutputError, SettingsError
-from napari_segnet.families import TRAINABLE, TrainableFamily
+from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.network import best_device, identify
 from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.train._begin import start, wanted
 from napari_segnet.train._gate import HeldOut, score_held_out
-from napari_segnet.train._learner import Figures, Learner
+from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["HeldOut", "TrainSettings", "score_held_out", "state_path", "train"]
@@ -87,18 +87,21 @@ def train(
     """
     settings = settings or TrainSettings()
     out = Path(out)
-    family = _trainable(network)
+    target = wanted(network, settings)
     device = best_device(device)
     state = state_path(out)
     _check_writable(state)
     parent = _parent(network)
-    crops = yield from _crops(dataset, network, settings)
-    held = yield from _held_out_crops(dataset, network, settings)
+    crops = yield from _crops(dataset, target, settings)
+    held = yield from _held_out_crops(dataset, target, settings)
     torch.manual_seed(settings.seed)
-    learner = Learner(family, network, settings, device)
+    begun = start(network, settings)
+    learner = Learner(begun, settings, device)
     first = learner.restore(state) if resume and state.exists() else 0
     scores: Figures = ()
     for epoch in range(first, settings.epochs):
+        if _has_ended(settings, learner.best, epoch):
+            break
         rng = np.random.default_rng((settings.seed, epoch))
         losses: list[float] = []
         for step in range(settings.steps_per_epoch):
@@ -113,6 +116,8 @@ def train(
                 values=(("train_loss", losses[-1]),),
             )
         scores = learner.score(held)
+        if settings.patience:
+            learner.remember(epoch + 1, scores)
         learner.save_state(state, epoch + 1)
         yield Progress(
             what="epoch",
@@ -120,26 +125,20 @@ def train(
             total=settings.epochs,
             values=(("train_loss", float(np.mean(losses))), *scores),
         )
-    card = _card(network, parent, dataset, settings, scores)
-    family.save(learner.result(), replace(network, card=card), out)
+    card = _card(target, parent, dataset, settings, scores)
+    begun.family.save(learner.result(), replace(target, card=card), out)
     state.unlink(missing_ok=True)
     return identify(out)
+
+
+def _has_ended(settings: TrainSettings, best: Best, epoch: int) -> bool:
+    """Tell if the held-out part has not been answered better for as long as is waited."""
+    return bool(settings.patience and best.epoch and epoch - best.epoch >= settings.patience)
 
 
 def state_path(out: Path) -> Path:
     """Return where the state of a training that writes ``out`` lies."""
     return out.with_name(out.name + ".state")
-
-
-def _trainable(network: Checkpoint) -> TrainableFamily:
-    for family in TRAINABLE:
-        if family.name == network.family:
-            return family
-    names = ", ".join(family.title for family in TRAINABLE)
-    raise SettingsError(
-        f"Networks of the family {network.family!r} cannot be trained here yet. Can be trained: "
-        f"{names}."
-    )
 
 
 def _check_writable(state: Path) -> None:
@@ -205,11 +204,6 @@ def _read(crops: Crops, total: int) -> Generator[Progress, None, None]:
 
 def _crop_shape(network: Checkpoint, settings: TrainSettings) -> tuple[int, ...]:
     size = network.size
-    if any(size.loss):
-        raise SettingsError(
-            "Networks with valid convolutions (smaller output than input) cannot be trained here "
-            "yet. Choose a network with padded convolutions."
-        )
     want = (settings.crop_z_px, settings.crop_px, settings.crop_px)[-network.ndim :]
     # Two pixels at the bottom of the network: batch normalisation needs more than one.
     return size.next_allowed(tuple(max(n, 2 * s) for n, s in zip(want, size.stride, strict=True)))

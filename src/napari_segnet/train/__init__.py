@@ -22,7 +22,7 @@ from napari_segnet.dataset import Dataset
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.network import best_device, identify
 from napari_segnet.progress import Progress, check_cancelled, job
-from napari_segnet.train._begin import start, wanted
+from napari_segnet.train._begin import start, trainable, wanted
 from napari_segnet.train._gate import HeldOut, score_held_out
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train.settings import TrainSettings
@@ -87,6 +87,7 @@ def train(
     """
     settings = settings or TrainSettings()
     out = Path(out)
+    trainable(network)
     target = wanted(network, settings)
     device = best_device(device)
     state = state_path(out)

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from teaching import CLASSES, FOREGROUND, NUCLEI, QUICK, fresh, objects, photograph, write
 from teaching import write_dataset as write_samples
 
-from napari_segnet.checkpoint import Size
 from napari_segnet.crops import Crop
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import (
@@ -30,6 +29,7 @@ from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.network import identify, load
 from napari_segnet.progress import run
 from napari_segnet.train import TrainSettings, score_held_out, state_path, train
+from napari_segnet.train._begin import start
 from napari_segnet.train._learner import Learner
 
 STILL = replace(
@@ -234,7 +234,7 @@ def test_fine_tuning_begins_at_the_weights_of_the_file(tmp_path):
     card = {"title": "Nuclei", "scores": {"ap50": 0.8}, "label": {"threshold": 0.4}}
     network = run(train(fresh(parent, card=card), data, parent, QUICK))
     child = tmp_path / "child.safetensors"
-    hardly = replace(QUICK, learning_rate=1e-12, weight_decay=0, average=0)
+    hardly = replace(QUICK, learning_rate=1e-12, weight_decay=0, average=0, freeze_norm=False)
     tuned = run(train(network, data, child, hardly))
     old, new = load_file(parent), load_file(child)
     learnt = [key for key in old if "running" not in key and "num_batches" not in key]
@@ -495,23 +495,9 @@ def test_a_damaged_sample_is_named_before_the_first_step(number, tmp_path):
 
 
 def test_a_family_that_cannot_be_taught(tmp_path):
-    network = replace(fresh(tmp_path / "n.safetensors"), family="milesial-unet")
-    with pytest.raises(SettingsError, match=r"'milesial-unet' cannot be trained here yet. Can be"):
+    network = replace(fresh(tmp_path / "n.safetensors"), family="other")
+    with pytest.raises(SettingsError, match=r"'other' cannot be trained here yet. Can be trained"):
         run(train(network, dataset_of(tmp_path / "d"), tmp_path / "n.safetensors", QUICK))
-
-
-def test_valid_convolutions(tmp_path):
-    network = fresh(tmp_path / "n.safetensors")
-    size = Size(minimum=(4, 4), multiple=(2, 2), stride=(2, 2), loss=(8, 8))
-    with pytest.raises(SettingsError, match=r"valid convolutions .* cannot be trained here"):
-        run(
-            train(
-                replace(network, size=size),
-                dataset_of(tmp_path / "d"),
-                tmp_path / "n.safetensors",
-                QUICK,
-            )
-        )
 
 
 @pytest.mark.parametrize(
@@ -527,12 +513,118 @@ def test_valid_convolutions(tmp_path):
         ("noise", -0.1, "noise is -0.1, but must be from 0"),
         ("scale_range", (1.5, 0.5), "scale_range is 1.5,0.5, but needs two factors"),
         ("precision", "int8", "precision is 'int8', but training knows auto, fp32"),
+        ("loss", "l1", "loss is 'l1', but training knows both, cross-entropy, dice, focal"),
+        ("optimizer", "lion", "optimizer is 'lion', but training knows adamw, adam, sgd"),
+        ("head", "1", "head is '1', but can be keep, foreground, objects, or a number of cl"),
+        ("head", "new", "head is 'new', but can be keep, foreground, objects, or a number"),
+        ("momentum", 1.0, "momentum is 1.0, but must be from 0 to 0.9999"),
+        ("warm_up", 0.6, "warm_up is 0.6, but must be from 0 to 0.5"),
+        ("freeze_stages", -1, "freeze_stages is -1, but must be from 0"),
+        ("patience", -1, "patience is -1, but must be from 0"),
+        ("replay", -1.0, "replay is -1.0, but must be from 0"),
         ("seed", -1, "seed is -1, but must be from 0"),
     ],
 )
 def test_a_setting_out_of_range(setting, value, said):
     with pytest.raises(SettingsError, match=said):
         TrainSettings(**{setting: value})
+
+
+# ---- Optimisers, losses, early stopping, replay ----
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"optimizer": "sgd", "learning_rate": 0.05},
+        {"optimizer": "adam", "momentum": 0.0},
+        {"loss": "focal"},
+        {"loss": "dice"},
+        {"loss": "cross-entropy", "warm_up": 0.0},
+    ],
+    ids=lambda how: "-".join(str(v) for v in how.values()),
+)
+def test_every_way_learns_repeats_and_resumes(how, tmp_path):
+    data = dataset_of(tmp_path / "d", shape=(32, 32))
+    settings = replace(STILL, **{"learning_rate": 0.02, **how}, steps_per_epoch=15, epochs=2)
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    reports, result = follow(train(fresh(whole, widths=(6, 8)), data, whole, settings))
+    losses = [dict(r.values)["train_loss"] for r in reports if r.what == "step"]
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+    assert result.card["training"]["settings"]["loss"] == settings.loss
+    steps = train(fresh(cut, widths=(6, 8)), data, cut, settings)
+    for report in steps:
+        if report.what == "epoch":
+            break
+    run(train(fresh(cut, widths=(6, 8)), data, cut, settings, resume=True))
+    assert same_tensors(whole, cut)
+
+
+def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
+    """The scores are given: best in round 2, then worse; patience ends it after round 4."""
+    given = iter([0.5, 0.9, 0.7, 0.6, 0.8, 0.8])
+    monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
+    data, settings = dataset_of(tmp_path / "d"), replace(QUICK, epochs=6, patience=2, average=0.0)
+    out = tmp_path / "n.safetensors"
+    kept = []
+    monkeypatch.setattr(
+        Learner,
+        "save_state",
+        lambda self, path, epochs, save=Learner.save_state: (
+            kept.append({k: v.clone() for k, v in self._average.state_dict().items()}),
+            save(self, path, epochs),
+        ),
+    )
+    reports, _ = follow(train(fresh(out), data, out, settings))
+    assert len(epochs(reports)) == 4
+    found = load_file(out)
+    assert all(torch.equal(found[k], kept[1][k]) for k in found)
+    assert not all(torch.equal(found[k], kept[3][k]) for k in found)
+    # The same with a stop in between: the best is in the state.
+    given = iter([0.5, 0.9, 0.7, 0.6])
+    again = tmp_path / "again.safetensors"
+    for report in train(fresh(again), data, again, settings):
+        if report.what == "epoch" and report.done == 3:
+            break
+    reports, _ = follow(train(fresh(again), data, again, settings, resume=True))
+    assert len(epochs(reports)) == 1
+    assert same_tensors(out, again)
+
+
+def test_replay_holds_on_to_the_old_network_where_nobody_looked(tmp_path):
+    """Taught that half of the picture is empty, it forgets the other half, unless it replays."""
+    labels = objects((32, 64), count=8, seed=1)
+    root = tmp_path / "d"
+    sample = Sample(
+        image=write(root / "images" / "0.tif", photograph(labels)),
+        labels=write(root / "labels" / "0.tif", labels),
+    )
+    parent = tmp_path / "parent.safetensors"
+    learn = replace(
+        STILL, epochs=1, steps_per_epoch=60, crop_px=32, learning_rate=0.02, average=0.0
+    )
+    network = run(
+        train(fresh(parent, widths=(6, 8)), Dataset(root=root, samples=(sample,)), parent, learn)
+    )
+    wrong = np.where(np.arange(64) < 32, 0, labels).astype(np.int32)
+    wrong[0, 0] = 1  # a picture without any object is refused
+    trusted = np.zeros((32, 64), np.uint8)
+    trusted[:, :32] = 1
+    taught = Sample(
+        image=sample.image,
+        labels=write(root / "labels" / "1.tif", wrong),
+        trusted=write(root / "trusted" / "1.tif", trusted),
+    )
+    found = {}
+    for replay in (0.0, 5.0):
+        out = tmp_path / f"{replay}.safetensors"
+        how = replace(learn, replay=replay, steps_per_epoch=25, on_objects=0.0)
+        new = run(train(network, Dataset(root=root, samples=(taught,)), out, how))
+        x = torch.from_numpy(photograph(labels) / 200.0 - 0.2).float()[None, None]
+        with torch.inference_mode():
+            old, now = (load(n, "cpu").module(x).sigmoid() for n in (network, new))
+        found[replay] = float((old - now)[..., 40:].abs().mean())
+    assert found[5.0] < 0.8 * found[0.0]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
@@ -552,7 +644,7 @@ def test_a_learning_rate_that_is_too_high(tmp_path):
 
 def test_a_batch_that_does_not_fit_into_memory(tmp_path):
     network = fresh(tmp_path / "n.safetensors")
-    learner = Learner(SegnetUNet(), network, QUICK, "cpu")
+    learner = Learner(start(network, QUICK), QUICK, "cpu")
 
     def full(*args):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
@@ -560,7 +652,7 @@ def test_a_batch_that_does_not_fit_into_memory(tmp_path):
     learner._module.encoder[1].register_forward_pre_hook(full)
     flat = np.zeros((1, 16, 16), np.float32)
     with pytest.raises(MemoryExhaustedError, match=r"learn from 2 crops of 16 x 16 .* batch_size"):
-        learner.step([Crop(pixels=flat, targets=flat, trusted=flat)] * 2, 0.5)
+        learner.step([Crop(pixels=flat, targets=flat, trusted=flat, labels=flat[0])] * 2, 0.5)
 
 
 def test_the_smallest_crop_of_a_deep_network(tmp_path):

@@ -58,11 +58,14 @@ class Crop:
         ``(channel, [z,] y, x)`` float32.
     trusted : ndarray
         ``(1, [z,] y, x)`` float32: 1 where the labels may be learned from.
+    labels : ndarray
+        ``([z,] y, x)`` int32: what the targets are made of.
     """
 
     pixels: npt.NDArray[np.float32]
     targets: npt.NDArray[np.float32]
     trusted: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int32]
 
 
 class Crops:
@@ -75,7 +78,8 @@ class Crops:
     network : Checkpoint
         Says how pixels are prepared and what it should answer.
     shape : tuple of int
-        ``([z,] y, x)`` of a crop, in network pixels.
+        ``([z,] y, x)`` of a crop as the network takes it, in network pixels; targets are
+        smaller where the network's answer is.
     augmentation : Augmentation
         How crops are changed at random.
     channels : str
@@ -143,10 +147,15 @@ class Crops:
         trusted = _sample(unit.trusted[None].astype(np.float32), grid, "nearest")
         targets = self._family.targets(labels.round().astype(np.int32), self._network)
         inner = (slice(None), *(slice(m, -m or None) for m in self._margin()))
+        # A network without padding answers for the middle of what it sees.
+        lost = (n // 2 for n in self._network.size.loss)
+        edges = [m + n for m, n in zip(self._margin(), lost, strict=True)]
+        middle = (slice(None), *(slice(m, -m or None) for m in edges))
         return Crop(
             pixels=self._intensity(pixels[inner], rng),
-            targets=np.ascontiguousarray(targets[inner]),
-            trusted=np.ascontiguousarray(trusted[inner]),
+            targets=np.ascontiguousarray(targets[middle]),
+            trusted=np.ascontiguousarray(trusted[middle]),
+            labels=np.ascontiguousarray(labels[middle[1:]].round().astype(np.int32)),
         )
 
     def _margin(self) -> tuple[int, ...]:

@@ -120,7 +120,7 @@ def slow_loss(answer, targets, trusted, outputs):
                 chance = raw
             if out.role == "distance" and out.activation == "none":
                 entropy += (raw[0] - want[0]) ** 2
-            elif out.activation != "sigmoid" and out.channels > 1:
+            elif out.activation == "softmax":
                 entropy -= sum(w * math.log(p) for w, p in zip(want, chance, strict=True))
             else:
                 entropy -= sum(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+    from napari_segnet.checkpoint import Output
+    from napari_segnet.families._learning import Loss
     from napari_segnet.segmentation import Instances
 
 __all__ = ["FAMILIES", "TRAINABLE", "Family", "InstanceFamily", "MapFamily", "TrainableFamily"]
@@ -99,6 +101,7 @@ class TrainableFamily(MapFamily, Protocol):
         targets: torch.Tensor,
         trusted: torch.Tensor,
         checkpoint: Checkpoint,
+        kind: Loss = "both",
     ) -> torch.Tensor:
         """Return the loss of raw answers ``(n, channel, [z,] y, x)``.
 
@@ -106,8 +109,21 @@ class TrainableFamily(MapFamily, Protocol):
         other pixels have a gradient of exactly zero.
         """
 
+    def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the levels of the encoder, that of the full size first: they can be frozen."""
+
+    def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
+        """Describe the same network with other outputs; its last layer begins anew.
+
+        Raises ``SettingsError`` where the family has no place for them.
+        """
+
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write the network, whole or not at all, and return what the file is now."""
+        """Write the network, whole or not at all, and return what the file is now.
+
+        ``checkpoint.path`` is the file that it came from: where it exists, names, wrapper and
+        container stay, so that the code base that wrote it loads the new one as well.
+        """
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -121,5 +137,10 @@ FAMILIES: tuple[Family, ...] = (
 )
 """Every family, in the order in which a file is shown to them."""
 
-TRAINABLE: tuple[TrainableFamily, ...] = (SegnetUNet(),)
+TRAINABLE: tuple[TrainableFamily, ...] = (
+    SegnetUNet(),
+    MilesialUNet(),
+    MateuszbudaUNet(),
+    JvanvugtUNet(),
+)
 """Those whose networks can be taught and written back."""

@@ -5,7 +5,7 @@ Targets and losses follow the role of each output, so they serve every map famil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,12 @@ from napari_segnet.errors import MismatchError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["RIM_PX", "map_loss", "map_targets"]
+__all__ = ["LOSSES", "RIM_PX", "Loss", "map_loss", "map_targets"]
+
+Loss = Literal["both", "cross-entropy", "dice", "focal"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+FOCUS = 2.0
+"""Exponent of the focal loss (Lin et al. 2017, doi 10.1109/ICCV.2017.324)."""
 
 RIM_PX = 2.0
 """Width of the rim that a boundary output marks, inside each object."""
@@ -77,12 +82,12 @@ def map_loss(
     targets: torch.Tensor,
     trusted: torch.Tensor,
     outputs: tuple[Output, ...],
+    kind: Loss = "both",
 ) -> torch.Tensor:
     """Return the mean loss over all outputs; pixels that are not trusted have no part in it.
 
-    Cross-entropy plus soft Dice for each group of channels (Isensee et al. 2021, doi
-    10.1038/s41592-020-01008-z, use the same sum); for a distance only cross-entropy against
-    the soft target, or the squared error where the raw answer is the distance itself.
+    A distance always has cross-entropy against the soft target, or the squared error where
+    the raw answer is the distance itself.
 
     Parameters
     ----------
@@ -92,6 +97,10 @@ def map_loss(
         ``(n, 1, [z,] y, x)``: 1 where the labels may be learned from, else 0.
     outputs : tuple of Output
         Groups of channels in order.
+    kind : Loss
+        ``both``: cross-entropy plus soft Dice for each group of channels (Isensee et al.
+        2021, doi 10.1038/s41592-020-01008-z, use the same sum); ``cross-entropy``; ``dice``;
+        ``focal``: cross-entropy that counts most where the network is wrong.
     """
     import torch
 
@@ -105,8 +114,12 @@ def map_loss(
         want = targets[:, first : first + output.channels]
         first += output.channels
         error, chance = _error(raw, want, output)
-        total = total + (error * trusted).sum() / (pixels * error.shape[1])
-        if output.role != "distance":
+        soft = output.role == "distance"
+        if kind == "focal" and not soft:
+            error = error * _missed(chance, want, error.shape[1]).pow(FOCUS)
+        if kind != "dice" or soft:
+            total = total + (error * trusted).sum() / (pixels * error.shape[1])
+        if kind in ("both", "dice") and not soft:
             total = total + _dice_loss(chance * trusted, want * trusted)
     return total / len(outputs)
 
@@ -125,9 +138,15 @@ def _error(
     if output.role == "distance":
         return functional.mse_loss(raw, want, reduction="none"), raw
     chance = raw.clamp(LEAST_CHANCE, 1 - LEAST_CHANCE)
-    if output.channels > 1:
-        return -(want * chance.log()).sum(1, keepdim=True), chance
+    # Whether the channels compete is not known: each is judged by itself.
     return functional.binary_cross_entropy(chance, want, reduction="none"), chance
+
+
+def _missed(chance: torch.Tensor, want: torch.Tensor, channels: int) -> torch.Tensor:
+    """Return how much of the right answer each pixel lacks, 0 to 1, in so many channels."""
+    if channels < chance.shape[1]:  # one choice among all
+        return 1 - (chance * want).sum(1, keepdim=True)
+    return (chance * (1 - want) + want * (1 - chance)).clamp(min=0)
 
 
 def _dice_loss(chance: torch.Tensor, want: torch.Tensor) -> torch.Tensor:
@@ -180,6 +199,7 @@ def _one_hot(labels: npt.NDArray[np.int32], output: Output) -> list[npt.NDArray[
     if labels.max(initial=0) > last:
         raise MismatchError(
             f"The labels hold the class {labels.max()}, but the network knows classes 0 to {last}. "
-            "Train a network with more classes, or merge classes in the labels."
+            f"Set head to {labels.max() + 1} to give it a new last layer for them, or merge "
+            "classes in the labels."
         )
     return [(labels == i).astype(np.float32) for i in range(first, last + 1)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
 from napari_segnet.containers import Weights
 from napari_segnet.families._facts import Shapes, complete, convolutions
+from napari_segnet.families._teaching import MapTeaching, with_classes
 from napari_segnet.families._told import Choice, settle
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ PREPARE = Known(
 )
 
 
-class JvanvugtUNet:
+class JvanvugtUNet(MapTeaching):
     """The family; see the module's docstring."""
 
     name = "jvanvugt-unet"
@@ -120,6 +121,14 @@ class JvanvugtUNet:
         """Return raw maps; see :class:`~napari_segnet.families.MapFamily`."""
         answer: torch.Tensor = module(batch)
         return answer
+
+    def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the levels of the encoder, see ``TrainableFamily``."""
+        return tuple(module.get_submodule("down_path"))  # type: ignore[arg-type]
+
+    def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
+        """Describe the same network with other classes, see ``TrainableFamily``."""
+        return with_classes(self.build, checkpoint, outputs, "n_classes")
 
 
 def valid_size(ndim: int, depth: int, kernel: int) -> Size:

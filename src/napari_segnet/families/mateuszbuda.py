@@ -8,11 +8,13 @@ transposed convolutions, and the sigmoid inside the network.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
 from napari_segnet.containers import Weights
 from napari_segnet.families._facts import Shapes, complete
+from napari_segnet.families._teaching import MapTeaching, with_classes
 from napari_segnet.families._told import Choice, settle
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ PREPARE = Known(
 )
 
 
-class MateuszbudaUNet:
+class MateuszbudaUNet(MapTeaching):
     """The family; see the module's docstring."""
 
     name = "mateuszbuda-unet"
@@ -108,6 +110,16 @@ class MateuszbudaUNet:
         """Return probabilities; see :class:`~napari_segnet.families.MapFamily`."""
         answer: torch.Tensor = module(batch)
         return answer
+
+    def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the levels of the encoder, see ``TrainableFamily``."""
+        names = ("encoder1", "encoder2", "encoder3", "encoder4", "bottleneck")
+        return tuple(module.get_submodule(name) for name in names)
+
+    def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
+        """Describe the same network with other classes, see ``TrainableFamily``."""
+        inside = tuple(replace(output, activation="none") for output in outputs)
+        return with_classes(self.build, checkpoint, inside, "out_channels", activation="sigmoid")
 
 
 def _activation(classes: int) -> Choice:

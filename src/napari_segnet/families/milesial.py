@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
 from napari_segnet.containers import Weights
 from napari_segnet.families._facts import Shapes, complete, convolutions, plain
+from napari_segnet.families._teaching import MapTeaching, with_classes
 from napari_segnet.families._told import Choice, settle
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ NEW, OLD = "double_conv", "conv"
 """Name of the blocks since commit ff1ac09 (October 2019), and before it."""
 
 
-class MilesialUNet:
+class MilesialUNet(MapTeaching):
     """The family; see the module's docstring."""
 
     name = "milesial-unet"
@@ -123,6 +124,15 @@ class MilesialUNet:
         """Return raw maps; see :class:`~napari_segnet.families.MapFamily`."""
         answer: torch.Tensor = module(batch)
         return answer
+
+    def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the levels of the encoder, see ``TrainableFamily``."""
+        names = [name for name, _ in module.named_children() if name.startswith("down")]
+        return tuple(module.get_submodule(name) for name in ("inc", *names))
+
+    def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
+        """Describe the same network with other classes, see ``TrainableFamily``."""
+        return with_classes(self.build, checkpoint, outputs, "n_classes")
 
 
 def _read(shapes: Shapes) -> dict[str, Any]:

@@ -28,12 +28,11 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.families._facts import require_keys, unstated
 from napari_segnet.families._segnet_header import HEADER, header_text, read_header
+from napari_segnet.families._teaching import MapTeaching
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
     import torch
 
 __all__ = ["SegnetUNet", "describe_new"]
@@ -46,7 +45,7 @@ KEPT = 1e-3
 the variance of a quiet channel is too small for half precision."""
 
 
-class SegnetUNet:
+class SegnetUNet(MapTeaching):
     """The family; see the module's docstring."""
 
     name = "segnet-unet"
@@ -100,25 +99,23 @@ class SegnetUNet:
         answer: torch.Tensor = module(batch)
         return answer
 
-    def targets(
-        self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
-    ) -> npt.NDArray[np.float32]:
-        """Return what each output should say of ``labels`` ``([z,] y, x)``."""
-        from napari_segnet.families._learning import map_targets
+    def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the levels of the encoder, see ``TrainableFamily``."""
+        return tuple(module.get_submodule("encoder"))  # type: ignore[arg-type]
 
-        return map_targets(labels, checkpoint.outputs, _voxel(checkpoint))
-
-    def loss(
-        self,
-        answer: torch.Tensor,
-        targets: torch.Tensor,
-        trusted: torch.Tensor,
-        checkpoint: Checkpoint,
-    ) -> torch.Tensor:
-        """Return the loss over trusted pixels, see ``map_loss``."""
-        from napari_segnet.families._learning import map_loss
-
-        return map_loss(answer, targets, trusted, checkpoint.outputs)
+    def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
+        """Describe the same network with other outputs, see ``TrainableFamily``."""
+        return describe_new(
+            path=checkpoint.path,
+            hparams=checkpoint.hparams,
+            outputs=outputs,
+            prepare=checkpoint.prepare,
+            pixel_size_um=checkpoint.pixel_size_um,
+            class_names=(),
+            card=checkpoint.card,
+            container=checkpoint.store.container,
+            dtype=checkpoint.store.dtype,
+        )
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write a file; ``checkpoint.store.dtype`` is the dtype on disk.
@@ -246,15 +243,6 @@ def _classes(outputs: tuple[Output, ...]) -> int:
             if output.role == role:
                 return output.channels
     return 1
-
-
-def _voxel(checkpoint: Checkpoint) -> tuple[float, ...] | None:
-    """Return the relative pixel size per axis ``([z,] y, x)``, or None where it is unknown."""
-    sizes = [checkpoint.pixel_size_um.get(axis) for axis in "zyx"[-checkpoint.ndim :]]
-    known = [size for size in sizes if size is not None]
-    if len(known) < len(sizes):
-        return None
-    return tuple(size / min(known) for size in known)
 
 
 def _known(head: Checkpoint) -> dict[str, Known]:

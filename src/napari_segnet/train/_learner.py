@@ -6,15 +6,16 @@ import copy
 import math
 import os
 import pickle
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
 from napari_segnet.errors import (
     BrokenWeightsError,
@@ -22,48 +23,71 @@ from napari_segnet.errors import (
     OutputError,
     SettingsError,
 )
-from napari_segnet.families import TrainableFamily
-from napari_segnet.network import is_out_of_memory, load
+from napari_segnet.network import is_out_of_memory
 from napari_segnet.network.fast import watch_cancel
 from napari_segnet.progress import check_cancelled
+from napari_segnet.train._begin import Start
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Figures", "Learner"]
+__all__ = ["Best", "Figures", "Learner", "decisive"]
 
 MOST_NORM = 5.0
 """Gradients are scaled down to this norm: one odd batch should not throw the weights off."""
+
+SURE = 0.95
+"""A probability from here on, or as near to 0, is an answer to hold on to."""
+
+SMALL_BATCH = 4
+"""Crops from which on the statistics of a batch are better than those of the old data."""
 
 Figures = tuple[tuple[str, float], ...]
 """Names and values, as ``Progress`` has them."""
 
 
-class Learner:
-    """A module, its optimiser and its running average on one device."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The round in which the held-out part was answered best, and the network of then."""
 
-    def __init__(
-        self,
-        family: TrainableFamily,
-        network: Checkpoint,
-        settings: TrainSettings,
-        device: str,
-    ) -> None:
-        self._family, self._network, self._settings = family, network, settings
+    epoch: int = 0
+    value: float = -math.inf
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Learner:
+    """A module, its optimiser and its running average on one device.
+
+    Parameters
+    ----------
+    begun : Start
+        The network before its first step.
+    settings : TrainSettings
+        How to teach.
+    device : str
+        Where.
+    """
+
+    def __init__(self, begun: Start, settings: TrainSettings, device: str) -> None:
+        self._family, self._network, self._settings = begun.family, begun.checkpoint, settings
         self._device = torch.device(device)
         self._dtype = _autocast_dtype(settings.precision, self._device)
-        module = _start(family, network)
-        if self._device.type == "cpu" and network.ndim == 2:
+        module = begun.module
+        if self._device.type == "cpu" and self._network.ndim == 2:
             # Twice as fast on a CPU (oneDNN's own layout).
             module = module.to(memory_format=torch.channels_last)
         self._module = module.to(self._device).train()
+        self._still = _frozen(begun, settings, self._module)
         self._average = copy.deepcopy(self._module).eval().requires_grad_(False)
+        self._old = copy.deepcopy(self._average) if settings.replay and begun.learned else None
         watch_cancel(self._module)
-        self._optimiser = torch.optim.AdamW(
-            self._module.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
+        self._optimiser = _optimiser(self._module, settings)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
         self._steps = 0
+        self._best = Best()
+
+    @property
+    def best(self) -> Best:
+        """The best round so far, by the held-out part."""
+        return self._best
 
     def step(self, batch: list[Crop], fraction: float) -> float:
         """Learn from one batch; ``fraction`` of the training is done.
@@ -88,9 +112,11 @@ class Learner:
 
     def _step(self, batch: list[Crop], fraction: float) -> float:
         for group in self._optimiser.param_groups:
-            group["lr"] = self._settings.learning_rate * _schedule(fraction)
+            group["lr"] = self._settings.learning_rate * _schedule(fraction, self._settings)
         self._module.train()
-        _, loss = self._answered(self._module, batch)
+        for part in self._still:
+            part.eval()
+        _, loss = self._answered(self._module, batch, old=self._old)
         if not torch.isfinite(loss):
             raise SettingsError(
                 "The training loss is no longer a number: the learning rate "
@@ -106,6 +132,13 @@ class Learner:
         self._steps += 1
         self._follow()
         return float(loss.detach())
+
+    def remember(self, epoch: int, scores: Figures) -> None:
+        """Keep the running average if the held-out part was never answered better."""
+        value = decisive(scores)
+        if value is not None and value > self._best.value:
+            state = {k: v.detach().cpu().clone() for k, v in self._average.state_dict().items()}
+            self._best = Best(epoch=epoch, value=value, state=state)
 
     @torch.no_grad()
     def score(self, batches: list[list[Crop]]) -> Figures:
@@ -124,8 +157,26 @@ class Learner:
         return (("val_loss", float(np.mean(losses))), ("val_dice", dice))
 
     def result(self) -> nn.Module:
-        """Return the network that is kept, on the CPU."""
-        return self._average.to("cpu").eval()
+        """Return the network that is kept, on the CPU: the last, or the best where that counts."""
+        module = self._average.to("cpu").eval()
+        if self._settings.patience and self._best.state:
+            module.load_state_dict(self._best.state)
+        return module
+
+    @torch.no_grad()
+    def look(self, crop: Crop) -> npt.NDArray[np.float32]:
+        """Return what the running average says of a crop, ``(channel, [z,] y, x)``, activated."""
+        pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
+        answer = self._family.maps(self._average, pixels)[0].float().cpu()
+        parts, first = [], 0
+        for output in self._network.outputs:
+            part = answer[first : first + output.channels]
+            first += output.channels
+            if output.activation != "none":
+                part = part.sigmoid() if output.activation == "sigmoid" else part.softmax(0)
+            parts.append(part)
+        found: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+        return found
 
     def save_state(self, path: Path, epochs: int) -> None:
         """Write all that a resumed run needs, whole or not at all."""
@@ -139,6 +190,12 @@ class Learner:
             "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "scaler": self._scaler.state_dict(),
+            "best": {
+                "epoch": self._best.epoch,
+                "value": self._best.value,
+                # Written only where it may be asked for: it is as large as the network.
+                "state": self._best.state,
+            },
         }
         part = path.with_name(f".{path.name}.part")
         try:
@@ -175,13 +232,17 @@ class Learner:
             self._optimiser.load_state_dict(state["optimiser"])
             self._scaler.load_state_dict(state["scaler"])
             self._steps = int(state["steps"])
+            if "best" in state:
+                self._best = Best(**state["best"])
             return int(state["epochs"])
         except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise _damaged(path, error) from error
         except (pickle.UnpicklingError, EOFError) as error:
             raise _damaged(path, error) from error
 
-    def _answered(self, module: nn.Module, batch: list[Crop]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _answered(
+        self, module: nn.Module, batch: list[Crop], old: nn.Module | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return raw answers ``(n, channel, [z,] y, x)`` float32, and their loss."""
         pixels, targets, trusted = (
             torch.from_numpy(np.stack(parts)).to(self._device)
@@ -193,7 +254,41 @@ class Learner:
         with torch.autocast(self._device.type, dtype=self._dtype, enabled=enabled):
             answer = self._family.maps(module, pixels)
         answer = answer.float()
-        return answer, self._family.loss(answer, targets, trusted, self._network)
+        loss = self._loss(answer, targets, trusted)
+        if old is not None:
+            loss = loss + self._settings.replay * self._replayed(old, pixels, answer, trusted)
+        return answer, loss
+
+    def _loss(
+        self, answer: torch.Tensor, targets: torch.Tensor, trusted: torch.Tensor
+    ) -> torch.Tensor:
+        kind: Any = self._settings.loss
+        return self._family.loss(answer, targets, trusted, self._network, kind)
+
+    def _replayed(
+        self, old: nn.Module, pixels: torch.Tensor, answer: torch.Tensor, trusted: torch.Tensor
+    ) -> torch.Tensor:
+        """Return how far the answer is from what the old network is sure of, where nobody looked.
+
+        Hinton et al. 2015 (arXiv 1503.02531) call it distillation; only sure answers count, as
+        in Sohn et al. 2020 (arXiv 2001.07685).
+        """
+        with torch.no_grad():
+            raw = self._family.maps(old, pixels).float()
+            parts, sure, first = [], torch.ones_like(trusted), 0
+            for output in self._network.outputs:
+                part = raw[:, first : first + output.channels]
+                first += output.channels
+                if output.activation == "softmax":
+                    part = part.softmax(1)
+                    sure = sure * (part.amax(1, keepdim=True) > SURE)
+                else:
+                    part = part.sigmoid() if output.activation == "sigmoid" else part.clamp(0, 1)
+                    if output.role != "distance":
+                        far = (part - 0.5).abs().amin(1, keepdim=True)
+                        sure = sure * (far > SURE - 0.5)
+                parts.append(part)
+        return self._loss(answer, torch.cat(parts, 1), sure * (1 - trusted))
 
     def _foreground(
         self, answer: torch.Tensor, batch: list[Crop]
@@ -235,25 +330,59 @@ class Learner:
                 mine[key].copy_(value)
 
 
-def _start(family: TrainableFamily, network: Checkpoint) -> nn.Module:
-    """Return the network's weights if its file exists, else fresh ones."""
-    if network.path.exists():
-        return copy.deepcopy(load(network, device="cpu").module).requires_grad_(True)
-    module = family.build(network)
-    for layer in module.modules():
-        # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.
-        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    return module
+def _frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.Module]:
+    """Freeze what the settings say; return the parts whose statistics stay as they are."""
+    stages = begun.family.stages(module)
+    if settings.freeze_stages > len(stages):
+        raise SettingsError(
+            f"freeze_stages is {settings.freeze_stages}, but the encoder of this network has "
+            f"{len(stages)} levels. Set {len(stages)} or less."
+        )
+    if settings.freeze_stages and not begun.learned:
+        raise SettingsError(
+            "freeze_stages keeps what a network has learned, but this one begins from nothing. "
+            "Set it to 0, or begin with a network that was trained."
+        )
+    still = list(stages[: settings.freeze_stages])
+    for stage in still:
+        stage.requires_grad_(False)
+    norms = settings.freeze_norm
+    if norms is None:
+        norms = begun.learned and settings.batch_size < SMALL_BATCH
+    if norms:
+        kinds = nn.BatchNorm2d | nn.BatchNorm3d
+        still += [part for part in module.modules() if isinstance(part, kinds)]
+    return still
 
 
-def _schedule(fraction: float) -> float:
-    """Warm up over 5 %, then fall to zero as a half cosine."""
-    if fraction < 0.05:
-        return (fraction + 0.001) / 0.051
-    return 0.5 * (1 + math.cos(math.pi * (fraction - 0.05) / 0.95))
+def _optimiser(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    weights = [p for p in module.parameters() if p.requires_grad]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(weights, lr=rate, weight_decay=decay)
+    inert = settings.momentum > 0
+    return torch.optim.SGD(
+        weights, lr=rate, weight_decay=decay, momentum=settings.momentum, nesterov=inert
+    )
+
+
+def decisive(scores: Figures) -> float | None:
+    """Return the figure that tells which round was best: the higher the better."""
+    values = dict(scores)
+    for name in ("val_ap50", "val_dice"):
+        if name in values and not math.isnan(values[name]):
+            return values[name]
+    return None
+
+
+def _schedule(fraction: float, settings: TrainSettings) -> float:
+    """Warm up, then fall to zero as a half cosine."""
+    warm = settings.warm_up
+    if fraction < warm:
+        return (fraction + 0.001) / (warm + 0.001)
+    return 0.5 * (1 + math.cos(math.pi * (fraction - warm) / (1 - warm)))
 
 
 def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

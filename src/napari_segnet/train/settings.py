@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_segnet.errors import SettingsError
+from napari_segnet.families._learning import LOSSES
 
-__all__ = ["PRECISIONS", "TrainSettings"]
+__all__ = ["HEADS", "OPTIMIZERS", "PRECISIONS", "TrainSettings"]
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+OPTIMIZERS = ("adamw", "adam", "sgd")
+HEADS = ("keep", "foreground", "objects")
+"""And any number of classes."""
+MOST_CLASSES = 1000
 
 # Name of a setting -> its least and greatest value.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -18,6 +23,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "crop_px": (8, 1e5),
     "crop_z_px": (1, 1e5),
     "weight_decay": (0, 1e3),
+    "momentum": (0, 0.9999),
+    "warm_up": (0, 0.5),
+    "freeze_stages": (0, 100),
+    "patience": (0, 1e9),
+    "replay": (0, 100),
     "on_objects": (0, 1),
     "gamma": (1, 100),
     "gain": (1, 100),
@@ -47,10 +57,33 @@ class TrainSettings:
         Depth of a crop for 3D networks.
     channels : str
         Which image channels the network gets, as in ``PredictSettings``.
+    head : str
+        ``keep``: the network's own last layer; ``foreground``, ``objects`` (foreground,
+        boundary and distance) or a number of classes with the background: a new one, which
+        begins from nothing, for labels that the network's classes do not fit.
+    loss : str
+        ``both`` (cross-entropy and Dice), ``cross-entropy``, ``dice`` or ``focal``.
+    optimizer : str
+        ``adamw`` (Loshchilov and Hutter 2019), ``adam`` or ``sgd`` (with Nesterov's momentum).
     learning_rate : float
-        The highest; it warms up over the first 5 % and falls to zero as a cosine.
+        The highest; it warms up and then falls to zero as a cosine.
+    warm_up : float
+        Share of the training over which it warms up.
+    momentum : float
+        Of ``sgd``.
     weight_decay : float
-        Of AdamW (Loshchilov and Hutter 2019).
+        How strongly weights are drawn to zero.
+    freeze_stages : int
+        So many levels of the encoder, from the full size on, stay as they are.
+    freeze_norm : bool or None
+        Keep the statistics of batch normalisation as they are; None: if a network that has
+        learned before gets batches of less than 4 crops, whose own statistics are too uncertain.
+    patience : int
+        Stop after so many rounds in which the held-out part got no better, and keep the best;
+        0: never, and keep the last.
+    replay : float
+        Where labels are not trusted, hold on to what the old network is sure of, with this
+        weight, against forgetting. 0: learn nothing there.
     average : float
         Share of the old weights in the running average that is kept as the result; 0: the
         last weights.
@@ -76,8 +109,17 @@ class TrainSettings:
     crop_px: int = 192
     crop_z_px: int = 32
     channels: str = "auto"
+    head: str = "keep"
+    loss: str = "both"
+    optimizer: str = "adamw"
     learning_rate: float = 3e-3
+    warm_up: float = 0.05
+    momentum: float = 0.9
     weight_decay: float = 1e-2
+    freeze_stages: int = 0
+    freeze_norm: bool | None = None
+    patience: int = 0
+    replay: float = 0.0
     average: float = 0.998
     on_objects: float = 0.5
     flip: bool = True
@@ -109,7 +151,18 @@ class TrainSettings:
                 f"scale_range is {low},{high}, but needs two factors from 0.05 to 20, the smaller "
                 "first."
             )
-        if self.precision not in PRECISIONS:
+        for name, known in (
+            ("precision", PRECISIONS),
+            ("loss", LOSSES),
+            ("optimizer", OPTIMIZERS),
+        ):
+            if getattr(self, name) not in known:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)!r}, but training knows {', '.join(known)}."
+                )
+        classes = int(self.head) if self.head.isdecimal() else 0
+        if self.head not in HEADS and not 2 <= classes <= MOST_CLASSES:
             raise SettingsError(
-                f"precision is {self.precision!r}, but training knows {', '.join(PRECISIONS)}."
+                f"head is {self.head!r}, but can be {', '.join(HEADS)}, or a number of classes "
+                f"from 2 (background and one) to {MOST_CLASSES}."
             )

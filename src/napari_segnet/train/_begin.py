@@ -1,0 +1,111 @@
+"""What a training begins with: the network's weights, and a new last layer where one is wished."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from torch import nn
+
+from napari_segnet.checkpoint import Checkpoint, Output
+from napari_segnet.errors import SettingsError
+from napari_segnet.families import TRAINABLE, TrainableFamily
+from napari_segnet.network import load
+from napari_segnet.train.settings import TrainSettings
+
+__all__ = ["Start", "start", "trainable", "wanted"]
+
+OBJECTS = tuple(
+    Output(role=role, channels=1, activation="sigmoid")
+    for role in ("foreground", "boundary", "distance")
+)
+"""What our own network answers, so that touching objects come apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Start:
+    """A network before its first step.
+
+    Attributes
+    ----------
+    family : TrainableFamily
+        What it is.
+    checkpoint : Checkpoint
+        With the outputs that it is going to have.
+    module : Module
+        On the CPU; with the weights of the file where they fit.
+    learned : bool
+        Whether it has learned before.
+    fresh : tuple of str
+        Tensors that begin anew although the file has others.
+    """
+
+    family: TrainableFamily
+    checkpoint: Checkpoint
+    module: nn.Module
+    learned: bool
+    fresh: tuple[str, ...] = ()
+
+
+def trainable(network: Checkpoint) -> TrainableFamily:
+    """Return the family of a network that can be taught.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot.
+    """
+    for family in TRAINABLE:
+        if family.name == network.family:
+            return family
+    names = ", ".join(family.title for family in TRAINABLE)
+    raise SettingsError(
+        f"Networks of the family {network.family!r} cannot be trained here yet. Can be trained: "
+        f"{names}."
+    )
+
+
+def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
+    """Describe the network with the outputs that the settings ask for.
+
+    Raises
+    ------
+    SettingsError
+        If its family has no place for them.
+    """
+    head, outputs = settings.head, network.outputs
+    if head == "objects":
+        outputs = OBJECTS
+    elif head == "foreground":
+        outputs = OBJECTS[:1]
+    elif head != "keep":
+        outputs = (Output(role="class", channels=int(head), activation="softmax"),)
+    if outputs == network.outputs:
+        return network
+    return trainable(network).with_outputs(network, outputs)
+
+
+def start(network: Checkpoint, settings: TrainSettings) -> Start:
+    """Build a network and give it the weights of its file, as far as they fit."""
+    family, checkpoint = trainable(network), wanted(network, settings)
+    learned = network.path.exists()
+    if learned and checkpoint is network:
+        module = copy.deepcopy(load(network, device="cpu").module).requires_grad_(True)
+        return Start(family=family, checkpoint=checkpoint, module=module, learned=True)
+    module = family.build(checkpoint)
+    _initialise(module)
+    fresh: tuple[str, ...] = ()
+    if learned:
+        old, new = load(network, device="cpu").module.state_dict(), module.state_dict()
+        fresh = tuple(k for k, v in new.items() if k not in old or old[k].shape != v.shape)
+        module.load_state_dict({**new, **{k: old[k] for k in new if k not in fresh}})
+    return Start(family=family, checkpoint=checkpoint, module=module, learned=learned, fresh=fresh)
+
+
+def _initialise(module: nn.Module) -> None:
+    for layer in module.modules():
+        # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.
+        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

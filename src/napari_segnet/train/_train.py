@@ -1,0 +1,230 @@
+"""One training, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.crops import Augmentation, Crop, Crops
+from napari_segnet.dataset import Dataset
+from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.network import best_device, identify
+from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.train._begin import start, trainable, wanted
+from napari_segnet.train._learner import Best, Figures, Learner
+from napari_segnet.train.settings import TrainSettings
+from napari_segnet.train.state import state_path
+
+__all__ = ["train"]
+
+MOST_BATCHES = 16
+"""Of held-out crops that are scored after every epoch; the whole images come at the end."""
+
+
+@job
+def train(
+    network: Checkpoint,
+    dataset: Dataset,
+    out: Path,
+    settings: TrainSettings | None = None,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+) -> Generator[Progress, None, Checkpoint]:
+    """Teach a network.
+
+    Parameters
+    ----------
+    network : Checkpoint
+        What to begin with: its weights if its file exists, else fresh ones.
+    dataset : Dataset
+        Approved pairs; those held out (``val``) are only scored.
+    out : Path
+        The file to write; one of that name is replaced when the training is done. Beside it
+        lies ``<out>.state`` while the training runs, and after it was stopped.
+    settings : TrainSettings
+        How to teach.
+    device : str
+        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    resume : bool
+        Go on from ``<out>.state`` if it exists. On a CPU, with the same settings, a run that
+        was stopped and resumed gives the weights of one that never was.
+
+    Yields
+    ------
+    Progress
+        ``sample`` while the dataset is read and checked, ``step`` with the training loss
+        after every step, ``epoch`` with ``train_loss``, ``val_loss`` and ``val_dice`` after
+        every epoch.
+
+    Returns
+    -------
+    Checkpoint
+        The network written to ``out``, as :func:`identify` sees it.
+
+    Raises
+    ------
+    DatasetError
+        If there is nothing to learn from, or a sample cannot be used.
+    SettingsError
+        If the family cannot be trained, or the loss is no longer a number.
+    MemoryExhaustedError
+        If a batch does not fit into memory.
+    OutputError
+        If ``out`` cannot be written; nothing is half written.
+    """
+    settings = settings or TrainSettings()
+    out = Path(out)
+    trainable(network)
+    target = wanted(network, settings)
+    device = best_device(device)
+    state = state_path(out)
+    _check_writable(state)
+    parent = _parent(network)
+    crops = yield from _crops(dataset, target, settings)
+    held = yield from _held_out_crops(dataset, target, settings)
+    torch.manual_seed(settings.seed)
+    begun = start(network, settings)
+    learner = Learner(begun, settings, device)
+    first = learner.restore(state) if resume and state.exists() else 0
+    scores: Figures = ()
+    for epoch in range(first, settings.epochs):
+        if _has_ended(settings, learner.best, epoch):
+            break
+        rng = np.random.default_rng((settings.seed, epoch))
+        losses: list[float] = []
+        for step in range(settings.steps_per_epoch):
+            check_cancelled()
+            batch = [crops.draw(rng) for _ in range(settings.batch_size)]
+            fraction = (epoch + step / settings.steps_per_epoch) / settings.epochs
+            losses.append(learner.step(batch, fraction))
+            yield Progress(
+                what="step",
+                done=epoch * settings.steps_per_epoch + step + 1,
+                total=settings.epochs * settings.steps_per_epoch,
+                values=(("train_loss", losses[-1]),),
+            )
+        scores = learner.score(held)
+        if settings.patience:
+            learner.remember(epoch + 1, scores)
+        learner.save_state(state, epoch + 1)
+        yield Progress(
+            what="epoch",
+            done=epoch + 1,
+            total=settings.epochs,
+            values=(("train_loss", float(np.mean(losses))), *scores),
+        )
+    card = _card(target, parent, dataset, settings, scores)
+    begun.family.save(learner.result(), replace(target, card=card), out)
+    state.unlink(missing_ok=True)
+    return identify(out)
+
+
+def _has_ended(settings: TrainSettings, best: Best, epoch: int) -> bool:
+    """Tell if the held-out part has not been answered better for as long as is waited."""
+    return bool(settings.patience and best.epoch and epoch - best.epoch >= settings.patience)
+
+
+def _check_writable(state: Path) -> None:
+    """Find out before hours of work if their result can be written."""
+    probe = state.with_name(f".{state.name}.part")
+    try:
+        probe.write_bytes(b"\0")
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"Nothing can be written to {state.parent} ({error.strerror}). Choose a folder that "
+            "exists and that you may write to."
+        ) from error
+
+
+def _crops(
+    dataset: Dataset, network: Checkpoint, settings: TrainSettings
+) -> Generator[Progress, None, Crops]:
+    samples = dataset.of("train")
+    if not samples:
+        raise DatasetError(
+            f"All {len(dataset.samples)} samples of {dataset.root} are held out, so there is "
+            'nothing to learn from. Give some of them "split": "train".'
+        )
+    names = Augmentation.__dataclass_fields__
+    change = Augmentation(**{name: getattr(settings, name) for name in names})
+    shape = _crop_shape(network, settings)
+    crops = Crops(samples, network, shape, change, settings.channels)
+    yield from _read(crops, len(samples))
+    if not len(crops):
+        raise DatasetError(
+            f"No pixel of the {len(samples)} training samples in {dataset.root} is trusted, so "
+            "there is nothing to learn from. Review some of them first."
+        )
+    if not crops.has_objects:
+        raise DatasetError(
+            f"The labels of all {len(samples)} training samples in {dataset.root} are empty, so "
+            "the network would learn to find nothing. See that the right files lie in the folder "
+            "labels: 0 is background, objects (or classes) are 1 and above."
+        )
+    return crops
+
+
+def _held_out_crops(
+    dataset: Dataset, network: Checkpoint, settings: TrainSettings
+) -> Generator[Progress, None, list[list[Crop]]]:
+    """Return fixed, unchanged crops of the held-out part."""
+    samples = dataset.of("val")
+    if not samples:
+        return []
+    shape = _crop_shape(network, settings)
+    crops = Crops(samples, network, shape, Augmentation(on_objects=1.0), settings.channels)
+    yield from _read(crops, len(samples))
+    rng, size = np.random.default_rng(0), settings.batch_size
+    drawn = [crops.draw(rng, sample=i) for i in range(min(len(crops), MOST_BATCHES * size))]
+    return [drawn[i : i + size] for i in range(0, len(drawn), size)]
+
+
+def _read(crops: Crops, total: int) -> Generator[Progress, None, None]:
+    for done in crops.check():
+        yield Progress(what="sample", done=done, total=total)
+
+
+def _crop_shape(network: Checkpoint, settings: TrainSettings) -> tuple[int, ...]:
+    size = network.size
+    want = (settings.crop_z_px, settings.crop_px, settings.crop_px)[-network.ndim :]
+    # Two pixels at the bottom of the network: batch normalisation needs more than one.
+    return size.next_allowed(tuple(max(n, 2 * s) for n, s in zip(want, size.stride, strict=True)))
+
+
+def _parent(network: Checkpoint) -> Mapping[str, Any] | None:
+    """Return what is kept of the network that the training begins with, if there is one."""
+    if not network.path.exists():
+        return None
+    told = {key: network.card[key] for key in ("title", "data", "licence") if key in network.card}
+    return {"name": network.path.name, "sha256": network.sha256, **told}
+
+
+def _card(
+    network: Checkpoint,
+    parent: Mapping[str, Any] | None,
+    dataset: Dataset,
+    settings: TrainSettings,
+    scores: Figures,
+) -> Mapping[str, Any]:
+    card = dict(network.card)
+    if parent is not None:
+        # Its scores and its data are no longer those of this network.
+        card = {"parent": parent, **({"label": card["label"]} if "label" in card else {})}
+    card["training"] = {
+        "samples": len(dataset.of("train")),
+        "held_out": len(dataset.of("val")),
+        "settings": asdict(settings),
+        "scores": dict(scores),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "torch": torch.__version__,
+    }
+    return card

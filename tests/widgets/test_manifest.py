@@ -19,10 +19,11 @@ from napari_segnet.widgets._weights import WEIGHTS_SUFFIXES
 from napari_segnet.widgets.correct import CorrectDock
 from napari_segnet.widgets.evaluate import EvaluateDock
 from napari_segnet.widgets.segment import SegmentDock
+from napari_segnet.widgets.train import TrainDock
 
 MANIFEST = PluginManifest.from_distribution(PLUGIN)
 THERE = MANIFEST.contributions
-DOCKS = {DOCK: SegmentDock, "Correct": CorrectDock, "Evaluate": EvaluateDock}
+DOCKS = {DOCK: SegmentDock, "Correct": CorrectDock, "Train": TrainDock, "Evaluate": EvaluateDock}
 MENUS = {"Evaluate": "napari/layers/measure"}
 """Of the others: napari/layers/segment."""
 

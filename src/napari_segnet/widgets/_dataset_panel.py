@@ -11,7 +11,7 @@ from weakref import WeakMethod, ref
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QSettings, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -34,6 +34,7 @@ from napari_segnet.errors import DatasetError, SegnetError
 from napari_segnet.progress import Progress, job
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets._remembered import last_training_set, remember_training_set
 from napari_segnet.widgets._training_pair import (
     TrainingPair,
     image_of,
@@ -90,7 +91,7 @@ class DatasetPanel(QWidget):
         self._runner.failed.connect(self._failed)
         self._runner.finished.connect(self._refresh)
         self._build()
-        last = _store().value("training set", "")
+        last = last_training_set()
         self.folder: Path | None = None
         for event in _layer_events(viewer):
             event.connect(self._refresh)
@@ -98,8 +99,8 @@ class DatasetPanel(QWidget):
         self.destroyed.connect(
             partial(_silence, ref(viewer), WeakMethod(self._refresh), self._runner)
         )
-        if last and Path(str(last)).is_dir():
-            self.choose_folder(Path(str(last)))
+        if last is not None:
+            self.choose_folder(last)
         self._refresh()
 
     # ---- What can be done ----
@@ -107,7 +108,7 @@ class DatasetPanel(QWidget):
     def choose_folder(self, folder: Path) -> None:
         """Show a training set; a folder that is empty or not there yet begins a new one."""
         self.folder = Path(folder)
-        _store().setValue("training set", str(folder))
+        remember_training_set(self.folder)
         self._reload()
 
     def add(self) -> None:

@@ -6,7 +6,10 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 __all__ = ["dock_around", "share_place"]
 
-OURS = ("segnet_segment_dock", "segnet_correct_dock", "segnet_train_dock")
+OURS = (
+    *("segnet_segment_dock", "segnet_correct_dock", "segnet_train_dock"),
+    "segnet_evaluate_dock",
+)
 """Object names of the widgets in our docks."""
 
 

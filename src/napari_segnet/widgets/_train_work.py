@@ -1,21 +1,37 @@
-"""Teaching in the window: score the old network, teach it, score the new one."""
+"""What the Train dock asks of the core, in jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset
-from napari_segnet.progress import Progress, job
+from napari_segnet.errors import SettingsError
+from napari_segnet.families import FAMILIES, TRAINABLE
+from napari_segnet.progress import Job, Progress, job
+from napari_segnet.train.settings import TrainSettings
+from napari_segnet.train.state import epochs_done, state_path
 from napari_segnet.widgets._torch import load_torch
 
 if TYPE_CHECKING:
-    from napari_segnet.train import TrainSettings
+    from napari_segnet.train import Look, Taught
 
-__all__ = ["Lesson", "Taught", "learn"]
+__all__ = ["Contents", "Lesson", "Log", "contents", "ended_early", "learn", "writes_as"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Log:
+    """What a training has told so far; the job adds to it, the window reads it.
+
+    Reports of progress may be skipped when they come too fast; these are not.
+    """
+
+    epochs: list[Mapping[str, float]] = field(default_factory=list)
+    seen: Look | None = None
+    left_out: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,56 +44,7 @@ class Lesson:
     settings: TrainSettings
     device: str = "auto"
     resume: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
-    """What came of it.
-
-    Attributes
-    ----------
-    checkpoint : Checkpoint
-        The network that was written.
-    before, after : mapping
-        Figures of the old and the new network on what was held out; empty if nothing was.
-    better : bool
-        The gate: it may take the old network's place.
-    """
-
-    checkpoint: Checkpoint
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
-    better: bool
-
-
-@job
-def learn(asked: Lesson) -> Generator[Progress, None, Taught]:
-    """Teach a network; refuses what cannot be taught before anything else is done."""
-    yield Progress(what="reading the training set")
-    load_torch()
-    from napari_segnet.predict import PredictSettings
-    from napari_segnet.train import score_held_out, train
-
-    dataset = Dataset.open(asked.dataset)
-    how = PredictSettings(device=asked.device, channels=asked.settings.channels)
-    steps = train(
-        asked.network,
-        dataset,
-        asked.out,
-        asked.settings,
-        device=asked.device,
-        resume=asked.resume,
-    )
-    yield next(steps)
-    before = yield from score_held_out(asked.network, dataset, how)
-    checkpoint = yield from steps
-    after = yield from score_held_out(checkpoint, dataset, how)
-    return Taught(
-        checkpoint=checkpoint,
-        before=before.figures(),
-        after=after.figures(),
-        better=after.better_than(before),
-    )
+    log: Log = field(default_factory=Log)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +69,63 @@ def contents(folder: Path) -> Generator[Progress, None, Contents]:
 
 
 @job
-def keep(asked: Lesson) -> Generator[Progress, None, Taught]:
-    """End a training that was stopped with what it has learned so far."""
-    return (yield from learn(replace(asked, resume=True, settings=asked.settings)))
+def learn(asked: Lesson) -> Generator[Progress, None, Taught]:
+    """Score a network, teach it, score it again."""
+    yield Progress(what="reading the training set")
+    load_torch()
+    from napari_segnet.train import teach
+
+    dataset = Dataset.open(asked.dataset)
+    steps = teach(
+        asked.network,
+        dataset,
+        asked.out,
+        asked.settings,
+        device=asked.device,
+        resume=asked.resume,
+    )
+    return (yield from _logged(steps, asked.log))
+
+
+def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        if report.text:
+            log.left_out.append(report.text)
+        if report.what == "epoch":
+            log.epochs.append({"epoch": float(report.done), **dict(report.values)})
+            log.seen = report.shown
+        yield report
+
+
+def ended_early(asked: Lesson) -> Lesson:
+    """Return the lesson that ends a stopped training with what it has learned.
+
+    Its state is taken up, and no further epoch is done: the learned weights are written and
+    judged as at the end of any training.
+    """
+    done = epochs_done(state_path(asked.out))
+    return replace(asked, resume=True, settings=replace(asked.settings, epochs=done))
+
+
+def writes_as(checkpoint: Checkpoint) -> str:
+    """Tell how a network is written back when it was taught, for the user.
+
+    Raises
+    ------
+    SettingsError
+        If networks of its family cannot be taught.
+    """
+    title = next(f.title for f in FAMILIES if f.name == checkpoint.family)
+    if checkpoint.family not in [family.name for family in TRAINABLE]:
+        names = "; ".join(family.title for family in TRAINABLE)
+        raise SettingsError(f"{title} cannot be taught here yet. Can be taught: {names}.")
+    if checkpoint.family == "segnet-unet":
+        return f"{title[0].upper()}{title[1:]}"
+    return (
+        f"{title[0].upper()}{title[1:]}. It is written back as its own kind of file, which "
+        "its own program can load again."
+    )

@@ -18,7 +18,14 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.builtin import builtin_models
 
-__all__ = ["WEIGHTS_SUFFIXES", "WeightsBox", "is_weights", "recent_networks", "remember_network"]
+__all__ = [
+    "WEIGHTS_SUFFIXES",
+    "WeightsBox",
+    "is_weights",
+    "recent_networks",
+    "remember_network",
+    "store",
+]
 
 WEIGHTS_SUFFIXES = (
     ".pth",
@@ -39,7 +46,7 @@ def is_weights(path: str | Path) -> bool:
     return Path(path).suffix.lower() in WEIGHTS_SUFFIXES
 
 
-def _store() -> QSettings:
+def store() -> QSettings:
     """Return where recent networks are kept: beside napari's own settings."""
     from napari.settings import get_settings
 
@@ -50,7 +57,7 @@ def _store() -> QSettings:
 
 def recent_networks() -> list[Path]:
     """Return the files that were used last, newest first; files that are gone are left out."""
-    kept = _store().value("recent", [])
+    kept = store().value("recent", [])
     names = [kept] if isinstance(kept, str) else list(kept or [])
     return [Path(name) for name in names if Path(name).is_file()]
 
@@ -58,7 +65,7 @@ def recent_networks() -> list[Path]:
 def remember_network(path: Path) -> None:
     """Put a file in front of the list of recent ones."""
     others = [str(p) for p in recent_networks() if p != path]
-    _store().setValue("recent", [str(path), *others][:MOST_RECENT])
+    store().setValue("recent", [str(path), *others][:MOST_RECENT])
 
 
 class WeightsBox(QFrame):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QEvent, QSignalBlocker
+from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -36,6 +37,7 @@ from napari_segnet.widgets._listen import listen
 from napari_segnet.widgets._look import look_at
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets._mistakes import MARK, MistakeList, show_mistakes
+from napari_segnet.widgets._place import share_place
 from napari_segnet.widgets._plot import Line, Plot
 from napari_segnet.widgets._progress import RunBox
 
@@ -132,6 +134,7 @@ class EvaluateDock(QWidget):
         self._picked: set[QComboBox] = set()
         """Where the user has chosen; elsewhere we go on guessing as layers come."""
         self._asked: tuple[Any, Any] = (None, None)
+        self._new = True
         self._folders: tuple[Path, Path] | None = None
         self._runner = JobRunner(self)
         self._build()
@@ -210,6 +213,16 @@ class EvaluateDock(QWidget):
         events = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
         listen(self, events, self._list_layers)
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take the place of our docks when it opens."""
+        super().showEvent(event)
+        if self._new and event is not None and not event.spontaneous():
+            self._new = False
+            QTimer.singleShot(0, self._share_place)  # not now: napari is still placing it
+
+    def _share_place(self) -> None:
+        share_place(self)
+
     def changeEvent(self, event: QEvent | None) -> None:
         """Stop when the dock is closed: napari then takes this widget out of it."""
         super().changeEvent(event)
@@ -224,7 +237,8 @@ class EvaluateDock(QWidget):
         there = [
             layer
             for layer in self.viewer.layers
-            if isinstance(layer, Labels) and MARK not in layer.metadata.get("segnet", {})
+            if isinstance(layer, Labels)
+            and not {MARK, "learning"} & set(layer.metadata.get("segnet", {}))
         ]
         for box, first in ((self.labels, 0), (self.truth, 1)):
             before = box.currentData()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
+    QCheckBox,
     QFileDialog,
     QFormLayout,
     QGroupBox,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QTableWidget,
@@ -28,23 +26,34 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
 from napari_segnet.progress import Progress
 from napari_segnet.train.settings import TrainSettings
+from napari_segnet.train.state import state_path
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._form import Form
 from napari_segnet.widgets._job import JobRunner
+from napari_segnet.widgets._learning_layers import LearningLayers
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets._place import share_place
 from napari_segnet.widgets._plot import Line, Plot
 from napari_segnet.widgets._preferences import preferences
 from napari_segnet.widgets._progress import RunBox
+from napari_segnet.widgets._remembered import last_training_set, remember_training_set
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._train_hints import MAIN, MORE, TRAIN_HINTS
-from napari_segnet.widgets._train_work import Contents, Lesson, Taught, contents, keep, learn
-from napari_segnet.widgets._training_pair import last_training_set, remember_training_set
+from napari_segnet.widgets._train_work import (
+    Contents,
+    Lesson,
+    contents,
+    ended_early,
+    learn,
+    writes_as,
+)
 from napari_segnet.widgets._weights import WeightsBox
 from napari_segnet.widgets._work import recognise
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_segnet.train import Taught
 
 __all__ = ["TrainDock"]
 
@@ -84,7 +93,8 @@ class TrainDock(QWidget):
         self.out: Path | None = None
         self._new = True
         self._lesson: Lesson | None = None
-        self._epochs: list[Mapping[str, float]] = []
+        self._drawn = 0
+        self._learning = LearningLayers(self.viewer)
         self._looker, self._reader, self._runner = (JobRunner(self) for _ in range(3))
         self._build()
         self._connect()
@@ -116,6 +126,15 @@ class TrainDock(QWidget):
             self.viewer, x_label="epoch", y_label="loss", right_label="held out", parent=self
         )
         self.plot.setObjectName("segnet_train_plot")
+        self.show_crop = QCheckBox("Show a held-out crop as layers")
+        self.show_crop.setObjectName("segnet_train_show_crop")
+        self.show_crop.setChecked(True)
+        self.show_crop.setToolTip(
+            "After each epoch: what the network makes of it now, beside the layers that are there"
+        )
+        self.look = QPushButton("Look at it")
+        self.look.setObjectName("segnet_train_look")
+        self.look.hide()
         self.stopped = self._stop_box()
         self.outcome = self._outcome_box()
         rows = QFormLayout()
@@ -132,10 +151,12 @@ class TrainDock(QWidget):
                 _group("Network to begin with", self.weights, self.about),
                 _group("Training set", chosen),
                 _group("Settings", self.main, Section("More settings", self.more)),
+                self.show_crop,
                 self.run_box,
                 self.message,
                 self.stopped,
                 self.plot,
+                self.look,
                 self.outcome,
             )
         )
@@ -174,8 +195,14 @@ class TrainDock(QWidget):
         self.use = QPushButton("Use the new network")
         self.use.setObjectName("segnet_train_use")
         self.use.setToolTip("Choose it in the Segment dock")
+        self.changes = QPushButton("Show what changed")
+        self.changes.setObjectName("segnet_train_changes")
+        self.changes.setToolTip(
+            "Each held-out image with outlines: white found before and after, green gained, pink "
+            "lost, yellow never found, blue false"
+        )
         layout = QVBoxLayout(box)
-        for widget in (self.verdict, self.figures, self.use):
+        for widget in (self.verdict, self.figures, self.changes, self.use):
             layout.addWidget(widget)
         box.hide()
         return box
@@ -190,6 +217,8 @@ class TrainDock(QWidget):
         self.drop.clicked.connect(self.keep_the_old)
         self.go_on.clicked.connect(self.go_on_training)
         self.use.clicked.connect(self.use_new_network)
+        self.changes.clicked.connect(self.show_changes)
+        self.look.clicked.connect(self._learning.look_at)
         self._looker.succeeded.connect(self._recognised)
         self._looker.failed.connect(self._refused)
         self._reader.succeeded.connect(self._read)
@@ -206,8 +235,11 @@ class TrainDock(QWidget):
         if self._new and event is not None and not event.spontaneous():
             self._new = False
             QTimer.singleShot(0, self._share_place)  # not now: napari is still placing it
-        elif self.folder is not None and not self._runner.busy:
-            self._reader.start(partial(contents, self.folder))
+        elif not self._runner.busy:
+            # What was added in the Correct dock meanwhile.
+            folder = self.folder or last_training_set()
+            if folder is not None:
+                self.choose_folder(folder)
 
     def _share_place(self) -> None:
         share_place(self)
@@ -231,8 +263,6 @@ class TrainDock(QWidget):
         self._looker.start(partial(recognise, str(choice), {}))
 
     def _recognised(self, checkpoint: Checkpoint) -> None:
-        from napari_segnet.train import writes_as
-
         self.checkpoint = checkpoint
         try:
             self.about.setText(writes_as(checkpoint))
@@ -287,8 +317,6 @@ class TrainDock(QWidget):
     def _suggest_out(self) -> None:
         if self.checkpoint is None or self.folder is None:
             return
-        from napari_segnet.train import state_path
-
         stem, ending = self.checkpoint.path.stem, self.checkpoint.path.suffix
         number = 1
         while True:
@@ -321,7 +349,6 @@ class TrainDock(QWidget):
         except (SegnetError, OSError) as error:
             self.message.fail(error)
             return
-        self._epochs = []
         self.plot.clear()
         self._start(
             Lesson(
@@ -333,13 +360,13 @@ class TrainDock(QWidget):
             )
         )
 
-    def _start(self, lesson: Lesson, work: Any = learn) -> None:
-        self._lesson, self.taught = lesson, None
+    def _start(self, lesson: Lesson) -> None:
+        self._lesson, self.taught, self._drawn = lesson, None, 0
         self.message.hide()
         self.stopped.hide()
         self.outcome.hide()
         self.run_box.begin()
-        self._runner.start(partial(work, lesson))
+        self._runner.start(partial(learn, lesson))
         self._refresh()
 
     def cancel(self) -> None:
@@ -350,24 +377,25 @@ class TrainDock(QWidget):
 
     def _stopped(self) -> None:
         self.run_box.end("stopped")
+        self._follow()
         self._offer_what_was_learned()
 
     def _offer_what_was_learned(self) -> None:
         """Ask what shall become of a training that ended early."""
-        from napari_segnet.train import state_path
-
         if self._lesson is not None and state_path(self._lesson.out).exists():
             self.stopped.show()
 
     def keep_what_it_learned(self) -> None:
         """Write the network of the training that was stopped, and judge it."""
-        if self._lesson is not None:
-            self._start(self._lesson, keep)
+        if self._lesson is None:
+            return
+        try:
+            self._start(ended_early(self._lesson))
+        except (SegnetError, OSError) as error:
+            self.message.fail(error)
 
     def keep_the_old(self) -> None:
         """Forget the training that was stopped."""
-        from napari_segnet.train import state_path
-
         if self._lesson is not None:
             state_path(self._lesson.out).unlink(missing_ok=True)
         self.stopped.hide()
@@ -379,11 +407,39 @@ class TrainDock(QWidget):
             self._start(replace(self._lesson, resume=True))
 
     def _progressed(self, progress: Progress) -> None:
-        values = dict(progress.values)
         self.run_box.show_progress(progress)
-        if progress.what == "step":
-            loss = f"   loss {values['train_loss']:.3f}" if "train_loss" in values else ""
-            self.run_box.words.setText(self.run_box.words.text() + loss)
+        loss = dict(progress.values).get("train_loss")
+        if progress.what == "step" and loss is not None:
+            self.run_box.words.setText(f"{self.run_box.words.text()}, loss {loss:.3f}")
+        self._follow()
+
+    def _follow(self) -> None:
+        """Draw the epochs that are new, and the crop as the network labels it now."""
+        log = self._lesson.log if self._lesson is not None else None
+        if log is None or len(log.epochs) == self._drawn:
+            return
+        epochs, self._drawn = list(log.epochs), len(log.epochs)
+        x = [one["epoch"] for one in epochs]
+        names = [("train_loss", "loss", False), ("val_loss", "loss, held out", False)]
+        score = next((s for s in SCORES if any(s[0] in one for one in epochs)), None)
+        names += [(score[0], score[1], True)] if score is not None else []
+        self.plot.show_lines(
+            [
+                Line(
+                    name=title,
+                    x=x,
+                    y=[one.get(key, float("nan")) for one in epochs],
+                    right=right,
+                    mark=True,
+                )
+                for key, title, right in names
+                if any(key in one for one in epochs)
+            ]
+        )
+        self.plot.show()
+        if log.seen is not None and self.show_crop.isChecked():
+            self._learning.show(log.seen)
+            self.look.show()
 
     def _failed(self, error: BaseException) -> None:
         self.run_box.end("")
@@ -394,15 +450,17 @@ class TrainDock(QWidget):
 
     def _learned(self, taught: Taught) -> None:
         self.taught = taught
+        self._follow()
+        self._tell_what_was_left_out()
         self.run_box.end(f"{taught.checkpoint.path.name} is written.")
         self._fill_figures(taught)
         self.outcome.show()
-        if not taught.before:
+        if not taught.after.images:
             self.verdict.setText(
                 "Nothing was held out, so nobody knows if the new network is better. Look at "
                 "what it does before you trust it."
             )
-        elif taught.better:
+        elif taught.promoted:
             self.verdict.setText("The new network is better, and is chosen in the Segment dock.")
             self.use_new_network()
         else:
@@ -410,24 +468,52 @@ class TrainDock(QWidget):
                 "The new network is NOT better; the old one stays chosen. More corrected images "
                 "or more epochs may help."
             )
-        self.use.setVisible(not taught.better)
+        self.use.setVisible(not taught.promoted)
+        self.changes.setVisible(bool(taught.after.labels))
         self._suggest_out()
 
     def _fill_figures(self, taught: Taught) -> None:
+        after = taught.after.figures()
+        before = {} if taught.before is None else taught.before.figures()
         rows = [
-            (title, taught.before[key], taught.after[key])
+            (title, before.get(key), after[key])
             for key, title in SHOWN
-            if taught.before.get(key) is not None and taught.after.get(key) is not None
+            if after.get(key) is not None
         ]
         self.figures.setRowCount(len(rows))
-        for row, (title, before, after) in enumerate(rows):
-            for column, text in enumerate((title, f"{before:.3f}", f"{after:.3f}")):
+        for row, (title, old, new) in enumerate(rows):
+            said = "none" if old is None else f"{old:.3f}"
+            for column, text in enumerate((title, said, f"{new:.3f}")):
                 self.figures.setItem(row, column, QTableWidgetItem(text))
         self.figures.setVisible(bool(rows))
         self.figures.resizeRowsToContents()
         head = self.figures.horizontalHeader()
         high = sum(self.figures.rowHeight(row) for row in range(len(rows)))
         self.figures.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
+
+    def _tell_what_was_left_out(self) -> None:
+        left_out = self._lesson.log.left_out if self._lesson is not None else []
+        if left_out:
+            self.message.say("Left out:\n" + "\n".join(left_out))
+
+    def show_changes(self) -> None:
+        """Show what changed on each held-out image, as layers of pictures."""
+        if self.taught is None:
+            return
+        try:
+            for change in self.taught.changes():
+                counts = ", ".join(f"{n} {kind}" for kind, n in change.counts.items() if n)
+                layer = self.viewer.add_image(
+                    change.picture, rgb=True, name=f"{change.name}: {counts or 'no object'}"
+                )
+                layer.metadata = {"segnet": {"learning": True}}
+                layer.visible = False
+        except SegnetError as error:
+            self.message.fail(error)
+            return
+        if self.viewer.layers:
+            self.viewer.layers[-1].visible = True
+            self.viewer.reset_view()
 
     def use_new_network(self) -> None:
         """Choose the new network in the Segment dock, and to be taught further."""

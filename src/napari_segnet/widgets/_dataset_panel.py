@@ -474,9 +474,3 @@ def _icon(picture: npt.NDArray[np.uint8]) -> QIcon:
     height, width = picture.shape[:2]
     image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
     return QIcon(QPixmap.fromImage(image.copy()))
-
-
-def _store() -> QSettings:
-    from napari_segnet.widgets._weights import _store as store
-
-    return store()

@@ -43,6 +43,7 @@ from napari_segnet.widgets._editing import (
     apply_edit,
     editing_of,
     locked_ids,
+    next_id,
     own_metadata,
     set_locked,
 )
@@ -251,10 +252,12 @@ class EditPanel(QWidget):
             if before is not None:
                 before.events.data.disconnect(self._replaced)
                 before.events.metadata.disconnect(self._list_classes)
+                before.events.selected_label.disconnect(self._keep_ids_new)
             self._layer = ref(now) if now is not None else lambda: None
             if now is not None:
                 now.events.data.connect(self._replaced)
                 now.events.metadata.connect(self._list_classes)
+                now.events.selected_label.connect(self._keep_ids_new)
             self._pending = []
             self._list_classes()
             self._look_for_places()
@@ -272,6 +275,20 @@ class EditPanel(QWidget):
         else:
             self.subject.setText(f"Correcting “{layer.name}”")
         self.groups["Slices"].setVisible(layer is not None and layer.ndim > 2)
+
+    def _keep_ids_new(self, event: object = None) -> None:
+        """Let a new label be one that never was: napari offers the highest one plus one.
+
+        That may be the number of an object that was deleted.
+        """
+        layer = self.layer
+        if layer is None or not isinstance(layer.data, np.ndarray):
+            return
+        wished, kept = int(layer.selected_label), editing_of(layer)
+        if kept.places is None or wished == 0 or not kept.is_gone(wished):
+            return
+        if wished > int(layer.data.max(initial=0)):
+            layer.selected_label = next_id(layer)
 
     def _list_classes(self, event: object = None) -> None:
         text = self.classes.currentText()
@@ -333,12 +350,15 @@ class EditPanel(QWidget):
         self._bound.clear()
 
     def key(self, name: str) -> None:
-        """Do what a key stands for: an act at once on what is pointed at, or begin to draw."""
+        """Do what a key stands for: an act at once on what is pointed at, or begin to draw.
+
+        With the pointer off the canvas nothing is pointed at: the key is as good as its button.
+        """
         act = next(a for a in ACTS if a.name == name)
         layer = self.layer
         if layer is None:
             return
-        if act.drawn != "objects":
+        if act.drawn != "objects" or not self.viewer.mouse_over_canvas:
             if act.drawn == "clicks" and self.tool.act is act:
                 self.tool.complete()
             else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod, ref
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -70,7 +70,8 @@ IDLE = (
     "undoes, <i>Ctrl+Shift+Z</i> redoes."
 )
 COLUMNS = 2
-HINT_LINES = 3
+HINT_PX = 64
+"""Three lines, or a message of two: nothing below moves when the words change."""
 
 
 class EditPanel(QWidget):
@@ -106,7 +107,7 @@ class EditPanel(QWidget):
         self.subject = QLabel()
         self.subject.setObjectName("segnet_edit_subject")
         self.subject.setWordWrap(True)
-        self.hint = _Lines(IDLE)
+        self.hint = QLabel(IDLE)
         self.hint.setObjectName("segnet_edit_hint")
         self.hint.setWordWrap(True)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -114,6 +115,7 @@ class EditPanel(QWidget):
         self.said.setObjectName("segnet_edit_said")
         self.said.setWordWrap(True)
         self.message = MessageBar()
+        self.message.installEventFilter(self)
         self.undo = _button("Undo", "segnet_undo", "Take back what was done last (Ctrl+Z)")
         self.redo = _button("Redo", "segnet_redo", "Do again what was taken back (Ctrl+Shift+Z)")
         self.by_px = QDoubleSpinBox()
@@ -141,12 +143,18 @@ class EditPanel(QWidget):
             self._fill_group(name, box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        words = QWidget()
+        words.setMinimumHeight(HINT_PX)
+        inside = QVBoxLayout(words)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.hint)
+        inside.addWidget(self.message)
+        inside.addStretch(1)
         steps = _row(self.undo, self.redo)
         layout.addWidget(
             Column(
                 self.subject,
-                self.hint,
-                self.message,
+                words,
                 steps,
                 self.said,
                 *self.groups.values(),
@@ -215,6 +223,15 @@ class EditPanel(QWidget):
         self.many = Section("Delete many", inside)
         self.many.setObjectName("segnet_delete_many")
         return self.many
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Let a message take the place of the hint: the buttons stay where they are."""
+        if event is not None and watched is self.message:
+            if event.type() == QEvent.Type.ShowToParent:
+                self.hint.hide()
+            elif event.type() == QEvent.Type.HideToParent:
+                self.hint.show()
+        return False
 
     # ---- Following the viewer ----
 
@@ -526,15 +543,6 @@ class EditPanel(QWidget):
         self.message.hide()
         count = len(edits)
         self.said.setText(f"Done: deleted {count} object{'' if count == 1 else 's'}")
-
-
-class _Lines(QLabel):
-    """At least as high as its longest text: nothing below moves when the text changes."""
-
-    def heightForWidth(self, width: int) -> int:
-        """Leave room for three lines."""
-        least = HINT_LINES * self.fontMetrics().lineSpacing() + 2 * self.margin()
-        return max(least, int(super().heightForWidth(width)))
 
 
 def _lock(view: View, ids: Sequence[int]) -> str:

@@ -83,7 +83,7 @@ def small_maskrcnn(
         box_predictor=FastRCNNPredictor(hidden, classes),
         mask_head=MaskRCNNHeads(fpn, mask_layers, 1, head_norm),
         mask_predictor=MaskRCNNPredictor(mask_layers[-1], mask_hidden, classes),
-        **{"box_detections_per_img": 150, **how},
+        **{"box_detections_per_img": 60, **how},
     ).eval()
 
 
@@ -113,12 +113,14 @@ def calibrate_maskrcnn(module: MaskRCNN, images: torch.Tensor, seed: int = 0) ->
         [(heads.mask_predictor.mask_fcn_logits, 3.0)],
     ]
     most, heads.detections_per_img = heads.detections_per_img, 40
+    before, module.rpn._post_nms_top_n = module.rpn._post_nms_top_n, {"testing": 100}
     with plain_input(module):
         _settle_norms(module, lambda all_images: detect(module, all_images), images, noise)
         for group in spreads:
             last = [(m, s) for m, s in group if getattr(m, "bias", None) is not None]
             _spread(last, module, images)
     heads.detections_per_img = most
+    module.rpn._post_nms_top_n = before
     return module
 
 

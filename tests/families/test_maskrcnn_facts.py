@@ -25,7 +25,7 @@ from napari_segnet.families._maskrcnn_module import (
     scores_in,
 )
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "mask-rcnn.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "mask-rcnn-files.md"
 FAMILY = torchvision_maskrcnn.TorchvisionMaskRCNN()
 
 

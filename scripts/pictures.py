@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -412,6 +412,82 @@ def network_channels() -> Image.Image:
         on.show(on.viewer.add_image(channels, name="three stains", axis_labels=("c", "y", "x")))
         on.choose("nuclei")
         return on.part(on.group("Image"))
+
+
+# ---- Review ----
+
+
+@picture
+def review() -> Image.Image:
+    """Labels in which some nuclei are merged, split, deleted or invented."""
+    with stage() as on:
+        panel = reviewed(on)
+        for _ in range(3):
+            panel.accept()
+        panel.fix()
+        panel.next()
+        on.pause(0.4)
+        return on.window()
+
+
+@picture
+def review_recover() -> Image.Image:
+    with stage(size_px=(1240, 420)) as on:
+        panel = reviewed(on)
+        for _ in range(7):
+            panel.delete()
+        layer = on.viewer.layers["nuclei"]
+        pixels = np.asarray(layer.data)
+        on.viewer.layers.clear()
+        on.show(on.viewer.add_image(pixels, name="nuclei", scale=layer.scale, units=layer.units))
+        on.pause(0.5)
+        from napari_segnet.widgets._recovery import RecoveryBar
+
+        bar = on.viewer.window._qt_window.findChild(RecoveryBar)
+        seen = on.part(bar, on.canvas)
+        bar.drop.click()
+        return seen
+
+
+@picture
+def review_close() -> Image.Image:
+    from napari_segnet.widgets._recovery import CloseQuestion
+
+    with stage() as on:
+        panel = reviewed(on)
+        panel.delete()
+        question = CloseQuestion([(panel.layer, 7)], on.viewer.window._qt_window)
+        question.show()
+        on.pause(0.5)
+        box = question.frameGeometry()
+        seen = on.screen().crop((box.left(), box.top(), box.right(), box.bottom()))
+        question.close()
+        panel.reviews._keeper.forget(panel.layer)
+        return seen
+
+
+def reviewed(on: Stage) -> Any:
+    """Return the Review tab with doubts of labels that hold mistakes."""
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+    from _wrong import spoil
+
+    from napari_segnet.samples import TRUTHS
+    from napari_segnet.widgets._review_panel import ReviewPanel
+
+    image = on.sample()
+    wrong = spoil(TRUTHS["nuclei"](), np.random.default_rng(1))
+    layer = on.viewer.add_labels(
+        wrong.labels, name="nuclei by hand", scale=image.scale, units=image.units
+    )
+    on.viewer.window.remove_dock_widget(on.dock)
+    panel = ReviewPanel(on.viewer)
+    on.viewer.window.add_dock_widget(panel, name="Correct", area="right")
+    on.show(layer)
+    panel.network.setCurrentIndex(panel.network.findData("nuclei"))
+    panel.run_box.button.click()
+    on.wait(lambda: not panel._runner.busy)
+    on.pause(0.4)
+    return panel
 
 
 # ---- Troubleshooting ----

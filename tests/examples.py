@@ -150,7 +150,10 @@ def _segnet(name, sizes, **how) -> Example:
     )
 
 
-def _maskrcnn(name, sizes, read, how) -> Example:
+RESNET = ("block", "layers", "groups", "width_per_group", "stem_channels", "body_channels")
+
+
+def _maskrcnn(name, sizes, read, how, assume=None) -> Example:
     hparams = {
         "arithmetic": "torchvision",
         "background": "first",
@@ -206,9 +209,13 @@ def _maskrcnn(name, sizes, read, how) -> Example:
         make=lambda: small_maskrcnn(**how),
         channels=3,
         sizes=sizes,
-        hparams={**hparams, **read},
-        assumed=assumed,
+        hparams={key: value for key, value in {**hparams, **read}.items() if value != ABSENT},
+        assumed={**assumed, **(assume or {})},
     )
+
+
+ABSENT = "absent"
+"""In the place of a hyper-parameter that a network does not have."""
 
 
 def _stored(case: str, mmdetection: bool = False) -> Named:
@@ -473,6 +480,42 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "mask_hidden": 5,
                 "classes": 91,
             },
+        ),
+        _maskrcnn(
+            "version 2",
+            ((40, 70),),
+            read={
+                "fpn_norm": "batch",
+                "rpn_layers": [32, 32],
+                "box_head": "sequence",
+                "box_convs": [12, 10],
+                "box_fcs": [17],
+                "box_norm": "batch",
+                "mask_norm": "batch",
+            },
+            how={
+                "rpn_layers": 2,
+                "box_convs": (12, 10),
+                "box_fcs": (17,),
+                "head_norm": nn.BatchNorm2d,
+            },
+        ),
+        _maskrcnn(
+            "MobileNet with all anchors on each level",
+            ((40, 70),),
+            read={
+                **dict.fromkeys(RESNET, ABSENT),
+                "body": "mobilenet_v3_large",
+                "levels": [13, 16],
+                "fpn_channels": 256,
+                "rpn_layers": [256],
+                "anchors_per_pixel": 15,
+            },
+            how={
+                "mobilenet": "mobilenet_v3_large",
+                "sizes": ((32, 64, 128, 256, 512),) * 3,
+            },
+            assume={"anchor_sizes_px": [[32, 64, 128, 256, 512]] * 3},
         ),
     ),
     "detectron2-maskrcnn": (_elsewhere("msra", "detectron2", lambda: _stored("msra")),),

@@ -66,3 +66,17 @@ def test_speed(root, network):
         ["U-Net", "32", "64"],
         ["U-Net", "32", "128"],
     ]
+
+
+@pytest.mark.long
+def test_maskrcnn(root):
+    said = bench(
+        root,
+        *("maskrcnn.py", "--edge", "256", "--objects", "40", "--repeat", "1", "--threads", "1"),
+        *("--device", "cpu", "--tiled"),
+    )
+    assert said.startswith("256², random weights\ntorchvision (40 objects, cpu)\n")
+    for row in ("pasted masks", "painting", "labels", "1000 objects, overlap=probability"):
+        assert f"\n  {row} " in said
+    assert "memory after the network" in said
+    assert "tiles against the whole: ap50 1.000" in said  # one tile is the whole

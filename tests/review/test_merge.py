@@ -73,7 +73,7 @@ def test_new_objects_get_ids_that_nobody_had():
     new[2:7, 34:39] = 1
     merged = merge(last, mine, new, highest_id=40)
     assert {1: 41} == merged.renumbered
-    assert 41 == merged.highest_id == merged.labels.max()
+    assert 41 == merged.highest_id == merged.labels.max() == merged.base.max()
 
 
 def test_three_of_one_shape_are_needed():
@@ -98,5 +98,5 @@ def test_no_pixel_of_a_kept_object_moves_and_no_id_means_two_things(seed):
     assert not set(merged.renumbered.values()) & merged.kept
     assert len(set(merged.renumbered.values())) == len(merged.renumbered)
     assert merged.labels.max() <= merged.highest_id
-    again = merge(merged.labels, merged.labels, merged.labels, review)
+    again = merge(merged.base, merged.labels, new, review, merged.highest_id)
     np.testing.assert_array_equal(merged.labels, again.labels)

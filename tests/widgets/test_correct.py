@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hand import until
 from napari.components import ViewerModel
+from napari.layers.labels._labels_key_bindings import new_label
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 
@@ -56,6 +57,7 @@ def open_dock(viewer, qtbot):
 
 def point(viewer, layer, *where):
     """Lay the pointer on a pixel of a layer."""
+    viewer.mouse_over_canvas = True
     world = np.asarray(layer.data_to_world(where))
     viewer.cursor.position = tuple(np.r_[np.zeros(viewer.dims.ndim - layer.ndim), world])
 
@@ -352,6 +354,33 @@ def test_one_click_is_not_enough(open_dock):
     panel.key("parts")
     assert "Click once in each part" in panel.message.text.text()
     assert ids(layer) == {3, 5, 7, 9}
+
+
+def test_a_key_off_the_canvas_deletes_nothing(open_dock):
+    viewer, layer, panel = open_dock()
+    point(viewer, layer, 10, 10)
+    viewer.mouse_over_canvas = False
+    panel.key("delete")
+    assert ids(layer) == {3, 5, 7, 9}
+    assert panel.buttons["delete"].isChecked(), "as if its button were pressed"
+    panel.tool.drawn.emit(np.array([[10.0, 10]]))
+    assert ids(layer) == {5, 7, 9}
+
+
+def test_a_new_label_of_napari_is_one_that_never_was(open_dock):
+    viewer, layer, panel = open_dock()
+    point(viewer, layer, 40, 50)
+    panel.key("delete")
+    layer.paint((55, 5), 8)
+    new_label(layer)
+    assert layer.selected_label == 10, "9 was deleted"
+    layer.paint((55, 9), 10)
+    layer.undo()
+    layer.selected_label = 1
+    new_label(layer)
+    assert layer.selected_label == 11, "10 was there and was undone"
+    layer.selected_label = 7
+    assert layer.selected_label == 7
 
 
 def test_undo_and_redo_have_buttons(open_dock):

@@ -177,13 +177,12 @@ def test_a_rectangle_counts_for_the_plane_that_is_shown(viewer, qtbot):
     stack = np.stack([painter.objects(), painter.objects() + 100 * (painter.objects() > 0)])
     layer = viewer.add_labels(stack)
     panel = ReviewPanel(viewer)
-    qtbot.addWidget(panel)
+    viewer.window.add_dock_widget(panel)
     viewer.add_shapes([[[0, 0], [0, 82], [82, 82], [82, 0]]])
     viewer.dims.set_point(0, 1)
     panel.region()
     (box,) = panel.reviews.of(layer).regions
     assert slice(1, 2) == box[0]
-    panel.close()
 
 
 def test_the_plane_of_an_object_is_shown(viewer, qtbot):
@@ -191,7 +190,7 @@ def test_the_plane_of_an_object_is_shown(viewer, qtbot):
     stack[3, 10:20, 10:20] = 6
     viewer.add_labels(stack)
     panel = ReviewPanel(viewer)
-    qtbot.addWidget(panel)
+    viewer.window.add_dock_widget(panel)
     looked_at(panel)
     assert viewer.dims.current_step[0] == 3
 
@@ -275,7 +274,7 @@ def test_ten_thousand_objects_are_no_trouble(viewer, qtbot):
     labels = np.pad(labels, ((0, 96), (0, 96)))
     layer = viewer.add_labels(labels)
     panel = ReviewPanel(viewer)
-    qtbot.addWidget(panel)
+    viewer.window.add_dock_widget(panel)
     looked_at(panel)
     assert panel.model.rowCount() == 10_000
 
@@ -291,7 +290,6 @@ def test_ten_thousand_objects_are_no_trouble(viewer, qtbot):
     assert min(seconds(panel.accept) for _ in range(5)) < limit
     layer.visible = False
     assert min(seconds(panel.delete) for _ in range(5)) < limit
-    panel.close()
 
 
 @pytest.mark.skipif(bool(hand.missing()), reason=hand.missing())

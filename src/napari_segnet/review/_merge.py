@@ -21,6 +21,10 @@ from napari_segnet.steps.overlap import overlaps
 
 __all__ = ["Merged", "merge"]
 
+AGREES = 0.75
+"""Intersection over union from which two objects are the same, drawn by two hands; of two
+halves, neither agrees with the whole."""
+
 Labels = npt.NDArray[np.integer[Any]]
 
 
@@ -39,6 +43,9 @@ class Merged:
         An object that both predictions have keeps its id; no id is used again for another.
     conflicts : tuple of int
         Objects of the user of which the new prediction says something else.
+    base : ndarray
+        int32: the new prediction under the ids of ``labels``, what was left out of it
+        included: the ``last`` of the next merge.
     highest_id : int
         The highest id that was ever given out.
     """
@@ -47,6 +54,7 @@ class Merged:
     kept: frozenset[int]
     renumbered: dict[int, int]
     conflicts: tuple[int, ...]
+    base: npt.NDArray[np.int32]
     highest_id: int
 
 
@@ -99,11 +107,14 @@ def merge(
         table = np.array([numbers[i] for i in ids.tolist()], np.int32)
         there = free > 0
         merged[there] = table[place[there]]
+    kept_labels = np.where(untouchable, mine, 0)
+    base, highest = _base(new, numbers, kept_labels, highest)
     return Merged(
         labels=merged,
         kept=frozenset(kept),
         renumbered=numbers,
-        conflicts=_conflicts(np.where(untouchable, mine, 0), new),
+        conflicts=_conflicts(kept_labels, new),
+        base=base,
         highest_id=highest,
     )
 
@@ -151,9 +162,26 @@ def _numbers(
     return numbers, highest
 
 
+def _base(
+    new: Labels, numbers: dict[int, int], kept: Labels, highest: int
+) -> tuple[npt.NDArray[np.int32], int]:
+    """Return the new prediction with ids of the merge; what was left out has ids of its own."""
+    table = np.zeros(int(new.max(initial=0)) + 1, np.int32)
+    shared = overlaps(new, kept)
+    good = 2 * shared.pixels > shared.unions
+    table[shared.first_ids[shared.first[good]]] = shared.second_ids[shared.second[good]]
+    for label in shared.first_ids.tolist():
+        if label in numbers:
+            table[label] = numbers[label]
+        elif not table[label]:
+            highest += 1
+            table[label] = highest
+    return table[new], highest
+
+
 def _conflicts(kept: Labels, new: Labels) -> tuple[int, ...]:
-    """Return the kept objects that no new one matches by half of the union."""
+    """Return the kept objects that no new one agrees with."""
     table = overlaps(kept, new)
     best = np.zeros(table.first_ids.size)
     np.maximum.at(best, table.first, table.pixels / table.unions)
-    return tuple(table.first_ids[best <= MOSTLY].tolist())
+    return tuple(table.first_ids[best < AGREES].tolist())

@@ -49,6 +49,8 @@ def in_order(items: Items, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]
 def seen_rows(items: Items, review: Review) -> npt.NDArray[np.bool_]:
     """Return ``(n,)`` bool: which rows of a table need no further look."""
     said = review.states
+    if not len(items):
+        return np.zeros(0, np.bool_)
     seen = np.isin(items.ids, [label for label, state in said.items() if state in SEEN])
     open_ = ~np.isin(items.ids, list(said)) if said else np.ones(len(items), np.bool_)
     for region in review.regions:

@@ -20,12 +20,13 @@ RIM_PX = 3
 
 
 class State(StrEnum):
-    """What is known of an object."""
+    """What is known of an object; a conflict: a new prediction says something else."""
 
     UNSEEN = "unseen"
     ACCEPTED = "accepted"
     FIXED = "fixed"
     WRONG = "wrong"
+    CONFLICT = "conflict"
 
 
 SEEN = frozenset({State.ACCEPTED, State.FIXED})
@@ -87,7 +88,7 @@ class Review:
         """Tell if an object needs no further look: by its state, or since a region holds it."""
         if self.state(label) in SEEN:
             return True
-        if self.state(label) is State.WRONG or box is None:
+        if self.state(label) is not State.UNSEEN or box is None:
             return False
         return any(_holds(region, box) for region in self.regions)
 
@@ -96,7 +97,7 @@ class Review:
 
         Those of accepted and fixed objects, the background within three pixels of them (an
         outline says as much of its outside as of its inside), and whole regions; never those
-        of objects that are marked as wrong.
+        of objects that are marked as wrong or in conflict.
 
         Parameters
         ----------
@@ -120,7 +121,7 @@ class Review:
             trusted |= near & (labels == 0)
         for region in self.regions:
             trusted[region] = True
-        wrong = [label for label, state in self.states.items() if state is State.WRONG]
+        wrong = [label for label, state in self.states.items() if state not in SEEN]
         if wrong:
             trusted &= ~np.isin(labels, wrong)
         return trusted

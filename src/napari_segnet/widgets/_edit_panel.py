@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod, ref
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -43,6 +43,7 @@ from napari_segnet.widgets._editing import (
     apply_edit,
     editing_of,
     locked_ids,
+    next_id,
     own_metadata,
     set_locked,
 )
@@ -69,7 +70,8 @@ IDLE = (
     "undoes, <i>Ctrl+Shift+Z</i> redoes."
 )
 COLUMNS = 2
-HINT_LINES = 3
+HINT_PX = 64
+"""Three lines, or a message of two: nothing below moves when the words change."""
 
 
 class EditPanel(QWidget):
@@ -105,7 +107,7 @@ class EditPanel(QWidget):
         self.subject = QLabel()
         self.subject.setObjectName("segnet_edit_subject")
         self.subject.setWordWrap(True)
-        self.hint = _Lines(IDLE)
+        self.hint = QLabel(IDLE)
         self.hint.setObjectName("segnet_edit_hint")
         self.hint.setWordWrap(True)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -113,6 +115,7 @@ class EditPanel(QWidget):
         self.said.setObjectName("segnet_edit_said")
         self.said.setWordWrap(True)
         self.message = MessageBar()
+        self.message.installEventFilter(self)
         self.undo = _button("Undo", "segnet_undo", "Take back what was done last (Ctrl+Z)")
         self.redo = _button("Redo", "segnet_redo", "Do again what was taken back (Ctrl+Shift+Z)")
         self.by_px = QDoubleSpinBox()
@@ -140,12 +143,18 @@ class EditPanel(QWidget):
             self._fill_group(name, box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        words = QWidget()
+        words.setMinimumHeight(HINT_PX)
+        inside = QVBoxLayout(words)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.hint)
+        inside.addWidget(self.message)
+        inside.addStretch(1)
         steps = _row(self.undo, self.redo)
         layout.addWidget(
             Column(
                 self.subject,
-                self.hint,
-                self.message,
+                words,
                 steps,
                 self.said,
                 *self.groups.values(),
@@ -215,6 +224,15 @@ class EditPanel(QWidget):
         self.many.setObjectName("segnet_delete_many")
         return self.many
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Let a message take the place of the hint: the buttons stay where they are."""
+        if event is not None and watched is self.message:
+            if event.type() == QEvent.Type.ShowToParent:
+                self.hint.hide()
+            elif event.type() == QEvent.Type.HideToParent:
+                self.hint.show()
+        return False
+
     # ---- Following the viewer ----
 
     def _connect(self) -> None:
@@ -251,10 +269,12 @@ class EditPanel(QWidget):
             if before is not None:
                 before.events.data.disconnect(self._replaced)
                 before.events.metadata.disconnect(self._list_classes)
+                before.events.selected_label.disconnect(self._keep_ids_new)
             self._layer = ref(now) if now is not None else lambda: None
             if now is not None:
                 now.events.data.connect(self._replaced)
                 now.events.metadata.connect(self._list_classes)
+                now.events.selected_label.connect(self._keep_ids_new)
             self._pending = []
             self._list_classes()
             self._look_for_places()
@@ -272,6 +292,20 @@ class EditPanel(QWidget):
         else:
             self.subject.setText(f"Correcting “{layer.name}”")
         self.groups["Slices"].setVisible(layer is not None and layer.ndim > 2)
+
+    def _keep_ids_new(self, event: object = None) -> None:
+        """Let a new label be one that never was: napari offers the highest one plus one.
+
+        That may be the number of an object that was deleted.
+        """
+        layer = self.layer
+        if layer is None or not isinstance(layer.data, np.ndarray):
+            return
+        wished, kept = int(layer.selected_label), editing_of(layer)
+        if kept.places is None or wished == 0 or not kept.is_gone(wished):
+            return
+        if wished > int(layer.data.max(initial=0)):
+            layer.selected_label = next_id(layer)
 
     def _list_classes(self, event: object = None) -> None:
         text = self.classes.currentText()
@@ -333,12 +367,15 @@ class EditPanel(QWidget):
         self._bound.clear()
 
     def key(self, name: str) -> None:
-        """Do what a key stands for: an act at once on what is pointed at, or begin to draw."""
+        """Do what a key stands for: an act at once on what is pointed at, or begin to draw.
+
+        With the pointer off the canvas nothing is pointed at: the key is as good as its button.
+        """
         act = next(a for a in ACTS if a.name == name)
         layer = self.layer
         if layer is None:
             return
-        if act.drawn != "objects":
+        if act.drawn != "objects" or not self.viewer.mouse_over_canvas:
             if act.drawn == "clicks" and self.tool.act is act:
                 self.tool.complete()
             else:
@@ -506,15 +543,6 @@ class EditPanel(QWidget):
         self.message.hide()
         count = len(edits)
         self.said.setText(f"Done: deleted {count} object{'' if count == 1 else 's'}")
-
-
-class _Lines(QLabel):
-    """At least as high as its longest text: nothing below moves when the text changes."""
-
-    def heightForWidth(self, width: int) -> int:
-        """Leave room for three lines."""
-        least = HINT_LINES * self.fontMetrics().lineSpacing() + 2 * self.margin()
-        return max(least, int(super().heightForWidth(width)))
 
 
 def _lock(view: View, ids: Sequence[int]) -> str:

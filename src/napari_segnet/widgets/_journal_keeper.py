@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from napari_segnet.widgets._recovery import CloseGuard
 
-__all__ = ["JournalKeeper", "journal_folder", "keep_journal"]
+__all__ = ["JournalKeeper", "changes_of", "journal_folder", "keep_journal", "left_behind"]
 
 LOOK_MS = 200
 """How often histories are looked at beside the events: for what comes without one."""
@@ -424,7 +424,7 @@ class _Watched:
         values = np.array(self.layer.data[box])
         origin = [part.start for part in box]
         for atom in reversed(self.layer._staged_history):
-            for change in reversed(_changes(atom)):
+            for change in reversed(changes_of(atom)):
                 change.inverse().apply(values, origin)
         return values
 
@@ -468,13 +468,13 @@ class _Watched:
 
 
 def _act(what: str, at: float, item: Item, done: bool, patch: list[list[Any]]) -> Act:
-    changes = [change for atom in item for change in _changes(atom)]
+    changes = [change for atom in item for change in changes_of(atom)]
     if not done:
         changes = [change.inverse() for change in reversed(changes)]
     return Act(what=what, at=at, changes=tuple(changes), patch=patch or None)
 
 
-def _changes(atom: Any) -> tuple[Change, ...]:
+def changes_of(atom: Any) -> tuple[Change, ...]:
     """Return what an atom of napari's history changed.
 
     An atom is either a box with a mask, the values before and one value after, or

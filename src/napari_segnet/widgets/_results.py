@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+from napari_segnet.widgets._journal_keeper import changes_of
+
 __all__ = ["Result", "Results"]
 
 
@@ -38,6 +40,7 @@ class Results:
         self._viewer = viewer
         self._made: weakref.WeakKeyDictionary[Any, Result] = weakref.WeakKeyDictionary()
         self._edited: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._bases: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._ours = False
 
     def of(self, layer: object) -> Result | None:
@@ -49,6 +52,28 @@ class Results:
     def is_edited(self, layer: object) -> bool:
         """Tell if the user has changed a layer since we made it."""
         return layer in self._edited
+
+    def corrected(
+        self, subject: tuple[Any, ...], shape: tuple[int, ...]
+    ) -> napari.layers.Labels | None:
+        """Return the newest layer of a subject that holds corrections, if its base is known."""
+        for layer, made in reversed(list(self._made.items())):
+            same = made.subject == subject and layer in self._viewer.layers
+            if same and layer in self._bases and self._bases[layer].shape == shape:
+                if layer.data.shape == shape:
+                    return layer
+        return None
+
+    def base(self, layer: napari.layers.Labels) -> npt.NDArray[np.int32]:
+        """Return what the network said before the user corrected a layer."""
+        base: npt.NDArray[np.int32] = self._bases[layer]
+        return base
+
+    def rebase(
+        self, layer: napari.layers.Labels, result: Result, base: npt.NDArray[np.int32]
+    ) -> None:
+        """Remember that a new prediction was merged into a corrected layer."""
+        self._made[layer], self._bases[layer] = result, base
 
     def keys(self) -> set[str]:
         """Return the keys of the answers that a layer of the viewer was made from."""
@@ -118,9 +143,24 @@ class Results:
 
         def changed(event: object = None) -> None:
             mine = reference()
-            if mine is not None and not self._ours:
-                self._edited.add(mine)
+            if mine is None or self._ours:
+                return
+            value = getattr(event, "value", None)
+            if mine not in self._edited and isinstance(value, list):
+                self._bases[mine] = before(mine.data, value)
+            self._edited.add(mine)
 
         # Strokes, fills, polygons and programs paint; others replace the whole array.
         layer.events.paint.connect(changed)
         layer.events.data.connect(changed)
+
+
+def before(labels: Any, item: list[Any]) -> npt.NDArray[np.int32]:
+    """Return a copy of labels as they were before the last step of their history."""
+    import numpy as np
+
+    copy = np.array(labels, np.int32)
+    for atom in reversed(item):
+        for change in reversed(changes_of(atom)):
+            change.inverse().apply(copy)
+    return copy

@@ -18,6 +18,7 @@ SHOWN = {
     State.ACCEPTED: "accepted",
     State.FIXED: "fixed",
     State.WRONG: "to fix",
+    State.CONFLICT: "conflict",
 }
 EMPTY = items_of(np.zeros((1, 1), np.int32))
 

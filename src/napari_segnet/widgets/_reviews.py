@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,8 @@ class Reviews(QObject):
         super().__init__()
         self._keeper = keep_journal(viewer)
         self._keeper.acted.connect(self._acted)
+        self._by_user = True
+        self._foreign: weakref.WeakKeyDictionary[Any, list[_Same]] = weakref.WeakKeyDictionary()
         self._undo: weakref.WeakKeyDictionary[Any, deque[Review]] = weakref.WeakKeyDictionary()
         self._redo: weakref.WeakKeyDictionary[Any, deque[Review]] = weakref.WeakKeyDictionary()
         self._edited: weakref.WeakKeyDictionary[Any, list[_Fixed]] = weakref.WeakKeyDictionary()
@@ -94,6 +97,16 @@ class Reviews(QObject):
         self._keeper.note(layer, what)
         self.changed.emit(layer)
 
+    @contextmanager
+    def by_network(self) -> Iterator[None]:
+        """Let what changes meanwhile not count as edited by the user."""
+        self._by_user = False
+        try:
+            yield
+            self._keeper.look()
+        finally:
+            self._by_user = True
+
     # ---- What is edited was looked at ----
 
     def _acted(self, layer: napari.layers.Labels, item: list[Any], done: bool) -> None:
@@ -102,6 +115,11 @@ class Reviews(QObject):
         if not ids.size:
             return
         self.touched.emit(layer, ids, box)
+        foreign = self._foreign.setdefault(layer, [])
+        if not self._by_user:
+            foreign.append(_Same(item[0]))
+        if item_atoms(item) & set(foreign):
+            return
         marks = self._edited.setdefault(layer, [])
         if done:
             review = self.of(layer)

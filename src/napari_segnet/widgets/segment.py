@@ -59,11 +59,13 @@ from napari_segnet.widgets._layers import (
     source_of,
 )
 from napari_segnet.widgets._maps import show_maps
+from napari_segnet.widgets._merging import MergeBar
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets._preferences import preferences
 from napari_segnet.widgets._preview import PreviewBox, preview
 from napari_segnet.widgets._progress import RunBox
 from napari_segnet.widgets._results import Result, Results
+from napari_segnet.widgets._reviews import reviews
 from napari_segnet.widgets._scales import ScalesBox, tried_scales
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._weights import WeightsBox, is_weights, remember_network
@@ -116,6 +118,7 @@ class SegmentDock(QWidget):
         self.result: napari.layers.Labels | None = None
         """The layer that the live settings act on."""
         self._results = Results(viewer)
+        self._reviews = reviews(self.viewer)  # and with them the journal of corrections
         self._runs: dict[str, _Run] = {}
         self._whole: WeakKeyDictionary[Any, tuple[str, Source]] = WeakKeyDictionary()
         """Image layers that were asked about as a whole: their feature maps are kept."""
@@ -175,6 +178,7 @@ class SegmentDock(QWidget):
         self.copy.setToolTip("The command line that repeats this result without the window")
         self.batch = BatchBox(self.viewer)
         self.ask = AskBox(self.viewer, self._ask_about)
+        self.merge = MergeBar(self.viewer, self._results, self._reviews)
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -184,6 +188,7 @@ class SegmentDock(QWidget):
                 self._image_group(),
                 self.run_box,
                 self.message,
+                self.merge,
                 self._labels_group(),
                 self._ask_section(),
                 self.batch,
@@ -279,6 +284,8 @@ class SegmentDock(QWidget):
         self._trier.succeeded.connect(self.scales.show_tried)
         self._trier.failed.connect(self._scales_failed)
         self._trier.finished.connect(partial(self.scales.button.setEnabled, True))
+        self.merge.failed.connect(self.message.fail)
+        self.merge.merged.connect(self._merged)
         layers = self.viewer.layers.events
         for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
             event.connect(self._list_layers)
@@ -493,13 +500,22 @@ class SegmentDock(QWidget):
             return
         data, kwargs = self._layer_args(asked, made, asked.labels)
         result = Result(subject=asked.subject, key=made.key)
+        corrected = self._results.corrected(asked.subject, data.shape)
         self.result = self._results.put(result, data, kwargs)
         self._runs[made.key] = asked
+        if corrected is not None and corrected is not self.result:
+            self.merge.offer(corrected, self.result, result)
         self._forget_answers()
         self._show_summary(made)
         self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
         if self.labels.value() != asked.labels:  # moved while the network was at work
             self._follow()
+
+    def _merged(self, layer: Any, words: str) -> None:
+        """Tell what came of a merge; the live settings then act on the corrected layer."""
+        self._take_result(layer)
+        self.message.say(words)
+        self._refresh()
 
     def _forget_answers(self) -> None:
         """Let go of the answers, and of the pixels, behind results that are no more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import sys
 import threading
 from dataclasses import asdict, replace
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from teaching import CLASSES, FOREGROUND, NUCLEI, QUICK, fresh, objects, photograph, write
 from teaching import write_dataset as write_samples
 
+import napari_segnet.crops as crops_module
 from napari_segnet.crops import Crop
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import (
@@ -183,7 +185,7 @@ def test_reports_and_the_card(tmp_path):
         *(("step", 1, 4), ("step", 2, 4), ("epoch", 1, 2)),
         *(("step", 3, 4), ("step", 4, 4), ("epoch", 2, 2)),
     ]
-    assert set(epochs(reports)[0]) == {"train_loss", "val_loss", "val_dice"}
+    assert set(epochs(reports)[0]) == {"train_loss", "val_loss", "val_dice", "val_ap50"}
     assert result == identify(out)
     assert result.halo_px is not None
     training = result.card["training"]
@@ -482,16 +484,42 @@ def test_empty_labels_teach_nothing(tmp_path):
         run(train(fresh(tmp_path / "m"), data, tmp_path / "m", QUICK))
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_damaged_sample_is_named_before_the_first_step(number, tmp_path):
+def test_a_damaged_sample_is_named_and_the_rest_goes_on(tmp_path):
     data, out = dataset_of(tmp_path / "d", count=3), tmp_path / "n.safetensors"
-    path = data.samples[number].labels
-    path.write_bytes(path.read_bytes()[:100])
-    steps = train(fresh(out), data, out, QUICK)
-    seen = []
-    with pytest.raises(DatasetError, match=rf"labels/{number}\.tif cannot be learned from"):
-        seen.extend(iter(steps))
-    assert {report.what for report in seen} <= {"sample"}
+    (tmp_path / "d" / "images" / "0.tif").write_bytes(b"II*\0 nothing")
+    reports, result = follow(train(fresh(out), data, out, QUICK))
+    (said,) = [r.text for r in reports if r.text]
+    assert "0.tif cannot be learned from" in said and said.endswith("It is left out.")
+    assert result.card["training"]["samples"] == 2
+
+
+def test_a_damaged_held_out_sample_is_left_out_of_the_scores(tmp_path):
+    data, out = dataset_of(tmp_path / "d", count=4, held_out=2), tmp_path / "n.safetensors"
+    (tmp_path / "d" / "labels" / "3.tif").write_bytes(b"II*\0 nothing")
+    network = run(train(fresh(out), data, out, QUICK))
+    reports, scores = follow(score_held_out(network, data))
+    assert scores.images == 1
+    assert [s.name for s in scores.scores.images] == ["2"]
+    assert "3.tif" in next(r.text for r in reports if r.text)
+
+
+def test_nothing_but_damaged_samples(tmp_path):
+    data, out = dataset_of(tmp_path / "d", count=3), tmp_path / "n.safetensors"
+    for i in range(2):
+        (tmp_path / "d" / "images" / f"{i}.tif").write_bytes(b"II*\0 nothing")
+    with pytest.raises(DatasetError, match=r"0\.tif cannot be learned from.* And 1 more like it"):
+        run(train(fresh(out), data, out, QUICK))
+
+
+def test_a_dataset_that_changes_meanwhile(tmp_path, monkeypatch):
+    """Samples that are read at each use, and one of them is taken away: a sentence, no loss."""
+    monkeypatch.setattr(crops_module, "KEEP_BYTES", 0)
+    data, out = dataset_of(tmp_path / "d", count=2), tmp_path / "n.safetensors"
+    with pytest.raises(DatasetError, match=r"0\.tif cannot be learned from: There is no file"):
+        for report in train(fresh(out), data, out, QUICK):
+            if report.what == "epoch":
+                (tmp_path / "d" / "images" / "0.tif").unlink()
+    assert state_path(out).exists()
 
 
 def test_a_family_that_cannot_be_taught(tmp_path):
@@ -564,6 +592,7 @@ def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
     """The scores are given: best in round 2, then worse; patience ends it after round 4."""
     given = iter([0.5, 0.9, 0.7, 0.6, 0.8, 0.8])
     monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
+    monkeypatch.setattr(sys.modules["napari_segnet.train"], "look", lambda *_: ((), None))
     data, settings = dataset_of(tmp_path / "d"), replace(QUICK, epochs=6, patience=2, average=0.0)
     out = tmp_path / "n.safetensors"
     kept = []

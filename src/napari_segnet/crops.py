@@ -16,8 +16,8 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Sample, read_labels
-from napari_segnet.errors import DatasetError, MismatchError, SegnetError
+from napari_segnet.dataset import Sample, read_labels, usable
+from napari_segnet.errors import DatasetError, ImageError, MismatchError, SegnetError
 from napari_segnet.families import TRAINABLE, TrainableFamily
 from napari_segnet.image import Image
 from napari_segnet.prepare import fit, map_channels, parse_normalizer
@@ -111,28 +111,33 @@ class Crops:
         """Tell if :meth:`check` has met a trusted pixel with a label other than background."""
         return self._objects
 
-    def check(self) -> Iterator[int]:
+    def check(self) -> Iterator[str]:
         """Read every sample once, so that what is wrong with one shows now.
 
-        Those without a trusted pixel are left out from then on.
+        Those without a trusted pixel are left out from then on, and so are those of which a
+        file is gone or damaged.
 
         Yields
         ------
-        int
-            How many are read.
+        str
+            After each sample: why it is left out, if a file of it cannot be read, else nothing.
 
         Raises
         ------
         DatasetError
-            For a sample that cannot be used, with the file's name.
+            For a sample that does not fit the network or its labels, with the file's name.
         """
         useful = []
         for index in range(len(self._samples)):
-            pair = self._pair(index)
+            try:
+                pair = self._pair(index)
+            except _DamagedError as error:
+                yield str(error)
+                continue
             if pair.units:
                 useful.append(index)
             self._objects |= bool(((pair.labels > 0) & (pair.trusted > 0)).any())
-            yield index + 1
+            yield ""
         self._useful = useful
 
     def draw(self, rng: np.random.Generator, sample: int | None = None) -> Crop:
@@ -220,6 +225,10 @@ class Crops:
         return np.ascontiguousarray(result, dtype=np.float32)
 
 
+class _DamagedError(DatasetError):
+    """A file of a sample cannot be read; the others can."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Unit:
     """What crops are taken of: a plane or a volume."""
@@ -254,12 +263,15 @@ def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
     try:
         image = open_image(sample.image)
         pixels = _pixels(image, network, channels)
+    except ImageError as error:
+        raise _DamagedError(f"{sample.image} cannot be learned from: {error}") from error
     except SegnetError as error:
         raise DatasetError(f"{sample.image} cannot be learned from: {error}") from error
     labels = _labels(sample, image, network)
-    trusted = np.ones(labels.shape, np.uint8)
+    seen = np.ones(labels.shape, bool)
     if sample.trusted is not None:
-        trusted = (_read_labels(sample.trusted, image) > 0).astype(np.uint8)
+        seen = _read_labels(sample.trusted, image) > 0
+    trusted = usable(sample, labels, seen).astype(np.uint8)
     alive = trusted.any(axis=(-2, -1)) if network.ndim == 2 else trusted.any(axis=(1, 2, 3))
     units = tuple((int(t), int(z)) for t, z in np.argwhere(alive.reshape(len(trusted), -1)))
     trained, has = network.pixel_size_um.get("x"), image.pixel_size_um.get("x")
@@ -307,8 +319,8 @@ def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
         return read_labels(path, image)
     except DatasetError:
         raise
-    except SegnetError as error:
-        raise DatasetError(f"{path} cannot be learned from: {error}") from error
+    except ImageError as error:
+        raise _DamagedError(f"{path} cannot be learned from: {error}") from error
 
 
 def _family(network: Checkpoint) -> TrainableFamily:

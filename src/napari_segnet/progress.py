@@ -37,12 +37,18 @@ class Progress:
         Finished and expected units; ``total == 0`` where it is unknown.
     values : tuple of (str, float)
         Figures worth showing, such as a training loss.
+    text : str
+        A sentence for the user, such as what was left out and why; mostly empty.
+    shown : Any
+        Something worth seeing; which type it has, the job says.
     """
 
     what: str
     done: int = 0
     total: int = 0
     values: tuple[tuple[str, float], ...] = ()
+    text: str = ""
+    shown: Any = None
 
 
 class Job(Generator[Progress, None, T]):

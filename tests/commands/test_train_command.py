@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
-from teaching import fresh, write_dataset
+from teaching import fresh, objects, write, write_dataset
 
 from napari_segnet.__main__ import main
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.network import identify
+from napari_segnet.readers import open_image
 from napari_segnet.train import state_path
 
 QUICK = ["epochs=2", "steps_per_epoch=2", "batch_size=2", "crop_px=16", "seed=1"]
@@ -41,7 +43,7 @@ def test_one_object_an_epoch_and_the_comparison_at_the_end(place, capsys):
     assert main(words(place, "--json")) == 0
     *epochs, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["epoch"], line["step"]) for line in epochs] == [(1, 2), (2, 4)]
-    keys = {"epoch", "step", "train_loss", "val_loss", "val_dice", "seconds"}
+    keys = {"epoch", "step", "train_loss", "val_loss", "val_ap50", "val_dice", "seconds"}
     assert all(set(line) == keys for line in epochs)
     assert 0 < epochs[0]["seconds"] <= epochs[1]["seconds"]
     assert (last["done"], last["checkpoint"]) == (True, str(place / "new.safetensors"))
@@ -49,6 +51,9 @@ def test_one_object_an_epoch_and_the_comparison_at_the_end(place, capsys):
     assert figures <= set(last["before"]) & set(last["after"])
     assert last["promoted"] is (last["after"]["ap50"] > last["before"]["ap50"])
     assert identify(last["checkpoint"]).card["parent"]["name"] == "old.safetensors"
+    (picture,) = (place / "new.safetensors.changes").iterdir()
+    assert picture.name == "001 2.png"
+    assert open_image(picture).sizes["y"] == 40
 
 
 def test_for_people_a_line_an_epoch_and_a_verdict(place, capsys):
@@ -60,7 +65,26 @@ def test_for_people_a_line_an_epoch_and_a_verdict(place, capsys):
     assert "the network it began with" in said
 
 
-def test_without_held_out_images_nobody_knows_if_it_is_better(place, capsys):
+def test_of_a_single_picture_a_region_is_held_out(place, capsys):
+    rows = [{"image": "images/0.tif", "labels": "labels/0.tif", "split": "train"}]
+    (place / "d" / "dataset.json").write_text(json.dumps({"samples": rows}))
+    assert main(words(place, "--json")) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert 0 < last["after"]["n_true"] < len(np.unique(objects((40, 48), seed=0))) - 1
+
+
+def test_damaged_samples_are_named_and_the_rest_is_learnt_from(place, capsys):
+    (place / "d" / "labels" / "0.tif").write_bytes(b"II*\0 nothing")
+    assert main(words(place, "--json")) == 1
+    said = capsys.readouterr()
+    assert "Left out: " in said.err and "0.tif cannot be learned from" in said.err
+    assert json.loads(said.out.splitlines()[-1])["done"] is True
+
+
+def test_without_held_out_objects_nobody_knows_if_it_is_better(place, capsys):
+    labels = np.zeros((40, 48), np.int32)
+    labels[10:20, 10:20] = 1  # a single object cannot be divided
+    write(place / "d" / "labels" / "0.tif", labels)
     rows = [{"image": "images/0.tif", "labels": "labels/0.tif", "split": "train"}]
     (place / "d" / "dataset.json").write_text(json.dumps({"samples": rows}))
     assert main(words(place, "--json")) == 0

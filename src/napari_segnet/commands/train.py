@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,13 @@ from napari_segnet.errors import OutputError
 from napari_segnet.settings import parse_pairs, settings_from
 
 if TYPE_CHECKING:
-    from napari_segnet.progress import Job, Progress
+    from napari_segnet.progress import Job
+    from napari_segnet.train import Taught
 
 __all__ = ["Train"]
+
+VAL = ("val_loss", "val_ap50", "val_dice")
+"""Figures of the held-out part, by the names that ``train`` reports."""
 
 
 class Train:
@@ -64,44 +69,47 @@ class Train:
     def run(self, args: argparse.Namespace) -> int:
         """Score, train, score again; one line an epoch, the comparison at the end."""
         from napari_segnet.dataset import Dataset
-        from napari_segnet.network import best_device, identify
-        from napari_segnet.predict import PredictSettings
-        from napari_segnet.progress import run
-        from napari_segnet.train import TrainSettings, score_held_out, state_path, train
+        from napari_segnet.network import identify
+        from napari_segnet.train import TrainSettings, state_path, teach
 
         settings = settings_from(TrainSettings, parse_pairs(args.set))
-        how = PredictSettings(device=best_device(args.device), channels=settings.channels)
         _refuse_existing(args.output, state_path(args.output), args.resume)
         network = identify(args.checkpoint)
         dataset = Dataset.open(args.dataset)
-        steps = train(
+        for problem in dataset.problems:
+            print(f"Left out: {problem}", file=sys.stderr)
+        steps = teach(
             network, dataset, args.output, settings, device=args.device, resume=args.resume
         )
-        # What cannot be trained is refused before anything is scored.
-        first = next(steps)
-        before = run(score_held_out(network, dataset, how))
         try:
-            taught = _follow(steps, first, as_json=args.json)
+            taught, left_out = _follow(steps, as_json=args.json)
         except BaseException:
             if state_path(args.output).exists():
                 print("Add --resume to go on from the last epoch.", file=sys.stderr)
             raise
-        after = run(score_held_out(taught, dataset, how))
         done = {
             "done": True,
             "checkpoint": str(args.output),
-            "before": before.figures(),
-            "after": after.figures(),
-            "promoted": after.better_than(before),
+            "before": {} if taught.before is None else taught.before.figures(),
+            "after": taught.after.figures(),
+            "promoted": taught.promoted,
         }
-        print(json.dumps(done, allow_nan=False) if args.json else _verdict(done))
-        return 0
+        folder = _write_changes(args.output, taught)
+        print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, folder))
+        return 1 if left_out or dataset.problems else 0
 
 
-def _follow(steps: Job[Any], first: Progress, *, as_json: bool) -> Any:
-    """Do the training and print a line after every epoch."""
-    begun, step, report = time.monotonic(), 0, first
+def _follow(steps: Job[Taught], *, as_json: bool) -> tuple[Taught, int]:
+    """Do the training and print a line after every epoch; count what was left out."""
+    begun, step, left_out = time.monotonic(), 0, set[str]()
     while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            return stop.value, len(left_out)
+        if report.text and report.text not in left_out:
+            left_out.add(report.text)
+            print(f"Left out: {report.text}", file=sys.stderr)
         if report.what == "step":
             step = report.done
         if report.what == "epoch":
@@ -110,15 +118,37 @@ def _follow(steps: Job[Any], first: Progress, *, as_json: bool) -> Any:
                 "epoch": report.done,
                 "step": step,
                 "train_loss": values["train_loss"],
-                "val_loss": values.get("val_loss"),
-                "val_dice": values.get("val_dice"),
+                **{name: _number(values.get(name)) for name in VAL},
                 "seconds": round(time.monotonic() - begun, 3),
             }
             print(json.dumps(line) if as_json else _shown(line, report.total), flush=True)
+
+
+def _number(value: float | None) -> float | None:
+    """Return a figure as JSON has it: where nothing was there to find, there is none."""
+    return None if value is None or math.isnan(value) else value
+
+
+def _write_changes(out: Path, taught: Taught) -> Path | None:
+    """Write a picture of each held-out image beside the network; return their folder."""
+    from PIL import Image as Pillow
+
+    folder = out.with_name(out.name + ".changes")
+    written = False
+    for number, change in enumerate(taught.changes(), start=1):
         try:
-            report = next(steps)
-        except StopIteration as stop:
-            return stop.value
+            folder.mkdir(exist_ok=True)
+            Pillow.fromarray(change.picture).save(folder / f"{number:03d} {change.name}.png")
+        except OSError as error:
+            # The network is written: that is what counts.
+            print(
+                f"The pictures of what changed cannot be written to {folder} "
+                f"({error.strerror or error}).",
+                file=sys.stderr,
+            )
+            return None
+        written = True
+    return folder if written else None
 
 
 def _refuse_existing(path: Path, state: Path, resume: bool) -> None:
@@ -136,28 +166,33 @@ def _refuse_existing(path: Path, state: Path, resume: bool) -> None:
 
 
 def _shown(line: dict[str, Any], epochs: int) -> str:
-    names = ("train_loss", "val_loss", "val_dice")
+    names = ("train_loss", *VAL)
     figures = [f"{name} {line[name]:.4f}" for name in names if line[name] is not None]
     return f"epoch {line['epoch']} of {epochs}  {'  '.join(figures)}  {line['seconds']:.0f} s"
 
 
-def _verdict(done: dict[str, Any]) -> str:
-    if not done["before"]:
+def _verdict(done: dict[str, Any], folder: Path | None) -> str:
+    if not done["after"]:
         return (
-            f"{done['checkpoint']} is written. No image of the dataset is held out, so nobody "
+            f"{done['checkpoint']} is written. Nothing of the dataset could be held out, so nobody "
             "knows if it is better than the old network."
         )
-    names = [name for name, value in done["before"].items() if isinstance(value, float)]
+    names = [name for name, value in done["after"].items() if isinstance(value, float)]
     rows = [
-        f"  {name:12} {done['before'][name]:.4f} -> {done['after'][name]:.4f}"
+        f"  {name:12} {_four(done['before'].get(name))} -> {_four(done['after'][name])}"
         for name in names
-        if done["after"][name] is not None
     ]
     better = "better than" if done["promoted"] else "NOT better than"
+    seen = [] if folder is None else [f"What changed on each of them is drawn in {folder}."]
     return "\n".join(
         [
-            "On the images that were held out, before -> after:",
+            "On what was held out, before -> after:",
             *rows,
             f"{done['checkpoint']} is written. It is {better} the network it began with.",
+            *seen,
         ]
     )
+
+
+def _four(value: float | None) -> str:
+    return "     -" if value is None else f"{value:.4f}"

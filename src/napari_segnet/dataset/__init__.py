@@ -23,7 +23,20 @@ write ``dataset.json``, and each source then stays on the side of the split it c
 """
 
 from napari_segnet.dataset._labels import read_labels
-from napari_segnet.dataset._sample import Dataset, Sample, Split, held_out
+from napari_segnet.dataset._region import hold_out, usable
+from napari_segnet.dataset._sample import Box, Dataset, Sample, Split, held_out
 from napari_segnet.dataset._store import add, remove, set_split
 
-__all__ = ["Dataset", "Sample", "Split", "add", "held_out", "read_labels", "remove", "set_split"]
+__all__ = [
+    "Box",
+    "Dataset",
+    "Sample",
+    "Split",
+    "add",
+    "held_out",
+    "hold_out",
+    "read_labels",
+    "remove",
+    "set_split",
+    "usable",
+]

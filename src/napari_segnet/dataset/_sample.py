@@ -10,9 +10,11 @@ from typing import Literal
 
 from napari_segnet.errors import DatasetError
 
-__all__ = ["Dataset", "Sample", "Split", "held_out", "side_of_new", "sides"]
+__all__ = ["Box", "Dataset", "Sample", "Split", "held_out", "side_of_new", "sides"]
 
 Split = Literal["train", "val"]
+Box = tuple[int, int, int, int]
+"""``y0 x0 y1 x1`` in pixels, the last two exclusive."""
 
 LEAST_TO_SHARE = 4
 """Of fewer sources none is held out for the sake of a score: each is a third of all there is."""
@@ -36,6 +38,9 @@ class Sample:
         Which part of its source it is, such as ``"z=3"``; empty: all of it.
     objects : Path or None
         JSON file with the class of each object and how far the review has come.
+    box : Box or None
+        Where an image is divided: what is in the box is held out, and what is not is learned
+        from. Both are samples of the same files, see :func:`hold_out`.
     """
 
     image: Path
@@ -45,6 +50,7 @@ class Sample:
     split: Split = "train"
     plane: str = ""
     objects: Path | None = None
+    box: Box | None = None
 
     @property
     def name(self) -> str:
@@ -76,6 +82,8 @@ class Dataset:
     def __post_init__(self) -> None:
         splits: dict[str, Split] = {}
         for sample in self.samples:
+            if sample.box is not None:
+                continue  # two regions of one image that do not overlap
             if splits.setdefault(sample.source, sample.split) != sample.split:
                 raise DatasetError(
                     f"The source image {sample.source!r} stands on both sides of the split in "

@@ -2,7 +2,8 @@
 
 :func:`train` is a job: it yields progress after every step and epoch, can be cancelled at
 any step, writes its state after every epoch, and goes on from there when it is resumed.
-:func:`score_held_out` tells if the new network is better than the old one.
+:func:`score_held_out` tells if the new network is better than the old one, and :func:`teach`
+does all of it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,35 @@ from napari_segnet.train.state import epochs_done, state_path
 
 if TYPE_CHECKING:
     from napari_segnet.train._gate import HeldOut, score_held_out
+    from napari_segnet.train._look import Look
+    from napari_segnet.train._teach import Change, Taught, changes, teach
     from napari_segnet.train._train import train
 
-__all__ = ["HeldOut", "TrainSettings", "epochs_done", "score_held_out", "state_path", "train"]
+__all__ = [
+    "Change",
+    "HeldOut",
+    "Look",
+    "Taught",
+    "TrainSettings",
+    "changes",
+    "epochs_done",
+    "score_held_out",
+    "state_path",
+    "teach",
+    "train",
+]
 
 # Imported on first use, since they import torch: a form of the settings does without.
-_HOMES = {"HeldOut": "_gate", "score_held_out": "_gate", "train": "_train"}
+_HOMES = {
+    "Change": "_teach",
+    "HeldOut": "_gate",
+    "Look": "_look",
+    "Taught": "_teach",
+    "changes": "_teach",
+    "score_held_out": "_gate",
+    "teach": "_teach",
+    "train": "_train",
+}
 
 
 def __getattr__(name: str) -> Any:

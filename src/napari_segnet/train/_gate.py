@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Dataset, Sample, read_labels
+from napari_segnet.dataset import Dataset, Sample, read_labels, usable
+from napari_segnet.errors import DatasetError, ImageError
 from napari_segnet.evaluate import Scores, evaluate, pool
+from napari_segnet.image import Image
 from napari_segnet.predict import PredictSettings, segment
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
-from napari_segnet.segmentation import Kind, Segmentation
+from napari_segnet.segmentation import Kind
 
-__all__ = ["HeldOut", "score_held_out"]
+__all__ = ["HeldOut", "score_held_out", "trusted_part"]
+
+KEPT = 32
+"""Images whose labels are kept to be looked at; the scores are of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +37,15 @@ class HeldOut:
         ``instance``: objects are compared; ``semantic``: only foreground and background.
     images : int
         How many there are.
+    labels : mapping of str to ndarray
+        int32 ``(t, z, y, x)`` of the first of them, by the path of the image: what the network
+        made, to be looked at.
     """
 
     scores: Scores
     kind: Kind
     images: int
+    labels: Mapping[str, npt.NDArray[np.int32]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """Return plain JSON values; empty where no image is held out."""
@@ -84,27 +93,44 @@ def score_held_out(
     samples = dataset.of("val")
     found: list[Scores] = []
     kind: Kind = "instance"
+    left_out = 0
+    kept: dict[str, npt.NDArray[np.int32]] = {}
     for done, sample in enumerate(samples):
         yield Progress(what="held-out image", done=done, total=len(samples))
-        image = open_image(sample.image)
+        try:
+            image = open_image(sample.image)
+            truth = read_labels(sample.labels, image)
+            trusted = trusted_part(sample, image, truth)
+        except (ImageError, DatasetError) as error:
+            text = f"{sample.name} cannot be scored: {error} It is left out."
+            yield Progress(what="held-out image", done=done, total=len(samples), text=text)
+            left_out += 1
+            continue
         made = yield from segment(network, image, settings)
         kind = made.kind
-        for labels, truth in _pairs(sample, made, network.ndim):
-            found.append(evaluate(labels, truth, name=sample.image.stem))
+        if len(kept) < KEPT:
+            kept[str(sample.image)] = made.labels.reshape(truth.shape)
+        labels = made.labels.reshape(truth.shape) * trusted
+        for one, other in _pairs(labels, truth * trusted, network.ndim):
+            found.append(evaluate(one, other, name=sample.image.stem))
     yield Progress(what="held-out image", done=len(samples), total=len(samples))
-    return HeldOut(scores=pool(found), kind=kind, images=len(samples))
+    return HeldOut(scores=pool(found), kind=kind, images=len(samples) - left_out, labels=kept)
+
+
+def trusted_part(
+    sample: Sample, image: Image, truth: npt.NDArray[np.int32]
+) -> npt.NDArray[np.bool_]:
+    """Return where the truth ``(t, z, y, x)`` of a sample may be compared with."""
+    seen = np.ones(truth.shape, bool)
+    if sample.trusted is not None:
+        seen = read_labels(sample.trusted, image) > 0
+    return usable(sample, truth, seen)
 
 
 def _pairs(
-    sample: Sample, made: Segmentation, ndim: int
+    labels: npt.NDArray[np.int32], truth: npt.NDArray[np.int32], ndim: int
 ) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
-    """Return found and true labels of each plane or volume, 0 where they are not trusted."""
-    image = open_image(sample.image)
-    truth = read_labels(sample.labels, image)  # (t, z, y, x)
-    labels = made.labels.reshape(truth.shape)
-    if sample.trusted is not None:
-        trusted = read_labels(sample.trusted, image) > 0
-        labels, truth = labels * trusted, truth * trusted
+    """Return found and true labels ``(t, z, y, x)`` of each plane or volume."""
     for t in range(truth.shape[0]):
         if ndim == 3:
             yield labels[t], truth[t]

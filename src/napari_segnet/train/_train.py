@@ -19,6 +19,7 @@ from napari_segnet.network import best_device, identify
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.train._begin import start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
+from napari_segnet.train._look import look
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import state_path
 
@@ -61,8 +62,9 @@ def train(
     ------
     Progress
         ``sample`` while the dataset is read and checked, ``step`` with the training loss
-        after every step, ``epoch`` with ``train_loss``, ``val_loss`` and ``val_dice`` after
-        every epoch.
+        after every step, ``epoch`` with ``train_loss`` after every epoch; where something is
+        held out also with ``val_loss``, ``val_dice`` and for objects ``val_ap50``, and a
+        :class:`Look` as ``shown``.
 
     Returns
     -------
@@ -111,7 +113,9 @@ def train(
                 total=settings.epochs * settings.steps_per_epoch,
                 values=(("train_loss", losses[-1]),),
             )
-        scores = learner.score(held)
+        first_crops = [crop for batch in held for crop in batch]
+        found, seen = look(learner, target, first_crops)
+        scores = (*learner.score(held), *found)
         if settings.patience:
             learner.remember(epoch + 1, scores)
         learner.save_state(state, epoch + 1)
@@ -120,6 +124,7 @@ def train(
             done=epoch + 1,
             total=settings.epochs,
             values=(("train_loss", float(np.mean(losses))), *scores),
+            shown=seen,
         )
     card = _card(target, parent, dataset, settings, scores)
     begun.family.save(learner.result(), replace(target, card=card), out)
@@ -189,8 +194,15 @@ def _held_out_crops(
 
 
 def _read(crops: Crops, total: int) -> Generator[Progress, None, None]:
-    for done in crops.check():
-        yield Progress(what="sample", done=done, total=total)
+    """Read all samples; what is damaged is said, and if that is all of them, refused."""
+    faults = []
+    for done, fault in enumerate(crops.check(), start=1):
+        faults += [fault] if fault else []
+        text = f"{fault} It is left out." if fault else ""
+        yield Progress(what="sample", done=done, total=total, text=text)
+    if len(faults) == total:
+        more = f" And {total - 1} more like it." if total > 1 else ""
+        raise DatasetError(f"{faults[0]}{more}")
 
 
 def _crop_shape(network: Checkpoint, settings: TrainSettings) -> tuple[int, ...]:

@@ -1,0 +1,208 @@
+"""The gate: scored before and after on what was held out, and only what is better is promoted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from networks import Milesial, calibrate, save_as
+from teaching import QUICK, fresh, objects, photograph, write
+
+from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.evaluate import evaluate, pool
+from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.network import identify
+from napari_segnet.progress import run
+from napari_segnet.train import HeldOut, Look, changes, teach, train
+
+
+def dataset_of(root, count=2):
+    samples = []
+    for i in range(count):
+        labels = objects((48, 48), count=8, seed=i)
+        samples.append(
+            Sample(
+                image=write(root / "images" / f"{i}.tif", photograph(labels, seed=i)),
+                labels=write(root / "labels" / f"{i}.tif", labels),
+                source=str(i),
+                split="val" if i == count - 1 and count > 1 else "train",
+            )
+        )
+    return Dataset(root=root, samples=tuple(samples))
+
+
+def untaught(path, **how):
+    torch.manual_seed(0)
+    network = fresh(path, widths=(6, 8), **how)
+    module = SegnetUNet().build(network).eval()
+    return SegnetUNet().save(module, network, path)
+
+
+LEARN = replace(
+    QUICK,
+    epochs=2,
+    steps_per_epoch=40,
+    crop_px=32,
+    learning_rate=0.02,
+    average=0.8,
+    scale_range=(1.0, 1.0),
+    gamma=1.0,
+    rotate=False,
+)
+
+
+def test_what_has_learned_is_promoted_with_scores_and_pictures(tmp_path):
+    network = untaught(tmp_path / "old.safetensors")
+    taught = run(teach(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN))
+    assert taught.promoted
+    assert taught.after.scores.ap50 > taught.before.scores.ap50
+    assert {"ap50", "ap75", "pq", "dice"} <= set(taught.after.figures())
+    (change,) = taught.changes()
+    assert change.name == "1"
+    assert change.picture.shape == (48, 48, 3)
+    total = len(np.unique(objects((48, 48), count=8, seed=1))) - 1
+    assert sum(change.counts[k] for k in ("right", "gained", "lost", "missed")) == total
+    assert change.counts["gained"] > 0
+    assert (change.picture == (0, 200, 120)).all(-1).any()
+
+
+def test_what_is_worse_is_not_promoted(tmp_path):
+    data = dataset_of(tmp_path / "d")
+    good = run(train(untaught(tmp_path / "0.safetensors"), data, tmp_path / "1.safetensors", LEARN))
+    spoil = replace(LEARN, epochs=1, steps_per_epoch=3, learning_rate=5.0, average=0.0, seed=9)
+    taught = run(teach(good, data, tmp_path / "2.safetensors", spoil))
+    assert taught.after.scores.ap50 < taught.before.scores.ap50
+    assert not taught.promoted
+    assert (tmp_path / "2.safetensors").exists(), "the user decides"
+    assert next(taught.changes()).counts["lost"] > 0
+
+
+def test_with_one_image_a_region_is_held_out_and_never_learned_from(tmp_path):
+    """Whatever the labels say in the held-out region, the same weights come out."""
+    states = []
+    for name in ("a", "b"):
+        data = dataset_of(tmp_path / name, count=1)
+        network = untaught(tmp_path / f"{name}.old.safetensors")
+        out = tmp_path / f"{name}.safetensors"
+        taught = run(teach(network, data, out, QUICK))
+        (val,) = taught.dataset.of("val")
+        assert val.box is not None
+        states.append(torch.cat([p.flatten() for p in _parameters(out)]))
+        if name == "a":
+            box = val.box
+    assert torch.equal(*states)
+    # Labels in the box are changed (not those that cross its border): nothing else comes out.
+    data = dataset_of(tmp_path / "c", count=1)
+    labels = objects((48, 48), count=8, seed=0)
+    inside = np.zeros((48, 48), bool)
+    inside[box[0] : box[2], box[1] : box[3]] = True
+    whole = [i for i in np.unique(labels)[1:] if inside[labels == i].all()]
+    assert whole
+    moved = np.where(np.isin(labels, whole), 0, labels)
+    y, x = np.argwhere(np.isin(labels, whole))[0]
+    moved[y, x] = whole[0]
+    write(tmp_path / "c" / "labels" / "0.tif", moved.astype(np.int32))
+    held = Dataset(
+        root=data.root,
+        samples=tuple(replace(data.samples[0], box=box, split=side) for side in ("train", "val")),
+    )
+    out = tmp_path / "c.safetensors"
+    run(teach(untaught(tmp_path / "c.old.safetensors"), held, out, QUICK))
+    found = torch.cat([p.flatten() for p in _parameters(out)])
+    assert torch.equal(states[0], found)
+
+
+def _parameters(path):
+    from safetensors.torch import load_file
+
+    state = load_file(path)
+    return [state[key].float() for key in sorted(state)]
+
+
+def test_a_network_that_begins_from_nothing_has_no_before(tmp_path):
+    out = tmp_path / "new.safetensors"
+    taught = run(teach(fresh(out), dataset_of(tmp_path / "d"), out, QUICK))
+    assert taught.before is None
+    assert taught.promoted
+    assert next(taught.changes()).counts["lost"] == 0
+
+
+def test_other_classes_cannot_be_compared(tmp_path):
+    network = untaught(tmp_path / "old.safetensors")
+    how = replace(QUICK, head="9")
+    taught = run(teach(network, dataset_of(tmp_path / "d"), tmp_path / "n.safetensors", how))
+    assert (taught.before.kind, taught.after.kind) == ("instance", "semantic")
+    assert not taught.promoted
+
+
+def test_after_every_round_it_shows_what_it_makes_of_the_held_out_part(tmp_path):
+    network = untaught(tmp_path / "old.safetensors")
+    steps = teach(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
+    reports = list(steps)
+    rounds = [r for r in reports if r.what == "epoch"]
+    for report in rounds:
+        assert {"train_loss", "val_loss", "val_dice", "val_ap50"} == set(dict(report.values))
+        seen = report.shown
+        assert isinstance(seen, Look)
+        assert seen.labels.shape == seen.truth.shape == seen.trusted.shape == (32, 32)
+        assert seen.pixels.shape == (1, 32, 32)
+    last = rounds[-1].shown
+    assert evaluate(last.labels > 0, last.truth > 0).dice > 0.7
+    whats = [r.what for r in reports]
+    assert whats.index("held-out image before") < whats.index("step")
+    assert whats.index("held-out image after") > len(whats) - whats[::-1].index("epoch") - 1
+
+
+def test_the_labels_of_a_valid_network_lie_on_the_middle_of_what_it_sees(tmp_path):
+    from networks import Jvanvugt
+
+    old = save_as(
+        calibrate(Jvanvugt(channels=1, classes=2, depth=2, width=4)), tmp_path / "a.pth", "bare"
+    )
+    data = dataset_of(tmp_path / "d")
+    for sample in data.samples:
+        labels = (objects((48, 48), count=8, seed=int(sample.source)) > 0).astype(np.int32)
+        write(sample.labels, labels)
+    steps = teach(identify(old), data, tmp_path / "b.pth", QUICK)
+    (seen, *_) = [r.shown for r in steps if r.what == "epoch"]
+    assert seen.pixels.shape[1:] == seen.labels.shape == seen.truth.shape
+
+
+def test_every_family_passes_the_gate(tmp_path):
+    old = save_as(
+        calibrate(Milesial(channels=1, classes=1, width=3, depth=2)), tmp_path / "a.pth", "training"
+    )
+    taught = run(teach(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
+    assert taught.after.images == 1
+    assert taught.checkpoint.family == "milesial-unet"
+
+
+def test_the_picture_of_a_stack_is_the_plane_with_most_changes(tmp_path):
+    truth = np.zeros((2, 20, 20), np.int32)
+    truth[:, 2:8, 2:8], truth[1, 12:18, 12:18] = 1, 2
+    data = Dataset(
+        root=tmp_path,
+        samples=(
+            Sample(
+                image=write(tmp_path / "i.tif", np.zeros(truth.shape, np.uint8), "zyx"),
+                labels=write(tmp_path / "l.tif", truth, "zyx"),
+                split="val",
+            ),
+        ),
+    )
+    old = np.where(truth == 1, truth, 0)
+    new = truth.copy()
+    new[1, 12:18, 2:5] = 9
+
+    def held(labels):
+        key = str(data.samples[0].image)
+        return HeldOut(
+            scores=pool([]), kind="instance", images=1, labels={key: labels[None].astype(np.int32)}
+        )
+
+    (change,) = changes(data, held(old), held(new))
+    assert change.counts == {"right": 2, "gained": 1, "lost": 0, "missed": 0, "false": 1}
+    assert tuple(change.picture[2, 4]) == (255, 255, 255)
+    assert tuple(change.picture[12, 14]) == (0, 200, 120)
+    assert tuple(change.picture[12, 3]) == (60, 120, 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -33,3 +34,37 @@ def test_the_libraries_come_first_and_torch_works() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "(1, 1, 3, 3)\n"
     assert done.stderr == ""
+
+
+WINDOW = """
+import os, sys, threading
+import napari, numpy
+viewer = napari.Viewer(show_welcome_screen=False)
+viewer.add_image(numpy.zeros((8, 8)))
+for _ in range(50):
+    napari.qt.get_qapp().processEvents()
+def work():
+    from napari_segnet.widgets._torch import load_torch
+    load_torch()
+    import torchvision.models.detection
+    print(torchvision.models.detection.MaskRCNN.__name__)
+worker = threading.Thread(target=work)
+worker.start()
+worker.join()
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def test_torchvision_comes_after_a_window_that_draws(tmp_path) -> None:
+    """OpenGL in software brings an LLVM along, next to which triton's ends the program."""
+    settings = str(tmp_path / "settings.yaml")
+    done = subprocess.run(
+        [sys.executable, "-c", WINDOW],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={**os.environ, "NAPARI_CONFIG": settings},
+    )
+    assert (done.returncode, done.stdout) == (0, "MaskRCNN\n"), done.stderr

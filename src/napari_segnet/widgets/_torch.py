@@ -33,11 +33,27 @@ def load_torch() -> None:
         return
     if sys.platform != "win32":  # Windows looks for libraries in folders that torch itself names
         _load_libraries()
+    if "triton" not in sys.modules and _has_llvm():
+        sys.modules["triton"] = None  # type: ignore[assignment]  # "import triton" then fails
     with _uncollected():
         import torch
         import torch.fx.experimental.symbolic_shapes  # noqa: F401  # asked for by torch._check
 
         import napari_segnet.predict  # noqa: F401  # and what of torch a first run asks for
+
+
+def _has_llvm() -> bool:
+    """Tell if a shared LLVM is in this process: OpenGL without NVIDIA's driver brings it along.
+
+    triton, a compiler that torchvision has torch look for, holds an LLVM of its own; loaded
+    after the shared one it ends the program by a segmentation fault (Mesa 22.3 with LLVM 15,
+    triton of torch 2.15). Nothing here needs it; torch without it does not compile networks.
+    """
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf8", errors="replace")
+    except OSError:  # not Linux: there is no triton
+        return False
+    return "/libLLVM" in maps
 
 
 @contextmanager

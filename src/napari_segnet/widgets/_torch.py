@@ -29,12 +29,12 @@ def load_torch() -> None:
     stood still for 0.4 s with files in the system's cache, and for seconds without. So the
     libraries are loaded first, by a call that frees the lock; the import finds them there.
     """
+    if "triton" not in sys.modules and _has_llvm():
+        sys.modules["triton"] = None  # type: ignore[assignment]  # "import triton" then fails
     if "torch" in sys.modules:
         return
     if sys.platform != "win32":  # Windows looks for libraries in folders that torch itself names
         _load_libraries()
-    if "triton" not in sys.modules and _has_llvm():
-        sys.modules["triton"] = None  # type: ignore[assignment]  # "import triton" then fails
     with _uncollected():
         import torch
         import torch.fx.experimental.symbolic_shapes  # noqa: F401  # asked for by torch._check

@@ -15,6 +15,7 @@ from teaching import FOREGROUND, QUICK, fresh, write_dataset
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.network import identify
 from napari_segnet.train import state_path
+from napari_segnet.train._learner import Learner
 from napari_segnet.widgets._learning_layers import LearningLayers
 from napari_segnet.widgets._train_work import Lesson, writes_as
 from napari_segnet.widgets.train import FINE_TUNING, TrainDock
@@ -202,10 +203,11 @@ def test_stopped_and_the_old_network_is_kept(dock, qtbot, weights, folder):
 
 def test_a_crash_ends_in_a_sentence(dock, qtbot, weights, folder, monkeypatch):
     ready(dock, qtbot, weights, folder)
-    monkeypatch.setattr(
-        "napari_segnet.train._learner.Learner.step",
-        lambda *_: (_ for _ in ()).throw(RuntimeError("CUDA error: something")),
-    )
+
+    def crash(*_):
+        raise RuntimeError("CUDA error: something")
+
+    monkeypatch.setattr(Learner, "step", crash)
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         click(qtbot, dock.run_box.button)
     assert "CUDA error: something" in dock.message.text.text()

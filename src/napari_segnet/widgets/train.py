@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_segnet.train import Taught
+    from napari_segnet.widgets.segment import SegmentDock
 
 __all__ = ["TrainDock"]
 
@@ -96,11 +97,13 @@ class TrainDock(QWidget):
         self._drawn = 0
         self._learning = LearningLayers(self.viewer)
         self._looker, self._reader, self._runner = (JobRunner(self) for _ in range(3))
+        self.setAcceptDrops(True)
         self._build()
         self._connect()
         last = last_training_set()
         if last is not None:
             self.choose_folder(last)
+        self._begin_with_what_runs()
         self._refresh()
 
     # ---- What it looks like ----
@@ -253,6 +256,36 @@ class TrainDock(QWidget):
 
     # ---- What is chosen ----
 
+    def _begin_with_what_runs(self) -> None:
+        """Offer the network of the Segment dock: its labels are what was corrected."""
+        dock = self._segment_dock()
+        if dock is not None and dock.checkpoint is not None:
+            self.choose_weights(dock.weights.current())
+
+    def _segment_dock(self) -> SegmentDock | None:
+        from napari_segnet.widgets.segment import SegmentDock
+
+        docks = self.viewer.window.dock_widgets.values()
+        return next((dock for dock in docks if isinstance(dock, SegmentDock)), None)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Accept files."""
+        mime = event.mimeData() if event is not None else None
+        if event is not None and mime is not None and mime.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Take a folder as the training set, a file as the network."""
+        mime = event.mimeData() if event is not None else None
+        if event is None or mime is None or self._runner.busy:
+            return
+        event.acceptProposedAction()
+        for path in [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]:
+            if path.is_dir():
+                self.choose_folder(path)
+            else:
+                self.choose_weights(str(path))
+
     def choose_weights(self, choice: str) -> None:
         """Look at a weights file, or at the built-in network of that name."""
         self.checkpoint = None
@@ -334,6 +367,9 @@ class TrainDock(QWidget):
     def _refresh(self) -> None:
         ready = self.checkpoint is not None and self.contents is not None and self.out is not None
         self.run_box.button.setEnabled(ready and not self._runner.busy)
+        self.run_box.button.setToolTip(
+            "" if ready else "Choose the network to begin with and a training set first"
+        )
         for widget in (self.weights, self.where, self.save_as):
             widget.setEnabled(not self._runner.busy)
 
@@ -520,14 +556,13 @@ class TrainDock(QWidget):
         if self.taught is None:
             return
         from napari_segnet.widgets._weights import remember_network
-        from napari_segnet.widgets.segment import SegmentDock
 
         path = self.taught.checkpoint.path
         remember_network(path.absolute())
-        for dock in self.viewer.window.dock_widgets.values():
-            if isinstance(dock, SegmentDock):
-                dock.weights.refresh()
-                dock.choose_weights(str(path))
+        dock = self._segment_dock()
+        if dock is not None:
+            dock.weights.refresh()
+            dock.choose_weights(str(path))
         self.weights.refresh()
         self.choose_weights(str(path))
 

@@ -1,0 +1,105 @@
+"""The whole way in one window: segment, correct, add, train, and segment again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from qtpy.QtCore import Qt
+from teaching import FOREGROUND, QUICK, fresh, objects, photograph
+
+from napari_segnet.correct import box_of, delete
+from napari_segnet.dataset import Dataset
+from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.network import identify
+from napari_segnet.widgets._dataset_panel import DatasetPanel
+from napari_segnet.widgets._drops import find_or_open_dock
+from napari_segnet.widgets._editing import apply_edit
+
+WAIT_MS = 90_000
+SHAPE = (96, 96)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(1)
+    network = fresh(tmp_path / "collaborator.safetensors", FOREGROUND)
+    SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
+    return network.path
+
+
+def click(qtbot, button):
+    assert button.isEnabled(), button.text()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def run(dock, qtbot):
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        click(qtbot, dock.run_box.button)
+    assert not dock.message.isVisible(), dock.message.text.text()
+
+
+def labels_of(viewer):
+    from napari.layers import Labels
+
+    return [x for x in viewer.layers if isinstance(x, Labels) and "key" in x.metadata["segnet"]]
+
+
+def test_a_network_learns_from_corrections_without_leaving_the_window(
+    make_viewer, qtbot, weights, tmp_path
+):
+    viewer = make_viewer(show=True)
+    truth = objects(SHAPE, count=7, seed=4)
+    viewer.add_image(photograph(truth, seed=4), name="cells")
+
+    segment = find_or_open_dock(viewer)
+    segment.choose_weights(str(weights))
+    qtbot.waitUntil(lambda: segment.checkpoint is not None, timeout=WAIT_MS)
+    run(segment, qtbot)
+    (layer,) = labels_of(viewer)
+
+    # The answer of a network that knows nothing is replaced by what is right.
+    _, correct = viewer.window.add_plugin_dock_widget("napari-segnet", "Correct")
+    layer.data = truth.copy()
+    victim = int(truth.max())
+    apply_edit(layer, delete(layer.data, [victim], box=box_of(layer.data, victim)))
+    assert victim not in layer.data
+    layer.undo()
+    assert np.array_equal(layer.data, truth)
+
+    panel = correct.findChild(DatasetPanel)
+    correct.tabs.setCurrentWidget(panel)
+    panel.choose_folder(tmp_path / "set")
+    qtbot.waitUntil(lambda: not panel._runner.busy, timeout=WAIT_MS)
+    viewer.layers.selection.active = layer
+    click(qtbot, panel.add_button)
+    qtbot.waitUntil(lambda: not panel._runner.busy, timeout=WAIT_MS)
+    assert not panel.message.isVisible(), panel.message.text.text()
+    assert len(panel._rows) == 1
+    assert len(Dataset.open(tmp_path / "set").samples) == 1
+
+    _, train = viewer.window.add_plugin_dock_widget("napari-segnet", "Train")
+    assert train.folder == tmp_path / "set"
+    qtbot.waitUntil(lambda: train.run_box.button.isEnabled(), timeout=WAIT_MS)
+    assert train.checkpoint.path == weights  # what the Segment dock runs
+    how = replace(QUICK, epochs=6, steps_per_epoch=12, crop_px=48, learning_rate=0.01)
+    train.main.set_value(how)
+    train.more.set_value(how)
+    run(train, qtbot)
+    assert train.taught.after.images == 1  # a region of the one image was held out
+    if not train.taught.promoted:
+        click(qtbot, train.use)
+
+    new = train.taught.checkpoint
+    qtbot.waitUntil(
+        lambda: segment.checkpoint is not None and segment.checkpoint.path == new.path,
+        timeout=WAIT_MS,
+    )
+    assert identify(new.path).card["parent"]["name"] == weights.name
+    run(segment, qtbot)
+    assert np.array_equal(layer.data, truth), "corrections survive a second run"
+    others = [x for x in labels_of(viewer) if x is not layer]
+    made_by = [x.metadata["segnet"]["origin"]["checkpoint"]["path"] for x in others]
+    assert any(path.endswith(new.path.name) for path in made_by)

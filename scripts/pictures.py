@@ -432,19 +432,19 @@ def review() -> Image.Image:
 
 @picture
 def review_recover() -> Image.Image:
-    with stage(size_px=(1240, 420)) as on:
+    """What a window left behind is offered by the next one."""
+    from napari_segnet.widgets._recovery import RecoveryBar
+
+    with stage() as on:
         panel = reviewed(on)
         for _ in range(7):
             panel.delete()
-        layer = on.viewer.layers["nuclei"]
-        pixels = np.asarray(layer.data)
-        on.viewer.layers.clear()
-        on.show(on.viewer.add_image(pixels, name="nuclei", scale=layer.scale, units=layer.units))
-        on.pause(0.5)
-        from napari_segnet.widgets._recovery import RecoveryBar
-
+    with stage() as on:
+        on.sample()
         bar = on.viewer.window._qt_window.findChild(RecoveryBar)
-        seen = on.part(bar, on.canvas)
+        on.pause(0.5)
+        left, top, right, bottom = on.box(bar, on.canvas)
+        seen = on.window().crop((left, top, right, min(bottom, top + 300)))
         bar.drop.click()
         return seen
 

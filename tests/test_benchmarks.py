@@ -47,6 +47,22 @@ def test_nuclei(root, network, tmp_path):
     assert "\nap50         0." in said
 
 
+def test_review(root, network, tmp_path):
+    import tifffile
+
+    folder = tmp_path / "nuclei"
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    (folder / "index.csv").write_text("name,split,kind\na,val,fluorescence")
+    labels = objects((64, 64), count=9)
+    tifffile.imwrite(folder / "images" / "a.tif", photograph(labels))
+    tifffile.imwrite(folder / "labels" / "a.tif", labels)
+    said = bench(root, "review.py", str(tmp_path), "--network", network, "--share", "0.9")
+    assert "nuclei, one of ten wrong: 1 pictures" in said
+    for queue in ("by chance", "by size", "tiny"):
+        assert f"\n{queue} " in said
+
+
 def test_memory(root, network):
     said = bench(
         root, "memory.py", "--edge", "96", "--network", network, "--stop-after", "--device", "cpu"

@@ -142,6 +142,12 @@ class JournalKeeper(QObject):
             watched.look()
             watched.note(what)
 
+    def remember(self, layer: napari.layers.Labels) -> None:
+        """Write what is known of a layer by now, as a part of the act before."""
+        watched = self._watched.get(id(layer))
+        if watched is not None:
+            watched.remember()
+
     def unsaved(self) -> list[napari.layers.Labels]:
         """Return the layers that hold corrections which were never saved."""
         self.look()
@@ -316,12 +322,19 @@ class _Watched:
 
     def note(self, what: str) -> None:
         """Write a change of the document as an act."""
+        first = self.journal is None
         self._begin_if_first()
         assert self.journal is not None
         patch = self._patch(known)
-        if patch:
+        if patch or first:  # the beginning of a journal holds what is known already
             self.journal.act(partial(Act, what=what, at=time.time(), patch=patch))
             self.acts += 1
+
+    def remember(self) -> None:
+        """Write a change of what is known without an act."""
+        patch = self._patch(known) if self.journal is not None else []
+        if patch and self.journal is not None:
+            self.journal.document(patch)
 
     def _moves(self) -> list[tuple[Item, bool]]:
         """Return the steps taken back (newest first), then those done, since the last look."""

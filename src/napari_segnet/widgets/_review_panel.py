@@ -214,6 +214,9 @@ class ReviewPanel(QWidget):
             names = layer.metadata.get("segnet", {}).get("class_names", ())
             self.model.class_names = tuple(names)
             self.model.show(items, self.reviews.of(layer))
+        shown = self.model.items
+        self.table.setColumnHidden(COLUMNS.index("class"), not shown.classes.any())
+        self.table.setColumnHidden(COLUMNS.index("score"), bool(np.isnan(shown.scores).all()))
         self.name.setText(
             "Select a Labels layer to review." if layer is None else f"Review of “{layer.name}”"
         )

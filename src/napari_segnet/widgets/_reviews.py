@@ -91,10 +91,14 @@ class Reviews(QObject):
         self._put(layer, steps.pop(), what)
         return True
 
-    def _put(self, layer: napari.layers.Labels, review: Review, what: str) -> None:
+    def _put(self, layer: napari.layers.Labels, review: Review, what: str = "") -> None:
+        """Put a review into its layer and journal; ``what`` names an act of its own."""
         own = {**layer.metadata.get("segnet", {}), "review": review.to_json()}
         layer.metadata = {**layer.metadata, "segnet": own}
-        self._keeper.note(layer, what)
+        if what:
+            self._keeper.note(layer, what)
+        else:
+            self._keeper.remember(layer)
         self.changed.emit(layer)
 
     @contextmanager
@@ -125,12 +129,12 @@ class Reviews(QObject):
             review = self.of(layer)
             before = {label: review.state(label) for label in ids.tolist()}
             marks.append(_Fixed(item[0], before))
-            self._put(layer, review.with_state(ids.tolist(), State.FIXED), "edited")
+            self._put(layer, review.with_state(ids.tolist(), State.FIXED))
             return
         found = next((mark for mark in reversed(marks) if mark.atom in item_atoms(item)), None)
         if found is not None:
             marks.remove(found)
-            self._put(layer, _as_before(self.of(layer), found.before), "edit undone")
+            self._put(layer, _as_before(self.of(layer), found.before))
 
 
 class _Fixed:

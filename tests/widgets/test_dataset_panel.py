@@ -24,6 +24,8 @@ class Review:
 
     def __init__(self, ids):
         self.ids = ids
+        self.states = dict.fromkeys(ids, "accepted")
+        self.regions = ()
 
     @classmethod
     def from_json(cls, kept):
@@ -90,8 +92,14 @@ def test_only_what_was_reviewed(panel, viewer, qtbot, reviewing):
     assert "% reviewed" in shown(panel)[0]
 
 
-def test_nothing_reviewed_is_said(panel, viewer, qtbot, reviewing):
+def test_a_review_that_has_only_begun_does_not_leave_everything_out(panel, viewer, reviewing):
     layers(viewer, metadata={"segnet": {"review": {"accepted": []}}})
+    assert panel.whole.isChecked()
+    assert not panel.only_reviewed.isEnabled()
+
+
+def test_nothing_reviewed_is_said(panel, viewer, qtbot, reviewing):
+    layers(viewer, metadata={"segnet": {"review": {"accepted": [99]}}})
     panel.add_button.click()
     assert "Nothing of “cells labels” is marked as reviewed" in panel.message.text.text()
     assert not (panel.folder / "dataset.json").exists()

@@ -38,6 +38,7 @@ from napari_segnet.widgets._remembered import last_training_set, remember_traini
 from napari_segnet.widgets._training_pair import (
     TrainingPair,
     image_of,
+    is_reviewed,
     open_again,
     training_pair,
 )
@@ -239,9 +240,7 @@ class DatasetPanel(QWidget):
         labels, busy = self._labels(), self._runner.busy
         self.labels_name.setText("select a Labels layer" if labels is None else labels.name)
         self._list_images(labels)
-        has_review = labels is not None and bool(
-            (labels.metadata.get("segnet") or {}).get("review")
-        )
+        has_review = labels is not None and is_reviewed(labels)
         if not has_review:
             self.whole.setChecked(True)
         elif not self.only_reviewed.isEnabled():

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     import napari.layers
     from napari.components import ViewerModel
 
-__all__ = ["TrainingPair", "image_of", "open_again", "reviewed", "training_pair"]
+__all__ = [
+    "TrainingPair",
+    "image_of",
+    "is_reviewed",
+    "open_again",
+    "reviewed",
+    "training_pair",
+]
 
 LOOKED_AT = 4096
 """Pixels of an image without a file that its name is made from."""
@@ -91,6 +98,15 @@ def training_pair(
         class_names=tuple(own.get("class_names") or ()),
         review=own.get("review"),
     )
+
+
+def is_reviewed(labels: napari.layers.Labels) -> bool:
+    """Tell if an object or a region of the labels was reviewed; without looking at a pixel."""
+    kept = _own(labels).get("review")
+    if not kept:
+        return False
+    review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
+    return bool(review.states or review.regions)
 
 
 def reviewed(labels: napari.layers.Labels) -> npt.NDArray[np.bool_] | None:

@@ -6,12 +6,18 @@ are no powers of two, one to five channels, one to seven classes, two and three 
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskrcnns import Bottleneck, small_maskrcnn
+import numpy as np
+import torch
+from detectron2_reference import read, weights_of_case
+from maskrcnns import Bottleneck, Named, small_maskrcnn
+from mmdetections import renamed
 from networks import Jvanvugt, Mateuszbuda, Milesial, Segnet
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -144,21 +150,48 @@ def _segnet(name, sizes, **how) -> Example:
     )
 
 
-def _maskrcnn(name, sizes, read, how) -> Example:
+RESNET = ("block", "layers", "groups", "width_per_group", "stem_channels", "body_channels")
+
+
+def _maskrcnn(name, sizes, read, how, assume=None) -> Example:
     hparams = {
+        "arithmetic": "torchvision",
+        "background": "first",
+        "body": "resnet",
+        "levels": [1, 2, 3, 4],
         "block": "basic",
         "layers": [1, 1, 1, 1],
         "groups": 1,
         "width_per_group": 64,
+        "stem_channels": 64,
+        "body_channels": 64,
         "norm": "batch",
+        "fpn_norm": "none",
         "fpn_channels": 32,
+        "rpn_layers": [32],
         "anchors_per_pixel": 3,
+        "box_head": "mlp",
+        "box_convs": [],
+        "box_fcs": [48, 48],
+        "box_norm": "none",
         "box_pool_px": 7,
-        "box_hidden": 48,
+        "box_agnostic": False,
         "mask_layers": [24, 32],
+        "mask_norm": "none",
         "mask_hidden": 20,
+        "mask_agnostic": False,
+        "pixel_mean": None,
+        "pixel_std": None,
     }
     assumed = {
+        "colours": "rgb",
+        "stride_in": "3x3",
+        "roi_aligned": False,
+        "roi_sampling": 2,
+        "anchor_order": "ratio",
+        "anchor_rounding": True,
+        "box_weights": [10.0, 10.0, 5.0, 5.0],
+        "proposal_score": 0.0,
         "norm_eps": 1e-5,
         "mask_pool_px": 14,
         "anchor_sizes_px": [[32], [64], [128], [256], [512]],
@@ -176,9 +209,59 @@ def _maskrcnn(name, sizes, read, how) -> Example:
         make=lambda: small_maskrcnn(**how),
         channels=3,
         sizes=sizes,
-        hparams={**hparams, **read},
-        assumed=assumed,
+        hparams={key: value for key, value in {**hparams, **read}.items() if value != ABSENT},
+        assumed={**assumed, **(assume or {})},
     )
+
+
+ABSENT = "absent"
+"""In the place of a hyper-parameter that a network does not have."""
+
+
+def _stored(case: str, mmdetection: bool = False) -> Named:
+    """A small network of Detectron2 in its own names, or in MMDetection's."""
+    tensors = weights_of_case(case, read())
+    if mmdetection:
+        tensors = renamed(tensors)
+    frozen = re.compile(r".*(\.norm\.|\.bn\d\.|\.downsample\.1\.).*")
+    return Named(
+        {key: torch.from_numpy(np.array(value)) for key, value in tensors.items()},
+        frozen=lambda key: frozen.fullmatch(key) is not None,
+    )
+
+
+def _elsewhere(name: str, program: str, make: Callable[[], nn.Module]) -> Example:
+    """A network of Detectron2 or MMDetection without a configuration."""
+    small = _maskrcnn(name, ((40, 40),), read={}, how={})
+    hparams = {
+        **small.hparams,
+        "arithmetic": program,
+        "background": "last",
+        "anchor_rounding": False,
+        "block": "bottleneck",
+        "layers": [3, 4, 6, 3],
+        "width_per_group": 8,
+        "stem_channels": 12,
+        "body_channels": 16,
+        "norm": "frozen",
+        "fpn_channels": 16,
+        "rpn_layers": [16],
+        "box_head": "sequence",
+        "box_fcs": [20, 20],
+        "mask_layers": [10, 10],
+        "mask_hidden": 10,
+    }
+    assumed = {**small.assumed, "roi_aligned": True, "roi_sampling": 0}
+    del assumed["anchor_rounding"], hparams["pixel_mean"], hparams["pixel_std"]
+    if program == "detectron2":
+        hparams["anchor_order"] = "size"
+        del assumed["anchor_order"]
+        mean, std = [103.53, 116.28, 123.675], [1.0, 1.0, 1.0]
+        assumed |= {"stride_in": "1x1", "colours": "bgr"}
+    else:
+        mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    assumed |= {"pixel_mean": mean, "pixel_std": std}
+    return dataclasses.replace(small, make=make, hparams=hparams, assumed=assumed)
 
 
 EXAMPLES: dict[str, tuple[Example, ...]] = {
@@ -377,9 +460,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "layers": [1, 2, 1, 1],
                 "groups": 8,
                 "width_per_group": 4,
+                "body_channels": 256,
                 "norm": "frozen",
                 "fpn_channels": 24,
-                "box_hidden": 17,
+                "rpn_layers": [24],
+                "box_fcs": [17, 17],
                 "mask_layers": [8],
                 "mask_hidden": 5,
             },
@@ -396,6 +481,46 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "classes": 91,
             },
         ),
+        _maskrcnn(
+            "version 2",
+            ((40, 70),),
+            read={
+                "fpn_norm": "batch",
+                "rpn_layers": [32, 32],
+                "box_head": "sequence",
+                "box_convs": [12, 10],
+                "box_fcs": [17],
+                "box_norm": "batch",
+                "mask_norm": "batch",
+            },
+            how={
+                "rpn_layers": 2,
+                "box_convs": (12, 10),
+                "box_fcs": (17,),
+                "head_norm": nn.BatchNorm2d,
+            },
+        ),
+        _maskrcnn(
+            "MobileNet with all anchors on each level",
+            ((40, 70),),
+            read={
+                **dict.fromkeys(RESNET, ABSENT),
+                "body": "mobilenet_v3_large",
+                "levels": [13, 16],
+                "fpn_channels": 256,
+                "rpn_layers": [256],
+                "anchors_per_pixel": 15,
+            },
+            how={
+                "mobilenet": "mobilenet_v3_large",
+                "sizes": ((32, 64, 128, 256, 512),) * 3,
+            },
+            assume={"anchor_sizes_px": [[32, 64, 128, 256, 512]] * 3},
+        ),
+    ),
+    "detectron2-maskrcnn": (_elsewhere("msra", "detectron2", lambda: _stored("msra")),),
+    "mmdetection-maskrcnn": (
+        _elsewhere("two layers", "mmdetection", lambda: _stored("msra", mmdetection=True)),
     ),
 }
 """For every family, by name, networks that it must know; the contract test runs them all."""

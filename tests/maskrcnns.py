@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torchvision
 from networks import pictures
 from torch import nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, _mobilenet_extractor
+from torchvision.models.detection.faster_rcnn import (
+    FastRCNNConvFCHead,
+    FastRCNNPredictor,
+    TwoMLPHead,
+)
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
@@ -36,27 +42,48 @@ def small_maskrcnn(
     mask_hidden: int = 20,
     sizes: tuple[tuple[int, ...], ...] = SIZES,
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0),
+    stages: tuple[int, ...] = (1, 2, 3, 4),
+    mobilenet: str = "",
+    rpn_layers: int = 1,
+    box_convs: tuple[int, ...] | None = None,
+    box_fcs: tuple[int, ...] = (),
+    head_norm: Callable[..., nn.Module] | None = None,
     **how: Any,
 ) -> MaskRCNN:
-    """A Mask R-CNN of torchvision's parts; ``how`` as in its class."""
-    body = ResNet(
-        block, list(layers), groups=groups, width_per_group=width_per_group, norm_layer=norm
-    )
-    backbone = BackboneWithFPN(
-        body,
-        {f"layer{i + 1}": str(i) for i in range(4)},
-        [width * block.expansion for width in (64, 128, 256, 512)],
-        fpn,
-    )
+    """A Mask R-CNN of torchvision's parts; ``how`` as in its class.
+
+    Version 2 has ``rpn_layers=2``, ``box_convs``, ``box_fcs`` and ``head_norm``; with
+    ``mobilenet`` the body is torchvision's own of that name.
+    """
+    if mobilenet:
+        made = getattr(torchvision.models, mobilenet)(norm_layer=norm)
+        backbone = _mobilenet_extractor(made, fpn=True, trainable_layers=6, norm_layer=head_norm)
+        fpn = backbone.out_channels
+    else:
+        body = ResNet(
+            block, list(layers), groups=groups, width_per_group=width_per_group, norm_layer=norm
+        )
+        backbone = BackboneWithFPN(
+            body,
+            {f"layer{stage}": str(i) for i, stage in enumerate(stages)},
+            [32 * 2**stage * block.expansion for stage in stages],
+            fpn,
+            norm_layer=head_norm,
+        )
+    box_head = TwoMLPHead(fpn * 49, hidden)
+    if box_convs is not None:
+        box_head = FastRCNNConvFCHead((fpn, 7, 7), list(box_convs), list(box_fcs), head_norm)
+        hidden = box_fcs[-1]
     return MaskRCNN(
         backbone,
         rpn_anchor_generator=AnchorGenerator(sizes, (ratios,) * len(sizes)),
+        rpn_head=RPNHead(fpn, len(sizes[0]) * len(ratios), rpn_layers),
         box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2),
-        box_head=TwoMLPHead(fpn * 49, hidden),
+        box_head=box_head,
         box_predictor=FastRCNNPredictor(hidden, classes),
-        mask_head=MaskRCNNHeads(fpn, mask_layers, 1),
+        mask_head=MaskRCNNHeads(fpn, mask_layers, 1, head_norm),
         mask_predictor=MaskRCNNPredictor(mask_layers[-1], mask_hidden, classes),
-        **{"box_detections_per_img": 150, **how},
+        **{"box_detections_per_img": 60, **how},
     ).eval()
 
 
@@ -76,7 +103,7 @@ def calibrate_maskrcnn(module: MaskRCNN, images: torch.Tensor, seed: int = 0) ->
             layer.weight.data = noise(layer.weight) * (2 / layer.weight.shape[0]) ** 0.5
             layer.bias.data = 0.1 * noise(layer.bias)
     images = (images - MEAN) / STD
-    _settle_norms(module.backbone.body, images, noise)
+    _settle_norms(module.backbone.body, module.backbone.body, images, noise)
     heads = module.roi_heads
     # 10, 10, 5, 5 are the weights of the box coder: boxes move by a fifth of their size.
     spreads = [
@@ -86,15 +113,24 @@ def calibrate_maskrcnn(module: MaskRCNN, images: torch.Tensor, seed: int = 0) ->
         [(heads.mask_predictor.mask_fcn_logits, 3.0)],
     ]
     most, heads.detections_per_img = heads.detections_per_img, 40
+    before, module.rpn._post_nms_top_n = module.rpn._post_nms_top_n, {"testing": 100}
     with plain_input(module):
+        _settle_norms(module, lambda all_images: detect(module, all_images), images, noise)
         for group in spreads:
-            _spread([(m, s) for m, s in group if hasattr(m, "weight")], module, images)
+            last = [(m, s) for m, s in group if getattr(m, "bias", None) is not None]
+            _spread(last, module, images)
     heads.detections_per_img = most
+    module.rpn._post_nms_top_n = before
     return module
 
 
-def _settle_norms(body: nn.Module, images: torch.Tensor, noise: Callable[..., Any]) -> None:
-    """Give normalisations the statistics of real-looking images, layer after layer."""
+def _settle_norms(
+    module: nn.Module,
+    run: Callable[[torch.Tensor], Any],
+    images: torch.Tensor,
+    noise: Callable[..., Any],
+) -> None:
+    """Give fresh normalisations the statistics of real-looking images, layer after layer."""
 
     def settle(layer: Any, inputs: tuple[torch.Tensor]) -> None:
         layer.weight.data = 1 + 0.2 * noise(layer.weight)
@@ -102,10 +138,11 @@ def _settle_norms(body: nn.Module, images: torch.Tensor, noise: Callable[..., An
         layer.running_mean.copy_(inputs[0].mean((0, 2, 3)))
         layer.running_var.copy_(inputs[0].var((0, 2, 3)))
 
-    norms = [m for m in body.modules() if isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d)]
-    hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d)]
+    fresh = [norm for norm in norms if bool((norm.running_mean == 0).all())]
+    hooks = [norm.register_forward_pre_hook(settle) for norm in fresh]
     with torch.no_grad():
-        body(images)
+        run(images)
     for hook in hooks:
         hook.remove()
 
@@ -163,9 +200,31 @@ def calibrated(seed: int = 0, **how: Any) -> MaskRCNN:
     return calibrate_maskrcnn(small_maskrcnn(**how), pictures(2, 3, (96, 128), seed), seed)
 
 
+class Named(nn.Module):
+    """Tensors by the names that another program gives them; it answers nothing.
+
+    Norms that are not trained are no parameters: those whose names hold ``frozen``.
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], frozen: Callable[[str], bool]) -> None:
+        super().__init__()
+        for key, tensor in tensors.items():
+            *path, name = key.split(".")
+            place: nn.Module = self
+            for part in path:
+                if part not in place._modules:
+                    place.add_module(part, nn.Module())
+                place = place._modules[part]
+            if frozen(key):
+                place.register_buffer(name, tensor)
+            else:
+                place.register_parameter(name, nn.Parameter(tensor))
+
+
 __all__ = [
     "BasicBlock",
     "Bottleneck",
+    "Named",
     "calibrate_maskrcnn",
     "calibrated",
     "detect",

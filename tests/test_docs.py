@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 
 
-NO_SETTINGS = {"activation", "align_corners"}
+NO_SETTINGS = {"activation", "align_corners", "anchor_sizes_px", "norm_eps"}
 """Names with values that stand on the pages: a fact of a network, an option of torch."""
 OF_THE_EXAMPLES = ("=unit-mean", "=shrink")
 """CONTRIBUTING.md adds them; test_contributing.py tries them."""
@@ -282,7 +282,12 @@ def test_files_that_a_page_names_exist():
 
 def test_containers_that_open_are_in_the_readme():
     opens = section("README.md", "What opens").lower()
-    words = {"torch-zip": "torch.save", "torch-legacy": "legacy", "safetensors": "safetensors"}
+    words = {
+        "torch-zip": "torch.save",
+        "torch-legacy": "legacy",
+        "safetensors": "safetensors",
+        "pickle": ".pkl",
+    }
     assert set(words) <= {container.name for container in CONTAINERS}
     assert all(word in opens for word in words.values())
 

@@ -55,8 +55,6 @@ def hdf5(version: int, length: int) -> bytes:
     return superblock + bytes(1000 - len(superblock))
 
 
-DETECTRON = pickle.dumps({"model": {"a": np.ones(2)}, "__author__": "x"}, 2)
-
 UNSUPPORTED = {
     "torchscript": (
         zipped("m/data.pkl", "m/constants.pkl", "m/code/__torch__/net.py"),
@@ -77,7 +75,10 @@ UNSUPPORTED = {
         pickle.dumps({"a": torch.ones(2)}),
         r"plain Python pickle with the entries a,.*torch\.save",
     ),
-    "detectron": (DETECTRON, "plain Python pickle of the Detectron2 model zoo"),
+    "hdf5 matterport": (
+        hdf5(0, 1000)[:-40] + b"mrcnn_mask_deconv" + bytes(23),
+        "a Mask R-CNN of matterport",
+    ),
     "onnx": (b"\x08\x09\x12\x07pytorch" + bytes(50), "an ONNX program.*PyTorch weights"),
     "tensorflow": (b"\x08\x01\x12\x04\n\x05serve" + bytes(50), "a TensorFlow model"),
     "tar": (tar(), r"tar archive \(torch itself"),

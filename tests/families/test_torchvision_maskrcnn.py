@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,27 @@ import pytest
 import torch
 import torchvision
 from maskrcnns import Bottleneck, calibrate_maskrcnn, calibrated, detect, normalised, small_maskrcnn
-from networks import assemble, pictures, weights_of
+from networks import assemble, pictures, save_as, weights_of
 from torch import nn
+from torch.nn import BatchNorm2d
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FrozenBatchNorm2d
 
-from napari_segnet.errors import SettingsError, UnknownNetworkError, UnsupportedWeightsError
+from napari_segnet.errors import (
+    OutputError,
+    SettingsError,
+    UnknownNetworkError,
+    UnsupportedWeightsError,
+)
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
+from napari_segnet.network import identify, load
 from napari_segnet.network.fast import fast_copy
 from napari_segnet.segmentation import Instances
 
 FAMILY = TorchvisionMaskRCNN()
 
 
-MOST = {"most_detections": 150}  # as many as the references keep: this spares time
+MOST = {"most_detections": 60}  # as many as the references keep: this spares time
 
 
 def ours(state: Any, told: dict[str, Any] | None = None) -> nn.Module:
@@ -45,7 +54,9 @@ def differing(found: Instances, expected: dict[str, torch.Tensor]) -> int:
 def assert_same(module: nn.Module, reference: Any, images: torch.Tensor, least: int = 8) -> None:
     answers = FAMILY.detections(module, normalised(images))
     assert len(answers) == len(images)
-    for found, expected in zip(answers, detect(reference, images), strict=True):
+    for found, image in zip(answers, images.split(1), strict=True):
+        # One by one: a batch rounds differently, which decides between equal scores.
+        (expected,) = detect(reference, image)
         assert len(expected["boxes"]) >= least, "the reference finds next to nothing"
         assert differing(found, expected) == 0
         assert found.boxes.dtype == found.scores.dtype == found.masks.dtype == np.float32
@@ -78,11 +89,101 @@ def network() -> Any:
             {"sizes": ((32, 64, 128, 256, 512),) * 5, "rpn_post_nms_top_n_test": 1000},
             id="fifteen anchors",
         ),
+        pytest.param(
+            {"rpn_layers": 2, "box_convs": (40, 24), "box_fcs": (36,), "head_norm": BatchNorm2d},
+            id="version 2",
+        ),
+        pytest.param(
+            {"box_convs": (24,), "box_fcs": (20, 16), "classes": 2}, id="small head without norms"
+        ),
+        pytest.param(
+            {
+                "mobilenet": "mobilenet_v3_large",
+                "sizes": ((32, 64, 128, 256, 512),) * 3,
+                "norm": FrozenBatchNorm2d,
+            },
+            id="MobileNet",
+        ),
+        pytest.param(
+            {
+                "mobilenet": "mobilenet_v3_small",
+                "sizes": ((32, 64, 128, 256, 512),) * 3,
+                "head_norm": BatchNorm2d,
+            },
+            id="small MobileNet, pyramid with norms",
+        ),
+        pytest.param(
+            {"stages": (2, 3), "layers": (1, 1, 1, 1), "sizes": ((64,), (128,), (256,))},
+            id="two stages in the pyramid",
+        ),
     ],
 )
 def test_detections_are_those_of_torchvision(how: dict[str, Any]) -> None:
     reference = calibrated(seed=1, **how)
-    assert_same(ours(reference), reference, pictures(2, 3, (96, 128), seed=5))
+    # The pictures that it was calibrated on: on others a random MobileNet grows beyond measure.
+    assert_same(ours(reference), reference, pictures(2, 3, (96, 128), seed=1))
+
+
+VERSIONS = {
+    "maskrcnn_resnet50_fpn_v2": {
+        "fpn_norm": "batch",
+        "rpn_layers": [256, 256],
+        "box_head": "sequence",
+        "box_convs": [256] * 4,
+        "box_fcs": [1024],
+        "box_norm": "batch",
+        "mask_norm": "batch",
+        "mask_layers": [256] * 4,
+    },
+    "maskrcnn_resnet50_fpn": {"fpn_norm": "none", "rpn_layers": [256], "box_fcs": [1024, 1024]},
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_both_published_versions_are_read(name: str) -> None:
+    with torch.device("meta"):
+        published = getattr(torchvision.models.detection, name)(weights=None, weights_backbone=None)
+    checkpoint = FAMILY.describe(weights_of(published, closed=True), {})
+    assert {key: checkpoint.hparams[key] for key in VERSIONS[name]} == VERSIONS[name]
+    assert checkpoint.parameters == sum(p.numel() for p in published.parameters())
+    assert checkpoint.hparams["anchor_sizes_px"] == [[32], [64], [128], [256], [512]]
+    assert checkpoint.class_names[:2] == ("background", "person")
+    assert len(checkpoint.class_names) == checkpoint.classes == 91
+
+
+@pytest.mark.parametrize(
+    "body", ["resnet18", "resnet101", "resnext50_32x4d", "wide_resnet50_2", "mobilenet_v3_large"]
+)
+def test_every_body_of_torchvision_is_read(body: str) -> None:
+    from torchvision.models.detection import MaskRCNN, backbone_utils
+
+    mobile = body.startswith("mobile")
+    with torch.device("meta"):
+        make = backbone_utils.mobilenet_backbone if mobile else backbone_utils.resnet_fpn_backbone
+        backbone = make(backbone_name=body, weights=None, **({"fpn": True} if mobile else {}))
+        sizes = ((32, 64, 128, 256, 512),) * 3 if mobile else ((32,), (64,), (128,), (256,), (512,))
+        anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+        network = MaskRCNN(backbone, 7, rpn_anchor_generator=anchors)
+    checkpoint = FAMILY.describe(weights_of(network, closed=True), {})
+    assert checkpoint.classes == 7
+    assert checkpoint.hparams["norm"] == "frozen"
+    assert checkpoint.hparams["anchor_sizes_px"] == [list(level) for level in sizes]
+    assert checkpoint.parameters == sum(p.numel() for p in network.parameters())
+
+
+def test_one_box_for_all_classes_is_taken(network: Any) -> None:
+    """A box head without classes answers as one that says the same of each class."""
+    state = dict(network.state_dict())
+    for kind in ("weight", "bias"):
+        key = f"roi_heads.box_predictor.bbox_pred.{kind}"
+        state[key] = state[key][4:8]
+    same = {**state}
+    for kind in ("weight", "bias"):
+        key = f"roi_heads.box_predictor.bbox_pred.{kind}"
+        same[key] = torch.cat([state[key]] * 3)
+    reference = small_maskrcnn(classes=3).eval()
+    reference.load_state_dict(same)
+    assert_same(ours(state), reference, pictures(1, 3, (96, 128), seed=7))
 
 
 @pytest.mark.parametrize("size", [(70, 93), (64, 64), (96, 160)])
@@ -113,7 +214,7 @@ def test_a_picture_without_objects_gives_an_empty_answer(network: Any) -> None:
 
 
 def test_the_resnet_50_of_torchvision_itself() -> None:
-    images = pictures(1, 3, (96, 128), seed=2)
+    images = pictures(1, 3, (64, 96), seed=2)
     limits = {"rpn_post_nms_top_n_test": 60, "box_detections_per_img": 12}
     reference = torchvision.models.detection.maskrcnn_resnet50_fpn(
         weights=None, weights_backbone=None, num_classes=5, **limits
@@ -264,6 +365,45 @@ def test_what_the_file_does_not_say_is_marked_assumed(network: Any) -> None:
     assert checkpoint.known["classes"].source == "read"
 
 
+@pytest.mark.parametrize("wrapper", ["bare", "training", "ddp", "safetensors", "legacy"])
+def test_what_is_written_back_is_opened_by_torchvision(
+    network: Any, wrapper: str, tmp_path: Path
+) -> None:
+    path = save_as(network, tmp_path / "network.pth", wrapper)
+    checkpoint = identify(path)
+    module = load(checkpoint, "cpu").module
+    written = FAMILY.save(module, checkpoint, tmp_path / "again.pth")
+    content = torch.load(written.path, weights_only=True)
+    for key in checkpoint.store.wrapper:
+        content = content[key]
+    state = {key.removeprefix(checkpoint.store.prefix): value for key, value in content.items()}
+    assert small_maskrcnn(classes=3).load_state_dict(state, strict=True)
+    assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+    again = identify(written.path)
+    assert (again.store, again.hparams) == (written.store, checkpoint.hparams)
+
+
+def test_old_names_are_kept_when_written_back(network: Any, tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save(old_names(network.state_dict()), path)
+    checkpoint = identify(path)
+    written = FAMILY.save(load(checkpoint, "cpu").module, checkpoint, tmp_path / "again.pth")
+    assert (
+        torch.load(written.path, weights_only=True).keys() == old_names(network.state_dict()).keys()
+    )
+
+
+def test_nothing_is_left_where_it_cannot_be_written(network: Any, tmp_path: Path) -> None:
+    weights = weights_of(network)
+    checkpoint = FAMILY.describe(weights, {})
+    with pytest.raises(OutputError, match="could not be written"):
+        FAMILY.save(network, checkpoint, tmp_path / "gone" / "again.pth")
+    (tmp_path / "taken.pth").mkdir()
+    with pytest.raises(OutputError, match="nothing was changed"):
+        FAMILY.save(network, checkpoint, tmp_path / "taken.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.pth"]
+
+
 def test_heads_that_differ_in_classes_are_refused(network: Any) -> None:
     state = dict(network.state_dict())
     state["roi_heads.mask_predictor.mask_fcn_logits.weight"] = torch.zeros(5, 20, 1, 1)
@@ -281,7 +421,8 @@ def test_boxes_that_do_not_fit_the_anchors_are_refused(network: Any) -> None:
 RELATIVES = {
     "fasterrcnn_resnet50_fpn": "is a Faster R-CNN of torchvision.*draws no masks",
     "keypointrcnn_resnet50_fpn": "is a Keypoint R-CNN of torchvision",
-    "maskrcnn_resnet50_fpn_v2": r"Mask R-CNN version 2 .*ResNet body",
+    "retinanet_resnet50_fpn": "is a RetinaNet of torchvision",
+    "fcos_resnet50_fpn": "is a FCOS of torchvision",
 }
 
 
@@ -309,7 +450,10 @@ def test_relatives_are_refused_by_name(name: str) -> None:
         ({"anchor_sizes_px": "[[8],[16],[32],[64],[-2]]"}, "a list of positive numbers"),
         ({"anchor_sizes_px": "[8,"}, "a list of positive numbers"),
         ({"anchor_ratios": [1.0, 2.0]}, "proposes 3 boxes per place, which 2 anchor_ratios"),
-        ({"box_hidden": 12}, "say box_hidden = 48, but 12 was told"),
+        ({"mask_hidden": 12}, "say mask_hidden = 20, but 12 was told"),
+        ({"pixel_mean": "1,2,3"}, "has no hyper-parameter 'pixel_mean'"),
+        ({"box_weights": "10,10"}, "box_weights must be 4 numbers"),
+        ({"class_names": "cell"}, "class_names has 1 names, but the network has 2 classes"),
     ],
 )
 def test_what_cannot_be_told_is_refused(network: Any, told: dict[str, Any], message: str) -> None:

@@ -17,6 +17,7 @@ from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, TensorRef, Tree, Weights
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers.damaged import DAMAGED
+from napari_segnet.containers.pickled_arrays import PickledArrays
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
 from napari_segnet.containers.torch_legacy import TorchLegacy
@@ -38,6 +39,7 @@ CONTAINERS: tuple[Container, ...] = (
     TorchZip(),
     TorchLegacy(),
     Safetensors(),
+    PickledArrays(),
     *REFUSED,
     *DAMAGED,
 )

@@ -237,21 +237,27 @@ def _numpy_dtype(spec: Any, *_rest: Any) -> HalfBuilt:
 
 
 def _array(raw: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    if isinstance(raw, str):  # Python 2
-        raw = raw.encode("latin-1")
     if isinstance(raw, list):  # of objects, such as numpy.save makes of a dict
         return Inert("numpy.ndarray", (shape,), items=raw)
-    if not isinstance(raw, bytes | bytearray) or not isinstance(dtype, HalfBuilt):
+    if not isinstance(raw, bytes | bytearray | str) or not isinstance(dtype, HalfBuilt):
         return Inert("numpy.ndarray", (shape,))
     try:
         kind = dtype.dtype()
     except ValueError:
         return Inert("numpy.ndarray", (shape, dtype.spec))
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if isinstance(raw, str):
+        raw = _python2_bytes(raw, kind.itemsize * math.prod(sizes))
     if kind.itemsize == 0 or len(raw) != kind.itemsize * math.prod(sizes):
         raise ValueError(f"an array of shape {sizes} has {len(raw)} bytes")
     layout: Any = "F" if order == "F" else "C"
     return np.frombuffer(bytes(raw), kind).reshape(sizes, order=layout)
+
+
+def _python2_bytes(text: str, length: int) -> bytes:
+    """Return the bytes of a Python 2 string, which was taken for UTF-8 where it could be."""
+    latin = text.encode("latin-1", "ignore")
+    return latin if len(latin) == length == len(text) else text.encode()
 
 
 def _scalar(dtype: Any, raw: Any = b"") -> Any:

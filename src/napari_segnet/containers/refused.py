@@ -5,19 +5,15 @@ Each is a container of its own, so that a later version can put a real one in it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from napari_segnet.containers._inert import Inert
 from napari_segnet.containers._types import Tree
-from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers._zip import names
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
-__all__ = ["REFUSED", "Hdf5", "PlainPickle", "Refused"]
+__all__ = ["REFUSED", "Hdf5", "Refused"]
 
 _STATE_DICT = (
     "Open it once where it was made and save its tensors alone: "
@@ -25,12 +21,9 @@ _STATE_DICT = (
 )
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_MARKS = (b"keras_version", b"model_weights", b"layer_names", b"model_config", b"kernel:0")
+_MATTERPORT_MARKS = (b"mrcnn_mask_deconv", b"mrcnn_class_logits", b"mrcnn_bbox_fc")
 _HDF5_SEARCHED = 2**22
 _TAR = slice(257, 262)  # where POSIX tar has its magic word
-_OLD_PICKLE = re.compile(
-    rb"\(?(?:[ci][A-Za-z_][\w.]*\r?\n[\w.]+\r?\n|[ld]p\d+\r?\n|[\]}]?\(?[SV]'.*'\r?\n)"
-)
-_PICKLE_PROTOCOLS = (2, 3, 4, 5)
 
 
 @dataclass(slots=True)
@@ -82,7 +75,9 @@ class Hdf5:
                 f"{path.name} is an HDF5 file that is cut off: it should have {claimed:,} bytes "
                 f"but has {size:,}. Download or copy it again."
             )
-        if any(mark in data for mark in _HDF5_MARKS):
+        if any(mark in data for mark in _MATTERPORT_MARKS):
+            what = "a Mask R-CNN of matterport (Keras weights, HDF5)"
+        elif any(mark in data for mark in _HDF5_MARKS):
             what = "a file of Keras weights (HDF5)"
         else:
             what = "an HDF5 file, as Keras writes its weights and others their images"
@@ -91,35 +86,6 @@ class Hdf5:
             "network's PyTorch version if there is one, saved as a state dict (.pth) or as "
             "safetensors."
         )
-
-
-class PlainPickle:
-    """A pickle that torch did not write, such as Detectron's model zoo (``.pkl``)."""
-
-    name = "pickle"
-
-    def detect(self, head: bytes, path: Path) -> bool:
-        """Tell by the protocol, or by the text of the oldest protocol."""
-        if head[:1] == b"\x80" and head[1:2] and head[1] in _PICKLE_PROTOCOLS:
-            return True
-        return _OLD_PICKLE.match(head) is not None
-
-    def open(self, path: Path) -> Tree:
-        """Look through it without running it, then raise."""
-        with path.open("rb") as file:
-            root = unpickle(Stream(file, path.stat().st_size), path.name, _outside)
-        keys = [str(key) for key in root][:5] if isinstance(root, dict) else []
-        holds = f" with the entries {', '.join(keys)}" if keys else ""
-        if isinstance(root, dict) and {"model", "__author__"} <= root.keys():
-            holds = " of the Detectron2 model zoo"
-        raise UnsupportedWeightsError(
-            f"{path.name} is a plain Python pickle{holds}, which this version does not open. "
-            "Save the tensors with torch instead: torch.save(state_dict, 'weights.pth')."
-        )
-
-
-def _outside(_identifier: Any) -> Inert:
-    return Inert("pickle.persistent")
 
 
 def _hdf5_length(data: bytes) -> int | None:
@@ -204,7 +170,7 @@ def _tensorflow(head: bytes, _names: frozenset[str]) -> bool:
 _UNPACK = "Unpack it and open the weights file inside."
 _PICTURE = "Drop it as an image; a network is a .pth, .pt or .safetensors file."
 
-REFUSED: tuple[Refused | Hdf5 | PlainPickle, ...] = (
+REFUSED: tuple[Refused | Hdf5, ...] = (
     Refused("torchscript", "a TorchScript program", _STATE_DICT, _torchscript),
     Refused("torch-export", "a program of torch.export (.pt2)", _STATE_DICT, _exported),
     Refused(
@@ -234,7 +200,6 @@ REFUSED: tuple[Refused | Hdf5 | PlainPickle, ...] = (
     Refused("core-ml", "a Core ML model", "Use the PyTorch weights it was made of.", _core_ml),
     Refused("zip", "a zip archive that torch did not write", _UNPACK, _other_zip),
     Hdf5(),
-    PlainPickle(),
     Refused(
         "tensorflow",
         "a TensorFlow model",

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_segnet.checkpoint import Checkpoint, Task
 from napari_segnet.containers import Weights
+from napari_segnet.families.detectron2_maskrcnn import Detectron2MaskRCNN
 from napari_segnet.families.jvanvugt import JvanvugtUNet
 from napari_segnet.families.mateuszbuda import MateuszbudaUNet
 from napari_segnet.families.milesial import MilesialUNet
+from napari_segnet.families.mmdetection_maskrcnn import MMDetectionMaskRCNN
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
 
@@ -130,6 +132,8 @@ FAMILIES: tuple[Family, ...] = (
     MateuszbudaUNet(),
     JvanvugtUNet(),
     TorchvisionMaskRCNN(),
+    Detectron2MaskRCNN(),
+    MMDetectionMaskRCNN(),
 )
 """Every family, in the order in which a file is shown to them."""
 

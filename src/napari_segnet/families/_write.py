@@ -67,7 +67,7 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
     except (OSError, RuntimeError) as error:
         reason = why(error) if isinstance(error, OSError) else str(error).splitlines()[0]
         raise OutputError(
-            f"The network could not be written to {path}: {reason}. Nothing was changed there."
+            f"The network could not be written to {path}: {reason}; nothing was changed there."
         ) from error
     return replace(checkpoint, path=path, store=store)
 

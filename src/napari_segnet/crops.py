@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import fastremap
 import numpy as np
@@ -16,7 +16,7 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Sample, read_labels, usable
+from napari_segnet.dataset import Sample, classes_of, read_labels, usable
 from napari_segnet.errors import DatasetError, ImageError, MismatchError, SegnetError
 from napari_segnet.families import TRAINABLE, TrainableFamily
 from napari_segnet.image import Image
@@ -60,12 +60,15 @@ class Crop:
         ``(1, [z,] y, x)`` float32: 1 where the labels may be learned from.
     labels : ndarray
         ``([z,] y, x)`` int32: what the targets are made of.
+    kinds : mapping of int to int
+        Class of each object, where objects have classes; 1 is the first.
     """
 
     pixels: npt.NDArray[np.float32]
     targets: npt.NDArray[np.float32]
     trusted: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int32]
+    kinds: Mapping[int, int] = field(default_factory=dict)
 
 
 class Crops:
@@ -96,7 +99,6 @@ class Crops:
     ) -> None:
         self._samples, self._network, self._channels = samples, network, channels
         self._shape, self._change = shape, augmentation
-        self._family = _family(network)
         self._kept: dict[int, _Pair] = {}
         self._kept_bytes = 0
         self._useful = list(range(len(samples)))
@@ -150,7 +152,7 @@ class Crops:
         pixels = _sample(unit.pixels, grid, "bilinear")
         labels = _sample(unit.labels[None].astype(np.float32), grid, "nearest")[0]
         trusted = _sample(unit.trusted[None].astype(np.float32), grid, "nearest")
-        targets = self._family.targets(labels.round().astype(np.int32), self._network)
+        targets = _targets(labels.round().astype(np.int32), self._network)
         inner = (slice(None), *(slice(m, -m or None) for m in self._margin()))
         # A network without padding answers for the middle of what it sees.
         lost = (n // 2 for n in self._network.size.loss)
@@ -161,6 +163,7 @@ class Crops:
             targets=np.ascontiguousarray(targets[middle]),
             trusted=np.ascontiguousarray(trusted[middle]),
             labels=np.ascontiguousarray(labels[middle[1:]].round().astype(np.int32)),
+            kinds=pair.kinds,
         )
 
     def _margin(self) -> tuple[int, ...]:
@@ -247,6 +250,7 @@ class _Pair:
     trusted: npt.NDArray[np.uint8]  # (t, z, y, x)
     units: tuple[tuple[int, int], ...]  # (t, z) of the planes or (t, 0) of the volumes of use
     scale: float  # image pixels per network pixel in y and x
+    kinds: Mapping[int, int]  # class of each label
 
     @property
     def nbytes(self) -> int:
@@ -267,7 +271,7 @@ def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
         raise _DamagedError(f"{sample.image} cannot be learned from: {error}") from error
     except SegnetError as error:
         raise DatasetError(f"{sample.image} cannot be learned from: {error}") from error
-    labels = _labels(sample, image, network)
+    labels, kinds = _labels(sample, image, network)
     seen = np.ones(labels.shape, bool)
     if sample.trusted is not None:
         seen = _read_labels(sample.trusted, image) > 0
@@ -276,7 +280,7 @@ def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
     units = tuple((int(t), int(z)) for t, z in np.argwhere(alive.reshape(len(trusted), -1)))
     trained, has = network.pixel_size_um.get("x"), image.pixel_size_um.get("x")
     scale = trained / has if trained and has else 1.0
-    return _Pair(pixels, labels, trusted, units, scale)
+    return _Pair(pixels, labels, trusted, units, scale, kinds)
 
 
 def _pixels(image: Image, network: Checkpoint, wish: str) -> npt.NDArray[np.float32]:
@@ -300,18 +304,46 @@ def _pixels(image: Image, network: Checkpoint, wish: str) -> npt.NDArray[np.floa
     return pixels
 
 
-def _labels(sample: Sample, image: Image, network: Checkpoint) -> npt.NDArray[np.int32]:
+def _labels(
+    sample: Sample, image: Image, network: Checkpoint
+) -> tuple[npt.NDArray[np.int32], Mapping[int, int]]:
+    """Return labels ``(t, z, y, x)``, and the class of each where the network tells classes."""
     labels = _read_labels(sample.labels, image)
+    kinds: Mapping[int, int] = {}
     if not any(output.role == "class" for output in network.outputs):
         # Any ids will do, and small ones pass through float32 unchanged.
-        labels = fastremap.renumber(labels, preserve_zero=True)[0].astype(np.int32)
+        labels, numbers = fastremap.renumber(labels, preserve_zero=True)
+        labels = labels.astype(np.int32)
+        if network.task == "instance":
+            kinds = _kinds(sample, network, {int(k): int(v) for k, v in numbers.items()})
     try:
         # One pixel of each label shows if the network has a place for it.
-        kinds = np.unique(labels).reshape((1,) * (network.ndim - 1) + (-1,))
-        _family(network).targets(kinds, network)
+        _targets(np.unique(labels).reshape((1,) * (network.ndim - 1) + (-1,)), network)
     except MismatchError as error:
         raise DatasetError(f"{sample.labels} cannot be learned from: {error}") from error
-    return labels
+    return labels, kinds
+
+
+def _kinds(sample: Sample, network: Checkpoint, numbers: Mapping[int, int]) -> dict[int, int]:
+    """Return the class of each label under its new number."""
+    kinds = {numbers[k]: v for k, v in classes_of(sample).items() if k in numbers}
+    most = max(kinds.values(), default=1)
+    if most >= network.classes or min(kinds.values(), default=1) < 1:
+        raise DatasetError(
+            f"{sample.objects} has objects of class {most}, but the network knows 1 to "
+            f"{network.classes - 1}. Set head to {most + 1} to give it new last layers for them."
+        )
+    return kinds
+
+
+def _targets(labels: npt.NDArray[np.int32], network: Checkpoint) -> npt.NDArray[np.float32]:
+    """Return ``(channel, [z,] y, x)``; no channel for a network that answers with boxes."""
+    if network.task == "instance":
+        return np.zeros((0, *labels.shape), np.float32)
+    for family in TRAINABLE:
+        if family.name == network.family:
+            return cast("TrainableFamily", family).targets(labels, network)
+    raise AssertionError(f"{network.family} was to be refused before")
 
 
 def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
@@ -321,10 +353,6 @@ def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
         raise
     except ImageError as error:
         raise _DamagedError(f"{path} cannot be learned from: {error}") from error
-
-
-def _family(network: Checkpoint) -> TrainableFamily:
-    return next(f for f in TRAINABLE if f.name == network.family)
 
 
 def _recipe(network: Checkpoint) -> tuple[str, str]:

@@ -5,17 +5,14 @@ What cannot be read is left out and named; the rest goes on.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from napari_segnet.atomic import why
-from napari_segnet.dataset import Dataset, Sample, add, read_labels
+from napari_segnet.dataset import Dataset, Sample, add, classes_of, read_labels
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
 from napari_segnet.formats import Entry, Format, Pair, format_named, format_of
 from napari_segnet.formats._pair import planes
@@ -214,19 +211,6 @@ def _pair(sample: Sample, class_names: tuple[str, ...]) -> Pair:
         source=sample.source,
         plane=sample.plane,
         split=sample.split,
-        classes=_classes(sample),
+        classes=classes_of(sample),
         class_names=class_names,
     )
-
-
-def _classes(sample: Sample) -> dict[int, int]:
-    if sample.objects is None or not os.path.isfile(sample.objects):
-        return {}
-    try:
-        content: Any = json.loads(sample.objects.read_text(encoding="utf8"))
-        return {int(label): int(kind) for label, kind in content.get("classes", {}).items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DatasetError(
-            f"{sample.objects} cannot be understood ({error!r}). Add the image to the dataset "
-            "again, or remove the file: its objects are then of one class."
-        ) from error

@@ -22,7 +22,7 @@ that would leave nothing to learn from.
 write ``dataset.json``, and each source then stays on the side of the split it came to.
 """
 
-from napari_segnet.dataset._labels import read_labels
+from napari_segnet.dataset._labels import classes_of, read_labels
 from napari_segnet.dataset._region import hold_out, usable
 from napari_segnet.dataset._sample import Box, Dataset, Sample, Split, held_out
 from napari_segnet.dataset._store import add, remove, set_split
@@ -33,6 +33,7 @@ __all__ = [
     "Sample",
     "Split",
     "add",
+    "classes_of",
     "held_out",
     "hold_out",
     "read_labels",

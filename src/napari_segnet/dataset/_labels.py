@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.dataset._sample import Sample
 from napari_segnet.errors import DatasetError
 from napari_segnet.image import Image
 
-__all__ = ["read_labels"]
+__all__ = ["classes_of", "read_labels"]
 
 
 def read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
@@ -74,3 +76,23 @@ def _whole_numbers(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.int32
 def _text(shape: tuple[int, ...]) -> str:
     planes = "" if shape[:2] == (1, 1) else f"{shape[0]} x {shape[1]} planes (t, z) of "
     return f"{planes}{shape[2]} x {shape[3]} pixels"
+
+
+def classes_of(sample: Sample) -> dict[int, int]:
+    """Return the class of each object of a sample; empty where they have none.
+
+    Raises
+    ------
+    DatasetError
+        If its file cannot be understood.
+    """
+    if sample.objects is None or not sample.objects.is_file():
+        return {}
+    try:
+        content: Any = json.loads(sample.objects.read_text(encoding="utf8"))
+        return {int(label): int(kind) for label, kind in content.get("classes", {}).items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DatasetError(
+            f"{sample.objects} cannot be understood ({error!r}). Add the image to the dataset "
+            "again, or remove the file: its objects are then of one class."
+        ) from error

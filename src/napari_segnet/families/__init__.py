@@ -7,7 +7,7 @@ methods of :class:`Family` and name it in ``FAMILIES``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_segnet.checkpoint import Checkpoint, Task
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from napari_segnet.families._learning import Loss
     from napari_segnet.segmentation import Instances
 
-__all__ = ["FAMILIES", "TRAINABLE", "Family", "InstanceFamily", "MapFamily", "TrainableFamily"]
+__all__ = [
+    "FAMILIES",
+    "TRAINABLE",
+    "Family",
+    "InstanceFamily",
+    "MapFamily",
+    "Teachable",
+    "TrainableFamily",
+    "TrainableInstanceFamily",
+]
 
 
 class Family(Protocol):
@@ -84,8 +93,28 @@ class InstanceFamily(Family, Protocol):
         """
 
 
-class TrainableFamily(MapFamily, Protocol):
+class Teachable(Family, Protocol):
     """A family whose networks can be taught and written back."""
+
+    def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the levels of the encoder, that of the full size first: they can be frozen."""
+
+    def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
+        """Describe the same network with other outputs; its last layer begins anew.
+
+        Raises ``SettingsError`` where the family has no place for them.
+        """
+
+    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        """Write the network, whole or not at all, and return what the file is now.
+
+        ``checkpoint.path`` is the file that it came from: where it exists, names, wrapper and
+        container stay, so that the code base that wrote it loads the new one as well.
+        """
+
+
+class TrainableFamily(Teachable, MapFamily, Protocol):
+    """A family of networks that answer with maps and can be taught."""
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
@@ -109,20 +138,25 @@ class TrainableFamily(MapFamily, Protocol):
         other pixels have a gradient of exactly zero.
         """
 
-    def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
-        """Return the levels of the encoder, that of the full size first: they can be frozen."""
 
-    def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
-        """Describe the same network with other outputs; its last layer begins anew.
+class TrainableInstanceFamily(Teachable, InstanceFamily, Protocol):
+    """A family of networks that answer with detections and can be taught."""
 
-        Raises ``SettingsError`` where the family has no place for them.
-        """
+    def detection_loss(
+        self,
+        module: torch.nn.Module,
+        batch: torch.Tensor,
+        labels: Sequence[npt.NDArray[np.int32]],
+        trusted: Sequence[npt.NDArray[np.float32]],
+        kinds: Sequence[Mapping[int, int]],
+        generator: torch.Generator,
+    ) -> torch.Tensor:
+        """Return the loss of normalised pictures ``(n, c, y, x)``.
 
-    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write the network, whole or not at all, and return what the file is now.
-
-        ``checkpoint.path`` is the file that it came from: where it exists, names, wrapper and
-        container stay, so that the code base that wrote it loads the new one as well.
+        For each picture ``labels`` ``(y, x)`` of objects, ``trusted`` ``(y, x)`` (1 where they
+        may be learned from) and ``kinds`` (class of each label, 1 is the first and what is not
+        in it). Labels where they are not trusted change nothing. ``generator`` draws the boxes
+        that are compared.
         """
 
 
@@ -137,10 +171,13 @@ FAMILIES: tuple[Family, ...] = (
 )
 """Every family, in the order in which a file is shown to them."""
 
-TRAINABLE: tuple[TrainableFamily, ...] = (
+TRAINABLE: tuple[TrainableFamily | TrainableInstanceFamily, ...] = (
     SegnetUNet(),
     MilesialUNet(),
     MateuszbudaUNet(),
     JvanvugtUNet(),
+    TorchvisionMaskRCNN(),
+    Detectron2MaskRCNN(),
+    MMDetectionMaskRCNN(),
 )
 """Those whose networks can be taught and written back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_back"]
 
+TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pytorch")
+"""Whoever calls a file so will open it with ``torch.load``."""
 CARD = "napari_segnet_card"
 """Key of our card in the header of a safetensors file."""
 
@@ -35,7 +38,8 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
         beside the tensors (classes, epochs, hyper-parameters) are kept; optimisers and second
         sets of weights, which belong to the old network, are not.
     path : Path
-        The file to write, whole or not at all.
+        The file to write, whole or not at all. A name that ends as torch's do is what
+        ``torch.save`` writes; any other is safetensors, which has no wrapper.
 
     Returns
     -------
@@ -47,21 +51,25 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
     OutputError
         If the disk refuses.
     """
-    tensors = _named(module, checkpoint)
-    if checkpoint.store.container == "safetensors":
-        write = _safetensors(tensors, checkpoint)
-    else:
+    tensors, store = _named(module, checkpoint), checkpoint.store
+    if path.suffix.lower() in TORCH_SUFFIXES:
         root, wrapper = _tree(tensors, checkpoint)
-        checkpoint = replace(checkpoint, store=replace(checkpoint.store, wrapper=wrapper))
-        write = _torch(root, legacy=checkpoint.store.container == "torch-legacy")
+        legacy = store.container == "torch-legacy"
+        store = replace(store, container="torch-legacy" if legacy else "torch-zip", wrapper=wrapper)
+        write = _torch(root, legacy=legacy)
+    else:
+        store = replace(store, container="safetensors", wrapper=())
+        write = _safetensors(tensors, checkpoint)
     try:
+        if not path.parent.is_dir():  # a mistyped folder should not come into being
+            raise FileNotFoundError(errno.ENOENT, "no such folder")
         write_whole(path, write)
     except (OSError, RuntimeError) as error:
         reason = why(error) if isinstance(error, OSError) else str(error).splitlines()[0]
         raise OutputError(
-            f"The network cannot be written to {path}: {reason}. Nothing was changed there."
+            f"The network could not be written to {path}: {reason}; nothing was changed there."
         ) from error
-    return replace(checkpoint, path=path)
+    return replace(checkpoint, path=path, store=store)
 
 
 def _named(module: torch.nn.Module, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
@@ -99,11 +107,15 @@ def _tree(
     """Return the content of the new file, and the keys from its top to the tensors."""
     wrapper = checkpoint.store.wrapper
     old = open_tree(checkpoint.path).root if checkpoint.path.is_file() else {}
-    for depth in range(len(wrapper) + 1):
-        if not isinstance(_inside(old, wrapper[:depth]), dict):
-            # A pickled module cannot be written without its class: its state dict is.
-            return tensors, ()
-    return _filled(old, wrapper, tensors), wrapper
+    if all(isinstance(_inside(old, wrapper[:n]), dict) for n in range(len(wrapper) + 1)):
+        return _filled(old, wrapper, tensors), wrapper
+    if not isinstance(old, dict) or checkpoint.path.is_file():
+        # A pickled module cannot be written without its class: its state dict is.
+        return tensors, ()
+    content: Any = tensors
+    for key in reversed(wrapper):
+        content = {key: content}
+    return content, wrapper
 
 
 def _inside(tree: Any, keys: tuple[str, ...]) -> Any:

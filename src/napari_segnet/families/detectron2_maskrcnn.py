@@ -27,10 +27,9 @@ from napari_segnet.families._maskrcnn_facts import (
     settle_maskrcnn,
 )
 from napari_segnet.families._maskrcnn_shapes import Reading
+from napari_segnet.families._maskrcnn_teaching import DetectionTeaching
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from napari_segnet.segmentation import Instances
@@ -50,7 +49,7 @@ _BUFFERS = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.c
 """What older files hold beside the weights."""
 
 
-class Detectron2MaskRCNN:
+class Detectron2MaskRCNN(DetectionTeaching):
     """The family; see the module's docstring."""
 
     name = "detectron2-maskrcnn"
@@ -113,12 +112,6 @@ class Detectron2MaskRCNN:
         from napari_segnet.families._maskrcnn_module import find_objects
 
         return find_objects(module, batch)
-
-    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a file that Detectron2 opens, ``{"model": ...}`` with its own names."""
-        from napari_segnet.families._written import write_back
-
-        return write_back(module, checkpoint, path)
 
 
 def _defaults(read: Mapping[str, Any], channels: int) -> dict[str, tuple[Any, str]]:

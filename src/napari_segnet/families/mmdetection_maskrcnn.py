@@ -25,11 +25,10 @@ from napari_segnet.families._maskrcnn_facts import (
     settle_maskrcnn,
 )
 from napari_segnet.families._maskrcnn_shapes import Reading
+from napari_segnet.families._maskrcnn_teaching import DetectionTeaching
 from napari_segnet.families._mmdetection_config import recorded_in
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from napari_segnet.segmentation import Instances
@@ -46,7 +45,7 @@ CHECKED = "made after MMDetection's published definitions; not compared with MMD
 """Stands in the card of every such network."""
 
 
-class MMDetectionMaskRCNN:
+class MMDetectionMaskRCNN(DetectionTeaching):
     """The family; see the module's docstring."""
 
     name = "mmdetection-maskrcnn"
@@ -106,12 +105,6 @@ class MMDetectionMaskRCNN:
         from napari_segnet.families._maskrcnn_module import find_objects
 
         return find_objects(module, batch)
-
-    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a file that MMDetection opens, ``{"state_dict": ...}`` with its own names."""
-        from napari_segnet.families._written import write_back
-
-        return write_back(module, checkpoint, path)
 
 
 def _defaults(read: Mapping[str, Any], channels: int) -> dict[str, tuple[Any, str]]:

@@ -25,10 +25,9 @@ from napari_segnet.families._maskrcnn_facts import (
     settle_maskrcnn,
 )
 from napari_segnet.families._maskrcnn_shapes import Reading
+from napari_segnet.families._maskrcnn_teaching import DetectionTeaching
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from napari_segnet.segmentation import Instances
@@ -60,7 +59,7 @@ _DEFAULTS = {
 _FIXED = {"arithmetic": "torchvision", "background": "first"}
 
 
-class TorchvisionMaskRCNN:
+class TorchvisionMaskRCNN(DetectionTeaching):
     """The family; see the module's docstring."""
 
     name = "torchvision-maskrcnn"
@@ -114,12 +113,6 @@ class TorchvisionMaskRCNN:
         from napari_segnet.families._maskrcnn_module import find_objects
 
         return find_objects(module, batch)
-
-    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a file that torchvision opens: names, prefix and wrapper as they were."""
-        from napari_segnet.families._written import write_back
-
-        return write_back(module, checkpoint, path)
 
 
 class _Names:

@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import TRAINABLE, TrainableFamily
+from napari_segnet.families import TRAINABLE, TrainableFamily, TrainableInstanceFamily
 from napari_segnet.network import load
 from napari_segnet.train.settings import TrainSettings
 
@@ -28,7 +28,7 @@ class Start:
 
     Attributes
     ----------
-    family : TrainableFamily
+    family : TrainableFamily or TrainableInstanceFamily
         What it is.
     checkpoint : Checkpoint
         With the outputs that it is going to have.
@@ -40,14 +40,14 @@ class Start:
         Tensors that begin anew although the file has others.
     """
 
-    family: TrainableFamily
+    family: TrainableFamily | TrainableInstanceFamily
     checkpoint: Checkpoint
     module: nn.Module
     learned: bool
     fresh: tuple[str, ...] = ()
 
 
-def trainable(network: Checkpoint) -> TrainableFamily:
+def trainable(network: Checkpoint) -> TrainableFamily | TrainableInstanceFamily:
     """Return the family of a network that can be taught.
 
     Raises
@@ -73,6 +73,8 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
     SettingsError
         If its family has no place for them.
     """
+    if network.task == "instance":
+        _refuse_map_settings(settings)
     head, outputs = settings.head, network.outputs
     if head == "objects":
         outputs = OBJECTS
@@ -83,6 +85,19 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
     if outputs == network.outputs:
         return network
     return trainable(network).with_outputs(network, outputs)
+
+
+def _refuse_map_settings(settings: TrainSettings) -> None:
+    if settings.loss != "both":
+        raise SettingsError(
+            f"loss is {settings.loss!r}, but a Mask R-CNN has five losses of its own. Leave loss "
+            "at both."
+        )
+    if settings.replay:
+        raise SettingsError(
+            f"replay is {settings.replay}, but only networks that answer with maps can replay. "
+            "Set it to 0."
+        )
 
 
 def start(network: Checkpoint, settings: TrainSettings) -> Start:
@@ -105,7 +120,8 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
 def _initialise(module: nn.Module) -> None:
     for layer in module.modules():
         # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.
-        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        kinds = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
+        if isinstance(layer, kinds):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
 from napari_segnet.errors import (
     BrokenWeightsError,
@@ -23,9 +25,11 @@ from napari_segnet.errors import (
     OutputError,
     SettingsError,
 )
+from napari_segnet.families import TrainableFamily, TrainableInstanceFamily
 from napari_segnet.network import is_out_of_memory
 from napari_segnet.network.fast import watch_cancel
 from napari_segnet.progress import check_cancelled
+from napari_segnet.segmentation import Instances
 from napari_segnet.train._begin import Start
 from napari_segnet.train.settings import TrainSettings
 
@@ -71,7 +75,8 @@ class Learner:
         self._device = torch.device(device)
         self._dtype = _autocast_dtype(settings.precision, self._device)
         module = begun.module
-        if self._device.type == "cpu" and self._network.ndim == 2:
+        maps = self._network.task == "semantic"
+        if self._device.type == "cpu" and self._network.ndim == 2 and maps:
             # Twice as fast on a CPU (oneDNN's own layout).
             module = module.to(memory_format=torch.channels_last)
         self._module = module.to(self._device).train()
@@ -150,11 +155,15 @@ class Learner:
             check_cancelled()
             answer, loss = self._answered(self._average, batch)
             losses.append(float(loss))
+            if self._network.task == "instance":
+                continue
             found, truth = self._foreground(answer, batch)
             both += float((found & truth).sum())
             either += float(found.sum() + truth.sum())
-        dice = 2 * both / either if either else 1.0
-        return (("val_loss", float(np.mean(losses))), ("val_dice", dice))
+        figures: Figures = (("val_loss", float(np.mean(losses))),)
+        if self._network.task == "instance":
+            return figures
+        return (*figures, ("val_dice", 2 * both / either if either else 1.0))
 
     def result(self) -> nn.Module:
         """Return the network that is kept, on the CPU: the last, or the best where that counts."""
@@ -164,10 +173,17 @@ class Learner:
         return module
 
     @torch.no_grad()
+    def detect(self, crop: Crop) -> Instances:
+        """Return the objects that the running average finds in a crop."""
+        pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
+        (found,) = cast("TrainableInstanceFamily", self._family).detections(self._average, pixels)
+        return found
+
+    @torch.no_grad()
     def look(self, crop: Crop) -> npt.NDArray[np.float32]:
         """Return what the running average says of a crop, ``(channel, [z,] y, x)``, activated."""
         pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
-        answer = self._family.maps(self._average, pixels)[0].float().cpu()
+        answer = self._maps.maps(self._average, pixels)[0].float().cpu()
         parts, first = [], 0
         for output in self._network.outputs:
             part = answer[first : first + output.channels]
@@ -181,7 +197,7 @@ class Learner:
     def save_state(self, path: Path, epochs: int) -> None:
         """Write all that a resumed run needs, whole or not at all."""
         state = {
-            "network": self._network.hparams,
+            "network": _facts(self._network),
             "outputs": [asdict(output) for output in self._network.outputs],
             "settings": asdict(self._settings),
             "epochs": epochs,
@@ -220,7 +236,7 @@ class Learner:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            wanted = (dict(self._network.hparams), [asdict(o) for o in self._network.outputs])
+            wanted = (_facts(self._network), [asdict(o) for o in self._network.outputs])
             # States of before 0.1 do not say the outputs.
             if (dict(state["network"]), state.get("outputs", wanted[1])) != wanted:
                 raise SettingsError(
@@ -252,18 +268,38 @@ class Learner:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         enabled = self._dtype is not None
         with torch.autocast(self._device.type, dtype=self._dtype, enabled=enabled):
-            answer = self._family.maps(module, pixels)
+            if self._network.task == "instance":
+                return targets, self._detection_loss(module, pixels, batch)
+            answer = self._maps.maps(module, pixels)
         answer = answer.float()
         loss = self._loss(answer, targets, trusted)
         if old is not None:
             loss = loss + self._settings.replay * self._replayed(old, pixels, answer, trusted)
         return answer, loss
 
+    @property
+    def _maps(self) -> TrainableFamily:
+        return cast("TrainableFamily", self._family)
+
+    def _detection_loss(
+        self, module: nn.Module, pixels: torch.Tensor, batch: list[Crop]
+    ) -> torch.Tensor:
+        # Of the step, so that a run that was resumed draws the same boxes.
+        generator = torch.Generator().manual_seed(self._settings.seed * 1_000_003 + self._steps)
+        return cast("TrainableInstanceFamily", self._family).detection_loss(
+            module,
+            pixels,
+            [crop.labels for crop in batch],
+            [crop.trusted[0] for crop in batch],
+            [crop.kinds for crop in batch],
+            generator,
+        )
+
     def _loss(
         self, answer: torch.Tensor, targets: torch.Tensor, trusted: torch.Tensor
     ) -> torch.Tensor:
         kind: Any = self._settings.loss
-        return self._family.loss(answer, targets, trusted, self._network, kind)
+        return self._maps.loss(answer, targets, trusted, self._network, kind)
 
     def _replayed(
         self, old: nn.Module, pixels: torch.Tensor, answer: torch.Tensor, trusted: torch.Tensor
@@ -274,7 +310,7 @@ class Learner:
         in Sohn et al. 2020 (arXiv 2001.07685).
         """
         with torch.no_grad():
-            raw = self._family.maps(old, pixels).float()
+            raw = self._maps.maps(old, pixels).float()
             parts, sure, first = [], torch.ones_like(trusted), 0
             for output in self._network.outputs:
                 part = raw[:, first : first + output.channels]
@@ -328,6 +364,12 @@ class Learner:
                 mine[key].lerp_(value, 1 - keep)
             else:
                 mine[key].copy_(value)
+
+
+def _facts(network: Checkpoint) -> dict[str, Any]:
+    """Return what tells one network from another, as plain values."""
+    facts: dict[str, Any] = json.loads(json.dumps(dict(network.hparams)))
+    return {**facts, "classes": network.classes} if network.task == "instance" else facts
 
 
 def _frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.Module]:

@@ -84,7 +84,8 @@ def learn(asked: Lesson) -> Generator[Progress, None, Taught]:
         device=asked.device,
         resume=asked.resume,
     )
-    return (yield from _logged(steps, asked.log))
+    taught: Taught = yield from _logged(steps, asked.log)
+    return taught
 
 
 def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:

@@ -490,6 +490,93 @@ def reviewed(on: Stage) -> Any:
     return panel
 
 
+# ---- Teaching and judging ----
+
+
+@picture
+def evaluate() -> Image.Image:
+    """Labels of the built-in network beside the truth; one mistake is looked at."""
+    from napari_segnet.samples import TRUTHS
+
+    with stage() as on:
+        image = on.sample()
+        on.choose("nuclei")
+        on.slide("threshold", 0.9)
+        on.run()
+        on.viewer.add_labels(
+            TRUTHS["nuclei"](), name="truth", scale=image.scale, units=image.units, visible=False
+        )
+        _, dock = on.viewer.window.add_plugin_dock_widget("napari-segnet", "Evaluate")
+        on.pause(0.3)
+        dock.run_box.button.click()
+        on.wait(lambda: not dock._runner.busy)
+        for _ in range(2):
+            dock.mistakes.after.click()
+        on.pause(0.5)
+        return on.window()
+
+
+@picture
+def train_window() -> Image.Image:
+    """The dock before it begins."""
+    with stage(size_px=(1240, 720)) as on:
+        dock = teaching(on)
+        on.pause(0.3)
+        return on.window().crop(on.box(dock))
+
+
+@picture
+def train_gate() -> Image.Image:
+    """After a short training: the plot, the crop as it is labelled now, and the gate."""
+    with stage(size_px=(1240, 760)) as on:
+        dock = teaching(on)
+        dock.main.set_value(
+            replace(dock.main.value(), epochs=5, steps_per_epoch=8, learning_rate=1e-3)
+        )
+        dock.more.set_value(replace(dock.more.value(), crop_px=96, batch_size=4))
+        dock.run_box.button.click()
+        on.wait(lambda: not dock._runner.busy)
+        dock.look.click()
+        on.scroll_to(dock.run_box)
+        on.scroll_to(dock.use if dock.use.isVisible() else dock.changes)
+        on.pause(0.5)
+        return on.window()
+
+
+def teaching(on: Stage) -> Any:
+    """Return the Train dock with a network and a training set of sample pictures."""
+    import json
+
+    import tifffile
+
+    from napari_segnet.samples import draw_nuclei, photograph
+
+    root = files() / "training set"
+    rows = []
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        labels = draw_nuclei(rng, (192, 192), 24)
+        pixels = photograph(rng, labels)
+        for folder, data in (("images", pixels), ("labels", labels.astype(np.uint16))):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(root / folder / f"cell_{number}.tif", np.asarray(data))
+        rows.append(
+            {
+                "image": f"images/cell_{number}.tif",
+                "labels": f"labels/cell_{number}.tif",
+                "source": f"cell_{number}",
+                "split": "val" if number == 3 else "train",
+            }
+        )
+    (root / "dataset.json").write_text(json.dumps({"samples": rows}), encoding="utf-8")
+    on.viewer.window.remove_dock_widget(on.dock)
+    _, dock = on.viewer.window.add_plugin_dock_widget("napari-segnet", "Train")
+    dock.choose_folder(root)
+    dock.choose_weights(str(own_network()))
+    on.wait(lambda: dock.run_box.button.isEnabled())
+    return dock
+
+
 # ---- Troubleshooting ----
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_segnet import journal as module
 from napari_segnet.errors import JournalError
 from napari_segnet.journal import (
     Act,
@@ -22,6 +21,8 @@ from napari_segnet.journal import (
     slabs,
     summary,
 )
+from napari_segnet.journal import _write as module
+from napari_segnet.journal._format import MAGIC
 
 
 def painted(rng, labels):
@@ -155,7 +156,7 @@ def test_a_cut_anywhere_leaves_whole_acts(tmp_path_factory, seed):
         states.append(labels.copy())
     written(path, first, acts)
     whole = path.read_bytes()
-    start = whole.index(b"E", len(module.MAGIC))
+    start = whole.index(b"E", len(MAGIC))
     for place in sorted(rng.integers(start, len(whole), 8)):
         path.write_bytes(whole[:place])
         try:

@@ -1,0 +1,173 @@
+"""The bytes of a journal: records, and what stands in them."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from napari_segnet.errors import JournalError
+from napari_segnet.journal._acts import Act, Change, Labels
+
+__all__ = [
+    "HEAD",
+    "MAGIC",
+    "front",
+    "intact_bytes",
+    "opened",
+    "pack_act",
+    "pack_box",
+    "pack_json",
+    "record",
+    "records",
+    "unpack_act",
+    "unpack_box",
+    "unpack_json",
+]
+
+MAGIC = b"segnet journal 1\n"
+HEAD = struct.Struct("<II1s")
+"""Length, check sum and kind of a record."""
+LEVEL = 1
+"""Of zlib: labels are long runs, which the fastest level shrinks nearly as well."""
+
+
+def record(kind: bytes, payload: bytes) -> bytes:
+    """Return a record as it stands in the file."""
+    return HEAD.pack(len(payload), zlib.crc32(kind + payload), kind) + payload
+
+
+def opened(path: Path) -> BinaryIO:
+    file = open(path, "rb")
+    if file.read(len(MAGIC)) != MAGIC:
+        file.close()
+        raise JournalError(
+            f"{path.name} is no journal of corrections of this version. Leave it out, or open it "
+            "with the version that wrote it."
+        )
+    return file
+
+
+def records(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and payload of each whole record; the file then stands behind the last one."""
+    while True:
+        place = file.tell()
+        head = file.read(HEAD.size)
+        if len(head) == HEAD.size:
+            length, check, kind = HEAD.unpack(head)
+            payload = file.read(length)
+            if len(payload) == length and zlib.crc32(kind + payload) == check:
+                yield kind, payload
+                continue
+        file.seek(place)
+        return
+
+
+def intact_bytes(path: Path) -> int:
+    """Return where the last whole record ends."""
+    with opened(path) as file:
+        for _ in records(file):
+            pass
+        return file.tell()
+
+
+# ---- Bytes ----
+
+
+def pack_json(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), LEVEL)
+
+
+def unpack_json(payload: bytes) -> Any:
+    return json.loads(zlib.decompress(payload))
+
+
+_LENGTHS = struct.Struct("<II")
+
+
+def pack_act(act: Act) -> bytes:
+    """Head (JSON) with the sizes of the arrays, then the arrays."""
+    parts: list[bytes] = []
+    changes = []
+    for change in act.changes:
+        mask = b"" if change.mask is None else np.packbits(change.mask).tobytes()
+        before, after = np.ascontiguousarray(change.before), np.ascontiguousarray(change.after)
+        changes.append(
+            {
+                "box": [[int(p.start), int(p.stop)] for p in change.box],
+                "mask": len(mask),
+                "before": [before.dtype.str, int(before.size)],
+                "after": [after.dtype.str, int(after.size)],
+            }
+        )
+        parts += [mask, before.tobytes(), after.tobytes()]
+    head = {"what": act.what, "at": act.at, "patch": act.patch, "changes": changes}
+    front, rest = pack_json(head), zlib.compress(b"".join(parts), LEVEL)
+    return _LENGTHS.pack(len(front), len(rest)) + front + rest
+
+
+def front(payload: bytes) -> Any:
+    length, _ = _LENGTHS.unpack_from(payload)
+    return unpack_json(payload[_LENGTHS.size : _LENGTHS.size + length])
+
+
+def unpack_act(payload: bytes) -> Act:
+    length, _ = _LENGTHS.unpack_from(payload)
+    head = front(payload)
+    body, place = zlib.decompress(payload[_LENGTHS.size + length :]), 0
+
+    def take(dtype: str, count: int) -> Labels:
+        nonlocal place
+        values: Labels = np.frombuffer(body, np.dtype(dtype), count, place)
+        place += values.nbytes
+        return values
+
+    changes = []
+    for change in head["changes"]:
+        box = tuple(slice(a, b) for a, b in change["box"])
+        shape = tuple(part.stop - part.start for part in box)
+        bits = take("|u1", change["mask"]).view(np.uint8)
+        mask = None
+        if change["mask"]:
+            flat = np.unpackbits(bits, count=int(np.prod(shape)))
+            mask = flat.astype(np.bool_).reshape(shape)
+        before, after = take(*change["before"]), take(*change["after"])
+        changes.append(Change(box=box, mask=mask, before=before, after=after))
+    return Act(what=head["what"], at=head["at"], changes=tuple(changes), patch=head["patch"])
+
+
+def pack_box(start: Sequence[int], values: Labels) -> bytes:
+    """Where it begins and its shape (JSON), then runs of equal pixels, or all of them."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
+    head: dict[str, Any] = {
+        "start": [int(n) for n in start],
+        "shape": list(values.shape),
+        "dtype": values.dtype.str,
+    }
+    if 4 * ends.size <= flat.size:
+        head["runs"] = int(ends.size)
+        lengths = np.diff(ends, prepend=-1).astype("<u4")
+        body = lengths.tobytes() + flat[ends].tobytes()
+    else:
+        body = flat.tobytes()
+    front, rest = pack_json(head), zlib.compress(body, LEVEL)
+    return _LENGTHS.pack(len(front), len(rest)) + front + rest
+
+
+def unpack_box(payload: bytes) -> tuple[list[int], Labels]:
+    length, _ = _LENGTHS.unpack_from(payload)
+    head = front(payload)
+    body, dtype = zlib.decompress(payload[_LENGTHS.size + length :]), np.dtype(head["dtype"])
+    runs = head.get("runs")
+    if runs is None:
+        values: Labels = np.frombuffer(body, dtype)
+    else:
+        lengths = np.frombuffer(body, "<u4", runs)
+        values = np.repeat(np.frombuffer(body, dtype, runs, 4 * runs), lengths)
+    return head["start"], values.reshape(head["shape"])

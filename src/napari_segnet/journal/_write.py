@@ -1,0 +1,236 @@
+"""Writing a journal, in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from napari_segnet.errors import OutputError
+from napari_segnet.journal._acts import Act, Labels, Patch, difference
+from napari_segnet.journal._format import MAGIC, intact_bytes, pack_act, pack_box, pack_json, record
+from napari_segnet.journal._read import Recovered, replay, summary
+
+__all__ = ["Journal", "slabs"]
+
+SLAB_PX = 2**20
+"""Pixels of one box of a snapshot: 4 MB of int32, which are copied in a millisecond."""
+SYNC_S = 0.5
+"""Longest time between a write and the order to the disk to keep it."""
+COMPACT_BYTES = 64 * 2**20
+"""A journal that is larger, and four times its snapshot, is written anew as a snapshot."""
+
+
+class Journal:
+    """Writes a journal in a thread of its own: whoever reports an act does not wait.
+
+    Parameters
+    ----------
+    path : Path
+        The file; continued behind its last whole record if it is there already.
+
+    Attributes
+    ----------
+    error : OutputError or None
+        Why nothing is written any more. What was written stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.error: OutputError | None = None
+        self._todo: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._file: BinaryIO | None = None
+        self._unsynced_since: float | None = None
+        self._snapshot_bytes = 0
+        self._thread = threading.Thread(target=self._work, name="segnet journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many records are not written yet."""
+        return self._todo.qsize()
+
+    def act(self, make: Callable[[], Act]) -> None:
+        """Write an act.
+
+        Parameters
+        ----------
+        make : callable
+            Returns the act, of arrays that do not change any more; called in the thread of
+            the journal, so that its cost is nobody's who waits.
+        """
+        self._todo.put(lambda: self._write(b"A", pack_act(make())))
+
+    def document(self, patch: Patch) -> None:
+        """Patch the document without an act."""
+        self._todo.put(lambda: self._write(b"P", pack_json(patch)))
+
+    def begin_snapshot(self, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+        """Begin a snapshot; its boxes follow, with acts in between if need be."""
+        head = {"shape": [int(n) for n in shape], "dtype": np.dtype(dtype).str}
+
+        def write() -> None:
+            self._snapshot_bytes = 0
+            self._write(b"S", pack_json(head))
+
+        self._todo.put(write)
+
+    def snapshot_box(self, start: Sequence[int], values: Labels) -> None:
+        """Write a box of the snapshot; the array must not change any more."""
+        first = tuple(int(n) for n in start)
+
+        def write() -> None:
+            body = pack_box(first, values)
+            self._snapshot_bytes += len(body)
+            self._write(b"C", body)
+
+        self._todo.put(write)
+
+    def end_snapshot(self) -> None:
+        """Mark the snapshot as complete."""
+        self._todo.put(lambda: self._write(b"E", b""))
+
+    def flush(self, seconds: float = 10.0) -> None:
+        """Wait until everything so far is on the disk."""
+        done = threading.Event()
+
+        def settle() -> None:
+            try:
+                self._sync()
+            finally:
+                done.set()
+
+        self._todo.put(settle)
+        until = time.monotonic() + seconds
+        while self._thread.is_alive() and time.monotonic() < until and not done.wait(0.02):
+            pass
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Write what is left and close the file."""
+        self._todo.put(None)
+        self._thread.join(seconds)
+
+    def delete(self) -> None:
+        """Close the file and remove it: its labels are saved, or nobody wants them."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    # ---- In the thread ----
+
+    def _work(self) -> None:
+        while True:
+            try:
+                step = self._todo.get(timeout=self._patience())
+            except queue.Empty:
+                self._attempt(self._sync)
+                continue
+            if step is None:
+                self._attempt(self._shut)
+                return
+            self._attempt(step)
+            if self._unsynced_since is not None and self._patience() == 0:
+                self._attempt(self._sync)
+
+    def _patience(self) -> float | None:
+        """Return how long the disk may still wait; None while there is nothing to keep."""
+        if self._unsynced_since is None:
+            return None
+        return max(0.0, self._unsynced_since + SYNC_S - time.monotonic())
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except OSError as error:
+            self._unsynced_since = None
+            self.error = OutputError(
+                f"Corrections can no longer be kept safe: {self.path.parent} cannot be written "
+                f"({error.strerror}). Save your labels now, then free space on that disk."
+            )
+            self.error.__cause__ = error
+
+    def _write(self, kind: bytes, payload: bytes) -> None:
+        if self.error is not None:
+            return  # behind a record that lacks, none may follow
+        file = self._opened()
+        # One write: a crash of this program leaves all of it or a cut, never a gap.
+        file.write(record(kind, payload))
+        if self._unsynced_since is None:
+            self._unsynced_since = time.monotonic()
+        if kind == b"A" and file.tell() > max(COMPACT_BYTES, 4 * self._snapshot_bytes):
+            self._compact()
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "ab", buffering=0)
+            if self._file.tell() < len(MAGIC):
+                self._file.truncate(0)
+                self._file.write(MAGIC)
+            else:
+                self._file.truncate(intact_bytes(self.path))
+                self._file.seek(0, os.SEEK_END)
+                self._snapshot_bytes = self._file.tell()
+        return self._file
+
+    def _sync(self) -> None:
+        if self._file is not None and self._unsynced_since is not None:
+            os.fsync(self._file.fileno())
+        self._unsynced_since = None
+
+    def _shut(self) -> None:
+        if self._file is not None:
+            try:
+                self._sync()
+            finally:
+                self._file.close()
+                self._file = None
+
+    def _compact(self) -> None:
+        """Write the file anew as one snapshot; the old one stays until the new one is whole."""
+        self._sync()
+        if not summary(self.path).complete:
+            return  # a snapshot is on its way, or the pixels are kept elsewhere
+        state = replay(self.path)
+        fresh = self.path.with_suffix(".new")
+        with open(fresh, "wb") as file:
+            file.write(MAGIC)
+            for kind, payload in _as_records(state):
+                file.write(record(kind, payload))
+            file.flush()
+            os.fsync(file.fileno())
+        if self._file is not None:
+            self._file.close()  # Windows replaces no open file
+            self._file = None
+        os.replace(fresh, self.path)
+        self._opened()
+
+
+def _as_records(state: Recovered) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the records of a journal that begins with this state."""
+    document = {**state.document, "acts before": state.acts, "last act": state.last_at}
+    yield b"P", pack_json(difference({}, document))
+    head = {"shape": list(state.labels.shape), "dtype": state.labels.dtype.str}
+    yield b"S", pack_json(head)
+    for box in slabs(state.labels.shape):
+        yield b"C", pack_box([part.start for part in box], state.labels[box])
+    yield b"E", b""
+
+
+def slabs(shape: Sequence[int], most_px: int = SLAB_PX) -> Iterator[tuple[slice, ...]]:
+    """Cut an array into boxes of bounded size, in raster order."""
+    row_px = int(np.prod(shape[1:], dtype=np.int64))
+    if len(shape) > 1 and row_px > most_px:
+        for index in range(shape[0]):
+            for rest in slabs(shape[1:], most_px):
+                yield (slice(index, index + 1), *rest)
+        return
+    step = max(1, most_px // max(1, row_px))
+    for start in range(0, shape[0], step):
+        whole = (slice(0, int(n)) for n in shape[1:])
+        yield (slice(start, min(start + step, int(shape[0]))), *whole)

@@ -187,9 +187,7 @@ def _anchor_matches(
     positive = best >= SURE
     # Each object has its anchors, even if none is near: those that are nearest.
     nearest = overlap.amax(1, keepdim=True)
-    rows, columns = torch.where((overlap == nearest) & (nearest > 0))
-    positive[columns] = True
-    match[columns] = rows
+    positive |= ((overlap == nearest) & (nearest > 0)).any(0)
     negative = (best < NOT_AT_ALL) & ~positive & known
     return match, positive, negative
 
@@ -280,9 +278,9 @@ def _mask_loss(
     own = logits[row, module.rules.mask_channel(there.classes[match])]
     side = own.shape[-1]
     where = torch.cat([match[:, None].to(boxes), boxes], dim=1)
-    wanted = roi_align(there.masks[:, None], where, side, 1.0, 1)[:, 0]
+    wanted = roi_align(there.masks[:, None], where, side, 1.0, -1)[:, 0]
     where[:, 0] = 0
-    known = roi_align(there.trusted[None, None], where, side, 1.0, 1)[:, 0] > 0.999
+    known = roi_align(there.trusted[None, None], where, side, 1.0, -1)[:, 0] > 0.999
     error = functional.binary_cross_entropy_with_logits(own, wanted, reduction="none")
     mean: torch.Tensor = (error * known).sum() / known.sum().clamp(min=1)
     return mean

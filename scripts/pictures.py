@@ -501,8 +501,9 @@ def evaluate() -> Image.Image:
     with stage() as on:
         image = on.sample()
         on.choose("nuclei")
-        on.slide("threshold", 0.9)
         on.run()
+        on.pick("instances", "components")
+        on.slide("threshold", 0.12)
         on.viewer.add_labels(
             TRUTHS["nuclei"](), name="truth", scale=image.scale, units=image.units, visible=False
         )
@@ -528,6 +529,8 @@ def train_window() -> Image.Image:
 @picture
 def train_gate() -> Image.Image:
     """After a short training: the plot, the crop as it is labelled now, and the gate."""
+    from qtpy.QtWidgets import QScrollArea
+
     with stage(size_px=(1240, 760)) as on:
         dock = teaching(on)
         dock.main.set_value(
@@ -537,8 +540,9 @@ def train_gate() -> Image.Image:
         dock.run_box.button.click()
         on.wait(lambda: not dock._runner.busy)
         dock.look.click()
-        on.scroll_to(dock.run_box)
-        on.scroll_to(dock.use if dock.use.isVisible() else dock.changes)
+        bar = dock.findChild(QScrollArea).verticalScrollBar()
+        on.pause(0.3)
+        bar.setValue(bar.maximum())
         on.pause(0.5)
         return on.window()
 

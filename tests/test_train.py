@@ -592,7 +592,7 @@ def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
     """The scores are given: best in round 2, then worse; patience ends it after round 4."""
     given = iter([0.5, 0.9, 0.7, 0.6, 0.8, 0.8])
     monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
-    monkeypatch.setattr(sys.modules["napari_segnet.train"], "look", lambda *_: ((), None))
+    monkeypatch.setattr(sys.modules["napari_segnet.train._train"], "look", lambda *_: ((), None))
     data, settings = dataset_of(tmp_path / "d"), replace(QUICK, epochs=6, patience=2, average=0.0)
     out = tmp_path / "n.safetensors"
     kept = []

@@ -12,11 +12,13 @@ import pytest
 from qtpy.QtCore import Qt
 from teaching import FOREGROUND, QUICK, fresh, write_dataset
 
+from napari_segnet.families import TRAINABLE
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.network import identify
 from napari_segnet.train import state_path
 from napari_segnet.train._learner import Learner
 from napari_segnet.widgets._learning_layers import LearningLayers
+from napari_segnet.widgets._remembered import remember_training_set
 from napari_segnet.widgets._train_work import Lesson, writes_as
 from napari_segnet.widgets.train import FINE_TUNING, TrainDock
 
@@ -214,6 +216,16 @@ def test_a_crash_ends_in_a_sentence(dock, qtbot, weights, folder, monkeypatch):
     assert dock.run_box.button.isEnabled()
 
 
+def test_a_remembered_folder_that_has_gone_bad_is_no_error(make_viewer, qtbot, tmp_path):
+    (tmp_path / "empty").mkdir()
+    remember_training_set(tmp_path / "empty")
+    dock = TrainDock(make_viewer())
+    qtbot.addWidget(dock)
+    qtbot.waitUntil(lambda: not dock._reader.busy, timeout=WAIT_MS)
+    assert not dock.message.text.text()
+    assert dock.where.text() == "Choose…"
+
+
 def test_a_folder_that_is_no_training_set(dock, qtbot, weights, tmp_path):
     (tmp_path / "empty").mkdir()
     dock.choose_weights(str(weights))
@@ -223,9 +235,10 @@ def test_a_folder_that_is_no_training_set(dock, qtbot, weights, tmp_path):
     assert not dock.run_box.button.isEnabled()
 
 
-def test_a_network_that_cannot_be_taught_is_refused_before_anything(dock, qtbot, weights, folder):
-    checkpoint = replace(identify(weights), family="mmdetection-maskrcnn")
-    dock._recognised(checkpoint)
+def test_a_network_that_cannot_be_taught_is_refused_before_anything(dock, weights, monkeypatch):
+    others = tuple(family for family in TRAINABLE if family.name != "segnet-unet")
+    monkeypatch.setattr("napari_segnet.widgets._train_work.TRAINABLE", others)
+    dock._recognised(identify(weights))
     assert "cannot be taught here yet" in dock.message.text.text()
     assert dock.checkpoint is None
 

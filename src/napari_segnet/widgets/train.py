@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,7 @@ class TrainDock(QWidget):
         self.taught: Taught | None = None
         self.out: Path | None = None
         self._new = True
+        self._folder_offered = False
         self._lesson: Lesson | None = None
         self._drawn = 0
         self._learning = LearningLayers(self.viewer)
@@ -100,9 +102,7 @@ class TrainDock(QWidget):
         self.setAcceptDrops(True)
         self._build()
         self._connect()
-        last = last_training_set()
-        if last is not None:
-            self.choose_folder(last)
+        self._take_last_folder()
         self._begin_with_what_runs()
         self._refresh()
 
@@ -240,9 +240,7 @@ class TrainDock(QWidget):
             QTimer.singleShot(0, self._share_place)  # not now: napari is still placing it
         elif not self._runner.busy:
             # What was added in the Correct dock meanwhile.
-            folder = self.folder or last_training_set()
-            if folder is not None:
-                self.choose_folder(folder)
+            self._take_last_folder()
 
     def _share_place(self) -> None:
         share_place(self)
@@ -311,9 +309,17 @@ class TrainDock(QWidget):
         self.about.setText("Choose the network to begin with.")
         self.message.fail(error)
 
+    def _take_last_folder(self) -> None:
+        """Offer the training set that was used last; what is wrong with it is not told yet."""
+        folder = self.folder or last_training_set()
+        if folder is not None:
+            self.choose_folder(folder)
+            self._folder_offered = True
+
     def choose_folder(self, folder: Path) -> None:
         """Take the training set of a folder."""
         self.folder = Path(folder)
+        self._folder_offered = False
         self.contents = None
         remember_training_set(self.folder)
         self.where.setText(self.folder.name)
@@ -336,8 +342,13 @@ class TrainDock(QWidget):
 
     def _unread(self, error: BaseException) -> None:
         self.contents = None
+        if self._folder_offered:  # nobody has asked for it
+            self.folder = None
+            self.where.setText("Choose…")
+            self.where.setToolTip("")
+        else:
+            self.message.fail(error)
         self.summary.setText("")
-        self.message.fail(error)
         self._refresh()
 
     def save_to(self, path: Path) -> None:
@@ -350,7 +361,8 @@ class TrainDock(QWidget):
     def _suggest_out(self) -> None:
         if self.checkpoint is None or self.folder is None:
             return
-        stem, ending = self.checkpoint.path.stem, self.checkpoint.path.suffix
+        stem = re.sub(r"-taught-\d+$", "", self.checkpoint.path.stem)
+        ending = self.checkpoint.path.suffix
         number = 1
         while True:
             path = self.folder / "networks" / f"{stem}-taught-{number}{ending}"

@@ -1,72 +1,83 @@
-"""Train a small Mask R-CNN on the fluorescence images of BBBC038v1.
+"""Train a small Mask R-CNN on the fluorescence images of BBBC038v1, from nothing.
 
 ::
 
-    python scripts/train_maskrcnn.py DATA [--out FILE] [--epochs N] [--crop-px N] [--resume]
+    python scripts/train_maskrcnn.py DATA [--out FILE] [--epochs N] [--resume]
 
-DATA is what ``train_nuclei.py`` takes; its ``val`` split is never seen here either. The
-network is torchvision's, with a body of 5 million parameters that was never trained on
-anything else, a convolutional box head, and anchors from 8 to 128 pixels. What comes out
-is a plain torchvision state dict; it is scored by::
-
-    python benchmarks/nuclei.py DATA --network FILE --set normalize=percentile
+DATA is a folder as for ``train_nuclei.py``; the ``val`` split is never seen. The network is
+torchvision's own class with a ResNet of 18 layers and narrow heads, so that torchvision opens
+the file; what no tensor shows (anchors of 8 to 128 pixels, how images are prepared) lies
+beside it as ``FILE.card.json``. A run that was stopped goes on with ``--resume``.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.ops import MultiScaleRoIAlign
 from train_nuclei import fluorescence
 
-from napari_segnet.checkpoint import PrepareStep
+from napari_segnet.checkpoint import Checkpoint, PrepareStep
 from napari_segnet.network import identify
 from napari_segnet.train import TrainSettings, train
 
-WIDTH = 48
-"""Channels of the pyramid and of the heads, so that two CPU cores can train it in an hour;
-torchvision has 256."""
-SIZES_PX = (8, 16, 32, 64, 128)
-"""Of the anchors: most nuclei are 10 to 60 pixels wide; torchvision begins at 32."""
-LEVELS = ["0", "1", "2", "3"]
+ANCHORS = ((8,), (16,), (32,), (64,), (128,))
+"""Nuclei are 10 to 60 pixels wide; COCO's anchors begin at 32."""
+WIDTH, BLOCKS, LAYERS = 64, 2, 2
+"""Channels of the pyramid and the heads (torchvision has 256), blocks of each of the body's
+stages, and layers of the heads. ``--small`` has 48, 1 and 1: what two CPU cores can train in
+an hour or two."""
 
 
-def small_network(seed: int = 0) -> MaskRCNN:
-    """Return torchvision's Mask R-CNN for one channel and one class, without weights."""
-    torch.manual_seed(seed)
-    body = ResNet(BasicBlock, [1, 1, 1, 1])
-    body.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    backbone = BackboneWithFPN(
-        body,
-        return_layers={f"layer{i + 1}": level for i, level in enumerate(LEVELS)},
-        in_channels_list=[64, 128, 256, 512],
-        out_channels=WIDTH,
-    )
-    anchors: Any = AnchorGenerator(tuple((size,) for size in SIZES_PX), ((0.5, 1.0, 2.0),) * 5)
+def network(width: int = WIDTH, blocks: int = BLOCKS, layers: int = LAYERS) -> MaskRCNN:
+    """Return the definition: torchvision's parts, narrow, one input channel."""
+    body = ResNet(BasicBlock, [blocks] * 4)
+    body.conv1 = torch.nn.Conv2d(1, 64, 7, 2, padding=3, bias=False)
+    stages = {f"layer{i}": str(i - 1) for i in range(1, 5)}
+    backbone = BackboneWithFPN(body, stages, [64, 128, 256, 512], width)
+    norm = torch.nn.BatchNorm2d
     return MaskRCNN(
         backbone,
-        rpn_anchor_generator=anchors,
-        rpn_head=RPNHead(WIDTH, 3),
-        box_roi_pool=MultiScaleRoIAlign(LEVELS, 7, sampling_ratio=2),
-        box_head=FastRCNNConvFCHead((WIDTH, 7, 7), [WIDTH], [256], nn.BatchNorm2d),
+        rpn_anchor_generator=AnchorGenerator(ANCHORS, ((0.5, 1.0, 2.0),) * len(ANCHORS)),
+        box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2),
+        box_head=FastRCNNConvFCHead((width, 7, 7), [width] * layers, [256], norm),
         box_predictor=FastRCNNPredictor(256, 2),
-        mask_roi_pool=MultiScaleRoIAlign(LEVELS, 14, sampling_ratio=2),
-        mask_head=MaskRCNNHeads(WIDTH, [WIDTH] * 2, dilation=1),
-        mask_predictor=MaskRCNNPredictor(WIDTH, WIDTH, 2),
+        mask_head=MaskRCNNHeads(width, [width] * (layers + 1), 1, norm),
+        mask_predictor=MaskRCNNPredictor(width, width, 2),
+    )
+
+
+def fresh(path: Path, *, small: bool = False) -> Checkpoint:
+    """Describe the network, whose file does not exist yet: training begins from nothing."""
+    begin = path.with_name(f".{path.name}")
+    torch.save((network(48, 1, 1) if small else network()).state_dict(), begin)
+    told = {"anchor_sizes_px": [list(level) for level in ANCHORS], "norm_eps": 1e-5}
+    steps = (PrepareStep(name="normalize", options={"how": "percentile:1,99.8"}),)
+    known = identify(begin, told)
+    begin.unlink()
+    return replace(
+        known,
+        path=path,
+        prepare=steps,
+        class_names=("background", "nucleus"),
+        card={
+            "title": "Nuclei in fluorescence images",
+            "data": "BBBC038v1 (Data Science Bowl 2018), corrected masks, fluorescence, train "
+            "split",
+            "data_licence": "CC0",
+            "licence": "BSD-3-Clause",
+        },
     )
 
 
@@ -74,38 +85,30 @@ def main() -> None:
     """Train, and print one line an epoch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("runs/nuclei-maskrcnn.pth"))
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--out", type=Path, default=Path("runs/nuclei_maskrcnn.pth"))
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--crop-px", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--crop-px", type=int, default=192)
+    parser.add_argument("--small", action="store_true", help="a network for two CPU cores")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     if args.out.exists():
         parser.error(f"{args.out} is there already; move it away to train afresh")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    begin = args.out.with_name(f"{args.out.stem}.begin.pth")
-    torch.save(small_network().state_dict(), begin)
-    network = dataclasses.replace(
-        identify(begin, {"anchor_sizes_px": ",".join(str(size) for size in SIZES_PX)}),
-        prepare=(PrepareStep(name="normalize", options={"how": "percentile:1,99.8"}),),
-    )
-    settings = dataclasses.replace(
+    settings = replace(
         TrainSettings(),
         epochs=args.epochs,
         steps_per_epoch=args.steps,
-        batch_size=args.batch_size,
+        batch_size=4,
         crop_px=args.crop_px,
         learning_rate=1e-3,
-        freeze_norm=False,  # nothing of it was learned before
         on_objects=0.9,
         scale_range=(0.75, 1.6),
-        average=0.99,
     )
     begun = time.monotonic()
     steps = train(
-        network,
+        fresh(args.out, small=args.small),
         fluorescence(args.data),
         args.out,
         settings,

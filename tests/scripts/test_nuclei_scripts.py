@@ -94,3 +94,20 @@ def test_a_shipped_network_is_scored_on_the_val_split_and_says_so(
     assert f"{true} nuclei of BBBC038v1, fluorescence, val split" == card["scores"]["on"]
     assert ship.ADVICE == card["label"]
     assert "n" == card["note"]
+
+
+def test_a_mask_rcnn_is_trained_and_opened_by_torchvision(script, bowl, monkeypatch, capsys):
+    sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    module = script("train_maskrcnn")
+    out = bowl / "m.pth"
+    words = [str(bowl / "data"), "--out", str(out), "--epochs", "1", "--steps", "1"]
+    monkeypatch.setattr(sys, "argv", ["train_maskrcnn", *words, "--crop-px", "64"])
+    module.main()
+    assert "1/1  train_loss " in capsys.readouterr().out
+    module.network().load_state_dict(torch.load(out, weights_only=True), strict=True)
+    found = identify(out)
+    assert (found.family, found.classes, found.channels) == ("torchvision-maskrcnn", 2, 1)
+    assert found.hparams["anchor_sizes_px"] == [[8], [16], [32], [64], [128]]
+    assert found.prepare[0].options["how"] == "percentile:1,99.8"
+    assert found.card["title"] == "Nuclei in fluorescence images"

@@ -31,6 +31,7 @@ from napari_segnet.families._blocks import PlacedUpsample, place, unplace
 from napari_segnet.network.device import best_device, free_bytes, is_out_of_memory
 from napari_segnet.network.fast import fast_copy, watch_cancel
 from napari_segnet.network.memory import peak_bytes
+from napari_segnet.network.sidecar import read_sidecar
 from napari_segnet.progress import check_cancelled
 from napari_segnet.receptive import receptive_field
 from napari_segnet.segmentation import Instances
@@ -83,13 +84,16 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
     """
     path = weights_path(path)
     views = open_weights(path)
+    beside = read_sidecar(path)
+    told = {**(beside.told if beside else {}), **(told or {})}
     refusal: UnknownNetworkError | None = None
     for weights in views:
         for family in FAMILIES:
             if not family.detect(weights):
                 continue
             try:
-                return _with_halo(family, family.describe(weights, told or {}))
+                found = family.describe(weights, told)
+                return _with_halo(family, beside.added_to(found) if beside else found)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error

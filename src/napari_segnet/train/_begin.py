@@ -21,6 +21,10 @@ OBJECTS = tuple(
 )
 """What our own network answers, so that touching objects come apart."""
 
+LAST = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")
+"""Last layers of a Mask R-CNN: they begin with hardly any object anywhere (``rpn.py`` of
+torchvision), or the first steps would be spent on unlearning thousands of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Start:
@@ -118,10 +122,14 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
 
 
 def _initialise(module: nn.Module) -> None:
-    for layer in module.modules():
-        # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.
+    for name, layer in module.named_modules():
         kinds = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
-        if isinstance(layer, kinds):
+        if not isinstance(layer, kinds):
+            continue
+        if name.rpartition(".")[2] in LAST:
+            nn.init.normal_(layer.weight, std=0.01)
+        else:
+            # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

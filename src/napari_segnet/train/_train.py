@@ -16,6 +16,7 @@ from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.network import best_device, identify
+from napari_segnet.network.sidecar import write_sidecar
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.train._begin import start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
@@ -25,6 +26,8 @@ from napari_segnet.train.state import state_path
 
 __all__ = ["train"]
 
+OWN = "segnet-unet"
+"""Its files hold their own card."""
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
 
@@ -127,7 +130,9 @@ def train(
             shown=seen,
         )
     card = _card(target, parent, dataset, settings, scores)
-    begun.family.save(learner.result(), replace(target, card=card), out)
+    written = begun.family.save(learner.result(), replace(target, card=card), out)
+    if written.family != OWN:
+        write_sidecar(written)
     state.unlink(missing_ok=True)
     return identify(out)
 

@@ -101,7 +101,7 @@ def test_a_mask_rcnn_is_trained_and_opened_by_torchvision(script, bowl, monkeypa
     monkeypatch.setattr(sys, "path", [*sys.path])
     module = script("train_maskrcnn")
     out = bowl / "m.pth"
-    words = [str(bowl / "data"), "--out", str(out), "--epochs", "1", "--steps", "1"]
+    words = [str(bowl), "--out", str(out), "--epochs", "1", "--steps", "1"]
     monkeypatch.setattr(sys, "argv", ["train_maskrcnn", *words, "--crop-px", "64"])
     module.main()
     assert "1/1  train_loss " in capsys.readouterr().out

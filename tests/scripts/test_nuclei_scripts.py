@@ -102,10 +102,10 @@ def test_a_mask_rcnn_is_trained_and_opened_by_torchvision(script, bowl, monkeypa
     module = script("train_maskrcnn")
     out = bowl / "m.pth"
     words = [str(bowl), "--out", str(out), "--epochs", "1", "--steps", "1"]
-    monkeypatch.setattr(sys, "argv", ["train_maskrcnn", *words, "--crop-px", "64"])
+    monkeypatch.setattr(sys, "argv", ["train_maskrcnn", *words, "--crop-px", "64", "--small"])
     module.main()
     assert "1/1  train_loss " in capsys.readouterr().out
-    module.network().load_state_dict(torch.load(out, weights_only=True), strict=True)
+    module.network(48, 1, 1).load_state_dict(torch.load(out, weights_only=True), strict=True)
     found = identify(out)
     assert (found.family, found.classes, found.channels) == ("torchvision-maskrcnn", 2, 1)
     assert found.hparams["anchor_sizes_px"] == [[8], [16], [32], [64], [128]]

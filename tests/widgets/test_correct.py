@@ -17,6 +17,7 @@ from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Maps, Origin, Prediction
 from napari_segnet.widgets._edit_acts import ACTS
 from napari_segnet.widgets._editing import editing_of, locked_ids
+from napari_segnet.widgets._reviews import reviews
 from napari_segnet.widgets.correct import CorrectDock
 from napari_segnet.widgets.segment import SegmentDock
 
@@ -307,6 +308,9 @@ def test_locked_objects_stay(open_dock):
     assert "Object 3 is locked" in panel.message.text.text()
     panel.key("lock")
     assert locked_ids(layer) == set()
+    kept = reviews(panel.viewer)
+    assert kept.undo(layer)  # a lock is a word on the object, as accepting it is
+    assert kept.of(layer).locked == {3}
     panel.key("delete")
     assert ids(layer) == {5, 7, 9}
 

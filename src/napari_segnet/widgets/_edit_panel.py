@@ -45,12 +45,12 @@ from napari_segnet.widgets._editing import (
     locked_ids,
     next_id,
     own_metadata,
-    set_locked,
 )
 from napari_segnet.widgets._features import classes_of, scores_of
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets._pointed import View, labels_in_front, letters_of, view_of
+from napari_segnet.widgets._reviews import reviews
 from napari_segnet.widgets._section import Section
 
 if TYPE_CHECKING:
@@ -456,7 +456,7 @@ class EditPanel(QWidget):
 
     def _do(self, act: Act, view: View, ids: Sequence[int], points: Points) -> str:
         if act.make is None:
-            return _lock(view, ids)
+            return self._lock(view, ids)
         edit = act.make(view, ids, points, self._wishes(view))
         apply_edit(view.layer, edit)
         if act.name == "new":  # so that the brush goes on with it
@@ -544,14 +544,17 @@ class EditPanel(QWidget):
         count = len(edits)
         self.said.setText(f"Done: deleted {count} object{'' if count == 1 else 's'}")
 
-
-def _lock(view: View, ids: Sequence[int]) -> str:
-    if not ids:
-        raise EditError("There is no object here, only background. Point at an object.")
-    release = set(ids) <= view.locked
-    set_locked(view.layer, ids, not release)
-    word = "unlocked" if release else "locked"
-    return f"{word} {', '.join(map(str, ids))}"
+    def _lock(self, view: View, ids: Sequence[int]) -> str:
+        """Lock objects, or unlock them if all are; as a review, so that the journal has it."""
+        if not ids:
+            raise EditError("There is no object here, only background. Point at an object.")
+        kept, release = reviews(self.viewer), set(ids) <= view.locked
+        before = kept.of(view.layer)
+        after = before.with_unlocked(ids) if release else before.with_locked(ids)
+        word = "unlocked" if release else "locked"
+        said = f"{word} {', '.join(map(str, ids))}"
+        kept.change(view.layer, after, said)
+        return said
 
 
 def _class_names(layer: napari.layers.Labels) -> list[str]:

@@ -311,6 +311,7 @@ def test_locked_objects_stay(open_dock):
     kept = reviews(panel.viewer)
     assert kept.undo(layer)  # a lock is a word on the object, as accepting it is
     assert kept.of(layer).locked == {3}
+    assert kept.redo(layer)
     panel.key("delete")
     assert ids(layer) == {5, 7, 9}
 

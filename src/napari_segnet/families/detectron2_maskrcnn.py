@@ -12,27 +12,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_segnet.checkpoint import Checkpoint, Known, Size, Store, Task
+from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnsupportedWeightsError
 from napari_segnet.families._detectron2_config import recorded_in
 from napari_segnet.families._facts import complete
 from napari_segnet.families._maskrcnn_facts import (
-    STRIDE,
     class_names,
     fields_known,
-    prepare,
     settle_maskrcnn,
 )
+from napari_segnet.families._maskrcnn_family import DetectionFamily
 from napari_segnet.families._maskrcnn_shapes import Reading
-from napari_segnet.families._maskrcnn_teaching import DetectionTeaching
-
-if TYPE_CHECKING:
-    import torch
-
-    from napari_segnet.segmentation import Instances
 
 __all__ = ["Detectron2MaskRCNN"]
 
@@ -49,12 +42,11 @@ _BUFFERS = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.c
 """What older files hold beside the weights."""
 
 
-class Detectron2MaskRCNN(DetectionTeaching):
+class Detectron2MaskRCNN(DetectionFamily):
     """The family; see the module's docstring."""
 
     name = "detectron2-maskrcnn"
     title = "the Mask R-CNN of Detectron2"
-    task: Task = "instance"
 
     def detect(self, weights: Weights) -> bool:
         """Tell from key names; its relatives are refused by name."""
@@ -76,42 +68,14 @@ class Detectron2MaskRCNN(DetectionTeaching):
             read, reading, told, _defaults(read, channels), _FIXED, recorded
         )
         called, how = class_names(classes, told, recorded)
-        blank = Checkpoint(
-            path=weights.path,
-            family=self.name,
-            task=self.task,
-            hparams=hparams,
-            ndim=2,
-            channels=channels,
-            classes=classes,
-            outputs=(),
-            size=Size(minimum=(1, 1), multiple=(1, 1), stride=(STRIDE, STRIDE)),
-            store=Store(container=weights.container),
-            parameters=0,
-            halo_px=None,
-            exact=False,
-            prepare=prepare(channels),
-            class_names=called,
-            known={**fields_known(channels, "Detectron2"), **known, **how},
-        )
+        facts = {**fields_known(channels, "Detectron2"), **known, **how}
+        blank = self._blank(weights, hparams, channels, classes, called, facts)
         bare = {key: ref for key, ref in weights.tensors.items() if not _BUFFERS.fullmatch(key)}
         full = complete(
             self.build, blank, replace(weights, tensors=bare), self.title, names.in_file
         )
         why = "; ".join([full.known["family"].why, *notes])
         return replace(full, known={**full.known, "family": Known(source="read", why=why)})
-
-    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
-        """Build the shared graph with Detectron2's arithmetic."""
-        from napari_segnet.families._maskrcnn_module import build_maskrcnn
-
-        return build_maskrcnn(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
-
-    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
-        """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
-        from napari_segnet.families._maskrcnn_module import find_objects
-
-        return find_objects(module, batch)
 
 
 def _defaults(read: Mapping[str, Any], channels: int) -> dict[str, tuple[Any, str]]:

@@ -11,27 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_segnet.checkpoint import Checkpoint, Known, Size, Store, Task
+from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnsupportedWeightsError
 from napari_segnet.families._facts import complete
 from napari_segnet.families._maskrcnn_facts import (
-    STRIDE,
     class_names,
     fields_known,
-    prepare,
     settle_maskrcnn,
 )
+from napari_segnet.families._maskrcnn_family import DetectionFamily
 from napari_segnet.families._maskrcnn_shapes import Reading
-from napari_segnet.families._maskrcnn_teaching import DetectionTeaching
 from napari_segnet.families._mmdetection_config import recorded_in
-
-if TYPE_CHECKING:
-    import torch
-
-    from napari_segnet.segmentation import Instances
 
 __all__ = ["MMDetectionMaskRCNN"]
 
@@ -45,12 +38,11 @@ CHECKED = "made after MMDetection's published definitions; not compared with MMD
 """Stands in the card of every such network."""
 
 
-class MMDetectionMaskRCNN(DetectionTeaching):
+class MMDetectionMaskRCNN(DetectionFamily):
     """The family; see the module's docstring."""
 
     name = "mmdetection-maskrcnn"
     title = "the Mask R-CNN of MMDetection"
-    task: Task = "instance"
 
     def detect(self, weights: Weights) -> bool:
         """Tell from key names; its relatives are refused by name."""
@@ -72,39 +64,11 @@ class MMDetectionMaskRCNN(DetectionTeaching):
             read, reading, told, _defaults(read, channels), _FIXED, recorded
         )
         called, how = class_names(classes, told, recorded)
-        blank = Checkpoint(
-            path=weights.path,
-            family=self.name,
-            task=self.task,
-            hparams=hparams,
-            ndim=2,
-            channels=channels,
-            classes=classes,
-            outputs=(),
-            size=Size(minimum=(1, 1), multiple=(1, 1), stride=(STRIDE, STRIDE)),
-            store=Store(container=weights.container),
-            parameters=0,
-            halo_px=None,
-            exact=False,
-            prepare=prepare(channels),
-            class_names=called,
-            known={**fields_known(channels, "MMDetection"), **known, **how},
-        )
+        facts = {**fields_known(channels, "MMDetection"), **known, **how}
+        blank = self._blank(weights, hparams, channels, classes, called, facts)
         full = complete(self.build, blank, weights, self.title, names.in_file)
         why = "; ".join([full.known["family"].why, CHECKED, *notes])
         return replace(full, known={**full.known, "family": Known(source="read", why=why)})
-
-    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
-        """Build the shared graph with MMDetection's arithmetic."""
-        from napari_segnet.families._maskrcnn_module import build_maskrcnn
-
-        return build_maskrcnn(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
-
-    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
-        """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
-        from napari_segnet.families._maskrcnn_module import find_objects
-
-        return find_objects(module, batch)
 
 
 def _defaults(read: Mapping[str, Any], channels: int) -> dict[str, tuple[Any, str]]:

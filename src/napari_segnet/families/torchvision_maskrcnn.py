@@ -10,27 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_segnet.checkpoint import Checkpoint, Size, Store, Task
+from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnsupportedWeightsError
 from napari_segnet.families._facts import complete
 from napari_segnet.families._maskrcnn_facts import (
-    STRIDE,
     Recorded,
     class_names,
     fields_known,
-    prepare,
     settle_maskrcnn,
 )
+from napari_segnet.families._maskrcnn_family import DetectionFamily
 from napari_segnet.families._maskrcnn_shapes import Reading
-from napari_segnet.families._maskrcnn_teaching import DetectionTeaching
-
-if TYPE_CHECKING:
-    import torch
-
-    from napari_segnet.segmentation import Instances
 
 __all__ = ["TorchvisionMaskRCNN"]
 
@@ -59,12 +52,11 @@ _DEFAULTS = {
 _FIXED = {"arithmetic": "torchvision", "background": "first"}
 
 
-class TorchvisionMaskRCNN(DetectionTeaching):
+class TorchvisionMaskRCNN(DetectionFamily):
     """The family; see the module's docstring."""
 
     name = "torchvision-maskrcnn"
     title = "the Mask R-CNN of torchvision"
-    task: Task = "instance"
 
     def detect(self, weights: Weights) -> bool:
         """Tell from key names; its relatives without masks are refused by name."""
@@ -82,37 +74,9 @@ class TorchvisionMaskRCNN(DetectionTeaching):
         hparams, known = settle_maskrcnn(read, reading, told, _DEFAULTS, _FIXED, recorded)
         channels, classes = reading.channels(), reading.classes()
         called, how = class_names(classes, told, recorded)
-        blank = Checkpoint(
-            path=weights.path,
-            family=self.name,
-            task=self.task,
-            hparams=hparams,
-            ndim=2,
-            channels=channels,
-            classes=classes,
-            outputs=(),
-            size=Size(minimum=(1, 1), multiple=(1, 1), stride=(STRIDE, STRIDE)),
-            store=Store(container=weights.container),
-            parameters=0,
-            halo_px=None,
-            exact=False,
-            prepare=prepare(channels),
-            class_names=called,
-            known={**fields_known(channels, "torchvision"), **known, **how},
-        )
+        facts = {**fields_known(channels, "torchvision"), **known, **how}
+        blank = self._blank(weights, hparams, channels, classes, called, facts)
         return complete(self.build, blank, weights, self.title, names.in_file)
-
-    def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
-        """Build the network."""
-        from napari_segnet.families._maskrcnn_module import build_maskrcnn
-
-        return build_maskrcnn(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
-
-    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
-        """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
-        from napari_segnet.families._maskrcnn_module import find_objects
-
-        return find_objects(module, batch)
 
 
 class _Names:

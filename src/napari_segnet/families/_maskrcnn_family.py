@@ -1,16 +1,18 @@
-"""What the families of Mask R-CNN share when they are taught."""
+"""What the families of Mask R-CNN share: the graph, and how it is run, taught and written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.checkpoint import Checkpoint, Output
+from napari_segnet.checkpoint import Checkpoint, Known, Output, Size, Store, Task
+from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
+from napari_segnet.families._maskrcnn_facts import STRIDE, prepare
 from napari_segnet.families._write import write_back
 
 if TYPE_CHECKING:
@@ -18,17 +20,57 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["DetectionTeaching"]
+    from napari_segnet.segmentation import Instances
+
+__all__ = ["DetectionFamily"]
 
 
-class DetectionTeaching:
-    """Boxes and masks from labels on the fly; the file is written back as it was."""
+class DetectionFamily:
+    """One graph; boxes and masks from labels on the fly; the file is written back as it was."""
 
     name: str
+    task: Task = "instance"
 
     def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
-        """Build the network."""
-        raise NotImplementedError
+        """Build the graph that all programs share, with the arithmetic of this one."""
+        from napari_segnet.families._maskrcnn_module import build_maskrcnn
+
+        return build_maskrcnn(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
+
+    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
+        """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
+        from napari_segnet.families._maskrcnn_module import find_objects
+
+        return find_objects(module, batch)
+
+    def _blank(
+        self,
+        weights: Weights,
+        hparams: Mapping[str, Any],
+        channels: int,
+        classes: int,
+        class_names: tuple[str, ...],
+        known: Mapping[str, Known],
+    ) -> Checkpoint:
+        """Return all that is known before the network is built."""
+        return Checkpoint(
+            path=weights.path,
+            family=self.name,
+            task=self.task,
+            hparams=hparams,
+            ndim=2,
+            channels=channels,
+            classes=classes,
+            outputs=(),
+            size=Size(minimum=(1, 1), multiple=(1, 1), stride=(STRIDE, STRIDE)),
+            store=Store(container=weights.container),
+            parameters=0,
+            halo_px=None,
+            exact=False,
+            prepare=prepare(channels),
+            class_names=class_names,
+            known=known,
+        )
 
     def detection_loss(
         self,

@@ -212,3 +212,11 @@ def test_a_full_disk_is_told_before_anything_is_written(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OutputError, match=r"need 2\.0 GB in the temporary folder .* set TMPDIR"):
         file_array((1, 1000, 1_000_000), np.dtype(np.float16))
+
+
+def test_only_what_is_recalled_is_said_to_be_kept():
+    kept, fresh = Predictions(), prediction(np.zeros((1, 4, 5), np.float32))
+    assert not kept.keeps(fresh)
+    key = kept.remember(fresh)
+    assert kept.keeps(kept.recall(key))
+    assert not kept.keeps(fresh)  # its values are not yet of half precision

@@ -1,4 +1,4 @@
-"""The only process-wide state: two caches and what the memory ladder learnt, all bounded.
+"""The only process-wide state: three caches and what the memory ladder learnt, all bounded.
 
 Loaded networks are kept up to a number of bytes. Predictions are kept as float16 in
 nameless temporary files; labels are always made of float16 values, so a cached answer
@@ -26,6 +26,7 @@ __all__ = [
     "Fitted",
     "Predictions",
     "file_array",
+    "landscapes",
     "networks",
     "predictions",
     "rungs",
@@ -35,6 +36,7 @@ V = TypeVar("V")
 
 NETWORK_BYTES = 2 * 1024**3
 PREDICTION_BYTES = 8 * 1024**3
+LANDSCAPE_BYTES = 256 * 1024**2
 RUNGS = 256
 
 
@@ -157,6 +159,10 @@ class Predictions:
         """Return a kept prediction, or None: then the network has to run again."""
         return self._kept.get(key)
 
+    def keeps(self, prediction: Prediction) -> bool:
+        """Tell if this very prediction is kept: then it may be labelled again and again."""
+        return self._kept.get(prediction.origin.key) is prediction
+
     def forget(self, key: str) -> None:
         """Let go of an answer that nobody will ask for again."""
         self._kept.drop(key)
@@ -198,5 +204,7 @@ networks: Bounded[object] = Bounded(NETWORK_BYTES)
 """Loaded networks by file hash, facts told, and device."""
 predictions = Predictions()
 """Answers of networks."""
+landscapes: Bounded[npt.NDArray[np.float32]] = Bounded(LANDSCAPE_BYTES)
+"""What watersheds of kept answers run on, by ``Unit.key``: no setting changes it."""
 rungs: Bounded[Fitted] = Bounded(RUNGS)
 """What fitted into memory last time, by device, weights and frame; each counts as 1."""

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from napari_segnet import cache
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
 from napari_segnet.steps import LabelSettings, Unit, label_unit, resolve
@@ -142,6 +143,25 @@ def test_labels_do_not_depend_on_what_is_worked_on_at_once(outputs, monkeypatch)
     for size in (1, 500):
         monkeypatch.setattr(module, "GROUP_PX", size)
         np.testing.assert_array_equal(watershed(unit(outputs, *maps), seed_threshold=0.02), whole)
+
+
+@pytest.mark.parametrize("outputs", [(FOREGROUND, DISTANCE), (FOREGROUND, BOUNDARY)])
+@pytest.mark.parametrize("shape", [(60, 50), (7, 30, 26)])
+def test_a_kept_landscape_changes_no_label(outputs, shape):
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(3)
+    smooth = [gaussian_filter(rng.random(shape), 2) for _ in outputs]
+    maps = [(m - m.min()) / (m.max() - m.min()) for m in smooth]
+    once = unit(outputs, *maps)
+    kept = dataclasses.replace(once, key="an answer 0")
+    cache.landscapes.clear()
+    for threshold in (0.3, 0.5, 0.6):
+        want = watershed(once, threshold=threshold)
+        assert want.max() > 1
+        np.testing.assert_array_equal(watershed(kept, threshold=threshold), want)
+    assert cache.landscapes.bytes == 4 * np.prod(shape)
+    cache.landscapes.clear()
 
 
 def test_an_object_at_the_edge_is_not_thinner():

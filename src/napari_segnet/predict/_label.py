@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet import cache
 from napari_segnet.progress import Progress, check_cancelled
 from napari_segnet.segmentation import Instances, Kind, Maps, Prediction, Segmentation
 from napari_segnet.steps import (
@@ -28,6 +29,9 @@ from napari_segnet.steps.ids import count_pixels
 from napari_segnet.steps.paint import paint
 
 __all__ = ["label_steps"]
+
+MOST_KEPT_PX = 2**24
+"""Of a plane or volume whose landscape is kept between two labellings: 64 MB."""
 
 
 @dataclass(slots=True)
@@ -72,6 +76,7 @@ def label_steps(
     full = _with_all_axes(answer)
     labels = np.zeros(full.shape[1:], np.int32)  # (t, z, y, x)
     units = _units(answer, labels.shape)
+    kept = prediction.origin.key if cache.predictions.keeps(prediction) else ""
     table, used = _Table(), 0
     for done, where in enumerate(units):
         check_cancelled()
@@ -79,7 +84,12 @@ def label_steps(
         # Always of half precision: a cached answer gives the same labels as a fresh one.
         box: tuple[Any, ...] = (slice(None), *where)
         maps = np.asarray(full[box], dtype=np.float16)
-        unit = Unit(maps=maps, outputs=answer.outputs, pixel_size=_voxel(prediction, answer))
+        unit = Unit(
+            maps=maps,
+            outputs=answer.outputs,
+            pixel_size=_voxel(prediction, answer),
+            key=f"{kept} {done}" if kept and maps[0].size <= MOST_KEPT_PX else "",
+        )
         found = label_unit(unit, settings)
         _add_scores(table, found, unit, kind, used)
         if kind == "instance":

@@ -109,11 +109,15 @@ class Unit:
         Groups of channels in order.
     pixel_size : tuple of float
         Relative pixel size per axis ``([z,] y, x)``; all 1.0 where unknown.
+    key : str
+        Names a unit of a kept answer, which is likely to be labelled again with other
+        settings; empty for one that is labelled once.
     """
 
     maps: npt.NDArray[Any]
     outputs: tuple[Output, ...]
     pixel_size: tuple[float, ...]
+    key: str = ""
 
 
 class Labeler(Protocol):

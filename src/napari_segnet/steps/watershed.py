@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet import cache
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Kind
 from napari_segnet.steps._basins import basins
@@ -117,6 +118,19 @@ class _Landscape:
         """Return the landscape in a box, float32 0 to 1; ``region`` is its components."""
         if self.distance is None and self.boundary is None:
             return self._shape(region, box)
+        if self.unit.key:
+            return self._kept()[box]
+        return self._made(box)
+
+    def _kept(self) -> npt.NDArray[np.float32]:
+        """Return the whole landscape of a kept answer, which no setting changes."""
+        kept = cache.landscapes.get(self.unit.key)
+        if kept is None:
+            kept = self._made(tuple(slice(0, n) for n in self.unit.maps.shape[1:]))
+            cache.landscapes.put(self.unit.key, kept, kept.nbytes)
+        return kept
+
+    def _made(self, box: Box) -> npt.NDArray[np.float32]:
         near = tuple(
             slice(max(0, part.start - _TIE_RADIUS_PX), min(n, part.stop + _TIE_RADIUS_PX))
             for part, n in zip(box, self.unit.maps.shape[1:], strict=True)
@@ -126,7 +140,10 @@ class _Landscape:
             slice(part.start - out.start, part.stop - out.start)
             for part, out in zip(box, near, strict=True)
         )
-        return said[inner] + np.float32(TIE_WEIGHT) * self._blurred(said)[inner]
+        made: npt.NDArray[np.float32] = (
+            said[inner] + np.float32(TIE_WEIGHT) * self._blurred(said)[inner]
+        )
+        return made
 
     def _said(self, box: Box) -> npt.NDArray[np.float32]:
         """Return what the network says: its distance, or the inside without borders."""

@@ -66,3 +66,20 @@ def test_speed(root, network):
         ["U-Net", "32", "64"],
         ["U-Net", "32", "128"],
     ]
+
+
+def test_train(root, network):
+    said = bench(
+        root,
+        "train.py",
+        "--network",
+        network,
+        "--steps",
+        "2",
+        "--crop-px",
+        "16",
+        "--batch-size",
+        "2",
+    )
+    for line in ("bare loop ", "ours ", "augmentation ", "loading ", "memory "):
+        assert f"\n{line}" in said

@@ -96,3 +96,20 @@ def test_maskrcnn(root):
         assert f"\n  {row} " in said
     assert "memory after the network" in said
     assert "tiles against the whole: ap50 1.000" in said  # one tile is the whole
+
+
+def test_train(root, network):
+    said = bench(
+        root,
+        "train.py",
+        "--network",
+        network,
+        "--steps",
+        "2",
+        "--crop-px",
+        "16",
+        "--batch-size",
+        "2",
+    )
+    for line in ("bare loop ", "ours ", "augmentation ", "loading ", "memory "):
+        assert f"\n{line}" in said

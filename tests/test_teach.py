@@ -14,7 +14,7 @@ from napari_segnet.evaluate import evaluate, pool
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.network import identify
 from napari_segnet.progress import run
-from napari_segnet.train import HeldOut, Look, changes, teach, train
+from napari_segnet.train import HeldOut, Look, changes, preview, teach, train
 
 
 def dataset_of(root, count=2):
@@ -176,6 +176,18 @@ def test_every_family_passes_the_gate(tmp_path):
     taught = run(teach(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
     assert taught.after.images == 1
     assert taught.checkpoint.family == "milesial-unet"
+
+
+def test_a_preview_shows_what_the_first_step_sees(tmp_path):
+    network, data = untaught(tmp_path / "old.safetensors"), dataset_of(tmp_path / "d")
+    shown = run(preview(network, data, QUICK, count=3))
+    again = run(preview(network, data, QUICK, count=3))
+    assert len(shown) == 3
+    for one, other in zip(shown, again, strict=True):
+        assert one.pixels.shape == one.targets.shape == one.trusted.shape == (1, 16, 16)
+        assert (one.targets[0] == (one.labels > 0)).all()
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert not np.array_equal(shown[0].pixels, shown[1].pixels)
 
 
 def test_the_picture_of_a_stack_is_the_plane_with_most_changes(tmp_path):

@@ -148,7 +148,9 @@ class Crops:
         pair = self._pair(self._useful[number])
         unit = pair.unit(rng, self._network.ndim)
         wide = tuple(n + 2 * m for n, m in zip(self._shape, self._margin(), strict=True))
-        grid = _grid(unit, self._matrix(rng, pair.scale), wide, self._centre(unit, rng))
+        where = _places(self._matrix(rng, pair.scale), wide, self._centre(unit, rng))
+        unit, where = _window(unit, where)
+        grid = _grid(unit, where)
         pixels = _sample(unit.pixels, grid, "bilinear")
         labels = _sample(unit.labels[None].astype(np.float32), grid, "nearest")[0]
         trusted = _sample(unit.trusted[None].astype(np.float32), grid, "nearest")
@@ -362,19 +364,37 @@ def _recipe(network: Checkpoint) -> tuple[str, str]:
     return "none", "volume"
 
 
-def _grid(
-    unit: _Unit,
-    matrix: npt.NDArray[np.float64],
-    shape: tuple[int, ...],
-    centre: tuple[int, ...],
-) -> torch.Tensor:
-    """Return where each crop pixel lies in the image, as ``grid_sample`` wants it."""
+def _places(
+    matrix: npt.NDArray[np.float64], shape: tuple[int, ...], centre: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Return where each crop pixel lies in the image: ``([z,] y, x, axis)``, in pixels."""
     # Whole numbers: a crop that is neither turned nor zoomed has the image's own pixels.
     axes = [np.arange(n) - n // 2 for n in shape]
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), -1) @ matrix.T
-    where = offsets + np.asarray(centre)
+    places: npt.NDArray[np.float64] = offsets + np.asarray(centre)
+    return places
+
+
+def _window(unit: _Unit, where: npt.NDArray[np.float64]) -> tuple[_Unit, npt.NDArray[np.float64]]:
+    """Cut out the part of an image that a crop looks at, and the places in it.
+
+    Where the crop reaches beyond the image it is mirrored, which needs the whole axis.
+    """
+    over = tuple(range(where.ndim - 1))
+    low = np.floor(where.min(over)).astype(int) - 1
+    high = np.ceil(where.max(over)).astype(int) + 2
     size = np.asarray(unit.labels.shape)
-    # grid_sample counts x first and from -1 to 1 over the edges of the pixels.
+    outside = (low < 0) | (high > size)
+    low, high = np.where(outside, 0, low), np.where(outside, size, high)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    part = _Unit(unit.pixels[(slice(None), *box)], unit.labels[box], unit.trusted[box])
+    return part, where - low
+
+
+def _grid(unit: _Unit, where: npt.NDArray[np.float64]) -> torch.Tensor:
+    """Return places in an image as ``grid_sample`` wants them."""
+    size = np.asarray(unit.labels.shape)
+    # It counts x first and from -1 to 1 over the edges of the pixels.
     place = ((where + 0.5) / size * 2 - 1)[..., ::-1]
     return torch.from_numpy(np.ascontiguousarray(place, dtype=np.float32))
 

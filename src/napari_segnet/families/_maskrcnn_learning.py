@@ -31,6 +31,8 @@ SAME = 0.5
 ANCHORS, ANCHOR_SHARE = 256, 0.5
 PROPOSALS, PROPOSAL_SHARE = 512, 0.25
 """How many are compared in a picture, and at most which share of them are objects."""
+PX_PER_PROPOSAL, LEAST_PROPOSALS = 256, 64
+"""In a small crop fewer proposals are compared: 512 of them take longer than its backbone."""
 MOST_PROPOSALS = 1000
 SMOOTH = 1 / 9
 """Where the smooth L1 loss of boxes becomes linear."""
@@ -244,9 +246,14 @@ def _sampled(
         best, match = box_iou(there.boxes, boxes).max(0)
     else:
         best, match = torch.zeros_like(boxes[:, 0]), torch.zeros_like(known, dtype=torch.int64)
-    positive = _some(best >= SAME, int(PROPOSALS * PROPOSAL_SHARE), generator)
-    negative = _some((best < SAME) & known, PROPOSALS - len(positive), generator)
+    most = _most_compared(there.trusted.numel())
+    positive = _some(best >= SAME, int(most * PROPOSAL_SHARE), generator)
+    negative = _some((best < SAME) & known, most - len(positive), generator)
     return boxes[torch.cat([positive, negative])], match[positive], len(positive)
+
+
+def _most_compared(pixels: int) -> int:
+    return min(PROPOSALS, max(LEAST_PROPOSALS, pixels // PX_PER_PROPOSAL))
 
 
 def _box_loss(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
     from napari_segnet.train._teach import Change, Taught, changes, teach
-    from napari_segnet.train._train import train
+    from napari_segnet.train._train import preview, train
 
 __all__ = [
     "Change",
@@ -28,6 +28,7 @@ __all__ = [
     "TrainSettings",
     "changes",
     "epochs_done",
+    "preview",
     "score_held_out",
     "state_path",
     "teach",
@@ -41,6 +42,7 @@ _HOMES = {
     "Look": "_look",
     "Taught": "_teach",
     "changes": "_teach",
+    "preview": "_train",
     "score_held_out": "_gate",
     "teach": "_teach",
     "train": "_train",

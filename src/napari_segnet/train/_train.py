@@ -13,7 +13,7 @@ import torch
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Augmentation, Crop, Crops
-from napari_segnet.dataset import Dataset
+from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.network import best_device, identify
 from napari_segnet.network.sidecar import write_sidecar
@@ -135,6 +135,45 @@ def train(
         write_sidecar(written)
     state.unlink(missing_ok=True)
     return identify(out)
+
+
+@job
+def preview(
+    network: Checkpoint,
+    dataset: Dataset,
+    settings: TrainSettings | None = None,
+    *,
+    count: int = 8,
+) -> Generator[Progress, None, tuple[Crop, ...]]:
+    """Show what a training would learn from: crops as they are changed, with their targets.
+
+    Parameters
+    ----------
+    network, dataset, settings
+        As for :func:`train`; the first step would see some of these crops.
+    count : int
+        How many.
+
+    Yields
+    ------
+    Progress
+        ``sample`` while the dataset is read.
+
+    Returns
+    -------
+    tuple of Crop
+        Normalised pixels, targets, labels, and where they are trusted.
+
+    Raises
+    ------
+    DatasetError, SettingsError
+        As :func:`train`.
+    """
+    settings = settings or TrainSettings()
+    trainable(network)
+    crops = yield from _crops(hold_out(dataset), wanted(network, settings), settings)
+    rng = np.random.default_rng((settings.seed, 0))
+    return tuple(crops.draw(rng) for _ in range(count))
 
 
 def _has_ended(settings: TrainSettings, best: Best, epoch: int) -> bool:

@@ -63,6 +63,32 @@ def test_review(root, network, tmp_path):
         assert f"\n{queue} " in said
 
 
+def test_annotator(root, network, tmp_path):
+    import tifffile
+
+    folder = tmp_path / "nuclei"
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    rows = ["name,split,kind"]
+    for number, name in enumerate("abcd"):
+        labels = objects((64, 64), count=9, seed=number)
+        tifffile.imwrite(folder / "images" / f"{name}.tif", photograph(labels))
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", labels)
+        rows.append(f"{name},train,histology")
+    (folder / "index.csv").write_text("\n".join(rows))
+    quick = ("epochs=1", "steps_per_epoch=1", "crop_px=16", "batch_size=1")
+    words = [str(tmp_path), "--network", network, "--images", "1", "all", "--folds", "2"]
+    words += ["--seeds", "1", "--no-scratch", "--out", str(tmp_path / "runs.jsonl")]
+    words += [word for pair in quick for word in ("--set", pair)]
+    said = bench(root, "annotator.py", *words)
+    assert "\n| 1 | 2 |" in said  # two folds each
+    assert "\n| all | 2 |" in said
+    assert "let through by the gate: " in said
+    before = (tmp_path / "runs.jsonl").read_bytes()
+    assert bench(root, "annotator.py", *words) == said  # goes on where it stopped: nothing to do
+    assert (tmp_path / "runs.jsonl").read_bytes() == before
+
+
 def test_memory(root, network):
     said = bench(
         root, "memory.py", "--edge", "96", "--network", network, "--stop-after", "--device", "cpu"

@@ -1,0 +1,256 @@
+"""How many corrected objects it takes until a network can label images of a new kind.
+
+::
+
+    python benchmarks/annotator.py [DATA] [--network NAME|FILE] [--kind histology]
+        [--images 1 4 16 all] [--folds 4] [--seeds 3] [--out runs/annotator.jsonl]
+        [--set NAME=VALUE] [--no-scratch] [--table]
+
+DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
+``labels/`` and ``index.csv`` (columns name, split, kind). A simulated annotator corrects some
+images of a kind that the built-in network never saw: all their objects, exactly. The network is
+taught them as the Train dock does it (something is held out, and only a better network is kept)
+and then labels images that neither the annotator nor the training ever saw. The same is done
+with a network of the same shape that begins from nothing.
+
+The images are cut into ``--folds`` parts: each in turn is what is labelled in the end, and the
+annotator draws from the others, other images with every seed. A larger set holds the smaller
+ones of its seed. Every run adds a line to ``--out``; a call goes on where the last one stopped,
+and prints the table (``--table``: only that).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import json
+import math
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import napari_segnet as sn
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.evaluate import Scores, evaluate, pool, read_labels
+from napari_segnet.settings import parse_pairs, settings_from
+from napari_segnet.train import TrainSettings, teach
+
+SETTINGS = TrainSettings(
+    epochs=3, steps_per_epoch=100, batch_size=4, crop_px=128, learning_rate=3e-3, average=0.98
+)
+"""The same number of steps with one image and with all: what a laptop does in some minutes."""
+CORRECT = 0.75
+"""Objects that the network finds with this IoU at least need no correction."""
+WANTED_OBJECTS, WANTED_SHARE = 200, 0.80
+
+
+def samples(root: Path, kind: str) -> list[Sample]:
+    """Return all images of a kind, of both splits, in the order of their names."""
+    with (root / "index.csv").open(newline="") as file:
+        names = sorted(row["name"] for row in csv.DictReader(file) if row["kind"] == kind)
+    return [
+        Sample(image=_file(root / "images", n), labels=_file(root / "labels", n), source=n)
+        for n in names
+    ]
+
+
+def _file(folder: Path, stem: str) -> Path:
+    (path,) = folder.glob(f"{stem}.*")
+    return path
+
+
+def drawn(pool_: list[Sample], count: int, seed: int) -> list[Sample]:
+    """Return the first images that an annotator takes."""
+    return random.Random(seed).sample(pool_, len(pool_))[:count]
+
+
+def as_dataset(root: Path, chosen: list[Sample]) -> Dataset:
+    """Lay the pairs into a folder, as they would lie there after the Correct dock."""
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+        for sample in chosen:
+            path = sample.image if name == "images" else sample.labels
+            (root / name / path.name).symlink_to(path.resolve())
+    return Dataset.open(root)
+
+
+def labelled(network: Checkpoint, images: list[Sample]) -> list[Scores]:
+    """Let a network label images and score each."""
+    how = sn.PredictSettings(device="cpu")
+    return [
+        evaluate(
+            sn.run(sn.segment(network, sn.open_image(s.image), how)).labels,
+            read_labels(s.labels),
+        )
+        for s in images
+    ]
+
+
+def corrections(scores: list[Scores]) -> int:
+    """Return how many objects had to be drawn, mended or deleted."""
+    at = round((CORRECT - 0.5) / 0.05)
+    return sum(s.n_true - s.tp[at] + s.n_pred - s.tp[at] for s in scores)
+
+
+def run(
+    network: Checkpoint,
+    data: list[Sample],
+    job: dict[str, Any],
+    settings: TrainSettings,
+    known: dict[str, Scores],
+) -> dict[str, Any]:
+    """Correct, teach, and label what nobody saw; return the figures."""
+    test = [s for i, s in enumerate(data) if i % job["folds"] == job["fold"]]
+    rest = [s for i, s in enumerate(data) if i % job["folds"] != job["fold"]]
+    count = len(rest) if job["images"] == "all" else min(job["images"], len(rest))
+    chosen = drawn(rest, count, job["seed"])
+    for sample in (*test, *chosen):
+        if str(sample.image) not in known:
+            (known[str(sample.image)],) = labelled(network, [sample])
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = as_dataset(Path(folder) / "dataset", chosen)
+        out = Path(folder) / "taught.safetensors"
+        begin = replace(network, path=out, card={}) if job["scratch"] else network
+        begun = time.perf_counter()
+        taught = sn.run(
+            teach(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
+        )
+        seconds = time.perf_counter() - begun
+        after = pool(labelled(taught.checkpoint, test))
+    old = [known[str(s.image)] for s in chosen]
+    gate = None if taught.before is None else taught.before.scores.ap50
+    return {
+        **job,
+        "objects": sum(s.n_true for s in old),
+        "corrections": corrections(old),
+        "minutes": seconds / 60,
+        "before": pool([known[str(s.image)] for s in test]).ap50,
+        "after": after.ap50,
+        "after_pq": after.pq,
+        "gate_before": gate,
+        "gate_after": taught.after.scores.ap50,
+        "promoted": taught.promoted,
+    }
+
+
+def jobs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield all runs; the first seed is done for everything first."""
+    for seed in range(args.seeds):
+        for fold in range(args.folds):
+            for images in args.images:
+                for scratch in (False,) if args.no_scratch else (False, True):
+                    yield {
+                        "images": images,
+                        "fold": fold,
+                        "folds": args.folds,
+                        "seed": seed,
+                        "scratch": scratch,
+                    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the runs that were done."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def table(done: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table, and what it says of the aims."""
+    yield "| images | runs | objects | corrections | minutes | before | after | from scratch |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    sizes = sorted({d["images"] for d in done}, key=lambda n: math.inf if n == "all" else n)
+    curve: list[tuple[float, float]] = []
+    for size in sizes:
+        ours = [d for d in done if d["images"] == size and not d["scratch"]]
+        bare = [d["after"] for d in done if d["images"] == size and d["scratch"]]
+        if not ours:
+            continue
+        objects, minutes, before, after = (
+            statistics.mean(d[name] for d in ours)
+            for name in ("objects", "minutes", "before", "after")
+        )
+        curve.append((objects, after))
+        work = statistics.mean(d["corrections"] for d in ours)
+        yield (
+            f"| {size} | {len(ours)} | {objects:.0f} | {work:.0f} | {minutes:.1f} | "
+            f"{before:.3f} | {spread([d['after'] for d in ours])} | {spread(bare)} |"
+        )
+    at = interpolated(curve, WANTED_OBJECTS)
+    if at is not None and curve[-1][1] > 0:
+        yield (
+            f"at {WANTED_OBJECTS} objects: {at:.3f}, {at / curve[-1][1]:.0%} of what all give "
+            f"(aim: {WANTED_SHARE:.0%})"
+        )
+    kept = [d for d in done if d["promoted"] and not d["scratch"]]
+    worse = sum(d["after"] < d["before"] for d in kept)
+    yield f"let through by the gate: {len(kept)}, of them worse on what nobody saw: {worse}"
+
+
+def spread(values: list[float]) -> str:
+    """Return mean and standard deviation over the runs."""
+    if not values:
+        return "-"
+    dev = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.3f} ± {dev:.3f}"
+
+
+def interpolated(curve: list[tuple[float, float]], objects: float) -> float | None:
+    """Return the AP50 at a number of objects, linear in its logarithm."""
+    for (a, low), (b, high) in itertools.pairwise(curve):
+        if a <= objects <= b:
+            return low + (high - low) * math.log(objects / a) / math.log(b / a)
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, nargs="?", default=os.environ.get("SEGNET_DATA"))
+    parser.add_argument("--network", default="nuclei")
+    parser.add_argument("--kind", default="histology")
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        type=lambda text: text if text == "all" else int(text),
+        default=[1, 4, 16, "all"],
+    )
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/annotator.jsonl"))
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--no-scratch", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args()
+    if not args.table:
+        if args.data is None:
+            parser.error("name the folder of the data, or set SEGNET_DATA")
+        told = parse_pairs(args.set)
+        checked = settings_from(TrainSettings, told)
+        settings = replace(SETTINGS, **{name: getattr(checked, name) for name in told})
+        data = samples(Path(args.data) / "nuclei", args.kind)
+        network, known = sn.identify(args.network), {}
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        done = read(args.out)
+        seen = [{k: d[k] for k in ("images", "fold", "folds", "seed", "scratch")} for d in done]
+        for job in jobs(args):
+            if job in seen:
+                continue
+            line = run(network, data, job, settings, known)
+            with args.out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), file=sys.stderr, flush=True)
+    print("\n".join(table(read(args.out))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -307,6 +307,7 @@ BAD_SETTINGS = [
     ("score", "-1", "score=-1.0 is out of range"),
     ("nms", "7", "nms=7.0 is out of range"),
     ("mask_threshold", "1.01", "mask_threshold=1.01 is out of range"),
+    ("mask_overlap", "-1", "mask_overlap=-1 is out of range"),
     ("max_objects", "-1", "max_objects=-1 is out of range. Give a whole number, 0 or more"),
     ("overlap", "largest", "overlap='largest' is not known. Choose one of: score, probability"),
     ("classes", "2,0", "classes='0' is the background; 1 is the first class"),

@@ -263,6 +263,7 @@ def test_torchvision_loads_what_was_taught_here(wrapper, tmp_path):
     before, after = (torch.load(p, weights_only=True) for p in (old, tmp_path / "new.pth"))
     if wrapper == "training":
         before, after = before["model_state_dict"], after["model_state_dict"]
+    assert identify(tmp_path / "new.pth").card["label"] == {"mask_overlap": 0.5}
     assert list(before) == list(after)
     assert not all(torch.equal(before[k], after[k]) for k in before)
     small_maskrcnn(**SMALL).load_state_dict(after, strict=True)

@@ -108,6 +108,45 @@ def test_a_box_that_is_larger_than_the_cached_matrices_is_painted_the_same() -> 
     assert same_partition(labels, pasted(instances, 0.5)) == 1.0
 
 
+@pytest.mark.parametrize("overlap", ["score", "probability"])
+@pytest.mark.parametrize("most", [0.2, 0.5, 0.8])
+def test_what_stronger_ones_cover_is_dropped(overlap: str, most: float) -> None:
+    instances = random_detections(5, 40, 120, 90)
+    settings = LabelSettings(score=0.0, nms=1.0, mask_overlap=most, overlap=overlap)
+    painted = paint(instances, settings)
+    kept, taken = [], np.zeros((120, 90), bool)
+    for k in np.argsort(-instances.scores):
+        mask = pasted(detections_of(instances, k), 0.5) > 0
+        if (mask & taken).sum() <= most * mask.sum():
+            kept.append(instances.scores[k])
+            taken |= mask
+    assert 1 < len(kept) < 40
+    # Those that are kept may still be hidden by several others together where the surest wins.
+    shown = set(painted.scores.tolist())
+    assert (
+        shown == set(np.array(kept).tolist())
+        if overlap == "score"
+        else shown <= set(np.array(kept).tolist())
+    )
+    assert ((painted.labels > 0) == taken).all()
+
+
+def detections_of(instances: Instances, k: int) -> Instances:
+    return detections(
+        instances.boxes[k : k + 1], shape=instances.shape, masks=instances.masks[k : k + 1]
+    )
+
+
+def test_of_masks_that_are_as_sure_the_higher_score_wins() -> None:
+    boxes = [[0, 0, 10, 10], [0, 5, 10, 15]]
+    for order in ([0, 1], [1, 0]):
+        instances = detections(
+            [boxes[i] for i in order], shape=(20, 20), scores=[[0.9, 0.6][i] for i in order]
+        )
+        painted = paint(instances, LabelSettings(nms=1.0, overlap="probability", mask_threshold=0))
+        assert painted.labels[5, 7] == painted.labels[5, 2]
+
+
 def test_the_higher_score_wins_whatever_the_order() -> None:
     boxes = [[0, 0, 10, 10], [5, 0, 15, 10]]
     for order in ([0, 1], [1, 0]):

@@ -55,7 +55,12 @@ def test_a_name_means_itself(name):
 def test_defaults_fill_the_gaps():
     settings = resolve(LabelSettings(), outputs(FOREGROUND), {}, "semantic")
     assert settings == LabelSettings(
-        threshold=0.5, instances="components", min_size_px=0, fill_holes=True, seed_threshold=0.1
+        threshold=0.5,
+        instances="components",
+        min_size_px=0,
+        fill_holes=True,
+        seed_threshold=0.1,
+        mask_overlap=1.0,
     )
 
 
@@ -90,6 +95,13 @@ def test_instance_networks_need_no_labeler():
     assert (settings.instances, settings.fill_holes, settings.min_size_px) == ("auto", False, 5)
 
 
+def test_a_network_that_learned_from_labels_says_how_far_objects_may_overlap():
+    card = {"mask_overlap": 0.5}
+    assert resolve(LabelSettings(), (), {}, "instance").mask_overlap == 1
+    assert resolve(LabelSettings(), (), card, "instance").mask_overlap == 0.5
+    assert resolve(LabelSettings(mask_overlap=0.9), (), card, "instance").mask_overlap == 0.9
+
+
 @pytest.mark.parametrize(
     ("own", "message"),
     [
@@ -100,6 +112,7 @@ def test_instance_networks_need_no_labeler():
         ({"score": 2}, "score=2 is out of range"),
         ({"nms": True}, "nms=True is out of range"),
         ({"mask_threshold": -1}, "mask_threshold=-1 is out of range"),
+        ({"mask_overlap": 2}, "mask_overlap=2 is out of range"),
         ({"min_size_px": -3}, "min_size_px=-3 is out of range. Give a whole number, 0 or more."),
         ({"min_size_px": 2.5}, "min_size_px=2.5 is out of range"),
         ({"max_objects": -1}, "max_objects=-1 is out of range"),

@@ -45,6 +45,7 @@ label_settings = st.builds(
     score=probability,
     nms=probability,
     mask_threshold=probability,
+    mask_overlap=st.none() | probability,
     max_objects=st.integers(0, 2**40),
 )
 predict_settings = st.builds(

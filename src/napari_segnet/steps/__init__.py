@@ -72,6 +72,10 @@ class LabelSettings:
     score, nms, mask_threshold : float
         For instance networks: least score, overlap of boxes (IoU) above which the weaker
         is dropped, and mask probability above which a pixel belongs to an object.
+    mask_overlap : float or None
+        For instance networks: objects of whose mask stronger ones cover a larger share are
+        dropped (Kirillov et al. 2019, arXiv 1801.00868; Detectron2's
+        ``OVERLAP_THRESH``); None: what the card says, else 1, which drops none.
     max_objects : int
         For instance networks: at most so many objects per plane, 0 for no limit.
     overlap : str
@@ -92,6 +96,7 @@ class LabelSettings:
     score: float = 0.5
     nms: float = 0.5
     mask_threshold: float = 0.5
+    mask_overlap: float | None = None
     max_objects: int = 0
     overlap: str = "score"
     classes: tuple[str, ...] = ()

@@ -69,8 +69,8 @@ def paint(
     instances : Instances
         Detections of the whole image.
     settings : LabelSettings
-        ``score``, ``nms`` (per class and plane), ``mask_threshold``, ``overlap`` and
-        ``max_objects`` (the best of each plane; 0 for no limit) are used.
+        ``score``, ``nms`` (per class and plane), ``mask_threshold``, ``mask_overlap``,
+        ``overlap`` and ``max_objects`` (the best of each plane; 0 for no limit) are used.
     classes : collection of int, optional
         Only objects of these classes; None: all.
 
@@ -81,15 +81,15 @@ def paint(
     """
     labels = np.zeros(instances.shape, np.int32)
     planes = labels.reshape(-1, *labels.shape[-2:])
-    weakest_first = _chosen(instances, settings, classes)[::-1]
-    # One plane after the other: what is known of the pixels painted last is of one plane.
-    weakest_first = weakest_first[np.argsort(instances.plane[weakest_first], kind="stable")]
-    where = _paint_all(planes, instances, weakest_first, settings)
-    first = _first_pixels(planes, instances.plane[weakest_first], where)
+    best_first = _chosen(instances, settings, classes)
+    # One plane after the other: what is known of the pixels painted so far is of one plane.
+    best_first = best_first[np.argsort(instances.plane[best_first], kind="stable")]
+    where = _paint_all(planes, instances, best_first, settings)
+    first = _first_pixels(planes, instances.plane[best_first], where)
     visible = np.flatnonzero(first >= 0)
     visible = visible[np.argsort(first[visible], kind="stable")]
     _renumber(planes, visible, len(first))
-    chosen = weakest_first[visible]
+    chosen = best_first[visible]
     ids = np.arange(1, len(chosen) + 1, dtype=np.int64)
     return Painted(labels, ids, instances.scores[chosen], instances.classes[chosen])
 
@@ -156,7 +156,8 @@ def _paint_all(
     chosen: npt.NDArray[np.int64],
     settings: LabelSettings,
 ) -> npt.NDArray[np.int64]:
-    """Paint ``chosen`` in this order as 1, 2, ...; return their pixel boxes ``(n, 4)``."""
+    """Paint ``chosen``, the best first, as 1, 2, ...; return their pixel boxes ``(n, 4)``."""
+    most = 1.0 if settings.mask_overlap is None else settings.mask_overlap
     surest = _Surest(planes.shape[-2:]) if settings.overlap == "probability" else None
     size = instances.masks.shape[-1]
     whole = _whole_boxes(instances.boxes[chosen], size)
@@ -177,9 +178,13 @@ def _paint_all(
         values = rows @ padded @ columns.T
         mask = values >= settings.mask_threshold
         plane = plane_of[label - 1]
+        painted = planes[plane, y0:y1, x0:x1]
+        free = mask & (painted == 0)
+        if most < 1 and np.count_nonzero(free) < (1 - most) * np.count_nonzero(mask):
+            continue
         if surest is not None:
-            mask = surest.wins(plane, (slice(y0, y1), slice(x0, x1)), values, mask)
-        planes[plane, y0:y1, x0:x1][mask] = label
+            free = surest.wins(plane, (slice(y0, y1), slice(x0, x1)), values, mask)
+        painted[free] = label
     return clipped
 
 
@@ -187,7 +192,7 @@ class _Surest:
     """The highest mask probability that each pixel of one plane has been painted with."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self._highest = np.zeros(shape, np.float32)
+        self._highest = np.full(shape, -1, np.float32)
         self._plane = -1
 
     def wins(
@@ -197,12 +202,12 @@ class _Surest:
         values: npt.NDArray[np.float32],
         mask: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.bool_]:
-        """Return where ``mask`` is at least as sure as all before it, and remember it there."""
+        """Return where ``mask`` is surer than all before it, and remember it there."""
         if plane != self._plane:
             self._plane = plane
-            self._highest[...] = 0
+            self._highest[...] = -1
         highest = self._highest[box]
-        mask &= values >= highest  # of two that are as sure, the later has the higher score
+        mask &= values > highest  # of two that are as sure, the earlier has the higher score
         np.copyto(highest, values, where=mask)
         return mask
 

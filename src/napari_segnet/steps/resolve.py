@@ -30,7 +30,7 @@ SEED_THRESHOLD = 0.1
 """As ``LabelSettings`` promises. Of full distance or probability: a valley less deep is
 within what neighbouring pixels of one object differ by."""
 
-_FRACTIONS = ("threshold", "seed_threshold", "score", "nms", "mask_threshold")
+_FRACTIONS = ("threshold", "seed_threshold", "score", "nms", "mask_threshold", "mask_overlap")
 _COUNTS = ("min_size_px", "max_objects")
 
 OVERLAPS = ("score", "probability")
@@ -84,7 +84,8 @@ def resolve(
         Of the network; empty for instance networks.
     advice : mapping
         What the network's card says, by the names of ``LabelSettings``; ``threshold``,
-        ``seed_threshold``, ``min_size_px``, ``fill_holes`` and ``instances`` are looked at.
+        ``seed_threshold``, ``min_size_px``, ``fill_holes``, ``mask_overlap`` and
+        ``instances`` are looked at.
     kind : Kind
         The network's task: ``semantic`` if it answers with maps, ``instance`` if with
         detections (then ``instances`` stays as it is, since no labeler is needed).
@@ -108,6 +109,7 @@ def resolve(
         "seed_threshold": SEED_THRESHOLD,
         "min_size_px": 0,
         "fill_holes": kind == "semantic" and _makes_instances(name),
+        "mask_overlap": 1.0,
     }
     filled: dict[str, Any] = {
         key: advice.get(key, default)

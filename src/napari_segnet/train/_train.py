@@ -28,6 +28,8 @@ __all__ = ["train"]
 
 OWN = "segnet-unet"
 """Its files hold their own card."""
+MASK_OVERLAP = 0.5
+"""As in Detectron2: an object that stronger ones cover by more than half is one seen twice."""
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
 
@@ -88,7 +90,7 @@ def train(
     settings = settings or TrainSettings()
     out = Path(out)
     trainable(network)
-    target = wanted(network, settings)
+    target = _advised(wanted(network, settings))
     device = best_device(device)
     state = state_path(out)
     _check_writable(state)
@@ -254,6 +256,14 @@ def _crop_shape(network: Checkpoint, settings: TrainSettings) -> tuple[int, ...]
     want = (settings.crop_z_px, settings.crop_px, settings.crop_px)[-network.ndim :]
     # Two pixels at the bottom of the network: batch normalisation needs more than one.
     return size.next_allowed(tuple(max(n, 2 * s) for n, s in zip(want, size.stride, strict=True)))
+
+
+def _advised(network: Checkpoint) -> Checkpoint:
+    """Let labels of a network that learns from labels overlap as little as those."""
+    if network.task != "instance":
+        return network
+    advice = {"mask_overlap": MASK_OVERLAP, **network.card.get("label", {})}
+    return replace(network, card={**network.card, "label": advice})
 
 
 def _parent(network: Checkpoint) -> Mapping[str, Any] | None:

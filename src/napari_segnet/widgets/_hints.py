@@ -33,8 +33,8 @@ MAP_LABELS = (
     *("link", "steps"),
 )
 INSTANCE_LABELS = (
-    *("score", "nms", "mask_threshold", "overlap", "classes", "max_objects", "min_size_px"),
-    *("fill_holes", "clear_border", "link", "steps"),
+    *("score", "nms", "mask_threshold", "mask_overlap", "overlap", "classes", "max_objects"),
+    *("min_size_px", "fill_holes", "clear_border", "link", "steps"),
 )
 
 NORMALIZERS = (
@@ -89,6 +89,7 @@ LABEL_HINTS = {
     "score": Hint(label="least score", minimum=0.0, maximum=1.0, step=0.01),
     "nms": Hint(label="most overlap", minimum=0.0, maximum=1.0, step=0.01),
     "mask_threshold": Hint(label="mask above", minimum=0.0, maximum=1.0, step=0.01),
+    "mask_overlap": Hint(label="most covered", minimum=0.0, maximum=1.0, step=0.05),
     "overlap": Hint(
         label="overlaps go to",
         choices=("score", "probability"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,7 @@ class Crops:
         self._shape, self._change = shape, augmentation
         self._kept: dict[int, _Pair] = {}
         self._kept_bytes = 0
+        self._keeping = threading.Lock()
         self._useful = list(range(len(samples)))
         self._objects = False
 
@@ -175,9 +177,10 @@ class Crops:
         if index in self._kept:
             return self._kept[index]
         pair = _read(self._samples[index], self._network, self._channels)
-        if self._kept_bytes + pair.nbytes <= KEEP_BYTES:
-            self._kept[index] = pair
-            self._kept_bytes += pair.nbytes
+        with self._keeping:  # several threads may draw
+            if index not in self._kept and self._kept_bytes + pair.nbytes <= KEEP_BYTES:
+                self._kept[index] = pair
+                self._kept_bytes += pair.nbytes
         return pair
 
     def _centre(self, unit: _Unit, rng: np.random.Generator) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.network import best_device, identify
 from napari_segnet.network.sidecar import write_sidecar
 from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.train._batches import batches, drawers
 from napari_segnet.train._begin import start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
@@ -105,11 +106,9 @@ def train(
     for epoch in range(first, settings.epochs):
         if _has_ended(settings, learner.best, epoch):
             break
-        rng = np.random.default_rng((settings.seed, epoch))
         losses: list[float] = []
-        for step in range(settings.steps_per_epoch):
+        for step, batch in enumerate(batches(crops, settings, epoch, drawers(device))):
             check_cancelled()
-            batch = [crops.draw(rng) for _ in range(settings.batch_size)]
             fraction = (epoch + step / settings.steps_per_epoch) / settings.epochs
             losses.append(learner.step(batch, fraction))
             yield Progress(
@@ -174,7 +173,7 @@ def preview(
     settings = settings or TrainSettings()
     trainable(network)
     crops = yield from _crops(hold_out(dataset), wanted(network, settings), settings)
-    rng = np.random.default_rng((settings.seed, 0))
+    rng = np.random.default_rng((settings.seed, 0, 0))
     return tuple(crops.draw(rng) for _ in range(count))
 
 

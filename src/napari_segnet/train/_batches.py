@@ -1,0 +1,61 @@
+"""Batches of crops, drawn ahead by threads where a GPU would wait for them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from napari_segnet.crops import Crop, Crops
+from napari_segnet.train.settings import TrainSettings
+
+__all__ = ["batches", "drawers"]
+
+MOST_DRAWERS = 8
+"""A batch takes the CPU about ten times as long as a step takes a GPU."""
+
+
+def drawers(device: str) -> int:
+    """Return how many threads draw crops for a device; 0: none, since it has the same cores."""
+    return 0 if device == "cpu" else max(1, min(MOST_DRAWERS, (os.cpu_count() or 1) - 1))
+
+
+def batches(
+    crops: Crops, settings: TrainSettings, epoch: int, threads: int
+) -> Iterator[list[Crop]]:
+    """Yield the batches of one epoch: always the same ones, whoever draws them.
+
+    Parameters
+    ----------
+    crops : Crops
+        Drawn from.
+    settings : TrainSettings
+        ``steps_per_epoch``, ``batch_size`` and ``seed`` are used.
+    epoch : int
+        From 0.
+    threads : int
+        How many draw ahead; 0: each batch is drawn when it is asked for.
+    """
+
+    def drawn(step: int) -> list[Crop]:
+        rng = np.random.default_rng((settings.seed, epoch, step))
+        return [crops.draw(rng) for _ in range(settings.batch_size)]
+
+    steps = range(settings.steps_per_epoch)
+    if not threads:
+        yield from map(drawn, steps)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="crops")
+    waiting: deque[Future[list[Crop]]] = deque()
+    try:
+        for step in steps:
+            waiting.append(pool.submit(drawn, step))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

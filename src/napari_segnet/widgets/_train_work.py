@@ -103,13 +103,16 @@ def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:
 
 
 def ended_early(asked: Lesson) -> Lesson:
-    """Return the lesson that ends a stopped training with what it has learned.
+    """Return the lesson that ends a stopped training with the best of what it has learned.
 
-    Its state is taken up, and no further epoch is done: the learned weights are written and
-    judged as at the end of any training.
+    Its state is taken up, and no further epoch is done: the weights that answered the held-out
+    part best (where nothing is held out, the last) are written and judged as at the end of any
+    training.
     """
     done = epochs_done(state_path(asked.out))
-    return replace(asked, resume=True, settings=replace(asked.settings, epochs=done))
+    # With patience, the best is kept.
+    settings = replace(asked.settings, epochs=done, patience=asked.settings.patience or done)
+    return replace(asked, resume=True, settings=settings)
 
 
 def writes_as(checkpoint: Checkpoint) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from napari_segnet.errors import BrokenWeightsError, SettingsError
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Unfinished", "damaged_state", "epochs_done", "read_unfinished", "state_path"]
+__all__ = ["STATE", "Unfinished", "damaged_state", "epochs_done", "read_unfinished", "state_path"]
 
-ENDING = ".state"
+STATE = ".state"
+"""How the name of the file ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +40,12 @@ class Unfinished:
     @property
     def out(self) -> Path:
         """The file that it was going to write."""
-        return self.state.with_name(self.state.name.removesuffix(ENDING))
+        return self.state.with_name(self.state.name.removesuffix(STATE))
 
 
 def state_path(out: Path) -> Path:
     """Return where the state of a training that writes ``out`` lies."""
-    return out.with_name(out.name + ENDING)
+    return out.with_name(out.name + STATE)
 
 
 def epochs_done(state: Path) -> int:

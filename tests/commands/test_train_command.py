@@ -110,7 +110,11 @@ def test_stopped_and_resumed(place, capsys, monkeypatch):
     assert main(words(place, "--json")) == 2
     assert "is left from a training that was stopped. Go on" in capsys.readouterr().err
     assert state_path(place / "new.safetensors").exists()
-    assert main(words(place, "--json", "--resume")) == 0
+    # It goes on with the settings that it began with, without saying them again.
+    mute = [word for word in words(place, "--json", "--resume") if word not in {"--set", *QUICK}]
+    assert main(mute) == 0
+    card = identify(place / "new.safetensors").card["training"]["settings"]
+    assert (card["epochs"], card["crop_px"], card["seed"]) == (2, 16, 1)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.get("epoch") for line in lines] == [None]
     assert not state_path(place / "new.safetensors").exists()

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QSpinBox
+from safetensors.torch import load_file
 from teaching import FOREGROUND, QUICK, fresh, write_dataset
 
+from napari_segnet.dataset import Dataset
 from napari_segnet.families import TRAINABLE
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.network import identify
-from napari_segnet.train import state_path
+from napari_segnet.progress import run
+from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner
+from napari_segnet.train._train import train as train_core
 from napari_segnet.widgets._learning_layers import LearningLayers
+from napari_segnet.widgets._lesson_window import LessonWindow
 from napari_segnet.widgets._remembered import remember_training_set
-from napari_segnet.widgets._train_work import Lesson, writes_as
+from napari_segnet.widgets._train_hints import MAIN, MORE
+from napari_segnet.widgets._train_work import Lesson, ended_early, learn, writes_as
 from napari_segnet.widgets.train import FINE_TUNING, TrainDock
 
 WAIT_MS = 60_000
@@ -201,6 +209,164 @@ def test_stopped_and_the_old_network_is_kept(dock, qtbot, weights, folder):
     assert not out.exists()
     assert not state_path(out).exists()
     assert dock.run_box.button.isEnabled()
+
+
+def test_the_best_epoch_is_kept_of_a_training_that_was_stopped(
+    weights, folder, tmp_path, monkeypatch
+):
+    """The scores are given: the second of three epochs is the best."""
+    given = iter([0.5, 0.9, 0.7])
+    monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
+    monkeypatch.setattr(sys.modules["napari_segnet.train._train"], "look", lambda *_: ((), None))
+    averages = []
+    save = Learner.save_state
+
+    def watched(self, path, epochs):
+        averages.append({k: v.clone() for k, v in self._average.state_dict().items()})
+        save(self, path, epochs)
+
+    monkeypatch.setattr(Learner, "save_state", watched)
+    out = tmp_path / "best.safetensors"
+    how = replace(QUICK, epochs=40, average=0.0)
+    asked = Lesson(network=identify(weights), dataset=folder, out=out, settings=how)
+    for report in learn(asked):
+        if (report.what, report.done) == ("epoch", 3):
+            break
+    run(learn(ended_early(asked)))
+    found = load_file(out)
+    assert all((found[key] == averages[1][key]).all() for key in found)
+    assert not all((found[key] == averages[2][key]).all() for key in found)
+
+
+def killed(weights, folder, name="tiny-taught-1.safetensors"):
+    """Leave what a training leaves that is killed in its second epoch; return its file."""
+    out = folder / "networks" / name
+    out.parent.mkdir(exist_ok=True)
+    how = replace(QUICK, epochs=3, batch_size=1, seed=7)
+    for report in train_core(identify(weights), Dataset.open(folder), out, how):
+        if (report.what, report.done) == ("epoch", 1):
+            return out
+
+
+def test_a_killed_training_is_gone_on_with(dock, qtbot, weights, folder):
+    out = killed(weights, folder)
+    dock.choose_folder(folder)  # which network it began with, it knows by itself
+    qtbot.waitUntil(dock.unfinished.isVisible, timeout=WAIT_MS)
+    said = "A training of tiny.safetensors was interrupted after epoch 1 of 3. Nothing is lost."
+    assert dock.unfinished.said.text() == said
+    assert dock.unfinished.go_on_button.text() == "Go on from epoch 2"
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        click(qtbot, dock.unfinished.go_on_button)
+    assert not dock.message.isVisible(), dock.message.text.text()
+    assert dock.unfinished.isHidden()
+    assert [one["epoch"] for one in dock._lesson.log.epochs] == [2, 3]
+    assert (dock.settings().batch_size, dock.settings().seed) == (1, 7)
+    assert out.exists() and not state_path(out).exists()
+
+
+def test_a_killed_training_is_begun_anew(dock, qtbot, weights, folder):
+    out = killed(weights, folder)
+    ready(dock, qtbot, weights, folder)
+    qtbot.waitUntil(dock.unfinished.isVisible, timeout=WAIT_MS)
+    assert dock.out.name == "tiny-taught-2.safetensors"  # nothing is overwritten unasked
+    click(qtbot, dock.unfinished.anew_button)
+    qtbot.waitUntil(lambda: not dock.unfinished.isVisible(), timeout=WAIT_MS)
+    assert not state_path(out).exists()
+    assert dock.out == out
+
+
+def test_a_state_that_is_damaged_is_named(dock, qtbot, weights, folder):
+    state = state_path(killed(weights, folder))
+    state.write_bytes(state.read_bytes()[:100])
+    ready(dock, qtbot, weights, folder)
+    assert "The saved state" in dock.summary.text()
+    assert dock.unfinished.isHidden()
+
+
+def test_a_killed_training_whose_network_is_gone(dock, qtbot, weights, folder):
+    killed(weights, folder)
+    weights.unlink()
+    dock.choose_folder(folder)
+    qtbot.waitUntil(dock.unfinished.isVisible, timeout=WAIT_MS)
+    click(qtbot, dock.unfinished.go_on_button)
+    qtbot.waitUntil(dock.message.isVisible, timeout=WAIT_MS)
+    assert "tiny.safetensors" in dock.message.text.text()
+    assert not dock._runner.busy
+
+
+def test_what_it_learns_from_is_shown(dock, qtbot, weights, folder):
+    ready(dock, qtbot, weights, folder)
+    click(qtbot, dock.examples)
+    (window,) = dock.findChildren(LessonWindow)
+    assert not window.pictures  # drawn in the background: the click has come back at once
+    qtbot.waitUntil(lambda: len(window.pictures) > 0, timeout=WAIT_MS)
+    assert window.titles == ["picture", "objects", "foreground"]
+    assert len(window.pictures) == 3 * 8
+    assert window.said.isHidden()
+    first = window.pictures[0].pixmap().toImage()
+    assert first.width() == first.height() == 150
+    qtbot.waitUntil(window.others.isEnabled, timeout=WAIT_MS)
+    shown = window.pictures
+    click(qtbot, window.others)
+    qtbot.waitUntil(lambda: window.pictures is not shown, timeout=WAIT_MS)
+    assert window.pictures[0].pixmap().toImage() != first
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not dock.findChildren(LessonWindow), timeout=WAIT_MS)
+
+
+def test_a_training_set_that_went_away_is_said_in_the_window_of_examples(
+    dock, qtbot, weights, folder
+):
+    ready(dock, qtbot, weights, folder)
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    click(qtbot, dock.examples)
+    (window,) = dock.findChildren(LessonWindow)
+    qtbot.waitUntil(lambda: "image" in window.said.text(), timeout=WAIT_MS)
+    qtbot.waitUntil(window.others.isEnabled, timeout=WAIT_MS)
+    assert not window.pictures
+    click(qtbot, window.close_button)
+
+
+def test_every_setting_can_be_reached(dock, qtbot):
+    names = [field.name for field in fields(TrainSettings)]
+    assert sorted((*MAIN, *MORE)) == sorted(names)
+    section = dock.more.parent()
+    assert not dock.more.isVisible()
+    click(qtbot, section.button)
+    assert dock.more.isVisible()
+    optimiser = dock.more.row("optimizer").findChild(QComboBox)
+    optimiser.setFocus()
+    qtbot.keyClicks(optimiser, "S")
+    loss = dock.more.row("loss").findChild(QComboBox)
+    loss.setFocus()
+    qtbot.keyClicks(loss, "f")
+    levels = dock.more.row("freeze_stages").findChild(QSpinBox)
+    qtbot.keyClick(levels, Qt.Key.Key_Up)
+    now = dock.settings()
+    assert (now.optimizer, now.loss, now.freeze_stages) == ("sgd", "focal", 1)
+
+
+def test_memory_that_runs_out_ends_in_a_sentence_and_what_was_learned_is_offered(
+    dock, qtbot, weights, folder, monkeypatch
+):
+    ready(dock, qtbot, weights, folder)
+    step, count = Learner._step, iter(range(100))
+
+    def crowded(self, *args):
+        if next(count) >= QUICK.steps_per_epoch:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return step(self, *args)
+
+    monkeypatch.setattr(Learner, "_step", crowded)
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        click(qtbot, dock.run_box.button)
+    assert "Choose a smaller batch_size or crop_px" in dock.message.text.text()
+    assert dock.stopped.isVisible()
+    assert dock.run_box.button.isEnabled()
+    monkeypatch.setattr(Learner, "_step", step)
+    train(dock, qtbot, dock.keep_best)
+    assert dock.outcome.isVisible()
 
 
 def test_a_crash_ends_in_a_sentence(dock, qtbot, weights, folder, monkeypatch):

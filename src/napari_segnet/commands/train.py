@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,17 +64,28 @@ class Train:
             metavar="KEY=VALUE",
             help="a setting of the training, such as epochs=20",
         )
-        add("--resume", action="store_true", help="go on with a training that was stopped")
+        add(
+            "--resume",
+            action="store_true",
+            help="go on with a training that was stopped, with its settings",
+        )
         add("--json", action="store_true", help="print one JSON object per epoch")
 
     def run(self, args: argparse.Namespace) -> int:
         """Score, train, score again; one line an epoch, the comparison at the end."""
         from napari_segnet.dataset import Dataset
         from napari_segnet.network import identify
-        from napari_segnet.train import TrainSettings, state_path, teach
+        from napari_segnet.train import TrainSettings, read_unfinished, state_path, teach
 
-        settings = settings_from(TrainSettings, parse_pairs(args.set))
-        _refuse_existing(args.output, state_path(args.output), args.resume)
+        pairs = parse_pairs(args.set)
+        settings = settings_from(TrainSettings, pairs)
+        state = state_path(args.output)
+        _refuse_existing(args.output, state, args.resume)
+        if args.resume and state.exists():
+            # As it was begun, but for what is said now.
+            settings = replace(
+                read_unfinished(state).settings, **{name: getattr(settings, name) for name in pairs}
+            )
         network = identify(args.checkpoint)
         dataset = Dataset.open(args.dataset)
         for problem in dataset.problems:

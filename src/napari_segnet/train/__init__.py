@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.train.settings import TrainSettings
-from napari_segnet.train.state import epochs_done, state_path
+from napari_segnet.train.state import Unfinished, epochs_done, read_unfinished, state_path
 
 if TYPE_CHECKING:
     from napari_segnet.train._gate import HeldOut, score_held_out
@@ -26,9 +26,11 @@ __all__ = [
     "Look",
     "Taught",
     "TrainSettings",
+    "Unfinished",
     "changes",
     "epochs_done",
     "preview",
+    "read_unfinished",
     "score_held_out",
     "state_path",
     "teach",

@@ -34,6 +34,8 @@ class Start:
     ----------
     family : TrainableFamily or TrainableInstanceFamily
         What it is.
+    parent : Checkpoint
+        What it begins with.
     checkpoint : Checkpoint
         With the outputs that it is going to have.
     module : Module
@@ -45,6 +47,7 @@ class Start:
     """
 
     family: TrainableFamily | TrainableInstanceFamily
+    parent: Checkpoint
     checkpoint: Checkpoint
     module: nn.Module
     learned: bool
@@ -110,7 +113,9 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
     learned = network.path.exists()
     if learned and checkpoint is network:
         module = copy.deepcopy(load(network, device="cpu").module).requires_grad_(True)
-        return Start(family=family, checkpoint=checkpoint, module=module, learned=True)
+        return Start(
+            family=family, parent=network, checkpoint=checkpoint, module=module, learned=True
+        )
     module = family.build(checkpoint)
     _initialise(module)
     fresh: tuple[str, ...] = ()
@@ -118,7 +123,14 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
         old, new = load(network, device="cpu").module.state_dict(), module.state_dict()
         fresh = tuple(k for k, v in new.items() if k not in old or old[k].shape != v.shape)
         module.load_state_dict({**new, **{k: old[k] for k in new if k not in fresh}})
-    return Start(family=family, checkpoint=checkpoint, module=module, learned=learned, fresh=fresh)
+    return Start(
+        family=family,
+        parent=network,
+        checkpoint=checkpoint,
+        module=module,
+        learned=learned,
+        fresh=fresh,
+    )
 
 
 def _initialise(module: nn.Module) -> None:

@@ -17,14 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_segnet.atomic import flush
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
-from napari_segnet.errors import (
-    BrokenWeightsError,
-    MemoryExhaustedError,
-    OutputError,
-    SettingsError,
-)
+from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
 from napari_segnet.families import TrainableFamily, TrainableInstanceFamily
 from napari_segnet.network import is_out_of_memory
 from napari_segnet.network.fast import watch_cancel
@@ -32,6 +28,7 @@ from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Instances
 from napari_segnet.train._begin import Start
 from napari_segnet.train.settings import TrainSettings
+from napari_segnet.train.state import damaged_state
 
 __all__ = ["Best", "Figures", "Learner", "decisive"]
 
@@ -43,6 +40,9 @@ SURE = 0.95
 
 SMALL_BATCH = 4
 """Crops from which on the statistics of a batch are better than those of the old data."""
+
+FIXED = ("optimizer", "freeze_stages")
+"""Settings that stay while a training goes on; all others may change at a stop."""
 
 Figures = tuple[tuple[str, float], ...]
 """Names and values, as ``Progress`` has them."""
@@ -86,6 +86,7 @@ class Learner:
         watch_cancel(self._module)
         self._optimiser = _optimiser(self._module, settings)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
+        self._parent = _parent(begun)
         self._steps = 0
         self._best = Best()
 
@@ -199,6 +200,7 @@ class Learner:
         state = {
             "network": _facts(self._network),
             "outputs": [asdict(output) for output in self._network.outputs],
+            "parent": self._parent,
             "settings": asdict(self._settings),
             "epochs": epochs,
             "steps": self._steps,
@@ -209,13 +211,13 @@ class Learner:
             "best": {
                 "epoch": self._best.epoch,
                 "value": self._best.value,
-                # Written only where it may be asked for: it is as large as the network.
                 "state": self._best.state,
             },
         }
         part = path.with_name(f".{path.name}.part")
         try:
             torch.save(state, part)
+            flush(part)
             os.replace(part, path)
         except (OSError, RuntimeError) as error:
             part.unlink(missing_ok=True)
@@ -237,24 +239,45 @@ class Learner:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             wanted = (_facts(self._network), [asdict(o) for o in self._network.outputs])
-            # States of before 0.1 do not say the outputs.
-            if (dict(state["network"]), state.get("outputs", wanted[1])) != wanted:
+            # States of before 0.1 say neither the outputs nor what they began with.
+            parent = state.get("parent", self._parent).get("sha256")
+            if (dict(state["network"]), state.get("outputs", wanted[1])) != wanted or (
+                parent != self._parent.get("sha256")
+            ):
                 raise SettingsError(
                     f"{path} belongs to the training of another network. Remove it, or choose "
                     "another file to write."
                 )
+            self._refuse_changed(path, state.get("settings", {}))
             self._module.load_state_dict(state["module"])
             self._average.load_state_dict(state["average"])
-            self._optimiser.load_state_dict(state["optimiser"])
+            self._take_up(state["optimiser"])
             self._scaler.load_state_dict(state["scaler"])
             self._steps = int(state["steps"])
             if "best" in state:
                 self._best = Best(**state["best"])
             return int(state["epochs"])
         except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise _damaged(path, error) from error
+            raise damaged_state(path, error) from error
         except (pickle.UnpicklingError, EOFError) as error:
-            raise _damaged(path, error) from error
+            raise damaged_state(path, error) from error
+
+    def _refuse_changed(self, path: Path, before: Mapping[str, Any]) -> None:
+        """Refuse another optimiser, whose memory of the steps before is another one."""
+        for name in FIXED:
+            now = getattr(self._settings, name)
+            if before.get(name, now) != now:
+                raise SettingsError(
+                    f"{path} belongs to a training with {name} {before[name]}, which cannot go on "
+                    f"with {now}. Set {name} to {before[name]}, or remove that file to begin anew."
+                )
+
+    def _take_up(self, before: dict[str, Any]) -> None:
+        """Go on with the memory of an optimiser, and with what is wished now."""
+        wished = [dict(group) for group in self._optimiser.param_groups]
+        self._optimiser.load_state_dict(before)
+        for group, wish in zip(self._optimiser.param_groups, wished, strict=True):
+            group.update({k: v for k, v in wish.items() if k != "params"})
 
     def _answered(
         self, module: nn.Module, batch: list[Crop], old: nn.Module | None = None
@@ -372,6 +395,13 @@ def _facts(network: Checkpoint) -> dict[str, Any]:
     return {**facts, "classes": network.classes} if network.task == "instance" else facts
 
 
+def _parent(begun: Start) -> dict[str, str]:
+    """Return which file a training begins with; nothing for a network from nothing."""
+    if not begun.learned:
+        return {}
+    return {"path": str(begun.parent.path.absolute()), "sha256": begun.parent.sha256}
+
+
 def _frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.Module]:
     """Freeze what the settings say; return the parts whose statistics stay as they are."""
     stages = begun.family.stages(module)
@@ -438,11 +468,3 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
             "precision at auto."
         )
     return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-
-
-def _damaged(path: Path, error: Exception) -> BrokenWeightsError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return BrokenWeightsError(
-        f"The saved state {path} cannot be read ({reason}). Remove it and train again from the "
-        "beginning."
-    )

@@ -62,7 +62,9 @@ def train(
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     resume : bool
         Go on from ``<out>.state`` if it exists. On a CPU, with the same settings, a run that
-        was stopped and resumed gives the weights of one that never was.
+        was stopped and resumed gives the weights of one that never was. Settings other than
+        ``optimizer``, ``freeze_stages`` and ``head`` may change at a stop, such as a
+        ``batch_size`` that was too large; :func:`read_unfinished` tells what they were.
 
     Yields
     ------
@@ -120,8 +122,7 @@ def train(
         first_crops = [crop for batch in held for crop in batch]
         found, seen = look(learner, target, first_crops)
         scores = (*learner.score(held), *found)
-        if settings.patience:
-            learner.remember(epoch + 1, scores)
+        learner.remember(epoch + 1, scores)
         learner.save_state(state, epoch + 1)
         yield Progress(
             what="epoch",

@@ -9,17 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset
-from napari_segnet.errors import SettingsError
+from napari_segnet.errors import BrokenWeightsError, SettingsError
 from napari_segnet.families import FAMILIES, TRAINABLE
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.train.settings import TrainSettings
-from napari_segnet.train.state import epochs_done, state_path
+from napari_segnet.train.state import (
+    STATE,
+    Unfinished,
+    epochs_done,
+    read_unfinished,
+    state_path,
+)
 from napari_segnet.widgets._torch import load_torch
 
 if TYPE_CHECKING:
     from napari_segnet.train import Look, Taught
+    from napari_segnet.widgets._lesson_pictures import Panel
 
-__all__ = ["Contents", "Lesson", "Log", "contents", "ended_early", "learn", "writes_as"]
+__all__ = [
+    "NETWORKS",
+    "Contents",
+    "Lesson",
+    "Log",
+    "contents",
+    "ended_early",
+    "examples",
+    "learn",
+    "writes_as",
+]
+
+NETWORKS = "networks"
+"""The folder of a training set where networks are written that were taught from it."""
+EXAMPLES = 8
+"""Crops that are shown at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,11 +71,15 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a training set holds: images to learn from, images held out, and what is amiss."""
+    """What a training set holds: images to learn from, images held out, and what is amiss.
+
+    ``unfinished`` are the trainings that were killed, the last one first.
+    """
 
     train: int
     val: int
     problems: tuple[str, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
 
 
 @job
@@ -61,11 +87,47 @@ def contents(folder: Path) -> Generator[Progress, None, Contents]:
     """Look into a training set."""
     yield Progress(what="looking at the training set")
     dataset = Dataset.open(folder)
+    unfinished, faults = _unfinished(folder / NETWORKS)
     return Contents(
         train=len(dataset.of("train")),
         val=len(dataset.of("val")),
-        problems=tuple(str(problem) for problem in dataset.problems),
+        problems=(*(str(problem) for problem in dataset.problems), *faults),
+        unfinished=unfinished,
     )
+
+
+def _unfinished(folder: Path) -> tuple[tuple[Unfinished, ...], tuple[str, ...]]:
+    """Return the trainings of a folder that did not end, and what is wrong with others."""
+    states = sorted(folder.glob(f"*{STATE}"), key=lambda path: path.name)
+    if not states:
+        return (), ()
+    load_torch()
+    found, faults = [], []
+    for state in states:
+        try:
+            found.append((state.stat().st_mtime, read_unfinished(state)))
+        except FileNotFoundError:
+            continue  # it has ended meanwhile
+        except BrokenWeightsError as error:
+            faults.append(str(error))
+    # One that began from nothing has no file to begin with again.
+    kept = [one for _, one in sorted(found, key=lambda pair: -pair[0]) if one.parent is not None]
+    return tuple(kept), tuple(faults)
+
+
+@job
+def examples(asked: Lesson) -> Generator[Progress, None, list[list[Panel]]]:
+    """Draw some crops that a training would learn from, with what the network should answer."""
+    yield Progress(what="reading the training set")
+    load_torch()
+    from napari_segnet.train import preview
+    from napari_segnet.train._begin import wanted
+    from napari_segnet.widgets._lesson_pictures import panels
+
+    dataset = Dataset.open(asked.dataset)
+    crops = yield from preview(asked.network, dataset, asked.settings, count=EXAMPLES)
+    outputs = wanted(asked.network, asked.settings).outputs
+    return [panels(crop, outputs) for crop in crops]
 
 
 @job
@@ -103,13 +165,16 @@ def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:
 
 
 def ended_early(asked: Lesson) -> Lesson:
-    """Return the lesson that ends a stopped training with what it has learned.
+    """Return the lesson that ends a stopped training with the best of what it has learned.
 
-    Its state is taken up, and no further epoch is done: the learned weights are written and
-    judged as at the end of any training.
+    Its state is taken up, and no further epoch is done: the weights that answered the held-out
+    part best (where nothing is held out, the last) are written and judged as at the end of any
+    training.
     """
     done = epochs_done(state_path(asked.out))
-    return replace(asked, resume=True, settings=replace(asked.settings, epochs=done))
+    # With patience, the best is kept.
+    settings = replace(asked.settings, epochs=done, patience=asked.settings.patience or done)
+    return replace(asked, resume=True, settings=settings)
 
 
 def writes_as(checkpoint: Checkpoint) -> str:

@@ -32,6 +32,7 @@ from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._form import Form
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._learning_layers import LearningLayers
+from napari_segnet.widgets._lesson_window import LessonWindow
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets._place import share_place
 from napari_segnet.widgets._plot import Line, Plot
@@ -41,6 +42,7 @@ from napari_segnet.widgets._remembered import last_training_set, remember_traini
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._train_hints import MAIN, MORE, TRAIN_HINTS
 from napari_segnet.widgets._train_work import (
+    NETWORKS,
     Contents,
     Lesson,
     contents,
@@ -48,6 +50,7 @@ from napari_segnet.widgets._train_work import (
     learn,
     writes_as,
 )
+from napari_segnet.widgets._unfinished import UnfinishedBox
 from napari_segnet.widgets._weights import WeightsBox
 from napari_segnet.widgets._work import recognise
 
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_segnet.train import Taught
+    from napari_segnet.train.state import Unfinished
     from napari_segnet.widgets.segment import SegmentDock
 
 __all__ = ["TrainDock"]
@@ -96,6 +100,7 @@ class TrainDock(QWidget):
         self._new = True
         self._folder_offered = False
         self._lesson: Lesson | None = None
+        self._resuming: Unfinished | None = None
         self._drawn = 0
         self._learning = LearningLayers(self.viewer)
         self._looker, self._reader, self._runner = (JobRunner(self) for _ in range(3))
@@ -122,6 +127,9 @@ class TrainDock(QWidget):
         self.summary.setWordWrap(True)
         self.save_as = QPushButton("Choose…")
         self.save_as.setObjectName("segnet_train_save_as")
+        self.examples = QPushButton("Show what it learns from")
+        self.examples.setObjectName("segnet_train_examples")
+        self.unfinished = UnfinishedBox()
         self.main = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MAIN)
         self.more = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MORE)
         self.run_box = RunBox("Train")
@@ -152,7 +160,8 @@ class TrainDock(QWidget):
         layout.addWidget(
             Column(
                 _group("Network to begin with", self.weights, self.about),
-                _group("Training set", chosen),
+                _group("Training set", chosen, self.examples),
+                self.unfinished,
                 _group("Settings", self.main, Section("More settings", self.more)),
                 self.show_crop,
                 self.run_box,
@@ -167,9 +176,12 @@ class TrainDock(QWidget):
 
     def _stop_box(self) -> QWidget:
         box = QGroupBox("Stopped")
-        self.keep_best = QPushButton("Keep what it has learned")
+        self.keep_best = QPushButton("Keep the best so far")
         self.keep_best.setObjectName("segnet_train_keep")
-        self.keep_best.setToolTip("Write the network as it is now, and compare it with the old one")
+        self.keep_best.setToolTip(
+            "Write the network of the epoch that answered best what is held out, and compare it "
+            "with the old one"
+        )
         self.drop = QPushButton("Keep the old network")
         self.drop.setObjectName("segnet_train_drop")
         self.drop.setToolTip("Forget this training")
@@ -214,6 +226,9 @@ class TrainDock(QWidget):
         self.weights.chosen.connect(self.choose_weights)
         self.where.clicked.connect(self._browse)
         self.save_as.clicked.connect(self._browse_out)
+        self.examples.clicked.connect(self.show_examples)
+        self.unfinished.go_on.connect(self.go_on_unfinished)
+        self.unfinished.anew.connect(self.begin_anew)
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
         self.keep_best.clicked.connect(self.keep_what_it_learned)
@@ -301,10 +316,14 @@ class TrainDock(QWidget):
             self.checkpoint = None
             self.about.setText("This network cannot be taught here.")
             self.message.fail(error)
+            self._resuming = None
         self._suggest_out()
         self._refresh()
+        if self._resuming is not None:
+            self._resume(self._resuming)
 
     def _refused(self, error: BaseException) -> None:
+        self._resuming = None
         self.weights.show_choice("")
         self.about.setText("Choose the network to begin with.")
         self.message.fail(error)
@@ -338,10 +357,13 @@ class TrainDock(QWidget):
             )
         said += [f"Left out: {problem}" for problem in found.problems]
         self.summary.setText(" ".join(said))
+        idle = not self._runner.busy and self.stopped.isHidden()
+        self.unfinished.offer(next(iter(found.unfinished), None) if idle else None)
         self._refresh()
 
     def _unread(self, error: BaseException) -> None:
         self.contents = None
+        self.unfinished.offer(None)
         if self._folder_offered:  # nobody has asked for it
             self.folder = None
             self.where.setText("Choose…")
@@ -365,7 +387,7 @@ class TrainDock(QWidget):
         ending = self.checkpoint.path.suffix
         number = 1
         while True:
-            path = self.folder / "networks" / f"{stem}-taught-{number}{ending}"
+            path = self.folder / NETWORKS / f"{stem}-taught-{number}{ending}"
             if not path.exists() and not state_path(path).exists():
                 break
             number += 1
@@ -382,36 +404,87 @@ class TrainDock(QWidget):
         self.run_box.button.setToolTip(
             "" if ready else "Choose the network to begin with and a training set first"
         )
-        for widget in (self.weights, self.where, self.save_as):
+        self.examples.setEnabled(ready)
+        self.examples.setToolTip(
+            "Crops of your images as the training changes them, and what the network should answer"
+            if ready
+            else "Choose the network to begin with and a training set first"
+        )
+        for widget in (self.weights, self.where, self.save_as, self.unfinished):
             widget.setEnabled(not self._runner.busy)
+
+    # ---- What it learns from ----
+
+    def show_examples(self) -> None:
+        """Open a window with crops as the training changes them."""
+        try:
+            asked = self._asked()
+        except SegnetError as error:
+            self.message.fail(error)
+            return
+        if asked is not None:
+            LessonWindow(asked, parent=self).show()
+
+    def _asked(self) -> Lesson | None:
+        """Return what the dock says; nothing while something is missing."""
+        if self.checkpoint is None or self.folder is None or self.out is None:
+            return None
+        return Lesson(
+            network=self.checkpoint,
+            dataset=self.folder,
+            out=self.out,
+            settings=self.settings(),
+            device=preferences().device,
+        )
+
+    # ---- A training that was killed ----
+
+    def go_on_unfinished(self) -> None:
+        """Go on with a training that was killed, from its last epoch."""
+        found = self.unfinished.found
+        if found is None or found.parent is None:
+            return
+        self._resuming = found
+        self.choose_weights(str(found.parent))
+
+    def _resume(self, found: Unfinished) -> None:
+        self._resuming = None
+        self.main.set_value(found.settings)
+        self.more.set_value(found.settings)
+        self.save_to(found.out)
+        asked = self._asked()
+        if asked is not None:
+            self.plot.clear()
+            self._start(replace(asked, settings=found.settings, resume=True))
+
+    def begin_anew(self) -> None:
+        """Forget a training that was killed."""
+        found = self.unfinished.found
+        if found is None or self.folder is None:
+            return
+        found.state.unlink(missing_ok=True)
+        self.choose_folder(self.folder)
 
     # ---- Training ----
 
     def run(self) -> None:
         """Teach the network."""
-        if self.checkpoint is None or self.folder is None or self.out is None:
-            return
         try:
-            settings = self.settings()
-            self.out.parent.mkdir(parents=True, exist_ok=True)
+            asked = self._asked()
+            if asked is None:
+                return
+            asked.out.parent.mkdir(parents=True, exist_ok=True)
         except (SegnetError, OSError) as error:
             self.message.fail(error)
             return
         self.plot.clear()
-        self._start(
-            Lesson(
-                network=self.checkpoint,
-                dataset=self.folder,
-                out=self.out,
-                settings=settings,
-                device=preferences().device,
-            )
-        )
+        self._start(asked)
 
     def _start(self, lesson: Lesson) -> None:
         self._lesson, self.taught, self._drawn = lesson, None, 0
         self.message.hide()
         self.stopped.hide()
+        self.unfinished.offer(None)
         self.outcome.hide()
         self.run_box.begin()
         self._runner.start(partial(learn, lesson))

@@ -171,6 +171,42 @@ def test_every_body_of_torchvision_is_read(body: str) -> None:
     assert checkpoint.parameters == sum(p.numel() for p in network.parameters())
 
 
+@pytest.mark.parametrize("stages", [(0, 1, 2, 3, 4, 5), (1, 2, 3, 4, 5), (4, 5), (3, 5)])
+@pytest.mark.parametrize("size", ["large", "small"])
+def test_any_stages_of_a_mobilenet_are_told_apart(size: str, stages: tuple[int, ...]) -> None:
+    """Two of the small one's stages are equally wide."""
+    from torchvision.models.detection import MaskRCNN
+    from torchvision.models.detection.backbone_utils import mobilenet_backbone
+
+    backbone = mobilenet_backbone(
+        backbone_name=f"mobilenet_v3_{size}", weights=None, fpn=True, returned_layers=list(stages)
+    )
+    taken = [int(layer) for layer in backbone.body.return_layers]
+    anchors = AnchorGenerator(((32,),) * (len(stages) + 1), ((1.0,),) * (len(stages) + 1))
+    network = MaskRCNN(backbone, 2, rpn_anchor_generator=anchors)
+    assert FAMILY.describe(weights_of(network, closed=True), {}).hparams["levels"] == taken
+
+
+def test_an_odd_number_of_anchors_is_said_to_be_a_guess() -> None:
+    network = small_maskrcnn(ratios=(0.25, 0.5, 1.0, 2.0, 4.0))
+    checkpoint = FAMILY.describe(weights_of(network, closed=True), {})
+    assert checkpoint.hparams["anchors_per_pixel"] == 5
+    assert "a guess: 5 boxes per place" in checkpoint.known["anchor_ratios"].why
+    assert "a guess" in checkpoint.known["anchor_sizes_px"].why
+
+
+def test_a_network_without_a_pyramid_is_refused_as_such() -> None:
+    from torchvision.models.detection import MaskRCNN
+
+    with torch.device("meta"):
+        body = torchvision.models.mobilenet_v2(weights=None).features
+        body.out_channels = 1280
+        anchors = AnchorGenerator(((32, 64),), ((0.5, 1.0, 2.0),))
+        network = MaskRCNN(body, 2, rpn_anchor_generator=anchors)
+    with pytest.raises(UnknownNetworkError, match="has no feature pyramid"):
+        FAMILY.describe(weights_of(network, closed=True), {})
+
+
 def test_one_box_for_all_classes_is_taken(network: Any) -> None:
     """A box head without classes answers as one that says the same of each class."""
     state = dict(network.state_dict())

@@ -74,6 +74,16 @@ def test_imagenet(pixels: np.ndarray, full: float) -> None:
     close(normalised(pixels, "imagenet"), (pixels / full - mean) / std)
 
 
+@pytest.mark.parametrize(("dtype", "full"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_imagenet_is_rounded_as_torchvision_rounds_it(dtype: type, full: int) -> None:
+    """Deep networks make a large difference of a last digit."""
+    pixels = RNG.integers(0, full + 1, (3, 40, 50)).astype(dtype)
+    mean = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
+    std = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
+    expected = (pixels.astype(np.float32) / np.float32(full) - mean) / std
+    np.testing.assert_array_equal(normalised(pixels, "imagenet"), expected)
+
+
 def test_imagenet_looks_at_all_channels_together() -> None:
     floats = RGB.astype(np.float32)
     floats[1] /= 255

@@ -75,6 +75,24 @@ def test_live_labels_go_beside_an_edited_result(viewer, results):
     assert third is second
 
 
+def test_a_correction_that_was_undone_leaves_nothing_to_lose(viewer, results):
+    first = put(results, 1)
+    first.data_setitem((np.array([0]), np.array([0])), 9)
+    assert results.is_edited(first)
+    first.undo()
+    assert not results.is_edited(first)
+    assert results.corrected(SUBJECT, (4, 5)) is None
+    first.redo()
+    assert results.is_edited(first)
+    first.undo()
+    assert put(results, 2) is first
+    first.redo()  # of labels that are no more
+    np.testing.assert_array_equal(first.data, labels(2))
+    first.data_setitem((np.array([0]), np.array([0])), 9)
+    assert results.is_edited(first)
+    np.testing.assert_array_equal(results.base(first), labels(2))
+
+
 def test_a_removed_result_is_forgotten(viewer, results):
     first = put(results, 1)
     viewer.layers.remove(first)

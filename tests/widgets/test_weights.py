@@ -53,5 +53,6 @@ def test_a_choice_of_the_user_is_told_once(qtbot):
 
 def test_weights_are_known_by_their_endings():
     assert is_weights("a.PTH")
+    assert is_weights("model_final_f10217.pkl")
     assert is_weights(Path("b.safetensors"))
     assert not is_weights("cells.tif")

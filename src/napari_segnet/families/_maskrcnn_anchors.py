@@ -19,6 +19,8 @@ ANCHOR_EDGES = 8
 RATIOS = (0.5, 1.0, 2.0)
 """Height / width of their anchors."""
 
+_ODD = "a guess: {} boxes per place are not those of the usual three ratios; better tell them"
+
 
 def settle_anchors(
     read: Mapping[str, Any], told: Mapping[str, Any], recorded: Mapping[str, Any], where: str
@@ -33,8 +35,10 @@ def settle_anchors(
         ratios = recorded["anchor_ratios"]
         known = {"anchor_ratios": Known(source="read", why=f"recorded in {where}")}
     else:
-        ratios = list(RATIOS) if per_place % len(RATIOS) == 0 else [1.0]
-        known = {"anchor_ratios": Known(source="assumed", why="the default")}
+        usual = per_place % len(RATIOS) == 0
+        ratios = list(RATIOS) if usual else [1.0]
+        why = "the default" if usual else _ODD.format(per_place)
+        known = {"anchor_ratios": Known(source="assumed", why=why)}
     if per_place % len(ratios) or any(isinstance(ratio, list) for ratio in ratios):
         raise SettingsError(
             f"The network proposes {per_place} boxes per place, which {len(ratios)} anchor_ratios "
@@ -49,7 +53,7 @@ def settle_anchors(
         sizes = recorded["anchor_sizes_px"]
         known["anchor_sizes_px"] = Known(source="read", why=f"recorded in {where}")
     else:
-        sizes, why = _assumed_sizes(count, _anchor_edges(read))
+        sizes, why = _assumed_sizes(count, _anchor_edges(read), len(ratios) == len(RATIOS))
         known["anchor_sizes_px"] = Known(source="assumed", why=why)
     return {"anchor_ratios": ratios, "anchor_sizes_px": sizes}, known
 
@@ -68,9 +72,9 @@ def _anchor_edges(read: Mapping[str, Any]) -> list[int]:
     return [ANCHOR_EDGES * stride for stride in (*strides, 2 * strides[-1])]
 
 
-def _assumed_sizes(count: int, edges: list[int]) -> tuple[list[list[float]], str]:
+def _assumed_sizes(count: int, edges: list[int], usual: bool) -> tuple[list[list[float]], str]:
     """Return ``count`` sizes for each level, in pixels."""
-    if count == 5:
+    if count == 5 and usual:
         every: list[float] = [32, 64, 128, 256, 512]
         why = "all five default sizes of torchvision on every level, as its MobileNet has them"
         return [list(every) for _ in edges], why

@@ -158,18 +158,28 @@ class Reading:
         }
 
     def _levels(self, widths: list[int], first: int) -> list[int]:
-        """Return which of the body's outputs go into the pyramid, told by their widths."""
+        """Return which of the body's outputs go into the pyramid, told by their widths.
+
+        Finest first; of two outputs as wide, that which is next to the level above.
+        """
+        inner = "backbone.fpn.inner_blocks.{}.0.weight"
+        wanted: list[int] = []
+        while self._has(key := inner.format(len(wanted))):
+            wanted.append(self._of(key, 4)[1])
+        if not wanted:
+            raise self._refusal("it has no feature pyramid (FPN)")
         levels: list[int] = []
-        while self._has(key := f"backbone.fpn.inner_blocks.{len(levels)}.0.weight"):
-            width = self._of(key, 4)[1]
-            if width not in widths:
+        for width in reversed(wanted):
+            before = levels[-1] if levels else len(widths)
+            there = [i for i, own in enumerate(widths) if own == width]
+            if not there:
                 raise self._refusal(
                     f"its feature pyramid takes {width} channels, which no stage of its body has"
                 )
-            levels.append(widths.index(width) + first)
-        if not levels or levels != sorted(set(levels)):
-            raise self._refusal("the levels of its feature pyramid are not in order")
-        return levels
+            if min(there) >= before:
+                raise self._refusal("the levels of its feature pyramid are not in order")
+            levels.append(max(i for i in there if i < before))
+        return [level + first for level in reversed(levels)]
 
     def _pyramid(self) -> dict[str, Any]:
         anchors = self._of("rpn.head.cls_logits.weight", 4)[0]

@@ -23,13 +23,20 @@ difference shall keep four of them."""
 class Affine:
     """What a normalisation does to one channel: clip to ``low``..``high``, then scale.
 
-    ``y = (clip(x, low, high) - offset) / scale``; low and high in image units.
+    ``y = (clip(x, low, high) - offset) / scale``; all in image units.
+
+    Attributes
+    ----------
+    unit : float
+        What values are divided by first, as torchvision does it (255 for 8 bits): the same
+        map, rounded alike, so that a network gets bit for bit what it got there.
     """
 
     offset: float = 0.0
     scale: float = 1.0
     low: float = float("-inf")
     high: float = float("inf")
+    unit: float = 1.0
 
     def apply(
         self, pixels: npt.NDArray[Any], out: npt.NDArray[np.float32] | None = None
@@ -82,8 +89,10 @@ class Affine:
         if pixels.dtype.kind == "f" and not np.isfinite(y).all():
             y[np.isnan(y)] = self.low if math.isfinite(self.low) else self.offset
             y[np.isinf(y)] = self.offset
-        np.subtract(y, self.offset, out=y)
-        np.divide(y, self.scale, out=y)
+        if self.unit != 1:
+            np.divide(y, self.unit, out=y)
+        np.subtract(y, self.offset / self.unit, out=y)
+        np.divide(y, self.scale / self.unit, out=y)
         if wide:
             np.copyto(out, y, casting="unsafe")
 

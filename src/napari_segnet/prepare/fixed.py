@@ -64,7 +64,7 @@ class ImageNet:
         full = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(statistics.dtype)
         if full is None:
             full = 255.0 if statistics.pooled_min_max()[1] > 1 else 1.0
-        return Affine(offset=self.MEAN[channel] * full, scale=self.STD[channel] * full)
+        return Affine(offset=self.MEAN[channel] * full, scale=self.STD[channel] * full, unit=full)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

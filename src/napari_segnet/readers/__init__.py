@@ -29,7 +29,7 @@ __all__ = ["READERS", "Reader", "image_paths", "image_stem", "is_image_file", "o
 
 HEAD_BYTES = 4096
 OWN_OUTPUTS = (".labels.tif", ".maps.tif")
-WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pytorch", ".safetensors")
+WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
 LFS = b"version https://git-lfs"
 """How a file begins that Git has not fetched yet;
 https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""

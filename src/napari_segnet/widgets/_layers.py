@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Region",
     "Source",
+    "class_colour",
     "frame_of",
     "guess_axes",
     "image_layer_args",
@@ -401,11 +402,12 @@ def _class_colours(segmentation: Segmentation) -> Any:
 
     most = max([len(segmentation.class_names) - 1, *segmentation.label_class, 1])
     colours: dict[int | None, Any] = {None: UNKNOWN_COLOUR, 0: "transparent"}
-    colours |= {k: _colour(k) for k in range(1, most + 1)}
+    colours |= {k: class_colour(k) for k in range(1, most + 1)}
     return DirectLabelColormap(color_dict=colours)
 
 
-def _colour(index: int) -> Any:
+def class_colour(index: int) -> Any:
+    """Return the colour of a class, 1 for the first: a name, or RGBA from 0 to 1."""
     if index <= len(COLOURS):
         return COLOURS[index - 1]
     golden = 0.618033988749895  # hues that never come close to each other

@@ -50,8 +50,11 @@ class Results:
         return self._made.get(layer)
 
     def is_edited(self, layer: object) -> bool:
-        """Tell if the user has changed a layer since we made it."""
-        return layer in self._edited
+        """Tell if a layer holds something of the user's: not if all of it was undone again."""
+        if layer not in self._edited:
+            return False
+        base = self._bases.get(layer)
+        return base is None or not _equal(base, layer)
 
     def corrected(
         self, subject: tuple[Any, ...], shape: tuple[int, ...]
@@ -60,7 +63,7 @@ class Results:
         for layer, made in reversed(list(self._made.items())):
             same = made.subject == subject and layer in self._viewer.layers
             if same and layer in self._bases and self._bases[layer].shape == shape:
-                if layer.data.shape == shape:
+                if layer.data.shape == shape and self.is_edited(layer):
                     return layer
         return None
 
@@ -128,6 +131,10 @@ class Results:
         classes = isinstance(layer.colormap, DirectLabelColormap)
         self._ours = True
         try:
+            if layer in self._edited:  # and undone: what could be done again is of other labels
+                layer._reset_history()
+                self._edited.discard(layer)
+                self._bases.pop(layer, None)
             layer.data = data
             layer.features = kwargs["features"]
             layer.metadata = {**layer.metadata, **kwargs["metadata"]}
@@ -153,6 +160,12 @@ class Results:
         # Strokes, fills, polygons and programs paint; others replace the whole array.
         layer.events.paint.connect(changed)
         layer.events.data.connect(changed)
+
+
+def _equal(base: npt.NDArray[np.int32], layer: Any) -> bool:
+    import numpy as np
+
+    return np.array_equal(base, np.asarray(layer.data))
 
 
 def before(labels: Any, item: list[Any]) -> npt.NDArray[np.int32]:

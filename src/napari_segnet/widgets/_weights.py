@@ -36,6 +36,7 @@ WEIGHTS_SUFFIXES = (
     ".pt2",
     ".keras",
     ".pytorch",
+    ".pkl",
 )
 """Endings that no picture has; the reader of the manifest claims the same."""
 MOST_RECENT = 8
@@ -88,7 +89,7 @@ class WeightsBox(QFrame):
         self.combo.activated.connect(self._picked)
         self.open = QPushButton("Open…")
         self.open.setObjectName("segnet_open_network")
-        self.open.setToolTip("Choose a weights file (.pth, .pt, .ckpt, .safetensors, …)")
+        self.open.setToolTip("Choose a weights file (.pth, .pt, .pkl, .ckpt, .safetensors, …)")
         self.open.clicked.connect(self._browse)
         row = QHBoxLayout()
         row.addWidget(self.combo, 1)

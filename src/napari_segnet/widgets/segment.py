@@ -38,7 +38,9 @@ from napari_segnet.widgets._ask_work import Listening
 from napari_segnet.widgets._batch import BatchBox, Segmented
 from napari_segnet.widgets._card import CardView
 from napari_segnet.widgets._channels import ChannelBox
+from napari_segnet.widgets._classes import ClassesBox, colour_by_class
 from napari_segnet.widgets._column import Column
+from napari_segnet.widgets._features import classes_of
 from napari_segnet.widgets._form import Form
 from napari_segnet.widgets._hints import (
     ADVANCED,
@@ -167,12 +169,16 @@ class SegmentDock(QWidget):
         self.scales = ScalesBox()
         self.run_box = RunBox()
         self.labels = Form(LabelSettings(), hints=LABEL_HINTS)
+        self.classes = ClassesBox()
         self.summary = QLabel()
         self.summary.setObjectName("segnet_summary")
         self.summary.setWordWrap(True)
         self.maps = QPushButton("Show maps")
         self.maps.setObjectName("segnet_show_maps")
-        self.maps.setToolTip("Add what the network says (probability maps) as image layers")
+        self.maps.setToolTip(
+            "Add what the network says (probability maps) as image layers; a network that finds "
+            "objects has none"
+        )
         self.copy = QPushButton("Copy as command")
         self.copy.setObjectName("segnet_copy_command")
         self.copy.setToolTip("The command line that repeats this result without the window")
@@ -227,7 +233,14 @@ class SegmentDock(QWidget):
         self.result_name = QLabel()
         self.result_name.setObjectName("segnet_result_name")
         self.result_name.setWordWrap(True)
-        return _group("Labels (follow at once)", self.result_name, self.labels, self.summary, row)
+        return _group(
+            "Labels (follow at once)",
+            self.result_name,
+            self.labels,
+            self.classes,
+            self.summary,
+            row,
+        )
 
     def _ask_section(self) -> Section:
         section = Section("Ask the network for objects", self.ask)
@@ -265,6 +278,9 @@ class SegmentDock(QWidget):
         self._live.setInterval(LIVE_MS)
         self._live.timeout.connect(self._relabel)
         self.labels.changed.connect(self._follow)
+        self.labels.changed.connect(self._show_classes)
+        self.classes.chosen.connect(self._keep_classes)
+        self.classes.coloured.connect(self._colour)
         self._looker.succeeded.connect(self._recognised)
         self._looker.failed.connect(self._refused)
         self._looker.finished.connect(self._take_waiting)
@@ -356,6 +372,10 @@ class SegmentDock(QWidget):
         usual = resolve(LabelSettings(), checkpoint.outputs, advice, kind)  # type: ignore[arg-type]
         self.labels.set_defaults(usual)
         self.labels.show_only(INSTANCE_LABELS if kind == "instance" else MAP_LABELS)
+        self.classes.offer(
+            checkpoint.classes - 1 if kind == "instance" else 0, checkpoint.class_names
+        )
+        self._show_classes()
 
     def _show_recipe(self, checkpoint: Checkpoint) -> None:
         own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
@@ -535,6 +555,9 @@ class SegmentDock(QWidget):
 
     def _show_summary(self, made: Answer) -> None:
         self.summary.setText(_summary(made))
+        self._show_classes()
+        if self.classes.by_class.isChecked():
+            self._colour(True)
         self._refresh()
 
     def _failed(self, error: BaseException) -> None:
@@ -648,6 +671,29 @@ class SegmentDock(QWidget):
     def _relabel_failed(self, error: BaseException) -> None:
         self.message.fail(error)
 
+    # ---- Classes ----
+
+    def _keep_classes(self) -> None:
+        """Make labels of the classes that have a tick."""
+        self.labels.set_value(replace(self.labels.value(), classes=self.classes.wanted()))
+        self._follow()
+
+    def _show_classes(self) -> None:
+        """Show which classes are kept, and how many objects there are of each."""
+        self.classes.show_wanted(self.labels.value().classes)
+        if self.result is not None:
+            self.classes.show_found(classes_of(self.result))
+
+    def _colour(self, on: bool) -> None:
+        if self.result is not None and self._is_of_objects():
+            colour_by_class(self.result, on)
+
+    def _is_of_objects(self) -> bool:
+        """Tell if the result is the answer of an instance network."""
+        made = self._results.of(self.result)
+        run = self._runs.get(made.key) if made is not None else None
+        return run is not None and run.checkpoint.task == "instance"
+
     # ---- Around the result ----
 
     def _show_maps(self) -> None:
@@ -715,7 +761,7 @@ class SegmentDock(QWidget):
         busy = self._runner.busy
         self.run_box.button.setEnabled(not busy)
         made = self._results.of(self.result)
-        self.maps.setEnabled(made is not None)
+        self.maps.setEnabled(made is not None and not self._is_of_objects())
         self.copy.setEnabled(made is not None)
         if made is None or self.result is None:
             self.result_name.setText("Run first; then these follow without running it again.")

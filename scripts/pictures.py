@@ -527,6 +527,58 @@ def train_window() -> Image.Image:
 
 
 @picture
+def train_examples() -> Image.Image:
+    """What is learned from, as the training changes it."""
+    from napari_segnet.widgets._lesson_window import LessonWindow
+
+    with stage(size_px=(1240, 720)) as on:
+        dock = teaching(on)
+        dock.choose_weights("nuclei")
+        on.wait(lambda: dock.run_box.button.isEnabled())
+        dock.more.set_value(replace(dock.more.value(), crop_px=96))
+        dock.examples.click()
+        seen = dock.findChild(LessonWindow)
+        on.wait(lambda: bool(seen.pictures))
+        on.pause(0.3)
+        shown = grabbed(seen)
+        seen.close()
+        return shown
+
+
+@picture
+def train_interrupted() -> Image.Image:
+    """A training was killed: the dock offers it again."""
+    from napari_segnet.dataset import Dataset
+    from napari_segnet.network import identify
+    from napari_segnet.train import TrainSettings
+    from napari_segnet.train._train import train
+
+    with stage(size_px=(1240, 720)) as on:
+        dock = teaching(on)
+        out = dock.folder / "networks" / "my_unet-taught-1.pth"
+        out.parent.mkdir(exist_ok=True)
+        how = TrainSettings(epochs=20, steps_per_epoch=1, batch_size=1, crop_px=32)
+        for report in train(identify(own_network()), Dataset.open(dock.folder), out, how):
+            if report.what == "epoch" and report.done == 7:
+                break
+        dock.choose_folder(dock.folder)
+        on.wait(dock.unfinished.isVisible)
+        on.pause(0.3)
+        shown = on.part(dock.unfinished)
+        dock.unfinished.anew_button.click()
+        on.wait(lambda: not dock.unfinished.isVisible())
+        return shown
+
+
+def grabbed(widget: Any) -> Image.Image:
+    """Return a window of its own as a picture."""
+    path = files() / "grabbed.png"
+    widget.grab().save(str(path))
+    with Image.open(path) as shown:
+        return shown.convert("RGB")
+
+
+@picture
 def train_gate() -> Image.Image:
     """After a short training: the plot, the crop as it is labelled now, and the gate."""
     from qtpy.QtWidgets import QScrollArea

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from maskrcnns import calibrated, normalised, small_maskrcnn
+from maskrcnns import calibrated, detect, normalised, small_maskrcnn
 from networks import assemble, pictures, save_as, weights_of
 from teaching import QUICK, objects, write
 from torch import nn
@@ -18,7 +18,7 @@ from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import SettingsError
 from napari_segnet.families._maskrcnn_rules import decode
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
-from napari_segnet.network import identify
+from napari_segnet.network import identify, load
 from napari_segnet.progress import run
 from napari_segnet.train import Look, train
 
@@ -267,6 +267,30 @@ def test_torchvision_loads_what_was_taught_here(wrapper, tmp_path):
     assert list(before) == list(after)
     assert not all(torch.equal(before[k], after[k]) for k in before)
     small_maskrcnn(**SMALL).load_state_dict(after, strict=True)
+
+
+def test_what_was_taught_here_answers_alike_in_torchvision(tmp_path):
+    """A network that finds things, taught a little; our answer is that of its own program."""
+    old = save_as(calibrated(classes=2), tmp_path / "old.pth", "bare")
+    network = identify(old, {"most_detections": 60})  # as many as the reference keeps
+    gently = replace(TEACH, learning_rate=1e-6, freeze_norm=True)
+    taught = run(train(network, dataset_of(tmp_path / "d"), tmp_path / "new.pth", gently))
+    before, after = (torch.load(p, weights_only=True) for p in (old, tmp_path / "new.pth"))
+    assert not all(torch.equal(before[k], after[k]) for k in before)
+    original = small_maskrcnn(classes=2).eval()
+    original.load_state_dict(after, strict=True)
+    picture = pictures(1, 3, SIZE, 0)
+    (expected,) = detect(original, picture)
+    (found,) = FAMILY.detections(load(taught, "cpu").module, normalised(picture))
+    assert len(expected["boxes"]) == len(found.boxes) >= 8
+    boxes = expected["boxes"].numpy()[:, [1, 0, 3, 2]]
+    same = np.abs(found.boxes[:, None] - boxes[None]).max(axis=2) < 1e-2
+    same &= np.abs(found.scores[:, None] - expected["scores"].numpy()[None]) < 1e-3
+    same &= found.classes[:, None] == expected["labels"].numpy()[None]
+    for i, j in np.argwhere(same):
+        same[i, j] = np.abs(found.masks[i] - expected["masks"][j, 0].numpy()).max() < 1e-3
+    # Equal scores may change places, but each has its equal.
+    assert same.any(0).all() and same.any(1).all()
 
 
 def test_killed_and_resumed_is_never_killed(tmp_path):

@@ -304,7 +304,7 @@ def test_what_it_learns_from_is_shown(dock, qtbot, weights, folder):
     assert len(window.pictures) == 3 * 8
     assert window.said.isHidden()
     first = window.pictures[0].pixmap().toImage()
-    assert first.width() == first.height() == 150
+    assert first.width() == first.height() == 140
     qtbot.waitUntil(window.others.isEnabled, timeout=WAIT_MS)
     shown = window.pictures
     click(qtbot, window.others)

@@ -28,7 +28,7 @@ from napari_segnet.widgets._train_work import Lesson, examples
 
 __all__ = ["LessonWindow"]
 
-EDGE_PX = 150
+EDGE_PX = 140
 """Of each picture on the screen."""
 ABOUT = (
     "Crops as the training changes them at random (turned, mirrored, scaled, brighter, blurred), "
@@ -81,7 +81,7 @@ class LessonWindow(QDialog):
         layout.addWidget(self.said)
         layout.addWidget(self._area, 1)
         layout.addLayout(buttons)
-        self.resize(5 * EDGE_PX, 4 * EDGE_PX + 120)
+        self.resize(5 * (EDGE_PX + 10) + 60, 4 * EDGE_PX + 140)
         self.draw()
 
     def draw(self) -> None:

@@ -3,10 +3,12 @@
 ::
 
     python benchmarks/nuclei.py [DATA] [--network NAME|FILE] [--device auto] [--kind KIND]
+                                [--label NAME=VALUE ...]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv`` (columns name, split, kind). Every image of the ``val`` split
-of that kind is labelled with default settings, as ``napari-segnet segment`` does it, and
+of that kind is labelled with default settings (and those given with ``--label``, such as
+``--label nms=0.2``), as ``napari-segnet segment`` does it, and
 the scores are pooled, as ``napari-segnet evaluate`` does it.
 """
 
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import napari_segnet as sn
 from napari_segnet.evaluate import evaluate, pool, read_labels
+from napari_segnet.settings import settings_from
 
 FIGURES = ("ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice")
 
@@ -44,16 +47,18 @@ def main() -> int:
     parser.add_argument("--network", default="nuclei")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--kind", default="fluorescence")
+    parser.add_argument("--label", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--worst", type=int, default=0, help="also list so many images")
     args = parser.parse_args()
     if args.data is None:
         parser.error("name the folder of the data, or set SEGNET_DATA")
     checkpoint = sn.identify(args.network)
     settings = sn.PredictSettings(device=args.device)
+    labels = settings_from(sn.LabelSettings, dict(one.split("=", 1) for one in args.label))
     scores, seconds = [], []
     for image, truth in held_out(Path(args.data) / "nuclei", args.kind):
         begun = time.perf_counter()
-        found = sn.run(sn.segment(checkpoint, sn.open_image(image), settings))
+        found = sn.run(sn.segment(checkpoint, sn.open_image(image), settings, labels))
         seconds.append(time.perf_counter() - begun)
         scores.append(evaluate(found.labels, read_labels(truth), name=image.stem))
     table = pool(scores).to_json()

@@ -115,7 +115,7 @@ def test_maskrcnn(root):
     said = bench(
         root,
         *("maskrcnn.py", "--edge", "256", "--objects", "40", "--repeat", "1", "--threads", "1"),
-        *("--device", "cpu", "--tiled"),
+        *("--device", "cpu", "--tiled", "128"),
     )
     assert said.startswith("256², random weights\ntorchvision (40 objects, cpu)\n")
     for row in ("pasted masks", "painting", "labels", "1000 objects, overlap=probability"):

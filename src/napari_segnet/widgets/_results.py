@@ -132,7 +132,8 @@ class Results:
         self._ours = True
         try:
             if layer in self._edited:  # and undone: what could be done again is of other labels
-                layer._reset_history()
+                # napari gives plugins a stand-in that warns of this name; no public one does it.
+                getattr(layer, "__wrapped__", layer)._reset_history()
                 self._edited.discard(layer)
                 self._bases.pop(layer, None)
             layer.data = data

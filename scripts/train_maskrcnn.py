@@ -34,9 +34,6 @@ from napari_segnet.train import TrainSettings, train
 
 ANCHORS = ((8,), (16,), (32,), (64,), (128,))
 """Nuclei are 10 to 60 pixels wide; COCO's anchors begin at 32."""
-OVERLAP = 0.2
-"""Of the boxes of two nuclei at most. Narrow heads, trained for an hour, often find a nucleus
-and a part of it: ap50 of five val images 0.36 at the usual 0.5, 0.65 at 0.15 (epoch 22)."""
 WIDTH, BLOCKS, LAYERS = 64, 2, 2
 """Channels of the pyramid and the heads (torchvision has 256), blocks of each of the body's
 stages, and layers of the heads. ``--small`` has 48, 1 and 1: what two CPU cores can train in
@@ -65,11 +62,7 @@ def fresh(path: Path, *, small: bool = False) -> Checkpoint:
     """Describe the network, whose file does not exist yet: training begins from nothing."""
     begin = path.with_name(f".{path.name}")
     torch.save((network(48, 1, 1) if small else network()).state_dict(), begin)
-    told = {
-        "anchor_sizes_px": [list(level) for level in ANCHORS],
-        "norm_eps": 1e-5,
-        "box_nms": OVERLAP,
-    }
+    told = {"anchor_sizes_px": [list(level) for level in ANCHORS], "norm_eps": 1e-5}
     steps = (PrepareStep(name="normalize", options={"how": "percentile:1,99.8"}),)
     known = identify(begin, told)
     begin.unlink()

@@ -79,6 +79,8 @@ def test_beyond_the_edge_pixels_and_labels_are_mirrored_alike(tmp_path):
     wide = np.pad(pixels, 4, mode="symmetric")[:8, :8]
     np.testing.assert_allclose(wide, crop.pixels[0], atol=1e-3)
     np.testing.assert_array_equal(np.pad(labels, 4, mode="symmetric")[:8, :8], crop.targets[0])
+    # A nucleus that the edge cuts is one with its mirror image there: nothing to learn from.
+    np.testing.assert_array_equal(np.pad(np.ones((5, 6)), 4)[:8, :8], crop.trusted[0])
 
 
 def test_a_mirrored_crop_has_the_pixels_in_another_order(tmp_path):

@@ -156,6 +156,12 @@ class Crops:
         pixels = _sample(unit.pixels, grid, "bilinear")
         labels = _sample(unit.labels[None].astype(np.float32), grid, "nearest")[0]
         trusted = _sample(unit.trusted[None].astype(np.float32), grid, "nearest")
+        # Objects that the edge cuts are grown together with their mirror images: nothing of that
+        # is learned. Boxes and masks end where the image does.
+        inside = _inside(where, unit.labels.shape)
+        trusted *= inside
+        if self._network.task == "instance":
+            labels *= inside
         targets = _targets(labels.round().astype(np.int32), self._network)
         inner = (slice(None), *(slice(m, -m or None) for m in self._margin()))
         # A network without padding answers for the middle of what it sees.
@@ -392,6 +398,12 @@ def _window(unit: _Unit, where: npt.NDArray[np.float64]) -> tuple[_Unit, npt.NDA
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     part = _Unit(unit.pixels[(slice(None), *box)], unit.labels[box], unit.trusted[box])
     return part, where - low
+
+
+def _inside(where: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return which places lie in the image."""
+    inside: npt.NDArray[np.bool_] = ((where >= -0.5) & (where <= np.subtract(shape, 0.5))).all(-1)
+    return inside
 
 
 def _grid(unit: _Unit, where: npt.NDArray[np.float64]) -> torch.Tensor:

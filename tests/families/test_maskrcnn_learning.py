@@ -14,8 +14,10 @@ from teaching import QUICK, objects, write
 from torch import nn
 
 import napari_segnet.families._maskrcnn_learning as learning
+from napari_segnet.crops import Augmentation, Crops
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import SettingsError
+from napari_segnet.families._maskrcnn_learning import objects_of
 from napari_segnet.families._maskrcnn_rules import decode
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
 from napari_segnet.network import identify, load
@@ -245,6 +247,22 @@ TEACH = replace(QUICK, crop_px=64, batch_size=1)
 def tiny(root, wrapper="bare"):
     torch.manual_seed(0)
     return save_as(small_maskrcnn(**SMALL), root / "old.pth", wrapper)
+
+
+def test_an_object_that_the_edge_cuts_ends_there(tmp_path):
+    labels = np.zeros((24, 30), np.int32)
+    labels[:6, 10:20] = 7
+    given = Sample(
+        image=write(tmp_path / "a.tif", np.stack([labels.astype(np.uint8)] * 3), "cyx"),
+        labels=write(tmp_path / "b.tif", labels),
+    )
+    crops = Crops((given,), identify(tiny(tmp_path), TOLD), (64, 64), Augmentation())
+    assert list(crops.check()) == [""]
+    crop = crops.draw(np.random.default_rng(0))
+    there = objects_of(crop.labels, crop.trusted[0], {}, torch.device("cpu"))
+    ((x0, y0, x1, y1),) = there.boxes.tolist()
+    assert (x1 - x0, y1 - y0) == (10, 6)
+    assert crop.trusted.sum() == 24 * 30
 
 
 @pytest.mark.parametrize("wrapper", ["bare", "training"])

@@ -5,11 +5,12 @@
     xvfb-run -a -s "-screen 0 1400x900x24" python scripts/pictures.py [NAME...]
 
 Without names, all of them: docs/pictures/NAME.png, and one NAME.gif. Look at each before it
-is committed.
+is committed. Those of Mask R-CNN need a trained one: SEGNET_MASKRCNN=FILE.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -414,6 +415,65 @@ def network_channels() -> Image.Image:
         return on.part(on.group("Image"))
 
 
+# ---- Mask R-CNN ----
+
+
+@cache
+def detector() -> Path:
+    """Return a trained Mask R-CNN of nuclei: ``SEGNET_MASKRCNN`` names it."""
+    named = os.environ.get("SEGNET_MASKRCNN")
+    if not named:
+        sys.exit("Set SEGNET_MASKRCNN to a file of scripts/train_maskrcnn.py.")
+    return Path(named)
+
+
+@picture
+def mask_rcnn() -> Image.Image:
+    """Objects with their scores; the settings that follow."""
+    with stage() as on:
+        on.sample()
+        on.choose(detector())
+        on.run()
+        on.scroll_to(on.dock.labels)
+        return on.window()
+
+
+@picture
+def mask_rcnn_ask() -> Image.Image:
+    """A box around a nucleus that was erased, and what the network makes of it."""
+    seen = []
+    with stage(size_px=SQUARE_PX) as on:
+        on.sample()
+        on.choose(detector())
+        on.run()
+        layer = on.dock.result
+        one = int(np.bincount(layer.data.reshape(-1))[1:].argmax()) + 1  # the largest
+        rows, columns = (layer.data == one).nonzero()
+        box = (rows.min(), columns.min(), rows.max(), columns.max())
+        place = [(low + high) / 2 for low, high in zip(box[:2], box[2:], strict=True)]
+        look_closer(on, *(layer.scale * place))
+        layer.data_setitem((rows, columns), 0)
+        on.pause(0.3)
+        on.viewer.add_shapes(
+            [[[box[0], box[1]], [box[2], box[3]]]],
+            shape_type="rectangle",
+            edge_color="white",
+            face_color="transparent",
+            edge_width=1,
+            scale=layer.scale,
+            units=layer.units,
+        )
+        on.pause(0.3)
+        seen.append(on.part(on.canvas))
+        on.dock.asking.button.click()
+        on.viewer.layers.selection.active = layer
+        on.dock.ask.shapes.click()
+        on.wait(lambda: not on.dock.ask.runner.busy)
+        on.pause(0.5)
+        seen.append(on.part(on.canvas))
+    return beside(seen)
+
+
 # ---- Review ----
 
 
@@ -728,6 +788,12 @@ def write_plate(folder: Path) -> None:
     (folder / "well_2.tif").write_bytes(whole[: len(whole) // 2])
 
 
+def usual() -> list[str]:
+    """Return all pictures that can be made here."""
+    trained = "SEGNET_MASKRCNN" in os.environ
+    return [name for name in (*PICTURES, *MOVING) if trained or not name.startswith("mask-rcnn")]
+
+
 def main(names: list[str]) -> int:
     unknown = sorted(set(names) - {*PICTURES, *MOVING})
     if unknown:
@@ -736,7 +802,7 @@ def main(names: list[str]) -> int:
         return 2
     FOLDER.mkdir(parents=True, exist_ok=True)
     with new_user(), FOLDERS:
-        for name in names or [*PICTURES, *MOVING]:
+        for name in names or usual():
             if name in PICTURES:
                 path = FOLDER / f"{name}.png"
                 save_picture(PICTURES[name](), path)

@@ -33,7 +33,7 @@ EDGE_PX = 140
 ABOUT = (
     "Crops as the training changes them at random (turned, mirrored, scaled, brighter, blurred), "
     "and what the network should answer. Outlines are objects; nothing is learned where there are "
-    "stripes, since nobody has looked there."
+    "stripes: nobody has looked there, or the image ends."
 )
 
 

@@ -131,5 +131,5 @@ def test_a_mask_rcnn_learns_a_picture_by_heart(data, tmp_path):
     old = save_as(module, tmp_path / "old.pth", "bare")
     told = {"anchor_sizes_px": [[8], [16], [32], [64], [128]], "norm_eps": 1e-5}
     how = {"learning_rate": 2e-3, "average": 0.95}
-    network = taught(identify(old, told), picture, tmp_path / "new.pth", 160, **how)
+    network = taught(identify(old, told), picture, tmp_path / "new.pth", 260, **how)
     assert found(network, picture).ap50 > 0.9

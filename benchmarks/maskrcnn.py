@@ -257,7 +257,7 @@ def our_side(args: argparse.Namespace) -> str:
     network = sn.load(checkpoint, args.device)
     image = image_for(checkpoint, args.edge)
     how = sn.PredictSettings(device=args.device, tile_px=(args.edge,), precision="fp32")
-    labels, meter = sn.LabelSettings(score=args.score, nms=1.0), Meter()
+    labels, meter = sn.LabelSettings(score=args.score, nms=1.0, mask_overlap=1.0), Meter()
     for _ in range(args.repeat):
         with meter.part("network"):
             prediction = sn.run(sn.predict(checkpoint, image, how))

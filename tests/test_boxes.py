@@ -52,11 +52,12 @@ def test_iou_of_known_boxes() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    seed=st.integers(0, 1000), n=st.integers(0, 60), iou=st.sampled_from([0.0, 11**-0.5, 0.5**0.5])
+    seed=st.integers(0, 1000),
+    n=st.integers(0, 60),
+    iou=st.sampled_from([0.0, 0.1, 0.25, 0.3, 1 / 3, 0.5, 0.6, 2 / 3, 0.7, 0.9]),
 )
 def test_suppression_equals_torchvisions(seed: int, n: int, iou: float) -> None:
-    # Irrational limits: no two boxes of whole pixels overlap by just that much, which
-    # torchvision's float32 would decide by chance.
+    # Boxes of whole pixels often overlap by just such a share: rounding has to be the same.
     torch = pytest.importorskip("torch")
     ops = pytest.importorskip("torchvision.ops")
     boxes = some_boxes(seed, n)

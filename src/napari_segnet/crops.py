@@ -402,7 +402,8 @@ def _window(unit: _Unit, where: npt.NDArray[np.float64]) -> tuple[_Unit, npt.NDA
 
 def _inside(where: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Return which places lie in the image."""
-    inside: npt.NDArray[np.bool_] = ((where >= -0.5) & (where <= np.subtract(shape, 0.5))).all(-1)
+    good = (where >= -0.5) & (where <= np.subtract(shape, 0.5))
+    inside: npt.NDArray[np.bool_] = np.all(good, axis=-1)
     return inside
 
 

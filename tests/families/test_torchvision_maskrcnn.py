@@ -16,7 +16,7 @@ from networks import assemble, pictures, save_as, weights_of
 from torch import nn
 from torch.nn import BatchNorm2d
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops import FrozenBatchNorm2d, batched_nms
 
 from napari_segnet.errors import (
     OutputError,
@@ -24,6 +24,7 @@ from napari_segnet.errors import (
     UnknownNetworkError,
     UnsupportedWeightsError,
 )
+from napari_segnet.families._maskrcnn_module import suppressed
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
 from napari_segnet.network import identify, load
 from napari_segnet.network.fast import fast_copy
@@ -495,3 +496,17 @@ def test_relatives_are_refused_by_name(name: str) -> None:
 def test_what_cannot_be_told_is_refused(network: Any, told: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         FAMILY.describe(weights_of(network, closed=True), told)
+
+
+@pytest.mark.parametrize("iou", [0.3, 0.5, 0.7])
+def test_many_boxes_are_swept_and_the_same_stay(iou, monkeypatch):
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 300, (3000, 2)).astype(np.float32)
+    boxes = torch.from_numpy(np.hstack([low, low + rng.uniform(5, 40, (3000, 2))]))
+    boxes = boxes.float().mul(2).round().div(2)  # overlaps of just that much are among them
+    scores = torch.from_numpy(rng.permutation(3000) / 3000).float()
+    groups = torch.from_numpy(rng.integers(0, 3, 3000))
+    expected = batched_nms(boxes, scores, groups, iou)
+    monkeypatch.setattr("napari_segnet.families._maskrcnn_module.batched_nms", None)
+    assert suppressed(boxes, scores, groups, iou).tolist() == expected.tolist()
+    assert 100 < len(expected) < 3000

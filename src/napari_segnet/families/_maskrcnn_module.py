@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
+from napari_segnet.boxes import suppress
 from napari_segnet.families._maskrcnn_layers import Layers
 from napari_segnet.families._maskrcnn_rules import Pool, Rules, cell_anchors, decode, grid
 from napari_segnet.families._maskrcnn_shapes import level_strides
@@ -50,6 +51,8 @@ _PROPOSALS_AT_ONCE = 512
 """26 MB of 7 x 7 x 256 float32 features."""
 _MASKS_AT_ONCE = 64
 """51 MB of 28 x 28 x 256 float32 features."""
+_SWEPT_FROM = 1000
+"""Boxes; up to here torchvision itself is fast, and treats all groups at once."""
 _SWAPPED = [1, 0, 3, 2]
 """``x0 y0 x1 y1`` <-> ``y0 x0 y1 x1``."""
 
@@ -204,8 +207,23 @@ def _proposals(
         likely = scores if rules.proposals_by_probability else scores.sigmoid()
         keep = keep[likely[keep] >= rules.proposal_score]
     boxes, scores, levels = boxes[keep], scores[keep], levels[keep]
-    kept: torch.Tensor = boxes[batched_nms(boxes, scores, levels, rules.proposal_nms)[:most]]
+    kept: torch.Tensor = boxes[suppressed(boxes, scores, levels, rules.proposal_nms)[:most]]
     return kept
+
+
+def suppressed(
+    boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, iou: float
+) -> torch.Tensor:
+    """Return which boxes non-maximum suppression leaves in each group, best first.
+
+    torchvision compares all boxes of a group with all, which for the tens of thousands of a
+    crowded picture takes longer than the network. On a CPU, many boxes are swept instead: the
+    same boxes stay, since torchvision, too, treats them group by group from 1,000 on.
+    """
+    if boxes.device.type != "cpu" or len(boxes) <= _SWEPT_FROM:
+        return cast("torch.Tensor", batched_nms(boxes, scores, groups, iou))
+    kept = suppress(boxes[:, _SWAPPED].numpy(), scores.numpy(), groups.numpy(), iou)
+    return torch.from_numpy(kept)
 
 
 def most_proposals(module: Any, shape: tuple[int, int]) -> int:
@@ -236,7 +254,7 @@ def detect(
     with torch.no_grad():
         scores, deltas = _judge(module, features, proposals)
         boxes, chosen, classes = _select(module.rules, scores, deltas, proposals, features.shape)
-        best = batched_nms(boxes, chosen, classes, module.rules.box_nms)[:most]
+        best = suppressed(boxes, chosen, classes, module.rules.box_nms)[:most]
         boxes, chosen, classes = boxes[best], chosen[best], classes[best] + 1
         masks = _masks(module, features, boxes, classes)
     return Instances(

@@ -420,7 +420,7 @@ def test_a_full_disk_leaves_the_last_state_whole(tmp_path):
     before = state_path(out).read_bytes()
     lift = disk_of(4096)
     try:
-        with pytest.raises(OutputError, match=r"state of the training could not .*Free some sp"):
+        with pytest.raises(OutputError, match=r"state of the training .*disk is full; free"):
             follow(steps)
     finally:
         lift()

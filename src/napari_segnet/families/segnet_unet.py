@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.atomic import why
 from napari_segnet.checkpoint import (
     Checkpoint,
     Known,
@@ -136,8 +137,7 @@ class SegnetUNet(MapTeaching):
         except OSError as error:
             part.unlink(missing_ok=True)
             raise OutputError(
-                f"The network could not be written to {path} ({error}). Free some space or choose "
-                "another folder; nothing was changed."
+                f"The network could not be written to {path}: {why(error)}. Nothing was changed."
             ) from error
         store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="")
         if path.suffix.lower() in TORCH_SUFFIXES:
@@ -249,13 +249,13 @@ def _known(head: Checkpoint) -> dict[str, Known]:
     """Tell what stands in the header, what follows from it, and what it leaves out."""
     written = Known(source="read", why="written in the file's header")
     known = dict.fromkeys(("family", "outputs", "prepare", *head.hparams), written)
-    for name, why in {
+    for name, reason in {
         "task": "this kind of network answers with maps",
         "classes": "counted in the outputs",
         "size": "the product of the strides; nothing in it pads",
         "parameters": "counted",
     }.items():
-        known[name] = Known(source="read", why=why)
+        known[name] = Known(source="read", why=reason)
     stated = {name: written for name in ("class_names", "pixel_size_um") if getattr(head, name)}
     return {**unstated(head), **known, **stated}
 

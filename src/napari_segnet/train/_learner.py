@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_segnet.atomic import flush
+from napari_segnet.atomic import flush, why
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
 from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
@@ -221,9 +221,11 @@ class Learner:
             os.replace(part, path)
         except (OSError, RuntimeError) as error:
             part.unlink(missing_ok=True)
+            # torch reports a write that was cut short as a RuntimeError without a reason.
+            reason = why(error if isinstance(error, OSError) else OSError())
             raise OutputError(
-                f"The state of the training could not be written to {path} ({error}). Free some "
-                "space or choose another folder; the last saved state is untouched."
+                f"The state of the training could not be written to {path}: {reason}. The last "
+                "saved state is untouched."
             ) from error
 
     def restore(self, path: Path) -> int:

@@ -69,7 +69,9 @@ def answers_alike(module, checkpoint):
         if checkpoint.outputs[0].activation == "sigmoid" and expected.min() >= 0:
             found = found.sigmoid()  # the old milesial has it inside
     assert expected.std() > 1e-3
-    torch.testing.assert_close(expected, found, atol=1e-5, rtol=1e-4)
+    # Folded batch normalisation rounds otherwise, by a share of the largest values.
+    most = 1e-5 * max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(expected, found, atol=most, rtol=1e-4)
 
 
 @every

@@ -22,7 +22,7 @@ from napari_segnet.families._maskrcnn_rules import decode
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
 from napari_segnet.network import identify, load
 from napari_segnet.progress import run
-from napari_segnet.train import Look, train
+from napari_segnet.train import Look, score_held_out, teach, train
 
 FAMILY = TorchvisionMaskRCNN()
 SIZE = (96, 128)
@@ -309,6 +309,18 @@ def test_what_was_taught_here_answers_alike_in_torchvision(tmp_path):
         same[i, j] = np.abs(found.masks[i] - expected["masks"][j, 0].numpy()).max() < 1e-3
     # Equal scores may change places, but each has its equal.
     assert same.any(0).all() and same.any(1).all()
+
+
+def test_who_learned_nothing_is_not_better_for_the_advice_on_its_labels(tmp_path):
+    network = identify(save_as(calibrated(classes=2), tmp_path / "old.pth", "bare"))
+    data = dataset_of(tmp_path / "d")
+    still = replace(TEACH, epochs=1, learning_rate=1e-15, weight_decay=0, freeze_norm=True)
+    judged = run(teach(network, data, tmp_path / "new.pth", still))
+    assert judged.checkpoint.card["label"] == {"mask_overlap": 0.5}
+    plain = run(score_held_out(network, data))
+    assert plain.scores.n_pred > judged.before.scores.n_pred  # else this would show nothing
+    assert judged.before.scores == judged.after.scores
+    assert not judged.promoted
 
 
 def test_killed_and_resumed_is_never_killed(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -13,13 +13,16 @@ from napari_segnet.families import TRAINABLE, TrainableFamily, TrainableInstance
 from napari_segnet.network import load
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Start", "start", "trainable", "wanted"]
+__all__ = ["Start", "advised", "start", "trainable", "wanted"]
 
 OBJECTS = tuple(
     Output(role=role, channels=1, activation="sigmoid")
     for role in ("foreground", "boundary", "distance")
 )
 """What our own network answers, so that touching objects come apart."""
+
+MASK_OVERLAP = 0.5
+"""As in Detectron2: an object that stronger ones cover by more than half is one seen twice."""
 
 LAST = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")
 """Last layers of a Mask R-CNN: they begin with hardly any object anywhere (``rpn.py`` of
@@ -92,6 +95,14 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
     if outputs == network.outputs:
         return network
     return trainable(network).with_outputs(network, outputs)
+
+
+def advised(network: Checkpoint) -> Checkpoint:
+    """Let the objects of a network that learns from labels overlap as little as labels do."""
+    if network.task != "instance":
+        return network
+    advice = {"mask_overlap": MASK_OVERLAP, **network.card.get("label", {})}
+    return replace(network, card={**network.card, "label": advice})
 
 
 def _refuse_map_settings(settings: TrainSettings) -> None:

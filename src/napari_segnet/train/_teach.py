@@ -17,6 +17,7 @@ from napari_segnet.predict import PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
+from napari_segnet.train._begin import advised
 from napari_segnet.train._gate import HeldOut, score_held_out, trusted_part
 from napari_segnet.train.settings import TrainSettings
 
@@ -122,7 +123,8 @@ def teach(
     yield next(steps)
     before = None
     if network.path.exists():
-        before = yield from _scored(network, dataset, how, "before")
+        # With the advice that the new one gets: what is compared is what was learned.
+        before = yield from _scored(advised(network), dataset, how, "before")
     checkpoint = yield from steps
     after = yield from _scored(checkpoint, dataset, how, "after")
     better = before is None or (before.kind == after.kind and after.better_than(before))

@@ -19,7 +19,7 @@ from napari_segnet.network import best_device, identify
 from napari_segnet.network.sidecar import write_sidecar
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.train._batches import batches, drawers
-from napari_segnet.train._begin import start, trainable, wanted
+from napari_segnet.train._begin import advised, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
 from napari_segnet.train.settings import TrainSettings
@@ -29,8 +29,6 @@ __all__ = ["train"]
 
 OWN = "segnet-unet"
 """Its files hold their own card."""
-MASK_OVERLAP = 0.5
-"""As in Detectron2: an object that stronger ones cover by more than half is one seen twice."""
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
 
@@ -93,7 +91,7 @@ def train(
     settings = settings or TrainSettings()
     out = Path(out)
     trainable(network)
-    target = _advised(wanted(network, settings))
+    target = advised(wanted(network, settings))
     device = best_device(device)
     state = state_path(out)
     _check_writable(state)
@@ -256,14 +254,6 @@ def _crop_shape(network: Checkpoint, settings: TrainSettings) -> tuple[int, ...]
     want = (settings.crop_z_px, settings.crop_px, settings.crop_px)[-network.ndim :]
     # Two pixels at the bottom of the network: batch normalisation needs more than one.
     return size.next_allowed(tuple(max(n, 2 * s) for n, s in zip(want, size.stride, strict=True)))
-
-
-def _advised(network: Checkpoint) -> Checkpoint:
-    """Let labels of a network that learns from labels overlap as little as those."""
-    if network.task != "instance":
-        return network
-    advice = {"mask_overlap": MASK_OVERLAP, **network.card.get("label", {})}
-    return replace(network, card={**network.card, "label": advice})
 
 
 def _parent(network: Checkpoint) -> Mapping[str, Any] | None:

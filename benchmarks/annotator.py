@@ -22,7 +22,6 @@ and prints the table (``--table``: only that).
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
 import math
@@ -36,6 +35,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from nuclei import pairs
 
 import napari_segnet as sn
 from napari_segnet.checkpoint import Checkpoint
@@ -55,17 +56,9 @@ WANTED_OBJECTS, WANTED_SHARE = 200, 0.80
 
 def samples(root: Path, kind: str) -> list[Sample]:
     """Return all images of a kind, of both splits, in the order of their names."""
-    with (root / "index.csv").open(newline="") as file:
-        names = sorted(row["name"] for row in csv.DictReader(file) if row["kind"] == kind)
     return [
-        Sample(image=_file(root / "images", n), labels=_file(root / "labels", n), source=n)
-        for n in names
+        Sample(image=image, labels=truth, source=image.stem) for image, truth in pairs(root, kind)
     ]
-
-
-def _file(folder: Path, stem: str) -> Path:
-    (path,) = folder.glob(f"{stem}.*")
-    return path
 
 
 def drawn(pool_: list[Sample], count: int, seed: int) -> list[Sample]:

@@ -24,16 +24,17 @@ from pathlib import Path
 
 import napari_segnet as sn
 from napari_segnet.evaluate import evaluate, pool, read_labels
-from napari_segnet.settings import settings_from
+from napari_segnet.settings import parse_pairs, settings_from
 
 FIGURES = ("ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice")
 
 
-def held_out(root: Path, kind: str) -> list[tuple[Path, Path]]:
-    """Return image and labels of the val split."""
+def pairs(root: Path, kind: str, split: str | None = None) -> list[tuple[Path, Path]]:
+    """Return image and labels of one kind, of one split or of all, in the order of the names."""
     with (root / "index.csv").open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["split"] == "val" and r["kind"] == kind]
-    return [(_file(root / "images", r["name"]), _file(root / "labels", r["name"])) for r in rows]
+        rows = [row for row in csv.DictReader(file) if row["kind"] == kind]
+    names = sorted(row["name"] for row in rows if split in (None, row["split"]))
+    return [(_file(root / "images", name), _file(root / "labels", name)) for name in names]
 
 
 def _file(folder: Path, stem: str) -> Path:
@@ -54,9 +55,9 @@ def main() -> int:
         parser.error("name the folder of the data, or set SEGNET_DATA")
     checkpoint = sn.identify(args.network)
     settings = sn.PredictSettings(device=args.device)
-    labels = settings_from(sn.LabelSettings, dict(one.split("=", 1) for one in args.label))
+    labels = settings_from(sn.LabelSettings, parse_pairs(args.label))
     scores, seconds = [], []
-    for image, truth in held_out(Path(args.data) / "nuclei", args.kind):
+    for image, truth in pairs(Path(args.data) / "nuclei", args.kind, "val"):
         begun = time.perf_counter()
         found = sn.run(sn.segment(checkpoint, sn.open_image(image), settings, labels))
         seconds.append(time.perf_counter() - begun)

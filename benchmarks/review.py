@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from _wrong import Wrong, spoil
-from nuclei import held_out
+from nuclei import pairs
 
 import napari_segnet as sn
 from napari_segnet.evaluate import read_labels
@@ -87,7 +87,7 @@ def hits(items: Items, deleted: np.ndarray) -> dict[int, int]:
 
 def spoilt_nuclei(root: Path, share: float) -> Iterator[tuple[sn.Image, Wrong]]:
     """Yield the pictures of the val split with labels in which some objects are wrong."""
-    for number, (path, truth) in enumerate(held_out(root, "fluorescence")):
+    for number, (path, truth) in enumerate(pairs(root, "fluorescence", "val")):
         rng = np.random.default_rng([0, number])
         yield sn.open_image(path), spoil(np.asarray(read_labels(truth)), rng, share)
 

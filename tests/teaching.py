@@ -29,6 +29,17 @@ QUICK = TrainSettings(
     average=0.5,
     seed=3,
 )
+UNCHANGED = {
+    "flip": False,
+    "rotate": False,
+    "scale_range": (1.0, 1.0),
+    "gamma": 1.0,
+    "gain": 1.0,
+    "offset": 0.0,
+    "noise": 0.0,
+    "blur_px": 0.0,
+}
+"""Settings with which crops are not changed."""
 
 
 def objects(shape, count=6, seed=0, classes=None):

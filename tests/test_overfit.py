@@ -10,7 +10,7 @@ import tifffile
 import torch
 from maskrcnns import small_maskrcnn
 from networks import Jvanvugt, Mateuszbuda, Milesial, save_as
-from teaching import NUCLEI, fresh, objects, photograph, write
+from teaching import NUCLEI, UNCHANGED, fresh, objects, photograph, write
 
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.evaluate import evaluate
@@ -29,14 +29,7 @@ STILL = TrainSettings(
     crop_z_px=32,
     learning_rate=0.01,
     average=0.9,
-    flip=False,
-    rotate=False,
-    scale_range=(1.0, 1.0),
-    gamma=1.0,
-    gain=1.0,
-    offset=0.0,
-    noise=0.0,
-    blur_px=0.0,
+    **UNCHANGED,
     freeze_norm=False,
 )
 

@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from teaching import CLASSES, FOREGROUND, NUCLEI, QUICK, fresh, objects, photograph, write
+from teaching import (
+    CLASSES,
+    FOREGROUND,
+    NUCLEI,
+    QUICK,
+    UNCHANGED,
+    fresh,
+    objects,
+    photograph,
+    write,
+)
 from teaching import write_dataset as write_samples
 
 import napari_segnet.crops as crops_module
@@ -34,18 +44,7 @@ from napari_segnet.train import TrainSettings, score_held_out, state_path, train
 from napari_segnet.train._begin import start
 from napari_segnet.train._learner import Learner
 
-STILL = replace(
-    QUICK,
-    flip=False,
-    rotate=False,
-    scale_range=(1.0, 1.0),
-    gamma=1.0,
-    gain=1.0,
-    offset=0.0,
-    noise=0.0,
-    blur_px=0.0,
-    on_objects=1.0,
-)
+STILL = replace(QUICK, **UNCHANGED, on_objects=1.0)
 
 
 def dataset_of(root, count=2, held_out=1, **how):

@@ -21,7 +21,8 @@ from napari_segnet.network import identify
 from napari_segnet.progress import run
 from napari_segnet.train import read_unfinished, state_path, train
 from napari_segnet.train._begin import start
-from napari_segnet.train._learner import Learner, _autocast_dtype
+from napari_segnet.train._learner import Learner
+from napari_segnet.train._optimise import autocast_dtype
 
 
 def crop_of(seed=0):
@@ -106,10 +107,10 @@ def test_averaging_stays_behind_the_last_weights(tmp_path):
 def test_half_precision_of_a_graphics_card(knows, dtype, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: knows)
     card, cpu = torch.device("cuda"), torch.device("cpu")
-    assert _autocast_dtype("auto", card) is dtype
-    assert _autocast_dtype("fp32", card) is None
-    assert _autocast_dtype("fp16", card) is torch.float16
-    assert _autocast_dtype("auto", cpu) is None
+    assert autocast_dtype("auto", card) is dtype
+    assert autocast_dtype("fp32", card) is None
+    assert autocast_dtype("fp16", card) is torch.float16
+    assert autocast_dtype("auto", cpu) is None
 
 
 def test_half_precision_is_used_for_the_network_and_not_for_the_loss(tmp_path):

@@ -27,6 +27,7 @@ from napari_segnet.network.fast import watch_cancel
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Instances
 from napari_segnet.train._begin import Start
+from napari_segnet.train._optimise import autocast_dtype, frozen, optimiser, schedule
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import damaged_state
 
@@ -37,9 +38,6 @@ MOST_NORM = 5.0
 
 SURE = 0.95
 """A probability from here on, or as near to 0, is an answer to hold on to."""
-
-SMALL_BATCH = 4
-"""Crops from which on the statistics of a batch are better than those of the old data."""
 
 FIXED = ("optimizer", "freeze_stages")
 """Settings that stay while a training goes on; all others may change at a stop."""
@@ -73,18 +71,18 @@ class Learner:
     def __init__(self, begun: Start, settings: TrainSettings, device: str) -> None:
         self._family, self._network, self._settings = begun.family, begun.checkpoint, settings
         self._device = torch.device(device)
-        self._dtype = _autocast_dtype(settings.precision, self._device)
+        self._dtype = autocast_dtype(settings.precision, self._device)
         module = begun.module
         maps = self._network.task == "semantic"
         if self._device.type == "cpu" and self._network.ndim == 2 and maps:
             # Twice as fast on a CPU (oneDNN's own layout).
             module = module.to(memory_format=torch.channels_last)
         self._module = module.to(self._device).train()
-        self._still = _frozen(begun, settings, self._module)
+        self._still = frozen(begun, settings, self._module)
         self._average = copy.deepcopy(self._module).eval().requires_grad_(False)
         self._old = copy.deepcopy(self._average) if settings.replay and begun.learned else None
         watch_cancel(self._module)
-        self._optimiser = _optimiser(self._module, settings)
+        self._optimiser = optimiser(self._module, settings)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
         self._parent = _parent(begun)
         self._steps = 0
@@ -118,7 +116,7 @@ class Learner:
 
     def _step(self, batch: list[Crop], fraction: float) -> float:
         for group in self._optimiser.param_groups:
-            group["lr"] = self._settings.learning_rate * _schedule(fraction, self._settings)
+            group["lr"] = self._settings.learning_rate * schedule(fraction, self._settings)
         self._module.train()
         for part in self._still:
             part.eval()
@@ -404,44 +402,6 @@ def _parent(begun: Start) -> dict[str, str]:
     return {"path": str(begun.parent.path.absolute()), "sha256": begun.parent.sha256}
 
 
-def _frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.Module]:
-    """Freeze what the settings say; return the parts whose statistics stay as they are."""
-    stages = begun.family.stages(module)
-    if settings.freeze_stages > len(stages):
-        raise SettingsError(
-            f"freeze_stages is {settings.freeze_stages}, but the encoder of this network has "
-            f"{len(stages)} levels. Set {len(stages)} or less."
-        )
-    if settings.freeze_stages and not begun.learned:
-        raise SettingsError(
-            "freeze_stages keeps what a network has learned, but this one begins from nothing. "
-            "Set it to 0, or begin with a network that was trained."
-        )
-    still = list(stages[: settings.freeze_stages])
-    for stage in still:
-        stage.requires_grad_(False)
-    norms = settings.freeze_norm
-    if norms is None:
-        norms = begun.learned and settings.batch_size < SMALL_BATCH
-    if norms:
-        kinds = nn.BatchNorm2d | nn.BatchNorm3d
-        still += [part for part in module.modules() if isinstance(part, kinds)]
-    return still
-
-
-def _optimiser(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    weights = [p for p in module.parameters() if p.requires_grad]
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(weights, lr=rate, weight_decay=decay)
-    inert = settings.momentum > 0
-    return torch.optim.SGD(
-        weights, lr=rate, weight_decay=decay, momentum=settings.momentum, nesterov=inert
-    )
-
-
 def decisive(scores: Figures) -> float | None:
     """Return the figure that tells which round was best: the higher the better."""
     values = dict(scores)
@@ -449,24 +409,3 @@ def decisive(scores: Figures) -> float | None:
         if name in values and not math.isnan(values[name]):
             return values[name]
     return None
-
-
-def _schedule(fraction: float, settings: TrainSettings) -> float:
-    """Warm up, then fall to zero as a half cosine."""
-    warm = settings.warm_up
-    if fraction < warm:
-        return (fraction + 0.001) / (warm + 0.001)
-    return 0.5 * (1 + math.cos(math.pi * (fraction - warm) / (1 - warm)))
-
-
-def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    if precision == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if precision != "fp32" and device.type == "cpu":
-        raise SettingsError(
-            f"precision {precision!r} needs a GPU; on a CPU it is slower than fp32. Leave "
-            "precision at auto."
-        )
-    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]

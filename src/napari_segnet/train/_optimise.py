@@ -1,0 +1,78 @@
+"""How weights move: which of them stay, the optimiser, its learning rate, and the precision."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from napari_segnet.errors import SettingsError
+from napari_segnet.train._begin import Start
+from napari_segnet.train.settings import TrainSettings
+
+__all__ = ["autocast_dtype", "frozen", "optimiser", "schedule"]
+
+SMALL_BATCH = 4
+"""Crops from which on the statistics of a batch are better than those of the old data."""
+
+
+def frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.Module]:
+    """Freeze what the settings say; return the parts whose statistics stay as they are."""
+    stages = begun.family.stages(module)
+    if settings.freeze_stages > len(stages):
+        raise SettingsError(
+            f"freeze_stages is {settings.freeze_stages}, but the encoder of this network has "
+            f"{len(stages)} levels. Set {len(stages)} or less."
+        )
+    if settings.freeze_stages and not begun.learned:
+        raise SettingsError(
+            "freeze_stages keeps what a network has learned, but this one begins from nothing. "
+            "Set it to 0, or begin with a network that was trained."
+        )
+    still = list(stages[: settings.freeze_stages])
+    for stage in still:
+        stage.requires_grad_(False)
+    norms = settings.freeze_norm
+    if norms is None:
+        norms = begun.learned and settings.batch_size < SMALL_BATCH
+    if norms:
+        kinds = nn.BatchNorm2d | nn.BatchNorm3d
+        still += [part for part in module.modules() if isinstance(part, kinds)]
+    return still
+
+
+def optimiser(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return what moves the weights that are not frozen."""
+    weights = [p for p in module.parameters() if p.requires_grad]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(weights, lr=rate, weight_decay=decay)
+    inert = settings.momentum > 0
+    return torch.optim.SGD(
+        weights, lr=rate, weight_decay=decay, momentum=settings.momentum, nesterov=inert
+    )
+
+
+def schedule(fraction: float, settings: TrainSettings) -> float:
+    """Warm up, then fall to zero as a half cosine."""
+    warm = settings.warm_up
+    if fraction < warm:
+        return (fraction + 0.001) / (warm + 0.001)
+    return 0.5 * (1 + math.cos(math.pi * (fraction - warm) / (1 - warm)))
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return what a step is computed in where that is less than float32."""
+    if precision == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if precision != "fp32" and device.type == "cpu":
+        raise SettingsError(
+            f"precision {precision!r} needs a GPU; on a CPU it is slower than fp32. Leave "
+            "precision at auto."
+        )
+    return {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]

@@ -9,7 +9,7 @@ FILE is a Mask R-CNN of torchvision's build (``torchvision-maskrcnn``), such as 
 ``scripts/train_maskrcnn.py`` have trained it; torchvision's side is built anew from what its
 card says (body, widths, anchors) and gets the same prepared picture. Without a file the network
 is ``maskrcnn_resnet50_fpn`` with random weights, calibrated so that it finds things everywhere
-(``tests/maskrcnns.py``): good for time and memory, not for quality.
+(``tests/support/maskrcnns.py``): good for time and memory, not for quality.
 
 Both see the same picture at its own size and keep the same number of objects. torchvision's
 parts: its network, its masks pasted to full size, and a loop that paints them into one label
@@ -102,8 +102,8 @@ def random_weights(path: Path) -> None:
     from torchvision.models.detection import maskrcnn_resnet50_fpn
 
     sys.path.insert(0, str(TESTS))
-    from maskrcnns import calibrate_maskrcnn
-    from networks import pictures
+    from support.maskrcnns import calibrate_maskrcnn
+    from support.networks import pictures
 
     torch.manual_seed(0)
     module = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=2).eval()

@@ -215,8 +215,8 @@ def _load() -> Generator[Progress, None, None]:
 
     yield Progress(what="loading")
     load_torch()
-    import napari_segnet.network
-    import napari_segnet.predict  # noqa: F401
+    import napari_segnet.engines.torch
+    import napari_segnet.inference  # noqa: F401
 
 
 def _predict(network: str, image: object) -> object:

@@ -40,8 +40,8 @@ from monai.inferers import sliding_window_inference  # noqa: E402
 from torch import nn  # noqa: E402
 
 import napari_segnet as sn  # noqa: E402
-from napari_segnet.network import family_of  # noqa: E402
-from napari_segnet.network.fast import fast_copy  # noqa: E402
+from napari_segnet.engines.torch import family_of  # noqa: E402
+from napari_segnet.engines.torch.fast import fast_copy  # noqa: E402
 
 
 class UNet(nn.Module):

@@ -30,7 +30,7 @@ from torch import nn
 
 from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset
-from napari_segnet.network import best_device, identify
+from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.train import TrainSettings
 from napari_segnet.train._begin import Start, start
 from napari_segnet.train._learner import MOST_NORM, Learner

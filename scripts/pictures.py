@@ -610,7 +610,7 @@ def train_examples() -> Image.Image:
 def train_interrupted() -> Image.Image:
     """A training was killed: the dock offers it again."""
     from napari_segnet.dataset import Dataset
-    from napari_segnet.network import identify
+    from napari_segnet.engines.torch import identify
     from napari_segnet.train import TrainSettings
     from napari_segnet.train._train import train
 

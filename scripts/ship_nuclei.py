@@ -19,10 +19,10 @@ from pathlib import Path
 from napari_segnet.builtin import MODELS
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import read_labels
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.evaluate import Scores, evaluate_many
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify, load
-from napari_segnet.predict import segment
+from napari_segnet.inference import segment
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
 

@@ -29,7 +29,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from train_nuclei import fluorescence
 
 from napari_segnet.checkpoint import Checkpoint, PrepareStep
-from napari_segnet.network import identify
+from napari_segnet.engines.torch import identify
 from napari_segnet.train import TrainSettings, train
 
 ANCHORS = ((8,), (16,), (32,), (64,), (128,))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from teaching import fresh, objects, photograph
+from support.teaching import fresh, objects, photograph
 
 from napari_segnet.families.segnet_unet import SegnetUNet
 

@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from teaching import CLASSES, FOREGROUND, NUCLEI, QUICK, fresh, objects, photograph, write
-from teaching import write_dataset as dataset
+from support.teaching import CLASSES, FOREGROUND, NUCLEI, QUICK, fresh, objects, photograph, write
+from support.teaching import write_dataset as dataset
 
 from napari_segnet.checkpoint import Output, PrepareStep
 from napari_segnet.crops import Augmentation, Crops

@@ -7,17 +7,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from blobseer import blobs_in, field
-from maskrcnns import calibrated
-from networks import Milesial, calibrate, pictures, save_as
+from support.blobseer import blobs_in, field
+from support.maskrcnns import calibrated
+from support.networks import Milesial, calibrate, pictures, save_as
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.detective import MOST_EDGE_PX, try_scales
+from napari_segnet.engines.torch import Network, identify
+from napari_segnet.engines.torch.objects import Objects
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.image import Image
-from napari_segnet.network import Network, identify
-from napari_segnet.network.objects import Objects
-from napari_segnet.predict import LabelSettings, PredictSettings, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, predict
 from napari_segnet.progress import run
 from napari_segnet.samples import nuclei_2d
 

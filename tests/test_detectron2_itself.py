@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectron2_reference import CASES, answer, build, read, weights_of_case
+from support.detectron2_reference import CASES, answer, build, read, weights_of_case
 
 pytestmark = [
     pytest.mark.detectron2,

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from networks import Milesial, calibrate
+from support.networks import Milesial, calibrate
 
 import napari_segnet
 from napari_segnet.__main__ import main
@@ -26,9 +26,9 @@ from napari_segnet.commands import COMMANDS
 from napari_segnet.commands._plan import checked_settings
 from napari_segnet.commands._wishes import sort_wishes
 from napari_segnet.containers import CONTAINERS
+from napari_segnet.engines.torch import identify
 from napari_segnet.families import FAMILIES
-from napari_segnet.network import identify
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.prepare import NORMALIZERS
 from napari_segnet.readers import READERS
 from napari_segnet.settings import parse_pairs, settings_from

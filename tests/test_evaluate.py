@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_pairs import label_pair, other_names
 from PIL import Image as Picture
 from scipy.optimize import linear_sum_assignment
+from support.label_pairs import label_pair, other_names
 from tifffile import imwrite
 
 from napari_segnet.errors import ImageError, MismatchError

@@ -97,11 +97,11 @@ def test_an_unknown_name_is_an_attribute_error():
         "from napari_segnet.evaluate import Scores\nimport napari_segnet as sn",
         "import napari_segnet as sn\nsn.evaluate\nimport napari_segnet.evaluate",
         "from napari_segnet import evaluate\nimport napari_segnet as sn\nassert callable(evaluate)",
-        "import napari_segnet as sn, napari_segnet.predict\nassert callable(sn.predict)",
+        "import napari_segnet as sn, napari_segnet.inference\nassert callable(sn.predict)",
     ],
 )
 def test_a_function_keeps_its_name_in_every_import_order(code):
-    """``evaluate`` and ``predict`` are functions, and modules of the same name."""
+    """``evaluate`` is a function, and a module of the same name."""
     python(f"""
 {code}
 assert callable(sn.evaluate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import WRAPPERS, Mateuszbuda, Milesial, calibrate, pictures, save_as
+from support.networks import WRAPPERS, Mateuszbuda, Milesial, calibrate, pictures, save_as
 
 
 def test_a_calibrated_network_is_sharp_and_repeatable():

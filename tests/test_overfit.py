@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from maskrcnns import small_maskrcnn
-from networks import Jvanvugt, Mateuszbuda, Milesial, save_as
-from teaching import NUCLEI, UNCHANGED, fresh, objects, photograph, write
+from support.maskrcnns import small_maskrcnn
+from support.networks import Jvanvugt, Mateuszbuda, Milesial, save_as
+from support.teaching import NUCLEI, UNCHANGED, fresh, objects, photograph, write
 
 from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.engines.torch import identify
 from napari_segnet.evaluate import evaluate
-from napari_segnet.network import identify
-from napari_segnet.predict import segment
+from napari_segnet.inference import segment
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
 from napari_segnet.train import TrainSettings, train

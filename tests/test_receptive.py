@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from networks import (
+from support.networks import (
     Jvanvugt,
     Mateuszbuda,
     Milesial,
@@ -254,7 +254,7 @@ def network(name):
     reference = calibrate(kind(**how), seed=5, images=few)
     told = {"padding": how.get("padding", False)} if kind is Jvanvugt else {}
     if kind is Segnet:
-        from examples import _segnet
+        from support.examples import _segnet
 
         metadata = _segnet("x", (), **how).metadata
         text = metadata["napari_segnet"].replace(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from napari_segnet.builtin import builtin_models
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.repeat import command_line, setting_text
 from napari_segnet.settings import parse_pairs, settings_from
 

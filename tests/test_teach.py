@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from networks import Milesial, calibrate, save_as
-from teaching import QUICK, fresh, objects, photograph, write
+from support.networks import Milesial, calibrate, save_as
+from support.teaching import QUICK, fresh, objects, photograph, write
 
 from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.engines.torch import identify
 from napari_segnet.evaluate import evaluate, pool
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify
 from napari_segnet.progress import run
 from napari_segnet.train import HeldOut, Look, changes, preview, teach, train
 
@@ -155,7 +155,7 @@ def test_after_every_round_it_shows_what_it_makes_of_the_held_out_part(tmp_path)
 
 
 def test_the_labels_of_a_valid_network_lie_on_the_middle_of_what_it_sees(tmp_path):
-    from networks import Jvanvugt
+    from support.networks import Jvanvugt
 
     old = save_as(
         calibrate(Jvanvugt(channels=1, classes=2, depth=2, width=4)), tmp_path / "a.pth", "bare"

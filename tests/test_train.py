@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from teaching import (
+from support.teaching import (
     CLASSES,
     FOREGROUND,
     NUCLEI,
@@ -24,11 +24,12 @@ from teaching import (
     photograph,
     write,
 )
-from teaching import write_dataset as write_samples
+from support.teaching import write_dataset as write_samples
 
 import napari_segnet.crops as crops_module
 from napari_segnet.crops import Crop
 from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import (
     BrokenWeightsError,
     Cancelled,
@@ -38,7 +39,6 @@ from napari_segnet.errors import (
     SettingsError,
 )
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify, load
 from napari_segnet.progress import run
 from napari_segnet.train import TrainSettings, score_held_out, state_path, train
 from napari_segnet.train._begin import start

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from teaching import FOREGROUND, QUICK, fresh, objects, photograph, write, write_dataset
+from support.teaching import FOREGROUND, QUICK, fresh, objects, photograph, write, write_dataset
 
 from napari_segnet.crops import Crop
 from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.engines.torch import identify
 from napari_segnet.errors import BrokenWeightsError, SettingsError
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify
 from napari_segnet.progress import run
 from napari_segnet.train import read_unfinished, state_path, train
 from napari_segnet.train._begin import start

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint as Checkpoint
     from napari_segnet.dataset import Dataset as Dataset
+    from napari_segnet.engines.torch import Network as Network
+    from napari_segnet.engines.torch import identify as identify
+    from napari_segnet.engines.torch import load as load
     from napari_segnet.errors import Cancelled as Cancelled
     from napari_segnet.errors import SegnetError as SegnetError
     from napari_segnet.evaluate import Scores as Scores
     from napari_segnet.evaluate import evaluate as evaluate
     from napari_segnet.image import Image as Image
-    from napari_segnet.network import Network as Network
-    from napari_segnet.network import identify as identify
-    from napari_segnet.network import load as load
-    from napari_segnet.predict import PredictSettings as PredictSettings
-    from napari_segnet.predict import label as label
-    from napari_segnet.predict import predict as predict
-    from napari_segnet.predict import segment as segment
+    from napari_segnet.inference import PredictSettings as PredictSettings
+    from napari_segnet.inference import label as label
+    from napari_segnet.inference import predict as predict
+    from napari_segnet.inference import segment as segment
     from napari_segnet.progress import Job as Job
     from napari_segnet.progress import Progress as Progress
     from napari_segnet.progress import run as run
@@ -56,9 +56,9 @@ _HOMES = {
     "Job": "progress",
     "LabelSettings": "steps",
     "Maps": "segmentation",
-    "Network": "network",
+    "Network": "engines.torch",
     "Origin": "segmentation",
-    "PredictSettings": "predict",
+    "PredictSettings": "inference",
     "Prediction": "segmentation",
     "Progress": "progress",
     "Scores": "evaluate",
@@ -66,13 +66,13 @@ _HOMES = {
     "Segmentation": "segmentation",
     "TrainSettings": "train",
     "evaluate": "evaluate",
-    "identify": "network",
-    "label": "predict",
-    "load": "network",
+    "identify": "engines.torch",
+    "label": "inference",
+    "load": "engines.torch",
     "open_image": "readers",
-    "predict": "predict",
+    "predict": "inference",
     "run": "progress",
-    "segment": "predict",
+    "segment": "inference",
     "train": "train",
 }
 
@@ -82,11 +82,11 @@ __all__ = sorted(["__version__", *_HOMES])
 class _Package(types.ModuleType):
     """The package's own module type: a function keeps its name.
 
-    ``predict`` is a function of this package and also the module that it lives in. After
+    ``evaluate`` is a function of this package and also the module that it lives in. After
     importing a submodule, Python's import system sets the parent's attribute of that name
-    to the module: ``sn.predict(...)`` would work or fail depending on who imported what
+    to the module: ``sn.evaluate(...)`` would work or fail depending on who imported what
     first. Refusing that one assignment settles it for every order and every thread. The
-    module itself stays in reach: ``from napari_segnet.predict import ...`` looks in
+    module itself stays in reach: ``from napari_segnet.evaluate import ...`` looks in
     ``sys.modules``, not here.
     """
 

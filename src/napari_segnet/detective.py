@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
-from napari_segnet.predict import LabelSettings, PredictSettings, label, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.steps.components import connected
@@ -89,7 +89,7 @@ def try_scales(
     tuple of Tried
         One for each scale, in their order.
     """
-    from napari_segnet.predict._input import prepare_input
+    from napari_segnet.inference._input import prepare_input
 
     settings, label_settings = settings or PredictSettings(), label_settings or LabelSettings()
     yield Progress(what="scale")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blobseer import BlobLook, field
-from maskrcnns import calibrated
-from networks import pictures
+from support.blobseer import BlobLook, field
+from support.maskrcnns import calibrated
+from support.networks import pictures
 
 from napari_segnet.ask import Again, At, InBox, _detections, listen
+from napari_segnet.engines.torch import Network, identify, load
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
 from napari_segnet.image import Image
-from napari_segnet.network import Network, identify, load
-from napari_segnet.predict import LabelSettings, PredictSettings
-from napari_segnet.predict._input import prepare_input
+from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.inference._input import prepare_input
 from napari_segnet.progress import run
 from napari_segnet.steps.paint import stretch
 

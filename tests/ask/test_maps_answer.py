@@ -11,7 +11,7 @@ from napari_segnet.ask import Again, At, InBox, listen
 from napari_segnet.checkpoint import Checkpoint, Output, Size, Store
 from napari_segnet.errors import MismatchError, NothingFoundError, SegnetError
 from napari_segnet.image import Image
-from napari_segnet.predict import LabelSettings, label
+from napari_segnet.inference import LabelSettings, label
 from napari_segnet.progress import run
 from napari_segnet.segmentation import Maps, Origin, Prediction
 

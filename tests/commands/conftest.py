@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from networks import Jvanvugt, Milesial, Segnet, calibrate, pictures, save_as
+from support.networks import Jvanvugt, Milesial, Segnet, calibrate, pictures, save_as
 
 from napari_segnet.__main__ import main
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from networks import Milesial, calibrate, save_as
+from support.networks import Milesial, calibrate, save_as
 
 # ---- Weights ----
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-from teaching import objects
+from support.teaching import objects
 
 KEYS = {
     "ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice", "n_true", "n_pred",

@@ -7,7 +7,7 @@ import os
 
 import pytest
 import tifffile
-from teaching import write_dataset
+from support.teaching import write_dataset
 
 import napari_segnet.formats._pictures as pictures
 from napari_segnet.__main__ import main

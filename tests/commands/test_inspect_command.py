@@ -8,11 +8,11 @@ import hashlib
 import numpy as np
 import pytest
 import tifffile
-from examples import EXAMPLES
-from networks import Milesial, save_as
+from support.examples import EXAMPLES
+from support.networks import Milesial, save_as
 
 from napari_segnet.commands.inspect import card_of
-from napari_segnet.network import identify
+from napari_segnet.engines.torch import identify
 
 PROMISED = (
     "family", "task", "ndim", "channels", "classes", "outputs", "size_multiple_px", "halo_px",

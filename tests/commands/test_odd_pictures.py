@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
-from teaching import objects, photograph
+from support.teaching import objects, photograph
 
 from napari_segnet.readers import open_image
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from examples import EXAMPLES
-from maskrcnns import calibrated
-from networks import calibrate, pictures, save_as
-from teaching import objects, photograph
+from support.examples import EXAMPLES
+from support.maskrcnns import calibrated
+from support.networks import calibrate, pictures, save_as
+from support.teaching import objects, photograph
 
 from napari_segnet.builtin import builtin_models
 from napari_segnet.evaluate import evaluate
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.readers import open_image
 from napari_segnet.settings import field_names
 
@@ -436,7 +436,7 @@ def test_a_run_is_repeated_to_the_byte(run, shop, tmp_path, weights, image, more
 
 def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch):
     """Other tiles, as other memory allows, differ by rounding."""
-    from napari_segnet.predict import _ladder
+    from napari_segnet.inference import _ladder
 
     words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o")
     monkeypatch.setattr(_ladder, "CPU_BYTES", 250_000)

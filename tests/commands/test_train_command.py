@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from teaching import fresh, objects, write, write_dataset
+from support.teaching import fresh, objects, write, write_dataset
 
 from napari_segnet.__main__ import main
+from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify
 from napari_segnet.readers import open_image
 from napari_segnet.train import state_path
 

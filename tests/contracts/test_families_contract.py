@@ -1,4 +1,4 @@
-"""What every family of networks must do, run over its examples in ``tests/examples.py``."""
+"""What every family of networks must do, run over its examples in ``tests/support/examples.py``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pickle
 
 import pytest
 import torch
-from examples import EXAMPLES, Example
-from networks import assemble, calibrate, pictures, weights_of
+from support.examples import EXAMPLES, Example
+from support.networks import assemble, calibrate, pictures, weights_of
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SettingsError, UnknownNetworkError

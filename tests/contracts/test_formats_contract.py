@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from teaching import objects, photograph
+from support.teaching import objects, photograph
 
 from napari_segnet.dataset import Dataset, add, read_labels
 from napari_segnet.errors import DatasetError

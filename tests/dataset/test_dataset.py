@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Picture
-from teaching import write, write_dataset
+from support.teaching import write, write_dataset
 
 from napari_segnet.dataset import Dataset, Sample, held_out, read_labels
 from napari_segnet.errors import DatasetError, ImageError

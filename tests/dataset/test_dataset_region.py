@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from teaching import objects, write
+from support.teaching import objects, write
 
 from napari_segnet.dataset import Dataset, Sample, hold_out, read_labels, usable
 from napari_segnet.readers import open_image

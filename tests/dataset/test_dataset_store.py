@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from teaching import objects, photograph
+from support.teaching import objects, photograph
 
 import napari_segnet.dataset._store as store
 from napari_segnet.dataset import Dataset, add, read_labels, remove, set_split

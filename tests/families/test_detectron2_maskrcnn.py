@@ -1,6 +1,6 @@
 """Our answers after reading a file of Detectron2 against those of Detectron2 itself.
 
-Its answers are kept in ``tests/data``; see ``tests/detectron2_reference.py``.
+Its answers are kept in ``tests/data``; see ``tests/support/detectron2_reference.py``.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detectron2_reference import CASES, FAINT, Arrays, read, weights_of_case
-from maskrcnns import normalised
-from networks import assemble, weights_of
+from support.detectron2_reference import CASES, FAINT, Arrays, read, weights_of_case
+from support.maskrcnns import normalised
+from support.networks import assemble, weights_of
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import SettingsError, UnknownNetworkError, UnsupportedWeightsError
 from napari_segnet.families._maskrcnn_rules import Rules, cell_anchors, grid
 from napari_segnet.families.detectron2_maskrcnn import Detectron2MaskRCNN
-from napari_segnet.network import identify, load
 from napari_segnet.segmentation import Instances
 
 FAMILY = Detectron2MaskRCNN()
-MOST = {"most_detections": 20, "most_proposals": 200}  # as in tests/detectron2_reference.py
+MOST = {"most_detections": 20, "most_proposals": 200}  # as in tests/support/detectron2_reference.py
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from networks import Milesial, weights_of
+from support.networks import Milesial, weights_of
 
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families._facts import Shapes, common_dtype, convolutions, plain

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import Jvanvugt, assemble, calibrate, pictures, weights_of
+from support.networks import Jvanvugt, assemble, calibrate, pictures, weights_of
 
 from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families.jvanvugt import JvanvugtUNet, valid_size

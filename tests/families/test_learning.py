@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from teaching import CLASSES, FOREGROUND, NUCLEI, objects
+from support.teaching import CLASSES, FOREGROUND, NUCLEI, objects
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError

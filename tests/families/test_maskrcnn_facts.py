@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from maskrcnns import calibrated, detect, normalised, small_maskrcnn
-from networks import assemble, pictures, weights_of
+from support.maskrcnns import calibrated, detect, normalised, small_maskrcnn
+from support.networks import assemble, pictures, weights_of
 
 from napari_segnet.families import detectron2_maskrcnn, mmdetection_maskrcnn, torchvision_maskrcnn
 from napari_segnet.families._maskrcnn_facts import CHOICES, NUMBERS

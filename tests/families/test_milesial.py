@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import Milesial, assemble, calibrate, pictures, weights_of
+from support.networks import Milesial, assemble, calibrate, pictures, weights_of
 
 from napari_segnet.checkpoint import Output, Size
 from napari_segnet.errors import SettingsError, UnknownNetworkError

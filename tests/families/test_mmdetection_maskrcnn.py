@@ -1,4 +1,4 @@
-"""Networks in MMDetection's names; see ``tests/mmdetections.py`` for what they are held against."""
+"""Networks in MMDetection's names; held against ``tests/support/mmdetections.py``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detectron2_reference import read, weights_of_case
-from maskrcnns import normalised
-from mmdetections import CAFFE, renamed
-from networks import weights_of
+from support.detectron2_reference import read, weights_of_case
+from support.maskrcnns import normalised
+from support.mmdetections import CAFFE, renamed
+from support.networks import weights_of
 
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import UnknownNetworkError, UnsupportedWeightsError
 from napari_segnet.families._mmdetection_config import parse_config
 from napari_segnet.families.mmdetection_maskrcnn import CHECKED, MMDetectionMaskRCNN
-from napari_segnet.network import identify, load
 from napari_segnet.segmentation import Instances
 
 FAMILY = MMDetectionMaskRCNN()
-MOST = {"most_detections": 20, "most_proposals": 200}  # as in tests/detectron2_reference.py
+MOST = {"most_detections": 20, "most_proposals": 200}  # as in tests/support/detectron2_reference.py
 
 
 def state() -> dict[str, torch.Tensor]:

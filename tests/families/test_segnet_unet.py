@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from teaching import CLASSES, FOREGROUND, NUCLEI, fresh
+from support.teaching import CLASSES, FOREGROUND, NUCLEI, fresh
 
 from napari_segnet.checkpoint import Output, PrepareStep
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import (
     BrokenWeightsError,
     OutputError,
@@ -25,7 +26,6 @@ from napari_segnet.errors import (
 )
 from napari_segnet.families._segnet_header import HEADER
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify, load
 
 FAMILY = SegnetUNet()
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from networks import Jvanvugt, Mateuszbuda, Milesial, calibrate, pictures, save_as
 from safetensors.torch import load_file
-from teaching import QUICK, objects, photograph, write
+from support.networks import Jvanvugt, Mateuszbuda, Milesial, calibrate, pictures, save_as
+from support.teaching import QUICK, objects, photograph, write
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import TRAINABLE
-from napari_segnet.network import identify, load
 from napari_segnet.progress import run
 from napari_segnet.train import train
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from networks import weights_of
+from support.networks import weights_of
 
 from napari_segnet.errors import SettingsError
 from napari_segnet.families._told import Choice, settle

@@ -11,13 +11,22 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from maskrcnns import Bottleneck, calibrate_maskrcnn, calibrated, detect, normalised, small_maskrcnn
-from networks import assemble, pictures, save_as, weights_of
+from support.maskrcnns import (
+    Bottleneck,
+    calibrate_maskrcnn,
+    calibrated,
+    detect,
+    normalised,
+    small_maskrcnn,
+)
+from support.networks import assemble, pictures, save_as, weights_of
 from torch import nn
 from torch.nn import BatchNorm2d
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FrozenBatchNorm2d, batched_nms
 
+from napari_segnet.engines.torch import identify, load
+from napari_segnet.engines.torch.fast import fast_copy
 from napari_segnet.errors import (
     OutputError,
     SettingsError,
@@ -26,8 +35,6 @@ from napari_segnet.errors import (
 )
 from napari_segnet.families._maskrcnn_module import suppressed
 from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
-from napari_segnet.network import identify, load
-from napari_segnet.network.fast import fast_copy
 from napari_segnet.segmentation import Instances
 
 FAMILY = TorchvisionMaskRCNN()

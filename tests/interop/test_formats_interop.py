@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from teaching import objects, photograph
+from support.teaching import objects, photograph
 
 from napari_segnet.dataset import Dataset, add, read_labels
 from napari_segnet.export import export, import_

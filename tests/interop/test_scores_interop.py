@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pytest
-from label_pairs import label_pair, other_names
+from support.label_pairs import label_pair, other_names
 
 from napari_segnet.evaluate import IOU_PERCENT, evaluate, evaluate_many
 from napari_segnet.steps.overlap import overlaps

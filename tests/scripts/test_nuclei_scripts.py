@@ -11,10 +11,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from teaching import NUCLEI, QUICK, fresh, objects, photograph, write
+from support.teaching import NUCLEI, QUICK, fresh, objects, photograph, write
 
+from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify
 
 ROWS = [
     ("a", "train", "fluorescence"),

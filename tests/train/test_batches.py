@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from teaching import QUICK, fresh, write_dataset
+from support.teaching import QUICK, fresh, write_dataset
 
 from napari_segnet.crops import Augmentation, Crops
 from napari_segnet.dataset import Dataset

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blobseer import BlobLook, blobs_in, field
-from maskrcnns import small_maskrcnn
 from qtpy.QtCore import Qt
+from support.blobseer import BlobLook, blobs_in, field
+from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
-from napari_segnet.network import Network
-from napari_segnet.network.objects import Objects
+from napari_segnet.engines.torch import Network
+from napari_segnet.engines.torch.objects import Objects
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets.segment import SegmentDock
 

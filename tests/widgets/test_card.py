@@ -35,7 +35,7 @@ def test_every_fact_has_its_origin(qtbot, nuclei):
 
 def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     import torch
-    from networks import Milesial
+    from support.networks import Milesial
 
     torch.save(Milesial(channels=1, classes=1, width=4, depth=2).state_dict(), tmp_path / "u.pth")
     card = CardView()

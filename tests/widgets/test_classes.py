@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blobseer import blobs_in, field
-from maskrcnns import small_maskrcnn
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt
+from support.blobseer import blobs_in, field
+from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
-from napari_segnet.network import Network
-from napari_segnet.network.objects import Objects
+from napari_segnet.engines.torch import Network
+from napari_segnet.engines.torch.objects import Objects
 from napari_segnet.widgets._classes import ClassesBox
 from napari_segnet.widgets._layers import class_colour
 from napari_segnet.widgets.segment import SegmentDock

@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 import pytest
-from hand import until
 from napari.components import ViewerModel
 from napari.layers.labels._labels_key_bindings import new_label
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
+from support.hand import until
 
 from napari_segnet import cache
 from napari_segnet.checkpoint import Output

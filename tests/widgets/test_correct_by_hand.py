@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-import hand
 import numpy as np
 import pytest
-from hand import Hand, until
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
+from support import hand
+from support.hand import Hand, until
 
 from napari_segnet.widgets.correct import CorrectDock
 

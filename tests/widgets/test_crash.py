@@ -9,8 +9,8 @@ import threading
 import time
 
 import numpy as np
-import painter
 import pytest
+from support import painter
 
 from napari_segnet.journal import replay
 from napari_segnet.widgets._journal_keeper import keep_journal
@@ -23,7 +23,7 @@ def paint_and_die(root, folder, seed, seconds):
             sys.executable,
             "-W",
             "ignore",
-            str(root / "tests" / "painter.py"),
+            str(root / "tests" / "support" / "painter.py"),
             str(folder),
             str(seed),
         ],

@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import tifffile
-from teaching import objects, photograph
+from support.teaching import objects, photograph
 
 from napari_segnet.dataset import Dataset, read_labels
 from napari_segnet.errors import DatasetError

@@ -13,7 +13,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QAbstractSlider, QApplication, QCheckBox, QLabel, QLineEdit, QScrollArea
 
 from napari_segnet.errors import SettingsError
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.train import TrainSettings
 from napari_segnet.widgets._form import Form, Hint, explanations
 

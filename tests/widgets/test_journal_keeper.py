@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-import hand
 import numpy as np
-import painter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
+from support import hand, painter
 
 from napari_segnet.journal import replay, summary
 from napari_segnet.widgets import _journal_keeper as module

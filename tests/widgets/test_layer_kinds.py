@@ -12,7 +12,7 @@ import torch
 import zarr
 from napari.components import ViewerModel
 from napari.layers import Labels
-from networks import Milesial, calibrate
+from support.networks import Milesial, calibrate
 
 import napari_segnet as sn
 from napari_segnet import cache

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from qtpy.QtCore import Qt
-from teaching import FOREGROUND, QUICK, fresh, objects, photograph
+from support.teaching import FOREGROUND, QUICK, fresh, objects, photograph
 
 from napari_segnet.correct import box_of, delete
 from napari_segnet.dataset import Dataset
+from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify
 from napari_segnet.widgets._dataset_panel import DatasetPanel
 from napari_segnet.widgets._drops import find_or_open_dock
 from napari_segnet.widgets._editing import apply_edit

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand import until
 from napari.layers import Labels
+from support.hand import until
 
 from napari_segnet import cache
 from napari_segnet.review import State

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-import hand
 import numpy as np
 import pytest
-from hand import Hand, bring_into_view, until
 from napari.layers import Labels
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QComboBox, QSlider
+from support import hand
+from support.hand import Hand, bring_into_view, until
 
 from napari_segnet import cache
 from napari_segnet.builtin import weights_path

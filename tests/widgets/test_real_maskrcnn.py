@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hand
 import numpy as np
 import pytest
 import tifffile
 import torch
-from blobseer import BlobLook, blobs_in, field
-from hand import Hand, bring_into_view, until
-from maskrcnns import small_maskrcnn
 from napari.layers import Labels
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QSlider
+from support import hand
+from support.blobseer import BlobLook, blobs_in, field
+from support.hand import Hand, bring_into_view, until
+from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
-from napari_segnet.network import Network
-from napari_segnet.network.objects import Objects
+from napari_segnet.engines.torch import Network
+from napari_segnet.engines.torch.objects import Objects
 from napari_segnet.widgets.segment import SegmentDock
 
 pytestmark = [

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import hand
 import numpy as np
-import painter
 import pytest
 from napari.settings import get_settings
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QPushButton
+from support import hand, painter
 
 from napari_segnet.errors import OutputError
 from napari_segnet.journal import summary

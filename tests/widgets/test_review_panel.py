@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 
-import hand
 import numpy as np
-import painter
 import pytest
-from hand import until
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QPoint
+from support import hand, painter
+from support.hand import until
 
 from napari_segnet.review import Review, State
 from napari_segnet.samples import nuclei_2d

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from networks import Milesial, calibrate
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
+from support.networks import Milesial, calibrate
 
 from napari_segnet import cache
 from napari_segnet.samples import nuclei_2d
@@ -89,7 +89,7 @@ def test_the_threshold_is_followed_without_the_network(viewer, dock, qtbot, monk
     run(dock, qtbot)
     (layer,) = labels_of(viewer)
     before = int((layer.data > 0).sum())
-    import napari_segnet.network as network
+    import napari_segnet.engines.torch as network
 
     def never(*args, **kwargs):
         raise AssertionError("the network was run")
@@ -136,7 +136,7 @@ def test_without_an_image_it_says_what_to_do(viewer, dock, qtbot):
 
 
 def test_out_of_memory_leaves_the_button_alive(viewer, dock, qtbot, monkeypatch):
-    import napari_segnet.network as network
+    import napari_segnet.engines.torch as network
 
     def full(*args, **kwargs):
         raise MemoryError

@@ -13,12 +13,12 @@ import torch
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QSpinBox
 from safetensors.torch import load_file
-from teaching import FOREGROUND, QUICK, fresh, write_dataset
+from support.teaching import FOREGROUND, QUICK, fresh, write_dataset
 
 from napari_segnet.dataset import Dataset
+from napari_segnet.engines.torch import identify
 from napari_segnet.families import TRAINABLE
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.network import identify
 from napari_segnet.progress import run
 from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner

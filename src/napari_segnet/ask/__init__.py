@@ -15,7 +15,7 @@ from napari_segnet.ask.question import Again, At, Found, InBox, Question
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
 from napari_segnet.image import Image
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.segmentation import Prediction
 
@@ -75,8 +75,8 @@ def listen(
     settings = settings or PredictSettings()
     if checkpoint.task == "instance":
         from napari_segnet.ask._detections import DetectionResponder
-        from napari_segnet.network import load
-        from napari_segnet.predict._input import prepare_input
+        from napari_segnet.engines.torch import load
+        from napari_segnet.inference._input import prepare_input
 
         given = prepare_input(checkpoint, image, settings)
         return DetectionResponder(load(checkpoint, settings.device), given, settings.precision)

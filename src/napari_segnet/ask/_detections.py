@@ -11,12 +11,12 @@ import numpy.typing as npt
 from napari_segnet.ask.question import At, Found, InBox, Question
 from napari_segnet.boxes import pairwise_iou
 from napari_segnet.cache import Bounded
+from napari_segnet.engines.torch import Network, is_out_of_memory
+from napari_segnet.engines.torch.look import Look
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
-from napari_segnet.network import Network, is_out_of_memory
-from napari_segnet.network.look import Look
-from napari_segnet.predict import LabelSettings
-from napari_segnet.predict._input import NetworkInput
-from napari_segnet.predict._ladder import release
+from napari_segnet.inference import LabelSettings
+from napari_segnet.inference._input import NetworkInput
+from napari_segnet.inference._ladder import release
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Instances
 from napari_segnet.steps import resolve_classes

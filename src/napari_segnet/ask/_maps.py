@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from napari_segnet.ask.question import Again, At, Found, InBox, Question
 from napari_segnet.errors import MismatchError, NothingFoundError
-from napari_segnet.predict import LabelSettings
+from napari_segnet.inference import LabelSettings
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Maps, Prediction
 from napari_segnet.steps import Unit, label_unit, labeler_of, resolve, score_labels

@@ -12,7 +12,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
 from napari_segnet.containers import open_weights
 from napari_segnet.errors import SettingsError, WeightsError
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.settings import settings_from, suggestion
 
 __all__ = ["Plan", "checked_settings", "identified", "make_plan"]
@@ -109,7 +109,7 @@ def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
     path = weights_path(weights).absolute()
     # Most that is refused is refused here, before torch is imported.
     open_weights(path)
-    from napari_segnet.network import identify
+    from napari_segnet.engines.torch import identify
 
     if told:
         _refuse_unknown(path, told)
@@ -117,7 +117,7 @@ def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
 
 
 def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
-    from napari_segnet.network import family_of, identify
+    from napari_segnet.engines.torch import family_of, identify
 
     try:
         plain = identify(path)
@@ -137,7 +137,7 @@ def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
 
 def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
     """Check what depends on the network and the device, and read the weights."""
-    from napari_segnet.network import best_device, check_precision, load
+    from napari_segnet.engines.torch import best_device, check_precision, load
     from napari_segnet.steps import resolve
 
     device = best_device(predict.device)

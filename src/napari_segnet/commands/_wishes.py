@@ -12,7 +12,7 @@ from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import file_sha256
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import AXES, Image
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.settings import field_names
 
 __all__ = ["SETTINGS", "Earlier", "Wishes", "read_wishes", "sort_wishes"]

@@ -14,7 +14,7 @@ from napari_segnet.commands._words import file_name, some_text
 from napari_segnet.settings import parse_pairs
 
 if TYPE_CHECKING:
-    from napari_segnet.predict import PredictSettings
+    from napari_segnet.inference import PredictSettings
 
 __all__ = ["Inspect"]
 
@@ -71,7 +71,7 @@ def _checked(
 ) -> dict[str, Any]:
     """Verify with an image what an image can verify."""
     from napari_segnet.errors import SegnetError
-    from napari_segnet.predict._input import prepare_input
+    from napari_segnet.inference._input import prepare_input
     from napari_segnet.readers import open_image
 
     seen: dict[str, Any] = {"source": str(path)}
@@ -99,7 +99,7 @@ def _checked(
 
 
 def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    from napari_segnet.network import family_of
+    from napari_segnet.engines.torch import family_of
 
     lines = [f"{checkpoint.path.name}: {family_of(checkpoint).title}", ""]
     width = max(len(name) for name in card["facts"])

@@ -129,7 +129,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
 
 def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     """Segment one image and write its files."""
-    from napari_segnet.predict import label, predict
+    from napari_segnet.inference import label, predict
     from napari_segnet.readers import open_image
     from napari_segnet.results import write_segmentation
     from napari_segnet.segmentation import Instances, Maps

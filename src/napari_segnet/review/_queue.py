@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
-from napari_segnet.predict import LabelSettings, PredictSettings, label, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job
 from napari_segnet.review._doubt import (
     doubt_by_detections,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from napari_segnet.checkpoint import Checkpoint, Output
+from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import TRAINABLE, TrainableFamily, TrainableInstanceFamily
-from napari_segnet.network import load
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Start", "advised", "start", "trainable", "wanted"]

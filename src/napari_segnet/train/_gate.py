@@ -14,7 +14,7 @@ from napari_segnet.dataset import Dataset, Sample, read_labels, usable
 from napari_segnet.errors import DatasetError, ImageError
 from napari_segnet.evaluate import Scores, evaluate, pool
 from napari_segnet.image import Image
-from napari_segnet.predict import PredictSettings, segment
+from napari_segnet.inference import PredictSettings, segment
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.segmentation import Kind

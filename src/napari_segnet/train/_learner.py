@@ -20,10 +20,10 @@ from torch import nn
 from napari_segnet.atomic import flush, why
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
+from napari_segnet.engines.torch import is_out_of_memory
+from napari_segnet.engines.torch.fast import watch_cancel
 from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
 from napari_segnet.families import TrainableFamily, TrainableInstanceFamily
-from napari_segnet.network import is_out_of_memory
-from napari_segnet.network.fast import watch_cancel
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Instances
 from napari_segnet.train._begin import Start

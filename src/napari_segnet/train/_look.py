@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
 from napari_segnet.evaluate import evaluate, pool
-from napari_segnet.predict import LabelSettings, label
+from napari_segnet.inference import LabelSettings, label
 from napari_segnet.progress import check_cancelled, run
 from napari_segnet.segmentation import Instances, Maps, Origin, Prediction, Segmentation
 from napari_segnet.train._learner import Figures, Learner

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample, hold_out, read_labels
-from napari_segnet.network import best_device
-from napari_segnet.predict import PredictSettings
+from napari_segnet.engines.torch import best_device
+from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_segnet.correct import new_object, redraw
 from napari_segnet.errors import SegnetError
-from napari_segnet.predict import LabelSettings
+from napari_segnet.inference import LabelSettings
 from napari_segnet.widgets._ask_tool import AskTool
 from napari_segnet.widgets._ask_work import Listening, Reply, get_ready, put_question
 from napari_segnet.widgets._editing import (

@@ -10,7 +10,7 @@ from napari_segnet import cache
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.correct import Places, find_places
 from napari_segnet.image import Image
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.widgets._torch import load_torch
 from napari_segnet.widgets._work import Gone

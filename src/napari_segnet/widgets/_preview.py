@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
-from napari_segnet.predict import PredictSettings
+from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Progress, job
 
 __all__ = ["Preview", "PreviewBox", "preview"]
@@ -51,7 +51,7 @@ def preview(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings
 ) -> Generator[Progress, None, Preview]:
     """Prepare the middle of an image as the network would see it; the network does not run."""
-    from napari_segnet.predict._input import prepare_input
+    from napari_segnet.inference._input import prepare_input
 
     yield Progress(what="preview")
     given = prepare_input(checkpoint, image, settings)

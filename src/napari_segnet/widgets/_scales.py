@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.widgets._torch import load_torch
 

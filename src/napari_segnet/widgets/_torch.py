@@ -39,7 +39,7 @@ def load_torch() -> None:
         import torch
         import torch.fx.experimental.symbolic_shapes  # noqa: F401  # asked for by torch._check
 
-        import napari_segnet.predict  # noqa: F401  # and what of torch a first run asks for
+        import napari_segnet.inference  # noqa: F401  # and what of torch a first run asks for
 
 
 def _has_llvm() -> bool:

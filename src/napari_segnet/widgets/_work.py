@@ -11,7 +11,7 @@ from napari_segnet import cache
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.errors import SegnetError
 from napari_segnet.image import Image
-from napari_segnet.predict import LabelSettings, PredictSettings, label, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Maps, Segmentation
 from napari_segnet.widgets._torch import load_torch
@@ -51,7 +51,7 @@ def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None,
     yield Progress(what="looking at the file")
     load_torch()
     from napari_segnet.builtin import weights_path
-    from napari_segnet.network import identify
+    from napari_segnet.engines.torch import identify
 
     return identify(Path(weights_path(choice)).absolute(), told)
 

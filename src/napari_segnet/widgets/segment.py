@@ -30,7 +30,7 @@ from napari_segnet import cache
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError, SettingsError
-from napari_segnet.predict import LabelSettings, PredictSettings
+from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.repeat import command_line
 from napari_segnet.widgets._ask import About, AskBox
 from napari_segnet.widgets._ask_target import labels_over, visible_part

@@ -1,0 +1,1 @@
+"""Who computes: one folder for each library that runs networks."""

@@ -1,0 +1,187 @@
+"""Run a network on an image, and make labels of its answer.
+
+``predict`` runs the network; ``label`` makes labels of what it said and never runs it;
+``segment`` does both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.image import Image
+from napari_segnet.inference._input import NetworkInput, prepare_input
+from napari_segnet.inference._label import label_steps
+from napari_segnet.inference.settings import PredictSettings
+from napari_segnet.progress import Progress, job
+from napari_segnet.segmentation import Instances, Maps, Origin, Prediction, Segmentation
+from napari_segnet.steps import LabelSettings
+
+if TYPE_CHECKING:
+    from napari_segnet.engines.torch import Network
+
+# What needs torch is imported by whoever runs a network: settings alone come at once.
+
+__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
+
+VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "tifffile")
+
+
+@job
+def predict(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings | None = None
+) -> Generator[Progress, None, Prediction]:
+    """Run a network on an image.
+
+    A 2D network runs over t and z plane by plane, a 3D one over t volume by volume.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What ``identify`` returned.
+    image : Image
+        What ``open_image`` returned, or your own.
+    settings : PredictSettings, optional
+        How to run it.
+
+    Yields
+    ------
+    Progress
+        ``tile``, from the first one on.
+
+    Returns
+    -------
+    Prediction
+        Maps or instances at the image's pixels, and where they come from.
+
+    Raises
+    ------
+    MismatchError
+        If the image does not fit the network; the message says what to set.
+    MemoryExhaustedError
+        If memory does not suffice even for the smallest tiles.
+    Cancelled
+        If the job was cancelled; within about a second, also inside a large tile.
+    """
+    from napari_segnet.engines.torch import load
+    from napari_segnet.inference._detections import run_detections
+    from napari_segnet.inference._maps import run_maps
+
+    settings = settings or PredictSettings()
+    begun, clock = datetime.now(UTC), time.perf_counter()
+    given = prepare_input(checkpoint, image, settings)
+    network = load(checkpoint, settings.device)
+    answer: Maps | Instances
+    origin = _origin(checkpoint, image, settings, given)
+    notes: tuple[str, ...]
+    if checkpoint.task == "instance":
+        ran = yield from run_detections(network, given, settings)
+        answer, device, rung, notes = ran.instances, ran.device, ran.rung, ran.notes
+        engine = ran.engine
+    else:
+        maps, used, engine = yield from run_maps(network, given, settings)
+        answer, device, rung, notes = maps, used.device, used.name, used.notes
+    return Prediction(
+        answer=answer,
+        pixel_size_um=dict(image.pixel_size_um),
+        class_names=checkpoint.class_names,
+        advice=dict(checkpoint.card.get("label", {})),
+        origin=replace(
+            origin,
+            device=device,
+            rung=rung,
+            engine=engine,
+            notes=(*given.notes, *_elsewhere(network, settings), *notes),
+            time=begun.isoformat(timespec="microseconds"),
+            seconds={"predict": round(time.perf_counter() - clock, 3)},
+        ),
+    )
+
+
+@job
+def label(
+    prediction: Prediction, settings: LabelSettings | None = None
+) -> Generator[Progress, None, Segmentation]:
+    """Make labels of a network's answer; the network is not run.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What ``predict`` returned.
+    settings : LabelSettings, optional
+        How to make them.
+
+    Yields
+    ------
+    Progress
+        ``labels``, plane by plane or volume by volume.
+
+    Returns
+    -------
+    Segmentation
+        int32 labels, with score and class of each.
+    """
+    clock = time.perf_counter()
+    made = yield from label_steps(prediction, settings or LabelSettings())
+    seconds = {**made.origin.seconds, "label": round(time.perf_counter() - clock, 3)}
+    return replace(made, origin=replace(made.origin, seconds=seconds))
+
+
+@job
+def segment(
+    checkpoint: Checkpoint,
+    image: Image,
+    settings: PredictSettings | None = None,
+    label_settings: LabelSettings | None = None,
+) -> Generator[Progress, None, Segmentation]:
+    """Run a network on an image and make labels of its answer.
+
+    Parameters and progress are those of :func:`predict` and :func:`label`.
+    """
+    prediction = yield from predict(checkpoint, image, settings)
+    return (yield from label(prediction, label_settings))
+
+
+def _elsewhere(network: Network, settings: PredictSettings) -> tuple[str, ...]:
+    """Say if the weights had no room on the best device."""
+    from napari_segnet.engines.torch import best_device
+
+    best = best_device(settings.device)
+    if network.device == best:
+        return ()
+    return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)
+
+
+def _source(checkpoint: Checkpoint, name: str) -> str:
+    known = checkpoint.known.get(name)
+    return known.source if known else "read"
+
+
+def _origin(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, given: NetworkInput
+) -> Origin:
+    # Facts that follow from what was told (sizes, outputs) are marked so too, but not told.
+    told = {n: v for n, v in checkpoint.hparams.items() if _source(checkpoint, n) == "told"}
+    return Origin(
+        checkpoint={
+            "path": str(checkpoint.path),
+            "sha256": checkpoint.sha256,
+            "family": checkpoint.family,
+            "told": told,
+        },
+        image={
+            "source": image.source,
+            "name": image.name,
+            "axes": image.axes,
+            "shape": [int(n) for n in image.data.shape],
+            "dtype": str(image.dtype),
+        },
+        predict=asdict(settings),
+        notes=given.notes,
+        versions={name: version(name) for name in VERSIONS},
+    )

@@ -1,0 +1,196 @@
+"""What the network sees of an image: channels chosen, normalised, scaled; read tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import MismatchError
+from napari_segnet.image import Image
+from napari_segnet.inference.settings import PredictSettings
+from napari_segnet.prepare import (
+    ChannelMap,
+    Normalization,
+    fit,
+    map_channels,
+    parse_normalizer,
+)
+from napari_segnet.prepare.scale import resize, scaled_lengths
+from napari_segnet.tiles import Tile
+
+__all__ = ["NetworkInput", "prepare_input"]
+
+MOST_SCALE = 20.0
+"""Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NetworkInput:
+    """An image in the eyes of one network.
+
+    Attributes
+    ----------
+    image : Image
+        The image.
+    ndim : int
+        2: planes are answered one by one; 3: volumes.
+    channels : ChannelMap
+        Which channels the network gets.
+    normalization : Normalization
+        The fitted figures.
+    scale : float
+        Image pixels per network pixel in y and x.
+    how, over : str
+        The normalisation that was chosen and its scope.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    image: Image
+    ndim: int
+    channels: ChannelMap
+    normalization: Normalization
+    scale: float
+    how: str
+    over: str
+    notes: tuple[str, ...]
+
+    @property
+    def units(self) -> list[tuple[int, int]]:
+        """``(t, z)`` of each plane, or ``(t, 0)`` of each volume."""
+        sizes = self.image.sizes
+        planes = sizes["z"] if self.ndim == 2 else 1
+        return [(t, z) for t in range(sizes["t"]) for z in range(planes)]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``([z,] y, x)`` of one unit in image pixels."""
+        sizes = self.image.sizes
+        return tuple(sizes[a] for a in "zyx"[-self.ndim :])
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """``([z,] y, x)`` of one unit in network pixels."""
+        factors = (1.0, self.scale, self.scale)[-self.ndim :]
+        return scaled_lengths(self.shape, factors)
+
+    def reader(self, t: int, z: int) -> Callable[[Tile], npt.NDArray[np.float32]]:
+        """Return what reads the prepared pixels of a tile of one unit, ``(c, [z,] y, x)``."""
+        if self.seen == self.shape:
+            return lambda tile: self._block(t, z, tile.read)
+        whole = self._block(t, z, tuple(slice(0, n) for n in self.shape))
+        small = resize(whole, self.seen)
+        return lambda tile: small[(slice(None), *tile.read)]
+
+    def _block(self, t: int, z: int, box: tuple[slice, ...]) -> npt.NDArray[np.float32]:
+        depth = box[0] if self.ndim == 3 else slice(z, z + 1)
+        raw = self.channels.read(self.image, t, depth, box[-2], box[-1])  # (c, z, y, x)
+        block = np.empty(raw.shape, np.float32)
+        for k in range(raw.shape[1]):
+            affines = self.normalization.affines(t, z if self.ndim == 2 else depth.start + k)
+            for c, affine in enumerate(affines):
+                affine.apply(raw[c, k], out=block[c, k])
+        return block if self.ndim == 3 else block[:, 0]
+
+
+def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> NetworkInput:
+    """Choose channels, normalisation and scale, and fit them to an image.
+
+    Raises
+    ------
+    MismatchError
+        If the image does not fit the network; the message says what to set.
+    ImageError
+        If the image has no finite pixel.
+    """
+    if checkpoint.ndim == 3 and "z" not in image.axes:
+        raise MismatchError(
+            f"This network needs a volume with a z axis, but {image.name} has the axes "
+            f"{image.axes!r}. If one of them is really the depth, say so, for example "
+            "--set axes=zyx."
+        )
+    channels = map_channels(image, checkpoint.channels, settings.channels)
+    how, over = _recipe(checkpoint, settings)
+    normalization = fit(image, channels, parse_normalizer(how), over)
+    scale, note = _scale(checkpoint, image, settings)
+    notes = (*image.notes, *((channels.note,) if channels.note else ()), *note)
+    return NetworkInput(
+        image=image,
+        ndim=checkpoint.ndim,
+        channels=channels,
+        normalization=normalization,
+        scale=scale,
+        how=how,
+        over=over,
+        notes=notes,
+    )
+
+
+def _recipe(checkpoint: Checkpoint, settings: PredictSettings) -> tuple[str, str]:
+    """Return normalisation and scope: the user's, else the checkpoint's."""
+    own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
+    how = str(own.get("how", "none")) if settings.normalize == "auto" else settings.normalize
+    over = settings.normalize_over
+    return how, str(own.get("over", "volume")) if over == "auto" else over
+
+
+def _scale(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+) -> tuple[float, tuple[str, ...]]:
+    if settings.scale is not None:
+        return settings.scale, ()
+    if settings.object_px is not None or settings.object_um is not None:
+        return _scale_by_object(checkpoint, image, settings)
+    trained, has = checkpoint.pixel_size_um.get("x"), image.pixel_size_um.get("x")
+    if not trained or not has:
+        return 1.0, ()
+    scale = trained / has
+    if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
+        raise MismatchError(
+            f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
+            f"pixels are {has:g} µm, which is hardly true of the same objects. If the image's "
+            "pixel size is wrong, say --set scale=1 to take its pixels as they are."
+        )
+    if abs(scale - 1) < 0.05:
+        return 1.0, ()
+    note = (
+        f"The network was trained at {trained:g} µm per pixel and the image has {has:g} µm, so it "
+        f"was shown at scale {scale:.3g}."
+    )
+    return scale, (note,)
+
+
+def _scale_by_object(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+) -> tuple[float, tuple[str, ...]]:
+    """Return the scale at which objects look as large as those of the training."""
+    trained = checkpoint.card.get("object_px")
+    if not isinstance(trained, int | float) or not trained > 0:
+        raise MismatchError(
+            f"{checkpoint.path.name} does not record how large the objects of its training were, "
+            "so their size in this image says nothing about the scale. Set scale instead; the "
+            "button “Try scales” of the window shows which one fits."
+        )
+    size, pixel = settings.object_px, image.pixel_size_um.get("x")
+    if size is None:
+        if not pixel:
+            raise MismatchError(
+                f"{image.name} does not say how large its pixels are, so object_um cannot be "
+                "turned into pixels. Set object_px instead."
+            )
+        size = float(settings.object_um or 0) / pixel
+    scale = size / trained
+    if not 0.01 <= scale <= 100:
+        raise MismatchError(
+            f"Objects of {size:.3g} pixels and a network trained on {trained:g} would need a scale "
+            f"of {scale:.3g}, but it must be between 0.01 and 100. Is the size right?"
+        )
+    note = (
+        f"The network was trained on objects of {trained:g} pixels and those of the image have "
+        f"{size:.3g}, so it was shown at scale {scale:.3g}."
+    )
+    return scale, (note,)

@@ -1,0 +1,1 @@
+"""What tests share: networks, examples of each family, hands that move a real mouse."""

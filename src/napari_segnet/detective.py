@@ -89,7 +89,7 @@ def try_scales(
     tuple of Tried
         One for each scale, in their order.
     """
-    from napari_segnet.inference._input import prepare_input
+    from napari_segnet.plan.input import prepare_input
 
     settings, label_settings = settings or PredictSettings(), label_settings or LabelSettings()
     yield Progress(what="scale")

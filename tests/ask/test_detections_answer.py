@@ -14,7 +14,7 @@ from napari_segnet.engines.torch import Network, identify, load
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings
-from napari_segnet.inference._input import prepare_input
+from napari_segnet.plan.input import prepare_input
 from napari_segnet.progress import run
 from napari_segnet.steps.paint import stretch
 

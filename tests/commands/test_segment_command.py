@@ -436,10 +436,10 @@ def test_a_run_is_repeated_to_the_byte(run, shop, tmp_path, weights, image, more
 
 def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch):
     """Other tiles, as other memory allows, differ by rounding."""
-    from napari_segnet.inference import _ladder
+    from napari_segnet.plan import memory
 
     words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o")
-    monkeypatch.setattr(_ladder, "CPU_BYTES", 250_000)
+    monkeypatch.setattr(memory, "CPU_BYTES", 250_000)
     assert run(*words, tmp_path / "1").code == 0
     monkeypatch.undo()
     old = json.loads((tmp_path / "1" / "cells.json").read_text())

@@ -18,12 +18,13 @@ from support.networks import pictures
 
 import napari_segnet.engines.torch as network_module
 from napari_segnet import cache
+from napari_segnet.answers.detections import run as detections_run
 from napari_segnet.engines.torch import Network, identify, load
 from napari_segnet.engines.torch import objects as objects_module
 from napari_segnet.engines.torch.objects import Objects, find_all
 from napari_segnet.errors import MemoryExhaustedError
 from napari_segnet.image import Image
-from napari_segnet.inference import LabelSettings, PredictSettings, _detections, label, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
 
 PLAIN = {"normalize": "none", "channels": "0,0,0"}
@@ -86,9 +87,9 @@ def blobs(monkeypatch):
     monkeypatch.setattr(
         network_module, "best_device", lambda wish: "cpu" if wish == "cpu" else "cuda:0"
     )
-    monkeypatch.setattr(_detections, "budget_bytes", lambda device: 10**9)
-    monkeypatch.setattr(_detections, "release", lambda device: None)
-    monkeypatch.setattr(_detections, "LEAST_EDGE_PX", 128)
+    monkeypatch.setattr(detections_run, "budget_bytes", lambda device: 10**9)
+    monkeypatch.setattr(detections_run, "release", lambda device: None)
+    monkeypatch.setattr(detections_run, "LEAST_EDGE_PX", 128)
     return blobs
 
 
@@ -187,7 +188,7 @@ def test_small_planes_go_through_together(checkpoint, blobs):
 def test_less_is_seen_at_once_where_memory_runs_out(
     checkpoint, blobs, monkeypatch, limit, rung, device
 ):
-    monkeypatch.setattr(_detections, "EDGE_PX", {"cpu": 256, "gpu": 256})
+    monkeypatch.setattr(detections_run, "EDGE_PX", {"cpu": 256, "gpu": 256})
     centres = scattered(1, (200, 200), 12, 10.0)
     stack = np.stack([field((200, 200), centres[k:], 10.0) for k in (0, 4)])
     expected = labels_of(answer(checkpoint, stack, axes="zyx"))
@@ -225,7 +226,7 @@ def test_where_nothing_fits_that_is_said(checkpoint, blobs):
 
 def test_tiles_are_small_from_the_start_where_little_is_free(checkpoint, blobs, monkeypatch):
     monkeypatch.setattr(Network, "peak_bytes", lambda self, batch, lengths: int(np.prod(lengths)))
-    monkeypatch.setattr(_detections, "budget_bytes", lambda device: 130 * 130)
+    monkeypatch.setattr(detections_run, "budget_bytes", lambda device: 130 * 130)
     made = answer(checkpoint, field((300, 300), [(40, 40)]))
     assert made.origin.engine["tile_px"] == [128, 128]
     assert made.origin.rung == "as planned"

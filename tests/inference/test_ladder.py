@@ -15,7 +15,8 @@ from napari_segnet import cache
 from napari_segnet.engines.torch import Network, identify
 from napari_segnet.errors import MemoryExhaustedError
 from napari_segnet.image import Image
-from napari_segnet.inference import PredictSettings, _ladder, predict
+from napari_segnet.inference import PredictSettings, predict
+from napari_segnet.plan import memory as memory_plan
 from napari_segnet.progress import run
 
 
@@ -186,7 +187,7 @@ def test_what_fitted_is_forgotten_once_there_is_much_more_memory(
     checkpoint, image, memory, monkeypatch
 ):
     free = 10**9
-    monkeypatch.setattr(_ladder, "free_bytes", lambda device: free)
+    monkeypatch.setattr(memory_plan, "free_bytes", lambda device: free)
     memory.limit["cpu"] = 96 * 80 - 1
     answer(checkpoint, image)
     free = 12 * 10**8
@@ -274,10 +275,10 @@ def test_progress_ends_at_its_total_whatever_happened(checkpoint, image, memory)
 
 
 def planned(checkpoint, shape, free, monkeypatch, device="cpu", **how):
-    monkeypatch.setattr(_ladder, "free_bytes", lambda device: free)
+    monkeypatch.setattr(memory_plan, "free_bytes", lambda device: free)
     network = network_module.load(checkpoint, "cpu")
     network.device = device
-    return network, _ladder.first_rung(network, shape, settings(**how))
+    return network, memory_plan.first_rung(network, shape, settings(**how))
 
 
 def test_tiles_are_as_large_as_memory_allows(checkpoint, monkeypatch):

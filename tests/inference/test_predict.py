@@ -15,13 +15,14 @@ from torch.nn import functional
 
 import napari_segnet.engines.torch as network_module
 from napari_segnet import cache
+from napari_segnet.answers.maps import run as maps_run
+from napari_segnet.answers.maps.run import _Precision
 from napari_segnet.checkpoint import Checkpoint, Known, Output, Size, Store
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import Cancelled, MismatchError, SettingsError
 from napari_segnet.families import FAMILIES
 from napari_segnet.image import Image
-from napari_segnet.inference import LabelSettings, PredictSettings, _maps, label, predict, segment
-from napari_segnet.inference._maps import _Precision
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, segment
 from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import run
 
@@ -126,7 +127,7 @@ def test_maps_may_be_kept_in_half_precision(checkpoint, image):
 @pytest.mark.parametrize("wish", ["auto", "float32", "float16"])
 def test_large_maps_go_into_a_file(checkpoint, image, wish, monkeypatch):
     full = answer(checkpoint, image)
-    monkeypatch.setattr(_maps, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(maps_run, "IN_MEMORY_BYTES", 1000)
     large = answer(checkpoint, image, maps=wish)
     assert isinstance(large.answer.data, np.memmap)
     assert large.answer.data.dtype == ("float32" if wish == "float32" else "float16")

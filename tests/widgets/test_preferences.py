@@ -8,7 +8,7 @@ import pytest
 from npe2 import PluginManifest
 
 from napari_segnet import cache
-from napari_segnet.inference.settings import PRECISIONS, PredictSettings
+from napari_segnet.plan.settings import PRECISIONS, PredictSettings
 from napari_segnet.widgets._preferences import Preferences, preferences
 
 

@@ -76,7 +76,7 @@ def listen(
     if checkpoint.task == "instance":
         from napari_segnet.ask._detections import DetectionResponder
         from napari_segnet.engines.torch import load
-        from napari_segnet.inference._input import prepare_input
+        from napari_segnet.plan.input import prepare_input
 
         given = prepare_input(checkpoint, image, settings)
         return DetectionResponder(load(checkpoint, settings.device), given, settings.precision)

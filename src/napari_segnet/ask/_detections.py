@@ -15,8 +15,8 @@ from napari_segnet.engines.torch import Network, is_out_of_memory
 from napari_segnet.engines.torch.look import Look
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
 from napari_segnet.inference import LabelSettings
-from napari_segnet.inference._input import NetworkInput
-from napari_segnet.inference._ladder import release
+from napari_segnet.plan.input import NetworkInput
+from napari_segnet.plan.memory import release
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Instances
 from napari_segnet.steps import resolve_classes

@@ -71,7 +71,7 @@ def _checked(
 ) -> dict[str, Any]:
     """Verify with an image what an image can verify."""
     from napari_segnet.errors import SegnetError
-    from napari_segnet.inference._input import prepare_input
+    from napari_segnet.plan.input import prepare_input
     from napari_segnet.readers import open_image
 
     seen: dict[str, Any] = {"source": str(path)}

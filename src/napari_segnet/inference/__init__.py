@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from napari_segnet.answers.labelling import label_steps
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
-from napari_segnet.inference._input import NetworkInput, prepare_input
-from napari_segnet.inference._label import label_steps
-from napari_segnet.inference.settings import PredictSettings
+from napari_segnet.plan.input import NetworkInput, prepare_input
+from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Instances, Maps, Origin, Prediction, Segmentation
 from napari_segnet.steps import LabelSettings
@@ -68,9 +68,9 @@ def predict(
     Cancelled
         If the job was cancelled; within about a second, also inside a large tile.
     """
+    from napari_segnet.answers.detections.run import run_detections
+    from napari_segnet.answers.maps.run import run_maps
     from napari_segnet.engines.torch import load
-    from napari_segnet.inference._detections import run_detections
-    from napari_segnet.inference._maps import run_maps
 
     settings = settings or PredictSettings()
     begun, clock = datetime.now(UTC), time.perf_counter()

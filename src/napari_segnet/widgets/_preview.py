@@ -51,7 +51,7 @@ def preview(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings
 ) -> Generator[Progress, None, Preview]:
     """Prepare the middle of an image as the network would see it; the network does not run."""
-    from napari_segnet.inference._input import prepare_input
+    from napari_segnet.plan.input import prepare_input
 
     yield Progress(what="preview")
     given = prepare_input(checkpoint, image, settings)

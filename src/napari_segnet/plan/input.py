@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
-from napari_segnet.inference.settings import PredictSettings
+from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import (
     ChannelMap,
     Normalization,

@@ -10,7 +10,7 @@ import torch
 from napari_segnet import cache
 from napari_segnet.engines.torch import Network, free_bytes
 from napari_segnet.errors import MemoryExhaustedError
-from napari_segnet.inference.settings import PredictSettings
+from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.tiles import Frame, Tiling, frame_of, plan, plan_blended, plan_whole
 
 __all__ = ["Rung", "budget_bytes", "cpu_rung", "first_rung", "next_rung", "release", "remember"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from napari_segnet.cache import file_array
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.torch import Network, is_out_of_memory, load
-from napari_segnet.inference._input import NetworkInput
-from napari_segnet.inference._ladder import Rung, cpu_rung, first_rung, next_rung, release, remember
-from napari_segnet.inference.settings import PredictSettings
+from napari_segnet.plan.input import NetworkInput
+from napari_segnet.plan.memory import Rung, cpu_rung, first_rung, next_rung, release, remember
+from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Maps

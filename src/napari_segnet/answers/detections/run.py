@@ -12,9 +12,9 @@ import numpy.typing as npt
 from napari_segnet.boxes import overlapping_pairs, pairwise_iou
 from napari_segnet.engines.torch import Network, is_out_of_memory, load
 from napari_segnet.engines.torch.objects import Objects
-from napari_segnet.inference._input import NetworkInput
-from napari_segnet.inference._ladder import budget_bytes, exhausted, release
-from napari_segnet.inference.settings import PredictSettings
+from napari_segnet.plan.input import NetworkInput
+from napari_segnet.plan.memory import budget_bytes, exhausted, release
+from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import Progress, check_cancelled
 from napari_segnet.segmentation import Instances
 from napari_segnet.stitch import Part, merge_instances

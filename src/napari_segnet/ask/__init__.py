@@ -75,11 +75,13 @@ def listen(
     settings = settings or PredictSettings()
     if checkpoint.task == "instance":
         from napari_segnet.ask._detections import DetectionResponder
-        from napari_segnet.engines.torch import load
+        from napari_segnet.engines import engine_for
         from napari_segnet.plan.input import prepare_input
 
         given = prepare_input(checkpoint, image, settings)
-        return DetectionResponder(load(checkpoint, settings.device), given, settings.precision)
+        return DetectionResponder(
+            engine_for(checkpoint, settings.device), given, settings.precision
+        )
     if prediction is None:
         raise SegnetError(
             "This network answers with probability maps, and objects are chosen from them. Run "

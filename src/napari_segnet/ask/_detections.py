@@ -11,12 +11,11 @@ import numpy.typing as npt
 from napari_segnet.ask.question import At, Found, InBox, Question
 from napari_segnet.boxes import pairwise_iou
 from napari_segnet.cache import Bounded
-from napari_segnet.engines.torch import Network, is_out_of_memory
+from napari_segnet.engines import Engine
 from napari_segnet.engines.torch.look import Look
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
 from napari_segnet.inference import LabelSettings
 from napari_segnet.plan.input import NetworkInput
-from napari_segnet.plan.memory import release
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Instances
 from napari_segnet.steps import resolve_classes
@@ -47,7 +46,7 @@ class DetectionResponder:
 
     Parameters
     ----------
-    network : Network
+    network : Engine
         Of task ``instance``.
     given : NetworkInput
         The image in its eyes.
@@ -58,7 +57,7 @@ class DetectionResponder:
     """
 
     def __init__(
-        self, network: Network, given: NetworkInput, precision: str, kept_bytes: int = KEPT_BYTES
+        self, network: Engine, given: NetworkInput, precision: str, kept_bytes: int = KEPT_BYTES
     ) -> None:
         self._network, self._given = network, given
         self._precision = "fp32" if precision == "auto" else precision
@@ -163,8 +162,8 @@ class DetectionResponder:
         block = tile.fill(self._given.reader(t, z)(tile), self._frame)
         try:
             look = self._network.look(block, precision=self._precision)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            if not self._network.is_out_of_memory(error):
                 raise
             look = None
         if look is None:  # outside of the except block: the error holds tensors
@@ -175,11 +174,12 @@ class DetectionResponder:
     def _look_once_more(self, block: npt.NDArray[np.float32]) -> Look:
         """Look again with all that was kept thrown away."""
         self._looks.clear()
-        release(self._network.device)
+        self._network.release()
         try:
-            return self._network.look(block, precision=self._precision)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            look: Look = self._network.look(block, precision=self._precision)
+            return look
+        except Exception as error:
+            if not self._network.is_out_of_memory(error):
                 raise
         raise MemoryExhaustedError(
             f"There is not enough memory on {self._network.device} to look at {block.shape[-2]} x "

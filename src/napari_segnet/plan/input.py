@@ -27,12 +27,46 @@ from napari_segnet.prepare import (
 from napari_segnet.prepare.scale import resize, scaled_lengths
 from napari_segnet.tiles import Tile
 
-__all__ = ["NetworkInput", "UnitInput", "prepare_input", "recipe", "scale_of"]
+__all__ = [
+    "LEARNING",
+    "RUNNING",
+    "NetworkInput",
+    "Remedies",
+    "UnitInput",
+    "prepare_input",
+    "recipe",
+    "scale_of",
+]
 
 MOST_SCALE = 20.0
 """Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
 LEAST_DIFFERENCE = 0.05
 """Pixel sizes that differ less count as equal: resampling would blur for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedies:
+    """What a user can do about an image that does not fit; a sentence each."""
+
+    volume: str
+    pixel_size: str
+
+
+RUNNING = Remedies(
+    volume=("If one of them is really the depth, say so, for example --set axes=zyx."),
+    pixel_size=(
+        "If the image's pixel size is wrong, say --set scale=1 to take its pixels as they are."
+    ),
+)
+"""Where a network is run on an image."""
+LEARNING = Remedies(
+    volume="Take the sample out of the training set.",
+    pixel_size=(
+        "If the image's pixel size is wrong, correct it, take the sample out of the training set "
+        "and add it again."
+    ),
+)
+"""Where it learns from a sample of a training set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +188,23 @@ class NetworkInput:
         return lambda tile: small[(slice(None), *tile.read)]
 
 
-def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> NetworkInput:
+def prepare_input(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
+) -> NetworkInput:
     """Choose channels, normalisation and scale, and fit them to an image.
 
     The figures of normalisation are measured on the image's pixels, so call it in a worker.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    image : Image
+        The image.
+    settings : PredictSettings
+        Wishes of channels, normalisation and scale.
+    remedies : Remedies
+        What to say to a user whose image does not fit.
 
     Raises
     ------
@@ -169,13 +216,12 @@ def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSetting
     if checkpoint.ndim == 3 and "z" not in image.axes:
         raise MismatchError(
             f"This network needs a volume with a z axis, but {image.name} has the axes "
-            f"{image.axes!r}. If one of them is really the depth, say so, for example "
-            "--set axes=zyx."
+            f"{image.axes!r}. {remedies.volume}"
         )
     channels = map_channels(image, checkpoint.channels, settings.channels)
     how, over = recipe(checkpoint, settings)
     normalization = fit(image, channels, parse_normalizer(how), over)
-    scale, note = scale_of(checkpoint, image, settings)
+    scale, note = scale_of(checkpoint, image, settings, remedies)
     notes = (*image.notes, *((channels.note,) if channels.note else ()), *note)
     return NetworkInput(
         image=image,
@@ -202,7 +248,7 @@ def recipe(checkpoint: Checkpoint, settings: PredictSettings | None = None) -> t
 
 
 def scale_of(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
 ) -> tuple[float, tuple[str, ...]]:
     """Return image pixels per network pixel in y and x, and what to say of it.
 
@@ -224,8 +270,8 @@ def scale_of(
     if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
         raise MismatchError(
             f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
-            f"pixels are {has:g} µm, which is hardly true of the same objects. If the image's "
-            "pixel size is wrong, say --set scale=1 to take its pixels as they are."
+            f"pixels are {has:g} µm, which is hardly true of the same objects. "
+            f"{remedies.pixel_size}"
         )
     if abs(scale - 1) < LEAST_DIFFERENCE:
         return 1.0, ()

@@ -14,11 +14,10 @@ from support.networks import Milesial, calibrate, pictures, save_as
 from torch import nn
 from torch.nn import functional
 
-from napari_segnet import cache, sinks
+from napari_segnet import cache, recognition, sinks
 from napari_segnet.answers.maps.run import MapAgreement
 from napari_segnet.checkpoint import Checkpoint, Known, Output, Size, Store
 from napari_segnet.engines.fake import FakeKind
-from napari_segnet.engines.torch import _identify as identify_module
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import Cancelled, MismatchError, SettingsError
 from napari_segnet.families import FAMILIES
@@ -352,7 +351,7 @@ class NormedFamily:
 
 @pytest.fixture
 def normed(tmp_path, monkeypatch):
-    monkeypatch.setattr(identify_module, "FAMILIES", (NormedFamily(), *FAMILIES))
+    monkeypatch.setattr(recognition, "FAMILIES", (NormedFamily(), *FAMILIES))
     torch.manual_seed(3)
     module = Normed().eval()
     module.norm.weight.data.normal_(0, 3)

@@ -16,7 +16,6 @@ from torch import nn
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.protocol import require_precision
-from napari_segnet.engines.torch._identify import family_of
 from napari_segnet.engines.torch.device import (
     free_bytes,
     is_out_of_memory,
@@ -28,6 +27,7 @@ from napari_segnet.engines.torch.memory import peak_bytes
 from napari_segnet.families import MapFamily
 from napari_segnet.families._blocks import PlacedUpsample, place, unplace
 from napari_segnet.progress import check_cancelled
+from napari_segnet.recognition import family_of
 
 if TYPE_CHECKING:
     from napari_segnet.engines.torch.look import Look

@@ -10,10 +10,10 @@ from torch import nn
 from napari_segnet import cache
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Weights, open_weights
-from napari_segnet.engines.torch._identify import family_of
 from napari_segnet.engines.torch.device import best_device, is_out_of_memory
 from napari_segnet.engines.torch.engine import TorchEngine
 from napari_segnet.errors import BrokenWeightsError, MemoryExhaustedError
+from napari_segnet.recognition import family_of
 
 __all__ = ["load"]
 

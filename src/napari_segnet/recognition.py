@@ -1,4 +1,4 @@
-"""What is this file? ``identify(path)`` asks every family."""
+"""What is this weights file? Asked of every family, without its tensors and without torch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import Weights, open_weights
-from napari_segnet.engines.torch.sidecar import read_sidecar
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families import FAMILIES, Family, MapFamily
-from napari_segnet.receptive import receptive_field
+from napari_segnet.sidecar import read_sidecar
 
 __all__ = ["family_of", "identify"]
 
@@ -70,6 +67,10 @@ def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     """Add the receptive field, which needs the built network but not its weights."""
     if checkpoint.task != "semantic":
         return checkpoint
+    import torch
+
+    from napari_segnet.receptive import receptive_field
+
     with torch.device("meta"):
         module = family.build(checkpoint).eval()
     maps = cast("MapFamily", family).maps

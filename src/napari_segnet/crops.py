@@ -302,8 +302,9 @@ def prepared_pixels(given: NetworkInput) -> npt.NDArray[np.float32]:
     channels = len(given.channels.channels)
     pixels = np.empty((sizes["t"], channels, sizes["z"], *given.seen[-2:]), np.float32)
     for t, z in given.units:
-        into = pixels[t] if given.ndim == 3 else pixels[t, :, z]
-        into[...] = given.unit(t, z).read_seen(given.image)
+        given.unit(t, z).read_seen(
+            given.image, out=pixels[t] if given.ndim == 3 else pixels[t, :, z]
+        )
     return pixels
 
 

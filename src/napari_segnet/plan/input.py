@@ -98,21 +98,40 @@ class UnitInput:
     channels: ChannelMap
     affines: tuple[tuple[Affine, ...], ...]
 
-    def read(self, image: Image, box: tuple[slice, ...]) -> npt.NDArray[np.float32]:
-        """Return a box ``([z,] y, x)`` of image pixels, normalised: ``(c, [z,] y, x)`` float32."""
+    def read(
+        self,
+        image: Image,
+        box: tuple[slice, ...],
+        out: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return a box ``([z,] y, x)`` of image pixels, normalised.
+
+        ``(c, [z,] y, x)`` float32; written into ``out``, if there is one.
+        """
         depth = box[0] if self.ndim == 3 else slice(self.z, self.z + 1)
         raw = self.channels.read(image, self.t, depth, box[-2], box[-1])  # (c, z, y, x)
-        block = np.empty(raw.shape, np.float32)
+        block = np.empty(raw.shape, np.float32) if out is None else out.reshape(raw.shape)
         for k in range(raw.shape[1]):
             plane = depth.start + k if len(self.affines) > 1 else 0
             for c, affine in enumerate(self.affines[plane]):
                 affine.apply(raw[c, k], out=block[c, k])
         return block if self.ndim == 3 else block[:, 0]
 
-    def read_seen(self, image: Image) -> npt.NDArray[np.float32]:
-        """Return all of it as the network sees it: ``(c, *seen)`` float32."""
-        whole = self.read(image, tuple(slice(0, n) for n in self.shape))
-        return whole if self.seen == self.shape else resize(whole, self.seen)
+    def read_seen(
+        self, image: Image, out: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return all of it as the network sees it.
+
+        ``(c, *seen)`` float32; written into ``out``, if there is one.
+        """
+        whole = tuple(slice(0, n) for n in self.shape)
+        if self.seen == self.shape:
+            return self.read(image, whole, out)
+        small = resize(self.read(image, whole), self.seen)
+        if out is None:
+            return small
+        out[...] = small
+        return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

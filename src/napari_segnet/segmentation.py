@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Output
 
-__all__ = ["Instances", "Kind", "Maps", "Origin", "Prediction", "Segmentation"]
+__all__ = ["Detected", "Instances", "Kind", "Maps", "Origin", "Prediction", "Segmentation"]
 
 Kind = Literal["semantic", "instance"]
 
@@ -80,6 +80,23 @@ class Instances:
     masks: npt.NDArray[np.float32]
     shape: tuple[int, ...]
     axes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detected:
+    """What a network found in one picture.
+
+    Attributes
+    ----------
+    instances : Instances
+        In pixels of the picture.
+    limits : tuple of str
+        Limits of the network that were reached, so that there may be more objects:
+        ``proposals``, ``detections``.
+    """
+
+    instances: Instances
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,12 +20,13 @@ import napari_segnet.engines.torch as network_module
 from napari_segnet import cache
 from napari_segnet.answers.detections import run as detections_run
 from napari_segnet.engines.torch import Network, identify, load
-from napari_segnet.engines.torch import objects as objects_module
-from napari_segnet.engines.torch.objects import Objects, find_all
 from napari_segnet.errors import MemoryExhaustedError
+from napari_segnet.families import _maskrcnn_find as find_module
+from napari_segnet.families._maskrcnn_find import find_all
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
+from napari_segnet.segmentation import Detected
 
 PLAIN = {"normalize": "none", "channels": "0,0,0"}
 
@@ -66,7 +67,7 @@ class Blobs:
         found = [blobs_in(np.stack([each[0], np.ones_like(each[0])])) for each in batch]
         if precision == "fp16":
             found = [replace(one, scores=one.scores * self.half) for one in found]
-        return [Objects(instances=one, limits=self.reached) for one in found]
+        return [Detected(instances=one, limits=self.reached) for one in found]
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_the_same_objects_are_found_wherever_tiles_fall(
             Network,
             "objects",
             lambda self, batch, precision: [
-                Objects(instances=blobs_in(np.stack([each[0], np.ones_like(each[0])])))
+                Detected(instances=blobs_in(np.stack([each[0], np.ones_like(each[0])])))
                 for each in batch
             ],
         )
@@ -261,18 +262,18 @@ def test_a_limit_that_was_reached_is_said(checkpoint, blobs, limit, words):
 def test_proposals_grow_with_what_is_found(checkpoint, monkeypatch):
     module = load(checkpoint, "cpu").module
     batch = pictures(1, 3, (128, 128), seed=3)
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 0)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 0)
     (plain,) = find_all(module, batch)
     assert plain.limits == ()
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 10**6)
-    monkeypatch.setattr(objects_module, "MOST_DOUBLINGS", 1)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 10**6)
+    monkeypatch.setattr(find_module, "MOST_DOUBLINGS", 1)
     (dense,) = find_all(module, batch)
     assert len(dense.instances.scores) >= len(plain.instances.scores) > 3
     told = identify(checkpoint.path, {"most_proposals": 20})
     (few,) = find_all(load(told, "cpu").module, batch)
     assert few.limits == ("proposals",)
     kept = identify(checkpoint.path, {"most_detections": 2})
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 0)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 0)
     (two,) = find_all(load(kept, "cpu").module, batch)
     assert (len(two.instances.scores), two.limits) == (2, ("detections",))
 

@@ -10,7 +10,7 @@ from torch import nn
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import TRAINABLE, TrainableFamily, TrainableInstanceFamily
+from napari_segnet.families import TRAINABLE, QuietFamily, Teachable
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Start", "advised", "start", "trainable", "wanted"]
@@ -24,10 +24,6 @@ OBJECTS = tuple(
 MASK_OVERLAP = 0.5
 """As in Detectron2: an object that stronger ones cover by more than half is one seen twice."""
 
-LAST = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")
-"""Last layers of a Mask R-CNN: they begin with hardly any object anywhere (``rpn.py`` of
-torchvision), or the first steps would be spent on unlearning thousands of them."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Start:
@@ -35,7 +31,7 @@ class Start:
 
     Attributes
     ----------
-    family : TrainableFamily or TrainableInstanceFamily
+    family : Teachable
         What it is.
     parent : Checkpoint
         What it begins with.
@@ -49,7 +45,7 @@ class Start:
         Tensors that begin anew although the file has others.
     """
 
-    family: TrainableFamily | TrainableInstanceFamily
+    family: Teachable
     parent: Checkpoint
     checkpoint: Checkpoint
     module: nn.Module
@@ -57,7 +53,7 @@ class Start:
     fresh: tuple[str, ...] = ()
 
 
-def trainable(network: Checkpoint) -> TrainableFamily | TrainableInstanceFamily:
+def trainable(network: Checkpoint) -> Teachable:
     """Return the family of a network that can be taught.
 
     Raises
@@ -128,7 +124,7 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
             family=family, parent=network, checkpoint=checkpoint, module=module, learned=True
         )
     module = family.build(checkpoint)
-    _initialise(module)
+    _initialise(module, family.quiet_layers(module) if isinstance(family, QuietFamily) else ())
     fresh: tuple[str, ...] = ()
     if learned:
         old, new = load(network, device="cpu").module.state_dict(), module.state_dict()
@@ -144,12 +140,12 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
     )
 
 
-def _initialise(module: nn.Module) -> None:
-    for name, layer in module.named_modules():
+def _initialise(module: nn.Module, quiet: tuple[nn.Module, ...]) -> None:
+    for layer in module.modules():
         kinds = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
         if not isinstance(layer, kinds):
             continue
-        if name.rpartition(".")[2] in LAST:
+        if any(layer is one for one in quiet):
             nn.init.normal_(layer.weight, std=0.01)
         else:
             # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.

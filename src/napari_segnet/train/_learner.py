@@ -176,7 +176,7 @@ class Learner:
         """Return the objects that the running average finds in a crop."""
         pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
         (found,) = cast("TrainableInstanceFamily", self._family).detections(self._average, pixels)
-        return found
+        return found.instances
 
     @torch.no_grad()
     def look(self, crop: Crop) -> npt.NDArray[np.float32]:

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from napari_segnet.boxes import overlapping_pairs, pairwise_iou
 from napari_segnet.engines.torch import Network, is_out_of_memory, load
-from napari_segnet.engines.torch.objects import Objects
 from napari_segnet.plan.input import NetworkInput
 from napari_segnet.plan.memory import budget_bytes, exhausted, release
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import Progress, check_cancelled
-from napari_segnet.segmentation import Instances
+from napari_segnet.segmentation import Detected, Instances
 from napari_segnet.stitch import Part, merge_instances
 from napari_segnet.tiles import Tile, Tiling, frame_of, plan_blended
 
@@ -176,7 +175,7 @@ def _groups(given: NetworkInput, tiling: Tiling, planes: list[int], batch: int) 
         yield group
 
 
-def _answer(network: Network, batch: npt.NDArray[np.float32], done: _Done) -> list[Objects]:
+def _answer(network: Network, batch: npt.NDArray[np.float32], done: _Done) -> list[Detected]:
     """Detect, and settle the precision on the first tile that holds something."""
     if done.precision is not None:
         return network.objects(batch, precision=done.precision)

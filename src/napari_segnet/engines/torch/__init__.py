@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,15 +30,19 @@ from napari_segnet.errors import (
     SettingsError,
     UnknownNetworkError,
 )
-from napari_segnet.families import FAMILIES, Family, InstanceFamily, MapFamily
+from napari_segnet.families import (
+    FAMILIES,
+    Family,
+    InstanceFamily,
+    Look,
+    MapFamily,
+    MeasurableFamily,
+    PromptableFamily,
+)
 from napari_segnet.families._blocks import PlacedUpsample, place, unplace
 from napari_segnet.progress import check_cancelled
 from napari_segnet.receptive import receptive_field
-from napari_segnet.segmentation import Instances
-
-if TYPE_CHECKING:
-    from napari_segnet.engines.torch.look import Look
-    from napari_segnet.engines.torch.objects import Objects
+from napari_segnet.segmentation import Detected
 
 __all__ = [
     "Network",
@@ -173,7 +177,7 @@ class Network:
         self.module = module.to(device).eval()
         self._family = family_of(checkpoint)
         self._fast = fast_copy(self.module, device)
-        if device == "cpu" and checkpoint.ndim == 2 and checkpoint.task == "semantic":
+        if device == "cpu" and checkpoint.ndim == 2 and isinstance(self._family, MapFamily):
             # Twice as fast on a CPU: oneDNN's own layout.
             self._fast = self._fast.to(memory_format=torch.channels_last)
         watch_cancel(self._fast)
@@ -220,7 +224,6 @@ class Network:
         ndarray
             ``(n, channel, [z,] y, x)`` float32, after the activations.
         """
-        family = cast("MapFamily", self._family)
         with self._turn(), torch.inference_mode(), self._precision(precision):
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             if self.device == "cpu" and tensor.ndim == 4:
@@ -228,35 +231,35 @@ class Network:
             if self._placed and offset is not None and whole is not None:
                 place(self._fast, offset, whole)
             try:
-                answer = family.maps(self._fast, tensor)
+                answer = self._map_family.maps(self._fast, tensor)
             finally:
                 if self._placed:
                     unplace(self._fast)
             result: npt.NDArray[np.float32] = self._activated(answer).float().cpu().numpy()
             return result
 
-    def detections(
-        self, batch: npt.NDArray[np.float32], *, precision: str = "fp32"
-    ) -> list[Instances]:
+    def objects(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
         """Detect the objects of each picture of ``batch`` ``(n, c, y, x)`` float32."""
-        family = cast("InstanceFamily", self._family)
-        with self._turn(), torch.inference_mode(), self._precision(precision):
-            tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
-            return family.detections(self._fast, tensor)
-
-    def objects(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Objects]:
-        """Detect as :meth:`detections` does, with limits that grow with what is there."""
-        from napari_segnet.engines.torch.objects import find_all
-
+        family = self._family
+        if not isinstance(family, InstanceFamily):
+            raise TypeError(f"{family.title} does not detect objects")
         with self.at_work(precision) as module:
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
-            return find_all(module, tensor)
+            return family.detections(module, tensor)
 
-    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look:
-        """Return what an instance network sees in a picture ``(c, y, x)`` float32, to ask of."""
-        from napari_segnet.engines.torch.look import Look
+    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look | None:
+        """Return what the network sees in a picture ``(c, y, x)`` float32, to ask of.
 
-        return Look(self, picture, precision)
+        None where its family has no such thing: then there are only the objects it detects.
+        """
+        from napari_segnet.engines.torch.look import InTurn
+
+        family = self._family
+        if not isinstance(family, PromptableFamily):
+            return None
+        with self.at_work(precision) as module:
+            tensor = torch.from_numpy(np.ascontiguousarray(picture[None])).to(self.device)
+            return InTurn(family.look(module, tensor), lambda: self.at_work(precision))
 
     @contextlib.contextmanager
     def at_work(self, precision: str) -> Iterator[nn.Module]:
@@ -279,12 +282,17 @@ class Network:
         return int(KERNEL_SHARE * self._bytes[lengths] * batch)
 
     def _dry(self, module: nn.Module, batch: torch.Tensor) -> Any:
-        """Do what takes the memory: of instance networks the backbone, heads go by parts."""
-        if self.checkpoint.task == "instance":
-            from napari_segnet.families._maskrcnn_module import features
+        """Do what takes the memory, as far as it can be done without values."""
+        family = self._family
+        if isinstance(family, MapFamily):
+            return self._activated(family.maps(module, batch))
+        return family.measured(module, batch) if isinstance(family, MeasurableFamily) else None
 
-            return features(module, batch)
-        return self._activated(cast("MapFamily", self._family).maps(module, batch))
+    @property
+    def _map_family(self) -> MapFamily:
+        if not isinstance(self._family, MapFamily):
+            raise TypeError(f"{self._family.title} does not answer with maps")
+        return self._family
 
     def _activated(self, answer: torch.Tensor) -> torch.Tensor:
         parts, first = [], 0
@@ -359,12 +367,11 @@ def _facts(checkpoint: Checkpoint) -> str:
 
 def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     """Add the receptive field, which needs the built network but not its weights."""
-    if checkpoint.task != "semantic":
+    if not isinstance(family, MapFamily):
         return checkpoint
     with torch.device("meta"):
         module = family.build(checkpoint).eval()
-    maps = cast("MapFamily", family).maps
-    halo = receptive_field(module, maps, checkpoint.channels, checkpoint.size)
+    halo = receptive_field(module, family.maps, checkpoint.channels, checkpoint.size)
     if halo is None:
         why = "some layer looks at the whole image, so tiles are blended"
     else:

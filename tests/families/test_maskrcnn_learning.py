@@ -359,7 +359,10 @@ def test_frozen_stages(tmp_path):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"loss": "dice"}, "loss is 'dice', but a Mask R-CNN has five losses of its own"),
+        (
+            {"loss": "dice"},
+            "loss is 'dice', but a network that detects objects has losses of its own",
+        ),
         ({"replay": 1.0}, "replay is 1.0, but only networks that answer with maps can replay"),
     ],
 )

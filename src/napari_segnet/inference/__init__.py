@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from napari_segnet.answers.labelling import label_steps
+from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
 from napari_segnet.plan.input import NetworkInput, prepare_input
@@ -127,7 +127,7 @@ def label(
         int32 labels, with score and class of each.
     """
     clock = time.perf_counter()
-    made = yield from label_steps(prediction, settings or LabelSettings())
+    made = yield from answer_of(prediction).label(prediction, settings or LabelSettings())
     seconds = {**made.origin.seconds, "label": round(time.perf_counter() - clock, 3)}
     return replace(made, origin=replace(made.origin, seconds=seconds))
 

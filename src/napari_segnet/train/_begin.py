@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
+from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
@@ -20,9 +21,6 @@ OBJECTS = tuple(
     for role in ("foreground", "boundary", "distance")
 )
 """What our own network answers, so that touching objects come apart."""
-
-MASK_OVERLAP = 0.5
-"""As in Detectron2: an object that stronger ones cover by more than half is one seen twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,10 +75,9 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
     Raises
     ------
     SettingsError
-        If its family has no place for them.
+        If its family has no place for them, or the network no such loss.
     """
-    if network.task == "instance":
-        _refuse_map_settings(settings)
+    answer_of(network).objective(trainable(network), network, settings.loss, settings.replay)
     head, outputs = settings.head, network.outputs
     if head == "objects":
         outputs = OBJECTS
@@ -94,24 +91,8 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
 
 
 def advised(network: Checkpoint) -> Checkpoint:
-    """Let the objects of a network that learns from labels overlap as little as labels do."""
-    if network.task != "instance":
-        return network
-    advice = {"mask_overlap": MASK_OVERLAP, **network.card.get("label", {})}
-    return replace(network, card={**network.card, "label": advice})
-
-
-def _refuse_map_settings(settings: TrainSettings) -> None:
-    if settings.loss != "both":
-        raise SettingsError(
-            f"loss is {settings.loss!r}, but a Mask R-CNN has five losses of its own. Leave loss "
-            "at both."
-        )
-    if settings.replay:
-        raise SettingsError(
-            f"replay is {settings.replay}, but only networks that answer with maps can replay. "
-            "Set it to 0."
-        )
+    """Give a network that learns from labels the advice that suits these."""
+    return answer_of(network).advised(network)
 
 
 def start(network: Checkpoint, settings: TrainSettings) -> Start:

@@ -136,10 +136,7 @@ def agreement(found, expected):
 
 def test_it_is_recognised_and_can_be_taught(toy):
     checkpoint = identify(toy)
-    assert (checkpoint.family, checkpoint.task, checkpoint.parameters) == (
-        "bright-blobs",
-        *("instance", 2),
-    )
+    assert (checkpoint.family, checkpoint.parameters) == ("bright-blobs", 2)
     assert answers.answer_of(checkpoint).headline(checkpoint) == "finds objects of 1 class"
     assert not isinstance(BrightBlobs(), families.Teachable)
     assert isinstance(TeachableBlobs(), families.Teachable)
@@ -147,17 +144,14 @@ def test_it_is_recognised_and_can_be_taught(toy):
     assert [kind for kind in optional if isinstance(TeachableBlobs(), kind)] == []
 
 
-@pytest.mark.parametrize("tile_px", [None, (64,)])
+@pytest.mark.parametrize("tile_px", [(), (64,)])
 def test_it_is_run_over_tiles_and_labelled(toy, tile_px):
     prediction = run(predict(identify(toy), cells(), replace(ON_CPU, tile_px=tile_px)))
     assert isinstance(answers.instances_of(prediction), Instances)
     assert answers.maps_of(prediction) is None
     made = run(label(prediction, LabelSettings()))
-    assert (made.kind, len(made.label_score), set(made.label_class.values())) == (
-        "instance",
-        5,
-        {1},
-    )
+    assert (made.kind, len(made.label_score)) == ("instance", len(CENTRES))
+    assert set(made.label_class.values()) == {1}
     scores = evaluate(made.labels, truth())
     assert (scores.ap50, scores.ap75) == (1, 1)
     assert scores.dice > 0.97
@@ -178,8 +172,11 @@ def test_it_answers_prompts_by_what_it_detects_around_the_place(toy):
             found = run(asked.ask(question))
             assert agreement(found, disc) > 0.9, question
             assert (found.class_index, found.score > 0.5) == (1, True)
-    drawn = run(asked.ask(InBox(box=(13, 18, 25, 43))))  # half of the first: nothing outside
-    assert drawn.where == (slice(13, 25), slice(18, 43))
+    # A box over half of an object: that half, to a pixel, as masks are stretched over boxes.
+    part = run(asked.ask(InBox(box=(13, 18, 25, 43))))
+    half = labels == 1
+    half[25:] = False
+    assert agreement(part, half) > 0.9
     for place in (At(y=5, x=5), InBox(box=(90, 90, 100, 100))):
         with pytest.raises(NothingFoundError):
             run(asked.ask(place))
@@ -204,14 +201,13 @@ def test_its_labels_are_reviewed(toy):
 def test_it_is_taught_and_written_back(toy, tmp_path):
     poor = weights_file(tmp_path / "poor.pth", slope=1.0, level=1.2)  # sees nothing at all
     root = tmp_path / "dataset"
+    rows = []
     for number, split in enumerate(("train", "train", "val")):
-        moved = np.roll(truth(), 20 * number, axis=1)
+        moved = np.roll(truth(), 5 * number, axis=1)
         write(root / "images" / f"{number}.tif", 0.1 + 0.8 * (moved > 0).astype(np.float32))
         write(root / "labels" / f"{number}.tif", moved)
-        rows = [
-            {"image": f"images/{n}.tif", "labels": f"labels/{n}.tif", "split": s}
-            for n, s in enumerate(("train", "train", "val"))
-        ]
+        files = {"image": f"images/{number}.tif", "labels": f"labels/{number}.tif"}
+        rows.append({**files, "split": split})
     (root / "dataset.json").write_text(json.dumps({"samples": rows}))
     taught = run(
         teach(identify(poor), Dataset.open(root), tmp_path / "new.pth", QUICK, device="cpu")

@@ -100,7 +100,7 @@ class MapAnswer:
     ) -> npt.NDArray[np.float32]:
         """Return what the family says that each output should be."""
         from napari_segnet.answers.maps.objective import teachable
-        from napari_segnet.engines.torch import family_of
+        from napari_segnet.recognition import family_of
 
         return teachable(family_of(checkpoint)).targets(labels, checkpoint)
 

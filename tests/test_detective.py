@@ -40,7 +40,7 @@ def test_a_network_that_knows_one_size_finds_it_at_one_scale(maskrcnn, monkeypat
         found.scores[:] = np.where(np.abs(size - 10) < 3, 0.9, 0.1)
         return [Detected(instances=found)]
 
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
     image = Image(data=field((120, 120), CENTRES, 10.0), axes="yx", name="discs")
     how = PredictSettings(normalize="none", device="cpu", channels="0,0,0")
     tried = run(try_scales(maskrcnn, image, how))
@@ -79,7 +79,7 @@ def test_only_the_middle_of_a_large_image_is_looked_at(maskrcnn, monkeypatch):
         seen.append(batch.shape[-2:])
         return [Detected(instances=blobs_in(np.stack([batch[0, 0]] * 2)))]
 
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
     image = Image(data=np.zeros((MOST_EDGE_PX + 200, 90), np.float32), axes="yx", name="strip")
     how = PredictSettings(normalize="none", device="cpu", channels="0,0,0", tile_px=(2048,))
     run(try_scales(maskrcnn, image, how, scales=(1.0,)))
@@ -96,7 +96,7 @@ def recorded(maskrcnn, monkeypatch):
     def objects(self, batch, precision):
         return [Detected(instances=blobs_in(np.stack([batch[0, 0]] * 2)))]
 
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
     return replace(maskrcnn, card={"object_px": 10})
 
 

@@ -57,7 +57,7 @@ def found_in(path: Path, told: dict[str, Any] | None = None) -> Instances:
     """Return our detections in the stored picture, through the whole engine."""
     network = load(identify(path, {**MOST, **(told or {})}), "cpu")
     rgb = torch.from_numpy(stored()["picture"]).permute(2, 0, 1)[None] / 255
-    found = network.objects(normalised(rgb).numpy())[0].instances
+    found = network.detect(normalised(rgb).numpy())[0].instances
     return found
 
 

@@ -13,13 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.blobseer import blobs_in, field
+from support.engines import GPU, put_first
 from support.maskrcnns import calibrated
 from support.networks import pictures
 
-import napari_segnet.engines.torch as network_module
 from napari_segnet import cache
-from napari_segnet.answers.detections import run as detections_run
-from napari_segnet.engines.torch import Network, identify, load
+from napari_segnet.answers.detections import tiling as tiling_module
+from napari_segnet.engines.fake import FakeKind
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import MemoryExhaustedError
 from napari_segnet.families import _maskrcnn_find as find_module
 from napari_segnet.families._maskrcnn_find import find_all
@@ -50,20 +51,21 @@ def nothing_kept():
     cache.networks.clear()
 
 
-class Blobs:
-    """Networks that see blobs, as much of them as memory allows."""
+class Blobs(FakeKind):
+    """A network that sees blobs, as much of them as memory allows, on a GPU too."""
 
     def __init__(self):
-        self.tried = []
+        super().__init__(
+            detect=self.see,
+            device_precisions={"cuda:0": GPU, "cpu": ("fp32",)},
+            fits=lambda device, size: size <= self.limit.get(device, np.inf),
+        )
         self.limit = {}
         self.reached = ()
         self.half = 1.0
         """What half precision makes of the brightness."""
 
-    def objects(self, network, batch, precision):
-        self.tried.append((network.device, precision, batch.shape))
-        if batch.size > self.limit.get(network.device, np.inf):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    def see(self, batch, *, precision):
         found = [blobs_in(np.stack([each[0], np.ones_like(each[0])])) for each in batch]
         if precision == "fp16":
             found = [replace(one, scores=one.scores * self.half) for one in found]
@@ -72,26 +74,8 @@ class Blobs:
 
 @pytest.fixture
 def blobs(monkeypatch):
-    """As above, and a device "cuda:0" that is really the CPU."""
-    blobs = Blobs()
-    plain = Network.__init__
-
-    def init(self, checkpoint, module, device):
-        plain(self, checkpoint, module, "cpu")
-        self.device = device
-
-    monkeypatch.setattr(Network, "__init__", init)
-    monkeypatch.setattr(
-        Network, "objects", lambda self, batch, precision: blobs.objects(self, batch, precision)
-    )
-    monkeypatch.setattr(Network, "peak_bytes", lambda self, batch, lengths: 1)
-    monkeypatch.setattr(
-        network_module, "best_device", lambda wish: "cpu" if wish == "cpu" else "cuda:0"
-    )
-    monkeypatch.setattr(detections_run, "budget_bytes", lambda device: 10**9)
-    monkeypatch.setattr(detections_run, "release", lambda device: None)
-    monkeypatch.setattr(detections_run, "LEAST_EDGE_PX", 128)
-    return blobs
+    monkeypatch.setattr(tiling_module, "LEAST_EDGE_PX", 128)
+    return put_first(monkeypatch, Blobs())
 
 
 def answer(checkpoint, array, axes="yx", **how):
@@ -125,14 +109,7 @@ def test_the_same_objects_are_found_wherever_tiles_fall(
     checkpoint, seed, height, width, edge, radius
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            Network,
-            "objects",
-            lambda self, batch, precision: [
-                Detected(instances=blobs_in(np.stack([each[0], np.ones_like(each[0])])))
-                for each in batch
-            ],
-        )
+        put_first(patch, Blobs())
         array = field((height, width), scattered(seed, (height, width), 40, radius), radius)
         whole = answer(checkpoint, array, tile_px=(512,))
         tiled = answer(checkpoint, array, tile_px=(edge,))
@@ -189,7 +166,7 @@ def test_small_planes_go_through_together(checkpoint, blobs):
 def test_less_is_seen_at_once_where_memory_runs_out(
     checkpoint, blobs, monkeypatch, limit, rung, device
 ):
-    monkeypatch.setattr(detections_run, "EDGE_PX", {"cpu": 256, "gpu": 256})
+    monkeypatch.setattr(tiling_module, "EDGE_PX", {"cpu": 256, "gpu": 256})
     centres = scattered(1, (200, 200), 12, 10.0)
     stack = np.stack([field((200, 200), centres[k:], 10.0) for k in (0, 4)])
     expected = labels_of(answer(checkpoint, stack, axes="zyx"))
@@ -204,19 +181,10 @@ def test_less_is_seen_at_once_where_memory_runs_out(
 def test_planes_that_are_done_are_not_done_again(checkpoint, blobs):
     dark = np.zeros((3, 100, 100), np.float32)
     dark[:, 40:60, 40:60] = 0.9
-    left = [2]
-    plain = blobs.objects
-
-    def tired(network, batch, precision):
-        left[0] -= 1
-        if left[0] == -1:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return plain(network, batch, precision)
-
-    blobs.objects = tired
+    blobs.fits = lambda device, size: len(blobs.tried) != 3
     made = answer(checkpoint, dark, axes="zyx", batch_size=1)
     assert made.answer.plane.tolist() == [0, 1, 2]
-    assert len(blobs.tried) == 2 + 1  # the third plane in the second go
+    assert len(blobs.tried) == 2 + 2  # the third plane in the second go
 
 
 def test_where_nothing_fits_that_is_said(checkpoint, blobs):
@@ -225,9 +193,9 @@ def test_where_nothing_fits_that_is_said(checkpoint, blobs):
         answer(checkpoint, field((80, 80), [(40, 40)]))
 
 
-def test_tiles_are_small_from_the_start_where_little_is_free(checkpoint, blobs, monkeypatch):
-    monkeypatch.setattr(Network, "peak_bytes", lambda self, batch, lengths: int(np.prod(lengths)))
-    monkeypatch.setattr(detections_run, "budget_bytes", lambda device: 130 * 130)
+def test_tiles_are_small_from_the_start_where_little_is_free(checkpoint, blobs):
+    blobs.bytes_of = lambda lengths: int(np.prod(lengths))
+    blobs.free = {"cpu": 2 * 130 * 130}  # half of it is taken
     made = answer(checkpoint, field((300, 300), [(40, 40)]))
     assert made.origin.engine["tile_px"] == [128, 128]
     assert made.origin.rung == "as planned"

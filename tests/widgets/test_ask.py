@@ -50,7 +50,7 @@ def sees_blobs(monkeypatch):
         return [Detected(instances=blobs_in(pair)) for pair in pairs]
 
     monkeypatch.setattr(Network, "look", look)
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def sees_blobs(monkeypatch):
         ]
 
     cache.predictions.clear()
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
     yield
     cache.predictions.clear()
 

@@ -41,7 +41,7 @@ def sees_blobs(monkeypatch):
         return BlobLook(np.stack([picture[0], picture[0] * 0 + 1]))
 
     cache.predictions.clear()
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
     monkeypatch.setattr(Network, "look", look)
     yield
     cache.predictions.clear()

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.question import Responder
     from napari_segnet.checkpoint import Checkpoint, Output
+    from napari_segnet.engines import Engine
     from napari_segnet.families import Teachable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
-    from napari_segnet.plan.settings import PredictSettings
+    from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
     from napari_segnet.progress import Progress
     from napari_segnet.segmentation import Answered, Instances, Maps, Prediction, Segmentation
     from napari_segnet.steps import LabelSettings
@@ -62,6 +63,11 @@ class Answer(Protocol):
     objects_have_classes: bool
     prompts_choose: bool
     cut_at_edge: bool
+
+    # ---- The run ----
+
+    def run(self, engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
+        """Answer all planes or volumes of an image, tile by tile."""
 
     # ---- Labels ----
 

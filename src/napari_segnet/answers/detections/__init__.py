@@ -15,10 +15,11 @@ from napari_segnet.segmentation import Answered, Instances, Maps, Prediction, Se
 if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.question import Responder
+    from napari_segnet.engines import Engine
     from napari_segnet.families import Teachable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
-    from napari_segnet.plan.settings import PredictSettings
+    from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
     from napari_segnet.progress import Progress
     from napari_segnet.steps import LabelSettings
 
@@ -42,6 +43,12 @@ class DetectionAnswer:
     objects_have_classes = True
     prompts_choose = False
     cut_at_edge = True
+
+    def run(self, engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
+        """Detect in every plane, tile by tile."""
+        from napari_segnet.answers.detections.run import run_detections
+
+        return run_detections(engine, plan)
 
     def settings(
         self, settings: LabelSettings, outputs: Sequence[Output], advice: Mapping[str, Any]
@@ -68,11 +75,12 @@ class DetectionAnswer:
     ) -> Responder:
         """Return who looks at parts of the image, and keeps what the network sees of them."""
         from napari_segnet.answers.detections.prompt import DetectionResponder
-        from napari_segnet.engines.torch import load
+        from napari_segnet.engines import engine_for
         from napari_segnet.plan.input import prepare_input
 
         given = prepare_input(checkpoint, image, settings)
-        return DetectionResponder(load(checkpoint, settings.device), given, settings.precision)
+        engine = engine_for(checkpoint, settings.device)
+        return DetectionResponder(engine, given, settings.precision)
 
     def doubt(self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: Answered) -> Items:
         """Doubt objects by score, mask and box of their detection."""

@@ -16,11 +16,10 @@ from napari_segnet.answers.detections.look import DetectedLook
 from napari_segnet.answers.question import At, Found, InBox, Question
 from napari_segnet.boxes import pairwise_iou
 from napari_segnet.cache import Bounded
-from napari_segnet.engines.torch import Network, is_out_of_memory
+from napari_segnet.engines import Engine
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
 from napari_segnet.families import Look
 from napari_segnet.plan.input import NetworkInput
-from napari_segnet.plan.memory import release
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Instances
 from napari_segnet.steps import LabelSettings, resolve_classes
@@ -51,7 +50,7 @@ class DetectionResponder:
 
     Parameters
     ----------
-    network : Network
+    network : Engine
         Of task ``instance``.
     given : NetworkInput
         The image in its eyes.
@@ -62,7 +61,7 @@ class DetectionResponder:
     """
 
     def __init__(
-        self, network: Network, given: NetworkInput, precision: str, kept_bytes: int = KEPT_BYTES
+        self, network: Engine, given: NetworkInput, precision: str, kept_bytes: int = KEPT_BYTES
     ) -> None:
         self._network, self._given = network, given
         self._precision = "fp32" if precision == "auto" else precision
@@ -167,8 +166,8 @@ class DetectionResponder:
         block = tile.fill(self._given.reader(t, z)(tile), self._frame)
         try:
             look: Look | None = self._seen(block)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            if not self._network.is_out_of_memory(error):
                 raise
             look = None
         if look is None:  # outside of the except block: the error holds tensors
@@ -179,11 +178,11 @@ class DetectionResponder:
     def _look_once_more(self, block: npt.NDArray[np.float32]) -> Look:
         """Look again with all that was kept thrown away."""
         self._looks.clear()
-        release(self._network.device)
+        self._network.release()
         try:
             return self._seen(block)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            if not self._network.is_out_of_memory(error):
                 raise
         raise MemoryExhaustedError(
             f"There is not enough memory on {self._network.device} to look at {block.shape[-2]} x "
@@ -195,7 +194,7 @@ class DetectionResponder:
         look = self._network.look(block, precision=self._precision)
         if look is not None:
             return look
-        (found,) = self._network.objects(block[None], precision=self._precision)
+        (found,) = self._network.detect(block[None], precision=self._precision)
         return DetectedLook(found.instances, self._network.checkpoint.classes)
 
     # ---- What is there ----

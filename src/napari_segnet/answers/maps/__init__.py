@@ -16,10 +16,11 @@ from napari_segnet.segmentation import Answered, Instances, Maps, Prediction, Se
 if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.question import Responder
+    from napari_segnet.engines import Engine
     from napari_segnet.families import Teachable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
-    from napari_segnet.plan.settings import PredictSettings
+    from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
     from napari_segnet.progress import Progress
     from napari_segnet.steps import LabelSettings
 
@@ -38,6 +39,12 @@ class MapAnswer:
     objects_have_classes = False
     prompts_choose = True
     cut_at_edge = False
+
+    def run(self, engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
+        """Answer every plane or volume, tile by tile."""
+        from napari_segnet.answers.maps.run import run_maps
+
+        return run_maps(engine, plan)
 
     def settings(
         self, settings: LabelSettings, outputs: Sequence[Output], advice: Mapping[str, Any]

@@ -7,7 +7,6 @@ It has none of the capabilities of a family that are optional, and goes every wa
 from __future__ import annotations
 
 import json
-import sys
 from collections import OrderedDict
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ import tifffile
 import torch
 from support.blobseer import blobs_in, field
 from support.engines import put_first
-from support.teaching import write
+from support.toys import register, write_split
 from torch import nn
 from torch.nn import functional
 
@@ -96,17 +95,6 @@ def toy(monkeypatch, tmp_path):
     """A file of its weights; the family is in the list, as if its line stood there."""
     register(monkeypatch, TeachableBlobs())
     return weights_file(tmp_path / "toy.pth", slope=40.0, level=0.45)
-
-
-def register(monkeypatch, family):
-    """Do what one more entry in ``FAMILIES`` does."""
-    more = (*families.FAMILIES, family)
-    taught = tuple(f for f in more if isinstance(f, families.Teachable))
-    for old, new in ((families.FAMILIES, more), (families.TRAINABLE, taught)):
-        for module in [m for n, m in sys.modules.items() if n.startswith("napari_segnet")]:
-            for name, value in list(vars(module).items()):
-                if value is old:
-                    monkeypatch.setattr(module, name, new)
 
 
 def weights_file(path, slope, level):
@@ -216,15 +204,7 @@ def test_a_toy_engine_runs_it(toy, monkeypatch):
 
 def test_it_is_taught_and_written_back(toy, tmp_path):
     poor = weights_file(tmp_path / "poor.pth", slope=1.0, level=1.2)  # sees nothing at all
-    root = tmp_path / "dataset"
-    rows = []
-    for number, split in enumerate(("train", "train", "val")):
-        moved = np.roll(truth(), 5 * number, axis=1)
-        write(root / "images" / f"{number}.tif", 0.1 + 0.8 * (moved > 0).astype(np.float32))
-        write(root / "labels" / f"{number}.tif", moved)
-        files = {"image": f"images/{number}.tif", "labels": f"labels/{number}.tif"}
-        rows.append({**files, "split": split})
-    (root / "dataset.json").write_text(json.dumps({"samples": rows}))
+    root = write_split(tmp_path / "set", truth())
     taught = run(
         teach(identify(poor), Dataset.open(root), tmp_path / "new.pth", QUICK, device="cpu")
     )

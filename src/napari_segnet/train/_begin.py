@@ -77,6 +77,7 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
     SettingsError
         If its family has no place for them, or the network no such loss.
     """
+    # Made for its refusals: of a loss that the network has not.
     answer_of(network).objective(trainable(network), network, settings.loss, settings.replay)
     head, outputs = settings.head, network.outputs
     if head == "objects":

@@ -120,7 +120,7 @@ class Learner:
         self._module.train()
         for part in self._still:
             part.eval()
-        _, loss = self._answered(self._module, batch, old=self._old)
+        _, loss = self._answered(self._module, self._batch(batch), old=self._old)
         if not torch.isfinite(loss):
             raise SettingsError(
                 "The training loss is no longer a number: the learning rate "
@@ -151,11 +151,12 @@ class Learner:
             return ()
         losses: list[float] = []
         sums: defaultdict[str, float] = defaultdict(float)
-        for batch in batches:
+        for crops in batches:
             check_cancelled()
+            batch = self._batch(crops)
             answer, loss = self._answered(self._average, batch)
             losses.append(float(loss))
-            for name, value in self._objective.sums(answer, self._batch(batch)).items():
+            for name, value in self._objective.sums(answer, batch).items():
                 sums[name] += value
         return (("val_loss", float(np.mean(losses))), *self._objective.figures(sums))
 
@@ -273,10 +274,10 @@ class Learner:
         )
 
     def _answered(
-        self, module: nn.Module, crops: list[Crop], old: nn.Module | None = None
+        self, module: nn.Module, batch: Batch, old: nn.Module | None = None
     ) -> tuple[Any, torch.Tensor]:
-        """Return what the loss of some crops is made of, and the loss."""
-        batch, enabled = self._batch(crops), self._dtype is not None
+        """Return what the loss of a batch is made of, and the loss."""
+        enabled = self._dtype is not None
         with torch.autocast(self._device.type, dtype=self._dtype, enabled=enabled):
             answer = self._objective.forward(module, batch)
         return answer, self._objective.loss(answer, batch, old)

@@ -14,23 +14,23 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Output, Task
 
 __all__ = [
-    "Answered",
+    "Allocate",
     "Detected",
     "Instances",
     "Kind",
     "Maps",
+    "NetworkAnswer",
     "Origin",
     "Prediction",
-    "Room",
     "Segmentation",
 ]
 
 Kind = Literal["semantic", "instance"]
-Room = Callable[[tuple[int, ...], "np.dtype[Any]"], npt.NDArray[Any]]
+Allocate = Callable[[tuple[int, ...], "np.dtype[Any]"], npt.NDArray[Any]]
 """Gives an array of a shape and a type where answers are kept."""
 
 
-class Answered(Protocol):
+class NetworkAnswer(Protocol):
     """What a network says of a whole image, of whatever kind.
 
     Attributes
@@ -49,8 +49,8 @@ class Answered(Protocol):
     def kept_nbytes(self) -> int:
         """Bytes that it takes where answers are kept."""
 
-    def kept(self, room: Room) -> Answered:
-        """Return the answer as it is kept: its large arrays in what ``room`` gives."""
+    def kept(self, allocate: Allocate) -> NetworkAnswer:
+        """Return the answer as it is kept: its large arrays in what ``allocate`` gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,12 +87,12 @@ class Maps:
         """Bytes as float16."""
         return 2 * self.data.size
 
-    def kept(self, room: Room) -> Maps:
-        """Return the maps as float16, in what ``room`` gives unless they lie in such a file."""
+    def kept(self, allocate: Allocate) -> Maps:
+        """Return the maps as float16, in what ``allocate`` gives unless they lie in such a file."""
         if self.data.dtype == np.float16 and isinstance(self.data, np.memmap):
             data: npt.NDArray[Any] = self.data
         else:
-            data = room(self.data.shape, np.dtype(np.float16))
+            data = allocate(self.data.shape, np.dtype(np.float16))
             for channel, values in zip(data, self.data, strict=True):
                 channel[...] = values
         data = data.view()
@@ -148,7 +148,7 @@ class Instances:
         columns = (self.boxes, self.plane, self.scores, self.classes, self.masks)
         return sum(column.nbytes for column in columns)
 
-    def kept(self, room: Room) -> Instances:
+    def kept(self, allocate: Allocate) -> Instances:
         """Return the detections as they are: small beside an image."""
         return self
 
@@ -245,7 +245,7 @@ class Prediction:
 
     Attributes
     ----------
-    answer : Answered
+    answer : NetworkAnswer
         What the network says: ``Maps`` or ``Instances``.
     pixel_size_um : mapping of str to float
         As in the image.
@@ -257,7 +257,7 @@ class Prediction:
         How it was made.
     """
 
-    answer: Answered
+    answer: NetworkAnswer
     pixel_size_um: Mapping[str, float]
     class_names: tuple[str, ...]
     origin: Origin

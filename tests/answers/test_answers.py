@@ -18,7 +18,7 @@ from napari_segnet.families import (
     MapFamily,
     MeasurableFamily,
     PromptableFamily,
-    QuietFamily,
+    SmallInitFamily,
 )
 from napari_segnet.segmentation import Instances, Maps
 from napari_segnet.steps import LabelSettings
@@ -62,7 +62,7 @@ def test_every_family_names_a_kind_of_answer():
 def test_what_a_family_can_do_is_told_by_its_methods():
     assert isinstance(Plain(), Family)
     assert TRAINABLE == FAMILIES
-    optional = (PromptableFamily, MeasurableFamily, QuietFamily)
+    optional = (PromptableFamily, MeasurableFamily, SmallInitFamily)
     for family in FAMILIES:
         looks = family.task == "instance"
         assert [isinstance(family, each) for each in optional] == [looks] * 3

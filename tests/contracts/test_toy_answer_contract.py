@@ -56,7 +56,7 @@ class Points:
     def kept_nbytes(self):
         return self.middles.nbytes + self.scores.nbytes
 
-    def kept(self, room):
+    def kept(self, allocate):
         return self
 
     @classmethod
@@ -87,7 +87,7 @@ class PointAnswer:
     name, task = "points", "points"
     label_settings = ("min_size_px",)
     objects_have_classes = False
-    prompts_choose = True
+    prompts_need_prediction = True
     cut_at_edge = False
 
     def run(self, engine, plan):

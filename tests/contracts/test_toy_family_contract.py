@@ -130,7 +130,7 @@ def test_it_is_recognised_and_can_be_taught(toy):
     assert answers.answer_of(checkpoint).headline(checkpoint) == "finds objects of 1 class"
     assert not isinstance(BrightBlobs(), families.Teachable)
     assert isinstance(TeachableBlobs(), families.Teachable)
-    optional = (families.PromptableFamily, families.MeasurableFamily, families.QuietFamily)
+    optional = (families.PromptableFamily, families.MeasurableFamily, families.SmallInitFamily)
     assert [kind for kind in optional if isinstance(TeachableBlobs(), kind)] == []
 
 

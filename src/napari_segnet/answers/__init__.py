@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
     from napari_segnet.progress import Progress
-    from napari_segnet.segmentation import Answered, Instances, Maps, Prediction, Segmentation
+    from napari_segnet.segmentation import Instances, Maps, NetworkAnswer, Prediction, Segmentation
     from napari_segnet.steps import LabelSettings
 
 __all__ = ["ANSWERS", "Answer", "ComparesFlips", "answer_of", "instances_of", "maps_of"]
@@ -44,13 +44,13 @@ class Answer(Protocol):
     name : str
         As its folder is called.
     task : Task
-        What ``Checkpoint.task`` and ``Answered.task`` say of it.
+        What ``Checkpoint.task`` and ``NetworkAnswer.task`` say of it.
     label_settings : tuple of str
         The names of the ``LabelSettings`` that change its labels, in the order of a form.
     objects_have_classes : bool
         True if each object has a class of its own: the user may choose among them, and labels
         to learn from come with a table of classes.
-    prompts_choose : bool
+    prompts_need_prediction : bool
         True if a prompt chooses from a prediction, which must be there; False if the network
         looks at the image again.
     cut_at_edge : bool
@@ -61,7 +61,7 @@ class Answer(Protocol):
     task: Task
     label_settings: tuple[str, ...]
     objects_have_classes: bool
-    prompts_choose: bool
+    prompts_need_prediction: bool
     cut_at_edge: bool
 
     # ---- The run ----
@@ -92,7 +92,9 @@ class Answer(Protocol):
     ) -> Responder:
         """Return who answers a box, a point, or an object that is wrong."""
 
-    def doubt(self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: Answered) -> Items:
+    def doubt(
+        self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
+    ) -> Items:
         """Return the objects of labels that were made of this answer, with their doubts."""
 
     # ---- Training ----
@@ -119,10 +121,10 @@ class Answer(Protocol):
 
     # ---- What others make of it ----
 
-    def maps(self, answer: Answered) -> Maps | None:
+    def maps(self, answer: NetworkAnswer) -> Maps | None:
         """Return what of it are maps: to be shown, written, and corrected along."""
 
-    def instances(self, answer: Answered) -> Instances | None:
+    def instances(self, answer: NetworkAnswer) -> Instances | None:
         """Return what of it are detections: their boxes are written into the JSON."""
 
     def headline(self, checkpoint: Checkpoint) -> str:
@@ -133,15 +135,15 @@ class Answer(Protocol):
 class ComparesFlips(Protocol):
     """Optional: answers to an image that was turned over can be compared with the plain one."""
 
-    def turned_back(self, answer: Answered, axis: str) -> Answered:
+    def turned_back(self, answer: NetworkAnswer, axis: str) -> NetworkAnswer:
         """Return the answer to an image that was flipped along ``axis``, flipped back."""
 
     def doubt_by_flips(
         self,
         items: Items,
         labels: npt.NDArray[np.integer[Any]],
-        answer: Answered,
-        others: Sequence[Answered],
+        answer: NetworkAnswer,
+        others: Sequence[NetworkAnswer],
     ) -> Items:
         """Return objects with the doubts that follow where the others say something else."""
 
@@ -150,14 +152,14 @@ ANSWERS: tuple[Answer, ...] = (MapAnswer(), DetectionAnswer())
 """Every kind of answer."""
 
 
-class _Answering(Protocol):
+class _HasTask(Protocol):
     """A checkpoint, a prediction or its answer: it says which kind it is."""
 
     @property
     def task(self) -> Task: ...
 
 
-def answer_of(about: _Answering) -> Answer:
+def answer_of(about: _HasTask) -> Answer:
     """Return the kind of answer that a checkpoint gives, or that a prediction is.
 
     Raises

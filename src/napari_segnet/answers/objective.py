@@ -12,7 +12,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-    from napari_segnet.segmentation import Answered
+    from napari_segnet.segmentation import NetworkAnswer
 
 __all__ = ["Batch", "Crop", "Objective"]
 
@@ -90,5 +90,5 @@ class Objective(Protocol):
     def figures(self, sums: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
         """Return the figures of an epoch by name, such as ``val_dice``, of what was added up."""
 
-    def predict(self, module: torch.nn.Module, pixels: torch.Tensor) -> Answered:
+    def predict(self, module: torch.nn.Module, pixels: torch.Tensor) -> NetworkAnswer:
         """Return what the network says of one crop ``(1, c, [z,] y, x)``, after activations."""

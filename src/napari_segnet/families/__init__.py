@@ -40,7 +40,7 @@ __all__ = [
     "MapFamily",
     "MeasurableFamily",
     "PromptableFamily",
-    "QuietFamily",
+    "SmallInitFamily",
     "Teachable",
     "TrainableFamily",
     "TrainableInstanceFamily",
@@ -155,10 +155,10 @@ class MeasurableFamily(InstanceFamily, Protocol):
 
 
 @runtime_checkable
-class QuietFamily(Family, Protocol):
+class SmallInitFamily(Family, Protocol):
     """Optional: networks some of whose layers begin near zero where they begin anew."""
 
-    def quiet_layers(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+    def small_init_layers(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
         """Return these layers; all others begin as is right for ReLU."""
 
 

@@ -60,7 +60,7 @@ class DetectionFamily:
 
         return features(module, batch)
 
-    def quiet_layers(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+    def small_init_layers(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
         """Return the last layers, which begin with hardly any object anywhere."""
         return tuple(
             layer for name, layer in module.named_modules() if name.rpartition(".")[2] in LAST

@@ -11,7 +11,7 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import TRAINABLE, QuietFamily, Teachable
+from napari_segnet.families import TRAINABLE, SmallInitFamily, Teachable
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Start", "advised", "start", "trainable", "wanted"]
@@ -106,7 +106,9 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
             family=family, parent=network, checkpoint=checkpoint, module=module, learned=True
         )
     module = family.build(checkpoint)
-    _initialise(module, family.quiet_layers(module) if isinstance(family, QuietFamily) else ())
+    _initialise(
+        module, family.small_init_layers(module) if isinstance(family, SmallInitFamily) else ()
+    )
     fresh: tuple[str, ...] = ()
     if learned:
         old, new = load(network, device="cpu").module.state_dict(), module.state_dict()

@@ -25,7 +25,7 @@ from napari_segnet.engines.torch import is_out_of_memory
 from napari_segnet.engines.torch.fast import watch_cancel
 from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
 from napari_segnet.progress import check_cancelled
-from napari_segnet.segmentation import Answered
+from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.train._begin import Start
 from napari_segnet.train._optimise import autocast_dtype, frozen, optimiser, schedule
 from napari_segnet.train.settings import TrainSettings
@@ -168,7 +168,7 @@ class Learner:
         return module
 
     @torch.no_grad()
-    def predict(self, crop: Crop) -> Answered:
+    def predict(self, crop: Crop) -> NetworkAnswer:
         """Return what the running average says of a crop."""
         pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
         return self._objective.predict(self._average, pixels)

@@ -98,7 +98,7 @@ def _responder(about: Listening) -> Generator[Progress, None, Responder]:
     from napari_segnet.ask import listen
 
     prediction = None
-    if answer_of(about.checkpoint).prompts_choose and about.key is not None:
+    if answer_of(about.checkpoint).prompts_need_prediction and about.key is not None:
         prediction = cache.predictions.recall(about.key)
         if prediction is None:
             raise Gone(

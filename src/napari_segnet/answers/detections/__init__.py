@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint, Output, Task
-from napari_segnet.segmentation import Answered, Instances, Maps, Prediction, Segmentation
+from napari_segnet.segmentation import Instances, Maps, NetworkAnswer, Prediction, Segmentation
 
 if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
@@ -41,7 +41,7 @@ class DetectionAnswer:
         *("min_size_px", "fill_holes", "clear_border", "link", "steps"),
     )
     objects_have_classes = True
-    prompts_choose = False
+    prompts_need_prediction = False
     cut_at_edge = True
 
     def run(self, engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
@@ -82,7 +82,9 @@ class DetectionAnswer:
         engine = engine_for(checkpoint, settings.device)
         return DetectionResponder(engine, given, settings.precision)
 
-    def doubt(self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: Answered) -> Items:
+    def doubt(
+        self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
+    ) -> Items:
         """Doubt objects by score, mask and box of their detection."""
         from napari_segnet.answers.detections.doubt import doubt_by_detections
 
@@ -107,11 +109,11 @@ class DetectionAnswer:
 
         return DetectionObjective(family, loss, replay)
 
-    def maps(self, answer: Answered) -> Maps | None:
+    def maps(self, answer: NetworkAnswer) -> Maps | None:
         """Return None: nothing is said pixel by pixel."""
         return None
 
-    def instances(self, answer: Answered) -> Instances:
+    def instances(self, answer: NetworkAnswer) -> Instances:
         """Return the detections."""
         return _instances(answer)
 
@@ -124,7 +126,7 @@ class DetectionAnswer:
         return f"finds objects of {count} class{'es' * (count != 1)}"
 
 
-def _instances(answer: Answered) -> Instances:
+def _instances(answer: NetworkAnswer) -> Instances:
     if not isinstance(answer, Instances):
         raise TypeError(f"detections were expected, not {type(answer).__name__}")
     return answer

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint, Output, Task
 from napari_segnet.errors import SegnetError
-from napari_segnet.segmentation import Answered, Instances, Maps, Prediction, Segmentation
+from napari_segnet.segmentation import Instances, Maps, NetworkAnswer, Prediction, Segmentation
 
 if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
@@ -37,7 +37,7 @@ class MapAnswer:
         *("clear_border", "link", "steps"),
     )
     objects_have_classes = False
-    prompts_choose = True
+    prompts_need_prediction = True
     cut_at_edge = False
 
     def run(self, engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
@@ -79,13 +79,15 @@ class MapAnswer:
             )
         return MapResponder(prediction, _maps(prediction.answer))
 
-    def doubt(self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: Answered) -> Items:
+    def doubt(
+        self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
+    ) -> Items:
         """Doubt objects in which the network is undecided."""
         from napari_segnet.answers.maps.doubt import doubt_by_maps
 
         return doubt_by_maps(items, labels, _maps(answer))
 
-    def turned_back(self, answer: Answered, axis: str) -> Maps:
+    def turned_back(self, answer: NetworkAnswer, axis: str) -> Maps:
         """Return maps flipped along an axis."""
         maps = _maps(answer)
         return replace(maps, data=np.flip(maps.data, maps.axes.index(axis)))
@@ -94,8 +96,8 @@ class MapAnswer:
         self,
         items: Items,
         labels: npt.NDArray[np.integer[Any]],
-        answer: Answered,
-        others: Sequence[Answered],
+        answer: NetworkAnswer,
+        others: Sequence[NetworkAnswer],
     ) -> Items:
         """Doubt objects where the foreground changes with the image turned over."""
         from napari_segnet.answers.maps.doubt import doubt_by_flips
@@ -123,11 +125,11 @@ class MapAnswer:
 
         return MapObjective(teachable(family), checkpoint, loss, replay)
 
-    def maps(self, answer: Answered) -> Maps:
+    def maps(self, answer: NetworkAnswer) -> Maps:
         """Return the maps."""
         return _maps(answer)
 
-    def instances(self, answer: Answered) -> Instances | None:
+    def instances(self, answer: NetworkAnswer) -> Instances | None:
         """Return None: there are no detections."""
         return None
 
@@ -139,7 +141,7 @@ class MapAnswer:
         return "answers with " + ", ".join(roles)
 
 
-def _maps(answer: Answered) -> Maps:
+def _maps(answer: NetworkAnswer) -> Maps:
     if not isinstance(answer, Maps):
         raise TypeError(f"maps were expected, not {type(answer).__name__}")
     return answer

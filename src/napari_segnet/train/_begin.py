@@ -124,12 +124,12 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
     )
 
 
-def _initialise(module: nn.Module, quiet: tuple[nn.Module, ...]) -> None:
+def _initialise(module: nn.Module, small: tuple[nn.Module, ...]) -> None:
     for layer in module.modules():
         kinds = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
         if not isinstance(layer, kinds):
             continue
-        if any(layer is one for one in quiet):
+        if any(layer is one for one in small):
             nn.init.normal_(layer.weight, std=0.01)
         else:
             # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.

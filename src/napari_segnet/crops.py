@@ -22,10 +22,11 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Sample, classes_of, read_labels, usable
 from napari_segnet.errors import DatasetError, ImageError, MismatchError, SegnetError
 from napari_segnet.image import Image
-from napari_segnet.prepare import fit, map_channels, parse_normalizer
+from napari_segnet.plan import PredictSettings
+from napari_segnet.plan.input import LEARNING, NetworkInput, prepare_input
 from napari_segnet.readers import open_image
 
-__all__ = ["Augmentation", "Crop", "Crops"]
+__all__ = ["Augmentation", "Crop", "Crops", "prepared_pixels"]
 
 MARGIN_PX = 32
 """Targets look at objects beyond the crop: half the size of a large nucleus."""
@@ -127,7 +128,7 @@ class Crops:
         pair = self._pair(self._useful[number])
         unit = pair.unit(rng, self._network.ndim)
         wide = tuple(n + 2 * m for n, m in zip(self._shape, self._margin(), strict=True))
-        where = _places(self._matrix(rng, pair.scale), wide, self._centre(unit, rng))
+        where = _places(self._matrix(rng), wide, self._centre(unit, rng))
         unit, where = _window(unit, where)
         grid = _grid(unit, where)
         pixels = _sample(unit.pixels, grid, "bilinear")
@@ -176,12 +177,12 @@ class Crops:
         where = np.unravel_index(inside[rng.integers(inside.size)], trusted.shape)
         return tuple(int(i) for i in where)
 
-    def _matrix(self, rng: np.random.Generator, scale: float) -> npt.NDArray[np.float64]:
-        """Image pixels per crop pixel ``([z,] y, x)``: zoom, turn and mirror."""
+    def _matrix(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Pixels of the sample per crop pixel ``([z,] y, x)``: zoom, turn and mirror."""
         change, ndim = self._change, len(self._shape)
         low, high = np.log(change.scale_range)
         angle = rng.random() * 2 * np.pi if change.rotate else 0.0
-        zoom = np.exp(rng.uniform(low, high)) / scale
+        zoom = np.exp(rng.uniform(low, high))
         plane = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
         matrix = np.eye(ndim)
         matrix[-2:, -2:] = plane
@@ -231,13 +232,12 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """A sample in memory, normalised."""
+    """A sample in memory, as the network sees it: normalised, in network pixels."""
 
     pixels: npt.NDArray[np.float32]  # (t, c, z, y, x)
     labels: npt.NDArray[np.int32]  # (t, z, y, x)
     trusted: npt.NDArray[np.uint8]  # (t, z, y, x)
     units: tuple[tuple[int, int], ...]  # (t, z) of the planes or (t, 0) of the volumes of use
-    scale: float  # image pixels per network pixel in y and x
     kinds: Mapping[int, int]  # class of each label
 
     @property
@@ -252,9 +252,11 @@ class _Pair:
 
 
 def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
+    settings = PredictSettings(channels=channels)
     try:
         image = open_image(sample.image)
-        pixels = _pixels(image, network, channels)
+        given = prepare_input(network, image, settings, LEARNING)
+        pixels = prepared_pixels(given)
     except ImageError as error:
         raise _DamagedError(f"{sample.image} cannot be learned from: {error}") from error
     except SegnetError as error:
@@ -264,32 +266,33 @@ def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
     if sample.trusted is not None:
         seen = _read_labels(sample.trusted, image) > 0
     trusted = usable(sample, labels, seen).astype(np.uint8)
+    lengths = (image.sizes["z"], *given.seen[-2:])
+    labels, trusted = _nearest(labels, lengths), _nearest(trusted, lengths)
     alive = trusted.any(axis=(-2, -1)) if network.ndim == 2 else trusted.any(axis=(1, 2, 3))
     units = tuple((int(t), int(z)) for t, z in np.argwhere(alive.reshape(len(trusted), -1)))
-    trained, has = network.pixel_size_um.get("x"), image.pixel_size_um.get("x")
-    scale = trained / has if trained and has else 1.0
-    return _Pair(pixels, labels, trusted, units, scale, kinds)
+    return _Pair(pixels, labels, trusted, units, kinds)
 
 
-def _pixels(image: Image, network: Checkpoint, wish: str) -> npt.NDArray[np.float32]:
-    """Return the image as the network sees it: ``(t, c, z, y, x)``."""
-    if network.ndim == 3 and "z" not in image.axes:
-        raise MismatchError(
-            f"the network needs volumes with a z axis, but this has the axes {image.axes!r}."
+def prepared_pixels(given: NetworkInput) -> npt.NDArray[np.float32]:
+    """Return an image as its network sees it: ``(t, c, z, y, x)`` float32, in network pixels."""
+    sizes = given.image.sizes
+    channels = len(given.channels.channels)
+    pixels = np.empty((sizes["t"], channels, sizes["z"], *given.seen[-2:]), np.float32)
+    for t, z in given.units:
+        given.unit(t, z).read_seen(
+            given.image, out=pixels[t] if given.ndim == 3 else pixels[t, :, z]
         )
-    channels = map_channels(image, network.channels, wish)
-    how, over = _recipe(network)
-    normalization = fit(image, channels, parse_normalizer(how), over)
-    sizes = image.sizes
-    pixels = np.empty(
-        (sizes["t"], network.channels, sizes["z"], sizes["y"], sizes["x"]), np.float32
-    )
-    for t in range(sizes["t"]):
-        for z in range(sizes["z"]):
-            block = channels.read(image, t, slice(z, z + 1))
-            for c, affine in enumerate(normalization.affines(t, z)):
-                pixels[t, c, z] = affine.apply(block[c, 0])
     return pixels
+
+
+def _nearest(array: npt.NDArray[Any], lengths: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Resample labels ``(t, z, y, x)`` to other lengths ``(z, y, x)``; none is mixed."""
+    for axis, (old, new) in enumerate(zip(array.shape[1:], lengths, strict=True), start=1):
+        if old != new:
+            # The old pixel under the middle of each new one, as pixels are resampled.
+            where = ((np.arange(new) + 0.5) * (old / new)).astype(np.intp)
+            array = np.take(array, where, axis)
+    return array
 
 
 def _labels(
@@ -332,13 +335,6 @@ def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
         raise
     except ImageError as error:
         raise _DamagedError(f"{path} cannot be learned from: {error}") from error
-
-
-def _recipe(network: Checkpoint) -> tuple[str, str]:
-    for step in network.prepare:
-        if step.name == "normalize":
-            return str(step.options.get("how", "none")), str(step.options.get("over", "volume"))
-    return "none", "volume"
 
 
 def _places(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari_segnet.widgets._editing import apply_edit, editing_of, locked_ids, next_id
 
 from napari_segnet.correct import delete, find_places
 from napari_segnet.progress import run

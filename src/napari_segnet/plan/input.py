@@ -27,12 +27,46 @@ from napari_segnet.prepare import (
 from napari_segnet.prepare.scale import resize, scaled_lengths
 from napari_segnet.tiles import Tile
 
-__all__ = ["NetworkInput", "UnitInput", "prepare_input", "recipe", "scale_of"]
+__all__ = [
+    "LEARNING",
+    "RUNNING",
+    "NetworkInput",
+    "Remedies",
+    "UnitInput",
+    "prepare_input",
+    "recipe",
+    "scale_of",
+]
 
 MOST_SCALE = 20.0
 """Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
 LEAST_DIFFERENCE = 0.05
 """Pixel sizes that differ less count as equal: resampling would blur for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedies:
+    """What a user can do about an image that does not fit; a sentence each."""
+
+    volume: str
+    pixel_size: str
+
+
+RUNNING = Remedies(
+    volume=("If one of them is really the depth, say so, for example --set axes=zyx."),
+    pixel_size=(
+        "If the image's pixel size is wrong, say --set scale=1 to take its pixels as they are."
+    ),
+)
+"""Where a network is run on an image."""
+LEARNING = Remedies(
+    volume="Take the sample out of the training set.",
+    pixel_size=(
+        "If the image's pixel size is wrong, correct it, take the sample out of the training set "
+        "and add it again."
+    ),
+)
+"""Where it learns from a sample of a training set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +98,40 @@ class UnitInput:
     channels: ChannelMap
     affines: tuple[tuple[Affine, ...], ...]
 
-    def read(self, image: Image, box: tuple[slice, ...]) -> npt.NDArray[np.float32]:
-        """Return a box ``([z,] y, x)`` of image pixels, normalised: ``(c, [z,] y, x)`` float32."""
+    def read(
+        self,
+        image: Image,
+        box: tuple[slice, ...],
+        out: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return a box ``([z,] y, x)`` of image pixels, normalised.
+
+        ``(c, [z,] y, x)`` float32; written into ``out``, if there is one.
+        """
         depth = box[0] if self.ndim == 3 else slice(self.z, self.z + 1)
         raw = self.channels.read(image, self.t, depth, box[-2], box[-1])  # (c, z, y, x)
-        block = np.empty(raw.shape, np.float32)
+        block = np.empty(raw.shape, np.float32) if out is None else out.reshape(raw.shape)
         for k in range(raw.shape[1]):
             plane = depth.start + k if len(self.affines) > 1 else 0
             for c, affine in enumerate(self.affines[plane]):
                 affine.apply(raw[c, k], out=block[c, k])
         return block if self.ndim == 3 else block[:, 0]
 
-    def read_seen(self, image: Image) -> npt.NDArray[np.float32]:
-        """Return all of it as the network sees it: ``(c, *seen)`` float32."""
-        whole = self.read(image, tuple(slice(0, n) for n in self.shape))
-        return whole if self.seen == self.shape else resize(whole, self.seen)
+    def read_seen(
+        self, image: Image, out: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return all of it as the network sees it.
+
+        ``(c, *seen)`` float32; written into ``out``, if there is one.
+        """
+        whole = tuple(slice(0, n) for n in self.shape)
+        if self.seen == self.shape:
+            return self.read(image, whole, out)
+        small = resize(self.read(image, whole), self.seen)
+        if out is None:
+            return small
+        out[...] = small
+        return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,10 +207,23 @@ class NetworkInput:
         return lambda tile: small[(slice(None), *tile.read)]
 
 
-def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> NetworkInput:
+def prepare_input(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
+) -> NetworkInput:
     """Choose channels, normalisation and scale, and fit them to an image.
 
     The figures of normalisation are measured on the image's pixels, so call it in a worker.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    image : Image
+        The image.
+    settings : PredictSettings
+        Wishes of channels, normalisation and scale.
+    remedies : Remedies
+        What to say to a user whose image does not fit.
 
     Raises
     ------
@@ -169,13 +235,12 @@ def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSetting
     if checkpoint.ndim == 3 and "z" not in image.axes:
         raise MismatchError(
             f"This network needs a volume with a z axis, but {image.name} has the axes "
-            f"{image.axes!r}. If one of them is really the depth, say so, for example "
-            "--set axes=zyx."
+            f"{image.axes!r}. {remedies.volume}"
         )
     channels = map_channels(image, checkpoint.channels, settings.channels)
     how, over = recipe(checkpoint, settings)
     normalization = fit(image, channels, parse_normalizer(how), over)
-    scale, note = scale_of(checkpoint, image, settings)
+    scale, note = scale_of(checkpoint, image, settings, remedies)
     notes = (*image.notes, *((channels.note,) if channels.note else ()), *note)
     return NetworkInput(
         image=image,
@@ -202,7 +267,7 @@ def recipe(checkpoint: Checkpoint, settings: PredictSettings | None = None) -> t
 
 
 def scale_of(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
 ) -> tuple[float, tuple[str, ...]]:
     """Return image pixels per network pixel in y and x, and what to say of it.
 
@@ -224,8 +289,8 @@ def scale_of(
     if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
         raise MismatchError(
             f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
-            f"pixels are {has:g} µm, which is hardly true of the same objects. If the image's "
-            "pixel size is wrong, say --set scale=1 to take its pixels as they are."
+            f"pixels are {has:g} µm, which is hardly true of the same objects. "
+            f"{remedies.pixel_size}"
         )
     if abs(scale - 1) < LEAST_DIFFERENCE:
         return 1.0, ()

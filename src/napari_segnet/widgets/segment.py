@@ -32,6 +32,7 @@ from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError, SettingsError
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.plan.input import recipe
 from napari_segnet.repeat import command_line
 from napari_segnet.widgets._ask import About, AskBox
 from napari_segnet.widgets._ask_target import labels_over, visible_part
@@ -374,10 +375,8 @@ class SegmentDock(QWidget):
         self._show_classes()
 
     def _show_recipe(self, checkpoint: Checkpoint) -> None:
-        own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
-        usual = PredictSettings(
-            normalize=str(own.get("how", "none")), normalize_over=str(own.get("over", "volume"))
-        )
+        how, over = recipe(checkpoint)
+        usual = PredictSettings(normalize=how, normalize_over=over)
         self.main.set_defaults(usual)
         self.advanced.set_defaults(usual)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.recognition import family_of, identify
-
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
     from napari_segnet.engines.torch.device import best_device as best_device
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
     from napari_segnet.engines.torch.engine import TorchEngine as TorchEngine
     from napari_segnet.engines.torch.engine import check_precision as check_precision
     from napari_segnet.engines.torch.weights import load as load
+    from napari_segnet.recognition import family_of as family_of
+    from napari_segnet.recognition import identify as identify
 
 __all__ = [
     "Network",
@@ -34,15 +34,17 @@ __all__ = [
     "load",
 ]
 
-# Public name -> the file it is in.
+# Public name -> the module it is in.
 _HOMES = {
-    "Network": "engine",
-    "TorchEngine": "engine",
-    "best_device": "device",
-    "check_precision": "engine",
-    "free_bytes": "device",
-    "is_out_of_memory": "device",
-    "load": "weights",
+    "Network": "engines.torch.engine",
+    "TorchEngine": "engines.torch.engine",
+    "best_device": "engines.torch.device",
+    "check_precision": "engines.torch.engine",
+    "family_of": "recognition",
+    "free_bytes": "engines.torch.device",
+    "identify": "recognition",
+    "is_out_of_memory": "engines.torch.device",
+    "load": "engines.torch.weights",
 }
 
 
@@ -77,6 +79,6 @@ class TorchKind:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: Any = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value: Any = getattr(importlib.import_module(f"napari_segnet.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -11,12 +11,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.segmentation import Instances, Prediction
+from napari_segnet.segmentation import Prediction
 from napari_segnet.sinks.file import file_array
 
 __all__ = [
@@ -134,22 +134,11 @@ class Predictions:
             If the disk has no room for it.
         """
         key, answer = prediction.origin.key, prediction.answer
-        if isinstance(answer, Instances):
-            arrays = (answer.boxes, answer.plane, answer.scores, answer.classes, answer.masks)
-            self._kept.put(key, prediction, sum(a.nbytes for a in arrays))
-            return key
-        size = 2 * answer.data.size
-        if size > self._kept.limit_bytes:
-            return key  # the next recall says that it is gone
-        if answer.data.dtype == np.float16 and isinstance(answer.data, np.memmap):
-            kept: npt.NDArray[Any] = answer.data  # in such a file already
-        else:
-            kept = file_array(answer.data.shape, np.dtype(np.float16))
-            for channel, values in zip(kept, answer.data, strict=True):
-                channel[...] = values
-        kept = kept.view()
-        kept.flags.writeable = False
-        self._kept.put(key, replace(prediction, answer=replace(answer, data=kept)), size)
+        size = answer.kept_nbytes
+        if size <= self._kept.limit_bytes:  # otherwise the next recall says that it is gone
+            kept = answer.kept(file_array)
+            mine = prediction if kept is answer else replace(prediction, answer=kept)
+            self._kept.put(key, mine, size)
         return key
 
     def recall(self, key: str) -> Prediction | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import fastremap
 import numpy as np
@@ -16,10 +16,11 @@ import torch
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
+from napari_segnet.answers import answer_of
+from napari_segnet.answers.objective import Crop
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Sample, classes_of, read_labels, usable
 from napari_segnet.errors import DatasetError, ImageError, MismatchError, SegnetError
-from napari_segnet.families import TRAINABLE, TrainableFamily
 from napari_segnet.image import Image
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.input import LEARNING, NetworkInput, prepare_input
@@ -46,31 +47,6 @@ class Augmentation:
     offset: float = 0.0
     noise: float = 0.0
     blur_px: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Crop:
-    """What one step learns from.
-
-    Attributes
-    ----------
-    pixels : ndarray
-        ``(c, [z,] y, x)`` float32, normalised.
-    targets : ndarray
-        ``(channel, [z,] y, x)`` float32.
-    trusted : ndarray
-        ``(1, [z,] y, x)`` float32: 1 where the labels may be learned from.
-    labels : ndarray
-        ``([z,] y, x)`` int32: what the targets are made of.
-    kinds : mapping of int to int
-        Class of each object, where objects have classes; 1 is the first.
-    """
-
-    pixels: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.float32]
-    trusted: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int32]
-    kinds: Mapping[int, int] = field(default_factory=dict)
 
 
 class Crops:
@@ -100,6 +76,7 @@ class Crops:
         channels: str = "auto",
     ) -> None:
         self._samples, self._network, self._channels = samples, network, channels
+        self._answer = answer_of(network)
         self._shape, self._change = shape, augmentation
         self._kept: dict[int, _Pair] = {}
         self._kept_bytes = 0
@@ -158,12 +135,12 @@ class Crops:
         labels = _sample(unit.labels[None].astype(np.float32), grid, "nearest")[0]
         trusted = _sample(unit.trusted[None].astype(np.float32), grid, "nearest")
         # Objects that the edge cuts are grown together with their mirror images: nothing of that
-        # is learned. Boxes and masks end where the image does.
+        # is learned. Boxes and masks end where the image does (cut_at_edge).
         inside = _inside(where, unit.labels.shape)
         trusted *= inside
-        if self._network.task == "instance":
+        if self._answer.cut_at_edge:
             labels *= inside
-        targets = _targets(labels.round().astype(np.int32), self._network)
+        targets = self._answer.targets(labels.round().astype(np.int32), self._network)
         inner = (slice(None), *(slice(m, -m or None) for m in self._margin()))
         # A network without padding answers for the middle of what it sees.
         lost = (n // 2 for n in self._network.size.loss)
@@ -328,11 +305,12 @@ def _labels(
         # Any ids will do, and small ones pass through float32 unchanged.
         labels, numbers = fastremap.renumber(labels, preserve_zero=True)
         labels = labels.astype(np.int32)
-        if network.task == "instance":
+        if answer_of(network).objects_have_classes:
             kinds = _kinds(sample, network, {int(k): int(v) for k, v in numbers.items()})
     try:
         # One pixel of each label shows if the network has a place for it.
-        _targets(np.unique(labels).reshape((1,) * (network.ndim - 1) + (-1,)), network)
+        one_each = np.unique(labels).reshape((1,) * (network.ndim - 1) + (-1,))
+        answer_of(network).targets(one_each, network)
     except MismatchError as error:
         raise DatasetError(f"{sample.labels} cannot be learned from: {error}") from error
     return labels, kinds
@@ -348,16 +326,6 @@ def _kinds(sample: Sample, network: Checkpoint, numbers: Mapping[int, int]) -> d
             f"{network.classes - 1}. Set head to {most + 1} to give it new last layers for them."
         )
     return kinds
-
-
-def _targets(labels: npt.NDArray[np.int32], network: Checkpoint) -> npt.NDArray[np.float32]:
-    """Return ``(channel, [z,] y, x)``; no channel for a network that answers with boxes."""
-    if network.task == "instance":
-        return np.zeros((0, *labels.shape), np.float32)
-    for family in TRAINABLE:
-        if family.name == network.family:
-            return cast("TrainableFamily", family).targets(labels, network)
-    raise AssertionError(f"{network.family} was to be refused before")
 
 
 def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:

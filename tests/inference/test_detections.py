@@ -21,9 +21,9 @@ from napari_segnet import cache
 from napari_segnet.answers.detections import tiling as tiling_module
 from napari_segnet.engines.fake import FakeKind
 from napari_segnet.engines.torch import identify, load
-from napari_segnet.engines.torch import objects as objects_module
-from napari_segnet.engines.torch.objects import find_all
 from napari_segnet.errors import MemoryExhaustedError
+from napari_segnet.families import _maskrcnn_find as find_module
+from napari_segnet.families._maskrcnn_find import find_all
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
@@ -230,18 +230,18 @@ def test_a_limit_that_was_reached_is_said(checkpoint, blobs, limit, words):
 def test_proposals_grow_with_what_is_found(checkpoint, monkeypatch):
     module = load(checkpoint, "cpu").module
     batch = pictures(1, 3, (128, 128), seed=3)
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 0)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 0)
     (plain,) = find_all(module, batch)
     assert plain.limits == ()
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 10**6)
-    monkeypatch.setattr(objects_module, "MOST_DOUBLINGS", 1)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 10**6)
+    monkeypatch.setattr(find_module, "MOST_DOUBLINGS", 1)
     (dense,) = find_all(module, batch)
     assert len(dense.instances.scores) >= len(plain.instances.scores) > 3
     told = identify(checkpoint.path, {"most_proposals": 20})
     (few,) = find_all(load(told, "cpu").module, batch)
     assert few.limits == ("proposals",)
     kept = identify(checkpoint.path, {"most_detections": 2})
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 0)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 0)
     (two,) = find_all(load(kept, "cpu").module, batch)
     assert (len(two.instances.scores), two.limits) == (2, ("detections",))
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.protocol import choose_device, require_precision
 from napari_segnet.errors import SegnetError
+from napari_segnet.families import Look
 from napari_segnet.segmentation import Detected
 
 __all__ = ["FakeEngine", "FakeKind", "FakeOutOfMemoryError", "everywhere"]
@@ -164,11 +165,13 @@ class FakeEngine:
         found: list[Detected] = answer(batch, precision=precision)
         return found
 
-    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Any:
-        """Return what the given function says of a picture ``(c, y, x)``."""
-        answer = _given(self.kind.look, "look")
+    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look | None:
+        """Return what the given function says of a picture ``(c, y, x)``; None without one."""
+        if self.kind.look is None:
+            return None
         self._take(picture, precision)
-        return answer(picture, precision=precision)
+        seen: Look | None = self.kind.look(picture, precision=precision)
+        return seen
 
     def peak_bytes(self, batch: int, lengths: tuple[int, ...]) -> int:
         """Return what the kind's ``bytes_of`` says, for each input of the batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from napari_segnet.errors import SettingsError
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_segnet.checkpoint import Checkpoint
+    from napari_segnet.families import Look
     from napari_segnet.segmentation import Detected
 
 __all__ = ["PRECISIONS", "Engine", "EngineKind", "choose_device", "require_precision"]
@@ -75,8 +76,11 @@ class Engine(Protocol):
     def detect(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
         """Return the objects of each picture of ``batch`` ``(n, c, y, x)`` float32."""
 
-    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Any:
-        """Return what an instance network sees in a picture ``(c, y, x)``, to be prompted."""
+    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look | None:
+        """Return what an instance network sees in a picture ``(c, y, x)``, to be prompted.
+
+        None if it cannot be asked about a box: then only what it detects is known.
+        """
 
     def peak_bytes(self, batch: int, lengths: tuple[int, ...]) -> int:
         """Estimate the memory for ``batch`` inputs of ``([z,] y, x)`` pixels."""

@@ -7,16 +7,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from napari_segnet.answers.labelling import label_steps
+from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
 from napari_segnet.image import Image
-from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, resolve
+from napari_segnet.plan import InferencePlan, PredictSettings, resolve
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.steps import LabelSettings
@@ -66,7 +66,7 @@ def predict(
     plan = resolve(checkpoint, image, settings)
     engine = engine_for(checkpoint, plan.settings.device)
     elsewhere = _elsewhere(engine, plan)
-    ran = yield from _runner(checkpoint)(engine, plan)
+    ran = yield from answer_of(checkpoint).run(engine, plan)
     return Prediction(
         answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
@@ -82,16 +82,6 @@ def predict(
             seconds={"predict": round(time.perf_counter() - clock, 3)},
         ),
     )
-
-
-def _runner(
-    checkpoint: Checkpoint,
-) -> Callable[[Engine, InferencePlan], Generator[Progress, None, RunResult]]:
-    """Return what runs a network that answers in its way."""
-    from napari_segnet.answers.detections.run import run_detections
-    from napari_segnet.answers.maps.run import run_maps
-
-    return run_detections if checkpoint.task == "instance" else run_maps
 
 
 @job
@@ -118,7 +108,7 @@ def label(
         int32 labels, with score and class of each.
     """
     clock = time.perf_counter()
-    made = yield from label_steps(prediction, settings or LabelSettings())
+    made = yield from answer_of(prediction).label(prediction, settings or LabelSettings())
     seconds = {**made.origin.seconds, "label": round(time.perf_counter() - clock, 3)}
     return replace(made, origin=replace(made.origin, seconds=seconds))
 

@@ -9,7 +9,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
 from napari_segnet.plan.input import NetworkInput, prepare_input
 from napari_segnet.plan.settings import PredictSettings
-from napari_segnet.segmentation import Instances, Maps
+from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.sinks import Keep, choose_keep
 
 __all__ = ["InferencePlan", "RunResult", "resolve"]
@@ -120,7 +120,7 @@ class RunResult:
 
     Attributes
     ----------
-    answer : Maps or Instances
+    answer : NetworkAnswer
         At the image's pixels.
     device, rung : str
         Where it ran in the end, and what was given up for lack of memory.
@@ -130,7 +130,7 @@ class RunResult:
         What the engine chose, plain JSON values.
     """
 
-    answer: Maps | Instances
+    answer: NetworkAnswer
     device: str
     rung: str
     notes: tuple[str, ...]

@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,17 @@ from napari_segnet.engines.torch.device import (
 )
 from napari_segnet.engines.torch.fast import fast_copy, watch_cancel
 from napari_segnet.engines.torch.memory import peak_bytes
-from napari_segnet.families import MapFamily
+from napari_segnet.families import (
+    InstanceFamily,
+    Look,
+    MapFamily,
+    MeasurableFamily,
+    PromptableFamily,
+)
 from napari_segnet.families._blocks import PlacedUpsample, place, unplace
 from napari_segnet.progress import check_cancelled
 from napari_segnet.recognition import family_of
-
-if TYPE_CHECKING:
-    from napari_segnet.engines.torch.look import Look
-    from napari_segnet.segmentation import Detected
+from napari_segnet.segmentation import Detected
 
 __all__ = ["Network", "TorchEngine", "check_precision"]
 
@@ -68,7 +71,7 @@ class TorchEngine:
         self.module = module.to(device).eval()
         self._family = family_of(checkpoint)
         self._fast = fast_copy(self.module, device)
-        if device == "cpu" and checkpoint.ndim == 2 and checkpoint.task == "semantic":
+        if device == "cpu" and checkpoint.ndim == 2 and isinstance(self._family, MapFamily):
             # Twice as fast on a CPU: oneDNN's own layout.
             self._fast = self._fast.to(memory_format=torch.channels_last)
         watch_cancel(self._fast)
@@ -120,7 +123,6 @@ class TorchEngine:
         ndarray
             ``(n, channel, [z,] y, x)`` float32, after the activations.
         """
-        family = cast("MapFamily", self._family)
         with self._turn(), torch.inference_mode(), self._precision(precision):
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             if self.device == "cpu" and tensor.ndim == 4:
@@ -128,7 +130,7 @@ class TorchEngine:
             if self._placed and offset is not None and whole is not None:
                 place(self._fast, offset, whole)
             try:
-                answer = family.maps(self._fast, tensor)
+                answer = self._map_family.maps(self._fast, tensor)
             finally:
                 if self._placed:
                     unplace(self._fast)
@@ -136,21 +138,27 @@ class TorchEngine:
             return result
 
     def detect(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
-        """Detect the objects of each picture of ``batch`` ``(n, c, y, x)`` float32.
-
-        Limits grow with what is there; those that were reached in the end are named.
-        """
-        from napari_segnet.engines.torch.objects import find_all
-
+        """Detect the objects of each picture of ``batch`` ``(n, c, y, x)`` float32."""
+        family = self._family
+        if not isinstance(family, InstanceFamily):
+            raise TypeError(f"{family.title} does not detect objects")
         with self.at_work(precision) as module:
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
-            return find_all(module, tensor)
+            return family.detections(module, tensor)
 
-    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look:
-        """Return what an instance network sees in a picture ``(c, y, x)`` float32, to ask of."""
-        from napari_segnet.engines.torch.look import Look
+    def look(self, picture: npt.NDArray[np.float32], *, precision: str = "fp32") -> Look | None:
+        """Return what the network sees in a picture ``(c, y, x)`` float32, to be prompted.
 
-        return Look(self, picture, precision)
+        None where its family has no such thing: then there are only the objects it detects.
+        """
+        from napari_segnet.engines.torch.look import InTurn
+
+        family = self._family
+        if not isinstance(family, PromptableFamily):
+            return None
+        with self.at_work(precision) as module:
+            tensor = torch.from_numpy(np.ascontiguousarray(picture[None])).to(self.device)
+            return InTurn(family.look(module, tensor), lambda: self.at_work(precision))
 
     @contextlib.contextmanager
     def at_work(self, precision: str) -> Iterator[nn.Module]:
@@ -185,12 +193,17 @@ class TorchEngine:
         return is_out_of_memory(error)
 
     def _dry(self, module: nn.Module, batch: torch.Tensor) -> Any:
-        """Do what takes the memory: of instance networks the backbone, heads go by parts."""
-        if self.checkpoint.task == "instance":
-            from napari_segnet.families._maskrcnn_module import features
+        """Do what takes the memory, as far as it can be done without values."""
+        family = self._family
+        if isinstance(family, MapFamily):
+            return self._activated(family.maps(module, batch))
+        return family.measured(module, batch) if isinstance(family, MeasurableFamily) else None
 
-            return features(module, batch)
-        return self._activated(cast("MapFamily", self._family).maps(module, batch))
+    @property
+    def _map_family(self) -> MapFamily:
+        if not isinstance(self._family, MapFamily):
+            raise TypeError(f"{self._family.title} does not answer with maps")
+        return self._family
 
     def _activated(self, answer: torch.Tensor) -> torch.Tensor:
         parts, first = [], 0

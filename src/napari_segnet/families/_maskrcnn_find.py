@@ -1,4 +1,4 @@
-"""Objects of whole pictures, with limits that grow with their number."""
+"""All objects of whole pictures: the number of proposals grows with what is found."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from typing import Any
 
 import torch
 
+from napari_segnet.families._maskrcnn_module import (
+    Features,
+    detect,
+    features,
+    most_proposals,
+    propose,
+)
 from napari_segnet.segmentation import Detected
 
 __all__ = ["find_all"]
@@ -18,20 +25,18 @@ MOST_DOUBLINGS = 3
 
 
 def find_all(module: Any, batch: torch.Tensor) -> list[Detected]:
-    """Return the objects of each picture of ``batch`` ``(n, c, y, x)``.
+    """Return the objects of each normalised picture of ``batch`` ``(n, c, y, x)``.
 
     As many proposals as the network's own ``most_proposals``, if it was told; otherwise
-    they are doubled while there are few for the number of objects that they lead to.
+    they are doubled while there are few for the number of objects that they lead to. Boxes
+    and scores are computed in float32 also where weights are float16, whose steps are a whole
+    pixel beyond 1024.
     """
-    from napari_segnet.families._maskrcnn_module import features
-
     seen = features(module, batch)
     return [_find(module, seen.picture(index)) for index in range(len(seen))]
 
 
-def _find(module: Any, own: Any) -> Detected:
-    from napari_segnet.families._maskrcnn_module import detect, most_proposals, propose
-
+def _find(module: Any, own: Features) -> Detected:
     most = most_proposals(module, own.shape)
     told = module.rules.most_proposals is not None
     for doubling in range(MOST_DOUBLINGS + 1):

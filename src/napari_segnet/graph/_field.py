@@ -67,14 +67,14 @@ def receptive_field(graph: Graph) -> tuple[int, ...] | None:
 def sizes(graph: Graph) -> Size | None:
     """Return which sizes a network takes, and how much its answer is smaller.
 
-    Sizes at which more is lost than at others (a pooling drops an odd last pixel) are left
-    out: the answer would not lie in the middle of the input.
+    Sizes at which more is lost than at others (a pooling drops an odd last pixel), or the
+    answer is larger than the input, are left out: it would not lie in its middle.
 
     Returns
     -------
     Size or None
         None if no size up to ``LONGEST_PX`` is taken, the answer has another scale than the
-        image or is larger than it.
+        image or is always larger than it.
     """
     found = [_AxisSize.of(graph, axis) for axis in range(graph.ndim)]
     known = [one for one in found if one is not None]
@@ -121,6 +121,7 @@ class _AxisSize:
         while want <= LONGEST_PX:
             lengths = ((n, _lengths(graph, axis, n)) for n in range(want, want + stride))
             losses = {n: _loss(graph, n, own) for n, own in lengths if own is not None}
+            losses = {n: loss for n, loss in losses.items() if loss >= 0}
             if losses:
                 least = min(losses.values())
                 good = [n for n, loss in losses.items() if loss == least]
@@ -128,8 +129,6 @@ class _AxisSize:
                     n == good[0] + i * (stride // len(good)) for i, n in enumerate(good)
                 )
                 multiple = stride // len(good) if even else stride
-                if least < 0:
-                    return None
                 return cls(stride=stride, example=good[0], multiple=multiple, loss=least)
             want *= 2
         return None

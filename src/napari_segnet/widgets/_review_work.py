@@ -15,11 +15,11 @@ from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
-from napari_segnet.widgets._axes import guess_axes, level_0
 from napari_segnet.widgets._journal_layers import subject_of
-from napari_segnet.widgets._layers import Region, source_of
-from napari_segnet.widgets._region import region_of
 from napari_segnet.widgets._torch import load_torch
+from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.convert import Region, source_of
+from napari_segnet.widgets.layers.region import region_of
 
 if TYPE_CHECKING:
     import napari.layers

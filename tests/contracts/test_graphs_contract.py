@@ -87,9 +87,7 @@ def test_sizes_are_those_that_the_module_takes(family, example):
             shape = [*size.minimum]
             shape[axis] = n
             batch = torch.empty((1, checkpoint.channels, *shape), device="meta")
-            allowed = n >= size.minimum[axis] and (
-                n % size.multiple[axis] == size.remainder[axis]
-            )
+            allowed = n >= size.minimum[axis] and (n % size.multiple[axis] == size.remainder[axis])
             try:
                 with torch.inference_mode():
                     lost = n - family.maps(module, batch).shape[axis + 2]

@@ -157,21 +157,34 @@ class TransposedConvolution(Operation):
         """Return all inputs of which some window meets these outputs.
 
         A window with gaps (dilation, or a kernel shorter than the stride) meets an output
-        only at its weights, so the ends are looked for one output after the other; as all
-        repeats after ``stride`` outputs, and windows are no longer than ``dilation *
-        kernel``, the far ends lie among so many at either end.
+        only at its weights, so the first and the last input are looked for output by output
+        until no further one can lie beyond. All repeats after ``stride`` outputs, and no
+        window is longer than ``dilation * kernel``.
         """
-        near = self.stride[axis] + self.dilation[axis] * self.kernel[axis]
-        first = [self._inputs(axis, at) for at in range(low, min(high, low + near) + 1)]
-        last = [self._inputs(axis, at) for at in range(max(low, high - near), high + 1)]
-        lows, highs = [i for own in first for i in own], [i for own in last for i in own]
-        if not lows or not highs:
-            return (None,)
-        return ((min(lows), max(highs)),)
+        stride, before = self.stride[axis], self.before[axis]
+        beyond = self.dilation[axis] * (self.kernel[axis] - 1)
+        near = stride + beyond
+        first: int | None = None
+        for output in range(low, min(high, low + near) + 1):
+            if first is not None and first <= -(-(output + before - beyond) // stride):
+                break
+            met = self._met(axis, output, last=False)
+            first = met if first is None or (met is not None and met < first) else first
+        last: int | None = None
+        for output in range(high, max(low, high - near) - 1, -1):
+            if last is not None and last >= (output + before) // stride:
+                break
+            met = self._met(axis, output, last=True)
+            last = met if last is None or (met is not None and met > last) else last
+        return (None if first is None or last is None else (first, last),)
 
-    def _inputs(self, axis: int, output: int) -> list[int]:
-        """Return the nearest and the farthest input of one output; none, one or two."""
-        stride, place = self.stride[axis], output + self.before[axis]
-        steps = (place - self.dilation[axis] * t for t in range(self.kernel[axis]))
-        met = [step // stride for step in steps if step % stride == 0]
-        return [min(met), max(met)] if met else []
+    def _met(self, axis: int, output: int, last: bool) -> int | None:
+        """Return the first or the last input whose window has a weight at one output."""
+        stride, kernel = self.stride[axis], self.kernel[axis]
+        # The later the weight in its window, the earlier the input.
+        weights = range(min(kernel, stride)) if last else range(kernel - 1, -1, -1)[:stride]
+        for weight in weights:
+            place = output + self.before[axis] - self.dilation[axis] * weight
+            if place % stride == 0:
+                return place // stride
+        return None

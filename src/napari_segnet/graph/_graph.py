@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from napari_segnet.graph._operation import Operation, Tensor
 from napari_segnet.graph._pointwise import Image
@@ -50,13 +50,31 @@ class Graph:
     ------
     ValueError
         If the nodes do not make a network: a name twice, an input that does not come before,
-        a wrong number of inputs, none or several images.
+        a wrong number of inputs, none or several images, numbers for other axes than its own.
     """
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        self._check_order()
+        if sum(isinstance(node.operation, Image) for node in self.nodes) != 1:
+            raise ValueError("a network has exactly one image as its input")
+        self._check_axes()
+
+    @property
+    def image(self) -> Node:
+        """The node that stands for the input."""
+        return next(node for node in self.nodes if isinstance(node.operation, Image))
+
+    @property
+    def ndim(self) -> int:
+        """Spatial dimensions, 2 or 3."""
+        operation = self.image.operation
+        assert isinstance(operation, Image)
+        return operation.ndim
+
+    def _check_order(self) -> None:
         before: set[str] = set()
         for node in self.nodes:
             if node.name in before:
@@ -72,20 +90,17 @@ class Graph:
             before.add(node.name)
         if not self.outputs or not before.issuperset(self.outputs):
             raise ValueError(f"the outputs {self.outputs} are none, or not all of them nodes")
-        if sum(isinstance(node.operation, Image) for node in self.nodes) != 1:
-            raise ValueError("a network has exactly one image as its input")
 
-    @property
-    def image(self) -> Node:
-        """The node that stands for the input."""
-        return next(node for node in self.nodes if isinstance(node.operation, Image))
-
-    @property
-    def ndim(self) -> int:
-        """Spatial dimensions, 2 or 3."""
-        operation = self.image.operation
-        assert isinstance(operation, Image)
-        return operation.ndim
+    def _check_axes(self) -> None:
+        ndim = self.ndim
+        for node in self.nodes:
+            for own in fields(node.operation):
+                value = getattr(node.operation, own.name)
+                if isinstance(value, tuple) and len(value) != ndim:
+                    raise ValueError(
+                        f"{own.name} of {node.name!r} is {value}, where {ndim} numbers were "
+                        "expected, one per axis"
+                    )
 
 
 class GraphBuilder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution
 from napari_segnet.graph._graph import Graph, Node
@@ -84,7 +84,7 @@ def _node(row: Mapping[str, Any]) -> Node:
         raise ValueError(f"there is no operation {row['operation']!r}; there are {known}")
     return Node(
         name=_text(row["name"]),
-        operation=kind(**{_text(name): _plain(v) for name, v in row["numbers"].items()}),
+        operation=_operation(kind, row["numbers"]),
         inputs=tuple(_text(name) for name in row["inputs"]),
         tensors={_text(role): _text(name) for role, name in row["tensors"].items()},
     )
@@ -94,6 +94,23 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} stands where a name was expected")
     return value
+
+
+def _operation(kind: type[Operation], numbers: Mapping[str, Any]) -> Operation:
+    """Return an operation with numbers of the kinds that its fields have."""
+    hints = get_type_hints(kind)
+    found = {_text(name): _plain(value) for name, value in numbers.items()}
+    for name, value in found.items():
+        hint = hints.get(name, object)
+        if get_origin(hint) is Literal:
+            fits = value in get_args(hint)
+        elif get_origin(hint) is tuple:
+            fits = isinstance(value, tuple)
+        else:
+            fits = type(value) is hint or (hint is float and type(value) is int)
+        if not fits:
+            raise ValueError(f"{name} of {kind.name!r} is {value!r}, which it cannot be")
+    return kind(**found)
 
 
 def _plain(value: Any) -> Any:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import ClassVar
 
 __all__ = ["Lengths", "Operation", "Reach", "Tensor"]
+
+LEAST = dict.fromkeys(
+    ("kernel", "stride", "dilation", "factor", "groups", "outputs", "count", "ndim", "slopes"), 1
+)
+"""Whole numbers that must be at least so large; all others may be 0."""
 
 Lengths = Sequence[int]
 """Pixels of each input along one axis."""
@@ -47,10 +52,24 @@ class Operation:
         False if any output pixel may look at the whole input.
     arity : tuple of int
         Least and largest number of inputs.
+
+    Raises
+    ------
+    ValueError
+        If a whole number is negative, or 0 where that means nothing.
     """
 
     name: ClassVar[str]
     arity: ClassVar[tuple[int, int]] = (1, 1)
+
+    def __post_init__(self) -> None:
+        for own in fields(self):
+            value, least = getattr(self, own.name), LEAST.get(own.name, 0)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(n, int) and n < least for n in numbers):
+                raise ValueError(
+                    f"{own.name} of {self.name!r} is {value}, where {least} or more was expected"
+                )
 
     @property
     def bounded(self) -> bool:

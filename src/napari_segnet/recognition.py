@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known
@@ -67,7 +67,7 @@ def family_of(checkpoint: Checkpoint) -> Family:
 
 def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     """Add the receptive field, which needs the network's layers but not its weights."""
-    if checkpoint.task != "semantic":
+    if not isinstance(family, MapFamily):
         return checkpoint
     if isinstance(family, GraphFamily):
         halo = receptive_field(family.graph(checkpoint))
@@ -82,7 +82,7 @@ def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
 
 
-def _halo_of_module(family: Family, checkpoint: Checkpoint) -> Halo | None:
+def _halo_of_module(family: MapFamily, checkpoint: Checkpoint) -> Halo | None:
     """Return the receptive field of a network that has to be built to know its layers."""
     import torch
 
@@ -90,8 +90,7 @@ def _halo_of_module(family: Family, checkpoint: Checkpoint) -> Halo | None:
 
     with torch.device("meta"):
         module = family.build(checkpoint).eval()
-    maps = cast("MapFamily", family).maps
-    return receptive.receptive_field(module, maps, checkpoint.channels, checkpoint.size)
+    return receptive.receptive_field(module, family.maps, checkpoint.channels, checkpoint.size)
 
 
 def _not_recognised(path: Path, seen: Weights) -> str:

@@ -131,8 +131,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     """Segment one image and write its files."""
     from napari_segnet.inference import label, predict
     from napari_segnet.readers import open_image
-    from napari_segnet.results import write_segmentation
     from napari_segnet.segmentation import Instances, Maps
+    from napari_segnet.writers import write_segmentation
 
     begun = time.perf_counter()
     bar.say("reading")

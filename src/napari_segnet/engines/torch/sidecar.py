@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.atomic import why, write_whole
+from napari_segnet.atomic import why, write_text, write_whole
 from napari_segnet.checkpoint import Checkpoint, Known, PrepareStep, file_sha256
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.prepare import OVER, parse_normalizer
@@ -95,7 +95,7 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
     }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     try:
-        write_whole(path, lambda part: _write(part, text))
+        write_whole(path, lambda part: write_text(part, text))
     except OSError as error:
         raise OutputError(
             f"The card of the network could not be written to {path}: {why(error)}."
@@ -105,10 +105,6 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
 
 def _is_told(known: Known) -> bool:
     return known.source == "told" or ".card.json" in known.why
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf8", "backslashreplace"))
 
 
 def read_sidecar(path: Path) -> Sidecar | None:

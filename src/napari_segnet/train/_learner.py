@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import pickle
 from collections.abc import Mapping
@@ -196,7 +195,7 @@ class Learner:
         """Write all that a resumed run needs, whole or not at all."""
         state = {
             "network": _facts(self._network),
-            "outputs": [asdict(output) for output in self._network.outputs],
+            "outputs": self._network.to_json()["outputs"],
             "parent": self._parent,
             "settings": asdict(self._settings),
             "epochs": epochs,
@@ -233,7 +232,7 @@ class Learner:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            wanted = (_facts(self._network), [asdict(o) for o in self._network.outputs])
+            wanted = (_facts(self._network), self._network.to_json()["outputs"])
             # States of before 0.1 say neither the outputs nor what they began with.
             parent = state.get("parent", self._parent).get("sha256")
             if (dict(state["network"]), state.get("outputs", wanted[1])) != wanted or (
@@ -386,8 +385,9 @@ class Learner:
 
 def _facts(network: Checkpoint) -> dict[str, Any]:
     """Return what tells one network from another, as plain values."""
-    facts: dict[str, Any] = json.loads(json.dumps(dict(network.hparams)))
-    return {**facts, "classes": network.classes} if network.task == "instance" else facts
+    form = network.to_json()
+    facts: dict[str, Any] = form["hparams"]
+    return {**facts, "classes": form["classes"]} if network.task == "instance" else facts
 
 
 def _parent(begun: Start) -> dict[str, str]:

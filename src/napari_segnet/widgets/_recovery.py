@@ -242,7 +242,7 @@ def save_labels(layer: napari.layers.Labels, path: Path) -> None:
 
     from napari_segnet.atomic import write_whole
     from napari_segnet.image import AXES
-    from napari_segnet.widgets._axes import guess_axes, pixel_sizes_um
+    from napari_segnet.widgets.layers.axes import guess_axes, pixel_sizes_um
     from napari_segnet.writers.ome_tiff import write_labels
 
     if not 2 <= layer.ndim <= len(AXES):

@@ -292,6 +292,7 @@ def trainings():
 
 def journals():
     from napari.components import ViewerModel
+    from napari_segnet.widgets._editing import apply_edit, editing_of, set_locked
     from qtpy.QtWidgets import QApplication
 
     from napari_segnet.correct import delete, find_places, merge
@@ -306,7 +307,6 @@ def journals():
         summary,
     )
     from napari_segnet.review import Review, State
-    from napari_segnet.widgets._editing import apply_edit, editing_of, set_locked
     from napari_segnet.widgets._journal_keeper import keep_journal
     from napari_segnet.widgets._reviews import reviews as reviews_of
 

@@ -383,7 +383,7 @@ def _store(row: Any) -> Store:
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "family": _text,
-    "task": _one_of(Task),
+    "task": _text,
     "hparams": _mapping,
     "ndim": _count,
     "channels": _count,

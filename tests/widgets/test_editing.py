@@ -128,7 +128,7 @@ def test_undo_in_a_hidden_layer_is_followed(layer):
     apply_edit(layer, delete(layer.data, [7]))
     layer.visible = False
     layer.undo()
-    editing_of(layer).watch.look()
+    editing_of(layer).history.look()
     assert (7, "debris") in table(layer)
     assert editing_of(layer).box([7]) == (slice(5, 15), slice(15, 30))
 

@@ -48,7 +48,7 @@ def add(
     class_names: tuple[str, ...] = (),
     review: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """Add an image with its labels; the same part of the same source is replaced.
+    """Add an image with its labels; the same pixels of the same part of a source are replaced.
 
     Parameters
     ----------
@@ -64,7 +64,9 @@ def add(
         None: everywhere.
     source : str, optional
         Which original image it is: its parts share it, and are never on both sides of the
-        split. By default the image's path, or its name and a hash of its pixels.
+        split. By default the image's path, or its name and a hash of its pixels. One file may
+        hold several images, such as channels and scenes, and be written anew: other pixels are
+        another sample of the same source.
     plane : str
         Which part of the source it is, such as ``"z=3"``.
     split : Split, optional
@@ -105,7 +107,7 @@ def add(
     with _changing(root) as listing:
         mark = digest(image)
         source = source or image.source or f"{image.name} {mark[:8]}"
-        old = _find(listing.rows, source, plane)
+        old = _find(listing.rows, source, plane, mark)
         stem = _free_name(root, listing.rows, _name(image, plane), old)
         same_image = old is not None and old.get("digest") == mark and _file(root, old, "image")
         row: dict[str, Any] = {
@@ -274,9 +276,11 @@ def _stamp(root: Path) -> str:
 # ---- Rows ----
 
 
-def _find(rows: list[dict[str, Any]], source: str, plane: str) -> dict[str, Any] | None:
+def _find(rows: list[dict[str, Any]], source: str, plane: str, mark: str) -> dict[str, Any] | None:
+    """Return the row of the same pixels; of a row without a digest nobody knows better."""
     for row in rows:
-        if source_of(row) == source and (row.get("plane") or "") == plane:
+        same = source_of(row) == source and (row.get("plane") or "") == plane
+        if same and row.get("digest", mark) == mark:
             return row
     return None
 

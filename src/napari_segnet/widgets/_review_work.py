@@ -15,11 +15,12 @@ from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
-from napari_segnet.widgets._journal_layers import subject_of
 from napari_segnet.widgets._torch import load_torch
 from napari_segnet.widgets.layers.axes import guess_axes, level_0
 from napari_segnet.widgets.layers.convert import Region, source_of
+from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.region import region_of
+from napari_segnet.widgets.layers.subject import belongs_to, subject_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -78,7 +79,7 @@ def network_input(
 
 
 def _axes(layer: napari.layers.Labels) -> str:
-    told = str(layer.metadata.get("segnet", {}).get("axes", ""))
+    told = record_of(layer).axes
     return told if len(told) == layer.ndim else "tzyx"[-layer.ndim :]
 
 
@@ -91,9 +92,10 @@ def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tupl
         )
     axes = guess_axes(image)
     spatial = axes[: image.ndim]
-    told = layer.metadata.get("segnet", {})
-    offset = told.get("offset_px") or [0] * len(spatial)
-    own = str(told.get("axes") or spatial)
+    told = record_of(layer)
+    offset = told.offset_px if belongs_to(layer, image) else ()
+    offset = offset or (0,) * len(spatial)
+    own = told.axes or spatial
     if len(own) != layer.ndim and len(spatial.replace("c", "")) == layer.ndim:
         own = spatial.replace("c", "")
     lengths = dict(zip(own, layer.data.shape, strict=False))

@@ -7,7 +7,6 @@ starts: the layer may be moved, renamed or deleted meanwhile.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, pixel_sizes_um
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
 from napari_segnet.widgets.layers.region import Region, region_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ class Source:
     image : Image
         Its pixels, read only where and when they are needed.
     layer_name : str
-        The layer's name then.
+        The layer's name then, for people.
+    layer_id : str
+        Which layer it is, in this session, whatever it is called.
     region : Region
         Which part it is.
     offset_px : tuple of int
@@ -135,6 +137,7 @@ class Source:
 
     image: Image
     layer_name: str
+    layer_id: str
     region: Region
     offset_px: tuple[int, ...]
     axes: str
@@ -177,6 +180,7 @@ def source_of(layer: napari.layers.Image, axes: str | None, region: Region) -> S
     return Source(
         image=image,
         layer_name=layer.name,
+        layer_id=str(layer.unique_id),
         region=Region(kind=region.kind, box=box),
         offset_px=offset,
         axes=kept,
@@ -219,14 +223,13 @@ def labels_layer_args(
     """Return data and keyword arguments for ``viewer.add_labels``.
 
     The layer lies exactly on its image. Its features hold score and class of each label; its
-    ``metadata["segnet"]`` holds the origin, the key of the network's answer, and the part of
-    the image.
+    record holds the origin, the key of the network's answer, and the part of the image.
     """
     data, kwargs = placed(source, segmentation.labels, segmentation.axes)
     labels = np.ascontiguousarray(data, dtype=np.int32)
     kwargs["name"] = f"{source.layer_name} labels"
     kwargs["features"] = _features(segmentation)
-    kwargs["metadata"] = {"segnet": _metadata(source, segmentation)}
+    kwargs["metadata"] = metadata_of(_record(source, segmentation))
     if segmentation.kind == "semantic":
         kwargs["colormap"] = _class_colours(segmentation)
     return labels, kwargs
@@ -383,17 +386,18 @@ def _features(segmentation: Segmentation) -> dict[str, npt.NDArray[Any]]:
     return table
 
 
-def _metadata(source: Source, segmentation: Segmentation) -> Mapping[str, Any]:
-    return {
-        "key": segmentation.origin.key,
-        "origin": segmentation.origin.to_json(),
-        "kind": segmentation.kind,
-        "axes": source.axes,
-        "class_names": list(segmentation.class_names),
-        "image_layer": source.layer_name,
-        "region": source.region.kind,
-        "offset_px": list(source.offset_px),
-    }
+def _record(source: Source, segmentation: Segmentation) -> LayerRecord:
+    return LayerRecord(
+        key=segmentation.origin.key,
+        origin=segmentation.origin.to_json(),
+        kind=segmentation.kind,
+        axes=source.axes,
+        class_names=tuple(segmentation.class_names),
+        image_id=source.layer_id,
+        image_layer=source.layer_name,
+        region=source.region.kind,
+        offset_px=source.offset_px,
+    )
 
 
 def _class_colours(segmentation: Segmentation) -> Any:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.correct import Edit
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["Row", "Rows", "classes_of", "put_rows", "rows_after", "scores_of"]
+__all__ = ["Row", "Rows", "classes_of", "put_rows", "row_of", "rows_after", "scores_of"]
 
 Row = Mapping[str, Any]
 """Column -> value, without ``index``."""
@@ -67,10 +68,10 @@ def rows_after(
                     rows[one] = (None, _row_of_new(layer, before[after == one]))
             for one in np.unique(before[before != 0]).tolist():
                 if one in known and is_gone(one):
-                    rows[one] = (_row(layer, one), None)
+                    rows[one] = (row_of(layer, one), None)
     for edit in edits:
         for one, (_, new_class) in edit.classes.items():
-            was = _row(layer, one)
+            was = row_of(layer, one)
             named = _with_class(layer, was or {}, new_class) if new_class is not None else None
             rows[one] = (was, named)
     return rows
@@ -89,15 +90,15 @@ def _row_of_new(layer: napari.layers.Labels, over: Any) -> Row:
 
 
 def _with_class(layer: napari.layers.Labels, row: Row, new_class: int) -> Row:
-    own = layer.metadata.get("segnet", {})
-    names = [str(name) for name in own.get("class_names") or ()]
+    names = record_of(layer).class_names
     named = {**row, "class": new_class}
     if "class name" in layer.features or names:
         named["class name"] = names[new_class] if new_class < len(names) else f"class {new_class}"
     return named
 
 
-def _row(layer: napari.layers.Labels, one: int) -> Row | None:
+def row_of(layer: napari.layers.Labels, one: int) -> Row | None:
+    """Return the row of an object, without its id; None if it has none."""
     table = layer.features
     if "index" not in table:
         return None

@@ -20,7 +20,12 @@ from napari_segnet.widgets.layers.axes import guess_axes, level_0
 from napari_segnet.widgets.layers.convert import Region, source_of
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.region import region_of
-from napari_segnet.widgets.layers.subject import belongs_to, subject_of
+from napari_segnet.widgets.layers.subject import (
+    belongs_to,
+    images_in,
+    is_recorded,
+    subject_of,
+)
 
 if TYPE_CHECKING:
     import napari.layers
@@ -86,6 +91,9 @@ def _axes(layer: napari.layers.Labels) -> str:
 def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tuple[Image, str]:
     """Return the part of the image that labels lie on, and what the labels' axes are."""
     image = subject_of(layer, viewer.layers)
+    others = [] if image is not None or is_recorded(layer) else images_in(viewer.layers)
+    if others:
+        raise _off(layer, others[-1])
     if image is None:
         raise ImageError(
             f"There is no image that “{layer.name}” was made of. Open it, or choose “no network”."
@@ -105,13 +113,17 @@ def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tupl
         length = whole[axis] if axis == "c" else lengths.get(axis, 1)
         box.append(slice(int(start) if axis != "c" else 0, int(start) + int(length)))
         if axis != "c" and int(start) + int(length) > int(whole[axis]):
-            raise ImageError(
-                f"“{layer.name}” has {tuple(layer.data.shape)} pixels and “{image.name}” "
-                f"{tuple(level_0(image).shape)}: they do not lie on each other. Open the image "
-                "that the labels were made of, or choose “no network”."
-            )
+            raise _off(layer, image)
     source = source_of(image, axes, Region(kind="layer", box=tuple(box)))
     return source.image, own
+
+
+def _off(layer: napari.layers.Labels, image: napari.layers.Image) -> ImageError:
+    return ImageError(
+        f"“{layer.name}” has {tuple(layer.data.shape)} pixels and “{image.name}” "
+        f"{tuple(level_0(image).shape)}: they do not lie on each other. Open the image that the "
+        "labels were made of, or choose “no network”."
+    )
 
 
 @job

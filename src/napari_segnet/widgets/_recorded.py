@@ -219,7 +219,7 @@ class Recorded:
 
     def silence(self) -> None:
         """Hear no more of the layer."""
-        self._history.leave(self._stepped)
+        self._history.leave(self)
         for event in ("features", "colormap", "name"):
             getattr(self.layer.events, event).disconnect(self._described)
 

@@ -11,7 +11,7 @@ the same steps, in the order in which they began to follow; the table and ids of
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -144,8 +144,9 @@ class Step:
         return there[there > 0], box
 
 
-Followers = list[tuple[Any, Any]]
-"""Weak references to methods: one for steps, one (or None) for breaks."""
+Follower = tuple["weakref.ref[Any]", tuple[Any, Any]]
+"""Whose methods are called, and these: one for steps, one (or None) for breaks. No
+``WeakMethod``: one that is collected together with its object fails in Python's own code."""
 
 _histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary()
 
@@ -164,7 +165,7 @@ class History:
 
     def __init__(self, layer: napari.layers.Labels) -> None:
         self._layer = weakref.ref(layer)
-        self._followers: Followers = []
+        self._followers: list[Follower] = []
         self._deque = steps_done(layer)
         self._known = [tuple(step) for step in self._deque]
         self._taken = _tokens_undone(layer)
@@ -178,8 +179,8 @@ class History:
 
     def follow(
         self,
-        told: Callable[[Step], None],
-        broken: Callable[[Break], None] | None = None,
+        told: Any,
+        broken: Any = None,
         *,
         first: bool = False,
     ) -> None:
@@ -187,19 +188,20 @@ class History:
 
         Parameters
         ----------
-        told : callable
-            A bound method, which does not keep its object alive here.
-        broken : callable, optional
-            The same, for breaks.
+        told : bound method
+            Gets a Step; its object is not kept alive here.
+        broken : bound method, optional
+            Gets a Break; of the same object.
         first : bool
             Before all others that follow by now.
         """
-        entry = (weakref.WeakMethod(told), weakref.WeakMethod(broken) if broken else None)
+        calls = (told.__func__, None if broken is None else broken.__func__)
+        entry = (weakref.ref(told.__self__), calls)
         self._followers.insert(0 if first else len(self._followers), entry)
 
-    def leave(self, told: Callable[[Step], None]) -> None:
-        """Tell a method no more."""
-        self._followers = [entry for entry in self._followers if entry[0]() not in (None, told)]
+    def leave(self, follower: object) -> None:
+        """Tell the methods of an object no more."""
+        self._followers = [one for one in self._followers if one[0]() not in (None, follower)]
 
     # ---- Looking ----
 
@@ -246,10 +248,10 @@ class History:
             self._expected = None
 
     def _tell(self, which: int, what: object) -> None:
-        for entry in list(self._followers):
-            method = entry[which]() if entry[which] is not None else None
-            if method is not None:
-                method(what)
+        for reference, calls in list(self._followers):
+            follower, call = reference(), calls[which]
+            if follower is not None and call is not None:
+                call(follower, what)
 
     def _replaced(self, event: object = None) -> None:
         """Tell that there are other labels; atoms of before may still be undone into them."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import napari.layers
 
@@ -152,8 +154,8 @@ def _text(value: Any) -> str | None:
 
 
 def _whole(value: Any) -> int | None:
-    whole = isinstance(value, int) or getattr(getattr(value, "dtype", None), "kind", "") in "iu"
-    return int(value) if whole and not isinstance(value, bool) else None
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return int(value) if whole else None
 
 
 def _flag(value: Any) -> bool | None:

@@ -148,7 +148,7 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
         yield Progress(what="reading the weights")
         load_torch()
         from napari_segnet.builtin import weights_path
-        from napari_segnet.engines.torch import identify
+        from napari_segnet.recognition import identify
 
         checkpoint = identify(Path(weights_path(network)).absolute())
         items = yield from doubt_labels(given.labels, checkpoint, given.image, flips=flips)

@@ -73,6 +73,7 @@ def test_a_script_reads_it_without_this_package():
 
 def test_a_layer_of_before_there_was_a_version():
     own = {"highest_id": 7, "image_layer": "cells", "offset_px": [1, 2], "review": {"locked": [2]}}
+    own |= {"class_names": [], "command": "", "dataset": None}
     layer = labels(metadata={"segnet": dict(own), "mine": 1})
     record = record_of(layer)
     assert (record.highest_id, record.offset_px, record.review) == (7, (1, 2), {"locked": [2]})

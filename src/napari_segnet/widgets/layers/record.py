@@ -207,9 +207,13 @@ def metadata_of(record: LayerRecord, metadata: Mapping[str, Any] | None = None) 
 
 def metadata_with(metadata: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     """Return metadata in which some fields of the record are others."""
-    record = replace(record_in(metadata), **changes)
+    told = replace(record_in(metadata), **changes).to_json()
+    kept = metadata.get(_KEY)
+    # An empty list that an earlier version wrote stays: a script may read it.
+    same = kept.items() if isinstance(kept, Mapping) else ()
+    empty = {name: value for name, value in same if name not in changes and name not in told}
     rest = {name: value for name, value in metadata.items() if name not in _FORMER.values()}
-    return {**rest, _KEY: record.to_json()}
+    return {**rest, _KEY: {**empty, **told}}
 
 
 def update(layer: napari.layers.Layer, **changes: Any) -> None:

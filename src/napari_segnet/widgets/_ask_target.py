@@ -40,9 +40,10 @@ def labels_over(
             )
         return active
     for layer in reversed(viewer.layers):
-        if isinstance(layer, Labels) and record_of(layer).asked == name:
-            if _lies_over(layer, source, shape):
-                return layer
+        record = record_of(layer)
+        same = record.asked == name and record.image_id in ("", source.layer_id)
+        if same and isinstance(layer, Labels) and _lies_over(layer, source, shape):
+            return layer
     # Classes of the network, and ids from 1 on: nobody need look where objects lie.
     record = LayerRecord(
         kind="instance",

@@ -612,7 +612,7 @@ class SegmentDock(QWidget):
         self, layer: napari.layers.Labels, source: Source, checkpoint: Checkpoint, key: str | None
     ) -> About:
         image = self.image_layer()
-        over = image is not None and image.name == source.layer_name
+        over = image is not None and str(image.unique_id) == source.layer_id
         return About(
             layer=layer,
             source=source,

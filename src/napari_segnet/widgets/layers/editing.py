@@ -23,7 +23,6 @@ from napari_segnet.widgets.layers.features import (
     Rows,
     classes_of,
     put_rows,
-    row_of,
     rows_after,
 )
 from napari_segnet.widgets.layers.history import Break, Points, Step, Token, history_of
@@ -90,8 +89,7 @@ def apply_edit(
     elif any(one.classes for one in edits):
         _mark(layer, edits, kept)
     kept.history.look()
-    table = dict(rows_after(layer, edits, kept.is_gone))
-    table |= {one: (row_of(layer, one), after) for one, after in (rows or {}).items()}
+    table = rows_after(layer, edits, kept.is_gone, rows or {})
     if table:
         if indices[0].size or any(one.classes for one in edits):
             kept.attach(kept.history.newest(), table)

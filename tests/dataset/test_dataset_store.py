@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,18 @@ def test_other_pixels_of_one_file_are_another_sample_on_the_same_side(tmp_path):
     for number, sample in enumerate(found):
         np.testing.assert_array_equal(image_of(number).data, tifffile.imread(sample.image))
     np.testing.assert_array_equal(labels_of(2), tifffile.imread(found[0].labels))
+
+
+def test_a_sample_that_is_opened_again_takes_its_own_place_whatever_its_type(tmp_path):
+    """Its file keeps 16-bit floats as wider ones, so that the pixels have another digest."""
+    narrow = replace(image_of(0), data=image_of(0).data.astype(np.float16))
+    first = add(tmp_path, narrow, labels_of(0))
+    again = open_image(first.image)
+    assert again.digest() != narrow.digest()
+    second = add(tmp_path, replace(again, source=narrow.source), labels_of(1))
+    third = add(tmp_path, narrow, labels_of(2))
+    assert first.image == second.image == third.image
+    assert (third,) == Dataset.open(tmp_path).samples
 
 
 def forget_digest(root):
@@ -391,3 +404,13 @@ def test_a_damaged_listing_is_not_overwritten(tmp_path):
     with pytest.raises(DatasetError, match=r"Sample 1 in .* nothing is changed in this dataset"):
         add(tmp_path, image_of(), labels_of())
     assert (tmp_path / "dataset.json").read_text() == '{"samples": [{"image": "a"}]}'
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int64, np.uint64])
+def test_numbers_that_ome_tiff_does_not_know_are_kept(dtype, tmp_path):
+    pixels = (np.arange(12 * 14).reshape(12, 14) * 7).astype(dtype)
+    image = Image(data=pixels, axes="yx", name="odd", pixel_size_um={"y": 0.5, "x": 0.5})
+    sample = add(tmp_path, image, np.ones((12, 14), np.int32))
+    again = open_image(sample.image)
+    np.testing.assert_array_equal(again.data, pixels)
+    assert again.pixel_size_um == {"y": 0.5, "x": 0.5}

@@ -11,6 +11,8 @@ from support.teaching import fresh, objects, photograph
 
 from napari_segnet.families.segnet_unet import SegnetUNet
 
+pytestmark = pytest.mark.subprocess
+
 
 def bench(root, *words):
     """Run a benchmark on one thread and return what it printed."""

@@ -25,6 +25,8 @@ from torch import nn
 
 import napari_segnet
 
+pytestmark = pytest.mark.subprocess
+
 LISTS = {
     "readers": "READERS",
     "containers": "CONTAINERS",

@@ -178,6 +178,7 @@ for report in t.train(old, data, root / "cut.safetensors", t.ALL):
 """
 
 
+@pytest.mark.subprocess
 def test_killed_at_any_moment_and_resumed_equals_never_killed(tmp_path):
     network, data = learned(tmp_path / "old.safetensors"), dataset_of(tmp_path / "d")
     whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"

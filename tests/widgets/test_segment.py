@@ -273,6 +273,7 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     ]
 
 
+@pytest.mark.subprocess
 def test_opening_it_imports_no_torch():
     import subprocess
 

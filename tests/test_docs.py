@@ -237,6 +237,7 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize(("page", "number", "code"), PROGRAMS)
+@pytest.mark.trains
 def test_python_on_a_page_runs(page, number, code, workplace):
     assert main(["segment", "cells.tif", "-o", "results"]) == 0
     quick = "epochs=1, steps_per_epoch=1, batch_size=1, crop_px=32"

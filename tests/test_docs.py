@@ -197,7 +197,7 @@ def test_every_line_for_the_shell_works(page, workplace, capsys):
                 extras = {".[all]", ".[test,bench]", ".[test,test-window,bench]"}
                 assert set(packages) <= {".", *extras}, line
             case [".venv/bin/pytest", *options]:
-                assert options in ([], ["-m", "long"]), line
+                assert options in ([], ["-m", "long"], ["-n", "2", "--quick"]), line
             case [] | ["git", "clone", *_]:
                 pass
             case words:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["flush", "replace", "temporary", "why", "write_whole"]
+__all__ = ["flush", "put_in_place", "temporary", "why", "write_whole"]
 
 ENDING = ".part"
 """Of a file that is not whole yet; its name begins with a dot."""
 
+IN_USE = {5, 32}
+"""What Windows says of a file that is open: access denied, sharing violation.
+https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--0-499-"""
+PATIENCE_S = 1.0 if sys.platform == "win32" else 0.0
+"""How long a rename is tried: virus scanners and indexers open every new file for a moment."""
+
 REASONS = {
+    errno.EBUSY: "another program has that file open; close it there, or choose another name",
     errno.EFBIG: "the file would be larger than that disk takes; choose another folder",
     errno.ENOSPC: "the disk is full; free some space, or choose another folder",
     errno.EDQUOT: "your share of the disk is used up; free some space, or choose another folder",
@@ -38,9 +47,26 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def replace(part: Path, path: Path) -> None:
-    """Give a file that is whole its name, in place of one that may have it."""
-    os.replace(part, path)
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a file that is whole its name, in place of one that may have it.
+
+    Raises
+    ------
+    OSError
+        ``EBUSY`` if one of them is open in a program, which only Windows minds.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            os.replace(part, path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+            # The folder has just taken the new file: it is not the right to write that lacks.
+            if time.monotonic() >= until:
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path)) from error
+        time.sleep(0.05)
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -63,7 +89,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(part)
         flush(part)
-        replace(part, path)
+        put_in_place(part, path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.atomic import put_in_place
 from napari_segnet.errors import OutputError
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 
@@ -34,6 +35,7 @@ OME = uuid.UUID("7d3fbf5c-3e8c-5d1b-9a53-5a1f3c0c8a11")
 """Namespace of the UUIDs that OME-TIFF files carry; any constant will do."""
 
 REASONS = {
+    errno.EBUSY: "another program has that file open. Close it there, or choose another folder",
     errno.EFBIG: "the file would be larger than that disk takes. Choose another folder with -o",
     errno.ENOSPC: "the disk is full. Free some space, or choose another folder with -o",
     errno.EDQUOT: "your share of the disk is used up. Free some space, or choose another folder",
@@ -310,7 +312,7 @@ def _put_in_place(temporary: list[Path], paths: list[Path]) -> None:
     interrupted: KeyboardInterrupt | None = None
     while waiting:
         try:
-            os.replace(*waiting[0])
+            put_in_place(*waiting[0])
             del waiting[0]
         except KeyboardInterrupt as error:
             interrupted = error

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.atomic import why
+from napari_segnet.atomic import put_in_place, why
 from napari_segnet.checkpoint import (
     Checkpoint,
     Known,
@@ -133,7 +132,7 @@ class SegnetUNet(MapTeaching):
         part = path.with_name(f".{path.name}.part")
         try:
             part.write_bytes(_file(state, header_text(checkpoint), path))
-            os.replace(part, path)
+            put_in_place(part, path)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise OutputError(

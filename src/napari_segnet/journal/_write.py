@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from napari_segnet.atomic import put_in_place
 from napari_segnet.errors import OutputError
 from napari_segnet.journal._acts import Act, Labels, Patch, difference
 from napari_segnet.journal._format import MAGIC, intact_bytes, pack_act, pack_box, pack_json, record
@@ -207,7 +208,7 @@ class Journal:
         if self._file is not None:
             self._file.close()  # Windows replaces no open file
             self._file = None
-        os.replace(fresh, self.path)
+        put_in_place(fresh, self.path)
         self._opened()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_segnet.atomic import flush, why
+from napari_segnet.atomic import flush, put_in_place, why
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
 from napari_segnet.engines.torch import is_out_of_memory
@@ -216,7 +215,7 @@ class Learner:
         try:
             torch.save(state, part)
             flush(part)
-            os.replace(part, path)
+            put_in_place(part, path)
         except (OSError, RuntimeError) as error:
             part.unlink(missing_ok=True)
             # torch reports a write that was cut short as a RuntimeError without a reason.

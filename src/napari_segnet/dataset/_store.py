@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import re
 import shutil
@@ -280,11 +281,8 @@ def _move(path: Path, target: Path) -> None:
 
 def _stamp(root: Path) -> str:
     first = _now().replace(":", "").replace("-", "")
-    return next(
-        name
-        for name in (first, *(f"{first}-{n}" for n in range(2, 10**6)))
-        if not (root / "history" / name).exists()
-    )
+    history = root / "history"
+    return next(name for name in _numbered(first, "-") if not (history / name).exists())
 
 
 # ---- Rows ----
@@ -353,9 +351,14 @@ def _free_name(
     for folder in FOLDERS:
         if (root / folder).is_dir():
             taken |= {path.stem.lower() for path in (root / folder).iterdir()}
-    mark = "v" if old is not None else ""
-    tries = (name, *(f"{name}.{mark}{n}" if mark else f"{name}-{n}" for n in range(2, 10**6)))
-    return next(text for text in tries if text.lower() not in taken)
+    mark = "-" if old is None else ".v"
+    return next(text for text in _numbered(name, mark) if text.lower() not in taken)
+
+
+def _numbered(name: str, mark: str) -> Iterator[str]:
+    yield name
+    for n in itertools.count(2):
+        yield f"{name}{mark}{n}"
 
 
 # ---- Files ----

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import ENDING, put_in_place, why, write_whole
+from napari_segnet.atomic import ENDING, put_in_place, why, write_text, write_whole
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
-from napari_segnet.dataset._tiff import digest, write_image, write_labels
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.image import Image
+from napari_segnet.writers.ome_tiff import write_image, write_labels
 
 __all__ = ["add", "remove", "set_split"]
 
@@ -110,7 +110,7 @@ def add(
             "Accept or correct some objects first, or add the whole image."
         )
     with _changing(root) as listing:
-        mark = digest(image)
+        mark = image.digest()
         source = source or image.source or f"{image.name} {mark[:8]}"
         old = _find(listing.rows, source, plane)
         stem = _free_name(root, listing.rows, _name(image, plane), old)
@@ -138,7 +138,7 @@ def add(
         if "objects" in row:
             about = {"classes": {str(k): v for k, v in (classes or {}).items()}, "review": review}
             text = json.dumps(about, ensure_ascii=False, indent=1)
-            write_whole(root / row["objects"], lambda path: _write_text(path, text))
+            write_whole(root / row["objects"], lambda path: write_text(path, text))
         listing.rows = [row if other is old else other for other in listing.rows]
         if old is None:
             listing.rows.append(row)
@@ -235,7 +235,7 @@ def _sweep(root: Path) -> None:
 
 def _save(root: Path, listing: Listing) -> None:
     _fix_split(listing)
-    write_whole(root / LISTING, lambda path: _write_text(path, listing.to_json()))
+    write_whole(root / LISTING, lambda path: write_text(path, listing.to_json()))
 
 
 def _fix_split(listing: Listing) -> None:
@@ -266,7 +266,7 @@ def _retire(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         _move(path, target)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(old), ensure_ascii=False, indent=1)
-    write_whole(folder / "sample.json", lambda path: _write_text(path, text))
+    write_whole(folder / "sample.json", lambda path: write_text(path, text))
 
 
 def _move(path: Path, target: Path) -> None:
@@ -369,22 +369,17 @@ def _whole(image: Image, values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind not in "biu":
         raise DatasetError(f"The {what} of {image.name} must be whole numbers, not {array.dtype}.")
-    own = tuple(image.sizes[a] for a in image.axes if a != "c")
-    full = tuple(image.sizes[a] for a in "tzyx")
+    axes = image.axes.replace("c", "")
+    own = tuple(image.sizes[a] for a in axes)
     if array.shape == own:
         return array
-    if array.shape == full:
-        axes = [a for a in image.axes if a != "c"]
-        keep = array.reshape([n for a, n in zip("tzyx", full, strict=True) if a in axes])
-        return keep.transpose([[a for a in "tzyx" if a in axes].index(a) for a in axes])
+    if array.shape == tuple(image.sizes[a] for a in "tzyx"):
+        keep = array.reshape([image.sizes[a] for a in image.label_axes])
+        return keep.transpose([image.label_axes.index(a) for a in axes])
     raise DatasetError(
         f"The {what} of {image.name} have the shape {array.shape}, but the image is {own}. Each "
         "pixel of the image needs one label."
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf8", "backslashreplace"))
 
 
 def _refused(root: Path, error: OSError) -> OutputError:

@@ -329,9 +329,9 @@ def _quotient(part: float, whole: float) -> float:
 
 
 def _stem(path: Path) -> str:
-    from napari_segnet.readers import image_stem
+    from napari_segnet.readers import image_stem, one_spelling
 
-    return image_stem(path).removesuffix(".labels")
+    return one_spelling(image_stem(path)).removesuffix(".labels")
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

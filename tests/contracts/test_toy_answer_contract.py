@@ -236,6 +236,7 @@ def test_it_is_prompted_and_reviewed(toy):
     ]
 
 
+@pytest.mark.trains
 def test_it_is_taught(toy, tmp_path):
     poor = weights_file(tmp_path / "poor.pth", slope=1.0, level=1.2)
     root = write_split(tmp_path / "set", truth())

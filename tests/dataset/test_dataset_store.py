@@ -345,6 +345,7 @@ store.add(sys.argv[1], image, np.full((12, 14), 3), np.ones((12, 14), bool))
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 5, 7])
+@pytest.mark.subprocess
 def test_killed_at_any_step_it_is_the_old_sample_or_the_new_one(at, tmp_path):
     add(tmp_path, image_of(0), labels_of(0), np.zeros(SHAPE, bool) | (labels_of(0) > 0))
     forget_digest(tmp_path)  # so that the image is written anew, too
@@ -375,6 +376,7 @@ for i in range(6):
 """
 
 
+@pytest.mark.subprocess
 def test_two_programs_at_once_lose_nothing(tmp_path):
     calls = [
         subprocess.Popen([sys.executable, "-c", SEVERAL, str(tmp_path), name]) for name in "ab"

@@ -238,6 +238,7 @@ def test_the_plot_follows_the_theme(dock, qtbot):
     assert ink() != dark
 
 
+@pytest.mark.subprocess
 def test_matplotlib_is_not_loaded_with_the_dock(root):
     import subprocess
     import sys

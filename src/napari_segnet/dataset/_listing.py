@@ -205,7 +205,7 @@ def _paired(root: Path, problems: list[str]) -> tuple[Sample, ...]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    from napari_segnet.readers import READERS
+    from napari_segnet.readers import READERS, one_spelling
 
     if not folder.is_dir():
         return {}
@@ -214,7 +214,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         known = path.suffix.lower() in endings and path.is_file()
         if not path.name.startswith(".") and known:
-            stem = path.stem.removesuffix(".labels").removesuffix(".ome")
+            stem = one_spelling(path.stem).removesuffix(".labels").removesuffix(".ome")
             found.setdefault(stem, []).append(path)
     for stem, paths in found.items():
         if len(paths) > 1:

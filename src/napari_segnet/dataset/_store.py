@@ -8,9 +8,11 @@ interrupted leaves the dataset as it was before, or as it is after.
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
-import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import ENDING, why, write_text, write_whole
+from napari_segnet.atomic import ENDING, put_in_place, why, write_text, write_whole
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
@@ -33,6 +35,11 @@ PATIENCE_S = 60.0
 """How long another program may take to write one image before we give up."""
 LONGEST_NAME = 80
 """Letters of a file name; with its folder it should stay below 260 on Windows."""
+LONGEST_BYTES = 200
+"""Linux and macOS take 255 with all that is added to it; a letter of Japanese has three."""
+DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
+"""What no file is called on Windows.
+https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file"""
 
 
 def add(
@@ -258,19 +265,26 @@ def _retire(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             continue  # pictures that lie elsewhere are only named here, and are not ours
         target = folder / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
+        _move(path, target)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(old), ensure_ascii=False, indent=1)
     write_whole(folder / "sample.json", lambda path: write_text(path, text))
 
 
+def _move(path: Path, target: Path) -> None:
+    try:
+        put_in_place(path, target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        # Windows moves no file that a window shows. No row names it any more, and it stays.
+        shutil.copyfile(path, target)
+
+
 def _stamp(root: Path) -> str:
     first = _now().replace(":", "").replace("-", "")
-    return next(
-        name
-        for name in (first, *(f"{first}-{n}" for n in range(2, 10**6)))
-        if not (root / "history" / name).exists()
-    )
+    history = root / "history"
+    return next(name for name in _numbered(first, "-") if not (history / name).exists())
 
 
 # ---- Rows ----
@@ -338,9 +352,13 @@ def _file(root: Path, row: Mapping[str, Any], key: str) -> Path | None:
 
 def _name(image: Image, plane: str) -> str:
     """Return a file name that every system takes."""
-    stem = Path(image.source).stem if image.source else image.name
+    from napari_segnet.readers import one_spelling
+
+    stem = one_spelling(Path(image.source).stem if image.source else image.name)
     text = re.sub(r"[^\w.-]+", "_", f"{stem}_{plane}" if plane else stem).strip("._")
-    return text.removesuffix(".ome").removesuffix(".labels")[:LONGEST_NAME] or "image"
+    text = text.removesuffix(".ome").removesuffix(".labels")[:LONGEST_NAME]
+    text = text.encode()[:LONGEST_BYTES].decode(errors="ignore").rstrip(".")
+    return DEVICE.sub(r"\1_", text) or "image"
 
 
 def _free_name(
@@ -353,9 +371,14 @@ def _free_name(
     for folder in FOLDERS:
         if (root / folder).is_dir():
             taken |= {path.stem.lower() for path in (root / folder).iterdir()}
-    mark = "v" if old is not None else ""
-    tries = (name, *(f"{name}.{mark}{n}" if mark else f"{name}-{n}" for n in range(2, 10**6)))
-    return next(text for text in tries if text.lower() not in taken)
+    mark = "-" if old is None else ".v"
+    return next(text for text in _numbered(name, mark) if text.lower() not in taken)
+
+
+def _numbered(name: str, mark: str) -> Iterator[str]:
+    yield name
+    for n in itertools.count(2):
+        yield f"{name}{mark}{n}"
 
 
 # ---- Files ----

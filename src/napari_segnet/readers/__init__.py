@@ -14,6 +14,8 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -25,9 +27,20 @@ from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
 
-__all__ = ["READERS", "Reader", "image_paths", "image_stem", "is_image_file", "open_image"]
+__all__ = [
+    "READERS",
+    "Reader",
+    "file_key",
+    "image_paths",
+    "image_stem",
+    "is_image_file",
+    "one_spelling",
+    "open_image",
+]
 
 HEAD_BYTES = 4096
+IGNORES_CASE = sys.platform in ("darwin", "win32")
+"""Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
 OWN_OUTPUTS = (".labels.tif", ".maps.tif")
 WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
 LFS = b"version https://git-lfs"
@@ -116,6 +129,17 @@ def image_stem(path: Path) -> str:
     """Return the name of a picture without its ending: that of ``cells.ome.tif`` is ``cells``."""
     stem = path.stem
     return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
+def one_spelling(name: str) -> str:
+    """Return a name with each letter in one piece: macOS may keep ``ü`` as ``u`` and two dots."""
+    return unicodedata.normalize("NFC", name)
+
+
+def file_key(name: str) -> str:
+    """Return what two names share if they would be one file on this system."""
+    name = one_spelling(name)
+    return name.casefold() if IGNORES_CASE else name
 
 
 def image_paths(paths: Sequence[Path]) -> list[Path]:

@@ -72,7 +72,7 @@ RESIZES = st.builds(
     Resize,
     factor=pairs(1, 4),
     mode=st.sampled_from(["nearest", "linear"]),
-    align_corners=st.booleans(),
+    grid=st.sampled_from(["half-pixel", "corners", "asymmetric"]),
 )
 MARGINS = {"before": pairs(0, 3), "after": pairs(0, 3)}
 CUTS = st.one_of(
@@ -130,7 +130,7 @@ def test_each_pixel_looks_at_what_its_gradient_says(operation, axis):
         if not seen or (reach is not None and not (0 <= reach[0] and reach[1] < n)):
             continue
         assert reach is not None
-        if isinstance(operation, Resize) and operation.align_corners:
+        if isinstance(operation, Resize) and operation.grid == "corners":
             # Bounds for any size of the whole; see its docstring.
             assert reach[0] <= min(seen) and max(seen) <= reach[1]
             assert reach[1] - reach[0] <= 2

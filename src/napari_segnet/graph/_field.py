@@ -17,7 +17,7 @@ from napari_segnet.graph._graph import Graph
 from napari_segnet.graph._pointwise import Image
 from napari_segnet.graph._shapes import shapes
 
-__all__ = ["LONGEST_PX", "receptive_field", "scales", "sizes"]
+__all__ = ["LONGEST_PX", "node_lengths", "receptive_field", "scales", "sizes"]
 
 LONGEST_PX = 8192
 """A network that takes no image of this length, or whose field covers it, is not tiled."""
@@ -123,7 +123,7 @@ class _AxisSize:
         if stride * len(graph.nodes) > MOST_WORK:
             return None
         while want <= LONGEST_PX:
-            lengths = ((n, _lengths(graph, axis, n)) for n in range(want, want + stride))
+            lengths = ((n, node_lengths(graph, axis, n)) for n in range(want, want + stride))
             losses = {n: _loss(graph, n, own) for n, own in lengths if own is not None}
             losses = {n: loss for n, loss in losses.items() if loss >= 0}
             if losses:
@@ -138,7 +138,7 @@ class _AxisSize:
         return None
 
 
-def _lengths(graph: Graph, axis: int, n: int) -> dict[str, int] | None:
+def node_lengths(graph: Graph, axis: int, n: int) -> dict[str, int] | None:
     """Return the length of every node for an image of ``n`` pixels; None if it cannot be."""
     if any(len(node.operation.free) for node in graph.nodes) and not _only_maps(graph):
         return _array_lengths(graph, axis, n)
@@ -181,7 +181,7 @@ def _minimum(graph: Graph, axis: int, size: _AxisSize) -> int:
 
     def taken(steps: int) -> bool:
         n = first + steps * size.multiple
-        lengths = _lengths(graph, axis, n)
+        lengths = node_lengths(graph, axis, n)
         return lengths is not None and _loss(graph, n, lengths) == size.loss
 
     first = size.example % size.multiple or size.multiple
@@ -213,7 +213,7 @@ def _widest(graph: Graph, axis: int, size: _AxisSize) -> int | None:
 
 def _radius(graph: Graph, axis: int, size: _AxisSize, n: int) -> int:
     """Return the farthest that any pixel of the answer looks, over one stride of them."""
-    lengths = _lengths(graph, axis, n)
+    lengths = node_lengths(graph, axis, n)
     if lengths is None:
         raise ValueError(f"a length of {n} pixels is not taken, though {size.example} are")
     before, radius = size.loss // 2, 0

@@ -205,7 +205,7 @@ def renamed(tensors_of):
         ),
         (
             [{"weight": f"{n}.weight", "bias": f"{n}.bias"} for n in ("a.b", "a")],
-            "other layers lie inside the layer 'a'",
+            r"the layer 'a\.b' lies inside another layer",
         ),
         ([{"weight": "a.weight"}], "'0' has the tensors"),
     ],

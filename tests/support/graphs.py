@@ -31,9 +31,7 @@ FUNCTIONS: Mapping[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "relu6": lambda o, x: x.clamp(0, 6),
     "clip": lambda o, x: x.clamp(o.low, o.high),
     "leaky-relu": lambda o, x: torch.where(x >= 0, x, o.slope * x),
-    "thresholded-relu": lambda o, x: torch.where(
-        x >= o.threshold, x, o.slope * (x - o.threshold)
-    ),
+    "thresholded-relu": lambda o, x: torch.where(x >= o.threshold, x, o.slope * (x - o.threshold)),
     "threshold": lambda o, x: x * (x > o.threshold),
     "elu": lambda o, x: torch.where(x > 0, x, o.slope * (x.clamp(max=0).exp() - 1)),
     "celu": lambda o, x: torch.where(x > 0, x, o.slope * ((x.clamp(max=0) / o.slope).exp() - 1)),

@@ -11,8 +11,17 @@ from napari_segnet.graph._arrays import Constant, Dense, MatrixProduct, Permute,
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution
 from napari_segnet.graph._extent import Extent
 from napari_segnet.graph._field import receptive_field, scales, sizes
-from napari_segnet.graph._graph import Graph, GraphBuilder, Node, parameters, tensors
+from napari_segnet.graph._graph import (
+    Graph,
+    GraphBuilder,
+    Node,
+    channels,
+    needed,
+    parameters,
+    tensors,
+)
 from napari_segnet.graph._json import OPERATIONS, graph_from_json, graph_to_json
+from napari_segnet.graph._layout import layout
 from napari_segnet.graph._norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from napari_segnet.graph._operation import Operation, Tensor
 from napari_segnet.graph._pointwise import (
@@ -74,8 +83,11 @@ __all__ = [
     "Softmax",
     "Tensor",
     "TransposedConvolution",
+    "channels",
     "graph_from_json",
     "graph_to_json",
+    "layout",
+    "needed",
     "parameters",
     "receptive_field",
     "scales",

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, fields
 from napari_segnet.graph._operation import Operation, Tensor
 from napari_segnet.graph._pointwise import Image
 
-__all__ = ["MOST_NODES", "Graph", "GraphBuilder", "Node", "channels", "parameters", "tensors"]
+__all__ = [
+    "MOST_NODES",
+    "Graph",
+    "GraphBuilder",
+    "Node",
+    "channels",
+    "needed",
+    "parameters",
+    "tensors",
+]
 
 MOST_NODES = 20_000
 """More nodes than any network for images has: EfficientNet-B7 has 800 layers."""
@@ -189,16 +198,32 @@ def tensors(graph: Graph) -> dict[str, Tensor]:
     Raises
     ------
     ValueError
-        If nodes that share a tensor do not agree on its shape.
+        If nodes that share a tensor do not agree on its shape, or a node has others than its
+        operation takes.
     """
     counts, found = channels(graph), dict[str, Tensor]()
     for node in graph.nodes:
         own = node.operation.tensors([counts[name] for name in node.inputs])
+        if set(own) != set(node.tensors):
+            raise ValueError(
+                f"{node.name!r} has the tensors {sorted(node.tensors)}, where {sorted(own)} were "
+                "expected"
+            )
         for role, tensor in own.items():
             name = node.tensors[role]
             if found.setdefault(name, tensor) != tensor:
                 raise ValueError(f"{name} is both {found[name].shape} and {tensor.shape}")
     return found
+
+
+def needed(graph: Graph, outputs: tuple[str, ...]) -> Graph:
+    """Return the graph of these outputs, without the nodes that none of them needs."""
+    want = set(outputs)
+    for node in reversed(graph.nodes):
+        if node.name in want:
+            want.update(node.inputs)
+    kept = (n for n in graph.nodes if n.name in want or isinstance(n.operation, Image))
+    return Graph(nodes=tuple(kept), outputs=outputs)
 
 
 def parameters(tensors: Mapping[str, Tensor]) -> int:

@@ -72,8 +72,8 @@ def row(*operations):
     return draw.graph(x)
 
 
-def up(factor=2, mode="linear", align_corners=False):
-    return Resize(factor=(factor,) * 2, mode=mode, align_corners=align_corners)
+def up(factor=2, mode="linear", grid="half-pixel"):
+    return Resize(factor=(factor,) * 2, mode=mode, grid=grid)
 
 
 def seen(graph, length=72):
@@ -117,7 +117,7 @@ def test_the_field_is_what_gradients_show(graph):
 
 
 def test_aligned_corners_reach_no_further_than_both_neighbours():
-    graph = row(pool(), pool(), conv(3), up(align_corners=True), up(align_corners=True))
+    graph = row(pool(), pool(), conv(3), up(grid="corners"), up(grid="corners"))
     assert receptive_field(graph) == receptive_field(row(pool(), pool(), conv(3), up(), up()))
     assert seen(graph) <= receptive_field(graph)[1]
 

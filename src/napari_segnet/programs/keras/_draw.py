@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from napari_segnet.programs.keras._drawing import Drawing, Facts, Value
 from napari_segnet.programs.keras._joins import SEVERAL_INPUTS, drawn_operation, operation_of
@@ -12,6 +14,16 @@ from napari_segnet.programs.keras._model import Call, Layer, Model, NotReadable,
 __all__ = ["drawn", "image_shape"]
 
 Answers = dict[Ref, Value]
+
+
+@dataclass(slots=True, eq=False)
+class _Step:
+    """One call of a layer, and which of its inputs are not there yet."""
+
+    layer: Layer
+    number: int
+    call: Call
+    missing: set[Ref] = field(default_factory=set)
 
 
 def image_shape(model: Model) -> tuple[int | None, ...]:
@@ -70,25 +82,32 @@ def _model(
             f"its model {'/'.join(above)} takes {len(model.inputs)} inputs, not {len(inputs)}"
         )
     answers: Answers = dict(zip(model.inputs, inputs, strict=True))
-    waiting = [
-        (layer, number, call)
+    steps = [
+        _Step(layer, number, call)
         for layer in model.layers
         for number, call in enumerate(layer.calls)
         if Ref(layer.name, number) not in answers
     ]
-    while waiting:
-        later = []
-        for layer, number, call in waiting:
-            if any(isinstance(ref, Ref) and ref not in answers for ref in call.inputs):
-                later.append((layer, number, call))
-                continue
-            values = [answers[ref] if isinstance(ref, Ref) else ref for ref in call.inputs]
-            for tensor, value in enumerate(_layer(draw, layer, above, call, values)):
-                answers[Ref(layer.name, number, tensor)] = value
-        if len(later) == len(waiting):
-            names = ", ".join(layer.name for layer, _, _ in later[:3])
-            raise NotReadable(f"its layers {names} take answers that no other layer gives")
-        waiting = later
+    users: dict[Ref, list[_Step]] = {}
+    for step in steps:
+        step.missing = {ref for ref in step.call.inputs if isinstance(ref, Ref)} - set(answers)
+        for ref in step.missing:
+            users.setdefault(ref, []).append(step)
+    ready = deque(step for step in steps if not step.missing)
+    done = 0
+    while ready:
+        step, done = ready.popleft(), done + 1
+        values = [answers[ref] if isinstance(ref, Ref) else ref for ref in step.call.inputs]
+        for tensor, value in enumerate(_layer(draw, step.layer, above, step.call, values)):
+            ref = Ref(step.layer.name, step.number, tensor)
+            answers[ref] = value
+            for user in users.pop(ref, ()):
+                user.missing.discard(ref)
+                if not user.missing:
+                    ready.append(user)
+    if done < len(steps):
+        names = ", ".join(step.layer.name for step in steps if step.missing)
+        raise NotReadable(f"its layers {names[:80]} take answers that no other layer gives")
     missing = [ref for ref in model.outputs if ref not in answers]
     if missing or not model.outputs:
         raise NotReadable(f"no layer gives its output {missing[0].layer if missing else ''}")

@@ -13,6 +13,7 @@ import functools
 import io
 import json
 import math
+import mmap
 import os
 import zipfile
 import zlib
@@ -87,6 +88,38 @@ class Part:
             return
         with region.path.open("rb", buffering=0) as file:
             yield _Window(file, region.start, region.length)  # type: ignore[misc]
+
+
+    @contextmanager
+    def bytes(self) -> Iterator[Any]:
+        """Give all its bytes, which only take memory while they are looked at."""
+        region = self.region
+        if region.entry is not None:
+            yield _unpacked(region)
+            return
+        with region.path.open("rb") as file:
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            with whole, memoryview(whole) as view:
+                yield _Bytes(whole, view, region.start, region.length)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bytes:
+    """Some bytes of a mapped file, with as much of ``bytes`` as is needed."""
+
+    whole: mmap.mmap
+    view: memoryview
+    start: int
+    length: int
+
+    def find(self, part: bytes, first: int) -> int:
+        """Return where a part begins; -1 if nowhere."""
+        found = self.whole.find(part, self.start + first, self.start + self.length)
+        return found - self.start if found >= 0 else -1
+
+    def __getitem__(self, at: slice) -> bytes:
+        first, last = (min(max(n, 0), self.length) for n in (at.start, at.stop))
+        return bytes(self.view[self.start + first : self.start + last])
 
 
 class _Window(io.RawIOBase):
@@ -212,6 +245,7 @@ class Hdf5:
     content: Any
     left: int = MOST_NODES
     seen: set[Any] = field(default_factory=set)
+    checked: dict[str, bool] = field(default_factory=dict)
 
     def children(self, group: str = "/") -> list[str]:
         """Return the names in a group; an empty list where it is none.
@@ -292,7 +326,21 @@ class Hdf5:
                 )
             if held.shape is None:
                 return None
+            if kind == h5py.h5t.STRING and held.get_type().is_variable_str():
+                self._check_texts(name)
             return _plain(h5py.AttributeManager(h5py.Group(where))[name])
+
+    def _check_texts(self, name: str) -> None:
+        """Refuse texts that claim to be longer than the file: HDF5 takes that much memory."""
+        if name not in self.checked:
+            with self.part.bytes() as data:
+                lengths = list(text_lengths(data, name.encode()))
+            self.checked[name] = bool(lengths) and max(lengths) <= self.part.region.length
+        if not self.checked[name]:
+            raise BrokenWeightsError(
+                f"{self.part.path.name} is damaged: its attribute {name} claims a text that is not "
+                "there. Download or copy it again."
+            )
 
     def texts(self, group: str, name: str) -> list[str] | None:
         """Return a list of texts, which Keras splits in ``name0``, ``name1``, ... if it is long."""
@@ -457,6 +505,56 @@ def _load(part: Part, path: str, shape: tuple[int, ...], kind: _Kind) -> torch.T
         numbers = np.empty(shape, dtype=kind.numpy)
         held.read(h5py.h5s.ALL, h5py.h5s.ALL, numbers)
     return torch.from_numpy(numbers)
+
+
+VARIABLE = 9
+"""Class of a type whose length differs from value to value (specification, IV.A.2.d)."""
+IMPOSSIBLE = 2**32
+
+
+def text_lengths(data: Any, name: bytes) -> Iterator[int]:
+    """Yield how long the texts of all attributes of a name claim to be, in bytes.
+
+    Attributes stand in headers that are never packed: version, name, type, space, then for each
+    text its length and place (HDF5 File Format Specification 3.0, IV.A.2.m). One whose type
+    lies elsewhere cannot be checked, and counts as endless.
+    """
+    wanted, at = name + b"\0", -1
+    while (at := data.find(wanted, at + 1)) >= 0:
+        for version, before in ((1, 8), (2, 8), (3, 9)):
+            head = data[at - before : at]
+            if len(head) < before or head[0] != version:
+                continue
+            sizes = [int.from_bytes(head[i : i + 2], "little") for i in (2, 4, 6)]
+            if sizes[0] != len(wanted):
+                continue
+            if version > 1 and head[1]:
+                yield IMPOSSIBLE
+                continue
+            to = [-(-n // 8) * 8 if version == 1 else n for n in sizes]
+            kind = at + to[0]
+            space, texts = kind + to[1], kind + to[1] + to[2]
+            first = data[kind : kind + 1]
+            if first and first[0] & 15 == VARIABLE:
+                yield from _lengths_of(data, texts, _count(data[space : space + 8 + 8 * 32]))
+
+
+def _count(space: bytes) -> int:
+    """Return the number of values in a dataspace message (specification, IV.A.2.b)."""
+    start = 8 if space[:1] == b"\1" else 4
+    rank = space[1] if len(space) > 1 else 0
+    dims = [int.from_bytes(space[start + 8 * i : start + 8 * i + 8], "little") for i in range(rank)]
+    return math.prod(dims)
+
+
+def _lengths_of(data: Any, at: int, count: int) -> Iterator[int]:
+    if count > MOST_NODES:
+        yield IMPOSSIBLE
+        return
+    rows = data[at : at + 16 * count]
+    for i in range(0, len(rows), 16):
+        yield int.from_bytes(rows[i : i + 4], "little")
+    yield 0  # a list without texts is fine
 
 
 def _plain(value: Any) -> Any:

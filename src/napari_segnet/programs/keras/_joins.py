@@ -97,10 +97,14 @@ def operation_of(layer: Layer) -> str | None:
     """
     if layer.kind == "TFOpLambda":
         return str(layer.config.get("function", "")).rpartition(".")[2].lower()
-    if ".ops." not in f"{layer.module}.":
-        return None
     words = "".join(f"_{one.lower()}" if one.isupper() else one for one in layer.kind)
-    return words.strip("_")
+    name = words.strip("_")
+    if ".ops." in f"{layer.module}.":
+        return name
+    # HDF5 does not say the module, but layers say if they are trained, and operations do not.
+    numbers = any(isinstance(value, float) for call in layer.calls for value in call.inputs)
+    known = name in SPOKEN and (numbers or layer.kind not in SEVERAL_INPUTS)
+    return name if known and "trainable" not in layer.config else None
 
 
 def drawn_operation(

@@ -14,6 +14,7 @@ from typing import Any
 
 from napari_segnet.containers import TensorRef
 from napari_segnet.programs.keras._drawing import Drawing, Slot
+from napari_segnet.programs.keras._joins import operation_of
 from napari_segnet.programs.keras._model import Layer, Model, NotReadable
 
 __all__ = ["Found", "matched"]
@@ -146,7 +147,7 @@ def _in_folders(
 ) -> Iterator[Pair]:
     used: dict[str, int] = {}
     for layer in model.layers:
-        if layer.name.endswith(" (input)") or ".ops." in f"{layer.module}.":
+        if layer.name.endswith(" (input)") or operation_of(layer) is not None:
             continue  # not a layer of the file
         stem = _snake(layer.kind)
         number = used[stem] = used.get(stem, -1) + 1

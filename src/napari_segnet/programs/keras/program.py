@@ -151,7 +151,9 @@ def _facts(
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:3])
     every = list(model.all_layers())
     old = any("dim_ordering" in layer.config or "nb_row" in layer.config for layer in every)
-    major = numbers[0] if numbers else (1 if old else 2)
+    # to_json() of Keras 3 does not say its version; since then inputs have a "batch_shape".
+    new = any("batch_shape" in layer.config for layer in every if " (input)" not in layer.name)
+    major = numbers[0] if numbers else (1 if old else 3 if new else 2)
     first = _data_format(every) == "channels_first"
     backend = tree.metadata["backend"] or str(config.get("backend") or "")
     known: dict[str, Known] = {}
@@ -161,7 +163,7 @@ def _facts(
         values["backend"] = _choice("backend", BACKENDS, BACKENDS[not first], why, told, known)
         backend = values["backend"]
     lambdas = _lambdas(every, told, known, values)
-    grid, sure = _grid(numbers, version)
+    grid, sure = _grid(numbers or (major,) * (major == 3), version)
     if not sure and any(layer.config.get("interpolation") == "bilinear" for layer in every):
         why = "bilinear up-sampling takes pixels at their middle since TensorFlow 2"
         values["grid"] = grid = _choice("grid", GRIDS, grid, why, told, known)

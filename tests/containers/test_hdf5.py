@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from support.keras_files import h5, keras_zip, small
 
 from napari_segnet.containers import TensorRef, open_tree
 from napari_segnet.errors import (
@@ -23,7 +24,6 @@ from napari_segnet.errors import (
     UnsupportedWeightsError,
     WeightsError,
 )
-from support.keras_files import h5, keras_zip, small
 
 OLD = {"libver": "earliest"}
 BLOSC = 32001
@@ -91,7 +91,9 @@ def test_kinds_of_numbers(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_weights_inside_a_zip(tmp_path: Path, packed: int) -> None:
     config, weights = small()
-    path = keras_zip(tmp_path / "net.keras", {"conv2d": weights["conv"]}, config, compression=packed)
+    path = keras_zip(
+        tmp_path / "net.keras", {"conv2d": weights["conv"]}, config, compression=packed
+    )
     root = open_tree(path).root
     assert np.array_equal(root["layers/conv2d/vars/0"].load().numpy(), weights["conv"][0][1])
 

@@ -33,7 +33,9 @@ class Grower:
         self.first = torch and self.r.random() < 0.25
         self.fmt = "channels_first" if self.first else "channels_last"
         self.axis = 1 if self.first else -1
-        self.space = tuple(range(2, 2 + self.ndim)) if self.first else tuple(range(1, 1 + self.ndim))
+        self.space = (
+            tuple(range(2, 2 + self.ndim)) if self.first else tuple(range(1, 1 + self.ndim))
+        )
         self.multiple = 4
         self.used = set()
 
@@ -50,8 +52,23 @@ class Grower:
         self.used.add(name)
 
     def act(self):
-        names = ["relu", "elu", "selu", "tanh", "sigmoid", "softplus", "softsign", "swish", "gelu",
-                 "linear", "hard_sigmoid", None, "relu", "relu", "leaky_relu"]
+        names = [
+            "relu",
+            "elu",
+            "selu",
+            "tanh",
+            "sigmoid",
+            "softplus",
+            "softsign",
+            "swish",
+            "gelu",
+            "linear",
+            "hard_sigmoid",
+            None,
+            "relu",
+            "relu",
+            "leaky_relu",
+        ]
         if THREE:
             names += ["mish", "relu6", "silu", "hard_silu", "log_sigmoid", "celu"]
         name = self.r.choice(names)
@@ -73,26 +90,74 @@ class Grower:
             self.note("dilated")
         self.note(f"Conv{self.ndim}D")
         return self.kind("Conv")(
-            filters, kernel, padding="same", dilation_rate=dilation, groups=groups,
-            activation=self.act(), use_bias=r.random() < 0.8, data_format=self.fmt, **more,
+            filters,
+            kernel,
+            padding="same",
+            dilation_rate=dilation,
+            groups=groups,
+            activation=self.act(),
+            use_bias=r.random() < 0.8,
+            data_format=self.fmt,
+            **more,
         )(x)
 
     def single(self, x):
         """One layer that keeps the size."""
         r = self.r
-        what = r.choice([
-            "conv", "conv", "conv", "bn", "bn", "ln", "gn", "act", "leaky", "prelu", "relu", "elu",
-            "dropout", "spatial", "sep", "depth", "crop", "dense", "se", "shared", "nested",
-            "double", "add", "mul", "avg", "max", "sub", "concat", "reshape", "permute", "identity",
-            "samepool", "transposed1", "thresholded", "unpermute", "softmax", "arith", "noise",
-            "residual", "upconv2",
-        ])
+        what = r.choice(
+            [
+                "conv",
+                "conv",
+                "conv",
+                "bn",
+                "bn",
+                "ln",
+                "gn",
+                "act",
+                "leaky",
+                "prelu",
+                "relu",
+                "elu",
+                "dropout",
+                "spatial",
+                "sep",
+                "depth",
+                "crop",
+                "dense",
+                "se",
+                "shared",
+                "nested",
+                "double",
+                "add",
+                "mul",
+                "avg",
+                "max",
+                "sub",
+                "concat",
+                "reshape",
+                "permute",
+                "identity",
+                "samepool",
+                "transposed1",
+                "thresholded",
+                "unpermute",
+                "softmax",
+                "arith",
+                "noise",
+                "residual",
+                "upconv2",
+            ]
+        )
         c = self.channels(x)
         two = self.ndim == 2
         if what == "bn":
             self.note("BatchNormalization")
-            return L.BatchNormalization(axis=self.axis, scale=r.random() < 0.8,
-                                        center=r.random() < 0.8, epsilon=r.choice([1e-3, 1e-5]))(x)
+            return L.BatchNormalization(
+                axis=self.axis,
+                scale=r.random() < 0.8,
+                center=r.random() < 0.8,
+                epsilon=r.choice([1e-3, 1e-5]),
+            )(x)
         if what == "ln" and not self.first:
             self.note("LayerNormalization")
             return L.LayerNormalization(axis=-1, scale=r.random() < 0.8)(x)
@@ -112,8 +177,11 @@ class Grower:
             return L.PReLU(shared_axes=list(self.space))(x)
         if what == "relu":
             self.note("ReLU")
-            return L.ReLU(max_value=r.choice([None, 6.0, 1.5]), negative_slope=r.choice([0.0, 0.1]),
-                          threshold=r.choice([0.0, 0.2]))(x)
+            return L.ReLU(
+                max_value=r.choice([None, 6.0, 1.5]),
+                negative_slope=r.choice([0.0, 0.1]),
+                threshold=r.choice([0.0, 0.2]),
+            )(x)
         if what == "elu":
             self.note("ELU")
             return L.ELU(alpha=r.choice([1.0, 0.5]))(x)
@@ -131,20 +199,30 @@ class Grower:
             return self.kind("SpatialDropout")(0.2, data_format=self.fmt)(x)
         if what == "sep" and two:
             self.note("SeparableConv2D")
-            return L.SeparableConv2D(r.choice([4, 6]), 3, padding="same",
-                                     depth_multiplier=r.choice([1, 2]), activation=self.act(),
-                                     data_format=self.fmt)(x)
+            return L.SeparableConv2D(
+                r.choice([4, 6]),
+                3,
+                padding="same",
+                depth_multiplier=r.choice([1, 2]),
+                activation=self.act(),
+                data_format=self.fmt,
+            )(x)
         if what == "depth" and two:
             self.note("DepthwiseConv2D")
-            return L.DepthwiseConv2D(r.choice([2, 3]), padding="same",
-                                     depth_multiplier=r.choice([1, 2]), activation=self.act(),
-                                     data_format=self.fmt)(x)
+            return L.DepthwiseConv2D(
+                r.choice([2, 3]),
+                padding="same",
+                depth_multiplier=r.choice([1, 2]),
+                activation=self.act(),
+                data_format=self.fmt,
+            )(x)
         if what == "crop":
             self.note("Cropping and ZeroPadding")
             ends = tuple((r.randint(0, 2), r.randint(0, 2)) for _ in range(self.ndim))
             x = self.kind("ZeroPadding")(ends, data_format=self.fmt)(x)
             x = self.kind("Conv")(4, 3, padding="valid", data_format=self.fmt)(
-                self.kind("ZeroPadding")(1, data_format=self.fmt)(x))
+                self.kind("ZeroPadding")(1, data_format=self.fmt)(x)
+            )
             return self.kind("Cropping")(ends, data_format=self.fmt)(x)
         if what == "dense" and not self.first:
             self.note("Dense")
@@ -160,7 +238,8 @@ class Grower:
                 s = self.kind("Conv")(c, 1, activation="sigmoid", data_format=self.fmt)(s)
             elif self.first:
                 s = L.Permute((self.ndim + 1, *range(1, self.ndim + 1)))(
-                    L.Dense(c, activation="sigmoid")(s))
+                    L.Dense(c, activation="sigmoid")(s)
+                )
             else:
                 s = L.Dense(c, activation="sigmoid")(s)
             return L.Multiply()([x, s])
@@ -170,13 +249,15 @@ class Grower:
             return layer(layer(x))
         if what == "nested":
             self.note("nested Sequential, called twice")
-            inner = K.Sequential([
-                L.Input(x.shape[1:]) if THREE else L.InputLayer(x.shape[1:]),
-                self.kind("Conv")(c, 3, padding="same", data_format=self.fmt),
-                L.BatchNormalization(axis=self.axis),
-                L.Activation("relu"),
-                self.kind("Conv")(c, 1, padding="same", data_format=self.fmt),
-            ])
+            inner = K.Sequential(
+                [
+                    L.Input(x.shape[1:]) if THREE else L.InputLayer(x.shape[1:]),
+                    self.kind("Conv")(c, 3, padding="same", data_format=self.fmt),
+                    L.BatchNormalization(axis=self.axis),
+                    L.Activation("relu"),
+                    self.kind("Conv")(c, 1, padding="same", data_format=self.fmt),
+                ]
+            )
             inner.layers[0].trainable = r.random() < 0.5
             return inner(inner(x))
         if what == "residual":
@@ -188,8 +269,14 @@ class Grower:
             return K.Model(i, y)(x)
         if what in ("add", "mul", "avg", "max", "sub", "concat"):
             a = self.kind("Conv")(c, 3, padding="same", data_format=self.fmt)(x)
-            layer = {"add": L.Add, "mul": L.Multiply, "avg": L.Average, "max": L.Maximum,
-                     "sub": L.Subtract, "concat": L.Concatenate}[what]
+            layer = {
+                "add": L.Add,
+                "mul": L.Multiply,
+                "avg": L.Average,
+                "max": L.Maximum,
+                "sub": L.Subtract,
+                "concat": L.Concatenate,
+            }[what]
             self.note(layer.__name__)
             return layer(axis=self.axis)([a, x]) if what == "concat" else layer()([a, x])
         if what == "reshape" and not self.first and None not in x.shape[1:]:
@@ -205,12 +292,17 @@ class Grower:
         if what == "samepool":
             self.note("pooling same, stride 1")
             return self.kind(r.choice(["MaxPooling", "AveragePooling"]))(
-                r.choice([2, 3]), strides=1, padding="same", data_format=self.fmt)(x)
+                r.choice([2, 3]), strides=1, padding="same", data_format=self.fmt
+            )(x)
         if what == "transposed1":
             self.note("transposed convolution, stride 1")
-            return self.kind("Conv", )(c, 1, data_format=self.fmt)(
-                getattr(L, f"Conv{self.ndim}DTranspose")(4, r.choice([2, 3]), padding="same",
-                                                         data_format=self.fmt)(x))
+            return self.kind(
+                "Conv",
+            )(c, 1, data_format=self.fmt)(
+                getattr(L, f"Conv{self.ndim}DTranspose")(
+                    4, r.choice([2, 3]), padding="same", data_format=self.fmt
+                )(x)
+            )
         if what == "arith":
             self.note("operators on tensors")
             return (x * 0.5 + 0.1) - 0.2 if r.random() < 0.5 else 1.0 - x / 3.0
@@ -218,8 +310,9 @@ class Grower:
 
     def up(self, x):
         r = self.r
-        what = r.choice(["nearest", "nearest", "bilinear", "t2", "t3", "t4", "tpad", "tvalid",
-                         "resizing"])
+        what = r.choice(
+            ["nearest", "nearest", "bilinear", "t2", "t3", "t4", "tpad", "tvalid", "resizing"]
+        )
         t = getattr(L, f"Conv{self.ndim}DTranspose")
         filters = r.choice([2, 4])
         self.note(f"up {what}")
@@ -230,17 +323,19 @@ class Grower:
         if what == "bilinear" and self.ndim == 2:
             return L.UpSampling2D(2, interpolation="bilinear", data_format=self.fmt)(x)
         if what == "t2":
-            return t(filters, 2, strides=2, padding=r.choice(["same", "valid"]),
-                     data_format=self.fmt)(x)
+            return t(
+                filters, 2, strides=2, padding=r.choice(["same", "valid"]), data_format=self.fmt
+            )(x)
         if what == "t3":
-            return t(filters, 3, strides=2, padding="same", activation=self.act(),
-                     data_format=self.fmt)(x)
+            return t(
+                filters, 3, strides=2, padding="same", activation=self.act(), data_format=self.fmt
+            )(x)
         if what == "t4":
-            return t(filters, 4, strides=2, padding="same", use_bias=False,
-                     data_format=self.fmt)(x)
+            return t(filters, 4, strides=2, padding="same", use_bias=False, data_format=self.fmt)(x)
         if what == "tpad" and not torch:
-            return t(filters, 3, strides=2, padding="same", output_padding=1,
-                     data_format=self.fmt)(x)
+            return t(filters, 3, strides=2, padding="same", output_padding=1, data_format=self.fmt)(
+                x
+            )
         if what == "tvalid":
             y = t(filters, 3, strides=2, padding="valid", data_format=self.fmt)(x)
             return self.kind("Cropping")(((0, 1),) * self.ndim, data_format=self.fmt)(y)
@@ -251,11 +346,18 @@ class Grower:
         what = r.choice(["max", "max", "avg", "stride", "max3", "sepstride"])
         self.note(f"down {what}")
         if what == "avg":
-            return self.kind("AveragePooling")(2, padding=r.choice(["valid", "same"]),
-                                               data_format=self.fmt)(x)
+            return self.kind("AveragePooling")(
+                2, padding=r.choice(["valid", "same"]), data_format=self.fmt
+            )(x)
         if what == "stride":
-            return self.kind("Conv")(4, r.choice([2, 3, 4]), strides=2, padding="same",
-                                     activation=self.act(), data_format=self.fmt)(x)
+            return self.kind("Conv")(
+                4,
+                r.choice([2, 3, 4]),
+                strides=2,
+                padding="same",
+                activation=self.act(),
+                data_format=self.fmt,
+            )(x)
         if what == "max3":
             return self.kind("MaxPooling")(3, strides=2, padding="same", data_format=self.fmt)(x)
         if what == "sepstride" and self.ndim == 2:
@@ -266,8 +368,9 @@ class Grower:
         r = self.r
         c = r.choice([1, 3, 2])
         fixed = r.random() < 0.7
-        n = tuple(8 * r.randint(1, 2) if self.ndim == 3 else 8 * r.randint(2, 4)
-                  for _ in range(self.ndim))
+        n = tuple(
+            8 * r.randint(1, 2) if self.ndim == 3 else 8 * r.randint(2, 4) for _ in range(self.ndim)
+        )
         i = L.Input(self.shape(n if fixed else (None,) * self.ndim, c))
         x = i
         start = r.random()
@@ -320,7 +423,9 @@ def shake(model, seed):
     """Give all weights numbers of a trained network's size."""
     r = np.random.RandomState(seed)
     # What was counted by adapt() is used from a copy, which assigning does not change.
-    adapted = {id(w) for one in model.layers if type(one).__name__ == "Normalization" for w in one.weights}
+    adapted = {
+        id(w) for one in model.layers if type(one).__name__ == "Normalization" for w in one.weights
+    }
     for w in model.weights:
         if id(w) in adapted:
             continue
@@ -343,7 +448,9 @@ def shake(model, seed):
 
 def main(folder, first, count):
     for number in range(first, first + count):
-        K.backend.clear_session() if hasattr(K.backend, "clear_session") else K.utils.clear_session()
+        K.backend.clear_session() if hasattr(
+            K.backend, "clear_session"
+        ) else K.utils.clear_session()
         grower = Grower(number)
         try:
             model, head, shape = grower.model()
@@ -367,8 +474,15 @@ def main(folder, first, count):
                 file.write(model.to_json())
         else:
             model.save(f"{folder}/{name}{kind}")
-        np.savez(f"{folder}/{name}.npz", x=x, y=y, z=z, path=f"{name}{kind}", first=grower.first,
-                 used=json.dumps(sorted(grower.used)))
+        np.savez(
+            f"{folder}/{name}.npz",
+            x=x,
+            y=y,
+            z=z,
+            path=f"{name}{kind}",
+            first=grower.first,
+            used=json.dumps(sorted(grower.used)),
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tensors that lie in a file otherwise than in the module: axes in another order, mirrored kernels."""
+"""Tensors that lie in a file otherwise than in the module: other axes, mirrored kernels."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.containers._hdf5 import SIGNATURE, Hdf5, Part, opened, parsed
-from napari_segnet.containers._types import Tree
+from napari_segnet.containers._hdf5 import SIGNATURE, Hdf5, opened, parsed
+from napari_segnet.containers._hdf5_bytes import Part
+from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.errors import UnsupportedWeightsError
 
 __all__ = ["KerasH5", "holds_keras", "listed"]
@@ -86,22 +87,23 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
             "not open as a network. Networks of torchvision, Detectron2 and MMDetection are opened."
         )
     text = file.attribute("/", "model_config")
-    about = {
+    about: dict[str, Any] = {
         "model_config": parsed(text, path, "the description of its layers") or config,
         "keras_version": _either(file, group, "keras_version"),
         "backend": _either(file, group, "backend"),
     }
     names = file.texts(group, "layer_names")
     if names is None:
-        held = {}
+        held: dict[str, TensorRef] = {}
         for name in inside:
             if name not in NOT_WEIGHTS:
                 part = file.datasets(f"{group.rstrip('/')}/{name}")
                 held.update({f"{name}/{key}": one for key, one in part.items()})
-        about["layers"] = _vars(held)
-        about["names"] = _names(file, group, about["layers"])
+        layers = _vars(held)
+        about |= {"layers": layers, "names": _names(file, group, layers)}
         return Tree(container=container, root=held, metadata=about)
-    root, layers = {}, {}
+    root: dict[str, TensorRef] = {}
+    layers = {}
     for layer in names:
         there = layer.partition("/")[0] in inside
         found = file.datasets(f"{group.rstrip('/')}/{layer}") if there else {}

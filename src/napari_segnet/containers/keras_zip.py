@@ -9,7 +9,8 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from napari_segnet.containers._hdf5 import Part, opened, parsed
+from napari_segnet.containers._hdf5 import opened, parsed
+from napari_segnet.containers._hdf5_bytes import Part
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._zip import Archive, names
 from napari_segnet.containers.keras_h5 import listed

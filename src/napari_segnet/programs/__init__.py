@@ -1,4 +1,4 @@
-"""What carries or betrays the graph of a network: files in which each layer stands with its numbers.
+"""What carries the graph of a network: files in which each layer stands with its numbers.
 
 A program is read, never run: its layers become operations of a closed list, see ``graph``. All
 networks found so are of one family, ``graph``. To add a kind of program, write a file with a

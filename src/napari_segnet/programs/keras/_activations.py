@@ -17,7 +17,7 @@ __all__ = ["activated", "activation_of", "relu", "softmax"]
 NONE = ("linear", "", None)
 PLAIN: Mapping[str, Operation] = {
     **{
-        name: Activation(function=name)  # type: ignore[arg-type]
+        name: Activation(function=name)
         for name in (
             *("relu", "relu6", "selu", "softplus", "softsign", "tanh", "sigmoid", "mish", "silu"),
             *("square", "abs", "exp", "sqrt", "log"),

@@ -35,9 +35,7 @@ def image_shape(model: Model) -> tuple[int | None, ...]:
         If it takes several, or something that is no image.
     """
     if len(model.inputs) != 1:
-        raise NotReadable(
-            f"it takes {len(model.inputs)} inputs, where one image was expected"
-        )
+        raise NotReadable(f"it takes {len(model.inputs)} inputs, where one image was expected")
     (first,) = [layer for layer in model.layers if layer.name == model.inputs[0].layer]
     shape = first.config.get("batch_shape", first.config.get("batch_input_shape"))
     if first.model is not None:
@@ -157,6 +155,6 @@ def _unknown(layer: Layer, inputs: int) -> str:
     if layer.kind in ONE_INPUT:
         return f"its layer {layer.name} ({layer.kind}) takes {inputs} inputs"
     return (
-        f"its layer {layer.name} is of the class {layer.kind!r}, which is not one of Keras' that are "
-        "read here; what a class of an author's own does is not in the file"
+        f"its layer {layer.name} is of the class {layer.kind!r}, which is not one of Keras' that "
+        "are read here; what a class of an author's own does is not in the file"
     )

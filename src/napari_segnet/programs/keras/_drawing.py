@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from napari_segnet.graph import Graph, GraphBuilder, Operation, tensors
+from napari_segnet.graph import GlobalPooling, Graph, GraphBuilder, Operation, tensors
 from napari_segnet.programs.keras._model import NotReadable
 
 __all__ = ["Drawing", "Facts", "Slot", "Value", "per_axis"]
@@ -204,6 +204,9 @@ class Drawing:
         found: list[int | None] = []
         for axis in range(self.ndim):
             known = [n for n in (value.lengths[axis] for value in values) if n is not None]
+            if isinstance(operation, GlobalPooling):
+                found.append(1)  # whatever comes to it
+                continue
             if len(known) < len(values):
                 found.append(None)
                 continue

@@ -1,4 +1,4 @@
-"""Layers of Keras that are no convolutions: norms, poolings, joins, shapes and what does nothing."""
+"""Layers of Keras that are no convolutions: norms, activations, windows, shapes."""
 
 from __future__ import annotations
 
@@ -237,17 +237,15 @@ def _resizing(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
     have = value.lengths
     if any(not isinstance(w, int) or w < 1 or h is None for w, h in zip(want, have, strict=True)):
         raise NotReadable(
-            f"its layer {layer.name} resizes images of any size to {want[0]} x {want[1]} pixels, so "
-            "its answer does not lie on the pixels of the image"
+            f"its layer {layer.name} resizes images of any size to {want[0]} x {want[1]} pixels, "
+            "so its answer does not lie on the pixels of the image"
         )
     pairs = [(int(w), int(h)) for w, h in zip(want, have, strict=True) if w and h]
     if all(w % h == 0 for w, h in pairs):
         factor = tuple(w // h for w, h in pairs)
         return draw.add(path, Resize(factor=factor, mode=mode, grid="half-pixel"), value)
     if all(h % w == 0 for w, h in pairs):
-        size = tuple(
-            f"{letter}//{h // w}" for letter, (w, h) in zip(draw.axes, pairs, strict=True)
-        )
+        size = tuple(f"{letter}//{h // w}" for letter, (w, h) in zip(draw.axes, pairs, strict=True))
         operation = ResizeLike(mode=mode, grid="half-pixel", size=size)
         return draw.add(path, operation, value, value)
     raise NotReadable(
@@ -313,8 +311,8 @@ def _lambda(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
     shape = layer.config.get("output_shape")
     if isinstance(shape, list | tuple) and len(shape) not in (len(value.view), len(value.view) + 1):
         raise NotReadable(
-            f"its layer {layer.name} (Lambda) changes the shape of what comes to it, by Python code "
-            "that is never run"
+            f"its layer {layer.name} (Lambda) changes the shape of what comes to it, by Python "
+            "code that is never run"
         )
     return value if operation is None else draw.add(path, operation, value)
 
@@ -334,9 +332,7 @@ def _sizes(draw: Drawing, value: Value) -> dict[str, int | None]:
 def _reshape(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
     """Change the view where pixels and channels stay what they are."""
     target = layer.config.get("target_shape")
-    if not isinstance(target, list | tuple) or not all(
-        n is None or type(n) is int for n in target
-    ):
+    if not isinstance(target, list | tuple) or not all(n is None or type(n) is int for n in target):
         raise NotReadable(f"its layer {layer.name} (Reshape) does not say to which shape")
     sizes = _sizes(draw, value)
     for view in _views(draw, value):
@@ -347,8 +343,10 @@ def _reshape(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
         )
         left = sum(n in (-1, None) for n in target)
         unknown = sum(n is None for n in want)
-        if fits and left <= max(1, unknown) and all(
-            n is not None or t in (-1, None) for n, t in zip(want, target, strict=True)
+        if (
+            fits
+            and left <= max(1, unknown)
+            and all(n is not None or t in (-1, None) for n, t in zip(want, target, strict=True))
         ):
             return Value(node=value.node, view=view, lengths=value.lengths)
     raise NotReadable(

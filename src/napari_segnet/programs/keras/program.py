@@ -299,8 +299,14 @@ def _described(path: Path, tree: Tree, graph: Graph, found: Found) -> Checkpoint
         layouts=_layouts(tree.root, graph, found),
     )
     inside = _rescales(graph)
-    prepare = () if inside else (
-        PrepareStep(name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}),
+    prepare = (
+        ()
+        if inside
+        else (
+            PrepareStep(
+                name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}
+            ),
+        )
     )
     known = {
         "prepare": Known(source="read", why=f"the network does it itself ({inside})")
@@ -310,9 +316,7 @@ def _described(path: Path, tree: Tree, graph: Graph, found: Found) -> Checkpoint
     return describe_graph(path=path, graph=graph, store=store, prepare=prepare, known=known)
 
 
-def _layouts(
-    root: Mapping[str, TensorRef], graph: Graph, found: Found
-) -> dict[str, Layout]:
+def _layouts(root: Mapping[str, TensorRef], graph: Graph, found: Found) -> dict[str, Layout]:
     """Return how tensors lie in the file, of those that lie otherwise than in the module."""
     layouts, wanted = {}, tensors(graph)
     for key, (name, slot) in found.items():
@@ -367,7 +371,9 @@ def _told_facts(
     size = checkpoint.known["size"]
     if any(n is not None for n in space):
         shown = " x ".join("any" if n is None else str(n) for n in space)
-        why = f"follows from the layers; the file says {shown} pixels, on which none of them depends"
+        why = (
+            f"follows from the layers; the file says {shown} pixels, on which none of them depends"
+        )
         size = Known(source="read", why=why)
     return replace(
         checkpoint,

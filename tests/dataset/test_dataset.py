@@ -295,7 +295,9 @@ def test_labels_with_fractions(tmp_path):
 
 
 def test_labels_that_are_no_numbers(tmp_path):
-    assert "holds fractions" in refused(np.full((6, 7), np.nan, np.float32), tmp_path)
+    values = np.zeros((6, 7), np.float32)
+    values[0, :2] = np.nan, np.inf
+    assert "holds no number (NaN) or infinity in 2 of 42 pixels" in refused(values, tmp_path)
 
 
 def test_negative_labels(tmp_path):

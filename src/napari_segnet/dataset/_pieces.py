@@ -88,7 +88,7 @@ def numbers_of(labels: npt.NDArray[Any]) -> Numbers:
 
 
 def pieces_of(labels: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Number each connected piece of equal values anew; 0 stays background.
+    """Give each connected piece of equal values a number of its own; 0 stays background.
 
     Neighbours share an edge (in 3D a face), as in the step ``components``; times are not
     connected.

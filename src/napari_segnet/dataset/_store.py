@@ -167,7 +167,7 @@ def add(
 
 
 def _refuse_review(image: Image, review: Mapping[str, Any] | None, why_not: str) -> None:
-    """The state of a review names ids; where these change it would speak of other objects."""
+    """Refuse to change ids that the state of a review names: it would speak of other objects."""
     if review is not None:
         raise DatasetError(
             f"The labels of {image.name} {why_not}, so their numbers have to change, and the state "

@@ -22,8 +22,10 @@ that would leave nothing to learn from.
 write ``dataset.json``, and each source then stays on the side of the split it came to.
 """
 
+from napari_segnet.dataset._classes import as_classes
 from napari_segnet.dataset._label_picture import LABEL_ENDINGS, open_labels
 from napari_segnet.dataset._labels import (
+    as_objects,
     classes_of,
     read_any_labels,
     read_labels,
@@ -43,6 +45,8 @@ __all__ = [
     "Sample",
     "Split",
     "add",
+    "as_classes",
+    "as_objects",
     "classes_of",
     "held_out",
     "hold_out",

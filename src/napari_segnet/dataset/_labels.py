@@ -17,6 +17,7 @@ from napari_segnet.image import Image
 
 __all__ = [
     "HIGHEST",
+    "as_objects",
     "classes_of",
     "read_any_labels",
     "read_labels",
@@ -66,10 +67,28 @@ def read_objects(sample: Sample, image: Image) -> npt.NDArray[np.int32]:
     DatasetError, ImageError
         As :func:`read_labels`.
     """
-    labels = read_labels(sample.labels, image)
-    if not sample.added and numbers_of(labels).is_surely_mask:
-        return pieces_of(labels)
-    return labels
+    return as_objects(sample, read_labels(sample.labels, image))[0]
+
+
+def as_objects(sample: Sample, labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], str]:
+    """Return labels of objects, the pieces of a mask, and what is odd about their numbers."""
+    numbers = numbers_of(labels)
+    if numbers.is_surely_mask and not sample.added:
+        return pieces_of(labels), (
+            f"one number, {numbers.highest}, in several separate pieces is taken as a mask, and "
+            "each piece as an object."
+        )
+    if numbers.is_surely_mask:
+        return labels, (
+            f"one number, {numbers.highest}, lies in several separate pieces and counts as one "
+            "object. If it is a mask, import it again: its pieces become objects."
+        )
+    if numbers.are_classes:
+        return labels, (
+            "numbers that each lie in several separate pieces look like classes, but the network "
+            "learns objects. Import with --labels pieces to make each piece an object."
+        )
+    return labels, ""
 
 
 def read_any_labels(path: Path, image: Image) -> npt.NDArray[Any]:

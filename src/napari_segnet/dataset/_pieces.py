@@ -71,9 +71,7 @@ def numbers_of(labels: npt.NDArray[Any]) -> Numbers:
     highest = int(ids[-1]) if ids.size else 0
     if not 0 < ids.size <= MOST_CLASSES:
         return Numbers(count=int(ids.size), highest=highest)
-    small = np.zeros(labels.shape, np.uint8)
-    for number, value in enumerate(ids.tolist(), start=1):
-        small[labels == value] = number
+    small = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.uint8)
     found = pieces_of(small)
     areas = np.bincount(found.ravel())
     owner = np.zeros(areas.size, np.uint8)

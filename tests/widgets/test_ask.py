@@ -294,7 +294,7 @@ def test_what_is_missing_is_said(viewer, dock, qtbot, weights):
 
 
 def test_locked_objects_keep_their_pixels(viewer, dock, qtbot, weights):
-    from napari_segnet.widgets._editing import set_locked
+    from napari_segnet.widgets.layers.editing import set_locked
 
     viewer.add_image(field(SHAPE, CENTRES), name="cells")
     choose(dock, qtbot, weights)

@@ -15,7 +15,7 @@ from napari_segnet import cache
 from napari_segnet.engines.torch import Network
 from napari_segnet.engines.torch.objects import Objects
 from napari_segnet.widgets._classes import ClassesBox
-from napari_segnet.widgets._layers import class_colour
+from napari_segnet.widgets.layers.convert import class_colour
 from napari_segnet.widgets.segment import SegmentDock
 
 WAIT_MS = 60_000

@@ -22,7 +22,7 @@ from napari_segnet.correct import (
 )
 from napari_segnet.errors import EditError
 from napari_segnet.progress import run
-from napari_segnet.widgets._editing import (
+from napari_segnet.widgets.layers.editing import (
     apply_edit,
     editing_of,
     locked_ids,

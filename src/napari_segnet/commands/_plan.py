@@ -109,7 +109,7 @@ def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
     path = weights_path(weights).absolute()
     # Most that is refused is refused here, before torch is imported.
     open_weights(path)
-    from napari_segnet.engines.torch import identify
+    from napari_segnet.recognition import identify
 
     if told:
         _refuse_unknown(path, told)
@@ -117,7 +117,7 @@ def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
 
 
 def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
-    from napari_segnet.engines.torch import family_of, identify
+    from napari_segnet.recognition import family_of, identify
 
     try:
         plain = identify(path)

@@ -74,9 +74,9 @@ def _write(folder: Path) -> None:
     from napari_segnet.builtin import weights_path
     from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._overlay import write_overlay
-    from napari_segnet.engines.torch import identify
     from napari_segnet.inference import segment
     from napari_segnet.readers import open_image
+    from napari_segnet.recognition import identify
     from napari_segnet.results import check_output, write_segmentation
 
     check_output(folder, STEM, overwrite=True)

@@ -15,9 +15,9 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
-from napari_segnet.engines.torch.sidecar import write_sidecar
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
 from napari_segnet.train._begin import advised, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner

@@ -19,17 +19,17 @@ from napari_segnet.errors import SegnetError
 from napari_segnet.inference import LabelSettings
 from napari_segnet.widgets._ask_tool import AskTool
 from napari_segnet.widgets._ask_work import Listening, Reply, get_ready, put_question
-from napari_segnet.widgets._editing import (
+from napari_segnet.widgets._job import JobRunner
+from napari_segnet.widgets.layers.convert import Source
+from napari_segnet.widgets.layers.editing import (
     apply_edit,
     check_editable,
     editing_of,
     locked_ids,
     next_id,
 )
-from napari_segnet.widgets._features import put_rows
-from napari_segnet.widgets._history import last_step
-from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._layers import Source
+from napari_segnet.widgets.layers.features import put_rows
+from napari_segnet.widgets.layers.history import last_step
 
 if TYPE_CHECKING:
     import napari.layers

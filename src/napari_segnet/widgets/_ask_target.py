@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
-from napari_segnet.widgets._layers import Source, placement, region_of
+from napari_segnet.widgets.layers.convert import Source, placement, region_of
 
 if TYPE_CHECKING:
     import napari.layers

@@ -28,7 +28,10 @@ from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.progress import Progress, job
 from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._layers import (
+from napari_segnet.widgets._message import in_words
+from napari_segnet.widgets._progress import RunBox
+from napari_segnet.widgets._work import Answer, answer
+from napari_segnet.widgets.layers.convert import (
     Source,
     guess_axes,
     image_layer_args,
@@ -36,9 +39,6 @@ from napari_segnet.widgets._layers import (
     region_of,
     source_of,
 )
-from napari_segnet.widgets._message import in_words
-from napari_segnet.widgets._progress import RunBox
-from napari_segnet.widgets._work import Answer, answer
 
 if TYPE_CHECKING:
     import napari.layers

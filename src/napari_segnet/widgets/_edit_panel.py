@@ -39,19 +39,19 @@ from napari_segnet.progress import run
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._edit_acts import ACTS, Act, Points, Wishes
 from napari_segnet.widgets._edit_tool import Tool
-from napari_segnet.widgets._editing import (
+from napari_segnet.widgets._job import JobRunner
+from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets._pointed import View, labels_in_front, letters_of, view_of
+from napari_segnet.widgets._reviews import reviews
+from napari_segnet.widgets._section import Section
+from napari_segnet.widgets.layers.editing import (
     apply_edit,
     editing_of,
     locked_ids,
     next_id,
     own_metadata,
 )
-from napari_segnet.widgets._features import classes_of, scores_of
-from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._message import MessageBar
-from napari_segnet.widgets._pointed import View, labels_in_front, letters_of, view_of
-from napari_segnet.widgets._reviews import reviews
-from napari_segnet.widgets._section import Section
+from napari_segnet.widgets.layers.features import classes_of, scores_of
 
 if TYPE_CHECKING:
     import napari.layers

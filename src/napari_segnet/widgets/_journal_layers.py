@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.errors import JournalError
-from napari_segnet.widgets._axes import level_0
+from napari_segnet.widgets.layers.axes import level_0
 
 if TYPE_CHECKING:
     import napari.layers

@@ -48,7 +48,7 @@ class LearningLayers:
 
     def look_at(self) -> None:
         """Put the crop into the middle of the canvas."""
-        from napari_segnet.widgets._look import look_at
+        from napari_segnet.widgets.layers.camera import look_at
 
         layer = self._layers.get("labels")
         if layer is not None and layer in self._viewer.layers:

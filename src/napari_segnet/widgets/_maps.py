@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from napari_segnet import cache
 from napari_segnet.segmentation import Maps
-from napari_segnet.widgets._layers import Source, placed
 from napari_segnet.widgets._work import Gone
+from napari_segnet.widgets.layers.convert import Source, placed
 
 if TYPE_CHECKING:
     import napari.viewer

@@ -13,8 +13,8 @@ from napari_segnet import cache
 from napari_segnet.correct import Box, Landscape, ids_along
 from napari_segnet.errors import EditError
 from napari_segnet.segmentation import Maps
-from napari_segnet.widgets._axes import guess_axes
-from napari_segnet.widgets._editing import (
+from napari_segnet.widgets.layers.axes import guess_axes
+from napari_segnet.widgets.layers.editing import (
     check_editable,
     editing_of,
     locked_ids,

@@ -15,11 +15,11 @@ from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
-from napari_segnet.widgets._axes import guess_axes, level_0
 from napari_segnet.widgets._journal_layers import subject_of
-from napari_segnet.widgets._layers import Region, source_of
-from napari_segnet.widgets._region import region_of
 from napari_segnet.widgets._torch import load_torch
+from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.convert import Region, source_of
+from napari_segnet.widgets.layers.region import region_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -134,7 +134,7 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
         yield Progress(what="reading the weights")
         load_torch()
         from napari_segnet.builtin import weights_path
-        from napari_segnet.engines.torch import identify
+        from napari_segnet.recognition import identify
 
         checkpoint = identify(Path(weights_path(network)).absolute())
         items = yield from doubt_labels(given.labels, checkpoint, given.image, flips=flips)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from napari_segnet.dataset import Sample
 from napari_segnet.errors import DatasetError
 from napari_segnet.image import Image
-from napari_segnet.widgets._axes import guess_axes, level_0
-from napari_segnet.widgets._layers import Region, image_layer_args, source_of
+from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.convert import Region, image_layer_args, source_of
 
 if TYPE_CHECKING:
     import napari.layers

@@ -51,7 +51,7 @@ def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None,
     yield Progress(what="looking at the file")
     load_torch()
     from napari_segnet.builtin import weights_path
-    from napari_segnet.engines.torch import identify
+    from napari_segnet.recognition import identify
 
     return identify(Path(weights_path(choice)).absolute(), told)
 

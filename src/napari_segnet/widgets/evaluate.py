@@ -32,14 +32,14 @@ from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pair_folders, 
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._layers import frame_of
 from napari_segnet.widgets._listen import listen
-from napari_segnet.widgets._look import look_at
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets._mistakes import MARK, MistakeList, show_mistakes
 from napari_segnet.widgets._place import share_place
 from napari_segnet.widgets._plot import Line, Plot
 from napari_segnet.widgets._progress import RunBox
+from napari_segnet.widgets.layers.camera import look_at
+from napari_segnet.widgets.layers.convert import frame_of
 
 if TYPE_CHECKING:
     import napari.layers

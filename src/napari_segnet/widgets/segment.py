@@ -40,7 +40,6 @@ from napari_segnet.widgets._card import CardView
 from napari_segnet.widgets._channels import ChannelBox
 from napari_segnet.widgets._classes import ClassesBox, colour_by_class
 from napari_segnet.widgets._column import Column
-from napari_segnet.widgets._features import classes_of
 from napari_segnet.widgets._form import Form
 from napari_segnet.widgets._hints import (
     ADVANCED,
@@ -53,13 +52,6 @@ from napari_segnet.widgets._hints import (
     axes_choices,
 )
 from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._layers import (
-    Source,
-    guess_axes,
-    labels_layer_args,
-    region_of,
-    source_of,
-)
 from napari_segnet.widgets._maps import show_maps
 from napari_segnet.widgets._merging import MergeBar
 from napari_segnet.widgets._message import MessageBar
@@ -72,6 +64,14 @@ from napari_segnet.widgets._scales import ScalesBox, tried_scales
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._weights import WeightsBox, is_weights, remember_network
 from napari_segnet.widgets._work import Answer, answer, recognise, relabel
+from napari_segnet.widgets.layers.convert import (
+    Source,
+    guess_axes,
+    labels_layer_args,
+    region_of,
+    source_of,
+)
+from napari_segnet.widgets.layers.features import classes_of
 
 if TYPE_CHECKING:
     import napari.layers

@@ -1,4 +1,4 @@
-"""Network: weights on a device. ``identify(path)`` tells what a file is, ``load`` runs it."""
+"""Network: weights on a device; ``load`` runs what ``recognition`` has identified."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,23 +15,21 @@ import torch
 from torch import nn
 
 from napari_segnet import cache
-from napari_segnet.builtin import builtin_models, weights_path
-from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.builtin import builtin_models
+from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Weights, open_weights
 from napari_segnet.engines.torch.device import best_device, free_bytes, is_out_of_memory
 from napari_segnet.engines.torch.fast import fast_copy, watch_cancel
 from napari_segnet.engines.torch.memory import peak_bytes
-from napari_segnet.engines.torch.sidecar import read_sidecar
 from napari_segnet.errors import (
     BrokenWeightsError,
     MemoryExhaustedError,
     SettingsError,
-    UnknownNetworkError,
 )
-from napari_segnet.families import FAMILIES, Family, InstanceFamily, MapFamily
+from napari_segnet.families import InstanceFamily, MapFamily
 from napari_segnet.families._blocks import PlacedUpsample, place, unplace
 from napari_segnet.progress import check_cancelled
-from napari_segnet.receptive import receptive_field
+from napari_segnet.recognition import family_of, identify
 from napari_segnet.segmentation import Instances
 
 if TYPE_CHECKING:
@@ -62,52 +58,6 @@ LOOK_SECONDS = 0.1
 _turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """One network at a time on a device: two would each take the memory that was free for one,
 and TF32 is switched for all of a process."""
-
-
-def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Tell what a weights file is, without reading its tensors.
-
-    Parameters
-    ----------
-    path : str or Path
-        A weights file, or the name of a built-in network.
-    told : mapping, optional
-        What you know of the network that its file does not say: hyper-parameters of its
-        family by name.
-
-    Raises
-    ------
-    WeightsError
-        If the file cannot be used; ``UnknownNetworkError`` lists what was seen in it.
-    SettingsError
-        If something is told that the family does not have.
-    """
-    path = weights_path(path)
-    views = open_weights(path)
-    beside = read_sidecar(path)
-    told = {**(beside.told if beside else {}), **(told or {})}
-    refusal: UnknownNetworkError | None = None
-    for weights in views:
-        for family in FAMILIES:
-            if not family.detect(weights):
-                continue
-            try:
-                found = family.describe(weights, told)
-                return _with_halo(family, beside.added_to(found) if beside else found)
-            except UnknownNetworkError as error:
-                # The first view is the plainest one, so its refusal says the most.
-                refusal = refusal or error
-    raise refusal or UnknownNetworkError(_not_recognised(path, views[0]))
-
-
-def family_of(checkpoint: Checkpoint) -> Family:
-    """Return the family that a checkpoint belongs to."""
-    for family in FAMILIES:
-        if family.name == checkpoint.family:
-            return family
-    raise UnknownNetworkError(
-        f"The family {checkpoint.family!r} is not known to this version. Update napari-segnet."
-    )
 
 
 def load(checkpoint: Checkpoint, device: str = "auto") -> Network:
@@ -357,23 +307,6 @@ def _facts(checkpoint: Checkpoint) -> str:
     return repr((sorted(checkpoint.hparams.items()), store, *how))
 
 
-def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
-    """Add the receptive field, which needs the built network but not its weights."""
-    if checkpoint.task != "semantic":
-        return checkpoint
-    with torch.device("meta"):
-        module = family.build(checkpoint).eval()
-    maps = cast("MapFamily", family).maps
-    halo = receptive_field(module, maps, checkpoint.channels, checkpoint.size)
-    if halo is None:
-        why = "some layer looks at the whole image, so tiles are blended"
-    else:
-        why = "computed from the network's layers"
-    fact = Known(source="read", why=why)
-    known = {**checkpoint.known, "halo_px": fact, "exact": fact}
-    return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
-
-
 def _filled(checkpoint: Checkpoint) -> nn.Module:
     """Build the network and give it the tensors of its file."""
     with torch.device("meta"):
@@ -411,14 +344,4 @@ def _same_view(checkpoint: Checkpoint) -> Weights:
             return weights
     raise BrokenWeightsError(
         f"{checkpoint.path.name} has changed since it was recognised. Open it again."
-    )
-
-
-def _not_recognised(path: Path, seen: Weights) -> str:
-    keys = list(seen.tensors)
-    shown = ", ".join(f"{k} {seen.tensors[k].shape}" for k in keys[:4])
-    names = "; ".join(family.title for family in FAMILIES)
-    return (
-        f"No known kind of network has the tensors of {path.name}: {len(keys)} of them, first "
-        f"{shown}. Known kinds: {names}. Ask the sender which code wrote the file."
     )

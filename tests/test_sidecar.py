@@ -14,9 +14,9 @@ from support.teaching import QUICK, write_dataset
 from napari_segnet.checkpoint import PrepareStep
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
-from napari_segnet.engines.torch.sidecar import read_sidecar, sidecar_path, write_sidecar
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.progress import run
+from napari_segnet.sidecar import read_sidecar, sidecar_path, write_sidecar
 from napari_segnet.train import train
 
 TOLD = {"padding": True}

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from napari_segnet.correct import Box, Edit, Places
 from napari_segnet.errors import EditError
-from napari_segnet.widgets._features import Rows, classes_of, put_rows, rows_after
-from napari_segnet.widgets._history import Atom, HistoryWatch, Pixels, last_step, pixels_of
+from napari_segnet.widgets.layers.features import Rows, classes_of, put_rows, rows_after
+from napari_segnet.widgets.layers.history import Atom, HistoryWatch, Pixels, last_step, pixels_of
 
 if TYPE_CHECKING:
     import napari.layers

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.errors import SegnetError
-from napari_segnet.widgets._axes import guess_axes, level_0
+from napari_segnet.widgets.layers.axes import guess_axes, level_0
 
 if TYPE_CHECKING:
     import napari.components

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Segmentation
-from napari_segnet.widgets._axes import guess_axes, level_0, pixel_sizes_um
-from napari_segnet.widgets._region import Region, region_of
+from napari_segnet.widgets.layers.axes import guess_axes, level_0, pixel_sizes_um
+from napari_segnet.widgets.layers.region import Region, region_of
 
 if TYPE_CHECKING:
     import napari.layers

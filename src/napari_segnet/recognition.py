@@ -1,0 +1,94 @@
+"""What is this weights file? Asked of every family, without its tensors and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from napari_segnet.builtin import weights_path
+from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.containers import Weights, open_weights
+from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.families import FAMILIES, Family, MapFamily
+from napari_segnet.sidecar import read_sidecar
+
+__all__ = ["family_of", "identify"]
+
+
+def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Tell what a weights file is, without reading its tensors.
+
+    Parameters
+    ----------
+    path : str or Path
+        A weights file, or the name of a built-in network.
+    told : mapping, optional
+        What you know of the network that its file does not say: hyper-parameters of its
+        family by name.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be used; ``UnknownNetworkError`` lists what was seen in it.
+    SettingsError
+        If something is told that the family does not have.
+    """
+    path = weights_path(path)
+    views = open_weights(path)
+    beside = read_sidecar(path)
+    told = {**(beside.told if beside else {}), **(told or {})}
+    refusal: UnknownNetworkError | None = None
+    for weights in views:
+        for family in FAMILIES:
+            if not family.detect(weights):
+                continue
+            try:
+                found = family.describe(weights, told)
+                return _with_halo(family, beside.added_to(found) if beside else found)
+            except UnknownNetworkError as error:
+                # The first view is the plainest one, so its refusal says the most.
+                refusal = refusal or error
+    raise refusal or UnknownNetworkError(_not_recognised(path, views[0]))
+
+
+def family_of(checkpoint: Checkpoint) -> Family:
+    """Return the family that a checkpoint belongs to."""
+    for family in FAMILIES:
+        if family.name == checkpoint.family:
+            return family
+    raise UnknownNetworkError(
+        f"The family {checkpoint.family!r} is not known to this version. Update napari-segnet."
+    )
+
+
+def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
+    """Add the receptive field, which needs the built network but not its weights."""
+    if checkpoint.task != "semantic":
+        return checkpoint
+    import torch
+
+    from napari_segnet.receptive import receptive_field
+
+    with torch.device("meta"):
+        module = family.build(checkpoint).eval()
+    maps = cast("MapFamily", family).maps
+    halo = receptive_field(module, maps, checkpoint.channels, checkpoint.size)
+    if halo is None:
+        why = "some layer looks at the whole image, so tiles are blended"
+    else:
+        why = "computed from the network's layers"
+    fact = Known(source="read", why=why)
+    known = {**checkpoint.known, "halo_px": fact, "exact": fact}
+    return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
+
+
+def _not_recognised(path: Path, seen: Weights) -> str:
+    keys = list(seen.tensors)
+    shown = ", ".join(f"{k} {seen.tensors[k].shape}" for k in keys[:4])
+    names = "; ".join(family.title for family in FAMILIES)
+    return (
+        f"No known kind of network has the tensors of {path.name}: {len(keys)} of them, first "
+        f"{shown}. Known kinds: {names}. Ask the sender which code wrote the file."
+    )

@@ -115,7 +115,9 @@ def test_what_is_no_label_image(run, tmp_path, pixels, says):
 
 
 def test_coloured_pictures_are_no_labels(run, tmp_path):
-    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 9
+    tifffile.imwrite(tmp_path / "rgb.tif", red, photometric="rgb")
     done = run("evaluate", tmp_path / "rgb.tif", tmp_path / "rgb.tif")
     assert done.code == 1
     assert "Export the label image itself, not a coloured picture" in done.err

@@ -53,17 +53,19 @@ class Evaluate:
                 scored.append(evaluate(labels, true, name=stem))
             except Exception as error:
                 failed.append((stem, in_words(error)))
-        scores = pool(scored).to_json()
+        pooled = pool(scored)
+        scores = pooled.to_json()
         if args.json:
             reasons = [{"name": name, "error": why} for name, why in failed]
-            print(json.dumps({**scores, "failed": reasons}, allow_nan=False))
+            told = {**scores, "notes": pooled.notes, "failed": reasons}
+            print(json.dumps(told, allow_nan=False))
         elif scored:
             for name in SHOWN:
                 value = scores[name]
                 print(f"{name:12} {'-' if value is None else f'{value:.4f}'}")
             print(f"{'objects':12} {scores['n_pred']} found, {scores['n_true']} true")
             print(f"{'images':12} {len(scored)}")
-        for note in scores["notes"]:
+        for note in pooled.notes:
             print(f"Note: {note}", file=sys.stderr)
         if failed:
             rows = [f"  {name}  {why}" for name, why in failed]

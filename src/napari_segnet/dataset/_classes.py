@@ -58,7 +58,7 @@ def as_classes(sample: Sample, labels: npt.NDArray[np.int32], last: int) -> npt.
     numbers = numbers_of(labels)
     if last == 1 and not numbers.are_classes:
         return (labels > 0).astype(np.int32)
-    if numbers.count == 1:
+    if numbers.count == 1 and numbers.highest > MOST_CLASSES:
         raise DatasetError(
             f"{sample.labels} has one number only, {numbers.highest}, as a mask has, but the "
             f"network knows the classes 0 to {last}. Save it with the number of its class in place "

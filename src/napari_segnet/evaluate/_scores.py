@@ -128,7 +128,6 @@ class Scores:
             for key in ("ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice")
         }
         figures |= {"n_true": self.n_true, "n_pred": self.n_pred}
-        figures["notes"] = list(self.notes)
         figures["images"] = []
         for image in self.images:
             own = image.to_json()

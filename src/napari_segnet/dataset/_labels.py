@@ -78,7 +78,7 @@ def as_objects(sample: Sample, labels: npt.NDArray[np.int32]) -> tuple[npt.NDArr
             f"one number, {numbers.highest}, in several separate pieces is taken as a mask, and "
             "each piece as an object."
         )
-    if numbers.is_surely_mask:
+    if numbers.is_mask:
         return labels, (
             f"one number, {numbers.highest}, lies in several separate pieces and counts as one "
             "object. If it is a mask, import it again: its pieces become objects."

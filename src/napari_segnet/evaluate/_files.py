@@ -102,13 +102,14 @@ def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
     Raises
     ------
     ImageError
-        If it cannot be read, or is coloured, or has several channels or broken numbers.
+        If it cannot be read, or is coloured, or has broken numbers.
     """
     try:
         image = open_labels(path)
     except DatasetError as error:
         raise ImageError(str(error)) from error
-    if image.rgb or image.sizes["c"] > 1:
+    # Channels without colours are planes: ImageJ calls those of a label stack so.
+    if image.rgb:
         raise ImageError(
             f"{path.name} has {image.sizes['c']} channels (colours); labels need one number per "
             "pixel: 0 for background, then one per object. Export the label image itself, not a "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ def key_of(value: Any) -> Hashable:
     """Return an id so that 1, 1.0 and "1" are the same; None if it cannot be one."""
     if isinstance(value, str):
         text = value.strip()
-        return int(text) if text.lstrip("-").isdecimal() else text
+        number = number_of(text, math.nan)
+        return int(number) if number.is_integer() else text
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -81,9 +83,10 @@ def key_of(value: Any) -> Hashable:
 def number_of(value: Any, otherwise: float = 0) -> float:
     """Return a number that may be written as text, or something else where it is none."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
         return otherwise
+    return number if math.isfinite(number) else otherwise
 
 
 def looks_like_coco(path: Path) -> bool:
@@ -101,6 +104,7 @@ def listings(path: Path) -> Listings:
     """
     found: list[Listing] = []
     left_out: list[Remark] = []
+    faults: list[tuple[Path, DatasetError]] = []
     for file in _files(path):
         try:
             content = _content(file, strict=True)
@@ -112,8 +116,18 @@ def listings(path: Path) -> Listings:
             why = "is no JSON that can be read; it may be cut off"
             left_out.append(Remark(kind="file", what=file.name, why=why))
             continue
-        if content is not None:
+        if content is None:
+            continue
+        try:
             found.append(_listing(file, content))
+        except DatasetError as error:
+            faults.append((file, error))
+    if faults and not found:
+        raise faults[0][1]
+    left_out += [
+        Remark(kind="file", what=file.name, why=f"cannot be used: {error}".rstrip("."))
+        for file, error in faults
+    ]
     remarks: list[Remark] = []
     if len(found) > 1:
         # COCO 2017 describes each picture three times: objects, people's joints, sentences.

@@ -190,7 +190,7 @@ def _mask(
     shown = annotation.get("segmentation")
     try:
         if isinstance(shown, list) and shown:
-            nested = isinstance(shown[0], list)
+            nested = isinstance(shown[0], list) and not _are_points(shown)
             found = polygon_shape(shown if nested else [shown], size)
         elif isinstance(shown, dict):
             counts = shown["counts"]
@@ -205,6 +205,11 @@ def _mask(
     if not found[2].any():
         raise _UnusableError("it covers no pixel of the image")
     return found
+
+
+def _are_points(shown: list[Any]) -> bool:
+    """Tell if a polygon is written as points (x, y): a part of two numbers has no area."""
+    return len(shown) > 2 and all(isinstance(p, list) and len(p) == 2 for p in shown)
 
 
 def _box(annotation: Mapping[str, Any], size: tuple[int, int]) -> tuple[slice, slice]:

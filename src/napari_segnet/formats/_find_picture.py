@@ -75,6 +75,8 @@ class PictureFinder:
                 path = folder.joinpath(*parts[first:])
                 if path.is_file():
                     return path
+        if unquote(name) != name:  # %20 for a space
+            return self.find(unquote(name))
         return self._search(name, parts)
 
     def _folders(self) -> list[Path]:

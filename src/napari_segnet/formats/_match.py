@@ -16,8 +16,8 @@ __all__ = ["Match", "Matches", "is_label_name", "match", "stem_of"]
 
 LABEL_WORDS = "cp_masks|masks?|labels?|lbl|seg|segmentation|gt|ground_?truth|instances?|manual1"
 """Cellpose, Carvana, our own, ISIC, DRIVE (``21_manual1.gif``), and plain words."""
-IMAGE_WORDS = "img|image|im|raw|training|test"
-"""``003_img.png`` of Cellpose's data, ``21_training.tif`` of DRIVE."""
+IMAGE_WORDS = "img|image|im|raw|training|test|0000"
+"""``003_img.png`` of Cellpose's data, ``21_training.tif`` of DRIVE, ``a_0000.png`` of nnU-Net."""
 BEHIND_LABEL = re.compile(rf"[._ -]({LABEL_WORDS})$", re.IGNORECASE)
 BEFORE_LABEL = re.compile(rf"^({LABEL_WORDS})[._ -]", re.IGNORECASE)
 BEHIND_IMAGE = re.compile(rf"[._ -]({IMAGE_WORDS})$", re.IGNORECASE)

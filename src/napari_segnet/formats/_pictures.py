@@ -35,19 +35,23 @@ TRAIN = ("train", "training")
 def pictures(folder: Path, labels: bool = False) -> list[Path]:
     """Return the picture files in a folder, sorted; hidden ones are left out.
 
+    Files that are one image together, as OME-TIFF has them, are listed once.
+
     ``labels``: also those that only labels are saved as.
     """
     from napari_segnet.readers import READERS
+    from napari_segnet.readers._ome_set import first_of_sets
 
     endings = tuple(suffix for reader in READERS for suffix in reader.suffixes)
     endings += LABEL_ENDINGS if labels else ()
     if not folder.is_dir():
         return []
-    return sorted(
+    found = sorted(
         path
         for path in folder.iterdir()
         if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
     )
+    return first_of_sets(found)
 
 
 def side_named(name: str) -> Split | None:

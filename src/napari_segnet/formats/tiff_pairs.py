@@ -19,9 +19,13 @@ from napari_segnet.formats._pictures import (
 
 __all__ = ["IMAGES", "LABELS", "TiffPairs", "find_pairs", "folders", "inside"]
 
-LABELS = ("labels", "masks", "label", "mask", "ground_truth", "gt", "annotations", "segmentations")
+LABELS = (
+    *("labels", "masks", "label", "mask", "ground_truth", "gt", "annotations", "segmentations"),
+    "labelstr",  # nnU-Net
+)
 """What the folder beside ``images`` is called."""
-IMAGES = ("images", "image", "img", "imgs", "raw")
+IMAGES = ("images", "image", "img", "imgs", "raw", "imagestr")
+"""In small letters: programs write Images, too."""
 OWN_MAPS = ".maps"
 """Before the ending of what ``segment`` writes beside labels."""
 
@@ -112,8 +116,11 @@ def folders(
     path: Path, images: tuple[str, ...] = IMAGES, labels: tuple[str, ...] = LABELS
 ) -> tuple[Path, Path] | None:
     """Return the folder of images and that of labels, where both are there."""
-    first = [path / name for name in images if (path / name).is_dir()]
-    second = [path / name for name in labels if (path / name).is_dir()]
+    if not path.is_dir():
+        return None
+    there = {p.name.lower(): p for p in sorted(path.iterdir(), reverse=True) if p.is_dir()}
+    first = [there[name] for name in images if name in there]
+    second = [there[name] for name in labels if name in there]
     return (first[0], second[0]) if first and second else None
 
 

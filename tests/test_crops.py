@@ -363,6 +363,8 @@ def test_a_mask_for_a_network_of_two_classes_is_its_second(tmp_path):
 
 def test_a_mask_for_a_network_of_more_classes_is_refused_with_a_hint(tmp_path):
     given = sample(tmp_path, mask(), mask())
-    with pytest.raises(DatasetError, match=r"a\.tif has one number only, 255, as a mask has") as said:
+    with pytest.raises(
+        DatasetError, match=r"a\.tif has one number only, 255, as a mask has"
+    ) as said:
         crops(tmp_path, given, outputs=CLASSES)
     assert "head" not in str(said.value)

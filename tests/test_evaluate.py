@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from napari_segnet.evaluate import (
     evaluate,
     evaluate_many,
     pair_folders,
+    pairing,
+    pool,
     read_labels,
 )
 
@@ -393,7 +396,7 @@ def fields(*numbers):
     [
         ((1, 2, 3), (255, 255, 255), r"The truth has one number, 255, in several separate pieces"),
         ((1, 1, 1), (1, 2, 3), r"The prediction has one number, 1, in several separate pieces"),
-        ((1, 2, 3, 4), (1, 2, 1, 2), r"The truth has numbers that each lie in several separate"),
+        ((1, 2, 3, 4, 5, 6), (1, 2, 1, 2, 1, 2), r"The truth has numbers that each lie in several separate"),
     ],
 )
 def test_a_mask_among_objects_is_said(found, truth, said):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,16 @@ import tifffile
 from PIL import Image as Picture
 from support.teaching import write, write_dataset
 
-from napari_segnet.dataset import Dataset, Sample, held_out, read_labels
+from napari_segnet.dataset import (
+    Dataset,
+    Sample,
+    as_classes,
+    held_out,
+    numbers_of,
+    pieces_of,
+    read_labels,
+    read_objects,
+)
 from napari_segnet.errors import DatasetError, ImageError
 from napari_segnet.readers import open_image
 

@@ -215,7 +215,7 @@ def _load() -> Generator[Progress, None, None]:
 
     yield Progress(what="loading")
     load_torch()
-    import napari_segnet.engines.torch
+    import napari_segnet.engines.torch.weights
     import napari_segnet.inference  # noqa: F401
 
 

@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 Source = Literal["read", "assumed", "told"]
-Task = Literal["semantic", "instance"]
+Task = str
+"""Which kind of answer a network gives: ``semantic`` (maps), ``instance`` (detections), or that
+of another member of ``napari_segnet.answers``."""
 Role = Literal["class", "foreground", "boundary", "distance", "affinity", "other"]
 Activation = Literal["none", "sigmoid", "softmax"]
 
@@ -149,7 +151,7 @@ class Checkpoint:
     family : str
         Name of the family in ``napari_segnet.families``.
     task : Task
-        ``semantic`` (maps) or ``instance`` (detections).
+        ``semantic`` (maps), ``instance`` (detections): which of ``answers.ANSWERS`` it gives.
     hparams : mapping
         The family's own hyper-parameters, plain JSON values: enough to build it.
     ndim : int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known
@@ -65,7 +65,7 @@ def family_of(checkpoint: Checkpoint) -> Family:
 
 def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     """Add the receptive field, which needs the built network but not its weights."""
-    if checkpoint.task != "semantic":
+    if not isinstance(family, MapFamily):
         return checkpoint
     import torch
 
@@ -73,8 +73,7 @@ def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
 
     with torch.device("meta"):
         module = family.build(checkpoint).eval()
-    maps = cast("MapFamily", family).maps
-    halo = receptive_field(module, maps, checkpoint.channels, checkpoint.size)
+    halo = receptive_field(module, family.maps, checkpoint.channels, checkpoint.size)
     if halo is None:
         why = "some layer looks at the whole image, so tiles are blended"
     else:

@@ -9,7 +9,8 @@ from support.blobseer import BlobLook, field
 from support.maskrcnns import calibrated
 from support.networks import pictures
 
-from napari_segnet.ask import Again, At, InBox, _detections, listen
+from napari_segnet.answers.detections import prompt
+from napari_segnet.ask import Again, At, InBox, listen
 from napari_segnet.engines.torch import Network, identify, load
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
 from napari_segnet.image import Image
@@ -47,7 +48,7 @@ def looked(monkeypatch):
         return BlobLook(np.stack([picture[0], kinds]))
 
     monkeypatch.setattr(Network, "look", look)
-    monkeypatch.setitem(_detections.EDGE_PX, "cpu", 128)
+    monkeypatch.setitem(prompt.EDGE_PX, "cpu", 128)
     return pictures_seen
 
 
@@ -104,7 +105,7 @@ def test_what_is_kept_is_bounded_and_the_middle_is_looked_at_first(checkpoint, l
     ready = prepare_input(
         checkpoint, Image(data=array, axes="yx", name="cells"), PredictSettings(**PLAIN)
     )
-    asked = _detections.DetectionResponder(network, ready, "fp32", kept_bytes=3 * size)
+    asked = prompt.DetectionResponder(network, ready, "fp32", kept_bytes=3 * size)
     run(asked.look_around((0, 0, *SHAPE), 0, 0))
     assert len(looked) == 3
     assert asked._looks.bytes <= 3 * size
@@ -143,7 +144,7 @@ def test_places_that_cannot_be_looked_at_are_refused(checkpoint, looked, monkeyp
     for question in (At(y=-5, x=3), InBox(box=(5, 600, 20, 620))):
         with pytest.raises(MismatchError, match="outside of the image cells"):
             run(asked.ask(question))
-    monkeypatch.setattr(_detections, "MOST_EDGE_PX", 400)
+    monkeypatch.setattr(prompt, "MOST_EDGE_PX", 400)
     with pytest.raises(MismatchError, match="300 pixels long in the eyes of the network"):
         run(asked.ask(InBox(box=(0, 0, 300, 300))))
 

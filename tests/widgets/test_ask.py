@@ -11,8 +11,8 @@ from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
 from napari_segnet.engines.torch import Network
-from napari_segnet.engines.torch.objects import Objects
 from napari_segnet.samples import nuclei_2d
+from napari_segnet.segmentation import Detected
 from napari_segnet.widgets.segment import SegmentDock
 
 WAIT_MS = 60_000
@@ -47,10 +47,10 @@ def sees_blobs(monkeypatch):
 
     def objects(self, batch, precision="fp32"):
         pairs = [np.stack([each[0], np.ones_like(each[0])]) for each in batch]
-        return [Objects(instances=blobs_in(pair)) for pair in pairs]
+        return [Detected(instances=blobs_in(pair)) for pair in pairs]
 
     monkeypatch.setattr(Network, "look", look)
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
 from napari_segnet.engines.torch import Network
-from napari_segnet.engines.torch.objects import Objects
+from napari_segnet.segmentation import Detected
 from napari_segnet.widgets._classes import ClassesBox
 from napari_segnet.widgets.layers.convert import class_colour
 from napari_segnet.widgets.segment import SegmentDock
@@ -35,12 +35,12 @@ def sees_blobs(monkeypatch):
 
     def objects(self, batch, precision="fp32"):
         return [
-            Objects(instances=blobs_in(np.stack([each[0], kinds(each)]), least_px=9))
+            Detected(instances=blobs_in(np.stack([each[0], kinds(each)]), least_px=9))
             for each in batch
         ]
 
     cache.predictions.clear()
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
     yield
     cache.predictions.clear()
 

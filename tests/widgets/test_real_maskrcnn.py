@@ -16,7 +16,7 @@ from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
 from napari_segnet.engines.torch import Network
-from napari_segnet.engines.torch.objects import Objects
+from napari_segnet.segmentation import Detected
 from napari_segnet.widgets.segment import SegmentDock
 
 pytestmark = [
@@ -33,13 +33,15 @@ def sees_blobs(monkeypatch):
     """The network sees blobs, which need no training; everything around it is real."""
 
     def objects(self, batch, precision):
-        return [Objects(instances=blobs_in(np.stack([each[0], each[0] * 0 + 1]))) for each in batch]
+        return [
+            Detected(instances=blobs_in(np.stack([each[0], each[0] * 0 + 1]))) for each in batch
+        ]
 
     def look(self, picture, precision="fp32"):
         return BlobLook(np.stack([picture[0], picture[0] * 0 + 1]))
 
     cache.predictions.clear()
-    monkeypatch.setattr(Network, "objects", objects)
+    monkeypatch.setattr(Network, "detect", objects)
     monkeypatch.setattr(Network, "look", look)
     yield
     cache.predictions.clear()

@@ -7,9 +7,11 @@ import pytest
 import torch
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
+from support.engines import put_first
 from support.networks import Milesial, calibrate
 
 from napari_segnet import cache
+from napari_segnet.engines.fake import everywhere
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets.segment import SegmentDock
@@ -89,12 +91,11 @@ def test_the_threshold_is_followed_without_the_network(viewer, dock, qtbot, monk
     run(dock, qtbot)
     (layer,) = labels_of(viewer)
     before = int((layer.data > 0).sum())
-    import napari_segnet.engines.torch as network
 
     def never(*args, **kwargs):
         raise AssertionError("the network was run")
 
-    monkeypatch.setattr(network.Network, "maps", never)
+    put_first(monkeypatch, maps=never)
     row = dock.labels.row("threshold")
     from superqt import QLabeledDoubleSlider
 
@@ -136,14 +137,9 @@ def test_without_an_image_it_says_what_to_do(viewer, dock, qtbot):
 
 
 def test_out_of_memory_leaves_the_button_alive(viewer, dock, qtbot, monkeypatch):
-    import napari_segnet.engines.torch as network
-
-    def full(*args, **kwargs):
-        raise MemoryError
-
     viewer.add_image(cells(), name="cells")
     choose(dock, qtbot, "nuclei")
-    monkeypatch.setattr(network.Network, "maps", full)
+    put_first(monkeypatch, maps=np.zeros_like, fits=everywhere(0))
     run(dock, qtbot)
     assert "memory" in dock.message.text.text()
     monkeypatch.undo()

@@ -137,15 +137,17 @@ def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
 
 def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
     """Check what depends on the network and the device, and read the weights."""
-    from napari_segnet.engines.torch import best_device, check_precision, load
-    from napari_segnet.steps import resolve
+    from napari_segnet.answers import answer_of
+    from napari_segnet.engines import choose_device, kind_for, require_precision
 
-    device = best_device(predict.device)
+    kind = kind_for(checkpoint)
+    device = choose_device(predict.device, kind.devices())
     if predict.precision != "auto":
-        check_precision(predict.precision, device)
-    resolve(label, checkpoint.outputs, checkpoint.card.get("label", {}), checkpoint.task)
+        require_precision(predict.precision, device, kind.precisions(device))
+    advice = checkpoint.card.get("label", {})
+    answer_of(checkpoint).settings(label, checkpoint.outputs, advice)
     # Weights that are cut off show now, not after the first image was read.
-    load(checkpoint, predict.device)
+    kind.load(checkpoint, predict.device)
 
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:

@@ -108,7 +108,7 @@ def pieces_of(labels: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     last = 0
     for one, made in zip(labels.reshape(-1, *depth), found.reshape(-1, *depth), strict=True):
         flat = one.reshape(one.shape[-2:]) if one.shape[0] == 1 else one
-        flat = np.require(flat, requirements="CW")  # cc3d takes no memory that is read only
+        flat = np.require(flat, requirements=["C", "W"])  # cc3d takes no memory that is read only
         pieces = cc3d.connected_components(flat, connectivity=4 if flat.ndim == 2 else 6)
         made[...] = np.where(pieces > 0, pieces.astype(np.int32) + last, 0).reshape(one.shape)
         last = int(made.max(initial=last))

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_segnet.segmentation import Instances
+    from napari_segnet.families import Look
+    from napari_segnet.segmentation import Detected
 
 __all__ = ["DetectionFamily"]
+
+LAST = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")
+"""Last layers begin with hardly any object anywhere (``rpn.py`` of torchvision), or the first
+steps of a training would be spent on unlearning thousands of them."""
 
 
 class DetectionFamily:
@@ -37,11 +42,29 @@ class DetectionFamily:
 
         return build_maskrcnn(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
 
-    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
+    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Detected]:
         """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
-        from napari_segnet.families._maskrcnn_module import find_objects
+        from napari_segnet.families._maskrcnn_find import find_all
 
-        return find_objects(module, batch)
+        return find_all(module, batch)
+
+    def look(self, module: torch.nn.Module, picture: torch.Tensor) -> Look:
+        """Return the feature maps of a normalised picture ``(1, c, y, x)``, and its heads."""
+        from napari_segnet.families._maskrcnn_look import FeatureLook
+
+        return FeatureLook(module, picture)
+
+    def measured(self, module: torch.nn.Module, batch: torch.Tensor) -> object:
+        """Run the backbone: heads go by parts and take hardly any memory."""
+        from napari_segnet.families._maskrcnn_module import features
+
+        return features(module, batch)
+
+    def small_init_layers(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the last layers, which begin with hardly any object anywhere."""
+        return tuple(
+            layer for name, layer in module.named_modules() if name.rpartition(".")[2] in LAST
+        )
 
     def _blank(
         self,

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet import cache
+from napari_segnet.answers import maps_of
 from napari_segnet.correct import Box, Landscape, ids_along
 from napari_segnet.errors import EditError
-from napari_segnet.segmentation import Maps
 from napari_segnet.widgets.layers.axes import guess_axes
 from napari_segnet.widgets.layers.editing import (
     check_editable,
@@ -80,9 +80,10 @@ class View:
         """What the network said, if that is still kept and fits the labels."""
         key = str(own_metadata(self.layer).get("key", ""))
         prediction = cache.predictions.recall(key) if key else None
-        if prediction is None or not isinstance(prediction.answer, Maps):
+        maps = maps_of(prediction) if prediction is not None else None
+        if maps is None:
             return None
-        found = Landscape.of(prediction.answer, letters_of(self.layer))
+        found = Landscape.of(maps, letters_of(self.layer))
         return found if found is not None and found.shape == self.labels.shape else None
 
     def box(self, ids: Sequence[int]) -> Box:

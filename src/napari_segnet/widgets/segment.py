@@ -27,10 +27,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet import cache
+from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError, SettingsError
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.plan.input import recipe
 from napari_segnet.repeat import command_line
 from napari_segnet.widgets._ask import About, AskBox
 from napari_segnet.widgets._ask_target import labels_over, visible_part
@@ -44,10 +46,8 @@ from napari_segnet.widgets._form import Form
 from napari_segnet.widgets._hints import (
     ADVANCED,
     HINTS,
-    INSTANCE_LABELS,
     LABEL_HINTS,
     MAIN,
-    MAP_LABELS,
     REGIONS,
     axes_choices,
 )
@@ -365,23 +365,18 @@ class SegmentDock(QWidget):
 
     def _show_label_settings(self, checkpoint: Checkpoint) -> None:
         """Offer the settings that matter for this network, with what they are by default."""
-        from napari_segnet.steps import resolve
-
-        kind = "instance" if checkpoint.task == "instance" else "semantic"
+        kind = answer_of(checkpoint)
         advice = checkpoint.card.get("label", {})
-        usual = resolve(LabelSettings(), checkpoint.outputs, advice, kind)  # type: ignore[arg-type]
-        self.labels.set_defaults(usual)
-        self.labels.show_only(INSTANCE_LABELS if kind == "instance" else MAP_LABELS)
+        self.labels.set_defaults(kind.settings(LabelSettings(), checkpoint.outputs, advice))
+        self.labels.show_only(kind.label_settings)
         self.classes.offer(
-            checkpoint.classes - 1 if kind == "instance" else 0, checkpoint.class_names
+            checkpoint.classes - 1 if kind.objects_have_classes else 0, checkpoint.class_names
         )
         self._show_classes()
 
     def _show_recipe(self, checkpoint: Checkpoint) -> None:
-        own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
-        usual = PredictSettings(
-            normalize=str(own.get("how", "none")), normalize_over=str(own.get("over", "volume"))
-        )
+        how, over = recipe(checkpoint)
+        usual = PredictSettings(normalize=how, normalize_over=over)
         self.main.set_defaults(usual)
         self.advanced.set_defaults(usual)
 
@@ -689,10 +684,10 @@ class SegmentDock(QWidget):
             colour_by_class(self.result, on)
 
     def _is_of_objects(self) -> bool:
-        """Tell if the result is the answer of an instance network."""
+        """Tell if the result has objects with classes of their own."""
         made = self._results.of(self.result)
         run = self._runs.get(made.key) if made is not None else None
-        return run is not None and run.checkpoint.task == "instance"
+        return run is not None and answer_of(run.checkpoint).objects_have_classes
 
     # ---- Around the result ----
 

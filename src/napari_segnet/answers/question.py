@@ -1,13 +1,17 @@
-"""Questions that are put to a network, and its answer: one object."""
+"""Questions that are put to a network, its answer (one object), and who answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Again", "At", "Found", "InBox", "Question"]
+from napari_segnet.progress import Job
+from napari_segnet.steps import LabelSettings
+
+__all__ = ["Again", "At", "Found", "InBox", "Question", "Responder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +104,27 @@ class Found:
     mask: npt.NDArray[np.bool_]
     score: float
     class_index: int
+
+
+class Responder(Protocol):
+    """A network that is ready to be asked about one image."""
+
+    def ask(self, question: Question, settings: LabelSettings | None = None) -> Job[Found]:
+        """Answer a question.
+
+        ``settings`` are those that labels are made with: ``mask_threshold`` and ``classes``
+        of instance networks, all that make objects of maps.
+
+        Raises
+        ------
+        NothingFoundError
+            If there is no object in that place.
+        MismatchError
+            If the place is outside of the image, or too large to be looked at.
+        """
+
+    def look_around(self, box: tuple[float, float, float, float], t: int, z: int) -> Job[None]:
+        """Look at a part of a plane before anything is asked of it, such as what is visible.
+
+        ``box`` is ``y0 x0 y1 x1`` in image pixels.
+        """

@@ -1,4 +1,8 @@
-"""An instance network answers: its heads look at feature maps that are computed once."""
+"""A network that detects objects answers: what it sees of a part is computed once and kept.
+
+A Mask R-CNN keeps feature maps and asks its heads. Of a network that has no such thing, the
+objects that it detects around the place are looked at: the one that fits best is taken.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,17 @@ from collections.abc import Collection, Generator
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.ask.question import At, Found, InBox, Question
+from napari_segnet.answers.detections.look import DetectedLook
+from napari_segnet.answers.question import At, Found, InBox, Question
 from napari_segnet.boxes import pairwise_iou
 from napari_segnet.cache import Bounded
-from napari_segnet.engines.torch import Network, is_out_of_memory
-from napari_segnet.engines.torch.look import Look
+from napari_segnet.engines import Engine
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
-from napari_segnet.inference import LabelSettings
+from napari_segnet.families import Look
 from napari_segnet.plan.input import NetworkInput
-from napari_segnet.plan.memory import release
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Instances
-from napari_segnet.steps import resolve_classes
+from napari_segnet.steps import LabelSettings, resolve_classes
 from napari_segnet.steps.paint import stretch
 from napari_segnet.tiles import Tile, frame_of, plan_blended, tile_at
 
@@ -47,7 +50,7 @@ class DetectionResponder:
 
     Parameters
     ----------
-    network : Network
+    network : Engine
         Of task ``instance``.
     given : NetworkInput
         The image in its eyes.
@@ -58,7 +61,7 @@ class DetectionResponder:
     """
 
     def __init__(
-        self, network: Network, given: NetworkInput, precision: str, kept_bytes: int = KEPT_BYTES
+        self, network: Engine, given: NetworkInput, precision: str, kept_bytes: int = KEPT_BYTES
     ) -> None:
         self._network, self._given = network, given
         self._precision = "fp32" if precision == "auto" else precision
@@ -162,9 +165,9 @@ class DetectionResponder:
         yield Progress(what="looking at the image")
         block = tile.fill(self._given.reader(t, z)(tile), self._frame)
         try:
-            look = self._network.look(block, precision=self._precision)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            look: Look | None = self._seen(block)
+        except Exception as error:
+            if not self._network.is_out_of_memory(error):
                 raise
             look = None
         if look is None:  # outside of the except block: the error holds tensors
@@ -175,17 +178,24 @@ class DetectionResponder:
     def _look_once_more(self, block: npt.NDArray[np.float32]) -> Look:
         """Look again with all that was kept thrown away."""
         self._looks.clear()
-        release(self._network.device)
+        self._network.release()
         try:
-            return self._network.look(block, precision=self._precision)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            return self._seen(block)
+        except Exception as error:
+            if not self._network.is_out_of_memory(error):
                 raise
         raise MemoryExhaustedError(
             f"There is not enough memory on {self._network.device} to look at {block.shape[-2]} x "
             f"{block.shape[-1]} pixels. Close other programs, or show the network a smaller image "
             "with the setting scale."
         )
+
+    def _seen(self, block: npt.NDArray[np.float32]) -> Look:
+        look = self._network.look(block, precision=self._precision)
+        if look is not None:
+            return look
+        (found,) = self._network.detect(block[None], precision=self._precision)
+        return DetectedLook(found.instances, self._network.checkpoint.classes)
 
     # ---- What is there ----
 
@@ -209,7 +219,7 @@ class DetectionResponder:
         pairs = np.stack((np.zeros(len(there), np.int64), np.arange(1, len(there) + 1)), axis=1)
         # A class that is unlikely moves the box to wherever it likes.
         best = there[np.argmax(found.scores[there] * pairwise_iou(both, pairs))]
-        return _pick(found, best)
+        return found.chosen(np.array([best]))
 
     def _at(
         self,
@@ -323,19 +333,6 @@ def _instances(
         masks=masks,
         shape=look.shape,
         axes="yx",
-    )
-
-
-def _pick(found: Instances, k: int) -> Instances:
-    own = slice(k, k + 1)
-    return Instances(
-        boxes=found.boxes[own],
-        plane=found.plane[own],
-        scores=found.scores[own],
-        classes=found.classes[own],
-        masks=found.masks[own],
-        shape=found.shape,
-        axes=found.axes,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Items", "items_of", "remeasured"]
+__all__ = ["Items", "items_of", "means_of", "remeasured"]
 
 Box = tuple[slice, ...]
 Ints = npt.NDArray[np.int64]
@@ -197,3 +197,28 @@ def remeasured(items: Items, labels: Any, touched: npt.ArrayLike, box: Box) -> I
     kept = replace(kept, first=first, stop=stop, areas=areas)
     fresh = now.chosen(~np.isin(now.ids, kept.ids))
     return kept.joined(fresh) if len(fresh) else kept
+
+
+def means_of(labels: npt.NDArray[Any], values: npt.NDArray[Any], ids: Ints) -> Floats:
+    """Return the mean of the values over the pixels of each id.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Integer labels.
+    values : ndarray
+        Of the same shape; NaN counts as 0.
+    ids : ndarray
+        ``(n,)`` of which labels.
+    """
+    from napari_segnet.steps.ids import chunks
+
+    size = int(ids.max(initial=0)) + 1
+    sums, counts = np.zeros(size), np.zeros(size)
+    flat, map_ = labels.reshape(-1), values.reshape(-1)
+    for part in chunks(flat.size):
+        weights = np.nan_to_num(map_[part].astype(np.float64))
+        sums += np.bincount(flat[part], weights, size)[:size]
+        counts += np.bincount(flat[part], minlength=size)[:size]
+    means: Floats = sums[ids] / np.maximum(counts[ids], 1)
+    return means

@@ -13,12 +13,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.ask.question import Again, At, Found, InBox, Question
+from napari_segnet.answers.question import Again, At, Found, InBox, Question
 from napari_segnet.errors import MismatchError, NothingFoundError
-from napari_segnet.inference import LabelSettings
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Maps, Prediction
-from napari_segnet.steps import Unit, label_unit, labeler_of, resolve, score_labels
+from napari_segnet.steps import LabelSettings, Unit, label_unit, labeler_of, resolve, score_labels
 from napari_segnet.steps.resolve import told
 
 __all__ = ["MapResponder"]
@@ -43,13 +42,13 @@ class MapResponder:
     Parameters
     ----------
     prediction : Prediction
-        With maps of the whole image.
+        What the network said of the whole image.
+    maps : Maps
+        Its answer.
     """
 
-    def __init__(self, prediction: Prediction) -> None:
-        if not isinstance(prediction.answer, Maps):
-            raise TypeError("expected the prediction of a network that answers with maps")
-        self._prediction, self._maps = prediction, prediction.answer
+    def __init__(self, prediction: Prediction, maps: Maps) -> None:
+        self._prediction, self._maps = prediction, maps
         missing = tuple(i for i, a in enumerate("ctzyx") if a not in self._maps.axes)
         self._full = np.expand_dims(self._maps.data, missing)  # (c, t, z, y, x), a view
 

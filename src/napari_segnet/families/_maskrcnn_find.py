@@ -1,15 +1,21 @@
-"""Objects of whole pictures, with limits that grow with their number."""
+"""All objects of whole pictures: the number of proposals grows with what is found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from napari_segnet.segmentation import Instances
+from napari_segnet.families._maskrcnn_module import (
+    Features,
+    detect,
+    features,
+    most_proposals,
+    propose,
+)
+from napari_segnet.segmentation import Detected
 
-__all__ = ["Objects", "find_all"]
+__all__ = ["find_all"]
 
 PROPOSALS_PER_OBJECT = 8
 """Non-maximum suppression at 0.7 leaves several proposals for each object; where fewer than so
@@ -18,37 +24,19 @@ MOST_DOUBLINGS = 3
 """1000 proposals become 8000 at most: one per 8 x 8 pixels of a tile of 700 x 700."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Objects:
-    """What was found in one picture.
-
-    Attributes
-    ----------
-    instances : Instances
-        In pixels of the picture.
-    limits : tuple of str
-        Limits that were reached, so that there may be more: ``proposals``, ``detections``.
-    """
-
-    instances: Instances
-    limits: tuple[str, ...] = ()
-
-
-def find_all(module: Any, batch: torch.Tensor) -> list[Objects]:
-    """Return the objects of each picture of ``batch`` ``(n, c, y, x)``.
+def find_all(module: Any, batch: torch.Tensor) -> list[Detected]:
+    """Return the objects of each normalised picture of ``batch`` ``(n, c, y, x)``.
 
     As many proposals as the network's own ``most_proposals``, if it was told; otherwise
-    they are doubled while there are few for the number of objects that they lead to.
+    they are doubled while there are few for the number of objects that they lead to. Boxes
+    and scores are computed in float32 also where weights are float16, whose steps are a whole
+    pixel beyond 1024.
     """
-    from napari_segnet.families._maskrcnn_module import features
-
     seen = features(module, batch)
     return [_find(module, seen.picture(index)) for index in range(len(seen))]
 
 
-def _find(module: Any, own: Any) -> Objects:
-    from napari_segnet.families._maskrcnn_module import detect, most_proposals, propose
-
+def _find(module: Any, own: Features) -> Detected:
     most = most_proposals(module, own.shape)
     told = module.rules.most_proposals is not None
     for doubling in range(MOST_DOUBLINGS + 1):
@@ -60,4 +48,4 @@ def _find(module: Any, own: Any) -> Objects:
         most *= 2
     full = len(found.scores) >= module.rules.most_detections
     limits = (("proposals",) if crowded else ()) + (("detections",) if full else ())
-    return Objects(instances=found, limits=limits)
+    return Detected(instances=found, limits=limits)

@@ -206,13 +206,13 @@ def _odd_numbers(what: str, labels: npt.NDArray[Any]) -> str:
     if numbers.is_mask:
         return (
             f"The {what} has one number, {numbers.highest}, in several separate pieces, and counts "
-            "as one object. If it is a mask, let each piece be an object (--labels pieces)."
+            "as one object. If it is a mask, let each piece be one (evaluate --labels pieces)."
         )
     if numbers.are_classes:
         return (
             f"The {what} has numbers that each lie in several separate pieces, and each counts as "
-            "one object. If they are classes, or begin anew in each plane, let each piece be an "
-            "object (--labels pieces)."
+            "one object. If they are classes, or begin anew in each plane, let each piece be one "
+            "(evaluate --labels pieces)."
         )
     return ""
 

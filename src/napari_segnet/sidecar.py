@@ -12,14 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.atomic import why, write_whole
-from napari_segnet.checkpoint import Checkpoint, Known, PrepareStep, file_sha256
+from napari_segnet.atomic import why, write_text, write_whole
+from napari_segnet.checkpoint import Checkpoint, Known, PrepareStep, fields_from_json, file_sha256
 from napari_segnet.errors import OutputError, SettingsError
-from napari_segnet.prepare import OVER, parse_normalizer
+from napari_segnet.prepare import checked
 
 __all__ = ["Sidecar", "read_sidecar", "sidecar_path", "write_sidecar"]
 
 FORMAT = 1
+FIELDS = ("prepare", "class_names", "pixel_size_um", "card")
+"""Fields of a checkpoint that it holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +85,17 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
         for name, value in checkpoint.hparams.items()
         if name in checkpoint.known and _is_told(checkpoint.known[name])
     }
+    form = checkpoint.to_json()
     content = {
         "format": FORMAT,
         "sha256": file_sha256(checkpoint.path),
-        "family": checkpoint.family,
+        "family": form["family"],
         "told": told,
-        "prepare": [{"name": s.name, "options": dict(s.options)} for s in checkpoint.prepare],
-        "class_names": list(checkpoint.class_names),
-        "pixel_size_um": dict(checkpoint.pixel_size_um),
-        "card": dict(checkpoint.card),
+        **{name: form[name] for name in FIELDS},
     }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     try:
-        write_whole(path, lambda part: _write(part, text))
+        write_whole(path, lambda part: write_text(part, text))
     except OSError as error:
         raise OutputError(
             f"The card of the network could not be written to {path}: {why(error)}."
@@ -105,10 +105,6 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
 
 def _is_told(known: Known) -> bool:
     return known.source == "told" or ".card.json" in known.why
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf8", "backslashreplace"))
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -126,34 +122,11 @@ def read_sidecar(path: Path) -> Sidecar | None:
         content = json.loads(card.read_text(encoding="utf8"))
         if content["sha256"] != file_sha256(path) or content["format"] > FORMAT:
             return None
-        return Sidecar(
-            path=card,
-            told=dict(content["told"]),
-            prepare=tuple(_step(row) for row in content["prepare"]),
-            class_names=tuple(str(name) for name in content["class_names"]),
-            pixel_size_um={str(a): _size(v) for a, v in content["pixel_size_um"].items()},
-            card=dict(content["card"]),
-        )
+        found = fields_from_json(content, FIELDS)
+        found["prepare"] = tuple(checked(step) for step in found["prepare"])
+        return Sidecar(path=card, told=dict(content["told"]), **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(
             f"{card} cannot be understood ({error!r}). Remove it: the network opens without it, "
             "but you may have to tell again what it said."
         ) from error
-
-
-def _step(row: Mapping[str, Any]) -> PrepareStep:
-    how, over = row["options"]["how"], row["options"].get("over", "volume")
-    if row["name"] != "normalize" or over not in OVER:
-        raise ValueError(f"the preparation {row} is not known")
-    try:
-        parse_normalizer(how)
-    except SettingsError as error:
-        raise ValueError(str(error)) from error
-    return PrepareStep(name="normalize", options={"how": how, "over": over})
-
-
-def _size(value: Any) -> float:
-    size = float(value)
-    if not 0 < size < float("inf"):
-        raise ValueError(f"{value} is no pixel size")
-    return size

@@ -369,6 +369,16 @@ def test_a_damaged_listing_is_not_overwritten(tmp_path):
     assert (tmp_path / "dataset.json").read_text() == '{"samples": [{"image": "a"}]}'
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.int64, np.uint64])
+def test_numbers_that_ome_tiff_does_not_know_are_kept(dtype, tmp_path):
+    pixels = (np.arange(12 * 14).reshape(12, 14) * 7).astype(dtype)
+    image = Image(data=pixels, axes="yx", name="odd", pixel_size_um={"y": 0.5, "x": 0.5})
+    sample = add(tmp_path, image, np.ones((12, 14), np.int32))
+    again = open_image(sample.image)
+    np.testing.assert_array_equal(again.data, pixels)
+    assert again.pixel_size_um == {"y": 0.5, "x": 0.5}
+
+
 FIRST = """
 import os, sys
 import numpy as np

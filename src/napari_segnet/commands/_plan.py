@@ -63,7 +63,7 @@ def make_plan(
     SegnetError
         Whatever speaks against the run, in a sentence.
     """
-    from napari_segnet.results import check_output
+    from napari_segnet.writers import check_output
 
     predict, label = checked_settings(wishes)
     if save_maps and predict.maps == "auto":

@@ -132,7 +132,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     from napari_segnet.answers import instances_of, maps_of
     from napari_segnet.inference import label, predict
     from napari_segnet.readers import open_image
-    from napari_segnet.results import write_segmentation
+    from napari_segnet.writers import write_segmentation
 
     begun = time.perf_counter()
     bar.say("reading")

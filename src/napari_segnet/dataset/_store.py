@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import ENDING, why, write_whole
+from napari_segnet.atomic import ENDING, why, write_text, write_whole
 from napari_segnet.dataset._classes import merged_classes
 from napari_segnet.dataset._labels import HIGHEST, renumbered
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
-from napari_segnet.dataset._tiff import digest, write_image, write_labels
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.image import Image
+from napari_segnet.writers.ome_tiff import write_image, write_labels
 
 __all__ = ["add", "remove", "set_split"]
 
@@ -124,7 +124,7 @@ def add(
                 _refuse_review(image, review, "has classes in another order than the dataset")
                 whole = np.array([places[i] for i in range(len(class_names))], np.int32)[whole]
             classes = {k: places.get(v, v) for k, v in classes.items()}
-        mark = digest(image)
+        mark = image.digest()
         source = source or image.source or f"{image.name} {mark[:8]}"
         old = _find(listing.rows, source, plane)
         stem = _free_name(root, listing.rows, _name(image, plane), old)
@@ -142,7 +142,7 @@ def add(
             "digest": mark,
         }
         new = [row[k] for k in ROW_FILES if k in row and not (k == "image" and same_image)]
-        _write_text(root / ADDING, "\n".join(new))
+        write_text(root / ADDING, "\n".join(new))
         if not same_image:
             write_whole(root / row["image"], lambda path: write_image(path, image))
         sizes = image.pixel_size_um
@@ -154,7 +154,7 @@ def add(
         if "objects" in row:
             about = {"classes": {str(k): v for k, v in classes.items()}, "review": review}
             text = json.dumps(about, ensure_ascii=False, indent=1)
-            write_whole(root / row["objects"], lambda path: _write_text(path, text))
+            write_whole(root / row["objects"], lambda path: write_text(path, text))
         listing.rows = [row if other is old else other for other in listing.rows]
         if old is None:
             listing.rows.append(row)
@@ -270,7 +270,7 @@ def _sweep(root: Path, listing: Listing) -> None:
 
 def _save(root: Path, listing: Listing) -> None:
     _fix_split(listing)
-    write_whole(root / LISTING, lambda path: _write_text(path, listing.to_json()))
+    write_whole(root / LISTING, lambda path: write_text(path, listing.to_json()))
 
 
 def _fix_split(listing: Listing) -> None:
@@ -301,7 +301,7 @@ def _retire(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         os.replace(path, target)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(old), ensure_ascii=False, indent=1)
-    write_whole(folder / "sample.json", lambda path: _write_text(path, text))
+    write_whole(folder / "sample.json", lambda path: write_text(path, text))
 
 
 def _stamp(root: Path) -> str:
@@ -389,22 +389,17 @@ def _whole(image: Image, values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind not in "biu":
         raise DatasetError(f"The {what} of {image.name} must be whole numbers, not {array.dtype}.")
-    own = tuple(image.sizes[a] for a in image.axes if a != "c")
-    full = tuple(image.sizes[a] for a in "tzyx")
+    axes = image.axes.replace("c", "")
+    own = tuple(image.sizes[a] for a in axes)
     if array.shape == own:
         return array
-    if array.shape == full:
-        axes = [a for a in image.axes if a != "c"]
-        keep = array.reshape([n for a, n in zip("tzyx", full, strict=True) if a in axes])
-        return keep.transpose([[a for a in "tzyx" if a in axes].index(a) for a in axes])
+    if array.shape == tuple(image.sizes[a] for a in "tzyx"):
+        keep = array.reshape([image.sizes[a] for a in image.label_axes])
+        return keep.transpose([image.label_axes.index(a) for a in axes])
     raise DatasetError(
         f"The {what} of {image.name} have the shape {array.shape}, but the image is {own}. Each "
         "pixel of the image needs one label."
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf8", "backslashreplace"))
 
 
 def _refused(root: Path, error: OSError) -> OutputError:

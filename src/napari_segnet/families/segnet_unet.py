@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.atomic import why
+from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import (
     Checkpoint,
     Known,
@@ -130,12 +129,10 @@ class SegnetUNet(MapTeaching):
         state = {
             key: _narrowed(value, dtype).contiguous() for key, value in module.state_dict().items()
         }
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(_file(state, header_text(checkpoint), path))
-            os.replace(part, path)
+        content = _file(state, header_text(checkpoint), path)
+        try:  # a mistyped folder should not come into being
+            write_whole(path, lambda part: part.write_bytes(content), make_folder=False)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise OutputError(
                 f"The network could not be written to {path}: {why(error)}. Nothing was changed."
             ) from error

@@ -10,12 +10,13 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_segnet.atomic import write_whole
+from napari_segnet.atomic import write_text, write_whole
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import Drawing, circle, loops_of, pair_of, rectangle
 from napari_segnet.formats._find_picture import PictureFinder
@@ -65,10 +66,7 @@ class LabelMe:
             root = folder / (pair.split or "train")
             save_image(root / f"{pair.name}.tif", pair.image)
             text = json.dumps(_content(pair), ensure_ascii=False, indent=1)
-            write_whole(
-                root / f"{pair.name}.json",
-                lambda part, text=text: part.write_text(text, encoding="utf8"),  # type: ignore[misc]
-            )
+            write_whole(root / f"{pair.name}.json", partial(write_text, text=text))
             yield pair.name
 
 

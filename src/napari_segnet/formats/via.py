@@ -9,10 +9,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.atomic import write_whole
+from napari_segnet.atomic import write_text, write_whole
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import OBJECT, Drawing, circle, loops_of, pair_of, rectangle
 from napari_segnet.formats._find_picture import PictureFinder
@@ -79,10 +80,7 @@ class Via:
             yield pair.name
         for side, rows in sides.items():
             text = json.dumps(rows, ensure_ascii=False)
-            write_whole(
-                folder / side / NAME,
-                lambda part, text=text: part.write_text(text, encoding="utf8"),  # type: ignore[misc]
-            )
+            write_whole(folder / side / NAME, partial(write_text, text=text))
 
 
 def _jsons(path: Path) -> list[Path]:

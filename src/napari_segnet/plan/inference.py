@@ -48,7 +48,7 @@ class InferencePlan:
     @property
     def axes(self) -> str:
         """Return the axes of the image without its channels: ``[t] [z] y x``."""
-        return _axes(self.image)
+        return self.image.label_axes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,12 +106,8 @@ def resolve(
     return InferencePlan(checkpoint=checkpoint, input=given, settings=settings, keep=keep)
 
 
-def _axes(image: Image) -> str:
-    return "".join(a for a in "tzyx" if a in image.axes)
-
-
 def _lengths(image: Image) -> tuple[int, ...]:
-    return tuple(image.sizes[a] for a in _axes(image))
+    return tuple(image.sizes[a] for a in image.label_axes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
 import pickle
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,7 +17,7 @@ from torch import nn
 
 from napari_segnet.answers import answer_of
 from napari_segnet.answers.objective import Batch, Crop
-from napari_segnet.atomic import flush, why
+from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.torch import is_out_of_memory
 from napari_segnet.engines.torch.fast import watch_cancel
@@ -177,7 +175,7 @@ class Learner:
         """Write all that a resumed run needs, whole or not at all."""
         state = {
             "network": _facts(self._network),
-            "outputs": [asdict(output) for output in self._network.outputs],
+            "outputs": self._network.to_json()["outputs"],
             "parent": self._parent,
             "settings": asdict(self._settings),
             "epochs": epochs,
@@ -192,13 +190,9 @@ class Learner:
                 "state": self._best.state,
             },
         }
-        part = path.with_name(f".{path.name}.part")
         try:
-            torch.save(state, part)
-            flush(part)
-            os.replace(part, path)
+            write_whole(path, lambda part: torch.save(state, part), make_folder=False)
         except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
             # torch reports a write that was cut short as a RuntimeError without a reason.
             reason = why(error if isinstance(error, OSError) else OSError())
             raise OutputError(
@@ -218,7 +212,7 @@ class Learner:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            wanted = (_facts(self._network), [asdict(o) for o in self._network.outputs])
+            wanted = (_facts(self._network), self._network.to_json()["outputs"])
             # States of before 0.1 say neither the outputs nor what they began with.
             parent = state.get("parent", self._parent).get("sha256")
             if (dict(state["network"]), state.get("outputs", wanted[1])) != wanted or (
@@ -296,9 +290,10 @@ class Learner:
 
 def _facts(network: Checkpoint) -> dict[str, Any]:
     """Return what tells one network from another, as plain values."""
-    facts: dict[str, Any] = json.loads(json.dumps(dict(network.hparams)))
+    form = network.to_json()
+    facts: dict[str, Any] = form["hparams"]
     # Where there are outputs, these say how many classes there are.
-    return facts if network.outputs else {**facts, "classes": network.classes}
+    return facts if network.outputs else {**facts, "classes": form["classes"]}
 
 
 def _parent(begun: Start) -> dict[str, str]:

@@ -427,7 +427,7 @@ def _row(layer: napari.layers.Labels, before: dict[str, Any], found: Found) -> d
 
 def _in_layer(source: Source, found: Found) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
     """Return box and mask of an object with the dimensions of the layer."""
-    axes = "".join(a for a in "tzyx" if a in source.image.axes)
+    axes = source.image.label_axes
     where = dict(zip(axes, found.where, strict=True))
     order = [a for a in source.axes if a != "c"]
     mask = found.mask.transpose([axes.index(a) for a in order])

@@ -196,7 +196,7 @@ class BatchBox(QWidget):
         import numpy as np
 
         from napari_segnet.errors import SegnetError
-        from napari_segnet.results import write_segmentation
+        from napari_segnet.writers import write_segmentation
 
         done, refused = 0, []
         for one in self._made.values():

@@ -231,22 +231,32 @@ class CloseQuestion(QDialog):
 
 
 def save_labels(layer: napari.layers.Labels, path: Path) -> None:
-    """Write labels as TIFF: whole, or not at all.
+    """Write labels as TIFF with the axes and pixel size of their layer: whole, or not at all.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or no picture has so many dimensions.
     """
     import numpy as np
-    import tifffile
 
-    half = path.with_name(path.name + ".part")
+    from napari_segnet.atomic import write_whole
+    from napari_segnet.image import AXES
+    from napari_segnet.widgets.layers.axes import guess_axes, pixel_sizes_um
+    from napari_segnet.writers.ome_tiff import write_labels
+
+    if not 2 <= layer.ndim <= len(AXES):
+        raise OutputError(
+            f"“{layer.name}” has {layer.ndim} dimensions, but labels in a TIFF have 2 to 5. Your "
+            "corrections are still kept; save the layer as zarr, or split it."
+        )
+    data, axes = np.asarray(layer.data), guess_axes(layer)
+    if not {"y", "x"} <= set(axes):
+        axes = AXES[-layer.ndim :]
+    sizes = pixel_sizes_um(layer, axes)
     try:
-        tifffile.imwrite(half, np.asarray(layer.data), compression="zlib", photometric="minisblack")
-        half.replace(path)
+        write_whole(path, lambda part: write_labels(part, data, axes, sizes), make_folder=False)
     except OSError as error:
-        half.unlink(missing_ok=True)
         raise OutputError(
             f"“{layer.name}” could not be written to {path} ({error.strerror}). Your corrections "
             "are still kept; choose another place."

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_segnet import results
+from napari_segnet import atomic
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import OutputError
 from napari_segnet.readers import open_image
-from napari_segnet.results import check_output, result_paths, write_segmentation
 from napari_segnet.segmentation import Instances, Maps, Origin, Segmentation
+from napari_segnet.writers import WRITERS, check_output, ome_tiff, result_paths, write_segmentation
 
 RNG = np.random.default_rng(9)
 LENGTHS = {"t": 2, "z": 3, "y": 40, "x": 33}
@@ -111,7 +111,7 @@ def test_half_precision_maps_are_written_as_float32_plane_by_plane(tmp_path: Pat
 
 
 def test_large_files_are_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "BIG_BYTES", 100)
+    monkeypatch.setattr(ome_tiff, "BIG_BYTES", 100)
     (path, _) = write_segmentation(segmentation(), tmp_path, "a")
     with tifffile.TiffFile(path) as tif:
         assert tif.is_bigtiff
@@ -214,7 +214,7 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("stage", ["_write_labels", "_write_maps", "_write_json", "_flush_to_disk"])
+@pytest.mark.parametrize("stage", [*(writer.name for writer in WRITERS), "flush"])
 @pytest.mark.parametrize(
     ("number", "words"),
     [
@@ -228,13 +228,19 @@ def test_any_failure_leaves_nothing_new(
 ) -> None:
     write_segmentation(segmentation(), tmp_path, "a")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    real = getattr(results, stage)
 
-    def fail(path: Path, *rest: Any) -> None:
-        real(path, *rest)
-        raise OSError(number, os.strerror(number))
+    def failing(real: Callable[..., Any]) -> Callable[..., None]:
+        def fail(*given: Any, **named: Any) -> None:
+            real(*given, **named)
+            raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(results, stage, fail)
+        return fail
+
+    if stage == "flush":
+        monkeypatch.setattr(atomic, "flush", failing(atomic.flush))
+    else:
+        (kind,) = (type(writer) for writer in WRITERS if writer.name == stage)
+        monkeypatch.setattr(kind, "write", failing(kind.write))
     for folder in (tmp_path, tmp_path / "new"):
         with pytest.raises(OutputError, match=words):
             write_segmentation(segmentation(), folder, "a", overwrite=True, maps=maps_for("yx"))

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_segnet.atomic import why
 from napari_segnet.dataset import Dataset, Sample, add, classes_of, read_labels
+from napari_segnet.dataset._listing import read_listing
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
 from napari_segnet.formats import (
     Entry,
@@ -250,7 +251,6 @@ class _Taken:
         samples = () if dataset is None else dataset.samples
         self._before = {(sample.source, sample.plane) for sample in samples}
         self._now: set[tuple[str, str]] = set()
-        self._classed: set[bool] = set()
 
     def told(self, pair: Pair) -> str | None:
         """Return why a pair is not added, if it is listed for the second time."""
@@ -268,17 +268,15 @@ class _Taken:
             why = "was in the dataset and is replaced; its old labels lie in the folder history"
             remarks.append(Remark(kind="image", what=pair.name, why=why))
         self._now.add(key)
-        if pair.labels.any():
-            self._classed.add(bool(pair.classes))
 
     def without_class(self, root: Path) -> tuple[str, ...]:
         """Say that some objects of a dataset with classes have none."""
-        dataset = Dataset.open(root)
-        names = dataset.class_names[1:]
-        bare = sum(sample.objects is None for sample in dataset.samples)
-        if not bare or not names or not (True in self._classed or self._before):
-            return ()
-        if True not in self._classed and len(names) < 2:
+        listing = read_listing(root)
+        names = listing.class_names[1:]
+        rows = [row for row in listing.rows if row.get("count", 1)]
+        bare = sum(not row.get("objects") for row in rows)
+        # Where no object has a class, the labels may be classes themselves.
+        if not names or bare in (0, len(rows)):
             return ()
         return (
             f"{bare} image{' has' if bare == 1 else 's have'} objects without a class in a "

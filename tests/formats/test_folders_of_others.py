@@ -534,6 +534,14 @@ def test_objects_without_a_class_among_classes_are_said(tmp_path):
     )
 
 
+def test_an_image_without_objects_lacks_no_class(tmp_path):
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name)
+    rows = {**via(REGIONS), **via([], "b.png")}
+    (tmp_path / "in/via.json").write_text(json.dumps(rows))
+    assert run(import_(tmp_path / "in", tmp_path / "d")).notes == ()
+
+
 def two_of_one_name(root):
     rows = []
     for day, value in (("day1", 10), ("day2", 20)):

@@ -14,6 +14,7 @@ from napari_segnet import cache
 from napari_segnet.engines.fake import everywhere
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.segment import SegmentDock
 
 WAIT_MS = 60_000
@@ -201,7 +202,7 @@ def test_maps_can_be_looked_at(viewer, dock, qtbot):
     choose(dock, qtbot, "nuclei")
     run(dock, qtbot)
     dock.maps.click()
-    maps = [layer for layer in viewer.layers if "segnet_maps" in layer.metadata]
+    maps = [layer for layer in viewer.layers if record_of(layer).maps]
     assert [layer.name for layer in maps] == [
         "cells · foreground",
         "cells · boundary",

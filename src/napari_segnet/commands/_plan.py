@@ -10,9 +10,9 @@ from typing import Any
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
-from napari_segnet.containers import open_weights
 from napari_segnet.errors import SettingsError, WeightsError
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.recognition import family_of, identify
 from napari_segnet.settings import settings_from, suggestion
 
 __all__ = ["Plan", "checked_settings", "identified", "make_plan"]
@@ -107,18 +107,12 @@ def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
 def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
     """Recognise a network; an unknown key of ``--set`` is more likely a mistyped setting."""
     path = weights_path(weights).absolute()
-    # Most that is refused is refused here, before torch is imported.
-    open_weights(path)
-    from napari_segnet.recognition import identify
-
     if told:
         _refuse_unknown(path, told)
     return identify(path, told)
 
 
 def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
-    from napari_segnet.recognition import family_of, identify
-
     try:
         plain = identify(path)
     except WeightsError:

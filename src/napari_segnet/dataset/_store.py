@@ -24,7 +24,7 @@ from napari_segnet.dataset._classes import merged_classes
 from napari_segnet.dataset._labels import HIGHEST, renumbered
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
-from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.errors import DatasetError, OutputError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.writers.ome_tiff import write_image, write_labels
 
@@ -54,7 +54,7 @@ def add(
     class_names: tuple[str, ...] = (),
     review: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """Add an image with its labels; the same part of the same source is replaced.
+    """Add an image with its labels; the same pixels of the same part of a source are replaced.
 
     Parameters
     ----------
@@ -70,7 +70,9 @@ def add(
         None: everywhere.
     source : str, optional
         Which original image it is: its parts share it, and are never on both sides of the
-        split. By default the image's path, or its name and a hash of its pixels.
+        split. By default the image's path, or its name and a hash of its pixels. One file may
+        hold several images, such as channels and scenes, and be written anew: other pixels are
+        another sample of the same source.
     plane : str
         Which part of the source it is, such as ``"z=3"``.
     split : Split, optional
@@ -126,9 +128,9 @@ def add(
             classes = {k: places.get(v, v) for k, v in classes.items()}
         mark = image.digest()
         source = source or image.source or f"{image.name} {mark[:8]}"
-        old = _find(listing.rows, source, plane)
+        old = _find(root, listing.rows, source, plane, mark)
         stem = _free_name(root, listing.rows, _name(image, plane), old)
-        same_image = old is not None and old.get("digest") == mark and _file(root, old, "image")
+        same_image = old is not None and "digest" in old and _file(root, old, "image")
         row: dict[str, Any] = {
             "image": old["image"] if old and same_image else f"images/{stem}.tif",
             "labels": f"labels/{stem}.tif",
@@ -139,7 +141,7 @@ def add(
             "split": _side(listing.rows, source, split),
             "count": int(np.unique(whole[whole > 0]).size),
             "added": _now(),
-            "digest": mark,
+            "digest": old["digest"] if old and same_image else mark,
         }
         new = [row[k] for k in ROW_FILES if k in row and not (k == "image" and same_image)]
         write_text(root / ADDING, "\n".join(new))
@@ -316,11 +318,29 @@ def _stamp(root: Path) -> str:
 # ---- Rows ----
 
 
-def _find(rows: list[dict[str, Any]], source: str, plane: str) -> dict[str, Any] | None:
-    for row in rows:
-        if source_of(row) == source and (row.get("plane") or "") == plane:
+def _find(
+    root: Path, rows: list[dict[str, Any]], source: str, plane: str, mark: str
+) -> dict[str, Any] | None:
+    """Return the row of the same pixels; of a row without a digest nobody knows better.
+
+    They may be those of its file, too, which differ where a TIFF keeps the type not as it was:
+    so it is when a sample was opened again.
+    """
+    there = [row for row in rows if source_of(row) == source and (row.get("plane") or "") == plane]
+    for row in there:
+        if row.get("digest", mark) == mark:
             return row
-    return None
+    return next((row for row in there if _digest_of_file(root, row) == mark), None)
+
+
+def _digest_of_file(root: Path, row: Mapping[str, Any]) -> str | None:
+    from napari_segnet.readers import open_image
+
+    path = _file(root, row, "image")
+    try:
+        return None if path is None else open_image(path).digest()
+    except (SegnetError, OSError):
+        return None  # a damaged picture is nobody's; the listing names it as a problem
 
 
 def _row_of(root: Path, listing: Listing, sample: Sample) -> dict[str, Any]:

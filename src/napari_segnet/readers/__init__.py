@@ -22,6 +22,7 @@ from typing import Protocol
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers._ome_set import first_of_sets
 from napari_segnet.readers.jpeg import JpegReader
 from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.png import PngReader
@@ -145,7 +146,8 @@ def file_key(name: str) -> str:
 def image_paths(paths: Sequence[Path]) -> list[Path]:
     """Put the pictures inside in place of each folder, in natural order (2 before 10).
 
-    Folders inside folders are not entered; a file named twice is listed once. A name with
+    Folders inside folders are not entered; of a set of OME-TIFF files, which are one image
+    together, the first is listed; a file named twice is listed once. A name with
     ``*`` or ``?`` that no file has stands for the pictures that match it, since not every
     shell looks for them. Other files that do not exist stay in the list: each fails by
     itself when it is opened.
@@ -161,6 +163,7 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
             found.update(dict.fromkeys(_matching(path)))
             continue
         inside = sorted((p for p in path.iterdir() if is_image_file(p)), key=_natural)
+        inside = first_of_sets(inside)
         if not inside:
             raise ImageError(
                 f"The folder {path} holds no picture that opens here. "

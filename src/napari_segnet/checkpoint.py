@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from napari_segnet.errors import WeightsError
+from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = [
     "Activation",
@@ -183,6 +185,10 @@ class Checkpoint:
         For every field above and every hyper-parameter, how it is known.
     card : mapping
         What the file says of itself (data, licence, scores), plain JSON values.
+    stamp : Stamp or None
+        Of the file that was recognised; no other is loaded in its place.
+    notes : tuple of str
+        What its user should know of how the file was read, one sentence each.
     """
 
     path: Path
@@ -204,24 +210,38 @@ class Checkpoint:
     members: tuple[Path, ...] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Stamp | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the file, computed on first use; see :func:`file_sha256`."""
-        return file_sha256(self.path)
+        """SHA-256 of the file that was recognised, computed on first use.
+
+        Raises
+        ------
+        WeightsError
+            If it has been replaced before its hash was known.
+        """
+        return file_sha256(self.path, self.stamp)
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, stamp: Stamp | None = None) -> str:
     """Return the SHA-256 of a file, computed anew only after it has changed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    stamp : Stamp, optional
+        Of the file that is meant. Its hash stays known after another has taken its place.
 
     Raises
     ------
     WeightsError
-        If it cannot be read.
+        If it cannot be read, or is not the one that is meant.
     """
     try:
-        stat = path.stat()
-        return _sha256(path, stat.st_size, stat.st_mtime_ns)
+        return _sha256(path, stamp or stamp_of(path.stat()))
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read any more ({error.strerror or error}). See that its disk or "
@@ -230,6 +250,14 @@ def file_sha256(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+def _sha256(path: Path, stamp: Stamp) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        before = stamp_of(os.fstat(file.fileno()))
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        after = stamp_of(os.fstat(file.fileno()))
+    if not before == after == stamp:
+        raise WeightsError(
+            f"{path.name} has changed since it was recognised. Open it again to use what is "
+            "there now."
+        )
+    return digest

@@ -96,7 +96,7 @@ def predict(
             device=device,
             rung=rung,
             engine=engine,
-            notes=(*given.notes, *_elsewhere(network, settings), *notes),
+            notes=(*checkpoint.notes, *given.notes, *_elsewhere(network, settings), *notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
         ),
@@ -182,6 +182,6 @@ def _origin(
             "dtype": str(image.dtype),
         },
         predict=asdict(settings),
-        notes=given.notes,
+        notes=(*checkpoint.notes, *given.notes),
         versions={name: version(name) for name in VERSIONS},
     )

@@ -93,6 +93,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
                 continue
             try:
                 found = family.describe(weights, told)
+                found = replace(found, stamp=weights.stamp, notes=weights.notes)
                 return _with_halo(family, beside.added_to(found) if beside else found)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
@@ -408,7 +409,9 @@ def _same_view(checkpoint: Checkpoint) -> Weights:
     store = checkpoint.store
     for weights in open_weights(checkpoint.path):
         if (weights.wrapper, weights.prefix) == (store.wrapper, store.prefix):
-            return weights
+            if checkpoint.stamp in (None, weights.stamp):
+                return weights
+            break
     raise BrokenWeightsError(
         f"{checkpoint.path.name} has changed since it was recognised. Open it again."
     )

@@ -234,9 +234,9 @@ def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
     ImageError
         If it cannot be read, or is coloured, or has several channels or broken numbers.
     """
-    from napari_segnet.readers import open_image
+    from napari_segnet.readers import open_labels
 
-    image = open_image(path)
+    image = open_labels(path)
     if image.rgb or image.sizes["c"] > 1:
         raise ImageError(
             f"{path.name} has {image.sizes['c']} channels (colours); labels need one number per "

@@ -15,6 +15,7 @@ import tifffile
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers import open_image
+from napari_segnet.readers._file_pixels import FilePixels
 from napari_segnet.readers._tiff_meta import unit_um
 from napari_segnet.readers._tiff_pixels import TiffPixels
 
@@ -112,12 +113,12 @@ def test_only_the_needed_tiles_are_decoded(tmp_path: Path, monkeypatch: Any) -> 
     assert len(asked) == 2, "a second look must come from the cache"
 
 
-def test_uncompressed_stacks_are_mapped_not_read(tmp_path: Path) -> None:
+def test_uncompressed_stacks_are_read_when_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     pixels = noise(5, 40, 30)
     tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZYX"})
     image = open_image(path)
-    assert isinstance(image.data, np.memmap)
+    assert isinstance(image.data, FilePixels)
     np.testing.assert_array_equal(image.data, pixels)
 
 
@@ -337,7 +338,7 @@ def test_grey_with_alpha_is_grey(tmp_path: Path) -> None:
     pixels = noise(20, 30, 2, dtype=np.uint8)
     path = tmp_path / "a.tif"
     tifffile.imwrite(
-        path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["assocalpha"]
+        path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
     )
     image = open_image(path)
     assert image.axes == "yx"

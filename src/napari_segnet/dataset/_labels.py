@@ -32,14 +32,14 @@ def read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
     ImageError
         If it cannot be read.
     """
-    from napari_segnet.readers import open_image
+    from napari_segnet.readers import open_labels
 
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise DatasetError(
             f"{path} is a JPEG, which changes the numbers of labels when it is saved. Export the "
             "labels again as TIFF or PNG."
         )
-    picture = open_image(path)
+    picture = open_labels(path)
     if picture.rgb or picture.sizes["c"] > 1:
         raise DatasetError(
             f"{path} should hold one whole number per pixel (0 background, 1.. objects), "

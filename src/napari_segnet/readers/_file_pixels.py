@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import threading
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,14 @@ class FilePixels(LazyPixels):
         self._path = path
         self._offset = offset
         self._stamp = stamp
-        # The rows that were read last, and from which row on: replaced as a whole.
+        # The rows that were read last: of which plane, and from which row on. Their memory is
+        # used again, since getting it anew costs as much as reading.
+        self._lock = threading.Lock()
         self._band: tuple[tuple[int, ...], int, npt.NDArray[Any]] | None = None
+        self._memory = np.empty(0, np.uint8)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_band": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FilePixels, (self._path, self.dtype, self._offset, self.shape, self._stamp)
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         asked, final = normal_index(index, self.shape)
@@ -134,7 +138,8 @@ class FilePixels(LazyPixels):
             if row_bytes > ROW_BYTES or row_bytes * len(rows) > BAND_BYTES:
                 for number, row in enumerate(rows):
                     self._fill(file, (*outer, row, *(s.start for s in box[run:])), target[number])
-            else:
+                continue
+            with self._lock:
                 target[...] = self._rows(file, outer, rows)[(slice(None), *box[run:])]
 
     def _rows(self, file: FileIO, outer: tuple[int, ...], rows: range) -> npt.NDArray[Any]:
@@ -144,7 +149,12 @@ class FilePixels(LazyPixels):
             _, first, band = kept
             if first <= rows.start and rows.stop <= first + len(band):
                 return band[rows.start - first : rows.stop - first]
-        band = np.empty((len(rows), *self.shape[len(outer) + 1 :]), self.dtype)
+        shape = (len(rows), *self.shape[len(outer) + 1 :])
+        need = math.prod(shape) * self.dtype.itemsize
+        if len(self._memory) < need:
+            self._memory = np.empty(need, np.uint8)
+        band = self._memory[:need].view(self.dtype).reshape(shape)
+        self._band = None  # until it is whole
         self._fill(file, (*outer, rows.start, *(0,) * (band.ndim - 1)), band)
         self._band = outer, rows.start, band
         return band

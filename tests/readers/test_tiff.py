@@ -599,3 +599,36 @@ def test_pages_that_differ_leave_a_note(tmp_path: Path) -> None:
     image = open_image(path)
     assert image.axes == "yx"
     assert image.notes[0].startswith("The file holds 2 more pictures; only the first (4 x 5) was")
+
+
+# ---- Sizes of prints ----
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "expected"),
+    [
+        ("inch", 72.0, None),
+        ("inch", 300.0, None),
+        ("inch", 50_800.0, 0.5),
+        ("cm", 28.3465, None),
+        ("cm", 118.11, None),
+        ("cm", 100.0, 100.0),
+        ("cm", 20_000.0, 0.5),
+        ("\\u00B5m", 4.0, 0.25),
+        ("mm", 10.0, 100.0),
+    ],
+)
+def test_imagej_keeps_the_resolution_of_a_photo(
+    tmp_path: Path, unit: str, per_unit: float, expected: float | None
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, noise(8, 9), imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit}
+    )
+    image = open_image(path)
+    if expected is None:
+        assert image.pixel_size_um == {}
+        assert f"pixels per {unit} is that of a print" in image.notes[0]
+    else:
+        assert image.pixel_size_um == pytest.approx({"y": expected, "x": expected}, rel=1e-4)
+        assert image.notes == ()

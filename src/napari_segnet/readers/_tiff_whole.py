@@ -99,12 +99,12 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
         tag = page.tags.get(code)
         if tag is not None and code not in FRACTIONAL and int(tag.dtype) not in WHOLE_NUMBERS:
             raise _bad_tag(path, code)
-    missing = total = 0
+    missing = total = surplus = 0
     for number, frame in enumerate(_pages(series)):
         offsets, counts = frame.dataoffsets, frame.databytecounts
         if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in (*offsets, *counts)):
             raise _bad_tag(path, 324 if page.is_tiled else 273)
-        _require_bytes(path, page, number, offsets, counts)
+        surplus = max(surplus, _surplus(path, page, number, offsets, counts))
         total += len(offsets)
         # Slide scanners and GDAL leave out tiles that hold nothing.
         missing += sum(o == 0 or c == 0 for o, c in zip(offsets, counts, strict=False))
@@ -113,12 +113,18 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
             f"{path.name} is damaged or was never finished: its pixels have no place in the "
             "file. Copy or export it again."
         )
-    if not missing:
-        return ()
-    value = getattr(page, "nodata", 0)
-    return (
-        f"{missing} of its {total} tiles or strips were never written; they are read as {value}.",
-    )
+    notes = []
+    if missing:
+        notes.append(
+            f"{missing} of its {total} tiles or strips were never written; they are read as "
+            f"{getattr(page, 'nodata', 0)}."
+        )
+    if surplus:
+        notes.append(
+            f"It lists {surplus:,} bytes of pixels more than its size needs: planes may be "
+            "missing or a tag damaged. Compare it with what another program shows."
+        )
+    return tuple(notes)
 
 
 def _pages(series: Any) -> Iterator[Any]:
@@ -128,9 +134,10 @@ def _pages(series: Any) -> Iterator[Any]:
             yield page
 
 
-def _require_bytes(
+def _surplus(
     path: Path, page: Any, number: int, offsets: Sequence[int], counts: Sequence[int]
-) -> None:
+) -> int:
+    """Return how many bytes an uncompressed page has too many; too few are refused."""
     where = "" if number == 0 else f" of page {number + 1}"
     if any(o == 0 and c > 0 for o, c in zip(offsets, counts, strict=False)):
         raise ImageError(
@@ -138,12 +145,15 @@ def _require_bytes(
             "export it again."
         )
     if page.compression != UNCOMPRESSED or page.is_stk or page.is_lsm or 0 in counts:
-        return
+        return 0
     if page.is_tiled:
         need = len(offsets) * _row_bytes(page, page.tilewidth) * page.tilelength * page.tiledepth
+        strip = 0
     else:
         planes = page.samplesperpixel if page.planarconfig == 2 else 1
-        need = _row_bytes(page, page.imagewidth) * page.imagelength * page.imagedepth * planes
+        row = _row_bytes(page, page.imagewidth)
+        need = row * page.imagelength * page.imagedepth * planes
+        strip = row * page.rowsperstrip * planes  # the last strip may be filled up
     short = need - sum(counts)
     # Counts of 32 bits overflow beyond 4 GB.
     if short > 0 and short % 2**32 and not page.is_subsampled:
@@ -151,6 +161,7 @@ def _require_bytes(
             f"{path.name} is damaged or not complete: its pixels{where} need {need:,} bytes, and "
             f"it lists {sum(counts):,}. Copy or export it again."
         )
+    return -short if -short >= max(1, strip) or (short < 0 and len(counts) == 1) else 0
 
 
 def _row_bytes(page: Any, width: int) -> int:

@@ -86,7 +86,8 @@ class FilePixels(LazyPixels):
         asked, final = normal_index(index, self.shape)
         box, cut = self._widened(asked)
         steps = tuple(f.step or 1 if isinstance(f, slice) else 1 for f in final)
-        out = np.empty([s.stop - s.start for s in box], self.dtype)
+        with decoding(self._path, "image"):
+            out = np.empty([s.stop - s.start for s in box], self.dtype)
         if not out.size:
             return out[cut][final]
         run = self._run_dim(box)

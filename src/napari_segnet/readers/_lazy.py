@@ -67,7 +67,7 @@ def normal_index(index: Any, shape: tuple[int, ...]) -> tuple[Box, tuple[slice |
     for part, n in zip(parts, shape, strict=True):
         if isinstance(part, slice):
             picks = range(*part.indices(n))
-            first, last = (min(picks), max(picks)) if picks else (0, -1)
+            first, last = sorted((picks[0], picks[-1])) if picks else (0, -1)
             box.append(slice(first, last + 1))
             final.append(slice(None, None, picks.step) if picks else slice(0, 0))
             continue

@@ -18,7 +18,7 @@ from napari_segnet.readers._file_pixels import FilePixels, require_same
 from napari_segnet.readers._lazy import Box, LazyPixels
 from napari_segnet.stamp import Stamp, stamp_of
 
-__all__ = ["TiffPixels"]
+__all__ = ["TiffPixels", "grid"]
 
 CACHE_BYTES = 64 * 2**20
 """Decoded tiles kept per image: a band of rows of a 10,000 px wide picture, so that tiles
@@ -68,8 +68,9 @@ class TiffPixels(LazyPixels):
         return _reopen, (self._path, self._stamps)
 
     def _box(self, box: Box) -> npt.NDArray[Any]:
-        out = np.zeros([s.stop - s.start for s in box], self.dtype)
         lead = len(box) - self._page_dims
+        with decoding(self._path, "image"):
+            out = np.zeros([s.stop - s.start for s in box], self.dtype)
         if out.size:
             with decoding(self._path, "image"), self._lock, self._opened():
                 for where in itertools.product(*(range(s.start, s.stop) for s in box[:lead])):
@@ -221,23 +222,23 @@ def _chunk(keyframe: Any) -> tuple[int, ...]:
     return 1, 1, min(keyframe.rowsperstrip, height), width, samples
 
 
-def _grid(keyframe: Any) -> tuple[int, ...]:
+def grid(keyframe: Any) -> tuple[int, ...]:
     """How many tiles or strips there are along (s, z, y, x, samples)."""
     pairs = zip(keyframe.shaped, _chunk(keyframe), strict=True)
     return tuple(-(-n // c) for n, c in pairs)
 
 
 def _segment_origin(keyframe: Any, index: int) -> tuple[int, ...]:
-    where = np.unravel_index(index, _grid(keyframe))
+    where = np.unravel_index(index, grid(keyframe))
     return tuple(int(i) * c for i, c in zip(where, _chunk(keyframe), strict=True))
 
 
 def _segments(keyframe: Any, box: Box) -> Iterator[int]:
     """Yield the numbers of the tiles that a box of (s, z, y, x, samples) touches."""
-    grid, chunk = _grid(keyframe), _chunk(keyframe)
+    tiles, chunk = grid(keyframe), _chunk(keyframe)
     ranges = (range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunk, strict=True))
     for where in itertools.product(*ranges):
-        yield int(np.ravel_multi_index(where, grid))
+        yield int(np.ravel_multi_index(where, tiles))
 
 
 def _reopen(path: Path, stamps: dict[str, Stamp]) -> TiffPixels:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_segnet.errors import ImageError
+from napari_segnet.readers._tiff_pixels import grid
 from napari_segnet.readers._views import FirstSamples
 
 __all__ = ["complaint_notes", "imagej_planes", "present_planes", "require_pixels"]
@@ -32,6 +33,12 @@ STRUCTURE = {
 WHOLE_NUMBERS = (1, 3, 4, 13, 16, 17, 18)
 """Tag types that hold them: BYTE, SHORT, LONG, IFD, LONG8, SLONG8 (some writers), IFD8."""
 
+SINGLE = (256, 257, 259, 262, 266, 274, 277, 278, 284, 322, 323)
+"""Tags that hold one number."""
+
+NEEDED = {258: "1 bit", 259: "not compressed", 262: "black where zero"}
+"""Tags that every program writes, and what TIFF 6.0 or usage takes where one is missing."""
+
 FRACTIONAL = (532,)
 TAG = re.compile(r"<?(?:tifffile\.)?TiffTag (\d+)|tag (\d+)", re.IGNORECASE)
 GONE_FILE = re.compile(r"failed to read '([^']+)'")
@@ -41,6 +48,8 @@ KNOWN_OTHERWISE = re.compile(r"Missing data are zeroed|failed to read \d+ files"
 """What :func:`present_planes` says in its own words."""
 
 UNCOMPRESSED = 1
+FAX = (2, 3, 4)
+"""Compressions of CCITT, which only know black and white."""
 STOPPED_KINDS = ("ome", "mmstack", "ndtiff", "micromanager")
 """Kinds whose programs fill up a stopped acquisition with black planes."""
 
@@ -97,13 +106,24 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
     page = series.keyframe
     for code in STRUCTURE:
         tag = page.tags.get(code)
-        if tag is not None and code not in FRACTIONAL and int(tag.dtype) not in WHOLE_NUMBERS:
+        if tag is None or code in FRACTIONAL:
+            continue
+        counts = (1,) if code in SINGLE else (1, page.samplesperpixel) if code == 258 else ()
+        if int(tag.dtype) not in WHOLE_NUMBERS or (counts and tag.count not in counts):
             raise _bad_tag(path, code)
+    if page.compression in FAX and page.bitspersample != 1:
+        raise _bad_tag(path, 259)
+    need = 1 if page.is_final else math.prod(grid(page))
     missing = total = surplus = 0
     for number, frame in enumerate(_pages(series)):
         offsets, counts = frame.dataoffsets, frame.databytecounts
         if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in (*offsets, *counts)):
             raise _bad_tag(path, 324 if page.is_tiled else 273)
+        if min(len(offsets), len(counts)) < need:
+            raise ImageError(
+                f"{path.name} is damaged: it lists {len(offsets):,} tiles or strips, and its size "
+                f"needs {need:,}. Copy or export it again."
+            )
         surplus = max(surplus, _surplus(path, page, number, offsets, counts))
         total += len(offsets)
         # Slide scanners and GDAL leave out tiles that hold nothing.
@@ -113,7 +133,11 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
             f"{path.name} is damaged or was never finished: its pixels have no place in the "
             "file. Copy or export it again."
         )
-    notes = []
+    notes = [
+        f"It has no tag {code} ({STRUCTURE[code]}), so it was taken as {taken}; it may be damaged."
+        for code, taken in NEEDED.items()
+        if code not in page.tags
+    ]
     if missing:
         notes.append(
             f"{missing} of its {total} tiles or strips were never written; they are read as "
@@ -180,6 +204,11 @@ def imagej_planes(path: Path, tif: Any, series: Any) -> tuple[str, ...]:
     said = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else 1
     page = series.keyframe
     there = math.prod(series.shape) // max(1, page.imagewidth * page.imagelength)
+    if tif.is_imagej and not page.is_final and len(series) > len(tif.pages):
+        raise ImageError(
+            f"{path.name} is not complete: ImageJ wrote {said} planes, and only {len(tif.pages)} "
+            "could be found. Copy or export it again."
+        )
     if said <= there:
         return ()
     if len(tif.pages) == 1 and page.dataoffsets:

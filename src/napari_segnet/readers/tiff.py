@@ -142,8 +142,8 @@ def _image(
     as_numbers: bool,
 ) -> Image:
     tif = series.parent
-    notes = [*require_pixels(path, series), *complaint_notes(path, complaints)]
-    notes += imagej_planes(path, tif, series)
+    notes = [*imagej_planes(path, tif, series), *require_pixels(path, series)]
+    notes += complaint_notes(path, complaints)
     stored = _pixels(path, series, stamp)
     stored, missing = present_planes(path, series, stored, series.axes.lower(), complaints)
     pixels = meant(path, tif, series, stored, as_numbers=as_numbers)

@@ -444,6 +444,16 @@ def test_a_pyramid_opens_at_full_resolution(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(open_image(path)), pixels)
 
 
+def test_a_thumbnail_above_its_picture_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(noise(8, 12), subifds=1, subfiletype=1, metadata=None)
+        tif.write(noise(64, 96), metadata=None)
+    image = open_image(path)
+    assert image.data.shape == (8, 12)
+    assert "marked as a reduced copy" in image.notes[-1]
+
+
 def test_the_first_of_several_series_opens(tmp_path: Path) -> None:
     pixels = noise(20, 30)
     path = tmp_path / "a.tif"

@@ -136,7 +136,8 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
     notes = [
         f"It has no tag {code} ({STRUCTURE[code]}), so it was taken as {taken}; it may be damaged."
         for code, taken in NEEDED.items()
-        if code not in page.tags
+        # Masks of tifffile and of fax programs, white where zero, may do without.
+        if code not in page.tags and not (code == 258 and page.photometric == 0)
     ]
     if missing:
         notes.append(

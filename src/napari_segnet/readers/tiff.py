@@ -184,6 +184,12 @@ def _upright(
 
 def _others(series: Any) -> tuple[str, ...]:
     """Say that a file holds further pictures, which nobody looks at."""
+    page = series.keyframe
+    if int(page.subfiletype) & 1 and page.subifds:
+        return (
+            "The picture that was read is marked as a reduced copy; the full one lies below it "
+            "(in a SubIFD), which is not read here. Export it as a TIFF of its own.",
+        )
     count = len(series.parent.series) - 1
     if count < 1:
         return ()

@@ -156,7 +156,7 @@ class Script:
         return self.measure(lambda: not self.runner.busy)
 
     def predict(self) -> Ticks:
-        from napari_segnet.widgets._layers import region_of, source_of
+        from napari_segnet.widgets.layers.convert import region_of, source_of
 
         source = source_of(self.image, None, region_of("layer", self.image, self.viewer))
         self.runner.start(partial(_predict, self.args.network, source.image))
@@ -215,7 +215,7 @@ def _load() -> Generator[Progress, None, None]:
 
     yield Progress(what="loading")
     load_torch()
-    import napari_segnet.engines.torch
+    import napari_segnet.engines.torch.weights
     import napari_segnet.inference  # noqa: F401
 
 

@@ -724,20 +724,20 @@ def failed_image() -> Image.Image:
 @picture
 def out_of_memory() -> Image.Image:
     """The engine is told that memory is gone, as a graphics card or a full computer does."""
-    from napari_segnet import network
+    from napari_segnet.engines.torch import Network
 
     def full(*args: object, **kwargs: object) -> None:
         raise MemoryError
 
-    real = network.Network.maps
+    real = Network.maps
     with stage() as on:
         on.sample()
         on.choose("nuclei")
-        network.Network.maps = full
+        Network.maps = full
         try:
             on.run()
         finally:
-            network.Network.maps = real
+            Network.maps = real
         on.scroll_to(on.dock.message)
         return on.part(on.dock.run_box, on.dock.message)
 

@@ -139,3 +139,14 @@ def test_train(root, network):
     )
     for line in ("bare loop ", "ours ", "augmentation ", "loading ", "memory "):
         assert f"\n{line}" in said
+
+
+def test_start(root):
+    said = bench(root, "start.py", "--width", "2", "--times", "1")
+    rows = [line for line in said.splitlines() if "of the limit" in line]
+    assert [row.split(",")[0].split("  ")[0] for row in rows] == [
+        *(f"inspect {name}" for name in ("unet.pth", "bilinear.pth", "maskrcnn.pth", "nuclei")),
+        "models",
+    ]
+    # Four to five times an import of numpy; with torch it would be more than thirty times.
+    assert max(float(row.split()[-3]) for row in rows) < 15

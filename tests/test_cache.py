@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import random
-import sys
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from napari_segnet.cache import Bounded, Predictions, file_array
+from napari_segnet.cache import Bounded, Predictions
 from napari_segnet.checkpoint import Output
-from napari_segnet.errors import OutputError
 from napari_segnet.segmentation import Instances, Maps, Origin, Prediction
+from napari_segnet.sinks.file import file_array
 
 ORIGIN = Origin(
     checkpoint={"path": "net.pth", "sha256": "0" * 64, "family": "toy"},
@@ -188,30 +185,6 @@ def test_everything_can_be_forgotten():
     key = cache.remember(prediction(np.zeros((1, 4, 5), np.float32)))
     cache.clear()
     assert cache.recall(key) is None
-
-
-# ---- Arrays in files ----
-
-
-def test_an_array_in_a_file_is_there_to_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    array = file_array((3, 4), np.dtype(np.float16))
-    assert array.shape == (3, 4)
-    assert array.dtype == np.float16
-    array[...] = 2
-    assert array.sum() == 24
-    if sys.platform != "win32":
-        assert list(tmp_path.iterdir()) == [], "the file has no name, so a crash leaves nothing"
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no reservation on this system")
-def test_a_full_disk_is_told_before_anything_is_written(monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OutputError, match=r"need 2\.0 GB in the temporary folder .* set TMPDIR"):
-        file_array((1, 1000, 1_000_000), np.dtype(np.float16))
 
 
 def test_only_what_is_recalled_is_said_to_be_kept():

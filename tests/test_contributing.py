@@ -8,6 +8,7 @@ through the public names and the command, in a fresh interpreter.
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import os
 import re
@@ -31,8 +32,9 @@ LISTS = {
     "families": "FAMILIES",
     "prepare": "NORMALIZERS",
     "steps": "REFINERS",
+    "writers": "WRITERS",
 }
-NEWCOMERS = ("PGM", "numpy", "two-layers", "unit-mean", "shrink")
+NEWCOMERS = ("PGM", "numpy", "two-layers", "unit-mean", "shrink", "table")
 COMMAND = "from napari_segnet.__main__ import main"
 SHOW = ["inspect", "toy.npz", "cells.pgm"]
 SEGMENT = """segment . -c toy.npz -o done --save-maps --set normalize=unit-mean --set steps=shrink
@@ -163,6 +165,9 @@ def test_the_newcomers_run_together_from_the_command(python, tmp_path: Path):
     origin = json.loads((tmp_path / "done" / "cells.json").read_text(encoding="utf-8"))
     assert origin["predict"]["normalize"] == "unit-mean"
     assert origin["label"]["steps"] == ["shrink"]
+    rows = list(csv.DictReader((tmp_path / "done/cells.csv").read_text("utf-8").splitlines()))
+    assert [int(row["label"]) for row in rows] == [row["label"] for row in origin["labels"]]
+    assert sum(int(row["size_px"]) for row in rows) == (labels > 0).sum()
 
 
 def test_the_reader_opens_its_files(run):

@@ -303,7 +303,7 @@ def test_an_image_with_other_channels_is_named(tmp_path):
 
 def test_a_flat_image_for_a_network_of_volumes_is_named(tmp_path):
     given = sample(tmp_path, np.ones((20, 20), np.uint8), np.ones((20, 20), np.uint8))
-    with pytest.raises(DatasetError, match=r"images/a\.tif .*needs volumes with a z axis.*'yx'"):
+    with pytest.raises(DatasetError, match=r"images/a\.tif .*needs a volume with a z axis.*'yx'"):
         crops(tmp_path, given, ndim=3, shape=(2, 8, 8))
 
 

@@ -120,7 +120,7 @@ def test_half_precision_is_used_for_the_network_and_not_for_the_loss(tmp_path):
     seen = []
     last = list(learner._module.modules())[-1]
     last.register_forward_hook(lambda module, given, answer: seen.append(answer.dtype))
-    answer, loss = learner._answered(learner._module, [crop_of()])
+    answer, loss = learner._answered(learner._module, learner._batch([crop_of()]))
     assert seen == [torch.bfloat16]
     assert (answer.dtype, loss.dtype) == (torch.float32, torch.float32)
 

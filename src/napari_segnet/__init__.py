@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint as Checkpoint
     from napari_segnet.dataset import Dataset as Dataset
     from napari_segnet.engines.torch import Network as Network
-    from napari_segnet.engines.torch import identify as identify
     from napari_segnet.engines.torch import load as load
     from napari_segnet.errors import Cancelled as Cancelled
     from napari_segnet.errors import SegnetError as SegnetError
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from napari_segnet.progress import Progress as Progress
     from napari_segnet.progress import run as run
     from napari_segnet.readers import open_image as open_image
+    from napari_segnet.recognition import identify as identify
     from napari_segnet.segmentation import Instances as Instances
     from napari_segnet.segmentation import Maps as Maps
     from napari_segnet.segmentation import Origin as Origin
@@ -66,7 +66,7 @@ _HOMES = {
     "Segmentation": "segmentation",
     "TrainSettings": "train",
     "evaluate": "evaluate",
-    "identify": "engines.torch",
+    "identify": "recognition",
     "label": "inference",
     "load": "engines.torch",
     "open_image": "readers",

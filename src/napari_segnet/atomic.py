@@ -3,33 +3,178 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["flush", "replace", "temporary", "why", "write_whole"]
+__all__ = [
+    "ENDING",
+    "Reason",
+    "Write",
+    "flush",
+    "probe",
+    "reason",
+    "sweep",
+    "why",
+    "write_all",
+    "write_text",
+    "write_whole",
+]
+
+Write = Callable[[Path], object]
+"""Writes the content of a file to the path that it is given."""
 
 ENDING = ".part"
 """Of a file that is not whole yet; its name begins with a dot."""
 
+NO_FOLDER = "no folder can be made there"
+
 REASONS = {
-    errno.EFBIG: "the file would be larger than that disk takes; choose another folder",
-    errno.ENOSPC: "the disk is full; free some space, or choose another folder",
-    errno.EDQUOT: "your share of the disk is used up; free some space, or choose another folder",
-    errno.ENOENT: "the folder is not there; choose another one",
-    errno.EACCES: "you are not allowed to write there; choose another folder",
-    errno.EPERM: "you are not allowed to write there; choose another folder",
-    errno.EROFS: "that disk is read-only; choose another folder",
-    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
-    errno.EEXIST: "a file has the name of the folder; choose another folder",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EFBIG: ("the file would be larger than that disk takes", "{elsewhere}"),
+    errno.ENOSPC: ("the disk is full", "free some space, or {elsewhere}"),
+    errno.EDQUOT: ("your share of the disk is used up", "free some space, or {elsewhere}"),
+    errno.ENOENT: ("the folder is not there", "{elsewhere}"),
+    errno.EACCES: ("you are not allowed to write there", "{elsewhere}"),
+    errno.EPERM: ("you are not allowed to write there", "{elsewhere}"),
+    errno.EROFS: ("that disk is read-only", "{elsewhere}"),
+    errno.ENOTDIR: ("a part of this path is a file, not a folder", "{elsewhere}"),
+    errno.EEXIST: ("a file has the name of the folder", "{elsewhere}"),
+    errno.ENAMETOOLONG: ("the name is too long", "{shorter}"),
 }
+"""What the operating system says, in words, and what to do."""
 
 
-def temporary(path: Path) -> Path:
+# ---- Why a disk refused ----
+
+
+class Reason(NamedTuple):
+    """Why a disk refused, and what to do: two parts of a sentence, without a full stop."""
+
+    what: str
+    remedy: str
+
+
+def reason(
+    error: OSError,
+    *,
+    elsewhere: str = "choose another folder",
+    shorter: str = "choose a shorter one",
+) -> Reason:
+    """Return why the disk refused.
+
+    Parameters
+    ----------
+    error : OSError
+        What came of writing.
+    elsewhere, shorter : str
+        How a user chooses another folder, or a shorter name, here.
+    """
+    # numpy and tifffile report a write that was cut short ("40000 requested and 5064 written")
+    # without a number; only a full disk does that.
+    number = error.errno or errno.ENOSPC
+    what, remedy = REASONS.get(number, (f"{error.strerror or error}", "{elsewhere}"))
+    if error.strerror == NO_FOLDER:
+        what = NO_FOLDER
+    return Reason(what, remedy.format(elsewhere=elsewhere, shorter=shorter))
+
+
+def why(error: OSError) -> str:
+    """Return why the disk refused, and what to do, without a full stop."""
+    return "; ".join(reason(error))
+
+
+# ---- Writing ----
+
+
+def write_whole(path: Path, write: Write, *, make_folder: bool = True) -> None:
+    """Write a file: nobody ever sees a part of it, and what was there stays until then.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    write : callable
+        Writes the content to the path that it is given.
+    make_folder : bool
+        Make its folder where there is none; otherwise that is an error.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind.
+    """
+    write_all([(path, write)], make_folder=make_folder)
+
+
+def write_all(files: Sequence[tuple[Path, Write]], *, make_folder: bool = True) -> None:
+    """Write files that belong together: all of them or none, see :func:`write_whole`.
+
+    Each is written under a temporary name in its folder, and given its own name only when
+    all are on the disk. Files of these names that are there already stay until then.
+    """
+    parts = [_temporary(path) for path, _ in files]
+    made: list[Path] = []
+    try:
+        for (path, write), part in zip(files, parts, strict=True):
+            if make_folder:
+                made = [*_make_folder(path.parent), *made]
+            elif not path.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+            write(part)
+            flush(part)
+        made = []
+        _put_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
+    finally:
+        for part in parts:
+            _remove(part)
+        for folder in made:
+            folder.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, as a content for :func:`write_whole`, with the line ends that it has."""
+    # A file name that is no UTF-8 has bytes that no text may hold: escaped, as JSON does.
+    path.write_bytes(text.encode("utf8", "backslashreplace"))
+
+
+def probe(path: Path, *, make_folder: bool = True) -> None:
+    """Find out before long work if a file can be written; leaves nothing behind.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    made = _make_folder(path.parent) if make_folder else []
+    # As long as the longest name that will be needed, so that the disk can refuse it now.
+    part = _temporary(path)
+    try:
+        part.write_bytes(b"\0")
+    finally:
+        _remove(part)
+        for folder in made:
+            folder.rmdir()
+
+
+def sweep(path: Path) -> None:
+    """Remove what a program that was killed left of a file; only while nobody writes it."""
+    name = glob.escape(path.name)
+    for pattern in (f".{name}.{'[0-9a-f]' * 8}{ENDING}", f".{name}{ENDING}"):
+        for part in path.parent.glob(pattern):
+            part.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
     """Return a name beside a file for what is not whole yet; no two callers get the same."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{ENDING}")
+
+
+def _remove(part: Path) -> None:
+    if os.path.exists(part):  # unlike Path.exists, it never raises
+        part.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
@@ -38,38 +183,38 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def replace(part: Path, path: Path) -> None:
-    """Give a file that is whole its name, in place of one that may have it."""
-    os.replace(part, path)
+def _put_in_place(waiting: list[tuple[Path, Path]]) -> None:
+    """Give files their names; whoever interrupts now waits until all of them have it."""
+    interrupted: KeyboardInterrupt | None = None
+    while waiting:
+        try:
+            os.replace(*waiting[0])
+            del waiting[0]
+        except KeyboardInterrupt as error:
+            interrupted = error
+            # It may have come after the file had moved.
+            waiting = [(part, path) for part, path in waiting if os.path.exists(part)]
+    if interrupted is not None:
+        raise interrupted
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file: nobody ever sees a part of it, and what was there stays until then.
-
-    Parameters
-    ----------
-    path : Path
-        The file; its folder is created.
-    write : callable
-        Writes the content to the path that it is given.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = temporary(path)
+def _make_folder(folder: Path) -> list[Path]:
+    """Create a folder and its parents; return what was created, the deepest first."""
+    made: list[Path] = []
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
-        write(part)
-        flush(part)
-        replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def why(error: OSError) -> str:
-    """Return why the disk refused, and what to do, without a full stop."""
-    # numpy and tifffile report a write that was cut short ("40000 requested and 5064 written")
-    # without a number; only a full disk does that.
-    return REASONS.get(error.errno or errno.ENOSPC, f"{error.strerror or error}")
+        for path in reversed(missing):
+            try:
+                path.mkdir()
+            except FileExistsError:  # another program was faster
+                continue
+            made.insert(0, path)
+        if not folder.is_dir():
+            raise FileExistsError(errno.EEXIST, "a file has this name")
+    except OSError as error:
+        for path in made:
+            path.rmdir()
+        if error.errno == errno.ENOENT:
+            raise FileNotFoundError(errno.ENOENT, NO_FOLDER) from error
+        raise
+    return made

@@ -7,25 +7,22 @@ gives the same labels as a fresh one.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.errors import OutputError
-from napari_segnet.segmentation import Instances, Prediction
+from napari_segnet.segmentation import Prediction
+from napari_segnet.sinks.file import file_array
 
 __all__ = [
     "Bounded",
     "Fitted",
     "Predictions",
-    "file_array",
     "landscapes",
     "networks",
     "predictions",
@@ -137,22 +134,11 @@ class Predictions:
             If the disk has no room for it.
         """
         key, answer = prediction.origin.key, prediction.answer
-        if isinstance(answer, Instances):
-            arrays = (answer.boxes, answer.plane, answer.scores, answer.classes, answer.masks)
-            self._kept.put(key, prediction, sum(a.nbytes for a in arrays))
-            return key
-        size = 2 * answer.data.size
-        if size > self._kept.limit_bytes:
-            return key  # the next recall says that it is gone
-        if answer.data.dtype == np.float16 and isinstance(answer.data, np.memmap):
-            kept: npt.NDArray[Any] = answer.data  # in such a file already
-        else:
-            kept = file_array(answer.data.shape, np.dtype(np.float16))
-            for channel, values in zip(kept, answer.data, strict=True):
-                channel[...] = values
-        kept = kept.view()
-        kept.flags.writeable = False
-        self._kept.put(key, replace(prediction, answer=replace(answer, data=kept)), size)
+        size = answer.kept_nbytes
+        if size <= self._kept.limit_bytes:  # otherwise the next recall says that it is gone
+            kept = answer.kept(file_array)
+            mine = prediction if kept is answer else replace(prediction, answer=kept)
+            self._kept.put(key, mine, size)
         return key
 
     def recall(self, key: str) -> Prediction | None:
@@ -170,34 +156,6 @@ class Predictions:
     def clear(self) -> None:
         """Forget everything; files go with the last array that looks at them."""
         self._kept.clear()
-
-
-def file_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return an array in a nameless temporary file, its space reserved.
-
-    The system can page it out, and the file vanishes with the array, also after a crash.
-
-    Raises
-    ------
-    OutputError
-        If the disk has no room for it.
-    """
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    # The map keeps the file open after the block.
-    with tempfile.TemporaryFile(prefix="napari-segnet-") as file:
-        try:
-            if hasattr(os, "posix_fallocate"):
-                # Writing to a map on a full disk would kill the process: ask first.
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                file.truncate(size)
-        except OSError as error:
-            raise OutputError(
-                f"The probability maps need {size / 1e9:.1f} GB in the temporary folder "
-                f"{tempfile.gettempdir()}, which has no room for them ({error.strerror}). Free "
-                "space there, or set TMPDIR to a folder on a larger disk."
-            ) from error
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
 networks: Bounded[object] = Bounded(NETWORK_BYTES)

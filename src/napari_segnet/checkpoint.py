@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
 from napari_segnet.errors import WeightsError
 from napari_segnet.stamp import Stamp, stamp_of
@@ -24,13 +24,22 @@ __all__ = [
     "Source",
     "Store",
     "Task",
+    "fields_from_json",
     "file_sha256",
 ]
 
+OF_THE_FILE = ("path", "stamp", "notes")
+"""Fields that belong to the file that was read, not to the network in it."""
+
 Source = Literal["read", "assumed", "told"]
-Task = Literal["semantic", "instance"]
+Task = str
+"""Which kind of answer a network gives: ``semantic`` (maps), ``instance`` (detections), or that
+of another member of ``napari_segnet.answers``."""
 Role = Literal["class", "foreground", "boundary", "distance", "affinity", "other"]
 Activation = Literal["none", "sigmoid", "softmax"]
+
+MOST = 100_000
+"""No count in a file is larger: one that is comes from a damaged file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +160,7 @@ class Checkpoint:
     family : str
         Name of the family in ``napari_segnet.families``.
     task : Task
-        ``semantic`` (maps) or ``instance`` (detections).
+        ``semantic`` (maps), ``instance`` (detections): which of ``answers.ANSWERS`` it gives.
     hparams : mapping
         The family's own hyper-parameters, plain JSON values: enough to build it.
     ndim : int
@@ -224,6 +233,30 @@ class Checkpoint:
         """
         return file_sha256(self.path, self.stamp)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return all that is known of the network as plain JSON values, under their names.
+
+        Its path, stamp and notes are left out: they are of the one file that was read.
+
+        Whatever keeps a network's description takes its part of this one form: the header
+        of our own files, ``.card.json``, the state of a training, ``inspect --json``.
+        """
+        form: dict[str, Any] = _plain(self)
+        for name in OF_THE_FILE:
+            del form[name]
+        return form
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], path: Path) -> Self:
+        """Return the checkpoint of a file from what :meth:`to_json` gave.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError, AttributeError
+            If it cannot be understood.
+        """
+        return cls(path=path, **fields_from_json(content, _READ))
+
 
 def file_sha256(path: Path, stamp: Stamp | None = None) -> str:
     """Return the SHA-256 of a file, computed anew only after it has changed.
@@ -261,3 +294,145 @@ def _sha256(path: Path, stamp: Stamp) -> str:
             "there now."
         )
     return digest
+
+
+# ---- From JSON ----
+
+
+def fields_from_json(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return fields of a checkpoint out of their JSON form; every value is checked.
+
+    Parameters
+    ----------
+    content : mapping
+        A part of what ``Checkpoint.to_json`` gives, or what anybody wrote in its stead.
+    names : iterable of str
+        The fields that are wanted.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, AttributeError
+        If one is missing or makes no sense.
+    """
+    return {name: _READ[name](content[name]) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON values: tuples become lists, paths texts, dataclasses their fields."""
+    if is_dataclass(value):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _outputs(rows: Any) -> tuple[Output, ...]:
+    found = []
+    for row in rows:
+        if row["role"] not in get_args(Role) or row["activation"] not in get_args(Activation):
+            raise ValueError(f"the output {row} has an unknown role or activation")
+        count = _count(row["channels"])
+        found.append(Output(role=row["role"], channels=count, activation=row["activation"]))
+    return tuple(found)
+
+
+def _steps(rows: Any) -> tuple[PrepareStep, ...]:
+    """Read steps; ``prepare.checked`` tells if they can be done."""
+    return tuple(
+        PrepareStep(name=_text(row["name"]), options=_mapping(row["options"])) for row in rows
+    )
+
+
+def _pixel_size(sizes: Any) -> dict[str, float]:
+    for axis, size in sizes.items():
+        if axis not in ("z", "y", "x") or not 0 < float(size) < float("inf"):
+            raise ValueError(f"{axis}: {size} is no pixel size")
+    return {axis: float(size) for axis, size in sizes.items()}
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise ValueError(f"{values!r} is no list of texts")
+    return tuple(_text(value) for value in values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r} is no JSON object")
+    return value
+
+
+def _card(value: Any) -> dict[str, Any]:
+    _mapping(_mapping(value).get("label", {}))  # advice on labels
+    return dict(value)
+
+
+def _count(value: Any, least: int = 1, most: int = MOST) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{value!r} is no whole number from {least} to {most}")
+    return value
+
+
+def _lengths(values: Any) -> tuple[int, ...]:
+    return tuple(_count(value, 0) for value in values)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _one_of(kinds: Any) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if value not in get_args(kinds):
+            raise ValueError(f"{value!r} is none of {', '.join(get_args(kinds))}")
+        return value
+
+    return read
+
+
+def _known(rows: Any) -> dict[str, Known]:
+    source = _one_of(Source)
+    return {n: Known(source=source(r["source"]), why=_text(r["why"])) for n, r in rows.items()}
+
+
+def _store(row: Any) -> Store:
+    return Store(
+        container=_text(row["container"]),
+        wrapper=_texts(row["wrapper"]),
+        prefix=_text(row["prefix"]),
+        dtype=_text(row["dtype"]),
+        keys={_text(key): _text(value) for key, value in row["keys"].items()},
+    )
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "family": _text,
+    "task": _text,
+    "hparams": _mapping,
+    "ndim": _count,
+    "channels": _count,
+    "classes": _count,
+    "outputs": _outputs,
+    "size": lambda row: Size(**{name: _lengths(values) for name, values in row.items()}),
+    "store": _store,
+    "parameters": lambda value: _count(value, 0, 2**63),
+    "halo_px": lambda values: None if values is None else _lengths(values),
+    "exact": _truth,
+    "prepare": _steps,
+    "class_names": _texts,
+    "pixel_size_um": _pixel_size,
+    "members": lambda values: tuple(Path(text) for text in _texts(values)),
+    "known": _known,
+    "card": _card,
+}
+"""How each field is read from JSON; the keys are all fields but those of the file."""

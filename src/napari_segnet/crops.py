@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import fastremap
 import numpy as np
@@ -16,15 +16,17 @@ import torch
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
+from napari_segnet.answers import answer_of
+from napari_segnet.answers.objective import Crop
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Sample, classes_of, read_labels, usable
 from napari_segnet.errors import DatasetError, ImageError, MismatchError, SegnetError
-from napari_segnet.families import TRAINABLE, TrainableFamily
 from napari_segnet.image import Image
-from napari_segnet.prepare import fit, map_channels, parse_normalizer
+from napari_segnet.plan import PredictSettings
+from napari_segnet.plan.input import LEARNING, NetworkInput, prepare_input
 from napari_segnet.readers import open_image
 
-__all__ = ["Augmentation", "Crop", "Crops"]
+__all__ = ["Augmentation", "Crop", "Crops", "prepared_pixels"]
 
 MARGIN_PX = 32
 """Targets look at objects beyond the crop: half the size of a large nucleus."""
@@ -45,31 +47,6 @@ class Augmentation:
     offset: float = 0.0
     noise: float = 0.0
     blur_px: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Crop:
-    """What one step learns from.
-
-    Attributes
-    ----------
-    pixels : ndarray
-        ``(c, [z,] y, x)`` float32, normalised.
-    targets : ndarray
-        ``(channel, [z,] y, x)`` float32.
-    trusted : ndarray
-        ``(1, [z,] y, x)`` float32: 1 where the labels may be learned from.
-    labels : ndarray
-        ``([z,] y, x)`` int32: what the targets are made of.
-    kinds : mapping of int to int
-        Class of each object, where objects have classes; 1 is the first.
-    """
-
-    pixels: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.float32]
-    trusted: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int32]
-    kinds: Mapping[int, int] = field(default_factory=dict)
 
 
 class Crops:
@@ -99,6 +76,7 @@ class Crops:
         channels: str = "auto",
     ) -> None:
         self._samples, self._network, self._channels = samples, network, channels
+        self._answer = answer_of(network)
         self._shape, self._change = shape, augmentation
         self._kept: dict[int, _Pair] = {}
         self._kept_bytes = 0
@@ -150,19 +128,19 @@ class Crops:
         pair = self._pair(self._useful[number])
         unit = pair.unit(rng, self._network.ndim)
         wide = tuple(n + 2 * m for n, m in zip(self._shape, self._margin(), strict=True))
-        where = _places(self._matrix(rng, pair.scale), wide, self._centre(unit, rng))
+        where = _places(self._matrix(rng), wide, self._centre(unit, rng))
         unit, where = _window(unit, where)
         grid = _grid(unit, where)
         pixels = _sample(unit.pixels, grid, "bilinear")
         labels = _sample(unit.labels[None].astype(np.float32), grid, "nearest")[0]
         trusted = _sample(unit.trusted[None].astype(np.float32), grid, "nearest")
         # Objects that the edge cuts are grown together with their mirror images: nothing of that
-        # is learned. Boxes and masks end where the image does.
+        # is learned. Boxes and masks end where the image does (cut_at_edge).
         inside = _inside(where, unit.labels.shape)
         trusted *= inside
-        if self._network.task == "instance":
+        if self._answer.cut_at_edge:
             labels *= inside
-        targets = _targets(labels.round().astype(np.int32), self._network)
+        targets = self._answer.targets(labels.round().astype(np.int32), self._network)
         inner = (slice(None), *(slice(m, -m or None) for m in self._margin()))
         # A network without padding answers for the middle of what it sees.
         lost = (n // 2 for n in self._network.size.loss)
@@ -199,12 +177,12 @@ class Crops:
         where = np.unravel_index(inside[rng.integers(inside.size)], trusted.shape)
         return tuple(int(i) for i in where)
 
-    def _matrix(self, rng: np.random.Generator, scale: float) -> npt.NDArray[np.float64]:
-        """Image pixels per crop pixel ``([z,] y, x)``: zoom, turn and mirror."""
+    def _matrix(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Pixels of the sample per crop pixel ``([z,] y, x)``: zoom, turn and mirror."""
         change, ndim = self._change, len(self._shape)
         low, high = np.log(change.scale_range)
         angle = rng.random() * 2 * np.pi if change.rotate else 0.0
-        zoom = np.exp(rng.uniform(low, high)) / scale
+        zoom = np.exp(rng.uniform(low, high))
         plane = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
         matrix = np.eye(ndim)
         matrix[-2:, -2:] = plane
@@ -254,13 +232,12 @@ class _Unit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pair:
-    """A sample in memory, normalised."""
+    """A sample in memory, as the network sees it: normalised, in network pixels."""
 
     pixels: npt.NDArray[np.float32]  # (t, c, z, y, x)
     labels: npt.NDArray[np.int32]  # (t, z, y, x)
     trusted: npt.NDArray[np.uint8]  # (t, z, y, x)
     units: tuple[tuple[int, int], ...]  # (t, z) of the planes or (t, 0) of the volumes of use
-    scale: float  # image pixels per network pixel in y and x
     kinds: Mapping[int, int]  # class of each label
 
     @property
@@ -275,9 +252,11 @@ class _Pair:
 
 
 def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
+    settings = PredictSettings(channels=channels)
     try:
         image = open_image(sample.image)
-        pixels = _pixels(image, network, channels)
+        given = prepare_input(network, image, settings, LEARNING)
+        pixels = prepared_pixels(given)
     except ImageError as error:
         raise _DamagedError(f"{sample.image} cannot be learned from: {error}") from error
     except SegnetError as error:
@@ -287,32 +266,33 @@ def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
     if sample.trusted is not None:
         seen = _read_labels(sample.trusted, image) > 0
     trusted = usable(sample, labels, seen).astype(np.uint8)
+    lengths = (image.sizes["z"], *given.seen[-2:])
+    labels, trusted = _nearest(labels, lengths), _nearest(trusted, lengths)
     alive = trusted.any(axis=(-2, -1)) if network.ndim == 2 else trusted.any(axis=(1, 2, 3))
     units = tuple((int(t), int(z)) for t, z in np.argwhere(alive.reshape(len(trusted), -1)))
-    trained, has = network.pixel_size_um.get("x"), image.pixel_size_um.get("x")
-    scale = trained / has if trained and has else 1.0
-    return _Pair(pixels, labels, trusted, units, scale, kinds)
+    return _Pair(pixels, labels, trusted, units, kinds)
 
 
-def _pixels(image: Image, network: Checkpoint, wish: str) -> npt.NDArray[np.float32]:
-    """Return the image as the network sees it: ``(t, c, z, y, x)``."""
-    if network.ndim == 3 and "z" not in image.axes:
-        raise MismatchError(
-            f"the network needs volumes with a z axis, but this has the axes {image.axes!r}."
+def prepared_pixels(given: NetworkInput) -> npt.NDArray[np.float32]:
+    """Return an image as its network sees it: ``(t, c, z, y, x)`` float32, in network pixels."""
+    sizes = given.image.sizes
+    channels = len(given.channels.channels)
+    pixels = np.empty((sizes["t"], channels, sizes["z"], *given.seen[-2:]), np.float32)
+    for t, z in given.units:
+        given.unit(t, z).read_seen(
+            given.image, out=pixels[t] if given.ndim == 3 else pixels[t, :, z]
         )
-    channels = map_channels(image, network.channels, wish)
-    how, over = _recipe(network)
-    normalization = fit(image, channels, parse_normalizer(how), over)
-    sizes = image.sizes
-    pixels = np.empty(
-        (sizes["t"], network.channels, sizes["z"], sizes["y"], sizes["x"]), np.float32
-    )
-    for t in range(sizes["t"]):
-        for z in range(sizes["z"]):
-            block = channels.read(image, t, slice(z, z + 1))
-            for c, affine in enumerate(normalization.affines(t, z)):
-                pixels[t, c, z] = affine.apply(block[c, 0])
     return pixels
+
+
+def _nearest(array: npt.NDArray[Any], lengths: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Resample labels ``(t, z, y, x)`` to other lengths ``(z, y, x)``; none is mixed."""
+    for axis, (old, new) in enumerate(zip(array.shape[1:], lengths, strict=True), start=1):
+        if old != new:
+            # The old pixel under the middle of each new one, as pixels are resampled.
+            where = ((np.arange(new) + 0.5) * (old / new)).astype(np.intp)
+            array = np.take(array, where, axis)
+    return array
 
 
 def _labels(
@@ -325,11 +305,12 @@ def _labels(
         # Any ids will do, and small ones pass through float32 unchanged.
         labels, numbers = fastremap.renumber(labels, preserve_zero=True)
         labels = labels.astype(np.int32)
-        if network.task == "instance":
+        if answer_of(network).objects_have_classes:
             kinds = _kinds(sample, network, {int(k): int(v) for k, v in numbers.items()})
     try:
         # One pixel of each label shows if the network has a place for it.
-        _targets(np.unique(labels).reshape((1,) * (network.ndim - 1) + (-1,)), network)
+        one_each = np.unique(labels).reshape((1,) * (network.ndim - 1) + (-1,))
+        answer_of(network).targets(one_each, network)
     except MismatchError as error:
         raise DatasetError(f"{sample.labels} cannot be learned from: {error}") from error
     return labels, kinds
@@ -347,16 +328,6 @@ def _kinds(sample: Sample, network: Checkpoint, numbers: Mapping[int, int]) -> d
     return kinds
 
 
-def _targets(labels: npt.NDArray[np.int32], network: Checkpoint) -> npt.NDArray[np.float32]:
-    """Return ``(channel, [z,] y, x)``; no channel for a network that answers with boxes."""
-    if network.task == "instance":
-        return np.zeros((0, *labels.shape), np.float32)
-    for family in TRAINABLE:
-        if family.name == network.family:
-            return cast("TrainableFamily", family).targets(labels, network)
-    raise AssertionError(f"{network.family} was to be refused before")
-
-
 def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
     try:
         return read_labels(path, image)
@@ -364,13 +335,6 @@ def _read_labels(path: Path, image: Image) -> npt.NDArray[np.int32]:
         raise
     except ImageError as error:
         raise _DamagedError(f"{path} cannot be learned from: {error}") from error
-
-
-def _recipe(network: Checkpoint) -> tuple[str, str]:
-    for step in network.prepare:
-        if step.name == "normalize":
-            return str(step.options.get("how", "none")), str(step.options.get("over", "volume"))
-    return "none", "volume"
 
 
 def _places(

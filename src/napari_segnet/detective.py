@@ -18,6 +18,7 @@ import numpy as np
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.plan.input import scale_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.steps.components import connected
@@ -89,13 +90,11 @@ def try_scales(
     tuple of Tried
         One for each scale, in their order.
     """
-    from napari_segnet.plan.input import prepare_input
-
     settings, label_settings = settings or PredictSettings(), label_settings or LabelSettings()
     yield Progress(what="scale")
     part = _middle(image)
     if scales is None:
-        usual = prepare_input(checkpoint, part, settings).scale
+        usual, _ = scale_of(checkpoint, part, settings)
         scales = [float(f"{usual * factor:.3g}") for factor in FACTORS]
     found = []
     for done, scale in enumerate(scales):

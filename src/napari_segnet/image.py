@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,25 @@ class Image:
     def dtype(self) -> np.dtype[Any]:
         """The dtype of what :meth:`read` returns: native byte order, bool as uint8."""
         return _plain(np.dtype(self.data.dtype))
+
+    @property
+    def label_axes(self) -> str:
+        """The axes that labels of this image have: its own without channels, slow to fast."""
+        return "".join(a for a in AXES if a in self.axes and a != "c")
+
+    def digest(self) -> str:
+        """Return a hash of the pixels and what they mean: the same for the same image only.
+
+        Reads all pixels, plane by plane.
+        """
+        sizes = self.sizes
+        known = hashlib.blake2b(digest_size=16)
+        known.update(repr((sizes, self.dtype.str, self.rgb)).encode())
+        for t in range(sizes["t"]):
+            for z in range(sizes["z"]):
+                block = np.ascontiguousarray(self.read(t=t, z=z))
+                known.update(block.data.cast("B"))
+        return known.hexdigest()
 
     def read(self, **where: slice | int) -> npt.NDArray[Any]:
         """Read a box of pixels into memory.

@@ -4,18 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.checkpoint import Output
+from napari_segnet.checkpoint import Output, Task
 
-__all__ = ["Instances", "Kind", "Maps", "Origin", "Prediction", "Segmentation"]
+__all__ = [
+    "Allocate",
+    "Detected",
+    "Instances",
+    "Kind",
+    "Maps",
+    "NetworkAnswer",
+    "Origin",
+    "Prediction",
+    "Segmentation",
+]
 
 Kind = Literal["semantic", "instance"]
+Allocate = Callable[[tuple[int, ...], "np.dtype[Any]"], npt.NDArray[Any]]
+"""Gives an array of a shape and a type where answers are kept."""
+
+
+class NetworkAnswer(Protocol):
+    """What a network says of a whole image, of whatever kind.
+
+    Attributes
+    ----------
+    task : Task
+        Which kind of answer it is, see ``napari_segnet.answers``.
+    """
+
+    task: ClassVar[Task]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``([t,] [z,] y, x)`` of the image in pixels."""
+
+    @property
+    def kept_nbytes(self) -> int:
+        """Bytes that it takes where answers are kept."""
+
+    def kept(self, allocate: Allocate) -> NetworkAnswer:
+        """Return the answer as it is kept: its large arrays in what ``allocate`` gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,10 +70,34 @@ class Maps:
         2 if each plane was answered by itself, 3 if each volume was.
     """
 
+    task: ClassVar[Task] = "semantic"
+
     data: npt.NDArray[Any]
     axes: str
     outputs: tuple[Output, ...]
     ndim: int = 2
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``([t,] [z,] y, x)`` of the image in pixels."""
+        return tuple(int(n) for n in self.data.shape[1:])
+
+    @property
+    def kept_nbytes(self) -> int:
+        """Bytes as float16."""
+        return 2 * self.data.size
+
+    def kept(self, allocate: Allocate) -> Maps:
+        """Return the maps as float16, in what ``allocate`` gives unless they lie in such a file."""
+        if self.data.dtype == np.float16 and isinstance(self.data, np.memmap):
+            data: npt.NDArray[Any] = self.data
+        else:
+            data = allocate(self.data.shape, np.dtype(np.float16))
+            for channel, values in zip(data, self.data, strict=True):
+                channel[...] = values
+        data = data.view()
+        data.flags.writeable = False
+        return replace(self, data=data)
 
     def channel_of(self, role: str) -> int | None:
         """Return the first channel of a role, or None if the network has no such output."""
@@ -73,6 +132,8 @@ class Instances:
         One letter per entry of ``shape``.
     """
 
+    task: ClassVar[Task] = "instance"
+
     boxes: npt.NDArray[np.float32]
     plane: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
@@ -80,6 +141,44 @@ class Instances:
     masks: npt.NDArray[np.float32]
     shape: tuple[int, ...]
     axes: str
+
+    @property
+    def kept_nbytes(self) -> int:
+        """Bytes of all columns."""
+        columns = (self.boxes, self.plane, self.scores, self.classes, self.masks)
+        return sum(column.nbytes for column in columns)
+
+    def kept(self, allocate: Allocate) -> Instances:
+        """Return the detections as they are: small beside an image."""
+        return self
+
+    def chosen(self, rows: npt.NDArray[Any]) -> Instances:
+        """Return some of the detections, in that order."""
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            plane=self.plane[rows],
+            scores=self.scores[rows],
+            classes=self.classes[rows],
+            masks=self.masks[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detected:
+    """What a network found in one picture.
+
+    Attributes
+    ----------
+    instances : Instances
+        In pixels of the picture.
+    limits : tuple of str
+        Limits of the network that were reached, so that there may be more objects:
+        ``proposals``, ``detections``.
+    """
+
+    instances: Instances
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +245,8 @@ class Prediction:
 
     Attributes
     ----------
-    answer : Maps or Instances
-        What the network says.
+    answer : NetworkAnswer
+        What the network says: ``Maps`` or ``Instances``.
     pixel_size_um : mapping of str to float
         As in the image.
     class_names : tuple of str
@@ -158,11 +257,16 @@ class Prediction:
         How it was made.
     """
 
-    answer: Maps | Instances
+    answer: NetworkAnswer
     pixel_size_um: Mapping[str, float]
     class_names: tuple[str, ...]
     origin: Origin
     advice: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        """Which kind of answer it is."""
+        return self.answer.task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,11 +166,46 @@ def test_another_part_of_the_same_image_is_another_sample_on_the_same_side(tmp_p
     assert Dataset.open(tmp_path).samples == (first, second)
 
 
-def test_an_image_that_has_changed_is_written_anew(tmp_path):
+def test_other_pixels_of_one_file_are_another_sample_on_the_same_side(tmp_path):
+    """As channels and scenes of one file, or pictures saved under one name one after another."""
+    first = add(tmp_path, image_of(0), labels_of(0), split="val")
+    second = add(tmp_path, image_of(1), labels_of(1))
+    again = add(tmp_path, image_of(0), labels_of(2))
+    found = Dataset.open(tmp_path).samples
+    assert (again, second) == found
+    assert {first.source} == {sample.source for sample in found}
+    assert {"val"} == {sample.split for sample in found}
+    for number, sample in enumerate(found):
+        np.testing.assert_array_equal(image_of(number).data, tifffile.imread(sample.image))
+    np.testing.assert_array_equal(labels_of(2), tifffile.imread(found[0].labels))
+
+
+def test_a_sample_that_is_opened_again_takes_its_own_place_whatever_its_type(tmp_path):
+    """Its file keeps 16-bit floats as wider ones, so that the pixels have another digest."""
+    narrow = replace(image_of(0), data=image_of(0).data.astype(np.float16))
+    first = add(tmp_path, narrow, labels_of(0))
+    again = open_image(first.image)
+    assert again.digest() != narrow.digest()
+    second = add(tmp_path, replace(again, source=narrow.source), labels_of(1))
+    third = add(tmp_path, narrow, labels_of(2))
+    assert first.image == second.image == third.image
+    assert (third,) == Dataset.open(tmp_path).samples
+
+
+def forget_digest(root):
+    """Let the listing be as another program writes it."""
+    listing = root / "dataset.json"
+    told = json.loads(listing.read_text(encoding="utf8"))
+    del told["samples"][0]["digest"]
+    listing.write_text(json.dumps(told), encoding="utf8")
+
+
+def test_a_row_without_a_digest_is_replaced_whatever_its_pixels_are(tmp_path):
     add(tmp_path, image_of(0), labels_of(0))
+    forget_digest(tmp_path)
     second = add(tmp_path, image_of(1), labels_of(0))
     np.testing.assert_array_equal(image_of(1).data, tifffile.imread(second.image))
-    assert len(Dataset.open(tmp_path).samples) == 1
+    assert (second,) == Dataset.open(tmp_path).samples
     assert len(list((tmp_path / "images").iterdir())) == 1
 
 
@@ -283,7 +319,7 @@ def test_a_disk_that_refuses_leaves_the_dataset_as_it_was(call, number, tmp_path
     monkeypatch.undo()
     add(tmp_path, image_of(1), labels_of(1), np.ones(SHAPE, bool))
     np.testing.assert_array_equal(
-        labels_of(1), tifffile.imread(Dataset.open(tmp_path).samples[0].labels)
+        labels_of(1), tifffile.imread(Dataset.open(tmp_path).samples[1].labels)
     )
 
 
@@ -311,6 +347,7 @@ store.add(sys.argv[1], image, np.full((12, 14), 3), np.ones((12, 14), bool))
 @pytest.mark.parametrize("at", [1, 3, 4, 5, 7])
 def test_killed_at_any_step_it_is_the_old_sample_or_the_new_one(at, tmp_path):
     add(tmp_path, image_of(0), labels_of(0), np.zeros(SHAPE, bool) | (labels_of(0) > 0))
+    forget_digest(tmp_path)  # so that the image is written anew, too
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(at)], check=False)
     assert done.returncode == 9
     (sample,) = Dataset.open(tmp_path).samples
@@ -323,7 +360,7 @@ def test_killed_at_any_step_it_is_the_old_sample_or_the_new_one(at, tmp_path):
         np.testing.assert_array_equal(labels_of(0), labels)
         np.testing.assert_array_equal(labels_of(0) > 0, mask > 0)
     add(tmp_path, image_of(2), labels_of(2))
-    assert len(Dataset.open(tmp_path).samples) == 1
+    assert len(Dataset.open(tmp_path).samples) == (2 if at > 4 else 1)
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -367,3 +404,13 @@ def test_a_damaged_listing_is_not_overwritten(tmp_path):
     with pytest.raises(DatasetError, match=r"Sample 1 in .* nothing is changed in this dataset"):
         add(tmp_path, image_of(), labels_of())
     assert (tmp_path / "dataset.json").read_text() == '{"samples": [{"image": "a"}]}'
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int64, np.uint64])
+def test_numbers_that_ome_tiff_does_not_know_are_kept(dtype, tmp_path):
+    pixels = (np.arange(12 * 14).reshape(12, 14) * 7).astype(dtype)
+    image = Image(data=pixels, axes="yx", name="odd", pixel_size_um={"y": 0.5, "x": 0.5})
+    sample = add(tmp_path, image, np.ones((12, 14), np.int32))
+    again = open_image(sample.image)
+    np.testing.assert_array_equal(again.data, pixels)
+    assert again.pixel_size_um == {"y": 0.5, "x": 0.5}

@@ -57,7 +57,7 @@ def found_in(path: Path, told: dict[str, Any] | None = None) -> Instances:
     """Return our detections in the stored picture, through the whole engine."""
     network = load(identify(path, {**MOST, **(told or {})}), "cpu")
     rgb = torch.from_numpy(stored()["picture"]).permute(2, 0, 1)[None] / 255
-    (found,) = network.detections(normalised(rgb).numpy())
+    found = network.detect(normalised(rgb).numpy())[0].instances
     return found
 
 
@@ -136,7 +136,7 @@ def test_what_is_fixed_counts_as_well(what: str, tmp_path: Path) -> None:
 
     def answers(hparams: dict[str, Any]) -> Instances:
         changed = Checkpoint(**{**fields(checkpoint), "hparams": hparams})
-        (found,) = FAMILY.detections(assemble(FAMILY, changed, weights), normalised(rgb))
+        found = FAMILY.detections(assemble(FAMILY, changed, weights), normalised(rgb))[0].instances
         return found
 
     assert differing(answers(dict(checkpoint.hparams)), name) == 0

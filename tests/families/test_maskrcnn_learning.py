@@ -299,7 +299,7 @@ def test_what_was_taught_here_answers_alike_in_torchvision(tmp_path):
     original.load_state_dict(after, strict=True)
     picture = pictures(1, 3, SIZE, 0)
     (expected,) = detect(original, picture)
-    (found,) = FAMILY.detections(load(taught, "cpu").module, normalised(picture))
+    found = FAMILY.detections(load(taught, "cpu").module, normalised(picture))[0].instances
     assert len(expected["boxes"]) == len(found.boxes) >= 8
     boxes = expected["boxes"].numpy()[:, [1, 0, 3, 2]]
     same = np.abs(found.boxes[:, None] - boxes[None]).max(axis=2) < 1e-2
@@ -359,7 +359,10 @@ def test_frozen_stages(tmp_path):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"loss": "dice"}, "loss is 'dice', but a Mask R-CNN has five losses of its own"),
+        (
+            {"loss": "dice"},
+            "loss is 'dice', but a network that detects objects has losses of its own",
+        ),
         ({"replay": 1.0}, "replay is 1.0, but only networks that answer with maps can replay"),
     ],
 )

@@ -38,8 +38,8 @@ def write(folder: Path, **meta: Any) -> Path:
 def found_in(path: Path, **told: Any) -> Instances:
     network = load(identify(path, {**MOST, **told}), "cpu")
     rgb = torch.from_numpy(read()["picture"]).permute(2, 0, 1)[None] / 255
-    (found,) = network.detections(normalised(rgb).numpy())
-    return found
+    (found,) = network.detect(normalised(rgb).numpy())
+    return found.instances
 
 
 def differing(found: Instances) -> int:

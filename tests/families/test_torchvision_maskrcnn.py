@@ -60,7 +60,7 @@ def differing(found: Instances, expected: dict[str, torch.Tensor]) -> int:
 
 
 def assert_same(module: nn.Module, reference: Any, images: torch.Tensor, least: int = 8) -> None:
-    answers = FAMILY.detections(module, normalised(images))
+    answers = [each.instances for each in FAMILY.detections(module, normalised(images))]
     assert len(answers) == len(images)
     for found, image in zip(answers, images.split(1), strict=True):
         # One by one: a batch rounds differently, which decides between equal scores.
@@ -237,7 +237,7 @@ def test_any_size_is_padded_as_torchvision_does(network: Any, size: tuple[int, i
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (17, 103)])
 def test_tiny_pictures_are_taken(network: Any, size: tuple[int, int]) -> None:
-    (found,) = FAMILY.detections(ours(network), normalised(pictures(1, 3, size)))
+    found = FAMILY.detections(ours(network), normalised(pictures(1, 3, size)))[0].instances
     assert found.shape == size
     assert len(found.boxes) == len(found.masks)
     assert (found.boxes >= 0).all()
@@ -252,7 +252,7 @@ def test_a_small_first_picture_does_not_spoil_the_next(network: Any) -> None:
 
 def test_a_picture_without_objects_gives_an_empty_answer(network: Any) -> None:
     module = ours(network, {"least_score": 1.0})
-    (found,) = FAMILY.detections(module, torch.zeros(1, 3, 40, 50))
+    found = FAMILY.detections(module, torch.zeros(1, 3, 40, 50))[0].instances
     assert found.boxes.shape == (0, 4)
     assert found.masks.shape == (0, 28, 28)
 
@@ -313,7 +313,7 @@ def test_the_epsilon_of_coco_weights_can_be_told() -> None:
     state["backbone.body.bn1.running_var"] *= 0.005**2
     images = pictures(1, 3, (96, 96), seed=3)
     assert_same(ours(state, {"norm_eps": "0"}), reference, images)
-    (wrong,) = FAMILY.detections(ours(state), normalised(images))
+    wrong = FAMILY.detections(ours(state), normalised(images))[0].instances
     assert differing(wrong, detect(reference, images)[0]) > 5
     known = FAMILY.describe(weights_of(state), {}).known["norm_eps"]
     assert known.source == "assumed"
@@ -339,7 +339,7 @@ def test_anchors_can_be_told(how: dict[str, Any], told: dict[str, Any]) -> None:
     reference = calibrated(**how)
     images = pictures(1, 3, (96, 96), seed=3)
     assert_same(ours(reference, told), reference, images)
-    (wrong,) = FAMILY.detections(ours(reference), normalised(images))
+    wrong = FAMILY.detections(ours(reference), normalised(images))[0].instances
     assert differing(wrong, detect(reference, images)[0]) > 5
     checkpoint = FAMILY.describe(weights_of(reference), told)
     assert checkpoint.known["anchor_sizes_px"].source == "told"
@@ -368,7 +368,7 @@ def test_other_thresholds_can_be_told() -> None:
 def test_more_than_torchvisions_hundred_objects_are_kept(network: Any) -> None:
     weights = weights_of(network)
     module = assemble(FAMILY, FAMILY.describe(weights, {}), weights)
-    (found,) = FAMILY.detections(module, normalised(pictures(1, 3, (160, 160), seed=4)))
+    found = FAMILY.detections(module, normalised(pictures(1, 3, (160, 160), seed=4)))[0].instances
     assert len(found.boxes) > 150
 
 
@@ -379,7 +379,7 @@ def test_the_fast_copy_of_the_engine_detects_the_same(network: Any) -> None:
 def test_half_precision_keeps_boxes_in_single(network: Any) -> None:
     module = ours(network).to(torch.bfloat16)
     batch = normalised(pictures(1, 3, (96, 128), seed=5)).to(torch.bfloat16)
-    (found,) = FAMILY.detections(module, batch)
+    found = FAMILY.detections(module, batch)[0].instances
     assert found.boxes.dtype == found.masks.dtype == np.float32
     rounded = torch.from_numpy(found.boxes).to(torch.bfloat16).float().numpy()
     assert (rounded != found.boxes).mean() > 0.5
@@ -391,7 +391,7 @@ def test_one_input_channel_is_taken() -> None:
     checkpoint = FAMILY.describe(weights_of(network), {})
     assert checkpoint.channels == 1
     assert checkpoint.prepare[0].options["how"] == "divide-255"
-    (found,) = FAMILY.detections(ours(network), pictures(1, 1, (40, 40)))
+    found = FAMILY.detections(ours(network), pictures(1, 1, (40, 40)))[0].instances
     assert found.shape == (40, 40)
 
 

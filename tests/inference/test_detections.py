@@ -13,19 +13,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.blobseer import blobs_in, field
+from support.engines import GPU, put_first
 from support.maskrcnns import calibrated
 from support.networks import pictures
 
-import napari_segnet.engines.torch as network_module
 from napari_segnet import cache
-from napari_segnet.answers.detections import run as detections_run
-from napari_segnet.engines.torch import Network, identify, load
-from napari_segnet.engines.torch import objects as objects_module
-from napari_segnet.engines.torch.objects import Objects, find_all
+from napari_segnet.answers.detections import tiling as tiling_module
+from napari_segnet.engines.fake import FakeKind
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import MemoryExhaustedError
+from napari_segnet.families import _maskrcnn_find as find_module
+from napari_segnet.families._maskrcnn_find import find_all
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
+from napari_segnet.segmentation import Detected
 
 PLAIN = {"normalize": "none", "channels": "0,0,0"}
 
@@ -49,48 +51,31 @@ def nothing_kept():
     cache.networks.clear()
 
 
-class Blobs:
-    """Networks that see blobs, as much of them as memory allows."""
+class Blobs(FakeKind):
+    """A network that sees blobs, as much of them as memory allows, on a GPU too."""
 
     def __init__(self):
-        self.tried = []
+        super().__init__(
+            detect=self.see,
+            device_precisions={"cuda:0": GPU, "cpu": ("fp32",)},
+            fits=lambda device, size: size <= self.limit.get(device, np.inf),
+        )
         self.limit = {}
         self.reached = ()
         self.half = 1.0
         """What half precision makes of the brightness."""
 
-    def objects(self, network, batch, precision):
-        self.tried.append((network.device, precision, batch.shape))
-        if batch.size > self.limit.get(network.device, np.inf):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    def see(self, batch, *, precision):
         found = [blobs_in(np.stack([each[0], np.ones_like(each[0])])) for each in batch]
         if precision == "fp16":
             found = [replace(one, scores=one.scores * self.half) for one in found]
-        return [Objects(instances=one, limits=self.reached) for one in found]
+        return [Detected(instances=one, limits=self.reached) for one in found]
 
 
 @pytest.fixture
 def blobs(monkeypatch):
-    """As above, and a device "cuda:0" that is really the CPU."""
-    blobs = Blobs()
-    plain = Network.__init__
-
-    def init(self, checkpoint, module, device):
-        plain(self, checkpoint, module, "cpu")
-        self.device = device
-
-    monkeypatch.setattr(Network, "__init__", init)
-    monkeypatch.setattr(
-        Network, "objects", lambda self, batch, precision: blobs.objects(self, batch, precision)
-    )
-    monkeypatch.setattr(Network, "peak_bytes", lambda self, batch, lengths: 1)
-    monkeypatch.setattr(
-        network_module, "best_device", lambda wish: "cpu" if wish == "cpu" else "cuda:0"
-    )
-    monkeypatch.setattr(detections_run, "budget_bytes", lambda device: 10**9)
-    monkeypatch.setattr(detections_run, "release", lambda device: None)
-    monkeypatch.setattr(detections_run, "LEAST_EDGE_PX", 128)
-    return blobs
+    monkeypatch.setattr(tiling_module, "LEAST_EDGE_PX", 128)
+    return put_first(monkeypatch, Blobs())
 
 
 def answer(checkpoint, array, axes="yx", **how):
@@ -124,14 +109,7 @@ def test_the_same_objects_are_found_wherever_tiles_fall(
     checkpoint, seed, height, width, edge, radius
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            Network,
-            "objects",
-            lambda self, batch, precision: [
-                Objects(instances=blobs_in(np.stack([each[0], np.ones_like(each[0])])))
-                for each in batch
-            ],
-        )
+        put_first(patch, Blobs())
         array = field((height, width), scattered(seed, (height, width), 40, radius), radius)
         whole = answer(checkpoint, array, tile_px=(512,))
         tiled = answer(checkpoint, array, tile_px=(edge,))
@@ -188,7 +166,7 @@ def test_small_planes_go_through_together(checkpoint, blobs):
 def test_less_is_seen_at_once_where_memory_runs_out(
     checkpoint, blobs, monkeypatch, limit, rung, device
 ):
-    monkeypatch.setattr(detections_run, "EDGE_PX", {"cpu": 256, "gpu": 256})
+    monkeypatch.setattr(tiling_module, "EDGE_PX", {"cpu": 256, "gpu": 256})
     centres = scattered(1, (200, 200), 12, 10.0)
     stack = np.stack([field((200, 200), centres[k:], 10.0) for k in (0, 4)])
     expected = labels_of(answer(checkpoint, stack, axes="zyx"))
@@ -203,19 +181,10 @@ def test_less_is_seen_at_once_where_memory_runs_out(
 def test_planes_that_are_done_are_not_done_again(checkpoint, blobs):
     dark = np.zeros((3, 100, 100), np.float32)
     dark[:, 40:60, 40:60] = 0.9
-    left = [2]
-    plain = blobs.objects
-
-    def tired(network, batch, precision):
-        left[0] -= 1
-        if left[0] == -1:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return plain(network, batch, precision)
-
-    blobs.objects = tired
+    blobs.fits = lambda device, size: len(blobs.tried) != 3
     made = answer(checkpoint, dark, axes="zyx", batch_size=1)
     assert made.answer.plane.tolist() == [0, 1, 2]
-    assert len(blobs.tried) == 2 + 1  # the third plane in the second go
+    assert len(blobs.tried) == 2 + 2  # the third plane in the second go
 
 
 def test_where_nothing_fits_that_is_said(checkpoint, blobs):
@@ -224,9 +193,9 @@ def test_where_nothing_fits_that_is_said(checkpoint, blobs):
         answer(checkpoint, field((80, 80), [(40, 40)]))
 
 
-def test_tiles_are_small_from_the_start_where_little_is_free(checkpoint, blobs, monkeypatch):
-    monkeypatch.setattr(Network, "peak_bytes", lambda self, batch, lengths: int(np.prod(lengths)))
-    monkeypatch.setattr(detections_run, "budget_bytes", lambda device: 130 * 130)
+def test_tiles_are_small_from_the_start_where_little_is_free(checkpoint, blobs):
+    blobs.bytes_of = lambda lengths: int(np.prod(lengths))
+    blobs.free = {"cpu": 2 * 130 * 130}  # half of it is taken
     made = answer(checkpoint, field((300, 300), [(40, 40)]))
     assert made.origin.engine["tile_px"] == [128, 128]
     assert made.origin.rung == "as planned"
@@ -261,18 +230,18 @@ def test_a_limit_that_was_reached_is_said(checkpoint, blobs, limit, words):
 def test_proposals_grow_with_what_is_found(checkpoint, monkeypatch):
     module = load(checkpoint, "cpu").module
     batch = pictures(1, 3, (128, 128), seed=3)
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 0)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 0)
     (plain,) = find_all(module, batch)
     assert plain.limits == ()
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 10**6)
-    monkeypatch.setattr(objects_module, "MOST_DOUBLINGS", 1)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 10**6)
+    monkeypatch.setattr(find_module, "MOST_DOUBLINGS", 1)
     (dense,) = find_all(module, batch)
     assert len(dense.instances.scores) >= len(plain.instances.scores) > 3
     told = identify(checkpoint.path, {"most_proposals": 20})
     (few,) = find_all(load(told, "cpu").module, batch)
     assert few.limits == ("proposals",)
     kept = identify(checkpoint.path, {"most_detections": 2})
-    monkeypatch.setattr(objects_module, "PROPOSALS_PER_OBJECT", 0)
+    monkeypatch.setattr(find_module, "PROPOSALS_PER_OBJECT", 0)
     (two,) = find_all(load(kept, "cpu").module, batch)
     assert (len(two.instances.scores), two.limits) == (2, ("detections",))
 

@@ -9,20 +9,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.engines import GPU
 from support.networks import Milesial, calibrate, pictures, save_as
 from torch import nn
 from torch.nn import functional
 
-import napari_segnet.engines.torch as network_module
-from napari_segnet import cache
-from napari_segnet.answers.maps import run as maps_run
-from napari_segnet.answers.maps.run import _Precision
+from napari_segnet import cache, recognition, sinks
+from napari_segnet.answers.maps.run import MapAgreement
 from napari_segnet.checkpoint import Checkpoint, Known, Output, Size, Store
+from napari_segnet.engines.fake import FakeKind
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import Cancelled, MismatchError, SettingsError
 from napari_segnet.families import FAMILIES
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, segment
+from napari_segnet.plan.precision import PrecisionChoice
 from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import run
 
@@ -127,7 +128,7 @@ def test_maps_may_be_kept_in_half_precision(checkpoint, image):
 @pytest.mark.parametrize("wish", ["auto", "float32", "float16"])
 def test_large_maps_go_into_a_file(checkpoint, image, wish, monkeypatch):
     full = answer(checkpoint, image)
-    monkeypatch.setattr(maps_run, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(sinks, "IN_MEMORY_BYTES", 1000)
     large = answer(checkpoint, image, maps=wish)
     assert isinstance(large.answer.data, np.memmap)
     assert large.answer.data.dtype == ("float32" if wish == "float32" else "float16")
@@ -350,7 +351,7 @@ class NormedFamily:
 
 @pytest.fixture
 def normed(tmp_path, monkeypatch):
-    monkeypatch.setattr(network_module, "FAMILIES", (NormedFamily(), *FAMILIES))
+    monkeypatch.setattr(recognition, "FAMILIES", (NormedFamily(), *FAMILIES))
     torch.manual_seed(3)
     module = Normed().eval()
     module.norm.weight.data.normal_(0, 3)
@@ -403,59 +404,59 @@ def test_blending_can_be_asked_for(checkpoint, image):
 # ---- Half precision, where a GPU agrees ----
 
 
-class Gpu:
-    """A network on a GPU whose half precision is off by so much."""
+def gpu(error, precisions=GPU):
+    """An engine on a GPU whose half precision is off by so much."""
 
-    device = "cuda:0"
+    def maps(batch, *, precision, **_):
+        return batch + (error(batch) if precision == "fp16" else 0)
 
-    def __init__(self, error):
-        self.error, self.asked = error, []
-
-    def maps(self, batch, *, precision, offset, whole):
-        self.asked.append(precision)
-        return batch + (self.error(batch) if precision == "fp16" else 0)
+    return FakeKind(maps=maps, device_precisions={"cuda:0": precisions}).load(None)
 
 
-def ask(network, precision, batch):
-    return precision.answer(network, np.asarray(batch, np.float32), (0,), (1,))
+def ask(engine, choice, batch):
+    batch = np.asarray(batch, np.float32)
+    return choice.answer(engine, lambda precision: engine.maps(batch, precision=precision))
+
+
+def asked(engine):
+    return [precision for _, precision, _ in engine.kind.tried]
 
 
 def test_half_precision_is_used_where_it_agrees():
-    network, precision = Gpu(lambda x: 1e-3), _Precision("auto")
-    assert ask(network, precision, [0.5]) == np.float32(0.5), "the first tile is exact anyway"
-    assert precision.chosen == "fp16"
-    assert precision.error == pytest.approx(1e-3, rel=1e-3)
-    ask(network, precision, [0.5])
-    assert network.asked == ["fp32", "fp16", "fp16"]
+    engine, choice = gpu(lambda x: 1e-3), PrecisionChoice("auto", MapAgreement())
+    assert ask(engine, choice, [0.5]) == np.float32(0.5), "the first tile is exact anyway"
+    assert choice.chosen == "fp16"
+    assert choice.error == pytest.approx(1e-3, rel=1e-3)
+    ask(engine, choice, [0.5])
+    assert asked(engine) == ["fp32", "fp16", "fp16"]
 
 
 @pytest.mark.parametrize("error", [0.02, np.nan, np.inf])
 def test_and_not_where_it_does_not(error):
-    network, precision = Gpu(lambda x: error), _Precision("auto")
-    ask(network, precision, [0.5])
-    ask(network, precision, [0.5])
-    assert precision.chosen == "fp32"
-    assert network.asked == ["fp32", "fp16", "fp32"]
-    assert precision.error is None or np.isfinite(precision.error)
+    engine, choice = gpu(lambda x: error), PrecisionChoice("auto", MapAgreement())
+    ask(engine, choice, [0.5])
+    ask(engine, choice, [0.5])
+    assert choice.chosen == "fp32"
+    assert asked(engine) == ["fp32", "fp16", "fp32"]
+    assert choice.error is None or np.isfinite(choice.error)
 
 
 def test_a_brighter_tile_that_overflows_is_answered_again():
-    network = Gpu(lambda x: np.where(x > 1, np.inf, 0))
-    precision = _Precision("auto")
-    ask(network, precision, [0.5])
-    assert ask(network, precision, [2.0]) == 2
-    assert precision.chosen == "fp32"
-    assert network.asked == ["fp32", "fp16", "fp16", "fp32"]
+    engine = gpu(lambda x: np.where(x > 1, np.inf, 0))
+    choice = PrecisionChoice("auto", MapAgreement())
+    ask(engine, choice, [0.5])
+    assert ask(engine, choice, [2.0]) == 2
+    assert choice.chosen == "fp32"
+    assert asked(engine) == ["fp32", "fp16", "fp16", "fp32"]
 
 
 def test_a_precision_that_was_asked_for_is_kept():
-    network, precision = Gpu(lambda x: 1.0), _Precision("fp16")
-    assert ask(network, precision, [0.5]) == 1.5
-    assert network.asked == ["fp16"]
-    network.device = "cpu"
-    precision = _Precision("auto")
-    ask(network, precision, [0.5])
-    assert precision.chosen == "fp32"
+    engine, choice = gpu(lambda x: 1.0), PrecisionChoice("fp16", MapAgreement())
+    assert ask(engine, choice, [0.5]) == 1.5
+    assert asked(engine) == ["fp16"]
+    engine, choice = gpu(lambda x: 1.0, ("fp32",)), PrecisionChoice("auto", MapAgreement())
+    ask(engine, choice, [0.5])
+    assert choice.chosen == "fp32"
 
 
 def test_a_cpu_refuses_half_precision(checkpoint, image):

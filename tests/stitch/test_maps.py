@@ -7,10 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_segnet.answers.maps.run import MapAgreement
 from napari_segnet.checkpoint import Size
+from napari_segnet.engines.fake import FakeKind
 from napari_segnet.errors import Cancelled
+from napari_segnet.image import Image
+from napari_segnet.plan.input import UnitInput
+from napari_segnet.plan.precision import PrecisionChoice
+from napari_segnet.plan.tasks import TaskReader, TileTask
+from napari_segnet.prepare import Affine, ChannelMap
+from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import Progress, job
-from napari_segnet.stitch import Seams, blend_weight, stitch_maps
+from napari_segnet.sinks import Keep, open_sink
+from napari_segnet.sinks.memory import ArraySink
+from napari_segnet.stitch import BlendedSink, ScaledSink, Seams, UnitSink, blend_weight, stitch_maps
 from napari_segnet.tiles import frame_of, plan, plan_blended, plan_whole
 
 FREE = Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1))
@@ -22,23 +32,44 @@ def picture(shape, channels=2, seed=0):
     return np.random.default_rng(seed).random((channels, *shape), np.float32)
 
 
-def reader(image):
-    return lambda tile: image[(slice(None), *tile.read)]
-
-
-def same(batch, _begin):
+def same(batch, **_):
     return batch
 
 
-def middle(batch, _begin):
+def middle(batch, **_):
     """What a network does that loses two pixels on each side."""
     return batch[..., 2:-2, 2:-2]
 
 
-def stitched(tiling, image, answer=same, dtype=np.float32, **how):
-    out = np.full((image.shape[0], *tiling.frame.image), np.nan, dtype)
-    done = list(stitch_maps(tiling, reader(image), answer, out, **how))
-    return out, done
+def stitching(tiling, pixels, answer=same, dtype=np.float32, batch=1, seams=None, **how):
+    """Return the array that tiles are written into, and the job that does it."""
+    shape = tiling.frame.image
+    image = Image(data=pixels, axes="c" + "zyx"[-len(shape) :])
+    unit = UnitInput(
+        t=0,
+        z=0,
+        ndim=len(shape),
+        shape=shape,
+        seen=shape,
+        channels=ChannelMap(channels=tuple(range(len(pixels)))),
+        affines=((Affine(),) * len(pixels),),
+    )
+    tasks = [TileTask(unit=unit, tile=tile, frame=tiling.frame) for tile in tiling.tiles]
+    out = np.full(pixels.shape, np.nan, dtype)
+    into = ArraySink(out) if tiling.exact else BlendedSink(ArraySink(out), out.shape, seams)
+    engine = FakeKind(maps=answer, **how).load(None)
+    choice = PrecisionChoice("fp32", MapAgreement())
+
+    def steps():
+        yield from stitch_maps(engine, tasks, TaskReader(image), into, choice, batch)
+        into.finish()
+
+    return out, steps()
+
+
+def stitched(tiling, pixels, answer=same, **how):
+    out, steps = stitching(tiling, pixels, answer, **how)
+    return out, list(steps)
 
 
 @st.composite
@@ -90,8 +121,8 @@ def test_blending_fades_from_one_tile_to_the_next():
     assert len(tiling.tiles) == 2
     seams = Seams()
 
-    def number(batch, begin):
-        return np.full_like(batch, float(begin[1] > 0))
+    def number(batch, *, offset, **_):
+        return np.full_like(batch, float(offset[1] > 0))
 
     out, _ = stitched(tiling, picture((1, 70), 1), number, seams=seams)
     line = out[0, 0]
@@ -138,7 +169,7 @@ def test_maps_may_be_written_in_half_precision():
 def test_a_batch_holds_tiles_of_one_size():
     shapes = []
 
-    def answer(batch, begin):
+    def answer(batch, **_):
         shapes.append(batch.shape)
         return batch
 
@@ -152,38 +183,40 @@ def test_a_batch_holds_tiles_of_one_size():
 def test_where_the_place_counts_tiles_come_one_by_one_with_theirs():
     begins = []
 
-    def answer(batch, begin):
+    def answer(batch, *, offset, whole, **_):
         assert batch.shape[0] == 1
-        begins.append(begin)
+        assert whole == (8, 12)
+        begins.append(offset)
         return batch
 
     tiling = plan(frame_of((8, 12), FREE), FREE, (0, 0), (4, 6))
-    stitched(tiling, picture((8, 12)), answer, batch=4, one_place=True)
+    stitched(tiling, picture((8, 12)), answer, batch=4, depends_on_offset=True)
     assert begins == [(0, 0), (0, 6), (4, 0), (4, 6)]
 
 
 def test_the_whole_is_read_once():
     reads = []
-    image = picture((5, 6))
 
-    def read(tile):
-        reads.append(tile.read)
-        return image[(slice(None), *tile.read)]
+    class Watched(np.ndarray):
+        def __getitem__(self, index):
+            reads.append(index[1:])
+            return np.asarray(super().__getitem__(index))
 
-    out = np.empty_like(image)
-    assert list(stitch_maps(plan_whole(frame_of((5, 6), FOURS), FOURS), read, same, out)) == [1]
+    pixels = picture((5, 6), 1)
+    tiling = plan_whole(frame_of((5, 6), FOURS), FOURS)
+    out, done = stitched(tiling, pixels.view(Watched))
+    assert done == [1]
     assert reads == [(slice(0, 5), slice(0, 6))]
-    assert np.array_equal(image, out)
+    assert np.array_equal(pixels, out)
 
 
 def test_cancelled_between_two_tiles():
     tiling = plan(frame_of((8, 12), FREE), FREE, (0, 0), (4, 4))
-    image = picture((8, 12))
-    out = np.zeros_like(image)
+    out, tiles = stitching(tiling, picture((8, 12)))
 
     @job
     def work():
-        for done in stitch_maps(tiling, reader(image), same, out):
+        for done in tiles:
             yield Progress(what="tile", done=done)
 
     steps = work()
@@ -191,4 +224,24 @@ def test_cancelled_between_two_tiles():
     steps.cancel()
     with pytest.raises(Cancelled):
         next(steps)
-    assert not out[:, 4:].any()
+    assert np.isnan(out[:, 4:]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_unit_goes_to_its_place_in_the_whole(dtype):
+    whole = open_sink(Keep(shape=(2, 3, 4, 5, 6), dtype=dtype, place="memory"))
+    unit = UnitSink(whole, (slice(1, 2), slice(3, 4)))
+    pixels = picture((5, 6))
+    unit.write((slice(0, 2), slice(1, 4), slice(2, 6)), pixels[:, 1:4, 2:6])
+    assert np.array_equal(whole.finish()[:, 1, 3, 1:4, 2:6], pixels[:, 1:4, 2:6].astype(dtype))
+
+
+def test_a_unit_at_another_scale_comes_back_to_the_pixels_of_the_image():
+    out = np.full((2, 8, 12), np.nan, np.float32)
+    into = ScaledSink(ArraySink(out), 2, (4, 6), (8, 12))
+    small = picture((4, 6))
+    for row in range(4):
+        into.write((slice(0, 2), slice(row, row + 1), slice(0, 6)), small[:, row : row + 1])
+    assert np.isnan(out).all(), "nothing is resampled before all of it is there"
+    into.finish()
+    assert np.array_equal(out, resize(small, (8, 12)))

@@ -16,9 +16,9 @@ from napari_segnet import cache
 from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Maps, Origin, Prediction
 from napari_segnet.widgets._edit_acts import ACTS
-from napari_segnet.widgets._editing import editing_of, locked_ids
 from napari_segnet.widgets._reviews import reviews
 from napari_segnet.widgets.correct import CorrectDock
+from napari_segnet.widgets.layers.editing import editing_of, locked_ids
 from napari_segnet.widgets.segment import SegmentDock
 
 SOON_S = 20

@@ -7,9 +7,9 @@ from qtpy.QtWidgets import QApplication
 from tifffile import imwrite
 
 from napari_segnet.evaluate import evaluate
-from napari_segnet.widgets._look import look_at
 from napari_segnet.widgets._mistakes import in_words
 from napari_segnet.widgets.evaluate import EvaluateDock
+from napari_segnet.widgets.layers.camera import look_at
 
 WAIT_MS = 8_000
 

@@ -20,7 +20,7 @@ from napari.layers import Labels, Shapes
 from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Origin, Segmentation
-from napari_segnet.widgets._layers import (
+from napari_segnet.widgets.layers.convert import (
     COLOURS,
     Part,
     Source,

@@ -16,7 +16,7 @@ from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.widgets._dataset_panel import DatasetPanel
 from napari_segnet.widgets._drops import find_or_open_dock
-from napari_segnet.widgets._editing import apply_edit
+from napari_segnet.widgets.layers.editing import apply_edit
 
 WAIT_MS = 90_000
 SHAPE = (96, 96)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 from napari.settings import get_settings
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QCloseEvent
@@ -14,6 +15,7 @@ from support import hand, painter
 
 from napari_segnet.errors import OutputError
 from napari_segnet.journal import summary
+from napari_segnet.readers import open_image
 from napari_segnet.widgets._journal_keeper import keep_journal
 from napari_segnet.widgets._recovery import CloseQuestion, RecoveryBar, save_labels
 
@@ -186,6 +188,45 @@ def test_labels_that_cannot_be_written_stay_unsaved(viewer, tmp_path):
     layer = viewer.add_labels(painter.objects(), name="nuclei")
     with pytest.raises(OutputError, match="“nuclei” could not be written"):
         save_labels(layer, tmp_path / "no such folder" / "x.tif")
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "axes", "sizes"),
+    [
+        ((20, 30), {"scale": (0.5, 0.25), "units": ("um", "um")}, "yx", {"y": 0.5, "x": 0.25}),
+        ((20, 30), {"scale": (0.5, 0.25)}, "yx", {}),  # pixels are no length
+        (
+            (3, 20, 30),
+            {"axis_labels": ("t", "y", "x"), "scale": (1, 2, 2), "units": ("s", "mm", "mm")},
+            "tyx",
+            {"y": 2000.0, "x": 2000.0},
+        ),
+        ((3, 20, 30), {}, "zyx", {}),
+        ((30, 20), {"axis_labels": ("x", "y"), "scale": (3, 1), "units": ("um",) * 2}, "yx",
+         {"y": 1.0, "x": 3.0}),
+        ((3, 4), {"axis_labels": ("t", "z")}, "yx", {}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.uint16, np.int64])
+def test_saved_labels_keep_axes_and_pixel_size(shape, layer, axes, sizes, dtype, tmp_path):
+    numbers = (np.arange(np.prod(shape)) % 200).reshape(shape).astype(dtype)
+    save_labels(Labels(numbers, **layer), tmp_path / "a.tif")
+    image = open_image(tmp_path / "a.tif")
+    assert (image.axes, image.pixel_size_um) == (axes, pytest.approx(sizes))
+    turned = layer.get("axis_labels") == ("x", "y")
+    np.testing.assert_array_equal(image.data, numbers.T if turned else numbers)
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.tif"]
+
+
+def test_large_ids_are_saved_as_they_are(tmp_path):
+    numbers = np.array([[0, 2**31], [7, 2**40]])
+    save_labels(Labels(numbers), tmp_path / "a.tif")
+    np.testing.assert_array_equal(open_image(tmp_path / "a.tif").data, numbers)
+
+
+def test_labels_of_too_many_dimensions_are_not_saved(tmp_path):
+    with pytest.raises(OutputError, match="has 6 dimensions, but labels in a TIFF have 2 to 5"):
+        save_labels(Labels(np.zeros((1, 1, 1, 1, 2, 2), np.int32)), tmp_path / "a.tif")
 
 
 @pytest.mark.skipif(bool(hand.missing()), reason=hand.missing())

@@ -7,11 +7,14 @@ import pytest
 import torch
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
+from support.engines import put_first
 from support.networks import Milesial, calibrate
 
 from napari_segnet import cache
+from napari_segnet.engines.fake import everywhere
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.segment import SegmentDock
 
 WAIT_MS = 60_000
@@ -89,12 +92,11 @@ def test_the_threshold_is_followed_without_the_network(viewer, dock, qtbot, monk
     run(dock, qtbot)
     (layer,) = labels_of(viewer)
     before = int((layer.data > 0).sum())
-    import napari_segnet.engines.torch as network
 
     def never(*args, **kwargs):
         raise AssertionError("the network was run")
 
-    monkeypatch.setattr(network.Network, "maps", never)
+    put_first(monkeypatch, maps=never)
     row = dock.labels.row("threshold")
     from superqt import QLabeledDoubleSlider
 
@@ -136,14 +138,9 @@ def test_without_an_image_it_says_what_to_do(viewer, dock, qtbot):
 
 
 def test_out_of_memory_leaves_the_button_alive(viewer, dock, qtbot, monkeypatch):
-    import napari_segnet.engines.torch as network
-
-    def full(*args, **kwargs):
-        raise MemoryError
-
     viewer.add_image(cells(), name="cells")
     choose(dock, qtbot, "nuclei")
-    monkeypatch.setattr(network.Network, "maps", full)
+    put_first(monkeypatch, maps=np.zeros_like, fits=everywhere(0))
     run(dock, qtbot)
     assert "memory" in dock.message.text.text()
     monkeypatch.undo()
@@ -205,7 +202,7 @@ def test_maps_can_be_looked_at(viewer, dock, qtbot):
     choose(dock, qtbot, "nuclei")
     run(dock, qtbot)
     dock.maps.click()
-    maps = [layer for layer in viewer.layers if "segnet_maps" in layer.metadata]
+    maps = [layer for layer in viewer.layers if record_of(layer).maps]
     assert [layer.name for layer in maps] == [
         "cells · foreground",
         "cells · boundary",

@@ -10,9 +10,9 @@ from typing import Any
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
-from napari_segnet.containers import open_weights
 from napari_segnet.errors import SettingsError, WeightsError
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.recognition import family_of, identify
 from napari_segnet.settings import settings_from, suggestion
 
 __all__ = ["Plan", "checked_settings", "identified", "make_plan"]
@@ -63,7 +63,7 @@ def make_plan(
     SegnetError
         Whatever speaks against the run, in a sentence.
     """
-    from napari_segnet.results import check_output
+    from napari_segnet.writers import check_output
 
     predict, label = checked_settings(wishes)
     if save_maps and predict.maps == "auto":
@@ -107,18 +107,12 @@ def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
 def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
     """Recognise a network; an unknown key of ``--set`` is more likely a mistyped setting."""
     path = weights_path(weights).absolute()
-    # Most that is refused is refused here, before torch is imported.
-    open_weights(path)
-    from napari_segnet.engines.torch import identify
-
     if told:
         _refuse_unknown(path, told)
     return identify(path, told)
 
 
 def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
-    from napari_segnet.engines.torch import family_of, identify
-
     try:
         plain = identify(path)
     except WeightsError:
@@ -137,15 +131,17 @@ def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
 
 def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
     """Check what depends on the network and the device, and read the weights."""
-    from napari_segnet.engines.torch import best_device, check_precision, load
-    from napari_segnet.steps import resolve
+    from napari_segnet.answers import answer_of
+    from napari_segnet.engines import choose_device, kind_for, require_precision
 
-    device = best_device(predict.device)
+    kind = kind_for(checkpoint)
+    device = choose_device(predict.device, kind.devices())
     if predict.precision != "auto":
-        check_precision(predict.precision, device)
-    resolve(label, checkpoint.outputs, checkpoint.card.get("label", {}), checkpoint.task)
+        require_precision(predict.precision, device, kind.precisions(device))
+    advice = checkpoint.card.get("label", {})
+    answer_of(checkpoint).settings(label, checkpoint.outputs, advice)
     # Weights that are cut off show now, not after the first image was read.
-    load(checkpoint, predict.device)
+    kind.load(checkpoint, predict.device)
 
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:

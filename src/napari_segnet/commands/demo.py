@@ -74,10 +74,10 @@ def _write(folder: Path) -> None:
     from napari_segnet.builtin import weights_path
     from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._overlay import write_overlay
-    from napari_segnet.engines.torch import identify
     from napari_segnet.inference import segment
     from napari_segnet.readers import open_image
-    from napari_segnet.results import check_output, write_segmentation
+    from napari_segnet.recognition import identify
+    from napari_segnet.writers import WRITERS, check_output, write_segmentation
 
     check_output(folder, STEM, overwrite=True)
     image = _write_image(folder / f"{STEM}.tif")
@@ -87,29 +87,23 @@ def _write(folder: Path) -> None:
     files = write_segmentation(made, folder, STEM, overwrite=True)
     write_overlay(picture, open_image(image).read()[0, 0, 0], made.labels)
     bar.end(f"{len(made.label_score)} nuclei found")
-    for what, path in zip(
-        ("image", "labels", "origin", "overlay"), (image, *files, picture), strict=True
-    ):
+    kinds = {writer.ending: writer.name for writer in WRITERS}
+    written = [(kinds[path.name.removeprefix(STEM)], path) for path in files]
+    for what, path in (("image", image), *written, ("overlay", picture)):
         print(f"{what:8} {path}")
 
 
 def _write_image(path: Path) -> Path:
     """Write the sample as a file like any other: the run can be repeated from its origin."""
-    import tifffile
-
+    from napari_segnet.atomic import reason, write_whole
     from napari_segnet.samples import nuclei_2d
+    from napari_segnet.writers.ome_tiff import write_image
 
-    image = nuclei_2d()
-    metadata: dict[str, object] = {"axes": image.axes.upper()}
-    for axis, size in image.pixel_size_um.items():
-        metadata[f"PhysicalSize{axis.upper()}"] = size
-        metadata[f"PhysicalSize{axis.upper()}Unit"] = "µm"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(path, image.data, ome=True, photometric="minisblack", metadata=metadata)
+        write_whole(path, lambda part: write_image(part, nuclei_2d()))
     except OSError as error:
+        what, _ = reason(error)
         raise OutputError(
-            f"The sample cannot be written to {path.parent}: {error.strerror or error}. Choose "
-            "another folder with -o."
+            f"The sample cannot be written to {path.parent}: {what}. Choose another folder with -o."
         ) from error
     return path

@@ -99,7 +99,7 @@ def _checked(
 
 
 def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    from napari_segnet.engines.torch import family_of
+    from napari_segnet.recognition import family_of
 
     lines = [f"{checkpoint.path.name}: {family_of(checkpoint).title}", ""]
     width = max(len(name) for name in card["facts"])

@@ -21,7 +21,7 @@ class Models:
     def run(self, args: argparse.Namespace) -> int:
         """Print name, what it is for, and its scores."""
         from napari_segnet.builtin import builtin_models
-        from napari_segnet.engines.torch import identify
+        from napari_segnet.recognition import identify
 
         cards = {name: dict(identify(path).card) for name, path in builtin_models().items()}
         if args.json:

@@ -129,10 +129,10 @@ def _wishes(args: argparse.Namespace) -> Wishes:
 
 def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     """Segment one image and write its files."""
+    from napari_segnet.answers import instances_of, maps_of
     from napari_segnet.inference import label, predict
     from napari_segnet.readers import open_image
-    from napari_segnet.results import write_segmentation
-    from napari_segnet.segmentation import Instances, Maps
+    from napari_segnet.writers import write_segmentation
 
     begun = time.perf_counter()
     bar.say("reading")
@@ -141,7 +141,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     prediction = bar.follow(predict(plan.checkpoint, image, settings))
     made = bar.follow(label(prediction, plan.label))
     origin = replace(made.origin, image={**made.origin.image, "axes_told": plan.axes})
-    answer = prediction.answer if plan.save_maps else None
+    maps = maps_of(prediction) if plan.save_maps else None
+    instances = instances_of(prediction) if plan.save_maps else None
     del prediction  # maps of a large image need room that writing may need
     bar.say("writing")
     files = write_segmentation(
@@ -149,8 +150,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         plan.folder,
         stem,
         overwrite=plan.overwrite,
-        maps=answer if isinstance(answer, Maps) else None,
-        instances=answer if isinstance(answer, Instances) else None,
+        maps=maps,
+        instances=instances,
     )
     seconds = time.perf_counter() - begun
     count = len(made.label_score)

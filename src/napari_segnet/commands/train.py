@@ -74,7 +74,7 @@ class Train:
     def run(self, args: argparse.Namespace) -> int:
         """Score, train, score again; one line an epoch, the comparison at the end."""
         from napari_segnet.dataset import Dataset
-        from napari_segnet.engines.torch import identify
+        from napari_segnet.recognition import identify
         from napari_segnet.train import TrainSettings, read_unfinished, state_path, teach
 
         pairs = parse_pairs(args.set)

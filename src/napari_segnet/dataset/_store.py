@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import ENDING, why, write_whole
+from napari_segnet.atomic import ENDING, why, write_text, write_whole
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
-from napari_segnet.dataset._tiff import digest, write_image, write_labels
-from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.errors import DatasetError, OutputError, SegnetError
 from napari_segnet.image import Image
+from napari_segnet.writers.ome_tiff import write_image, write_labels
 
 __all__ = ["add", "remove", "set_split"]
 
@@ -48,7 +48,7 @@ def add(
     class_names: tuple[str, ...] = (),
     review: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """Add an image with its labels; the same part of the same source is replaced.
+    """Add an image with its labels; the same pixels of the same part of a source are replaced.
 
     Parameters
     ----------
@@ -64,7 +64,9 @@ def add(
         None: everywhere.
     source : str, optional
         Which original image it is: its parts share it, and are never on both sides of the
-        split. By default the image's path, or its name and a hash of its pixels.
+        split. By default the image's path, or its name and a hash of its pixels. One file may
+        hold several images, such as channels and scenes, and be written anew: other pixels are
+        another sample of the same source.
     plane : str
         Which part of the source it is, such as ``"z=3"``.
     split : Split, optional
@@ -103,11 +105,11 @@ def add(
             "Accept or correct some objects first, or add the whole image."
         )
     with _changing(root) as listing:
-        mark = digest(image)
+        mark = image.digest()
         source = source or image.source or f"{image.name} {mark[:8]}"
-        old = _find(listing.rows, source, plane)
+        old = _find(root, listing.rows, source, plane, mark)
         stem = _free_name(root, listing.rows, _name(image, plane), old)
-        same_image = old is not None and old.get("digest") == mark and _file(root, old, "image")
+        same_image = old is not None and "digest" in old and _file(root, old, "image")
         row: dict[str, Any] = {
             "image": old["image"] if old and same_image else f"images/{stem}.tif",
             "labels": f"labels/{stem}.tif",
@@ -118,7 +120,7 @@ def add(
             "split": _side(listing.rows, source, split),
             "count": int(np.unique(whole[whole > 0]).size),
             "added": _now(),
-            "digest": mark,
+            "digest": old["digest"] if old and same_image else mark,
         }
         if not same_image:
             write_whole(root / row["image"], lambda path: write_image(path, image))
@@ -131,7 +133,7 @@ def add(
         if "objects" in row:
             about = {"classes": {str(k): v for k, v in (classes or {}).items()}, "review": review}
             text = json.dumps(about, ensure_ascii=False, indent=1)
-            write_whole(root / row["objects"], lambda path: _write_text(path, text))
+            write_whole(root / row["objects"], lambda path: write_text(path, text))
         listing.rows = [row if other is old else other for other in listing.rows]
         if old is None:
             listing.rows.append(row)
@@ -228,7 +230,7 @@ def _sweep(root: Path) -> None:
 
 def _save(root: Path, listing: Listing) -> None:
     _fix_split(listing)
-    write_whole(root / LISTING, lambda path: _write_text(path, listing.to_json()))
+    write_whole(root / LISTING, lambda path: write_text(path, listing.to_json()))
 
 
 def _fix_split(listing: Listing) -> None:
@@ -259,7 +261,7 @@ def _retire(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         os.replace(path, target)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(old), ensure_ascii=False, indent=1)
-    write_whole(folder / "sample.json", lambda path: _write_text(path, text))
+    write_whole(folder / "sample.json", lambda path: write_text(path, text))
 
 
 def _stamp(root: Path) -> str:
@@ -274,11 +276,29 @@ def _stamp(root: Path) -> str:
 # ---- Rows ----
 
 
-def _find(rows: list[dict[str, Any]], source: str, plane: str) -> dict[str, Any] | None:
-    for row in rows:
-        if source_of(row) == source and (row.get("plane") or "") == plane:
+def _find(
+    root: Path, rows: list[dict[str, Any]], source: str, plane: str, mark: str
+) -> dict[str, Any] | None:
+    """Return the row of the same pixels; of a row without a digest nobody knows better.
+
+    They may be those of its file, too, which differ where a TIFF keeps the type not as it was:
+    so it is when a sample was opened again.
+    """
+    there = [row for row in rows if source_of(row) == source and (row.get("plane") or "") == plane]
+    for row in there:
+        if row.get("digest", mark) == mark:
             return row
-    return None
+    return next((row for row in there if _digest_of_file(root, row) == mark), None)
+
+
+def _digest_of_file(root: Path, row: Mapping[str, Any]) -> str | None:
+    from napari_segnet.readers import open_image
+
+    path = _file(root, row, "image")
+    try:
+        return None if path is None else open_image(path).digest()
+    except (SegnetError, OSError):
+        return None  # a damaged picture is nobody's; the listing names it as a problem
 
 
 def _row_of(root: Path, listing: Listing, sample: Sample) -> dict[str, Any]:
@@ -346,22 +366,17 @@ def _whole(image: Image, values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind not in "biu":
         raise DatasetError(f"The {what} of {image.name} must be whole numbers, not {array.dtype}.")
-    own = tuple(image.sizes[a] for a in image.axes if a != "c")
-    full = tuple(image.sizes[a] for a in "tzyx")
+    axes = image.axes.replace("c", "")
+    own = tuple(image.sizes[a] for a in axes)
     if array.shape == own:
         return array
-    if array.shape == full:
-        axes = [a for a in image.axes if a != "c"]
-        keep = array.reshape([n for a, n in zip("tzyx", full, strict=True) if a in axes])
-        return keep.transpose([[a for a in "tzyx" if a in axes].index(a) for a in axes])
+    if array.shape == tuple(image.sizes[a] for a in "tzyx"):
+        keep = array.reshape([image.sizes[a] for a in image.label_axes])
+        return keep.transpose([image.label_axes.index(a) for a in axes])
     raise DatasetError(
         f"The {what} of {image.name} have the shape {array.shape}, but the image is {own}. Each "
         "pixel of the image needs one label."
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf8", "backslashreplace"))
 
 
 def _refused(root: Path, error: OSError) -> OutputError:

@@ -8,7 +8,7 @@ methods of :class:`Family` and name it in ``FAMILIES``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.checkpoint import Checkpoint, Task
 from napari_segnet.containers import Weights
@@ -29,14 +29,21 @@ if TYPE_CHECKING:
 
     from napari_segnet.checkpoint import Output
     from napari_segnet.families._learning import Loss
-    from napari_segnet.segmentation import Instances
+    from napari_segnet.graph import Graph, Tensor
+    from napari_segnet.segmentation import Detected, Instances
 
 __all__ = [
     "FAMILIES",
     "TRAINABLE",
+    "DescribedFamily",
     "Family",
+    "GraphFamily",
     "InstanceFamily",
+    "Look",
     "MapFamily",
+    "MeasurableFamily",
+    "PromptableFamily",
+    "SmallInitFamily",
     "Teachable",
     "TrainableFamily",
     "TrainableInstanceFamily",
@@ -73,6 +80,34 @@ class Family(Protocol):
         """
 
 
+@runtime_checkable
+class DescribedFamily(Protocol):
+    """A family that knows the tensors of its networks without building one.
+
+    Then its files are recognised without torch.
+    """
+
+    def tensors(self, checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+        """Return the tensors by their keys in the state dict of what ``build`` returns.
+
+        Only ``hparams``, ``channels``, ``classes`` and ``outputs`` of the checkpoint count.
+        Raises ``ValueError`` for hyper-parameters that no network can have.
+        """
+
+
+@runtime_checkable
+class GraphFamily(DescribedFamily, Protocol):
+    """A family that can say of which layers its networks are made."""
+
+    def graph(self, checkpoint: Checkpoint) -> Graph:
+        """Return what ``build`` builds, without the activations that ``outputs`` names.
+
+        Names of its tensors are keys of the module's state dict. The receptive field follows
+        from it; a family without is built to find it.
+        """
+
+
+@runtime_checkable
 class MapFamily(Family, Protocol):
     """A family whose networks answer with maps."""
 
@@ -83,16 +118,81 @@ class MapFamily(Family, Protocol):
         """
 
 
+@runtime_checkable
 class InstanceFamily(Family, Protocol):
     """A family whose networks answer with detections."""
 
-    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
+    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Detected]:
         """Return the detections of each picture of ``batch`` ``(n, c, y, x)``.
 
-        Before score, NMS and number are limited further by the user; in input pixels.
+        Before score, NMS and number are limited further by the user; in input pixels. A
+        limit of the network's own that was reached is named in ``Detected.limits``.
         """
 
 
+class Look(Protocol):
+    """What a network sees in one picture, kept so that more can be asked of it.
+
+    Boxes are ``(n, 4)`` float32 ``y0 x0 y1 x1`` in pixels of that picture.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(y, x)`` of the picture.
+    proposals : ndarray
+        Boxes in which the network suspects objects, most likely first.
+    """
+
+    shape: tuple[int, int]
+    proposals: npt.NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes."""
+
+    def detect(self, boxes: npt.NDArray[np.float32]) -> Instances:
+        """Return the objects at these boxes, which the network moves to fit."""
+
+    def scores_in(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what each box holds: ``(n, classes)`` probabilities, background first."""
+
+    def masks_in(
+        self, boxes: npt.NDArray[np.float32], classes: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return the mask of a class in each box: ``(n, M, M)`` probabilities over the box."""
+
+
+@runtime_checkable
+class PromptableFamily(InstanceFamily, Protocol):
+    """Optional: networks that can be asked what is in a box that a user draws.
+
+    Of others, a prompt chooses among the objects that they detect around the place.
+    """
+
+    def look(self, module: torch.nn.Module, picture: torch.Tensor) -> Look:
+        """Return what the network sees in a picture ``(1, c, y, x)``."""
+
+
+@runtime_checkable
+class MeasurableFamily(InstanceFamily, Protocol):
+    """Optional: networks whose memory can be known before it is taken.
+
+    Of others, the first tile is as large as usual, and smaller ones follow where memory runs out.
+    """
+
+    def measured(self, module: torch.nn.Module, batch: torch.Tensor) -> object:
+        """Do what takes the memory, on torch's meta device: tensors have no values there."""
+
+
+@runtime_checkable
+class SmallInitFamily(Family, Protocol):
+    """Optional: networks some of whose layers begin near zero where they begin anew."""
+
+    def small_init_layers(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return these layers; all others begin as is right for ReLU."""
+
+
+@runtime_checkable
 class Teachable(Family, Protocol):
     """A family whose networks can be taught and written back."""
 
@@ -113,6 +213,7 @@ class Teachable(Family, Protocol):
         """
 
 
+@runtime_checkable
 class TrainableFamily(Teachable, MapFamily, Protocol):
     """A family of networks that answer with maps and can be taught."""
 
@@ -139,6 +240,7 @@ class TrainableFamily(Teachable, MapFamily, Protocol):
         """
 
 
+@runtime_checkable
 class TrainableInstanceFamily(Teachable, InstanceFamily, Protocol):
     """A family of networks that answer with detections and can be taught."""
 
@@ -171,13 +273,7 @@ FAMILIES: tuple[Family, ...] = (
 )
 """Every family, in the order in which a file is shown to them."""
 
-TRAINABLE: tuple[TrainableFamily | TrainableInstanceFamily, ...] = (
-    SegnetUNet(),
-    MilesialUNet(),
-    MateuszbudaUNet(),
-    JvanvugtUNet(),
-    TorchvisionMaskRCNN(),
-    Detectron2MaskRCNN(),
-    MMDetectionMaskRCNN(),
+TRAINABLE: tuple[Teachable, ...] = tuple(
+    family for family in FAMILIES if isinstance(family, Teachable)
 )
 """Those whose networks can be taught and written back."""

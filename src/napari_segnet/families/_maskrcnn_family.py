@@ -13,16 +13,23 @@ from napari_segnet.checkpoint import Checkpoint, Known, Output, Size, Store, Tas
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families._maskrcnn_facts import STRIDE, prepare
+from napari_segnet.families._maskrcnn_tensors import maskrcnn_tensors
 from napari_segnet.families._write import write_back
+from napari_segnet.graph import Tensor, parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
 
-    from napari_segnet.segmentation import Instances
+    from napari_segnet.families import Look
+    from napari_segnet.segmentation import Detected
 
 __all__ = ["DetectionFamily"]
+
+LAST = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")
+"""Last layers begin with hardly any object anywhere (``rpn.py`` of torchvision), or the first
+steps of a training would be spent on unlearning thousands of them."""
 
 
 class DetectionFamily:
@@ -37,11 +44,33 @@ class DetectionFamily:
 
         return build_maskrcnn(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
 
-    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Instances]:
-        """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
-        from napari_segnet.families._maskrcnn_module import find_objects
+    def tensors(self, checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+        """Return the tensors of the graph, see ``DescribedFamily``."""
+        return maskrcnn_tensors(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
 
-        return find_objects(module, batch)
+    def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Detected]:
+        """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
+        from napari_segnet.families._maskrcnn_find import find_all
+
+        return find_all(module, batch)
+
+    def look(self, module: torch.nn.Module, picture: torch.Tensor) -> Look:
+        """Return the feature maps of a normalised picture ``(1, c, y, x)``, and its heads."""
+        from napari_segnet.families._maskrcnn_look import FeatureLook
+
+        return FeatureLook(module, picture)
+
+    def measured(self, module: torch.nn.Module, batch: torch.Tensor) -> object:
+        """Run the backbone: heads go by parts and take hardly any memory."""
+        from napari_segnet.families._maskrcnn_module import features
+
+        return features(module, batch)
+
+    def small_init_layers(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
+        """Return the last layers, which begin with hardly any object anywhere."""
+        return tuple(
+            layer for name, layer in module.named_modules() if name.rpartition(".")[2] in LAST
+        )
 
     def _blank(
         self,
@@ -102,8 +131,6 @@ class DetectionFamily:
 
     def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
         """Describe the same network with other classes, see ``TrainableFamily``."""
-        import torch
-
         classes = 2
         if outputs and outputs[0].role == "class":
             classes = outputs[0].channels
@@ -111,13 +138,12 @@ class DetectionFamily:
             return checkpoint
         changed = replace(checkpoint, classes=classes, class_names=())
         try:
-            with torch.device("meta"):
-                module = self.build(changed)
+            count = parameters(self.tensors(changed))
         except ValueError as error:
             raise SettingsError(
                 f"This network cannot have {classes} classes ({error}). Set another head."
             ) from error
-        return replace(changed, parameters=sum(p.numel() for p in module.parameters()))
+        return replace(changed, parameters=count)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write the network as its file was, see ``write_back``."""

@@ -32,7 +32,6 @@ __all__ = [
     "build_maskrcnn",
     "detect",
     "features",
-    "find_objects",
     "masks_in",
     "most_proposals",
     "propose",
@@ -126,20 +125,6 @@ class Features:
         own = slice(index, index + 1)
         levels = OrderedDict((name, level[own]) for name, level in self.levels.items())
         return Features(levels=levels, shape=self.shape, padded=self.padded)
-
-
-def find_objects(module: Any, batch: torch.Tensor) -> list[Instances]:
-    """Return the detections of each normalised picture of ``batch`` ``(n, c, y, x)``.
-
-    Boxes and scores are computed in float32 also where weights are float16, whose steps
-    are a whole pixel beyond 1024.
-    """
-    seen = features(module, batch)
-    found = []
-    for index in range(len(seen)):
-        own = seen.picture(index)
-        found.append(detect(module, own, propose(module, own)))
-    return found
 
 
 def features(module: Any, batch: torch.Tensor) -> Features:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -60,10 +59,8 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
     else:
         store = replace(store, container="safetensors", wrapper=())
         write = _safetensors(tensors, checkpoint)
-    try:
-        if not path.parent.is_dir():  # a mistyped folder should not come into being
-            raise FileNotFoundError(errno.ENOENT, "no such folder")
-        write_whole(path, write)
+    try:  # a mistyped folder should not come into being
+        write_whole(path, write, make_folder=False)
     except (OSError, RuntimeError) as error:
         reason = why(error) if isinstance(error, OSError) else str(error).splitlines()[0]
         raise OutputError(

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.atomic import why
+from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import (
     Checkpoint,
     Known,
@@ -27,9 +26,19 @@ from napari_segnet.checkpoint import (
 )
 from napari_segnet.containers import Weights
 from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.families._drawing import (
+    Drawn,
+    convolution,
+    double_conv,
+    joined,
+    numbered,
+    pool,
+    transposed,
+)
 from napari_segnet.families._facts import require_keys, unstated
 from napari_segnet.families._segnet_header import HEADER, header_text, read_header
 from napari_segnet.families._teaching import MapTeaching
+from napari_segnet.graph import Graph, GraphBuilder, parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +55,7 @@ KEPT = 1e-3
 the variance of a quiet channel is too small for half precision."""
 
 
-class SegnetUNet(MapTeaching):
+class SegnetUNet(Drawn, MapTeaching):
     """The family; see the module's docstring."""
 
     name = "segnet-unet"
@@ -79,8 +88,12 @@ class SegnetUNet(MapTeaching):
         )
         store = replace(checkpoint.store, wrapper=weights.wrapper, prefix=weights.prefix)
         checkpoint = replace(checkpoint, store=store)
-        require_keys(self.build, checkpoint, weights, self.title)
+        require_keys(self.tensors(checkpoint), checkpoint, weights, self.title)
         return checkpoint
+
+    def graph(self, checkpoint: Checkpoint) -> Graph:
+        """Draw the network; see :class:`~napari_segnet.families.GraphFamily`."""
+        return _drawn(checkpoint.hparams, sum(o.channels for o in checkpoint.outputs))
 
     def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
         """Build the network."""
@@ -130,12 +143,10 @@ class SegnetUNet(MapTeaching):
         state = {
             key: _narrowed(value, dtype).contiguous() for key, value in module.state_dict().items()
         }
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(_file(state, header_text(checkpoint), path))
-            os.replace(part, path)
+        content = _file(state, header_text(checkpoint), path)
+        try:  # a mistyped folder should not come into being
+            write_whole(path, lambda part: part.write_bytes(content), make_folder=False)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise OutputError(
                 f"The network could not be written to {path}: {why(error)}. Nothing was changed."
             ) from error
@@ -193,8 +204,6 @@ def describe_new(
     container, dtype : str
         Container of the file, and dtype of the tensors in it.
     """
-    import torch
-
     ndim, strides = int(hparams["ndim"]), hparams["strides"]
     total = tuple(math.prod(s[axis] for s in strides) for axis in range(ndim))
     head = Checkpoint(
@@ -214,15 +223,33 @@ def describe_new(
         pixel_size_um=pixel_size_um,
         card=card,
     )
-    with torch.device("meta"):
-        module = SegnetUNet().build(head)
-    keys = {key: key for key in module.state_dict()}
+    tensors = SegnetUNet().tensors(head)
     return replace(
         head,
         known=_known(head),
-        store=Store(container=container, dtype=dtype, keys=keys),
-        parameters=sum(p.numel() for p in module.parameters()),
+        store=Store(container=container, dtype=dtype, keys={key: key for key in tensors}),
+        parameters=parameters(tensors),
     )
+
+
+def _drawn(hparams: Mapping[str, Any], outputs: int) -> Graph:
+    """Return the layers of ``_segnet_module.UNet``."""
+    draw = GraphBuilder(hparams["channels"], hparams["ndim"])
+
+    def block(name: str, x: str, width: int) -> str:
+        return double_conv(draw, x, (width, width), numbered(name))
+
+    *widths, deepest = hparams["widths"]
+    steps = list(zip(widths, hparams["strides"], strict=True))
+    x, skips = draw.image, []
+    for i, (width, stride) in enumerate(steps):
+        skips.append(block(f"encoder.{i}", x, width))
+        x = pool(draw, f"pools.{i}", skips[-1], stride=tuple(stride))
+    x = block(f"encoder.{len(steps)}", x, deepest)
+    for i, (width, stride) in enumerate(reversed(steps)):
+        x = transposed(draw, f"ups.{i}", x, width, tuple(stride))
+        x = block(f"decoder.{i}", joined(draw, f"join.{i}", skips.pop(), x), width)
+    return draw.graph(convolution(draw, "head", x, outputs, 1))
 
 
 def _narrowed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

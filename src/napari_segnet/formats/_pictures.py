@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from napari_segnet.atomic import write_whole
 from napari_segnet.dataset import Split, read_labels
-from napari_segnet.dataset._tiff import write_image, write_labels
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._pair import Entry, Pair
 from napari_segnet.image import Image
+from napari_segnet.writers.ome_tiff import write_image, write_labels
 
 __all__ = ["labels_file", "pair_entry", "pictures", "save_image", "save_labels", "side_named"]
 
@@ -93,11 +93,8 @@ def save_image(path: Path, image: Image) -> None:
 
 
 def save_labels(path: Path, values: npt.NDArray[Any], image: Image) -> None:
-    """Write labels ``(t, z, y, x)`` of an image as TIFF: uint16, or int32 for large numbers."""
-    axes = "".join(a for a in "tzyx" if a in image.axes)
-    own = values.reshape([image.sizes[a] for a in axes])
+    """Write labels ``(t, z, y, x)`` of an image as TIFF of int32, a mask as uint8 0 and 255."""
+    own = values.reshape([image.sizes[a] for a in image.label_axes])
     if own.dtype == np.bool_:
         own = own.astype(np.uint8) * np.uint8(255)
-    elif own.max(initial=0) < 2**16:
-        own = own.astype(np.uint16)
-    write_whole(path, lambda part: write_labels(part, own, axes, image.pixel_size_um))
+    write_whole(path, lambda part: write_labels(part, own, image.label_axes, image.pixel_size_um))

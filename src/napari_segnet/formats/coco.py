@@ -11,13 +11,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import write_whole
+from napari_segnet.atomic import write_text, write_whole
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._outline import fill, outlines
 from napari_segnet.formats._pair import Entry, Pair
@@ -108,7 +109,7 @@ def _write(pairs: Iterator[Pair], folder: Path, shape_of: Any) -> Iterator[str]:
     for side, listing in listings.items():
         text = json.dumps({**listing, "categories": categories}, ensure_ascii=False)
         path = folder / f"instances_{side}.json"
-        write_whole(path, lambda part, text=text: part.write_text(text, encoding="utf8"))  # type: ignore[misc]
+        write_whole(path, partial(write_text, text=text))
 
 
 def _annotations(

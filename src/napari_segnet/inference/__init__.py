@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
-from napari_segnet.answers.labelling import label_steps
+from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
 from napari_segnet.image import Image
-from napari_segnet.plan.input import NetworkInput, prepare_input
-from napari_segnet.plan.settings import PredictSettings
+from napari_segnet.plan import InferencePlan, PredictSettings, resolve
 from napari_segnet.progress import Progress, job
-from napari_segnet.segmentation import Instances, Maps, Origin, Prediction, Segmentation
+from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.steps import LabelSettings
-
-if TYPE_CHECKING:
-    from napari_segnet.engines.torch import Network
-
-# What needs torch is imported by whoever runs a network: settings alone come at once.
 
 __all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
 
@@ -68,35 +62,22 @@ def predict(
     Cancelled
         If the job was cancelled; within about a second, also inside a large tile.
     """
-    from napari_segnet.answers.detections.run import run_detections
-    from napari_segnet.answers.maps.run import run_maps
-    from napari_segnet.engines.torch import load
-
-    settings = settings or PredictSettings()
     begun, clock = datetime.now(UTC), time.perf_counter()
-    given = prepare_input(checkpoint, image, settings)
-    network = load(checkpoint, settings.device)
-    answer: Maps | Instances
-    origin = _origin(checkpoint, image, settings, given)
-    notes: tuple[str, ...]
-    if checkpoint.task == "instance":
-        ran = yield from run_detections(network, given, settings)
-        answer, device, rung, notes = ran.instances, ran.device, ran.rung, ran.notes
-        engine = ran.engine
-    else:
-        maps, used, engine = yield from run_maps(network, given, settings)
-        answer, device, rung, notes = maps, used.device, used.name, used.notes
+    plan = resolve(checkpoint, image, settings)
+    engine = engine_for(checkpoint, plan.settings.device)
+    elsewhere = _elsewhere(engine, plan)
+    ran = yield from answer_of(checkpoint).run(engine, plan)
     return Prediction(
-        answer=answer,
+        answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
         class_names=checkpoint.class_names,
         advice=dict(checkpoint.card.get("label", {})),
         origin=replace(
-            origin,
-            device=device,
-            rung=rung,
-            engine=engine,
-            notes=(*checkpoint.notes, *given.notes, *_elsewhere(network, settings), *notes),
+            _origin(plan),
+            device=ran.device,
+            rung=ran.rung,
+            engine=ran.engine,
+            notes=(*checkpoint.notes, *plan.notes, *elsewhere, *ran.notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
         ),
@@ -127,7 +108,7 @@ def label(
         int32 labels, with score and class of each.
     """
     clock = time.perf_counter()
-    made = yield from label_steps(prediction, settings or LabelSettings())
+    made = yield from answer_of(prediction).label(prediction, settings or LabelSettings())
     seconds = {**made.origin.seconds, "label": round(time.perf_counter() - clock, 3)}
     return replace(made, origin=replace(made.origin, seconds=seconds))
 
@@ -147,12 +128,10 @@ def segment(
     return (yield from label(prediction, label_settings))
 
 
-def _elsewhere(network: Network, settings: PredictSettings) -> tuple[str, ...]:
+def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
-    from napari_segnet.engines.torch import best_device
-
-    best = best_device(settings.device)
-    if network.device == best:
+    best = choose_device(plan.settings.device, kind_for(plan.checkpoint).devices())
+    if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)
 
@@ -162,9 +141,8 @@ def _source(checkpoint: Checkpoint, name: str) -> str:
     return known.source if known else "read"
 
 
-def _origin(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings, given: NetworkInput
-) -> Origin:
+def _origin(plan: InferencePlan) -> Origin:
+    checkpoint, image = plan.checkpoint, plan.image
     # Facts that follow from what was told (sizes, outputs) are marked so too, but not told.
     told = {n: v for n, v in checkpoint.hparams.items() if _source(checkpoint, n) == "told"}
     return Origin(
@@ -181,7 +159,6 @@ def _origin(
             "shape": [int(n) for n in image.data.shape],
             "dtype": str(image.dtype),
         },
-        predict=asdict(settings),
-        notes=(*checkpoint.notes, *given.notes),
+        predict=plan.origin_settings(),
         versions={name: version(name) for name in VERSIONS},
     )

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from napari_segnet.atomic import sweep, write_whole
 from napari_segnet.errors import OutputError
 from napari_segnet.journal._acts import Act, Labels, Patch, difference
 from napari_segnet.journal._format import MAGIC, intact_bytes, pack_act, pack_box, pack_json, record
@@ -168,6 +169,7 @@ class Journal:
     def _opened(self) -> BinaryIO:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(self.path)
             self._file = open(self.path, "ab", buffering=0)
             if self._file.tell() < len(MAGIC):
                 self._file.truncate(0)
@@ -197,17 +199,17 @@ class Journal:
         if not summary(self.path).complete:
             return  # a snapshot is on its way, or the pixels are kept elsewhere
         state = replay(self.path)
-        fresh = self.path.with_suffix(".new")
-        with open(fresh, "wb") as file:
-            file.write(MAGIC)
-            for kind, payload in _as_records(state):
-                file.write(record(kind, payload))
-            file.flush()
-            os.fsync(file.fileno())
-        if self._file is not None:
-            self._file.close()  # Windows replaces no open file
-            self._file = None
-        os.replace(fresh, self.path)
+
+        def write(part: Path) -> None:
+            with open(part, "wb") as file:
+                file.write(MAGIC)
+                for kind, payload in _as_records(state):
+                    file.write(record(kind, payload))
+            if self._file is not None:
+                self._file.close()  # Windows replaces no open file
+                self._file = None
+
+        write_whole(self.path, write)
         self._opened()
 
 

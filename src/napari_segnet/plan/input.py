@@ -1,4 +1,8 @@
-"""What the network sees of an image: channels chosen, normalised, scaled; read tile by tile."""
+"""What a network sees of an image: channels chosen, normalised, scaled.
+
+The one preparation of pixels: prediction, prompts, previews and training read through it.
+Everything here is a value that may travel to another process.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import (
+    Affine,
     ChannelMap,
     Normalization,
     fit,
@@ -22,15 +27,116 @@ from napari_segnet.prepare import (
 from napari_segnet.prepare.scale import resize, scaled_lengths
 from napari_segnet.tiles import Tile
 
-__all__ = ["NetworkInput", "prepare_input"]
+__all__ = [
+    "LEARNING",
+    "RUNNING",
+    "NetworkInput",
+    "Remedies",
+    "UnitInput",
+    "prepare_input",
+    "recipe",
+    "scale_of",
+]
 
 MOST_SCALE = 20.0
 """Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
+LEAST_DIFFERENCE = 0.05
+"""Pixel sizes that differ less count as equal: resampling would blur for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedies:
+    """What a user can do about an image that does not fit; a sentence each."""
+
+    volume: str
+    pixel_size: str
+
+
+RUNNING = Remedies(
+    volume=("If one of them is really the depth, say so, for example --set axes=zyx."),
+    pixel_size=(
+        "If the image's pixel size is wrong, say --set scale=1 to take its pixels as they are."
+    ),
+)
+"""Where a network is run on an image."""
+LEARNING = Remedies(
+    volume="Take the sample out of the training set.",
+    pixel_size=(
+        "If the image's pixel size is wrong, correct it, take the sample out of the training set "
+        "and add it again."
+    ),
+)
+"""Where it learns from a sample of a training set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitInput:
+    """How one plane or volume becomes what the network sees; see :meth:`NetworkInput.unit`.
+
+    Attributes
+    ----------
+    t, z : int
+        The plane; ``z`` is 0 for a volume.
+    ndim : int
+        2: a plane; 3: a volume.
+    shape : tuple of int
+        ``([z,] y, x)`` in image pixels.
+    seen : tuple of int
+        ``([z,] y, x)`` in network pixels.
+    channels : ChannelMap
+        Which image channels are read.
+    affines : tuple of tuple of Affine
+        One normalisation per network channel; those of every plane of a volume, or one for
+        all planes where they are alike.
+    """
+
+    t: int
+    z: int
+    ndim: int
+    shape: tuple[int, ...]
+    seen: tuple[int, ...]
+    channels: ChannelMap
+    affines: tuple[tuple[Affine, ...], ...]
+
+    def read(
+        self,
+        image: Image,
+        box: tuple[slice, ...],
+        out: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return a box ``([z,] y, x)`` of image pixels, normalised.
+
+        ``(c, [z,] y, x)`` float32; written into ``out``, if there is one.
+        """
+        depth = box[0] if self.ndim == 3 else slice(self.z, self.z + 1)
+        raw = self.channels.read(image, self.t, depth, box[-2], box[-1])  # (c, z, y, x)
+        block = np.empty(raw.shape, np.float32) if out is None else out.reshape(raw.shape)
+        for k in range(raw.shape[1]):
+            plane = depth.start + k if len(self.affines) > 1 else 0
+            for c, affine in enumerate(self.affines[plane]):
+                affine.apply(raw[c, k], out=block[c, k])
+        return block if self.ndim == 3 else block[:, 0]
+
+    def read_seen(
+        self, image: Image, out: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return all of it as the network sees it.
+
+        ``(c, *seen)`` float32; written into ``out``, if there is one.
+        """
+        whole = tuple(slice(0, n) for n in self.shape)
+        if self.seen == self.shape:
+            return self.read(image, whole, out)
+        small = resize(self.read(image, whole), self.seen)
+        if out is None:
+            return small
+        out[...] = small
+        return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NetworkInput:
-    """An image in the eyes of one network.
+    """An image in the eyes of one network; pickled where the image's data is.
 
     Attributes
     ----------
@@ -78,27 +184,46 @@ class NetworkInput:
         factors = (1.0, self.scale, self.scale)[-self.ndim :]
         return scaled_lengths(self.shape, factors)
 
+    def unit(self, t: int, z: int) -> UnitInput:
+        """Return how one plane, or volume (``z`` is 0), is read."""
+        several = self.ndim == 3 and self.normalization.over == "plane"
+        planes = range(self.shape[0]) if several else (z,)
+        return UnitInput(
+            t=t,
+            z=z,
+            ndim=self.ndim,
+            shape=self.shape,
+            seen=self.seen,
+            channels=self.channels,
+            affines=tuple(self.normalization.affines(t, plane) for plane in planes),
+        )
+
     def reader(self, t: int, z: int) -> Callable[[Tile], npt.NDArray[np.float32]]:
         """Return what reads the prepared pixels of a tile of one unit, ``(c, [z,] y, x)``."""
-        if self.seen == self.shape:
-            return lambda tile: self._block(t, z, tile.read)
-        whole = self._block(t, z, tuple(slice(0, n) for n in self.shape))
-        small = resize(whole, self.seen)
+        unit = self.unit(t, z)
+        if unit.seen == unit.shape:
+            return lambda tile: unit.read(self.image, tile.read)
+        small = unit.read_seen(self.image)
         return lambda tile: small[(slice(None), *tile.read)]
 
-    def _block(self, t: int, z: int, box: tuple[slice, ...]) -> npt.NDArray[np.float32]:
-        depth = box[0] if self.ndim == 3 else slice(z, z + 1)
-        raw = self.channels.read(self.image, t, depth, box[-2], box[-1])  # (c, z, y, x)
-        block = np.empty(raw.shape, np.float32)
-        for k in range(raw.shape[1]):
-            affines = self.normalization.affines(t, z if self.ndim == 2 else depth.start + k)
-            for c, affine in enumerate(affines):
-                affine.apply(raw[c, k], out=block[c, k])
-        return block if self.ndim == 3 else block[:, 0]
 
-
-def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> NetworkInput:
+def prepare_input(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
+) -> NetworkInput:
     """Choose channels, normalisation and scale, and fit them to an image.
+
+    The figures of normalisation are measured on the image's pixels, so call it in a worker.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    image : Image
+        The image.
+    settings : PredictSettings
+        Wishes of channels, normalisation and scale.
+    remedies : Remedies
+        What to say to a user whose image does not fit.
 
     Raises
     ------
@@ -110,13 +235,12 @@ def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSetting
     if checkpoint.ndim == 3 and "z" not in image.axes:
         raise MismatchError(
             f"This network needs a volume with a z axis, but {image.name} has the axes "
-            f"{image.axes!r}. If one of them is really the depth, say so, for example "
-            "--set axes=zyx."
+            f"{image.axes!r}. {remedies.volume}"
         )
     channels = map_channels(image, checkpoint.channels, settings.channels)
-    how, over = _recipe(checkpoint, settings)
+    how, over = recipe(checkpoint, settings)
     normalization = fit(image, channels, parse_normalizer(how), over)
-    scale, note = _scale(checkpoint, image, settings)
+    scale, note = scale_of(checkpoint, image, settings, remedies)
     notes = (*image.notes, *((channels.note,) if channels.note else ()), *note)
     return NetworkInput(
         image=image,
@@ -130,17 +254,30 @@ def prepare_input(checkpoint: Checkpoint, image: Image, settings: PredictSetting
     )
 
 
-def _recipe(checkpoint: Checkpoint, settings: PredictSettings) -> tuple[str, str]:
-    """Return normalisation and scope: the user's, else the checkpoint's."""
+def recipe(checkpoint: Checkpoint, settings: PredictSettings | None = None) -> tuple[str, str]:
+    """Return normalisation and scope: the user's, else the checkpoint's.
+
+    No pixel is read, so a window may show them at once.
+    """
+    settings = settings or PredictSettings()
     own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
     how = str(own.get("how", "none")) if settings.normalize == "auto" else settings.normalize
     over = settings.normalize_over
     return how, str(own.get("over", "volume")) if over == "auto" else over
 
 
-def _scale(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+def scale_of(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
 ) -> tuple[float, tuple[str, ...]]:
+    """Return image pixels per network pixel in y and x, and what to say of it.
+
+    No pixel is read.
+
+    Raises
+    ------
+    MismatchError
+        If the pixel sizes can hardly be true, or the size of objects says nothing here.
+    """
     if settings.scale is not None:
         return settings.scale, ()
     if settings.object_px is not None or settings.object_um is not None:
@@ -152,10 +289,10 @@ def _scale(
     if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
         raise MismatchError(
             f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
-            f"pixels are {has:g} µm, which is hardly true of the same objects. If the image's "
-            "pixel size is wrong, say --set scale=1 to take its pixels as they are."
+            f"pixels are {has:g} µm, which is hardly true of the same objects. "
+            f"{remedies.pixel_size}"
         )
-    if abs(scale - 1) < 0.05:
+    if abs(scale - 1) < LEAST_DIFFERENCE:
         return 1.0, ()
     note = (
         f"The network was trained at {trained:g} µm per pixel and the image has {has:g} µm, so it "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from napari_segnet.checkpoint import PrepareStep
 from napari_segnet.errors import SettingsError
 from napari_segnet.prepare._affine import Adjustable, Affine, Normalizer, Statistics
 from napari_segnet.prepare.channels import ChannelMap, map_channels
@@ -34,6 +35,7 @@ __all__ = [
     "Normalization",
     "Normalizer",
     "Statistics",
+    "checked",
     "fit",
     "map_channels",
     "normalizer_text",
@@ -105,3 +107,21 @@ def _numbers(text: str, numbers: str) -> tuple[float, ...]:
     if not all(math.isfinite(v) for v in values):
         raise SettingsError(f"normalize={text} is not understood: its numbers must be finite.")
     return values
+
+
+def checked(step: PrepareStep) -> PrepareStep:
+    """Return a step that a file names, if it can be done; with all its options.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If it is not known.
+    """
+    how, over = step.options["how"], step.options.get("over", "volume")
+    if step.name != "normalize" or over not in OVER or not isinstance(how, str):
+        raise ValueError(f"the preparation {step.name} {dict(step.options)} is not known")
+    try:
+        parse_normalizer(how)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+    return PrepareStep(name="normalize", options={"how": how, "over": over})

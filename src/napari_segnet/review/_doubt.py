@@ -1,6 +1,7 @@
 """How much an object deserves a second look, from 0 to 1.
 
-All of it is arithmetic on labels and on what a network said; no network runs here.
+All of it is arithmetic on labels; no network runs here. What each kind of answer says of
+labels that were made of it stands in ``answers/``.
 """
 
 from __future__ import annotations
@@ -12,19 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.review._items import Items, items_of
-from napari_segnet.segmentation import Instances, Maps
+from napari_segnet.items import Items, items_of, means_of
 from napari_segnet.steps.overlap import Overlaps, overlaps
 
-__all__ = [
-    "MOSTLY",
-    "doubt_by_detections",
-    "doubt_by_flips",
-    "doubt_by_maps",
-    "doubt_by_prediction",
-    "doubt_by_size",
-    "entropy",
-]
+__all__ = ["MOSTLY", "doubt_by_prediction", "doubt_by_size"]
 
 Labels = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
@@ -36,50 +28,6 @@ SECOND = 3.0
 on spoilt truth: 2 to 6 all find more than 80 % of the mistakes in the first fifth."""
 OUTLINE = 0.5
 """How much an outline that differs counts, beside objects that do: small ones differ much."""
-DENSE = ("foreground", "class", "boundary", "other")
-"""Outputs that are probabilities; a distance is none."""
-
-
-def entropy(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return the entropy of yes or no in bits: 0 where it is sure, 1 where it is even."""
-    p = np.clip(np.asarray(probability, np.float32), 1e-6, 1 - 1e-6)
-    bits: npt.NDArray[np.float32] = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-    return bits
-
-
-def doubt_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
-    """Doubt objects in which the network is undecided, within their outline or at it.
-
-    The mean entropy over the pixels of the object, its rim included, of each probability that
-    the network gives; the highest of them counts. (On the built-in network's own mistakes the
-    rim alone finds 46 % in the first fifth, this 62 %.)
-
-    Parameters
-    ----------
-    items : Items
-        The objects of the labels.
-    labels : ndarray
-        In the order of ``maps.axes`` without channels.
-    maps : Maps
-        What the network said of the same pixels.
-    """
-    worst = np.zeros(len(items))
-    for channel in _probabilities(maps):
-        worst = np.maximum(worst, _means(labels, entropy(maps.data[channel]), items.ids))
-    return _with(items, worst, "the network is undecided", "entropy of the network's maps")
-
-
-def doubt_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps]) -> Items:
-    """Doubt objects of which the network says something else when the image is turned over.
-
-    The mean distance between the foreground probabilities, times two: 0.5 of a difference is
-    as much as there can be between a yes and an even.
-    """
-    channel = _probabilities(maps)[0]
-    own = np.asarray(maps.data[channel], np.float32)
-    apart = [np.abs(np.asarray(o.data[channel], np.float32) - own) for o in others]
-    doubts = np.minimum(1.0, 2 * _means(labels, np.mean(apart, axis=0), items.ids))
-    return _with(items, doubts, "differs when flipped", "agreement under flips")
 
 
 def doubt_by_prediction(
@@ -117,7 +65,7 @@ def doubt_by_prediction(
     np.maximum.at(split, table.first[mostly], shared[table.second[mostly]])
     best = np.zeros(len(items))
     np.maximum.at(best, table.first, table.pixels / table.unions)
-    absent = 1 - best if inside is None else 1 - _means(labels, inside, items.ids)
+    absent = 1 - best if inside is None else 1 - means_of(labels, inside, items.ids)
     absent[best > MOSTLY] = 0
     signs = np.stack([merged, split, absent, OUTLINE * (1 - best)])
     names = ("several in one", "cut in pieces", "nothing there", "another outline")
@@ -184,71 +132,6 @@ def _missing(table: Overlaps, predicted: Labels, scores: Mapping[int, float]) ->
     )
 
 
-def doubt_by_detections(
-    items: Items, labels: Labels, answer: Instances, seams: tuple[npt.NDArray[Any], ...] = ()
-) -> Items:
-    """Doubt what a Mask R-CNN is not sure of, or whose mask does not fill its box.
-
-    Parameters
-    ----------
-    items : Items
-        The objects of the labels.
-    labels : ndarray
-        In the order of ``answer.axes``.
-    answer : Instances
-        What the network said of the same pixels.
-    seams : tuple of ndarray
-        Where tiles meet, for y and for x: an object that a seam crosses is looked at sooner.
-    """
-    doubts, why = np.ones(len(items)), ["no detection"] * len(items)
-    planes = (
-        np.ravel_multi_index(tuple(items.first[:, :-2].T), answer.shape[:-2] or (1,))
-        if (len(answer.shape) > 2)
-        else np.zeros(len(items), np.int64)
-    )
-    own = np.concatenate([items.first[:, -2:], items.stop[:, -2:]], axis=1).astype(np.float64)
-    for row, fit, which in _best_boxes(own, planes, answer):
-        mask = answer.masks[which]
-        firm = float(np.abs(2 * mask.astype(np.float32) - 1).mean())
-        signs = {
-            "low score": 1 - float(answer.scores[which]),
-            "mask and box differ": 1 - fit,
-            "soft mask": 1 - firm,
-            "at a seam": 0.5 if _crosses(own[row], seams) else 0.0,
-        }
-        why[row] = max(signs, key=lambda name: signs[name])
-        doubts[row] = 1 - np.prod([1 - min(1.0, max(0.0, sign)) for sign in signs.values()])
-    return replace(items, doubts=doubts, why=tuple(why), said="score, mask and box of detections")
-
-
-def _best_boxes(
-    boxes: Floats, planes: npt.NDArray[Any], answer: Instances
-) -> list[tuple[int, float, int]]:
-    """Return row, overlap and detection of the box that fits each object best."""
-    from napari_segnet.boxes import overlapping_pairs, pairwise_iou
-
-    both = np.concatenate([boxes, answer.boxes.astype(np.float64)])
-    groups = np.concatenate([planes, answer.plane]).astype(np.int64)
-    pairs = np.sort(overlapping_pairs(both, groups), axis=1)
-    pairs = pairs[(pairs[:, 0] < len(boxes)) & (pairs[:, 1] >= len(boxes))]
-    fits = pairwise_iou(both, pairs)
-    order = np.argsort(-fits, kind="stable")
-    rows, first = np.unique(pairs[order, 0], return_index=True)
-    found = order[first]
-    return [
-        (int(row), float(fits[k]), int(pairs[k, 1]) - len(boxes))
-        for row, k in zip(rows.tolist(), found.tolist(), strict=True)
-    ]
-
-
-def _crosses(box: Floats, seams: tuple[npt.NDArray[Any], ...]) -> bool:
-    """Tell if a seam goes through a box, or along its edge."""
-    return any(
-        bool(((lines >= box[axis]) & (lines <= box[axis + 2])).any())
-        for axis, lines in enumerate(seams)
-    )
-
-
 def doubt_by_size(items: Items) -> Items:
     """Doubt objects whose size is unlike that of the others: all that is known without a network.
 
@@ -268,34 +151,3 @@ def doubt_by_size(items: Items) -> Items:
         why=why,
         said="only how unusual the size is, since no network was chosen",
     )
-
-
-def _probabilities(maps: Maps) -> list[int]:
-    """Return the channels that are probabilities of something, foreground first."""
-    found: list[tuple[int, int]] = []
-    first = 0
-    for output in maps.outputs:
-        if output.role in DENSE:
-            rank = DENSE.index(output.role)
-            found += [(rank, c) for c in range(first, first + output.channels)]
-        first += output.channels
-    return [channel for _, channel in sorted(found)] or [0]
-
-
-def _means(labels: Labels, values: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> Floats:
-    """Return the mean of the values over the pixels of each id."""
-    from napari_segnet.steps.ids import chunks
-
-    size = int(ids.max(initial=0)) + 1
-    sums, counts = np.zeros(size), np.zeros(size)
-    flat, map_ = labels.reshape(-1), values.reshape(-1)
-    for part in chunks(flat.size):
-        weights = np.nan_to_num(map_[part].astype(np.float64))
-        sums += np.bincount(flat[part], weights, size)[:size]
-        counts += np.bincount(flat[part], minlength=size)[:size]
-    means: Floats = sums[ids] / np.maximum(counts[ids], 1)
-    return means
-
-
-def _with(items: Items, doubts: Floats, why: str, said: str) -> Items:
-    return replace(items, doubts=doubts, why=(why,) * len(items), said=said)

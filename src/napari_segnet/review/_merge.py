@@ -121,7 +121,7 @@ def merge(
 
 def _kept(last: Labels, mine: Labels, review: Review) -> set[int]:
     """Return the ids in ``mine`` that are the user's: edited, accepted, locked."""
-    from napari_segnet.review._items import items_of
+    from napari_segnet.items import items_of
 
     changed = last != mine
     kept = {int(i) for i in np.unique(mine[changed]).tolist()}

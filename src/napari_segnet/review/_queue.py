@@ -9,21 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.answers import ComparesFlips, answer_of, maps_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.items import Items, items_of
 from napari_segnet.progress import Progress, job
-from napari_segnet.review._doubt import (
-    doubt_by_detections,
-    doubt_by_flips,
-    doubt_by_maps,
-    doubt_by_prediction,
-    doubt_by_size,
-)
-from napari_segnet.review._items import Items, items_of
+from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_size
 from napari_segnet.review._review import SEEN, Review
-from napari_segnet.segmentation import Instances, Maps, Prediction
+from napari_segnet.segmentation import Prediction
 
 __all__ = ["doubt_labels", "doubt_own", "doubt_unaided", "in_order", "seen_rows"]
 
@@ -97,16 +92,13 @@ def doubt_own(
     """
     yield Progress(what="looking at the objects")
     answer = prediction.answer
-    shape = answer.shape if isinstance(answer, Instances) else answer.data.shape[1:]
-    if tuple(labels.shape) != tuple(shape):
+    if tuple(labels.shape) != tuple(answer.shape):
         raise MismatchError(
-            f"The labels have {labels.shape} pixels, the network's answer {tuple(shape)}. Run the "
-            "network on the image of these labels."
+            f"The labels have {labels.shape} pixels, the network's answer {tuple(answer.shape)}. "
+            "Run the network on the image of these labels."
         )
     items = items_of(np.asarray(labels)).with_table(scores, classes)
-    if isinstance(answer, Instances):
-        return doubt_by_detections(items, labels, answer)
-    return doubt_by_maps(items, labels, answer)
+    return answer_of(prediction).doubt(items, labels, answer)
 
 
 @job
@@ -132,7 +124,7 @@ def doubt_labels(
         As in ``segment``.
     flips : bool
         Also run it on the image turned over in y and in x, and doubt where it then says
-        something else; three times as long. Networks that answer with maps only.
+        something else; three times as long. Only where the kind of answer can be compared so.
 
     Yields
     ------
@@ -157,22 +149,24 @@ def doubt_labels(
             "without its channels. Choose the image that these labels were made on."
         )
     yield Progress(what="comparing")
-    answer = prediction.answer
-    inside = None
-    if isinstance(answer, Maps) and answer.channel_of("foreground") is not None:
-        inside = answer.data[answer.channel_of("foreground")]
-    items = doubt_by_prediction(labels, made.labels, made.label_score, inside)
-    if not flips or not isinstance(answer, Maps):
+    items = doubt_by_prediction(labels, made.labels, made.label_score, _foreground(prediction))
+    kind = answer_of(prediction)
+    if not flips or not isinstance(kind, ComparesFlips):
         return items
     others = []
     for axis in ("y", "x"):
         turned = yield from predict(checkpoint, _flipped(image, axis), settings)
-        assert isinstance(turned.answer, Maps)
-        back = np.flip(turned.answer.data, turned.answer.axes.index(axis))
-        others.append(replace(turned.answer, data=back))
+        others.append(kind.turned_back(turned.answer, axis))
     objects = items.chosen(items.ids > 0)
-    unstable = doubt_by_flips(objects, labels, answer, others)
+    unstable = kind.doubt_by_flips(objects, labels, prediction.answer, others)
     return _worse(items, unstable)
+
+
+def _foreground(prediction: Prediction) -> npt.NDArray[Any] | None:
+    """Return the foreground probability, if the network says it."""
+    maps = maps_of(prediction)
+    channel = maps.channel_of("foreground") if maps is not None else None
+    return maps.data[channel] if maps is not None and channel is not None else None
 
 
 def _flipped(image: Image, axis: str) -> Image:

@@ -1,6 +1,22 @@
 """Tiles become one answer: maps pixel by pixel, detections object by object."""
 
 from napari_segnet.stitch.instances import Part, merge_instances
-from napari_segnet.stitch.maps import Seams, blend_weight, stitch_maps
+from napari_segnet.stitch.maps import (
+    BlendedSink,
+    ScaledSink,
+    Seams,
+    UnitSink,
+    blend_weight,
+    stitch_maps,
+)
 
-__all__ = ["Part", "Seams", "blend_weight", "merge_instances", "stitch_maps"]
+__all__ = [
+    "BlendedSink",
+    "Part",
+    "ScaledSink",
+    "Seams",
+    "UnitSink",
+    "blend_weight",
+    "merge_instances",
+    "stitch_maps",
+]

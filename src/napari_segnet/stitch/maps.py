@@ -2,52 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.engines import Engine
+from napari_segnet.image import Image
+from napari_segnet.plan.precision import PrecisionChoice
+from napari_segnet.plan.tasks import TaskReader, TileTask, batches, read_task
+from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import check_cancelled
-from napari_segnet.tiles import Tile, Tiling
+from napari_segnet.sinks import Sink
 
-__all__ = ["Answer", "Seams", "blend_weight", "stitch_maps"]
-
-Answer = Callable[[npt.NDArray[np.float32], tuple[int, ...]], npt.NDArray[np.float32]]
-"""Batch ``(n, c, [z,] y, x)`` and where it begins in the frame -> ``(n, channel, ...)``."""
+__all__ = [
+    "BlendedSink",
+    "ScaledSink",
+    "Seams",
+    "UnitSink",
+    "blend_weight",
+    "run_task",
+    "stitch_maps",
+]
 
 GAUSSIAN_SHARE = 1 / 8
 """Sigma of the blending weight, as a share of the tile's edge (nnU-Net, MONAI)."""
 
 
+def run_task(
+    engine: Engine, task: TileTask, image: Image, precision: str = "fp32"
+) -> npt.NDArray[np.float32]:
+    """Answer one task, wherever it is run.
+
+    Returns
+    -------
+    ndarray
+        ``(channel, [z,] y, x)`` float32: the maps of ``task.tile.write``.
+    """
+    maps = _answer(engine, [task], read_task(task, image)[None], precision)[0]
+    kept: npt.NDArray[np.float32] = maps[(slice(None), *task.tile.keep)]
+    return kept
+
+
 def stitch_maps(
-    tiling: Tiling,
-    read: Callable[[Tile], npt.NDArray[np.float32]],
-    answer: Answer,
-    out: npt.NDArray[Any],
+    engine: Engine,
+    tasks: Sequence[TileTask],
+    reader: TaskReader,
+    sink: Sink,
+    precision: PrecisionChoice[npt.NDArray[np.float32]],
     batch: int = 1,
-    one_place: bool = False,
-    seams: Seams | None = None,
 ) -> Iterator[int]:
-    """Answer all tiles of one plane or volume and write them into ``out``.
+    """Answer all tasks of one plane or volume and hand the kept parts to a sink.
 
     Parameters
     ----------
-    tiling : Tiling
-        The tiles.
-    read : callable
-        Returns the prepared pixels of ``tile.read``: ``(c, [z,] y, x)`` float32.
-    answer : callable
-        The network, see :data:`Answer`.
-    out : ndarray
-        ``(channel, [z,] y, x)``; float16 or float32, may be a memory map.
+    engine : Engine
+        The network.
+    tasks : sequence of TileTask
+        In the order in which they are answered.
+    reader : TaskReader
+        Of their image.
+    sink : Sink
+        Receives ``(channel, [z,] y, x)``; a :class:`BlendedSink` where tiles overlap.
+    precision : PrecisionChoice
+        What to compute in.
     batch : int
         Tiles that the network sees at once, if they have one size.
-    one_place : bool
-        True if tiles of one batch must begin at the same place: then one at a time.
-    seams : Seams, optional
-        Collects how far neighbouring tiles differ, where they are blended.
 
     Yields
     ------
@@ -55,21 +76,22 @@ def stitch_maps(
         How many tiles are done.
     """
     done = 0
-    blended = None if tiling.exact else _Blended(out, seams or Seams())
-    for tiles in _batches(tiling.tiles, 1 if one_place else batch):
+    for group in batches(tasks, 1 if engine.depends_on_offset else batch):
         check_cancelled()
-        blocks = np.stack([tile.fill(read(tile), tiling.frame) for tile in tiles])
-        begin = tuple(part.start for part in tiles[0].frame)
-        for tile, maps in zip(tiles, answer(blocks, begin), strict=True):
-            kept = maps[(slice(None), *tile.keep)]
-            if blended is None:
-                out[(slice(None), *tile.write)] = kept
-            else:
-                blended.add(kept, tile.write)
-        done += len(tiles)
+        blocks = np.stack([reader.read(task) for task in group])
+        answer = precision.answer(engine, partial(_answer, engine, group, blocks))
+        for task, maps in zip(group, answer, strict=True):
+            kept = maps[(slice(None), *task.tile.keep)]
+            sink.write((slice(0, len(kept)), *task.tile.write), kept)
+        done += len(group)
         yield done
-    if blended is not None:
-        blended.finish()
+
+
+def _answer(
+    engine: Engine, tasks: Sequence[TileTask], blocks: npt.NDArray[np.float32], precision: str
+) -> npt.NDArray[np.float32]:
+    first = tasks[0]
+    return engine.maps(blocks, precision=precision, offset=first.offset, whole=first.frame.size)
 
 
 def blend_weight(shape: Sequence[int]) -> npt.NDArray[np.float32]:
@@ -107,35 +129,92 @@ class Seams:
             self.worst = max(self.worst, float(np.percentile(difference, 99)))
 
 
-class _Blended:
-    """Weighted sum of overlapping answers."""
+class UnitSink:
+    """One plane or volume of an answer, as a sink of its own.
 
-    def __init__(self, out: npt.NDArray[Any], seams: Seams) -> None:
-        self._out, self._seams = out, seams
-        self._sum = np.zeros(out.shape, np.float32)
-        self._weight = np.zeros(out.shape[1:], np.float32)
+    Parameters
+    ----------
+    sink : Sink
+        Of the whole answer ``(channel, [t,] [z,] y, x)``.
+    place : tuple of slice
+        Which plane (volume): one slice of length 1 for each axis between the channel and the
+        axes of the unit.
+    """
 
-    def add(self, maps: npt.NDArray[np.float32], where: tuple[slice, ...]) -> None:
-        weight = blend_weight(maps.shape[1:])
-        before = self._weight[where]
-        both = before > 0
-        said = self._sum[(slice(None), *where)][:, both] / before[both]
-        self._seams.see(np.abs(said - maps[:, both]))
-        self._sum[(slice(None), *where)] += maps * weight
-        self._weight[where] += weight
+    def __init__(self, sink: Sink, place: tuple[slice, ...]) -> None:
+        self._sink, self._place = sink, place
+
+    def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
+        """Keep a box ``(channel, [z,] y, x)``."""
+        lengths = (len(values), *(1,) * len(self._place), *values.shape[1:])
+        self._sink.write((where[0], *self._place, *where[1:]), values.reshape(lengths))
 
     def finish(self) -> None:
-        for channel, total in zip(self._out, self._sum, strict=True):
-            channel[...] = total / self._weight
+        """Do nothing: the answer may have more units."""
 
 
-def _batches(tiles: Sequence[Tile], batch: int) -> Iterator[list[Tile]]:
-    """Cut into batches of neighbours that have one size."""
-    for _, same in groupby(tiles, key=_shape):
-        group = list(same)
-        for first in range(0, len(group), batch):
-            yield group[first : first + batch]
+class ScaledSink:
+    """Receives a unit at the network's pixels and hands it on at those of the image.
+
+    Parameters
+    ----------
+    into : Sink
+        Receives the whole unit ``(channel, *shape)`` at once.
+    channels : int
+        Of the maps.
+    seen, shape : tuple of int
+        ``([z,] y, x)`` in network and image pixels.
+    """
+
+    def __init__(
+        self, into: Sink, channels: int, seen: tuple[int, ...], shape: tuple[int, ...]
+    ) -> None:
+        self._into, self._shape = into, shape
+        self._array = np.empty((channels, *seen), np.float32)
+
+    def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
+        """Keep a box ``(channel, [z,] y, x)`` in network pixels."""
+        self._array[where] = values
+
+    def finish(self) -> None:
+        """Resample the unit and hand it on."""
+        whole = tuple(slice(0, n) for n in (len(self._array), *self._shape))
+        self._into.write(whole, resize(self._array, self._shape))
+        self._into.finish()
 
 
-def _shape(tile: Tile) -> tuple[int, ...]:
-    return tuple(part.stop - part.start for part in tile.frame)
+class BlendedSink:
+    """Weighs overlapping tiles of one unit against each other and hands on their mean.
+
+    Parameters
+    ----------
+    into : Sink
+        Receives the unit ``shape``, channel by channel.
+    shape : tuple of int
+        ``(channel, [z,] y, x)``.
+    seams : Seams, optional
+        Collects how far the tiles differ.
+    """
+
+    def __init__(self, into: Sink, shape: tuple[int, ...], seams: Seams | None = None) -> None:
+        self._into, self._seams = into, seams or Seams()
+        self._sum = np.zeros(shape, np.float32)
+        self._weight = np.zeros(shape[1:], np.float32)
+
+    def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
+        """Add the answer of a tile, all of its channels."""
+        weight = blend_weight(values.shape[1:])
+        box = where[1:]
+        before = self._weight[box]
+        both = before > 0
+        said = self._sum[where][:, both] / before[both]
+        self._seams.see(np.abs(said - values[:, both]))
+        self._sum[where] += values * weight
+        self._weight[box] += weight
+
+    def finish(self) -> None:
+        """Divide by the weights and hand on, channel by channel."""
+        box = tuple(slice(0, n) for n in self._weight.shape)
+        for channel, total in enumerate(self._sum):
+            self._into.write((slice(channel, channel + 1), *box), (total / self._weight)[None])
+        self._into.finish()

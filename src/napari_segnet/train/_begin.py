@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
+from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import TRAINABLE, TrainableFamily, TrainableInstanceFamily
+from napari_segnet.families import TRAINABLE, SmallInitFamily, Teachable
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Start", "advised", "start", "trainable", "wanted"]
@@ -21,13 +22,6 @@ OBJECTS = tuple(
 )
 """What our own network answers, so that touching objects come apart."""
 
-MASK_OVERLAP = 0.5
-"""As in Detectron2: an object that stronger ones cover by more than half is one seen twice."""
-
-LAST = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")
-"""Last layers of a Mask R-CNN: they begin with hardly any object anywhere (``rpn.py`` of
-torchvision), or the first steps would be spent on unlearning thousands of them."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Start:
@@ -35,7 +29,7 @@ class Start:
 
     Attributes
     ----------
-    family : TrainableFamily or TrainableInstanceFamily
+    family : Teachable
         What it is.
     parent : Checkpoint
         What it begins with.
@@ -49,7 +43,7 @@ class Start:
         Tensors that begin anew although the file has others.
     """
 
-    family: TrainableFamily | TrainableInstanceFamily
+    family: Teachable
     parent: Checkpoint
     checkpoint: Checkpoint
     module: nn.Module
@@ -57,7 +51,7 @@ class Start:
     fresh: tuple[str, ...] = ()
 
 
-def trainable(network: Checkpoint) -> TrainableFamily | TrainableInstanceFamily:
+def trainable(network: Checkpoint) -> Teachable:
     """Return the family of a network that can be taught.
 
     Raises
@@ -81,10 +75,10 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
     Raises
     ------
     SettingsError
-        If its family has no place for them.
+        If its family has no place for them, or the network no such loss.
     """
-    if network.task == "instance":
-        _refuse_map_settings(settings)
+    # Made for its refusals: of a loss that the network has not.
+    answer_of(network).objective(trainable(network), network, settings.loss, settings.replay)
     head, outputs = settings.head, network.outputs
     if head == "objects":
         outputs = OBJECTS
@@ -98,24 +92,8 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
 
 
 def advised(network: Checkpoint) -> Checkpoint:
-    """Let the objects of a network that learns from labels overlap as little as labels do."""
-    if network.task != "instance":
-        return network
-    advice = {"mask_overlap": MASK_OVERLAP, **network.card.get("label", {})}
-    return replace(network, card={**network.card, "label": advice})
-
-
-def _refuse_map_settings(settings: TrainSettings) -> None:
-    if settings.loss != "both":
-        raise SettingsError(
-            f"loss is {settings.loss!r}, but a Mask R-CNN has five losses of its own. Leave loss "
-            "at both."
-        )
-    if settings.replay:
-        raise SettingsError(
-            f"replay is {settings.replay}, but only networks that answer with maps can replay. "
-            "Set it to 0."
-        )
+    """Give a network that learns from labels the advice that suits these."""
+    return answer_of(network).advised(network)
 
 
 def start(network: Checkpoint, settings: TrainSettings) -> Start:
@@ -128,7 +106,9 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
             family=family, parent=network, checkpoint=checkpoint, module=module, learned=True
         )
     module = family.build(checkpoint)
-    _initialise(module)
+    _initialise(
+        module, family.small_init_layers(module) if isinstance(family, SmallInitFamily) else ()
+    )
     fresh: tuple[str, ...] = ()
     if learned:
         old, new = load(network, device="cpu").module.state_dict(), module.state_dict()
@@ -144,12 +124,12 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
     )
 
 
-def _initialise(module: nn.Module) -> None:
-    for name, layer in module.named_modules():
+def _initialise(module: nn.Module, small: tuple[nn.Module, ...]) -> None:
+    for layer in module.modules():
         kinds = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
         if not isinstance(layer, kinds):
             continue
-        if name.rpartition(".")[2] in LAST:
+        if any(layer is one for one in small):
             nn.init.normal_(layer.weight, std=0.01)
         else:
             # He et al. 2015 (doi 10.1109/ICCV.2015.123): right for ReLU, in any width.

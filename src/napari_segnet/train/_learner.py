@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
 import pickle
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_segnet.atomic import flush, why
+from napari_segnet.answers import answer_of
+from napari_segnet.answers.objective import Batch, Crop
+from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.crops import Crop
 from napari_segnet.engines.torch import is_out_of_memory
 from napari_segnet.engines.torch.fast import watch_cancel
 from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
-from napari_segnet.families import TrainableFamily, TrainableInstanceFamily
 from napari_segnet.progress import check_cancelled
-from napari_segnet.segmentation import Instances
+from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.train._begin import Start
 from napari_segnet.train._optimise import autocast_dtype, frozen, optimiser, schedule
 from napari_segnet.train.settings import TrainSettings
@@ -35,9 +33,6 @@ __all__ = ["Best", "Figures", "Learner", "decisive"]
 
 MOST_NORM = 5.0
 """Gradients are scaled down to this norm: one odd batch should not throw the weights off."""
-
-SURE = 0.95
-"""A probability from here on, or as near to 0, is an answer to hold on to."""
 
 FIXED = ("optimizer", "freeze_stages")
 """Settings that stay while a training goes on; all others may change at a stop."""
@@ -73,8 +68,11 @@ class Learner:
         self._device = torch.device(device)
         self._dtype = autocast_dtype(settings.precision, self._device)
         module = begun.module
-        maps = self._network.task == "semantic"
-        if self._device.type == "cpu" and self._network.ndim == 2 and maps:
+        self._objective = answer_of(self._network).objective(
+            self._family, self._network, settings.loss, settings.replay
+        )
+        plane = self._network.ndim == 2
+        if self._device.type == "cpu" and plane and self._objective.channels_last:
             # Twice as fast on a CPU (oneDNN's own layout).
             module = module.to(memory_format=torch.channels_last)
         self._module = module.to(self._device).train()
@@ -120,7 +118,7 @@ class Learner:
         self._module.train()
         for part in self._still:
             part.eval()
-        _, loss = self._answered(self._module, batch, old=self._old)
+        _, loss = self._answered(self._module, self._batch(batch), old=self._old)
         if not torch.isfinite(loss):
             raise SettingsError(
                 "The training loss is no longer a number: the learning rate "
@@ -149,20 +147,16 @@ class Learner:
         """Score the running average on held-out crops; empty where there are none."""
         if not batches:
             return ()
-        losses, both, either = [], 0.0, 0.0
-        for batch in batches:
+        losses: list[float] = []
+        sums: defaultdict[str, float] = defaultdict(float)
+        for crops in batches:
             check_cancelled()
+            batch = self._batch(crops)
             answer, loss = self._answered(self._average, batch)
             losses.append(float(loss))
-            if self._network.task == "instance":
-                continue
-            found, truth = self._foreground(answer, batch)
-            both += float((found & truth).sum())
-            either += float(found.sum() + truth.sum())
-        figures: Figures = (("val_loss", float(np.mean(losses))),)
-        if self._network.task == "instance":
-            return figures
-        return (*figures, ("val_dice", 2 * both / either if either else 1.0))
+            for name, value in self._objective.sums(answer, batch).items():
+                sums[name] += value
+        return (("val_loss", float(np.mean(losses))), *self._objective.figures(sums))
 
     def result(self) -> nn.Module:
         """Return the network that is kept, on the CPU: the last, or the best where that counts."""
@@ -172,32 +166,16 @@ class Learner:
         return module
 
     @torch.no_grad()
-    def detect(self, crop: Crop) -> Instances:
-        """Return the objects that the running average finds in a crop."""
+    def predict(self, crop: Crop) -> NetworkAnswer:
+        """Return what the running average says of a crop."""
         pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
-        (found,) = cast("TrainableInstanceFamily", self._family).detections(self._average, pixels)
-        return found
-
-    @torch.no_grad()
-    def look(self, crop: Crop) -> npt.NDArray[np.float32]:
-        """Return what the running average says of a crop, ``(channel, [z,] y, x)``, activated."""
-        pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
-        answer = self._maps.maps(self._average, pixels)[0].float().cpu()
-        parts, first = [], 0
-        for output in self._network.outputs:
-            part = answer[first : first + output.channels]
-            first += output.channels
-            if output.activation != "none":
-                part = part.sigmoid() if output.activation == "sigmoid" else part.softmax(0)
-            parts.append(part)
-        found: npt.NDArray[np.float32] = torch.cat(parts).numpy()
-        return found
+        return self._objective.predict(self._average, pixels)
 
     def save_state(self, path: Path, epochs: int) -> None:
         """Write all that a resumed run needs, whole or not at all."""
         state = {
             "network": _facts(self._network),
-            "outputs": [asdict(output) for output in self._network.outputs],
+            "outputs": self._network.to_json()["outputs"],
             "parent": self._parent,
             "settings": asdict(self._settings),
             "epochs": epochs,
@@ -212,13 +190,9 @@ class Learner:
                 "state": self._best.state,
             },
         }
-        part = path.with_name(f".{path.name}.part")
         try:
-            torch.save(state, part)
-            flush(part)
-            os.replace(part, path)
+            write_whole(path, lambda part: torch.save(state, part), make_folder=False)
         except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
             # torch reports a write that was cut short as a RuntimeError without a reason.
             reason = why(error if isinstance(error, OSError) else OSError())
             raise OutputError(
@@ -238,7 +212,7 @@ class Learner:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            wanted = (_facts(self._network), [asdict(o) for o in self._network.outputs])
+            wanted = (_facts(self._network), self._network.to_json()["outputs"])
             # States of before 0.1 say neither the outputs nor what they began with.
             parent = state.get("parent", self._parent).get("sha256")
             if (dict(state["network"]), state.get("outputs", wanted[1])) != wanted or (
@@ -279,103 +253,28 @@ class Learner:
         for group, wish in zip(self._optimiser.param_groups, wished, strict=True):
             group.update({k: v for k, v in wish.items() if k != "params"})
 
-    def _answered(
-        self, module: nn.Module, batch: list[Crop], old: nn.Module | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return raw answers ``(n, channel, [z,] y, x)`` float32, and their loss."""
+    def _batch(self, crops: list[Crop]) -> Batch:
+        """Return crops as tensors on the device."""
         pixels, targets, trusted = (
             torch.from_numpy(np.stack(parts)).to(self._device)
-            for parts in zip(*((c.pixels, c.targets, c.trusted) for c in batch), strict=True)
+            for parts in zip(*((c.pixels, c.targets, c.trusted) for c in crops), strict=True)
         )
         if self._device.type == "cpu" and pixels.ndim == 4:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        enabled = self._dtype is not None
-        with torch.autocast(self._device.type, dtype=self._dtype, enabled=enabled):
-            if self._network.task == "instance":
-                return targets, self._detection_loss(module, pixels, batch)
-            answer = self._maps.maps(module, pixels)
-        answer = answer.float()
-        loss = self._loss(answer, targets, trusted)
-        if old is not None:
-            loss = loss + self._settings.replay * self._replayed(old, pixels, answer, trusted)
-        return answer, loss
-
-    @property
-    def _maps(self) -> TrainableFamily:
-        return cast("TrainableFamily", self._family)
-
-    def _detection_loss(
-        self, module: nn.Module, pixels: torch.Tensor, batch: list[Crop]
-    ) -> torch.Tensor:
         # Of the step, so that a run that was resumed draws the same boxes.
         generator = torch.Generator().manual_seed(self._settings.seed * 1_000_003 + self._steps)
-        return cast("TrainableInstanceFamily", self._family).detection_loss(
-            module,
-            pixels,
-            [crop.labels for crop in batch],
-            [crop.trusted[0] for crop in batch],
-            [crop.kinds for crop in batch],
-            generator,
+        return Batch(
+            crops=crops, pixels=pixels, targets=targets, trusted=trusted, generator=generator
         )
 
-    def _loss(
-        self, answer: torch.Tensor, targets: torch.Tensor, trusted: torch.Tensor
-    ) -> torch.Tensor:
-        kind: Any = self._settings.loss
-        return self._maps.loss(answer, targets, trusted, self._network, kind)
-
-    def _replayed(
-        self, old: nn.Module, pixels: torch.Tensor, answer: torch.Tensor, trusted: torch.Tensor
-    ) -> torch.Tensor:
-        """Return how far the answer is from what the old network is sure of, where nobody looked.
-
-        Hinton et al. 2015 (arXiv 1503.02531) call it distillation; only sure answers count, as
-        in Sohn et al. 2020 (arXiv 2001.07685).
-        """
-        with torch.no_grad():
-            raw = self._maps.maps(old, pixels).float()
-            parts, sure, first = [], torch.ones_like(trusted), 0
-            for output in self._network.outputs:
-                part = raw[:, first : first + output.channels]
-                first += output.channels
-                if output.activation == "softmax":
-                    part = part.softmax(1)
-                    sure = sure * (part.amax(1, keepdim=True) > SURE)
-                else:
-                    part = part.sigmoid() if output.activation == "sigmoid" else part.clamp(0, 1)
-                    if output.role != "distance":
-                        far = (part - 0.5).abs().amin(1, keepdim=True)
-                        sure = sure * (far > SURE - 0.5)
-                parts.append(part)
-        return self._loss(answer, torch.cat(parts, 1), sure * (1 - trusted))
-
-    def _foreground(
-        self, answer: torch.Tensor, batch: list[Crop]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return which trusted pixels are foreground, as found and in truth."""
-        first, output = self._objects()
-        channels = slice(first, first + output.channels)
-        targets = torch.from_numpy(np.stack([c.targets for c in batch]))[:, channels]
-        trusted = torch.from_numpy(np.stack([c.trusted for c in batch])) > 0
-        answer = answer[:, channels].cpu()
-        if output.activation != "sigmoid" and output.channels > 1:
-            found, truth = answer.argmax(1, keepdim=True) > 0, targets.argmax(1, keepdim=True) > 0
-        else:
-            level = 0.0 if output.activation == "sigmoid" else 0.5
-            found = (answer > level).any(1, keepdim=True)
-            truth = (targets > 0.5).any(1, keepdim=True)
-        return found & trusted, truth & trusted
-
-    def _objects(self) -> tuple[int, Any]:
-        """Return the output that tells objects from background, and its first channel."""
-        outputs = self._network.outputs
-        for role in ("foreground", "class", "distance", "boundary"):
-            first = 0
-            for output in outputs:
-                if output.role == role:
-                    return first, output
-                first += output.channels
-        return 0, outputs[0]
+    def _answered(
+        self, module: nn.Module, batch: Batch, old: nn.Module | None = None
+    ) -> tuple[Any, torch.Tensor]:
+        """Return what the loss of a batch is made of, and the loss."""
+        enabled = self._dtype is not None
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=enabled):
+            answer = self._objective.forward(module, batch)
+        return answer, self._objective.loss(answer, batch, old)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -391,8 +290,10 @@ class Learner:
 
 def _facts(network: Checkpoint) -> dict[str, Any]:
     """Return what tells one network from another, as plain values."""
-    facts: dict[str, Any] = json.loads(json.dumps(dict(network.hparams)))
-    return {**facts, "classes": network.classes} if network.task == "instance" else facts
+    form = network.to_json()
+    facts: dict[str, Any] = form["hparams"]
+    # Where there are outputs, these say how many classes there are.
+    return facts if network.outputs else {**facts, "classes": form["classes"]}
 
 
 def _parent(begun: Start) -> dict[str, str]:

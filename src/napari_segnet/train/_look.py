@@ -12,7 +12,7 @@ from napari_segnet.crops import Crop
 from napari_segnet.evaluate import evaluate, pool
 from napari_segnet.inference import LabelSettings, label
 from napari_segnet.progress import check_cancelled, run
-from napari_segnet.segmentation import Instances, Maps, Origin, Prediction, Segmentation
+from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.train._learner import Figures, Learner
 
 __all__ = ["Look", "look"]
@@ -70,15 +70,8 @@ def look(learner: Learner, network: Checkpoint, crops: list[Crop]) -> tuple[Figu
 
 
 def _labelled(learner: Learner, network: Checkpoint, crop: Crop) -> Segmentation:
-    axes = "czyx" if network.ndim == 3 else "cyx"
-    answer: Maps | Instances
-    if network.task == "instance":
-        answer = learner.detect(crop)
-    else:
-        maps = learner.look(crop)
-        answer = Maps(data=maps, axes=axes, outputs=network.outputs, ndim=network.ndim)
     prediction = Prediction(
-        answer=answer,
+        answer=learner.predict(crop),
         pixel_size_um={},
         class_names=(),
         origin=Origin(checkpoint={}, image={}, predict={}),

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_segnet.atomic import probe, sweep
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
-from napari_segnet.engines.torch.sidecar import write_sidecar
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
 from napari_segnet.train._begin import advised, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
@@ -94,7 +95,7 @@ def train(
     target = advised(wanted(network, settings))
     device = best_device(device)
     state = state_path(out)
-    _check_writable(state)
+    _check_writable(out, state)
     parent = _parent(network)
     crops = yield from _crops(dataset, target, settings)
     held = yield from _held_out_crops(dataset, target, settings)
@@ -181,12 +182,12 @@ def _has_ended(settings: TrainSettings, best: Best, epoch: int) -> bool:
     return bool(settings.patience and best.epoch and epoch - best.epoch >= settings.patience)
 
 
-def _check_writable(state: Path) -> None:
+def _check_writable(out: Path, state: Path) -> None:
     """Find out before hours of work if their result can be written."""
-    probe = state.with_name(f".{state.name}.part")
     try:
-        probe.write_bytes(b"\0")
-        probe.unlink()
+        probe(state, make_folder=False)
+        sweep(state)
+        sweep(out)
     except OSError as error:
         raise OutputError(
             f"Nothing can be written to {state.parent} ({error.strerror}). Choose a folder that "

@@ -19,17 +19,17 @@ from napari_segnet.errors import SegnetError
 from napari_segnet.inference import LabelSettings
 from napari_segnet.widgets._ask_tool import AskTool
 from napari_segnet.widgets._ask_work import Listening, Reply, get_ready, put_question
-from napari_segnet.widgets._editing import (
+from napari_segnet.widgets._job import JobRunner
+from napari_segnet.widgets.layers.convert import Source
+from napari_segnet.widgets.layers.editing import (
     apply_edit,
     check_editable,
     editing_of,
     locked_ids,
     next_id,
 )
-from napari_segnet.widgets._features import put_rows
-from napari_segnet.widgets._history import last_step
-from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._layers import Source
+from napari_segnet.widgets.layers.features import Row, row_of
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -403,22 +403,18 @@ def _put(wish: _Wish, found: Found) -> str:
         one = wish.again
         around = _around(layer, one, wish.about.source, box)
         edit = redraw(layer.data, one, box, mask, around=around, locked=locked)
-        table = layer.features
-        rows = table[table["index"] == one] if "index" in table else table[:0]
-        before = None if not len(rows) else dict(rows.iloc[0].drop("index"))
-    apply_edit(layer, replace(edit, what=f"ask the network: {edit.what}"))
-    row = _row(layer, before or {}, found)
+        before = row_of(layer, one)
     # Score and class go with the step: undone with the pixels, and done again with them.
-    editing_of(layer).attach(last_step(layer), {one: (before, row)})
-    put_rows(layer, {one: row})
+    row = _row(layer, before or {}, found)
+    apply_edit(layer, replace(edit, what=f"ask the network: {edit.what}"), rows={one: row})
     layer.selected_label = one
     word = "made" if wish.again is None else "redrawn"
     return f"Object {one} {word}, score {found.score:.2f}. Ctrl+Z takes it back."
 
 
-def _row(layer: napari.layers.Labels, before: dict[str, Any], found: Found) -> dict[str, Any]:
+def _row(layer: napari.layers.Labels, before: Row, found: Found) -> Row:
     row = {**before, "score": round(found.score, 4), "class": found.class_index}
-    names = layer.metadata.get("segnet", {}).get("class_names") or ()
+    names = record_of(layer).class_names
     if names or "class name" in layer.features:
         known = found.class_index < len(names)
         row["class name"] = names[found.class_index] if known else f"class {found.class_index}"
@@ -427,7 +423,7 @@ def _row(layer: napari.layers.Labels, before: dict[str, Any], found: Found) -> d
 
 def _in_layer(source: Source, found: Found) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
     """Return box and mask of an object with the dimensions of the layer."""
-    axes = "".join(a for a in "tzyx" if a in source.image.axes)
+    axes = source.image.label_axes
     where = dict(zip(axes, found.where, strict=True))
     order = [a for a in source.axes if a != "c"]
     mask = found.mask.transpose([axes.index(a) for a in order])

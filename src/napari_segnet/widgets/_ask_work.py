@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet import cache
+from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.correct import Places, find_places
 from napari_segnet.image import Image
@@ -97,7 +98,7 @@ def _responder(about: Listening) -> Generator[Progress, None, Responder]:
     from napari_segnet.ask import listen
 
     prediction = None
-    if about.checkpoint.task != "instance" and about.key is not None:
+    if answer_of(about.checkpoint).prompts_need_prediction and about.key is not None:
         prediction = cache.predictions.recall(about.key)
         if prediction is None:
             raise Gone(

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_segnet.answers import answer_of
 from napari_segnet.card import card_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.widgets._section import Section
@@ -42,22 +43,8 @@ def headline(checkpoint: Checkpoint) -> str:
     channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
     size = _count(checkpoint.parameters)
     lines = [title, f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
-    if checkpoint.task == "instance":
-        lines.append(f"finds objects of {_classes(checkpoint)}")
-    else:
-        roles = [
-            o.role if o.channels == 1 else f"{o.channels} × {o.role}" for o in checkpoint.outputs
-        ]
-        lines.append("answers with " + ", ".join(roles))
+    lines.append(answer_of(checkpoint).headline(checkpoint))
     return "\n".join(lines)
-
-
-def _classes(checkpoint: Checkpoint) -> str:
-    names = checkpoint.class_names[1:]
-    if names and len(names) <= 4:
-        return ", ".join(names)
-    count = checkpoint.classes - 1
-    return f"{count} class{'es' * (count != 1)}"
 
 
 def _count(number: int) -> str:

@@ -9,8 +9,8 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_segnet.widgets._features import classes_of
-from napari_segnet.widgets._layers import UNKNOWN_COLOUR, class_colour
+from napari_segnet.widgets.layers.convert import UNKNOWN_COLOUR, class_colour
+from napari_segnet.widgets.layers.features import classes_of
 
 if TYPE_CHECKING:
     import napari.layers

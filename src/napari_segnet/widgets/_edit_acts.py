@@ -34,9 +34,9 @@ from napari_segnet.correct import (
     split_by_line,
 )
 from napari_segnet.errors import EditError
-from napari_segnet.widgets._editing import editing_of, next_id
-from napari_segnet.widgets._features import classes_of
 from napari_segnet.widgets._pointed import View
+from napari_segnet.widgets.layers.editing import editing_of, next_id
+from napari_segnet.widgets.layers.features import classes_of
 
 __all__ = ["ACTS", "Act", "Wishes"]
 

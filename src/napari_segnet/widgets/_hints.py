@@ -7,10 +7,8 @@ from napari_segnet.widgets._form import Hint
 __all__ = [
     "ADVANCED",
     "HINTS",
-    "INSTANCE_LABELS",
     "LABEL_HINTS",
     "MAIN",
-    "MAP_LABELS",
     "REGIONS",
     "axes_choices",
 ]
@@ -28,15 +26,6 @@ ADVANCED = (
     *("normalize_over", "scale", "object_px", "object_um", "tile_px", "batch_size", "precision"),
     *("seams", "maps"),
 )
-MAP_LABELS = (
-    *("threshold", "instances", "seed_threshold", "min_size_px", "fill_holes", "clear_border"),
-    *("link", "steps"),
-)
-INSTANCE_LABELS = (
-    *("score", "nms", "mask_threshold", "mask_overlap", "overlap", "classes", "max_objects"),
-    *("min_size_px", "fill_holes", "clear_border", "link", "steps"),
-)
-
 NORMALIZERS = (
     *("auto", "none", "percentile", "min-max", "z-score", "divide-255", "divide-65535"),
     "imagenet",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
+
 if TYPE_CHECKING:
     import napari.viewer
 
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LearningLayers"]
 
-MARK = "learning"
-"""In a layer's metadata: it belongs to a training, and is nothing to evaluate or to run on."""
 GAP = 0.05
 """Between what is in the viewer already and the crop, of the width of what is there."""
 
@@ -48,7 +48,7 @@ class LearningLayers:
 
     def look_at(self) -> None:
         """Put the crop into the middle of the canvas."""
-        from napari_segnet.widgets._look import look_at
+        from napari_segnet.widgets.layers.camera import look_at
 
         layer = self._layers.get("labels")
         if layer is not None and layer in self._viewer.layers:
@@ -68,7 +68,7 @@ class LearningLayers:
             translate[-2:] = low[-2], high[-1] + GAP * (high[-1] - low[-1])
         common: dict[str, Any] = {
             "translate": translate,
-            "metadata": {"segnet": {MARK: True}},
+            "metadata": metadata_of(LayerRecord(learning=True)),
         }
         # Of many channels, the mean shows where things are.
         self._layers["image"] = viewer.add_image(

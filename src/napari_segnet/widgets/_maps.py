@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_segnet import cache
+from napari_segnet.answers import maps_of
 from napari_segnet.segmentation import Maps
-from napari_segnet.widgets._layers import Source, placed
 from napari_segnet.widgets._work import Gone
+from napari_segnet.widgets.layers.convert import Source, placed
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -28,13 +30,14 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
     prediction = cache.predictions.recall(key)
     if prediction is None:
         raise Gone("The network's answer is no longer kept in memory. Press Run again.")
-    if not isinstance(prediction.answer, Maps):
+    maps = maps_of(prediction)
+    if maps is None:
         raise Gone("This network answers with objects, not with probability maps.")
-    for layer in [x for x in viewer.layers if x.metadata.get("segnet_maps") == key]:
+    for layer in [x for x in viewer.layers if record_of(x).maps == key]:
         viewer.layers.remove(layer)
     active = viewer.layers.selection.active
-    for index, name in enumerate(_names(prediction.answer, prediction.class_names)):
-        data, where = placed(source, prediction.answer.data[index], prediction.answer.axes[1:])
+    for index, name in enumerate(_names(maps, prediction.class_names)):
+        data, where = placed(source, maps.data[index], maps.axes[1:])
         viewer.add_image(
             data,
             name=f"{source.layer_name} · {name}",
@@ -42,7 +45,7 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
             contrast_limits=(0, 1),
             blending="additive",
             opacity=0.6,
-            metadata={"segnet_maps": key},
+            metadata=metadata_of(LayerRecord(maps=key)),
             **where,
         )
     viewer.layers.selection.active = active

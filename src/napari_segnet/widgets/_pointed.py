@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet import cache
+from napari_segnet.answers import maps_of
 from napari_segnet.correct import Box, Landscape, ids_along
 from napari_segnet.errors import EditError
-from napari_segnet.segmentation import Maps
-from napari_segnet.widgets._axes import guess_axes
-from napari_segnet.widgets._editing import (
+from napari_segnet.widgets.layers.axes import guess_axes
+from napari_segnet.widgets.layers.editing import (
     check_editable,
     editing_of,
     locked_ids,
-    own_metadata,
 )
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.components
@@ -78,11 +78,12 @@ class View:
     @property
     def landscape(self) -> Landscape | None:
         """What the network said, if that is still kept and fits the labels."""
-        key = str(own_metadata(self.layer).get("key", ""))
+        key = record_of(self.layer).key
         prediction = cache.predictions.recall(key) if key else None
-        if prediction is None or not isinstance(prediction.answer, Maps):
+        maps = maps_of(prediction) if prediction is not None else None
+        if maps is None:
             return None
-        found = Landscape.of(prediction.answer, letters_of(self.layer))
+        found = Landscape.of(maps, letters_of(self.layer))
         return found if found is not None and found.shape == self.labels.shape else None
 
     def box(self, ids: Sequence[int]) -> Box:
@@ -124,7 +125,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
             "the list of layers)."
         )
     check_editable(layer)
-    if own_metadata(layer).get("kind") == "semantic":
+    if record_of(layer).kind == "semantic":
         raise EditError(
             f"“{layer.name}” holds classes, not objects: correct it with napari's own brush and "
             "bucket, or choose “objects by” in the Segment dock and correct the objects."
@@ -151,7 +152,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
 
 def letters_of(layer: napari.layers.Labels) -> str:
     """Return what the dimensions of labels mean, one letter each."""
-    told = str(own_metadata(layer).get("axes", ""))
+    told = record_of(layer).axes
     return told if len(told) == layer.ndim else guess_axes(layer)[: layer.ndim]
 
 

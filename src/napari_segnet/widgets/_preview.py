@@ -59,9 +59,9 @@ def preview(
     t, z = sizes["t"] // 2, sizes["z"] // 2
     y, x = (_middle(sizes[a]) for a in "yx")
     raw = given.channels.read(image, t, slice(z, z + 1), y, x)[0, 0]
-    affine = given.normalization.affines(t, z)[0]
-    seen = np.empty(raw.shape, np.float32)
-    affine.apply(raw, out=seen)
+    box = (slice(z, z + 1), y, x)[-given.ndim :]
+    unit = given.unit(t, z if given.ndim == 2 else 0)
+    seen = unit.read(image, box)[0].reshape(raw.shape)
     finite = seen[np.isfinite(seen)]
     low, high = (float(v) for v in np.percentile(finite, (1, 99))) if finite.size else (0.0, 1.0)
     return Preview(

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet import cache
+from napari_segnet.answers import maps_of
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.errors import SegnetError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job
-from napari_segnet.segmentation import Maps, Segmentation
+from napari_segnet.segmentation import Prediction, Segmentation
 from napari_segnet.widgets._torch import load_torch
 
 __all__ = ["Answer", "Gone", "answer", "recognise", "relabel"]
@@ -51,7 +52,7 @@ def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None,
     yield Progress(what="looking at the file")
     load_torch()
     from napari_segnet.builtin import weights_path
-    from napari_segnet.engines.torch import identify
+    from napari_segnet.recognition import identify
 
     return identify(Path(weights_path(choice)).absolute(), told)
 
@@ -69,8 +70,7 @@ def answer(
     prediction = yield from predict(checkpoint, image, settings)
     key = cache.predictions.remember(prediction)
     made = yield from label(prediction, labels)
-    outputs = prediction.answer.outputs if isinstance(prediction.answer, Maps) else ()
-    return Answer(key=key, segmentation=made, outputs=outputs, settings=_used(made))
+    return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))
 
 
 @job
@@ -83,8 +83,12 @@ def relabel(key: str, labels: LabelSettings) -> Generator[Progress, None, Answer
             "settings. Press Run to ask the network again."
         )
     made = yield from label(prediction, labels)
-    outputs = prediction.answer.outputs if isinstance(prediction.answer, Maps) else ()
-    return Answer(key=key, segmentation=made, outputs=outputs, settings=_used(made))
+    return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))
+
+
+def _outputs(prediction: Prediction) -> tuple[Output, ...]:
+    maps = maps_of(prediction)
+    return () if maps is None else maps.outputs
 
 
 def _used(made: Segmentation) -> LabelSettings:

@@ -32,14 +32,16 @@ from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pair_folders, 
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._layers import frame_of
 from napari_segnet.widgets._listen import listen
-from napari_segnet.widgets._look import look_at
 from napari_segnet.widgets._message import MessageBar
-from napari_segnet.widgets._mistakes import MARK, MistakeList, show_mistakes
+from napari_segnet.widgets._mistakes import MistakeList, show_mistakes
 from napari_segnet.widgets._place import share_place
 from napari_segnet.widgets._plot import Line, Plot
 from napari_segnet.widgets._progress import RunBox
+from napari_segnet.widgets.layers.camera import look_at
+from napari_segnet.widgets.layers.convert import frame_of
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -129,7 +131,7 @@ class EvaluateDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_evaluate_dock")
-        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.scores: Scores | None = None
         self._picked: set[QComboBox] = set()
         """Where the user has chosen; elsewhere we go on guessing as layers come."""
@@ -238,7 +240,7 @@ class EvaluateDock(QWidget):
             layer
             for layer in self.viewer.layers
             if isinstance(layer, Labels)
-            and not {MARK, "learning"} & set(layer.metadata.get("segnet", {}))
+            and not (record_of(layer).evaluated or record_of(layer).learning)
         ]
         for box, first in ((self.labels, 0), (self.truth, 1)):
             before = box.currentData()
@@ -257,7 +259,7 @@ class EvaluateDock(QWidget):
 
     def _guess(self, there: list[napari.layers.Labels], which: int) -> int:
         """Return the layer that looks like labels (0) or truth (1): ours are to be judged."""
-        ours = [i for i, layer in enumerate(there) if "key" in layer.metadata.get("segnet", {})]
+        ours = [i for i, layer in enumerate(there) if record_of(layer).key]
         others = [i for i in range(len(there)) if i not in ours]
         if which == 0:
             return ours[0] if ours else 0

@@ -27,10 +27,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet import cache
+from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError, SettingsError
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.plan.input import recipe
 from napari_segnet.repeat import command_line
 from napari_segnet.widgets._ask import About, AskBox
 from napari_segnet.widgets._ask_target import labels_over, visible_part
@@ -40,26 +42,16 @@ from napari_segnet.widgets._card import CardView
 from napari_segnet.widgets._channels import ChannelBox
 from napari_segnet.widgets._classes import ClassesBox, colour_by_class
 from napari_segnet.widgets._column import Column
-from napari_segnet.widgets._features import classes_of
 from napari_segnet.widgets._form import Form
 from napari_segnet.widgets._hints import (
     ADVANCED,
     HINTS,
-    INSTANCE_LABELS,
     LABEL_HINTS,
     MAIN,
-    MAP_LABELS,
     REGIONS,
     axes_choices,
 )
 from napari_segnet.widgets._job import JobRunner
-from napari_segnet.widgets._layers import (
-    Source,
-    guess_axes,
-    labels_layer_args,
-    region_of,
-    source_of,
-)
 from napari_segnet.widgets._maps import show_maps
 from napari_segnet.widgets._merging import MergeBar
 from napari_segnet.widgets._message import MessageBar
@@ -72,6 +64,16 @@ from napari_segnet.widgets._scales import ScalesBox, tried_scales
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._weights import WeightsBox, is_weights, remember_network
 from napari_segnet.widgets._work import Answer, answer, recognise, relabel
+from napari_segnet.widgets.layers.convert import (
+    Source,
+    guess_axes,
+    labels_layer_args,
+    region_of,
+    source_of,
+)
+from napari_segnet.widgets.layers.features import classes_of
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import metadata_with, record_of, update
 
 if TYPE_CHECKING:
     import napari.layers
@@ -115,7 +117,7 @@ class SegmentDock(QWidget):
         self.setAcceptDrops(True)
         # napari gives plugins a stand-in, whose layers are new stand-ins each time they are
         # asked for: they cannot be remembered, and `is` never holds between two.
-        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.checkpoint: Checkpoint | None = None
         self.result: napari.layers.Labels | None = None
         """The layer that the live settings act on."""
@@ -365,23 +367,18 @@ class SegmentDock(QWidget):
 
     def _show_label_settings(self, checkpoint: Checkpoint) -> None:
         """Offer the settings that matter for this network, with what they are by default."""
-        from napari_segnet.steps import resolve
-
-        kind = "instance" if checkpoint.task == "instance" else "semantic"
+        kind = answer_of(checkpoint)
         advice = checkpoint.card.get("label", {})
-        usual = resolve(LabelSettings(), checkpoint.outputs, advice, kind)  # type: ignore[arg-type]
-        self.labels.set_defaults(usual)
-        self.labels.show_only(INSTANCE_LABELS if kind == "instance" else MAP_LABELS)
+        self.labels.set_defaults(kind.settings(LabelSettings(), checkpoint.outputs, advice))
+        self.labels.show_only(kind.label_settings)
         self.classes.offer(
-            checkpoint.classes - 1 if kind == "instance" else 0, checkpoint.class_names
+            checkpoint.classes - 1 if kind.objects_have_classes else 0, checkpoint.class_names
         )
         self._show_classes()
 
     def _show_recipe(self, checkpoint: Checkpoint) -> None:
-        own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
-        usual = PredictSettings(
-            normalize=str(own.get("how", "none")), normalize_over=str(own.get("over", "volume"))
-        )
+        how, over = recipe(checkpoint)
+        usual = PredictSettings(normalize=how, normalize_over=over)
         self.main.set_defaults(usual)
         self.advanced.set_defaults(usual)
 
@@ -399,7 +396,7 @@ class SegmentDock(QWidget):
         from napari.layers import Image
 
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        images = [layer for layer in images if "segnet_maps" not in layer.metadata]
+        images = [layer for layer in images if not record_of(layer).maps]
         current = self.image_layer()
         with QSignalBlocker(self.layer):
             self.layer.clear()
@@ -433,12 +430,12 @@ class SegmentDock(QWidget):
 
         self.result = layer
         made = self._results.of(layer)
-        used = layer.metadata.get("segnet", {}).get("wishes")
+        used = record_of(layer).wishes
         if used is not None:
             self.labels.set_value(settings_from(LabelSettings, used))
         if made is not None and made.key in self._runs:
             self._show_label_settings(self._runs[made.key].checkpoint)
-        self.summary.setText(layer.metadata.get("segnet", {}).get("summary", ""))
+        self.summary.setText(record_of(layer).summary)
 
     def _layer_chosen(self, index: int = -1) -> None:
         layer = self.image_layer()
@@ -549,8 +546,7 @@ class SegmentDock(QWidget):
     ) -> tuple[Any, dict[str, Any]]:
         data, kwargs = labels_layer_args(asked.source, made.segmentation)
         kwargs["name"] = _result_name(asked)
-        own = kwargs.setdefault("metadata", {}).setdefault("segnet", {})
-        own |= _told_of(asked, made, labels)
+        kwargs["metadata"] = metadata_with(kwargs["metadata"], **_told_of(asked, made, labels))
         return data, kwargs
 
     def _show_summary(self, made: Answer) -> None:
@@ -616,7 +612,7 @@ class SegmentDock(QWidget):
         self, layer: napari.layers.Labels, source: Source, checkpoint: Checkpoint, key: str | None
     ) -> About:
         image = self.image_layer()
-        over = image is not None and image.name == source.layer_name
+        over = image is not None and str(image.unique_id) == source.layer_id
         return About(
             layer=layer,
             source=source,
@@ -689,10 +685,10 @@ class SegmentDock(QWidget):
             colour_by_class(self.result, on)
 
     def _is_of_objects(self) -> bool:
-        """Tell if the result is the answer of an instance network."""
+        """Tell if the result has objects with classes of their own."""
         made = self._results.of(self.result)
         run = self._runs.get(made.key) if made is not None else None
-        return run is not None and run.checkpoint.task == "instance"
+        return run is not None and answer_of(run.checkpoint).objects_have_classes
 
     # ---- Around the result ----
 
@@ -709,7 +705,7 @@ class SegmentDock(QWidget):
         """Put the command line that repeats the result into the clipboard."""
         if self.result is None:
             return
-        line = str(self.result.metadata.get("segnet", {}).get("command", ""))
+        line = record_of(self.result).command
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(line)
@@ -824,8 +820,7 @@ class SegmentDock(QWidget):
         )
         self._runs[one.made.key] = asked
         self._results.adopt(one.layer, Result(subject=asked.subject, key=one.made.key))
-        own = {**one.layer.metadata["segnet"], **_told_of(asked, one.made, one.labels)}
-        one.layer.metadata = {**one.layer.metadata, "segnet": own}
+        update(one.layer, **_told_of(asked, one.made, one.labels))
         one.layer.name = _result_name(asked)
         if one.layer is self.viewer.layers.selection.active:
             self._take_result(one.layer)

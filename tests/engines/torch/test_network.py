@@ -11,10 +11,11 @@ import pytest
 import torch
 from support.networks import Jvanvugt, Milesial, calibrate, pictures, save_as
 
-import napari_segnet.engines.torch as network_module
 from napari_segnet import cache
 from napari_segnet.checkpoint import Output
 from napari_segnet.engines.torch import Network, check_precision, family_of, identify, load
+from napari_segnet.engines.torch import engine as engine_module
+from napari_segnet.engines.torch import weights as weights_module
 from napari_segnet.errors import (
     BrokenWeightsError,
     Cancelled,
@@ -146,7 +147,7 @@ def small_gpu(monkeypatch):
 
     monkeypatch.setattr(Network, "__init__", init)
     monkeypatch.setattr(
-        network_module, "best_device", lambda wish: "cpu" if wish == "cpu" else "cuda:0"
+        weights_module, "best_device", lambda wish: "cpu" if wish == "cpu" else "cuda:0"
     )
 
 
@@ -240,7 +241,7 @@ def test_a_cut_out_is_answered_at_its_place(path):
     network = load(identify(path), "cpu")
     whole = pictures(1, 1, (120, 16)).numpy()
     maps = network.maps(whole)
-    assert network.one_place
+    assert network.depends_on_offset
     placed = network.maps(whole[:, :, 32:], offset=(32, 0), whole=(120, 16))
     assert np.abs(maps[:, :, 60:] - placed[:, :, 28:]).max() < 1e-4
     # And forgets it: the next picture is a whole again.
@@ -261,7 +262,7 @@ def test_memory_is_estimated_for_each_size_once(path, monkeypatch):
     one = network.peak_bytes(1, (64, 64))
     assert network.peak_bytes(3, (64, 64)) == pytest.approx(3 * one, rel=1e-6)
     assert network.peak_bytes(1, (128, 64)) > 1.8 * one
-    monkeypatch.setattr(network_module, "peak_bytes", None)
+    monkeypatch.setattr(engine_module, "peak_bytes", None)
     assert network.peak_bytes(1, (64, 64)) == one
 
 

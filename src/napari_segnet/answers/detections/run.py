@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.answers.detections.tiling import DetectionTiles
 from napari_segnet.boxes import overlapping_pairs, pairwise_iou
-from napari_segnet.engines.torch import Network, is_out_of_memory, load
-from napari_segnet.engines.torch.objects import Objects
-from napari_segnet.plan.input import NetworkInput
-from napari_segnet.plan.memory import budget_bytes, exhausted, release
-from napari_segnet.plan.settings import PredictSettings
+from napari_segnet.engines import Engine
+from napari_segnet.image import Image
+from napari_segnet.plan import InferencePlan, RunResult
+from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan
+from napari_segnet.plan.precision import PrecisionChoice, Verdict
+from napari_segnet.plan.tasks import TaskReader, TileTask, read_task, tile_tasks
 from napari_segnet.progress import Progress, check_cancelled
-from napari_segnet.segmentation import Instances
+from napari_segnet.segmentation import Detected, Instances
 from napari_segnet.stitch import Part, merge_instances
-from napari_segnet.tiles import Tile, Tiling, frame_of, plan_blended
 
-__all__ = ["Ran", "run_detections"]
+__all__ = ["DetectionAgreement", "run_detections", "run_task"]
 
-EDGE_PX = {"cpu": 1024, "gpu": 2048}
-"""Edge of a tile, in network pixels; objects up to a quarter of it are seen whole."""
-LEAST_EDGE_PX = 256
-"""Smaller tiles would cut most objects."""
-BATCH = {"cpu": 1, "gpu": 4}
-"""Tiles at once: on a CPU more are not faster, on a GPU of 2048 pixels neither."""
 AGREE_IOU, AGREE_SCORE, AGREE_SHARE = 0.9, 0.05, 0.98
 """Half precision is used on a GPU where it finds that share of the objects of the first tile
 that has any, with that overlap of boxes and within that score."""
@@ -37,119 +33,80 @@ _LIMITS = ("least_score", "box_nms")
 """Hyper-parameters beyond which labels cannot be asked for without running again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ran:
-    """What a run came to.
-
-    Attributes
-    ----------
-    instances : Instances
-        Of the whole image, in image pixels.
-    device, rung : str
-        Where it ran, and the rung of the memory ladder.
-    notes : tuple of str
-        What the user should know.
-    engine : dict
-        What the engine chose, plain JSON values.
-    """
-
-    instances: Instances
-    device: str
-    rung: str
-    notes: tuple[str, ...]
-    engine: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rung:
-    """How much is seen at once; ``edge`` in network pixels."""
-
-    edge: int
-    batch: int
-    name: str = "as planned"
-
-
 @dataclass(slots=True)
 class _Done:
     """What has been found so far, and which limits were reached at how many tiles."""
 
     parts: dict[int, list[Part]] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
-    precision: str | None = None
 
 
-def run_detections(
-    network: Network, given: NetworkInput, settings: PredictSettings
-) -> Generator[Progress, None, Ran]:
+def run_detections(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
     """Detect in every plane; see fewer and smaller tiles at once if memory runs out.
 
     Planes that are done stay done: their tiles need not be like those of the others.
+
+    Parameters
+    ----------
+    engine : Engine
+        The network.
+    plan : InferencePlan
+        What was resolved for it and the image.
     """
-    rung = _first_rung(network, given, settings)
-    done = _Done(precision=_settled(network, settings))
+    given, settings = plan.input, plan.settings
+    rule = DetectionTiles(plan.checkpoint, given.seen, settings)
+    memory = first_plan(engine, rule)
+    precision = PrecisionChoice(settings.precision, DetectionAgreement())
+    done, reader = _Done(), TaskReader(plan.image)
     while True:
-        tiling = _tiling(network, given, rung.edge)
         left = [plane for plane in range(len(given.units)) if plane not in done.parts]
         try:
-            yield from _planes(network, given, tiling, rung.batch, left, done)
+            yield from _planes(engine, plan, memory, reader, left, precision, done)
             break
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            if not engine.is_out_of_memory(error):
                 raise
-        release(network.device)
-        stepped = _next_rung(rung, len(tiling.tiles) * len(left))
-        if stepped is not None:
-            rung = stepped
-        elif network.device != "cpu" and settings.device == "auto":
-            network = load(network.checkpoint, "cpu")
-            rung = replace(_first_rung(network, given, settings), name="moved to the CPU")
-            done.precision = "fp32"
-        else:
-            raise exhausted(network.device, str(rung.edge))
-    axes = "".join(a for a in "tzyx" if a in given.image.axes)
-    shape = tuple(given.image.sizes[a] for a in axes)
+        waiting = len(memory.tiling.tiles) * len(left)
+        memory, used = after_shortage(memory, engine, rule, settings, waiting)
+        if used is not engine:
+            engine, precision = used, PrecisionChoice("fp32", DetectionAgreement())
     parts = [part for plane in sorted(done.parts) for part in done.parts[plane]]
-    engine = {
-        "normalize": given.how,
-        "normalize_over": given.over,
-        "channels": given.channels.to_json(),
-        "normalization": given.normalization.to_json(),
-        "scale": given.scale,
-        "tile_px": [rung.edge, rung.edge],
-        "tiles": len(tiling.tiles),
-        "batch_size": rung.batch,
-        "precision": done.precision or "fp32",
-        "exact": len(tiling.tiles) == 1,
-        **{k: network.checkpoint.hparams[k] for k in _LIMITS if k in network.checkpoint.hparams},
-    }
-    return Ran(
-        instances=merge_instances(parts, shape=shape, axes=axes),
-        device=network.device,
-        rung=rung.name,
-        notes=(*_limit_notes(done.limits), *_memory_notes(rung, network.device)),
-        engine=engine,
+    return RunResult(
+        answer=merge_instances(parts, shape=plan.shape, axes=plan.axes),
+        device=memory.device,
+        rung=memory.name,
+        notes=(*_limit_notes(done.limits), *memory.notes),
+        engine=_facts(plan, memory, precision),
     )
 
 
+def run_task(engine: Engine, task: TileTask, image: Image, precision: str = "fp32") -> Detected:
+    """Answer one task, wherever it is run; objects are in pixels of the tile."""
+    (found,) = engine.detect(read_task(task, image)[None], precision=precision)
+    return found
+
+
 def _planes(
-    network: Network,
-    given: NetworkInput,
-    tiling: Tiling,
-    batch: int,
+    engine: Engine,
+    plan: InferencePlan,
+    memory: MemoryPlan,
+    reader: TaskReader,
     planes: list[int],
+    precision: PrecisionChoice[list[Detected]],
     done: _Done,
 ) -> Generator[Progress, None, None]:
     """Detect in planes, several tiles at once, and put what is found into ``done``."""
-    count = len(tiling.tiles)
-    total = len(given.units) * count
+    count = len(memory.tiling.tiles)
+    total = len(plan.input.units) * count
     found: dict[int, list[Part]] = {}
-    for group in _groups(given, tiling, planes, batch):
+    for group in _groups(_tasks(plan, memory, planes), reader, memory.batch):
         check_cancelled()
         seen = len(done.parts) * count + sum(len(parts) for parts in found.values())
         yield Progress(what="tile", done=seen, total=total)
-        answers = _answer(network, np.stack([block for _, _, block in group]), done)
-        for (plane, tile, _), objects in zip(group, answers, strict=True):
-            part = Part(instances=objects.instances, box=_box(tile, given), plane=plane)
+        blocks = np.stack([block for _, _, block in group])
+        answers = precision.answer(engine, partial(_answer, engine, blocks))
+        for (plane, task, _), objects in zip(group, answers, strict=True):
+            part = Part(instances=objects.instances, box=_box(task), plane=plane)
             found.setdefault(plane, []).append(part)
             for limit in objects.limits:
                 done.limits[limit] = done.limits.get(limit, 0) + 1
@@ -158,46 +115,53 @@ def _planes(
     yield Progress(what="tile", done=total, total=total)
 
 
-_Group = list[tuple[int, Tile, npt.NDArray[np.float32]]]
+_Group = list[tuple[int, TileTask, npt.NDArray[np.float32]]]
 
 
-def _groups(given: NetworkInput, tiling: Tiling, planes: list[int], batch: int) -> Iterator[_Group]:
+def _tasks(
+    plan: InferencePlan, memory: MemoryPlan, planes: Sequence[int]
+) -> Iterator[tuple[int, TileTask]]:
+    for plane in planes:
+        for task in tile_tasks(plan.input, memory.tiling, *plan.input.units[plane]):
+            yield plane, task
+
+
+def _groups(
+    tasks: Iterator[tuple[int, TileTask]], reader: TaskReader, batch: int
+) -> Iterator[_Group]:
     """Yield up to ``batch`` tiles of one size that follow each other, over planes too."""
     group: _Group = []
-    for plane in planes:
-        read = given.reader(*given.units[plane])
-        for tile in tiling.tiles:
-            block = tile.fill(read(tile), tiling.frame)
-            if group and (len(group) == batch or group[0][2].shape != block.shape):
-                yield group
-                group = []
-            group.append((plane, tile, block))
+    for plane, task in tasks:
+        if group and (len(group) == batch or group[0][1].lengths != task.lengths):
+            yield group
+            group = []
+        group.append((plane, task, reader.read(task)))
     if group:
         yield group
 
 
-def _answer(network: Network, batch: npt.NDArray[np.float32], done: _Done) -> list[Objects]:
-    """Detect, and settle the precision on the first tile that holds something."""
-    if done.precision is not None:
-        return network.objects(batch, precision=done.precision)
-    exact = network.objects(batch, precision="fp32")
-    if any((objects.instances.scores >= SURE).any() for objects in exact):
-        half = network.objects(batch, precision="fp16")
+def _answer(engine: Engine, blocks: npt.NDArray[np.float32], precision: str) -> list[Detected]:
+    return engine.detect(blocks, precision=precision)
+
+
+class DetectionAgreement:
+    """Half precision agrees where it finds what full precision finds, each once."""
+
+    def telling(self, exact: list[Detected]) -> bool:
+        """Tell if there is an object that is sure enough to be compared."""
+        return any((objects.instances.scores >= SURE).any() for objects in exact)
+
+    def compare(self, exact: list[Detected], half: list[Detected]) -> Verdict:
+        """Compare picture by picture."""
         pairs = zip(exact, half, strict=True)
-        agree = all(_agree(one.instances, two.instances) for one, two in pairs)
-        done.precision = "fp16" if agree else "fp32"
-    return exact
+        return Verdict(agrees=all(_agree(one.instances, two.instances) for one, two in pairs))
 
-
-def _settled(network: Network, settings: PredictSettings) -> str | None:
-    """Return the precision; None where it is to be measured."""
-    if settings.precision != "auto":
-        return settings.precision
-    return None if network.device.startswith("cuda") else "fp32"
+    def sound(self, answer: list[Detected]) -> bool:
+        """Tell that any answer can be right: no figure of it shows an overflow."""
+        return True
 
 
 def _agree(exact: Instances, half: Instances) -> bool:
-    """Tell if half precision finds what full precision finds, each once."""
     sure = np.flatnonzero(exact.scores >= SURE)
     count = len(exact.scores)
     pairs = overlapping_pairs(np.concatenate((exact.boxes, half.boxes)))
@@ -211,51 +175,19 @@ def _agree(exact: Instances, half: Instances) -> bool:
     return bool(np.count_nonzero(found) >= AGREE_SHARE * len(sure))
 
 
-# ---- What fits into memory ----
-
-
-def _first_rung(network: Network, given: NetworkInput, settings: PredictSettings) -> _Rung:
-    kind = "cpu" if network.device == "cpu" else "gpu"
-    batch = settings.batch_size or BATCH[kind]
-    if settings.tile_px:
-        return _Rung(edge=settings.tile_px[-1], batch=batch)
-    edge = EDGE_PX[kind]
-    budget = budget_bytes(network.device)
-    while edge > LEAST_EDGE_PX and _need(network, given, edge) > budget:
-        edge //= 2
-    need = max(1, _need(network, given, edge))
-    return _Rung(edge=edge, batch=batch if settings.batch_size else _most(budget, need, batch))
-
-
-def _most(budget: int, need: int, batch: int) -> int:
-    return max(1, min(batch, budget // need))
-
-
-def _need(network: Network, given: NetworkInput, edge: int) -> int:
-    """Bytes for one tile."""
-    height, width = (min(edge, length) for length in given.seen)
-    return network.peak_bytes(1, (height, width))
-
-
-def _next_rung(rung: _Rung, waiting: int) -> _Rung | None:
-    """Return what takes less memory; None if nothing does."""
-    if min(rung.batch, waiting) > 1:
-        batch = min(rung.batch, waiting) // 2
-        return replace(rung, batch=batch, name=f"batch halved to {batch}")
-    if rung.edge > LEAST_EDGE_PX:
-        edge = max(LEAST_EDGE_PX, rung.edge // 2)
-        return replace(rung, edge=edge, batch=1, name=f"tile halved to {edge}")
-    return None
-
-
-def _memory_notes(rung: _Rung, device: str) -> tuple[str, ...]:
-    if rung.name == "as planned":
-        return ()
-    at_once = f"{rung.batch} tiles" if rung.batch > 1 else "one tile"
-    return (
-        f"Memory ran out, so in the end {at_once} of {rung.edge} x {rung.edge} pixels at a time "
-        f"went through the network, on {device}.",
-    )
+def _facts(
+    plan: InferencePlan, memory: MemoryPlan, precision: PrecisionChoice[list[Detected]]
+) -> dict[str, Any]:
+    hparams = plan.checkpoint.hparams
+    return {
+        **plan.input_facts(),
+        "tile_px": list(memory.edge),
+        "tiles": len(memory.tiling.tiles),
+        "batch_size": memory.batch,
+        "precision": precision.chosen or "fp32",
+        "exact": len(memory.tiling.tiles) == 1,
+        **{k: hparams[k] for k in _LIMITS if k in hparams},
+    }
 
 
 def _limit_notes(limits: dict[str, int]) -> tuple[str, ...]:
@@ -276,17 +208,8 @@ def _limit_notes(limits: dict[str, int]) -> tuple[str, ...]:
     )
 
 
-# ---- Tiles ----
-
-
-def _tiling(network: Network, given: NetworkInput, edge: int) -> Tiling:
-    size = network.checkpoint.size
-    frame = frame_of(given.seen, size)
-    return plan_blended(frame, size, (edge, edge))
-
-
-def _box(tile: Tile, given: NetworkInput) -> tuple[float, float, float, float]:
-    """Return ``y0 x0 y1 x1`` of what a tile read, in image pixels."""
-    zoom = tuple(n / m for n, m in zip(given.shape, given.seen, strict=True))
-    (y, x) = tile.frame
+def _box(task: TileTask) -> tuple[float, float, float, float]:
+    """Return ``y0 x0 y1 x1`` of what a tile saw, in image pixels."""
+    zoom = tuple(n / m for n, m in zip(task.unit.shape, task.unit.seen, strict=True))
+    (y, x) = task.tile.frame
     return (y.start * zoom[0], x.start * zoom[1], y.stop * zoom[0], x.stop * zoom[1])

@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from napari_segnet.errors import SettingsError
+from napari_segnet.engines.protocol import PRECISIONS, choose_device
 
-__all__ = ["best_device", "free_bytes", "is_out_of_memory"]
+__all__ = ["best_device", "devices", "free_bytes", "is_out_of_memory", "precisions", "release"]
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may take."""
@@ -21,6 +21,16 @@ OUT_OF_MEMORY = (
 """Parts of the messages of torch and its libraries, in small letters."""
 
 
+def devices() -> tuple[str, ...]:
+    """Return the devices of this machine, the best first: ``cuda:N``, ``mps``, ``cpu``."""
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return tuple(there)
+
+
 def best_device(wish: str = "auto") -> str:
     """Return the device for a wish: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
 
@@ -29,20 +39,18 @@ def best_device(wish: str = "auto") -> str:
     SettingsError
         If the device is not there; the message says what is.
     """
-    there = ["cpu"]
-    if torch.backends.mps.is_available():
-        there.insert(0, "mps")
-    if torch.cuda.is_available():
-        there[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if wish == "auto":
-        return there[0]
-    device = "cuda:0" if wish == "cuda" else wish
-    if device not in there:
-        raise SettingsError(
-            f"The device {wish!r} is not available here. Available: {', '.join(there)}; "
-            "or leave it to --device auto."
-        )
-    return device
+    return choose_device(wish, devices())
+
+
+def precisions(device: str) -> tuple[str, ...]:
+    """Return what can be computed in on a device: lower ones on GPUs of NVIDIA only."""
+    return PRECISIONS if device.startswith("cuda") else ("fp32",)
+
+
+def release(device: str) -> None:
+    """Give unused memory of a device back to the driver."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def free_bytes(device: str) -> int:

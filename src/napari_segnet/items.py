@@ -1,0 +1,224 @@
+"""What there is to look at: the objects of a label image, and places where one may lack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Items", "items_of", "means_of", "remeasured"]
+
+Box = tuple[slice, ...]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Items:
+    """A table of objects, one row each: columns rather than rows, for there are thousands.
+
+    Attributes
+    ----------
+    ids : ndarray
+        ``(n,)`` int64: the label; negative where a network sees an object that has none.
+    first, stop : ndarray
+        ``(n, axes)`` int64: the box of each, in pixels.
+    areas : ndarray
+        ``(n,)`` int64, in pixels (or voxels).
+    scores : ndarray
+        ``(n,)`` float64 from 0 to 1; NaN where nobody gave one.
+    classes : ndarray
+        ``(n,)`` int64; 0 where unknown.
+    doubts : ndarray
+        ``(n,)`` float64 from 0 (sure) to 1; NaN where unknown.
+    why : tuple of str
+        ``(n,)`` what the doubt comes from, in a few words.
+    said : str
+        How the doubts were found, for the user.
+    shapes : mapping of int to ndarray
+        For an object that may lack: its pixels in its box, as the network sees it.
+    """
+
+    ids: Ints
+    first: Ints
+    stop: Ints
+    areas: Ints
+    scores: Floats
+    classes: Ints
+    doubts: Floats
+    why: tuple[str, ...]
+    said: str = ""
+    shapes: Mapping[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    def box(self, row: int) -> Box:
+        """Return where an object lies."""
+        ends = zip(self.first[row].tolist(), self.stop[row].tolist(), strict=True)
+        return tuple(slice(a, b) for a, b in ends)
+
+    def row_of(self, label: int) -> int | None:
+        """Return the row of a label."""
+        found = np.flatnonzero(self.ids == label)
+        return int(found[0]) if found.size else None
+
+    def chosen(self, rows: npt.NDArray[Any]) -> Items:
+        """Return some of the rows, in that order."""
+        picked = np.arange(len(self))[rows]
+        if picked.size == len(self) and (picked == np.arange(len(self))).all():
+            return self
+        return replace(
+            self,
+            ids=self.ids[picked],
+            first=self.first[picked],
+            stop=self.stop[picked],
+            areas=self.areas[picked],
+            scores=self.scores[picked],
+            classes=self.classes[picked],
+            doubts=self.doubts[picked],
+            why=tuple(self.why[i] for i in picked.tolist()),
+        )
+
+    def joined(self, other: Items) -> Items:
+        """Return the rows of both."""
+        return replace(
+            self,
+            ids=np.concatenate([self.ids, other.ids]),
+            first=np.concatenate([self.first, other.first]),
+            stop=np.concatenate([self.stop, other.stop]),
+            areas=np.concatenate([self.areas, other.areas]),
+            scores=np.concatenate([self.scores, other.scores]),
+            classes=np.concatenate([self.classes, other.classes]),
+            doubts=np.concatenate([self.doubts, other.doubts]),
+            why=(*self.why, *other.why),
+            shapes={**self.shapes, **other.shapes},
+        )
+
+    def with_table(self, scores: Mapping[int, float], classes: Mapping[int, int]) -> Items:
+        """Return the items with the score and class of each label, where they are known."""
+        ids = self.ids.tolist()
+        return replace(
+            self,
+            scores=np.array([scores.get(i, np.nan) for i in ids], np.float64),
+            classes=np.array([classes.get(i, 0) for i in ids], np.int64),
+        )
+
+
+def items_of(labels: npt.NDArray[Any], offset: tuple[int, ...] | None = None) -> Items:
+    """Return the objects of a label image, without doubts.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Integer labels with any number of axes; 0 is background.
+    offset : tuple of int, optional
+        Where the array begins in the whole.
+    """
+    from scipy.ndimage import find_objects
+
+    flat = labels.reshape(-1)
+    highest = int(flat.max(initial=0))
+    if highest > 4 * flat.size + 10**6:
+        return _few(labels, offset)
+    counts = np.bincount(flat, minlength=highest + 1)
+    counts[0] = 0
+    ids = np.flatnonzero(counts)
+    places = find_objects(labels)
+    ends = np.array([[(p.start, p.stop) for p in places[i - 1]] for i in ids.tolist()], np.int64)
+    return _table(ids, ends.reshape(ids.size, labels.ndim, 2), counts[ids], offset)
+
+
+def _few(labels: npt.NDArray[Any], offset: tuple[int, ...] | None) -> Items:
+    """Return the objects of a few pixels with ids too high for tables of all ids."""
+    ids, places = np.unique(labels, return_inverse=True)
+    if ids.size == 0 or ids[0] != 0:
+        small = (places + 1).reshape(labels.shape)
+    else:
+        small, ids = places.reshape(labels.shape), ids[1:]
+    found = items_of(small.astype(np.int32), offset)
+    return replace(found, ids=ids.astype(np.int64)[found.ids - 1])
+
+
+def _table(ids: Any, ends: Ints, areas: Any, offset: tuple[int, ...] | None) -> Items:
+    shift = np.array(offset if offset is not None else (0,) * ends.shape[1], np.int64)
+    unknown = np.full(ids.size, np.nan)
+    return Items(
+        ids=ids.astype(np.int64),
+        first=ends[..., 0] + shift,
+        stop=ends[..., 1] + shift,
+        areas=areas.astype(np.int64),
+        scores=unknown,
+        classes=np.zeros(ids.size, np.int64),
+        doubts=unknown.copy(),
+        why=("",) * ids.size,
+    )
+
+
+def remeasured(items: Items, labels: Any, touched: npt.ArrayLike, box: Box) -> Items:
+    """Return the table after an edit; what it costs follows the edit, not the image.
+
+    Objects that the edit made are new rows at the end, those that are gone have none.
+
+    Parameters
+    ----------
+    items : Items
+        As they were before.
+    labels : array-like
+        After the edit: numpy or zarr, of which only a box is read.
+    touched : array-like
+        Every id that any pixel in the box had before or has now.
+    box : tuple of slice
+        Where pixels changed.
+    """
+    ids = np.unique(np.asarray(touched, np.int64))
+    ids = ids[ids > 0]
+    known = np.flatnonzero(np.isin(items.ids, ids))
+    low = np.array([part.start for part in box], np.int64)
+    high = np.array([part.stop for part in box], np.int64)
+    if known.size:  # where the touched objects were may hold pixels of them outside of the edit
+        low = np.minimum(low, items.first[known].min(axis=0))
+        high = np.maximum(high, items.stop[known].max(axis=0))
+    around = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    part = np.asarray(labels[around])
+    part = np.where(np.isin(part, ids), part, 0)
+    now = items_of(part, tuple(low.tolist()))
+    is_touched = np.isin(items.ids, ids)
+    kept = (
+        items if not is_touched.any() else items.chosen(~is_touched | np.isin(items.ids, now.ids))
+    )
+    rows = np.flatnonzero(np.isin(kept.ids, ids))
+    source = np.searchsorted(now.ids, kept.ids[rows])
+    first, stop, areas = kept.first.copy(), kept.stop.copy(), kept.areas.copy()
+    first[rows], stop[rows], areas[rows] = now.first[source], now.stop[source], now.areas[source]
+    kept = replace(kept, first=first, stop=stop, areas=areas)
+    fresh = now.chosen(~np.isin(now.ids, kept.ids))
+    return kept.joined(fresh) if len(fresh) else kept
+
+
+def means_of(labels: npt.NDArray[Any], values: npt.NDArray[Any], ids: Ints) -> Floats:
+    """Return the mean of the values over the pixels of each id.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Integer labels.
+    values : ndarray
+        Of the same shape; NaN counts as 0.
+    ids : ndarray
+        ``(n,)`` of which labels.
+    """
+    from napari_segnet.steps.ids import chunks
+
+    size = int(ids.max(initial=0)) + 1
+    sums, counts = np.zeros(size), np.zeros(size)
+    flat, map_ = labels.reshape(-1), values.reshape(-1)
+    for part in chunks(flat.size):
+        weights = np.nan_to_num(map_[part].astype(np.float64))
+        sums += np.bincount(flat[part], weights, size)[:size]
+        counts += np.bincount(flat[part], minlength=size)[:size]
+    means: Floats = sums[ids] / np.maximum(counts[ids], 1)
+    return means

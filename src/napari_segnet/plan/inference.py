@@ -1,0 +1,133 @@
+"""InferencePlan: everything that a run needs, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.image import Image
+from napari_segnet.plan.input import NetworkInput, prepare_input
+from napari_segnet.plan.settings import PredictSettings
+from napari_segnet.segmentation import NetworkAnswer
+from napari_segnet.sinks import Keep, choose_keep
+
+__all__ = ["InferencePlan", "RunResult", "resolve"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InferencePlan:
+    """A run of a network on an image, resolved; it may travel to another process.
+
+    It pickles where the image's data does: numpy and dask arrays, memory maps.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    input : NetworkInput
+        The image in its eyes: channels, fitted normalisation, scale, and notes on them.
+    settings : PredictSettings
+        What was asked for: wishes of tiles, batch, precision, seams, device and where maps are
+        kept; what they come to depends on the engine and its memory. All that concerns the
+        input is resolved in ``input``.
+    keep : Keep or None
+        Where its maps are kept; None for a network that answers with objects.
+    """
+
+    checkpoint: Checkpoint
+    input: NetworkInput
+    settings: PredictSettings
+    keep: Keep | None
+
+    @property
+    def image(self) -> Image:
+        """Return the image."""
+        return self.input.image
+
+    @property
+    def axes(self) -> str:
+        """Return the axes of the image without its channels: ``[t] [z] y x``."""
+        return self.image.label_axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the length of each of ``axes``, in image pixels."""
+        return _lengths(self.image)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what the user should know before anything runs, one sentence each."""
+        return self.input.notes
+
+    def origin_settings(self) -> dict[str, Any]:
+        """Return the settings as the origin records them, plain JSON values."""
+        return asdict(self.settings)
+
+    def input_facts(self) -> dict[str, Any]:
+        """Return how the image was shown to the network, plain JSON values for the origin."""
+        return {
+            "normalize": self.input.how,
+            "normalize_over": self.input.over,
+            "channels": self.input.channels.to_json(),
+            "normalization": self.input.normalization.to_json(),
+            "scale": self.input.scale,
+        }
+
+
+def resolve(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings | None = None
+) -> InferencePlan:
+    """Decide once how a network is run on an image.
+
+    A function of its arguments alone. Pixels are read where a normalisation measures them, so
+    call it in a worker; what a window shows at once is in :mod:`napari_segnet.plan.input`.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What ``identify`` returned.
+    image : Image
+        What ``open_image`` returned, or your own.
+    settings : PredictSettings, optional
+        What is asked for.
+
+    Raises
+    ------
+    MismatchError
+        If the image does not fit the network; the message says what to set.
+    ImageError
+        If the image has no finite pixel.
+    """
+    settings = settings or PredictSettings()
+    given = prepare_input(checkpoint, image, settings)
+    channels = sum(output.channels for output in checkpoint.outputs)
+    keep = choose_keep((channels, *_lengths(image)), settings.maps) if channels else None
+    return InferencePlan(checkpoint=checkpoint, input=given, settings=settings, keep=keep)
+
+
+def _lengths(image: Image) -> tuple[int, ...]:
+    return tuple(image.sizes[a] for a in image.label_axes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunResult:
+    """What a run came to.
+
+    Attributes
+    ----------
+    answer : NetworkAnswer
+        At the image's pixels.
+    device, rung : str
+        Where it ran in the end, and what was given up for lack of memory.
+    notes : tuple of str
+        What the user should know of the run, one sentence each.
+    engine : dict
+        What the engine chose, plain JSON values.
+    """
+
+    answer: NetworkAnswer
+    device: str
+    rung: str
+    notes: tuple[str, ...]
+    engine: dict[str, Any]

@@ -1,0 +1,104 @@
+"""What is this weights file? Asked of every family, without its tensors and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.builtin import weights_path
+from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.containers import Weights, open_weights
+from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
+from napari_segnet.graph import receptive_field
+from napari_segnet.sidecar import read_sidecar
+from napari_segnet.tiles import Halo
+
+__all__ = ["family_of", "identify"]
+
+
+def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Tell what a weights file is, without reading its tensors.
+
+    Parameters
+    ----------
+    path : str or Path
+        A weights file, or the name of a built-in network.
+    told : mapping, optional
+        What you know of the network that its file does not say: hyper-parameters of its
+        family by name.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be used; ``UnknownNetworkError`` lists what was seen in it.
+    SettingsError
+        If something is told that the family does not have.
+    """
+    path = weights_path(path)
+    views = open_weights(path)
+    beside = read_sidecar(path)
+    told = {**(beside.told if beside else {}), **(told or {})}
+    refusal: UnknownNetworkError | None = None
+    for weights in views:
+        for family in FAMILIES:
+            if not family.detect(weights):
+                continue
+            try:
+                found = family.describe(weights, told)
+                found = replace(found, stamp=weights.stamp, notes=weights.notes)
+                return _with_halo(family, beside.added_to(found) if beside else found)
+            except UnknownNetworkError as error:
+                # The first view is the plainest one, so its refusal says the most.
+                refusal = refusal or error
+    raise refusal or UnknownNetworkError(_not_recognised(path, views[0]))
+
+
+def family_of(checkpoint: Checkpoint) -> Family:
+    """Return the family that a checkpoint belongs to."""
+    for family in FAMILIES:
+        if family.name == checkpoint.family:
+            return family
+    raise UnknownNetworkError(
+        f"The family {checkpoint.family!r} is not known to this version. Update napari-segnet."
+    )
+
+
+def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
+    """Add the receptive field, which needs the network's layers but not its weights."""
+    if not isinstance(family, MapFamily):
+        return checkpoint
+    if isinstance(family, GraphFamily):
+        halo = receptive_field(family.graph(checkpoint))
+    else:
+        halo = _halo_of_module(family, checkpoint)
+    if halo is None:
+        why = "some layer looks at the whole image, so tiles are blended"
+    else:
+        why = "computed from the network's layers"
+    fact = Known(source="read", why=why)
+    known = {**checkpoint.known, "halo_px": fact, "exact": fact}
+    return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
+
+
+def _halo_of_module(family: MapFamily, checkpoint: Checkpoint) -> Halo | None:
+    """Return the receptive field of a network that has to be built to know its layers."""
+    import torch
+
+    from napari_segnet import receptive
+
+    with torch.device("meta"):
+        module = family.build(checkpoint).eval()
+    return receptive.receptive_field(module, family.maps, checkpoint.channels, checkpoint.size)
+
+
+def _not_recognised(path: Path, seen: Weights) -> str:
+    keys = list(seen.tensors)
+    shown = ", ".join(f"{k} {seen.tensors[k].shape}" for k in keys[:4])
+    names = "; ".join(family.title for family in FAMILIES)
+    return (
+        f"No known kind of network has the tensors of {path.name}: {len(keys)} of them, first "
+        f"{shown}. Known kinds: {names}. Ask the sender which code wrote the file."
+    )

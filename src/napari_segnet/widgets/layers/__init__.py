@@ -1,0 +1,1 @@
+"""napari's layers: how they are read, changed, followed and told apart."""

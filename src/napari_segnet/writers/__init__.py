@@ -1,0 +1,169 @@
+"""Results become files: labels, maps, and where they come from.
+
+To add a writer, write a file with a class that has the methods of :class:`Writer` and
+name it in ``WRITERS``.
+
+All or nothing: each file of a result is written under a temporary name in its folder and
+given its own name only when all are complete. What fails leaves no file behind.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from napari_segnet.atomic import Write, probe, reason, write_all
+from napari_segnet.errors import OutputError
+from napari_segnet.segmentation import Instances, Maps, Segmentation
+from napari_segnet.writers._result import Result
+from napari_segnet.writers.labels import LabelsWriter
+from napari_segnet.writers.maps import MapsWriter
+from napari_segnet.writers.origin import OriginWriter
+
+__all__ = [
+    "WRITERS",
+    "Result",
+    "Writer",
+    "check_output",
+    "result_paths",
+    "write_segmentation",
+]
+
+
+class Writer(Protocol):
+    """A kind of file that a result has; it holds no state."""
+
+    name: str
+    """For people: what is in it."""
+    ending: str
+    """What stands behind the stem of the image in the name of the file."""
+    raw: bool
+    """Whether it holds the network's own answer, which is written only when asked for."""
+
+    def takes(self, result: Result) -> bool:
+        """Tell if there is anything to write; always true unless ``raw``."""
+
+    def write(self, path: Path, result: Result) -> None:
+        """Write the file; the same result makes the same bytes.
+
+        ``path`` is a temporary name that ends otherwise. Raises ``OSError`` if the disk
+        refuses.
+        """
+
+
+WRITERS: tuple[Writer, ...] = (LabelsWriter(), MapsWriter(), OriginWriter())
+"""In the order in which the files get their names: the origin, which tells of all, last."""
+
+
+def result_paths(folder: Path, stem: str, *, maps: bool = False) -> list[Path]:
+    """Return the files that a result has, in the order of ``WRITERS``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
+    stem : str
+        Their names before their endings.
+    maps : bool
+        Also those of the network's own answer.
+    """
+    return [_path(folder, stem, writer) for writer in WRITERS if maps or not writer.raw]
+
+
+def check_output(folder: Path, stem: str, overwrite: bool = False, save_maps: bool = False) -> None:
+    """Find out before a long run if its result can be written; leaves nothing behind.
+
+    Raises
+    ------
+    OutputError
+        If a result is there already and ``overwrite`` is false, or if nothing can be
+        written to the folder (which need not exist yet).
+    """
+    paths = result_paths(folder, stem, maps=save_maps)
+    try:
+        _refuse_existing(folder, paths, overwrite)
+        probe(max(paths, key=lambda path: len(path.name)))
+    except OSError as error:
+        raise _output_error(folder, stem, error) from error
+
+
+def write_segmentation(
+    segmentation: Segmentation,
+    folder: Path,
+    stem: str,
+    overwrite: bool = False,
+    maps: Maps | None = None,
+    instances: Instances | None = None,
+) -> list[Path]:
+    """Write labels and their origin, with ``maps`` or ``instances`` also the raw answer.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        Labels (OME-TIFF: int32, axes, pixel size) and origin (JSON).
+    folder : Path
+        Created if it does not exist.
+    stem : str
+        The files' names before their endings.
+    overwrite : bool
+        Replace results of that name.
+    maps : Maps, optional
+        Written as float32 OME-TIFF ``<stem>.maps.tif``, plane by plane.
+    instances : Instances, optional
+        Boxes, scores and classes go into the JSON.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        If a file exists already, or cannot be written.
+    """
+    result = Result(segmentation=segmentation, maps=maps, instances=instances)
+    files: list[tuple[Path, Write]] = [
+        (_path(folder, stem, writer), partial(writer.write, result=result))
+        for writer in WRITERS
+        if writer.takes(result)
+    ]
+    paths = [path for path, _ in files]
+    try:
+        _refuse_existing(folder, paths, overwrite)
+        write_all(files)
+    except OSError as error:
+        raise _output_error(folder, stem, error) from error
+    return paths
+
+
+def _path(folder: Path, stem: str, writer: Writer) -> Path:
+    return folder / f"{stem}{writer.ending}"
+
+
+def _refuse_existing(folder: Path, paths: list[Path], overwrite: bool) -> None:
+    existing = [p.name for p in paths if p.exists()]
+    folders = [p.name for p in paths if p.is_dir()]
+    if folders:
+        raise OutputError(
+            f"{' and '.join(folders)} in {folder} is a folder, where a file is to be written. "
+            "Rename it, or choose another folder with -o."
+        )
+    if existing and not overwrite:
+        raise OutputError(
+            f"{' and '.join(existing)} in {folder} would be replaced. Add --overwrite to allow "
+            "that, or choose another folder with -o."
+        )
+
+
+def _output_error(folder: Path, stem: str, error: OSError) -> OutputError:
+    what, remedy = reason(
+        error,
+        elsewhere="choose another folder with -o",
+        shorter="rename the image, or choose another folder",
+    )
+    return OutputError(
+        f"The labels of {stem} cannot be written to {folder}: {what}. "
+        f"{remedy[0].upper()}{remedy[1:]}."
+    )

@@ -1,0 +1,42 @@
+"""Result: a segmentation on its way to the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from napari_segnet.segmentation import Instances, Maps, Segmentation
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What is to be written.
+
+    Attributes
+    ----------
+    segmentation : Segmentation
+        Labels and their origin.
+    maps : Maps or None
+        The network's answer, where it is to be written too and is maps.
+    instances : Instances or None
+        The same where it is detections.
+    """
+
+    segmentation: Segmentation
+    maps: Maps | None = None
+    instances: Instances | None = None
+
+    @cached_property
+    def identity(self) -> str:
+        """What is the same for a repeated run, and for no other."""
+        labels, origin = self.segmentation.labels, self.segmentation.origin
+        digest = hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16)
+        names = [origin.image.get("name"), origin.checkpoint.get("sha256")]
+        digest.update(json.dumps([*names, self.segmentation.axes]).encode())
+        return digest.hexdigest()

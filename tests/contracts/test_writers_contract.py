@@ -1,0 +1,183 @@
+"""What every writer in WRITERS promises; a newcomer is tested without an edit here."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_segnet.checkpoint import Output
+from napari_segnet.errors import OutputError
+from napari_segnet.readers import open_image
+from napari_segnet.segmentation import Instances, Kind, Maps, Origin, Segmentation
+from napari_segnet.writers import WRITERS, Result, Writer, result_paths, write_segmentation
+
+LENGTHS = {"t": 2, "z": 3, "y": 24, "x": 19}
+OUTPUTS = (
+    Output(role="foreground", channels=1, activation="sigmoid"),
+    Output(role="class", channels=2, activation="softmax"),
+)
+
+
+def segmentation_of(axes: str, kind: Kind = "instance", empty: bool = False) -> Segmentation:
+    rng = np.random.default_rng(3)
+    shape = [LENGTHS[a] for a in axes]
+    labels = np.zeros(shape, np.int32) if empty else rng.integers(0, 70_000, shape, np.int32)
+    there = [int(i) for i in np.unique(labels)[1:20]]
+    return Segmentation(
+        labels=labels,
+        axes=axes,
+        pixel_size_um={a: n for a, n in {"z": 2.0, "y": 0.25, "x": 0.325}.items() if a in axes},
+        kind=kind,
+        label_class={i: 1 + i % 2 for i in there},
+        label_score={i: np.float32(0.25) for i in there},
+        class_names=("background", "a", "Ü"),
+        origin=Origin(
+            checkpoint={"path": "unet.pth", "sha256": "ab" * 32, "family": "toy"},
+            image={"name": "cells"},
+            predict={"doubt": float("nan")},
+        ),
+    )
+
+
+def maps_of(axes: str) -> Maps:
+    shape = (3, *(LENGTHS[a] for a in axes))
+    data = np.random.default_rng(4).random(shape).astype(np.float32)
+    return Maps(data=data, axes="c" + axes, outputs=OUTPUTS)
+
+
+def instances_of(axes: str) -> Instances:
+    return Instances(
+        boxes=np.array([[0, 0, 4, 5]], np.float32),
+        plane=np.zeros(1, np.int64),
+        scores=np.array([0.5], np.float32),
+        classes=np.array([1]),
+        masks=np.ones((1, 28, 28), np.float32),
+        shape=tuple(LENGTHS[a] for a in axes),
+        axes=axes,
+    )
+
+
+def results() -> Iterator[Any]:
+    for axes in ("yx", "zyx", "tzyx"):
+        made = segmentation_of(axes)
+        yield pytest.param(Result(segmentation=made), id=axes)
+        yield pytest.param(Result(segmentation=made, maps=maps_of(axes)), id=f"{axes} maps")
+    found = Result(segmentation=segmentation_of("yx"), instances=instances_of("yx"))
+    yield pytest.param(found, id="detections")
+    yield pytest.param(Result(segmentation=segmentation_of("yx", empty=True)), id="nothing")
+    yield pytest.param(Result(segmentation=segmentation_of("yx", "semantic")), id="classes")
+
+
+every_writer = pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.name)
+
+
+@every_writer
+def test_names_and_endings(writer: Writer) -> None:
+    assert writer.name
+    assert writer.ending.startswith(".")
+    assert sum(other.name == writer.name for other in WRITERS) == 1
+    assert sum(writer.ending.lower() == other.ending.lower() for other in WRITERS) == 1
+
+
+@every_writer
+@pytest.mark.parametrize("result", list(results()))
+def test_the_same_result_makes_the_same_bytes_and_no_other_file(
+    writer: Writer, result: Result, tmp_path: Path
+) -> None:
+    if not writer.takes(result):
+        assert writer.raw, "whatever is no answer of the network, every result has"
+        return
+    for name in (".one.part", ".two.part"):
+        writer.write(tmp_path / name, replace(result))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".one.part", ".two.part"]
+    content = (tmp_path / ".one.part").read_bytes()
+    assert content
+    assert content == (tmp_path / ".two.part").read_bytes()
+
+
+@every_writer
+@pytest.mark.parametrize("result", list(results()))
+def test_what_is_written_opens(writer: Writer, result: Result, tmp_path: Path) -> None:
+    if not writer.takes(result):
+        return
+    path = tmp_path / f"cells{writer.ending}"
+    writer.write(path, result)
+    made = result.segmentation
+    if path.suffix in (".tif", ".tiff"):
+        image = open_image(path)
+        assert image.axes.replace("c", "") == made.axes
+        assert image.pixel_size_um == pytest.approx(dict(made.pixel_size_um))
+        with tifffile.TiffFile(path) as tif:
+            assert tif.is_ome
+            assert tif.series[0].axes == image.axes.upper()
+            np.testing.assert_array_equal(tif.asarray(), np.asarray(image.data))
+            assert tif.series[0].shape == tuple(image.data.shape)
+    elif path.suffix == ".json":
+        text = path.read_text(encoding="utf8")
+        assert isinstance(json.loads(text, parse_constant=pytest.fail), dict)
+    else:
+        assert path.read_text(encoding="utf8")
+
+
+# ---- All of them or none ----
+
+
+@every_writer
+def test_a_failure_leaves_what_was_there(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = segmentation_of("yx")
+    write_segmentation(first, tmp_path, "cells", maps=maps_of("yx"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {path.name for path in result_paths(tmp_path, "cells", maps=True)}
+
+    def full(self: Writer, path: Path, result: Result) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(type(writer), "write", full)
+    second = segmentation_of("yx", empty=True)
+    for folder in (tmp_path, tmp_path / "new" / "folder"):
+        with pytest.raises(OutputError, match=r"the disk is full\. Free some space"):
+            write_segmentation(second, folder, "cells", overwrite=True, maps=maps_of("yx"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_writers_contract import WRITERS, maps_of, segmentation_of, write_segmentation
+
+(kind,) = (type(writer) for writer in WRITERS if writer.name == sys.argv[3])
+
+def die(self, path, result):
+    path.write_bytes(b"half")
+    os._exit(9)
+
+kind.write = die
+made = segmentation_of("yx", empty=True)
+write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, maps=maps_of("yx"))
+"""
+
+
+@every_writer
+def test_who_is_killed_while_writing_leaves_what_was_there(writer: Writer, tmp_path: Path) -> None:
+    write_segmentation(segmentation_of("yx"), tmp_path, "cells", maps=maps_of("yx"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    here = str(Path(__file__).parent)
+    words = [sys.executable, "-c", KILLED, here, str(tmp_path), writer.name]
+    assert subprocess.run(words, check=False).returncode == 9
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix != ".part"}
+    assert after == before

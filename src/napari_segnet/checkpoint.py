@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from napari_segnet.errors import WeightsError
+from napari_segnet.errors import BrokenWeightsError, WeightsError
 from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = [
@@ -289,7 +289,7 @@ def _sha256(path: Path, stamp: Stamp) -> str:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         after = stamp_of(os.fstat(file.fileno()))
     if not before == after == stamp:
-        raise WeightsError(
+        raise BrokenWeightsError(
             f"{path.name} has changed since it was recognised. Open it again to use what is "
             "there now."
         )

@@ -14,6 +14,7 @@ from napari_segnet.errors import BrokenWeightsError, WeightsError
 from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = [
+    "ANSWER_KINDS",
     "Activation",
     "Checkpoint",
     "Known",
@@ -32,9 +33,10 @@ OF_THE_FILE = ("path", "stamp", "notes")
 """Fields that belong to the file that was read, not to the network in it."""
 
 Source = Literal["read", "assumed", "told"]
-Task = str
-"""Which kind of answer a network gives: ``semantic`` (maps), ``instance`` (detections), or that
-of another member of ``napari_segnet.answers``."""
+Task = Literal["semantic", "instance"]
+"""What a network tells apart: classes of pixels, or objects."""
+ANSWER_KINDS: Mapping[Task, str] = {"semantic": "maps", "instance": "detections"}
+"""How networks of a task answer unless they say otherwise: names of ``answers.ANSWERS``."""
 Role = Literal["class", "foreground", "boundary", "distance", "affinity", "other"]
 Activation = Literal["none", "sigmoid", "softmax"]
 
@@ -160,7 +162,7 @@ class Checkpoint:
     family : str
         Name of the family in ``napari_segnet.families``.
     task : Task
-        ``semantic`` (maps), ``instance`` (detections): which of ``answers.ANSWERS`` it gives.
+        ``semantic`` (classes of pixels) or ``instance`` (objects).
     hparams : mapping
         The family's own hyper-parameters, plain JSON values: enough to build it.
     ndim : int
@@ -198,6 +200,9 @@ class Checkpoint:
         Of the file that was recognised; no other is loaded in its place.
     notes : tuple of str
         What its user should know of how the file was read, one sentence each.
+    answer_kind : str
+        How it answers: a name of ``napari_segnet.answers.ANSWERS``. Empty: that of the task,
+        ``maps`` or ``detections``.
     """
 
     path: Path
@@ -221,6 +226,11 @@ class Checkpoint:
     card: Mapping[str, Any] = field(default_factory=dict)
     stamp: Stamp | None = None
     notes: tuple[str, ...] = ()
+    answer_kind: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.answer_kind:
+            object.__setattr__(self, "answer_kind", ANSWER_KINDS[self.task])
 
     @property
     def sha256(self) -> str:
@@ -255,6 +265,7 @@ class Checkpoint:
         ValueError, TypeError, KeyError, AttributeError
             If it cannot be understood.
         """
+        content = {"answer_kind": "", **content}  # files of before 0.2 do not say it
         return cls(path=path, **fields_from_json(content, _READ))
 
 
@@ -358,6 +369,12 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(_text(value) for value in values)
 
 
+def _task(value: Any) -> str:
+    if value not in get_args(Task):
+        raise ValueError(f"{value!r} is no task")
+    return str(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
@@ -417,7 +434,8 @@ def _store(row: Any) -> Store:
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "family": _text,
-    "task": _text,
+    "task": _task,
+    "answer_kind": _text,
     "hparams": _mapping,
     "ndim": _count,
     "channels": _count,

@@ -170,6 +170,7 @@ def test_a_file_that_was_only_touched_by_readers_is_the_same(tmp_path: Path, kin
     np.testing.assert_array_equal(image.read()[0, 0, 0], array)
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not cut a file that is open")
 def test_cutting_while_reading_never_ends_the_process(tmp_path: Path) -> None:
     """A memory map died here: the file is cut and grows again while it is read."""

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from napari_segnet.errors import ImageError
-from napari_segnet.readers import open_image, open_labels
+from napari_segnet.readers import open_image, open_numbers
 
 RNG = np.random.default_rng(3)
 
@@ -195,7 +195,7 @@ def test_labels_are_the_entries_of_a_palette(tmp_path: Path) -> None:
     file.putdata(ids.ravel().tolist())
     file.putpalette([0, 0, 0] + [255, 0, 0] * 255)
     file.save(tmp_path / "a.png")
-    labels = open_labels(tmp_path / "a.png")
+    labels = open_numbers(tmp_path / "a.png")
     assert (labels.axes, labels.rgb) == ("yx", False)
     np.testing.assert_array_equal(labels.read()[0, 0, 0], ids)
     assert open_image(tmp_path / "a.png").rgb
@@ -210,7 +210,7 @@ def test_labels_of_few_bits_are_not_spread(tmp_path: Path, bits: int) -> None:
     file.putdata(ids.ravel().tolist())
     file.putpalette([i for n in range(2**bits) for i in (n, n, n)])
     file.save(tmp_path / "a.png", bits=bits)
-    np.testing.assert_array_equal(open_labels(tmp_path / "a.png").read()[0, 0, 0], ids)
+    np.testing.assert_array_equal(open_numbers(tmp_path / "a.png").read()[0, 0, 0], ids)
     grey = bytearray((tmp_path / "a.png").read_bytes())
     assert grey[24:26] == bytes((bits, 3))
     # The same numbers as grey values: colour type 0 and no palette.
@@ -221,12 +221,12 @@ def test_labels_of_few_bits_are_not_spread(tmp_path: Path, bits: int) -> None:
     grey[29:33] = zlib.crc32(grey[12:29]).to_bytes(4, "big")
     (tmp_path / "b.png").write_bytes(grey)
     assert imagecodecs.png_decode(bytes(grey)).shape == (3, 4)
-    np.testing.assert_array_equal(open_labels(tmp_path / "b.png").read()[0, 0, 0], ids)
+    np.testing.assert_array_equal(open_numbers(tmp_path / "b.png").read()[0, 0, 0], ids)
 
 
 def test_equal_colours_are_numbers(tmp_path: Path) -> None:
     ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
     Pillow.fromarray(np.dstack([ids] * 3)).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(open_labels(tmp_path / "a.png").read()[0, 0, 0], ids)
+    np.testing.assert_array_equal(open_numbers(tmp_path / "a.png").read()[0, 0, 0], ids)
     Pillow.fromarray(np.dstack([ids, ids, ids + 1])).save(tmp_path / "b.png")
-    assert open_labels(tmp_path / "b.png").rgb
+    assert open_numbers(tmp_path / "b.png").rgb

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from napari_segnet.errors import ImageError
-from napari_segnet.readers import file_axes, open_image, open_labels
+from napari_segnet.readers import file_axes, open_image, open_numbers
 
 RNG = np.random.default_rng(11)
 ROTATIONS = {
@@ -115,7 +115,7 @@ def test_labels_are_never_inverted(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     ids = noise(20, 30)
     tifffile.imwrite(path, ids, photometric="miniswhite")
-    np.testing.assert_array_equal(open_labels(path).read()[0, 0, 0], ids)
+    np.testing.assert_array_equal(open_numbers(path).read()[0, 0, 0], ids)
 
 
 # ---- Palettes ----
@@ -127,7 +127,7 @@ def test_labels_are_the_entries_of_a_palette(tmp_path: Path) -> None:
     colours = RNG.integers(0, 2**16, (3, 256), np.uint16)
     tifffile.imwrite(path, ids, photometric="palette", colormap=colours, compression="zlib")
     assert open_image(path).rgb
-    labels = open_labels(path)
+    labels = open_numbers(path)
     assert (labels.axes, labels.rgb) == ("yx", False)
     np.testing.assert_array_equal(labels.read()[0, 0, 0], ids)
 
@@ -164,7 +164,7 @@ def test_stacks_and_labels_are_turned_too(tmp_path: Path) -> None:
     tifffile.imwrite(path, stored, photometric="minisblack", **tag(274, "H", 6))
     turned = np.rot90(stored, -1, (1, 2))
     np.testing.assert_array_equal(open_image(path).read()[0, 0], turned)
-    np.testing.assert_array_equal(open_labels(path).read()[0, 0], turned)
+    np.testing.assert_array_equal(open_numbers(path).read()[0, 0], turned)
 
 
 def test_imagej_and_ome_show_what_is_stored(tmp_path: Path) -> None:

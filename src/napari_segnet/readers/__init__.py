@@ -14,12 +14,15 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers._ome_set import first_of_sets
 from napari_segnet.readers.jpeg import JpegReader
 from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.png import PngReader
@@ -29,14 +32,18 @@ __all__ = [
     "READERS",
     "Reader",
     "file_axes",
+    "file_key",
     "image_paths",
     "image_stem",
     "is_image_file",
+    "one_spelling",
     "open_image",
-    "open_labels",
+    "open_numbers",
 ]
 
 HEAD_BYTES = 4096
+IGNORES_CASE = sys.platform in ("darwin", "win32")
+"""Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
 OWN_OUTPUTS = (".labels.tif", ".maps.tif")
 WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
 LFS = b"version https://git-lfs"
@@ -58,10 +65,10 @@ class Reader(Protocol):
 
 
 @runtime_checkable
-class LabelReader(Protocol):
+class NumbersReader(Protocol):
     """A reader whose pictures may show numbers as colours."""
 
-    def read_labels(self, path: Path, axes: str | None) -> Image:
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
         """Open a file as the numbers that it stores."""
 
 
@@ -102,16 +109,16 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     return _reader(path).read(path, axes)
 
 
-def open_labels(path: str | Path, axes: str | None = None) -> Image:
-    """Open a picture whose numbers are labels: as they are stored, whatever their colours.
+def open_numbers(path: str | Path, axes: str | None = None) -> Image:
+    """Open a picture as the numbers that it stores, such as labels, whatever their colours.
 
     The entries of a palette are not replaced by their colours, and a tag by which zero is
     shown white inverts nothing. Otherwise as :func:`open_image`.
     """
     path = Path(path)
     reader = _reader(path)
-    if isinstance(reader, LabelReader):
-        return reader.read_labels(path, axes)
+    if isinstance(reader, NumbersReader):
+        return reader.read_numbers(path, axes)
     return reader.read(path, axes)
 
 
@@ -186,10 +193,22 @@ def image_stem(path: Path) -> str:
     return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
 
 
+def one_spelling(name: str) -> str:
+    """Return a name with each letter in one piece: macOS may keep ``ü`` as ``u`` and two dots."""
+    return unicodedata.normalize("NFC", name)
+
+
+def file_key(name: str) -> str:
+    """Return what two names share if they would be one file on this system."""
+    name = one_spelling(name)
+    return name.casefold() if IGNORES_CASE else name
+
+
 def image_paths(paths: Sequence[Path]) -> list[Path]:
     """Put the pictures inside in place of each folder, in natural order (2 before 10).
 
-    Folders inside folders are not entered; a file named twice is listed once. A name with
+    Folders inside folders are not entered; of a set of OME-TIFF files, which are one image
+    together, the first is listed; a file named twice is listed once. A name with
     ``*`` or ``?`` that no file has stands for the pictures that match it, since not every
     shell looks for them. Other files that do not exist stay in the list: each fails by
     itself when it is opened.
@@ -205,6 +224,7 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
             found.update(dict.fromkeys(_matching(path)))
             continue
         inside = sorted((p for p in path.iterdir() if is_image_file(p)), key=_natural)
+        inside = first_of_sets(inside)
         if not inside:
             raise ImageError(
                 f"The folder {path} holds no picture that opens here. "

@@ -53,7 +53,7 @@ class PngReader:
             pixels, notes = _decode_16_bit(path) if depth == 16 else _decode(path)
         return picture(pixels, path, axes, notes)
 
-    def read_labels(self, path: Path, axes: str | None) -> Image:
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
         """Decode numbers as they are stored: the entries of a palette, not their colours.
 
         Colours whose red, green and blue are equal everywhere are numbers too.

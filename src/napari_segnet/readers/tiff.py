@@ -61,7 +61,7 @@ class TiffReader:
         """Read what the file says of itself; its pixels stay on the disk."""
         return self._read(path, axes, as_numbers=False)
 
-    def read_labels(self, path: Path, axes: str | None) -> Image:
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
         """Read numbers as they are stored: no palette, no white from zero."""
         return self._read(path, axes, as_numbers=True)
 

@@ -170,3 +170,83 @@ def test_napari_keeps_its_own_keys(desk):
     before = (desk.layer.data == 9).sum()
     desk.drag((60, 90), (60, 100))
     until(lambda: (desk.layer.data == 9).sum() > before, SOON_S)
+
+
+def test_what_the_review_deletes_is_no_obstacle_to_delete_many(make_viewer, tmp_path, monkeypatch):
+    """Formerly a row of the deleted object stayed, and “Delete many” refused everything."""
+    from napari_segnet.widgets._review_panel import ReviewPanel
+
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path))
+    viewer = make_viewer(show=True)
+    viewer.window._qt_window.setGeometry(0, 0, 1280, 720)
+    features = {"index": [3, 5, 7, 9], "score": [0.9, 0.9, 0.2, 0.3]}
+    layer = viewer.add_labels(cells(), name="cells", features=features)
+    dock, review = CorrectDock(viewer), ReviewPanel(viewer)
+    viewer.window.add_dock_widget(dock, name="Correct")
+    viewer.window.add_dock_widget(review, name="Review")
+    review.network.setCurrentIndex(review.network.findData("none"))
+    user = Hand()
+    user.rest(0.3)
+    user.click(review.run_box.button)
+    until(lambda: review.model.rowCount() == 4 and not review._runner.busy, SOON_S)
+    review.select(review.model.row_of(7))
+    user.click(review.buttons["delete"])
+    until(lambda: not (layer.data == 7).any(), SOON_S)
+    assert layer.features["index"].tolist() == [3, 5, 9]
+    dock.edit.least_score.setValue(0.5)
+    dock.edit._delete_scored()
+    assert dock.edit.said.text() == "Done: deleted 1 object"
+    assert set(np.unique(layer.data)) - {0} == {3, 5}
+    canvas = viewer.window._qt_viewer.canvas.native
+    user._do(*hand._move(canvas.mapToGlobal(canvas.rect().center())))
+    user.key("ctrl+z")
+    until(lambda: (layer.data == 9).any(), SOON_S)
+    user.key("ctrl+z")
+    until(lambda: (layer.data == 7).any(), SOON_S)
+    assert layer.features["index"].tolist() == [3, 5, 7, 9]
+
+
+def test_strokes_of_the_mouse_are_offered_for_their_own_image(make_viewer, tmp_path, monkeypatch):
+    """Its layer was renamed before, and another image of the same size got its name."""
+    from napari_segnet.widgets._journal_keeper import keep_journal
+    from napari_segnet.widgets._recovery import RecoveryBar
+    from napari_segnet.widgets.layers.subject import subject_of
+
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path))
+    viewer = make_viewer(show=True)
+    keeper = keep_journal(viewer)
+    mine, other = (np.full((SIZE, SIZE), value, np.uint8) for value in (40, 80))
+    image = viewer.add_image(mine, name="cells")
+    own = {"image_layer": "cells", "offset_px": [0, 0]}
+    layer = viewer.add_labels(np.zeros_like(cells()), name="labels", metadata={"segnet": own})
+    image.name = "cells, DAPI"
+    viewer.layers.insert(1, type(image)(other, name="cells"))
+    viewer.layers.selection.active = layer
+    layer.mode, layer.selected_label = "paint", 6
+    user, canvas = Hand(), viewer.window._qt_viewer.canvas.native
+    middle = canvas.rect().center()
+    user.drag(canvas, middle - QPoint(60, 0), middle + QPoint(60, 20))
+    until(lambda: keeper.acts(layer) == 1, SOON_S)
+    keeper.flush()
+    painted = layer.data.copy()
+    keeper.close()
+    viewer.window._qt_window.hide()
+
+    viewer = make_viewer(show=True)
+    keep_journal(viewer)
+
+    def bars():
+        return viewer.window._qt_window.findChildren(RecoveryBar)
+
+    viewer.add_image(other, name="cells, DAPI")
+    user.rest(1)
+    assert not bars()
+    again = viewer.add_image(mine, name="anything")
+    until(lambda: len(bars()) == 1, SOON_S)
+    user.rest(0.3)
+    user.click(bars()[0].recover)
+    until(lambda: "labels" in viewer.layers, SOON_S)
+    recovered = viewer.layers["labels"]
+    np.testing.assert_array_equal(painted, recovered.data)
+    assert subject_of(recovered, viewer.layers) is again
+    until(lambda: not bars(), SOON_S)

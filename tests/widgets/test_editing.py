@@ -128,9 +128,89 @@ def test_undo_in_a_hidden_layer_is_followed(layer):
     apply_edit(layer, delete(layer.data, [7]))
     layer.visible = False
     layer.undo()
-    editing_of(layer).watch.look()
+    editing_of(layer).history.look()
     assert (7, "debris") in table(layer)
     assert editing_of(layer).box([7]) == (slice(5, 15), slice(15, 30))
+
+
+def test_a_history_that_napari_forgets_brings_no_row_back(layer):
+    apply_edit(layer, delete(layer.data, [7]))
+    layer.editable = False
+    layer.editable = True
+    editing_of(layer).history.look()
+    assert table(layer) == [(3, "cell"), (9, "cell")]
+    layer.undo()  # there is nothing to undo
+    assert table(layer) == [(3, "cell"), (9, "cell")]
+    assert set(np.unique(layer.data)) == {0, 3, 9}
+    apply_edit(layer, delete(layer.data, [3]))
+    layer.undo()
+    assert table(layer) == [(3, "cell"), (9, "cell")]
+
+
+def test_more_steps_between_two_looks_than_napari_keeps_bring_no_row_back(layer):
+    apply_edit(layer, delete(layer.data, [7]))
+    with layer.events.paint.blocker(), layer.events.set_data.blocker():
+        for n in range(110):
+            layer.data_setitem((np.array([55]), np.array([n % 70])), n + 20)
+    editing_of(layer).history.look()
+    assert table(layer) == [(3, "cell"), (9, "cell")]
+    assert next_id(layer) == 130
+
+
+def test_rows_of_deleted_objects_go_where_nobody_has_looked_for_objects_yet():
+    layer = ViewerModel().add_labels(cells(), features={"index": [3, 7], "score": [0.5, 0.9]})
+    apply_edit(layer, delete(layer.data, [3]))
+    assert layer.features["index"].tolist() == [7]
+    layer.undo()
+    assert layer.features["index"].tolist() == [3, 7]
+
+
+def test_rows_that_the_caller_knows_better_go_with_the_step(layer):
+    edit = delete(layer.data, [3])
+    row = {"score": 0.4, "class": 2, "class name": "debris"}
+    apply_edit(layer, edit, rows={9: row})
+    assert table(layer) == [(7, "debris"), (9, "debris")]
+    layer.undo()
+    assert table(layer) == [(3, "cell"), (7, "debris"), (9, "cell")]
+    layer.redo()
+    assert table(layer) == [(7, "debris"), (9, "debris")]
+
+
+def test_nothing_to_do_is_no_step(layer):
+    steps = []
+    layer.events.paint.connect(steps.append)
+    apply_edit(layer, [], rows={9: None})
+    assert not steps
+    assert table(layer) == [(3, "cell"), (7, "debris")]
+
+
+def test_the_journal_gets_an_edit_as_it_is(layer):
+    told = []
+
+    class Follower:
+        def step(self, step):
+            told.append(step)
+
+    follower = Follower()
+    editing_of(layer).history.follow(follower.step)
+    before = layer.data.copy()
+    edits = delete_each(layer.data, [3, 9], editing_of(layer).places)
+    apply_edit(layer, edits)
+    (step,) = told
+    assert [change.box for change in step.known] == [edit.where for edit in edits]
+    for change in step.changes():
+        change.apply(before)
+    np.testing.assert_array_equal(layer.data, before)
+    layer.undo()
+    for change in told[1].changes():
+        change.apply(before)
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_a_layer_that_is_not_editable_says_so(layer):
+    layer.editable = False
+    with pytest.raises(EditError, match=r"“Labels” is not editable: .* Set layer\.editable = True"):
+        apply_edit(layer, delete(layer.data, [3]))
 
 
 def test_an_id_is_never_used_again(layer):

@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QApplication
 from support import hand, painter
 
 from napari_segnet.journal import replay, summary
-from napari_segnet.widgets import _journal_keeper as module
+from napari_segnet.widgets import _recorded as module
 from napari_segnet.widgets._journal_keeper import JournalKeeper, keep_journal, left_behind
+from napari_segnet.widgets.layers.record import record_of
 
 
 @pytest.fixture
@@ -173,7 +174,8 @@ def test_what_belongs_to_a_layer_comes_back(viewer, keeper):
     np.testing.assert_allclose(layer.translate, again.translate)
     assert (layer.units, layer.axis_labels) == (again.units, again.axis_labels)
     assert layer.features.equals(again.features)
-    assert {"highest_id": 20, "origin": {"x": None, "shape": [1, 2]}} == again.metadata["segnet"]
+    record = record_of(again)
+    assert (20, {"x": None, "shape": [1, 2]}) == (record.highest_id, record.origin)
     assert not keeper.offers
 
 

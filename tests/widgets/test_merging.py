@@ -77,7 +77,7 @@ def test_corrections_stay_and_the_rest_follows(viewer, dock):
 
 def test_what_is_merged_can_be_undone_and_merged_again(viewer, dock):
     layer, _, one, right = corrected(viewer, dock)
-    mine = layer.data.copy()
+    mine, rows = layer.data.copy(), set(layer.features["index"])
     from dataclasses import replace
 
     dock.labels.set_value(replace(dock.labels.value(), threshold=0.9))
@@ -90,10 +90,13 @@ def test_what_is_merged_can_be_undone_and_merged_again(viewer, dock):
     fixed = [i for i, s in reviews(viewer).of(layer).states.items() if s is State.FIXED]
     assert len(fixed) <= 3, "what the network changed is nobody's edit"
     merged = layer.data.copy()
+    assert set(np.unique(merged)) - {0} == set(layer.features["index"])
     layer.undo()
     np.testing.assert_array_equal(mine, layer.data)
+    assert rows == set(layer.features["index"])
     layer.redo()
     np.testing.assert_array_equal(merged, layer.data)
+    assert set(np.unique(merged)) - {0} == set(layer.features["index"])
     run(dock)
     dock.merge.button.click()
     until(lambda: dock.merge.isHidden(), SOON_S)

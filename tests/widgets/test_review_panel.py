@@ -148,6 +148,54 @@ def test_to_fix_stays_open_and_delete_goes_on(panel, layer):
     assert State.WRONG is panel.reviews.of(layer).state(first)
 
 
+def test_what_is_deleted_in_the_review_goes_from_the_table_and_comes_back(viewer, qtbot):
+    """Formerly its row stayed, and then “Delete many” refused everything."""
+    from napari_segnet.widgets._edit_panel import EditPanel
+
+    ids = list(range(1, 21))
+    scores = [0.3 if one in (3, 8) else 0.9 for one in ids]
+    layer = viewer.add_labels(painter.objects(), features={"index": ids, "score": scores})
+    review, edits = ReviewPanel(viewer), EditPanel(viewer)
+    viewer.window.add_dock_widget(review, name="Review")
+    viewer.window.add_dock_widget(edits, name="Correct")
+    looked_at(review)
+    review.select(review.model.row_of(3))
+    review.delete()
+    assert not (layer.data == 3).any()
+    assert set(layer.features["index"]) == set(ids) - {3}
+    edits.least_score.setValue(0.5)
+    edits._delete_scored()
+    assert edits.message.isHidden(), edits.message.text.text()
+    assert edits.said.text() == "Done: deleted 1 object"
+    assert set(np.unique(layer.data)) - {0} == set(ids) - {3, 8} == set(layer.features["index"])
+    layer.undo()
+    layer.undo()
+    assert set(np.unique(layer.data)) - {0} == set(ids) == set(layer.features["index"])
+
+
+def test_objects_that_a_brush_has_painted_over_are_left_out_of_many(viewer, qtbot):
+    from napari_segnet.widgets._edit_panel import EditPanel
+
+    features = {"index": [3, 8], "score": [0.3, 0.3]}
+    layer = viewer.add_labels(painter.objects(), features=features)
+    edits = EditPanel(viewer)
+    viewer.window.add_dock_widget(edits, name="Correct")
+    layer.data_setitem((layer.data == 3).nonzero(), 0)
+    edits.least_score.setValue(0.5)
+    edits._delete_scored()
+    assert edits.said.text() == "Done: deleted 1 object"
+    assert not (layer.data == 8).any()
+
+
+def test_a_layer_that_cannot_be_edited_is_left_alone(panel, layer):
+    looked_at(panel)
+    layer.visible = False
+    before = layer.data.copy()
+    panel.delete()
+    assert "is hidden. Show it" in panel.message.text.text()
+    np.testing.assert_array_equal(before, layer.data)
+
+
 def test_locked_objects_stay(panel, layer):
     looked_at(panel)
     first = current(panel)

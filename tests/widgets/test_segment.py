@@ -14,6 +14,7 @@ from napari_segnet import cache
 from napari_segnet.engines.fake import everywhere
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.segment import SegmentDock
 
 WAIT_MS = 60_000
@@ -153,7 +154,7 @@ def test_cancel_within_a_second(viewer, dock, qtbot):
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (3000, 3000), np.uint8))
     choose(dock, qtbot, "nuclei")
     qtbot.mouseClick(dock.run_box.button, Qt.MouseButton.LeftButton)
-    qtbot.wait(1500)
+    qtbot.waitUntil(lambda: "tile" in dock.run_box.words.text(), timeout=WAIT_MS)
     with qtbot.waitSignal(dock._runner.cancelled, timeout=WAIT_MS):
         qtbot.mouseClick(dock.run_box.stop, Qt.MouseButton.LeftButton)
     assert labels_of(viewer) == []
@@ -201,7 +202,7 @@ def test_maps_can_be_looked_at(viewer, dock, qtbot):
     choose(dock, qtbot, "nuclei")
     run(dock, qtbot)
     dock.maps.click()
-    maps = [layer for layer in viewer.layers if "segnet_maps" in layer.metadata]
+    maps = [layer for layer in viewer.layers if record_of(layer).maps]
     assert [layer.name for layer in maps] == [
         "cells · foreground",
         "cells · boundary",
@@ -269,6 +270,7 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     ]
 
 
+@pytest.mark.subprocess
 def test_opening_it_imports_no_torch():
     import subprocess
 

@@ -7,7 +7,7 @@ objects never change. Ids are never renumbered; new ones are given by the caller
 """
 
 from napari_segnet.correct._drawn import ids_along, outline
-from napari_segnet.correct._edit import Box, Edit, box_of
+from napari_segnet.correct._edit import Box, Edit, box_of, edit_of
 from napari_segnet.correct._landscape import Landscape
 from napari_segnet.correct._places import Places, find_places, piece_at
 from napari_segnet.correct._shape import (
@@ -41,6 +41,7 @@ __all__ = [
     "copy_slice",
     "delete",
     "delete_each",
+    "edit_of",
     "fill_holes",
     "find_places",
     "grow",

@@ -28,8 +28,8 @@ from napari_segnet.widgets.layers.editing import (
     locked_ids,
     next_id,
 )
-from napari_segnet.widgets.layers.features import put_rows
-from napari_segnet.widgets.layers.history import last_step
+from napari_segnet.widgets.layers.features import Row, row_of
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -403,22 +403,18 @@ def _put(wish: _Wish, found: Found) -> str:
         one = wish.again
         around = _around(layer, one, wish.about.source, box)
         edit = redraw(layer.data, one, box, mask, around=around, locked=locked)
-        table = layer.features
-        rows = table[table["index"] == one] if "index" in table else table[:0]
-        before = None if not len(rows) else dict(rows.iloc[0].drop("index"))
-    apply_edit(layer, replace(edit, what=f"ask the network: {edit.what}"))
-    row = _row(layer, before or {}, found)
+        before = row_of(layer, one)
     # Score and class go with the step: undone with the pixels, and done again with them.
-    editing_of(layer).attach(last_step(layer), {one: (before, row)})
-    put_rows(layer, {one: row})
+    row = _row(layer, before or {}, found)
+    apply_edit(layer, replace(edit, what=f"ask the network: {edit.what}"), rows={one: row})
     layer.selected_label = one
     word = "made" if wish.again is None else "redrawn"
     return f"Object {one} {word}, score {found.score:.2f}. Ctrl+Z takes it back."
 
 
-def _row(layer: napari.layers.Labels, before: dict[str, Any], found: Found) -> dict[str, Any]:
+def _row(layer: napari.layers.Labels, before: Row, found: Found) -> Row:
     row = {**before, "score": round(found.score, 4), "class": found.class_index}
-    names = layer.metadata.get("segnet", {}).get("class_names") or ()
+    names = record_of(layer).class_names
     if names or "class name" in layer.features:
         known = found.class_index < len(names)
         row["class name"] = names[found.class_index] if known else f"class {found.class_index}"

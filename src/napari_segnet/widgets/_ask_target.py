@@ -9,15 +9,13 @@ import numpy as np
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
 from napari_segnet.widgets.layers.convert import Source, placement, region_of
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
 __all__ = ["labels_over", "visible_part"]
-
-ASKED = "asked"
-"""Key in ``metadata["segnet"]`` of layers that were made for answers."""
 
 
 def labels_over(
@@ -42,21 +40,23 @@ def labels_over(
             )
         return active
     for layer in reversed(viewer.layers):
-        if isinstance(layer, Labels) and layer.metadata.get("segnet", {}).get(ASKED) == name:
-            if _lies_over(layer, source, shape):
-                return layer
+        record = record_of(layer)
+        same = record.asked == name and record.image_id in ("", source.layer_id)
+        if same and isinstance(layer, Labels) and _lies_over(layer, source, shape):
+            return layer
     # Classes of the network, and ids from 1 on: nobody need look where objects lie.
-    metadata = {
-        "kind": "instance",
-        "axes": source.axes,
-        "class_names": list(checkpoint.class_names),
-        "image_layer": source.layer_name,
-        "offset_px": list(source.offset_px),
-        "highest_id": 0,
-        ASKED: name,
-    }
+    record = LayerRecord(
+        kind="instance",
+        axes=source.axes,
+        class_names=tuple(checkpoint.class_names),
+        image_id=source.layer_id,
+        image_layer=source.layer_name,
+        offset_px=source.offset_px,
+        highest_id=0,
+        asked=name,
+    )
     return viewer.add_labels(
-        np.zeros(shape, np.int32), name=name, metadata={"segnet": metadata}, **placement(source)
+        np.zeros(shape, np.int32), name=name, metadata=metadata_of(record), **placement(source)
     )
 
 

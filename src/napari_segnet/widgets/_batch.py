@@ -39,6 +39,7 @@ from napari_segnet.widgets.layers.convert import (
     region_of,
     source_of,
 )
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -200,7 +201,7 @@ class BatchBox(QWidget):
 
         done, refused = 0, []
         for one in self._made.values():
-            stem = Path(str(one.image.metadata["segnet_path"])).stem
+            stem = Path(record_of(one.image).path).stem
             data = np.asarray(one.layer.data, dtype=np.int32)
             try:
                 write_segmentation(replace(one.made.segmentation, labels=data), folder, stem)
@@ -246,7 +247,7 @@ class BatchBox(QWidget):
         assert self._how is not None
         checkpoint, settings, labels = self._how
         data, kwargs = image_layer_args(image)
-        kwargs.setdefault("metadata", {})["segnet_path"] = image.source
+        kwargs["metadata"] = metadata_of(LayerRecord(path=str(image.source or "")))
         with self._in_background():
             layer = self._viewer.add_image(data, **kwargs)
         layer.visible = not self._made

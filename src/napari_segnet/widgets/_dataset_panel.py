@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ from napari_segnet.widgets._training_pair import (
     open_again,
     training_pair,
 )
+from napari_segnet.widgets.layers.digest import digest_if_known
+from napari_segnet.widgets.layers.subject import images_in, is_recorded
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -86,6 +88,7 @@ class DatasetPanel(QWidget):
         self._viewer = viewer
         self._rows: tuple[Row, ...] = ()
         self._dataset: Dataset | None = None
+        self._chosen_for: Callable[[], Any] = lambda: None
         self.message = MessageBar(self)
         self._runner = JobRunner(self)
         self._runner.succeeded.connect(self._done)
@@ -263,18 +266,25 @@ class DatasetPanel(QWidget):
         )
 
     def _list_images(self, labels: Any) -> None:
-        from napari.layers import Image as ImageLayer
-
-        names = [layer.name for layer in self._viewer.layers if isinstance(layer, ImageLayer)]
-        shown = [self.images.itemText(i) for i in range(self.images.count())]
-        guessed = None if labels is None else image_of(self._viewer, labels)
-        wanted = self.images.currentText() if shown == names else ""
-        if shown != names:
+        """List the images; the labels' own is chosen, or none where that is not known."""
+        there = {str(image.unique_id): image for image in images_in(self._viewer.layers)}
+        chosen = self.images.currentData()
+        shown = [self.images.itemData(i) for i in range(self.images.count())]
+        if shown != list(there):
             self.images.clear()
-            self.images.addItems(names)
-        choice = guessed.name if guessed is not None else wanted
-        if choice in names:
-            self.images.setCurrentIndex(names.index(choice))
+            for key, image in there.items():
+                self.images.addItem(image.name, key)
+        for row, image in enumerate(there.values()):  # a layer may have got another name
+            self.images.setItemText(row, image.name)
+        own = None if labels is None else image_of(self._viewer, labels)
+        if own is not None:
+            digest_if_known(own)  # begun here, so that nobody waits for it when it is added
+        again = self._chosen_for() is labels
+        wanted = str(own.unique_id) if own is not None else chosen if again else None
+        asked = labels is not None and is_recorded(labels)  # another image would be a guess
+        index = list(there).index(wanted) if wanted in there else -1 if asked else 0
+        self.images.setCurrentIndex(index)
+        self._chosen_for = ref(labels) if labels is not None else lambda: None
 
     def _show_rows(self) -> None:
         self.list.clear()
@@ -302,10 +312,11 @@ class DatasetPanel(QWidget):
         labels = self._labels()
         if labels is None:
             raise DatasetError("Select the Labels layer that is to be learned from, then add it.")
-        name = self.images.currentText()
-        if name not in self._viewer.layers:
-            raise DatasetError(f"Choose the image that “{labels.name}” was made on.")
-        return self._viewer.layers[name], labels
+        chosen = self.images.currentData()
+        for image in images_in(self._viewer.layers):
+            if str(image.unique_id) == chosen:
+                return image, labels
+        raise DatasetError(f"Choose the image that “{labels.name}” was made on.")
 
     def _marked(self) -> list[Sample]:
         return [item.data(Qt.ItemDataRole.UserRole) for item in self.list.selectedItems()]

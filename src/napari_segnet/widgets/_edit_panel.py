@@ -35,7 +35,6 @@ from napari_segnet.correct import (
     smaller_than,
 )
 from napari_segnet.errors import EditError
-from napari_segnet.progress import run
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._edit_acts import ACTS, Act, Points, Wishes
 from napari_segnet.widgets._edit_tool import Tool
@@ -49,9 +48,10 @@ from napari_segnet.widgets.layers.editing import (
     editing_of,
     locked_ids,
     next_id,
-    own_metadata,
 )
 from napari_segnet.widgets.layers.features import classes_of, scores_of
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of, update
 
 if TYPE_CHECKING:
     import napari.layers
@@ -59,9 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EditPanel"]
 
-AT_ONCE_PX = 2**25
-"""Labels in memory up to this size are looked through at the first edit (a third of a second)
-if that was not done in the meantime; larger ones are waited for."""
 CALM_MS = 400
 """How long labels must have stayed the same (sliders replace them) before they are looked
 through."""
@@ -86,7 +83,7 @@ class EditPanel(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_edit_panel")
-        self.viewer: Any = getattr(viewer, "__wrapped__", viewer)
+        self.viewer: Any = unwrapped(viewer)
         self.tool = Tool(self.viewer, self)
         self.buttons: dict[str, QPushButton] = {}
         self._pending: list[int] = []
@@ -339,12 +336,8 @@ class EditPanel(QWidget):
 
     def _finish_looking(self, layer: napari.layers.Labels) -> None:
         """Look through labels of usual size now, if that has not ended by itself."""
-        kept = editing_of(layer)
-        small = isinstance(layer.data, np.ndarray) and layer.data.size <= AT_ONCE_PX
-        if kept.places is None and small:
+        if editing_of(layer).look_now():
             self._looker.cancel()
-            data = kept.begin_looking()
-            kept.found(data, run(find_places(data)))
 
     # ---- Keys ----
 
@@ -481,7 +474,7 @@ class EditPanel(QWidget):
         names, text = _class_names(layer), self.classes.currentText().strip()
         if text and text not in names[1:]:
             names.append(text)
-            own_metadata(layer)["class_names"] = names
+            update(layer, class_names=tuple(names))
             self._list_classes()
             self.classes.setCurrentText(text)
         return names.index(text, 1) if text else 1
@@ -534,7 +527,9 @@ class EditPanel(QWidget):
             if places is None:
                 editing_of(layer).box([1])  # raises: it is not known yet
             assert places is not None
-            chosen = choose(layer, places)
+            # A row of the table may be of an object that a brush has painted over.
+            gone = editing_of(layer).is_gone
+            chosen = [one for one in choose(layer, places) if places.box([one]) and not gone(one)]
             edits = delete_each(layer.data, chosen, places, locked=locked_ids(layer))
             apply_edit(layer, edits)
         except EditError as error:
@@ -559,7 +554,7 @@ class EditPanel(QWidget):
 
 def _class_names(layer: napari.layers.Labels) -> list[str]:
     """Return the names of classes, background first; numbers where they have none."""
-    names = [str(name) for name in own_metadata(layer).get("class_names") or ["background"]]
+    names = list(record_of(layer).class_names) or ["background"]
     most = max([1, *classes_of(layer).values()])
     return names + [f"class {n}" for n in range(len(names), most + 1)]
 

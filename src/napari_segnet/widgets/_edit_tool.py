@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QWidget
 
 from napari_segnet.widgets._edit_acts import Act, Points
 from napari_segnet.widgets._sketch import Place, Sketch
+from napari_segnet.widgets.layers.private import canvas_of
 
 if TYPE_CHECKING:
     import napari.components
@@ -58,7 +58,7 @@ class Tool(QObject):
         self._bind("Escape", lambda: self.put_away())
         if act.drawn == "clicks":
             self._bind("Enter", lambda: self.complete())
-        canvas = _canvas(self._viewer)
+        canvas = canvas_of(self._viewer)
         if canvas is not None:
             self._sketch = Sketch(canvas, self._viewer)
 
@@ -161,10 +161,3 @@ def _binding(key: str) -> Any:
     from napari.utils.key_bindings import coerce_keybinding
 
     return coerce_keybinding(key)
-
-
-def _canvas(viewer: Any) -> QWidget | None:
-    """Return the widget that shows the layers; None where there is no window."""
-    window = getattr(viewer, "window", None)
-    found: QWidget | None = None if window is None else window._qt_viewer.canvas.native
-    return found

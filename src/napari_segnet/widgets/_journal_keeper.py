@@ -1,89 +1,56 @@
 """Keeps a journal of every Labels layer of a viewer, so that no stroke is ever lost.
 
-What napari tells of an act differs: strokes, fills and edits emit ``paint``, undo and redo
-only ``set_data``, and neither comes for a layer that is hidden. But every act moves the
-layer's own history, so that is what is looked at: the steps that are gone from its end were
-undone, those that are new there were done. Their atoms hold the pixels with their values
-before and after; the layer itself is never compared.
+Steps are heard from :mod:`~napari_segnet.widgets.layers.history`. A journal remembers the image
+by the digest of its pixels (journals of earlier versions by its path or a sample of its pixels),
+so that it is offered when this image is opened again, whatever it is called then.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import socket
 import time
 import uuid
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_segnet.journal import (
-    SUFFIX,
-    Act,
-    Change,
-    Journal,
-    Summary,
-    changes_at,
-    difference,
-    slabs,
+from napari_segnet.journal import SUFFIX, Journal, Summary
+from napari_segnet.widgets._journal_folder import (
+    being_written,
+    journal_folder,
+    left_behind,
+    session,
 )
-from napari_segnet.widgets._journal_layers import describe, keys_of, known, subject_of
+from napari_segnet.widgets._journal_layers import former_keys_of
+from napari_segnet.widgets._recorded import Recorded
+from napari_segnet.widgets._recovery import CloseGuard, guard
+from napari_segnet.widgets.layers.digest import digest_if_known, digest_of
+from napari_segnet.widgets.layers.history import Step
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.subject import bind, subject_of
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_segnet.widgets._recovery import CloseGuard
-
-__all__ = ["JournalKeeper", "changes_of", "journal_folder", "keep_journal", "left_behind"]
+__all__ = ["JournalKeeper", "keep_journal", "left_behind"]
 
 LOOK_MS = 200
 """How often histories are looked at beside the events: for what comes without one."""
-MOST_WAITING = 8
-"""Boxes of a snapshot that wait for the disk at once: 32 MB."""
-OUTSIDE_BYTES = 2**29
-"""Labels that are no numpy array and larger than this are not copied: only acts are kept,
-and the labels themselves lie where they came from, such as a zarr folder."""
-TICK_S = 0.004
-"""How long boxes of a snapshot are copied before the window gets its turn."""
 
-DAY_S = 24 * 3600.0
-
-Item = list[Any]
-"""One step of a layer's history: the atoms that napari applies together."""
-
-_open: set[Path] = set()
-"""Journals that some window of this program writes."""
 _keepers: weakref.WeakKeyDictionary[Any, JournalKeeper] = weakref.WeakKeyDictionary()
-
-
-def journal_folder() -> Path:
-    """Return the folder of all journals: ``NAPARI_SEGNET_DATA``, else the user's data folder."""
-    told = os.environ.get("NAPARI_SEGNET_DATA")
-    if told:
-        return Path(told) / "journals"
-    from platformdirs import user_data_path
-
-    return user_data_path("napari-segnet", appauthor=False) / "journals"
 
 
 def keep_journal(viewer: napari.viewer.Viewer) -> JournalKeeper:
     """Return the keeper of a viewer; the first call starts it."""
-    real = getattr(viewer, "__wrapped__", viewer)
+    real = unwrapped(viewer)
     keeper = _keepers.get(real)
     if keeper is None:
         keeper = _keepers[real] = JournalKeeper(real)
         if hasattr(real, "window"):
-            from napari_segnet.widgets._recovery import guard
-
-            guard(real, keeper)
+            keeper.guard = guard(real, keeper)
     return keeper
 
 
@@ -92,8 +59,8 @@ class JournalKeeper(QObject):
 
     Attributes
     ----------
-    acted : Signal of (Labels, list, bool)
-        A step of a layer's history was done (true) or taken back (false).
+    acted : Signal of (Labels, Step)
+        A step of a layer's history was done or taken back, and is written.
     found : Signal of Summary
         Corrections of an image that was just opened, from a session that ended without
         saving them.
@@ -101,7 +68,7 @@ class JournalKeeper(QObject):
         Journals can no longer be written.
     """
 
-    acted = Signal(object, object, bool)
+    acted = Signal(object, object)
     found = Signal(object)
     failed = Signal(object)
 
@@ -109,9 +76,11 @@ class JournalKeeper(QObject):
         super().__init__()
         self._viewer = weakref.ref(viewer)
         self.folder = folder or journal_folder()
-        self.offers: list[Summary] = []
-        """What was found and neither recovered nor refused yet."""
-        self._watched: dict[int, _Watched] = {}
+        self.found_so_far: list[Summary] = []
+        """Offers of images that are identified already."""
+        self._watched: dict[int, Recorded] = {}
+        self._unknown: list[weakref.ref[Any]] = []
+        self._images: dict[Path, weakref.ref[Any]] = {}
         self._told: BaseException | None = None
         self._refused: set[Path] = set()
         self.guard: CloseGuard | None = None
@@ -125,11 +94,21 @@ class JournalKeeper(QObject):
         for layer in viewer.layers:
             self._take(layer)
 
+    @property
+    def offers(self) -> list[Summary]:
+        """What was found and neither recovered nor refused yet.
+
+        Waits for images that are still being identified; the window goes by ``found``.
+        """
+        self._match(wait=True)
+        return self.found_so_far
+
     # ---- What is kept ----
 
     def look(self) -> None:
-        """Write what has happened since the last look."""
-        for watched in self._watched.values():
+        """Write what has happened since the last look; offer what belongs to known images."""
+        self._match()
+        for watched in list(self._watched.values()):
             watched.look()
             if watched.journal is not None and watched.journal.error is not self._told:
                 self._told = watched.journal.error
@@ -192,13 +171,28 @@ class JournalKeeper(QObject):
     def _take(self, layer: Any) -> None:
         from napari.layers import Image, Labels
 
-        if isinstance(layer, Labels) and not layer.multiscale and id(layer) not in self._watched:
-            self._watch(layer)
-        if isinstance(layer, Image | Labels) and "segnet_maps" not in layer.metadata:
+        if isinstance(layer, Labels):
+            if not layer.multiscale and id(layer) not in self._watched:
+                self._bind_former(layer)
+                self._watch(layer)
+            self._search_by_path(layer)
+        elif isinstance(layer, Image) and not record_of(layer).maps:
             self._search(layer)
 
+    def _bind_former(self, layer: napari.layers.Labels) -> None:
+        """Make sure of the image while a record of an earlier version can be understood."""
+        record, viewer = record_of(layer), self._viewer()
+        if viewer is not None and record.image_layer and not record.image_id:
+            image = subject_of(layer, viewer.layers)
+            if image is not None:
+                bind(layer, image)
+
     def _watch(self, layer: napari.layers.Labels, found: Summary | None = None) -> None:
-        watched = self._watched[id(layer)] = _Watched(layer, self._new_journal, self._tell)
+        viewer = self._viewer()
+        assert viewer is not None  # the layer is about to be in it
+        watched = self._watched[id(layer)] = Recorded(
+            layer, viewer.layers, self._new_journal, self._tell
+        )
         if found is not None:
             watched.go_on(found)
 
@@ -215,27 +209,72 @@ class JournalKeeper(QObject):
         path = self.folder / name
         viewer = self._viewer()
         image = subject_of(layer, viewer.layers) if viewer is not None else None
+        if image is not None:
+            bind(layer, image)  # whatever is opened or renamed from now on
+        own = former_keys_of(layer)
         about = {
-            "keys": sorted({*keys_of(layer), *(keys_of(image) if image is not None else ())}),
-            "image": image.name if image is not None else "",
+            # By the keys it is found where the program is killed before the image is identified.
+            "keys": sorted({*own, *(former_keys_of(image) if image is not None else ())}),
+            "labels_keys": own,
+            "image": image.name if image is not None else record_of(layer).image_layer,
             "session": session(),
         }
-        _open.add(path)
+        being_written(path)
         return Journal(path), about
 
-    def _tell(self, layer: napari.layers.Labels, item: Item, done: bool) -> None:
-        self.acted.emit(layer, item, done)
+    def _tell(self, layer: napari.layers.Labels, step: Step) -> None:
+        self.acted.emit(layer, step)
 
     # ---- What was kept before ----
 
-    def _search(self, layer: Any) -> None:
-        """Look for journals of an image that was opened."""
-        keys = set(keys_of(layer))
-        offered = {offer.path for offer in self.offers} | self._refused
-        for found in left_behind(self.folder):
-            if found.path not in offered and keys & set(found.document.get("keys", [])):
-                self.offers.append(found)
-                self.found.emit(found)
+    def _search(self, image: Any) -> None:
+        """Look for journals of an image that was opened, as soon as it is identified."""
+        keys, digests = set(former_keys_of(image)), False
+        for found in self._unoffered():
+            digests = digests or bool(found.document.get("image_digest"))
+            if not found.document.get("image_digest") and keys & set(_keys(found)):
+                self._offer(found, image)
+        if digests:
+            digest_if_known(image)  # begins to compute it
+            self._unknown.append(weakref.ref(image))
+        self._match()
+
+    def _search_by_path(self, labels: Any) -> None:
+        """Look for journals of labels that were opened from a file."""
+        keys = set(former_keys_of(labels))
+        for found in self._unoffered() if keys else ():
+            if keys & set(found.document.get("labels_keys", _keys(found))):
+                self._offer(found, None)
+
+    def _match(self, wait: bool = False) -> None:
+        """Offer the journals of images that are identified by now."""
+        if not self._unknown:
+            return
+        waiting, known = [], list[tuple[Any, str]]()
+        for reference in self._unknown:
+            image = reference()
+            digest = None if image is None else digest_if_known(image)
+            if wait and image is not None:
+                digest = digest_of(image)
+            if image is not None and digest is None:
+                waiting.append(reference)
+            elif image is not None and digest:
+                known.append((image, digest))
+        self._unknown = waiting
+        for image, digest in known:
+            for found in self._unoffered():
+                if found.document.get("image_digest") == digest:
+                    self._offer(found, image)
+
+    def _unoffered(self) -> list[Summary]:
+        offered = {offer.path for offer in self.found_so_far} | self._refused
+        return [found for found in left_behind(self.folder) if found.path not in offered]
+
+    def _offer(self, found: Summary, image: Any) -> None:
+        if image is not None:
+            self._images[found.path] = weakref.ref(image)
+        self.found_so_far.append(found)
+        self.found.emit(found)
 
     def recover(self, offer: Summary) -> napari.layers.Labels:
         """Show the labels of an offer as they were, and go on with its journal.
@@ -250,7 +289,10 @@ class JournalKeeper(QObject):
         viewer = self._viewer()
         assert viewer is not None
         layer = recovered(offer.path, viewer.layers)
-        self.offers = [other for other in self.offers if other.path != offer.path]
+        image = self._images.pop(offer.path, lambda: None)()
+        if image is not None:
+            bind(layer, image)
+        self._settle(offer)
         if layer in viewer.layers:
             watched = self._watched[id(layer)]
             watched.close()
@@ -262,7 +304,7 @@ class JournalKeeper(QObject):
 
     def refuse(self, offer: Summary) -> None:
         """Do not offer it again in this session."""
-        self.offers = [other for other in self.offers if other.path != offer.path]
+        self._settle(offer)
         self._refused.add(offer.path)
 
     def drop(self, offer: Summary) -> None:
@@ -270,299 +312,10 @@ class JournalKeeper(QObject):
         self.refuse(offer)
         offer.path.unlink(missing_ok=True)
 
-
-class _Watched:
-    """One layer, its history as it was when last looked at, and its journal."""
-
-    def __init__(
-        self,
-        layer: napari.layers.Labels,
-        new_journal: Callable[[Any], tuple[Journal, dict[str, Any]]],
-        tell: Callable[[Any, Item, bool], None],
-    ) -> None:
-        self.layer = layer
-        self.journal: Journal | None = None
-        self.acts = 0
-        self._new_journal = new_journal
-        self._tell = tell
-        self._about: dict[str, Any] = {}
-        self._document: dict[str, Any] = {}
-        self._deque: deque[Item] = layer._undo_history
-        self._known: list[Item] = list(self._deque)
-        self._slabs: Iterator[tuple[slice, ...]] | None = None
-        self._looking = False
-        self._timer = QTimer()
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self._copy_some)
-        layer.events.paint.connect(self._moved)
-        layer.events.set_data.connect(self._moved)
-        layer.events.features.connect(self._described)
-        layer.events.colormap.connect(self._described)
-        layer.events.name.connect(self._described)
-        layer.events.data.connect(self._replaced)
-
-    # ---- What happened ----
-
-    def look(self) -> None:
-        """Write the steps that were done or taken back since the last look."""
-        if self._looking:  # those who are told may act in turn
-            return
-        self._looking = True
-        try:
-            for item, done in self._moves():
-                what = "edit" if done else "undo"
-                self._begin_if_first()
-                assert self.journal is not None
-                patch = self._patch(known) if self._ids_moved() else []
-                self.journal.act(partial(_act, what, time.time(), item, done, patch))
-                self.acts += 1
-                self._tell(self.layer, item, done)
-        finally:
-            self._looking = False
-
-    def note(self, what: str) -> None:
-        """Write a change of the document as an act."""
-        first = self.journal is None
-        self._begin_if_first()
-        assert self.journal is not None
-        patch = self._patch(known)
-        if patch or first:  # the beginning of a journal holds what is known already
-            self.journal.act(partial(Act, what=what, at=time.time(), patch=patch))
-            self.acts += 1
-
-    def remember(self) -> None:
-        """Write a change of what is known without an act."""
-        patch = self._patch(known) if self.journal is not None else []
-        if patch and self.journal is not None:
-            self.journal.document(patch)
-
-    def _moves(self) -> list[tuple[Item, bool]]:
-        """Return the steps taken back (newest first), then those done, since the last look."""
-        now = self.layer._undo_history
-        if now is not self._deque:  # napari began a new history; the pixels stayed
-            self._deque, self._known = now, []
-        items, known = list(now), self._known
-        # A full history drops its oldest steps.
-        dropped = next((i for i, old in enumerate(known) if items and _same(old, items[0])), 0)
-        known = known[dropped:]
-        both = 0
-        while both < min(len(known), len(items)) and _same(known[both], items[both]):
-            both += 1
-        self._known = items
-        undone = [(item, False) for item in reversed(known[both:])]
-        return undone + [(item, True) for item in items[both:]]
-
-    def _moved(self, event: Any = None) -> None:
-        self.look()
-
-    def _described(self, event: Any = None) -> None:
-        if self.journal is not None:
-            self._write_document()
-
-    def _replaced(self, event: Any = None) -> None:
-        """Labels that replace others as a whole are written as a snapshot."""
-        self.look()
-        if self.journal is not None:
-            self._begin_snapshot()
-
-    # ---- The document ----
-
-    def _patch(self, what: Callable[[Any], dict[str, Any]]) -> list[list[Any]]:
-        before = self._document
-        self._document = {**before, **self._about, **what(self.layer)}
-        return difference(before, self._document)
-
-    def _ids_moved(self) -> bool:
-        """Tell if an id was given out: none is given twice, also after a crash."""
-        now = self.layer.metadata.get("segnet", {}).get("highest_id")
-        return bool(now != self._document.get("segnet", {}).get("highest_id"))
-
-    def _write_document(self) -> None:
-        patch = self._patch(describe)
-        if patch and self.journal is not None:
-            self.journal.document(patch)
-
-    # ---- Pixels ----
-
-    def _begin_if_first(self) -> None:
-        if self.journal is not None:
-            return
-        self.journal, self._about = self._new_journal(self.layer)
-        data = self.layer.data
-        copied = isinstance(data, np.ndarray) or _nbytes(data) <= OUTSIDE_BYTES
-        self._about["pixels"] = "here" if copied else "outside"
-        self._write_document()
-        if copied:
-            self._begin_snapshot()
-
-    def go_on(self, found: Summary) -> None:
-        """Continue the journal that the layer was recovered from."""
-        self.journal, self.acts = Journal(found.path), found.acts
-        _open.add(found.path)
-        self._document = dict(found.document)
-        own = {"keys", "image", "pixels", "acts before", "last act"}
-        self._about = {k: v for k, v in found.document.items() if k in own}
-        self._about["session"] = session()
-        self._known = list(self._deque)
-        self._write_document()
-
-    def _begin_snapshot(self) -> None:
-        assert self.journal is not None
-        if self._about.get("pixels") == "outside":
-            return
-        data = self.layer.data
-        self.journal.begin_snapshot(data.shape, np.dtype(data.dtype))
-        self._slabs = slabs(data.shape)
-        self._timer.start()
-
-    def _copy_some(self, seconds: float = TICK_S) -> None:
-        """Copy boxes of the labels for the journal, for a moment."""
-        self.look()  # a box may hold only acts that stand in front of it
-        until = time.perf_counter() + seconds
-        while self._slabs is not None and self.journal is not None:
-            if self.journal.waiting > MOST_WAITING and seconds == TICK_S:
-                return
-            box = next(self._slabs, None)
-            if box is None:
-                self._slabs = None
-                self.journal.end_snapshot()
-                break
-            self.journal.snapshot_box([part.start for part in box], self._box(box))
-            if time.perf_counter() > until:
-                return
-        self._timer.stop()
-
-    def _box(self, box: tuple[slice, ...]) -> Any:
-        """Copy a box, without the stroke that the user may be in the middle of."""
-        values = np.array(self.layer.data[box])
-        origin = [part.start for part in box]
-        for atom in reversed(self.layer._staged_history):
-            for change in reversed(changes_of(atom)):
-                change.inverse().apply(values, origin)
-        return values
-
-    # ---- The end ----
-
-    def flush(self) -> None:
-        if self.journal is not None:
-            self._copy_some(float("inf"))
-            self.journal.flush()
-
-    def silence(self) -> None:
-        """Hear no more of the layer."""
-        events = self.layer.events
-        for event in (events.paint, events.set_data):
-            event.disconnect(self._moved)
-        for event in (events.features, events.colormap, events.name):
-            event.disconnect(self._described)
-        events.data.disconnect(self._replaced)
-
-    def close(self) -> None:
-        """Finish the snapshot, close the file."""
-        self._timer.stop()
-        if self.journal is not None:
-            self._copy_some(float("inf"))
-            self._write_document()
-            self.journal.close()
-            _open.discard(self.journal.path)
-        self.journal, self.acts = None, 0
-
-    def discard(self) -> None:
-        """Throw the journal away; the next act begins another one."""
-        self._timer.stop()
-        self._slabs = None
-        if self.journal is not None:
-            self.journal.delete()
-            _open.discard(self.journal.path)
-        self.journal, self.acts, self._document = None, 0, {}
+    def _settle(self, offer: Summary) -> None:
+        self.found_so_far = [other for other in self.found_so_far if other.path != offer.path]
 
 
-# ---- Atoms ----
-
-
-def _act(what: str, at: float, item: Item, done: bool, patch: list[list[Any]]) -> Act:
-    changes = [change for atom in item for change in changes_of(atom)]
-    if not done:
-        changes = [change.inverse() for change in reversed(changes)]
-    return Act(what=what, at=at, changes=tuple(changes), patch=patch or None)
-
-
-def changes_of(atom: Any) -> tuple[Change, ...]:
-    """Return what an atom of napari's history changed.
-
-    An atom is either a box with a mask, the values before and one value after, or
-    ``(indices, before, after)``.
-    """
-    if len(atom) == 3:
-        indices, before, after = atom
-        return changes_at(indices, before, after)
-    box, mask, before, after = atom
-    return (
-        Change(
-            box=tuple(slice(int(part.start), int(part.stop)) for part in box),
-            mask=mask,
-            before=np.asarray(before).reshape(-1),
-            after=np.asarray(after, np.asarray(before).dtype).reshape(1),
-        ),
-    )
-
-
-def _same(one: Item, other: Item) -> bool:
-    """Tell if two steps are made of the same atoms: napari makes new lists of old atoms."""
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
-
-
-def _nbytes(data: Any) -> int:
-    return math.prod(int(n) for n in data.shape) * int(np.dtype(data.dtype).itemsize)
-
-
-# ---- Sessions ----
-
-
-def session() -> dict[str, Any]:
-    """Return what tells this program from others: a number alone is used again."""
-    import psutil
-
-    me = psutil.Process()
-    return {"pid": me.pid, "begun": me.create_time(), "host": socket.gethostname()}
-
-
-def left_behind(folder: Path) -> Iterator[Summary]:
-    """Yield the journals with acts that no program writes any more, newest first."""
-    from napari_segnet.errors import JournalError
-    from napari_segnet.journal import summary
-
-    for path in _newest_first(folder):
-        if path in _open:
-            continue
-        try:
-            found = summary(path)
-        except (JournalError, OSError):
-            continue  # of another version, or gone meanwhile: nothing that could be offered
-        if found.acts and not _is_alive(found.document.get("session", {}), path):
-            if found.complete or found.document.get("pixels") == "outside":
-                yield found
-
-
-def _newest_first(folder: Path) -> Iterable[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(folder.glob(f"*{SUFFIX}"), key=lambda p: p.name, reverse=True)
-
-
-def _is_alive(told: dict[str, Any], path: Path) -> bool:
-    """Tell if the program that wrote a journal still runs.
-
-    Nobody can ask another computer that shares the folder: it gets a day.
-    """
-    import psutil
-
-    here = session()
-    if told.get("host") != here["host"]:
-        return time.time() - path.stat().st_mtime < DAY_S
-    if told.get("pid") == here["pid"]:
-        return False
-    try:
-        return bool(abs(psutil.Process(int(told["pid"])).create_time() - told["begun"]) < 1)
-    except (psutil.Error, KeyError):
-        return False
+def _keys(found: Summary) -> list[str]:
+    keys: list[str] = found.document.get("keys", [])
+    return keys

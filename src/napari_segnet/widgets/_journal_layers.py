@@ -12,23 +12,31 @@ import numpy as np
 
 from napari_segnet.errors import JournalError
 from napari_segnet.widgets.layers.axes import level_0
+from napari_segnet.widgets.layers.digest import digest_of
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["describe", "keys_of", "known", "recovered", "subject_of"]
+__all__ = ["describe", "former_keys_of", "keys_of", "known", "recovered"]
 
 SAMPLE_PX = 4096
-"""Pixels that an image without a file is recognised by, spread over all of it."""
+"""Pixels that an image without a file was recognised by, spread over all of it."""
 
 
-def keys_of(layer: Any) -> list[str]:
-    """Return what an image is recognised by when it is opened again; any one will do.
+def keys_of(image: napari.layers.Image) -> list[str]:
+    """Return what an image is recognised by when it is opened again; waits for its digest."""
+    return [f"digest:{digest_of(image)}"]
 
-    A file by its path, size and time of change. Pixels in memory by their shape, their type
-    and a sample of them. Other arrays, such as zarr, only by where they lie: a sample would
-    have to read much of them.
+
+def former_keys_of(layer: Any) -> list[str]:
+    """Return what earlier versions recognised an image by; any one did.
+
+    A file by its path, size and time of change, which all channels and scenes of it share.
+    Pixels in memory by their shape, their type and a sample of them.
     """
+    from napari.layers import Image
+
     keys = []
     path = layer.source.path
     if path is not None and Path(path).exists():
@@ -36,36 +44,16 @@ def keys_of(layer: Any) -> list[str]:
         state = there.stat()
         mark = "folder" if there.is_dir() else f"{state.st_size}:{state.st_mtime_ns}"
         keys.append(f"file:{there}:{mark}")
-    data = level_0(layer)
-    if isinstance(data, np.ndarray) and layer._type_string == "image":
-        keys.append(f"pixels:{_digest(data)}")
+    if isinstance(layer, Image) and isinstance(level_0(layer), np.ndarray):
+        keys.append(f"pixels:{_sample(level_0(layer))}")
     return keys
 
 
-def _digest(data: Any) -> str:
+def _sample(data: Any) -> str:
     per_axis = max(1, int(SAMPLE_PX ** (1 / max(1, data.ndim))))
     steps = tuple(slice(None, None, max(1, math.ceil(n / per_axis))) for n in data.shape)
     told = f"{tuple(data.shape)} {np.dtype(data.dtype).str} ".encode()
     return hashlib.sha256(told + np.ascontiguousarray(data[steps]).tobytes()).hexdigest()[:32]
-
-
-def subject_of(layer: napari.layers.Labels, layers: Iterable[Any]) -> Any | None:
-    """Return the image layer that labels belong to, or None.
-
-    The one that our results name, else the uppermost of the same size in pixels.
-    """
-    from napari.layers import Image
-
-    images = [x for x in layers if isinstance(x, Image) and "segnet_maps" not in x.metadata]
-    named = layer.metadata.get("segnet", {}).get("image_layer")
-    for image in images:
-        if image.name == named:
-            return image
-    shape = tuple(layer.data.shape)
-    for image in reversed(images):
-        if tuple(level_0(image).shape[: image.ndim])[-len(shape) :] == shape:
-            return image
-    return images[-1] if images else None
 
 
 def describe(layer: napari.layers.Labels) -> dict[str, Any]:
@@ -99,7 +87,8 @@ def describe(layer: napari.layers.Labels) -> dict[str, Any]:
 
 def known(layer: napari.layers.Labels) -> dict[str, Any]:
     """Return the part of it that is our own: where the labels come from, their review."""
-    return {"segnet": _plain(layer.metadata.get("segnet", {}))}
+    record = record_of(layer)
+    return {"segnet": _plain(record.to_json()) if record != LayerRecord() else {}}
 
 
 def recovered(path: Path, layers: Iterable[Any]) -> napari.layers.Labels:
@@ -125,10 +114,10 @@ def recovered(path: Path, layers: Iterable[Any]) -> napari.layers.Labels:
     about = state.document
     if onto is not None:
         onto.refresh()
-        onto.metadata = {**onto.metadata, "segnet": about.get("segnet", {})}
+        onto.metadata = metadata_of(_record(about), onto.metadata)
         return onto
     kwargs = dict(about["layer"])
-    kwargs["metadata"] = {"segnet": about.get("segnet", {})} if about.get("segnet") else {}
+    kwargs["metadata"] = metadata_of(_record(about)) if about.get("segnet") else {}
     if about.get("features"):
         kwargs["features"] = about["features"]
     if about.get("colours"):
@@ -138,6 +127,11 @@ def recovered(path: Path, layers: Iterable[Any]) -> napari.layers.Labels:
             color_dict={key: np.array(colour) for key, colour in about["colours"]}
         )
     return Labels(state.labels, **kwargs)
+
+
+def _record(about: Mapping[str, Any]) -> LayerRecord:
+    """Return what a journal of this or an earlier version says of the layer."""
+    return LayerRecord.from_json(about.get("segnet") or {})
 
 
 def _where_they_lie(about: Mapping[str, Any], layers: Iterable[Any]) -> napari.layers.Labels:

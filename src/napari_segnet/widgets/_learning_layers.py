@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
+
 if TYPE_CHECKING:
     import napari.viewer
 
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LearningLayers"]
 
-MARK = "learning"
-"""In a layer's metadata: it belongs to a training, and is nothing to evaluate or to run on."""
 GAP = 0.05
 """Between what is in the viewer already and the crop, of the width of what is there."""
 
@@ -68,7 +68,7 @@ class LearningLayers:
             translate[-2:] = low[-2], high[-1] + GAP * (high[-1] - low[-1])
         common: dict[str, Any] = {
             "translate": translate,
-            "metadata": {"segnet": {MARK: True}},
+            "metadata": metadata_of(LayerRecord(learning=True)),
         }
         # Of many channels, the mean shows where things are.
         self._layers["image"] = viewer.add_image(

@@ -9,6 +9,7 @@ from napari_segnet.answers import maps_of
 from napari_segnet.segmentation import Maps
 from napari_segnet.widgets._work import Gone
 from napari_segnet.widgets.layers.convert import Source, placed
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -32,7 +33,7 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
     maps = maps_of(prediction)
     if maps is None:
         raise Gone("This network answers with objects, not with probability maps.")
-    for layer in [x for x in viewer.layers if x.metadata.get("segnet_maps") == key]:
+    for layer in [x for x in viewer.layers if record_of(x).maps == key]:
         viewer.layers.remove(layer)
     active = viewer.layers.selection.active
     for index, name in enumerate(_names(maps, prediction.class_names)):
@@ -44,7 +45,7 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
             contrast_limits=(0, 1),
             blending="additive",
             opacity=0.6,
-            metadata={"segnet_maps": key},
+            metadata=metadata_of(LayerRecord(maps=key)),
             **where,
         )
     viewer.layers.selection.active = active

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,28 @@ import numpy.typing as npt
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton
 
+from napari_segnet.correct import edit_of
+from napari_segnet.errors import EditError
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Merged, Review, State, merge
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._results import Result, Results
 from napari_segnet.widgets._reviews import Reviews
+from napari_segnet.widgets.layers.editing import apply_edit
+from napari_segnet.widgets.layers.features import Row
+from napari_segnet.widgets.layers.record import record_of, update
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
 __all__ = ["MergeBar"]
+
+OF_THE_RUN = (
+    *("key", "origin", "kind", "axes", "class_names", "image_id", "image_layer"),
+    *("region", "offset_px", "wishes", "command", "summary"),
+)
+"""Fields of the record that tell of the newer run after a merge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,7 +121,7 @@ class MergeBar(QFrame):
         self._offer = _Offer(
             corrected=offer.corrected, new=offer.new, result=offer.result, mine=mine
         )
-        known = int(offer.corrected.metadata.get("segnet", {}).get("highest_id", 0))
+        known = record_of(offer.corrected).highest_id or 0
         self._runner.start(
             partial(
                 _merge,
@@ -130,7 +141,11 @@ class MergeBar(QFrame):
         if not np.array_equal(np.asarray(layer.data), offer.mine):
             self.text.setText(f"“{layer.name}” was changed meanwhile. Merge again.")
             return
-        _put(layer, merged, self._reviews, offer.new)
+        try:
+            _put(layer, merged, self._reviews, offer.new)
+        except EditError as error:
+            self.failed.emit(error)
+            return
         self._results.rebase(layer, offer.result, merged.base)
         if offer.new in self._viewer.layers:
             self._viewer.layers.remove(offer.new)
@@ -155,36 +170,34 @@ def _put(
     layer: napari.layers.Labels, merged: Merged, reviews: Reviews, new: napari.layers.Labels
 ) -> None:
     """Write the merge into its layer: one step of napari's undo, which is nobody's stroke."""
-    changed = np.nonzero(merged.labels != layer.data)
-    own: dict[str, Any] = dict(layer.metadata.get("segnet", {}))
-    told = {k: v for k, v in new.metadata.get("segnet", {}).items() if k != "review"}
-    own = {**own, **told, "highest_id": merged.highest_id}
-    layer.metadata = {**layer.metadata, "segnet": own}
-    features = _features(layer.features, new.features, merged)
-    with reviews.by_network(), layer.block_history():
-        layer.data_setitem(changed, merged.labels[changed])
-    if features is not None:
-        layer.features = features
+    data = np.asarray(layer.data)
+    edits = []
+    if (merged.labels != data).any():
+        whole = tuple(slice(0, n) for n in data.shape)
+        what = "merge with a new prediction"
+        edits = [edit_of(what, whole, data.astype(np.int32), merged.labels, (), "")]
+    with reviews.by_network():
+        apply_edit(layer, edits, rows=_rows(layer.features, new.features, merged))
+    of_new, highest = record_of(new), record_of(layer).highest_id or 0
+    told = {name: getattr(of_new, name) for name in OF_THE_RUN}
+    update(layer, **told, highest_id=max(merged.highest_id, highest))
     review = reviews.of(layer).with_state(merged.conflicts, State.CONFLICT)
     reviews.change(layer, review, "merged with a new prediction")
 
 
-def _features(mine: Any, new: Any, merged: Merged) -> Mapping[str, Any] | None:
-    """Return the table of the merged labels: rows of kept objects, then of new ones."""
+def _rows(mine: Any, new: Any, merged: Merged) -> dict[int, Row | None]:
+    """Return the rows that change: of objects that are gone, and of the network's new ones."""
     if "index" not in mine or "index" not in new:
-        return None
-    old_ids, new_ids = np.asarray(mine["index"]), np.asarray(new["index"])
-    ids = np.array([merged.renumbered.get(int(i), 0) for i in new_ids], np.int64)
-    kept = np.isin(old_ids, list(merged.kept))
-    fresh = (ids > 0) & ~np.isin(ids, list(merged.kept))
-    both = np.concatenate([old_ids[kept], ids[fresh]])
-    order = np.argsort(both)
-    table: dict[str, Any] = {"index": both[order]}
-    for name in mine.columns:
-        if name != "index" and name in new.columns:
-            column = [np.asarray(mine[name])[kept], np.asarray(new[name])[fresh]]
-            table[str(name)] = np.concatenate(column)[order]
-    return table
+        return {}
+    ids = [int(one) for one in mine["index"]]
+    rows: dict[int, Row | None] = {one: None for one in ids if one not in merged.kept}
+    columns = [str(name) for name in mine.columns if name != "index" and name in new.columns]
+    values = [new[name].tolist() for name in columns]
+    for one, *row in zip(new["index"].tolist(), *values, strict=True):
+        number = merged.renumbered.get(int(one), 0)
+        if number > 0 and number not in merged.kept:
+            rows[number] = dict(zip(columns, row, strict=True))
+    return rows
 
 
 def _told(merged: Merged) -> str:

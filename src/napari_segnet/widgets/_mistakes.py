@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.differences import KINDS, Difference, Kind
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -34,9 +35,6 @@ COLOURS: dict[Kind, str] = {
     "split": "#56c8d8",
 }
 """Of the layers, and of the words in the list."""
-
-MARK = "evaluated"
-"""In a layer's metadata: which kind of mistake it shows."""
 
 
 class _Rows(QAbstractTableModel):
@@ -190,7 +188,7 @@ def show_mistakes(
     from napari.utils.colormaps import DirectLabelColormap
 
     active = viewer.layers.selection.active
-    for layer in [x for x in viewer.layers if MARK in x.metadata.get("segnet", {})]:
+    for layer in [x for x in viewer.layers if record_of(x).evaluated]:
         viewer.layers.remove(layer)
     for kind, labels in drawn.items():
         if labels.any():
@@ -199,7 +197,7 @@ def show_mistakes(
                 name=f"{kind} in {truth.name}" if kind in ("missed", "split") else kind,
                 colormap=DirectLabelColormap(color_dict={None: COLOURS[kind], 0: "transparent"}),
                 opacity=0.8,
-                metadata={"segnet": {MARK: kind}},
+                metadata=metadata_of(LayerRecord(evaluated=kind)),
                 **place,
             )
     if active in viewer.layers:

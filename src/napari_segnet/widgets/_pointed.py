@@ -18,8 +18,8 @@ from napari_segnet.widgets.layers.editing import (
     check_editable,
     editing_of,
     locked_ids,
-    own_metadata,
 )
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.components
@@ -78,7 +78,7 @@ class View:
     @property
     def landscape(self) -> Landscape | None:
         """What the network said, if that is still kept and fits the labels."""
-        key = str(own_metadata(self.layer).get("key", ""))
+        key = record_of(self.layer).key
         prediction = cache.predictions.recall(key) if key else None
         maps = maps_of(prediction) if prediction is not None else None
         if maps is None:
@@ -125,7 +125,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
             "the list of layers)."
         )
     check_editable(layer)
-    if own_metadata(layer).get("kind") == "semantic":
+    if record_of(layer).kind == "semantic":
         raise EditError(
             f"“{layer.name}” holds classes, not objects: correct it with napari's own brush and "
             "bucket, or choose “objects by” in the Segment dock and correct the objects."
@@ -152,7 +152,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
 
 def letters_of(layer: napari.layers.Labels) -> str:
     """Return what the dimensions of labels mean, one letter each."""
-    told = str(own_metadata(layer).get("axes", ""))
+    told = record_of(layer).axes
     return told if len(told) == layer.ndim else guess_axes(layer)[: layer.ndim]
 
 

@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import (
@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.errors import OutputError, SegnetError
 from napari_segnet.journal import Summary
-from napari_segnet.widgets._journal_keeper import JournalKeeper
 from napari_segnet.widgets._message import in_words
+from napari_segnet.widgets.layers.private import is_shown, window_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -36,12 +36,41 @@ Choice = Literal["save", "keep", "discard", "cancel"]
 """What becomes of unsaved corrections when the window closes; cancel: it does not close."""
 
 
-def guard(viewer: napari.viewer.Viewer, keeper: JournalKeeper) -> CloseGuard:
+class Keeper(Protocol):
+    """What is asked of who keeps the journals of a viewer; a QObject."""
+
+    found: Any
+    failed: Any
+    found_so_far: list[Summary]
+
+    def recover(self, offer: Summary) -> object:
+        """Show the labels of an offer."""
+
+    def refuse(self, offer: Summary) -> None:
+        """Do not offer it again in this session."""
+
+    def drop(self, offer: Summary) -> None:
+        """Throw what was found away."""
+
+    def unsaved(self) -> list[Any]:
+        """Return the layers with corrections that were never saved."""
+
+    def acts(self, layer: Any) -> int:
+        """Return how many corrections of a layer were never saved."""
+
+    def forget(self, layer: Any) -> None:
+        """Throw the journal of a layer away."""
+
+    def close(self) -> None:
+        """Write everything and stop."""
+
+
+def guard(viewer: napari.viewer.Viewer, keeper: Keeper) -> CloseGuard:
     """Let a window offer what a keeper finds, and ask before it closes."""
-    keeper.setParent(viewer.window._qt_window)
+    assert isinstance(keeper, QObject)
+    keeper.setParent(window_of(viewer))
     watch = CloseGuard(viewer, keeper)
     watch.setParent(keeper)
-    keeper.guard = watch
     bars = _Bars(viewer, keeper)
     bars.setParent(keeper)
     return watch
@@ -76,13 +105,13 @@ class RecoveryBar(QFrame):
 class _Bars(QObject):
     """Shows a bar above the canvas for each offer."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, keeper: JournalKeeper) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, keeper: Keeper) -> None:
         super().__init__()
         self._viewer = weakref.ref(viewer)
         self._keeper = keeper
         keeper.found.connect(self._offer)
         keeper.failed.connect(_warn)
-        for offer in keeper.offers:
+        for offer in keeper.found_so_far:
             self._offer(offer)
 
     def _offer(self, offer: Summary) -> None:
@@ -122,14 +151,16 @@ class CloseGuard(QObject):
         Gets a layer and returns where to save it, or None.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, keeper: JournalKeeper) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, keeper: Keeper) -> None:
         super().__init__()
         self._viewer = weakref.ref(viewer)
         self._keeper = keeper
         self._closed = False
         self.ask: Callable[[Sequence[tuple[Any, int]]], Choice] = self._ask
         self.ask_path: Callable[[Any], str | None] = self._ask_path
-        viewer.window._qt_window.installEventFilter(self)
+        window = window_of(viewer)
+        assert window is not None  # it is not closed yet
+        window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Hold a window that is closed by its user until the question is answered."""
@@ -146,7 +177,7 @@ class CloseGuard(QObject):
     @property
     def _window(self) -> Any:
         viewer = self._viewer()
-        return None if viewer is None else viewer.window._qt_window
+        return window_of(viewer)
 
     def may_close(self) -> bool:
         """Ask what becomes of unsaved corrections, and do it; false if the window must stay."""
@@ -265,8 +296,7 @@ def save_labels(layer: napari.layers.Labels, path: Path) -> None:
 
 def _by_user(window: QWidget) -> bool:
     """Tell a user from a program: ``viewer.close()`` hides the canvas first."""
-    canvas = getattr(window, "_qt_viewer", None)
-    return bool(window.isVisible() and canvas is not None and canvas.isVisible())
+    return is_shown(window)
 
 
 def _found(offer: Summary) -> str:

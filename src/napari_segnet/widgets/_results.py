@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-from napari_segnet.widgets._journal_keeper import changes_of
+from napari_segnet.widgets.layers.history import Break, Step, history_of
+from napari_segnet.widgets.layers.private import reset_history
 
 __all__ = ["Result", "Results"]
 
@@ -41,6 +43,7 @@ class Results:
         self._made: weakref.WeakKeyDictionary[Any, Result] = weakref.WeakKeyDictionary()
         self._edited: weakref.WeakSet[Any] = weakref.WeakSet()
         self._bases: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._followed: weakref.WeakKeyDictionary[Any, _Followed] = weakref.WeakKeyDictionary()
         self._ours = False
 
     def of(self, layer: object) -> Result | None:
@@ -132,8 +135,7 @@ class Results:
         self._ours = True
         try:
             if layer in self._edited:  # and undone: what could be done again is of other labels
-                # napari gives plugins a stand-in that warns of this name; no public one does it.
-                getattr(layer, "__wrapped__", layer)._reset_history()
+                reset_history(layer)
                 self._edited.discard(layer)
                 self._bases.pop(layer, None)
             layer.data = data
@@ -147,20 +149,39 @@ class Results:
             self._ours = False
 
     def _watch(self, layer: napari.layers.Labels) -> None:
-        reference = weakref.ref(layer)
+        if layer not in self._followed:
+            self._followed[layer] = _Followed(layer, self._changed)
 
-        def changed(event: object = None) -> None:
-            mine = reference()
-            if mine is None or self._ours:
-                return
-            value = getattr(event, "value", None)
-            if mine not in self._edited and isinstance(value, list):
-                self._bases[mine] = before(mine.data, value)
-            self._edited.add(mine)
+    def _changed(self, layer: napari.layers.Labels, step: Step | None) -> None:
+        """Remember that a layer is the user's by now, and what it was before the first step."""
+        if self._ours:
+            return
+        if step is not None and layer not in self._edited:
+            self._bases[layer] = before(layer.data, step)
+        self._edited.add(layer)
 
-        # Strokes, fills, polygons and programs paint; others replace the whole array.
-        layer.events.paint.connect(changed)
-        layer.events.data.connect(changed)
+
+class _Followed:
+    """Hears of what happens to one layer; does not keep it alive."""
+
+    def __init__(
+        self, layer: napari.layers.Labels, changed: Callable[[Any, Step | None], None]
+    ) -> None:
+        self._layer = weakref.ref(layer)
+        self._tell = changed
+        history = history_of(layer)
+        history.look()
+        history.follow(self._stepped, self._broken)
+
+    def _stepped(self, step: Step) -> None:
+        layer = self._layer()
+        if layer is not None:
+            self._tell(layer, step)
+
+    def _broken(self, why: Break) -> None:
+        layer = self._layer()
+        if layer is not None and why == "other labels":
+            self._tell(layer, None)
 
 
 def _equal(base: npt.NDArray[np.int32], layer: Any) -> bool:
@@ -169,12 +190,11 @@ def _equal(base: npt.NDArray[np.int32], layer: Any) -> bool:
     return np.array_equal(base, np.asarray(layer.data))
 
 
-def before(labels: Any, item: list[Any]) -> npt.NDArray[np.int32]:
+def before(labels: Any, step: Step) -> npt.NDArray[np.int32]:
     """Return a copy of labels as they were before the last step of their history."""
     import numpy as np
 
     copy = np.array(labels, np.int32)
-    for atom in reversed(item):
-        for change in reversed(changes_of(atom)):
-            change.inverse().apply(copy)
+    for change in reversed(step.changes()):
+        change.inverse().apply(copy)
     return copy

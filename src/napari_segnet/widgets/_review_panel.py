@@ -27,7 +27,8 @@ from qtpy.QtWidgets import (
 
 from napari_segnet import cache
 from napari_segnet.builtin import builtin_models
-from napari_segnet.errors import SegnetError
+from napari_segnet.correct import delete, new_object
+from napari_segnet.errors import EditError, SegnetError
 from napari_segnet.review import Items, Review, State, remeasured
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._message import MessageBar
@@ -36,6 +37,9 @@ from napari_segnet.widgets._review_table import COLUMNS, ItemsModel
 from napari_segnet.widgets._review_work import look_at, network_input
 from napari_segnet.widgets._reviews import reviews
 from napari_segnet.widgets._weights import recent_networks
+from napari_segnet.widgets.layers.editing import apply_edit, editing_of, next_id
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -70,7 +74,7 @@ class ReviewPanel(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_review_panel")
-        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.reviews = reviews(self.viewer)
         self.layer: napari.layers.Labels | None = None
         self.model = ItemsModel(self)
@@ -211,8 +215,7 @@ class ReviewPanel(QWidget):
         if layer is None or items is None:
             self.model.show(ItemsModel().items, Review())
         else:
-            names = layer.metadata.get("segnet", {}).get("class_names", ())
-            self.model.class_names = tuple(names)
+            self.model.class_names = record_of(layer).class_names
             self.model.show(items, self.reviews.of(layer))
         shown = self.model.items
         self.table.setColumnHidden(COLUMNS.index("class"), not shown.classes.any())
@@ -240,8 +243,7 @@ class ReviewPanel(QWidget):
 
     def _own_key(self) -> str:
         """Return the key of the answer that the labels were made of, if that is still kept."""
-        told = self.layer.metadata.get("segnet", {}) if self.layer is not None else {}
-        key = str(told.get("key", ""))
+        key = record_of(self.layer).key if self.layer is not None else ""
         return key if key and cache.predictions.recall(key) is not None else ""
 
     # ---- Finding doubts ----
@@ -375,12 +377,15 @@ class ReviewPanel(QWidget):
         row = self.current()
         if not free or row is None:
             return
-        with layer.block_history():
-            for label in free:
-                box = self.model.items.box(int(self.model.order[self.model.row_of(label)]))
-                here = np.nonzero(np.asarray(layer.data[box]) == label)
-                at = tuple(h + part.start for h, part in zip(here, box, strict=True))
-                layer.data_setitem(at, 0)
+        items, order = self.model.items, self.model.order
+        boxes = {label: items.box(int(order[self.model.row_of(label)])) for label in free}
+        try:
+            edits = [delete(layer.data, [label], box=boxes[label]) for label in free]
+            # The box holds all of an object, so nothing of it is left.
+            apply_edit(layer, edits, rows=dict.fromkeys(free))
+        except EditError as error:
+            self.message.fail(error)
+            return
         self._go_from(row - 1)
 
     def _go_from(self, row: int) -> None:
@@ -437,19 +442,19 @@ class ReviewPanel(QWidget):
         layer, row = self.layer, self.model.items.row_of(label)
         if layer is None or row is None:
             return
-        box = self.model.items.box(row)
-        free = self.model.items.shapes[label] & (np.asarray(layer.data[box]) == 0)
-        at = tuple(h + part.start for h, part in zip(np.nonzero(free), box, strict=True))
-        if not at[0].size:
+        items = self.model.items
+        box, shape = items.box(row), items.shapes[label]
+        if not (shape & (np.asarray(layer.data[box]) == 0)).any():
             self.message.say("There is an object by now.")
             return
-        own = layer.metadata.get("segnet", {})
-        fresh = 1 + max(int(own.get("highest_id", 0)), int(self.model.items.ids.max(initial=0)), 0)
-        own = {**own, "highest_id": fresh}
-        layer.metadata = {**layer.metadata, "segnet": own}
         dismissed = self._middle(label)
-        with layer.block_history():
-            layer.data_setitem(at, fresh)
+        editing_of(layer).know_ids(int(items.ids.max(initial=0)))  # of all objects that there are
+        try:
+            fresh = next_id(layer)
+            apply_edit(layer, new_object(layer.data, fresh, box, shape))
+        except EditError as error:
+            self.message.fail(error)
+            return
         review = self.reviews.of(layer).with_dismissed(dismissed)
         self.reviews.change(layer, review, f"added {fresh}")
 

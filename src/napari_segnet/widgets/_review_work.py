@@ -15,11 +15,17 @@ from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
-from napari_segnet.widgets._journal_layers import subject_of
 from napari_segnet.widgets._torch import load_torch
 from napari_segnet.widgets.layers.axes import guess_axes, level_0
 from napari_segnet.widgets.layers.convert import Region, source_of
+from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.region import region_of
+from napari_segnet.widgets.layers.subject import (
+    belongs_to,
+    images_in,
+    is_recorded,
+    subject_of,
+)
 
 if TYPE_CHECKING:
     import napari.layers
@@ -78,22 +84,26 @@ def network_input(
 
 
 def _axes(layer: napari.layers.Labels) -> str:
-    told = str(layer.metadata.get("segnet", {}).get("axes", ""))
+    told = record_of(layer).axes
     return told if len(told) == layer.ndim else "tzyx"[-layer.ndim :]
 
 
 def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tuple[Image, str]:
     """Return the part of the image that labels lie on, and what the labels' axes are."""
     image = subject_of(layer, viewer.layers)
+    others = [] if image is not None or is_recorded(layer) else images_in(viewer.layers)
+    if others:
+        raise _off(layer, others[-1])
     if image is None:
         raise ImageError(
             f"There is no image that “{layer.name}” was made of. Open it, or choose “no network”."
         )
     axes = guess_axes(image)
     spatial = axes[: image.ndim]
-    told = layer.metadata.get("segnet", {})
-    offset = told.get("offset_px") or [0] * len(spatial)
-    own = str(told.get("axes") or spatial)
+    told = record_of(layer)
+    offset = told.offset_px if belongs_to(layer, image) else ()
+    offset = offset or (0,) * len(spatial)
+    own = told.axes or spatial
     if len(own) != layer.ndim and len(spatial.replace("c", "")) == layer.ndim:
         own = spatial.replace("c", "")
     lengths = dict(zip(own, layer.data.shape, strict=False))
@@ -103,13 +113,17 @@ def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tupl
         length = whole[axis] if axis == "c" else lengths.get(axis, 1)
         box.append(slice(int(start) if axis != "c" else 0, int(start) + int(length)))
         if axis != "c" and int(start) + int(length) > int(whole[axis]):
-            raise ImageError(
-                f"“{layer.name}” has {tuple(layer.data.shape)} pixels and “{image.name}” "
-                f"{tuple(level_0(image).shape)}: they do not lie on each other. Open the image "
-                "that the labels were made of, or choose “no network”."
-            )
+            raise _off(layer, image)
     source = source_of(image, axes, Region(kind="layer", box=tuple(box)))
     return source.image, own
+
+
+def _off(layer: napari.layers.Labels, image: napari.layers.Image) -> ImageError:
+    return ImageError(
+        f"“{layer.name}” has {tuple(layer.data.shape)} pixels and “{image.name}” "
+        f"{tuple(level_0(image).shape)}: they do not lie on each other. Open the image that the "
+        "labels were made of, or choose “no network”."
+    )
 
 
 @job

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_segnet.review import Review, State
 from napari_segnet.widgets._journal_keeper import keep_journal
+from napari_segnet.widgets.layers.history import Step, Token
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of, update
 
 if TYPE_CHECKING:
     import napari.layers
@@ -28,7 +30,7 @@ _all: weakref.WeakKeyDictionary[Any, Reviews] = weakref.WeakKeyDictionary()
 
 def reviews(viewer: napari.viewer.Viewer) -> Reviews:
     """Return the reviews of a viewer; the first call starts them, and its journal."""
-    real = getattr(viewer, "__wrapped__", viewer)
+    real = unwrapped(viewer)
     if real not in _all:
         _all[real] = Reviews(real)
     return _all[real]
@@ -37,8 +39,8 @@ def reviews(viewer: napari.viewer.Viewer) -> Reviews:
 class Reviews(QObject):
     """What the user has said of the objects of each Labels layer.
 
-    The review itself lies as JSON in ``layer.metadata["segnet"]["review"]``, so that it goes
-    where the layer goes.
+    The review itself lies as JSON in the record of its layer, so that it goes where the layer
+    goes.
 
     Attributes
     ----------
@@ -56,14 +58,16 @@ class Reviews(QObject):
         self._keeper = keep_journal(viewer)
         self._keeper.acted.connect(self._acted)
         self._by_user = True
-        self._foreign: weakref.WeakKeyDictionary[Any, list[_Same]] = weakref.WeakKeyDictionary()
+        self._foreign: weakref.WeakKeyDictionary[Any, set[Token]] = weakref.WeakKeyDictionary()
         self._undo: weakref.WeakKeyDictionary[Any, deque[Review]] = weakref.WeakKeyDictionary()
         self._redo: weakref.WeakKeyDictionary[Any, deque[Review]] = weakref.WeakKeyDictionary()
-        self._edited: weakref.WeakKeyDictionary[Any, list[_Fixed]] = weakref.WeakKeyDictionary()
+        self._edited: weakref.WeakKeyDictionary[Any, dict[Token, dict[int, State]]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def of(self, layer: napari.layers.Labels) -> Review:
         """Return the review of a layer; an empty one where nobody has looked yet."""
-        told = layer.metadata.get("segnet", {}).get("review")
+        told = record_of(layer).review
         return Review.from_json(told) if told else Review()
 
     def change(self, layer: napari.layers.Labels, review: Review, what: str = "review") -> None:
@@ -93,8 +97,7 @@ class Reviews(QObject):
 
     def _put(self, layer: napari.layers.Labels, review: Review, what: str = "") -> None:
         """Put a review into its layer and journal; ``what`` names an act of its own."""
-        own = {**layer.metadata.get("segnet", {}), "review": review.to_json()}
-        layer.metadata = {**layer.metadata, "segnet": own}
+        update(layer, review=review.to_json())
         if what:
             self._keeper.note(layer, what)
         else:
@@ -113,54 +116,24 @@ class Reviews(QObject):
 
     # ---- What is edited was looked at ----
 
-    def _acted(self, layer: napari.layers.Labels, item: list[Any], done: bool) -> None:
+    def _acted(self, layer: napari.layers.Labels, step: Step) -> None:
         """Count what a stroke or an edit has changed as fixed; undo takes that back, too."""
-        ids, box = _touched(item)
+        ids, box = step.touched()
         if not ids.size:
             return
         self.touched.emit(layer, ids, box)
-        foreign = self._foreign.setdefault(layer, [])
+        foreign = self._foreign.setdefault(layer, set())
         if not self._by_user:
-            foreign.append(_Same(item[0]))
-        if item_atoms(item) & set(foreign):
+            foreign.add(step.token)
+        if step.token in foreign:
             return
-        marks = self._edited.setdefault(layer, [])
-        if done:
+        marks = self._edited.setdefault(layer, {})
+        if step.done:
             review = self.of(layer)
-            before = {label: review.state(label) for label in ids.tolist()}
-            marks.append(_Fixed(item[0], before))
+            marks[step.token] = {label: review.state(label) for label in ids.tolist()}
             self._put(layer, review.with_state(ids.tolist(), State.FIXED))
-            return
-        found = next((mark for mark in reversed(marks) if mark.atom in item_atoms(item)), None)
-        if found is not None:
-            marks.remove(found)
-            self._put(layer, _as_before(self.of(layer), found.before))
-
-
-class _Fixed:
-    """What an edit has marked as fixed, and what that was before."""
-
-    def __init__(self, atom: Any, before: dict[int, State]) -> None:
-        self.atom = _Same(atom)
-        self.before = before
-
-
-class _Same:
-    """An atom of a history, which is itself and no other, whatever arrays say of equality."""
-
-    def __init__(self, atom: Any) -> None:
-        self._atom = atom
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._atom is other._atom
-
-    def __hash__(self) -> int:
-        return id(self._atom)
-
-
-def item_atoms(item: Iterable[Any]) -> set[_Same]:
-    """Return the atoms of a step of history, to look for one."""
-    return {_Same(atom) for atom in item}
+        elif step.token in marks:
+            self._put(layer, _as_before(self.of(layer), marks.pop(step.token)))
 
 
 def _as_before(review: Review, before: dict[int, State]) -> Review:
@@ -169,30 +142,3 @@ def _as_before(review: Review, before: dict[int, State]) -> Review:
         if review.state(label) is State.FIXED:
             review = review.with_state([label], state)
     return review
-
-
-def _touched(item: Iterable[Any]) -> tuple[Any, tuple[slice, ...]]:
-    """Return the ids that a step of history took away or gave, and the box of its pixels."""
-    ids: list[Any] = []
-    low: Any = None
-    high: Any = None
-    for atom in item:
-        if len(atom) == 3:
-            indices, before, after = atom
-            points = [np.asarray(index) for index in indices]
-            if not points[0].size:
-                continue
-            first = np.array([p.min() for p in points])
-            last = np.array([p.max() + 1 for p in points])
-        else:
-            box, _, before, after = atom
-            first = np.array([part.start for part in box])
-            last = np.array([part.stop for part in box])
-        ids += [np.unique(before), np.unique(after)]
-        low = first if low is None else np.minimum(low, first)
-        high = last if high is None else np.maximum(high, last)
-    if low is None:
-        return np.zeros(0, np.int64), ()
-    kept = np.unique(np.concatenate([i.reshape(-1) for i in ids])).astype(np.int64)
-    where = zip(low.tolist(), high.tolist(), strict=True)
-    return kept[kept > 0], tuple(slice(int(a), int(b)) for a, b in where)

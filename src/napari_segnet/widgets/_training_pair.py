@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from collections.abc import Mapping
@@ -17,6 +16,9 @@ from napari_segnet.errors import DatasetError
 from napari_segnet.image import Image
 from napari_segnet.widgets.layers.axes import guess_axes, level_0
 from napari_segnet.widgets.layers.convert import Region, image_layer_args, source_of
+from napari_segnet.widgets.layers.digest import digest_of
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of, update
+from napari_segnet.widgets.layers.subject import belongs_to, subject_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -31,8 +33,8 @@ __all__ = [
     "training_pair",
 ]
 
-LOOKED_AT = 4096
-"""Pixels of an image without a file that its name is made from."""
+MARK_LETTERS = 16
+"""Of an image's digest, which tell images without a file apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,32 +52,25 @@ class TrainingPair:
 
 
 def image_of(viewer: ViewerModel, labels: napari.layers.Labels) -> napari.layers.Image | None:
-    """Return the image layer that a Labels layer lies on, where that can be told.
-
-    The one it was made from; else the topmost visible one of the same size.
-    """
-    from napari.layers import Image as ImageLayer
-
-    images = [layer for layer in viewer.layers if isinstance(layer, ImageLayer)]
-    named = _own(labels).get("image_layer")
-    for layer in images:
-        if layer.name == named:
-            return layer
-    fitting = [layer for layer in images if _fits(layer, labels)]
-    shown = [layer for layer in fitting if layer.visible] or fitting
-    return shown[-1] if shown else None
+    """Return the image layer that a Labels layer lies on; None where that must be asked."""
+    return subject_of(labels, viewer.layers)
 
 
 def training_pair(
-    image: napari.layers.Image, labels: napari.layers.Labels, only_reviewed: bool
+    image: napari.layers.Image | None, labels: napari.layers.Labels, only_reviewed: bool
 ) -> TrainingPair:
     """Copy what is to be learned from.
 
     Raises
     ------
     DatasetError
-        If the two do not fit together.
+        If the two do not fit together, or the image is not known.
     """
+    if image is None:
+        raise DatasetError(
+            f"It is not known which image “{labels.name}” belongs to: the one that it was made of "
+            "is not open. Choose its image, then add it."
+        )
     axes = guess_axes(image)
     region = Region(kind="layer", box=_box(image, labels, axes))
     source = source_of(image, axes, region)
@@ -86,8 +81,8 @@ def training_pair(
             f"Nothing of “{labels.name}” is marked as reviewed. Review some objects or a region "
             "first, or add the whole image."
         )
-    own = _own(labels)
-    known = own.get("dataset") or {}
+    record = record_of(labels)
+    known = record.dataset or {}
     return TrainingPair(
         image=source.image,
         labels=numbers,
@@ -95,14 +90,14 @@ def training_pair(
         source=str(known.get("source") or _source_name(image)),
         plane=str(known.get("plane") or "") or _part(region.box, axes, level_0(image).shape),
         classes=_classes(labels),
-        class_names=tuple(own.get("class_names") or ()),
-        review=own.get("review"),
+        class_names=record.class_names,
+        review=record.review,
     )
 
 
 def is_reviewed(labels: napari.layers.Labels) -> bool:
     """Tell if an object or a region of the labels was reviewed; without looking at a pixel."""
-    kept = _own(labels).get("review")
+    kept = record_of(labels).review
     if not kept:
         return False
     review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
@@ -111,7 +106,7 @@ def is_reviewed(labels: napari.layers.Labels) -> bool:
 
 def reviewed(labels: napari.layers.Labels) -> npt.NDArray[np.bool_] | None:
     """Return where the labels were reviewed, or None if nothing of them was."""
-    kept = _own(labels).get("review")
+    kept = record_of(labels).review
     if not kept:
         return None
     review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
@@ -137,13 +132,13 @@ def open_again(
     data, kwargs = image_layer_args(image)
     layer = viewer.add_image(data, **kwargs)
     about = _about(sample)
-    own: dict[str, Any] = {
-        "image_layer": layer.name,
-        "class_names": list(class_names),
-        "dataset": {"source": sample.source, "plane": sample.plane},
-    }
-    if about.get("review"):
-        own["review"] = about["review"]
+    record = LayerRecord(
+        image_id=str(layer.unique_id),
+        image_layer=layer.name,
+        class_names=class_names,
+        dataset={"source": sample.source, "plane": sample.plane},
+        review=about.get("review") or None,
+    )
     world = image.axes[: layer.ndim]
     kept = [i for i, a in enumerate(world) if a != "c"]
     shape = [image.sizes[world[i]] for i in kept]
@@ -159,26 +154,13 @@ def open_again(
     found: napari.layers.Labels = viewer.add_labels(
         np.ascontiguousarray(numbers),
         name=f"{image.name} labels",
-        metadata={"segnet": own},
+        metadata=metadata_of(record),
         **where,
     )
     return found
 
 
 # ---- Which part ----
-
-
-def _own(layer: napari.layers.Layer) -> dict[str, Any]:
-    found = layer.metadata.get("segnet")
-    return found if isinstance(found, dict) else {}
-
-
-def _fits(image: napari.layers.Image, labels: napari.layers.Labels) -> bool:
-    axes = guess_axes(image)[: image.ndim]
-    shape = [int(n) for n in level_0(image).shape[: image.ndim]]
-    without = tuple(n for a, n in zip(axes, shape, strict=True) if a != "c")
-    thin = tuple(1 if a == "c" else n for a, n in zip(axes, shape, strict=True))
-    return tuple(labels.data.shape) in (without, thin)
 
 
 def _box(image: napari.layers.Image, labels: napari.layers.Labels, axes: str) -> tuple[slice, ...]:
@@ -188,11 +170,11 @@ def _box(image: napari.layers.Image, labels: napari.layers.Labels, axes: str) ->
     shape = [int(n) for n in labels.data.shape]
     if len(shape) == len(whole) - 1 and "c" in axes:
         shape.insert(axes.index("c"), whole[axes.index("c")])
-    own = _own(labels)
-    offset = own.get("offset_px") if own.get("image_layer") == image.name else None
-    start = offset if offset is not None and len(offset) == len(whole) else [0] * len(whole)
+    offset = record_of(labels).offset_px if belongs_to(labels, image) else ()
+    known = len(offset) == len(whole)
+    start = offset if known else (0,) * len(whole)
     fits = len(shape) == len(whole) and all(
-        a == "c" or (o + n <= w and (offset is not None or n == w))
+        a == "c" or (o + n <= w and (known or n == w))
         for a, o, n, w in zip(axes, start, shape, whole, strict=False)
     )
     if not fits:
@@ -221,14 +203,19 @@ def _part(box: tuple[slice, ...], axes: str, shape: Any) -> str:
 
 
 def _source_name(layer: napari.layers.Image) -> str:
-    """Return what all parts of an image share: its file, or its name and a hash of its pixels."""
+    """Return what all parts of an image share: its file, or a name and a digest of its pixels.
+
+    The name is the one that the layer had when it was added first: a layer that was renamed
+    meanwhile is no other image.
+    """
     if layer.source.path is not None:
         return str(layer.source.path)
-    data = level_0(layer)
-    steps = [max(1, int(n // max(1, round(LOOKED_AT ** (1 / data.ndim))))) for n in data.shape]
-    some = np.ascontiguousarray(np.asarray(data[tuple(slice(None, None, s) for s in steps)]))
-    mark = hashlib.blake2b(some.tobytes() + str(data.shape).encode(), digest_size=4).hexdigest()
-    return f"{layer.name} {mark}"
+    mark = digest_of(layer)[-MARK_LETTERS:]
+    known = record_of(layer).source
+    if not known.endswith(f" {mark}"):
+        known = f"{layer.name} {mark}"
+        update(layer, source=known)
+    return known
 
 
 # ---- Numbers ----
@@ -243,13 +230,13 @@ def _numbers(labels: napari.layers.Labels, axes: str) -> npt.NDArray[np.int32]:
 
 def _classes(labels: napari.layers.Labels) -> dict[int, int]:
     """Return the class of each object, where there is more than one."""
-    own, table = _own(labels), labels.features
-    if own.get("kind") == "semantic" or not {"index", "class"} <= set(table.columns):
+    record, table = record_of(labels), labels.features
+    if record.kind == "semantic" or not {"index", "class"} <= set(table.columns):
         return {}
     found = {
         int(i): int(c) for i, c in zip(table["index"], table["class"], strict=True) if c == c and c
     }
-    return found if len(set(found.values())) > 1 or len(own.get("class_names") or ()) > 2 else {}
+    return found if len(set(found.values())) > 1 or len(record.class_names) > 2 else {}
 
 
 def _about(sample: Sample) -> dict[str, Any]:

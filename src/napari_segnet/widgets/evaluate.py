@@ -28,18 +28,20 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.differences import KINDS, Difference, Kind, differences, draw
 from napari_segnet.errors import MismatchError
-from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pair_folders, pool, read_labels
+from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pairing, pool, read_labels
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._listen import listen
 from napari_segnet.widgets._message import MessageBar
-from napari_segnet.widgets._mistakes import MARK, MistakeList, show_mistakes
+from napari_segnet.widgets._mistakes import MistakeList, show_mistakes
 from napari_segnet.widgets._place import share_place
 from napari_segnet.widgets._plot import Line, Plot
 from napari_segnet.widgets._progress import RunBox
 from napari_segnet.widgets.layers.camera import look_at
 from napari_segnet.widgets.layers.convert import frame_of
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -109,12 +111,14 @@ def _in_stack(found: tuple[Difference, ...], place: tuple[int, ...]) -> tuple[Di
 def compare_folders(predicted: Path, truth: Path) -> Generator[Progress, None, Scores]:
     """Score two folders of label files, paired by name."""
     scores = []
-    pairs = pair_folders(predicted, truth)
-    for done, (stem, ours, theirs) in enumerate(pairs):
+    found = pairing(predicted, truth)
+    for done, (stem, ours, theirs) in enumerate(found.pairs):
         check_cancelled()
-        yield Progress(what="image", done=done, total=len(pairs))
+        yield Progress(what="image", done=done, total=len(found.pairs))
         scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
-    return pool(scores)
+    pooled = pool(scores)
+    left_out = (f"Left out: {reason}" for _, reason in found.failed)
+    return replace(pooled, notes=(*pooled.notes, *left_out))
 
 
 class EvaluateDock(QWidget):
@@ -129,7 +133,7 @@ class EvaluateDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_evaluate_dock")
-        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.scores: Scores | None = None
         self._picked: set[QComboBox] = set()
         """Where the user has chosen; elsewhere we go on guessing as layers come."""
@@ -238,7 +242,7 @@ class EvaluateDock(QWidget):
             layer
             for layer in self.viewer.layers
             if isinstance(layer, Labels)
-            and not {MARK, "learning"} & set(layer.metadata.get("segnet", {}))
+            and not (record_of(layer).evaluated or record_of(layer).learning)
         ]
         for box, first in ((self.labels, 0), (self.truth, 1)):
             before = box.currentData()
@@ -257,7 +261,7 @@ class EvaluateDock(QWidget):
 
     def _guess(self, there: list[napari.layers.Labels], which: int) -> int:
         """Return the layer that looks like labels (0) or truth (1): ours are to be judged."""
-        ours = [i for i, layer in enumerate(there) if "key" in layer.metadata.get("segnet", {})]
+        ours = [i for i, layer in enumerate(there) if record_of(layer).key]
         others = [i for i in range(len(there)) if i not in ours]
         if which == 0:
             return ours[0] if ours else 0
@@ -326,6 +330,8 @@ class EvaluateDock(QWidget):
 
     def _show_scores(self, scores: Scores) -> None:
         self.scores = scores
+        if scores.notes:
+            self.message.say("\n".join(scores.notes))
         counts = (("true objects", scores.n_true, ""), ("labels", scores.n_pred, ""))
         rows = [(name, f"{getattr(scores, key):.3f}", tip) for key, name, tip in FIGURES]
         rows += [(name, f"{count:,}", tip) for name, count, tip in counts]
@@ -369,7 +375,7 @@ class EvaluateDock(QWidget):
         item = self.images.item(row, 0)
         if item is None or self._folders is None:
             return
-        pairs = {stem: (ours, theirs) for stem, ours, theirs in pair_folders(*self._folders)}
+        pairs = {stem: files for stem, *files in pairing(*self._folders).pairs}
         opened = [
             self.viewer.add_labels(read_labels(path), name=f"{item.text()} {what}")
             for path, what in zip(pairs[item.text()], ("labels", "truth"), strict=True)

@@ -72,6 +72,8 @@ from napari_segnet.widgets.layers.convert import (
     source_of,
 )
 from napari_segnet.widgets.layers.features import classes_of
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import metadata_with, record_of, update
 
 if TYPE_CHECKING:
     import napari.layers
@@ -115,7 +117,7 @@ class SegmentDock(QWidget):
         self.setAcceptDrops(True)
         # napari gives plugins a stand-in, whose layers are new stand-ins each time they are
         # asked for: they cannot be remembered, and `is` never holds between two.
-        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.checkpoint: Checkpoint | None = None
         self.result: napari.layers.Labels | None = None
         """The layer that the live settings act on."""
@@ -394,7 +396,7 @@ class SegmentDock(QWidget):
         from napari.layers import Image
 
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        images = [layer for layer in images if "segnet_maps" not in layer.metadata]
+        images = [layer for layer in images if not record_of(layer).maps]
         current = self.image_layer()
         with QSignalBlocker(self.layer):
             self.layer.clear()
@@ -428,12 +430,12 @@ class SegmentDock(QWidget):
 
         self.result = layer
         made = self._results.of(layer)
-        used = layer.metadata.get("segnet", {}).get("wishes")
+        used = record_of(layer).wishes
         if used is not None:
             self.labels.set_value(settings_from(LabelSettings, used))
         if made is not None and made.key in self._runs:
             self._show_label_settings(self._runs[made.key].checkpoint)
-        self.summary.setText(layer.metadata.get("segnet", {}).get("summary", ""))
+        self.summary.setText(record_of(layer).summary)
 
     def _layer_chosen(self, index: int = -1) -> None:
         layer = self.image_layer()
@@ -544,8 +546,7 @@ class SegmentDock(QWidget):
     ) -> tuple[Any, dict[str, Any]]:
         data, kwargs = labels_layer_args(asked.source, made.segmentation)
         kwargs["name"] = _result_name(asked)
-        own = kwargs.setdefault("metadata", {}).setdefault("segnet", {})
-        own |= _told_of(asked, made, labels)
+        kwargs["metadata"] = metadata_with(kwargs["metadata"], **_told_of(asked, made, labels))
         return data, kwargs
 
     def _show_summary(self, made: Answer) -> None:
@@ -611,7 +612,7 @@ class SegmentDock(QWidget):
         self, layer: napari.layers.Labels, source: Source, checkpoint: Checkpoint, key: str | None
     ) -> About:
         image = self.image_layer()
-        over = image is not None and image.name == source.layer_name
+        over = image is not None and str(image.unique_id) == source.layer_id
         return About(
             layer=layer,
             source=source,
@@ -704,7 +705,7 @@ class SegmentDock(QWidget):
         """Put the command line that repeats the result into the clipboard."""
         if self.result is None:
             return
-        line = str(self.result.metadata.get("segnet", {}).get("command", ""))
+        line = record_of(self.result).command
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(line)
@@ -819,8 +820,7 @@ class SegmentDock(QWidget):
         )
         self._runs[one.made.key] = asked
         self._results.adopt(one.layer, Result(subject=asked.subject, key=one.made.key))
-        own = {**one.layer.metadata["segnet"], **_told_of(asked, one.made, one.labels)}
-        one.layer.metadata = {**one.layer.metadata, "segnet": own}
+        update(one.layer, **_told_of(asked, one.made, one.labels))
         one.layer.name = _result_name(asked)
         if one.layer is self.viewer.layers.selection.active:
             self._take_result(one.layer)

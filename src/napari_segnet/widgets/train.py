@@ -53,6 +53,8 @@ from napari_segnet.widgets._train_work import (
 from napari_segnet.widgets._unfinished import UnfinishedBox
 from napari_segnet.widgets._weights import WeightsBox
 from napari_segnet.widgets._work import recognise
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import update
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -91,7 +93,7 @@ class TrainDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_train_dock")
-        self.viewer: napari.viewer.Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.checkpoint: Checkpoint | None = None
         self.folder: Path | None = None
         self.contents: Contents | None = None
@@ -613,9 +615,12 @@ class TrainDock(QWidget):
         self.figures.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
 
     def _tell_what_was_left_out(self) -> None:
-        left_out = self._lesson.log.left_out if self._lesson is not None else []
-        if left_out:
-            self.message.say("Left out:\n" + "\n".join(left_out))
+        if self._lesson is None:
+            return
+        log = self._lesson.log
+        lines = [*(["Left out:", *log.left_out] if log.left_out else []), *log.notes]
+        if lines:
+            self.message.say("\n".join(lines))
 
     def show_changes(self) -> None:
         """Show what changed on each held-out image, as layers of pictures."""
@@ -627,7 +632,7 @@ class TrainDock(QWidget):
                 layer = self.viewer.add_image(
                     change.picture, rgb=True, name=f"{change.name}: {counts or 'no object'}"
                 )
-                layer.metadata = {"segnet": {"learning": True}}
+                update(layer, learning=True)
                 layer.visible = False
         except SegnetError as error:
             self.message.fail(error)

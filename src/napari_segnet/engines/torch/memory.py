@@ -81,8 +81,8 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 _POINTWISE = frozenset(
-    "add sub mul div maximum minimum where relu leaky_relu elu gelu silu mish softplus sigmoid tanh "
-    "hardtanh hardsigmoid hardswish clamp _softmax _log_softmax".split()
+    "add sub mul div maximum minimum where relu leaky_relu elu gelu silu mish softplus sigmoid "
+    "tanh hardtanh hardsigmoid hardswish clamp _softmax _log_softmax".split()
 )
 """Operations of torch whose answer is as large as their tensors, broadcast."""
 _RESIZING = frozenset(

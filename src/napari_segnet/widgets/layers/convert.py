@@ -7,7 +7,6 @@ starts: the layer may be moved, renamed or deleted meanwhile.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, pixel_sizes_um
+from napari_segnet.widgets.layers.frame import Frame, frame_of, result_frame
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
 from napari_segnet.widgets.layers.region import Region, region_of
 
 if TYPE_CHECKING:
@@ -44,73 +45,6 @@ UNKNOWN_COLOUR = "#999999"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Frame:
-    """Where data lie in the world: ``affine · (rotate · shear · scale · data + translate)``.
-
-    Attributes
-    ----------
-    scale, translate : ndarray
-        ``(n,)``, one per dimension.
-    rotate, shear : ndarray
-        ``(n, n)``.
-    affine : ndarray
-        ``(n + 1, n + 1)``.
-    units, axis_labels : tuple of str
-        One per dimension.
-    """
-
-    scale: npt.NDArray[np.float64]
-    translate: npt.NDArray[np.float64]
-    rotate: npt.NDArray[np.float64]
-    shear: npt.NDArray[np.float64]
-    affine: npt.NDArray[np.float64]
-    units: tuple[str, ...]
-    axis_labels: tuple[str, ...]
-
-    def moved(self, offset_px: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> Frame:
-        """Return the frame of data that begin at ``offset_px``, with pixels as many times larger.
-
-        The centre of the first new pixel lies at ``offset_px``.
-        """
-        linear = self.rotate @ self.shear @ np.diag(self.scale)
-        return Frame(
-            scale=self.scale * factors,
-            translate=self.translate + linear @ offset_px,
-            rotate=self.rotate,
-            shear=self.shear,
-            affine=self.affine,
-            units=self.units,
-            axis_labels=self.axis_labels,
-        )
-
-    def without(self, axis: int) -> Frame:
-        """Return the frame without one dimension, which must not be turned into others."""
-        keep = [i for i in range(len(self.scale)) if i != axis]
-        both, last = np.ix_(keep, keep), [*keep, len(self.scale)]
-        return Frame(
-            scale=self.scale[keep],
-            translate=self.translate[keep],
-            rotate=self.rotate[both],
-            shear=self.shear[both],
-            affine=self.affine[np.ix_(last, last)],
-            units=tuple(self.units[i] for i in keep),
-            axis_labels=tuple(self.axis_labels[i] for i in keep),
-        )
-
-    def to_layer(self) -> dict[str, Any]:
-        """Return keyword arguments for a layer."""
-        return {
-            "scale": self.scale,
-            "translate": self.translate,
-            "rotate": self.rotate,
-            "shear": self.shear,
-            "affine": self.affine,
-            "units": self.units,
-            "axis_labels": self.axis_labels,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source:
     """An image layer, or a part of it, as it was when a run started.
 
@@ -119,7 +53,9 @@ class Source:
     image : Image
         Its pixels, read only where and when they are needed.
     layer_name : str
-        The layer's name then.
+        The layer's name then, for people.
+    layer_id : str
+        Which layer it is, in this session, whatever it is called.
     region : Region
         Which part it is.
     offset_px : tuple of int
@@ -135,6 +71,7 @@ class Source:
 
     image: Image
     layer_name: str
+    layer_id: str
     region: Region
     offset_px: tuple[int, ...]
     axes: str
@@ -173,10 +110,11 @@ def source_of(layer: napari.layers.Image, axes: str | None, region: Region) -> S
         source=None if layer.source.path is None else str(layer.source.path),
     )
     offset = tuple(part.start for part in box)
-    kept, frame = _result_frame(frame_of(layer), axes[: layer.ndim], box)
+    kept, frame = result_frame(frame_of(layer), axes[: layer.ndim], box)
     return Source(
         image=image,
         layer_name=layer.name,
+        layer_id=str(layer.unique_id),
         region=Region(kind=region.kind, box=box),
         offset_px=offset,
         axes=kept,
@@ -219,14 +157,13 @@ def labels_layer_args(
     """Return data and keyword arguments for ``viewer.add_labels``.
 
     The layer lies exactly on its image. Its features hold score and class of each label; its
-    ``metadata["segnet"]`` holds the origin, the key of the network's answer, and the part of
-    the image.
+    record holds the origin, the key of the network's answer, and the part of the image.
     """
     data, kwargs = placed(source, segmentation.labels, segmentation.axes)
     labels = np.ascontiguousarray(data, dtype=np.int32)
     kwargs["name"] = f"{source.layer_name} labels"
     kwargs["features"] = _features(segmentation)
-    kwargs["metadata"] = {"segnet": _metadata(source, segmentation)}
+    kwargs["metadata"] = metadata_of(_record(source, segmentation))
     if segmentation.kind == "semantic":
         kwargs["colormap"] = _class_colours(segmentation)
     return labels, kwargs
@@ -326,43 +263,6 @@ def _colours_last(data: Any, axes: str) -> tuple[Any, str, bool]:
     return np.moveaxis(data, axes.index("c"), -1), axes.replace("c", "") + "c", True
 
 
-# ---- Place ----
-
-
-def frame_of(layer: napari.layers.Layer) -> Frame:
-    """Return how a layer lies in the world."""
-    shear = np.eye(layer.ndim)
-    given = np.asarray(layer.shear)
-    if given.ndim == 2:
-        shear = given
-    else:
-        shear[np.triu_indices(layer.ndim, k=1)] = given
-    return Frame(
-        scale=np.array(layer.scale, dtype=float),
-        translate=np.array(layer.translate, dtype=float),
-        rotate=np.array(layer.rotate, dtype=float),
-        shear=np.array(shear, dtype=float),
-        affine=np.array(layer.affine.affine_matrix, dtype=float),
-        units=tuple(str(unit) for unit in layer.units),
-        axis_labels=tuple(str(label) for label in layer.axis_labels),
-    )
-
-
-def _result_frame(frame: Frame, axes: str, box: tuple[slice, ...]) -> tuple[str, Frame]:
-    """Return axes and frame of a result for a box of an image."""
-    offset = np.array([part.start for part in box], dtype=float)
-    factors = np.ones(len(box))
-    if "c" not in axes:
-        return axes, frame.moved(offset, factors)
-    at = axes.index("c")
-    if at == 0:
-        return axes[1:], frame.moved(offset, factors).without(0)
-    # One pixel as thick as all channels together: the result is seen whatever channel is.
-    count = box[at].stop - box[at].start
-    offset[at], factors[at] = (count - 1) / 2, count
-    return axes, frame.moved(offset, factors)
-
-
 # ---- What is known of the labels ----
 
 
@@ -383,17 +283,18 @@ def _features(segmentation: Segmentation) -> dict[str, npt.NDArray[Any]]:
     return table
 
 
-def _metadata(source: Source, segmentation: Segmentation) -> Mapping[str, Any]:
-    return {
-        "key": segmentation.origin.key,
-        "origin": segmentation.origin.to_json(),
-        "kind": segmentation.kind,
-        "axes": source.axes,
-        "class_names": list(segmentation.class_names),
-        "image_layer": source.layer_name,
-        "region": source.region.kind,
-        "offset_px": list(source.offset_px),
-    }
+def _record(source: Source, segmentation: Segmentation) -> LayerRecord:
+    return LayerRecord(
+        key=segmentation.origin.key,
+        origin=segmentation.origin.to_json(),
+        kind=segmentation.kind,
+        axes=source.axes,
+        class_names=tuple(segmentation.class_names),
+        image_id=source.layer_id,
+        image_layer=source.layer_name,
+        region=source.region.kind,
+        offset_px=source.offset_px,
+    )
 
 
 def _class_colours(segmentation: Segmentation) -> Any:

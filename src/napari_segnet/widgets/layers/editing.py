@@ -1,67 +1,99 @@
-"""Edits in Labels layers: each is one step of napari's own undo.
+"""The one door for labels: an Edit goes in, one step of napari's undo comes out.
 
-Beside the pixels of a layer, three things are kept in step with whatever happens to it, strokes
-and undo included: where its objects lie, the rows of its features table, and the highest id
-that was ever there.
+Whatever of this package changes a Labels layer does it by :func:`apply_edit`. Beside the pixels
+three things are kept in step with whatever happens to the layer, strokes and undo included:
+where its objects lie, the rows of its features table, and the highest id that was ever there.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.correct import Box, Edit, Places
+from napari_segnet.correct import Box, Edit, Places, find_places
 from napari_segnet.errors import EditError
-from napari_segnet.widgets.layers.features import Rows, classes_of, put_rows, rows_after
-from napari_segnet.widgets.layers.history import Atom, HistoryWatch, Pixels, last_step, pixels_of
+from napari_segnet.journal import Change
+from napari_segnet.progress import run
+from napari_segnet.widgets.layers.features import (
+    Row,
+    Rows,
+    classes_of,
+    put_rows,
+    rows_after,
+)
+from napari_segnet.widgets.layers.history import Break, Points, Step, Token, history_of
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of, update
 
 if TYPE_CHECKING:
     import napari.layers
 
 __all__ = [
+    "AT_ONCE_PX",
     "Editing",
     "apply_edit",
     "check_editable",
     "editing_of",
     "locked_ids",
     "next_id",
-    "own_metadata",
     "set_locked",
 ]
 
 COMPUTED = ("dask", "xarray")
 """Arrays that cannot be set pixel by pixel, by the package that they come from."""
+AT_ONCE_PX = 2**25
+"""Labels in memory up to this size are looked through at the first edit (a third of a second)
+if that was not done in the meantime; larger ones are waited for."""
 
 _layers: weakref.WeakKeyDictionary[Any, Editing] = weakref.WeakKeyDictionary()
 
 
-def apply_edit(layer: napari.layers.Labels, edit: Edit | Sequence[Edit]) -> None:
+def apply_edit(
+    layer: napari.layers.Labels,
+    edit: Edit | Sequence[Edit],
+    rows: Mapping[int, Row | None] | None = None,
+) -> None:
     """Do an edit, or several as one: one step of napari's undo, table and all.
+
+    Parameters
+    ----------
+    layer : Labels
+        The layer.
+    edit : Edit or sequence of Edit
+        What changes. Edits of no pixels and no classes, with no rows either, do nothing.
+    rows : mapping of int to mapping or None, optional
+        Rows that the features table gets for these ids (None: loses), where the caller knows
+        better than what follows from the pixels.
 
     Raises
     ------
     EditError
-        If the pixels are no longer as the edit found them; nothing is changed then.
+        If the layer cannot be edited, or its pixels are no longer as the edit found them;
+        nothing is changed then.
     """
     edits = [edit] if isinstance(edit, Edit) else list(edit)
     check_editable(layer)
     kept = editing_of(layer)
-    kept.watch.look()
+    if "index" in layer.features:
+        kept.look_now()
     indices, values = _pixels(layer, edits)
     if indices[0].size:
-        with layer.block_history():
+        dtype = np.dtype(layer.data.dtype)
+        changes = tuple(_change(one, dtype) for one in edits if one.changed.any())
+        with kept.history.expecting(changes), layer.block_history():
             layer.data_setitem(indices, values)
-    else:
+    elif any(one.classes for one in edits):
         _mark(layer, edits, kept)
-    kept.watch.look()
-    rows = rows_after(layer, edits, kept.is_gone)
-    if rows:
-        kept.attach(last_step(layer), rows)
-        put_rows(layer, {one: after for one, (_, after) in rows.items()})
+    kept.history.look()
+    table = rows_after(layer, edits, kept.is_gone, rows or {})
+    if table:
+        if indices[0].size or any(one.classes for one in edits):
+            kept.attach(kept.history.newest(), table)
+        put_rows(layer, {one: after for one, (_, after) in table.items()})
 
 
 def next_id(layer: napari.layers.Labels) -> int:
@@ -77,22 +109,15 @@ def next_id(layer: napari.layers.Labels) -> int:
 
 def locked_ids(layer: napari.layers.Labels) -> frozenset[int]:
     """Return the objects that must not change."""
-    review = own_metadata(layer).get("review") or {}
+    review = record_of(layer).review or {}
     return frozenset(int(one) for one in review.get("locked", ()))
 
 
 def set_locked(layer: napari.layers.Labels, ids: Sequence[int], locked: bool) -> None:
     """Lock objects, or unlock them."""
-    own = own_metadata(layer)
     held = set(locked_ids(layer))
     held = held | set(ids) if locked else held - set(ids)
-    own["review"] = {**(own.get("review") or {}), "locked": sorted(held)}
-
-
-def own_metadata(layer: napari.layers.Labels) -> dict[str, Any]:
-    """Return what we keep in a layer's metadata; made if there is nothing."""
-    own: dict[str, Any] = layer.metadata.setdefault("segnet", {})
-    return own
+    update(layer, review={**(record_of(layer).review or {}), "locked": sorted(held)})
 
 
 def check_editable(layer: napari.layers.Labels) -> None:
@@ -101,7 +126,8 @@ def check_editable(layer: napari.layers.Labels) -> None:
     Raises
     ------
     EditError
-        For pyramids, arrays that are computed when they are looked at, and the like.
+        For pyramids, arrays that are computed when they are looked at, hidden layers, and
+        layers that are not editable.
     """
     if layer.multiscale:
         raise EditError(
@@ -118,11 +144,17 @@ def check_editable(layer: napari.layers.Labels) -> None:
         raise EditError(
             f"“{layer.name}” is hidden. Show it (the eye in the list of layers), then correct it."
         )
+    if not layer.editable:
+        raise EditError(
+            f"“{layer.name}” is not editable: a program or another plugin has switched that off. "
+            "Set layer.editable = True in napari's console, or duplicate the layer and correct "
+            "the copy."
+        )
 
 
 def editing_of(layer: napari.layers.Labels) -> Editing:
     """Return what is kept beside a layer; begun at the first call."""
-    real = getattr(layer, "__wrapped__", layer)
+    real = unwrapped(layer)
     kept = _layers.get(real)
     if kept is None:
         kept = _layers[real] = Editing(real)
@@ -136,15 +168,18 @@ class Editing:
     ----------
     places : Places or None
         Where its objects lie; None while nobody has looked.
+    history : History
+        What happens to the layer.
     """
 
     def __init__(self, layer: napari.layers.Labels) -> None:
         self._layer = weakref.ref(layer)
         self.places: Places | None = None
-        self._touched: list[Pixels] = []
-        self._rows: dict[int, tuple[Atom, Rows]] = {}
-        self.watch = HistoryWatch(layer, self._moved)
-        layer.events.data.connect(self._replaced)
+        self._touched: list[Points] = []
+        self._rows: dict[Token, Rows] = {}
+        self.history = history_of(layer)
+        self.history.look()
+        self.history.follow(self._moved, self._broken, first=True)
 
     # ---- Where objects lie ----
 
@@ -156,12 +191,19 @@ class Editing:
     def found(self, data: Any, places: Places) -> None:
         """Take the places that were found, unless the layer has got other labels since."""
         layer = self._there()
-        if layer.data is not data:
+        if self.places is not None or layer.data is not data:
             return
         for pixels in self._touched:  # after they were looked at, or before: it does no harm
             places = places.with_points(*pixels)
         self.places, self._touched = places, []
         self._raise_highest(int(places.ids.max(initial=0)))
+
+    def look_now(self) -> bool:
+        """Look where objects lie, if nobody has and the labels are not large; true if known."""
+        data = self._there().data
+        if self.places is None and isinstance(data, np.ndarray) and data.size <= AT_ONCE_PX:
+            self.found(self.begin_looking(), run(find_places(data)))
+        return self.places is not None
 
     def box(self, ids: Sequence[int]) -> Box:
         """Return where objects lie.
@@ -171,7 +213,7 @@ class Editing:
         EditError
             If that is not known yet.
         """
-        self.watch.look()
+        self.history.look()
         box = self._known().box(ids)
         if box is None:
             raise EditError("There is no object here (any more). Point at an object.")
@@ -194,43 +236,50 @@ class Editing:
 
     def highest(self) -> int:
         """Return the highest id that was ever there."""
-        self.watch.look()
-        own = own_metadata(self._there())
-        if "highest_id" not in own:
-            places = self._known()
-            self._raise_highest(int(places.ids.max(initial=0)))
-        return max(int(own["highest_id"]), *classes_of(self._there()), 0)
+        self.history.look()
+        layer = self._there()
+        if record_of(layer).highest_id is None:
+            self.know_ids(int(self._known().ids.max(initial=0)))
+        known = record_of(layer).highest_id or 0
+        return max(known, *classes_of(layer), 0)
+
+    def know_ids(self, highest: int) -> None:
+        """Take it from who has looked at all of the labels that no id is higher."""
+        there = self._there()
+        update(there, highest_id=max(record_of(there).highest_id or 0, highest))
 
     def _raise_highest(self, there: int) -> None:
-        own = own_metadata(self._there())
-        if "highest_id" in own or self.places is not None:  # else nobody knows what there is
-            own["highest_id"] = max(int(own.get("highest_id", 0)), there)
+        known = record_of(self._there()).highest_id
+        if known is not None or self.places is not None:  # else nobody knows what there is
+            self.know_ids(there)
 
     # ---- Following ----
 
-    def attach(self, step: Sequence[Atom], rows: Rows) -> None:
+    def attach(self, step: Token, rows: Rows) -> None:
         """Let rows of the features table go with a step of the history."""
-        alive = self.watch.steps()
-        self._rows = {key: kept for key, kept in self._rows.items() if key in alive}
-        self._rows[id(step[0])] = (step[0], rows)
+        alive = self.history.alive()
+        self._rows = {token: kept for token, kept in self._rows.items() if token in alive}
+        self._rows[step] = rows
 
-    def _moved(self, step: Sequence[Atom], done: bool) -> None:
-        layer = self._there()
-        for points, values in pixels_of(step, done):
+    def _moved(self, step: Step) -> None:
+        for points, values in step.points():
             self._raise_highest(int(values.max(initial=0)))
             if self.places is not None:
                 self.places = self.places.with_points(points, values)
             else:
                 self._touched.append((points, values))
-        for atom in step:
-            _, rows = self._rows.get(id(atom), (None, None))
-            if rows:
-                put_rows(layer, {one: pair[int(done)] for one, pair in rows.items()})
+        rows = self._rows.get(step.token)
+        if rows:
+            put_rows(self._there(), {one: pair[int(step.done)] for one, pair in rows.items()})
 
-    def _replaced(self, event: object = None) -> None:
-        self.places = None
-        self._rows.clear()
-        self.watch.look()
+    def _broken(self, why: Break) -> None:
+        """Forget rows whose steps are gone for good: no undo brings their pixels back."""
+        if why == "other labels":
+            self.places = None
+            self._rows.clear()
+        else:
+            alive = self.history.alive()
+            self._rows = {token: kept for token, kept in self._rows.items() if token in alive}
 
     def _there(self) -> napari.layers.Labels:
         layer = self._layer()
@@ -263,6 +312,14 @@ def _pixels(
         values.append(edit.after[changed])
     none = np.empty(0, np.intp)
     return tuple(np.concatenate([none, *axis]) for axis in indices), np.concatenate(values)
+
+
+def _change(edit: Edit, dtype: np.dtype[Any]) -> Change:
+    """Return an edit as the journal writes it, with values of the layer's type."""
+    changed = edit.changed
+    before, after = (part[changed].astype(dtype) for part in (edit.before, edit.after))
+    same = (after == after[0]).all()
+    return Change(box=edit.where, mask=changed, before=before, after=after[:1] if same else after)
 
 
 def _mark(layer: napari.layers.Labels, edits: Sequence[Edit], kept: Editing) -> None:

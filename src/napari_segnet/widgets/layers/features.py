@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.correct import Edit
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["Row", "Rows", "classes_of", "put_rows", "rows_after", "scores_of"]
+__all__ = ["Row", "Rows", "classes_of", "put_rows", "row_of", "rows_after", "rows_of", "scores_of"]
 
 Row = Mapping[str, Any]
 """Column -> value, without ``index``."""
@@ -52,9 +53,24 @@ def put_rows(layer: napari.layers.Labels, rows: Mapping[int, Row | None]) -> Non
 
 
 def rows_after(
-    layer: napari.layers.Labels, edits: Sequence[Edit], is_gone: Callable[[int], bool]
+    layer: napari.layers.Labels,
+    edits: Sequence[Edit],
+    is_gone: Callable[[int], bool],
+    given: Mapping[int, Row | None],
 ) -> Rows:
-    """Return how the table must change with edits whose pixels are set already."""
+    """Return how the table must change with edits whose pixels are set already.
+
+    Parameters
+    ----------
+    layer : Labels
+        With the table of before.
+    edits : sequence of Edit
+        What was done.
+    is_gone : callable
+        Tells if no pixel of an object is left.
+    given : mapping
+        Rows that are known without looking at pixels.
+    """
     rows: dict[int, tuple[Row | None, Row | None]] = {}
     table = layer.features
     if "index" in table:
@@ -63,17 +79,18 @@ def rows_after(
             changed = edit.changed
             before, after = edit.before[changed], edit.after[changed]
             for one in np.unique(after[after != 0]).tolist():
-                if one not in known:
+                if one not in known and one not in given:
                     rows[one] = (None, _row_of_new(layer, before[after == one]))
             for one in np.unique(before[before != 0]).tolist():
-                if one in known and is_gone(one):
-                    rows[one] = (_row(layer, one), None)
+                if one in known and one not in given and is_gone(one):
+                    rows[one] = (row_of(layer, one), None)
     for edit in edits:
         for one, (_, new_class) in edit.classes.items():
-            was = _row(layer, one)
+            was = row_of(layer, one)
             named = _with_class(layer, was or {}, new_class) if new_class is not None else None
             rows[one] = (was, named)
-    return rows
+    before_given = rows_of(layer, list(given))
+    return rows | {one: (before_given[one], after) for one, after in given.items()}
 
 
 def _row_of_new(layer: napari.layers.Labels, over: Any) -> Row:
@@ -89,15 +106,15 @@ def _row_of_new(layer: napari.layers.Labels, over: Any) -> Row:
 
 
 def _with_class(layer: napari.layers.Labels, row: Row, new_class: int) -> Row:
-    own = layer.metadata.get("segnet", {})
-    names = [str(name) for name in own.get("class_names") or ()]
+    names = record_of(layer).class_names
     named = {**row, "class": new_class}
     if "class name" in layer.features or names:
         named["class name"] = names[new_class] if new_class < len(names) else f"class {new_class}"
     return named
 
 
-def _row(layer: napari.layers.Labels, one: int) -> Row | None:
+def row_of(layer: napari.layers.Labels, one: int) -> Row | None:
+    """Return the row of an object, without its id; None if it has none."""
     table = layer.features
     if "index" not in table:
         return None
@@ -105,6 +122,16 @@ def _row(layer: napari.layers.Labels, one: int) -> Row | None:
     if not len(found):
         return None
     return {name: value for name, value in found.iloc[0].items() if name != "index"}
+
+
+def rows_of(layer: napari.layers.Labels, ids: Sequence[int]) -> dict[int, Row | None]:
+    """Return the rows of many objects at once, as :func:`row_of` does of one."""
+    found: dict[int, Row | None] = dict.fromkeys(ids)
+    table = layer.features
+    if "index" in table and ids:
+        for row in table[table["index"].isin(list(ids))].to_dict("records"):
+            found[int(row.pop("index"))] = {str(name): value for name, value in row.items()}
+    return found
 
 
 def _column(layer: napari.layers.Labels, name: str, kind: Callable[[Any], Any]) -> dict[int, Any]:

@@ -1,0 +1,88 @@
+"""The folder of journals: where it is, and which of them no program writes any more."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.journal import SUFFIX, Summary
+
+__all__ = ["being_written", "journal_folder", "left_behind", "no_longer_written", "session"]
+
+DAY_S = 24 * 3600.0
+
+_open: set[Path] = set()
+"""Journals that some window of this program writes."""
+
+
+def journal_folder() -> Path:
+    """Return the folder of all journals: ``NAPARI_SEGNET_DATA``, else the user's data folder."""
+    told = os.environ.get("NAPARI_SEGNET_DATA")
+    if told:
+        return Path(told) / "journals"
+    from platformdirs import user_data_path
+
+    return user_data_path("napari-segnet", appauthor=False) / "journals"
+
+
+def being_written(path: Path) -> None:
+    """Remember that a window of this program writes a journal: it is not offered."""
+    _open.add(path)
+
+
+def no_longer_written(path: Path) -> None:
+    """Let a journal be offered again."""
+    _open.discard(path)
+
+
+def session() -> dict[str, Any]:
+    """Return what tells this program from others: a number alone is used again."""
+    import psutil
+
+    me = psutil.Process()
+    return {"pid": me.pid, "begun": me.create_time(), "host": socket.gethostname()}
+
+
+def left_behind(folder: Path) -> Iterator[Summary]:
+    """Yield the journals with acts that no program writes any more, newest first."""
+    from napari_segnet.errors import JournalError
+    from napari_segnet.journal import summary
+
+    for path in _newest_first(folder):
+        if path in _open:
+            continue
+        try:
+            found = summary(path)
+        except (JournalError, OSError):
+            continue  # of another version, or gone meanwhile: nothing that could be offered
+        if found.acts and not _is_alive(found.document.get("session", {}), path):
+            if found.complete or found.document.get("pixels") == "outside":
+                yield found
+
+
+def _newest_first(folder: Path) -> Iterable[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(folder.glob(f"*{SUFFIX}"), key=lambda p: p.name, reverse=True)
+
+
+def _is_alive(told: dict[str, Any], path: Path) -> bool:
+    """Tell if the program that wrote a journal still runs.
+
+    Nobody can ask another computer that shares the folder: it gets a day.
+    """
+    import psutil
+
+    here = session()
+    if told.get("host") != here["host"]:
+        return time.time() - path.stat().st_mtime < DAY_S
+    if told.get("pid") == here["pid"]:
+        return False
+    try:
+        return bool(abs(psutil.Process(int(told["pid"])).create_time() - told["begun"]) < 1)
+    except (psutil.Error, KeyError):
+        return False

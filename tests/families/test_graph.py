@@ -151,6 +151,7 @@ def dataset(root, graph, classes=None):
     return Dataset(root=root, samples=(sample,))
 
 
+@pytest.mark.trains
 @every
 @pytest.mark.parametrize("head", ["keep", "objects", "4"])
 def test_it_is_taught_and_written_back(name, head, tmp_path):

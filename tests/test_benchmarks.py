@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from napari_segnet.families.segnet_unet import SegnetUNet
 
 
 def bench(root, *words):
-    """Run a benchmark on one thread and return what it printed."""
+    """Run a benchmark that measures its process, on one thread; return what it printed."""
     done = subprocess.run(
         [sys.executable, str(root / "benchmarks" / words[0]), *words[1:]],
         capture_output=True,
@@ -25,13 +26,31 @@ def bench(root, *words):
 
 
 @pytest.fixture
+def bench_here(root, monkeypatch, capsys):
+    """Run one that does not in this process, which has imported torch already."""
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    before = set(sys.modules)
+
+    def go(script, *words):
+        monkeypatch.setattr(sys, "argv", [script, *words])
+        capsys.readouterr()
+        assert not importlib.import_module(script.removesuffix(".py")).main()
+        return capsys.readouterr().out
+
+    yield go
+    for name in ("_wrong", "annotator", "nuclei", "review"):
+        if name not in before:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
 def network(tmp_path):
     network = fresh(tmp_path / "tiny.safetensors")
     SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
     return str(network.path)
 
 
-def test_nuclei(root, network, tmp_path):
+def test_nuclei(bench_here, network, tmp_path):
     import tifffile
 
     folder = tmp_path / "nuclei"
@@ -42,12 +61,12 @@ def test_nuclei(root, network, tmp_path):
     labels = objects((32, 32))
     tifffile.imwrite(folder / "images" / "a.tif", photograph(labels))
     tifffile.imwrite(folder / "labels" / "a.tif", labels)
-    said = bench(root, "nuclei.py", str(tmp_path), "--network", network, "--device", "cpu")
+    said = bench_here("nuclei.py", str(tmp_path), "--network", network, "--device", "cpu")
     assert "images       1 (fluorescence, val split)" in said
     assert "\nap50         0." in said
 
 
-def test_review(root, network, tmp_path):
+def test_review(bench_here, network, tmp_path):
     import tifffile
 
     folder = tmp_path / "nuclei"
@@ -57,13 +76,14 @@ def test_review(root, network, tmp_path):
     labels = objects((64, 64), count=9)
     tifffile.imwrite(folder / "images" / "a.tif", photograph(labels))
     tifffile.imwrite(folder / "labels" / "a.tif", labels)
-    said = bench(root, "review.py", str(tmp_path), "--network", network, "--share", "0.9")
+    said = bench_here("review.py", str(tmp_path), "--network", network, "--share", "0.9")
     assert "nuclei, one of ten wrong: 1 pictures" in said
     for queue in ("by chance", "by size", "tiny"):
         assert f"\n{queue} " in said
 
 
-def test_annotator(root, network, tmp_path):
+@pytest.mark.trains
+def test_annotator(bench_here, network, tmp_path):
     import tifffile
 
     folder = tmp_path / "nuclei"
@@ -80,15 +100,16 @@ def test_annotator(root, network, tmp_path):
     words = [str(tmp_path), "--network", network, "--images", "1", "all", "--folds", "2"]
     words += ["--seeds", "1", "--no-scratch", "--out", str(tmp_path / "runs.jsonl")]
     words += [word for pair in quick for word in ("--set", pair)]
-    said = bench(root, "annotator.py", *words)
+    said = bench_here("annotator.py", *words)
     assert "\n| 1 | 2 |" in said  # two folds each
     assert "\n| all | 2 |" in said
     assert "let through by the gate: " in said
     before = (tmp_path / "runs.jsonl").read_bytes()
-    assert bench(root, "annotator.py", *words) == said  # goes on where it stopped: nothing to do
+    assert bench_here("annotator.py", *words) == said  # goes on where it stopped: nothing to do
     assert (tmp_path / "runs.jsonl").read_bytes() == before
 
 
+@pytest.mark.subprocess
 def test_memory(root, network):
     said = bench(
         root, "memory.py", "--edge", "96", "--network", network, "--stop-after", "--device", "cpu"
@@ -98,6 +119,7 @@ def test_memory(root, network):
 
 
 @pytest.mark.long
+@pytest.mark.subprocess
 def test_speed(root, network):
     pytest.importorskip("monai", reason="MONAI is not installed: pip install '.[bench]'")
     said = bench(root, "speed.py", "--quick", "--repeat", "1", "--network", network)
@@ -111,6 +133,7 @@ def test_speed(root, network):
 
 
 @pytest.mark.long
+@pytest.mark.subprocess
 def test_maskrcnn(root):
     said = bench(
         root,
@@ -124,6 +147,7 @@ def test_maskrcnn(root):
     assert "tiles against the whole: ap50 1.000" in said  # one tile is the whole
 
 
+@pytest.mark.subprocess
 def test_train(root, network):
     said = bench(
         root,
@@ -141,6 +165,7 @@ def test_train(root, network):
         assert f"\n{line}" in said
 
 
+@pytest.mark.subprocess
 def test_start(root):
     said = bench(root, "start.py", "--width", "2", "--times", "1")
     rows = [line for line in said.splitlines() if "of the limit" in line]

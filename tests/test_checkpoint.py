@@ -34,7 +34,8 @@ def test_every_family_s_checkpoint_comes_back(family, example):
 
 
 STRANGE = {
-    "task": 3,
+    "task": "guess",
+    "answer_kind": 3,
     "ndim": True,
     "channels": 10**9,
     "classes": 0,

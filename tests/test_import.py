@@ -25,11 +25,13 @@ def python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.subprocess
 def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, napari_segnet; print(*[m for m in {HEAVY} if m in sys.modules])"
     assert python(code).split() == []
 
 
+@pytest.mark.subprocess
 def test_naming_the_open_sets_imports_nothing_heavy():
     """The lists of readers, steps, families... are read when the command starts."""
     code = f"""
@@ -41,6 +43,7 @@ print(*[m for m in {HEAVY} if m in sys.modules])
     assert python(code).split() == []
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize(
     "words",
     [
@@ -75,6 +78,7 @@ print(*[m for m in {HEAVY} if m in sys.modules], file=sys.stderr)
     assert done.stderr.split() == []
 
 
+@pytest.mark.subprocess
 def test_the_core_needs_neither_napari_nor_qt():
     """Every module outside ``widgets`` imports where a window toolkit cannot."""
     code = f"""
@@ -134,6 +138,7 @@ def test_an_unknown_name_is_an_attribute_error():
         "import napari_segnet as sn, napari_segnet.inference\nassert callable(sn.predict)",
     ],
 )
+@pytest.mark.subprocess
 def test_a_function_keeps_its_name_in_every_import_order(code):
     """``evaluate`` is a function, and a module of the same name."""
     python(f"""
@@ -144,6 +149,7 @@ assert evaluate is sn.evaluate
 """)
 
 
+@pytest.mark.subprocess
 def test_a_function_keeps_its_name_in_every_thread():
     python("""
 import importlib, threading

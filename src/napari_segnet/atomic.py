@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import sys
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ __all__ = [
     "Write",
     "flush",
     "probe",
+    "put_in_place",
     "reason",
     "sweep",
     "why",
@@ -30,9 +33,16 @@ Write = Callable[[Path], object]
 ENDING = ".part"
 """Of a file that is not whole yet; its name begins with a dot."""
 
+IN_USE = {5, 32}
+"""What Windows says of a file that is open: access denied, sharing violation.
+https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--0-499-"""
+PATIENCE_S = 1.0 if sys.platform == "win32" else 0.0
+"""How long a rename is tried: virus scanners and indexers open every new file for a moment."""
+
 NO_FOLDER = "no folder can be made there"
 
 REASONS = {
+    errno.EBUSY: ("another program has that file open", "close it there, or {elsewhere}"),
     errno.EFBIG: ("the file would be larger than that disk takes", "{elsewhere}"),
     errno.ENOSPC: ("the disk is full", "free some space, or {elsewhere}"),
     errno.EDQUOT: ("your share of the disk is used up", "free some space, or {elsewhere}"),
@@ -126,7 +136,7 @@ def write_all(files: Sequence[tuple[Path, Write]], *, make_folder: bool = True) 
             write(part)
             flush(part)
         made = []
-        _put_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
+        _put_all_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
     finally:
         for part in parts:
             _remove(part)
@@ -183,12 +193,34 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _put_in_place(waiting: list[tuple[Path, Path]]) -> None:
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a file that is whole its name, in place of one that may have it.
+
+    Raises
+    ------
+    OSError
+        ``EBUSY`` if one of them is open in a program, which only Windows minds.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            os.replace(part, path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+            # The folder has just taken the new file: it is not the right to write that lacks.
+            if time.monotonic() >= until:
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path)) from error
+        time.sleep(0.05)
+
+
+def _put_all_in_place(waiting: list[tuple[Path, Path]]) -> None:
     """Give files their names; whoever interrupts now waits until all of them have it."""
     interrupted: KeyboardInterrupt | None = None
     while waiting:
         try:
-            os.replace(*waiting[0])
+            put_in_place(*waiting[0])
             del waiting[0]
         except KeyboardInterrupt as error:
             interrupted = error

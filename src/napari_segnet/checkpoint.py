@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 from napari_segnet.errors import WeightsError
 
 __all__ = [
+    "ANSWER_KINDS",
     "Activation",
     "Checkpoint",
     "Known",
@@ -27,9 +28,10 @@ __all__ = [
 ]
 
 Source = Literal["read", "assumed", "told"]
-Task = str
-"""Which kind of answer a network gives: ``semantic`` (maps), ``instance`` (detections), or that
-of another member of ``napari_segnet.answers``."""
+Task = Literal["semantic", "instance"]
+"""What a network tells apart: classes of pixels, or objects."""
+ANSWER_KINDS: Mapping[Task, str] = {"semantic": "maps", "instance": "detections"}
+"""How networks of a task answer unless they say otherwise: names of ``answers.ANSWERS``."""
 Role = Literal["class", "foreground", "boundary", "distance", "affinity", "other"]
 Activation = Literal["none", "sigmoid", "softmax"]
 
@@ -155,7 +157,7 @@ class Checkpoint:
     family : str
         Name of the family in ``napari_segnet.families``.
     task : Task
-        ``semantic`` (maps), ``instance`` (detections): which of ``answers.ANSWERS`` it gives.
+        ``semantic`` (classes of pixels) or ``instance`` (objects).
     hparams : mapping
         The family's own hyper-parameters, plain JSON values: enough to build it.
     ndim : int
@@ -189,6 +191,9 @@ class Checkpoint:
         For every field above and every hyper-parameter, how it is known.
     card : mapping
         What the file says of itself (data, licence, scores), plain JSON values.
+    answer_kind : str
+        How it answers: a name of ``napari_segnet.answers.ANSWERS``. Empty: that of the task,
+        ``maps`` or ``detections``.
     """
 
     path: Path
@@ -210,6 +215,11 @@ class Checkpoint:
     members: tuple[Path, ...] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    answer_kind: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.answer_kind:
+            object.__setattr__(self, "answer_kind", ANSWER_KINDS[self.task])
 
     @property
     def sha256(self) -> str:
@@ -235,6 +245,7 @@ class Checkpoint:
         ValueError, TypeError, KeyError, AttributeError
             If it cannot be understood.
         """
+        content = {"answer_kind": "", **content}  # files of before 0.2 do not say it
         return cls(path=path, **fields_from_json(content, _READ))
 
 
@@ -324,6 +335,12 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(_text(value) for value in values)
 
 
+def _task(value: Any) -> str:
+    if value not in get_args(Task):
+        raise ValueError(f"{value!r} is no task")
+    return str(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
@@ -383,7 +400,8 @@ def _store(row: Any) -> Store:
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "family": _text,
-    "task": _text,
+    "task": _task,
+    "answer_kind": _text,
     "hparams": _mapping,
     "ndim": _count,
     "channels": _count,

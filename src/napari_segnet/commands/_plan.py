@@ -146,14 +146,15 @@ def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: Labe
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the images by the stem of their results."""
-    from napari_segnet.readers import image_paths, image_stem
+    from napari_segnet.readers import file_key, image_paths, image_stem
 
     stems: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in image_paths(list(paths)):
         stem = image_stem(path)
-        if stem in stems:
+        if (other := files.setdefault(file_key(stem), path)) is not path:
             raise SettingsError(
-                f"{stems[stem]} and {path} would both be written as {stem}.labels.tif. Segment "
+                f"{other} and {path} would both be written as {stem}.labels.tif. Segment "
                 "them in two runs with different folders (-o)."
             )
         stems[stem] = path

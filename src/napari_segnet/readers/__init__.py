@@ -14,6 +14,8 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -21,6 +23,7 @@ from typing import Protocol, runtime_checkable
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers._names import ends_with, image_stem
+from napari_segnet.readers._ome_set import first_of_sets
 from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
 from napari_segnet.readers.jpeg import JpegReader
 from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_file
@@ -32,17 +35,21 @@ __all__ = [
     "READERS",
     "Reader",
     "ends_as_image",
+    "file_key",
     "has_grid",
     "holds_series",
     "image_paths",
     "image_stem",
     "is_image_file",
     "is_label_file",
+    "one_spelling",
     "open_image",
     "open_series",
 ]
 
 HEAD_BYTES = 4096
+IGNORES_CASE = sys.platform in ("darwin", "win32")
+"""Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
 OWN_OUTPUTS = (".labels.tif", ".labels.nii.gz", ".maps.tif")
 WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
 LFS = b"version https://git-lfs"
@@ -195,11 +202,23 @@ def ends_as_image(path: Path) -> bool:
     return any(ends_with(path, reader.suffixes) for reader in READERS)
 
 
+def one_spelling(name: str) -> str:
+    """Return a name with each letter in one piece: macOS may keep ``ü`` as ``u`` and two dots."""
+    return unicodedata.normalize("NFC", name)
+
+
+def file_key(name: str) -> str:
+    """Return what two names share if they would be one file on this system."""
+    name = one_spelling(name)
+    return name.casefold() if IGNORES_CASE else name
+
+
 def image_paths(paths: Sequence[Path]) -> list[Path]:
     """Put the pictures inside in place of each folder, in natural order (2 before 10).
 
-    DICOM files in a folder are one image, which the folder itself stands for. Folders
-    inside folders are not entered; a file named twice is listed once. A name with
+    DICOM files in a folder are one image, which the folder itself stands for. Folders inside
+    folders are not entered; of a set of OME-TIFF files, which are one image together, the
+    first is listed; a file named twice is listed once. A name with
     ``*`` or ``?`` that no file has stands for the pictures that match it, since not every
     shell looks for them. Other files that do not exist stay in the list: each fails by
     itself when it is opened.
@@ -227,7 +246,9 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted((p for p in folder.iterdir() if is_image_file(p)), key=_natural)
+    """Return the pictures in a folder, in natural order; those of a set are one."""
+    inside = sorted((p for p in folder.iterdir() if is_image_file(p)), key=_natural)
+    return first_of_sets(inside)
 
 
 def _matching(path: Path) -> list[Path]:

@@ -178,8 +178,8 @@ def test_an_error_that_is_no_lack_of_memory_is_shown(path, monkeypatch):
     ("precision", "device"),
     [("fp32", "cpu"), ("fp32", "mps"), *((p, "cuda:0") for p in ("fp32", "tf32", "fp16", "bf16"))],
 )
-def test_precisions_that_a_device_has(precision, device):
-    check_precision(precision, device)
+def test_a_precision_that_a_device_has_is_not_refused(precision, device):
+    check_precision(precision, device)  # raises SettingsError where the device lacks it: below
 
 
 @pytest.mark.parametrize("precision", ["tf32", "fp16", "bf16"])

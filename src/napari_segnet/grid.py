@@ -84,7 +84,7 @@ class Grid:
         """Return the grid of a part of its image that begins at these indices by axis."""
         old = self.offset_px or (0,) * len(self.dims)
         new = tuple(o + begins.get(a, 0) for o, a in zip(old, self.dims, strict=True))
-        return replace(self, offset_px=new if any(new) else ())
+        return replace(self, offset_px=new)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

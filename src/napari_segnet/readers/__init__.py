@@ -35,6 +35,7 @@ __all__ = [
     "READERS",
     "Reader",
     "ends_as_image",
+    "file_axes",
     "file_key",
     "has_grid",
     "holds_series",
@@ -44,6 +45,7 @@ __all__ = [
     "is_label_file",
     "one_spelling",
     "open_image",
+    "open_numbers",
     "open_series",
 ]
 
@@ -75,6 +77,22 @@ class GridReader(Protocol):
     """A reader of medical images: each of them has a grid, and labels lie on it as NIfTI."""
 
     has_grid: bool
+
+
+@runtime_checkable
+class NumbersReader(Protocol):
+    """A reader whose pictures may show numbers as colours."""
+
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
+        """Open a file as the numbers that it stores."""
+
+
+@runtime_checkable
+class AxesReader(Protocol):
+    """A reader whose files may say what their dimensions are."""
+
+    def axes(self, path: Path) -> str | None:
+        """Return one letter per dimension as stored, or None where some would be guessed."""
 
 
 READERS: tuple[Reader, ...] = (
@@ -155,6 +173,46 @@ def _open_folder(folder: Path, axes: str | None) -> Image:
         f"{folder} is a folder with {len(inside) or 'no'} pictures, and not a single one. Name "
         "the files inside it."
     )
+
+
+def open_numbers(path: str | Path, axes: str | None = None) -> Image:
+    """Open a picture as the numbers that it stores, such as labels, whatever their colours.
+
+    The entries of a palette are not replaced by their colours, and a tag by which zero is
+    shown white inverts nothing. Otherwise as :func:`open_image`.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    if isinstance(reader, NumbersReader):
+        return reader.read_numbers(path, axes)
+    return reader.read(path, axes)
+
+
+def file_axes(path: str | Path) -> str | None:
+    """Return the axes that a picture file itself says, without reading its pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str or None
+        One letter out of ``tczyx`` per dimension as stored (``cyx``, ``tyx``, ``yxc``), as
+        :func:`open_image` has them; None where the file does not say what some dimension is,
+        so that a reader can only guess.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of a kind that does not open.
+    """
+    path = Path(path)
+    if os.path.isdir(path):
+        return _open_folder(path, None).axes
+    reader = _reader(path)
+    return reader.axes(path) if isinstance(reader, AxesReader) else None
 
 
 def _reader(path: Path) -> Reader:
@@ -285,7 +343,10 @@ def _head(path: Path) -> bytes:
 
 
 def _known_kinds() -> str:
-    return ", ".join(f"{r.name} ({', '.join(r.suffixes)})" for r in READERS)
+    """List the usual endings of each kind, then the rest."""
+    usual = ", ".join(f"{r.name} ({', '.join(r.suffixes[:2])})" for r in READERS)
+    others = [suffix for r in READERS for suffix in r.suffixes[2:]]
+    return f"{usual}, also {', '.join(others)}" if others else usual
 
 
 def _shown(head: bytes) -> str:

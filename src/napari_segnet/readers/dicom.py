@@ -43,6 +43,10 @@ class DicomReader:
         """Tell by the letters DICM behind the preamble."""
         return is_dicom(head, path)
 
+    def axes(self, path: Path) -> str | None:
+        """Return what the header says of the dimensions."""
+        return self.read(path, None).axes
+
     def read(self, path: Path, axes: str | None) -> Image:
         """Read a single file; nothing in it is executed."""
         _packages(path)

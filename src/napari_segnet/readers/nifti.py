@@ -65,6 +65,10 @@ class NiftiReader:
         """Tell by the header's length and magic word, in a packed file after unpacking it."""
         return _header_size(_unpacked(head)) > 0 or _header_beside(path) is not None
 
+    def axes(self, path: Path) -> str | None:
+        """Return what the header says of the dimensions."""
+        return self.read(path, None).axes
+
     def read(self, path: Path, axes: str | None) -> Image:
         """Read the header; nothing in the file is executed."""
         nibabel = needed("nibabel", path, self.name)

@@ -170,8 +170,8 @@ def _open_folder(folder: Path, axes: str | None) -> Image:
     if len(inside) == 1:
         return open_image(inside[0], axes)
     raise ImageError(
-        f"{folder} is a folder with {len(inside) or 'no'} pictures, and not a single one. Name "
-        "the files inside it."
+        f"{folder} is a folder, not a picture: it holds {len(inside) or 'no'} pictures and no "
+        "DICOM series. Name the files inside it."
     )
 
 

@@ -19,7 +19,7 @@ from napari_segnet.segmentation import Instances, Maps, Segmentation
 from napari_segnet.writers._result import Result
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
-from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, write_nifti_labels
+from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
 from napari_segnet.writers.origin import OriginWriter
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Result",
     "Writer",
     "check_output",
+    "plain_grid",
     "result_paths",
     "write_nifti_labels",
     "write_segmentation",

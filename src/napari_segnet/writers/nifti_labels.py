@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from napari_segnet.errors import MismatchError, MissingExtraError
 from napari_segnet.grid import Grid
 from napari_segnet.writers._result import Result
 
-__all__ = ["NiftiLabelsWriter", "require_nibabel", "write_nifti_labels"]
+__all__ = ["NiftiLabelsWriter", "plain_grid", "require_nibabel", "write_nifti_labels"]
 
 LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL: https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields"""
@@ -54,6 +55,37 @@ def require_nibabel() -> Any:
             "installed. Install the extra [medical]: pip install 'napari-segnet[medical]'"
         ) from error
     return nibabel
+
+
+def plain_grid(axes: str, shape: tuple[int, ...], pixel_size_um: Mapping[str, float]) -> Grid:
+    """Return the grid of labels whose image says no more than its pixel size.
+
+    Parameters
+    ----------
+    axes : str
+        One letter per entry of ``shape``, out of ``tczyx``.
+    shape : tuple of int
+        Of the labels.
+    pixel_size_um : mapping of str to float
+        By axis; an unknown one is written as 1.
+    """
+    nibabel = require_nibabel()
+    lengths = dict(zip(axes, shape, strict=True))
+    dims = "tzyx" if "t" in lengths else "zyx"
+    own = tuple(lengths.get(a, 1) for a in dims)
+    kind = nibabel.Nifti2Header if max(own) > LONGEST_NIFTI_1 else nibabel.Nifti1Header
+    header = kind(endianness="<")
+    header.set_data_shape(own[::-1])
+    sizes = [pixel_size_um.get(a, 1e3) / 1e3 for a in "xyz"]
+    header.set_zooms((*sizes, *(1.0,) * (len(own) - 3)))
+    header.set_xyzt_units("mm" if pixel_size_um else "unknown")
+    # Neither sform nor qform: where the body is, nobody knows.
+    return Grid(
+        affine=tuple(tuple(float(v) for v in row) for row in header.get_best_affine()),
+        dims=dims,
+        shape=own,
+        header=bytes(header.binaryblock),
+    )
 
 
 def write_nifti_labels(

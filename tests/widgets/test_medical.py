@@ -1,0 +1,153 @@
+"""Medical images open in napari, and their labels are saved on the same grid."""
+
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from support.dicoms import SERIES, save_series
+
+from napari_segnet.errors import MismatchError, OutputError
+from napari_segnet.readers import open_image
+from napari_segnet.widgets._medical import write_nifti
+from napari_segnet.widgets._preferences import PLUGIN
+from napari_segnet.widgets.layers.convert import guess_axes, region_of, source_of
+
+CT = np.random.default_rng(0).integers(-1000, 1000, (7, 24, 20)).astype(np.int16)
+AFFINE = np.array([[-0.7, 0, 0.1, 80], [0, 0.7, 0, -90], [0, 0.05, 3, 12], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def nifti(tmp_path):
+    path = tmp_path / "head.nii.gz"
+    image = nibabel.Nifti1Image(CT.T, AFFINE)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+    return path
+
+
+def saved(viewer, layer, path):
+    """Save as File > Save Selected Layers does: napari finds the writer by the ending."""
+    assert viewer.layers.save(str(path), selected=False) if layer is None else layer.save(str(path))
+    return nibabel.load(path)
+
+
+def test_a_nifti_file_opens_with_size_and_axes(viewer, nifti):
+    (layer,) = viewer.open(nifti, plugin=PLUGIN)
+    assert layer.name == "head"
+    assert np.array_equal(np.asarray(layer.data), CT)
+    assert tuple(layer.axis_labels) == ("z", "y", "x")
+    assert {str(unit) for unit in layer.units} == {"micrometer"}
+    assert layer.scale == pytest.approx(np.linalg.norm(AFFINE[:3, :3], axis=0)[::-1] * 1000)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_labels_made_by_hand_are_saved_on_the_grid_of_their_image(viewer, nifti, tmp_path, ending):
+    viewer.open(nifti, plugin=PLUGIN)
+    labels = viewer.add_labels(np.zeros(CT.shape, np.int32), name="mine")
+    labels.data[3, 4:9, 5:7] = 70_000
+    back = saved(viewer, labels, tmp_path / f"mine{ending}")
+    original = nibabel.load(nifti)
+    assert np.array_equal(back.affine, original.affine)
+    assert back.header["sform_code"] == original.header["sform_code"]
+    assert back.header["xyzt_units"] == original.header["xyzt_units"]
+    assert np.array_equal(np.asarray(back.dataobj).T, labels.data)
+
+
+def test_saved_labels_open_as_labels_and_are_saved_again(viewer, nifti, tmp_path):
+    viewer.open(nifti, plugin=PLUGIN)
+    labels = viewer.add_labels(np.ones(CT.shape, np.int32))
+    saved(viewer, labels, tmp_path / "anything.nii.gz")
+    viewer.layers.clear()
+    (layer,) = viewer.open(tmp_path / "anything.nii.gz", plugin=PLUGIN)
+    assert type(layer).__name__ == "Labels"
+    layer.data[0, 0, 0] = 5
+    back = saved(viewer, layer, tmp_path / "again.nii")
+    assert np.array_equal(back.affine, nibabel.load(nifti).affine)
+    assert back.dataobj[0, 0, 0] == 5
+
+
+def test_labels_of_one_plane_lie_where_the_plane_is(viewer, nifti):
+    (layer,) = viewer.open(nifti, plugin=PLUGIN)
+    viewer.dims.set_point(0, 4 * layer.scale[0])
+    source = source_of(layer, guess_axes(layer), region_of("plane", layer, viewer))
+    assert source.image.grid is not None
+    assert source.image.grid.offset_px == (4, 0, 0)
+    whole = source_of(layer, guess_axes(layer), region_of("layer", layer, viewer))
+    assert whole.image.grid == open_image(nifti).grid
+
+
+def test_a_folder_of_dicom_slices_opens_in_order_with_its_gap_named(viewer, tmp_path):
+    folder = save_series(tmp_path / "scan", CT, missing=(2,))
+    (layer,) = viewer.open(folder, plugin=PLUGIN)
+    assert layer.name == "scan"
+    assert np.array_equal(np.asarray(layer.data), np.delete(CT, 2, axis=0))
+    source = source_of(layer, guess_axes(layer), region_of("layer", layer, viewer))
+    assert any("1 slice is missing" in note for note in source.image.notes)
+
+
+def test_every_series_of_a_folder_opens_as_a_layer(viewer, tmp_path):
+    save_series(tmp_path / "study", CT, SeriesDescription="thin")
+    save_series(tmp_path / "other", CT[:3], SeriesInstanceUID=SERIES + ".1")
+    for path in (tmp_path / "other").iterdir():
+        path.rename(tmp_path / "study" / f"b{path.name}")
+    layers = viewer.open(tmp_path / "study", plugin=PLUGIN)
+    assert sorted(len(layer.data) for layer in layers) == [3, 7]
+    assert "study CT thin" in [layer.name for layer in layers]
+
+
+def test_a_dropped_folder_goes_to_the_reader_that_was_chosen(viewer, tmp_path, monkeypatch):
+    folder = save_series(tmp_path / "scan", CT)
+    asked = []
+
+    def choose(paths, readers, **_):
+        asked.append(readers)
+        viewer.open(paths, plugin=PLUGIN)
+
+    monkeypatch.setattr(
+        "napari._qt.qt_viewer.handle_gui_reading",
+        lambda paths, viewer_, **k: (asked.append(paths), viewer.open(paths[0], plugin=PLUGIN)),
+    )
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(folder))])
+    drop = QDropEvent(
+        QPointF(QPoint(20, 20)),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    viewer.window._qt_viewer.dropEvent(drop)
+    assert asked
+    (layer,) = viewer.layers
+    assert np.array_equal(np.asarray(layer.data), CT)
+
+
+def test_labels_that_fit_two_images_are_not_guessed(viewer, nifti, tmp_path):
+    viewer.open(nifti, plugin=PLUGIN)
+    nibabel.save(nibabel.Nifti1Image(CT.T, np.eye(4)), tmp_path / "other.nii")
+    (second,) = viewer.open(tmp_path / "other.nii", plugin=PLUGIN)
+    labels = viewer.add_labels(np.ones(CT.shape, np.int32))
+    with pytest.raises(MismatchError, match="fit on “head” and “other”, which lie differently"):
+        write_nifti(str(tmp_path / "a.nii"), labels.data, labels.as_layer_data_tuple()[1])
+    second.visible = False
+    back = saved(viewer, labels, tmp_path / "a.nii")
+    assert np.array_equal(back.affine, nibabel.load(nifti).affine)
+
+
+def test_labels_of_a_plain_image_keep_its_pixel_size(viewer, tmp_path):
+    labels = viewer.add_labels(
+        np.ones((5, 6), np.int32), scale=(0.5, 0.25), units=("micrometer", "micrometer")
+    )
+    back = saved(viewer, labels, tmp_path / "plain.nii.gz")
+    assert back.shape == (6, 5, 1)
+    assert back.header.get_zooms()[:2] == pytest.approx((0.00025, 0.0005))
+    assert (back.header["sform_code"], back.header["qform_code"]) == (0, 0)
+
+
+def test_a_disk_that_refuses_is_a_sentence(viewer, tmp_path):
+    labels = viewer.add_labels(np.ones((5, 6), np.int32))
+    with pytest.raises(OutputError, match="cannot be written: the folder is not there"):
+        write_nifti(str(tmp_path / "no" / "a.nii"), labels.data, labels.as_layer_data_tuple()[1])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+from npe2 import PluginManifest
+from pydicom.uid import generate_uid
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from support.dicoms import SERIES, save_series
+from support.dicoms import save_series
 
 from napari_segnet.errors import MismatchError, OutputError
 from napari_segnet.readers import open_image
@@ -90,7 +92,7 @@ def test_a_folder_of_dicom_slices_opens_in_order_with_its_gap_named(viewer, tmp_
 
 def test_every_series_of_a_folder_opens_as_a_layer(viewer, tmp_path):
     save_series(tmp_path / "study", CT, SeriesDescription="thin")
-    save_series(tmp_path / "other", CT[:3], SeriesInstanceUID=SERIES + ".1")
+    save_series(tmp_path / "other", CT[:3], SeriesInstanceUID=generate_uid())
     for path in (tmp_path / "other").iterdir():
         path.rename(tmp_path / "study" / f"b{path.name}")
     layers = viewer.open(tmp_path / "study", plugin=PLUGIN)
@@ -98,18 +100,18 @@ def test_every_series_of_a_folder_opens_as_a_layer(viewer, tmp_path):
     assert "study CT thin" in [layer.name for layer in layers]
 
 
-def test_a_dropped_folder_goes_to_the_reader_that_was_chosen(viewer, tmp_path, monkeypatch):
+def test_a_dropped_folder_goes_to_the_reader_that_is_chosen(viewer, tmp_path, monkeypatch):
+    from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
+
     folder = save_series(tmp_path / "scan", CT)
-    asked = []
+    ours = PluginManifest.from_distribution(PLUGIN).display_name
 
-    def choose(paths, readers, **_):
-        asked.append(readers)
-        viewer.open(paths, plugin=PLUGIN)
+    def choose(dialog):
+        offered = [button.text() for button in dialog.reader_btn_group.buttons()]
+        assert ours in offered
+        return ours, False
 
-    monkeypatch.setattr(
-        "napari._qt.qt_viewer.handle_gui_reading",
-        lambda paths, viewer_, **k: (asked.append(paths), viewer.open(paths[0], plugin=PLUGIN)),
-    )
+    monkeypatch.setattr(QtReaderDialog, "get_user_choices", choose)
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(folder))])
     drop = QDropEvent(
@@ -120,7 +122,6 @@ def test_a_dropped_folder_goes_to_the_reader_that_was_chosen(viewer, tmp_path, m
         Qt.KeyboardModifier.NoModifier,
     )
     viewer.window._qt_viewer.dropEvent(drop)
-    assert asked
     (layer,) = viewer.layers
     assert np.array_equal(np.asarray(layer.data), CT)
 

@@ -67,5 +67,5 @@ def save_series(folder: Path, pixels, missing=(), **tags):
         mine = {
             name: value[z] if isinstance(value, dict) else value for name, value in tags.items()
         }
-        save(slice_of(pixels[z], str(z), **place, **mine), folder / f"IM{number:04d}")
+        save(slice_of(pixels[z], str(z), **{**place, **mine}), folder / f"IM{number:04d}")
     return folder

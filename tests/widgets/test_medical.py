@@ -96,7 +96,7 @@ def test_every_series_of_a_folder_opens_as_a_layer(viewer, tmp_path):
     for path in (tmp_path / "other").iterdir():
         path.rename(tmp_path / "study" / f"b{path.name}")
     layers = viewer.open(tmp_path / "study", plugin=PLUGIN)
-    assert sorted(len(layer.data) for layer in layers) == [3, 7]
+    assert sorted(layer.data.shape[0] for layer in layers) == [3, 7]
     assert "study CT thin" in [layer.name for layer in layers]
 
 

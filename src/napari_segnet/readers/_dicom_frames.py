@@ -24,6 +24,8 @@ NO_PREAMBLE = (b"\x08\x00", b"\x02\x00")
 """Old files begin at once with the first group, little-endian: 0008, or 0002 for the header
 (https://dicom.nema.org/medical/dicom/current/output/chtml/part10/chapter_7.html)."""
 
+ROOT = b"1.2.840.10008."
+"""How every UID of the standard begins, that of the kind of object among the first elements."""
 TIFF = (".tif", ".tiff")
 
 DIRECTORY = "1.2.840.10008.1.3.10"
@@ -162,14 +164,12 @@ def quiet() -> Iterator[None]:
 
 
 def is_dicom(head: bytes, path: Path) -> bool:
-    """Tell by the word behind the preamble, or by the first group where the name says so too."""
+    """Tell by the word behind the preamble, or by the first group and a UID of the standard."""
     if path.suffix.lower() in TIFF:  # the preamble of a slide may make it a TIFF as well
         return False
     if head[PREAMBLE : PREAMBLE + len(MAGIC)] == MAGIC:
         return True
-    named = path.suffix.lower() in (".dcm", ".dicom", ".ima")
-    # A length of the first element that lies in the file; rubbish seldom has one.
-    return named and head[:2] in NO_PREAMBLE and head[3:4] == b"\0" and len(head) > PREAMBLE
+    return head[:2] in NO_PREAMBLE and ROOT in head
 
 
 def scan_files(paths: Sequence[Path]) -> Scan:
@@ -178,13 +178,14 @@ def scan_files(paths: Sequence[Path]) -> Scan:
     seen: set[str] = set()
     for path in paths:
         try:
-            header, stamp = _header(path)
+            header, stamp, room = _header(path)
             with decoding(path, "DICOM"), quiet():
-                frames = _frames(header, path, stamp)
+                frames = _frames(header, path, stamp, room)
         except ImageError as error:
             scan.broken.append(str(error))
             continue
-        kind = str(header.get("SOPClassUID", ""))
+        meta = getattr(header, "file_meta", {})
+        kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID", ""))
         if not frames:
             if kind != DIRECTORY:
                 scan.others[_named(kind)] += 1
@@ -203,7 +204,8 @@ def scan_files(paths: Sequence[Path]) -> Scan:
 # ---- A header ----
 
 
-def _header(path: Path) -> tuple[Any, Stamp]:
+def _header(path: Path) -> tuple[Any, Stamp, int]:
+    """Return a header without its pixels, which file it is, and the bytes left for pixels."""
     import pydicom
     from pydicom.filereader import read_file_meta_info
 
@@ -216,7 +218,8 @@ def _header(path: Path) -> tuple[Any, Stamp]:
         header = pydicom.dcmread(
             file, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS)
         )
-    return header, stamp
+        begun = file.tell()
+    return header, stamp, stamp[0] - begun
 
 
 def _named(uid: str) -> str:
@@ -232,7 +235,7 @@ def _title(header: Any) -> str:
     return f"{text} (series {number})" if number is not None else text
 
 
-def _frames(header: Any, path: Path, stamp: Stamp) -> list[Frame]:
+def _frames(header: Any, path: Path, stamp: Stamp, room: int) -> list[Frame]:
     rows, columns = _whole(header, "Rows"), _whole(header, "Columns")
     if not rows or not columns:
         return []
@@ -244,26 +247,26 @@ def _frames(header: Any, path: Path, stamp: Stamp) -> list[Frame]:
             f"{path.name} is damaged: its NumberOfFrames is {count}, and it describes "
             f"{len(every)}. Export it again."
         )
-    _require_bytes(header, path, stamp, rows * columns, count)
+    _require_bytes(header, path, room, rows * columns, count)
     return [
         _frame(header, path, stamp, None if count == 1 else n, every[n] if every else None, shared)
         for n in range(count)
     ]
 
 
-def _require_bytes(header: Any, path: Path, stamp: Stamp, plane: int, count: int) -> None:
+def _require_bytes(header: Any, path: Path, room: int, plane: int, count: int) -> None:
     """Refuse before memory is spent what the file cannot hold."""
     syntax = _syntax(header)
     samples, bits = _whole(header, "SamplesPerPixel") or 1, _whole(header, "BitsAllocated") or 16
     subsampled = "422" in str(header.get("PhotometricInterpretation", ""))
     need = plane * (2 if subsampled else samples) * bits * count // 8
     packed = syntax == DEFLATED or _compressed(syntax)
-    # A packed frame is at least an item of eight bytes.
-    least = 8 * count if packed else need
-    if least > stamp[0]:
+    # A packed frame is at least an item of eight bytes; what is deflated has no place of its own.
+    least = 0 if syntax == DEFLATED else 8 * count if packed else need
+    if least > room:
         raise ImageError(
             f"{path.name} is damaged or not complete: its header says {least:,} bytes of pixels "
-            f"or more, and it has {stamp[0]:,}. Copy or export it again."
+            f"or more, and {room:,} are there. Copy or export it again."
         )
     if packed:
         require_memory(path, need // count, "Convert the series to an unpacked one.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DicomReader", "dicom_files", "read_folder", "read_series"]
 
-HEAD_BYTES = 512
+HEAD_BYTES = 4096
 MM_UM = 1e3
 SAME_DIRECTION = 2e-3
 """Direction cosines that differ by less are rounded versions of one direction."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+
 import nibabel
 import numpy as np
 import pytest
+from napari.layers import Labels
 from npe2 import PluginManifest
 from pydicom.uid import generate_uid
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from support.dicoms import save_series
 
-from napari_segnet.errors import MismatchError, OutputError
+from napari_segnet.errors import ImageError, MismatchError, MissingExtraError, OutputError
 from napari_segnet.readers import open_image
-from napari_segnet.widgets._medical import write_nifti
+from napari_segnet.widgets._drops import find_or_open_dock
+from napari_segnet.widgets._medical import medical_reader, write_nifti
 from napari_segnet.widgets._preferences import PLUGIN
 from napari_segnet.widgets.layers.convert import guess_axes, region_of, source_of
 
+WAIT_MS = 60_000
 CT = np.random.default_rng(0).integers(-1000, 1000, (7, 24, 20)).astype(np.int16)
 AFFINE = np.array([[-0.7, 0, 0.1, 80], [0, 0.7, 0, -90], [0, 0.05, 3, 12], [0, 0, 0, 1]])
 
@@ -152,3 +157,38 @@ def test_a_disk_that_refuses_is_a_sentence(viewer, tmp_path):
     labels = viewer.add_labels(np.ones((5, 6), np.int32))
     with pytest.raises(OutputError, match="cannot be written: the folder is not there"):
         write_nifti(str(tmp_path / "no" / "a.nii"), labels.data, labels.as_layer_data_tuple()[1])
+
+
+def test_a_ct_dropped_on_the_dock_is_segmented_corrected_and_saved(
+    viewer, nifti, tmp_path, qtbot, monkeypatch
+):
+    dock = find_or_open_dock(viewer)
+    with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
+        dock.choose_weights("nuclei")
+    folder = save_series(tmp_path / "scan", CT, missing=(2,))
+    dock.take_files([nifti, folder])
+    qtbot.waitUntil(lambda: not dock.batch.busy, timeout=WAIT_MS)
+    labels = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    assert len(labels) == 2
+    labels[0].data[3, 4:9, 5:7] = 77
+    out = tmp_path / "out"
+    dock.batch.save_all(out)
+    names = ["head.json", "head.labels.nii.gz", "scan.json", "scan.labels.nii.gz"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert "1 slice is missing" in (out / "scan.json").read_text()
+    by_menu = saved(viewer, labels[0], tmp_path / "by menu.nii.gz")
+    for back in (by_menu, nibabel.load(out / "head.labels.nii.gz")):
+        assert np.array_equal(back.affine, nibabel.load(nifti).affine)
+        assert np.array_equal(np.asarray(back.dataobj).T, labels[0].data)
+
+
+def test_a_folder_that_is_no_image_is_a_sentence(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(ImageError, match="is a folder, not a picture: it holds no pictures"):
+        medical_reader(str(tmp_path))(str(tmp_path))
+
+
+def test_without_the_packages_the_window_says_what_to_install(nifti, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    with pytest.raises(MissingExtraError, match=r"napari-segnet\[medical\]"):
+        medical_reader(str(nifti))(str(nifti))

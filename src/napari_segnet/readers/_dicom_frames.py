@@ -175,7 +175,7 @@ def is_dicom(head: bytes, path: Path) -> bool:
 def scan_files(paths: Sequence[Path]) -> Scan:
     """Read the headers of DICOM files; what cannot be read is told in the scan."""
     scan = Scan()
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for path in paths:
         try:
             header, stamp, room = _header(path)
@@ -190,11 +190,11 @@ def scan_files(paths: Sequence[Path]) -> Scan:
             if kind != DIRECTORY:
                 scan.others[_named(kind)] += 1
             continue
-        if frames[0].instance and frames[0].instance in seen:
+        uid = str(header.get("SeriesInstanceUID", "")) or "without a number"
+        if frames[0].instance and (uid, frames[0].instance) in seen:
             scan.copies.append(path)
             continue
-        seen.add(frames[0].instance)
-        uid = str(header.get("SeriesInstanceUID", "")) or "without a number"
+        seen.add((uid, frames[0].instance))
         if uid not in scan.series:
             scan.series[uid] = Series(uid=uid, title=_title(header), beside=kind in BESIDE)
         scan.series[uid].frames += frames

@@ -106,6 +106,10 @@ def test_the_same_run_makes_the_same_bytes(run, shop, tmp_path):
     source = nifti(tmp_path / "a.nii.gz")
     for folder in ("one", "two"):
         assert run("segment", source, "-c", shop / "unet.pth", "-o", tmp_path / folder).code == 0
+    words = ("--settings", tmp_path / "one" / "a.json", "-o", tmp_path / "again")
+    assert run("segment", source, *words).code == 0
+    again = (tmp_path / "again" / "a.labels.nii.gz").read_bytes()
+    assert again == (tmp_path / "one" / "a.labels.nii.gz").read_bytes()
     one, two = (tmp_path / f / "a.labels.nii.gz" for f in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
 

@@ -86,6 +86,18 @@ def test_labels_of_one_plane_lie_where_the_plane_is(viewer, nifti):
     assert whole.image.grid == open_image(nifti).grid
 
 
+def test_axes_that_the_user_knows_better_keep_the_grid(viewer, tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4, 2), np.int16), AFFINE), tmp_path / "a.nii")
+    (layer,) = viewer.open(tmp_path / "a.nii", plugin=PLUGIN)
+    region = region_of("layer", layer, viewer)
+    assert source_of(layer, None, region).image.grid.label_dims == {"t": 2, "z": 4, "y": 5, "x": 6}
+    told = source_of(layer, "czyx", region).image.grid
+    assert told.label_dims == {"z": 4, "y": 5, "x": 6}
+    layer.data = np.zeros((2, 4, 5, 9), np.int16)  # no longer what was read
+    region = region_of("layer", layer, viewer)
+    assert source_of(layer, None, region).image.grid is None
+
+
 def test_a_folder_of_dicom_slices_opens_in_order_with_its_gap_named(viewer, tmp_path):
     folder = save_series(tmp_path / "scan", CT, missing=(2,))
     (layer,) = viewer.open(folder, plugin=PLUGIN)

@@ -120,7 +120,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     -------
     Image
         Its pixels are read from the disk only when they are asked for, where the format
-        allows that (TIFF, npy).
+        allows that (TIFF, npy, DICOM, NIfTI that is not packed).
 
     Raises
     ------

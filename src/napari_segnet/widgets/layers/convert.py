@@ -7,7 +7,7 @@ starts: the layer may be moved, renamed or deleted meanwhile.
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,14 +200,16 @@ def image_layer_args(image: Image) -> tuple[Any, dict[str, Any]]:
 def _part_grid(
     layer: napari.layers.Image, data: Any, axes: str, box: tuple[slice, ...]
 ) -> Grid | None:
-    """Return the grid of a medical image, or of a box of it, if the axes are as it has them."""
+    """Return the grid of a medical image, or of a box of it; None if data are not those read."""
     grid = grid_in(layer.metadata)
     if grid is None:
         return None
+    if grid.shape == tuple(data.shape[: layer.ndim]):  # the user may know the axes better
+        grid = replace(grid, dims=axes[: layer.ndim])
     lengths = dict(zip(axes, data.shape, strict=True))
     of_grid = dict(zip(grid.dims, grid.shape, strict=True))
     if any(lengths.get(a, 1) != n for a, n in of_grid.items()):
-        return None  # called otherwise by the user, or not the data that were read
+        return None
     begins = {a: part.start for a, part in zip(axes, box, strict=False)}
     whole = all(part == slice(0, n) for part, n in zip(box, data.shape, strict=False))
     return grid if whole else grid.part(begins)

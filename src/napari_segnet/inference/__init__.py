@@ -158,6 +158,7 @@ def _origin(plan: InferencePlan) -> Origin:
             "axes": image.axes,
             "shape": [int(n) for n in image.data.shape],
             "dtype": str(image.dtype),
+            **({} if image.grid is None else {"grid": image.grid.to_json()}),
         },
         predict=plan.origin_settings(),
         versions={name: version(name) for name in VERSIONS},

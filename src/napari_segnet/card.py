@@ -41,7 +41,7 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
     if checkpoint.program:
         decides = ("outputs", "prepare", *checkpoint.hparams)
         card["assumed"] = [n for n in decides if facts[n]["source"] == "assumed"]
-    return {**card, "facts": facts, "card": form["card"]}
+    return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
 
 
 def _short(value: Any) -> Any:

@@ -154,3 +154,15 @@ def test_refused_in_a_sentence_with_nothing_written(change, said, place, capsys)
     assert "Traceback" not in shown.err
     assert shown.out == ""
     assert sorted(place.iterdir()) == before
+
+
+@pytest.mark.trains
+def test_masks_are_said_before_the_training_and_scored_as_objects(place, capsys):
+    for path in (place / "d" / "labels").iterdir():
+        labels = np.zeros_like(open_image(path).read()[0, 0, 0])
+        labels[2:9, 2:9] = labels[20:29, 20:29] = labels[20:29, 2:9] = 255
+        write(path, labels.astype(np.uint8))
+    assert main(words(place, "--json")) == 0
+    said = capsys.readouterr()
+    assert "Note: 2 of 2 label pictures: one number, 255, in several separate pieces" in said.err
+    assert json.loads(said.out.splitlines()[-1])["after"]["n_true"] == 3

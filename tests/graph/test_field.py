@@ -14,6 +14,7 @@ from napari_segnet.graph import (
     Activation,
     Arithmetic,
     Concatenate,
+    Constant,
     Convolution,
     Crop,
     GraphBuilder,
@@ -191,6 +192,22 @@ def test_a_network_that_pads_to_the_skip_takes_every_size():
 def test_what_no_image_can_be_cut_for_has_neither_sizes_nor_field(graph):
     assert sizes(graph) is None
     assert receptive_field(graph) is None
+
+
+def test_a_network_of_one_size_only_has_neither_sizes_nor_field():
+    draw = GraphBuilder(2, 2)
+    place = draw.add("place", Constant(lengths=(2, 64, 64)))
+    graph = draw.graph(draw.add("sum", Arithmetic(kind="add"), draw.image, place))
+    assert sizes(graph) is None
+    assert receptive_field(graph) is None
+
+
+def test_a_constant_for_each_channel_takes_every_size():
+    draw = GraphBuilder(2, 2)
+    scale = draw.add("scale", Constant(lengths=(2, 1, 1)))
+    graph = draw.graph(draw.add("product", Arithmetic(kind="multiply"), draw.image, scale))
+    assert sizes(graph) == Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1))
+    assert receptive_field(graph) == (0, 0)
 
 
 def test_a_field_larger_than_any_image_is_none():

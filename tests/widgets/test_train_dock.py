@@ -19,7 +19,7 @@ from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.families import TRAINABLE
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.progress import run
+from napari_segnet.progress import Progress, run
 from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner
 from napari_segnet.train._train import train as train_core
@@ -27,7 +27,14 @@ from napari_segnet.widgets._learning_layers import LearningLayers
 from napari_segnet.widgets._lesson_window import LessonWindow
 from napari_segnet.widgets._remembered import remember_training_set
 from napari_segnet.widgets._train_hints import MAIN, MORE
-from napari_segnet.widgets._train_work import Lesson, ended_early, learn, writes_as
+from napari_segnet.widgets._train_work import (
+    Lesson,
+    Log,
+    _logged,
+    ended_early,
+    learn,
+    writes_as,
+)
 from napari_segnet.widgets.train import FINE_TUNING, TrainDock
 
 WAIT_MS = 60_000
@@ -209,6 +216,7 @@ def test_stopped_and_what_was_learned_is_kept(dock, qtbot, weights, folder):
     assert dock.outcome.isVisible()
 
 
+@pytest.mark.trains
 def test_stopped_and_the_old_network_is_kept(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
     out = dock.out
@@ -464,3 +472,14 @@ def test_opening_the_dock_loads_no_torch():
     code = "import sys, napari_segnet.widgets.train\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_what_is_odd_about_labels_is_no_file_that_was_left_out():
+    def steps():
+        yield Progress(what="sample", text="a.tif is damaged.")
+        yield Progress(what="note", text="A mask.")
+        yield Progress(what="note", text="A mask.")
+
+    log = Log()
+    assert len(list(_logged(steps(), log))) == 3
+    assert (log.left_out, log.notes) == (["a.tif is damaged."], ["A mask."])

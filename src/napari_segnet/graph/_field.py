@@ -133,6 +133,8 @@ class _AxisSize:
                     n == good[0] + i * (stride // len(good)) for i, n in enumerate(good)
                 )
                 multiple = stride // len(good) if even else stride
+                if node_lengths(graph, axis, good[0] + stride) is None:
+                    return None  # a constant as large as the image: it takes one size only
                 return cls(stride=stride, example=good[0], multiple=multiple, loss=least)
             want *= 2
         return None

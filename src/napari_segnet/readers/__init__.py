@@ -18,11 +18,15 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers._names import ends_with, image_stem
+from napari_segnet.readers._ome_set import first_of_sets
+from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
 from napari_segnet.readers.jpeg import JpegReader
+from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_file
 from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
@@ -30,18 +34,25 @@ from napari_segnet.readers.tiff import TiffReader
 __all__ = [
     "READERS",
     "Reader",
+    "ends_as_image",
+    "file_axes",
     "file_key",
+    "has_grid",
+    "holds_series",
     "image_paths",
     "image_stem",
     "is_image_file",
+    "is_label_file",
     "one_spelling",
     "open_image",
+    "open_numbers",
+    "open_series",
 ]
 
 HEAD_BYTES = 4096
 IGNORES_CASE = sys.platform in ("darwin", "win32")
 """Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
-OWN_OUTPUTS = (".labels.tif", ".maps.tif")
+OWN_OUTPUTS = (".labels.tif", ".labels.nii.gz", ".maps.tif")
 WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
 LFS = b"version https://git-lfs"
 """How a file begins that Git has not fetched yet;
@@ -61,7 +72,37 @@ class Reader(Protocol):
         """Open the file lazily where possible; ``axes`` overrides what it says."""
 
 
-READERS: tuple[Reader, ...] = (TiffReader(), PngReader(), JpegReader(), NpyReader())
+@runtime_checkable
+class GridReader(Protocol):
+    """A reader of medical images: each of them has a grid, and labels lie on it as NIfTI."""
+
+    has_grid: bool
+
+
+@runtime_checkable
+class NumbersReader(Protocol):
+    """A reader whose pictures may show numbers as colours."""
+
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
+        """Open a file as the numbers that it stores."""
+
+
+@runtime_checkable
+class AxesReader(Protocol):
+    """A reader whose files may say what their dimensions are."""
+
+    def axes(self, path: Path) -> str | None:
+        """Return one letter per dimension as stored, or None where some would be guessed."""
+
+
+READERS: tuple[Reader, ...] = (
+    DicomReader(),  # before TIFF: it tells by what stands behind a preamble, which may be a TIFF's
+    TiffReader(),
+    PngReader(),
+    JpegReader(),
+    NpyReader(),
+    NiftiReader(),
+)
 """Every kind of picture file that opens, in the order they are asked."""
 
 
@@ -71,7 +112,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file, or a folder that is one image: a DICOM series.
     axes : str, optional
         One letter out of ``tczyx`` per dimension as stored; overrides the file's own.
 
@@ -79,7 +120,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     -------
     Image
         Its pixels are read from the disk only when they are asked for, where the format
-        allows that (TIFF, npy).
+        allows that (TIFF, npy, DICOM, NIfTI that is not packed).
 
     Raises
     ------
@@ -87,17 +128,106 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
         If the file is missing, empty, damaged or of a kind that does not open.
     """
     path = Path(path)
+    if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
+        return _open_folder(path, axes)
+    return _reader(path).read(path, axes)
+
+
+def open_series(folder: Path) -> list[Image]:
+    """Open every DICOM series of a folder."""
+    return read_series(folder, _dicom_files(folder))
+
+
+def has_grid(path: Path) -> bool:
+    """Tell if a file or folder is a medical image, whose labels are NIfTI on the same grid.
+
+    False for what does not open: who opens it says why.
+    """
+    if os.path.isdir(path):
+        return holds_series(path)
+    try:
+        return isinstance(_reader(path), GridReader)
+    except ImageError:
+        return False
+
+
+def holds_series(folder: Path) -> bool:
+    """Tell if there are DICOM files in a folder."""
+    return bool(_dicom_files(folder))
+
+
+def _dicom_files(folder: Path) -> list[Path]:
+    known = [s for r in READERS if r.name != DicomReader.name for s in r.suffixes]
+    return dicom_files(folder, known)
+
+
+def _open_folder(folder: Path, axes: str | None) -> Image:
+    """Open a folder that is one image."""
+    files = _dicom_files(folder)
+    if files:
+        return read_folder(folder, files, axes)
+    inside = _pictures_in(folder)
+    if len(inside) == 1:
+        return open_image(inside[0], axes)
+    raise ImageError(
+        f"{folder} is a folder, not a picture: it holds {len(inside) or 'no'} pictures and no "
+        "DICOM series. Name the files inside it."
+    )
+
+
+def open_numbers(path: str | Path, axes: str | None = None) -> Image:
+    """Open a picture as the numbers that it stores, such as labels, whatever their colours.
+
+    The entries of a palette are not replaced by their colours, and a tag by which zero is
+    shown white inverts nothing. Otherwise as :func:`open_image`.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    if isinstance(reader, NumbersReader):
+        return reader.read_numbers(path, axes)
+    return reader.read(path, axes)
+
+
+def file_axes(path: str | Path) -> str | None:
+    """Return the axes that a picture file itself says, without reading its pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str or None
+        One letter out of ``tczyx`` per dimension as stored (``cyx``, ``tyx``, ``yxc``), as
+        :func:`open_image` has them; None where the file does not say what some dimension is,
+        so that a reader can only guess.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of a kind that does not open.
+    """
+    path = Path(path)
+    if os.path.isdir(path):
+        return _open_folder(path, None).axes
+    reader = _reader(path)
+    return reader.axes(path) if isinstance(reader, AxesReader) else None
+
+
+def _reader(path: Path) -> Reader:
+    """Return the reader of a file, or say in words why there is none."""
     head = _head(path)
     for reader in READERS:
         if reader.detect(head, path):
-            return reader.read(path, axes)
+            return reader
     if head.startswith(LFS):
         raise ImageError(
             f"{path.name} is only a Git-LFS pointer, not the file itself. Run 'git lfs pull' in "
             "its repository, or download the file."
         )
     for reader in READERS:
-        if path.suffix.lower() in reader.suffixes:
+        if ends_with(path, reader.suffixes):
             raise ImageError(
                 f"{path.name} ends like a {reader.name} file, but its first bytes are "
                 f"{_shown(head)}. It is damaged, or another kind of file with a wrong name: "
@@ -122,13 +252,12 @@ def is_image_file(path: Path) -> bool:
     name = path.name.lower()
     if name.startswith(".") or name.endswith(OWN_OUTPUTS) or not path.is_file():
         return False
-    return any(path.suffix.lower() in reader.suffixes for reader in READERS)
+    return ends_as_image(path) or is_header_file(path)
 
 
-def image_stem(path: Path) -> str:
-    """Return the name of a picture without its ending: that of ``cells.ome.tif`` is ``cells``."""
-    stem = path.stem
-    return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+def ends_as_image(path: Path) -> bool:
+    """Tell if a name ends as that of a kind of picture that opens."""
+    return any(ends_with(path, reader.suffixes) for reader in READERS)
 
 
 def one_spelling(name: str) -> str:
@@ -145,7 +274,9 @@ def file_key(name: str) -> str:
 def image_paths(paths: Sequence[Path]) -> list[Path]:
     """Put the pictures inside in place of each folder, in natural order (2 before 10).
 
-    Folders inside folders are not entered; a file named twice is listed once. A name with
+    DICOM files in a folder are one image, which the folder itself stands for. Folders inside
+    folders are not entered; of a set of OME-TIFF files, which are one image together, the
+    first is listed; a file named twice is listed once. A name with
     ``*`` or ``?`` that no file has stands for the pictures that match it, since not every
     shell looks for them. Other files that do not exist stay in the list: each fails by
     itself when it is opened.
@@ -160,7 +291,9 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
         if not os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
             found.update(dict.fromkeys(_matching(path)))
             continue
-        inside = sorted((p for p in path.iterdir() if is_image_file(p)), key=_natural)
+        series = _dicom_files(path)
+        inside = [path] if series else []
+        inside += [p for p in _pictures_in(path) if p not in series]
         if not inside:
             raise ImageError(
                 f"The folder {path} holds no picture that opens here. "
@@ -168,6 +301,12 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
             )
         found.update(dict.fromkeys(inside))
     return list(found)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures in a folder, in natural order; those of a set are one."""
+    inside = sorted((p for p in folder.iterdir() if is_image_file(p)), key=_natural)
+    return first_of_sets(inside)
 
 
 def _matching(path: Path) -> list[Path]:
@@ -204,7 +343,10 @@ def _head(path: Path) -> bytes:
 
 
 def _known_kinds() -> str:
-    return ", ".join(f"{r.name} ({', '.join(r.suffixes)})" for r in READERS)
+    """List the usual endings of each kind, then the rest."""
+    usual = ", ".join(f"{r.name} ({', '.join(r.suffixes[:2])})" for r in READERS)
+    others = [suffix for r in READERS for suffix in r.suffixes[2:]]
+    return f"{usual}, also {', '.join(others)}" if others else usual
 
 
 def _shown(head: bytes) -> str:

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from support.keras_files import functional, h5, image, keras_zip, layer, sequential, small
 
 import napari_segnet as sn
 from napari_segnet.card import card_of
@@ -21,7 +22,6 @@ from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.graph import Activation, Softmax, needed
 from napari_segnet.graph.build import build
 from napari_segnet.recognition import identify
-from support.keras_files import functional, h5, image, keras_zip, layer, sequential, small
 
 Array = np.ndarray
 WILD = Path(os.environ.get("SEGNET_WILD", Path(__file__).parents[3] / "shared" / "wild"))
@@ -93,7 +93,9 @@ def numbers(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng([seed, *shape]).normal(size=shape).astype("float32") / fan**0.5
 
 
-def answer(path: Path, x: Array, told: Mapping[str, Any] | None = None, float64: bool = True) -> Array:
+def answer(
+    path: Path, x: Array, told: Mapping[str, Any] | None = None, float64: bool = True
+) -> Array:
     """Return our answer to ``(y, x, c)``, channels last."""
     module = sn.load(identify(path, told), device="cpu").module
     picture = torch.from_numpy(np.moveaxis(x, -1, 0)[None].copy())
@@ -287,7 +289,9 @@ def test_a_unet_is_read_with_its_facts(kind: str, tmp_path: Path) -> None:
     config = functional(layers)
     named = {name: weights_of(name, arrays) for name, arrays in w.items()}
     if kind == "keras 3":
-        folders = dict(zip(("conv2d", "conv2d_1", "conv2d_2", "conv2d_3"), named.values(), strict=True))
+        folders = dict(
+            zip(("conv2d", "conv2d_1", "conv2d_2", "conv2d_3"), named.values(), strict=True)
+        )
         path = keras_zip(tmp_path / "net.keras", folders, config)
     elif kind == "keras 2":
         path = h5(tmp_path / "net.h5", named, config)
@@ -357,9 +361,7 @@ def test_version_1(ordering: str, told: dict[str, str], flipped: bool, tmp_path:
     if ordering == "th":
         rows[0]["config"]["batch_input_shape"] = [None, 2, 32, 32]
     named = {
-        name: weights_of(
-            name, [kernel.transpose(3, 2, 0, 1) if ordering == "th" else kernel, bias]
-        )
+        name: weights_of(name, [kernel.transpose(3, 2, 0, 1) if ordering == "th" else kernel, bias])
         for name, (kernel, bias) in w.items()
     }
     config = {**functional(rows), "class_name": "Model"}
@@ -470,7 +472,9 @@ def with_lambda(tmp_path: Path, **config: Any) -> tuple[Path, Array]:
 )
 def test_a_lambda_is_told(word: str, scaled: Any, tmp_path: Path) -> None:
     path, kernel = with_lambda(tmp_path)
-    assert np.abs(answer(path, PICTURE, {"lambda": word}) - conv(scaled(PICTURE), kernel)).max() < 1e-6
+    assert (
+        np.abs(answer(path, PICTURE, {"lambda": word}) - conv(scaled(PICTURE), kernel)).max() < 1e-6
+    )
     found = identify(path, {"lambda": word})
     assert found.known["lambda"].source == "told"
     assert bool(found.prepare) == (word == "identity")
@@ -495,7 +499,7 @@ def test_wrong_words(tmp_path: Path) -> None:
         identify(path, {"lambda": "magic"})
     with pytest.raises(SettingsError, match=r"colour cannot be told.*told of it: lambda"):
         identify(path, {"colour": "red"})
-    with pytest.raises(SettingsError, match="has 1 Lambda layers .* but 2 words were told"):
+    with pytest.raises(SettingsError, match=r"has 1 Lambda layers .* but 2 words were told"):
         identify(path, {"lambda": "half,half"})
 
 
@@ -570,7 +574,9 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     config, weights = small()
     bias = weights["conv"][1]
     path = h5(tmp_path / "a.h5", {"conv": [("conv/kernel:0", numbers(5, 3, 1, 1)), bias]}, config)
-    with pytest.raises(UnsupportedWeightsError, match=r"has the shape \(5, 3, 1, 1\), where \(3, 3"):
+    with pytest.raises(
+        UnsupportedWeightsError, match=r"has the shape \(5, 3, 1, 1\), where \(3, 3"
+    ):
         identify(path)
     path = h5(tmp_path / "b.h5", {"conv": [bias]}, config)
     with pytest.raises(UnsupportedWeightsError, match="conv has 2 weights, and the file 1 for it"):
@@ -581,12 +587,12 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_weights_without_a_network_are_listed_in_order(tmp_path: Path) -> None:
-    layers, w = unet()
+    _, w = unet()
     named = {name: weights_of(name, arrays) for name, arrays in w.items()}
     path = h5(tmp_path / "net.h5", named)
     match = (
-        r"the weights of 4 layers of Keras in order \(one \(3, 3, 2, 4\) \(4,\); two .* and 1 more\)"
-        r", but not how the layers are connected.*net\.json"
+        r"the weights of 4 layers of Keras in order \(one \(3, 3, 2, 4\) \(4,\); two .* and 1 "
+        r"more\), but not how the layers are connected.*net\.json"
     )
     with pytest.raises(UnsupportedWeightsError, match=match):
         identify(path)

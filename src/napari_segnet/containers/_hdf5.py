@@ -14,20 +14,20 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.containers._hdf5_bytes import Part, text_lengths
 from napari_segnet.containers._storage import (
     Place,
-    Region,
     Storage,
     tensor_ref,
     unreadable,
 )
 from napari_segnet.containers._types import TensorRef
 from napari_segnet.errors import BrokenWeightsError, UnsafeWeightsError, UnsupportedWeightsError
+from napari_segnet.stamp import stamp_of
 
 if TYPE_CHECKING:
     import torch
@@ -318,16 +318,11 @@ class Hdf5:
         if region.entry is not None and size:
             load = functools.partial(_load, self.part, path, shape, kind)
             return TensorRef(shape=shape, dtype=kind.name, load=load)
-        place = Region(
-            path=region.path,
-            start=region.start + offset,
-            length=size,
-            stamp=region.stamp,
-            swap=kind.swap,
-        )
+        # Bytes of the whole, so that the checksum of a zip's entry is compared.
+        place = Place("", replace(region, swap=kind.swap))
         steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-        storage = Storage(Place("", place), kind.name, math.prod(shape))
-        return tensor_ref(storage, 0, shape, steps)
+        storage = Storage(place, "uint8", size, offset)
+        return tensor_ref(storage, 0, shape, steps, kind.name)
 
     def _check_room(self, held: Any, plist: Any, layout: int, size: int, path: str) -> None:
         import h5py
@@ -376,8 +371,7 @@ def _load(part: Part, path: str, shape: tuple[int, ...], kind: _Kind) -> torch.T
     import numpy as np
     import torch
 
-    state = part.path.stat()
-    if (state.st_size, state.st_mtime_ns) != part.region.stamp:
+    if stamp_of(part.path.stat()) != part.region.stamp:
         raise BrokenWeightsError(
             f"{part.path.name} has changed since it was opened; open it again."
         )

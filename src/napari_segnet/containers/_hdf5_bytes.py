@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from napari_segnet.containers._storage import Region
 from napari_segnet.errors import BrokenWeightsError
+from napari_segnet.stamp import stamp_of
 
 __all__ = ["Part", "text_lengths"]
 
@@ -40,8 +41,8 @@ class Part:
     def whole(cls, path: Path) -> Part:
         """Return a file as a whole."""
         state = path.stat()
-        stamp = (state.st_size, state.st_mtime_ns)
-        return cls(region=Region(path=path, start=0, length=state.st_size, stamp=stamp))
+        whole = Region(path=path, start=0, length=state.st_size, stamp=stamp_of(state))
+        return cls(region=whole)
 
     @property
     def path(self) -> Path:

@@ -73,7 +73,7 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
         ``keras_version``, ``backend``; ``layers``: for each layer in the file's order the
         paths of its weights in theirs; ``names``: the layer that a group of Keras 3 is of.
     """
-    path, top = file.part.path, file.children()
+    path, top, stamp = file.part.path, file.children(), file.part.region.stamp
     if config is None and not _is_keras(file, top):
         raise UnsupportedWeightsError(
             f"{path.name} is an HDF5 file, but it holds no network that Keras wrote. If it holds "
@@ -101,7 +101,7 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
                 held.update({f"{name}/{key}": one for key, one in part.items()})
         layers = _vars(held)
         about |= {"layers": layers, "names": _names(file, group, layers)}
-        return Tree(container=container, root=held, metadata=about)
+        return Tree(container=container, root=held, metadata=about, stamp=stamp)
     root: dict[str, TensorRef] = {}
     layers = {}
     for layer in names:
@@ -111,7 +111,12 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
         order = [name for name in wanted or found if name in found]
         layers[layer] = [f"{layer}/{name}" for name in order]
         root.update({f"{layer}/{name}": found[name] for name in order})
-    return Tree(container=container, root=root, metadata={**about, "layers": layers, "names": {}})
+    return Tree(
+        container=container,
+        root=root,
+        metadata={**about, "layers": layers, "names": {}},
+        stamp=stamp,
+    )
 
 
 def _vars(held: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -53,7 +53,10 @@ HEAD_BYTES = 4096
 IGNORES_CASE = sys.platform in ("darwin", "win32")
 """Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
 OWN_OUTPUTS = (".labels.tif", ".labels.nii.gz", ".maps.tif")
-WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
+WEIGHTS = (
+    *(".ckpt", ".h5", ".hdf5", ".keras", ".onnx", ".pkl", ".pt", ".pth", ".pytorch"),
+    ".safetensors",
+)
 LFS = b"version https://git-lfs"
 """How a file begins that Git has not fetched yet;
 https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""

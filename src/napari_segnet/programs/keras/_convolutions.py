@@ -2,8 +2,8 @@
 
 Kernels lie in the file as ``(*space, inputs, outputs)``; those of transposed convolutions as
 ``(*space, outputs, inputs)``; of depthwise ones as ``(*space, inputs, multiplier)``; of dense
-layers as ``(inputs, outputs)``. Keras 1 with ``dim_ordering="th"`` has ``(outputs, inputs, *space)``, and
-transposed ``(inputs, outputs, *space)``
+layers as ``(inputs, outputs)``. Keras 1 with ``dim_ordering="th"`` has ``(outputs, inputs,
+*space)``, and transposed ``(inputs, outputs, *space)``
 (``preprocess_weights_for_loading`` in
 https://github.com/keras-team/keras/blob/2.2.4/keras/engine/saving.py).
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import stat
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,10 @@ __all__ = [
     "ENDING",
     "Reason",
     "Write",
+    "create_private",
     "flush",
+    "flush_folder",
+    "make_private_folder",
     "probe",
     "reason",
     "sweep",
@@ -29,6 +33,11 @@ Write = Callable[[Path], object]
 
 ENDING = ".part"
 """Of a file that is not whole yet; its name begins with a dot."""
+
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+"""How a disk says that it writes names by itself."""
+PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
+"""What is nobody else's: corrections that are in no file yet, the state of a training."""
 
 NO_FOLDER = "no folder can be made there"
 
@@ -89,7 +98,9 @@ def why(error: OSError) -> str:
 # ---- Writing ----
 
 
-def write_whole(path: Path, write: Write, *, make_folder: bool = True) -> None:
+def write_whole(
+    path: Path, write: Write, *, make_folder: bool = True, private: bool = False
+) -> None:
     """Write a file: nobody ever sees a part of it, and what was there stays until then.
 
     Parameters
@@ -100,16 +111,20 @@ def write_whole(path: Path, write: Write, *, make_folder: bool = True) -> None:
         Writes the content to the path that it is given.
     make_folder : bool
         Make its folder where there is none; otherwise that is an error.
+    private : bool
+        Only its owner may read it; otherwise who may is as for any new file of the user.
 
     Raises
     ------
     OSError
         If it cannot be written; nothing is left behind.
     """
-    write_all([(path, write)], make_folder=make_folder)
+    write_all([(path, write)], make_folder=make_folder, private=private)
 
 
-def write_all(files: Sequence[tuple[Path, Write]], *, make_folder: bool = True) -> None:
+def write_all(
+    files: Sequence[tuple[Path, Write]], *, make_folder: bool = True, private: bool = False
+) -> None:
     """Write files that belong together: all of them or none, see :func:`write_whole`.
 
     Each is written under a temporary name in its folder, and given its own name only when
@@ -123,10 +138,14 @@ def write_all(files: Sequence[tuple[Path, Write]], *, make_folder: bool = True) 
                 made = [*_make_folder(path.parent), *made]
             elif not path.parent.is_dir():
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+            if private:
+                create_private(part)  # before there is anything to read in it
             write(part)
             flush(part)
         made = []
         _put_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
+        for folder in {path.parent for path, _ in files}:
+            flush_folder(folder)
     finally:
         for part in parts:
             _remove(part)
@@ -181,6 +200,42 @@ def flush(path: Path) -> None:
     """Wait until the disk has a file: some report that they are full only then."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder: a file that was renamed may still lack its own.
+
+    Windows and some network disks cannot be asked; their names are as safe as they make them.
+    """
+    if os.name == "nt":
+        return
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written but not listed
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(opened)
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner may read and write."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter, or make one so that is there already."""
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    if os.name == "nt":
+        return
+    there = folder.stat()
+    # A folder of somebody else, which a group shares, stays as it is.
+    if stat.S_IMODE(there.st_mode) != PRIVATE_FOLDER and there.st_uid == os.geteuid():
+        folder.chmod(PRIVATE_FOLDER)
 
 
 def _put_in_place(waiting: list[tuple[Path, Path]]) -> None:

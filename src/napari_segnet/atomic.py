@@ -203,7 +203,7 @@ def flush(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder: a file that was renamed may still lack its own.
+    """Wait until the disk has the names in a folder: a file is not yet safe under its new one.
 
     Windows and some network disks cannot be asked; their names are as safe as they make them.
     """

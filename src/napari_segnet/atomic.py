@@ -9,7 +9,7 @@ import stat
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 __all__ = [
     "ENDING",
@@ -19,6 +19,7 @@ __all__ = [
     "flush",
     "flush_folder",
     "make_private_folder",
+    "open_private",
     "probe",
     "reason",
     "sweep",
@@ -38,6 +39,9 @@ NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 """How a disk says that it writes names by itself."""
 PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
 """What is nobody else's: corrections that are in no file yet, the state of a training."""
+
+_BINARY: int = getattr(os, "O_BINARY", 0)
+"""Windows changes line ends without it."""
 
 NO_FOLDER = "no folder can be made there"
 
@@ -225,6 +229,14 @@ def flush_folder(folder: Path) -> None:
 def create_private(path: Path) -> None:
     """Create an empty file that only its owner may read and write."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to append to it, without a buffer; only its owner may read and write it."""
+    opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY, PRIVATE)
+    if os.name != "nt" and os.fstat(opened).st_uid == os.geteuid():
+        os.fchmod(opened, PRIVATE)  # one that an earlier version made
+    return os.fdopen(opened, "ab", buffering=0)
 
 
 def make_private_folder(folder: Path) -> None:

@@ -2,68 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import stat
-import subprocess
 import sys
 
 import pytest
+from support.owners import kill, owner
 
 from napari_segnet.ownership import hold, is_held, lock_path
 
-OWNER = """
-import sys, time
-from pathlib import Path
-from napari_segnet.ownership import hold
-held = hold(Path(sys.argv[1]))
-print("mine" if held else "taken", flush=True)
-sys.stdin.readline()
-"""
 
-
-@pytest.fixture
-def owner(root):
-    """Let another process hold a file until it is killed or gets a line."""
-    begun = []
-
-    def begin(path):
-        process = subprocess.Popen(
-            [sys.executable, "-c", OWNER, str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(root / "src")},
-        )
-        begun.append(process)
-        return process, process.stdout.readline().strip()
-
-    yield begin
-    for process in begun:
-        process.kill()
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
-
-
-def test_a_file_has_one_owner_among_processes(tmp_path, owner):
+def test_a_file_has_one_owner_among_processes(tmp_path):
     path = tmp_path / "a.journal"
     assert not is_held(path)
-    process, said = owner(path)
-    assert (said, is_held(path), hold(path)) == ("mine", True, None)
-    assert owner(path)[1] == "taken"
-    assert not is_held(tmp_path / "b.journal")
-    process.communicate("go\n")
-    assert not is_held(path)
+    with owner(path) as (process, said):
+        assert (said, is_held(path), hold(path)) == ("mine", True, None)
+        with owner(path) as (_, other):
+            assert other == "taken"
+        assert not is_held(tmp_path / "b.journal")
+        process.communicate("go\n")
+        assert not is_held(path)
 
 
-def test_the_owner_that_is_killed_owns_nothing(tmp_path, owner):
+def test_an_owner_that_is_killed_owns_nothing(tmp_path):
     path = tmp_path / "a.journal"
-    process, _ = owner(path)
-    process.kill()
-    process.wait()
-    assert lock_path(path).exists()
-    assert not is_held(path)
-    assert owner(path)[1] == "mine"
+    with owner(path) as (process, _):
+        kill(process)
+        assert lock_path(path).exists()
+        assert not is_held(path)
+    with owner(path) as (_, said):
+        assert said == "mine"
 
 
 def test_one_process_does_not_hold_a_file_twice(tmp_path):

@@ -90,6 +90,23 @@ def test_a_journal_that_is_damaged_is_told_of(viewer, folder, monkeypatch):
     assert path.exists()
 
 
+def test_a_loss_is_told_with_the_offer_and_after_it(viewer, folder, monkeypatch):
+    corrected(viewer)
+    viewer.layers.clear()
+    (path,) = folder.iterdir()
+    data = bytearray(path.read_bytes())
+    data[data.index(b"E", data.index(b"C", 30)) - 40] ^= 1
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", told.append)
+    path.write_bytes(data)
+    bar = reopened(viewer)
+    assert "Their file is damaged: what can be read of it is offered." in bar.text.text()
+    press(bar, "segnet_recover")
+    assert [True] == [
+        text.startswith("The file with these corrections is damaged") for text in told
+    ]
+
+
 @pytest.fixture
 def shown(make_viewer):
     return make_viewer(show=True)

@@ -191,7 +191,8 @@ class Learner:
             },
         }
         try:
-            write_whole(path, lambda part: torch.save(state, part), make_folder=False)
+            # It holds what was learned from the user's images, which need not be for everybody.
+            write_whole(path, lambda part: torch.save(state, part), make_folder=False, private=True)
         except (OSError, RuntimeError) as error:
             # torch reports a write that was cut short as a RuntimeError without a reason.
             reason = why(error if isinstance(error, OSError) else OSError())

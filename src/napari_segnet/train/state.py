@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.errors import BrokenWeightsError, SettingsError
+from napari_segnet.errors import BrokenWeightsError, OutputError, SettingsError
+from napari_segnet.ownership import hold, is_held
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["STATE", "Unfinished", "damaged_state", "epochs_done", "read_unfinished", "state_path"]
+__all__ = [
+    "STATE",
+    "Unfinished",
+    "damaged_state",
+    "epochs_done",
+    "is_running",
+    "ours",
+    "read_unfinished",
+    "state_path",
+]
 
 STATE = ".state"
 """How the name of the file ends."""
+PATIENCE_S = 0.5
+"""How long to wait for who holds a file: somebody may only look if it is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +59,38 @@ class Unfinished:
 def state_path(out: Path) -> Path:
     """Return where the state of a training that writes ``out`` lies."""
     return out.with_name(out.name + STATE)
+
+
+def is_running(out: Path) -> bool:
+    """Tell if a training that writes ``out`` runs, in this program or in another one."""
+    return is_held(out)
+
+
+@contextlib.contextmanager
+def ours(out: Path) -> Iterator[None]:
+    """Make ``out`` and its state those of one training, until it ends or its process does.
+
+    Raises
+    ------
+    OutputError
+        If another training writes them, or nothing can be written there.
+    """
+    try:
+        mine = hold(out, PATIENCE_S)
+    except OSError as error:
+        raise OutputError(
+            f"Nothing can be written to {out.parent} ({error.strerror}). Choose a folder that "
+            "exists and that you may write to."
+        ) from error
+    if mine is None:
+        raise OutputError(
+            f"Another training is writing {out} just now. Wait until it has ended, stop it, or "
+            "choose another file to write."
+        )
+    try:
+        yield
+    finally:
+        mine.release()
 
 
 def epochs_done(state: Path) -> int:

@@ -50,6 +50,7 @@ def press(bar, name):
 def reopened(viewer):
     viewer.layers.clear()
     viewer.add_image(painter.image(), name="cells")
+    hand.until(lambda: bars(viewer), 20)  # a thread identifies the image
     (bar,) = bars(viewer)
     return bar
 
@@ -264,6 +265,7 @@ def test_closed_by_the_keyboard_without_saving_and_recovered(make_napari_viewer,
     second = make_napari_viewer(show=True, strict_qt=False, show_welcome_screen=False)
     keep_journal(second)
     second.add_image(painter.image(), name="cells")
+    hand.until(lambda: bars(second), 20)  # a thread identifies the image
     (bar,) = bars(second)
     user.click(bar.recover)
     hand.until(lambda: "nuclei" in second.layers, 20)

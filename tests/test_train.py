@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import resource
 import signal
 import stat
@@ -296,7 +295,6 @@ def test_resuming_what_only_lacks_its_file(tmp_path):
     for report in steps:
         if (report.what, report.done) == ("epoch", 2):
             break
-    steps.close()
     assert not out.exists()
     run(train(fresh(out), data, out, QUICK, resume=True))
     again = tmp_path / "again.safetensors"
@@ -328,7 +326,7 @@ def test_cancelling_stops_within_a_step(tmp_path):
         passed.append(module)
         steps.cancel()
 
-    frame = steps._steps.gi_yieldfrom.gi_frame
+    frame = steps._steps.gi_frame.f_locals["steps"].gi_frame
     hook = frame.f_locals["learner"]._module.encoder[0].register_forward_pre_hook(look)
     with pytest.raises(Cancelled):
         next(steps)
@@ -409,18 +407,39 @@ def test_a_second_training_into_the_same_file_is_refused(tmp_path):
         if report.what == "epoch":
             break
     assert is_running(out)
-    before = state_path(out).read_bytes()
-    refused = rf"Another training is writing {re.escape(str(out))} just now\. Wait until"
-    for resume in (False, True):
-        with pytest.raises(OutputError, match=refused):
+    before, said = state_path(out).read_bytes(), []
+
+    def second(resume):
+        try:
             run(train(fresh(out), data, out, QUICK, resume=resume))
+        except OutputError as error:
+            said.append(str(error))
+
+    for resume in (False, True):
+        thread = threading.Thread(target=second, args=(resume,))
+        thread.start()
+        thread.join()
+    refused = f"Another training is writing {out} just now. Wait until it has ended, stop it, or "
+    assert [f"{refused}choose another file to write."] * 2 == said
     assert state_path(out).read_bytes() == before
     run(train(fresh(out), data, tmp_path / "other.safetensors", replace(QUICK, epochs=1)))
     follow(steps)
     assert not is_running(out)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *("d", "n.safetensors", "other.safetensors")
-    ]
+    names = ["d", "n.safetensors", "other.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+
+
+def test_a_training_that_stands_still_makes_way_for_the_next_of_its_thread(tmp_path):
+    data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
+    first, second = (train(fresh(out), data, out, QUICK) for _ in range(2))
+    next(first)
+    next(second)
+    with pytest.raises(OutputError, match=r"training that was begun later is writing .*ends here"):
+        next(first)
+    assert is_running(out)
+    follow(second)
+    assert not is_running(out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "n.safetensors"]
 
 
 def test_a_training_that_ends_early_lets_go_of_its_file(tmp_path):

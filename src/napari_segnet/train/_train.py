@@ -94,9 +94,16 @@ def train(
     trainable(network)
     target = advised(wanted(network, settings))
     device = best_device(device)
-    with ours(out):
+    with ours(out) as turn:
         steps = _taught(network, target, dataset, out, settings, device=device, resume=resume)
-        return (yield from steps)
+        while True:
+            turn.check()
+            try:
+                report = next(steps)
+            except StopIteration as stop:
+                made: Checkpoint = stop.value
+                return made
+            yield report
 
 
 def _taught(

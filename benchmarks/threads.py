@@ -7,8 +7,9 @@
 Threads that have done their part of a layer wait for the others: busily (they find out at once,
 and keep a core from others meanwhile) or asleep (they must be woken). Each way is a process of
 its own, since OpenMP asks for it when it is loaded. They take turns, first with the machine to
-themselves (as far as others leave it), then beside one more thread that computes all the time,
-and the medians are compared: only the ratios count. All must give the same labels.
+themselves (as far as others leave it), then beside one more thread that computes all the time.
+Each turn is compared with the others of its round, and the medians over the rounds count, so that
+a machine that is busy for a while is busy for all. All must give the same labels.
 
 * ours: what ``import napari_segnet`` sets (``napari_segnet/openmp.py``);
 * default: what OpenMP does where nobody says anything;
@@ -116,15 +117,26 @@ def measure(contenders: list[Contender], condition: str, seconds: float) -> None
         longest = max(longest, time.monotonic() - begun)
 
 
+def shares(contenders: list[Contender], condition: str) -> list[float]:
+    """Return how long each takes beside the mean of a round: the median over the rounds."""
+    rounds = zip(*(one.times_s[condition] for one in contenders), strict=True)
+    parts = [[took / statistics.mean(turns) for took in turns] for turns in rounds]
+    return [statistics.median(column) for column in zip(*parts, strict=True)]
+
+
 def report(contenders: list[Contender], conditions: tuple[str, ...]) -> None:
     """Print the seconds, and how many times as long as the best each way takes."""
-    print(f"{'':10}" + "".join(f"{name:>26}" for name in conditions))
-    ways = [one for one in contenders if one.name != "1 thread"]
-    best = {name: min(one.median(name) for one in ways) for name in conditions}
-    for one in contenders:
-        rows = [(one.median(name), best[name], len(one.times_s[name])) for name in conditions]
-        cells = (f"{took:10.2f} s {took / least:6.2f} ({turns})" for took, least, turns in rows)
-        print(f"{one.name:10}" + "".join(f"{cell:>26}" for cell in cells))
+    print(f"{'':12}" + "".join(f"{name:>26}" for name in conditions))
+    cells: dict[str, list[str]] = {one.name: [] for one in contenders}
+    for name in conditions:
+        share = dict(zip(cells, shares(contenders, name), strict=True))
+        best = min(value for who, value in share.items() if who != "1 thread")
+        for one in contenders:
+            turns = len(one.times_s[name])
+            times = share[one.name] / best
+            cells[one.name].append(f"{one.median(name):10.2f} s {times:6.2f} ({turns})")
+    for who, row in cells.items():
+        print(f"{who:12}" + "".join(f"{cell:>26}" for cell in row))
     print("seconds, times the best of the ways to wait, and turns")
 
 

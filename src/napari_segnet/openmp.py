@@ -17,7 +17,7 @@ __all__ = ["ASKED", "WAIT", "bound_waiting"]
 
 ASKED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 """By any of these a user says how threads wait; then nothing is changed."""
-WAIT = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
+WAIT = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
 """Rounds of libgomp, measured by ``benchmarks/threads.py``; milliseconds of the others, the least
 that is not none, which was not measured."""
 

@@ -67,7 +67,7 @@ def bare_step(
     if pixels.device.type == "cpu" and pixels.ndim == 4:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
     family: object = begun.family
-    if begun.checkpoint.task == "instance":
+    if begun.checkpoint.answer_kind == "detections":
         loss = family.detection_loss(
             module,
             pixels,
@@ -114,7 +114,7 @@ def main() -> None:
         rng = np.random.default_rng(0)
         begun = start(network, settings)
         module = copy.deepcopy(begun.module).to(device).train()
-        if device == "cpu" and network.task == "semantic":
+        if device == "cpu" and network.answer_kind == "maps":
             module = module.to(memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(module.parameters(), lr=1e-6)
         learner = Learner(begun, settings, device)

@@ -1,4 +1,4 @@
-"""What every test shares: the real data, one thread, an empty working folder."""
+"""What every test shares: the real data, one thread, an empty working folder, honest marks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ os.environ["NAPARI_SEGNET_DATA"] = str(NAPARI / "data")
 import hypothesis  # noqa: E402
 import hypothesis.configuration  # noqa: E402
 import pytest  # noqa: E402
+from support.spent import Spent  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SEGNET_DATA") or ROOT.parent / "shared" / "data")
@@ -37,12 +39,56 @@ WINDOW = {
 """Plugins of pytest for the window, and what pyproject.toml tells them."""
 
 
+COSTLY = ("gui", "subprocess", "trains")
+"""Marks of the tests that ``--quick`` leaves out."""
+SCREEN = {"make_napari_viewer", "make_viewer", "qapp", "qtbot", "viewer"}
+"""Fixtures that need a screen: whatever uses one is marked ``gui``."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Know the names that pyproject.toml speaks of, also where napari is not installed."""
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="leave out what opens a window, starts a Python process or trains a network",
+    )
     for plugin, names in WINDOW.items():
         if importlib.util.find_spec(plugin) is None:
             for name in names:
                 parser.addini(name, f"for {plugin}, which is not installed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Turn ``--quick`` into an expression of marks."""
+    if config.getoption("quick"):
+        left_out = " and ".join(f"not {mark}" for mark in COSTLY)
+        chosen = config.option.markexpr
+        config.option.markexpr = f"({chosen}) and {left_out}" if chosen else left_out
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the window by what they use."""
+    for item in items:
+        if SCREEN.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.gui)
+
+
+SPENT = Spent()
+
+
+def pytest_collection_finish() -> None:
+    """Count steps of training. Tests that train import torch at the top, so it is there by now."""
+    if "torch" in sys.modules:
+        SPENT.watch_optimisers()
+
+
+@pytest.fixture(autouse=True)
+def honest_marks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that starts Python or trains and does not say so by its mark."""
+    yield
+    lacking = {mark for mark in SPENT.marks() if request.node.get_closest_marker(mark) is None}
+    assert not lacking, f"mark the test with {', '.join(f'@pytest.mark.{m}' for m in lacking)}"
 
 
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:

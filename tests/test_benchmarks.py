@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from napari_segnet.families.segnet_unet import SegnetUNet
 
 
 def bench(root, *words):
-    """Run a benchmark on one thread and return what it printed."""
+    """Run a benchmark that measures its process, on one thread; return what it printed."""
     done = subprocess.run(
         [sys.executable, str(root / "benchmarks" / words[0]), *words[1:]],
         capture_output=True,
@@ -22,6 +23,24 @@ def bench(root, *words):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def bench_here(root, monkeypatch, capsys):
+    """Run one that does not in this process, which has imported torch already."""
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    before = set(sys.modules)
+
+    def go(script, *words):
+        monkeypatch.setattr(sys, "argv", [script, *words])
+        capsys.readouterr()
+        assert not importlib.import_module(script.removesuffix(".py")).main()
+        return capsys.readouterr().out
+
+    yield go
+    for name in ("_wrong", "annotator", "nuclei", "review"):
+        if name not in before:
+            sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -41,7 +60,7 @@ def test_threads(root, network):
     assert "times the best of the ways to wait" in said
 
 
-def test_nuclei(root, network, tmp_path):
+def test_nuclei(bench_here, network, tmp_path):
     import tifffile
 
     folder = tmp_path / "nuclei"
@@ -52,12 +71,12 @@ def test_nuclei(root, network, tmp_path):
     labels = objects((32, 32))
     tifffile.imwrite(folder / "images" / "a.tif", photograph(labels))
     tifffile.imwrite(folder / "labels" / "a.tif", labels)
-    said = bench(root, "nuclei.py", str(tmp_path), "--network", network, "--device", "cpu")
+    said = bench_here("nuclei.py", str(tmp_path), "--network", network, "--device", "cpu")
     assert "images       1 (fluorescence, val split)" in said
     assert "\nap50         0." in said
 
 
-def test_review(root, network, tmp_path):
+def test_review(bench_here, network, tmp_path):
     import tifffile
 
     folder = tmp_path / "nuclei"
@@ -67,13 +86,14 @@ def test_review(root, network, tmp_path):
     labels = objects((64, 64), count=9)
     tifffile.imwrite(folder / "images" / "a.tif", photograph(labels))
     tifffile.imwrite(folder / "labels" / "a.tif", labels)
-    said = bench(root, "review.py", str(tmp_path), "--network", network, "--share", "0.9")
+    said = bench_here("review.py", str(tmp_path), "--network", network, "--share", "0.9")
     assert "nuclei, one of ten wrong: 1 pictures" in said
     for queue in ("by chance", "by size", "tiny"):
         assert f"\n{queue} " in said
 
 
-def test_annotator(root, network, tmp_path):
+@pytest.mark.trains
+def test_annotator(bench_here, network, tmp_path):
     import tifffile
 
     folder = tmp_path / "nuclei"
@@ -90,15 +110,16 @@ def test_annotator(root, network, tmp_path):
     words = [str(tmp_path), "--network", network, "--images", "1", "all", "--folds", "2"]
     words += ["--seeds", "1", "--no-scratch", "--out", str(tmp_path / "runs.jsonl")]
     words += [word for pair in quick for word in ("--set", pair)]
-    said = bench(root, "annotator.py", *words)
+    said = bench_here("annotator.py", *words)
     assert "\n| 1 | 2 |" in said  # two folds each
     assert "\n| all | 2 |" in said
     assert "let through by the gate: " in said
     before = (tmp_path / "runs.jsonl").read_bytes()
-    assert bench(root, "annotator.py", *words) == said  # goes on where it stopped: nothing to do
+    assert bench_here("annotator.py", *words) == said  # goes on where it stopped: nothing to do
     assert (tmp_path / "runs.jsonl").read_bytes() == before
 
 
+@pytest.mark.subprocess
 def test_memory(root, network):
     said = bench(
         root, "memory.py", "--edge", "96", "--network", network, "--stop-after", "--device", "cpu"
@@ -108,6 +129,7 @@ def test_memory(root, network):
 
 
 @pytest.mark.long
+@pytest.mark.subprocess
 def test_speed(root, network):
     pytest.importorskip("monai", reason="MONAI is not installed: pip install '.[bench]'")
     said = bench(root, "speed.py", "--quick", "--repeat", "1", "--network", network)
@@ -121,6 +143,7 @@ def test_speed(root, network):
 
 
 @pytest.mark.long
+@pytest.mark.subprocess
 def test_maskrcnn(root):
     said = bench(
         root,
@@ -134,6 +157,7 @@ def test_maskrcnn(root):
     assert "tiles against the whole: ap50 1.000" in said  # one tile is the whole
 
 
+@pytest.mark.subprocess
 def test_train(root, network):
     said = bench(
         root,
@@ -149,3 +173,15 @@ def test_train(root, network):
     )
     for line in ("bare loop ", "ours ", "augmentation ", "loading ", "memory "):
         assert f"\n{line}" in said
+
+
+@pytest.mark.subprocess
+def test_start(root):
+    said = bench(root, "start.py", "--width", "2", "--times", "1")
+    rows = [line for line in said.splitlines() if "of the limit" in line]
+    assert [row.split(",")[0].split("  ")[0] for row in rows] == [
+        *(f"inspect {name}" for name in ("unet.pth", "bilinear.pth", "maskrcnn.pth", "nuclei")),
+        "models",
+    ]
+    # Four to five times an import of numpy; with torch it would be more than thirty times.
+    assert max(float(row.split()[-3]) for row in rows) < 15

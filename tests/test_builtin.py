@@ -61,6 +61,7 @@ def test_what_ships_is_small_and_known_by_name():
     assert all(path.stat().st_size <= 8_000_000 for path in shipped.values())
 
 
+@pytest.mark.subprocess
 def test_names_cost_no_torch():
     code = "import sys; from napari_segnet.builtin import *; builtin_models(); weights_path('a.pt')"
     code += "; print([m for m in ('torch', 'numpy') if m in sys.modules])"

@@ -26,6 +26,8 @@ from torch import nn
 
 import napari_segnet
 
+pytestmark = pytest.mark.subprocess
+
 LISTS = {
     "readers": "READERS",
     "containers": "CONTAINERS",

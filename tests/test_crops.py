@@ -320,3 +320,51 @@ def test_an_output_that_labels_do_not_define_is_refused(tmp_path):
     strange = (*FOREGROUND, Output(role="affinity", channels=2, activation="sigmoid"))
     with pytest.raises(DatasetError, match="'affinity' with 2 channels"):
         crops(tmp_path, given, outputs=strange)
+
+
+def mask():
+    labels = np.zeros((40, 40), np.uint8)
+    for y in (4, 20):
+        for x in (4, 20):
+            labels[y : y + 9, x : x + 9] = 255
+    return labels
+
+
+def test_the_pieces_of_a_mask_are_objects_and_that_is_said(tmp_path):
+    found = crops(tmp_path, sample(tmp_path, mask(), mask()), outputs=NUCLEI, shape=(40, 40))
+    assert found.hints == (
+        "1 of 1 label pictures: one number, 255, in several separate pieces is taken as a mask, "
+        "and each piece as an object.",
+    )
+    assert len(np.unique(found.draw(np.random.default_rng(0)).labels)) == 5
+
+
+def test_what_was_added_as_one_object_stays_one_and_is_said(tmp_path):
+    added = replace(sample(tmp_path, mask(), mask()), added=True)
+    found = crops(tmp_path, added, outputs=NUCLEI, shape=(40, 40))
+    assert "counts as one object. If it is a mask, import it again" in found.hints[0]
+    assert len(np.unique(found.draw(np.random.default_rng(0)).labels)) == 2
+
+
+def test_classes_for_a_network_of_objects_are_said(tmp_path):
+    labels = np.where(mask() > 0, 1, 0).astype(np.uint8)
+    labels[:, 15:][mask()[:, 15:] > 0] = 2
+    found = crops(tmp_path, sample(tmp_path, mask(), labels), outputs=NUCLEI)
+    assert "look like classes, but the network learns objects" in found.hints[0]
+
+
+def test_a_mask_for_a_network_of_two_classes_is_its_second(tmp_path):
+    two = (replace(CLASSES[0], channels=2),)
+    found = crops(tmp_path, sample(tmp_path, mask(), mask()), outputs=two, shape=(40, 40))
+    crop = found.draw(np.random.default_rng(0))
+    np.testing.assert_array_equal(crop.targets[1], crop.labels > 0)
+    assert set(np.unique(crop.labels)) == {0, 1}
+
+
+def test_a_mask_for_a_network_of_more_classes_is_refused_with_a_hint(tmp_path):
+    given = sample(tmp_path, mask(), mask())
+    with pytest.raises(
+        DatasetError, match=r"a\.tif has one number only, 255, as a mask has"
+    ) as said:
+        crops(tmp_path, given, outputs=CLASSES)
+    assert "head" not in str(said.value)

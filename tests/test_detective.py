@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from support.blobseer import blobs_in, field
+from support.engines import put_first
 from support.maskrcnns import calibrated
 from support.networks import Milesial, calibrate, pictures, save_as
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.detective import MOST_EDGE_PX, try_scales
-from napari_segnet.engines.torch import Network, identify
+from napari_segnet.engines.torch import identify
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, predict
@@ -34,13 +35,13 @@ def maskrcnn(tmp_path_factory):
 def test_a_network_that_knows_one_size_finds_it_at_one_scale(maskrcnn, monkeypatch):
     """It finds only what is about 10 pixels large: discs of 20 pixels at scale 2."""
 
-    def objects(self, batch, precision):
+    def objects(batch, **_):
         found = blobs_in(np.stack([batch[0, 0], np.ones_like(batch[0, 0])]))
         size = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
         found.scores[:] = np.where(np.abs(size - 10) < 3, 0.9, 0.1)
         return [Detected(instances=found)]
 
-    monkeypatch.setattr(Network, "detect", objects)
+    put_first(monkeypatch, detect=objects)
     image = Image(data=field((120, 120), CENTRES, 10.0), axes="yx", name="discs")
     how = PredictSettings(normalize="none", device="cpu", channels="0,0,0")
     tried = run(try_scales(maskrcnn, image, how))
@@ -75,11 +76,11 @@ def test_pieces_are_counted_where_labels_are_classes(tmp_path):
 def test_only_the_middle_of_a_large_image_is_looked_at(maskrcnn, monkeypatch):
     seen = []
 
-    def objects(self, batch, precision):
+    def objects(batch, **_):
         seen.append(batch.shape[-2:])
         return [Detected(instances=blobs_in(np.stack([batch[0, 0]] * 2)))]
 
-    monkeypatch.setattr(Network, "detect", objects)
+    put_first(monkeypatch, detect=objects)
     image = Image(data=np.zeros((MOST_EDGE_PX + 200, 90), np.float32), axes="yx", name="strip")
     how = PredictSettings(normalize="none", device="cpu", channels="0,0,0", tile_px=(2048,))
     run(try_scales(maskrcnn, image, how, scales=(1.0,)))
@@ -93,10 +94,10 @@ def test_only_the_middle_of_a_large_image_is_looked_at(maskrcnn, monkeypatch):
 def recorded(maskrcnn, monkeypatch):
     from dataclasses import replace
 
-    def objects(self, batch, precision):
+    def objects(batch, **_):
         return [Detected(instances=blobs_in(np.stack([batch[0, 0]] * 2)))]
 
-    monkeypatch.setattr(Network, "detect", objects)
+    put_first(monkeypatch, detect=objects)
     return replace(maskrcnn, card={"object_px": 10})
 
 

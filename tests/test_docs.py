@@ -197,7 +197,7 @@ def test_every_line_for_the_shell_works(page, workplace, capsys):
                 extras = {".[all]", ".[test,bench]", ".[test,test-window,bench]"}
                 assert set(packages) <= {".", *extras}, line
             case [".venv/bin/pytest", *options]:
-                assert options in ([], ["-m", "long"]), line
+                assert options in ([], ["-m", "long"], ["-n", "2", "--quick"]), line
             case [] | ["git", "clone", *_]:
                 pass
             case words:
@@ -237,6 +237,7 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize(("page", "number", "code"), PROGRAMS)
+@pytest.mark.trains
 def test_python_on_a_page_runs(page, number, code, workplace):
     assert main(["segment", "cells.tif", "-o", "results"]) == 0
     quick = "epochs=1, steps_per_epoch=1, batch_size=1, crop_px=32"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from napari_segnet.evaluate import (
     evaluate,
     evaluate_many,
     pair_folders,
+    pairing,
+    pool,
     read_labels,
 )
 
@@ -375,3 +378,69 @@ def test_a_coloured_picture_of_labels_is_refused(tmp_path):
     Picture.new("RGB", (4, 4), (255, 0, 0)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match=r"a\.png has 3 channels \(colours\); labels need one"):
         read_labels(tmp_path / "a.png")
+
+
+# ---- Labels that are not what they seem ----
+
+
+def fields(*numbers):
+    """Squares of these numbers in a row."""
+    labels = np.zeros((9, 8 * len(numbers)), np.uint8)
+    for place, number in enumerate(numbers):
+        labels[2:7, 8 * place : 8 * place + 5] = number
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("found", "truth", "said"),
+    [
+        ((1, 2, 3), (255, 255, 255), r"The truth has one number, 255, in several separate pieces"),
+        ((1, 1, 1), (1, 2, 3), r"The prediction has one number, 1, in several separate pieces"),
+        ((1, 2, 3, 4, 5, 6), (1, 2, 1, 2, 1, 2), "The truth has numbers that each lie in"),
+    ],
+)
+def test_a_mask_among_objects_is_said(found, truth, said):
+    scores = evaluate(fields(*found), fields(*truth))
+    assert scores.ap50 == 0
+    (note,) = scores.notes
+    assert re.match(said, note)
+    assert note.endswith("let each piece be one (evaluate --labels pieces).")
+    pooled = pool([scores, scores, evaluate(fields(1, 2), fields(1, 2))])
+    assert pooled.notes == (f"2 images: {note}",)
+
+
+def test_foregrounds_that_agree_while_no_object_does():
+    labels = np.arange(1, 33, dtype=np.uint8).repeat(9).reshape(32, 9)
+    scores = evaluate(labels, np.ones_like(labels))
+    assert (scores.ap50, scores.dice) == (0, 1)
+    assert scores.notes[0].startswith("No object matches although the foregrounds agree")
+
+
+@pytest.mark.parametrize(("found", "truth"), [((1, 2), (1, 2)), ((1, 1), (0, 0)), ((0,), (3,))])
+def test_nothing_is_said_where_nothing_is_odd(found, truth):
+    assert evaluate(fields(*found), fields(*truth)).notes == ()
+
+
+def test_labels_are_read_as_programs_save_them(tmp_path):
+    labels = fields(1, 2)
+    indexed = Picture.fromarray(labels).convert("P")
+    indexed.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    indexed.save(tmp_path / "a.png")
+    indexed.save(tmp_path / "a.gif")
+    Picture.fromarray(np.dstack([labels] * 3)).save(tmp_path / "grey.png")
+    for name in ("a.png", "a.gif", "grey.png"):
+        np.testing.assert_array_equal(read_labels(tmp_path / name), labels)
+    Picture.fromarray(labels).save(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"a\.jpg is a JPEG, which changes the numbers of labels"):
+        read_labels(tmp_path / "a.jpg")
+
+
+def test_a_stem_that_two_files_have_leaves_the_others(tmp_path):
+    for name in ("ours/a.tif", "ours/a.png", "ours/b.png", "theirs/a.png", "theirs/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Picture.fromarray(fields(1)).save(tmp_path / name)
+    found = pairing(tmp_path / "ours", tmp_path / "theirs")
+    assert [stem for stem, _, _ in found.pairs] == ["b"]
+    ((stem, reason),) = found.failed
+    assert stem == "a"
+    assert "Several files could be the labels of a: a.png, a.tif. Leave one" in reason

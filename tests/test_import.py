@@ -25,22 +25,60 @@ def python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.subprocess
 def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, napari_segnet; print(*[m for m in {HEAVY} if m in sys.modules])"
     assert python(code).split() == []
 
 
+@pytest.mark.subprocess
 def test_naming_the_open_sets_imports_nothing_heavy():
     """The lists of readers, steps, families... are read when the command starts."""
     code = f"""
 import sys
-import napari_segnet.containers, napari_segnet.families
+import napari_segnet.containers, napari_segnet.families, napari_segnet.recognition
 import napari_segnet.prepare, napari_segnet.readers, napari_segnet.steps
 print(*[m for m in {HEAVY} if m in sys.modules])
 """
     assert python(code).split() == []
 
 
+@pytest.mark.subprocess
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models"],
+        ["models", "--json"],
+        ["inspect", "nuclei", "--json"],
+        ["inspect", "unet.pth"],
+        ["inspect", "maskrcnn.pth", "--json", "--set", "norm_eps=0"],
+        ["inspect", "unet.pth", "cells.npy", "--set", "scale=2"],
+    ],
+    ids=" ".join,
+)
+def test_telling_what_a_network_is_needs_no_torch(words, tmp_path):
+    """Nor anything else that is slow to import, without an image."""
+    import numpy as np
+    from support.maskrcnns import small_maskrcnn
+    from support.networks import Milesial, save_as
+
+    save_as(Milesial(width=4, depth=2, bilinear=True), tmp_path / "unet.pth", "training")
+    save_as(small_maskrcnn(), tmp_path / "maskrcnn.pth", "training")
+    np.save(tmp_path / "cells.npy", np.eye(20, dtype=np.uint8))
+    code = f"""
+import os, sys
+from napari_segnet.__main__ import main
+os.chdir({str(tmp_path)!r})
+assert main({words}) == 0
+print(*[m for m in {HEAVY} if m in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert done.stderr.split() == []
+
+
+@pytest.mark.subprocess
 def test_the_core_needs_neither_napari_nor_qt():
     """Every module outside ``widgets`` imports where a window toolkit cannot."""
     code = f"""
@@ -100,6 +138,7 @@ def test_an_unknown_name_is_an_attribute_error():
         "import napari_segnet as sn, napari_segnet.inference\nassert callable(sn.predict)",
     ],
 )
+@pytest.mark.subprocess
 def test_a_function_keeps_its_name_in_every_import_order(code):
     """``evaluate`` is a function, and a module of the same name."""
     python(f"""
@@ -110,6 +149,7 @@ assert evaluate is sn.evaluate
 """)
 
 
+@pytest.mark.subprocess
 def test_a_function_keeps_its_name_in_every_thread():
     python("""
 import importlib, threading

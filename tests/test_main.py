@@ -78,6 +78,7 @@ def test_segment_names_every_setting(capsys):
     assert all({key, f"{key},", f"{key};"} & set(shown) for key in SETTINGS)
 
 
+@pytest.mark.subprocess
 def test_help_into_a_pipe_that_nobody_reads():
     command = [sys.executable, "-m", "napari_segnet", "segment", "--help"]
     reading, writing = os.pipe()
@@ -97,6 +98,7 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"napari-segnet {__version__}\n"
 
 
+@pytest.mark.subprocess
 def test_what_needs_no_network_does_not_import_torch(tmp_path):
     """Help, usage, settings, refused weights, results that exist, evaluate."""
     import numpy as np
@@ -132,6 +134,7 @@ assert "torch" not in sys.modules
     assert python(code).splitlines()[0] == ""
 
 
+@pytest.mark.subprocess
 def test_it_runs_as_a_module_and_help_imports_nothing_heavy():
     command = [sys.executable, "-X", "importtime", "-m", "napari_segnet", "--help"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -235,6 +238,7 @@ def test_it_runs_in_any_thread(odd):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.subprocess
 def test_an_output_that_is_full_is_said(tmp_path):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -248,6 +252,7 @@ def test_an_output_that_is_full_is_said(tmp_path):
     assert "No space left on device" in done.stderr
 
 
+@pytest.mark.subprocess
 def test_a_reader_that_leaves_is_no_error():
     code = (
         "import sys; from napari_segnet import __main__ as m\n"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.subprocess
+
 PARTS = ("pyproject.toml", "README.md", "LICENSE")
 
 

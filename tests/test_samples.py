@@ -93,6 +93,7 @@ def test_the_built_in_network_finds_them(key, run, label, least):
     assert sn.evaluate(found.labels, TRUTHS[key]()).ap50 > least
 
 
+@pytest.mark.subprocess
 def test_importing_it_imports_neither_scipy_nor_torch():
     code = "import sys, napari_segnet.samples; print({'scipy', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -70,6 +70,7 @@ def test_it_counts_for_its_own_file_only(weights, tmp_path):
     assert identify(other).card == {}
 
 
+@pytest.mark.trains
 def test_it_goes_from_one_training_to_the_next(weights, tmp_path):
     data = Dataset.open(write_dataset(tmp_path / "d", count=1, classes=1))
     once = run(train(known(weights), data, tmp_path / "b.pth", QUICK))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from support.networks import Milesial, calibrate, save_as
 from support.teaching import QUICK, fresh, objects, photograph, write
@@ -52,6 +53,7 @@ LEARN = replace(
 )
 
 
+@pytest.mark.trains
 def test_what_has_learned_is_promoted_with_scores_and_pictures(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
     taught = run(teach(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN))
@@ -67,6 +69,7 @@ def test_what_has_learned_is_promoted_with_scores_and_pictures(tmp_path):
     assert (change.picture == (0, 200, 120)).all(-1).any()
 
 
+@pytest.mark.trains
 def test_what_is_worse_is_not_promoted(tmp_path):
     data = dataset_of(tmp_path / "d")
     good = run(train(untaught(tmp_path / "0.safetensors"), data, tmp_path / "1.safetensors", LEARN))
@@ -78,6 +81,7 @@ def test_what_is_worse_is_not_promoted(tmp_path):
     assert next(taught.changes()).counts["lost"] > 0
 
 
+@pytest.mark.trains
 def test_with_one_image_a_region_is_held_out_and_never_learned_from(tmp_path):
     """Whatever the labels say in the held-out region, the same weights come out."""
     states = []
@@ -120,6 +124,7 @@ def _parameters(path):
     return [state[key].float() for key in sorted(state)]
 
 
+@pytest.mark.trains
 def test_a_network_that_begins_from_nothing_has_no_before(tmp_path):
     out = tmp_path / "new.safetensors"
     taught = run(teach(fresh(out), dataset_of(tmp_path / "d"), out, QUICK))
@@ -128,6 +133,7 @@ def test_a_network_that_begins_from_nothing_has_no_before(tmp_path):
     assert next(taught.changes()).counts["lost"] == 0
 
 
+@pytest.mark.trains
 def test_other_classes_cannot_be_compared(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
     how = replace(QUICK, head="9")
@@ -136,6 +142,7 @@ def test_other_classes_cannot_be_compared(tmp_path):
     assert not taught.promoted
 
 
+@pytest.mark.trains
 def test_after_every_round_it_shows_what_it_makes_of_the_held_out_part(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
     steps = teach(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
@@ -154,6 +161,7 @@ def test_after_every_round_it_shows_what_it_makes_of_the_held_out_part(tmp_path)
     assert whats.index("held-out image after") > len(whats) - whats[::-1].index("epoch") - 1
 
 
+@pytest.mark.trains
 def test_the_labels_of_a_valid_network_lie_on_the_middle_of_what_it_sees(tmp_path):
     from support.networks import Jvanvugt
 
@@ -169,6 +177,7 @@ def test_the_labels_of_a_valid_network_lie_on_the_middle_of_what_it_sees(tmp_pat
     assert seen.pixels.shape[1:] == seen.labels.shape == seen.truth.shape
 
 
+@pytest.mark.trains
 def test_every_family_passes_the_gate(tmp_path):
     old = save_as(
         calibrate(Milesial(channels=1, classes=1, width=3, depth=2)), tmp_path / "a.pth", "training"

@@ -101,6 +101,7 @@ def same_tensors(one, other):
     ],
     ids=["foreground", "nuclei", "classes", "two channels", "time series", "volume"],
 )
+@pytest.mark.trains
 def test_one_picture_is_learnt_by_heart(outputs, how, tmp_path):
     ndim = how.pop("ndim", 2)
     data = dataset_of(tmp_path / "d", count=1, held_out=0, **{"shape": (32, 32), **how})
@@ -132,6 +133,7 @@ def test_one_picture_is_learnt_by_heart(outputs, how, tmp_path):
     assert result.ndim == ndim
 
 
+@pytest.mark.trains
 def test_what_is_learnt_is_used_by_segment(tmp_path):
     data = dataset_of(tmp_path / "d", count=1, held_out=0, shape=(32, 32))
     data = replace(data, samples=(*data.samples, replace(data.samples[0], source="b", split="val")))
@@ -143,6 +145,7 @@ def test_what_is_learnt_is_used_by_segment(tmp_path):
     assert scores.figures()["dice"] > 0.95
 
 
+@pytest.mark.trains
 def test_untrusted_pixels_teach_nothing(tmp_path):
     """Whatever the labels say where they are not trusted, the same weights come out."""
     labels = objects((32, 32), seed=1)
@@ -162,6 +165,7 @@ def test_untrusted_pixels_teach_nothing(tmp_path):
     assert same_tensors(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
 
 
+@pytest.mark.trains
 def test_trusted_pixels_do_teach(tmp_path):
     """The counterpart: the test above would pass for a training that learns nothing."""
     labels = objects((32, 32), seed=1)
@@ -179,6 +183,7 @@ def test_trusted_pixels_do_teach(tmp_path):
 # ---- What is reported and written ----
 
 
+@pytest.mark.trains
 def test_reports_and_the_card(tmp_path):
     data, out = dataset_of(tmp_path / "d", count=3), tmp_path / "n.safetensors"
     reports, result = follow(train(fresh(out, card={"title": "mine"}), data, out, QUICK))
@@ -198,6 +203,7 @@ def test_reports_and_the_card(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "n.safetensors"]
 
 
+@pytest.mark.trains
 def test_the_file_answers_as_the_module_that_was_trained(tmp_path, monkeypatch):
     kept = {}
     result = Learner.result
@@ -213,6 +219,7 @@ def test_the_file_answers_as_the_module_that_was_trained(tmp_path, monkeypatch):
     assert (expected - found).abs().max() < 2**-8 * expected.abs().max()
 
 
+@pytest.mark.trains
 def test_nothing_held_out(tmp_path):
     data, out = dataset_of(tmp_path / "d", held_out=0), tmp_path / "n.safetensors"
     reports, result = follow(train(fresh(out), data, out, QUICK))
@@ -223,6 +230,7 @@ def test_nothing_held_out(tmp_path):
     assert not scores.better_than(scores)
 
 
+@pytest.mark.trains
 def test_held_out_crops_are_the_same_after_every_epoch(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     still = replace(QUICK, learning_rate=1e-12, weight_decay=0)
@@ -232,6 +240,7 @@ def test_held_out_crops_are_the_same_after_every_epoch(tmp_path):
     assert first == pytest.approx(second, rel=0.2)
 
 
+@pytest.mark.trains
 def test_fine_tuning_begins_at_the_weights_of_the_file(tmp_path):
     data = dataset_of(tmp_path / "d")
     parent = tmp_path / "parent.safetensors"
@@ -257,6 +266,7 @@ def test_fine_tuning_begins_at_the_weights_of_the_file(tmp_path):
 # ---- It repeats, stops and goes on ----
 
 
+@pytest.mark.trains
 def test_a_seed_makes_a_run_repeatable(tmp_path):
     data = dataset_of(tmp_path / "d")
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -268,6 +278,7 @@ def test_a_seed_makes_a_run_repeatable(tmp_path):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 4])
+@pytest.mark.trains
 def test_resumed_equals_uninterrupted(after, tmp_path):
     """Killed after any step, it goes on from its last epoch to the same weights."""
     data = dataset_of(tmp_path / "d")
@@ -288,6 +299,7 @@ def test_resumed_equals_uninterrupted(after, tmp_path):
     assert not state_path(cut).exists()
 
 
+@pytest.mark.trains
 def test_resuming_what_only_lacks_its_file(tmp_path):
     """All epochs done, but the disk was full when the network was to be written."""
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
@@ -302,6 +314,7 @@ def test_resuming_what_only_lacks_its_file(tmp_path):
     assert same_tensors(again, out)
 
 
+@pytest.mark.trains
 def test_cancelling_leaves_the_last_epoch_and_no_file(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     steps = train(fresh(out), data, out, replace(QUICK, epochs=10**6))
@@ -335,6 +348,7 @@ def test_cancelling_stops_within_a_step(tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.trains
 def test_an_older_state_without_outputs_is_understood(tmp_path):
     """As long trainings of the built-in network have it."""
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
@@ -495,6 +509,7 @@ def disk_of(size):
     return lift
 
 
+@pytest.mark.trains
 def test_a_full_disk_leaves_the_last_state_whole(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     steps = train(fresh(out), data, out, QUICK)
@@ -512,6 +527,7 @@ def test_a_full_disk_leaves_the_last_state_whole(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "n.safetensors.state"]
 
 
+@pytest.mark.trains
 def test_a_disk_that_fills_up_at_the_end_loses_nothing(tmp_path, monkeypatch):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     save = SegnetUNet.save
@@ -558,6 +574,7 @@ def test_nothing_trusted(tmp_path):
         run(train(fresh(out), data, out, QUICK))
 
 
+@pytest.mark.trains
 def test_empty_labels_teach_nothing(tmp_path):
     data, out = dataset_of(tmp_path / "d", count=3, held_out=1), tmp_path / "n.safetensors"
     for sample in data.of("train")[:-1]:
@@ -568,6 +585,7 @@ def test_empty_labels_teach_nothing(tmp_path):
         run(train(fresh(tmp_path / "m"), data, tmp_path / "m", QUICK))
 
 
+@pytest.mark.trains
 def test_a_damaged_sample_is_named_and_the_rest_goes_on(tmp_path):
     data, out = dataset_of(tmp_path / "d", count=3), tmp_path / "n.safetensors"
     (tmp_path / "d" / "images" / "0.tif").write_bytes(b"II*\0 nothing")
@@ -577,6 +595,7 @@ def test_a_damaged_sample_is_named_and_the_rest_goes_on(tmp_path):
     assert result.card["training"]["samples"] == 2
 
 
+@pytest.mark.trains
 def test_a_damaged_held_out_sample_is_left_out_of_the_scores(tmp_path):
     data, out = dataset_of(tmp_path / "d", count=4, held_out=2), tmp_path / "n.safetensors"
     (tmp_path / "d" / "labels" / "3.tif").write_bytes(b"II*\0 nothing")
@@ -656,6 +675,7 @@ def test_a_setting_out_of_range(setting, value, said):
     ],
     ids=lambda how: "-".join(str(v) for v in how.values()),
 )
+@pytest.mark.trains
 def test_every_way_learns_repeats_and_resumes(how, tmp_path):
     data = dataset_of(tmp_path / "d", shape=(32, 32))
     settings = replace(STILL, **{"learning_rate": 0.02, **how}, steps_per_epoch=15, epochs=2)
@@ -672,6 +692,7 @@ def test_every_way_learns_repeats_and_resumes(how, tmp_path):
     assert same_tensors(whole, cut)
 
 
+@pytest.mark.trains
 def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
     """The scores are given: best in round 2, then worse; patience ends it after round 4."""
     given = iter([0.5, 0.9, 0.7, 0.6, 0.8, 0.8])
@@ -704,6 +725,7 @@ def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
     assert same_tensors(out, again)
 
 
+@pytest.mark.trains
 def test_replay_holds_on_to_the_old_network_where_nobody_looked(tmp_path):
     """Taught that half of the picture is empty, it forgets the other half, unless it replays."""
     labels = objects((32, 64), count=8, seed=1)
@@ -747,6 +769,7 @@ def test_half_precision_on_a_cpu_is_refused(precision, tmp_path):
         run(train(fresh(out), data, out, replace(QUICK, precision=precision), device="cpu"))
 
 
+@pytest.mark.trains
 def test_a_learning_rate_that_is_too_high(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     settings = replace(QUICK, learning_rate=10.0, steps_per_epoch=60, epochs=3, weight_decay=900.0)
@@ -768,6 +791,7 @@ def test_a_batch_that_does_not_fit_into_memory(tmp_path):
         learner.step([Crop(pixels=flat, targets=flat, trusted=flat, labels=flat[0])] * 2, 0.5)
 
 
+@pytest.mark.trains
 def test_the_smallest_crop_of_a_deep_network(tmp_path):
     """One pixel at the bottom would be too little for batch normalisation."""
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
@@ -817,6 +841,7 @@ def test_the_gate_asks_for_objects_and_counts_trusted_pixels_only(tmp_path):
     assert not trusting.better_than(trusting)
 
 
+@pytest.mark.trains
 def test_classes_are_judged_by_their_foreground(tmp_path):
     data = dataset_of(tmp_path / "d", classes=2)
     out = tmp_path / "n.safetensors"
@@ -826,6 +851,7 @@ def test_classes_are_judged_by_their_foreground(tmp_path):
     assert set(scores.figures()) == {"dice"}
 
 
+@pytest.mark.trains
 def test_a_stack_is_scored_plane_by_plane_for_a_2d_network(tmp_path):
     data = dataset_of(tmp_path / "d", shape=(4, 24, 24), axes="zyx")
     out = tmp_path / "n.safetensors"

@@ -57,6 +57,7 @@ def after_steps(tmp_path, fractions=(0.5,), **settings):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.trains
 def test_weight_decay_draws_weights_to_zero(optimizer, tmp_path):
     how = {"optimizer": optimizer, "learning_rate": 1e-3, "momentum": 0.0}
     steps = (0.1,) * 20
@@ -66,6 +67,7 @@ def test_weight_decay_draws_weights_to_zero(optimizer, tmp_path):
     assert some < 0.97 * none
 
 
+@pytest.mark.trains
 def test_the_optimisers_are_three(tmp_path):
     one, two, three = (
         after_steps(tmp_path, (0.1, 0.1), optimizer=name, weight_decay=0.1)[1]
@@ -75,6 +77,7 @@ def test_the_optimisers_are_three(tmp_path):
     assert not torch.equal(two, three)
 
 
+@pytest.mark.trains
 def test_momentum_goes_on_in_the_same_direction(tmp_path):
     moved = [
         after_steps(tmp_path, (0.1,) * 10, optimizer="sgd", momentum=m, learning_rate=1e-3)[0]
@@ -94,6 +97,7 @@ def test_the_learning_rate_falls_to_zero(tmp_path):
     assert half == pytest.approx(first / 2, rel=0.1)
 
 
+@pytest.mark.trains
 def test_averaging_stays_behind_the_last_weights(tmp_path):
     for average, same in ((0.0, True), (0.9, False)):
         learner = learner_of(tmp_path, average=average)
@@ -179,6 +183,8 @@ for report in t.train(old, data, root / "cut.safetensors", t.ALL):
 """
 
 
+@pytest.mark.subprocess
+@pytest.mark.trains
 def test_killed_at_any_moment_and_resumed_equals_never_killed(tmp_path):
     network, data = learned(tmp_path / "old.safetensors"), dataset_of(tmp_path / "d")
     whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
@@ -201,6 +207,7 @@ def test_killed_at_any_moment_and_resumed_equals_never_killed(tmp_path):
     assert not [p.name for p in tmp_path.iterdir() if "cut" in p.name and p != cut]
 
 
+@pytest.mark.trains
 def test_a_state_tells_what_was_stopped(tmp_path):
     network, data = learned(tmp_path / "old.safetensors"), dataset_of(tmp_path / "d")
     out = tmp_path / "new.safetensors"
@@ -233,6 +240,7 @@ def test_what_cannot_change_while_a_training_goes_on(name, value, tmp_path):
     assert state_path(out).read_bytes() == before
 
 
+@pytest.mark.trains
 def test_smaller_batches_and_another_decay_from_a_stop_on(tmp_path):
     network, data = learned(tmp_path / "old.safetensors"), dataset_of(tmp_path / "d")
     sizes = {}

@@ -6,6 +6,8 @@ import errno
 import glob
 import os
 import stat
+import sys
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ __all__ = [
     "make_private_folder",
     "open_private",
     "probe",
+    "put_in_place",
     "reason",
     "sweep",
     "why",
@@ -42,10 +45,16 @@ PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
 
 _BINARY: int = getattr(os, "O_BINARY", 0)
 """Windows changes line ends without it."""
+IN_USE = {5, 32}
+"""What Windows says of a file that is open: access denied, sharing violation.
+https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--0-499-"""
+PATIENCE_S = 1.0 if sys.platform == "win32" else 0.0
+"""How long a rename is tried: virus scanners and indexers open every new file for a moment."""
 
 NO_FOLDER = "no folder can be made there"
 
 REASONS = {
+    errno.EBUSY: ("another program has that file open", "close it there, or {elsewhere}"),
     errno.EFBIG: ("the file would be larger than that disk takes", "{elsewhere}"),
     errno.ENOSPC: ("the disk is full", "free some space, or {elsewhere}"),
     errno.EDQUOT: ("your share of the disk is used up", "free some space, or {elsewhere}"),
@@ -147,7 +156,7 @@ def write_all(
             write(part)
             flush(part)
         made = []
-        _put_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
+        _put_all_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
         for folder in {path.parent for path, _ in files}:
             flush_folder(folder)
     finally:
@@ -250,12 +259,34 @@ def make_private_folder(folder: Path) -> None:
         folder.chmod(PRIVATE_FOLDER)
 
 
-def _put_in_place(waiting: list[tuple[Path, Path]]) -> None:
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a file that is whole its name, in place of one that may have it.
+
+    Raises
+    ------
+    OSError
+        ``EBUSY`` if one of them is open in a program, which only Windows minds.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            os.replace(part, path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+            # The folder has just taken the new file: it is not the right to write that lacks.
+            if time.monotonic() >= until:
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path)) from error
+        time.sleep(0.05)
+
+
+def _put_all_in_place(waiting: list[tuple[Path, Path]]) -> None:
     """Give files their names; whoever interrupts now waits until all of them have it."""
     interrupted: KeyboardInterrupt | None = None
     while waiting:
         try:
-            os.replace(*waiting[0])
+            put_in_place(*waiting[0])
             del waiting[0]
         except KeyboardInterrupt as error:
             interrupted = error

@@ -19,7 +19,14 @@ from torchvision.transforms.v2 import functional as vision
 from napari_segnet.answers import answer_of
 from napari_segnet.answers.objective import Crop
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Sample, classes_of, read_labels, usable
+from napari_segnet.dataset import (
+    Sample,
+    as_classes,
+    as_objects,
+    classes_of,
+    read_labels,
+    usable,
+)
 from napari_segnet.errors import DatasetError, ImageError, MismatchError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.plan import PredictSettings
@@ -83,6 +90,7 @@ class Crops:
         self._keeping = threading.Lock()
         self._useful = list(range(len(samples)))
         self._objects = False
+        self._hints: list[str] = []
 
     def __len__(self) -> int:
         """Return how many samples have something to learn from."""
@@ -92,6 +100,14 @@ class Crops:
     def has_objects(self) -> bool:
         """Tell if :meth:`check` has met a trusted pixel with a label other than background."""
         return self._objects
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What :meth:`check` has met in labels that may not mean what they seem to."""
+        return tuple(
+            f"{self._hints.count(hint)} of {len(self._samples)} label pictures: {hint}"
+            for hint in dict.fromkeys(self._hints)
+        )
 
     def check(self) -> Iterator[str]:
         """Read every sample once, so that what is wrong with one shows now.
@@ -118,6 +134,7 @@ class Crops:
                 continue
             if pair.units:
                 useful.append(index)
+            self._hints += [pair.hint] if pair.hint else []
             self._objects |= bool(((pair.labels > 0) & (pair.trusted > 0)).any())
             yield ""
         self._useful = useful
@@ -239,6 +256,7 @@ class _Pair:
     trusted: npt.NDArray[np.uint8]  # (t, z, y, x)
     units: tuple[tuple[int, int], ...]  # (t, z) of the planes or (t, 0) of the volumes of use
     kinds: Mapping[int, int]  # class of each label
+    hint: str  # what is odd about the labels
 
     @property
     def nbytes(self) -> int:
@@ -261,7 +279,7 @@ def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
         raise _DamagedError(f"{sample.image} cannot be learned from: {error}") from error
     except SegnetError as error:
         raise DatasetError(f"{sample.image} cannot be learned from: {error}") from error
-    labels, kinds = _labels(sample, image, network)
+    labels, kinds, hint = _labels(sample, image, network)
     seen = np.ones(labels.shape, bool)
     if sample.trusted is not None:
         seen = _read_labels(sample.trusted, image) > 0
@@ -270,7 +288,7 @@ def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
     labels, trusted = _nearest(labels, lengths), _nearest(trusted, lengths)
     alive = trusted.any(axis=(-2, -1)) if network.ndim == 2 else trusted.any(axis=(1, 2, 3))
     units = tuple((int(t), int(z)) for t, z in np.argwhere(alive.reshape(len(trusted), -1)))
-    return _Pair(pixels, labels, trusted, units, kinds)
+    return _Pair(pixels, labels, trusted, units, kinds, hint)
 
 
 def prepared_pixels(given: NetworkInput) -> npt.NDArray[np.float32]:
@@ -297,11 +315,15 @@ def _nearest(array: npt.NDArray[Any], lengths: tuple[int, ...]) -> npt.NDArray[A
 
 def _labels(
     sample: Sample, image: Image, network: Checkpoint
-) -> tuple[npt.NDArray[np.int32], Mapping[int, int]]:
-    """Return labels ``(t, z, y, x)``, and the class of each where the network tells classes."""
+) -> tuple[npt.NDArray[np.int32], Mapping[int, int], str]:
+    """Return labels ``(t, z, y, x)``, the class of each where objects have one, and a hint."""
     labels = _read_labels(sample.labels, image)
     kinds: Mapping[int, int] = {}
-    if not any(output.role == "class" for output in network.outputs):
+    hint = ""
+    if any(output.role == "class" for output in network.outputs):
+        labels = as_classes(sample, labels, _last_class(network))
+    else:
+        labels, hint = as_objects(sample, labels)
         # Any ids will do, and small ones pass through float32 unchanged.
         labels, numbers = fastremap.renumber(labels, preserve_zero=True)
         labels = labels.astype(np.int32)
@@ -313,7 +335,13 @@ def _labels(
         answer_of(network).targets(one_each, network)
     except MismatchError as error:
         raise DatasetError(f"{sample.labels} cannot be learned from: {error}") from error
-    return labels, kinds
+    return labels, kinds, hint
+
+
+def _last_class(network: Checkpoint) -> int:
+    """Return the highest class that a network tells: one sigmoid map per class has no map for 0."""
+    (output,) = (o for o in network.outputs if o.role == "class")
+    return output.channels if output.activation == "sigmoid" else max(1, output.channels - 1)
 
 
 def _kinds(sample: Sample, network: Checkpoint, numbers: Mapping[int, int]) -> dict[int, int]:

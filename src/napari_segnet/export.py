@@ -13,8 +13,19 @@ import numpy as np
 
 from napari_segnet.atomic import why
 from napari_segnet.dataset import Dataset, Sample, add, classes_of, read_labels
+from napari_segnet.dataset._listing import read_listing
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
-from napari_segnet.formats import Entry, Format, Pair, format_named, format_of
+from napari_segnet.formats import (
+    Entry,
+    Format,
+    Meaning,
+    Meanings,
+    Pair,
+    Remark,
+    format_named,
+    format_of,
+    sentences,
+)
 from napari_segnet.formats._pair import planes
 from napari_segnet.progress import Progress, job
 
@@ -31,13 +42,32 @@ class Report:
         Names of the images that were written.
     failed : tuple of (str, str)
         Name and reason of each that could not be used.
+    left_out : tuple of Remark
+        What was left out that is less than an image, or belongs to none.
     notes : tuple of str
-        What the user should know, one sentence each.
+        What the user should know, one sentence each: what was left out, with how many, and
+        what was decided.
     """
 
     done: tuple[str, ...]
     failed: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[Remark, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was there was used."""
+        return not self.failed and not self.left_out
+
+    @property
+    def text(self) -> str:
+        """All but the names of what was done, a line each; empty where there is nothing to say."""
+        lines = list(self.notes)
+        if self.failed:
+            total = len(self.done) + len(self.failed)
+            lines.append(f"{len(self.failed)} of {total} images failed:")
+            lines += [f"  {name}  {reason}" for name, reason in self.failed]
+        return "\n".join(lines)
 
 
 @job
@@ -78,6 +108,7 @@ def export(dataset: Dataset, format: str, folder: Path) -> Generator[Progress, N
         )
     failed: list[tuple[str, str]] = [("dataset", problem) for problem in dataset.problems]
     unseen: list[str] = []
+    names = _Names(kind.reserved)
 
     def pairs() -> Iterator[Pair]:
         for entry in _entries(dataset):
@@ -89,7 +120,7 @@ def export(dataset: Dataset, format: str, folder: Path) -> Generator[Progress, N
             if pair.trusted is not None and not kind.trusted:
                 unseen.append(pair.name)
             flat = 3 not in kind.ndim
-            yield from planes(pair) if flat else (pair,)
+            yield from map(names.own, planes(pair) if flat else (pair,))
 
     done: list[str] = []
     try:
@@ -103,11 +134,36 @@ def export(dataset: Dataset, format: str, folder: Path) -> Generator[Progress, N
         ) from error
     if not done and failed:
         raise DatasetError(f"Nothing in {dataset.root} can be exported. {failed[0][1]}")
-    return Report(done=tuple(done), failed=tuple(failed), notes=_unseen(kind, unseen))
+    notes = (*sentences(names.changed), *_unseen(kind, unseen))
+    return Report(done=tuple(done), failed=tuple(failed), notes=notes)
+
+
+class _Names:
+    """Gives each image that is written a name that no other one has."""
+
+    def __init__(self, reserved: tuple[str, ...]) -> None:
+        self._reserved, self._taken = reserved, set[str]()
+        self.changed: list[Remark] = []
+
+    def own(self, pair: Pair) -> Pair:
+        name = pair.name
+        if name.endswith(self._reserved or ("\0",)):
+            name = f"{name}_image"
+        # Windows and macOS take a.tif and A.tif for one file.
+        tries = (name, *(f"{name}-{n}" for n in range(2, 10**6)))
+        name = next(text for text in tries if text.lower() not in self._taken)
+        self._taken.add(name.lower())
+        if name == pair.name:
+            return pair
+        why = "is written under another name, since its own one is taken or means something else"
+        self.changed.append(Remark(kind="image", what=f"{pair.name} (as {name})", why=why))
+        return replace(pair, name=name)
 
 
 @job
-def import_(path: Path, root: Path, format: str | None = None) -> Generator[Progress, None, Report]:
+def import_(
+    path: Path, root: Path, format: str | None = None, labels: Meaning = "auto"
+) -> Generator[Progress, None, Report]:
     """Add images with labels of another program to a dataset.
 
     Parameters
@@ -119,6 +175,8 @@ def import_(path: Path, root: Path, format: str | None = None) -> Generator[Prog
         already is replaced.
     format : str, optional
         Name of one of ``napari_segnet.formats.FORMATS``; None: found by names.
+    labels : Meaning
+        What the numbers of label pictures are, see :class:`napari_segnet.formats.Meanings`.
 
     Yields
     ------
@@ -141,26 +199,89 @@ def import_(path: Path, root: Path, format: str | None = None) -> Generator[Prog
     kind = format_of(path) if format is None else format_named(format)
     if not path.exists():
         raise DatasetError(f"There is no file or folder {path}. Check its name.")
-    entries = kind.find(path)
-    if not entries:
+    found = kind.find(path)
+    if not found.entries:
         raise DatasetError(
             f"{path} holds nothing of the kind {kind.name!r} ({kind.title}). Leave --format out, "
             "or name another one."
         )
+    meanings, taken = Meanings(found.entries, labels), _Taken(root)
     done: list[str] = []
     failed: list[tuple[str, str]] = []
-    for number, entry in enumerate(entries, start=1):
+    left_out, remarks = list(found.left_out), list(found.remarks)
+    for number, entry in enumerate(found.entries, start=1):
         try:
-            done.append(_added(root, entry.read()).name)
+            pair = meanings.told(entry.read())
+            twice = taken.told(pair)
+            if twice is not None:
+                left_out.append(Remark(kind="image", what=entry.name, why=twice))
+            else:
+                done.append(_added(root, pair).name)
+                taken.add(pair, remarks)
+                left_out += pair.left_out
+                remarks += pair.remarks
         except OutputError:
             raise  # the disk: the next will not fit either
         except SegnetError as error:
             failed.append((entry.name, str(error)))
-        yield Progress(what="image", done=number, total=len(entries))
+        yield Progress(what="image", done=number, total=len(found.entries))
     if not done:
         more = f" And {len(failed) - 1} more." if len(failed) > 1 else ""
         raise DatasetError(f"Nothing in {path} can be imported. {failed[0][1]}{more}")
-    return Report(done=tuple(done), failed=tuple(failed))
+    return Report(
+        done=tuple(done),
+        failed=tuple(failed),
+        left_out=tuple(left_out),
+        notes=(
+            *sentences(left_out, left_out=True),
+            *sentences(remarks),
+            *taken.without_class(root),
+        ),
+    )
+
+
+class _Taken:
+    """Knows which images a dataset has, so that none is replaced without a word."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            dataset = Dataset.open(root)
+        except DatasetError:
+            dataset = None  # none yet, or nothing in it; add says what is wrong with it
+        samples = () if dataset is None else dataset.samples
+        self._before = {(sample.source, sample.plane) for sample in samples}
+        self._now: set[tuple[str, str]] = set()
+
+    def told(self, pair: Pair) -> str | None:
+        """Return why a pair is not added, if it is listed for the second time."""
+        if (pair.source, pair.plane) not in self._now:
+            return None
+        return (
+            "is listed again with labels of its own, and the first ones count; import the others "
+            "alone, into another dataset, to have them instead"
+        )
+
+    def add(self, pair: Pair, remarks: list[Remark]) -> None:
+        """Remember a pair that was added."""
+        key = (pair.source, pair.plane)
+        if key in self._before:
+            why = "was in the dataset and is replaced; its old labels lie in the folder history"
+            remarks.append(Remark(kind="image", what=pair.name, why=why))
+        self._now.add(key)
+
+    def without_class(self, root: Path) -> tuple[str, ...]:
+        """Say that some objects of a dataset with classes have none."""
+        listing = read_listing(root)
+        names = listing.class_names[1:]
+        rows = [row for row in listing.rows if row.get("count", 1)]
+        bare = sum(not row.get("objects") for row in rows)
+        # Where no object has a class, the labels may be classes themselves.
+        if not names or bare in (0, len(rows)):
+            return ()
+        return (
+            f"{bare} image{' has' if bare == 1 else 's have'} objects without a class in a "
+            f"dataset with the classes {', '.join(names)}: they count as {names[0]!r}.",
+        )
 
 
 def _unseen(kind: Format, names: list[str]) -> tuple[str, ...]:

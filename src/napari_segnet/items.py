@@ -122,7 +122,7 @@ def items_of(labels: npt.NDArray[Any], offset: tuple[int, ...] | None = None) ->
 
     flat = labels.reshape(-1)
     highest = int(flat.max(initial=0))
-    if highest > 4 * flat.size + 10**6:
+    if _is_too_long(highest, flat.size):
         return _few(labels, offset)
     counts = np.bincount(flat, minlength=highest + 1)
     counts[0] = 0
@@ -130,6 +130,11 @@ def items_of(labels: npt.NDArray[Any], offset: tuple[int, ...] | None = None) ->
     places = find_objects(labels)
     ends = np.array([[(p.start, p.stop) for p in places[i - 1]] for i in ids.tolist()], np.int64)
     return _table(ids, ends.reshape(ids.size, labels.ndim, 2), counts[ids], offset)
+
+
+def _is_too_long(highest: int, pixels: int) -> bool:
+    """Tell if a table up to the highest id would be much longer than the image."""
+    return highest > 4 * pixels + 10**6
 
 
 def _few(labels: npt.NDArray[Any], offset: tuple[int, ...] | None) -> Items:
@@ -214,6 +219,11 @@ def means_of(labels: npt.NDArray[Any], values: npt.NDArray[Any], ids: Ints) -> F
     from napari_segnet.steps.ids import chunks
 
     size = int(ids.max(initial=0)) + 1
+    if _is_too_long(size, labels.size):
+        known, places = np.unique(labels, return_inverse=True)
+        rows = np.minimum(np.searchsorted(known, ids), known.size - 1)
+        found = means_of(places.reshape(labels.shape), values, rows)
+        return np.where(known[rows] == ids, found, 0.0)
     sums, counts = np.zeros(size), np.zeros(size)
     flat, map_ = labels.reshape(-1), values.reshape(-1)
     for part in chunks(flat.size):

@@ -11,8 +11,10 @@ from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import Weights, open_weights
 from napari_segnet.errors import UnknownNetworkError
-from napari_segnet.families import FAMILIES, Family, MapFamily
+from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
+from napari_segnet.graph import receptive_field
 from napari_segnet.sidecar import read_sidecar
+from napari_segnet.tiles import Halo
 
 __all__ = ["family_of", "identify"]
 
@@ -46,6 +48,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
                 continue
             try:
                 found = family.describe(weights, told)
+                found = replace(found, stamp=weights.stamp, notes=weights.notes)
                 return _with_halo(family, beside.added_to(found) if beside else found)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
@@ -64,16 +67,13 @@ def family_of(checkpoint: Checkpoint) -> Family:
 
 
 def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
-    """Add the receptive field, which needs the built network but not its weights."""
+    """Add the receptive field, which needs the network's layers but not its weights."""
     if not isinstance(family, MapFamily):
         return checkpoint
-    import torch
-
-    from napari_segnet.receptive import receptive_field
-
-    with torch.device("meta"):
-        module = family.build(checkpoint).eval()
-    halo = receptive_field(module, family.maps, checkpoint.channels, checkpoint.size)
+    if isinstance(family, GraphFamily):
+        halo = receptive_field(family.graph(checkpoint))
+    else:
+        halo = _halo_of_module(family, checkpoint)
     if halo is None:
         why = "some layer looks at the whole image, so tiles are blended"
     else:
@@ -81,6 +81,17 @@ def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     fact = Known(source="read", why=why)
     known = {**checkpoint.known, "halo_px": fact, "exact": fact}
     return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
+
+
+def _halo_of_module(family: MapFamily, checkpoint: Checkpoint) -> Halo | None:
+    """Return the receptive field of a network that has to be built to know its layers."""
+    import torch
+
+    from napari_segnet import receptive
+
+    with torch.device("meta"):
+        module = family.build(checkpoint).eval()
+    return receptive.receptive_field(module, family.maps, checkpoint.channels, checkpoint.size)
 
 
 def _not_recognised(path: Path, seen: Weights) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,8 @@ def command_line(
                 pairs[field.name] = setting_text(value)
     for name, text in pairs.items():
         words += ["--set", f"{name}={text}"]
+    if sys.platform == "win32":  # where a single quote is a letter like any other
+        return subprocess.list2cmdline(words)
     return shlex.join(words)
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.checkpoint import Output, Task
+from napari_segnet.checkpoint import Output
 
 __all__ = [
     "Allocate",
@@ -35,11 +35,11 @@ class NetworkAnswer(Protocol):
 
     Attributes
     ----------
-    task : Task
-        Which kind of answer it is, see ``napari_segnet.answers``.
+    answer_kind : str
+        Which kind of answer it is: a name of ``napari_segnet.answers.ANSWERS``.
     """
 
-    task: ClassVar[Task]
+    answer_kind: ClassVar[str]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,7 +70,7 @@ class Maps:
         2 if each plane was answered by itself, 3 if each volume was.
     """
 
-    task: ClassVar[Task] = "semantic"
+    answer_kind: ClassVar[str] = "maps"
 
     data: npt.NDArray[Any]
     axes: str
@@ -132,7 +132,7 @@ class Instances:
         One letter per entry of ``shape``.
     """
 
-    task: ClassVar[Task] = "instance"
+    answer_kind: ClassVar[str] = "detections"
 
     boxes: npt.NDArray[np.float32]
     plane: npt.NDArray[np.int64]
@@ -264,9 +264,9 @@ class Prediction:
     advice: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def task(self) -> Task:
-        """Which kind of answer it is."""
-        return self.answer.task
+    def answer_kind(self) -> str:
+        """Which kind of answer it is: a name of ``napari_segnet.answers.ANSWERS``."""
+        return self.answer.answer_kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from support.blobseer import BlobLook, field
+from support.engines import put_first
 from support.maskrcnns import calibrated
 from support.networks import pictures
 
 from napari_segnet.answers.detections import prompt
 from napari_segnet.ask import Again, At, InBox, listen
-from napari_segnet.engines.torch import Network, identify, load
+from napari_segnet.engines import engine_for
+from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import MemoryExhaustedError, MismatchError, NothingFoundError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings
@@ -38,18 +40,21 @@ def checkpoint(reference, tmp_path_factory):
 
 
 @pytest.fixture
-def looked(monkeypatch):
-    """Networks that see blobs; what they have looked at, by the corner's brightness."""
-    pictures_seen = []
+def engine(monkeypatch):
+    """An engine whose networks see blobs."""
 
-    def look(self, picture, precision="fp32"):
-        pictures_seen.append(picture.shape[-2:])
+    def look(picture, **_):
         kinds = np.full_like(picture[0], 1.0)
         return BlobLook(np.stack([picture[0], kinds]))
 
-    monkeypatch.setattr(Network, "look", look)
     monkeypatch.setitem(prompt.EDGE_PX, "cpu", 128)
-    return pictures_seen
+    return put_first(monkeypatch, look=look)
+
+
+@pytest.fixture
+def looked(engine):
+    """Every picture that it has looked at."""
+    return engine.tried
 
 
 def responder(checkpoint, array, axes="yx", **how):
@@ -101,7 +106,7 @@ def test_the_image_is_looked_at_once(checkpoint, looked):
 def test_what_is_kept_is_bounded_and_the_middle_is_looked_at_first(checkpoint, looked):
     size = BlobLook(np.zeros((2, 128, 128), np.float32)).nbytes
     array = field(SHAPE, CENTRES, RADIUS)
-    network = load(checkpoint, "cpu")
+    network = engine_for(checkpoint, "cpu")
     ready = prepare_input(
         checkpoint, Image(data=array, axes="yx", name="cells"), PredictSettings(**PLAIN)
     )
@@ -118,7 +123,7 @@ def test_an_object_too_large_for_the_tiles_has_a_look_of_its_own(checkpoint, loo
     asked = responder(checkpoint, array)
     found = run(asked.ask(InBox(box=(168, 168, 352, 352))))
     assert agreement(painted(found, SHAPE), array > 0.5) > 0.95
-    assert max(looked) > (128, 128)
+    assert max(shape[-2:] for *_, shape in looked) > (128, 128)
 
 
 def test_only_classes_that_are_wanted_are_found(checkpoint, looked):
@@ -160,25 +165,18 @@ def test_planes_of_a_stack_are_told_apart(checkpoint, looked):
 
 
 @pytest.mark.parametrize("failures", [1, 2])
-def test_what_was_kept_is_given_up_where_memory_runs_out(checkpoint, looked, monkeypatch, failures):
+def test_what_was_kept_is_given_up_where_memory_runs_out(checkpoint, engine, looked, failures):
     asked = responder(checkpoint, field(SHAPE, CENTRES, RADIUS))
     run(asked.ask(At(y=40, x=50)))
-    plain, left = Network.look, [failures]
-
-    def look(self, picture, precision="fp32"):
-        if left[0]:
-            left[0] -= 1
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return plain(self, picture, precision)
-
-    monkeypatch.setattr(Network, "look", look)
+    engine.fits = lambda device, size: len(looked) > 1 + failures
     if failures == 2:
         with pytest.raises(MemoryExhaustedError, match="to look at 136 x 128 pixels"):
             run(asked.ask(At(y=440, x=100)))
         return
     assert painted(run(asked.ask(At(y=440, x=100))), SHAPE)[440, 100]
     run(asked.ask(At(y=40, x=50)))
-    assert len(looked) == 3
+    assert len(looked) == 3 + failures
+    assert engine.released == ["cpu"]
 
 
 # ---- A real network ----

@@ -197,6 +197,7 @@ def test_files_that_may_not_grow(run, shop, tmp_path, small_files):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.subprocess
 def test_a_full_disk_costs_what_does_not_fit_and_nothing_else(shop, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -267,6 +268,7 @@ def test_a_place_that_takes_no_folder(run, shop):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.subprocess
 def test_a_run_that_is_stopped_keeps_what_was_finished(shop, tmp_path, name, open_terminal):
     """Also in the middle of a large tile, and soon: a second where the machine is idle."""
     rng = np.random.default_rng(0)

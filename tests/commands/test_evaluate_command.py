@@ -115,7 +115,9 @@ def test_what_is_no_label_image(run, tmp_path, pixels, says):
 
 
 def test_coloured_pictures_are_no_labels(run, tmp_path):
-    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((4, 4, 3), np.uint8), photometric="rgb")
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 9
+    tifffile.imwrite(tmp_path / "rgb.tif", red, photometric="rgb")
     done = run("evaluate", tmp_path / "rgb.tif", tmp_path / "rgb.tif")
     assert done.code == 1
     assert "Export the label image itself, not a coloured picture" in done.err
@@ -136,3 +138,27 @@ def test_paths_that_are_not_there_or_do_not_go_together(run, folders, tmp_path):
     (tmp_path / "none").mkdir()
     assert "There are no label files in" in run("evaluate", tmp_path / "none", theirs).refused()
     assert "argument TRUTH: is empty" in run("evaluate", ours, "").refused()
+
+
+def test_a_mask_is_said_and_can_be_taken_apart(run, tmp_path):
+    truth = np.zeros((20, 40), np.uint8)
+    for number, x in enumerate((2, 12, 22, 32), start=1):
+        truth[5:12, x : x + 6] = number
+    tifffile.imwrite(tmp_path / "found.tif", truth)
+    tifffile.imwrite(tmp_path / "truth.tif", (truth > 0).astype(np.uint8) * np.uint8(255))
+    files = (tmp_path / "found.tif", tmp_path / "truth.tif")
+    done = run("evaluate", *files, "--json")
+    assert (done.code, done.json["ap50"]) == (0, 0)
+    assert "The truth has one number, 255, in several separate pieces" in done.json["notes"][0]
+    assert "Note: 1 image: The truth has one number, 255" in done.err
+    done = run("evaluate", *files, "--labels", "pieces", "--json")
+    assert (done.json["ap50"], done.json["n_true"], done.json["notes"]) == (1, 4, [])
+
+
+def test_a_doubled_stem_leaves_the_others_and_is_named(run, folders):
+    ours, _ = folders
+    tifffile.imwrite(ours / "a.labels.ome.tif", np.zeros((50, 60), np.uint8))
+    done = run("evaluate", *folders, "--json")
+    assert done.code == 1
+    assert [image["name"] for image in done.json["images"]] == ["b", "c"]
+    assert "Several files could be the labels of a" in done.json["failed"][0]["error"]

@@ -11,12 +11,14 @@ from support.teaching import write_dataset
 
 import napari_segnet.formats._pictures as pictures
 from napari_segnet.__main__ import main
-from napari_segnet.commands.exchange import NAMES
+from napari_segnet.commands.exchange import MEANINGS, NAMES
 from napari_segnet.formats import FORMATS
+from napari_segnet.formats import MEANINGS as KNOWN
 
 
 def test_the_help_names_every_format():
     assert ", ".join(kind.name for kind in FORMATS) == NAMES
+    assert MEANINGS == KNOWN
 
 
 def test_there_and_back(tmp_path, capsys):
@@ -87,3 +89,26 @@ def test_what_a_format_cannot_keep_is_said(tmp_path, capsys):
     words = ["export", str(tmp_path / "d"), "--format", "cellpose", "-o", str(tmp_path / "x")]
     assert main(words) == 0
     assert "Note: 1 of the images is reviewed in part only, first '0'" in capsys.readouterr().err
+
+
+def test_what_is_left_over_is_said_and_the_exit_code_is_1(tmp_path, capsys):
+    write_dataset(tmp_path / "d", count=2)
+    (tmp_path / "d" / "images" / "1.tif").unlink()
+    assert main(["import", str(tmp_path / "d"), "-o", str(tmp_path / "e")]) == 1
+    said = capsys.readouterr()
+    assert said.out == f"1 image added to {tmp_path / 'e'}\n"
+    assert said.err.endswith("Note: 1 label picture left out: 1.tif has no image of its name.\n")
+
+
+def test_a_mask_is_taken_apart_or_kept(tmp_path, capsys):
+    root = write_dataset(tmp_path / "d", count=1)
+    path = root / "labels" / "0.tif"
+    labels = tifffile.imread(path) * 0
+    labels[2:8, 2:8] = labels[20:28, 20:28] = 255
+    tifffile.imwrite(path, labels)
+    assert main(["import", str(root), "-o", str(tmp_path / "e")]) == 0
+    assert "Note: 1 image: 0 has one number, 255, in several" in capsys.readouterr().err
+    assert main(["import", str(root), "-o", str(tmp_path / "f"), "--labels", "objects"]) == 0
+    assert capsys.readouterr().err.count("Note") == 0
+    assert tifffile.imread(tmp_path / "e" / "labels" / "0.tif").max() == 2
+    assert tifffile.imread(tmp_path / "f" / "labels" / "0.tif").max() == 255

@@ -39,6 +39,7 @@ def words(place, *more, dataset="d", weights="old.safetensors"):
     ]
 
 
+@pytest.mark.trains
 def test_one_object_an_epoch_and_the_comparison_at_the_end(place, capsys):
     assert main(words(place, "--json")) == 0
     *epochs, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -56,6 +57,7 @@ def test_one_object_an_epoch_and_the_comparison_at_the_end(place, capsys):
     assert open_image(picture).sizes["y"] == 40
 
 
+@pytest.mark.trains
 def test_for_people_a_line_an_epoch_and_a_verdict(place, capsys):
     assert main(words(place)) == 0
     said = capsys.readouterr().out
@@ -65,6 +67,7 @@ def test_for_people_a_line_an_epoch_and_a_verdict(place, capsys):
     assert "the network it began with" in said
 
 
+@pytest.mark.trains
 def test_of_a_single_picture_a_region_is_held_out(place, capsys):
     rows = [{"image": "images/0.tif", "labels": "labels/0.tif", "split": "train"}]
     (place / "d" / "dataset.json").write_text(json.dumps({"samples": rows}))
@@ -73,6 +76,7 @@ def test_of_a_single_picture_a_region_is_held_out(place, capsys):
     assert 0 < last["after"]["n_true"] < len(np.unique(objects((40, 48), seed=0))) - 1
 
 
+@pytest.mark.trains
 def test_damaged_samples_are_named_and_the_rest_is_learnt_from(place, capsys):
     (place / "d" / "labels" / "0.tif").write_bytes(b"II*\0 nothing")
     assert main(words(place, "--json")) == 1
@@ -81,6 +85,7 @@ def test_damaged_samples_are_named_and_the_rest_is_learnt_from(place, capsys):
     assert json.loads(said.out.splitlines()[-1])["done"] is True
 
 
+@pytest.mark.trains
 def test_without_held_out_objects_nobody_knows_if_it_is_better(place, capsys):
     labels = np.zeros((40, 48), np.int32)
     labels[10:20, 10:20] = 1  # a single object cannot be divided
@@ -96,6 +101,7 @@ def test_without_held_out_objects_nobody_knows_if_it_is_better(place, capsys):
     assert "nobody knows if it is better" in capsys.readouterr().out
 
 
+@pytest.mark.trains
 def test_stopped_and_resumed(place, capsys, monkeypatch):
     save = SegnetUNet.save
 
@@ -148,3 +154,15 @@ def test_refused_in_a_sentence_with_nothing_written(change, said, place, capsys)
     assert "Traceback" not in shown.err
     assert shown.out == ""
     assert sorted(place.iterdir()) == before
+
+
+@pytest.mark.trains
+def test_masks_are_said_before_the_training_and_scored_as_objects(place, capsys):
+    for path in (place / "d" / "labels").iterdir():
+        labels = np.zeros_like(open_image(path).read()[0, 0, 0])
+        labels[2:9, 2:9] = labels[20:29, 20:29] = labels[20:29, 2:9] = 255
+        write(path, labels.astype(np.uint8))
+    assert main(words(place, "--json")) == 0
+    said = capsys.readouterr()
+    assert "Note: 2 of 2 label pictures: one number, 255, in several separate pieces" in said.err
+    assert json.loads(said.out.splitlines()[-1])["after"]["n_true"] == 3

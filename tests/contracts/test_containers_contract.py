@@ -198,6 +198,7 @@ def test_damage_anywhere_gives_no_other_error(
 
 
 @every_writer
+@pytest.mark.subprocess
 def test_listing_imports_no_torch_and_reads_no_tensor(kind: str, tmp_path: Path) -> None:
     """A tensor of 4 MB is listed in less than one."""
     path = tmp_path / "weights"

@@ -157,6 +157,7 @@ def test_an_engine_for_tests_that_was_given_nothing_says_so(checkpoint):
         engine.detect(np.zeros((1, 3, 8, 8), np.float32))
 
 
+@pytest.mark.subprocess
 def test_the_list_of_engines_costs_no_library():
     code = "import sys, napari_segnet.engines, napari_segnet.plan, napari_segnet.sinks\n"
     code += "from napari_segnet.engines import ENGINES\n"

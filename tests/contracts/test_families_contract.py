@@ -131,7 +131,11 @@ def test_the_count_of_batches_may_be_absent(family, example):
     state = {k: v for k, v in module.state_dict().items() if not k.endswith("batches_tracked")}
     weights = weights_of(state, example.metadata)
     checkpoint = family.describe(weights, example.told)
-    assemble(family, checkpoint, weights)
+    ours = assemble(family, checkpoint, weights)  # strict: refuses a name that lacks a value
+    counts = [v for k, v in ours.state_dict().items() if k.endswith("batches_tracked")]
+    assert all(count == 0 for count in counts)
+    learned = {k: v for k, v in state.items() if not k.endswith("batches_tracked")}
+    assert len(ours.state_dict()) == len(counts) + len(learned)
 
 
 @pytest.mark.parametrize(("family", "example"), FIRSTS)
@@ -148,14 +152,17 @@ def test_every_missing_tensor_is_refused_by_name(family, example):
     state = dict(reference(family.name, example.name).state_dict())
     weights = weights_of(state, example.metadata)
     floating = [key for key in state if not key.endswith("num_batches_tracked")]
+    refused = 0
     for key in floating[:: max(1, len(floating) // 10)]:
         fewer = dataclasses.replace(
             weights, tensors={k: v for k, v in weights.tensors.items() if k != key}
         )
-        if not family.detect(fewer):
+        if not family.detect(fewer):  # a name that it is recognised by: another says so
             continue
         with pytest.raises(UnknownNetworkError, match="looks like"):
             family.describe(fewer, example.told)
+        refused += 1
+    assert refused, "each of these names decides whether the family knows the file: try others"
 
 
 @pytest.mark.parametrize(("family", "example"), FIRSTS)

@@ -99,6 +99,7 @@ def test_cut_off_is_an_image_error(reader: Reader, sample: Path) -> None:
             open_image(sample).read()
 
 
+@pytest.mark.subprocess
 def test_importing_readers_imports_no_decoder() -> None:
     code = (
         "import sys, napari_segnet.readers, napari_segnet.prepare;"

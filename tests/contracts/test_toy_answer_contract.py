@@ -46,7 +46,7 @@ ON_CPU = PredictSettings(device="cpu")
 class Points:
     """What such a network says of an image: ``(n, 2)`` middles and ``(n,)`` scores."""
 
-    task: ClassVar[str] = "points"
+    answer_kind: ClassVar[str] = "points"
 
     middles: np.ndarray
     scores: np.ndarray
@@ -84,7 +84,7 @@ class PointObjective(MapObjective):
 class PointAnswer:
     """All that the package asks of a kind of answer; it learns as maps do."""
 
-    name, task = "points", "points"
+    name = "points"
     label_settings = ("min_size_px",)
     objects_have_classes = False
     prompts_need_prediction = True
@@ -153,7 +153,7 @@ class PointResponder:
 class BrightMiddles(MapTeaching):
     """A family whose networks answer in that way."""
 
-    name, title, task = "bright-middles", "bright middles", "points"
+    name, title, task = "bright-middles", "bright middles", "instance"
 
     def detect(self, weights):
         return weights.tensors.keys() == {"middle.weight", "middle.bias"}
@@ -162,7 +162,8 @@ class BrightMiddles(MapTeaching):
         facts = ("ndim", "channels", "classes", "outputs", "size", "prepare")
         checkpoint = Checkpoint(
             path=weights.path, family=self.name, task=self.task, hparams={}, ndim=2, channels=1,
-            classes=1, size=Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1)),
+            answer_kind="points", classes=1,
+            size=Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1)),
             outputs=(Output(role="foreground", channels=1, activation="sigmoid"),),
             store=Store(container=weights.container), parameters=0,
             prepare=(PrepareStep(name="normalize", options={"how": "none"}),),
@@ -235,6 +236,7 @@ def test_it_is_prompted_and_reviewed(toy):
     ]
 
 
+@pytest.mark.trains
 def test_it_is_taught(toy, tmp_path):
     poor = weights_file(tmp_path / "poor.pth", slope=1.0, level=1.2)
     root = write_split(tmp_path / "set", truth())
@@ -249,7 +251,7 @@ def test_it_is_taught(toy, tmp_path):
 
 
 def test_a_kind_that_is_not_there_is_refused(toy):
-    checkpoint = replace(identify(toy), task="rays")
-    known = r"called 'rays', and this version knows only: semantic, instance, points"
+    checkpoint = replace(identify(toy), answer_kind="rays")
+    known = r"called 'rays', and this version knows only: maps, detections, points"
     with pytest.raises(UnknownNetworkError, match=known):
         run(predict(checkpoint, cells(), ON_CPU))

@@ -202,6 +202,7 @@ def test_a_toy_engine_runs_it(toy, monkeypatch):
     assert len({shape for *_, shape in kind.tried}) > 1
 
 
+@pytest.mark.trains
 def test_it_is_taught_and_written_back(toy, tmp_path):
     poor = weights_file(tmp_path / "poor.pth", slope=1.0, level=1.2)  # sees nothing at all
     root = write_split(tmp_path / "set", truth())

@@ -173,6 +173,7 @@ write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, maps=maps_o
 
 
 @every_writer
+@pytest.mark.subprocess
 def test_who_is_killed_while_writing_leaves_what_was_there(writer: Writer, tmp_path: Path) -> None:
     write_segmentation(segmentation_of("yx"), tmp_path, "cells", maps=maps_of("yx"))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

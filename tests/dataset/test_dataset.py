@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,16 @@ import tifffile
 from PIL import Image as Picture
 from support.teaching import write, write_dataset
 
-from napari_segnet.dataset import Dataset, Sample, held_out, read_labels
+from napari_segnet.dataset import (
+    Dataset,
+    Sample,
+    as_classes,
+    held_out,
+    numbers_of,
+    pieces_of,
+    read_labels,
+    read_objects,
+)
 from napari_segnet.errors import DatasetError, ImageError
 from napari_segnet.readers import open_image
 
@@ -295,7 +306,9 @@ def test_labels_with_fractions(tmp_path):
 
 
 def test_labels_that_are_no_numbers(tmp_path):
-    assert "holds fractions" in refused(np.full((6, 7), np.nan, np.float32), tmp_path)
+    values = np.zeros((6, 7), np.float32)
+    values[0, :2] = np.nan, np.inf
+    assert "holds no number (NaN) or infinity in 2 of 42 pixels" in refused(values, tmp_path)
 
 
 def test_negative_labels(tmp_path):
@@ -324,3 +337,100 @@ def test_labels_that_are_damaged(tmp_path):
     (tmp_path / "labels.tif").write_bytes(b"II*\0 nothing more")
     with pytest.raises(ImageError, match=r"labels\.tif"):
         read_labels(tmp_path / "labels.tif", image)
+
+
+def test_a_name_that_two_files_have_leaves_the_others(tmp_path):
+    root = write_dataset(tmp_path / "d", count=3, shape=(8, 9))
+    Picture.new("L", (9, 8)).save(root / "labels" / "1.png")
+    dataset = Dataset.open(root)
+    assert [s.name for s in dataset.samples] == ["0", "2"]
+    (problem,) = dataset.problems
+    assert "labels holds two files for '1': 1.png and 1.tif. Remove one of them" in problem
+
+
+def test_a_label_picture_without_its_image_is_named(tmp_path):
+    root = write_dataset(tmp_path / "d", count=2, shape=(8, 9))
+    (root / "images" / "1.tif").unlink()
+    dataset = Dataset.open(root)
+    assert [s.name for s in dataset.samples] == ["0"]
+    assert "1.tif has no image of the same name. Add one to" in dataset.problems[0]
+
+
+def disks(*numbers):
+    labels = np.zeros((20, 8 * len(numbers)), np.int32)
+    for place, number in enumerate(numbers):
+        labels[5:10, 8 * place : 8 * place + 5] = number
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "mask", "surely", "classes"),
+    [
+        (disks(255, 255), True, True, False),
+        (disks(1, 1), True, False, False),
+        (disks(1, 1, 1), True, True, False),
+        (disks(255), False, False, False),
+        (disks(1, 2, 3), False, False, False),
+        (disks(1, 2, 1, 2), False, False, True),
+        (disks(1, 2, 1, 1, 1, 1), False, False, True),
+        (disks(1, 2, 1), False, False, False),
+        (disks(0), False, False, False),
+    ],
+)
+def test_what_the_numbers_of_labels_look_like(labels, mask, surely, classes):
+    numbers = numbers_of(labels)
+    found = (numbers.is_mask, numbers.is_surely_mask, numbers.are_classes)
+    assert found == (mask, surely, classes)
+    bools = numbers_of(labels > 0)
+    assert bools.count == int(labels.any())
+
+
+def test_pieces_have_numbers_of_their_own_over_all_times():
+    labels = np.zeros((2, 3, 6, 7), np.uint8)
+    labels[0, :2, 1:3, 1:3] = labels[0, 2, 4, 4] = labels[1, 0, 1, 1] = 9
+    pieces = pieces_of(labels)
+    assert [pieces[i] for i in ((0, 1, 1, 1), (0, 2, 4, 4), (1, 0, 1, 1))] == [1, 2, 3]
+    assert ((pieces > 0) == (labels > 0)).all()
+
+
+def test_a_mask_in_a_folder_of_a_person_is_read_as_objects(tmp_path):
+    path = write(tmp_path / "a.tif", disks(255, 255).astype(np.uint8))
+    image = open_image(path)
+    folder = Sample(image=path, labels=path)
+    assert read_objects(folder, image).max() == 2
+    assert read_objects(replace(folder, added=True), image).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("labels", "last", "want"),
+    [
+        (disks(255, 255), 1, disks(1, 1)),
+        (disks(4, 5, 6), 1, disks(1, 1, 1)),
+        (disks(1, 2, 1, 2), 2, disks(1, 2, 1, 2)),
+        (disks(1, 3, 1, 3), 2, disks(1, 3, 1, 3)),  # the network says that it has no 3
+    ],
+)
+def test_labels_for_a_network_of_classes(labels, last, want):
+    found = as_classes(Sample(image=Path("a"), labels=Path("a")), labels, last)
+    np.testing.assert_array_equal(found, want)
+
+
+def test_objects_with_classes_for_a_network_of_classes(tmp_path):
+    about = tmp_path / "a.json"
+    about.write_text('{"classes": {"4": 2, "5": 1}}')
+    sample = Sample(image=Path("a"), labels=Path("a"), objects=about)
+    np.testing.assert_array_equal(as_classes(sample, disks(4, 5, 6), 2), disks(2, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (disks(255, 255), "one number only, 255, as a mask has, but the network knows the clas"),
+        (disks(4, 5, 6), "3 numbers up to 6, which look like those of objects, but the network"),
+        (disks(128, 255, 128, 255), "the numbers 128, 255, up to 255, but classes are numbered 1"),
+    ],
+)
+def test_numbers_that_are_no_classes(labels, said):
+    with pytest.raises(DatasetError, match=said) as raised:
+        as_classes(Sample(image=Path("a"), labels=Path("a.tif")), labels, 2)
+    assert "256" not in str(raised.value)

@@ -16,7 +16,7 @@ import tifffile
 from support.teaching import objects, photograph
 
 import napari_segnet.dataset._store as store
-from napari_segnet.dataset import Dataset, add, read_labels, remove, set_split
+from napari_segnet.dataset import Dataset, add, classes_of, read_labels, remove, set_split
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.image import Image
 from napari_segnet.readers import open_image
@@ -345,6 +345,7 @@ store.add(sys.argv[1], image, np.full((12, 14), 3), np.ones((12, 14), bool))
 
 
 @pytest.mark.parametrize("at", [1, 3, 4, 5, 7])
+@pytest.mark.subprocess
 def test_killed_at_any_step_it_is_the_old_sample_or_the_new_one(at, tmp_path):
     add(tmp_path, image_of(0), labels_of(0), np.zeros(SHAPE, bool) | (labels_of(0) > 0))
     forget_digest(tmp_path)  # so that the image is written anew, too
@@ -375,6 +376,7 @@ for i in range(6):
 """
 
 
+@pytest.mark.subprocess
 def test_two_programs_at_once_lose_nothing(tmp_path):
     calls = [
         subprocess.Popen([sys.executable, "-c", SEVERAL, str(tmp_path), name]) for name in "ab"
@@ -414,3 +416,120 @@ def test_numbers_that_ome_tiff_does_not_know_are_kept(dtype, tmp_path):
     again = open_image(sample.image)
     np.testing.assert_array_equal(again.data, pixels)
     assert again.pixel_size_um == {"y": 0.5, "x": 0.5}
+
+
+FIRST = """
+import os, sys
+import numpy as np
+import napari_segnet.dataset._store as store
+from napari_segnet.image import Image
+folder, write = sys.argv[2], store.write_whole
+
+def dying(path, content):
+    if folder == "before":
+        os._exit(9)
+    write(path, content)
+    if path.parent.name == folder:
+        os._exit(9)
+
+store.write_whole = dying
+image = Image(data=np.full((12, 14), 7, np.uint8), axes="yx", name="c", source="/there/c.tif")
+mask = np.zeros((12, 14), bool)
+mask[:3] = True
+store.add(sys.argv[1], image, np.full((12, 14), 3), mask, classes={3: 1}, source="slide 7")
+"""
+
+
+@pytest.mark.parametrize("folder", ["before", "images", "labels", "trusted", "objects"])
+@pytest.mark.subprocess
+def test_a_first_sample_that_is_killed_is_none(folder, tmp_path):
+    """Without its mask it would count as reviewed everywhere."""
+    done = subprocess.run([sys.executable, "-c", FIRST, str(tmp_path), folder], check=False)
+    assert done.returncode == 9
+    with pytest.raises(DatasetError, match="holds no pair of files"):
+        Dataset.open(tmp_path)
+    again = add(tmp_path, image_of(2), labels_of(2), source="slide 7")
+    assert Dataset.open(tmp_path).samples == (again,)
+    inside = [p.name for name in store.FOLDERS for p in (tmp_path / name).glob("*")]
+    assert inside == [again.image.name, again.labels.name]
+    assert not (tmp_path / ".adding").exists()
+
+
+def test_what_is_swept_is_only_what_was_begun(tmp_path):
+    add(tmp_path, image_of(0), labels_of(0))
+    mine = tmp_path / "images" / "mine.tif"
+    mine.write_bytes(b"mine")
+    (tmp_path / ".adding").write_text("images/../dataset.json\nhistory/x\nlabels/cells.tif\n\0")
+    add(tmp_path, image_of(1, "b", "/there/b.tif"), labels_of(1))
+    assert mine.exists()
+    assert len(Dataset.open(tmp_path).samples) == 2
+
+
+@pytest.mark.subprocess
+def test_pairs_of_a_person_stay_when_the_first_sample_is_added(tmp_path):
+    for folder, values in (("images", photograph(labels_of(3))), ("labels", labels_of(3))):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "own.tif", values)
+    subprocess.run([sys.executable, "-c", FIRST, str(tmp_path), "labels"], check=False)
+    assert [s.name for s in Dataset.open(tmp_path).samples] == ["own"]
+    add(tmp_path, image_of(2), labels_of(2))
+    assert {s.name for s in Dataset.open(tmp_path).samples} == {"own", "cells"}
+
+
+def test_a_folder_with_a_doubled_name_is_not_listed_without_it(tmp_path):
+    for name in ("images/a.tif", "labels/a.tif", "labels/a.labels.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / name, labels_of(0))
+    with pytest.raises(DatasetError, match=r"labels holds two files for 'a'.* Then add to this"):
+        add(tmp_path, image_of(), labels_of())
+    assert not (tmp_path / "dataset.json").exists()
+
+
+# ---- Classes and ids ----
+
+NAMES = ("background", "A", "B")
+
+
+def classes_by_name(root):
+    dataset = Dataset.open(root)
+    return [{n: dataset.class_names[k] for n, k in classes_of(s).items()} for s in dataset.samples]
+
+
+def test_classes_of_another_network_are_the_same_by_name(tmp_path):
+    add(tmp_path, image_of(0, "a", "a"), labels_of(0), classes={1: 1, 2: 2}, class_names=NAMES)
+    other = ("background", "C", "B", "A")
+    add(
+        tmp_path,
+        image_of(1, "b", "b"),
+        labels_of(1),
+        classes={1: 1, 2: 2, 3: 3},
+        class_names=other,
+    )
+    assert Dataset.open(tmp_path).class_names == (*NAMES, "C")
+    assert classes_by_name(tmp_path) == [{1: "A", 2: "B"}, {1: "C", 2: "B", 3: "A"}]
+
+
+def test_labels_that_are_classes_change_their_numbers(tmp_path):
+    labels = np.zeros(SHAPE, np.int32)
+    labels[:3], labels[6:] = 1, 2
+    add(tmp_path, image_of(0, "a", "a"), labels, class_names=NAMES)
+    other = ("background", "B", "A")
+    add(tmp_path, image_of(1, "b", "b"), labels, class_names=other)
+    found = [tifffile.imread(s.labels) for s in Dataset.open(tmp_path).samples]
+    np.testing.assert_array_equal(found[0], labels)
+    np.testing.assert_array_equal(found[1], np.array([0, 2, 1])[labels])
+    with pytest.raises(DatasetError, match="has classes in another order than the dataset, so th"):
+        add(tmp_path, image_of(2, "c", "c"), labels, class_names=other, review={"x": 1})
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.uint64])
+def test_ids_that_are_too_high_are_numbered_anew_with_their_classes(dtype, tmp_path):
+    labels = np.zeros(SHAPE, dtype)
+    labels[:3], labels[6:] = 5, 2**31 + 7
+    kinds = {5: 2, 2**31 + 7: 1}
+    sample = add(tmp_path, image_of(), labels, classes=kinds, class_names=NAMES)
+    found = tifffile.imread(sample.labels)
+    assert np.unique(found).tolist() == [0, 1, 2]
+    assert classes_of(sample) == {int(found[0, 0]): 2, int(found[-1, -1]): 1}
+    with pytest.raises(DatasetError, match=r"has ids up to 2147483655, beyond 2147483647, so"):
+        add(tmp_path, image_of(), labels, review={"x": 1})

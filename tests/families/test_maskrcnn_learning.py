@@ -266,6 +266,7 @@ def test_an_object_that_the_edge_cuts_ends_there(tmp_path):
 
 
 @pytest.mark.parametrize("wrapper", ["bare", "training"])
+@pytest.mark.trains
 def test_torchvision_loads_what_was_taught_here(wrapper, tmp_path):
     old = tiny(tmp_path, wrapper)
     reports = []
@@ -287,6 +288,7 @@ def test_torchvision_loads_what_was_taught_here(wrapper, tmp_path):
     small_maskrcnn(**SMALL).load_state_dict(after, strict=True)
 
 
+@pytest.mark.trains
 def test_what_was_taught_here_answers_alike_in_torchvision(tmp_path):
     """A network that finds things, taught a little; our answer is that of its own program."""
     old = save_as(calibrated(classes=2), tmp_path / "old.pth", "bare")
@@ -323,6 +325,7 @@ def test_who_learned_nothing_is_not_better_for_the_advice_on_its_labels(tmp_path
     assert not judged.promoted
 
 
+@pytest.mark.trains
 def test_killed_and_resumed_is_never_killed(tmp_path):
     data = dataset_of(tmp_path / "d")
     network = identify(tiny(tmp_path), TOLD)
@@ -336,6 +339,7 @@ def test_killed_and_resumed_is_never_killed(tmp_path):
     assert all(torch.equal(one[k], other[k]) for k in one)
 
 
+@pytest.mark.trains
 def test_another_number_of_classes_has_new_last_layers(tmp_path):
     data, network = dataset_of(tmp_path / "d"), identify(tiny(tmp_path), TOLD)
     taught = run(train(network, data, tmp_path / "new.pth", replace(TEACH, head="4")))
@@ -344,6 +348,7 @@ def test_another_number_of_classes_has_new_last_layers(tmp_path):
     small_maskrcnn(**{**SMALL, "classes": 4}).load_state_dict(state, strict=True)
 
 
+@pytest.mark.trains
 def test_frozen_stages(tmp_path):
     data, old = dataset_of(tmp_path / "d"), tiny(tmp_path)
     run(train(identify(old, TOLD), data, tmp_path / "new.pth", replace(TEACH, freeze_stages=3)))

@@ -75,6 +75,7 @@ def answers_alike(module, checkpoint):
 
 
 @every
+@pytest.mark.trains
 def test_the_original_definition_loads_it_strictly_and_answers_alike(name, tmp_path):
     old, checkpoint, original = taught(tmp_path, name)
     state = content(checkpoint.path)
@@ -97,6 +98,7 @@ def test_the_original_definition_loads_it_strictly_and_answers_alike(name, tmp_p
         ("averaged", [], "module."),
     ],
 )
+@pytest.mark.trains
 def test_wrapper_and_prefix_stay(wrapper, way, prefix, tmp_path):
     old, checkpoint, original = taught(tmp_path, "milesial", wrapper)
     before, state = content(old), content(checkpoint.path)
@@ -114,6 +116,7 @@ def test_wrapper_and_prefix_stay(wrapper, way, prefix, tmp_path):
     answers_alike(original, checkpoint)
 
 
+@pytest.mark.trains
 def test_what_belongs_to_the_old_network_alone_is_left_out(tmp_path):
     _, checkpoint, _ = taught(tmp_path, "milesial", "lightning")
     state = content(checkpoint.path)
@@ -124,11 +127,13 @@ def test_what_belongs_to_the_old_network_alone_is_left_out(tmp_path):
     assert "model_ema" not in content(checkpoint.path)
 
 
+@pytest.mark.trains
 def test_the_legacy_container_stays(tmp_path):
     old, checkpoint, _ = taught(tmp_path, "milesial", "legacy")
     assert old.read_bytes()[:2] == checkpoint.path.read_bytes()[:2] == b"\x80\x02"
 
 
+@pytest.mark.trains
 def test_mask_values_stay_where_milesial_looks_for_them(tmp_path):
     module = calibrate(NETWORKS["milesial"][0]())
     old = tmp_path / "old.pth"
@@ -139,12 +144,14 @@ def test_mask_values_stay_where_milesial_looks_for_them(tmp_path):
     NETWORKS["milesial"][0]().load_state_dict(state, strict=True)
 
 
+@pytest.mark.trains
 def test_safetensors_stay_safetensors(tmp_path):
     _, checkpoint, original = taught(tmp_path, "milesial", "safetensors", ".safetensors")
     original.load_state_dict(load_file(checkpoint.path), strict=True)
     answers_alike(original, checkpoint)
 
 
+@pytest.mark.trains
 def test_half_precision_stays_half(tmp_path):
     module = calibrate(NETWORKS["milesial"][0]()).half()
     old = save_as(module, tmp_path / "old.pth", "bare")
@@ -157,6 +164,7 @@ def test_half_precision_stays_half(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["milesial", "mateuszbuda", "jvanvugt"])
+@pytest.mark.trains
 def test_a_new_last_layer_for_other_classes(name, tmp_path):
     make, told = NETWORKS[name]
     old = save_as(calibrate(make()), tmp_path / "old.pth", "bare")
@@ -187,6 +195,7 @@ def test_a_family_with_one_output_cannot_answer_three(tmp_path):
 
 
 @every
+@pytest.mark.trains
 def test_frozen_stages_stay_as_they_are(name, tmp_path):
     old, checkpoint, _ = taught(tmp_path, name, freeze_stages=2)
     before, after = content(old), content(checkpoint.path)
@@ -199,6 +208,7 @@ def test_frozen_stages_stay_as_they_are(name, tmp_path):
     assert any(not torch.equal(before[k], after[k]) for k in last)
 
 
+@pytest.mark.trains
 def test_frozen_statistics_stay_and_the_weights_of_the_norm_learn(tmp_path):
     old, checkpoint, _ = taught(tmp_path, "milesial", freeze_norm=True)
     before, after = content(old), content(checkpoint.path)
@@ -208,6 +218,7 @@ def test_frozen_statistics_stay_and_the_weights_of_the_norm_learn(tmp_path):
     assert any(not torch.equal(before[k], after[k]) for k in norms)
 
 
+@pytest.mark.trains
 def test_small_batches_freeze_the_statistics_of_a_network_that_has_learned(tmp_path):
     for size, frozen in ((2, True), (4, False)):
         old, checkpoint, _ = taught(tmp_path, "milesial", batch_size=size)

@@ -88,8 +88,9 @@ def test_polygons_and_plain_run_lengths_of_others(tmp_path):
     np.testing.assert_array_equal(want, labels)
 
 
-def test_a_crowd_is_not_learned_from(tmp_path):
-    crowd = {"segmentation": {"size": [6, 7], "counts": [36, 6]}, "iscrowd": 1}
+def test_what_is_marked_as_not_reviewed_is_not_learned_from(tmp_path):
+    shown = {"size": [6, 7], "counts": [36, 6]}
+    crowd = {"segmentation": shown, "iscrowd": 1, "not_reviewed": True}
     sample, labels = imported(written(tmp_path, [crowd]), tmp_path)
     assert labels.max() == 0
     trusted = tifffile.imread(sample.trusted) > 0
@@ -154,8 +155,9 @@ def test_a_picture_that_was_rescaled(tmp_path):
 
 def test_a_json_of_another_making(tmp_path):
     path = written(tmp_path, [], images=[{"id": 3}])
+    assert Coco().detect(path)
     with pytest.raises(DatasetError, match=r"looks like a JSON of COCO, but cannot .*file_name"):
-        Coco().detect(path)
+        Coco().find(path)
 
 
 def test_a_json_without_images(tmp_path):

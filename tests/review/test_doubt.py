@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import napari_segnet as sn
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
+from napari_segnet.items import means_of
 from napari_segnet.review import (
     doubt_by_detections,
     doubt_by_flips,
@@ -224,3 +225,11 @@ def test_a_network_finds_the_mistakes_of_others(crop):
         sn.run(doubt_labels(labels[:, :80], checkpoint, crop, settings_))
     with pytest.raises(MismatchError, match=r"The labels have \(80, 160\) pixels"):
         sn.run(doubt_own(labels[:80], prediction, {}, {}))
+
+
+def test_means_of_high_ids_need_no_table_of_all_ids():
+    labels = np.zeros((6, 7), np.int32)
+    labels[:2], labels[4:] = 3, 2_000_000_000
+    values = np.arange(42.0).reshape(6, 7)
+    ids = np.array([3, 77, 2_000_000_000])
+    np.testing.assert_allclose(means_of(labels, values, ids), [6.5, 0, 34.5])

@@ -12,6 +12,8 @@ import tifffile
 
 from napari_segnet.readers import open_image
 
+pytestmark = pytest.mark.subprocess
+
 
 @pytest.fixture(scope="module")
 def samples(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

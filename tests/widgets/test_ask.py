@@ -7,10 +7,10 @@ import pytest
 import torch
 from qtpy.QtCore import Qt
 from support.blobseer import BlobLook, blobs_in, field
+from support.engines import put_first
 from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
-from napari_segnet.engines.torch import Network
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.segmentation import Detected
 from napari_segnet.widgets.segment import SegmentDock
@@ -42,15 +42,16 @@ def weights(tmp_path_factory):
 def sees_blobs(monkeypatch):
     """Instance networks that see bright blobs, of class 1."""
 
-    def look(self, picture, precision="fp32"):
+    def look(picture, **_):
         return BlobLook(np.stack([picture[0], np.ones_like(picture[0])]))
 
-    def objects(self, batch, precision="fp32"):
+    def objects(batch, **_):
         pairs = [np.stack([each[0], np.ones_like(each[0])]) for each in batch]
         return [Detected(instances=blobs_in(pair)) for pair in pairs]
 
-    monkeypatch.setattr(Network, "look", look)
-    monkeypatch.setattr(Network, "detect", objects)
+    put_first(
+        monkeypatch, detect=objects, look=look, runs_it=lambda network: network.task == "instance"
+    )
 
 
 @pytest.fixture

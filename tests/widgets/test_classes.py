@@ -9,10 +9,10 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt
 from support.blobseer import blobs_in, field
+from support.engines import put_first
 from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
-from napari_segnet.engines.torch import Network
 from napari_segnet.segmentation import Detected
 from napari_segnet.widgets._classes import ClassesBox
 from napari_segnet.widgets.layers.convert import class_colour
@@ -33,14 +33,14 @@ def sees_blobs(monkeypatch):
             found[y - 12 : y + 13, x - 12 : x + 13] = kind
         return found
 
-    def objects(self, batch, precision="fp32"):
+    def objects(batch, **_):
         return [
             Detected(instances=blobs_in(np.stack([each[0], kinds(each)]), least_px=9))
             for each in batch
         ]
 
     cache.predictions.clear()
-    monkeypatch.setattr(Network, "detect", objects)
+    put_first(monkeypatch, detect=objects)
     yield
     cache.predictions.clear()
 

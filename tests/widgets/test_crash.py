@@ -15,6 +15,8 @@ from support import painter
 from napari_segnet.journal import replay
 from napari_segnet.widgets._journal_keeper import keep_journal
 
+pytestmark = pytest.mark.subprocess
+
 
 def paint_and_die(root, folder, seed, seconds):
     """Let another program paint for so long, kill it; return what it said and when it died."""

@@ -200,6 +200,22 @@ def test_layers_may_go_while_they_are_compared(dock, qtbot):
     qtbot.mouseClick(dock.mistakes.after, Qt.MouseButton.LeftButton)  # nowhere to go
 
 
+def test_a_mask_among_objects_and_a_doubled_name_are_said(dock, qtbot, tmp_path):
+    truth = np.zeros((20, 60), np.uint8)
+    for number, x in enumerate((2, 22, 42), start=1):
+        truth[5:12, x : x + 9] = number
+    for name in ("ours/a.tif", "truth/a.tif", "ours/b.tif", "truth/b.tif", "truth/b.ome.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        mask = (truth > 0).astype(np.uint8) * np.uint8(255)
+        imwrite(tmp_path / name, mask if name == "ours/a.tif" else truth)
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        dock.compare_folders(tmp_path / "ours", tmp_path / "truth")
+    assert dock.scores.ap50 == 0
+    said = dock.message.text.text()
+    assert "1 image: The prediction has one number, 255, in several separate pieces" in said
+    assert "Left out: Several files could be the labels of b" in said
+
+
 def test_folders(dock, qtbot, tmp_path):
     for name, pairs in {"a": (FOUND, TRUTH), "b": (TRUTH, TRUTH)}.items():
         for folder, labels in zip(("ours", "truth"), pairs, strict=True):
@@ -238,6 +254,7 @@ def test_the_plot_follows_the_theme(dock, qtbot):
     assert ink() != dark
 
 
+@pytest.mark.subprocess
 def test_matplotlib_is_not_loaded_with_the_dock(root):
     import subprocess
     import sys

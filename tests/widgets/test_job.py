@@ -540,6 +540,7 @@ while time.monotonic() < end:
 
 
 @pytest.mark.parametrize("last", ["", "del runner, app", "sys.exit(0)"])
+@pytest.mark.subprocess
 def test_the_end_of_the_program_stops_the_job_first(last) -> None:
     """A thread that is inside torch when the interpreter goes crashes on its way out."""
     begun = time.monotonic()

@@ -18,6 +18,8 @@ from napari_segnet.widgets._dataset_panel import DatasetPanel
 from napari_segnet.widgets._drops import find_or_open_dock
 from napari_segnet.widgets.layers.editing import apply_edit
 
+pytestmark = pytest.mark.trains
+
 WAIT_MS = 90_000
 SHAPE = (96, 96)
 

@@ -35,6 +35,7 @@ def command_ids(menu: str) -> set[str]:
     return {item.command.id for item in items if isinstance(item, MenuItem)}
 
 
+@pytest.mark.subprocess
 def test_npe2_finds_nothing_wrong(root):
     done = subprocess.run(
         [sys.executable, "-m", "npe2", "validate", PLUGIN], capture_output=True, text=True

@@ -11,11 +11,11 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QSlider
 from support import hand
 from support.blobseer import BlobLook, blobs_in, field
+from support.engines import put_first
 from support.hand import Hand, bring_into_view, until
 from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
-from napari_segnet.engines.torch import Network
 from napari_segnet.segmentation import Detected
 from napari_segnet.widgets.segment import SegmentDock
 
@@ -32,17 +32,16 @@ BRIGHT = [0.95, 0.9, 0.85, 0.8, 0.55]
 def sees_blobs(monkeypatch):
     """The network sees blobs, which need no training; everything around it is real."""
 
-    def objects(self, batch, precision):
+    def objects(batch, **_):
         return [
             Detected(instances=blobs_in(np.stack([each[0], each[0] * 0 + 1]))) for each in batch
         ]
 
-    def look(self, picture, precision="fp32"):
+    def look(picture, **_):
         return BlobLook(np.stack([picture[0], picture[0] * 0 + 1]))
 
     cache.predictions.clear()
-    monkeypatch.setattr(Network, "detect", objects)
-    monkeypatch.setattr(Network, "look", look)
+    put_first(monkeypatch, detect=objects, look=look)
     yield
     cache.predictions.clear()
 

@@ -154,7 +154,7 @@ def test_cancel_within_a_second(viewer, dock, qtbot):
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (3000, 3000), np.uint8))
     choose(dock, qtbot, "nuclei")
     qtbot.mouseClick(dock.run_box.button, Qt.MouseButton.LeftButton)
-    qtbot.wait(1500)
+    qtbot.waitUntil(lambda: "tile" in dock.run_box.words.text(), timeout=WAIT_MS)
     with qtbot.waitSignal(dock._runner.cancelled, timeout=WAIT_MS):
         qtbot.mouseClick(dock.run_box.stop, Qt.MouseButton.LeftButton)
     assert labels_of(viewer) == []
@@ -270,6 +270,7 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     ]
 
 
+@pytest.mark.subprocess
 def test_opening_it_imports_no_torch():
     import subprocess
 

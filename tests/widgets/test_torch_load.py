@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.subprocess
+
 SCRIPT = """
 import sys
 from pathlib import Path

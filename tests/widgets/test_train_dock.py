@@ -19,7 +19,7 @@ from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.families import TRAINABLE
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.progress import run
+from napari_segnet.progress import Progress, run
 from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner
 from napari_segnet.train._train import train as train_core
@@ -27,7 +27,14 @@ from napari_segnet.widgets._learning_layers import LearningLayers
 from napari_segnet.widgets._lesson_window import LessonWindow
 from napari_segnet.widgets._remembered import remember_training_set
 from napari_segnet.widgets._train_hints import MAIN, MORE
-from napari_segnet.widgets._train_work import Lesson, ended_early, learn, writes_as
+from napari_segnet.widgets._train_work import (
+    Lesson,
+    Log,
+    _logged,
+    ended_early,
+    learn,
+    writes_as,
+)
 from napari_segnet.widgets.train import FINE_TUNING, TrainDock
 
 WAIT_MS = 60_000
@@ -112,6 +119,7 @@ def test_the_name_of_the_new_file_is_one_that_is_free(dock, qtbot, weights, fold
     assert dock.out.name == "tiny-taught-2.safetensors"
 
 
+@pytest.mark.trains
 def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=3)
     out = dock.out
@@ -127,6 +135,7 @@ def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     assert dock.use.isVisible() != dock.taught.promoted
 
 
+@pytest.mark.trains
 def test_only_a_better_network_is_chosen(dock, qtbot, weights, folder):
     from napari_segnet.widgets._drops import find_or_open_dock
 
@@ -144,6 +153,7 @@ def test_only_a_better_network_is_chosen(dock, qtbot, weights, folder):
     assert dock.use.isVisible()
 
 
+@pytest.mark.trains
 def test_a_held_out_crop_is_shown_beside_what_is_there(dock, qtbot, weights, folder):
     mine = dock.viewer.add_image(np.zeros((30, 40)), name="mine")
     ready(dock, qtbot, weights, folder)
@@ -155,11 +165,13 @@ def test_a_held_out_crop_is_shown_beside_what_is_there(dock, qtbot, weights, fol
     assert crop.translate[1] > 40
     click(qtbot, dock.look)
     assert dock.viewer.scene.camera.center[-1] > 40
-    count = len(dock.viewer.layers)
-    train(dock, qtbot) if dock.run_box.button.isEnabled() else None
-    assert len(dock.viewer.layers) == count
+    shown = list(dock.viewer.layers)
+    dock.save_to(dock.out.with_name("again.safetensors"))
+    train(dock, qtbot)
+    assert list(dock.viewer.layers) == shown
 
 
+@pytest.mark.trains
 def test_the_crop_is_not_shown_to_who_does_not_want_it(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
     click(qtbot, dock.show_crop)
@@ -167,6 +179,7 @@ def test_the_crop_is_not_shown_to_who_does_not_want_it(dock, qtbot, weights, fol
     assert not len(dock.viewer.layers)
 
 
+@pytest.mark.trains
 def test_what_changed_is_shown(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
     click(qtbot, dock.show_crop)
@@ -177,6 +190,7 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     assert layer.data.shape[:2] == (40, 48)
 
 
+@pytest.mark.trains
 def test_stopped_and_gone_on_with(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
     after_epochs(dock, qtbot, 1)
@@ -190,6 +204,7 @@ def test_stopped_and_gone_on_with(dock, qtbot, weights, folder):
     assert dock.taught is not None
 
 
+@pytest.mark.trains
 def test_stopped_and_what_was_learned_is_kept(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
     out = dock.out
@@ -211,6 +226,7 @@ def test_stopped_and_the_old_network_is_kept(dock, qtbot, weights, folder):
     assert dock.run_box.button.isEnabled()
 
 
+@pytest.mark.trains
 def test_the_best_epoch_is_kept_of_a_training_that_was_stopped(
     weights, folder, tmp_path, monkeypatch
 ):
@@ -248,6 +264,7 @@ def killed(weights, folder, name="tiny-taught-1.safetensors"):
             return out
 
 
+@pytest.mark.trains
 def test_a_killed_training_is_gone_on_with(dock, qtbot, weights, folder):
     out = killed(weights, folder)
     dock.choose_folder(folder)  # which network it began with, it knows by itself
@@ -264,6 +281,7 @@ def test_a_killed_training_is_gone_on_with(dock, qtbot, weights, folder):
     assert out.exists() and not state_path(out).exists()
 
 
+@pytest.mark.trains
 def test_a_killed_training_is_begun_anew(dock, qtbot, weights, folder):
     out = killed(weights, folder)
     ready(dock, qtbot, weights, folder)
@@ -275,6 +293,7 @@ def test_a_killed_training_is_begun_anew(dock, qtbot, weights, folder):
     assert dock.out == out
 
 
+@pytest.mark.trains
 def test_a_state_that_is_damaged_is_named(dock, qtbot, weights, folder):
     state = state_path(killed(weights, folder))
     state.write_bytes(state.read_bytes()[:100])
@@ -283,6 +302,7 @@ def test_a_state_that_is_damaged_is_named(dock, qtbot, weights, folder):
     assert dock.unfinished.isHidden()
 
 
+@pytest.mark.trains
 def test_a_killed_training_whose_network_is_gone(dock, qtbot, weights, folder):
     killed(weights, folder)
     weights.unlink()
@@ -347,6 +367,7 @@ def test_every_setting_can_be_reached(dock, qtbot):
     assert (now.optimizer, now.loss, now.freeze_stages) == ("sgd", "focal", 1)
 
 
+@pytest.mark.trains
 def test_memory_that_runs_out_ends_in_a_sentence_and_what_was_learned_is_offered(
     dock, qtbot, weights, folder, monkeypatch
 ):
@@ -369,6 +390,7 @@ def test_memory_that_runs_out_ends_in_a_sentence_and_what_was_learned_is_offered
     assert dock.outcome.isVisible()
 
 
+@pytest.mark.trains
 def test_a_crash_ends_in_a_sentence(dock, qtbot, weights, folder, monkeypatch):
     ready(dock, qtbot, weights, folder)
 
@@ -424,6 +446,7 @@ def test_two_lessons_have_two_logs(weights, folder, tmp_path):
     assert one.log is not two.log
 
 
+@pytest.mark.trains
 def test_layers_of_a_training_that_the_user_removed_come_again(make_viewer):
     from napari_segnet.train import Look
 
@@ -443,7 +466,19 @@ def test_layers_of_a_training_that_the_user_removed_come_again(make_viewer):
     assert not len(viewer.layers)
 
 
+@pytest.mark.subprocess
 def test_opening_the_dock_loads_no_torch():
     code = "import sys, napari_segnet.widgets.train\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_what_is_odd_about_labels_is_no_file_that_was_left_out():
+    def steps():
+        yield Progress(what="sample", text="a.tif is damaged.")
+        yield Progress(what="note", text="A mask.")
+        yield Progress(what="note", text="A mask.")
+
+    log = Log()
+    assert len(list(_logged(steps(), log))) == 3
+    assert (log.left_out, log.notes) == (["a.tif is damaged."], ["A mask."])

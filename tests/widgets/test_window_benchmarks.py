@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.subprocess
+
 
 @pytest.mark.parametrize(
     ("words", "expected"),

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.answers.detections import DetectionAnswer
 from napari_segnet.answers.maps import MapAnswer
-from napari_segnet.checkpoint import Task
 from napari_segnet.errors import UnknownNetworkError
 
 if TYPE_CHECKING:
@@ -42,9 +41,8 @@ class Answer(Protocol):
     Attributes
     ----------
     name : str
-        As its folder is called.
-    task : Task
-        What ``Checkpoint.task`` and ``NetworkAnswer.task`` say of it.
+        As its folder is called, and as ``answer_kind`` says of a checkpoint, an answer and a
+        prediction.
     label_settings : tuple of str
         The names of the ``LabelSettings`` that change its labels, in the order of a form.
     objects_have_classes : bool
@@ -58,7 +56,6 @@ class Answer(Protocol):
     """
 
     name: str
-    task: Task
     label_settings: tuple[str, ...]
     objects_have_classes: bool
     prompts_need_prediction: bool
@@ -152,14 +149,14 @@ ANSWERS: tuple[Answer, ...] = (MapAnswer(), DetectionAnswer())
 """Every kind of answer."""
 
 
-class _HasTask(Protocol):
+class _HasKind(Protocol):
     """A checkpoint, a prediction or its answer: it says which kind it is."""
 
     @property
-    def task(self) -> Task: ...
+    def answer_kind(self) -> str: ...
 
 
-def answer_of(about: _HasTask) -> Answer:
+def answer_of(about: _HasKind) -> Answer:
     """Return the kind of answer that a checkpoint gives, or that a prediction is.
 
     Raises
@@ -168,12 +165,12 @@ def answer_of(about: _HasTask) -> Answer:
         If this version does not have it.
     """
     for answer in ANSWERS:
-        if answer.task == about.task:
+        if answer.name == about.answer_kind:
             return answer
-    known = ", ".join(answer.task for answer in ANSWERS)
+    known = ", ".join(answer.name for answer in ANSWERS)
     raise UnknownNetworkError(
-        f"The network answers in a way that is called {about.task!r}, and this version knows "
-        f"only: {known}. Update napari-segnet."
+        f"The network answers in a way that is called {about.answer_kind!r}, and this version "
+        f"knows only: {known}. Update napari-segnet."
     )
 
 

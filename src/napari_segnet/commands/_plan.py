@@ -10,9 +10,9 @@ from typing import Any
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
-from napari_segnet.containers import open_weights
 from napari_segnet.errors import SettingsError, WeightsError
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.recognition import family_of, identify
 from napari_segnet.settings import settings_from, suggestion
 
 __all__ = ["Plan", "checked_settings", "identified", "make_plan"]
@@ -107,18 +107,12 @@ def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
 def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
     """Recognise a network; an unknown key of ``--set`` is more likely a mistyped setting."""
     path = weights_path(weights).absolute()
-    # Most that is refused is refused here, before torch is imported.
-    open_weights(path)
-    from napari_segnet.recognition import identify
-
     if told:
         _refuse_unknown(path, told)
     return identify(path, told)
 
 
 def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
-    from napari_segnet.recognition import family_of, identify
-
     try:
         plain = identify(path)
     except WeightsError:
@@ -152,14 +146,15 @@ def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: Labe
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the images by the stem of their results."""
-    from napari_segnet.readers import image_paths, image_stem
+    from napari_segnet.readers import file_key, image_paths, image_stem
 
     stems: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in image_paths(list(paths)):
         stem = image_stem(path)
-        if stem in stems:
+        if (other := files.setdefault(file_key(stem), path)) is not path:
             raise SettingsError(
-                f"{stems[stem]} and {path} would both be written as {stem}.labels.tif. Segment "
+                f"{other} and {path} would both be written as {stem}.labels.tif. Segment "
                 "them in two runs with different folders (-o)."
             )
         stems[stem] = path

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "Import"]
 
-NAMES = "coco, coco-polygons, cellpose, stardist, tiff"
+NAMES = "coco, coco-polygons, labelme, via, cellpose, dsb2018, stardist, tiff"
 """Of the formats; a test compares, so that the help need not import them."""
+MEANINGS = ("auto", "objects", "pieces")
+"""The same of what labels mean."""
 
 
 class Import:
@@ -34,13 +36,21 @@ class Import:
             metavar="NAME",
             help=f"{NAMES}; by default found by the names",
         )
+        add(
+            "--labels",
+            choices=MEANINGS,
+            default="auto",
+            help="what the numbers of label pictures are: objects; or pieces, each separate piece "
+            "is an object, and of several numbers each is a class; by default a mask is told by "
+            "its one number in many pieces",
+        )
 
     def run(self, args: argparse.Namespace) -> int:
         """Import; an image that cannot be used is named at the end."""
         from napari_segnet.commands._bar import Bar
         from napari_segnet.export import import_
 
-        report = Bar("import").follow(import_(args.path, args.output, args.format))
+        report = Bar("import").follow(import_(args.path, args.output, args.format, args.labels))
         return _told(report, f"added to {args.output}")
 
 
@@ -81,4 +91,4 @@ def _told(report: Report, where: str) -> int:
         rows = [f"  {name}  {why}" for name, why in report.failed]
         total = count + len(report.failed)
         print(f"{len(report.failed)} of {total} images failed:", *rows, sep="\n", file=sys.stderr)
-    return 1 if report.failed else 0
+    return 0 if report.complete else 1

@@ -114,19 +114,24 @@ class Train:
             "promoted": taught.promoted,
         }
         folder = _write_changes(args.output, taught)
+        for note in taught.after.scores.notes:
+            print(f"Note: {note}", file=sys.stderr)
         print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, folder))
         return 1 if left_out or dataset.problems else 0
 
 
 def _follow(steps: Job[Taught], *, as_json: bool) -> tuple[Taught, int]:
     """Do the training and print a line after every epoch; count what was left out."""
-    begun, step, left_out = time.monotonic(), 0, set[str]()
+    begun, step, left_out, noted = time.monotonic(), 0, set[str](), set[str]()
     while True:
         try:
             report = next(steps)
         except StopIteration as stop:
             return stop.value, len(left_out)
-        if report.text and report.text not in left_out:
+        if report.what == "note" and report.text not in noted:
+            noted.add(report.text)
+            print(f"Note: {report.text}", file=sys.stderr)
+        elif report.text and report.text not in left_out | noted:
             left_out.add(report.text)
             print(f"Left out: {report.text}", file=sys.stderr)
         if report.what == "step":

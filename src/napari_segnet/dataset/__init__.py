@@ -22,22 +22,42 @@ that would leave nothing to learn from.
 write ``dataset.json``, and each source then stays on the side of the split it came to.
 """
 
-from napari_segnet.dataset._labels import classes_of, read_labels
+from napari_segnet.dataset._classes import as_classes
+from napari_segnet.dataset._label_picture import LABEL_ENDINGS, open_labels
+from napari_segnet.dataset._labels import (
+    as_objects,
+    classes_of,
+    read_any_labels,
+    read_labels,
+    read_objects,
+    renumbered,
+)
+from napari_segnet.dataset._pieces import Numbers, numbers_of, pieces_of
 from napari_segnet.dataset._region import hold_out, usable
 from napari_segnet.dataset._sample import Box, Dataset, Sample, Split, held_out
 from napari_segnet.dataset._store import add, remove, set_split
 
 __all__ = [
+    "LABEL_ENDINGS",
     "Box",
     "Dataset",
+    "Numbers",
     "Sample",
     "Split",
     "add",
+    "as_classes",
+    "as_objects",
     "classes_of",
     "held_out",
     "hold_out",
+    "numbers_of",
+    "open_labels",
+    "pieces_of",
+    "read_any_labels",
     "read_labels",
+    "read_objects",
     "remove",
+    "renumbered",
     "set_split",
     "usable",
 ]

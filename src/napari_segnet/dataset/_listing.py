@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.dataset._label_picture import LABEL_ENDINGS
 from napari_segnet.dataset._sample import Dataset, Sample, Split, held_out, sides
 from napari_segnet.errors import DatasetError
 
@@ -74,7 +75,7 @@ def read_listing(root: Path) -> Listing:
     """
     path = root / LISTING
     if not path.is_file():
-        return Listing(rows=[_as_row(root, s) for s in _paired(root, [])])
+        return Listing(rows=[_as_row(root, s) for s in _all_paired(root)])
     try:
         content = json.loads(path.read_text(encoding="utf8"))
         rows, names = content["samples"], content.get("class_names", [])
@@ -141,6 +142,7 @@ def _sample(root: Path, row: Mapping[str, Any], split: Mapping[str, Split]) -> S
         split=row.get("split") or split[source],
         plane=row.get("plane") or "",
         objects=file("objects"),
+        added=bool(row.get("digest")),
     )
 
 
@@ -181,15 +183,37 @@ def _as_row(root: Path, sample: Sample) -> dict[str, Any]:
     return row
 
 
+def _all_paired(root: Path) -> tuple[Sample, ...]:
+    """Pair files for a first listing; what is doubled would never be spoken of again."""
+    doubled: list[str] = []
+    for folder in ("images", "labels", "trusted"):
+        _by_stem(root / folder, doubled)
+    if doubled:
+        raise DatasetError(f"{doubled[0]} Then add to this dataset again.")
+    return _paired(root, [])
+
+
 def _paired(root: Path, problems: list[str]) -> tuple[Sample, ...]:
-    images, labels, trusted = (_by_stem(root / n) for n in ("images", "labels", "trusted"))
+    doubled: list[str] = []
+    names = ("images", "labels", "trusted")
+    every = [_by_stem(root / name, doubled) for name in names]
+    images, labels, trusted = ({s: p for s, p in found.items() if p} for found in every)
+    unclear = {stem for found in every for stem, path in found.items() if path is None}
+    problems += doubled
     problems += [
         f"{path} has no label picture of the same name. Add one to {root / 'labels'}, or take "
         "the image out."
         for stem, path in sorted(images.items())
-        if stem not in labels
+        if stem not in labels and stem not in unclear
     ]
-    both = {stem: path for stem, path in sorted(images.items()) if stem in labels}
+    problems += [
+        f"{path} has no image of the same name. Add one to {root / 'images'}, or take the label "
+        "picture out."
+        for stem, path in sorted(labels.items())
+        if stem not in images and stem not in unclear
+    ]
+    good = (stem for stem in sorted(images) if stem in labels and stem not in unclear)
+    both = {stem: images[stem] for stem in good}
     split = sides(both)
     found = (
         Sample(
@@ -204,22 +228,25 @@ def _paired(root: Path, problems: list[str]) -> tuple[Sample, ...]:
     return tuple(sample for sample in found if _is_there(sample, problems))
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    from napari_segnet.readers import READERS
+def _by_stem(folder: Path, doubled: list[str]) -> dict[str, Path | None]:
+    """Return the pictures in a folder by stem; None where there are several, which is said."""
+    from napari_segnet.readers import READERS, one_spelling
 
     if not folder.is_dir():
         return {}
     endings = tuple(suffix for reader in READERS for suffix in reader.suffixes)
+    if folder.name != "images":
+        endings += LABEL_ENDINGS
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         known = path.suffix.lower() in endings and path.is_file()
         if not path.name.startswith(".") and known:
-            stem = path.stem.removesuffix(".labels").removesuffix(".ome")
+            stem = one_spelling(path.stem).removesuffix(".labels").removesuffix(".ome")
             found.setdefault(stem, []).append(path)
-    for stem, paths in found.items():
-        if len(paths) > 1:
-            raise DatasetError(
-                f"{folder} holds two files for {stem!r}: {paths[0].name} and {paths[1].name}. "
-                "Remove one of them."
-            )
-    return {stem: paths[0] for stem, paths in found.items()}
+    doubled += [
+        f"{folder} holds two files for {stem!r}: {paths[0].name} and {paths[1].name}. "
+        "Remove one of them."
+        for stem, paths in found.items()
+        if len(paths) > 1
+    ]
+    return {stem: paths[0] if len(paths) == 1 else None for stem, paths in found.items()}

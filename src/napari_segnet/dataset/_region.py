@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.dataset._labels import read_labels
+from napari_segnet.dataset._labels import read_labels, read_objects
 from napari_segnet.dataset._sample import Box, Dataset, Sample
 from napari_segnet.errors import SegnetError
 
@@ -103,7 +103,7 @@ def _readable(
     for sample in samples:
         try:
             image = open_image(sample.image)
-            labels = read_labels(sample.labels, image)
+            labels = read_objects(sample, image)
             trusted = np.ones(labels.shape, bool)
             if sample.trusted is not None:
                 trusted = read_labels(sample.trusted, image) > 0

@@ -41,6 +41,8 @@ class Sample:
     box : Box or None
         Where an image is divided: what is in the box is held out, and what is not is learned
         from. Both are samples of the same files, see :func:`hold_out`.
+    added : bool
+        Whether :func:`add` wrote it: its numbers are objects, or classes, as they were meant.
     """
 
     image: Path
@@ -51,6 +53,7 @@ class Sample:
     plane: str = ""
     objects: Path | None = None
     box: Box | None = None
+    added: bool = False
 
     @property
     def name(self) -> str:

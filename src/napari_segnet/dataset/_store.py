@@ -8,9 +8,11 @@ interrupted leaves the dataset as it was before, or as it is after.
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
-import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import ENDING, why, write_text, write_whole
+from napari_segnet.atomic import ENDING, put_in_place, why, write_text, write_whole
+from napari_segnet.dataset._classes import merged_classes
+from napari_segnet.dataset._labels import HIGHEST, renumbered
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
@@ -29,10 +33,19 @@ from napari_segnet.writers.ome_tiff import write_image, write_labels
 __all__ = ["add", "remove", "set_split"]
 
 LOCK = ".lock"
+ADDING = ".adding"
+"""Names the files that are being added, so that those of a program that was killed can go."""
+ROW_FILES = ("image", *FOLDERS[1:])
+"""Keys of a row that name its files."""
 PATIENCE_S = 60.0
 """How long another program may take to write one image before we give up."""
 LONGEST_NAME = 80
 """Letters of a file name; with its folder it should stay below 260 on Windows."""
+LONGEST_BYTES = 200
+"""Linux and macOS take 255 with all that is added to it; a letter of Japanese has three."""
+DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
+"""What no file is called on Windows.
+https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file"""
 
 
 def add(
@@ -58,7 +71,7 @@ def add(
         Read plane by plane, so that it need not fit into memory.
     labels : array-like
         Whole numbers from 0 on, of the image's size: its axes in their order without the
-        channels, or ``(t, z, y, x)``.
+        channels, or ``(t, z, y, x)``. Ids that int32 cannot hold are numbered anew.
     trusted : array-like, optional
         Of the same shape, not 0 where the labels may be learned from (what was reviewed).
         None: everywhere.
@@ -75,7 +88,8 @@ def add(
     classes : mapping of int to int, optional
         Class of each object (1 is the first) where objects have classes.
     class_names : tuple of str
-        Background first; kept for the whole dataset.
+        Background first. A class that the dataset knows by this name has its number there; others
+        are put behind those. Where objects have no ``classes``, labels are classes themselves.
     review : mapping, optional
         How far the review has come, plain JSON: kept for going on with it.
 
@@ -104,7 +118,21 @@ def add(
             f"Nothing of {image.name} is reviewed, so there would be nothing to learn from. "
             "Accept or correct some objects first, or add the whole image."
         )
+    classes = dict(classes or {})
+    whole, new_ids = renumbered(whole)
+    if new_ids:
+        _refuse_review(image, review, f"has ids up to {max(new_ids)}, beyond {HIGHEST}")
+        classes = {new_ids[k]: v for k, v in classes.items() if k in new_ids}
     with _changing(root) as listing:
+        if not (root / LISTING).is_file():
+            # From here on the listing says what is whole: files without a line are no sample.
+            _save(root, listing)
+        names, places = merged_classes(listing.class_names, class_names)
+        if any(old != new for old, new in places.items()):
+            if not classes and whole.max(initial=0) < len(class_names):
+                _refuse_review(image, review, "has classes in another order than the dataset")
+                whole = np.array([places[i] for i in range(len(class_names))], np.int32)[whole]
+            classes = {k: places.get(v, v) for k, v in classes.items()}
         mark = image.digest()
         source = source or image.source or f"{image.name} {mark[:8]}"
         old = _find(root, listing.rows, source, plane, mark)
@@ -122,6 +150,8 @@ def add(
             "added": _now(),
             "digest": old["digest"] if old and same_image else mark,
         }
+        new = [row[k] for k in ROW_FILES if k in row and not (k == "image" and same_image)]
+        write_text(root / ADDING, "\n".join(new))
         if not same_image:
             write_whole(root / row["image"], lambda path: write_image(path, image))
         sizes = image.pixel_size_um
@@ -131,17 +161,27 @@ def add(
             seen = (mask * 255).astype(np.uint8)  # white, so that a person sees it
             write_whole(root / row["trusted"], lambda path: write_labels(path, seen, axes, sizes))
         if "objects" in row:
-            about = {"classes": {str(k): v for k, v in (classes or {}).items()}, "review": review}
+            about = {"classes": {str(k): v for k, v in classes.items()}, "review": review}
             text = json.dumps(about, ensure_ascii=False, indent=1)
             write_whole(root / row["objects"], lambda path: write_text(path, text))
         listing.rows = [row if other is old else other for other in listing.rows]
         if old is None:
             listing.rows.append(row)
-        listing.class_names = class_names or listing.class_names
+        listing.class_names = names
         _save(root, listing)
+        (root / ADDING).unlink(missing_ok=True)
         if old is not None:
             _retire(root, old, row)
     return _sample(root, row)
+
+
+def _refuse_review(image: Image, review: Mapping[str, Any] | None, why_not: str) -> None:
+    """Refuse to change ids that the state of a review names: it would speak of other objects."""
+    if review is not None:
+        raise DatasetError(
+            f"The labels of {image.name} {why_not}, so their numbers have to change, and the state "
+            "of the review would no longer fit. Number the labels anew, or add them without it."
+        )
 
 
 def remove(root: Path, sample: Sample) -> None:
@@ -202,7 +242,6 @@ def _changing(root: Path) -> Iterator[Listing]:
     except OSError as error:
         raise _refused(root, error) from error
     try:
-        _sweep(root)
         listing = read_listing(root)
         broken = [n for n, row in enumerate(listing.rows, 1) if not _is_usable(row)]
         if broken:
@@ -210,6 +249,7 @@ def _changing(root: Path) -> Iterator[Listing]:
                 f"Sample {broken[0]} in {root / LISTING} cannot be understood, so nothing is "
                 "changed in this dataset. Mend or remove its line."
             )
+        _sweep(root, listing)
         yield listing
     except OSError as error:
         raise _refused(root, error) from error
@@ -221,11 +261,20 @@ def _is_usable(row: Any) -> bool:
     return isinstance(row, dict) and all(isinstance(row.get(k), str) for k in ("image", "labels"))
 
 
-def _sweep(root: Path) -> None:
+def _sweep(root: Path, listing: Listing) -> None:
     """Remove what a program that was killed left half written: nobody else writes now."""
     for folder in (root, *(root / name for name in FOLDERS)):
         for path in folder.glob(f".*{ENDING}"):
             path.unlink(missing_ok=True)
+    begun = root / ADDING
+    if not begun.is_file():
+        return
+    kept = {row.get(key) for row in listing.rows for key in ROW_FILES}
+    for name in begun.read_bytes().decode("utf8", "replace").splitlines():
+        folder_name, _, file = name.partition("/")
+        if name not in kept and folder_name in FOLDERS and file == Path(file).name:
+            (root / name).unlink(missing_ok=True)
+    begun.unlink()
 
 
 def _save(root: Path, listing: Listing) -> None:
@@ -251,26 +300,33 @@ def _retire(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Move the files of a row that no row names any more to the history."""
     folder = root / "history" / _stamp(root)
     kept = set(new.values())
-    for key in ("image", "labels", "trusted", "objects"):
+    for key in ROW_FILES:
         path = _file(root, old, key)
         inside = path is not None and path.resolve().is_relative_to(root.resolve())
         if path is None or not inside or old[key] in kept:
             continue  # pictures that lie elsewhere are only named here, and are not ours
         target = folder / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
+        _move(path, target)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(old), ensure_ascii=False, indent=1)
     write_whole(folder / "sample.json", lambda path: write_text(path, text))
 
 
+def _move(path: Path, target: Path) -> None:
+    try:
+        put_in_place(path, target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        # Windows moves no file that a window shows. No row names it any more, and it stays.
+        shutil.copyfile(path, target)
+
+
 def _stamp(root: Path) -> str:
     first = _now().replace(":", "").replace("-", "")
-    return next(
-        name
-        for name in (first, *(f"{first}-{n}" for n in range(2, 10**6)))
-        if not (root / "history" / name).exists()
-    )
+    history = root / "history"
+    return next(name for name in _numbered(first, "-") if not (history / name).exists())
 
 
 # ---- Rows ----
@@ -328,6 +384,7 @@ def _sample(root: Path, row: Mapping[str, Any]) -> Sample:
         split=row["split"],
         plane=row.get("plane", ""),
         objects=_file(root, row, "objects"),
+        added=bool(row.get("digest")),
     )
 
 
@@ -338,9 +395,13 @@ def _file(root: Path, row: Mapping[str, Any], key: str) -> Path | None:
 
 def _name(image: Image, plane: str) -> str:
     """Return a file name that every system takes."""
-    stem = Path(image.source).stem if image.source else image.name
+    from napari_segnet.readers import one_spelling
+
+    stem = one_spelling(Path(image.source).stem if image.source else image.name)
     text = re.sub(r"[^\w.-]+", "_", f"{stem}_{plane}" if plane else stem).strip("._")
-    return text.removesuffix(".ome").removesuffix(".labels")[:LONGEST_NAME] or "image"
+    text = text.removesuffix(".ome").removesuffix(".labels")[:LONGEST_NAME]
+    text = text.encode()[:LONGEST_BYTES].decode(errors="ignore").rstrip(".")
+    return DEVICE.sub(r"\1_", text) or "image"
 
 
 def _free_name(
@@ -353,9 +414,14 @@ def _free_name(
     for folder in FOLDERS:
         if (root / folder).is_dir():
             taken |= {path.stem.lower() for path in (root / folder).iterdir()}
-    mark = "v" if old is not None else ""
-    tries = (name, *(f"{name}.{mark}{n}" if mark else f"{name}-{n}" for n in range(2, 10**6)))
-    return next(text for text in tries if text.lower() not in taken)
+    mark = "-" if old is None else ".v"
+    return next(text for text in _numbered(name, mark) if text.lower() not in taken)
+
+
+def _numbered(name: str, mark: str) -> Iterator[str]:
+    yield name
+    for n in itertools.count(2):
+        yield f"{name}{mark}{n}"
 
 
 # ---- Files ----

@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 
     from napari_segnet.checkpoint import Output
     from napari_segnet.families._learning import Loss
+    from napari_segnet.graph import Graph, Tensor
     from napari_segnet.segmentation import Detected, Instances
 
 __all__ = [
     "FAMILIES",
     "TRAINABLE",
+    "DescribedFamily",
     "Family",
+    "GraphFamily",
     "InstanceFamily",
     "Look",
     "MapFamily",
@@ -74,6 +77,33 @@ class Family(Protocol):
         """Build the network from ``hparams``; called under ``torch.device("meta")``.
 
         Its state dict must have exactly the keys of ``checkpoint.store.keys.values()``.
+        """
+
+
+@runtime_checkable
+class DescribedFamily(Protocol):
+    """A family that knows the tensors of its networks without building one.
+
+    Then its files are recognised without torch.
+    """
+
+    def tensors(self, checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+        """Return the tensors by their keys in the state dict of what ``build`` returns.
+
+        Only ``hparams``, ``channels``, ``classes`` and ``outputs`` of the checkpoint count.
+        Raises ``ValueError`` for hyper-parameters that no network can have.
+        """
+
+
+@runtime_checkable
+class GraphFamily(DescribedFamily, Protocol):
+    """A family that can say of which layers its networks are made."""
+
+    def graph(self, checkpoint: Checkpoint) -> Graph:
+        """Return what ``build`` builds, without the activations that ``outputs`` names.
+
+        Names of its tensors are keys of the module's state dict. The receptive field follows
+        from it; a family without is built to find it.
         """
 
 

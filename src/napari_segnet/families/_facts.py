@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.checkpoint import Checkpoint, Known, Store
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.graph import Tensor, parameters
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ORDERS",
     "Shapes",
+    "built_tensors",
     "common_dtype",
     "complete",
     "convolutions",
@@ -133,7 +135,7 @@ def convolutions(shapes: Shapes, prefix: str) -> tuple[str, tuple[int, int]]:
 
 
 def require_keys(
-    build: Callable[[Checkpoint], torch.nn.Module],
+    tensors: Mapping[str, Tensor],
     checkpoint: Checkpoint,
     weights: Weights,
     title: str,
@@ -144,8 +146,8 @@ def require_keys(
 
     Parameters
     ----------
-    build : callable
-        ``Family.build``.
+    tensors : mapping of str to Tensor
+        Those of the network, by their keys in the module's state dict.
     checkpoint : Checkpoint
         What was described; ``store.keys`` maps file keys to keys of the module.
     weights : Weights
@@ -153,12 +155,7 @@ def require_keys(
     title : str
         The family's name for people.
     """
-    import torch
-
-    with torch.device("meta"):
-        module = build(checkpoint)
-    wanted = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-    expected = {ours: wanted[theirs] for ours, theirs in checkpoint.store.keys.items()}
+    expected = {ours: tensors[theirs].shape for ours, theirs in checkpoint.store.keys.items()}
     there = {key: tensor.shape for key, tensor in weights.tensors.items()}
 
     extra = [f"{key} {there[key]}" for key in there if key not in expected]
@@ -195,26 +192,29 @@ def complete(
     weights: Weights,
     title: str,
     file_key: Callable[[str], str] = str,
+    *,
+    tensors: Callable[[Checkpoint], Mapping[str, Tensor]] | None = None,
 ) -> Checkpoint:
-    """Fill in what follows from the built network, and refuse a file that differs from it.
+    """Fill in what follows from the network's layers, and refuse a file that differs from them.
 
     Parameters
     ----------
-    build, checkpoint, weights, title
+    build : callable
+        ``Family.build``; only called where there is no ``tensors``, since it needs torch.
+    checkpoint, weights, title
         As in :func:`require_keys`; ``store`` and ``parameters`` are still blank.
     file_key : callable
         Key of the module -> its name in this file, for families with older names.
+    tensors : callable, optional
+        ``DescribedFamily.tensors``.
 
     Returns
     -------
     Checkpoint
         With ``store``, ``parameters``, and ``known`` for what no family knows.
     """
-    import torch
-
     try:
-        with torch.device("meta"):
-            module = build(checkpoint)
+        found = built_tensors(build, checkpoint) if tensors is None else tensors(checkpoint)
     except (ValueError, RuntimeError) as error:  # shapes that no layer can have
         raise refusal(weights, title, f"it cannot be built ({error})") from error
     store = Store(
@@ -222,7 +222,7 @@ def complete(
         wrapper=weights.wrapper,
         prefix=weights.prefix,
         dtype=common_dtype(weights),
-        keys={file_key(key): key for key in module.state_dict()},
+        keys={file_key(key): key for key in found},
     )
     known = {
         "family": Known(source="read", why=_recognised(weights)),
@@ -231,10 +231,25 @@ def complete(
         **unstated(checkpoint),
         **checkpoint.known,
     }
-    parameters = sum(p.numel() for p in module.parameters())
-    full = replace(checkpoint, store=store, parameters=parameters, known=known)
-    require_keys(build, full, weights, title)
+    full = replace(checkpoint, store=store, parameters=parameters(found), known=known)
+    require_keys(found, full, weights, title)
     return full
+
+
+def built_tensors(
+    build: Callable[[Checkpoint], torch.nn.Module], checkpoint: Checkpoint
+) -> dict[str, Tensor]:
+    """Return the tensors of a network that has to be built to know them."""
+    import torch
+
+    with torch.device("meta"):
+        module = build(checkpoint)
+    # A parameter under two names is trained under both, and counted once by torch.
+    trained = dict(module.named_parameters())
+    return {
+        key: Tensor(shape=tuple(value.shape), trained=key in trained)
+        for key, value in module.state_dict().items()
+    }
 
 
 def _recognised(weights: Weights) -> str:

@@ -30,6 +30,7 @@ from typing import Any
 from napari_segnet.checkpoint import Known, PrepareStep
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
+from napari_segnet.families._coco_names import BY_NUMBER, CLASSES
 from napari_segnet.families._maskrcnn_anchors import settle_anchors
 from napari_segnet.families._maskrcnn_shapes import Reading
 from napari_segnet.families._told import Choice, settle
@@ -288,12 +289,9 @@ def class_names(
         why = Known(source="read", why=f"recorded in {recorded.where}")
         return ("background", *recorded.class_names), {"class_names": why}
     if classes in {81, 91}:
-        from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
-
-        coco = list(MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"])[1:]
-        names = coco if classes == 91 else [name for name in coco if name != "N/A"]
+        coco = BY_NUMBER if classes == 91 else CLASSES
         why = Known(source="assumed", why=f"as many classes as COCO has ({classes - 1})")
-        return ("background", *names), {"class_names": why}
+        return ("background", *coco), {"class_names": why}
     return (), {}
 
 

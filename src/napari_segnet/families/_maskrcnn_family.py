@@ -13,7 +13,9 @@ from napari_segnet.checkpoint import Checkpoint, Known, Output, Size, Store, Tas
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families._maskrcnn_facts import STRIDE, prepare
+from napari_segnet.families._maskrcnn_tensors import maskrcnn_tensors
 from napari_segnet.families._write import write_back
+from napari_segnet.graph import Tensor, parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +43,10 @@ class DetectionFamily:
         from napari_segnet.families._maskrcnn_module import build_maskrcnn
 
         return build_maskrcnn(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
+
+    def tensors(self, checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+        """Return the tensors of the graph, see ``DescribedFamily``."""
+        return maskrcnn_tensors(checkpoint.hparams, checkpoint.channels, checkpoint.classes)
 
     def detections(self, module: torch.nn.Module, batch: torch.Tensor) -> list[Detected]:
         """Return the detections of each normalised picture ``(n, c, y, x)``, unpasted."""
@@ -125,8 +131,6 @@ class DetectionFamily:
 
     def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
         """Describe the same network with other classes, see ``TrainableFamily``."""
-        import torch
-
         classes = 2
         if outputs and outputs[0].role == "class":
             classes = outputs[0].channels
@@ -134,13 +138,12 @@ class DetectionFamily:
             return checkpoint
         changed = replace(checkpoint, classes=classes, class_names=())
         try:
-            with torch.device("meta"):
-                module = self.build(changed)
+            count = parameters(self.tensors(changed))
         except ValueError as error:
             raise SettingsError(
                 f"This network cannot have {classes} classes ({error}). Set another head."
             ) from error
-        return replace(changed, parameters=sum(p.numel() for p in module.parameters()))
+        return replace(changed, parameters=count)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write the network as its file was, see ``write_back``."""

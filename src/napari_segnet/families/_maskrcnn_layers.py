@@ -22,10 +22,9 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.misc import Conv2dNormActivation
 
-__all__ = ["Layers"]
+from napari_segnet.families._maskrcnn_rows import GROUPS
 
-GROUPS = 32
-"""Groups of a group normalisation, as Detectron2 and MMDetection have them."""
+__all__ = ["Layers"]
 
 _Norm = Callable[[int], nn.Module] | None
 

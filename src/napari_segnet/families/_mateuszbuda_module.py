@@ -8,11 +8,9 @@ import torch
 from torch import nn
 
 from napari_segnet.families._blocks import Joining, convolution, double_conv, pool, transposed
+from napari_segnet.families.mateuszbuda import DEPTH
 
 __all__ = ["UNet"]
-
-DEPTH = 4
-"""Poolings; the same in every published file."""
 
 
 class UNet(nn.Module):

@@ -72,7 +72,12 @@ class Detectron2MaskRCNN(DetectionFamily):
         blank = self._blank(weights, hparams, channels, classes, called, facts)
         bare = {key: ref for key, ref in weights.tensors.items() if not _BUFFERS.fullmatch(key)}
         full = complete(
-            self.build, blank, replace(weights, tensors=bare), self.title, names.in_file
+            self.build,
+            blank,
+            replace(weights, tensors=bare),
+            self.title,
+            names.in_file,
+            tensors=self.tensors,
         )
         why = "; ".join([full.known["family"].why, *notes])
         return replace(full, known={**full.known, "family": Known(source="read", why=why)})

@@ -14,9 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
 from napari_segnet.containers import Weights
+from napari_segnet.families._drawing import (
+    Drawn,
+    convolution,
+    double_conv,
+    joined,
+    numbered,
+    pool,
+    transposed,
+    upsample,
+)
 from napari_segnet.families._facts import Shapes, complete, convolutions
 from napari_segnet.families._teaching import MapTeaching, with_classes
 from napari_segnet.families._told import Choice, settle
+from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +53,7 @@ PREPARE = Known(
 )
 
 
-class JvanvugtUNet(MapTeaching):
+class JvanvugtUNet(Drawn, MapTeaching):
     """The family; see the module's docstring."""
 
     name = "jvanvugt-unet"
@@ -96,7 +107,11 @@ class JvanvugtUNet(MapTeaching):
                 "prepare": PREPARE,
             },
         )
-        return complete(self.build, checkpoint, weights, self.title)
+        return complete(self.build, checkpoint, weights, self.title, tensors=self.tensors)
+
+    def graph(self, checkpoint: Checkpoint) -> Graph:
+        """Draw the network; see :class:`~napari_segnet.families.GraphFamily`."""
+        return _drawn(checkpoint.hparams)
 
     def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
         """Build the network; see :class:`~napari_segnet.families.Family`."""
@@ -129,6 +144,34 @@ class JvanvugtUNet(MapTeaching):
     def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
         """Describe the same network with other classes, see ``TrainableFamily``."""
         return with_classes(self.build, checkpoint, outputs, "n_classes")
+
+
+def _drawn(hparams: Mapping[str, Any]) -> Graph:
+    """Return the layers of ``_jvanvugt_module.UNet``."""
+    draw = GraphBuilder(hparams["in_channels"], hparams["ndim"])
+    kernel, order, bias = hparams["kernel"], hparams["order"], hparams["bias"]
+    padding = kernel // 2 if hparams["padding"] else 0
+
+    def block(name: str, x: str, width: int) -> str:
+        names = numbered(f"{name}.block")
+        return double_conv(draw, x, (width, width), names, order, kernel, padding, bias)
+
+    *widths, deepest = hparams["features"]
+    x, bridges = draw.image, []
+    for i, width in enumerate(widths):
+        bridges.append(block(f"down_path.{i}", x, width))
+        x = pool(draw, f"pools.{i}", bridges[-1], hparams["pooling"])
+    x = block(f"down_path.{len(widths)}", x, deepest)
+    for i, width in enumerate(reversed(widths)):
+        up = f"up_path.{i}"
+        if hparams["up_mode"] == "upconv":
+            x = transposed(draw, f"{up}.up", x, width)
+        else:
+            x = upsample(draw, f"{up}.up.0", x, align_corners=False)
+            x = convolution(draw, f"{up}.up.1", x, width, 1)
+        bridge = draw.add(f"{up}.crop", MatchSize(), bridges.pop(), x)
+        x = block(f"{up}.conv_block", joined(draw, f"{up}.join", x, bridge), width)
+    return draw.graph(convolution(draw, "last", x, hparams["n_classes"], 1))
 
 
 def valid_size(ndim: int, depth: int, kernel: int) -> Size:

@@ -13,17 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
 from napari_segnet.containers import Weights
+from napari_segnet.families._drawing import (
+    Drawn,
+    convolution,
+    double_conv,
+    joined,
+    pool,
+    transposed,
+)
 from napari_segnet.families._facts import Shapes, complete
 from napari_segnet.families._teaching import MapTeaching, with_classes
 from napari_segnet.families._told import Choice, settle
+from napari_segnet.graph import Activation, Graph, GraphBuilder
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["MateuszbudaUNet"]
 
-STRIDE_PX = 16
-"""Four poolings by 2; its concatenations fail at any other size."""
+DEPTH = 4
+"""Poolings; the same in every published file."""
+STRIDE_PX = 2**DEPTH
+"""Each pooling is by 2; its concatenations fail at any other size."""
 PREPARE = Known(
     source="assumed",
     why="its training program clips each volume at its percentiles 10 and 99 (of all channels "
@@ -31,7 +42,7 @@ PREPARE = Known(
 )
 
 
-class MateuszbudaUNet(MapTeaching):
+class MateuszbudaUNet(Drawn, MapTeaching):
     """The family; see the module's docstring."""
 
     name = "mateuszbuda-unet"
@@ -91,7 +102,11 @@ class MateuszbudaUNet(MapTeaching):
                 "prepare": PREPARE,
             },
         )
-        return complete(self.build, checkpoint, weights, self.title)
+        return complete(self.build, checkpoint, weights, self.title, tensors=self.tensors)
+
+    def graph(self, checkpoint: Checkpoint) -> Graph:
+        """Draw the network; see :class:`~napari_segnet.families.GraphFamily`."""
+        return _drawn(checkpoint.hparams)
 
     def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
         """Build the network; see :class:`~napari_segnet.families.Family`."""
@@ -120,6 +135,30 @@ class MateuszbudaUNet(MapTeaching):
         """Describe the same network with other classes, see ``TrainableFamily``."""
         inside = tuple(replace(output, activation="none") for output in outputs)
         return with_classes(self.build, checkpoint, inside, "out_channels", activation="sigmoid")
+
+
+def _drawn(hparams: Mapping[str, Any]) -> Graph:
+    """Return the layers of ``_mateuszbuda_module.UNet``."""
+    draw, width = GraphBuilder(hparams["in_channels"], hparams["ndim"]), hparams["init_features"]
+
+    def block(name: str, short: str, x: str, outputs: int) -> str:
+        parts = [f"{part}{i}" for i in (1, 2) for part in ("conv", "norm", "relu")]
+        return double_conv(draw, x, (outputs, outputs), [f"{name}.{short}{p}" for p in parts])
+
+    x, skips = draw.image, []
+    for level in range(1, DEPTH + 1):
+        skips.append(block(f"encoder{level}", f"enc{level}", x, width * 2 ** (level - 1)))
+        x = pool(draw, f"pool{level}", skips[-1])
+    x = block("bottleneck", "bottleneck", x, width * 2**DEPTH)
+    for level in range(DEPTH, 0, -1):
+        outputs = width * 2 ** (level - 1)
+        x = transposed(draw, f"upconv{level}", x, outputs)
+        x = joined(draw, f"join{level}", x, skips.pop())
+        x = block(f"decoder{level}", f"dec{level}", x, outputs)
+    x = convolution(draw, "conv", x, hparams["out_channels"], 1)
+    if hparams["activation"] == "sigmoid":
+        x = draw.add("activation", Activation(function="sigmoid"), x)
+    return draw.graph(x)
 
 
 def _activation(classes: int) -> Choice:

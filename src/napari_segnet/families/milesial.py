@@ -13,14 +13,25 @@ output's activation, which gives the same probabilities.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store, Task
 from napari_segnet.containers import Weights
+from napari_segnet.families._drawing import (
+    Drawn,
+    convolution,
+    double_conv,
+    joined,
+    numbered,
+    pool,
+    transposed,
+    upsample,
+)
 from napari_segnet.families._facts import Shapes, complete, convolutions, plain
 from napari_segnet.families._teaching import MapTeaching, with_classes
 from napari_segnet.families._told import Choice, settle
+from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +51,7 @@ NEW, OLD = "double_conv", "conv"
 """Name of the blocks since commit ff1ac09 (October 2019), and before it."""
 
 
-class MilesialUNet(MapTeaching):
+class MilesialUNet(Drawn, MapTeaching):
     """The family; see the module's docstring."""
 
     name = "milesial-unet"
@@ -99,8 +110,17 @@ class MilesialUNet(MapTeaching):
             card={"mask_values": mask_values} if mask_values else {},
         )
         return complete(
-            self.build, checkpoint, weights, self.title, lambda key: _file_key(key, read["names"])
+            self.build,
+            checkpoint,
+            weights,
+            self.title,
+            lambda key: _file_key(key, read["names"]),
+            tensors=self.tensors,
         )
+
+    def graph(self, checkpoint: Checkpoint) -> Graph:
+        """Draw the network; see :class:`~napari_segnet.families.GraphFamily`."""
+        return _drawn(checkpoint.hparams)
 
     def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
         """Build the network; see :class:`~napari_segnet.families.Family`."""
@@ -133,6 +153,34 @@ class MilesialUNet(MapTeaching):
     def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
         """Describe the same network with other classes, see ``TrainableFamily``."""
         return with_classes(self.build, checkpoint, outputs, "n_classes")
+
+
+def _drawn(hparams: Mapping[str, Any]) -> Graph:
+    """Return the layers of ``_milesial_module.UNet``."""
+    draw = GraphBuilder(hparams["n_channels"], hparams["ndim"])
+    kernel, order, bias = hparams["kernel"], hparams["order"], hparams["bias"]
+
+    def block(name: str, x: str, widths: Sequence[int]) -> str:
+        names = numbered(f"{name}.double_conv")
+        middle, outputs = widths
+        return double_conv(draw, x, (middle, outputs), names, order, kernel, kernel // 2, bias)
+
+    first, *deeper = hparams["encoder"]
+    x = block("inc", draw.image, first)
+    skips = []
+    for i, widths in enumerate(deeper, start=1):
+        skips.append(x)
+        x = pool(draw, f"down{i}.maxpool_conv.0", x)
+        x = block(f"down{i}.maxpool_conv.1", x, widths)
+    for i, widths in enumerate(hparams["decoder"], start=1):
+        skip = skips.pop()
+        if hparams["ups"]:
+            x = transposed(draw, f"up{i}.up", x, hparams["ups"][i - 1])
+        else:
+            x = upsample(draw, f"up{i}.up", x, align_corners=True)
+        x = draw.add(f"up{i}.pad", MatchSize(), x, skip)
+        x = block(f"up{i}.conv", joined(draw, f"up{i}.join", skip, x), widths)
+    return draw.graph(convolution(draw, "outc.conv", x, hparams["n_classes"], 1))
 
 
 def _read(shapes: Shapes) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class MMDetectionMaskRCNN(DetectionFamily):
         called, how = class_names(classes, told, recorded)
         facts = {**fields_known(channels, "MMDetection"), **known, **how}
         blank = self._blank(weights, hparams, channels, classes, called, facts)
-        full = complete(self.build, blank, weights, self.title, names.in_file)
+        full = complete(self.build, blank, weights, self.title, names.in_file, tensors=self.tensors)
         why = "; ".join([full.known["family"].why, CHECKED, *notes])
         return replace(full, known={**full.known, "family": Known(source="read", why=why)})
 

@@ -26,9 +26,19 @@ from napari_segnet.checkpoint import (
 )
 from napari_segnet.containers import Weights
 from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.families._drawing import (
+    Drawn,
+    convolution,
+    double_conv,
+    joined,
+    numbered,
+    pool,
+    transposed,
+)
 from napari_segnet.families._facts import require_keys, unstated
 from napari_segnet.families._segnet_header import HEADER, header_text, read_header
 from napari_segnet.families._teaching import MapTeaching
+from napari_segnet.graph import Graph, GraphBuilder, parameters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +55,7 @@ KEPT = 1e-3
 the variance of a quiet channel is too small for half precision."""
 
 
-class SegnetUNet(MapTeaching):
+class SegnetUNet(Drawn, MapTeaching):
     """The family; see the module's docstring."""
 
     name = "segnet-unet"
@@ -78,8 +88,12 @@ class SegnetUNet(MapTeaching):
         )
         store = replace(checkpoint.store, wrapper=weights.wrapper, prefix=weights.prefix)
         checkpoint = replace(checkpoint, store=store)
-        require_keys(self.build, checkpoint, weights, self.title)
+        require_keys(self.tensors(checkpoint), checkpoint, weights, self.title)
         return checkpoint
+
+    def graph(self, checkpoint: Checkpoint) -> Graph:
+        """Draw the network; see :class:`~napari_segnet.families.GraphFamily`."""
+        return _drawn(checkpoint.hparams, sum(o.channels for o in checkpoint.outputs))
 
     def build(self, checkpoint: Checkpoint) -> torch.nn.Module:
         """Build the network."""
@@ -139,7 +153,7 @@ class SegnetUNet(MapTeaching):
         store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="")
         if path.suffix.lower() in TORCH_SUFFIXES:
             store = replace(store, container="torch-zip", wrapper=("state_dict",))
-        return replace(checkpoint, path=path, store=store)
+        return replace(checkpoint, path=path, store=store, stamp=None, notes=())
 
 
 def _file(state: dict[str, torch.Tensor], text: str, path: Path) -> bytes:
@@ -190,8 +204,6 @@ def describe_new(
     container, dtype : str
         Container of the file, and dtype of the tensors in it.
     """
-    import torch
-
     ndim, strides = int(hparams["ndim"]), hparams["strides"]
     total = tuple(math.prod(s[axis] for s in strides) for axis in range(ndim))
     head = Checkpoint(
@@ -211,15 +223,33 @@ def describe_new(
         pixel_size_um=pixel_size_um,
         card=card,
     )
-    with torch.device("meta"):
-        module = SegnetUNet().build(head)
-    keys = {key: key for key in module.state_dict()}
+    tensors = SegnetUNet().tensors(head)
     return replace(
         head,
         known=_known(head),
-        store=Store(container=container, dtype=dtype, keys=keys),
-        parameters=sum(p.numel() for p in module.parameters()),
+        store=Store(container=container, dtype=dtype, keys={key: key for key in tensors}),
+        parameters=parameters(tensors),
     )
+
+
+def _drawn(hparams: Mapping[str, Any], outputs: int) -> Graph:
+    """Return the layers of ``_segnet_module.UNet``."""
+    draw = GraphBuilder(hparams["channels"], hparams["ndim"])
+
+    def block(name: str, x: str, width: int) -> str:
+        return double_conv(draw, x, (width, width), numbered(name))
+
+    *widths, deepest = hparams["widths"]
+    steps = list(zip(widths, hparams["strides"], strict=True))
+    x, skips = draw.image, []
+    for i, (width, stride) in enumerate(steps):
+        skips.append(block(f"encoder.{i}", x, width))
+        x = pool(draw, f"pools.{i}", skips[-1], stride=tuple(stride))
+    x = block(f"encoder.{len(steps)}", x, deepest)
+    for i, (width, stride) in enumerate(reversed(steps)):
+        x = transposed(draw, f"ups.{i}", x, width, tuple(stride))
+        x = block(f"decoder.{i}", joined(draw, f"join.{i}", skips.pop(), x), width)
+    return draw.graph(convolution(draw, "head", x, outputs, 1))
 
 
 def _narrowed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -76,7 +76,7 @@ class TorchvisionMaskRCNN(DetectionFamily):
         called, how = class_names(classes, told, recorded)
         facts = {**fields_known(channels, "torchvision"), **known, **how}
         blank = self._blank(weights, hparams, channels, classes, called, facts)
-        return complete(self.build, blank, weights, self.title, names.in_file)
+        return complete(self.build, blank, weights, self.title, names.in_file, tensors=self.tensors)
 
 
 class _Names:

@@ -11,13 +11,30 @@ from pathlib import Path
 from typing import Protocol
 
 from napari_segnet.errors import DatasetError
-from napari_segnet.formats._pair import Entry, Pair
+from napari_segnet.formats._meaning import MEANINGS, Meaning, Meanings
+from napari_segnet.formats._pair import Entry, Found, Pair, Remark, sentences
 from napari_segnet.formats.cellpose import Cellpose
 from napari_segnet.formats.coco import Coco, CocoPolygons
+from napari_segnet.formats.dsb2018 import DataScienceBowl
+from napari_segnet.formats.labelme import LabelMe
 from napari_segnet.formats.stardist import StarDist
 from napari_segnet.formats.tiff_pairs import TiffPairs
+from napari_segnet.formats.via import Via
 
-__all__ = ["FORMATS", "Entry", "Format", "Pair", "format_named", "format_of"]
+__all__ = [
+    "FORMATS",
+    "MEANINGS",
+    "Entry",
+    "Format",
+    "Found",
+    "Meaning",
+    "Meanings",
+    "Pair",
+    "Remark",
+    "format_named",
+    "format_of",
+    "sentences",
+]
 
 
 class Format(Protocol):
@@ -34,12 +51,14 @@ class Format(Protocol):
     """Whether it has a place for what was reviewed."""
     lossless: bool
     """Whether labels come back as they were, but for their numbers."""
+    reserved: tuple[str, ...]
+    """Ends of names that mean something else than an image; none is written so."""
 
     def detect(self, path: Path) -> bool:
         """Tell from names if a folder (or file) is of this kind; reads no picture."""
 
-    def find(self, path: Path) -> tuple[Entry, ...]:
-        """List the pairs in it; each is read when it is asked for.
+    def find(self, path: Path) -> Found:
+        """List the pairs in it, each read when it is asked for, and what belongs to none.
 
         Raises ``DatasetError`` if the whole cannot be understood.
         """
@@ -51,7 +70,16 @@ class Format(Protocol):
         """
 
 
-FORMATS: tuple[Format, ...] = (Coco(), CocoPolygons(), Cellpose(), StarDist(), TiffPairs())
+FORMATS: tuple[Format, ...] = (
+    Coco(),
+    CocoPolygons(),
+    LabelMe(),
+    Via(),
+    Cellpose(),
+    DataScienceBowl(),
+    StarDist(),
+    TiffPairs(),
+)
 """In the order in which a folder is shown to them."""
 
 
@@ -85,7 +113,8 @@ def format_of(path: Path) -> Format:
     raise DatasetError(
         f"{path} holds no images with labels that are understood. Expected: folders images and "
         "labels (or masks) with files of the same names; files x.tif with x_masks.tif (Cellpose); "
-        "or a COCO .json. If it is one of these under other names, say which with --format: "
+        "a JSON of COCO, labelme or VIA; or one mask per object (Data Science Bowl 2018). If it "
+        "is one of these under other names, say which with --format: "
         f"{_names()}."
     )
 

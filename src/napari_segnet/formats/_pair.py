@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,26 @@ import numpy.typing as npt
 from napari_segnet.dataset import Split
 from napari_segnet.image import Image
 
-__all__ = ["Entry", "Pair", "planes"]
+__all__ = ["Entry", "Found", "Pair", "Remark", "planes", "sentences"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """Something of a file that its user should know; equal ones are counted together.
+
+    Attributes
+    ----------
+    kind : str
+        Of what: ``"annotation"``, ``"image"``; in the singular.
+    what : str
+        Which one.
+    why : str
+        What about it, as the rest of the sentence "<what> ..."; the same words for all alike.
+    """
+
+    kind: str
+    what: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +57,12 @@ class Pair:
         Class of each label, 1 is the first; empty where objects have none.
     class_names : tuple of str
         Background first; empty where objects have no classes.
+    drawn : bool
+        Whether the labels are the numbers of a picture, which may be a mask or classes.
+    left_out : tuple of Remark
+        What of it could not be used.
+    remarks : tuple of Remark
+        What was decided in reading it.
     """
 
     name: str
@@ -49,6 +74,9 @@ class Pair:
     split: Split | None = None
     classes: Mapping[int, int] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
+    drawn: bool = False
+    left_out: tuple[Remark, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +93,38 @@ class Entry:
 
     name: str
     read: Callable[[], Pair]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a folder holds of a format.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        Pairs that are there to be read.
+    left_out : tuple of Remark
+        What belongs to none of them.
+    remarks : tuple of Remark
+        What was decided in looking for them.
+    """
+
+    entries: tuple[Entry, ...]
+    left_out: tuple[Remark, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+def sentences(remarks: Iterable[Remark], left_out: bool = False) -> tuple[str, ...]:
+    """Return a sentence for each kind of remark, with how many there are and the first one."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for remark in remarks:
+        alike.setdefault((remark.kind, remark.why), []).append(remark.what)
+    gone = " left out" if left_out else ""
+    return tuple(
+        f"{len(which)} {kind}{'' if len(which) == 1 else 's'}{gone}: {which[0]} {why}"
+        f"{'' if len(which) == 1 else f', and {len(which) - 1} more like it'}."
+        for (kind, why), which in alike.items()
+    )
 
 
 def planes(pair: Pair) -> Iterator[Pair]:

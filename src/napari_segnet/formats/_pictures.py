@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +10,48 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.atomic import write_whole
-from napari_segnet.dataset import Split, read_labels
+from napari_segnet.dataset import LABEL_ENDINGS, Split, read_any_labels, read_labels, renumbered
 from napari_segnet.errors import DatasetError
-from napari_segnet.formats._pair import Entry, Pair
+from napari_segnet.formats._match import Match, stem_of
+from napari_segnet.formats._pair import Entry, Pair, Remark
 from napari_segnet.image import Image
 from napari_segnet.writers.ome_tiff import write_image, write_labels
 
-__all__ = ["labels_file", "pair_entry", "pictures", "save_image", "save_labels", "side_named"]
+__all__ = [
+    "failing",
+    "matched_entry",
+    "pair_entry",
+    "pictures",
+    "save_image",
+    "save_labels",
+    "side_named",
+    "without_image",
+]
 
 VAL = ("val", "valid", "validation", "test", "testing")
 TRAIN = ("train", "training")
 
 
-def pictures(folder: Path) -> list[Path]:
-    """Return the picture files in a folder, sorted; hidden ones are left out."""
+def pictures(folder: Path, labels: bool = False) -> list[Path]:
+    """Return the picture files in a folder, sorted; hidden ones are left out.
+
+    Files that are one image together, as OME-TIFF has them, are listed once.
+
+    ``labels``: also those that only labels are saved as.
+    """
     from napari_segnet.readers import READERS
+    from napari_segnet.readers._ome_set import first_of_sets
 
     endings = tuple(suffix for reader in READERS for suffix in reader.suffixes)
+    endings += LABEL_ENDINGS if labels else ()
     if not folder.is_dir():
         return []
-    return sorted(
+    found = sorted(
         path
         for path in folder.iterdir()
         if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
     )
+    return first_of_sets(found)
 
 
 def side_named(name: str) -> Split | None:
@@ -53,38 +71,49 @@ def pair_entry(
         from napari_segnet.readers import image_stem, open_image
 
         picture = open_image(image)
-        numbers = read_labels(labels, picture)
+        numbers, new = renumbered(read_any_labels(labels, picture))
         mask = None if trusted is None else read_labels(trusted, picture) > 0
-        name = image_stem(image)
-        source = str(image.absolute())
+        why = "has ids beyond 2147483647, so its objects are numbered anew"
         return Pair(
-            name=name, image=picture, labels=numbers, trusted=mask, source=source, split=split
+            name=image_stem(image),
+            image=picture,
+            labels=numbers,
+            trusted=mask,
+            source=str(image.absolute()),
+            split=split,
+            drawn=True,
+            remarks=(Remark(kind="image", what=image.name, why=why),) if new else (),
         )
 
     return Entry(name=image.name, read=read)
 
 
-def labels_file(stem: str, candidates: Iterable[Path]) -> Path | None:
-    """Return the one file with a stem, or None.
-
-    Raises
-    ------
-    DatasetError
-        If there are several.
-    """
-    found = [path for path in candidates if _stem(path) == stem]
-    if len(found) > 1:
-        raise DatasetError(
-            f"{found[0].parent} holds two files for {stem!r}: {found[0].name} and {found[1].name}. "
-            "Remove one of them."
-        )
-    return found[0] if found else None
+def matched_entry(found: Match, trusted: Sequence[Path] = (), split: Split | None = None) -> Entry:
+    """Return the entry of an image and its label picture; without one it cannot be read."""
+    masks = [path for path in trusted if stem_of(path) == stem_of(found.image)]
+    for several in (found.labels, masks):
+        if len(several) > 1:
+            return failing(
+                found.image.name,
+                f"{several[0].parent} holds two files for {stem_of(found.image)!r}: "
+                f"{several[0].name} and {several[1].name}. Remove one of them.",
+            )
+    return pair_entry(found.image, found.labels[0], masks[0] if masks else None, split)
 
 
-def _stem(path: Path) -> str:
-    from napari_segnet.readers import image_stem
+def failing(name: str, reason: str) -> Entry:
+    """Return an entry that cannot be read, for a reason that is known before."""
 
-    return image_stem(path).removesuffix(".labels")
+    def read() -> Pair:
+        raise DatasetError(reason)
+
+    return Entry(name=name, read=read)
+
+
+def without_image(paths: Iterable[Path]) -> tuple[Remark, ...]:
+    """Return remarks on label pictures that belong to no image."""
+    why = "has no image of its name"
+    return tuple(Remark(kind="label picture", what=path.name, why=why) for path in paths)
 
 
 def save_image(path: Path, image: Image) -> None:

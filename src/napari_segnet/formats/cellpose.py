@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.dataset import Split
+from napari_segnet.dataset import Split, renumbered
 from napari_segnet.errors import DatasetError, WeightsError
-from napari_segnet.formats._pair import Entry, Pair
+from napari_segnet.formats._pair import Entry, Found, Pair, Remark
 from napari_segnet.formats._pictures import (
-    labels_file,
+    failing,
     pair_entry,
     pictures,
     save_image,
@@ -27,7 +27,9 @@ from napari_segnet.formats._pictures import (
 
 __all__ = ["Cellpose"]
 
-MASKS = ("_masks", "_cp_masks")
+MASKS = ("_cp_masks", "_masks")
+NUMBERED = "_img"
+"""Its own data are called ``003_img.png`` and ``003_masks.png``."""
 SEG = "_seg.npy"
 BESIDE = ("_flows", "_outlines", "_cp_outlines", "_cp_output")
 """Ends of other pictures that it leaves beside an image."""
@@ -41,21 +43,32 @@ class Cellpose:
     ndim: tuple[int, ...] = (2,)
     trusted = False
     lossless = True
+    reserved: tuple[str, ...] = (*MASKS, *BESIDE, "_seg", NUMBERED)
 
     def detect(self, path: Path) -> bool:
         """Tell by the ends of names."""
         return any(_labels(root) for root in _roots(path))
 
-    def find(self, path: Path) -> tuple[Entry, ...]:
+    def find(self, path: Path) -> Found:
         """List the pairs; where there are both, ``_masks`` counts."""
         entries: list[Entry] = []
+        left_out: list[Remark] = []
         for root in _roots(path):
             split = side_named(root.name) if root != path else None
-            images = [p for p in pictures(root) if not p.stem.endswith((*MASKS, *BESIDE, "_seg"))]
-            for stem, labels in _labels(root).items():
-                image = labels_file(stem, images)
-                entries.append(_entry(image, labels, stem, split))
-        return tuple(entries)
+            labels = _labels(root)
+            images = [p for p in pictures(root) if not _is_beside(p)]
+            if not labels:
+                continue
+            used: set[Path] = set()
+            for stem, path_of in labels.items():
+                mine = _images_of(stem, images)
+                used.update(mine)
+                entries.append(_entry(mine, path_of, stem, split))
+            why = "has no masks of Cellpose beside it"
+            left_out += [
+                Remark(kind="image", what=p.name, why=why) for p in images if p not in used
+            ]
+        return Found(entries=tuple(entries), left_out=tuple(left_out))
 
     def write(self, pairs: Iterator[Pair], folder: Path) -> Iterator[str]:
         """Write what is learned from into ``train``, what is held out into ``test``."""
@@ -73,19 +86,48 @@ def _roots(path: Path) -> list[Path]:
     return [path, *sorted(inside)]
 
 
-def _labels(folder: Path) -> dict[str, Path]:
+def _labels(folder: Path) -> dict[str, list[Path]]:
     """Return the label files by the stem of their image."""
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(f"*{SEG}")):
-        found[path.name.removesuffix(SEG)] = path
-    for path in pictures(folder):
+        if not path.name.startswith("."):  # ._a_seg.npy is what macOS keeps about a_seg.npy
+            found[path.name.removesuffix(SEG).removesuffix(".ome")] = [path]
+    masks: dict[str, list[Path]] = {}
+    for path in pictures(folder, labels=True):
         for end in MASKS:
-            if path.stem.endswith(end):
-                found[path.stem.removesuffix(end)] = path
-    return found
+            if (stem := _stem(path)).endswith(end):
+                masks.setdefault(stem.removesuffix(end).removesuffix(".ome"), []).append(path)
+                break
+    return {**found, **masks}
 
 
-def _entry(image: Path | None, labels: Path, stem: str, split: Split | None) -> Entry:
+def _stem(path: Path) -> str:
+    """Return a name without ``.tif`` and ``.ome.tif``."""
+    from napari_segnet.readers import image_stem
+
+    return image_stem(path)
+
+
+def _is_beside(path: Path) -> bool:
+    return _stem(path).endswith((*MASKS, *BESIDE, "_seg"))
+
+
+def _images_of(stem: str, images: list[Path]) -> list[Path]:
+    """Return the images of a stem: ``003.png``, or ``003_img.png`` as in its own data."""
+    own = [path for path in images if _stem(path) == stem]
+    return own or [path for path in images if _stem(path) == f"{stem}{NUMBERED}"]
+
+
+def _entry(images: list[Path], files: list[Path], stem: str, split: Split | None) -> Entry:
+    labels = files[0]
+    for several in (files, images):
+        if len(several) > 1:
+            return failing(
+                labels.name,
+                f"{labels.parent} holds two files for {stem!r}: {several[0].name} and "
+                f"{several[1].name}. Remove one of them.",
+            )
+    image = images[0] if images else None
     if image is not None and not labels.name.endswith(SEG):
         return pair_entry(image, labels, None, split)
 
@@ -106,13 +148,17 @@ def _entry(image: Path | None, labels: Path, stem: str, split: Split | None) -> 
             )
         source = str(image.absolute())
         return Pair(
-            name=stem, image=picture, labels=numbers.reshape(want), source=source, split=split
+            name=stem,
+            image=picture,
+            labels=renumbered(numbers)[0].reshape(want),
+            source=source,
+            split=split,
         )
 
     return Entry(name=labels.name, read=read)
 
 
-def _seg_masks(path: Path) -> npt.NDArray[np.int32]:
+def _seg_masks(path: Path) -> npt.NDArray[Any]:
     """Return ``masks`` out of a ``_seg.npy``, without running anything in it."""
     from numpy.lib import format as npy
 
@@ -138,4 +184,4 @@ def _seg_masks(path: Path) -> npt.NDArray[np.int32]:
             f"{path} holds no masks as Cellpose writes them. Save the masks as "
             f"{path.name.removesuffix(SEG)}_masks.tif instead."
         )
-    return np.where(masks > 0, masks, 0).astype(np.int32)
+    return np.where(masks > 0, masks, 0)

@@ -2,15 +2,14 @@
 
 Written: ``images/``, ``instances_train.json`` and, where images are held out,
 ``instances_val.json``. Read: any JSON of that kind, run lengths and polygons. Where objects
-overlap, smaller ones lie on top. A crowd marks what nobody has reviewed, both ways.
+overlap, smaller ones lie on top. In what we write, a crowd marks what nobody has reviewed; what
+others mean by one, ``_coco_objects`` tells.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,18 @@ import numpy.typing as npt
 
 from napari_segnet.atomic import write_text, write_whole
 from napari_segnet.errors import DatasetError
-from napari_segnet.formats._outline import fill, outlines
-from napari_segnet.formats._pair import Entry, Pair
+from napari_segnet.formats._coco_listing import Listing, listings, looks_like_coco, number_of
+from napari_segnet.formats._coco_objects import NOT_REVIEWED, objects_of
+from napari_segnet.formats._find_picture import PictureFinder
+from napari_segnet.formats._outline import outlines
+from napari_segnet.formats._pair import Entry, Found, Pair
 from napari_segnet.formats._pictures import save_image, side_named
-from napari_segnet.formats._rle import counts_of, decode, from_text, to_text
+from napari_segnet.formats._rle import counts_of, to_text
 
 __all__ = ["Coco", "CocoPolygons"]
 
 OBJECT = "object"
 """What the category is called where objects have no classes."""
-IMAGE_FOLDERS = ("", "images", "train", "val", "train2017", "val2017", "../images", "..")
-"""Where pictures may lie, from the JSON on; ``file_name`` comes after it."""
 
 
 class Coco:
@@ -41,19 +41,24 @@ class Coco:
     ndim: tuple[int, ...] = (2,)
     trusted = True
     lossless = True
+    reserved: tuple[str, ...] = ()
 
     def detect(self, path: Path) -> bool:
         """Tell by a JSON that has images and annotations."""
-        return bool(_listings(path))
+        return looks_like_coco(path)
 
-    def find(self, path: Path) -> tuple[Entry, ...]:
+    def find(self, path: Path) -> Found:
         """List the images."""
-        entries: list[Entry] = []
-        for listing in _listings(path):
-            entries.extend(_entries(listing))
+        every = listings(path)
+        entries = [entry for listing in every.found for entry in _entries(listing, path)]
         if not entries:
             raise DatasetError(f"{path} lists no images. Is it the JSON of COCO's instances?")
-        return tuple(entries)
+        inside = (remark for listing in every.found for remark in listing.left_out)
+        return Found(
+            entries=tuple(entries),
+            left_out=(*every.left_out, *inside),
+            remarks=every.remarks,
+        )
 
     def write(self, pairs: Iterator[Pair], folder: Path) -> Iterator[str]:
         """Write images, and one JSON for each side of the split."""
@@ -119,13 +124,19 @@ def _annotations(
     first: int,
     shape_of: Any,
 ) -> list[dict[str, Any]]:
+    import fastremap
     from scipy import ndimage
 
     found: list[dict[str, Any]] = []
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+    # A list of boxes is as long as the highest id: 2 GB for one of 50 million.
+    ids = fastremap.unique(labels)
+    ids = ids[ids > 0]
+    small = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
+    for number, box in enumerate(ndimage.find_objects(small), start=1):
         if box is None:
             continue
-        mask = labels[box] == label
+        label = int(ids[number - 1])
+        mask = small[box] == number
         y, x = box
         found.append(
             {
@@ -151,6 +162,7 @@ def _unseen(mask: npt.NDArray[np.bool_], image: int, first: int) -> dict[str, An
         "image_id": image,
         "category_id": 1,
         "iscrowd": 1,
+        NOT_REVIEWED: True,
         "area": int(mask.sum()),
         "bbox": box,
         "segmentation": {"size": list(mask.shape), "counts": to_text(counts_of(mask))},
@@ -182,136 +194,44 @@ def _polygons(mask: npt.NDArray[np.bool_], box: tuple[slice, slice]) -> list[lis
 # ---- In ----
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Listing:
-    """A JSON that was read."""
-
-    path: Path
-    images: list[dict[str, Any]]
-    annotations: dict[Any, list[dict[str, Any]]]
-    classes: dict[Any, int]
-    names: tuple[str, ...]
-
-
-def _listings(path: Path) -> list[_Listing]:
-    """Return the JSONs of a path that list images and annotations."""
-    if path.is_file():
-        files = [path] if path.suffix.lower() == ".json" else []
-    elif path.is_dir():
-        files = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
-    else:
-        files = []
-    found = (_listing(file) for file in files)
-    return [listing for listing in found if listing is not None]
-
-
-def _listing(path: Path) -> _Listing | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf8"))
-    except (ValueError, RecursionError):
-        return None  # some other text, such as a settings file
-    if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
-        return None
-    try:
-        categories = content.get("categories") or []
-        ids = [category["id"] for category in categories]
-        annotations: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            annotations[annotation["image_id"]].append(annotation)
-        return _Listing(
-            path=path,
-            images=[{**row, "file_name": str(row["file_name"])} for row in content["images"]],
-            annotations=annotations,
-            classes={number: i for i, number in enumerate(ids, start=1)},
-            names=("background", *(str(c.get("name", c["id"])) for c in categories)),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path} looks like a JSON of COCO, but cannot be understood ({error!r}). Each image "
-            "needs id and file_name, each annotation image_id and segmentation."
-        ) from error
-
-
-def _entries(listing: _Listing) -> list[Entry]:
+def _entries(listing: Listing, root: Path) -> list[Entry]:
+    near = listing.path.parent
+    top = root if root.is_dir() else near.parent if near.name == "annotations" else near
+    finder = PictureFinder(listing.path, top, listing.subset)
     return [
-        Entry(name=row["file_name"], read=lambda row=row: _pair(listing, row))  # type: ignore[misc]
+        Entry(name=row["file_name"], read=lambda row=row: _pair(listing, row, finder))  # type: ignore[misc]
         for row in listing.images
     ]
 
 
-def _pair(listing: _Listing, row: Mapping[str, Any]) -> Pair:
+def _pair(listing: Listing, row: Mapping[str, Any], finder: PictureFinder) -> Pair:
     from napari_segnet.readers import image_stem, open_image
 
-    path = _picture(listing.path, row["file_name"])
+    path = finder.find(row["file_name"])
     image = open_image(path)
     shape = (image.sizes["y"], image.sizes["x"])
     if image.sizes["t"] * image.sizes["z"] > 1:
         raise DatasetError(f"{path} is a stack, but COCO describes single planes. Split it.")
-    named = tuple(row.get(key, n) for key, n in zip(("height", "width"), shape, strict=True))
+    # 0, which some programs write, says nothing.
+    named = tuple(
+        int(number_of(row.get(key))) or n for key, n in zip(("height", "width"), shape, strict=True)
+    )
     if named != shape:
         raise DatasetError(
             f"{path} has {shape[0]} x {shape[1]} pixels, but {listing.path.name} says "
             f"{named[0]} x {named[1]}. Was the picture rescaled?"
         )
-    labels, trusted, classes = _labels(listing, row, shape)
-    several = len(listing.names) > 2
+    found = objects_of(listing, row, shape)
+    classed = listing.names[1:] not in ((), (OBJECT,))
     return Pair(
         name=image_stem(path),
         image=image,
-        labels=labels[None, None],
-        trusted=None if trusted.all() else trusted[None, None],
+        labels=found.labels[None, None],
+        trusted=None if found.trusted.all() else found.trusted[None, None],
         source=str(path.absolute()),
-        split=side_named(listing.path.stem),
-        classes=classes if several else {},
-        class_names=listing.names if several else (),
-    )
-
-
-def _labels(
-    listing: _Listing, row: Mapping[str, Any], shape: tuple[int, int]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], dict[int, int]]:
-    """Paint the objects of an image, large ones first."""
-    masks: list[tuple[int, int, npt.NDArray[np.bool_]]] = []
-    trusted = np.ones(shape, bool)
-    for annotation in listing.annotations.get(row.get("id"), []):
-        mask = _mask(listing.path, annotation, shape)
-        if annotation.get("iscrowd"):
-            trusted &= ~mask
-        elif mask.any():
-            kind = listing.classes.get(annotation.get("category_id"), 1)
-            masks.append((-int(mask.sum()), kind, mask))
-    labels, classes = np.zeros(shape, np.int32), {}
-    for label, (_, kind, mask) in enumerate(sorted(masks, key=lambda m: m[0]), start=1):
-        labels[mask] = label
-        classes[label] = kind
-    return labels, trusted, classes
-
-
-def _mask(path: Path, annotation: Mapping[str, Any], shape: tuple[int, int]) -> Any:
-    shown = annotation.get("segmentation")
-    try:
-        if isinstance(shown, list) and shown:
-            return fill(shown, shape)
-        if isinstance(shown, dict):
-            counts = shown["counts"]
-            runs = [int(n) for n in counts] if isinstance(counts, list) else from_text(counts)
-            if tuple(shown["size"]) != shape:
-                raise ValueError(f"its size is {shown['size']}, the image is {list(shape)}")
-            return decode(runs, shape)
-        raise ValueError("it has boxes only" if "bbox" in annotation else "it has no shape")
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"The annotation {annotation.get('id')} in {path.name} has no usable segmentation "
-            f"({error}). Run lengths or polygons are needed."
-        ) from error
-
-
-def _picture(listing: Path, name: str) -> Path:
-    for folder in IMAGE_FOLDERS:
-        path = listing.parent / folder / name
-        if path.is_file():
-            return path
-    raise DatasetError(
-        f"The picture {name} that {listing.name} lists is not there. Put it beside the JSON, or "
-        f"into {listing.parent / 'images'}."
+        split=side_named(listing.side),
+        classes=found.classes if classed else {},
+        class_names=listing.names if classed else (),
+        left_out=found.left_out,
+        remarks=found.remarks,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_segnet.formats._pair import Entry, Pair
+from napari_segnet.formats._pair import Found, Pair
 from napari_segnet.formats._pictures import save_image, save_labels
 from napari_segnet.formats.tiff_pairs import find_pairs
 
@@ -24,13 +24,14 @@ class StarDist:
     ndim: tuple[int, ...] = (2, 3)
     trusted = False
     lossless = True
+    reserved: tuple[str, ...] = (".labels",)
 
     def detect(self, path: Path) -> bool:
         """Tell by the folders images and masks."""
         roots = [path, *(path / name for name in ("train", "test", "val"))]
         return any((r / "images").is_dir() and (r / "masks").is_dir() for r in roots)
 
-    def find(self, path: Path) -> tuple[Entry, ...]:
+    def find(self, path: Path) -> Found:
         """List the pairs."""
         return find_pairs(path, ("images",), ("masks",))
 

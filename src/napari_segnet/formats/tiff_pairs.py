@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_segnet.errors import DatasetError
-from napari_segnet.formats._pair import Entry, Pair
+from napari_segnet.formats._match import is_label_name, match
+from napari_segnet.formats._pair import Entry, Found, Pair, Remark
 from napari_segnet.formats._pictures import (
-    labels_file,
-    pair_entry,
+    failing,
+    matched_entry,
     pictures,
     save_image,
     save_labels,
     side_named,
+    without_image,
 )
 
-__all__ = ["TiffPairs", "find_pairs"]
+__all__ = ["IMAGES", "LABELS", "TiffPairs", "find_pairs", "folders", "inside"]
 
-LABELS = ("labels", "masks", "label", "mask", "ground_truth", "gt")
+LABELS = (
+    *("labels", "masks", "label", "mask", "ground_truth", "gt", "annotations", "segmentations"),
+    "labelstr",  # nnU-Net
+)
 """What the folder beside ``images`` is called."""
-IMAGES = ("images", "image", "img", "imgs", "raw")
-ENDINGS = (".labels", "_labels", "_label", "_mask", "_seg", "_gt")
-"""Of label files that lie beside their images."""
+IMAGES = ("images", "image", "img", "imgs", "raw", "imagestr")
+"""In small letters: programs write Images, too."""
+OWN_MAPS = ".maps"
+"""Before the ending of what ``segment`` writes beside labels."""
 
 
 class TiffPairs:
@@ -37,17 +42,20 @@ class TiffPairs:
     ndim: tuple[int, ...] = (2, 3)
     trusted = True
     lossless = True
+    reserved: tuple[str, ...] = (".labels",)
 
     def detect(self, path: Path) -> bool:
         """Tell by the folders, or by files that are called alike."""
         return path.is_dir() and bool(
-            _folders(path) or any(_folders(p) for p in _inside(path)) or _beside(path)
+            folders(path)
+            or any(folders(p) for p in inside(path))
+            or any(entry for root in (path, *inside(path)) for entry in _beside(root).entries)
         )
 
-    def find(self, path: Path) -> tuple[Entry, ...]:
+    def find(self, path: Path) -> Found:
         """List the pairs."""
         found = find_pairs(path, IMAGES, LABELS)
-        return found or tuple(pair_entry(a, b) for a, b in _beside(path))
+        return found if found.entries else _all([_beside(p) for p in (path, *inside(path))])
 
     def write(self, pairs: Iterator[Pair], folder: Path) -> Iterator[str]:
         """Write ``images/x.tif`` and ``labels/x.tif``, and what is reviewed as ``trusted``."""
@@ -61,62 +69,75 @@ class TiffPairs:
             yield pair.name
 
 
-def find_pairs(path: Path, images: tuple[str, ...], labels: tuple[str, ...]) -> tuple[Entry, ...]:
+def find_pairs(path: Path, images: tuple[str, ...], labels: tuple[str, ...]) -> Found:
     """List pairs in two folders of one of these names each, also inside of train, val and test.
 
     An image without labels is an entry that cannot be read.
     """
-    entries: list[Entry] = []
-    for root in (path, *_inside(path)):
-        both = _folders(root, images, labels)
+    every: list[Found] = []
+    for root in (path, *inside(path)):
+        both = folders(root, images, labels)
         if both is None:
             continue
-        candidates, masks = pictures(both[1]), pictures(root / "trusted")
         split = side_named(root.name) if root != path else None
-        for image in pictures(both[0]):
-            from napari_segnet.readers import image_stem
+        matches = match(pictures(both[0]), pictures(both[1], labels=True))
+        masks = pictures(root / "trusted")
+        entries = tuple(
+            matched_entry(m, masks, split) if m.labels else _lonely(m.image, both[1])
+            for m in matches.found
+        )
+        every.append(Found(entries=entries, left_out=without_image(matches.rest)))
+    return _all(every)
 
-            stem = image_stem(image)
-            match = labels_file(stem, candidates)
-            if match is None:
-                entries.append(_lonely(image, both[1]))
-            else:
-                entries.append(pair_entry(image, match, labels_file(stem, masks), split))
-    return tuple(entries)
+
+def _all(every: list[Found]) -> Found:
+    return Found(
+        entries=tuple(entry for found in every for entry in found.entries),
+        left_out=tuple(remark for found in every for remark in found.left_out),
+    )
 
 
 def _lonely(image: Path, folder: Path) -> Entry:
-    def read() -> Pair:
-        raise DatasetError(
-            f"{image} has no label picture of the same name in {folder}. Add one, or take the "
-            "image out."
-        )
-
-    return Entry(name=image.name, read=read)
+    return failing(
+        image.name,
+        f"{image} has no label picture of the same name in {folder}. Add one, or take the "
+        "image out.",
+    )
 
 
-def _inside(path: Path) -> list[Path]:
+def inside(path: Path) -> list[Path]:
+    """Return the folders in a folder whose names say a side of the split."""
     if not path.is_dir():
         return []
     return sorted(p for p in path.iterdir() if p.is_dir() and side_named(p.name) is not None)
 
 
-def _folders(
+def folders(
     path: Path, images: tuple[str, ...] = IMAGES, labels: tuple[str, ...] = LABELS
 ) -> tuple[Path, Path] | None:
-    first = [path / name for name in images if (path / name).is_dir()]
-    second = [path / name for name in labels if (path / name).is_dir()]
+    """Return the folder of images and that of labels, where both are there."""
+    if not path.is_dir():
+        return None
+    there = {p.name.lower(): p for p in sorted(path.iterdir(), reverse=True) if p.is_dir()}
+    first = [there[name] for name in images if name in there]
+    second = [there[name] for name in labels if name in there]
     return (first[0], second[0]) if first and second else None
 
 
-def _beside(path: Path) -> list[tuple[Path, Path]]:
-    """Return images with the labels beside them."""
-    from napari_segnet.readers import image_stem
-
-    files = {image_stem(p): p for p in pictures(path)}
-    return [
-        (image, files[stem + ending])
-        for stem, image in files.items()
-        for ending in ENDINGS
-        if stem + ending in files
-    ]
+def _beside(path: Path) -> Found:
+    """List images with the labels beside them; what has none is no part of it, and said."""
+    every = [p for p in pictures(path, labels=True) if not p.stem.endswith(OWN_MAPS)]
+    labels = [p for p in every if is_label_name(p)]
+    images = [p for p in pictures(path) if p in every and p not in labels]
+    matches = match(images, labels)
+    split = side_named(path.name)
+    pairs = tuple(matched_entry(m, split=split) for m in matches.found if m.labels)
+    why = "has no label picture of its name beside it"
+    lonely = (m.image.name for m in matches.found if not m.labels)
+    return Found(
+        entries=pairs,
+        left_out=(
+            *(Remark(kind="image", what=name, why=why) for name in lonely),
+            *without_image(matches.rest),
+        ),
+    )

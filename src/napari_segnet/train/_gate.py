@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Dataset, Sample, read_labels, usable
+from napari_segnet.dataset import Dataset, Sample, read_labels, read_objects, usable
 from napari_segnet.errors import DatasetError, ImageError
 from napari_segnet.evaluate import Scores, evaluate, pool
 from napari_segnet.image import Image
@@ -99,7 +99,7 @@ def score_held_out(
         yield Progress(what="held-out image", done=done, total=len(samples))
         try:
             image = open_image(sample.image)
-            truth = read_labels(sample.labels, image)
+            truth = read_objects(sample, image)
             trusted = trusted_part(sample, image, truth)
         except (ImageError, DatasetError) as error:
             text = f"{sample.name} cannot be scored: {error} It is left out."

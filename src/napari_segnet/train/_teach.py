@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Dataset, Sample, hold_out, read_labels
+from napari_segnet.dataset import Dataset, Sample, hold_out, read_objects
 from napari_segnet.engines.torch import best_device
 from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Progress, job
@@ -168,7 +168,7 @@ def changes(dataset: Dataset, before: HeldOut | None, after: HeldOut) -> Iterato
 
 def _change(sample: Sample, old: npt.NDArray[np.int32], new: npt.NDArray[np.int32]) -> Change:
     image = open_image(sample.image)
-    truth = read_labels(sample.labels, image)
+    truth = read_objects(sample, image)
     trusted = trusted_part(sample, image, truth)
     truth, old, new = truth * trusted, old * trusted, new * trusted
     counts = dict.fromkeys(COLOURS, 0)

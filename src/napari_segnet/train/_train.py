@@ -268,6 +268,8 @@ def _read(crops: Crops, total: int) -> Generator[Progress, None, None]:
         faults += [fault] if fault else []
         text = f"{fault} It is left out." if fault else ""
         yield Progress(what="sample", done=done, total=total, text=text)
+    for hint in crops.hints:
+        yield Progress(what="note", done=total, total=total, text=hint)
     if len(faults) == total:
         more = f" And {total - 1} more like it." if total > 1 else ""
         raise DatasetError(f"{faults[0]}{more}")

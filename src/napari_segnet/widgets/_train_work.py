@@ -55,6 +55,7 @@ class Log:
     epochs: list[Mapping[str, float]] = field(default_factory=list)
     seen: Look | None = None
     left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,8 @@ def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:
         except StopIteration as stop:
             return stop.value
         if report.text:
-            log.left_out.append(report.text)
+            told = log.notes if report.what == "note" else log.left_out
+            told += [report.text] if report.text not in told else []
         if report.what == "epoch":
             log.epochs.append({"epoch": float(report.done), **dict(report.values)})
             log.seen = report.shown

@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.differences import KINDS, Difference, Kind, differences, draw
 from napari_segnet.errors import MismatchError
-from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pair_folders, pool, read_labels
+from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pairing, pool, read_labels
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._job import JobRunner
@@ -111,12 +111,14 @@ def _in_stack(found: tuple[Difference, ...], place: tuple[int, ...]) -> tuple[Di
 def compare_folders(predicted: Path, truth: Path) -> Generator[Progress, None, Scores]:
     """Score two folders of label files, paired by name."""
     scores = []
-    pairs = pair_folders(predicted, truth)
-    for done, (stem, ours, theirs) in enumerate(pairs):
+    found = pairing(predicted, truth)
+    for done, (stem, ours, theirs) in enumerate(found.pairs):
         check_cancelled()
-        yield Progress(what="image", done=done, total=len(pairs))
+        yield Progress(what="image", done=done, total=len(found.pairs))
         scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
-    return pool(scores)
+    pooled = pool(scores)
+    left_out = (f"Left out: {reason}" for _, reason in found.failed)
+    return replace(pooled, notes=(*pooled.notes, *left_out))
 
 
 class EvaluateDock(QWidget):
@@ -328,6 +330,8 @@ class EvaluateDock(QWidget):
 
     def _show_scores(self, scores: Scores) -> None:
         self.scores = scores
+        if scores.notes:
+            self.message.say("\n".join(scores.notes))
         counts = (("true objects", scores.n_true, ""), ("labels", scores.n_pred, ""))
         rows = [(name, f"{getattr(scores, key):.3f}", tip) for key, name, tip in FIGURES]
         rows += [(name, f"{count:,}", tip) for name, count, tip in counts]
@@ -371,7 +375,7 @@ class EvaluateDock(QWidget):
         item = self.images.item(row, 0)
         if item is None or self._folders is None:
             return
-        pairs = {stem: (ours, theirs) for stem, ours, theirs in pair_folders(*self._folders)}
+        pairs = {stem: files for stem, *files in pairing(*self._folders).pairs}
         opened = [
             self.viewer.add_labels(read_labels(path), name=f"{item.text()} {what}")
             for path, what in zip(pairs[item.text()], ("labels", "truth"), strict=True)

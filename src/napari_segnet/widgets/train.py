@@ -628,9 +628,12 @@ class TrainDock(QWidget):
         self.figures.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
 
     def _tell_what_was_left_out(self) -> None:
-        left_out = self._lesson.log.left_out if self._lesson is not None else []
-        if left_out:
-            self.message.say("Left out:\n" + "\n".join(left_out))
+        if self._lesson is None:
+            return
+        log = self._lesson.log
+        lines = [*(["Left out:", *log.left_out] if log.left_out else []), *log.notes]
+        if lines:
+            self.message.say("\n".join(lines))
 
     def show_changes(self) -> None:
         """Show what changed on each held-out image, as layers of pictures."""

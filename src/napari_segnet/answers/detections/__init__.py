@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.checkpoint import Checkpoint, Output, Task
+from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.segmentation import Instances, Maps, NetworkAnswer, Prediction, Segmentation
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ class DetectionAnswer:
     """See :class:`napari_segnet.answers.Answer`."""
 
     name = "detections"
-    task: Task = "instance"
     label_settings: tuple[str, ...] = (
         *("score", "nms", "mask_threshold", "mask_overlap", "overlap", "classes", "max_objects"),
         *("min_size_px", "fill_holes", "clear_border", "link", "steps"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.checkpoint import Checkpoint, Output, Task
+from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.errors import SegnetError
 from napari_segnet.segmentation import Instances, Maps, NetworkAnswer, Prediction, Segmentation
 
@@ -31,7 +31,6 @@ class MapAnswer:
     """See :class:`napari_segnet.answers.Answer`."""
 
     name = "maps"
-    task: Task = "semantic"
     label_settings: tuple[str, ...] = (
         *("threshold", "instances", "seed_threshold", "min_size_px", "fill_holes"),
         *("clear_border", "link", "steps"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_segnet.errors import SegnetError
 from napari_segnet.plan import InferencePlan, RunResult
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
-from napari_segnet.plan.tasks import TaskReader, tile_tasks
+from napari_segnet.plan.tasks import TaskReader, TileTask, tile_tasks
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Maps
 from napari_segnet.sinks import Sink, open_sink
@@ -51,13 +52,12 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
             total = len(memory.tiling.tiles)
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
+                into = partial(_unit_sink, sink, plan, memory, seams, t, z)
                 tasks = tile_tasks(given, memory.tiling, t, z)
-                into = _unit_sink(sink, plan, memory, seams, t, z)
-                for done in stitch_maps(engine, tasks, reader, into, precision, memory.batch):
+                for done in _unit(engine, tasks, reader, into, precision, memory.batch):
                     yield Progress(
                         what="tile", done=number * total + done, total=len(units) * total
                     )
-                into.finish()
                 break
             except Exception as error:
                 if not engine.is_out_of_memory(error):
@@ -77,6 +77,20 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
         notes=memory.notes,
         engine=_facts(plan, memory, precision, seams),
     )
+
+
+def _unit(
+    engine: Engine,
+    tasks: Sequence[TileTask],
+    reader: TaskReader,
+    open_unit: Callable[[], Sink],
+    precision: PrecisionChoice[npt.NDArray[np.float32]],
+    batch: int,
+) -> Iterator[int]:
+    """Answer one plane or volume; what its sink holds is let go of in the end, or if that fails."""
+    into = open_unit()
+    yield from stitch_maps(engine, tasks, reader, into, precision, batch)
+    into.finish()
 
 
 class MapAgreement:

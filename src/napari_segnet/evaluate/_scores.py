@@ -9,15 +9,16 @@ union (IoU) is at least t; each matches at most once.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.errors import ImageError, MismatchError
+from napari_segnet.dataset import numbers_of
+from napari_segnet.errors import MismatchError
 from napari_segnet.steps.overlap import Overlaps, overlaps
 
 __all__ = [
@@ -27,9 +28,7 @@ __all__ = [
     "evaluate",
     "evaluate_many",
     "matched_pairs",
-    "pair_folders",
     "pool",
-    "read_labels",
 ]
 
 IOU_PERCENT = tuple(range(50, 100, 5))
@@ -37,8 +36,8 @@ IOU_PERCENT = tuple(range(50, 100, 5))
 numbers, since IoU is a fraction of whole numbers: 3/5 reaches 60 % exactly, while the
 floating-point sum 0.5 + 2 * 0.05 would miss it."""
 
-MAPS = ".maps.tif"
-"""Beside the labels of an image, ``segment`` may write such a file."""
+AGREE = 0.5
+"""Dice of foregrounds from which on it is odd that no object matches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +59,8 @@ class Scores:
         Pixels that are foreground in both, in truth, in prediction.
     name : str
         For a single image: its name.
+    notes : tuple of str
+        What may make the figures mean something else than they seem to, one sentence each.
     images : tuple of Scores
         The images that these scores pool; empty for a single one.
     """
@@ -72,6 +73,7 @@ class Scores:
     true_px: int
     pred_px: int
     name: str = ""
+    notes: tuple[str, ...] = ()
     images: tuple[Scores, ...] = ()
 
     def ap_at(self, percent: int) -> float:
@@ -167,7 +169,7 @@ def evaluate(labels: npt.ArrayLike, truth: npt.ArrayLike, *, name: str = "") -> 
         )
     table = overlaps(true, predicted)
     tp, matched_iou = _match(table)
-    return Scores(
+    scores = Scores(
         tp=tp,
         n_true=table.first_ids.size,
         n_pred=table.second_ids.size,
@@ -177,82 +179,47 @@ def evaluate(labels: npt.ArrayLike, truth: npt.ArrayLike, *, name: str = "") -> 
         pred_px=int(table.second_areas.sum()),
         name=name,
     )
+    return replace(scores, notes=_hints(scores, predicted, true))
+
+
+def _hints(scores: Scores, predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Say why objects may not match although the labels are good."""
+    if not (scores.n_true and scores.n_pred) or 2 * scores.tp[0] > max(
+        scores.n_true, scores.n_pred
+    ):
+        return ()
+    found = [
+        _odd_numbers(what, labels)
+        for what, labels in (("prediction", predicted), ("truth", true))
+        if labels.ndim > 1
+    ]
+    if not any(found) and not scores.tp[0] and scores.dice > AGREE:
+        found.append(
+            "No object matches although the foregrounds agree: objects are merged or split in the "
+            "prediction or in the truth."
+        )
+    return tuple(filter(None, found))
+
+
+def _odd_numbers(what: str, labels: npt.NDArray[Any]) -> str:
+    numbers = numbers_of(labels)
+    if numbers.is_mask:
+        return (
+            f"The {what} has one number, {numbers.highest}, in several separate pieces, and counts "
+            "as one object. If it is a mask, let each piece be one (evaluate --labels pieces)."
+        )
+    if numbers.are_classes:
+        return (
+            f"The {what} has numbers that each lie in several separate pieces, and each counts as "
+            "one object. If they are classes, or begin anew in each plane, let each piece be one "
+            "(evaluate --labels pieces)."
+        )
+    return ""
 
 
 def evaluate_many(pairs: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> Scores:
     """Score many images, each a pair of labels and truth, and pool them."""
     return pool(evaluate(*pair, name=str(number)) for number, pair in enumerate(pairs))
-
-
-def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
-    """Pair label files by stem, sorted: ``cells.labels.tif`` belongs to ``cells.png``.
-
-    Parameters
-    ----------
-    predicted, truth : Path
-        Two files, which make one pair whatever they are called, or two folders. Of a
-        folder, files that begin with a dot, ``*.maps.tif`` and what is no picture are left
-        out, and if two files share a stem, the one with ``.labels`` counts.
-
-    Returns
-    -------
-    list of (str, Path, Path)
-        Stem, predicted file, true file.
-
-    Raises
-    ------
-    MismatchError
-        If a path does not exist, one is a file and one a folder, a folder is empty or
-        has two files for one stem, or a stem stands on one side only (all are named).
-    """
-    for path in (predicted, truth):
-        if not path.exists():
-            raise MismatchError(f"There is no file or folder {path}. Check its name.")
-    if predicted.is_dir() != truth.is_dir():
-        folder, file = (predicted, truth) if predicted.is_dir() else (truth, predicted)
-        raise MismatchError(
-            f"Give two files or two folders: {folder} is a folder, {file} is a file."
-        )
-    if predicted.is_file():
-        return [(_stem(predicted), predicted, truth)]
-    ours, theirs = _by_stem(predicted), _by_stem(truth)
-    if ours.keys() != theirs.keys():
-        raise MismatchError(
-            "Every prediction needs its truth, a file of the same stem."
-            + _unpaired(ours.keys() - theirs.keys(), predicted, truth)
-            + _unpaired(theirs.keys() - ours.keys(), truth, predicted)
-            + " Add what is missing or move the others out of the folder."
-        )
-    return [(stem, ours[stem], theirs[stem]) for stem in sorted(ours)]
-
-
-def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
-    """Read a label file, without axes of length one.
-
-    Raises
-    ------
-    ImageError
-        If it cannot be read, or is coloured, or has several channels or broken numbers.
-    """
-    from napari_segnet.readers import open_image
-
-    image = open_image(path)
-    if image.rgb or image.sizes["c"] > 1:
-        raise ImageError(
-            f"{path.name} has {image.sizes['c']} channels (colours); labels need one number per "
-            "pixel: 0 for background, then one per object. Export the label image itself, not a "
-            "coloured picture of it."
-        )
-    pixels = np.squeeze(image.read())
-    if pixels.dtype.kind == "f":
-        whole = np.rint(pixels)
-        if not np.isfinite(pixels).all() or not np.array_equal(whole, pixels):
-            raise ImageError(
-                f"{path.name} has broken numbers ({pixels.dtype}); labels are whole numbers: 0 for "
-                "background, then one per object. Is it an image or a probability map?"
-            )
-        pixels = whole.astype(np.int64)
-    return pixels
 
 
 def as_labels(values: npt.ArrayLike, what: str) -> npt.NDArray[np.integer[Any]]:
@@ -320,54 +287,16 @@ def pool(scores: Iterable[Scores]) -> Scores:
         both_px=sum(image.both_px for image in images),
         true_px=sum(image.true_px for image in images),
         pred_px=sum(image.pred_px for image in images),
+        notes=_counted(note for image in images for note in image.notes),
         images=tuple(replace(image, images=()) for image in images),
     )
 
 
+def _counted(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return each note once, with how many images it is about."""
+    count = Counter(notes)
+    return tuple(f"{n} image{'' if n == 1 else 's'}: {note}" for note, n in count.items())
+
+
 def _quotient(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
-
-
-def _stem(path: Path) -> str:
-    from napari_segnet.readers import image_stem
-
-    return image_stem(path).removesuffix(".labels")
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and not _is_beside(path):
-            files.setdefault(_stem(path), []).append(path)
-    if not files:
-        raise MismatchError(f"There are no label files in the folder {folder}.")
-    return {stem: _only(stem, paths) for stem, paths in files.items()}
-
-
-def _is_beside(path: Path) -> bool:
-    """Tell if a file lies beside labels: tables, notes, and what else ``segment`` writes."""
-    from napari_segnet.readers import READERS
-
-    opens = any(path.suffix.lower() in reader.suffixes for reader in READERS)
-    return not opens or path.name.lower().endswith(MAPS)
-
-
-def _only(stem: str, paths: list[Path]) -> Path:
-    from napari_segnet.readers import image_stem
-
-    named = [path for path in paths if image_stem(path).endswith(".labels")]
-    chosen = named or paths
-    if len(chosen) > 1:
-        raise MismatchError(
-            f"Several files could be the labels of {stem}: "
-            f"{', '.join(path.name for path in chosen)}. Leave one of them in {chosen[0].parent}."
-        )
-    return chosen[0]
-
-
-def _unpaired(stems: Iterable[str], here: Path, there: Path) -> str:
-    names = sorted(stems)
-    if not names:
-        return ""
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-    return f" In {here} but not in {there}: {shown}."

@@ -1,0 +1,175 @@
+"""Label files: which belong together, and their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.dataset import LABEL_ENDINGS, open_labels
+from napari_segnet.errors import DatasetError, ImageError, MismatchError
+
+__all__ = ["Pairing", "pair_folders", "pairing", "read_labels"]
+
+MAPS = ".maps.tif"
+"""Beside the labels of an image, ``segment`` may write such a file."""
+
+
+def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
+    """Pair label files by stem, sorted: ``cells.labels.tif`` belongs to ``cells.png``.
+
+    Parameters
+    ----------
+    predicted, truth : Path
+        Two files, which make one pair whatever they are called, or two folders. Of a
+        folder, files that begin with a dot, ``*.maps.tif`` and what is no picture are left
+        out, and if two files share a stem, the one with ``.labels`` counts.
+
+    Returns
+    -------
+    list of (str, Path, Path)
+        Stem, predicted file, true file.
+
+    Raises
+    ------
+    MismatchError
+        If a path does not exist, one is a file and one a folder, a folder is empty or
+        has two files for one stem, or a stem stands on one side only (all are named).
+    """
+    found = pairing(predicted, truth)
+    if found.failed:
+        raise MismatchError(found.failed[0][1])
+    return list(found.pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """Files of two folders.
+
+    Attributes
+    ----------
+    pairs : tuple of (str, Path, Path)
+        Stem, predicted file, true file.
+    failed : tuple of (str, str)
+        Stem and reason of each that has several files.
+    """
+
+    pairs: tuple[tuple[str, Path, Path], ...]
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+def pairing(predicted: Path, truth: Path) -> Pairing:
+    """Pair label files as :func:`pair_folders` does; a stem with several files fails alone.
+
+    Raises
+    ------
+    MismatchError
+        As :func:`pair_folders`, but for a stem with several files.
+    """
+    for path in (predicted, truth):
+        if not path.exists():
+            raise MismatchError(f"There is no file or folder {path}. Check its name.")
+    if predicted.is_dir() != truth.is_dir():
+        folder, file = (predicted, truth) if predicted.is_dir() else (truth, predicted)
+        raise MismatchError(
+            f"Give two files or two folders: {folder} is a folder, {file} is a file."
+        )
+    if predicted.is_file():
+        return Pairing(pairs=((_stem(predicted), predicted, truth),))
+    failed: dict[str, str] = {}
+    ours, theirs = _by_stem(predicted, failed), _by_stem(truth, failed)
+    if ours.keys() != theirs.keys():
+        raise MismatchError(
+            "Every prediction needs its truth, a file of the same stem."
+            + _unpaired(ours.keys() - theirs.keys(), predicted, truth)
+            + _unpaired(theirs.keys() - ours.keys(), truth, predicted)
+            + " Add what is missing or move the others out of the folder."
+        )
+    good = [stem for stem in sorted(ours) if stem not in failed]
+    return Pairing(
+        pairs=tuple((stem, ours[stem], theirs[stem]) for stem in good),
+        failed=tuple(sorted(failed.items())),
+    )
+
+
+def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
+    """Read a label file, without axes of length one.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or is coloured, or has broken numbers.
+    """
+    try:
+        image = open_labels(path)
+    except DatasetError as error:
+        raise ImageError(str(error)) from error
+    # Channels without colours are planes: ImageJ calls those of a label stack so.
+    if image.rgb:
+        raise ImageError(
+            f"{path.name} has {image.sizes['c']} channels (colours); labels need one number per "
+            "pixel: 0 for background, then one per object. Export the label image itself, not a "
+            "coloured picture of it."
+        )
+    pixels = np.squeeze(image.read())
+    if pixels.dtype.kind == "f":
+        whole = np.rint(pixels)
+        if not np.isfinite(pixels).all() or not np.array_equal(whole, pixels):
+            raise ImageError(
+                f"{path.name} has broken numbers ({pixels.dtype}); labels are whole numbers: 0 for "
+                "background, then one per object. Is it an image or a probability map?"
+            )
+        pixels = whole.astype(np.int64)
+    return pixels
+
+
+def _stem(path: Path) -> str:
+    from napari_segnet.readers import image_stem, one_spelling
+
+    return one_spelling(image_stem(path)).removesuffix(".labels")
+
+
+def _by_stem(folder: Path, failed: dict[str, str]) -> dict[str, Path]:
+    """Return the file of each stem; a stem with several is put among what failed."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith(".") and not _is_beside(path):
+            files.setdefault(_stem(path), []).append(path)
+    if not files:
+        raise MismatchError(f"There are no label files in the folder {folder}.")
+    chosen = {stem: _chosen(paths) for stem, paths in files.items()}
+    for stem, paths in chosen.items():
+        if len(paths) > 1:
+            failed[stem] = (
+                f"Several files could be the labels of {stem}: "
+                f"{', '.join(path.name for path in paths)}. Leave one of them in {folder}."
+            )
+    return {stem: paths[0] for stem, paths in chosen.items()}
+
+
+def _is_beside(path: Path) -> bool:
+    """Tell if a file lies beside labels: tables, notes, and what else ``segment`` writes."""
+    from napari_segnet.readers import READERS
+
+    suffixes = [suffix for reader in READERS for suffix in reader.suffixes]
+    opens = path.suffix.lower() in (*suffixes, *LABEL_ENDINGS)
+    return not opens or path.name.lower().endswith(MAPS)
+
+
+def _chosen(paths: list[Path]) -> list[Path]:
+    """Return those that are named as labels, or all where none is."""
+    from napari_segnet.readers import image_stem
+
+    return [path for path in paths if image_stem(path).endswith(".labels")] or paths
+
+
+def _unpaired(stems: Iterable[str], here: Path, there: Path) -> str:
+    names = sorted(stems)
+    if not names:
+        return ""
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return f" In {here} but not in {there}: {shown}."

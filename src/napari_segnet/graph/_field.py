@@ -1,0 +1,200 @@
+"""How far a network looks and which sizes it takes, found without running it.
+
+Along one axis, every operation tells how long its answer is, and which pixels of its inputs
+some pixels of its answer depend on. From the answer back to the image, that is the receptive
+field; from a length to the lengths of all nodes, whether a size can be taken at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from napari_segnet.checkpoint import Size
+from napari_segnet.graph._graph import Graph
+
+__all__ = ["LONGEST_PX", "receptive_field", "scales", "sizes"]
+
+LONGEST_PX = 8192
+"""A network that takes no image of this length, or whose field covers it, is not tiled."""
+STRIDES = 16
+"""A network is looked at with an image of so many strides, or more."""
+
+
+def scales(graph: Graph, axis: int) -> dict[str, Fraction]:
+    """Return how many pixels of the image one pixel of each node stands for.
+
+    Where inputs of one node differ, which some sizes allow, the coarsest counts.
+    """
+    found: dict[str, Fraction] = {}
+    for node in graph.nodes:
+        coarsest = max((found[name] for name in node.inputs), default=Fraction(1))
+        found[node.name] = coarsest * node.operation.scale(axis)
+    return found
+
+
+def receptive_field(graph: Graph) -> tuple[int, ...] | None:
+    """Return the radius of the receptive field.
+
+    Returns
+    -------
+    tuple of int or None
+        Per axis ``([z,] y, x)``, how many pixels to either side of a pixel decide its
+        answer: never less, and more only where windows have gaps (dilated windows over
+        transposed ones with a kernel shorter than their stride). None if some operation
+        looks at the whole input, the answer has another scale than the image, or the
+        field covers ``LONGEST_PX``.
+    """
+    if not all(node.operation.bounded for node in graph.nodes):
+        return None
+    field = []
+    for axis in range(graph.ndim):
+        axis_size = _AxisSize.of(graph, axis)
+        if axis_size is None:
+            return None
+        radii = {
+            _radius(graph, axis, axis_size, axis_size.example + more * axis_size.stride)
+            for more in (0, 1)
+        }
+        # What depends on the size of the image is not a field.
+        if len(radii) != 1 or 2 * (radius := radii.pop()) >= LONGEST_PX:
+            return None
+        field.append(radius)
+    return tuple(field)
+
+
+def sizes(graph: Graph) -> Size | None:
+    """Return which sizes a network takes, and how much its answer is smaller.
+
+    Sizes at which more is lost than at others (a pooling drops an odd last pixel), or the
+    answer is larger than the input, are left out: it would not lie in its middle.
+
+    Returns
+    -------
+    Size or None
+        None if no size up to ``LONGEST_PX`` is taken, the answer has another scale than the
+        image or is always larger than it.
+    """
+    found = [_AxisSize.of(graph, axis) for axis in range(graph.ndim)]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
+        return None
+    return Size(
+        minimum=tuple(_minimum(graph, axis, one) for axis, one in enumerate(known)),
+        multiple=tuple(one.multiple for one in known),
+        stride=tuple(one.stride for one in known),
+        remainder=tuple(one.example % one.multiple for one in known),
+        loss=tuple(one.loss for one in known),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AxisSize:
+    """Which lengths a network takes along one axis; in pixels.
+
+    Attributes
+    ----------
+    stride : int
+        After so many pixels all windows lie as before.
+    example : int
+        A length that it takes, as are those a whole number of ``multiple`` more.
+    multiple : int
+        As above.
+    loss : int
+        By how much the answer is shorter.
+    """
+
+    stride: int
+    example: int
+    multiple: int
+    loss: int
+
+    @classmethod
+    def of(cls, graph: Graph, axis: int) -> _AxisSize | None:
+        """Try as many neighbouring lengths as the stride has pixels."""
+        found = scales(graph, axis)
+        if any(found[name] != 1 for name in graph.outputs):
+            return None
+        stride = math.lcm(*(scale.numerator for scale in found.values()))
+        want = STRIDES * stride
+        while want <= LONGEST_PX:
+            lengths = ((n, _lengths(graph, axis, n)) for n in range(want, want + stride))
+            losses = {n: _loss(graph, n, own) for n, own in lengths if own is not None}
+            losses = {n: loss for n, loss in losses.items() if loss >= 0}
+            if losses:
+                least = min(losses.values())
+                good = [n for n, loss in losses.items() if loss == least]
+                even = stride % len(good) == 0 and all(
+                    n == good[0] + i * (stride // len(good)) for i, n in enumerate(good)
+                )
+                multiple = stride // len(good) if even else stride
+                return cls(stride=stride, example=good[0], multiple=multiple, loss=least)
+            want *= 2
+        return None
+
+
+def _lengths(graph: Graph, axis: int, n: int) -> dict[str, int] | None:
+    """Return the length of every node for an image of ``n`` pixels; None if it cannot be."""
+    found = {graph.image.name: n}
+    for node in graph.nodes:
+        if not node.inputs:
+            continue
+        length = node.operation.length(axis, [found[name] for name in node.inputs])
+        if length < 1:
+            return None
+        found[node.name] = length
+    return found
+
+
+def _loss(graph: Graph, n: int, lengths: dict[str, int]) -> int:
+    return max(n - lengths[name] for name in graph.outputs)
+
+
+def _minimum(graph: Graph, axis: int, size: _AxisSize) -> int:
+    """Return the smallest length that is taken; longer ones are, too, so halving finds it."""
+
+    def taken(steps: int) -> bool:
+        n = first + steps * size.multiple
+        lengths = _lengths(graph, axis, n)
+        return lengths is not None and _loss(graph, n, lengths) == size.loss
+
+    first = size.example % size.multiple or size.multiple
+    low, high = 0, (size.example - first) // size.multiple
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if taken(middle) else (middle + 1, high)
+    return first + low * size.multiple
+
+
+def _radius(graph: Graph, axis: int, size: _AxisSize, n: int) -> int:
+    """Return the farthest that any pixel of the answer looks, over one stride of them."""
+    lengths = _lengths(graph, axis, n)
+    if lengths is None:
+        raise ValueError(f"a length of {n} pixels is not taken, though {size.example} are")
+    before, radius = size.loss // 2, 0
+    for output in graph.outputs:
+        for place in range(size.stride):
+            seen = _seen(graph, axis, lengths, output, place)
+            if seen is not None:
+                # Pixel j of the answer lies at pixel j + before of the image.
+                radius = max(radius, place + before - seen[0], seen[1] - (place + before))
+    return radius
+
+
+def _seen(
+    graph: Graph, axis: int, lengths: dict[str, int], output: str, place: int
+) -> tuple[int, int] | None:
+    """Return first and last pixel of the image that one pixel of the answer depends on."""
+    needed = {output: (place, place)}
+    for node in reversed(graph.nodes):
+        if node.name not in needed or not node.inputs:
+            continue
+        low, high = needed[node.name]
+        own = [lengths[name] for name in node.inputs]
+        reaches = node.operation.reach(axis, low, high, own)
+        for name, reach in zip(node.inputs, reaches, strict=True):
+            if reach is not None:
+                least, most = needed.get(name, reach)
+                needed[name] = (min(least, reach[0]), max(most, reach[1]))
+    return needed.get(graph.image.name)

@@ -50,6 +50,7 @@ def network(tmp_path):
     return str(network.path)
 
 
+@pytest.mark.subprocess
 def test_threads(root, network):
     said = bench(root, "threads.py", "--network", network, "--edge", "64", "--seconds", "1",
                  "--ways", "ours", "1 thread")  # fmt: skip

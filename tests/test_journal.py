@@ -424,6 +424,7 @@ def writer(root, path):
     process.stdout.close()
 
 
+@pytest.mark.subprocess
 def test_a_journal_is_written_by_one_process_and_free_when_that_is_killed(path, writer):
     assert is_held(path)
     with pytest.raises(JournalError, match=r"cells\.journal are being written by another window"):

@@ -21,6 +21,7 @@ def said(code, **environ):
     return done.stdout.split()
 
 
+@pytest.mark.subprocess
 def test_it_is_said_before_torch_is_there():
     names = "print(*(os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME')))"
     code = f"import os, sys, napari_segnet; print('torch' in sys.modules); {names}"
@@ -38,12 +39,14 @@ def test_what_the_user_says_stays(name, monkeypatch):
     assert nothing == WAIT
 
 
+@pytest.mark.subprocess
 def test_where_torch_is_loaded_already_nothing_is_said():
     code = "import os, torch, napari_segnet; print(os.environ.get('GOMP_SPINCOUNT'))"
     assert said(code) == ["None"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp comes with torch on Linux")
+@pytest.mark.subprocess
 def test_the_openmp_of_torch_hears_it():
     """libgomp prints what it was told when it is loaded."""
     code = "import napari_segnet, torch"

@@ -11,6 +11,7 @@ from support.owners import kill, owner
 from napari_segnet.ownership import hold, is_held, lock_path
 
 
+@pytest.mark.subprocess
 def test_a_file_has_one_owner_among_processes(tmp_path):
     path = tmp_path / "a.journal"
     assert not is_held(path)
@@ -23,6 +24,7 @@ def test_a_file_has_one_owner_among_processes(tmp_path):
         assert not is_held(path)
 
 
+@pytest.mark.subprocess
 def test_an_owner_that_is_killed_owns_nothing(tmp_path):
     path = tmp_path / "a.journal"
     with owner(path) as (process, _):

@@ -414,6 +414,7 @@ class Bomb:
 # ---- Two at once ----
 
 
+@pytest.mark.trains
 def test_a_second_training_into_the_same_file_is_refused(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     steps = train(fresh(out), data, out, QUICK)
@@ -443,6 +444,7 @@ def test_a_second_training_into_the_same_file_is_refused(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == names
 
 
+@pytest.mark.trains
 def test_a_training_that_stands_still_makes_way_for_the_next_of_its_thread(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     first, second = (train(fresh(out), data, out, QUICK) for _ in range(2))
@@ -456,6 +458,7 @@ def test_a_training_that_stands_still_makes_way_for_the_next_of_its_thread(tmp_p
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "n.safetensors"]
 
 
+@pytest.mark.trains
 def test_a_training_that_ends_early_lets_go_of_its_file(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     steps = train(fresh(out), data, out, QUICK)
@@ -468,6 +471,8 @@ def test_a_training_that_ends_early_lets_go_of_its_file(tmp_path):
     assert not is_running(out)
 
 
+@pytest.mark.trains
+@pytest.mark.subprocess
 def test_the_file_of_another_process_is_free_when_that_is_killed(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     with owner(out) as (process, _):
@@ -479,6 +484,7 @@ def test_the_file_of_another_process_is_free_when_that_is_killed(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes of files are POSIX")
+@pytest.mark.trains
 def test_the_state_is_its_owners_and_the_network_is_as_any_file(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     before = os.umask(0o022)

@@ -253,6 +253,7 @@ def test_smaller_batches_and_another_decay_from_a_stop_on(tmp_path):
     assert sizes[50.0] < sizes[0.0]
 
 
+@pytest.mark.trains
 def test_a_training_takes_its_threads_and_gives_them_back(tmp_path, monkeypatch):
     before, taken = torch.get_num_threads(), {"step": set(), "score": set()}
     learn, score = Learner._step, Learner._answered

@@ -247,6 +247,7 @@ def test_a_journal_that_is_being_written_is_not_offered(viewer, keeper, tmp_path
     assert not list(left_behind(keeper.folder))
 
 
+@pytest.mark.subprocess
 def test_a_journal_of_another_process_is_its_own_until_that_is_killed(viewer, keeper):
     """The window is killed, its journal is free; a lock is what counts, not a number."""
     viewer.add_image(painter.image())
@@ -261,6 +262,7 @@ def test_a_journal_of_another_process_is_its_own_until_that_is_killed(viewer, ke
         assert [path] == [offer.path for offer in keeper.offers]
 
 
+@pytest.mark.subprocess
 def test_corrections_that_another_window_recovered_first_are_refused(viewer, keeper):
     viewer.add_image(painter.image())
     viewer.add_labels(painter.objects()).paint((5, 5), 3)

@@ -384,6 +384,18 @@ def test_a_record_whose_content_is_wrong_is_left_out(path, kind, payload):
         replay(path)
 
 
+def test_boxes_that_belong_to_no_snapshot_change_nothing(path):
+    labels = banded(path, 4)
+    whole = path.read_bytes()
+    first = places(path)[2][1]
+    strange = [pack_box((0, 0, 0), np.ones((1, 2, 2), np.int32)), pack_box((7, 15), labels[:2, :2])]
+    added = b"".join(record(b"C", box) for box in strange)
+    path.write_bytes(whole[:first] + added + whole[first:])
+    state = replay(path)
+    np.testing.assert_array_equal(labels, state.labels)
+    assert (4, 0) == (state.acts, state.left_out)
+
+
 def test_a_shape_that_no_memory_holds_is_refused(path):
     head = pack_json({"shape": [2**40, 2**40], "dtype": "<i4"})
     box = pack_box((0, 0), np.ones((2, 2), np.int32))

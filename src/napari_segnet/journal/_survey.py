@@ -144,7 +144,8 @@ def survey(path: Path) -> Survey:
         if kind == b"S":
             begun.append(Snapshot(begin=number, shape=content[0], dtype=content[1]))
         elif kind == b"C":
-            _add_box(begun, number, *content)
+            if not _add_box(begun, number, *content):
+                found.damaged.append(number)
         elif kind == b"E" and begun:
             begun[-1].ended = True
     found.snapshots = [one for one in begun if one.is_usable]
@@ -177,14 +178,20 @@ def _box(payload: bytes) -> tuple[tuple[int, ...], tuple[int, ...], str]:
 
 def _add_box(
     begun: list[Snapshot], number: int, start: tuple[int, ...], shape: tuple[int, ...], dtype: str
-) -> None:
-    """Count a box for its snapshot; one whose beginning is lost begins with its first box."""
+) -> bool:
+    """Count a box for its snapshot; one whose beginning is lost begins with its first box.
+
+    False if it has another number of axes than its snapshot.
+    """
     if not begun or begun[-1].ended:
         # Labels that were replaced by others of another number of axes tell nothing of these.
         last = begun[-1].shape if begun and len(begun[-1].shape) == len(start) else shape
         begun.append(Snapshot(begin=number, shape=last, dtype=dtype, told=False))
     mine = begun[-1]
+    if len(mine.shape) != len(start):
+        return False
     mine.taken_px += math.prod(shape)
     if not mine.told:
         reach = (a + n for a, n in zip(start, shape, strict=True))
         mine.shape = tuple(max(one) for one in zip(mine.shape, reach, strict=True))
+    return True

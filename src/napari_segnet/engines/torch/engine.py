@@ -33,7 +33,7 @@ from napari_segnet.families import (
     MeasurableFamily,
     PromptableFamily,
 )
-from napari_segnet.families._blocks import PlacedUpsample, place, unplace
+from napari_segnet.families._blocks import depends_on_place, place, unplace
 from napari_segnet.progress import check_cancelled
 from napari_segnet.recognition import family_of
 from napari_segnet.segmentation import Detected
@@ -80,7 +80,7 @@ class TorchEngine:
             # Twice as fast on a CPU: oneDNN's own layout.
             self._fast = self._fast.to(memory_format=torch.channels_last)
         watch_cancel(self._fast)
-        self._placed = any(isinstance(m, PlacedUpsample) for m in self._fast.modules())
+        self._placed = depends_on_place(self._fast)
         self._bytes: dict[tuple[int, ...], int] = {}
         self._bare: nn.Module | None = None
 

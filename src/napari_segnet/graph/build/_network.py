@@ -170,9 +170,7 @@ class _Row(nn.Sequential):
         return x
 
 
-def _unneeded(
-    inputs: list[tuple[str, ...]], outputs: tuple[str, ...]
-) -> list[tuple[str, ...]]:
+def _unneeded(inputs: list[tuple[str, ...]], outputs: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Return, for each step, which of its inputs no later step takes."""
     later, found = set(outputs), list[tuple[str, ...]]()
     for taken in reversed(inputs):

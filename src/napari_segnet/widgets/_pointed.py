@@ -152,8 +152,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
 
 def letters_of(layer: napari.layers.Labels) -> str:
     """Return what the dimensions of labels mean, one letter each."""
-    told = record_of(layer).axes
-    return told if len(told) == layer.ndim else guess_axes(layer)[: layer.ndim]
+    return guess_axes(layer)[: layer.ndim]
 
 
 def labels_in_front(viewer: napari.components.ViewerModel) -> napari.layers.Labels | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import weakref
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_segnet.errors import ImageError
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["guess_axes", "level_0", "pixel_sizes_um"]
+__all__ = ["guess_axes", "level_0", "pixel_sizes_um", "said_axes"]
 
 _NAMES = {
     "t": ("t", "time", "times", "frame", "frames", "timepoint", "timepoints"),
@@ -24,27 +28,75 @@ _LETTERS = {name: letter for letter, names in _NAMES.items() for name in names}
 
 _USUAL = {1: "x", 2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
 """What unnamed dimensions are taken for: a stack rather than channels, time first."""
+_LARGEST = 5
+"""Dimensions, the colours of an RGB layer included."""
+
+
+_in_files: weakref.WeakKeyDictionary[Any, tuple[Any, str | None]] = weakref.WeakKeyDictionary()
+"""What the file of a layer says of the layer's pixels: it is asked once."""
+
+
+def said_axes(layer: napari.layers.Image | napari.layers.Labels) -> str | None:
+    """Return one letter out of ``tczyx`` per dimension of ``layer.data``, if anything says them.
+
+    What the user has chosen for the layer counts first, then axis labels that name all axes
+    ("z", "depth", "time", ...), then the file that the layer was read from. Two dimensions
+    need no word: they are ``yx``, and the colours of an RGB layer are ``c``.
+
+    Returns
+    -------
+    str or None
+        None where the meaning of a dimension could only be guessed.
+    """
+    told, count = record_of(layer).axes, _count(layer)
+    if len(told) == count == len(set(told) & set("tczyx")):
+        return told
+    if count > _LARGEST:
+        return None
+    named = _named(layer)
+    if all(named[:-2]):  # what is left are rows and columns
+        return _guessed(layer, named)
+    found = _of_file(layer)
+    agrees = found and all(n in ("", f) for n, f in zip(named, found, strict=False))
+    return found if agrees else None
 
 
 def guess_axes(layer: napari.layers.Image | napari.layers.Labels) -> str:
     """Return one letter out of ``tczyx`` per dimension of ``layer.data``.
 
-    Axis labels that name an axis ("z", "depth", "time", ...) are taken at their word; what
-    is left is taken for ``yx``, ``zyx`` or ``tzyx``. The colours of an RGB layer are ``c``;
-    other channels are never guessed, except in five dimensions, where nothing else is left.
+    Where nothing says them (:func:`said_axes`), what has no name is taken for ``yx``, ``zyx``
+    or ``tzyx``. Channels are never guessed, except in five dimensions, where nothing else is
+    left.
 
     Raises
     ------
     ImageError
         If there are more dimensions than axes.
     """
+    return said_axes(layer) or _guessed(layer, _named(layer))
+
+
+def _is_rgb(layer: napari.layers.Image | napari.layers.Labels) -> bool:
+    return bool(getattr(layer, "rgb", False))  # Labels have no such word
+
+
+def _count(layer: napari.layers.Image | napari.layers.Labels) -> int:
+    """Return the number of dimensions of the pixels, colours included."""
+    return int(layer.ndim) + _is_rgb(layer)
+
+
+def _named(layer: napari.layers.Image | napari.layers.Labels) -> list[str]:
+    """Return the letter that the label of each axis stands for; empty where it names none."""
     named = [_LETTERS.get(str(label).strip().lower(), "") for label in layer.axis_labels]
     twice = {letter for letter in named if letter and named.count(letter) > 1}
-    named = ["" if letter in twice else letter for letter in named]
-    rgb = bool(getattr(layer, "rgb", False))  # Labels have no such word
-    if rgb:
-        named = ["" if letter == "c" else letter for letter in named]
-    left = named.count("")
+    if _is_rgb(layer):
+        twice.add("c")
+    return ["" if letter in twice else letter for letter in named]
+
+
+def _guessed(layer: napari.layers.Image | napari.layers.Labels, named: list[str]) -> str:
+    """Return the axes with the usual letters where there is no name."""
+    rgb, left = _is_rgb(layer), named.count("")
     usual = "tzyx" if rgb else _USUAL.get(layer.ndim, "")
     open_ = [a for a in usual if a not in named]
     if len(open_) < left:
@@ -60,7 +112,47 @@ def guess_axes(layer: napari.layers.Image | napari.layers.Labels) -> str:
     return letters + ("c" if rgb else "")
 
 
-def level_0(layer: napari.layers.Image) -> Any:
+def _of_file(layer: napari.layers.Image | napari.layers.Labels) -> str | None:
+    """Return what the file of a layer says; None if it says nothing, or nothing that fits."""
+    path = str(layer.source.path or "") or record_of(layer).path
+    if not path:
+        return None
+    shape = tuple(int(n) for n in level_0(layer).shape)
+    real = unwrapped(layer)
+    known, found = _in_files.get(real, (None, None))
+    if known != (path, shape):
+        found = _read_axes(path, shape)
+        _in_files[real] = ((path, shape), found)
+    return found
+
+
+def _read_axes(path: str, shape: tuple[int, ...]) -> str | None:
+    from napari_segnet.readers import file_axes, open_image
+
+    try:
+        said = file_axes(path)
+        # The same as said, with the lengths.
+        sizes = open_image(path).data.shape if said else ()
+    except ImageError:
+        return None  # of a kind that another plugin has read, or gone meanwhile
+    return _fitting(said, sizes, shape) if said else None
+
+
+def _fitting(axes: str, sizes: tuple[int, ...], shape: tuple[int, ...]) -> str | None:
+    """Return the axes of those dimensions of a file that a layer shows, if there is one way.
+
+    A reader may give each channel a layer of its own, and leave out what has the length 1.
+    """
+    found = set()
+    for kept in combinations(range(len(axes)), len(shape)):
+        left = [i for i in range(len(axes)) if i not in kept]
+        same = all(int(sizes[i]) == n for i, n in zip(kept, shape, strict=True))
+        if same and all(axes[i] == "c" or int(sizes[i]) == 1 for i in left):
+            found.add("".join(axes[i] for i in kept))
+    return found.pop() if len(found) == 1 else None
+
+
+def level_0(layer: napari.layers.Image | napari.layers.Labels) -> Any:
     """Return the pixels of a layer at full size: numpy, dask or zarr, as they are."""
     return layer.data[0] if layer.multiscale else layer.data
 

@@ -35,7 +35,7 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
         name: {"value": value, **_known(checkpoint, name)}
         for name, value in {**card, **own}.items()
     }
-    return {**card, "facts": facts, "card": form["card"]}
+    return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
 
 
 def _known(checkpoint: Checkpoint, name: str) -> dict[str, str]:

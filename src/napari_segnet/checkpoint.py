@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from napari_segnet.errors import WeightsError
+from napari_segnet.errors import BrokenWeightsError, WeightsError
+from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = [
     "ANSWER_KINDS",
@@ -26,6 +28,9 @@ __all__ = [
     "fields_from_json",
     "file_sha256",
 ]
+
+OF_THE_FILE = ("path", "stamp", "notes")
+"""Fields that belong to the file that was read, not to the network in it."""
 
 Source = Literal["read", "assumed", "told"]
 Task = Literal["semantic", "instance"]
@@ -191,6 +196,10 @@ class Checkpoint:
         For every field above and every hyper-parameter, how it is known.
     card : mapping
         What the file says of itself (data, licence, scores), plain JSON values.
+    stamp : Stamp or None
+        Of the file that was recognised; no other is loaded in its place.
+    notes : tuple of str
+        What its user should know of how the file was read, one sentence each.
     answer_kind : str
         How it answers: a name of ``napari_segnet.answers.ANSWERS``. Empty: that of the task,
         ``maps`` or ``detections``.
@@ -215,6 +224,8 @@ class Checkpoint:
     members: tuple[Path, ...] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Stamp | None = None
+    notes: tuple[str, ...] = ()
     answer_kind: str = ""
 
     def __post_init__(self) -> None:
@@ -223,17 +234,26 @@ class Checkpoint:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the file, computed on first use; see :func:`file_sha256`."""
-        return file_sha256(self.path)
+        """SHA-256 of the file that was recognised, computed on first use.
+
+        Raises
+        ------
+        WeightsError
+            If it has been replaced before its hash was known.
+        """
+        return file_sha256(self.path, self.stamp)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields but the path as plain JSON values, under their names.
+        """Return all that is known of the network as plain JSON values, under their names.
+
+        Its path, stamp and notes are left out: they are of the one file that was read.
 
         Whatever keeps a network's description takes its part of this one form: the header
         of our own files, ``.card.json``, the state of a training, ``inspect --json``.
         """
         form: dict[str, Any] = _plain(self)
-        del form["path"]
+        for name in OF_THE_FILE:
+            del form[name]
         return form
 
     @classmethod
@@ -249,17 +269,23 @@ class Checkpoint:
         return cls(path=path, **fields_from_json(content, _READ))
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, stamp: Stamp | None = None) -> str:
     """Return the SHA-256 of a file, computed anew only after it has changed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    stamp : Stamp, optional
+        Of the file that is meant. Its hash stays known after another has taken its place.
 
     Raises
     ------
     WeightsError
-        If it cannot be read.
+        If it cannot be read, or is not the one that is meant.
     """
     try:
-        stat = path.stat()
-        return _sha256(path, stat.st_size, stat.st_mtime_ns)
+        return _sha256(path, stamp or stamp_of(path.stat()))
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read any more ({error.strerror or error}). See that its disk or "
@@ -268,9 +294,17 @@ def file_sha256(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+def _sha256(path: Path, stamp: Stamp) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        before = stamp_of(os.fstat(file.fileno()))
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        after = stamp_of(os.fstat(file.fileno()))
+    if not before == after == stamp:
+        raise BrokenWeightsError(
+            f"{path.name} has changed since it was recognised. Open it again to use what is "
+            "there now."
+        )
+    return digest
 
 
 # ---- From JSON ----
@@ -419,4 +453,4 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "known": _known,
     "card": _card,
 }
-"""How each field is read from JSON; the keys are all fields but the path."""
+"""How each field is read from JSON; the keys are all fields but those of the file."""

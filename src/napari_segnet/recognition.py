@@ -48,6 +48,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
                 continue
             try:
                 found = family.describe(weights, told)
+                found = replace(found, stamp=weights.stamp, notes=weights.notes)
                 return _with_halo(family, beside.added_to(found) if beside else found)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.

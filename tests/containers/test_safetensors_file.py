@@ -68,3 +68,46 @@ def test_numbers_that_torch_lacks(tmp_path: Path) -> None:
     assert reference.shape == (48,)
     with pytest.raises(UnsupportedWeightsError, match="numbers of kind F4, which are not read"):
         reference.load()
+
+
+# ---- Places ----
+
+
+def with_header(path: Path, header: object, numbers: bytes) -> Path:
+    text = header if isinstance(header, str) else json.dumps(header)
+    path.write_bytes(len(text.encode()).to_bytes(8, "little") + text.encode() + numbers)
+    return path
+
+
+def floats(begin: int, end: int) -> dict[str, object]:
+    return {"dtype": "F32", "shape": [(end - begin) // 4], "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("header", "size", "words"),
+    [
+        ({"a": floats(0, 8), "b": floats(4, 12)}, 12, "'a' and the tensor 'b' share bytes"),
+        ({"a": floats(0, 8), "b": floats(0, 8)}, 8, "share bytes"),
+        ({"a": floats(0, 8), "b": floats(12, 16)}, 16, "leave 4 bytes between them"),
+        ({"a": floats(4, 8)}, 8, "the header and the tensor 'a' leave 4 bytes"),
+        ({"a": floats(0, 8)}, 12, "4 bytes at its end belong to no tensor"),
+        ({"a": floats(0, 8), "__metadata__": {"x": 1}}, 8, "metadata are no texts"),
+        ({"a": floats(0, 8), "__metadata__": ["x"]}, 8, "metadata are no texts"),
+        ('{"a": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 8]}}', 8, "not readable"),
+        ('{"\\ud800": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}', 8, "not readable"),
+    ],
+)
+def test_what_the_own_reader_of_the_format_refuses(
+    tmp_path: Path, header: object, size: int, words: str
+) -> None:
+    path = with_header(tmp_path / "bad.safetensors", header, bytes(size))
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.torch.load_file(path)
+    with pytest.raises(BrokenWeightsError, match=rf"bad\.safetensors is damaged.*{words}"):
+        open_tree(path)
+
+
+def test_empty_tensors_lie_anywhere(tmp_path: Path) -> None:
+    header = {"b": floats(0, 8), "empty": floats(8, 8), "first": floats(0, 0)}
+    path = with_header(tmp_path / "good.safetensors", header, bytes(8))
+    assert set(safetensors.torch.load_file(path)) == set(open_tree(path).root)

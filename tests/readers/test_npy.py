@@ -10,6 +10,7 @@ import pytest
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers import open_image
+from napari_segnet.readers._file_pixels import FilePixels
 
 
 def save(path: Path, array: np.ndarray, **options: bool) -> Path:
@@ -21,7 +22,7 @@ def test_two_dimensions_are_rows_and_columns(tmp_path: Path) -> None:
     pixels = np.arange(12, dtype=np.float32).reshape(3, 4)
     image = open_image(save(tmp_path / "a.npy", pixels))
     assert image.axes == "yx"
-    assert isinstance(image.data, np.memmap)
+    assert isinstance(image.data, FilePixels)
     np.testing.assert_array_equal(image.data, pixels)
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from napari_segnet.errors import ImageError
-from napari_segnet.readers import open_image
+from napari_segnet.readers import open_image, open_numbers
 
 RNG = np.random.default_rng(3)
 
@@ -148,3 +148,85 @@ def test_axes_can_be_told(tmp_path: Path) -> None:
 def test_real_pictures(data: Path) -> None:
     kinds = {open_image(p).axes for p in sorted((data / "nuclei" / "images").glob("0*.png"))[:12]}
     assert kinds <= {"yx", "yxc"}
+
+
+# ---- Which way is up, and what is below ----
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, bits: int) -> None:
+    path = tmp_path / "a.png"
+    pixels = np.random.default_rng(1).integers(0, 2**bits, (10, 16)).astype(f"u{bits // 8}")
+    exif = Pillow.Exif()
+    exif[274] = orientation
+    Pillow.fromarray(pixels).save(path, exif=exif)
+    image = open_image(path)
+    turned = {
+        1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.T,
+        6: np.rot90(pixels, -1), 7: pixels[::-1, ::-1].T, 8: np.rot90(pixels),
+    }  # fmt: skip
+    np.testing.assert_array_equal(image.read()[0, 0, 0], turned[orientation])
+    said = (f"It was turned upright, as its EXIF data say (orientation {orientation}).",)
+    assert image.notes == (said if orientation > 1 else ())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_transparent_pixels_are_said(tmp_path: Path, dtype: type) -> None:
+    """A drawing on a transparent ground may be black throughout without its alpha."""
+    import imagecodecs
+
+    pixels = np.zeros((8, 9, 4), dtype)
+    pixels[2:4, :, 3] = np.iinfo(dtype).max
+    for name, alpha in (("drawn", pixels[..., 3]), ("opaque", np.iinfo(dtype).max)):
+        pixels[..., 3] = alpha
+        (tmp_path / f"{name}.png").write_bytes(imagecodecs.png_encode(pixels))
+    assert "transparency (alpha) was left out" in open_image(tmp_path / "drawn.png").notes[0]
+    assert open_image(tmp_path / "opaque.png").notes == ()
+
+
+# ---- Labels ----
+
+
+def test_labels_are_the_entries_of_a_palette(tmp_path: Path) -> None:
+    """Several entries may have one colour: VOC, CVAT and QuPath write such files."""
+    ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    file = Pillow.fromarray(ids).convert("P")
+    file.putdata(ids.ravel().tolist())
+    file.putpalette([0, 0, 0] + [255, 0, 0] * 255)
+    file.save(tmp_path / "a.png")
+    labels = open_numbers(tmp_path / "a.png")
+    assert (labels.axes, labels.rgb) == ("yx", False)
+    np.testing.assert_array_equal(labels.read()[0, 0, 0], ids)
+    assert open_image(tmp_path / "a.png").rgb
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_labels_of_few_bits_are_not_spread(tmp_path: Path, bits: int) -> None:
+    import imagecodecs
+
+    ids = (np.arange(12).reshape(3, 4) % 2**bits).astype(np.uint8)
+    file = Pillow.fromarray(ids).convert("P")
+    file.putdata(ids.ravel().tolist())
+    file.putpalette([i for n in range(2**bits) for i in (n, n, n)])
+    file.save(tmp_path / "a.png", bits=bits)
+    np.testing.assert_array_equal(open_numbers(tmp_path / "a.png").read()[0, 0, 0], ids)
+    grey = bytearray((tmp_path / "a.png").read_bytes())
+    assert grey[24:26] == bytes((bits, 3))
+    # The same numbers as grey values: colour type 0 and no palette.
+    at = grey.index(b"PLTE")
+    length = int.from_bytes(grey[at - 4 : at], "big")
+    del grey[at - 4 : at + 8 + length]
+    grey[25] = 0
+    grey[29:33] = zlib.crc32(grey[12:29]).to_bytes(4, "big")
+    (tmp_path / "b.png").write_bytes(grey)
+    assert imagecodecs.png_decode(bytes(grey)).shape == (3, 4)
+    np.testing.assert_array_equal(open_numbers(tmp_path / "b.png").read()[0, 0, 0], ids)
+
+
+def test_equal_colours_are_numbers(tmp_path: Path) -> None:
+    ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Pillow.fromarray(np.dstack([ids] * 3)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(open_numbers(tmp_path / "a.png").read()[0, 0, 0], ids)
+    Pillow.fromarray(np.dstack([ids, ids, ids + 1])).save(tmp_path / "b.png")
+    assert open_numbers(tmp_path / "b.png").rgb

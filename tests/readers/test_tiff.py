@@ -15,6 +15,7 @@ import tifffile
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers import open_image
+from napari_segnet.readers._file_pixels import FilePixels
 from napari_segnet.readers._tiff_meta import unit_um
 from napari_segnet.readers._tiff_pixels import TiffPixels
 
@@ -112,12 +113,12 @@ def test_only_the_needed_tiles_are_decoded(tmp_path: Path, monkeypatch: Any) -> 
     assert len(asked) == 2, "a second look must come from the cache"
 
 
-def test_uncompressed_stacks_are_mapped_not_read(tmp_path: Path) -> None:
+def test_uncompressed_stacks_are_read_when_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     pixels = noise(5, 40, 30)
     tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZYX"})
     image = open_image(path)
-    assert isinstance(image.data, np.memmap)
+    assert isinstance(image.data, FilePixels)
     np.testing.assert_array_equal(image.data, pixels)
 
 
@@ -337,7 +338,7 @@ def test_grey_with_alpha_is_grey(tmp_path: Path) -> None:
     pixels = noise(20, 30, 2, dtype=np.uint8)
     path = tmp_path / "a.tif"
     tifffile.imwrite(
-        path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["assocalpha"]
+        path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
     )
     image = open_image(path)
     assert image.axes == "yx"
@@ -441,6 +442,16 @@ def test_a_pyramid_opens_at_full_resolution(tmp_path: Path) -> None:
         tif.write(pixels, subifds=1, tile=(32, 32), compression="zlib", metadata={"axes": "YX"})
         tif.write(pixels[::2, ::2], subfiletype=1, tile=(32, 32), compression="zlib")
     np.testing.assert_array_equal(whole(open_image(path)), pixels)
+
+
+def test_a_thumbnail_above_its_picture_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(noise(8, 12), subifds=1, subfiletype=1, metadata=None)
+        tif.write(noise(64, 96), metadata=None)
+    image = open_image(path)
+    assert image.data.shape == (8, 12)
+    assert "marked as a reduced copy" in image.notes[-1]
 
 
 def test_the_first_of_several_series_opens(tmp_path: Path) -> None:
@@ -598,3 +609,36 @@ def test_pages_that_differ_leave_a_note(tmp_path: Path) -> None:
     image = open_image(path)
     assert image.axes == "yx"
     assert image.notes[0].startswith("The file holds 2 more pictures; only the first (4 x 5) was")
+
+
+# ---- Sizes of prints ----
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "expected"),
+    [
+        ("inch", 72.0, None),
+        ("inch", 300.0, None),
+        ("inch", 50_800.0, 0.5),
+        ("cm", 28.3465, None),
+        ("cm", 118.11, None),
+        ("cm", 100.0, 100.0),
+        ("cm", 20_000.0, 0.5),
+        ("\\u00B5m", 4.0, 0.25),
+        ("mm", 10.0, 100.0),
+    ],
+)
+def test_imagej_keeps_the_resolution_of_a_photo(
+    tmp_path: Path, unit: str, per_unit: float, expected: float | None
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, noise(8, 9), imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit}
+    )
+    image = open_image(path)
+    if expected is None:
+        assert image.pixel_size_um == {}
+        assert f"pixels per {unit} is that of a print" in image.notes[0]
+    else:
+        assert image.pixel_size_um == pytest.approx({"y": expected, "x": expected}, rel=1e-4)
+        assert image.notes == ()

@@ -18,6 +18,7 @@ from napari_segnet import atomic
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import OutputError
 from napari_segnet.readers import open_image
+from napari_segnet.readers._file_pixels import FilePixels
 from napari_segnet.segmentation import Instances, Maps, Origin, Segmentation
 from napari_segnet.writers import WRITERS, check_output, ome_tiff, result_paths, write_segmentation
 
@@ -105,7 +106,7 @@ def test_half_precision_maps_are_written_as_float32_plane_by_plane(tmp_path: Pat
     maps = maps_for("zyx", dtype=np.float16)
     files = write_segmentation(segmentation("zyx"), tmp_path, "a", maps=maps)
     image = open_image(files[1])
-    assert isinstance(image.data, np.memmap)
+    assert isinstance(image.data, FilePixels)
     assert image.dtype == np.float32
     np.testing.assert_array_equal(image.data, maps.data.astype(np.float32))
 

@@ -106,6 +106,7 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     for name, fact in card["facts"].items():
         lines.append(f"  {name:{width}}  {_shown(fact['value'])}")
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
+    lines += ["", *(f"note: {note}" for note in card["notes"])] if card["notes"] else []
     own = [n for n, f in card["facts"].items() if f["source"] == "assumed"]
     if tellable := [name for name in own if name in checkpoint.hparams]:
         lines += ["", f"What is assumed of {', '.join(tellable)} you may know better. Tell it:"]

@@ -36,6 +36,14 @@ def open_with(containers: Iterable[Container], path: Path) -> Tree:
             f"{path.name} needs more memory to be listed than this computer has; it is damaged "
             "or no weights file."
         ) from error
+    except WeightsError:
+        raise
+    except Exception as error:
+        # Damage finds ways that nobody foresees; whoever opened the file did nothing wrong.
+        raise BrokenWeightsError(
+            f"{path.name} is damaged or no weights file: what it lists cannot be understood "
+            f"({type(error).__name__}: {str(error)[:120]}). Download or copy it again."
+        ) from error
     shown = head[:8].hex(" ")
     raise BrokenWeightsError(
         f"{path.name} is no kind of weights file that we know (it begins with the bytes "

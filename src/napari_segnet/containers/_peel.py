@@ -158,6 +158,8 @@ def candidates(tree: Tree, path: Path) -> tuple[Weights, ...]:
             prefix=reading.prefix,
             tensors=reading.tensors,
             metadata=reading.metadata,
+            stamp=tree.stamp,
+            notes=tree.notes,
         )
         for reading in [*sure, *guesses][:_MAX_CANDIDATES]
     )

@@ -251,7 +251,17 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any) -> Any:
     if kind.itemsize == 0 or len(raw) != kind.itemsize * math.prod(sizes):
         raise ValueError(f"an array of shape {sizes} has {len(raw)} bytes")
     layout: Any = "F" if order == "F" else "C"
-    return np.frombuffer(bytes(raw), kind).reshape(sizes, order=layout)
+    array = np.frombuffer(bytes(raw), kind)
+    if kind.kind == "U" and not _is_text(array):
+        raise ValueError("an array of text holds numbers that are no letters")
+    return array.reshape(sizes, order=layout)
+
+
+def _is_text(array: np.ndarray[Any, Any]) -> bool:
+    """Tell if all are code points of Unicode, halves of surrogate pairs excluded."""
+    codes = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    surrogates = (codes >= 0xD800) & (codes < 0xE000)
+    return not bool(np.any(surrogates | (codes > 0x10FFFF)))
 
 
 def _python2_bytes(text: str, length: int) -> bytes:

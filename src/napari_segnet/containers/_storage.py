@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import functools
+import lzma
 import math
+import os
+import struct
 import sys
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from napari_segnet.containers._types import TensorRef
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError, WeightsError
+from napari_segnet.stamp import Stamp, stamp_of
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ITEMSIZE", "Place", "Region", "Storage", "foreign", "tensor_ref", "unreadable"]
+__all__ = [
+    "ITEMSIZE",
+    "UNPACKING",
+    "Place",
+    "Region",
+    "Storage",
+    "foreign",
+    "tensor_ref",
+    "unreadable",
+]
 
 # Bytes of one element, by torch's name.
 ITEMSIZE = {
@@ -29,6 +42,19 @@ ITEMSIZE = {
     **dict.fromkeys(("float8_e8m0fnu",), 1),
     "complex128": 16,
 }
+UNPACKING = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What unpacking a damaged entry of a zip raises (``UnicodeDecodeError`` is a ``ValueError``)."""
+_CHUNK_BYTES = 4 * 2**20
 _MAX_DIMS = 64  # torch's own limit on dimensions of a strided tensor
 _MAX_ELEMENTS = 2**62
 
@@ -47,29 +73,31 @@ class Region:
         Name of the zip entry to decompress.
     swap : bool
         True if the bytes of each number are in the other order than this machine's.
-    stamp : tuple of int
-        Size in bytes and time of change in ns when the file was listed.
+    stamp : Stamp
+        Of the file when it was listed.
+    checksum : int or None
+        CRC-32 of all its bytes, where the file says one; compressed entries are checked
+        while they are unpacked.
     """
 
     path: Path
     start: int
     length: int
-    stamp: tuple[int, int]
+    stamp: Stamp
     entry: str | None = None
     swap: bool = False
+    checksum: int | None = None
 
     def read(self, first: int, count: int) -> torch.Tensor:
         """Return ``count`` bytes from ``first`` on as a fresh uint8 tensor."""
         import torch
 
         try:
-            state = self.path.stat()
-            if (state.st_size, state.st_mtime_ns) != self.stamp:
-                raise BrokenWeightsError(
-                    f"{self.path.name} has changed since it was opened; open it again."
-                )
             buffer = torch.empty(count, dtype=torch.uint8)
-            self._fill(buffer.numpy().data, first)
+            with self.path.open("rb") as file:
+                self._require_same(file)
+                self._fill(file, buffer.numpy().data, first)
+                self._require_same(file)
         except OSError as error:
             raise WeightsError(
                 f"{self.path.name} can no longer be read ({error.strerror or error}); "
@@ -82,17 +110,30 @@ class Region:
             ) from error
         return buffer
 
-    def _fill(self, view: memoryview, first: int) -> None:
+    def _require_same(self, file: BinaryIO) -> None:
+        if stamp_of(os.fstat(file.fileno())) != self.stamp:
+            raise BrokenWeightsError(
+                f"{self.path.name} has changed since it was opened; open it again."
+            )
+
+    def _fill(self, file: BinaryIO, view: memoryview, first: int) -> None:
         if self.entry is None:
-            with self.path.open("rb") as file:
-                file.seek(self.start + first)
-                self._read_into(file, view)
+            whole = first == 0 and len(view) == self.length
+            if self.checksum is not None and not whole:
+                _verify(self)
+            file.seek(self.start + first)
+            self._read_into(file, view)
+            if self.checksum is not None and whole and zlib.crc32(view) != self.checksum:
+                raise self._damaged_numbers()
             return
         try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.entry) as file:
-                file.seek(first)
-                self._read_into(file, view)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            with zipfile.ZipFile(file) as archive, archive.open(self.entry) as unpacked:
+                unpacked.seek(first)
+                self._read_into(unpacked, view)
+                # The checksum is compared at the end, so there it must come.
+                while unpacked.read(_CHUNK_BYTES):
+                    pass
+        except UNPACKING as error:
             raise BrokenWeightsError(
                 f"{self.path.name} is damaged: its part {self.entry} cannot be unpacked "
                 f"({error}). Download or copy it again."
@@ -108,6 +149,24 @@ class Region:
                     "missing. Download or copy it again."
                 )
             done += got
+
+    def _damaged_numbers(self) -> BrokenWeightsError:
+        return BrokenWeightsError(
+            f"{self.path.name} is damaged: the numbers of a tensor do not have the checksum that "
+            "the file says of them. Download or copy it again."
+        )
+
+
+@functools.lru_cache(maxsize=4096)
+def _verify(region: Region) -> None:
+    """Compare the checksum of all bytes, once, where only a part of them is asked for."""
+    checksum, left = 0, region.length
+    with region.path.open("rb") as file:
+        file.seek(region.start)
+        while left and (data := file.read(min(left, _CHUNK_BYTES))):
+            checksum, left = zlib.crc32(data, checksum), left - len(data)
+    if left or checksum != region.checksum:
+        raise region._damaged_numbers()
 
 
 @dataclass(slots=True, eq=False)

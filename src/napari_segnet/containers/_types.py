@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari_segnet.stamp import Stamp
+
 if TYPE_CHECKING:
     import torch
 
@@ -45,11 +47,17 @@ class Tree:
         any other class is an inert stand-in that knows its class name.
     metadata : mapping
         What the container itself records beside the tree (safetensors header, ...).
+    stamp : Stamp or None
+        Of the file when it was listed; its tensors refuse to load from any other.
+    notes : tuple of str
+        What a user should know of how the file was read, one sentence each.
     """
 
     container: str
     root: Any
     metadata: Mapping[str, Any]
+    stamp: Stamp | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +78,8 @@ class Weights:
         The tensors by key, in the file's order.
     metadata : mapping
         Plain values beside the tensors (epoch, hyper-parameters, ``mask_values``, ...).
+    stamp, notes
+        As in :class:`Tree`.
     """
 
     path: Path
@@ -78,6 +88,8 @@ class Weights:
     prefix: str
     tensors: Mapping[str, TensorRef]
     metadata: Mapping[str, Any]
+    stamp: Stamp | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Container(Protocol):

@@ -9,8 +9,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_segnet.containers._storage import Region
+from napari_segnet.containers._storage import UNPACKING, Region
 from napari_segnet.errors import BrokenWeightsError
+from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = ["Archive", "names"]
 
@@ -19,6 +20,7 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
 _ENCRYPTED = 1
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
 _MAX_INDEX_BYTES = 256 * 2**20
+_UTF8 = 0x800  # APPNOTE 4.4.4, bit 11: names are UTF-8, else code page 437
 # What the zipfile module raises on damaged directories.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -54,13 +56,16 @@ class Archive:
         The file.
     entries : dict of str to ZipInfo
         By name.
-    stamp : tuple of int
-        Size in bytes and time of change in ns.
+    stamp : Stamp
+        Of the file that was listed.
+    checksums : bool
+        False if every entry's checksum is zero: ``torch.save`` was told to store none.
     """
 
     path: Path
     entries: dict[str, zipfile.ZipInfo]
-    stamp: tuple[int, int]
+    stamp: Stamp
+    checksums: bool
 
     @classmethod
     def open(cls, path: Path) -> Archive:
@@ -76,8 +81,15 @@ class Archive:
         entries: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
             _check(info, path, state.st_size)
+            if info.filename in entries:
+                raise BrokenWeightsError(
+                    f"{path.name} is a damaged zip file: it lists its part "
+                    f"{os.path.basename(info.filename)[:40]} twice, and programs differ in which "
+                    "of the two they read. Save the network again, or download it again."
+                )
             entries[info.filename] = info
-        return cls(path, entries, (state.st_size, state.st_mtime_ns))
+        checksums = any(info.CRC for info in infos)
+        return cls(path, entries, stamp_of(state), checksums)
 
     def region(self, name: str, *, swap: bool = False) -> Region:
         """Return where an entry's bytes are; raises ``ValueError`` if they are not there."""
@@ -97,7 +109,12 @@ class Archive:
         if start + info.file_size > self.stamp[0]:
             raise ValueError(f"its part {name} reaches beyond the end of the file")
         return Region(
-            path=self.path, start=start, length=info.file_size, stamp=self.stamp, swap=swap
+            path=self.path,
+            start=start,
+            length=info.file_size,
+            stamp=self.stamp,
+            swap=swap,
+            checksum=info.CRC if self.checksums else None,
         )
 
     def read(self, name: str) -> bytes:
@@ -117,8 +134,11 @@ class Archive:
             region = self.region(name)
             with self.path.open("rb") as file:
                 file.seek(region.start)
-                return file.read(region.length)
-        except _DAMAGE as error:
+                data = file.read(region.length)
+            if region.checksum is not None and zlib.crc32(data) != region.checksum:
+                raise ValueError("its bytes do not have the checksum that the file says")
+            return data
+        except UNPACKING as error:
             raise BrokenWeightsError(
                 f"{self.path.name} is damaged: its part {name} cannot be read ({error}). "
                 "Download or copy it again."
@@ -128,9 +148,13 @@ class Archive:
         with self.path.open("rb") as file:
             file.seek(info.header_offset)
             header = file.read(_LOCAL_HEADER.size)
+            listed = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+            own = file.read(len(listed))
         if len(header) < _LOCAL_HEADER.size or not header.startswith(MAGIC):
             raise ValueError(f"its part {info.filename} does not begin where it should")
         *_rest, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        if name_length != len(listed) or own != listed:
+            raise ValueError(f"its part {info.filename} has another name where it begins")
         return info.header_offset + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
 
 

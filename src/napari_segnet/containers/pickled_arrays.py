@@ -6,6 +6,7 @@ of anything else are refused.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from napari_segnet.containers._inert import Inert
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.errors import UnsupportedWeightsError
+from napari_segnet.stamp import stamp_of
 
 __all__ = ["PickledArrays"]
 
@@ -40,7 +42,8 @@ class PickledArrays:
     def open(self, path: Path) -> Tree:
         """List the arrays, which are in memory from then on as long as the tree is."""
         with path.open("rb") as file:
-            root = unpickle(Stream(file, path.stat().st_size), path.name, _outside)
+            state = os.fstat(file.fileno())
+            root = unpickle(Stream(file, state.st_size), path.name, _outside)
         if isinstance(root, dict) and isinstance(root.get("blobs"), dict):
             raise UnsupportedWeightsError(
                 f"{path.name} is a network of Detectron (Caffe2 blobs), which this version does "
@@ -48,7 +51,7 @@ class PickledArrays:
                 "(.pth)."
             )
         if _holds_arrays(root):
-            return Tree(container=self.name, root=root, metadata={})
+            return Tree(container=self.name, root=root, metadata={}, stamp=stamp_of(state))
         keys = [str(key) for key in root][:5] if isinstance(root, dict) else []
         holds = f" with the entries {', '.join(keys)}" if keys else ""
         raise UnsupportedWeightsError(

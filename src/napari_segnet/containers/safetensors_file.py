@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from napari_segnet.containers._storage import (
 )
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.errors import BrokenWeightsError
+from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = ["Safetensors"]
 
@@ -59,32 +61,46 @@ class Safetensors:
 
     def open(self, path: Path) -> Tree:
         """List the tensors; each reads its own bytes when loaded."""
-        state = path.stat()
-        stamp = (state.st_size, state.st_mtime_ns)
         with path.open("rb") as file:
+            stamp = stamp_of(os.fstat(file.fileno()))
             (length,) = _LENGTH.unpack(file.read(8))
             text = file.read(length)
         if len(text) < length:
             raise _damaged(path, f"{length - len(text):,} bytes of its header are missing")
         try:
-            header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+            header = json.loads(
+                text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number
+            )
+            json.dumps(header, ensure_ascii=False).encode("utf-8")  # not half a surrogate pair
         except (ValueError, RecursionError) as error:
             raise _damaged(path, "its header is not readable") from error
         metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+            raise _damaged(path, "its metadata are no texts with names")
         root: dict[str, TensorRef] = {}
         for key, entry in header.items():
             try:
                 root[key] = _tensor(path, entry, 8 + length, stamp)
             except (ValueError, TypeError, KeyError) as error:
                 raise _damaged(path, f"its tensor {key[:80]!r} {error}") from error
-        return Tree(
-            container=self.name,
-            root=root,
-            metadata=metadata if isinstance(metadata, dict) else {},
-        )
+        _require_covered(path, header, stamp[0] - 8 - length)
+        return Tree(container=self.name, root=root, metadata=metadata, stamp=stamp)
 
 
-def _tensor(path: Path, entry: Any, origin: int, stamp: tuple[int, int]) -> TensorRef:
+def _require_covered(path: Path, header: dict[str, Any], size: int) -> None:
+    """Refuse tensors that share bytes, and bytes of no tensor, as the format's own reader does."""
+    end, last = 0, "the header"
+    places = sorted((*entry["data_offsets"], key) for key, entry in header.items())
+    for begin, stop, key in places:
+        if begin != end:
+            what = "share bytes" if begin < end else f"leave {begin - end:,} bytes between them"
+            raise _damaged(path, f"{last} and the tensor {key[:80]!r} {what}")
+        end, last = stop, f"the tensor {key[:80]!r}"
+    if end != size:
+        raise _damaged(path, f"{size - end:,} bytes at its end belong to no tensor")
+
+
+def _tensor(path: Path, entry: Any, origin: int, stamp: Stamp) -> TensorRef:
     kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
         raise ValueError("has no place")
@@ -111,6 +127,10 @@ def _dense(shape: Any) -> list[int]:
         stride.append(step)
         step *= max(int(length), 1)
     return stride[::-1]
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from napari_segnet.containers._storage import ITEMSIZE, Place, Region, Storage, 
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.errors import BrokenWeightsError
+from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = ["TorchLegacy"]
 
@@ -33,11 +34,12 @@ class TorchLegacy:
     def open(self, path: Path) -> Tree:
         """List the tensors; each reads its own bytes when loaded, on any computer."""
         state = path.stat()
-        stamp = (state.st_size, state.st_mtime_ns)
+        stamp = stamp_of(state)
         with path.open("rb") as file:
             stream = Stream(file, state.st_size)
             unpickle(stream, path.name)
-            if unpickle(stream, path.name) != _PROTOCOL:
+            protocol = unpickle(stream, path.name)
+            if type(protocol) is not int or protocol != _PROTOCOL:  # an array has no one answer
                 raise BrokenWeightsError(
                     f"{path.name} is a torch file with an unknown protocol number; it is damaged. "
                     "Download or copy it again."
@@ -47,7 +49,7 @@ class TorchLegacy:
             root = unpickle(stream, path.name, blocks.get)
             keys = unpickle(stream, path.name)
             blocks.find(path, file, keys, stamp)
-        return Tree(container=self.name, root=root, metadata={})
+        return Tree(container=self.name, root=root, metadata={}, stamp=stamp)
 
 
 class _Blocks:
@@ -74,7 +76,7 @@ class _Blocks:
         place = self.places.setdefault(key, Place(key))
         return Storage(place, dtype, count) if view is None else _part(place, dtype, count, view)
 
-    def find(self, path: Path, file: BinaryIO, keys: Any, stamp: tuple[int, int]) -> None:
+    def find(self, path: Path, file: BinaryIO, keys: Any, stamp: Stamp) -> None:
         """Fill in each block's place: a count of elements (int64), then the numbers."""
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise _damaged(path, "its list of blocks is no list")

@@ -11,8 +11,17 @@ from napari_segnet.containers._storage import ITEMSIZE, Place, Storage, foreign
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers._zip import Archive, names
+from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["TorchZip"]
+
+SMALL_BYTES = 2**16
+ORDERS = ("little", "big")
+"""The byte orders that ``torch.load`` knows."""
+
+UNCHECKED = (
+    "{name} stores no checksums (they are all zero), so a damage of its numbers could not be seen."
+)
 
 
 class TorchZip:
@@ -33,13 +42,24 @@ class TorchZip:
         archive = Archive.open(path)
         folder = _folder(archive.entries)
         assert folder is not None  # detect() has seen it
+        for name, info in archive.entries.items():
+            # version, alignment, ...: not used, but a wrong checksum tells of damage
+            if name.startswith(folder) and "/" not in name[len(folder) :]:
+                if info.file_size <= SMALL_BYTES:
+                    archive.read(name)
         order = "little"
         if folder + "byteorder" in archive.entries:
-            order = archive.read(folder + "byteorder").decode("ascii", "replace").strip()
+            order = archive.read(folder + "byteorder").decode("ascii", "replace")
+        if order not in ORDERS:
+            raise BrokenWeightsError(
+                f"{path.name} is damaged: it says that its numbers have the byte order "
+                f"{order[:20]!r}, which is neither little nor big. Download or copy it again."
+            )
         data = archive.read(folder + "data.pkl")
         storages = _Storages(archive, folder, swap=foreign(order))
         root = unpickle(Stream(io.BytesIO(data), len(data)), path.name, storages.get)
-        return Tree(container=self.name, root=root, metadata={})
+        notes = () if archive.checksums else (UNCHECKED.format(name=path.name),)
+        return Tree(container=self.name, root=root, metadata={}, stamp=archive.stamp, notes=notes)
 
 
 def _folder(found: Any) -> str | None:

@@ -44,7 +44,7 @@ def open_labels(path: Path) -> Image:
     ImageError
         If it cannot be read.
     """
-    from napari_segnet.readers import open_image
+    from napari_segnet.readers import open_image, open_numbers
 
     if path.suffix.lower() in JPEG:
         raise DatasetError(
@@ -55,7 +55,7 @@ def open_labels(path: Path) -> Image:
         return _by_pillow(path)
     image = open_image(path)
     if not image.rgb:
-        return image
+        return open_numbers(path)  # which no tag inverts, and no depth spreads
     numbers = _indices(path, image)
     if numbers is None:
         return _one_of_equal(image)

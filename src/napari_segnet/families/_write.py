@@ -66,7 +66,7 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
         raise OutputError(
             f"The network could not be written to {path}: {reason}; nothing was changed there."
         ) from error
-    return replace(checkpoint, path=path, store=store)
+    return replace(checkpoint, path=path, store=store, stamp=None, notes=())
 
 
 def _named(module: torch.nn.Module, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:

@@ -153,7 +153,7 @@ class SegnetUNet(Drawn, MapTeaching):
         store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="")
         if path.suffix.lower() in TORCH_SUFFIXES:
             store = replace(store, container="torch-zip", wrapper=("state_dict",))
-        return replace(checkpoint, path=path, store=store)
+        return replace(checkpoint, path=path, store=store, stamp=None, notes=())
 
 
 def _file(state: dict[str, torch.Tensor], text: str, path: Path) -> bytes:

@@ -77,7 +77,7 @@ def predict(
             device=ran.device,
             rung=ran.rung,
             engine=ran.engine,
-            notes=(*plan.notes, *elsewhere, *ran.notes),
+            notes=(*checkpoint.notes, *plan.notes, *elsewhere, *ran.notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
         ),

@@ -18,7 +18,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
@@ -31,12 +31,14 @@ from napari_segnet.readers.tiff import TiffReader
 __all__ = [
     "READERS",
     "Reader",
+    "file_axes",
     "file_key",
     "image_paths",
     "image_stem",
     "is_image_file",
     "one_spelling",
     "open_image",
+    "open_numbers",
 ]
 
 HEAD_BYTES = 4096
@@ -60,6 +62,22 @@ class Reader(Protocol):
 
     def read(self, path: Path, axes: str | None) -> Image:
         """Open the file lazily where possible; ``axes`` overrides what it says."""
+
+
+@runtime_checkable
+class NumbersReader(Protocol):
+    """A reader whose pictures may show numbers as colours."""
+
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
+        """Open a file as the numbers that it stores."""
+
+
+@runtime_checkable
+class AxesReader(Protocol):
+    """A reader whose files may say what their dimensions are."""
+
+    def axes(self, path: Path) -> str | None:
+        """Return one letter per dimension as stored, or None where some would be guessed."""
 
 
 READERS: tuple[Reader, ...] = (TiffReader(), PngReader(), JpegReader(), NpyReader())
@@ -88,10 +106,53 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
         If the file is missing, empty, damaged or of a kind that does not open.
     """
     path = Path(path)
+    return _reader(path).read(path, axes)
+
+
+def open_numbers(path: str | Path, axes: str | None = None) -> Image:
+    """Open a picture as the numbers that it stores, such as labels, whatever their colours.
+
+    The entries of a palette are not replaced by their colours, and a tag by which zero is
+    shown white inverts nothing. Otherwise as :func:`open_image`.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    if isinstance(reader, NumbersReader):
+        return reader.read_numbers(path, axes)
+    return reader.read(path, axes)
+
+
+def file_axes(path: str | Path) -> str | None:
+    """Return the axes that a picture file itself says, without reading its pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str or None
+        One letter out of ``tczyx`` per dimension as stored (``cyx``, ``tyx``, ``yxc``), as
+        :func:`open_image` has them; None where the file does not say what some dimension is,
+        so that a reader can only guess.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or of a kind that does not open.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    return reader.axes(path) if isinstance(reader, AxesReader) else None
+
+
+def _reader(path: Path) -> Reader:
+    """Return the reader of a file, or say in words why there is none."""
     head = _head(path)
     for reader in READERS:
         if reader.detect(head, path):
-            return reader.read(path, axes)
+            return reader
     if head.startswith(LFS):
         raise ImageError(
             f"{path.name} is only a Git-LFS pointer, not the file itself. Run 'git lfs pull' in "
@@ -207,7 +268,10 @@ def _head(path: Path) -> bytes:
 
 
 def _known_kinds() -> str:
-    return ", ".join(f"{r.name} ({', '.join(r.suffixes)})" for r in READERS)
+    """List the usual endings of each kind, then the rest."""
+    usual = ", ".join(f"{r.name} ({', '.join(r.suffixes[:2])})" for r in READERS)
+    others = [suffix for r in READERS for suffix in r.suffixes[2:]]
+    return f"{usual}, also {', '.join(others)}" if others else usual
 
 
 def _shown(head: bytes) -> str:

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image as PillowImage
 
-__all__ = ["picture", "to_array"]
+__all__ = ["ALPHA_NOTE", "picture", "to_array", "turned_note"]
+
+ALPHA_NOTE = "Its transparency (alpha) was left out: transparent pixels have the colour below it."
+ORIENTATION = 274
+"""The tag of EXIF that says which way is up; the same as in TIFF."""
 
 GREY_MODES = ("L", "I", "F", "I;16", "I;16B", "I;16L")
 
@@ -35,7 +39,17 @@ def to_array(file: PillowImage) -> npt.NDArray[Any]:
     return np.array(file)
 
 
-def picture(pixels: npt.NDArray[Any], path: Path, axes: str | None) -> Image:
+def turned_note(file: PillowImage) -> tuple[str, ...]:
+    """Say that a picture is turned upright, if its EXIF data want it so."""
+    value = file.getexif().get(ORIENTATION, 1)
+    if value not in range(2, 9):
+        return ()
+    return (f"It was turned upright, as its EXIF data say (orientation {value}).",)
+
+
+def picture(
+    pixels: npt.NDArray[Any], path: Path, axes: str | None, notes: tuple[str, ...] = ()
+) -> Image:
     """Name the axes; PNG and JPEG never tell a pixel size that could be believed."""
     rgb = pixels.ndim == 3
     own = "yxc" if rgb else "yx"
@@ -46,4 +60,5 @@ def picture(pixels: npt.NDArray[Any], path: Path, axes: str | None) -> Image:
         rgb=rgb and axes in (None, own),
         name=path.stem,
         source=str(path),
+        notes=notes,
     )

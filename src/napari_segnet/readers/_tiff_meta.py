@@ -10,7 +10,14 @@ from xml.etree import ElementTree
 
 from napari_segnet.errors import ImageError
 
-__all__ = ["channel_names", "pixel_sizes_um", "series_axes", "unit_um"]
+__all__ = [
+    "channel_names",
+    "pixel_sizes_um",
+    "said_axes",
+    "series_axes",
+    "size_notes",
+    "unit_um",
+]
 
 UNITS_UM = {
     "um": 1.0,
@@ -49,6 +56,13 @@ it with 72, 96, 300 or 600 dpi for want of better, and no printer or scanner goe
 dpi (5.3 µm per pixel); who writes less than 5 µm has measured it."""
 
 
+PRINT_UNITS = {"in": 1.0, "inch": 1.0, "inches": 1.0, "cm": 2.54}
+"""Centimetres and inches per inch: units of printers that ImageJ takes over from any picture."""
+
+PRINT_DPI = (72, 96, 100, 150, 200, 240, 300, 400, 600, 1200, 2400, 4800)
+"""Resolutions that printers, scanners and screens have, and cameras write."""
+
+
 def unit_um(text: str | None) -> float | None:
     """Return the micrometres in a unit of length, or None for pixels and the unknown."""
     if not text:
@@ -81,6 +95,44 @@ def series_axes(series: Any, path: Path) -> str:
             f"--set axes={example}."
         )
     return own.lower()
+
+
+def said_axes(series: Any, path: Path) -> str | None:
+    """Return the axes if the file says all of them; None where one would be guessed."""
+    own = str(series.axes).upper()
+    if set(own) <= set("TCZYXS"):
+        return series_axes(series, path)
+    return None
+
+
+def size_notes(tif: Any, series: Any) -> tuple[str, ...]:
+    """Say that a resolution was not taken for a pixel size although it has a unit."""
+    metadata = tif.imagej_metadata
+    if series.kind == "ome" or not metadata or not _is_print(series.keyframe, metadata, "x"):
+        return ()
+    length = _pixel_length(series.keyframe, "x")
+    per = 1 / length if length else 0
+    return (
+        f"Its resolution of {per:.4g} pixels per {metadata.get('unit')} is that of a print, not of "
+        "a microscope, so its pixel size is unknown. Set the scale in Fiji (Analyze > Set Scale) "
+        "if you know it.",
+    )
+
+
+def _is_print(page: Any, metadata: Mapping[str, Any], axis: str) -> bool:
+    """Tell a resolution that ImageJ only took over from a camera or a printer.
+
+    In inches anything coarser than what is believed of plain TIFFs; in centimetres, in which
+    plants and gels are measured as well, only the usual numbers of dots per inch.
+    """
+    unit = str(metadata.get(f"{axis}unit") or metadata.get("unit") or "").strip().lower()
+    length = _pixel_length(page, axis)
+    if unit not in PRINT_UNITS or length is None:
+        return False
+    if unit != "cm":
+        return length * UNITS_UM[unit] > COARSEST_BELIEVED_UM
+    dpi = PRINT_UNITS[unit] / length
+    return any(abs(dpi / usual - 1) < 2e-3 for usual in PRINT_DPI)
 
 
 def pixel_sizes_um(tif: Any, series: Any) -> dict[str, float]:
@@ -148,6 +200,8 @@ def _sizes_with_unit(page: Any, metadata: Mapping[str, Any]) -> dict[str, float]
     for axis in "zyx":
         unit = unit_um(metadata.get(f"{axis}unit") or metadata.get("unit"))
         size = _positive(metadata.get("spacing")) if axis == "z" else _pixel_length(page, axis)
+        if axis != "z" and _is_print(page, metadata, axis):
+            continue
         if unit is not None and size is not None:
             sizes[axis] = size * unit
     return sizes

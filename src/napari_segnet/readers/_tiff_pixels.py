@@ -14,17 +14,18 @@ import numpy.typing as npt
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers._damage import decoding
+from napari_segnet.readers._file_pixels import FilePixels, require_same
+from napari_segnet.readers._lazy import Box, LazyPixels
+from napari_segnet.stamp import Stamp, stamp_of
 
-__all__ = ["FirstSamples", "PalettePixels", "TiffPixels", "normal_index"]
+__all__ = ["TiffPixels", "grid"]
 
 CACHE_BYTES = 64 * 2**20
 """Decoded tiles kept per image: a band of rows of a 10,000 px wide picture, so that tiles
 side by side do not decode the same full-width strips again."""
 
-Box = tuple[slice, ...]
 
-
-class TiffPixels:
+class TiffPixels(LazyPixels):
     """An array over a TIFF series that reads and decodes only the tiles it is asked for.
 
     Supports basic indexing (slices, integers, an ellipsis). Safe to use from several
@@ -37,17 +38,19 @@ class TiffPixels:
         The TIFF file.
     series : tifffile.TiffPageSeries
         The series at full resolution; its file may be closed.
+    stamps : dict of str to Stamp
+        Of each file of the series when it was opened.
     """
 
-    def __init__(self, path: Path, series: Any) -> None:
+    def __init__(self, path: Path, series: Any, stamps: dict[str, Stamp]) -> None:
+        super().__init__(series.shape, series.dtype)
         self._path = path
+        self._stamps = stamps
         self._series = series
         self._page_dims = len(series.keyframe.shape)
         self._lock = threading.RLock()
         self._cache: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
         self._cached_bytes = 0
-        self.shape: tuple[int, ...] = tuple(int(n) for n in series.shape)
-        self.dtype: np.dtype[Any] = np.dtype(series.dtype)
 
     @staticmethod
     def fits(series: Any) -> bool:
@@ -62,41 +65,42 @@ class TiffPixels:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._path,)
+        return _reopen, (self._path, self._stamps)
 
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        whole = self[...]
-        return whole if dtype is None else whole.astype(dtype)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        box, final = normal_index(index, self.shape)
-        out = np.zeros([s.stop - s.start for s in box], self.dtype)
+    def _box(self, box: Box) -> npt.NDArray[Any]:
         lead = len(box) - self._page_dims
+        with decoding(self._path, "image"):
+            out = np.zeros([s.stop - s.start for s in box], self.dtype)
         if out.size:
             with decoding(self._path, "image"), self._lock, self._opened():
                 for where in itertools.product(*(range(s.start, s.stop) for s in box[:lead])):
                     number = int(np.ravel_multi_index(where, self.shape[:lead])) if lead else 0
                     target = out[tuple(i - s.start for i, s in zip(where, box, strict=False))]
                     self._read_page(number, box[lead:], target)
-        return out[final]
+        return out
 
     # ---- One page ----
 
     def _read_page(self, number: int, box: Box, out: npt.NDArray[Any]) -> None:
         """Copy ``box`` (in the page's own dimensions) of a page into ``out``."""
         page = self._series[number]
-        if page is None:  # a plane that was never recorded reads as zeros
+        if page is None:  # a plane that was never recorded reads as zeros; a note says so
             return
+        self._require_same(page)
+        self._read_segments(number, page, box, out)
+        self._require_same(page)
+
+    def _require_same(self, page: Any) -> None:
+        """Look at the file by its name: what is open may have been replaced meanwhile."""
+        file = Path(page.parent.filehandle.path)
+        require_same(file, stamp_of(file.stat()), self._stamps[str(file)])
+
+    def _read_segments(self, number: int, page: Any, box: Box, out: npt.NDArray[Any]) -> None:
         keyframe = self._series.keyframe
         whole = _five_slices(keyframe, box)
         out5 = out.reshape([s.stop - s.start for s in whole])
         if keyframe.is_final and page.is_contiguous:
-            out5[...] = self._mapped(page)[whole]
+            out5[...] = self._plain(page)[whole]
             return
         for index in _segments(keyframe, whole):
             segment, at = self._segment(number, page, index)
@@ -111,11 +115,12 @@ class TiffPixels:
             source = tuple(slice(a - o, b - o) for a, b, o in zip(low, high, at, strict=True))
             out5[target] = segment[source]
 
-    def _mapped(self, page: Any) -> npt.NDArray[Any]:
+    def _plain(self, page: Any) -> FilePixels:
+        """Return a page that lies in its file as it is."""
         dtype = self.dtype.newbyteorder(page.parent.byteorder)
         shape = self._series.keyframe.shaped
         file = page.parent.filehandle.path
-        return np.memmap(file, dtype, "r", int(page.dataoffsets[0]), shape)
+        return FilePixels(Path(file), dtype, int(page.dataoffsets[0]), shape, self._stamps[file])
 
     def _segment(
         self, number: int, page: Any, index: int
@@ -178,77 +183,6 @@ class TiffPixels:
             self._cached_bytes -= old.nbytes
 
 
-class PalettePixels:
-    """Colours in place of the numbers of a palette; adds a last dimension of 3.
-
-    Parameters
-    ----------
-    numbers : array-like
-        Unsigned numbers, any shape.
-    colours : ndarray
-        ``(n, 3)`` uint8.
-    """
-
-    def __init__(self, numbers: Any, colours: npt.NDArray[np.uint8]) -> None:
-        self._numbers = numbers
-        self._colours = colours
-        self.shape: tuple[int, ...] = (*numbers.shape, 3)
-        self.dtype = colours.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        whole = self[...]
-        return whole if dtype is None else whole.astype(dtype)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        box, final = normal_index(index, self.shape)
-        numbers = np.asarray(self._numbers[box[:-1]])
-        last = len(self._colours) - 1  # a number without a colour takes the last one
-        colours = self._colours[np.minimum(numbers, last)][..., box[-1]]
-        return np.asarray(colours[final])
-
-
-class FirstSamples:
-    """The first few entries along one axis; a single one loses its dimension.
-
-    Parameters
-    ----------
-    data : array-like
-        Any array with basic indexing.
-    axis, keep : int
-        Which axis, and how many of its entries.
-    """
-
-    def __init__(self, data: Any, axis: int, keep: int) -> None:
-        self._data = data
-        self._axis = axis
-        lengths = list(data.shape)
-        lengths[axis : axis + 1] = [keep] if keep > 1 else []
-        self._squeeze = keep == 1
-        self.shape: tuple[int, ...] = tuple(lengths)
-        self.dtype: np.dtype[Any] = np.dtype(data.dtype)
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        whole = self[...]
-        return whole if dtype is None else whole.astype(dtype)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        box, final = normal_index(index, self.shape)
-        if not self._squeeze:
-            return np.asarray(self._data[box])[final]
-        inner: tuple[Any, ...] = (*box[: self._axis], 0, *box[self._axis :])
-        return np.asarray(self._data[inner])[final]
-
-
 class _Opened:
     """Keeps a file open for one read, and no longer."""
 
@@ -263,40 +197,6 @@ class _Opened:
     def __exit__(self, *_: object) -> None:
         if self._was_closed:
             self._file.close()
-
-
-def normal_index(index: Any, shape: tuple[int, ...]) -> tuple[Box, tuple[slice | int, ...]]:
-    """Split a basic index into the box that must be read and what to take of it.
-
-    Returns
-    -------
-    box : tuple of slice
-        One slice per dimension, step 1, inside the shape.
-    final : tuple of slice or int
-        Applied to the box it gives the answer.
-    """
-    parts = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    parts += [slice(None)] * (len(shape) - len(parts))
-    if len(parts) > len(shape):
-        raise IndexError(f"{len(parts)} indices for {len(shape)} dimensions")
-    box: list[slice] = []
-    final: list[slice | int] = []
-    for part, n in zip(parts, shape, strict=True):
-        if isinstance(part, slice):
-            picks = range(*part.indices(n))
-            first, last = (min(picks), max(picks)) if picks else (0, -1)
-            box.append(slice(first, last + 1))
-            final.append(slice(None, None, picks.step) if picks else slice(0, 0))
-            continue
-        i = int(part) + (n if part < 0 else 0)
-        if not 0 <= i < n:
-            raise IndexError(f"index {part} is out of range for length {n}")
-        box.append(slice(i, i + 1))
-        final.append(0)
-    return tuple(box), tuple(final)
 
 
 def _five_slices(keyframe: Any, box: Box) -> Box:
@@ -322,28 +222,28 @@ def _chunk(keyframe: Any) -> tuple[int, ...]:
     return 1, 1, min(keyframe.rowsperstrip, height), width, samples
 
 
-def _grid(keyframe: Any) -> tuple[int, ...]:
+def grid(keyframe: Any) -> tuple[int, ...]:
     """How many tiles or strips there are along (s, z, y, x, samples)."""
     pairs = zip(keyframe.shaped, _chunk(keyframe), strict=True)
     return tuple(-(-n // c) for n, c in pairs)
 
 
 def _segment_origin(keyframe: Any, index: int) -> tuple[int, ...]:
-    where = np.unravel_index(index, _grid(keyframe))
+    where = np.unravel_index(index, grid(keyframe))
     return tuple(int(i) * c for i, c in zip(where, _chunk(keyframe), strict=True))
 
 
 def _segments(keyframe: Any, box: Box) -> Iterator[int]:
     """Yield the numbers of the tiles that a box of (s, z, y, x, samples) touches."""
-    grid, chunk = _grid(keyframe), _chunk(keyframe)
+    tiles, chunk = grid(keyframe), _chunk(keyframe)
     ranges = (range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunk, strict=True))
     for where in itertools.product(*ranges):
-        yield int(np.ravel_multi_index(where, grid))
+        yield int(np.ravel_multi_index(where, tiles))
 
 
-def _reopen(path: Path) -> TiffPixels:
+def _reopen(path: Path, stamps: dict[str, Stamp]) -> TiffPixels:
     """Open the pixels again in another process."""
     from napari_segnet.readers.tiff import open_series
 
-    with open_series(path) as series:
-        return TiffPixels(path, series)
+    with decoding(path, "image"), open_series(path) as series:
+        return TiffPixels(path, series, stamps)

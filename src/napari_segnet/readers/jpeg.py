@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_segnet.image import Image
 from napari_segnet.readers._damage import decoding, require_memory
-from napari_segnet.readers._picture import picture, to_array
+from napari_segnet.readers._picture import picture, to_array, turned_note
 
 __all__ = ["JpegReader"]
 
@@ -32,5 +32,6 @@ class JpegReader:
             width, height = file.size
             require_memory(path, 3 * width * height * max(3, len(file.getbands())))
             file.load()
+            notes = turned_note(file)
             pixels = to_array(ImageOps.exif_transpose(file))
-        return picture(pixels, path, axes)
+        return picture(pixels, path, axes, notes)

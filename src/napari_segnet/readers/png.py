@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers._damage import decoding, require_memory
-from napari_segnet.readers._picture import picture, to_array
+from napari_segnet.readers._picture import (
+    ALPHA_NOTE,
+    ORIENTATION,
+    picture,
+    to_array,
+    turned_note,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +35,8 @@ class PngReader:
     """PNG of every colour type and depth; the first frame of an animated one.
 
     Alpha is dropped, palettes are applied, 1-bit pictures become 0 and 1, and 16 bits stay
-    16 bits (in colour too, which Pillow would cut to 8).
+    16 bits (in colour too, which Pillow would cut to 8). It is turned upright as its EXIF
+    data say.
     """
 
     name = "PNG"
@@ -43,8 +50,20 @@ class PngReader:
         """Decode the picture."""
         with decoding(path, "PNG"):
             depth = _check_header(path)
-            pixels = _decode_16_bit(path) if depth == 16 else _decode(path)
-        return picture(pixels, path, axes)
+            pixels, notes = _decode_16_bit(path) if depth == 16 else _decode(path)
+        return picture(pixels, path, axes, notes)
+
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
+        """Decode numbers as they are stored: the entries of a palette, not their colours.
+
+        Colours whose red, green and blue are equal everywhere are numbers too.
+        """
+        with decoding(path, "PNG"):
+            depth = _check_header(path)
+            pixels, notes = _decode_16_bit(path) if depth == 16 else _decode_numbers(path, depth)
+        if pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all()):
+            pixels = pixels[..., 0]
+        return picture(pixels, path, axes, notes)
 
 
 def _check_header(path: Path) -> int:
@@ -70,23 +89,64 @@ def _check_header(path: Path) -> int:
     return int(depth)
 
 
-def _decode(path: Path) -> npt.NDArray[Any]:
+def _decode(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    from PIL import ImageOps
     from PIL.PngImagePlugin import PngImageFile
 
     # The class itself, not Image.open: that refuses large pictures as "decompression bombs",
     # which the header check above has ruled out already.
     with PngImageFile(path) as file:
         file.load()
-        return to_array(file)
+        notes = turned_note(file)
+        if "A" in file.getbands() and file.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
+            notes = (*notes, ALPHA_NOTE)
+        return to_array(ImageOps.exif_transpose(file)), notes
 
 
-def _decode_16_bit(path: Path) -> npt.NDArray[Any]:
+def _decode_numbers(path: Path, depth: int) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    import numpy as np
+    from PIL import ImageOps
+    from PIL.PngImagePlugin import PngImageFile
+
+    with PngImageFile(path) as file:
+        file.load()
+        notes = turned_note(file)
+        upright = ImageOps.exif_transpose(file)
+        if upright.mode == "P":
+            return np.array(upright), notes
+        pixels = to_array(upright)
+    if depth in (2, 4) and pixels.ndim == 2:  # which Pillow spreads over 0 to 255
+        pixels //= 255 // (2**depth - 1)
+    return pixels, notes
+
+
+def _decode_16_bit(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     import imagecodecs
     import numpy as np
 
-    pixels: npt.NDArray[Any] = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    from napari_segnet.readers._views import Turned
+
+    data = path.read_bytes()
+    pixels: npt.NDArray[Any] = np.asarray(imagecodecs.png_decode(data))
+    notes: tuple[str, ...] = ()
     if pixels.ndim == 3 and pixels.shape[-1] in (2, 4):  # the last sample is alpha
+        if bool((pixels[..., -1] < np.iinfo(pixels.dtype).max).any()):
+            notes = (ALPHA_NOTE,)
         pixels = pixels[..., :-1]
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    return pixels
+    turn, said = _orientation(path, data)
+    if turn > 1:
+        pixels = Turned(pixels, 0, 1, turn)[...]
+    return pixels, (*said, *notes)
+
+
+def _orientation(path: Path, data: bytes) -> tuple[int, tuple[str, ...]]:
+    """Return the orientation; Pillow would decode the whole picture to look for one."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    if not any(word in data for word in (b"eXIf", b"exif", b"Orientation")):
+        return 1, ()
+    with PngImageFile(path) as file:
+        said = turned_note(file)
+        return int(file.getexif().get(ORIENTATION, 1)) if said else 1, said

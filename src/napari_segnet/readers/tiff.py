@@ -7,26 +7,33 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers._damage import decoding, require_memory
-from napari_segnet.readers._tiff_meta import channel_names, pixel_sizes_um, series_axes
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from napari_segnet.readers._file_pixels import FilePixels
+from napari_segnet.readers._tiff_colours import Meant, meant, orientation
+from napari_segnet.readers._tiff_meta import (
+    channel_names,
+    pixel_sizes_um,
+    said_axes,
+    series_axes,
+    size_notes,
+)
+from napari_segnet.readers._tiff_whole import (
+    complaint_notes,
+    imagej_planes,
+    present_planes,
+    require_pixels,
+)
+from napari_segnet.readers._views import Turned
+from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = ["TiffReader", "open_series"]
 
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """Little- and big-endian, classic and BigTIFF."""
-
-UNCOMPRESSED = 1
-RGB, PALETTE, YCBCR = 2, 3, 6
-DECLARED_ALPHA = (1, 2)
-"""Values of the ExtraSamples tag for associated and unassociated alpha."""
 
 CUT_OFF = ("invalid page offset", "corrupted tag list of page", "invalid offset to page")
 """How tifffile's log says that the chain of pages leads out of the file."""
@@ -35,13 +42,16 @@ CUT_OFF = ("invalid page offset", "corrupted tag list of page", "invalid offset 
 class TiffReader:
     """TIFF: the first series at its full resolution, read from the disk when asked for.
 
-    Uncompressed pixels are memory-mapped, others decoded tile by tile. Declared alpha is
-    dropped; a palette is applied unless ImageJ or OME wrote it (there it only colours the
-    display); 1-bit pixels become 0 and 1.
+    Compressed pixels are decoded tile by tile. Declared alpha is left out; a palette is
+    applied unless ImageJ or OME wrote it (there it only colours the display); 1-bit pixels
+    become 0 and 1, CMYK, YCbCr and CIELab red, green, blue; white from zero is inverted, and
+    a picture that lies on its side is turned upright. Notes say so.
     """
 
     name = "TIFF"
-    suffixes: tuple[str, ...] = (".tif", ".tiff")
+    suffixes: tuple[str, ...] = (
+        ".tif", ".tiff", ".btf", ".lsm", ".ndpi", ".qptiff", ".scn", ".stk", ".svs",
+    )  # fmt: skip
 
     def detect(self, head: bytes, path: Path) -> bool:
         """Tell a TIFF by its byte order mark and version."""
@@ -49,8 +59,22 @@ class TiffReader:
 
     def read(self, path: Path, axes: str | None) -> Image:
         """Read what the file says of itself; its pixels stay on the disk."""
+        return self._read(path, axes, as_numbers=False)
+
+    def read_numbers(self, path: Path, axes: str | None) -> Image:
+        """Read numbers as they are stored: no palette, no white from zero."""
+        return self._read(path, axes, as_numbers=True)
+
+    def axes(self, path: Path) -> str | None:
+        """Return the axes that the file itself says."""
         with decoding(path, "TIFF"), open_series(path) as series:
-            return _image(path, series, axes)
+            return said_axes(series, path)
+
+    def _read(self, path: Path, axes: str | None, *, as_numbers: bool) -> Image:
+        with decoding(path, "TIFF"):
+            stamp = stamp_of(path.stat())
+            with _complaints() as complaints, open_series(path) as series:
+                return _image(path, series, axes, stamp, complaints, as_numbers=as_numbers)
 
 
 @contextmanager
@@ -108,39 +132,64 @@ def _single_pages(every: Any) -> bool:
     return len(every) > 1 and len(alike) == 1 and len(every[0]) == 1
 
 
-def _image(path: Path, series: Any, axes: str | None) -> Image:
-    tif, page = series.parent, series.keyframe
-    data = _pixels(path, series)
-    palette = _palette(tif, series)
-    samples = series.axes.find("S")
-    if palette is not None:
-        from napari_segnet.readers._tiff_pixels import PalettePixels
-
-        data = PalettePixels(data, palette)
-    elif samples >= 0 and (keep := _colour_samples(page)) < data.shape[samples]:
-        data, samples = _first_samples(data, samples, keep)
-    coloured = palette is not None or (samples >= 0 and _is_rgb(page))
-    own = _own_axes(path, series, data, palette is not None, axes)
+def _image(
+    path: Path,
+    series: Any,
+    axes: str | None,
+    stamp: Stamp,
+    complaints: list[str],
+    *,
+    as_numbers: bool,
+) -> Image:
+    tif = series.parent
+    notes = [*imagej_planes(path, tif, series), *require_pixels(path, series)]
+    notes += complaint_notes(path, complaints)
+    stored = _pixels(path, series, stamp)
+    stored, missing = present_planes(path, series, stored, series.axes.lower(), complaints)
+    pixels = meant(path, tif, series, stored, as_numbers=as_numbers)
+    own = _own_axes(path, series, pixels, axes)
+    data, own_sizes, turned = _upright(path, series, pixels.data, axes or own)
     named = axes or own
     kept = {a for a, b in zip(own, named, strict=False) if a == b}
-    sizes = pixel_sizes_um(tif, series)
     count = dict(zip(named, data.shape, strict=False)).get("c", 1)
-    rgb = coloured and "c" in kept and count == 3
+    rgb = pixels.rgb and "c" in kept and count == 3
     names = ("red", "green", "blue") if rgb else channel_names(tif, series, count)
     return Image(
         data=data,
         axes=named,
-        pixel_size_um={a: sizes[a] for a in named if a in sizes and a in kept},
+        pixel_size_um={a: own_sizes[a] for a in named if a in own_sizes and a in kept},
         channel_names=names if "c" in kept or count == 1 else (),
         rgb=rgb,
         name=path.stem,
         source=str(path),
-        notes=_others(series),
-    )
+        notes=(
+            *notes, *missing, *pixels.notes, *turned, *size_notes(tif, series), *_others(series),
+        ),
+    )  # fmt: skip
+
+
+def _upright(
+    path: Path, series: Any, data: Any, axes: str
+) -> tuple[Any, dict[str, float], tuple[str, ...]]:
+    """Turn the picture as its orientation says; return it, its pixel sizes, and a note."""
+    sizes = pixel_sizes_um(series.parent, series)
+    turn, note = orientation(path, series.parent, series)
+    if turn == 1 or not {"y", "x"} <= set(axes) or len(axes) != len(data.shape):
+        return data, sizes, (note,) if note else ()
+    if turn >= 5:  # rows and columns change places
+        swap = {"y": "x", "x": "y"}
+        sizes = {swap.get(axis, axis): size for axis, size in sizes.items()}
+    return Turned(data, axes.index("y"), axes.index("x"), turn), sizes, (note,)
 
 
 def _others(series: Any) -> tuple[str, ...]:
     """Say that a file holds further pictures, which nobody looks at."""
+    page = series.keyframe
+    if int(page.subfiletype) & 1 and page.subifds:
+        return (
+            "The picture that was read is marked as a reduced copy; the full one lies below it "
+            "(in a SubIFD), which is not read here. Export it as a TIFF of its own.",
+        )
     count = len(series.parent.series) - 1
     if count < 1:
         return ()
@@ -152,21 +201,22 @@ def _others(series: Any) -> tuple[str, ...]:
     )
 
 
-def _own_axes(path: Path, series: Any, data: Any, palette: bool, told: str | None) -> str:
+def _own_axes(path: Path, series: Any, pixels: Meant, told: str | None) -> str:
     """Axes as the file has them; what it does not say is no error if the user tells."""
+    dims = len(pixels.data.shape)
     try:
-        own = series_axes(series, path) + ("c" if palette else "")
+        own = series_axes(series, path) + ("c" if pixels.palette else "")
     except ImageError:
         if told is None:
             raise
-        own = "?" * len(data.shape)
-    if len(own) == len(data.shape):
+        own = "?" * dims
+    if len(own) == dims:
         return own
     return own.replace("c", "")  # a single sample was left and its dimension is gone
 
 
-def _pixels(path: Path, series: Any) -> Any:
-    """Return a memory map, or an array that decodes what is asked for."""
+def _pixels(path: Path, series: Any, stamp: Stamp) -> Any:
+    """Return an array that reads what is asked for."""
     import numpy as np
 
     from napari_segnet.readers._tiff_pixels import TiffPixels
@@ -175,11 +225,14 @@ def _pixels(path: Path, series: Any) -> Any:
     if series.dataoffset is not None and page.is_final and not series.is_multifile:
         dtype = np.dtype(series.dtype).newbyteorder(series.parent.byteorder)
         _check_end(path, series.dataoffset + series.size * dtype.itemsize)
-        return np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape))
+        return FilePixels(path, dtype, series.dataoffset, tuple(series.shape), stamp)
     for number in (0, len(series) - 1):
         _check_page(path, series[number])
     if TiffPixels.fits(series):
-        return TiffPixels(path, series)
+        files = {page.parent.filehandle.path for page in series if page is not None}
+        stamps = {file: stamp_of(Path(file).stat()) for file in files}
+        stamps[series.parent.filehandle.path] = stamp
+        return TiffPixels(path, series, stamps)
     require_memory(path, 2 * series.nbytes)
     return np.asarray(series.asarray())
 
@@ -198,40 +251,6 @@ def _check_end(path: Path, end: int) -> None:
             f"{path.name} is not complete: it should have at least {end} bytes and has {size}. "
             "Copy or export it again."
         )
-
-
-def _is_rgb(page: Any) -> bool:
-    """JPEG and its like store YCbCr; tifffile gives red, green, blue back."""
-    jpeg = page.photometric == YCBCR and page.compression != UNCOMPRESSED
-    return bool(page.photometric == RGB or jpeg)
-
-
-def _colour_samples(page: Any) -> int:
-    """Return how many samples are left when declared alpha is dropped."""
-    samples = int(page.samplesperpixel)
-    extra = tuple(int(e) for e in page.extrasamples)
-    return samples - sum(e in DECLARED_ALPHA for e in extra[-1:])
-
-
-def _first_samples(data: Any, axis: int, keep: int) -> tuple[Any, int]:
-    """Leave out the alpha; a single sample loses its dimension (axis -1 then)."""
-    from napari_segnet.readers._tiff_pixels import FirstSamples
-
-    return FirstSamples(data, axis, keep), axis if keep > 1 else -1
-
-
-def _palette(tif: Any, series: Any) -> npt.NDArray[np.uint8] | None:
-    """Return ``(n, 3)`` uint8 colours of a palette that is part of the picture."""
-    import numpy as np
-
-    page = series.keyframe
-    if page.photometric != PALETTE or page.colormap is None:
-        return None
-    if tif.is_imagej or series.kind in ("imagej", "ome"):
-        return None
-    colours = np.asarray(page.colormap).T
-    # TIFF colours are 16 bits; some programs wrote 8 (libtiff's own check is the same).
-    return (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
 
 
 @contextmanager

@@ -125,11 +125,14 @@ def test_another_reading_of_the_same_file_is_another_network(tmp_path):
 def test_a_file_that_has_changed_is_not_run(path, tmp_path):
     checkpoint = identify(path)
     save_as(Milesial(channels=1, classes=3, width=4, depth=2, bilinear=True), path, "training")
-    with pytest.raises(BrokenWeightsError, match=r"network\.pth no longer fit .* Open it again"):
-        load(checkpoint, "cpu")
-    save_as(Milesial(channels=1, classes=3, width=3, depth=2, bilinear=True), path, "lightning")
     with pytest.raises(BrokenWeightsError, match="has changed since it was recognised"):
         load(checkpoint, "cpu")
+    unstamped = replace(checkpoint, stamp=None)  # as it comes back from JSON
+    with pytest.raises(BrokenWeightsError, match=r"network\.pth no longer fit .* Open it again"):
+        load(unstamped, "cpu")
+    save_as(Milesial(channels=1, classes=3, width=3, depth=2, bilinear=True), path, "lightning")
+    with pytest.raises(BrokenWeightsError, match="has changed since it was recognised"):
+        load(unstamped, "cpu")
     path.unlink()
     with pytest.raises(WeightsError, match="cannot be read any more"):
         load(checkpoint, "cpu")

@@ -102,7 +102,8 @@ def _filled(checkpoint: Checkpoint) -> nn.Module:
 def _same_view(checkpoint: Checkpoint) -> Weights:
     store = checkpoint.store
     for weights in open_weights(checkpoint.path):
-        if (weights.wrapper, weights.prefix) == (store.wrapper, store.prefix):
+        same = checkpoint.stamp in (None, weights.stamp)
+        if same and (weights.wrapper, weights.prefix) == (store.wrapper, store.prefix):
             return weights
     raise BrokenWeightsError(
         f"{checkpoint.path.name} has changed since it was recognised. Open it again."

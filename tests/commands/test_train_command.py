@@ -156,6 +156,7 @@ def test_refused_in_a_sentence_with_nothing_written(change, said, place, capsys)
     assert sorted(place.iterdir()) == before
 
 
+@pytest.mark.trains
 def test_masks_are_said_before_the_training_and_scored_as_objects(place, capsys):
     for path in (place / "d" / "labels").iterdir():
         labels = np.zeros_like(open_image(path).read()[0, 0, 0])

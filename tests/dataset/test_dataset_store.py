@@ -441,6 +441,7 @@ store.add(sys.argv[1], image, np.full((12, 14), 3), mask, classes={3: 1}, source
 
 
 @pytest.mark.parametrize("folder", ["before", "images", "labels", "trusted", "objects"])
+@pytest.mark.subprocess
 def test_a_first_sample_that_is_killed_is_none(folder, tmp_path):
     """Without its mask it would count as reviewed everywhere."""
     done = subprocess.run([sys.executable, "-c", FIRST, str(tmp_path), folder], check=False)
@@ -464,6 +465,7 @@ def test_what_is_swept_is_only_what_was_begun(tmp_path):
     assert len(Dataset.open(tmp_path).samples) == 2
 
 
+@pytest.mark.subprocess
 def test_pairs_of_a_person_stay_when_the_first_sample_is_added(tmp_path):
     for folder, values in (("images", photograph(labels_of(3))), ("labels", labels_of(3))):
         (tmp_path / folder).mkdir()

@@ -11,7 +11,11 @@ __all__ = [
     "MAIN",
     "REGIONS",
     "axes_choices",
+    "axes_question",
 ]
+
+AXES = {"t": "time", "c": "channels", "z": "depth", "y": "rows", "x": "columns"}
+"""Letter of a dimension -> what it is."""
 
 REGIONS = {
     "layer": "whole layer",
@@ -111,3 +115,12 @@ def axes_choices(guess: str, rgb: bool) -> list[str]:
         }.get(len(guess), [])
         found = [f"{lead}yx" for lead in front]
     return found if guess in found else [guess, *found]
+
+
+def axes_question(name: str, guess: str) -> str:
+    """Return the question of what the dimensions of a layer are, with what is taken meanwhile."""
+    words = ", ".join(AXES[letter] for letter in guess)
+    return (
+        f"Nothing says what the dimensions of “{name}” are: {words} is assumed. Choose what is "
+        "right; it is remembered for this layer."
+    )

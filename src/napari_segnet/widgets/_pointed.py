@@ -20,6 +20,7 @@ from napari_segnet.widgets.layers.editing import (
     locked_ids,
 )
 from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.subject import labels_in
 
 if TYPE_CHECKING:
     import napari.components
@@ -162,4 +163,4 @@ def labels_in_front(viewer: napari.components.ViewerModel) -> napari.layers.Labe
     active = viewer.layers.selection.active
     if isinstance(active, Labels):
         return active
-    return next((x for x in reversed(viewer.layers) if isinstance(x, Labels)), None)
+    return next(reversed(labels_in(viewer.layers)), None)

@@ -49,6 +49,7 @@ class TrainingPair:
     classes: Mapping[int, int] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     review: Mapping[str, Any] | None = None
+    untouched: bool = False
 
 
 def image_of(viewer: ViewerModel, labels: napari.layers.Labels) -> napari.layers.Image | None:
@@ -92,6 +93,8 @@ def training_pair(
         classes=_classes(labels),
         class_names=record.class_names,
         review=record.review,
+        # A stroke is a review, too: what it changes counts as fixed.
+        untouched=record.origin is not None and not is_reviewed(labels),
     )
 
 

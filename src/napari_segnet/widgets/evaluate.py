@@ -42,6 +42,7 @@ from napari_segnet.widgets.layers.camera import look_at
 from napari_segnet.widgets.layers.convert import frame_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.subject import labels_in
 
 if TYPE_CHECKING:
     import napari.layers
@@ -236,14 +237,7 @@ class EvaluateDock(QWidget):
     # ---- What is compared ----
 
     def _list_layers(self, event: object = None) -> None:
-        from napari.layers import Labels
-
-        there = [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Labels)
-            and not (record_of(layer).evaluated or record_of(layer).learning)
-        ]
+        there = labels_in(self.viewer.layers)
         for box, first in ((self.labels, 0), (self.truth, 1)):
             before = box.currentData()
             with QSignalBlocker(box):

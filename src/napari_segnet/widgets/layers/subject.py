@@ -19,7 +19,16 @@ from napari_segnet.widgets.layers.record import record_of, update
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["belongs_to", "bind", "bound_image", "images_in", "is_recorded", "subject_of"]
+__all__ = [
+    "belongs_to",
+    "bind",
+    "bound_image",
+    "images_in",
+    "is_drawn",
+    "is_recorded",
+    "labels_in",
+    "subject_of",
+]
 
 
 def subject_of(
@@ -96,11 +105,33 @@ def belongs_to(labels: napari.layers.Labels, image: napari.layers.Image) -> bool
 
 
 def images_in(layers: Iterable[napari.layers.Layer]) -> list[napari.layers.Image]:
-    """Return the image layers that are pictures: no probabilities, nothing of a training."""
+    """Return the image layers that are pictures of something, not what this package has drawn."""
     from napari.layers import Image
 
-    images = [layer for layer in layers if isinstance(layer, Image)]
-    return [layer for layer in images if not (record_of(layer).maps or record_of(layer).learning)]
+    return [x for x in layers if isinstance(x, Image) and not is_drawn(x)]
+
+
+def labels_in(layers: Iterable[napari.layers.Layer]) -> list[napari.layers.Labels]:
+    """Return the Labels layers of objects or classes, not those of mistakes or of a training."""
+    from napari.layers import Labels
+
+    return [x for x in layers if isinstance(x, Labels) and not is_drawn(x)]
+
+
+def is_drawn(layer: napari.layers.Layer) -> bool:
+    """Tell if a layer shows what this package has made and nobody learns from.
+
+    Probabilities, mistakes, crops of a training; as images, too, its files of maps and labels.
+    """
+    from napari.layers import Image
+
+    from napari_segnet.readers import OWN_OUTPUTS
+
+    record = record_of(layer)
+    if record.maps or record.learning or record.evaluated:
+        return True
+    path = str(layer.source.path or record.path).lower()
+    return isinstance(layer, Image) and path.endswith(OWN_OUTPUTS)
 
 
 # ---- Sizes ----

@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.differences import KINDS, Difference, Kind, differences, draw
-from napari_segnet.errors import MismatchError
+from napari_segnet.errors import MismatchError, SegnetError
 from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pairing, pool, read_labels
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.widgets._column import Column
@@ -110,16 +110,22 @@ def _in_stack(found: tuple[Difference, ...], place: tuple[int, ...]) -> tuple[Di
 
 @job
 def compare_folders(predicted: Path, truth: Path) -> Generator[Progress, None, Scores]:
-    """Score two folders of label files, paired by name."""
-    scores = []
+    """Score two folders of label files, paired by name; what cannot be compared is named."""
+    scores: list[Scores] = []
     found = pairing(predicted, truth)
+    failed = list(found.failed)
     for done, (stem, ours, theirs) in enumerate(found.pairs):
         check_cancelled()
         yield Progress(what="image", done=done, total=len(found.pairs))
-        scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
+        try:
+            scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
+        except SegnetError as error:
+            failed.append((stem, f"{stem}: {error}"))
+    if failed and not scores:
+        raise MismatchError(failed[0][1])
     pooled = pool(scores)
-    left_out = (f"Left out: {reason}" for _, reason in found.failed)
-    return replace(pooled, notes=(*pooled.notes, *left_out))
+    left_out = (f"Left out: {reason}" for _, reason in failed)
+    return replace(pooled, notes=(*left_out, *pooled.notes))
 
 
 class EvaluateDock(QWidget):

@@ -545,7 +545,8 @@ class SegmentDock(QWidget):
         corrected = self._results.corrected(asked.subject, data.shape)
         self.result = self._results.put(result, data, kwargs)
         self._runs[made.key] = asked
-        if corrected is not None and corrected is not self.result:
+        same = corrected is not None and record_of(corrected).kind == made.segmentation.kind
+        if corrected is not None and corrected is not self.result and same:
             self.merge.offer(corrected, self.result, result)
         self._forget_answers()
         self._show_summary(made)

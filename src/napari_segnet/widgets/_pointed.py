@@ -20,7 +20,7 @@ from napari_segnet.widgets.layers.editing import (
     locked_ids,
 )
 from napari_segnet.widgets.layers.record import record_of
-from napari_segnet.widgets.layers.subject import labels_in
+from napari_segnet.widgets.layers.subject import axes_of, labels_in
 
 if TYPE_CHECKING:
     import napari.components
@@ -84,7 +84,7 @@ class View:
         maps = maps_of(prediction) if prediction is not None else None
         if maps is None:
             return None
-        found = Landscape.of(maps, letters_of(self.layer))
+        found = Landscape.of(maps, guess_axes(self.layer))
         return found if found is not None and found.shape == self.labels.shape else None
 
     def box(self, ids: Sequence[int]) -> Box:
@@ -140,7 +140,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
             raise EditError(
                 f"The plane that is shown lies outside of “{layer.name}”. Move the slider."
             )
-    letters = letters_of(layer)
+    letters = axes_of(layer, viewer.layers)
     deep = tuple(a for a in range(layer.ndim) if letters[a] in "zyx")
     return View(
         layer=layer,
@@ -149,11 +149,6 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
         at=tuple(int(i) for i in at),
         one_plane=one_plane,
     )
-
-
-def letters_of(layer: napari.layers.Labels) -> str:
-    """Return what the dimensions of labels mean, one letter each."""
-    return guess_axes(layer)[: layer.ndim]
 
 
 def labels_in_front(viewer: napari.components.ViewerModel) -> napari.layers.Labels | None:

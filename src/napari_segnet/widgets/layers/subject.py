@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.errors import ImageError
-from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.axes import guess_axes, level_0, said_axes
 from napari_segnet.widgets.layers.digest import digest_if_known
 from napari_segnet.widgets.layers.record import record_of, update
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import napari.layers
 
 __all__ = [
+    "axes_of",
     "belongs_to",
     "bind",
     "bound_image",
@@ -102,6 +103,26 @@ def belongs_to(labels: napari.layers.Labels, image: napari.layers.Image) -> bool
         same = record.image_id == str(image.unique_id)
         return same or (bool(record.image_digest) and digest_if_known(image) == record.image_digest)
     return record.image_layer in ("", image.name)
+
+
+def axes_of(labels: napari.layers.Labels, layers: Iterable[napari.layers.Layer]) -> str:
+    """Return one letter out of ``tczyx`` per dimension of labels.
+
+    Where nothing says it of the labels themselves, they have the axes of their image.
+
+    Raises
+    ------
+    ImageError
+        If there are more dimensions than axes.
+    """
+    said = said_axes(labels)
+    image = subject_of(labels, layers) if said is None else None
+    if image is not None and image.ndim <= len("tczyx"):
+        axes = guess_axes(image)[: image.ndim]
+        for letters in (axes, axes.replace("c", "")):
+            if len(letters) == labels.ndim:
+                return letters
+    return said or guess_axes(labels)
 
 
 def images_in(layers: Iterable[napari.layers.Layer]) -> list[napari.layers.Image]:

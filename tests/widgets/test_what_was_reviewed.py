@@ -121,3 +121,16 @@ def test_all_that_is_left_out_of_a_folder_is_named(panel, qtbot, tmp_path):
     problems = Dataset.open(tmp_path / "other").problems
     assert len(problems) == 2
     assert said == [f"Left out: {problem}" for problem in problems]
+
+
+def test_opened_again_it_is_still_an_answer(viewer, panel, qtbot):
+    result(viewer)
+    panel.add_button.click()
+    finished(qtbot, panel)
+    panel.list.item(0).setSelected(True)
+    panel.open_again()
+    assert viewer.layers.selection.active.name != "labels 0"
+    panel.add_button.click()
+    finished(qtbot, panel)
+    (sample,) = Dataset.open(panel.folder).samples
+    assert sample.untouched

@@ -322,7 +322,8 @@ class BatchBox(QWidget):
         failed = self.table.rowCount() - len(self._made)
         words = f"{len(self._made)} of {total} pictures are segmented."
         if self._skipped:
-            words += f" {len(self._skipped)} further files were skipped."
+            one = len(self._skipped) == 1
+            words += f" {len(self._skipped)} further {'file was' if one else 'files were'} skipped."
         self._say(words + (" The table says why the others are not." if failed else ""))
 
     def _progressed(self, progress: Progress) -> None:

@@ -94,8 +94,13 @@ def training_pair(
         class_names=record.class_names,
         review=record.review,
         # A stroke is a review, too: what it changes counts as fixed.
-        untouched=record.origin is not None and not is_reviewed(labels),
+        untouched=_is_an_answer(record) and not is_reviewed(labels),
     )
+
+
+def _is_an_answer(record: LayerRecord) -> bool:
+    """Tell if a network has made labels, in this session or before they were added."""
+    return record.origin is not None or bool((record.dataset or {}).get("untouched"))
 
 
 def is_reviewed(labels: napari.layers.Labels) -> bool:
@@ -139,7 +144,11 @@ def open_again(
         image_id=str(layer.unique_id),
         image_layer=layer.name,
         class_names=class_names,
-        dataset={"source": sample.source, "plane": sample.plane},
+        dataset={
+            "source": sample.source,
+            "plane": sample.plane,
+            **({"untouched": True} if sample.untouched else {}),
+        },
         review=about.get("review") or None,
     )
     world = image.axes[: layer.ndim]

@@ -97,8 +97,8 @@ def test_the_dock_asks_once_what_nothing_says(viewer, dock):
     movie = viewer.add_image(pixels(3, 20, 24), name="movie")
     assert dock.axes.currentText() == "zyx"
     assert dock.axes_question.text() == (
-        "Nothing says what the dimensions of “movie” are: depth, rows, columns is assumed. Choose "
-        "what is right; it is remembered for this layer."
+        "Nothing says what the dimensions of “movie” are; depth, rows, columns are assumed. Choose "
+        "in “axes” what is right: it is remembered for this layer."
     )
     assert not dock.axes_question.isHidden()
     dock.axes.setCurrentText("tyx")

@@ -12,6 +12,7 @@ __all__ = [
     "REGIONS",
     "axes_choices",
     "axes_question",
+    "axes_words",
 ]
 
 AXES = {"t": "time", "c": "channels", "z": "depth", "y": "rows", "x": "columns"}
@@ -119,8 +120,12 @@ def axes_choices(guess: str, rgb: bool) -> list[str]:
 
 def axes_question(name: str, guess: str) -> str:
     """Return the question of what the dimensions of a layer are, with what is taken meanwhile."""
-    words = ", ".join(AXES[letter] for letter in guess)
     return (
-        f"Nothing says what the dimensions of “{name}” are: {words} is assumed. Choose what is "
-        "right; it is remembered for this layer."
+        f"Nothing says what the dimensions of “{name}” are; {axes_words(guess)} are assumed. "
+        "Choose in “axes” what is right: it is remembered for this layer."
     )
+
+
+def axes_words(axes: str) -> str:
+    """Return axes in words, slowest first."""
+    return ", ".join(AXES[letter] for letter in axes)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakMethod, ref
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -51,6 +51,7 @@ from napari_segnet.widgets._hints import (
     REGIONS,
     axes_choices,
     axes_question,
+    axes_words,
 )
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._maps import show_maps
@@ -163,6 +164,7 @@ class SegmentDock(QWidget):
         self.axes_question = QLabel()
         self.axes_question.setObjectName("segnet_axes_question")
         self.axes_question.setWordWrap(True)
+        self.axes_question.hide()
         self.region = QComboBox()
         self.region.setObjectName("segnet_region")
         for box in (self.layer, self.axes, self.region):
@@ -215,7 +217,6 @@ class SegmentDock(QWidget):
         rows = QFormLayout()
         rows.addRow("layer", self.layer)
         rows.addRow("axes", self.axes)
-        rows.addRow("", self.axes_question)
         rows.addRow("region", self.region)
         self._image_rows = rows
         chosen = QWidget()
@@ -230,7 +231,8 @@ class SegmentDock(QWidget):
         more = Section("More settings of the run", inside)
         more.setObjectName("segnet_more_settings")
         self.more = more
-        return _group("Image", chosen, self.channels, self.main, more)
+        # Not a row: a form gives a text of several lines too little height.
+        return _group("Image", chosen, self.axes_question, self.channels, self.main, more)
 
     def _labels_group(self) -> QGroupBox:
         buttons = QHBoxLayout()
@@ -458,7 +460,10 @@ class SegmentDock(QWidget):
             guess, said = guess_axes(layer), said_axes(layer)
         except ImageError as error:  # too many; an event of napari would end with it
             return in_words(error)
-        self.axes.addItems(axes_choices(guess, bool(layer.rgb)))
+        for axes in axes_choices(guess, bool(layer.rgb)):
+            self.axes.addItem(axes)
+            tip = Qt.ItemDataRole.ToolTipRole
+            self.axes.setItemData(self.axes.count() - 1, axes_words(axes), tip)
         self.axes.setCurrentText(guess)
         return "" if said else axes_question(layer.name, guess)
 
@@ -473,7 +478,7 @@ class SegmentDock(QWidget):
 
     def _show_axes_rows(self) -> None:
         self._image_rows.setRowVisible(self.axes, self.axes.count() > 1)
-        self._image_rows.setRowVisible(self.axes_question, bool(self.axes_question.text()))
+        self.axes_question.setVisible(bool(self.axes_question.text()))
 
     def _offer_channels(self, index: int = -1) -> None:
         layer = self.image_layer()

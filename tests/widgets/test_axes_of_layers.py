@@ -18,7 +18,8 @@ from napari_segnet.widgets._recovery import save_labels
 from napari_segnet.widgets._training_pair import training_pair
 from napari_segnet.widgets.correct import CorrectDock
 from napari_segnet.widgets.layers.axes import guess_axes, said_axes
-from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.convert import region_of, source_of
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 from napari_segnet.widgets.layers.subject import axes_of
 from napari_segnet.widgets.segment import SegmentDock
 
@@ -186,3 +187,29 @@ def test_labels_of_channels_have_none(tmp_path):
     labels = viewer.add_labels(np.ones((3, 20, 24), np.int32))
     assert axes_of(labels, viewer.layers) == "tyx"
     assert axes_of(Labels(np.ones((3, 20, 24), np.int32)), ()) == "zyx"
+
+
+def test_what_a_file_says_of_its_pixels_is_said_with_the_result(viewer, tmp_path):
+    """Napari shows the numbers as they are stored; the dock's own reader knows better."""
+    path = tmp_path / "white.tif"
+    tifffile.imwrite(path, pixels(20, 24), photometric="miniswhite")
+    (note,) = open_image(path).notes
+    (layer,) = viewer.open(path, plugin="napari")
+    (said,) = source_of(layer, None, region_of("layer", layer, viewer)).image.notes
+    assert said == (
+        f"{note} (So white.tif is read where it is dropped on the Segment dock, and by the command "
+        "line; napari has opened it as it is stored.)"
+    )
+    record = metadata_of(LayerRecord(path=str(path)))
+    ours = viewer.add_image(np.asarray(open_image(path).data), metadata=record)
+    assert source_of(ours, None, region_of("layer", ours, viewer)).image.notes == (note,)
+
+
+def test_the_list_of_a_folder_run_says_what_a_file_lacks(viewer, dock, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "white.tif", pixels(32, 32), photometric="miniswhite")
+    with qtbot.waitSignal(dock._looker.finished, timeout=20_000):
+        dock.choose_weights("nuclei")
+    dock.take_files([tmp_path / "white.tif"])
+    qtbot.waitUntil(lambda: not dock.batch.busy, timeout=60_000)
+    (note,) = open_image(tmp_path / "white.tif").notes
+    assert dock.batch.table.item(0, 1).text().splitlines()[1:] == [note]

@@ -289,7 +289,8 @@ class BatchBox(QWidget):
         )
         count = len(made.segmentation.label_score)
         noun = "objects" if made.segmentation.kind == "instance" else "classes"
-        self._tell(self._row, 1, f"{count} {noun}")
+        self._tell(self._row, 1, "\n".join([f"{count} {noun}", *self._source.image.notes]))
+        self.table.resizeRowToContents(self._row)
         self._tell(self._row, 2, f"{time.perf_counter() - self._begun:.1f}")
         self.segmented.emit(one)
 

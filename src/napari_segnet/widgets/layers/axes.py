@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_segnet.errors import ImageError
-from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.file import of_file
 from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ _USUAL = {1: "x", 2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
 """What unnamed dimensions are taken for: a stack rather than channels, time first."""
 _LARGEST = 5
 """Dimensions, the colours of an RGB layer included."""
-
-
-_in_files: weakref.WeakKeyDictionary[Any, tuple[Any, str | None]] = weakref.WeakKeyDictionary()
-"""What the file of a layer says of the layer's pixels: it is asked once."""
 
 
 def said_axes(layer: napari.layers.Image | napari.layers.Labels) -> str | None:
@@ -114,28 +109,9 @@ def _guessed(layer: napari.layers.Image | napari.layers.Labels, named: list[str]
 
 def _of_file(layer: napari.layers.Image | napari.layers.Labels) -> str | None:
     """Return what the file of a layer says; None if it says nothing, or nothing that fits."""
-    path = str(layer.source.path or "") or record_of(layer).path
-    if not path:
-        return None
+    said = of_file(layer)
     shape = tuple(int(n) for n in level_0(layer).shape)
-    real = unwrapped(layer)
-    known, found = _in_files.get(real, (None, None))
-    if known != (path, shape):
-        found = _read_axes(path, shape)
-        _in_files[real] = ((path, shape), found)
-    return found
-
-
-def _read_axes(path: str, shape: tuple[int, ...]) -> str | None:
-    from napari_segnet.readers import file_axes, open_image
-
-    try:
-        said = file_axes(path)
-        # The same as said, with the lengths.
-        sizes = open_image(path).data.shape if said else ()
-    except ImageError:
-        return None  # of a kind that another plugin has read, or gone meanwhile
-    return _fitting(said, sizes, shape) if said else None
+    return _fitting(said.axes, said.shape, shape) if said.axes else None
 
 
 def _fitting(axes: str, sizes: tuple[int, ...], shape: tuple[int, ...]) -> str | None:

@@ -17,6 +17,7 @@ from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, pixel_sizes_um
+from napari_segnet.widgets.layers.file import file_notes
 from napari_segnet.widgets.layers.frame import Frame, frame_of, result_frame
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
 from napari_segnet.widgets.layers.region import Region, region_of
@@ -108,6 +109,7 @@ def source_of(layer: napari.layers.Image, axes: str | None, region: Region) -> S
         rgb=bool(layer.rgb),
         name=layer.name,
         source=None if layer.source.path is None else str(layer.source.path),
+        notes=file_notes(layer),
     )
     offset = tuple(part.start for part in box)
     kept, frame = result_frame(frame_of(layer), axes[: layer.ndim], box)

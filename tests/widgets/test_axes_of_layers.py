@@ -12,9 +12,11 @@ from qtpy.QtWidgets import QApplication
 from support import hand
 from support.hand import Hand, bring_into_view, until
 
+from napari_segnet.errors import ImageError
 from napari_segnet.readers import open_image
 from napari_segnet.widgets._pointed import view_of
 from napari_segnet.widgets._recovery import save_labels
+from napari_segnet.widgets._review_work import network_input
 from napari_segnet.widgets._training_pair import training_pair
 from napari_segnet.widgets.correct import CorrectDock
 from napari_segnet.widgets.layers.axes import guess_axes, said_axes
@@ -213,3 +215,17 @@ def test_the_list_of_a_folder_run_says_what_a_file_lacks(viewer, dock, qtbot, tm
     qtbot.waitUntil(lambda: not dock.batch.busy, timeout=60_000)
     (note,) = open_image(tmp_path / "white.tif").notes
     assert dock.batch.table.item(0, 1).text().splitlines()[1:] == [note]
+
+
+def test_labels_drawn_in_one_channel_belong_to_all(viewer):
+    image = viewer.add_image(pixels(3, 20, 24), metadata={"segnet": {"axes": "cyx"}})
+    labels = viewer.add_labels(np.zeros((3, 20, 24), np.int32), name="drawn")
+    labels.data[1, 5:9, 5:9] = 7
+    pair = training_pair(image, labels, only_reviewed=False)
+    np.testing.assert_array_equal(pair.labels, labels.data[1])
+    labels.data[2, 5:9, 5:8] = 7
+    with pytest.raises(ImageError, match="“drawn” has other labels in each channel, but labels be"):
+        training_pair(image, labels, only_reviewed=False)
+    labels.data[2] = labels.data[1]
+    given = network_input(labels, viewer, with_image=True)
+    np.testing.assert_array_equal(given.labels, labels.data[1])

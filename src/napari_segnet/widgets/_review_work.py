@@ -16,7 +16,7 @@ from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
 from napari_segnet.widgets._torch import load_torch
-from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, source_of
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.region import region_of
@@ -72,7 +72,7 @@ def network_input(
     if with_image:
         image, axes = _image_of(layer, viewer)
     labels = np.array(layer.data)
-    flat = labels.squeeze(axes.index("c")) if "c" in axes else labels
+    flat = without_channels(layer.name, labels, axes)
     table = layer.features
     ids = [int(i) for i in table["index"]] if "index" in table else []
     return Given(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_segnet.dataset import Sample
 from napari_segnet.errors import DatasetError
 from napari_segnet.image import Image
-from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, image_layer_args, source_of
 from napari_segnet.widgets.layers.digest import digest_of
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of, update
@@ -75,19 +75,23 @@ def training_pair(
     axes = guess_axes(image)
     region = Region(kind="layer", box=_box(image, labels, axes))
     source = source_of(image, axes, region)
-    numbers = _numbers(labels, source.axes)
+    letters = axes[: image.ndim] if labels.ndim == image.ndim else axes.replace("c", "")
+    data = without_channels(labels.name, np.asarray(labels.data), letters)
+    numbers = np.array(data, dtype=np.int32)  # a copy: it is written while the user paints
     trusted = reviewed(labels) if only_reviewed else None
     if only_reviewed and trusted is None:
         raise DatasetError(
             f"Nothing of “{labels.name}” is marked as reviewed. Review some objects or a region "
             "first, or add the whole image."
         )
+    if trusted is not None and "c" in letters:
+        trusted = np.asarray(trusted.any(axis=letters.index("c")))
     record = record_of(labels)
     known = record.dataset or {}
     return TrainingPair(
         image=source.image,
         labels=numbers,
-        trusted=None if trusted is None else trusted.reshape(numbers.shape),
+        trusted=trusted,
         source=str(known.get("source") or _source_name(image)),
         plane=str(known.get("plane") or "") or _part(region.box, axes, level_0(image).shape),
         classes=_classes(labels),
@@ -231,13 +235,6 @@ def _source_name(layer: napari.layers.Image) -> str:
 
 
 # ---- Numbers ----
-
-
-def _numbers(labels: napari.layers.Labels, axes: str) -> npt.NDArray[np.int32]:
-    data = np.asarray(labels.data)
-    if "c" in axes:
-        data = data.take(0, axes.index("c"))
-    return np.array(data, dtype=np.int32)  # a copy: it is written while the user paints
 
 
 def _classes(labels: napari.layers.Labels) -> dict[int, int]:

@@ -14,7 +14,7 @@ from napari_segnet.widgets.layers.record import record_of
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["guess_axes", "level_0", "pixel_sizes_um", "said_axes"]
+__all__ = ["guess_axes", "level_0", "pixel_sizes_um", "said_axes", "without_channels"]
 
 _NAMES = {
     "t": ("t", "time", "times", "frame", "frames", "timepoint", "timepoints"),
@@ -69,6 +69,36 @@ def guess_axes(layer: napari.layers.Image | napari.layers.Labels) -> str:
         If there are more dimensions than axes.
     """
     return said_axes(layer) or _guessed(layer, _named(layer))
+
+
+def without_channels(name: str, data: Any, axes: str) -> Any:
+    """Return labels without an axis of channels, which labels do not have.
+
+    Parameters
+    ----------
+    name : str
+        Of the layer.
+    data : ndarray
+        Labels; drawn over an image with channels, they may be in the plane of one of them.
+    axes : str
+        One letter per dimension.
+
+    Raises
+    ------
+    ImageError
+        If two channels have other labels.
+    """
+    if "c" not in axes:
+        return data
+    planes = np.moveaxis(np.asarray(data), axes.index("c"), 0)
+    drawn = [plane for plane in planes if plane.any()] or [planes[0]]
+    if any(not np.array_equal(plane, drawn[0]) for plane in drawn[1:]):
+        raise ImageError(
+            f"“{name}” has other labels in each channel, but labels belong to all channels of an "
+            "image. Keep those of one channel, or choose other axes for the image in the Segment "
+            "dock."
+        )
+    return drawn[0]
 
 
 def _is_rgb(layer: napari.layers.Image | napari.layers.Labels) -> bool:

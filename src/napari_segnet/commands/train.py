@@ -198,7 +198,7 @@ def _shown(line: dict[str, Any], epochs: int) -> str:
 def _verdict(done: dict[str, Any], folder: Path | None) -> str:
     if not done["after"]:
         return (
-            f"{done['checkpoint']} is written. Nothing of the dataset could be held out, so nobody "
+            f"{done['checkpoint']} is written. Nothing that could judge it is held out, so nobody "
             "knows if it is better than the old network."
         )
     names = [name for name, value in done["after"].items() if isinstance(value, float)]

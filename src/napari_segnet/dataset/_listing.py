@@ -143,6 +143,7 @@ def _sample(root: Path, row: Mapping[str, Any], split: Mapping[str, Split]) -> S
         plane=row.get("plane") or "",
         objects=file("objects"),
         added=bool(row.get("digest")),
+        untouched=row.get("untouched") is True,
     )
 
 

@@ -43,6 +43,9 @@ class Sample:
         from. Both are samples of the same files, see :func:`hold_out`.
     added : bool
         Whether :func:`add` wrote it: its numbers are objects, or classes, as they were meant.
+    untouched : bool
+        Whether its labels are a network's answer that nobody has reviewed or changed. It never
+        judges a network: that one would be right for ever.
     """
 
     image: Path
@@ -54,6 +57,7 @@ class Sample:
     objects: Path | None = None
     box: Box | None = None
     added: bool = False
+    untouched: bool = False
 
     @property
     def name(self) -> str:

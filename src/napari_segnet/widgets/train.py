@@ -593,8 +593,8 @@ class TrainDock(QWidget):
         self.outcome.show()
         if not taught.after.images:
             self.verdict.setText(
-                "Nothing was held out, so nobody knows if the new network is better. Look at "
-                "what it does before you trust it."
+                "Nothing that could judge it is held out, so nobody knows if the new network is "
+                "better. Look at what it does before you trust it."
             )
         elif taught.promoted:
             self.verdict.setText("The new network is better, and is chosen in the Segment dock.")

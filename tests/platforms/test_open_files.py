@@ -20,7 +20,7 @@ from support.windows import refuse_open_files
 from napari_segnet import atomic, open_image
 from napari_segnet.dataset import Dataset, add, remove
 from napari_segnet.engines.torch import identify, load
-from napari_segnet.errors import OutputError
+from napari_segnet.errors import ImageError, OutputError
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.image import Image
 from napari_segnet.journal import Act, Change, Journal, replay, slabs
@@ -88,7 +88,9 @@ def test_an_image_that_is_looked_at_may_be_segmented_and_its_results_replaced(
     assert main(words) == 0, capsys.readouterr().err
     results = open_image(tmp_path / "cells.labels.tif")
     assert main([*words, "--overwrite", "--save-maps"]) == 0, capsys.readouterr().err
-    assert results.read().shape == image.read().shape
+    with pytest.raises(ImageError, match="has changed since it was opened"):
+        results.read()
+    assert open_image(tmp_path / "cells.labels.tif").read().shape == image.read().shape
 
 
 def test_a_network_that_is_in_use_can_be_saved_again(weights):

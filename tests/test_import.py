@@ -51,6 +51,7 @@ print(*[m for m in {HEAVY} if m in sys.modules])
         ["models", "--json"],
         ["inspect", "nuclei", "--json"],
         ["inspect", "unet.pth"],
+        ["inspect", "graph.safetensors", "--json"],
         ["inspect", "maskrcnn.pth", "--json", "--set", "norm_eps=0"],
         ["inspect", "unet.pth", "cells.npy", "--set", "scale=2"],
     ],
@@ -59,11 +60,15 @@ print(*[m for m in {HEAVY} if m in sys.modules])
 def test_telling_what_a_network_is_needs_no_torch(words, tmp_path):
     """Nor anything else that is slow to import, without an image."""
     import numpy as np
+    from safetensors.torch import save_file
+    from support.graph_networks import Gated, gated, header
     from support.maskrcnns import small_maskrcnn
     from support.networks import Milesial, save_as
 
     save_as(Milesial(width=4, depth=2, bilinear=True), tmp_path / "unet.pth", "training")
     save_as(small_maskrcnn(), tmp_path / "maskrcnn.pth", "training")
+    metadata = {"napari_segnet": header(gated())}
+    save_file(Gated().state_dict(), tmp_path / "graph.safetensors", metadata=metadata)
     np.save(tmp_path / "cells.npy", np.eye(20, dtype=np.uint8))
     code = f"""
 import os, sys

@@ -337,6 +337,7 @@ BAD_SETTINGS = [
     ("tile_px", "1,2,3,4", "tile_px=32,256,256"),
     ("tile_px", "big", "tile_px=big is not a list of whole numbers"),
     ("batch_size", "-1", "batch_size is -1, but must be 0 (auto) or more"),
+    ("threads", "-1", "threads is -1, but must be from 0 (all) to 1024"),
     ("precision", "fp8", "precision is 'fp8', but can be auto, fp32"),
     ("seams", "none", "seams is 'none', but can be auto, exact, blend"),
     ("maps", "int8", "maps is 'int8', but can be auto, float32, float16"),

@@ -75,12 +75,19 @@ class Train:
         """Score, train, score again; one line an epoch, the comparison at the end."""
         from napari_segnet.dataset import Dataset
         from napari_segnet.recognition import identify
-        from napari_segnet.train import TrainSettings, read_unfinished, state_path, teach
+        from napari_segnet.train import (
+            TrainSettings,
+            is_running,
+            read_unfinished,
+            state_path,
+            teach,
+        )
 
         pairs = parse_pairs(args.set)
         settings = settings_from(TrainSettings, pairs)
         state = state_path(args.output)
-        _refuse_existing(args.output, state, args.resume)
+        if not is_running(args.output):  # else it is refused when it begins, with the reason
+            _refuse_existing(args.output, state, args.resume)
         if args.resume and state.exists():
             # As it was begun, but for what is said now.
             settings = replace(
@@ -96,7 +103,7 @@ class Train:
         try:
             taught, left_out = _follow(steps, as_json=args.json)
         except BaseException:
-            if state_path(args.output).exists():
+            if state_path(args.output).exists() and not is_running(args.output):
                 print("Add --resume to go on from the last epoch.", file=sys.stderr)
             raise
         done = {

@@ -279,18 +279,16 @@ def _paired(root: Path, problems: list[str]) -> tuple[Sample, ...]:
 
 def _by_stem(folder: Path, doubled: list[str]) -> dict[str, Path | None]:
     """Return the pictures in a folder by stem; None where there are several, which is said."""
-    from napari_segnet.readers import READERS, one_spelling
+    from napari_segnet.readers import ends_as_image, image_stem, one_spelling
 
     if not folder.is_dir():
         return {}
-    endings = tuple(suffix for reader in READERS for suffix in reader.suffixes)
-    if folder.name != "images":
-        endings += LABEL_ENDINGS
+    others = LABEL_ENDINGS if folder.name != "images" else ()
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        known = path.suffix.lower() in endings and path.is_file()
-        if not path.name.startswith(".") and known:
-            stem = one_spelling(path.stem).removesuffix(".labels").removesuffix(".ome")
+        known = ends_as_image(path) or path.suffix.lower() in others
+        if not path.name.startswith(".") and known and path.is_file():
+            stem = one_spelling(image_stem(path)).removesuffix(".labels").removesuffix(".ome")
             found.setdefault(stem, []).append(path)
     doubled += [
         f"{folder} holds two files for {stem!r}: {paths[0].name} and {paths[1].name}. "

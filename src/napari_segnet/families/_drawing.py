@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Mapping
 from itertools import count
+from typing import Literal
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.families._facts import ORDERS
@@ -109,7 +110,8 @@ def pool(
 
 def upsample(draw: GraphBuilder, name: str, x: str, align_corners: bool) -> str:
     """Draw linear up-sampling by 2."""
-    layer = Resize(factor=(2,) * draw.ndim, mode="linear", align_corners=align_corners)
+    grid: Literal["corners", "half-pixel"] = "corners" if align_corners else "half-pixel"
+    layer = Resize(factor=(2,) * draw.ndim, mode="linear", grid=grid)
     return draw.add(name, layer, x)
 
 

@@ -39,7 +39,7 @@ from napari_segnet.widgets.layers.convert import (
     region_of,
     source_of,
 )
-from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
+from napari_segnet.widgets.layers.record import metadata_with, record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -62,6 +62,13 @@ class Segmented:
     checkpoint: Checkpoint
     predict: PredictSettings
     labels: LabelSettings
+
+
+def _endings() -> str:
+    """Return the endings of all kinds of pictures, for a dialog."""
+    from napari_segnet.readers import READERS
+
+    return " ".join(f"*{suffix}" for reader in READERS for suffix in reader.suffixes)
 
 
 @job
@@ -121,8 +128,8 @@ class BatchBox(QWidget):
         self.save = QPushButton("Save all results…")
         self.save.setObjectName("segnet_save_results")
         self.save.setToolTip(
-            "Write labels (TIFF) and their origin (JSON) of every row into a folder, as the "
-            "command segment does"
+            "Write labels (TIFF, or NIfTI of medical images) and their origin (JSON) of every row "
+            "into a folder, as the command segment does"
         )
         self.save.clicked.connect(self._browse_folder)
         self.said = QLabel()
@@ -166,7 +173,7 @@ class BatchBox(QWidget):
             self._say(in_words(error))
             return
         if not found:
-            self._say("There is no picture in what was dropped (TIFF, PNG, JPEG or npy).")
+            self._say("There is no picture in what was dropped.")
             return
         idle = not self.busy
         if idle:
@@ -197,11 +204,12 @@ class BatchBox(QWidget):
         import numpy as np
 
         from napari_segnet.errors import SegnetError
+        from napari_segnet.readers import image_stem
         from napari_segnet.writers import write_segmentation
 
         done, refused = 0, []
         for one in self._made.values():
-            stem = Path(record_of(one.image).path).stem
+            stem = image_stem(Path(record_of(one.image).path))
             data = np.asarray(one.layer.data, dtype=np.int32)
             try:
                 write_segmentation(replace(one.made.segmentation, labels=data), folder, stem)
@@ -247,7 +255,7 @@ class BatchBox(QWidget):
         assert self._how is not None
         checkpoint, settings, labels = self._how
         data, kwargs = image_layer_args(image)
-        kwargs["metadata"] = metadata_of(LayerRecord(path=str(image.source or "")))
+        kwargs["metadata"] = metadata_with(kwargs.get("metadata", {}), path=str(image.source or ""))
         with self._in_background():
             layer = self._viewer.add_image(data, **kwargs)
         layer.visible = not self._made
@@ -334,7 +342,7 @@ class BatchBox(QWidget):
 
     def _browse(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(
-            self, "Segment pictures", "", "Pictures (*.tif *.tiff *.png *.jpg *.jpeg *.npy)"
+            self, "Segment pictures", "", f"Pictures ({_endings()})"
         )
         if names:
             self.files_chosen.emit([Path(name) for name in names])

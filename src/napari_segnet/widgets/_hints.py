@@ -24,7 +24,7 @@ REGIONS = {
 MAIN = ("normalize", "device")
 ADVANCED = (
     *("normalize_over", "scale", "object_px", "object_um", "tile_px", "batch_size", "precision"),
-    *("seams", "maps"),
+    *("seams", "maps", "threads"),
 )
 NORMALIZERS = (
     *("auto", "none", "percentile", "min-max", "z-score", "divide-255", "divide-65535"),
@@ -60,6 +60,7 @@ HINTS = {
     "precision": Hint(label="precision", choices=("auto", "fp32", "tf32", "fp16", "bf16")),
     "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
+    "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
 }
 
 LABEL_HINTS = {

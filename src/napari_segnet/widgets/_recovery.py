@@ -41,6 +41,7 @@ class Keeper(Protocol):
 
     found: Any
     failed: Any
+    noted: Any
     found_so_far: list[Summary]
 
     def recover(self, offer: Summary) -> object:
@@ -111,6 +112,7 @@ class _Bars(QObject):
         self._keeper = keeper
         keeper.found.connect(self._offer)
         keeper.failed.connect(_warn)
+        keeper.noted.connect(_note)
         for offer in keeper.found_so_far:
             self._offer(offer)
 
@@ -305,11 +307,19 @@ def _found(offer: Summary) -> str:
     image = about.get("image")
     of = f"“{name}”" + (f" on “{image}”" if image else "")
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(offer.last_at))
-    return f"Unsaved corrections of {of} were found: {_count(offer.acts)}, the last on {when}."
+    damaged = " Their file is damaged: what can be read of it is offered." if offer.gaps else ""
+    found = f"{_count(offer.acts)}, the last on {when}"
+    return f"Unsaved corrections of {of} were found: {found}.{damaged}"
 
 
 def _count(acts: int) -> str:
     return f"{acts} correction" + ("" if acts == 1 else "s")
+
+
+def _note(words: str) -> None:
+    from napari.utils.notifications import show_warning
+
+    show_warning(words)
 
 
 def _warn(error: BaseException) -> None:

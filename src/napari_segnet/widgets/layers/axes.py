@@ -11,7 +11,7 @@ from napari_segnet.errors import ImageError
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["guess_axes", "level_0", "pixel_sizes_um"]
+__all__ = ["guess_axes", "level_0", "micrometres", "pixel_sizes_um"]
 
 _NAMES = {
     "t": ("t", "time", "times", "frame", "frames", "timepoint", "timepoints"),
@@ -72,7 +72,7 @@ def pixel_sizes_um(layer: napari.layers.Image, axes: str) -> dict[str, float]:
     absent where its unit is no length, such as napari's default, the pixel.
     """
     zero = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
-    in_um = [_micrometres(unit) for unit in layer.units]
+    in_um = [micrometres(unit) for unit in layer.units]
     found: dict[str, float] = {}
     for index, letter in enumerate(axes[: layer.ndim]):
         if letter not in "zyx":
@@ -86,7 +86,7 @@ def pixel_sizes_um(layer: napari.layers.Image, axes: str) -> dict[str, float]:
     return found
 
 
-def _micrometres(unit: Any) -> float:
+def micrometres(unit: Any) -> float:
     """Return a unit in micrometres; 0 if it is no length."""
     quantity = 1 * unit
     return float(quantity.to("micrometer").magnitude) if quantity.check("[length]") else 0.0

@@ -114,7 +114,7 @@ def teach(
     SegnetError
         As :func:`train`.
     """
-    from napari_segnet.train import train
+    from napari_segnet.train._train import train
 
     settings = settings or TrainSettings()
     dataset = hold_out(dataset)

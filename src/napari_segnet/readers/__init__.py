@@ -321,7 +321,9 @@ def skipped_files(paths: Sequence[Path]) -> list[Path]:
 
     Hidden files, our own results, weights, tables and texts are not meant.
     """
-    inside = [p for folder in paths if os.path.isdir(folder) for p in folder.iterdir()]
+    folders = [path for path in paths if os.path.isdir(path)]
+    slices = {file for folder in folders for file in _dicom_files(folder)}
+    inside = [p for folder in folders for p in folder.iterdir() if p not in slices]
     return sorted((path for path in inside if _is_foreign_picture(path)), key=_natural)
 
 

@@ -183,3 +183,16 @@ def test_a_name_can_be_replaced_in_a_test(monkeypatch):
     """Only the import system's own assignment is refused."""
     monkeypatch.setattr(napari_segnet, "evaluate", len)
     assert napari_segnet.evaluate("abc") == 3
+
+
+def test_no_file_is_imported_by_what_it_imports():
+    """Not even inside a function, nor through the ``__init__`` of its own folder."""
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("napari_segnet", exclude_type_checking_imports=True, cache_dir=None)
+    circles = []
+    for module in sorted(graph.modules):
+        for imported in sorted(graph.find_modules_directly_imported_by(module)):
+            chain = graph.find_shortest_chain(importer=imported, imported=module)
+            if chain is not None:
+                circles.append(" -> ".join((module, *chain)))
+    assert circles == []

@@ -18,10 +18,11 @@ from support.keras_files import functional, h5, image, keras_zip, layer, sequent
 
 import napari_segnet as sn
 from napari_segnet.card import card_of
+from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.graph import Activation, Softmax, needed
 from napari_segnet.graph.build import build
-from napari_segnet.recognition import identify
+from napari_segnet.recognition import family_of, identify
 
 Array = np.ndarray
 WILD = Path(os.environ.get("SEGNET_WILD", Path(__file__).parents[3] / "shared" / "wild"))
@@ -632,6 +633,48 @@ def test_inspect_needs_no_torch(tmp_path: Path) -> None:
         f"identify({str(path)!r}); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_it_is_written_as_a_file_of_our_own(tmp_path: Path) -> None:
+    layers, w = unet()
+    named = {name: weights_of(name, arrays) for name, arrays in w.items()}
+    path = h5(tmp_path / "net.h5", named, functional(layers))
+    found = identify(path)
+    module = sn.load(found, device="cpu").module
+    family: Any = family_of(found)
+    family.save(module, found, tmp_path / "net.safetensors")
+    again = identify(tmp_path / "net.safetensors")
+    assert (again.family, again.program, again.store.layouts) == ("graph", "", {})
+    expected = sigmoid(run_unet(PICTURE, w))
+    assert np.abs(answer(tmp_path / "net.safetensors", PICTURE) - expected).max() < 1e-6
+
+
+def test_its_description_survives_json(tmp_path: Path) -> None:
+    layers, w = unet()
+    named = {name: weights_of(name, arrays) for name, arrays in w.items()}
+    found = identify(h5(tmp_path / "net.h5", named, functional(layers)))
+    again = Checkpoint.from_json(json.loads(json.dumps(found.to_json())), found.path)
+    assert again.store == found.store
+    assert again.program == "keras"
+
+
+def test_tiles_equal_the_whole(tmp_path: Path) -> None:
+    layers, w = unet()
+    named = {name: weights_of(name, arrays) for name, arrays in w.items()}
+    path = h5(tmp_path / "net.h5", named, functional(layers))
+    picture = np.random.default_rng(1).uniform(size=(2, 90, 71)).astype("float32")
+    found = identify(path)
+    answers = [
+        sn.run(
+            sn.predict(
+                found,
+                sn.Image(data=picture, axes="cyx", name="a"),
+                sn.PredictSettings(tile_px=(size, size), normalize="none", device="cpu"),
+            )
+        ).maps.data
+        for size in (16, 128)
+    ]
+    assert np.abs(np.asarray(answers[0]) - np.asarray(answers[1])).max() < 1e-5
 
 
 # ---- Real files ------------------------------------------------------------------------

@@ -16,7 +16,14 @@ from pydicom.uid import JPEGLSLossless, generate_uid
 from support.dicoms import ORIGIN_MM, SPACING_MM, save, save_series, slice_of
 
 from napari_segnet.errors import ImageError, MissingExtraError
-from napari_segnet.readers import file_axes, has_grid, image_paths, open_image, open_series
+from napari_segnet.readers import (
+    file_axes,
+    has_grid,
+    image_paths,
+    open_image,
+    open_series,
+    skipped_files,
+)
 
 RNG = np.random.default_rng(5)
 CT = RNG.integers(0, 3000, (12, 9, 7)).astype(np.int16)
@@ -213,6 +220,7 @@ def test_a_folder_of_a_series_is_one_image_of_a_run(tmp_path: Path) -> None:
     for path in list(folder.iterdir())[:4]:
         path.rename(path.with_suffix(".dcm"))
     assert image_paths([folder]) == [folder]
+    assert not skipped_files([folder]), "a slice without an ending belongs to the image"
     assert has_grid(folder)
     assert not has_grid(tmp_path)
 

@@ -8,13 +8,12 @@ import torch
 from torch import nn
 
 from napari_segnet.families._blocks import Joining, convolution, double_conv, pool, transposed
-from napari_segnet.families.mateuszbuda import DEPTH
 
 __all__ = ["UNet"]
 
 
 class UNet(nn.Module):
-    """U-Net of four poolings; each width is twice the one above.
+    """U-Net; each width is twice the one above.
 
     Parameters
     ----------
@@ -24,22 +23,27 @@ class UNet(nn.Module):
         Channels of the image and of the answer.
     width : int
         Channels at full resolution.
+    depth : int
+        Poolings.
     sigmoid : bool
         Whether probabilities leave it, as in the original, or raw values.
     """
 
-    def __init__(self, ndim: int, inputs: int, outputs: int, width: int, sigmoid: bool) -> None:
+    def __init__(
+        self, ndim: int, inputs: int, outputs: int, width: int, depth: int, sigmoid: bool
+    ) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(DEPTH + 1)]
+        self.depth = depth
+        widths = [width * 2**level for level in range(depth + 1)]
         for level, (a, b) in enumerate(zip([inputs, *widths], widths, strict=False), start=1):
-            last = level > DEPTH
+            last = level > depth
             self.add_module(
                 "bottleneck" if last else f"encoder{level}",
                 _block(ndim, a, b, "bottleneck" if last else f"enc{level}"),
             )
             if not last:
                 self.add_module(f"pool{level}", pool(ndim))
-        for level in range(DEPTH, 0, -1):
+        for level in range(depth, 0, -1):
             above, below = widths[level - 1], widths[level]
             self.add_module(f"upconv{level}", transposed(ndim, below, above))
             self.add_module(f"decoder{level}", _block(ndim, 2 * above, above, f"dec{level}"))
@@ -47,13 +51,13 @@ class UNet(nn.Module):
         self.activation = nn.Sigmoid() if sigmoid else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, c, [z,] y, x)`` to ``(n, outputs, [z,] y, x)``; multiples of 16 px."""
+        """Map ``(n, c, [z,] y, x)`` to ``(n, outputs, [z,] y, x)``; multiples of 2**depth px."""
         skips: list[torch.Tensor] = []
-        for level in range(1, DEPTH + 1):
+        for level in range(1, self.depth + 1):
             skips.append(self.get_submodule(f"encoder{level}")(x))
             x = self.get_submodule(f"pool{level}")(skips[-1])
         x = self.get_submodule("bottleneck")(x)
-        for level in range(DEPTH, 0, -1):
+        for level in range(self.depth, 0, -1):
             x = self.get_submodule(f"upconv{level}")(x)
             x = self.get_submodule(f"decoder{level}")(x, skips.pop())
         answer: torch.Tensor = self.activation(self.conv(x))

@@ -118,6 +118,7 @@ class MateuszbudaUNet(Drawn, MapTeaching):
             inputs=hparams["in_channels"],
             outputs=hparams["out_channels"],
             width=hparams["init_features"],
+            depth=DEPTH,
             sigmoid=hparams["activation"] == "sigmoid",
         )
 

@@ -64,7 +64,7 @@ def predict(
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
     plan = resolve(checkpoint, image, settings)
-    engine = engine_for(checkpoint, plan.settings.device)
+    engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
     return Prediction(

@@ -47,6 +47,7 @@ __all__ = [
     "open_image",
     "open_numbers",
     "open_series",
+    "skipped_files",
 ]
 
 HEAD_BYTES = 4096
@@ -57,6 +58,12 @@ WEIGHTS = (
     *(".ckpt", ".h5", ".hdf5", ".keras", ".onnx", ".pkl", ".pt", ".pth", ".pytorch"),
     ".safetensors",
 )
+NO_PICTURES = (
+    *(".companion", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ijm", ".ini", ".ipynb"),
+    *(".json", ".log", ".md", ".ome", ".pdf", ".py", ".roi", ".tsv", ".txt", ".xls", ".xlsx"),
+    *(".xml", ".yaml", ".yml", ".zip"),
+)
+"""Endings of what lies beside pictures in a folder, and nobody takes for one."""
 LFS = b"version https://git-lfs"
 """How a file begins that Git has not fetched yet;
 https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
@@ -310,6 +317,24 @@ def _pictures_in(folder: Path) -> list[Path]:
     """Return the pictures in a folder, in natural order; those of a set are one."""
     inside = sorted((p for p in folder.iterdir() if is_image_file(p)), key=_natural)
     return first_of_sets(inside)
+
+
+def skipped_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files in folders that may be pictures and that :func:`image_paths` leaves out.
+
+    Hidden files, our own results, weights, tables and texts are not meant.
+    """
+    folders = [path for path in paths if os.path.isdir(path)]
+    slices = {file for folder in folders for file in _dicom_files(folder)}
+    inside = [p for folder in folders for p in folder.iterdir() if p not in slices]
+    return sorted((path for path in inside if _is_foreign_picture(path)), key=_natural)
+
+
+def _is_foreign_picture(path: Path) -> bool:
+    name = path.name.lower()
+    if name.startswith(".") or name.endswith((*OWN_OUTPUTS, *NO_PICTURES, *WEIGHTS)):
+        return False
+    return path.is_file() and not is_image_file(path)
 
 
 def _matching(path: Path) -> list[Path]:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchBox", "Segmented"]
 
+SKIPPED = "skipped: of a kind that does not open here; save it as TIFF"
+"""What a row says of a file in a dropped folder that nobody tried to open."""
 NAMES_PX = 84
 """For the names of pictures; the reason why one failed needs the room more."""
 
@@ -93,7 +95,10 @@ class BatchBox(QWidget):
         self.setObjectName("segnet_batch")
         self._viewer = viewer
         self._runner = JobRunner(self)
-        self._todo: list[Path] = []
+        self._todo: list[tuple[int, Path]] = []
+        """Rows of the table, with the files that are still to be done."""
+        self._skipped: set[int] = set()
+        """Rows of files that are not opened at all."""
         self._how: tuple[Checkpoint, PredictSettings, LabelSettings] | None = None
         self._row = -1
         self._begun = 0.0
@@ -164,11 +169,12 @@ class BatchBox(QWidget):
     ) -> None:
         """Segment pictures and folders of pictures; those that are at work come first."""
         from napari_segnet.errors import SegnetError
-        from napari_segnet.readers import image_paths
+        from napari_segnet.readers import image_paths, skipped_files
 
+        paths = list(paths)
         self.said.hide()
         try:
-            found = image_paths(list(paths))
+            found, skipped = image_paths(paths), skipped_files(paths)
         except SegnetError as error:
             self._say(in_words(error))
             return
@@ -181,10 +187,10 @@ class BatchBox(QWidget):
             self.table.clearSpans()
             self.table.setRowCount(0)
             self._made.clear()
+            self._skipped.clear()
             self._row = -1
-        for path in found:
-            self._add_row(path)
-        self._todo += found
+        self._todo += [(self._add_row(path, "waiting"), path) for path in found]
+        self._skipped |= {self._add_row(path, SKIPPED) for path in skipped}
         self.table.show()
         self.box.show()
         self.save.hide()
@@ -218,13 +224,21 @@ class BatchBox(QWidget):
                 refused.append(str(error))
         self._say("\n".join([f"{done} results are in {folder}.", *refused]))
 
-    def _add_row(self, path: Path) -> None:
+    def _add_row(self, path: Path, state: str) -> int:
         row = self.table.rowCount()
         self.table.insertRow(row)
-        for column, text in enumerate((path.name, "waiting", "")):
+        for column, text in enumerate((path.name, state, "")):
             item = QTableWidgetItem(text)
             item.setToolTip(str(path) if column == 0 else text)
             self.table.setItem(row, column, item)
+        if state == SKIPPED:
+            self._widen(row)
+        return row
+
+    def _widen(self, row: int) -> None:
+        """Give the reason in a row all the room there is."""
+        self.table.setSpan(row, 1, 1, 2)
+        self.table.resizeRowToContents(row)
 
     def _tell(self, row: int, column: int, text: str) -> None:
         item = self.table.item(row, column)
@@ -238,11 +252,11 @@ class BatchBox(QWidget):
         if not self._todo:
             self._end()
             return
-        self._row += 1
+        self._row, path = self._todo.pop(0)
         self._begun = time.perf_counter()
         self._source = None
         self._tell(self._row, 1, "at work …")
-        self._runner.start(partial(read_picture, self._todo.pop(0)))
+        self._runner.start(partial(read_picture, path))
 
     def _next_step(self, result: object) -> None:
         if isinstance(result, Image):
@@ -283,7 +297,8 @@ class BatchBox(QWidget):
         )
         count = len(made.segmentation.label_score)
         noun = "objects" if made.segmentation.kind == "instance" else "classes"
-        self._tell(self._row, 1, f"{count} {noun}")
+        self._tell(self._row, 1, "\n".join([f"{count} {noun}", *self._source.image.notes]))
+        self.table.resizeRowToContents(self._row)
         self._tell(self._row, 2, f"{time.perf_counter() - self._begun:.1f}")
         self.segmented.emit(one)
 
@@ -298,13 +313,12 @@ class BatchBox(QWidget):
 
     def _failed(self, error: BaseException) -> None:
         self._tell(self._row, 1, f"failed: {in_words(error)}")
-        self.table.setSpan(self._row, 1, 1, 2)
-        self.table.resizeRowToContents(self._row)
+        self._widen(self._row)
         self._read_next()
 
     def _cancelled(self) -> None:
         for row in range(self._row, self.table.rowCount()):
-            if row not in self._made:
+            if row not in self._made and row not in self._skipped:
                 self._tell(row, 1, "not done")
         self._todo.clear()
         self._end()
@@ -313,14 +327,18 @@ class BatchBox(QWidget):
         self.box.end()
         self.box.hide()
         self.save.setVisible(bool(self._made))
-        total = self.table.rowCount()
-        failed = total - len(self._made)
+        total = self.table.rowCount() - len(self._skipped)
+        failed = self.table.rowCount() - len(self._made)
         words = f"{len(self._made)} of {total} pictures are segmented."
+        if self._skipped:
+            one = len(self._skipped) == 1
+            words += f" {len(self._skipped)} further {'file was' if one else 'files were'} skipped."
         self._say(words + (" The table says why the others are not." if failed else ""))
 
     def _progressed(self, progress: Progress) -> None:
         self.box.show_progress(progress)
-        where = f"picture {self._row + 1} of {self.table.rowCount()}"
+        total = self.table.rowCount() - len(self._skipped)
+        where = f"picture {total - len(self._todo)} of {total}"
         self.box.words.setText(f"{where}: {self.box.words.text()}")
 
     # ---- What the user does ----

@@ -111,7 +111,7 @@ def _unstrided(added: int) -> tuple[int, int]:
 
 
 def _transposed(own: TransposedConvolution, at: At) -> Layers:
-    """In torch both ends are cut alike; what is left to cut is cut after it."""
+    """Torch cuts both ends alike; what is left to cut is cut after it."""
     kind = _two_or_three(nn.ConvTranspose2d, nn.ConvTranspose3d, at.ndim)
     cut, more, before, after = [], [], [], []
     for axis in range(at.ndim):

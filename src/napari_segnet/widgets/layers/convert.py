@@ -18,6 +18,7 @@ from napari_segnet.grid import Grid
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, pixel_sizes_um
+from napari_segnet.widgets.layers.file import file_notes
 from napari_segnet.widgets.layers.frame import Frame, frame_of, result_frame
 from napari_segnet.widgets.layers.grids import grid_in, image_metadata
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
@@ -110,7 +111,7 @@ def source_of(layer: napari.layers.Image, axes: str | None, region: Region) -> S
         rgb=bool(layer.rgb),
         name=layer.name,
         source=None if layer.source.path is None else str(layer.source.path),
-        notes=record_of(layer).notes,
+        notes=tuple(dict.fromkeys((*record_of(layer).notes, *file_notes(layer)))),
         grid=_part_grid(layer, data, axes, box),
     )
     offset = tuple(part.start for part in box)

@@ -51,7 +51,8 @@ class LayerRecord:
     kind : str
         ``instance`` or ``semantic``; empty where unknown.
     axes : str
-        One letter per dimension of the labels; empty where unknown.
+        One letter per dimension of the pixels; empty where unknown. Of an image layer: what the
+        user has chosen.
     class_names : tuple of str
         Background first.
     image_id : str

@@ -671,7 +671,7 @@ def test_tiles_equal_the_whole(tmp_path: Path) -> None:
                 sn.Image(data=picture, axes="cyx", name="a"),
                 sn.PredictSettings(tile_px=(size, size), normalize="none", device="cpu"),
             )
-        ).maps.data
+        ).answer.data
         for size in (16, 128)
     ]
     assert np.abs(np.asarray(answers[0]) - np.asarray(answers[1])).max() < 1e-5

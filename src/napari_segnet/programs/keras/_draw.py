@@ -120,6 +120,7 @@ def _layer(
     values: Sequence[Value | float],
 ) -> list[Value]:
     """Draw one call of a layer; return its answers."""
+    draw.count()
     names = (*above, layer.name)
     tensors = [value for value in values if isinstance(value, Value)]
     if layer.model is not None:

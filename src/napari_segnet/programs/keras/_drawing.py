@@ -17,6 +17,8 @@ from napari_segnet.programs.keras._model import NotReadable
 __all__ = ["Drawing", "Facts", "Slot", "Value", "per_axis"]
 
 Lengths = tuple[int | None, ...]
+MOST_CALLS = 20_000
+"""More calls of layers than any network has: EfficientNet-B7 has 800 layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ class Drawing:
     def __init__(self, channels: int, ndim: int, facts: Facts) -> None:
         self.draw, self.ndim, self.facts = GraphBuilder(channels, ndim), ndim, facts
         self.slots: dict[str, list[Slot]] = {}
-        self._nodes = {self.draw.image}
+        self._nodes, self._calls = {self.draw.image}, 0
         self._paths: dict[tuple[str, ...], str] = {}
 
     @property
@@ -147,6 +149,12 @@ class Drawing:
                 number += 1
             self._paths[key] = found
         return self._paths[key]
+
+    def count(self) -> None:
+        """Count a call of a layer: models that call each other twice grow without bound."""
+        self._calls += 1
+        if self._calls > MOST_CALLS:
+            raise NotReadable(f"its layers are called more than {MOST_CALLS:,} times")
 
     def channels(self, value: Value) -> int:
         """Return how many channels an answer has."""

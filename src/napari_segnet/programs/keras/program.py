@@ -70,6 +70,10 @@ class Keras:
         except ValueError as error:
             reason = f"it cannot be built: {error}"
             raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
+        except (TypeError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+            # A number where text was expected, or the like: no Keras wrote that.
+            reason = f"the description of its layers is damaged ({error!r})"
+            raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
         return _told_facts(checkpoint, model, facts, known, version, beside)
 
 

@@ -269,6 +269,34 @@ def test_attributes_that_are_too_large(network: Path, monkeypatch: pytest.Monkey
         open_tree(network)
 
 
+def test_a_heap_of_texts_in_which_hdf5_would_search_for_ever(network: Path) -> None:
+    data = network.read_bytes()
+    heap = data.index(b"GCOL")
+    size = int.from_bytes(data[heap + 8 : heap + 16], "little")
+    place = heap + 16
+    while number := int.from_bytes(data[place : place + 2], "little"):
+        held = int.from_bytes(data[place + 8 : place + 16], "little")
+        place += 16 + -(-held // 8) * 8
+    assert number == 0
+    assert place < heap + size
+    network.write_bytes(data[: place + 8] + bytes(8) + data[place + 16 :])
+    with pytest.raises(BrokenWeightsError, match="claims a text that is not there"):
+        open_tree(network)
+
+
+def test_texts_that_claim_to_be_longer_than_the_file(network: Path) -> None:
+    data = network.read_bytes()
+    at = data.index(b"model_config\0")
+    with h5py.File(network) as file:
+        length = len(file.attrs["model_config"]).to_bytes(4, "little")
+    place = data.index(length, at)
+    network.write_bytes(data[:place] + b"\xff\xff\xff\xff" + data[place + 4 :])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BrokenWeightsError, match="claims a text that is not there"):
+        open_tree(network)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
 def test_a_file_that_is_cut_off(network: Path) -> None:
     network.write_bytes(network.read_bytes()[:-100])
     with pytest.raises(BrokenWeightsError, match=r"cut off: it should have .* bytes but has"):

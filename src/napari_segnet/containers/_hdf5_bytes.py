@@ -170,6 +170,26 @@ def text_lengths(data: Any, name: bytes) -> Iterator[int]:
                 yield from _lengths_of(data, texts, _count(data[space : space + 8 + 8 * 32]))
 
 
+def _is_heap(data: Any, at: int) -> bool:
+    """Tell if texts lie at a place as they should: in a damaged heap HDF5 may search for ever.
+
+    A heap begins with its size; objects follow, each with number, uses and size, and the number
+    0 is the room that is left (specification, III.E).
+    """
+    head = data[at : at + 16]
+    size = int.from_bytes(head[8:16], "little")
+    if head[:5] != b"GCOL\1" or len(data[at + size - 1 : at + size]) != 1:
+        return False
+    place = 16
+    while place + 16 <= size:
+        row = data[at + place : at + place + 16]
+        number, held = int.from_bytes(row[:2], "little"), int.from_bytes(row[8:], "little")
+        if number == 0:
+            return held == size - place
+        place += 16 + -(-held // 8) * 8
+    return place <= size
+
+
 def _count(space: bytes) -> int:
     """Return the number of values in a dataspace message (specification, IV.A.2.b)."""
     start = 8 if space[:1] == b"\1" else 4
@@ -182,7 +202,10 @@ def _lengths_of(data: Any, at: int, count: int) -> Iterator[int]:
     if count > MOST_TEXTS:
         yield IMPOSSIBLE
         return
-    rows = data[at : at + 16 * count]
+    rows, sound = data[at : at + 16 * count], dict[int, bool]()
     for i in range(0, len(rows), 16):
-        yield int.from_bytes(rows[i : i + 4], "little")
+        length, heap = (int.from_bytes(rows[i + a : i + b], "little") for a, b in ((0, 4), (4, 12)))
+        if length and heap not in sound:
+            sound[heap] = _is_heap(data, heap)
+        yield length if not length or sound[heap] else IMPOSSIBLE
     yield 0  # a list without texts is fine

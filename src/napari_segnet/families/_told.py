@@ -15,8 +15,11 @@ __all__ = ["Choice", "settle"]
 
 RECORDS = ("hyper_parameters", "hparams", "model_kwargs", "model_args", "config", "args")
 """Where training programs write a network's arguments (Lightning: the first)."""
-INSIDE = (*RECORDS, "cfg", "model", "net", "network", "unet", "arch", "architecture", "opt")
-INSIDE = (*INSIDE, "init_args", "kwargs", "model_config", "model_cfg", "model_params", "params")
+INSIDE: tuple[str, ...] = (
+    *RECORDS,
+    *("cfg", "model", "net", "network", "unet", "arch", "architecture", "opt"),
+    *("init_args", "kwargs", "model_config", "model_cfg", "model_params", "params"),
+)
 """Names under which such a record holds those of the network among others."""
 DEEPEST = 4
 """No program nests them deeper."""
@@ -57,6 +60,8 @@ class Choice:
         Least and greatest number, where it may be any between; whole if the default is.
     also : tuple of str
         Other names of it in the records of training programs.
+    only_told : tuple
+        Values that count only from the user: in a record they may mean something else.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Choice:
     numbers: Mapping[str, float] = field(default_factory=dict)
     between: tuple[float, float] | None = None
     also: tuple[str, ...] = ()
+    only_told: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.can})"
@@ -223,7 +229,8 @@ def _same_kind(choice: Choice, value: Any) -> Any:
     """Return the value that is meant; 1 may stand for another meaning than True."""
     if type(value) is not type(choice.default):
         return None
-    return choice.parsed(RECORDED_WORDS.get(value, value) if isinstance(value, str) else value)
+    found = choice.parsed(RECORDED_WORDS.get(value, value) if isinstance(value, str) else value)
+    return None if found in choice.only_told else found
 
 
 def _plain(value: Any) -> Any:

@@ -66,7 +66,7 @@ def module_layers(module: Inert) -> Iterator[tuple[str, Layer]]:
         if depth < _MAX_DEPTH:
             waiting += [
                 (f"{place}.{key}" if place else key, child, depth + 1)
-                for key, child in inner.items()
+                for key, child in reversed(inner.items())
             ]
 
 

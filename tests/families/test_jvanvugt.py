@@ -101,7 +101,9 @@ def test_the_pooling_can_be_told(pooling):
 
 
 def test_a_wrong_word_for_the_pooling_is_refused():
-    with pytest.raises(SettingsError, match="pooling must be max or average or max-3x3, not 'mean'"):
+    with pytest.raises(
+        SettingsError, match="pooling must be max or average or max-3x3, not 'mean'"
+    ):
         describe(Jvanvugt(width=2), {"pooling": "mean"})
 
 

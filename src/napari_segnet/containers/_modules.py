@@ -71,7 +71,7 @@ def module_layers(module: Inert) -> Iterator[tuple[str, Layer]]:
 
 
 def _layer_values(held: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes that are numbers, words, or short lists of them."""
+    """Return attributes that are plain: numbers, words, short lists, and objects that hold them."""
     return {
         key: plain(value)
         for key, value in held.items()
@@ -80,6 +80,7 @@ def _layer_values(held: Mapping[str, Any]) -> dict[str, Any]:
             value is None
             or isinstance(value, str | int | float | bool)
             or (isinstance(value, list | tuple) and len(value) <= _MAX_LIST)
+            or (isinstance(value, Inert) and not _is_module(value))
         )
     }
 

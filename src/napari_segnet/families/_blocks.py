@@ -156,9 +156,7 @@ def convolution(
     kind = nn.Conv2d if ndim == 2 else nn.Conv3d
     fill: Any = kinds.padding_mode if padding else "zeros"
     rim, gap = padding * kinds.dilation, kinds.dilation
-    return kind(
-        inputs, outputs, kernel, padding=rim, dilation=gap, bias=bias, padding_mode=fill
-    )
+    return kind(inputs, outputs, kernel, padding=rim, dilation=gap, bias=bias, padding_mode=fill)
 
 
 def transposed(ndim: int, inputs: int, outputs: int) -> nn.Module:

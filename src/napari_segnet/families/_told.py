@@ -11,7 +11,7 @@ from napari_segnet.checkpoint import Known
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 
-__all__ = ["Choice", "settle"]
+__all__ = ["Choice", "parsed", "settle"]
 
 RECORDS = ("hyper_parameters", "hparams", "model_kwargs", "model_args", "config", "args")
 """Where training programs write a network's arguments (Lightning: the first)."""
@@ -153,7 +153,7 @@ def settle(
 def _settled(
     choice: Choice, weights: Weights, told: Mapping[str, Any], layers: Mapping[str, Any]
 ) -> tuple[Any, Known]:
-    wanted = _parse(choice, told[choice.name]) if choice.name in told else None
+    wanted = parsed(choice, told[choice.name]) if choice.name in told else None
     if choice.name in layers:
         value = layers[choice.name]
         if wanted is not None and wanted != value:
@@ -192,7 +192,14 @@ def _refuse_unknown(
             )
 
 
-def _parse(choice: Choice, value: Any) -> Any:
+def parsed(choice: Choice, value: Any) -> Any:
+    """Return the value that is meant.
+
+    Raises
+    ------
+    SettingsError
+        If it is none of the choice.
+    """
     found = choice.parsed(value)
     if found is None:
         raise SettingsError(

@@ -41,7 +41,7 @@ from napari_segnet.families._kinds import (
     activation_choice,
 )
 from napari_segnet.families._teaching import MapTeaching, with_classes
-from napari_segnet.families._told import FALSE, Choice
+from napari_segnet.families._told import Choice, parsed
 from napari_segnet.families._unseen import GEOMETRY, settle_kinds, size_told
 from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
@@ -61,6 +61,7 @@ PADDING = Choice(
     default=True,
     why="the published network pads its convolutions; shapes do not show it",
 )
+BILINEAR = Choice(name="bilinear", values=(True, False), default=True, why="")
 NEW, OLD = "double_conv", "conv"
 """Name of the blocks since commit ff1ac09 (October 2019), and before it."""
 
@@ -267,12 +268,11 @@ def _choices(read: Mapping[str, Any]) -> tuple[Choice, ...]:
 def _settled(
     read: Mapping[str, Any], weights: Weights, told: Mapping[str, Any], title: str
 ) -> tuple[dict[str, Any], dict[str, Known]]:
-    """Settle what no shape shows; ``bilinear=false`` is told of nearest neighbours."""
+    """Settle what no shape shows; ``bilinear`` is a shorter word for two ways to up-sample."""
     told = dict(told)
-    if read["bilinear"] and str(told.get("bilinear")).strip().lower() in FALSE:
-        told.setdefault("upsampling", "nearest")
-    if read["bilinear"]:
-        told.pop("bilinear", None)
+    if read["bilinear"] and "bilinear" in told:
+        linear = parsed(BILINEAR, told.pop("bilinear"))
+        told.setdefault("upsampling", "linear-aligned" if linear else "nearest")
 
     def in_file(key: str) -> str:
         return _file_key(key, read["names"])

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+import sys
 
 import pytest
 
 from napari_segnet import atomic
-from napari_segnet.atomic import REASONS, probe, reason, sweep, why, write_all, write_text
+from napari_segnet.atomic import (
+    REASONS,
+    make_private_folder,
+    probe,
+    reason,
+    sweep,
+    why,
+    write_all,
+    write_text,
+    write_whole,
+)
 
 
 def texts(folder, *names):
@@ -111,3 +123,69 @@ def test_other_reasons_are_told_as_the_system_has_them():
     )
     # numpy's and tifffile's, for a write that was cut short
     assert why(OSError("40000 requested and 5064 written")).startswith("the disk is full; free")
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="modes of files are POSIX")
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@posix
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_a_file_is_as_the_umask_says_unless_it_is_private(mask, tmp_path):
+    seen = []
+
+    def write(part):
+        seen.append(mode(part))
+        part.write_text("secret")
+
+    (tmp_path / "mine.txt").write_text("old")
+    before = os.umask(mask)
+    try:
+        write_all(texts(tmp_path, "folder/ours.txt"))
+        write_whole(tmp_path / "mine.txt", write, private=True)
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "folder") == 0o777 & ~mask
+    assert mode(tmp_path / "folder" / "ours.txt") == 0o666 & ~mask
+    assert [0o600, 0o600] == [*seen, mode(tmp_path / "mine.txt")]
+    assert content(tmp_path)["mine.txt"] == "secret"
+
+
+@posix
+def test_a_private_folder_is_made_or_made_private(tmp_path):
+    (tmp_path / "old").mkdir(mode=0o755)
+    for name in ("old", "new"):
+        make_private_folder(tmp_path / name)
+        assert mode(tmp_path / name) == 0o700
+
+
+@posix
+def test_the_name_of_a_file_is_on_the_disk_before_it_is_told(tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda f: (synced.append(stat.S_ISDIR(os.fstat(f).st_mode)), real(f))
+    )
+    write_all(texts(tmp_path, "a.txt", "b.txt"))
+    assert synced == [False, False, True]
+
+
+@posix
+def test_a_disk_that_syncs_no_folder_is_no_error_but_a_broken_one_is(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fail(number):
+        def fsync(file):
+            if stat.S_ISDIR(os.fstat(file).st_mode):
+                raise OSError(number, os.strerror(number))
+            real(file)
+
+        return fsync
+
+    monkeypatch.setattr(os, "fsync", fail(errno.EINVAL))
+    write_all(texts(tmp_path, "a.txt"))
+    monkeypatch.setattr(os, "fsync", fail(errno.EIO))
+    with pytest.raises(OSError, match=r"[Ii]nput/output"):
+        write_all(texts(tmp_path, "b.txt"))

@@ -50,6 +50,17 @@ def network(tmp_path):
     return str(network.path)
 
 
+@pytest.mark.subprocess
+def test_threads(root, network):
+    said = bench(root, "threads.py", "--network", network, "--edge", "64", "--seconds", "1",
+                 "--ways", "ours", "1 thread")  # fmt: skip
+    assert "beside a busy thread" in said
+    for way in ("ours", "1 thread"):
+        (row,) = (line for line in said.splitlines() if line.startswith(way))
+        assert row.count(" s ") == 2
+    assert "times the best of the ways to wait" in said
+
+
 def test_nuclei(bench_here, network, tmp_path):
     import tifffile
 

@@ -64,17 +64,18 @@ def extended(page: str, root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     for path, kind, module, code in members:
         assert not (folder / "src" / path).exists()
         (folder / "src" / path).write_text(code, encoding="utf-8")
-        register(folder / "src/napari_segnet" / kind / "__init__.py", LISTS[kind], module, code)
+        init = "members.py" if kind == "steps" else "__init__.py"
+        register(folder / "src/napari_segnet" / kind / init, LISTS[kind], module, code)
     for path, code in SAMPLE.findall(page):
         with (folder / path).open("a", encoding="utf-8") as file:
             file.write(f"\n\n{code}")
     return folder
 
 
-def register(init: Path, entries: str, module: str, code: str) -> None:
-    """Import the class of an example in the folder's ``__init__`` and name it in the list."""
+def register(file: Path, entries: str, module: str, code: str) -> None:
+    """Import the class of an example in the file of a list and name it there."""
     (name,) = re.findall(r"^class (\w+)", code, re.MULTILINE)
-    text = init.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     tree = ast.parse(text)
     values = [
         node.value
@@ -88,8 +89,8 @@ def register(init: Path, entries: str, module: str, code: str) -> None:
     line, column = lines[first.lineno - 1], first.col_offset
     lines[first.lineno - 1] = f"{line[:column]}{name}(), {line[column:]}"
     imports = max(n.end_lineno for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom))
-    lines.insert(imports, f"from napari_segnet.{init.parent.name}.{module} import {name}\n")
-    init.write_text("".join(lines), encoding="utf-8")
+    lines.insert(imports, f"from napari_segnet.{file.parent.name}.{module} import {name}\n")
+    file.write_text("".join(lines), encoding="utf-8")
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ import shlex
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 import torch
+from support.dicoms import save_series
 from support.networks import Milesial, calibrate
 
 import napari_segnet
@@ -153,6 +155,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(f"folder_of_masks/masks/cell_{number}.tif", labels)
         write(f"dataset/images/cell_{number}.tif", pixels)
         write(f"dataset/labels/cell_{number}.tif", labels)
+    head = np.stack([picture()[0] for _ in range(3)])
+    nibabel.save(nibabel.Nifti1Image(head.T, np.eye(4)), folder / "head.nii.gz")
+    nibabel.save(
+        nibabel.Nifti1Image(1 * (head > 600).T, np.eye(4), dtype="uint8"),
+        folder / "head_truth.nii.gz",
+    )
+    save_series(folder / "series", head)
     torch.save(
         calibrate(Milesial(channels=1, classes=2, width=4, depth=3)).state_dict(),
         folder / "unet.pth",
@@ -194,7 +203,7 @@ def test_every_line_for_the_shell_works(page, workplace, capsys):
                 named = [word for word in options if word.startswith("--")]
                 assert [word for word in named if word not in source] == [], line
             case ["pip", "install", *packages]:
-                extras = {".[all]", ".[test,bench]", ".[test,test-window,bench]"}
+                extras = {".[all]", ".[medical]", ".[test,bench]", ".[test,test-window,bench]"}
                 assert set(packages) <= {".", *extras}, line
             case [".venv/bin/pytest", *options]:
                 assert options in ([], ["-m", "long"], ["-n", "2", "--quick"]), line

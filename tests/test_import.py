@@ -51,6 +51,7 @@ print(*[m for m in {HEAVY} if m in sys.modules])
         ["models", "--json"],
         ["inspect", "nuclei", "--json"],
         ["inspect", "unet.pth"],
+        ["inspect", "graph.safetensors", "--json"],
         ["inspect", "maskrcnn.pth", "--json", "--set", "norm_eps=0"],
         ["inspect", "unet.pth", "cells.npy", "--set", "scale=2"],
     ],
@@ -59,11 +60,15 @@ print(*[m for m in {HEAVY} if m in sys.modules])
 def test_telling_what_a_network_is_needs_no_torch(words, tmp_path):
     """Nor anything else that is slow to import, without an image."""
     import numpy as np
+    from safetensors.torch import save_file
+    from support.graph_networks import Gated, gated, header
     from support.maskrcnns import small_maskrcnn
     from support.networks import Milesial, save_as
 
     save_as(Milesial(width=4, depth=2, bilinear=True), tmp_path / "unet.pth", "training")
     save_as(small_maskrcnn(), tmp_path / "maskrcnn.pth", "training")
+    metadata = {"napari_segnet": header(gated())}
+    save_file(Gated().state_dict(), tmp_path / "graph.safetensors", metadata=metadata)
     np.save(tmp_path / "cells.npy", np.eye(20, dtype=np.uint8))
     code = f"""
 import os, sys
@@ -178,3 +183,16 @@ def test_a_name_can_be_replaced_in_a_test(monkeypatch):
     """Only the import system's own assignment is refused."""
     monkeypatch.setattr(napari_segnet, "evaluate", len)
     assert napari_segnet.evaluate("abc") == 3
+
+
+def test_no_file_is_imported_by_what_it_imports():
+    """Not even inside a function, nor through the ``__init__`` of its own folder."""
+    grimp = pytest.importorskip("grimp")
+    graph = grimp.build_graph("napari_segnet", exclude_type_checking_imports=True, cache_dir=None)
+    circles = []
+    for module in sorted(graph.modules):
+        for imported in sorted(graph.find_modules_directly_imported_by(module)):
+            chain = graph.find_shortest_chain(importer=imported, imported=module)
+            if chain is not None:
+                circles.append(" -> ".join((module, *chain)))
+    assert circles == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -21,8 +25,10 @@ from napari_segnet.journal import (
     slabs,
     summary,
 )
+from napari_segnet.journal import _format as format_module
 from napari_segnet.journal import _write as module
-from napari_segnet.journal._format import MAGIC
+from napari_segnet.journal._format import HEAD, MAGIC, pack_box, pack_json, record
+from napari_segnet.ownership import is_held
 
 
 def painted(rng, labels):
@@ -168,21 +174,305 @@ def test_a_cut_anywhere_leaves_whole_acts(tmp_path_factory, seed):
         assert summary(path).acts == state.acts
 
 
-def test_a_damaged_record_ends_the_journal(path):
-    rng = np.random.default_rng(1)
-    labels = np.zeros((20, 20), np.int32)
-    first, states, acts = labels.copy(), [labels.copy()], []
-    for _ in range(5):
-        acts.append(act(painted(rng, labels)))
-        states.append(labels.copy())
-    written(path, first, acts)
-    damaged = bytearray(path.read_bytes())
-    damaged[-40] ^= 255
-    path.write_bytes(damaged)
+# ---- Damage ----
+
+ROWS = 2
+"""Of each act below, so that no two touch."""
+
+
+def banded(path, count=30, most_px=160):
+    """Write a journal of acts that do not touch each other; return the labels behind them."""
+    rng = np.random.default_rng(count)
+    labels = rng.integers(1, 5, (count * ROWS, 16)).astype(np.int32)
+    journal = Journal(path)
+    journal.document(difference({}, {"name": "cells"}))
+    journal.begin_snapshot(labels.shape, labels.dtype)
+    for box in slabs(labels.shape, most_px):
+        journal.snapshot_box([part.start for part in box], labels[box].copy())
+    journal.end_snapshot()
+    for number in range(count):
+        band = labels[number * ROWS : (number + 1) * ROWS]
+        before = band.reshape(-1).copy()
+        band[:] = rng.integers(5, 99, band.shape)
+        box = (slice(number * ROWS, (number + 1) * ROWS), slice(0, 16))
+        change = Change(box=box, mask=None, before=before, after=band.reshape(-1).copy())
+        journal.act(act(change, what=f"act {number}", patch=[[["last"], number]]))
+    journal.close()
+    return labels
+
+
+def places(path):
+    """Return kind and place of each record of a whole journal."""
+    found, place = [], len(MAGIC)
+    data = path.read_bytes()
+    while place < len(data):
+        length, _, kind = HEAD.unpack_from(data, place)
+        found.append((kind, place, place + HEAD.size + length))
+        place = found[-1][2]
+    return found
+
+
+def flip(path, place, bits=0x10):
+    data = bytearray(path.read_bytes())
+    data[place] ^= bits
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("where", [0, 5, 8, 9, 30, -1])
+def test_acts_behind_a_damaged_one_are_done_again(path, where):
+    labels = banded(path)
+    _, start, end = [place for place in places(path) if place[0] == b"A"][14]
+    flip(path, start + where if where >= 0 else end + where)
+    told, state = summary(path), replay(path)
+    assert (29, 1, True) == (told.acts, told.gaps, told.complete)
+    assert (29, 1, 0, 0, True) == (
+        *(state.acts, state.gaps, state.left_out, state.missing_px),
+        state.whole,
+    )
+    assert state.document == told.document == {"name": "cells", "last": 29}
+    lost = slice(14 * ROWS, 15 * ROWS)
+    assert (state.labels[lost] < 5).all(), "as before the act that is lost"
+    state.labels[lost] = labels[lost]
+    np.testing.assert_array_equal(labels, state.labels)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(1, 255))
+@settings(max_examples=60)
+def test_one_wrong_byte_costs_what_it_stands_in_and_no_more(tmp_path_factory, which, where, bits):
+    path = tmp_path_factory.mktemp("flip") / "x.journal"
+    labels = banded(path, 6, 48)
+    whole = path.read_bytes()
+    there = places(path)
+    kind, start, end = there[which % len(there)]
+    flip(path, start + where % (end - start), bits)
+    last = end == len(whole)
     state = replay(path)
-    assert not state.whole
-    assert state.acts < 5
-    np.testing.assert_array_equal(states[state.acts], state.labels)
+    different = state.labels != labels
+    assert 6 - (kind == b"A") == state.acts
+    assert (not last, 0 if last else 1) == (state.whole, state.gaps)
+    if kind == b"C":
+        # What the acts say of the lost box does not fit what is there instead.
+        assert state.missing_px == 48
+        assert different.sum() <= 48 + ROWS * 16
+    elif kind == b"A":
+        assert 0 < different.sum() <= ROWS * 16
+    else:
+        assert not different.any()
+
+
+def test_an_act_that_no_longer_fits_is_left_out_and_counted(path):
+    labels = np.zeros((4, 4), np.int32)
+
+    def paint(box, before, after):
+        return act(
+            Change(
+                box=box,
+                mask=None,
+                before=np.array([before], np.int32),
+                after=np.array([after], np.int32),
+            )
+        )
+
+    top, corner, bottom = (slice(0, 1), slice(0, 4)), (slice(0, 1), slice(0, 1)), (slice(3, 4),) * 2
+    written(
+        path,
+        labels,
+        [
+            paint(top, 0, 1),
+            paint(corner, 1, 2),  # lost
+            paint(corner, 2, 3),  # on what is lost
+            paint(bottom, 0, 4),
+            paint((slice(0, 1), slice(2, 3)), 1, 5),
+        ],
+    )
+    kept = path.read_bytes()
+    lost = [place for place in places(path) if place[0] == b"A"][1]
+    flip(path, lost[1] + 20)
+    state = replay(path)
+    assert (4, 1, 1) == (state.acts, state.left_out, state.gaps)
+    np.testing.assert_array_equal(state.labels[0], [1, 1, 5, 1])
+    assert state.labels[3, 3] == 4
+    path.write_bytes(kept)
+    np.testing.assert_array_equal(replay(path).labels[0], [3, 1, 5, 1])
+
+
+def test_an_act_of_two_changes_is_done_whole_or_not_at_all(path):
+    labels = np.zeros((2, 4), np.int32)
+    one, two = (slice(0, 1), slice(0, 4)), (slice(1, 2), slice(0, 4))
+    value = [np.array([n], np.int32) for n in range(5)]
+
+    def change(box, a, b):
+        return Change(box=box, mask=None, before=value[a], after=value[b])
+
+    written(
+        path,
+        labels,
+        [act(change(two, 0, 1)), act(change(one, 0, 2), change(two, 1, 3), what="merge")],
+    )
+    flip(path, next(place for place in places(path) if place[0] == b"A")[1] + 20)
+    state = replay(path)
+    assert (1, 1) == (state.acts, state.left_out)
+    assert not state.labels.any()
+
+
+def test_a_whole_snapshot_behind_the_damage_heals_it(path):
+    labels = banded(path)
+    flip(path, [place for place in places(path) if place[0] == b"A"][3][1] + 20)
+    journal = Journal(path)
+    snapshot(journal, labels)
+    journal.close()
+    state = replay(path)
+    np.testing.assert_array_equal(labels, state.labels)
+    assert (0, 0, 29) == (state.gaps, state.left_out, state.acts)
+
+
+def test_what_is_written_behind_damage_is_read_and_cuts_nothing_off(path):
+    banded(path)
+    flip(path, [place for place in places(path) if place[0] == b"A"][3][1] + 20)
+    before = replay(path).labels
+    journal = Journal(path)
+    rng = np.random.default_rng(3)
+    journal.act(act(painted(rng, before)))
+    journal.close()
+    state = replay(path)
+    assert (30, 1, 0) == (state.acts, state.gaps, state.left_out)
+    np.testing.assert_array_equal(before, state.labels)
+
+
+def test_labels_that_lie_elsewhere_keep_what_the_journal_lost(path):
+    """They hold all acts already, also the one that cannot be read."""
+    journal = Journal(path)
+    labels = np.zeros((1, 4), np.int32)
+    for number in range(1, 5):
+        change = Change(
+            box=(slice(0, 1), slice(0, number)),
+            mask=None,
+            before=labels[0, :number].copy(),
+            after=np.array([number], np.int32),
+        )
+        change.apply(labels)
+        journal.act(act(change))
+    journal.close()
+    flip(path, places(path)[2][1] + 20)
+    np.testing.assert_array_equal(labels, replay(path, labels.copy()).labels)
+
+
+def test_a_search_goes_on_over_its_own_borders(path, monkeypatch):
+    labels = banded(path, 12)
+    monkeypatch.setattr(format_module, "SEARCH_BYTES", 64)
+    for kind, start, _ in places(path)[:-1]:
+        kept = path.read_bytes()
+        flip(path, start + 1)
+        assert replay(path).acts == 12 - (kind == b"A")
+        path.write_bytes(kept)
+    np.testing.assert_array_equal(labels, replay(path).labels)
+
+
+@pytest.mark.parametrize("payload", [b"\0", b"", b"\x05\0\0\0\x05\0\0\0short", b"\xff" * 40])
+@pytest.mark.parametrize("kind", [b"A", b"P", b"S", b"C"])
+def test_a_record_whose_content_is_wrong_is_left_out(path, kind, payload):
+    labels = banded(path, 4)
+    whole = path.read_bytes()
+    place = places(path)[-2][1]
+    path.write_bytes(whole[:place] + record(kind, payload) + whole[place:])
+    state = replay(path)
+    assert (4, 1) == (state.acts, state.gaps)
+    np.testing.assert_array_equal(labels, state.labels)
+    path.write_bytes(MAGIC + record(kind, payload))
+    assert summary(path).acts == 0
+    with pytest.raises(JournalError, match=r"cells\.journal is damaged: neither labels nor"):
+        replay(path)
+
+
+def test_boxes_that_belong_to_no_snapshot_change_nothing(path):
+    labels = banded(path, 4)
+    whole = path.read_bytes()
+    first = places(path)[2][1]
+    strange = [pack_box((0, 0, 0), np.ones((1, 2, 2), np.int32)), pack_box((7, 15), labels[:2, :2])]
+    added = b"".join(record(b"C", box) for box in strange)
+    path.write_bytes(whole[:first] + added + whole[first:])
+    state = replay(path)
+    np.testing.assert_array_equal(labels, state.labels)
+    assert (4, 0) == (state.acts, state.left_out)
+
+
+def test_a_shape_that_no_memory_holds_is_refused(path):
+    head = pack_json({"shape": [2**40, 2**40], "dtype": "<i4"})
+    box = pack_box((0, 0), np.ones((2, 2), np.int32))
+    path.parent.mkdir()
+    path.write_bytes(MAGIC + record(b"S", head) + record(b"C", box) + record(b"E", b""))
+    with pytest.raises(JournalError, match=r"which cannot be made here"):
+        replay(path)
+
+
+# ---- Owners ----
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from napari_segnet.journal import Act, Journal
+journal = Journal(Path(sys.argv[1]))
+journal.act(lambda: Act(what="stroke", at=time.time()))
+journal.flush()
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def writer(root, path):
+    """Let another process write the journal until it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root / "src")},
+    )
+    assert process.stdout.readline() == b"written\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+@pytest.mark.subprocess
+def test_a_journal_is_written_by_one_process_and_free_when_that_is_killed(path, writer):
+    assert is_held(path)
+    with pytest.raises(JournalError, match=r"cells\.journal are being written by another window"):
+        Journal(path)
+    writer.kill()
+    writer.wait()
+    assert not is_held(path)
+    journal = Journal(path)
+    journal.act(act())
+    journal.close()
+    assert summary(path).acts == 2
+    assert [path] == list(path.parent.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of files are POSIX")
+def test_a_journal_is_read_by_its_owner_only(path, monkeypatch):
+    def modes():
+        return [stat.S_IMODE(p.stat().st_mode) for p in (path.parent, path)]
+
+    path.parent.mkdir(mode=0o755)
+    path.write_bytes(MAGIC)
+    path.chmod(0o644)  # of an earlier version
+    monkeypatch.setattr(module, "COMPACT_BYTES", 1000)
+    rng, labels = np.random.default_rng(5), np.zeros((30, 30), np.int32)
+    journal = Journal(path)
+    snapshot(journal, labels)
+    journal.flush()
+    assert modes() == [0o700, 0o600]
+    for _ in range(60):
+        journal.act(act(painted(rng, labels)))
+    journal.close()
+    assert replay(path).document["acts before"], "it was written anew"
+    assert modes() == [0o700, 0o600]
+
+
+# ---- Snapshots and acts ----
 
 
 def test_boxes_that_were_taken_between_acts_are_one_state(path):

@@ -14,8 +14,10 @@ from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import identify
 from napari_segnet.evaluate import evaluate, pool
 from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.inference import segment
 from napari_segnet.progress import run
-from napari_segnet.train import HeldOut, Look, changes, preview, teach, train
+from napari_segnet.readers import open_image
+from napari_segnet.train import HeldOut, Look, changes, preview, score_held_out, teach, train
 
 
 def dataset_of(root, count=2):
@@ -227,3 +229,73 @@ def test_the_picture_of_a_stack_is_the_plane_with_most_changes(tmp_path):
     assert tuple(change.picture[2, 4]) == (255, 255, 255)
     assert tuple(change.picture[12, 14]) == (0, 200, 120)
     assert tuple(change.picture[12, 3]) == (60, 120, 255)
+
+
+# ---- Who may not judge ----
+
+
+def judged_by_itself(root, network):
+    """Return a dataset that holds out a network's own answer, and another image."""
+    data = dataset_of(root, count=3)
+    own = replace(data.samples[1], split="val")
+    labels = run(segment(network, open_image(own.image))).labels
+    write(own.labels, (labels * 3).astype(np.int32))  # other numbers, the same objects
+    return replace(data, samples=(data.samples[0], own, data.samples[2]))
+
+
+@pytest.fixture(scope="module")
+def taught_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("good")
+    data = dataset_of(folder / "d")
+    return run(train(untaught(folder / "0.safetensors"), data, folder / "1.safetensors", LEARN))
+
+
+@pytest.mark.trains
+def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
+    data = judged_by_itself(tmp_path / "d", taught_once)
+    scored = run(score_held_out(taught_once, data))
+    assert scored.own == (str(data.samples[1].image),)
+    assert scored.images == 2
+    rest = scored.without(scored.own)
+    assert (rest.images, rest.own) == (1, ())
+    assert rest.scores.n_true == len(np.unique(objects((48, 48), count=8, seed=2))) - 1
+    notes, taught = told(teach(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    assert notes == [
+        "1 is left out of the score: its labels are the network's own answer, unchanged, so that "
+        "the old network would seem right in all of it. Correct it, or hold another image out."
+    ]
+    assert (taught.before.images, taught.after.images) == (1, 1)
+    assert taught.before.scores.ap50 == rest.scores.ap50 < 1
+    assert [change.name for change in taught.changes()] == ["1", "2"], "to be looked at"
+
+
+@pytest.mark.trains
+def test_where_nothing_else_is_held_out_nobody_knows(tmp_path, taught_once):
+    data = judged_by_itself(tmp_path / "d", taught_once)
+    data = replace(data, samples=data.samples[:2])
+    _, taught = told(teach(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    assert (taught.before.images, taught.after.images) == (0, 0)
+    assert not taught.promoted
+
+
+def test_labels_that_nobody_has_looked_at_judge_nobody(tmp_path):
+    network = untaught(tmp_path / "0.safetensors")
+    data = dataset_of(tmp_path / "d", count=3)
+    first, own, last = data.samples
+    own = replace(own, split="val", untouched=True)
+    notes, scored = told(score_held_out(network, replace(data, samples=(first, own, last))))
+    assert [note.split(" is ")[0] for note in notes] == ["1"]
+    assert scored.images == 1
+    assert list(scored.each) == [str(last.image)]
+
+
+def told(steps):
+    """Return the notes of a job, and what came of it."""
+    notes = []
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            return notes, stop.value
+        if report.what == "note" and report.text:
+            notes.append(report.text)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
+import stat
 import sys
 import threading
 from dataclasses import asdict, replace
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.owners import kill, owner
 from support.teaching import (
     CLASSES,
     FOREGROUND,
@@ -40,7 +43,7 @@ from napari_segnet.errors import (
 )
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.progress import run
-from napari_segnet.train import TrainSettings, score_held_out, state_path, train
+from napari_segnet.train import TrainSettings, is_running, score_held_out, state_path, train
 from napari_segnet.train._begin import start
 from napari_segnet.train._learner import Learner
 
@@ -336,7 +339,7 @@ def test_cancelling_stops_within_a_step(tmp_path):
         passed.append(module)
         steps.cancel()
 
-    frame = steps._steps.gi_frame
+    frame = steps._steps.gi_frame.f_locals["steps"].gi_frame
     hook = frame.f_locals["learner"]._module.encoder[0].register_forward_pre_hook(look)
     with pytest.raises(Cancelled):
         next(steps)
@@ -406,6 +409,94 @@ class Bomb:
 
     def __reduce__(self):
         return (open, (str(self.path), "w"))
+
+
+# ---- Two at once ----
+
+
+@pytest.mark.trains
+def test_a_second_training_into_the_same_file_is_refused(tmp_path):
+    data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
+    steps = train(fresh(out), data, out, QUICK)
+    for report in steps:
+        if report.what == "epoch":
+            break
+    assert is_running(out)
+    before, said = state_path(out).read_bytes(), []
+
+    def second(resume):
+        try:
+            run(train(fresh(out), data, out, QUICK, resume=resume))
+        except OutputError as error:
+            said.append(str(error))
+
+    for resume in (False, True):
+        thread = threading.Thread(target=second, args=(resume,))
+        thread.start()
+        thread.join()
+    refused = f"Another training is writing {out} just now. Wait until it has ended, stop it, or "
+    assert [f"{refused}choose another file to write."] * 2 == said
+    assert state_path(out).read_bytes() == before
+    run(train(fresh(out), data, tmp_path / "other.safetensors", replace(QUICK, epochs=1)))
+    follow(steps)
+    assert not is_running(out)
+    names = ["d", "n.safetensors", "other.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+
+
+@pytest.mark.trains
+def test_a_training_that_stands_still_makes_way_for_the_next_of_its_thread(tmp_path):
+    data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
+    first, second = (train(fresh(out), data, out, QUICK) for _ in range(2))
+    next(first)
+    next(second)
+    with pytest.raises(OutputError, match=r"training that was begun later is writing .*ends here"):
+        next(first)
+    assert is_running(out)
+    follow(second)
+    assert not is_running(out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "n.safetensors"]
+
+
+@pytest.mark.trains
+def test_a_training_that_ends_early_lets_go_of_its_file(tmp_path):
+    data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
+    steps = train(fresh(out), data, out, QUICK)
+    next(steps)
+    assert is_running(out)
+    steps.close()
+    assert not is_running(out)
+    with pytest.raises(DatasetError):
+        run(train(fresh(out), Dataset(root=tmp_path, samples=()), out, QUICK))
+    assert not is_running(out)
+
+
+@pytest.mark.trains
+@pytest.mark.subprocess
+def test_the_file_of_another_process_is_free_when_that_is_killed(tmp_path):
+    data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
+    with owner(out) as (process, _):
+        with pytest.raises(OutputError, match="Another training is writing"):
+            next(train(fresh(out), data, out, QUICK))
+        kill(process)
+        run(train(fresh(out), data, out, replace(QUICK, epochs=1)))
+    assert identify(out).family == "segnet-unet"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of files are POSIX")
+@pytest.mark.trains
+def test_the_state_is_its_owners_and_the_network_is_as_any_file(tmp_path):
+    data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
+    before = os.umask(0o022)
+    try:
+        modes = set()
+        for report in train(fresh(out), data, out, QUICK):
+            if report.what == "epoch":
+                modes.add(stat.S_IMODE(state_path(out).stat().st_mode))
+    finally:
+        os.umask(before)
+    assert modes == {0o600}
+    assert stat.S_IMODE(out.stat().st_mode) == 0o644
 
 
 # ---- Where the result cannot be written ----

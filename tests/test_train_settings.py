@@ -18,6 +18,7 @@ from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import BrokenWeightsError, SettingsError
 from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.plan import PredictSettings
 from napari_segnet.progress import run
 from napari_segnet.train import read_unfinished, state_path, train
 from napari_segnet.train._begin import start
@@ -250,3 +251,34 @@ def test_smaller_batches_and_another_decay_from_a_stop_on(tmp_path):
         run(train(network, data, out, how, resume=True))
         sizes[decay] = sum(float(v.float().norm()) for v in load_file(out).values())
     assert sizes[50.0] < sizes[0.0]
+
+
+@pytest.mark.trains
+def test_a_training_takes_its_threads_and_gives_them_back(tmp_path, monkeypatch):
+    before, taken = torch.get_num_threads(), {"step": set(), "score": set()}
+    learn, score = Learner._step, Learner._answered
+
+    def step(self, *args):
+        taken["step"].add(torch.get_num_threads())
+        return learn(self, *args)
+
+    def answered(self, module, *args, **how):
+        if module is self._average:
+            taken["score"].add(torch.get_num_threads())
+        return score(self, module, *args, **how)
+
+    monkeypatch.setattr(Learner, "_step", step)
+    monkeypatch.setattr(Learner, "_answered", answered)
+    learner = learner_of(tmp_path, threads=before + 1)
+    learner.step([crop_of()], 0.5)
+    learner.score([[crop_of(1)]])
+    assert taken == {"step": {before + 1}, "score": {before + 1}}
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("threads", [-1, 1025])
+def test_threads_that_cannot_be_are_refused(threads):
+    with pytest.raises(SettingsError, match=rf"threads is {threads}, but must be from 0"):
+        replace(QUICK, threads=threads)
+    with pytest.raises(SettingsError, match=rf"threads is {threads}, but must be from 0 \(all\)"):
+        PredictSettings(threads=threads)

@@ -16,6 +16,8 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet import openmp
+
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint as Checkpoint
     from napari_segnet.dataset import Dataset as Dataset
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from napari_segnet.train import train as train
 
     __version__: str
+
+# Here, since whoever of the package imports torch first has come by here. It costs nothing.
+openmp.bound_waiting()
 
 # Public name -> the module it lives in; a test holds it against the imports above.
 _HOMES = {

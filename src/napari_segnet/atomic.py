@@ -5,18 +5,23 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import stat
 import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 __all__ = [
     "ENDING",
     "Reason",
     "Write",
+    "create_private",
     "flush",
+    "flush_folder",
+    "make_private_folder",
+    "open_private",
     "probe",
     "put_in_place",
     "reason",
@@ -33,6 +38,13 @@ Write = Callable[[Path], object]
 ENDING = ".part"
 """Of a file that is not whole yet; its name begins with a dot."""
 
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+"""How a disk says that it writes names by itself."""
+PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
+"""What is nobody else's: corrections that are in no file yet, the state of a training."""
+
+_BINARY: int = getattr(os, "O_BINARY", 0)
+"""Windows changes line ends without it."""
 IN_USE = {5, 32}
 """What Windows says of a file that is open: access denied, sharing violation.
 https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--0-499-"""
@@ -99,7 +111,9 @@ def why(error: OSError) -> str:
 # ---- Writing ----
 
 
-def write_whole(path: Path, write: Write, *, make_folder: bool = True) -> None:
+def write_whole(
+    path: Path, write: Write, *, make_folder: bool = True, private: bool = False
+) -> None:
     """Write a file: nobody ever sees a part of it, and what was there stays until then.
 
     Parameters
@@ -110,16 +124,20 @@ def write_whole(path: Path, write: Write, *, make_folder: bool = True) -> None:
         Writes the content to the path that it is given.
     make_folder : bool
         Make its folder where there is none; otherwise that is an error.
+    private : bool
+        Only its owner may read it; otherwise who may is as for any new file of the user.
 
     Raises
     ------
     OSError
         If it cannot be written; nothing is left behind.
     """
-    write_all([(path, write)], make_folder=make_folder)
+    write_all([(path, write)], make_folder=make_folder, private=private)
 
 
-def write_all(files: Sequence[tuple[Path, Write]], *, make_folder: bool = True) -> None:
+def write_all(
+    files: Sequence[tuple[Path, Write]], *, make_folder: bool = True, private: bool = False
+) -> None:
     """Write files that belong together: all of them or none, see :func:`write_whole`.
 
     Each is written under a temporary name in its folder, and given its own name only when
@@ -133,10 +151,14 @@ def write_all(files: Sequence[tuple[Path, Write]], *, make_folder: bool = True) 
                 made = [*_make_folder(path.parent), *made]
             elif not path.parent.is_dir():
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+            if private:
+                create_private(part)  # before there is anything to read in it
             write(part)
             flush(part)
         made = []
         _put_all_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
+        for folder in {path.parent for path, _ in files}:
+            flush_folder(folder)
     finally:
         for part in parts:
             _remove(part)
@@ -191,6 +213,50 @@ def flush(path: Path) -> None:
     """Wait until the disk has a file: some report that they are full only then."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder: a file is not yet safe under its new one.
+
+    Windows and some network disks cannot be asked; their names are as safe as they make them.
+    """
+    if os.name == "nt":
+        return
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written but not listed
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(opened)
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner may read and write."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to append to it, without a buffer; only its owner may read and write it."""
+    opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY, PRIVATE)
+    if os.name != "nt" and os.fstat(opened).st_uid == os.geteuid():
+        os.fchmod(opened, PRIVATE)  # one that an earlier version made
+    return os.fdopen(opened, "ab", buffering=0)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter, or make one so that is there already."""
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    if os.name == "nt":
+        return
+    there = folder.stat()
+    # A folder of somebody else, which a group shares, stays as it is.
+    if stat.S_IMODE(there.st_mode) != PRIVATE_FOLDER and there.st_uid == os.geteuid():
+        folder.chmod(PRIVATE_FOLDER)
 
 
 def put_in_place(part: Path, path: Path) -> None:

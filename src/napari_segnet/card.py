@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
@@ -30,12 +31,20 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "stride_px": size["stride"],
         **{name: form[name] for name in LAST},
     }
-    own = {name: value for name, value in form["hparams"].items() if name not in card}
+    own = {name: _short(value) for name, value in form["hparams"].items() if name not in card}
     facts = {
         name: {"value": value, **_known(checkpoint, name)}
         for name, value in {**card, **own}.items()
     }
     return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
+
+
+def _short(value: Any) -> Any:
+    """Return a hyper-parameter; of a whole graph how many operations of each kind it has."""
+    if not isinstance(value, dict) or not isinstance(value.get("nodes"), list):
+        return value
+    counts = Counter(node["operation"] for node in value["nodes"])
+    return {"operations": dict(counts.most_common())}
 
 
 def _known(checkpoint: Checkpoint, name: str) -> dict[str, str]:

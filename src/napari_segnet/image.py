@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.errors import ImageError
+from napari_segnet.grid import Grid
 
 __all__ = ["AXES", "Image"]
 
@@ -41,6 +42,8 @@ class Image:
         Where the pixels come from, usually a path.
     notes : tuple of str
         What its user should know of how it was read, one sentence each.
+    grid : Grid or None
+        Where the voxels of a medical image lie in the body; None for others.
     """
 
     data: Any
@@ -51,6 +54,7 @@ class Image:
     name: str = "image"
     source: str | None = None
     notes: tuple[str, ...] = ()
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)

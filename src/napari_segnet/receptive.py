@@ -21,6 +21,8 @@ from torch.overrides import TorchFunctionMode
 
 from napari_segnet.checkpoint import Size
 from napari_segnet.families._blocks import PlacedUpsample
+from napari_segnet.graph import Resize
+from napari_segnet.graph.build import ChannelNorm, Resized
 from napari_segnet.tiles import Halo
 
 __all__ = ["receptive_field"]
@@ -34,6 +36,7 @@ _POINTWISE = (
     nn.Identity,
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU),
     *(nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Sigmoid, nn.Tanh),
+    *(nn.Softsign, nn.LogSigmoid, ChannelNorm),
     *(nn.Softmax2d, nn.Dropout, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
 )
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -202,6 +205,11 @@ def _reach_of(layer: nn.Module, axis: int) -> nn.Module | None:
         # With corners aligned the same two neighbours as without: position j reads
         # between (j - 1) / 2 and j / 2, wherever the whole ends.
         return _Reach(whole, nn.Upsample(scale_factor=2, mode="linear"), axis, None)
+    if isinstance(layer, Resized) and isinstance(layer.operation, Resize):
+        factor = tuple(float(f) for f in layer.operation.factor)
+        whole = nn.Upsample(scale_factor=factor, mode="nearest")
+        line = nn.Upsample(scale_factor=factor[axis], mode="linear")
+        return _Reach(whole, line, axis, None)
     if isinstance(layer, nn.Upsample):
         return _upsample(layer, axis)
     return None

@@ -337,6 +337,7 @@ BAD_SETTINGS = [
     ("tile_px", "1,2,3,4", "tile_px=32,256,256"),
     ("tile_px", "big", "tile_px=big is not a list of whole numbers"),
     ("batch_size", "-1", "batch_size is -1, but must be 0 (auto) or more"),
+    ("threads", "-1", "threads is -1, but must be from 0 (all) to 1024"),
     ("precision", "fp8", "precision is 'fp8', but can be auto, fp32"),
     ("seams", "none", "seams is 'none', but can be auto, exact, blend"),
     ("maps", "int8", "maps is 'int8', but can be auto, float32, float16"),
@@ -591,3 +592,14 @@ def test_networks_of_all_kinds_run(run, tmp_path, example):
     words = ("segment", tmp_path / "noise.npy", "-c", path, "-o", tmp_path, "--set", "axes=cyx")
     done = run(*words)
     assert done.code == 0, done.err
+
+
+def test_files_of_a_folder_that_are_skipped_are_named(run, shop, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", tifffile.imread(shop / "cells.tif"))
+    (folder / "b.czi").write_bytes(b"of another program")
+    done = run("segment", folder, "-c", shop / "unet.pth", "-o", tmp_path / "out", "--json")
+    assert done.code == 0
+    assert f"Skipped {folder / 'b.czi'}: it is of a kind that does not open here." in done.err
+    assert done.json["image"] == str(folder / "a.tif")

@@ -166,3 +166,20 @@ def test_masks_are_said_before_the_training_and_scored_as_objects(place, capsys)
     said = capsys.readouterr()
     assert "Note: 2 of 2 label pictures: one number, 255, in several separate pieces" in said.err
     assert json.loads(said.out.splitlines()[-1])["after"]["n_true"] == 3
+
+
+@pytest.mark.trains
+def test_a_network_s_own_answer_is_said_to_be_no_judge(place, capsys):
+    listing = place / "d" / "dataset.json"
+    rows = [
+        {"image": f"images/{i}.tif", "labels": f"labels/{i}.tif", "source": str(i), "split": split}
+        for i, split in enumerate(("train", "train", "val"))
+    ]
+    rows[-1]["untouched"] = True
+    listing.write_text(json.dumps({"samples": rows}))
+    assert main(words(place, "--json")) == 0
+    told = capsys.readouterr()
+    note = "Note: 2 is left out of the score: its labels are the network's own answer, unchanged"
+    assert told.err.count(note) == 1
+    last = json.loads(told.out.splitlines()[-1])
+    assert (last["before"], last["after"], last["promoted"]) == ({}, {}, False)

@@ -93,6 +93,16 @@ def test_memory_is_known_before_it_is_taken_and_can_be_given_back(kind, checkpoi
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_run_takes_the_threads_that_it_was_told(kind, checkpoint, monkeypatch):
+    monkeypatch.setattr(engines, "ENGINES", (kind,))
+    assert [kind.load(checkpoint, "cpu", n).threads for n in (0, 1, 3)] == [0, 1, 3]
+    assert engine_for(checkpoint, "cpu", 2).threads == 2
+    assert kind.load(checkpoint, "cpu").threads == 0, "what another run was told does not stay"
+    made = run(predict(checkpoint, IMAGE, PredictSettings(device="cpu", threads=1)))
+    assert made.origin.predict["threads"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_there_is_refused(kind, checkpoint):
     with pytest.raises(SettingsError, match=r"'cuda:77' is not available here\. Available: .*cpu"):
         kind.load(checkpoint, "cuda:77")

@@ -11,10 +11,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
+from support.dicoms import slice_of
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import AXES
@@ -27,6 +29,8 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
     "PNG": lambda path: Pillow.fromarray(PIXELS).save(path, "PNG"),
     "JPEG": lambda path: Pillow.fromarray(PIXELS).save(path, "JPEG"),
     "npy": lambda path: np.save(path, PIXELS),
+    "NIfTI": lambda path: nibabel.save(nibabel.Nifti1Image(PIXELS.T, np.eye(4)), path),
+    "DICOM": lambda path: slice_of(PIXELS).save_as(path, enforce_file_format=True),
 }
 
 every_reader = pytest.mark.parametrize("reader", READERS, ids=lambda r: r.name)
@@ -103,8 +107,8 @@ def test_cut_off_is_an_image_error(reader: Reader, sample: Path) -> None:
 def test_importing_readers_imports_no_decoder() -> None:
     code = (
         "import sys, napari_segnet.readers, napari_segnet.prepare;"
-        "print([m for m in ('tifffile', 'imagecodecs', 'PIL', 'torch', 'zarr', 'dask', 'psutil')"
-        " if m in sys.modules])"
+        "print([m for m in ('tifffile', 'imagecodecs', 'PIL', 'nibabel', 'pydicom', 'torch',"
+        " 'zarr', 'dask', 'psutil') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -12,16 +12,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import OutputError
+from napari_segnet.grid import Grid
 from napari_segnet.readers import open_image
 from napari_segnet.segmentation import Instances, Kind, Maps, Origin, Segmentation
 from napari_segnet.writers import WRITERS, Result, Writer, result_paths, write_segmentation
 
+HEADER = nibabel.Nifti1Header(endianness="<")
+HEADER.set_sform(np.eye(4), code="aligned")
+GRID = Grid(
+    affine=tuple(tuple(float(v) for v in row) for row in np.eye(4)),
+    dims="zyx",
+    shape=(3, 24, 19),
+    header=bytes(HEADER.binaryblock),
+)
 LENGTHS = {"t": 2, "z": 3, "y": 24, "x": 19}
 OUTPUTS = (
     Output(role="foreground", channels=1, activation="sigmoid"),
@@ -29,7 +39,9 @@ OUTPUTS = (
 )
 
 
-def segmentation_of(axes: str, kind: Kind = "instance", empty: bool = False) -> Segmentation:
+def segmentation_of(
+    axes: str, kind: Kind = "instance", empty: bool = False, grid: Grid | None = None
+) -> Segmentation:
     rng = np.random.default_rng(3)
     shape = [LENGTHS[a] for a in axes]
     labels = np.zeros(shape, np.int32) if empty else rng.integers(0, 70_000, shape, np.int32)
@@ -44,7 +56,7 @@ def segmentation_of(axes: str, kind: Kind = "instance", empty: bool = False) -> 
         class_names=("background", "a", "Ü"),
         origin=Origin(
             checkpoint={"path": "unet.pth", "sha256": "ab" * 32, "family": "toy"},
-            image={"name": "cells"},
+            image={"name": "cells", **({} if grid is None else {"grid": grid.to_json()})},
             predict={"doubt": float("nan")},
         ),
     )
@@ -77,6 +89,7 @@ def results() -> Iterator[Any]:
     yield pytest.param(found, id="detections")
     yield pytest.param(Result(segmentation=segmentation_of("yx", empty=True)), id="nothing")
     yield pytest.param(Result(segmentation=segmentation_of("yx", "semantic")), id="classes")
+    yield pytest.param(Result(segmentation=segmentation_of("zyx", grid=GRID)), id="on a grid")
 
 
 every_writer = pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.name)
@@ -96,7 +109,8 @@ def test_the_same_result_makes_the_same_bytes_and_no_other_file(
     writer: Writer, result: Result, tmp_path: Path
 ) -> None:
     if not writer.takes(result):
-        assert writer.raw, "whatever is no answer of the network, every result has"
+        other = writer.on_grid not in (None, result.grid is not None)
+        assert writer.raw or other, "whatever is no answer of the network, every such result has"
         return
     for name in (".one.part", ".two.part"):
         writer.write(tmp_path / name, replace(result))
@@ -123,6 +137,10 @@ def test_what_is_written_opens(writer: Writer, result: Result, tmp_path: Path) -
             assert tif.series[0].axes == image.axes.upper()
             np.testing.assert_array_equal(tif.asarray(), np.asarray(image.data))
             assert tif.series[0].shape == tuple(image.data.shape)
+    elif path.name.endswith(".nii.gz"):
+        loaded = nibabel.load(path)
+        assert np.array_equal(np.asarray(loaded.dataobj).T, made.labels)
+        assert np.array_equal(loaded.affine, np.array(GRID.affine))
     elif path.suffix == ".json":
         text = path.read_text(encoding="utf8")
         assert isinstance(json.loads(text, parse_constant=pytest.fail), dict)
@@ -133,24 +151,30 @@ def test_what_is_written_opens(writer: Writer, result: Result, tmp_path: Path) -
 # ---- All of them or none ----
 
 
+def grid_for(writer: Writer) -> Grid | None:
+    return GRID if writer.on_grid else None
+
+
 @every_writer
 def test_a_failure_leaves_what_was_there(
     writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = segmentation_of("yx")
-    write_segmentation(first, tmp_path, "cells", maps=maps_of("yx"))
+    grid = grid_for(writer)
+    first = segmentation_of("zyx", grid=grid)
+    write_segmentation(first, tmp_path, "cells", maps=maps_of("zyx"))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert set(before) == {path.name for path in result_paths(tmp_path, "cells", maps=True)}
+    named = result_paths(tmp_path, "cells", maps=True, grid=grid is not None)
+    assert set(before) == {path.name for path in named}
 
     def full(self: Writer, path: Path, result: Result) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(type(writer), "write", full)
-    second = segmentation_of("yx", empty=True)
+    second = segmentation_of("zyx", empty=True, grid=grid)
     for folder in (tmp_path, tmp_path / "new" / "folder"):
         with pytest.raises(OutputError, match=r"the disk is full\. Free some space"):
-            write_segmentation(second, folder, "cells", overwrite=True, maps=maps_of("yx"))
+            write_segmentation(second, folder, "cells", overwrite=True, maps=maps_of("zyx"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -158,24 +182,25 @@ KILLED = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_writers_contract import WRITERS, maps_of, segmentation_of, write_segmentation
+from test_writers_contract import WRITERS, grid_for, maps_of, segmentation_of, write_segmentation
 
-(kind,) = (type(writer) for writer in WRITERS if writer.name == sys.argv[3])
+(writer,) = (writer for writer in WRITERS if writer.name == sys.argv[3])
 
 def die(self, path, result):
     path.write_bytes(b"half")
     os._exit(9)
 
-kind.write = die
-made = segmentation_of("yx", empty=True)
-write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, maps=maps_of("yx"))
+type(writer).write = die
+made = segmentation_of("zyx", empty=True, grid=grid_for(writer))
+write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, maps=maps_of("zyx"))
 """
 
 
 @every_writer
 @pytest.mark.subprocess
 def test_who_is_killed_while_writing_leaves_what_was_there(writer: Writer, tmp_path: Path) -> None:
-    write_segmentation(segmentation_of("yx"), tmp_path, "cells", maps=maps_of("yx"))
+    first = segmentation_of("zyx", grid=grid_for(writer))
+    write_segmentation(first, tmp_path, "cells", maps=maps_of("zyx"))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     here = str(Path(__file__).parent)
     words = [sys.executable, "-c", KILLED, here, str(tmp_path), writer.name]

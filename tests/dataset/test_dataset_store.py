@@ -533,3 +533,13 @@ def test_ids_that_are_too_high_are_numbered_anew_with_their_classes(dtype, tmp_p
     assert classes_of(sample) == {int(found[0, 0]): 2, int(found[-1, -1]): 1}
     with pytest.raises(DatasetError, match=r"has ids up to 2147483655, beyond 2147483647, so"):
         add(tmp_path, image_of(), labels, review={"x": 1})
+
+
+def test_an_untouched_answer_is_known_as_such_until_it_is_corrected(tmp_path):
+    sample = add(tmp_path, image_of(), labels_of(), untouched=True)
+    assert sample.untouched
+    assert [one.untouched for one in Dataset.open(tmp_path).samples] == [True]
+    set_split(tmp_path, sample.source, "val")
+    assert [one.untouched for one in Dataset.open(tmp_path).samples] == [True]
+    assert not add(tmp_path, image_of(), labels_of(1)).untouched
+    assert [one.untouched for one in Dataset.open(tmp_path).samples] == [False]

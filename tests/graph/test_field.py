@@ -14,6 +14,7 @@ from napari_segnet.graph import (
     Activation,
     Arithmetic,
     Concatenate,
+    Constant,
     Convolution,
     Crop,
     GraphBuilder,
@@ -72,8 +73,8 @@ def row(*operations):
     return draw.graph(x)
 
 
-def up(factor=2, mode="linear", align_corners=False):
-    return Resize(factor=(factor,) * 2, mode=mode, align_corners=align_corners)
+def up(factor=2, mode="linear", grid="half-pixel"):
+    return Resize(factor=(factor,) * 2, mode=mode, grid=grid)
 
 
 def seen(graph, length=72):
@@ -117,7 +118,7 @@ def test_the_field_is_what_gradients_show(graph):
 
 
 def test_aligned_corners_reach_no_further_than_both_neighbours():
-    graph = row(pool(), pool(), conv(3), up(align_corners=True), up(align_corners=True))
+    graph = row(pool(), pool(), conv(3), up(grid="corners"), up(grid="corners"))
     assert receptive_field(graph) == receptive_field(row(pool(), pool(), conv(3), up(), up()))
     assert seen(graph) <= receptive_field(graph)[1]
 
@@ -191,6 +192,22 @@ def test_a_network_that_pads_to_the_skip_takes_every_size():
 def test_what_no_image_can_be_cut_for_has_neither_sizes_nor_field(graph):
     assert sizes(graph) is None
     assert receptive_field(graph) is None
+
+
+def test_a_network_of_one_size_only_has_neither_sizes_nor_field():
+    draw = GraphBuilder(2, 2)
+    place = draw.add("place", Constant(lengths=(2, 64, 64)))
+    graph = draw.graph(draw.add("sum", Arithmetic(kind="add"), draw.image, place))
+    assert sizes(graph) is None
+    assert receptive_field(graph) is None
+
+
+def test_a_constant_for_each_channel_takes_every_size():
+    draw = GraphBuilder(2, 2)
+    scale = draw.add("scale", Constant(lengths=(2, 1, 1)))
+    graph = draw.graph(draw.add("product", Arithmetic(kind="multiply"), draw.image, scale))
+    assert sizes(graph) == Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1))
+    assert receptive_field(graph) == (0, 0)
 
 
 def test_a_field_larger_than_any_image_is_none():

@@ -7,6 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.graphs import matched, positive, run_graph
+from support.operations import (
+    CONVOLUTIONS,
+    CUTS,
+    RESIZES,
+    SAME,
+    SHUFFLES,
+    TRANSPOSED,
+    alone,
+    pairs,
+    poolings,
+)  # fmt: skip
 
 import napari_segnet.graph
 from napari_segnet.graph import (
@@ -16,16 +27,12 @@ from napari_segnet.graph import (
     BatchNorm,
     Concatenate,
     Convolution,
-    Crop,
     GlobalPooling,
-    GraphBuilder,
     GroupNorm,
     Identity,
     InstanceNorm,
     MatchSize,
     Operation,
-    Pad,
-    Pooling,
     Resize,
     Softmax,
     TransposedConvolution,
@@ -34,71 +41,8 @@ from napari_segnet.graph import (
 )
 
 
-def alone(operation, channels=2, inputs=1):
-    """Return a graph of nothing else."""
-    draw = GraphBuilder(channels, 2)
-    return draw.graph(draw.add("layer", operation, *[draw.image] * inputs))
-
-
-def pairs(low, high):
-    return st.tuples(st.integers(low, high), st.integers(low, high))
-
-
-CONVOLUTIONS = st.builds(
-    Convolution,
-    outputs=st.just(4),
-    kernel=pairs(1, 4),
-    stride=pairs(1, 3),
-    before=pairs(0, 3),
-    after=pairs(0, 3),
-    dilation=pairs(1, 3),
-    groups=st.sampled_from([1, 2]),
-    bias=st.booleans(),
-    fill=st.sampled_from(["zeros", "reflect", "replicate"]),
-)
-TRANSPOSED = st.builds(
-    TransposedConvolution,
-    outputs=st.just(4),
-    kernel=pairs(1, 4),
-    stride=pairs(1, 3),
-    before=pairs(0, 2),
-    after=pairs(0, 2),
-    extra=pairs(0, 2),
-    dilation=pairs(1, 3),
-    groups=st.sampled_from([1, 2]),
-    bias=st.booleans(),
-)
-RESIZES = st.builds(
-    Resize,
-    factor=pairs(1, 4),
-    mode=st.sampled_from(["nearest", "linear"]),
-    align_corners=st.booleans(),
-)
-MARGINS = {"before": pairs(0, 3), "after": pairs(0, 3)}
-CUTS = st.one_of(
-    st.builds(Pad, **MARGINS, fill=st.sampled_from(["zeros", "reflect", "replicate"])),
-    st.builds(Crop, **MARGINS),
-)
-
-
-@st.composite
-def poolings(draw, kinds=("max", "average")):
-    kernel = draw(pairs(1, 4))
-    kind = draw(st.sampled_from(kinds))
-    return Pooling(
-        kind=kind,
-        kernel=kernel,
-        stride=draw(pairs(1, 4)),
-        # torch: at most half a window
-        padding=tuple(draw(st.integers(0, k // 2)) for k in kernel),
-        dilation=draw(pairs(1, 2)) if kind == "max" else (1, 1),
-        ceil=draw(st.booleans()),
-        count_padding=draw(st.booleans()),
-    )
-
-
 @settings(deadline=None, max_examples=150)
-@given(st.one_of(CONVOLUTIONS, TRANSPOSED, RESIZES, CUTS, poolings()), pairs(1, 12))
+@given(st.one_of(CONVOLUTIONS, SAME, TRANSPOSED, RESIZES, CUTS, SHUFFLES, poolings()), pairs(1, 12))
 def test_lengths_are_those_of_torch(operation, shape):
     graph, image = alone(operation), torch.ones((1, 2, *shape), dtype=torch.float64)
     said = [operation.length(axis, [n]) for axis, n in enumerate(shape)]
@@ -113,7 +57,9 @@ def test_lengths_are_those_of_torch(operation, shape):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.one_of(CONVOLUTIONS, TRANSPOSED, RESIZES, CUTS, poolings(kinds=("average",))),
+    st.one_of(
+        CONVOLUTIONS, SAME, TRANSPOSED, RESIZES, CUTS, SHUFFLES, poolings(kinds=("average",))
+    ),
     st.integers(0, 1),
 )
 def test_each_pixel_looks_at_what_its_gradient_says(operation, axis):
@@ -130,7 +76,7 @@ def test_each_pixel_looks_at_what_its_gradient_says(operation, axis):
         if not seen or (reach is not None and not (0 <= reach[0] and reach[1] < n)):
             continue
         assert reach is not None
-        if isinstance(operation, Resize) and operation.align_corners:
+        if isinstance(operation, Resize) and operation.grid == "corners":
             # Bounds for any size of the whole; see its docstring.
             assert reach[0] <= min(seen) and max(seen) <= reach[1]
             assert reach[1] - reach[0] <= 2

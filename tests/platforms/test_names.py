@@ -12,10 +12,12 @@ import sys
 import unicodedata
 from pathlib import Path, PureWindowsPath
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
+from support.dicoms import save, slice_of
 from support.teaching import FOREGROUND, QUICK, fresh, objects, photograph, write_dataset
 
 from napari_segnet import repeat
@@ -75,6 +77,8 @@ WRITERS = {
     "PNG": lambda path: Pillow.fromarray(PIXELS).save(path),
     "JPEG": lambda path: Pillow.fromarray(PIXELS).save(path, quality=95),
     "npy": lambda path: np.save(path, PIXELS),
+    "NIfTI": lambda path: nibabel.save(nibabel.Nifti1Image(PIXELS.T, np.eye(4)), path),
+    "DICOM": lambda path: save(slice_of(PIXELS), path),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_segnet.errors import ImageError
-from napari_segnet.readers import image_paths, is_image_file, open_image
+from napari_segnet.readers import image_paths, is_image_file, open_image, skipped_files
 
 
 def test_the_bytes_tell_the_kind_not_the_ending(tmp_path: Path) -> None:
@@ -78,3 +78,13 @@ def test_folders_are_listed_in_natural_order_without_our_results(tmp_path: Path)
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"holds no picture.*TIFF"):
         image_paths([tmp_path])
+
+
+def test_what_may_be_a_picture_and_is_skipped_in_a_folder(tmp_path: Path) -> None:
+    taken = ["a.tif", "b.png"]
+    beside = ["a.labels.tif", "a.json", "a.csv", "unet.pth", ".d.czi", "notes.txt", "set.ome"]
+    skipped = ["c2.czi", "c10.nd2", "no ending"]
+    for name in [*taken, *beside, *skipped]:
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "deeper.czi").mkdir()
+    assert [path.name for path in skipped_files([tmp_path, tmp_path / "c2.czi"])] == skipped

@@ -18,7 +18,9 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from napari_segnet.graph import graph_to_json
 from support.detectron2_reference import read, weights_of_case
+from support.graph_networks import Gated, Residual, gated, header, residual
 from support.maskrcnns import Bottleneck, Named, small_maskrcnn
 from support.mmdetections import renamed
 from support.networks import Jvanvugt, Mateuszbuda, Milesial, Segnet
@@ -162,6 +164,18 @@ def _segnet(name, sizes, **how) -> Example:
         sizes=sizes,
         hparams=hparams,
         metadata={"napari_segnet": json.dumps(text)},
+    )
+
+
+def _stored_graph(name, kind, draw, sizes, *outputs) -> Example:
+    graph = draw()
+    return Example(
+        name=name,
+        make=kind,
+        channels=graph.image.operation.count,
+        sizes=sizes,
+        hparams={"graph": graph_to_json(graph)},
+        metadata={"napari_segnet": header(graph, *outputs)},
     )
 
 
@@ -531,6 +545,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "sizes": ((32, 64, 128, 256, 512),) * 3,
             },
             assume={"anchor_sizes_px": [[32, 64, 128, 256, 512]] * 3},
+        ),
+    ),
+    "graph": (
+        _stored_graph("gates and corners", Gated, gated, ((48, 64), (32, 32))),
+        _stored_graph(
+            "residual sums", Residual, residual, ((6, 16, 24), (5, 24, 16)), "class", 3, "softmax"
         ),
     ),
     "detectron2-maskrcnn": (_elsewhere("msra", "detectron2", lambda: _stored("msra")),),

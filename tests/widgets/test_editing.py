@@ -157,6 +157,24 @@ def test_more_steps_between_two_looks_than_napari_keeps_bring_no_row_back(layer)
     assert next_id(layer) == 130
 
 
+@pytest.mark.parametrize("before", ["nothing", "an edit", "a new history"])
+def test_more_steps_between_two_looks_than_napari_keeps_are_looked_for(layer, before):
+    if before != "nothing":
+        apply_edit(layer, delete(layer.data, [9]))
+    if before == "a new history":
+        layer.editable = False
+        layer.editable = True
+    with layer.events.paint.blocker(), layer.events.set_data.blocker():
+        layer.data_setitem((np.array([58]), np.array([1])), 3)  # which napari forgets
+        layer.data_setitem((np.array([58]), np.array([2])), 200)
+        for n in range(110):
+            layer.data_setitem((np.array([55]), np.array([n % 70])), 7)
+    assert editing_of(layer).box([3]) == (slice(5, 59), slice(1, 15))
+    assert next_id(layer) == 201
+    apply_edit(layer, delete(layer.data, [3], box=editing_of(layer).box([3])))
+    assert not (layer.data == 3).any()
+
+
 def test_rows_of_deleted_objects_go_where_nobody_has_looked_for_objects_yet():
     layer = ViewerModel().add_labels(cells(), features={"index": [3, 7], "score": [0.5, 0.9]})
     apply_edit(layer, delete(layer.data, [3]))

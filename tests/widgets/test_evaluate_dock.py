@@ -279,3 +279,28 @@ def test_a_near_view_is_kept_and_a_far_one_is_not(make_viewer):
     assert viewer.scene.camera.zoom == near
     look_at(viewer, layer, (slice(0, 1), slice(0, 1500), slice(0, 1500)))
     assert viewer.scene.camera.zoom < near / 4
+
+
+def test_a_pair_that_cannot_be_compared_does_not_end_the_others(dock, qtbot, tmp_path):
+    for folder in ("ours", "truth"):
+        (tmp_path / folder).mkdir()
+        for name in ("a", "b", "c"):
+            imwrite(tmp_path / folder / f"{name}.tif", TRUTH)
+    imwrite(tmp_path / "truth" / "b.tif", TRUTH[:10])
+    (tmp_path / "ours" / "c.tif").write_bytes(b"cut off")
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        dock.compare_folders(tmp_path / "ours", tmp_path / "truth")
+    assert [dock.images.item(row, 0).text() for row in range(dock.images.rowCount())] == ["a"]
+    said = dock.message.text.text().splitlines()
+    assert [line.split(": ")[:2] for line in said] == [["Left out", "b"], ["Left out", "c"]]
+    assert "c.tif" in said[1]
+
+
+def test_where_no_pair_can_be_compared_the_reason_is_told(dock, qtbot, tmp_path):
+    for folder, labels in (("ours", TRUTH), ("truth", TRUTH[:10])):
+        (tmp_path / folder).mkdir()
+        imwrite(tmp_path / folder / "a.tif", labels)
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        dock.compare_folders(tmp_path / "ours", tmp_path / "truth")
+    assert dock.message.text.text().startswith("a: ")
+    assert dock.scores is None

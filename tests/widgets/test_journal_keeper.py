@@ -11,8 +11,18 @@ from hypothesis import strategies as st
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
 from support import hand, painter
+from support.owners import kill, owner
 
-from napari_segnet.journal import replay, summary
+from napari_segnet.errors import JournalError
+from napari_segnet.journal import Act, replay, summary
+from napari_segnet.journal._format import (
+    HEAD,
+    MAGIC,
+    pack_act,
+    pack_box,
+    pack_json,
+    record,
+)
 from napari_segnet.widgets import _recorded as module
 from napari_segnet.widgets._journal_keeper import JournalKeeper, keep_journal, left_behind
 from napari_segnet.widgets.layers.record import record_of
@@ -25,7 +35,7 @@ def keeper(viewer, tmp_path, monkeypatch):
 
 
 def journals(keeper):
-    return sorted(keeper.folder.glob("*"))
+    return sorted(keeper.folder.glob("*.journal"))
 
 
 def same_as_written(keeper, layer):
@@ -235,6 +245,117 @@ def test_a_journal_that_is_being_written_is_not_offered(viewer, keeper, tmp_path
     assert not other.offers
     other.close()
     assert not list(left_behind(keeper.folder))
+
+
+@pytest.mark.subprocess
+def test_a_journal_of_another_process_is_its_own_until_that_is_killed(viewer, keeper):
+    """The window is killed, its journal is free; a lock is what counts, not a number."""
+    viewer.add_image(painter.image())
+    viewer.add_labels(painter.objects()).paint((5, 5), 3)
+    leave(viewer, keeper)
+    (path,) = journals(keeper)
+    with owner(path) as (process, _):
+        viewer.add_image(painter.image())
+        assert not keeper.offers
+        kill(process)
+        viewer.add_image(painter.image())
+        assert [path] == [offer.path for offer in keeper.offers]
+
+
+@pytest.mark.subprocess
+def test_corrections_that_another_window_recovered_first_are_refused(viewer, keeper):
+    viewer.add_image(painter.image())
+    viewer.add_labels(painter.objects()).paint((5, 5), 3)
+    leave(viewer, keeper)
+    viewer.add_image(painter.image())
+    (offer,) = keeper.offers
+    with owner(offer.path):
+        for act in (keeper.recover, keeper.drop):
+            with pytest.raises(JournalError, match="are being written by another window"):
+                act(offer)
+    assert offer.path.exists()
+    offer.path.unlink()
+    for act in (keeper.recover, keeper.drop):
+        with pytest.raises(JournalError, match="another window has saved or discarded them"):
+            act(offer)
+
+
+def test_a_second_window_of_one_program_recovers_nothing_that_the_first_did(viewer, keeper):
+    viewer.add_image(painter.image())
+    viewer.add_labels(painter.objects()).paint((5, 5), 3)
+    leave(viewer, keeper)
+    other = JournalKeeper(viewer, keeper.folder)
+    viewer.add_image(painter.image())
+    (mine,), (theirs,) = keeper.offers, other.offers
+    keeper.recover(mine)
+    with pytest.raises(JournalError, match="are being written by another window"):
+        other.recover(theirs)
+    other.close()
+
+
+def test_what_lies_behind_a_damaged_act_is_recovered_and_the_loss_is_told(viewer, keeper):
+    image = painter.image()
+    viewer.add_image(image)
+    layer = viewer.add_labels(np.zeros(image.shape, np.int32))
+    layer.brush_size = 1
+    for number in range(30):
+        layer.paint((2 * number, 20), number + 1)
+        if number == 0:
+            keeper.flush()  # the snapshot is whole: it would hold the acts until then
+    expected = layer.data.copy()
+    leave(viewer, keeper)
+    (path,) = journals(keeper)
+    data, place, acts = bytearray(path.read_bytes()), len(MAGIC), []
+    while place < len(data):
+        length, _, kind = HEAD.unpack_from(data, place)
+        acts += [place] if kind == b"A" else []
+        place += HEAD.size + length
+    data[acts[14] + 20] ^= 16
+    path.write_bytes(data)
+    viewer.add_image(image)
+    (offer,) = keeper.offers
+    assert (29, 1) == (offer.acts, offer.gaps)
+    told = []
+    keeper.noted.connect(told.append)
+    layer = keeper.recover(offer)
+    expected[expected == 15] = 0
+    np.testing.assert_array_equal(expected, layer.data)
+    assert len(told) == 1
+    assert "is damaged in one place; what stood there is lost." in told[0]
+    layer.paint((5, 90), 77)
+    leave(viewer, keeper)
+    assert (0, 30) == (summary(path).gaps, summary(path).acts), "it is written anew, and whole"
+
+
+def test_corrections_whose_image_cannot_be_read_are_offered_by_shape(viewer, keeper):
+    viewer.add_image(painter.image())
+    layer = viewer.add_labels(painter.objects(), name="nuclei")
+    layer.paint((5, 5), 3)
+    expected = layer.data.copy()
+    keeper.flush()
+    (path,) = journals(keeper)
+    data = bytearray(path.read_bytes())
+    length, _, kind = HEAD.unpack_from(data, len(MAGIC))
+    assert kind == b"P"
+    leave(viewer, keeper)
+    # Nothing is left of what the journal said of its layer and image.
+    state = replay(path)
+    acts = [pack_act(Act(what="edit", at=1.0, changes=()))]
+    damaged = bytearray(MAGIC) + data[len(MAGIC) : len(MAGIC) + HEAD.size + length]
+    damaged[len(MAGIC) + 12] ^= 16
+    for body in (
+        (b"S", pack_json({"shape": state.labels.shape, "dtype": "<i4"})),
+        (b"C", pack_box((0, 0), state.labels)),
+        (b"E", b""),
+        (b"A", acts[0]),
+    ):
+        damaged += record(*body)
+    path.write_bytes(damaged)
+    viewer.add_image(painter.image()[:-3])
+    assert not keeper.offers
+    viewer.add_image(painter.image())
+    (offer,) = keeper.offers
+    np.testing.assert_array_equal(expected, keeper.recover(offer).data)
 
 
 def test_a_full_disk_is_told_once(viewer, keeper, tmp_path, qtbot):

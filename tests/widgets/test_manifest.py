@@ -12,6 +12,9 @@ from app_model.types import MenuItem
 from npe2 import PluginManifest
 from npe2.manifest.utils import import_python_name
 
+from napari_segnet.readers import READERS
+from napari_segnet.readers.dicom import DicomReader
+from napari_segnet.readers.nifti import NiftiReader
 from napari_segnet.samples import SAMPLES
 from napari_segnet.widgets._drops import DOCK
 from napari_segnet.widgets._preferences import PLUGIN
@@ -59,6 +62,7 @@ def test_every_command_leads_to_what_can_be_called():
 def test_every_command_is_of_use():
     used = {widget.command for widget in THERE.widgets}
     used |= {reader.command for reader in THERE.readers}
+    used |= {writer.command for writer in THERE.writers}
     used |= {sample.command for sample in THERE.sample_data}
     assert {command.id for command in THERE.commands} == used
 
@@ -89,8 +93,12 @@ def test_every_sample_there_is_has_its_entry():
     assert list(SAMPLES) == [sample.key for sample in THERE.sample_data]
 
 
-def test_the_reader_claims_what_the_dock_takes_and_no_picture():
-    (reader,) = THERE.readers
+def test_the_readers_claim_what_the_dock_takes_and_medical_images():
+    reader, medical = THERE.readers
+    assert medical.accepts_directories
+    kinds = [kind for kind in READERS if isinstance(kind, NiftiReader | DicomReader)]
+    claimed = {f"*{suffix}" for kind in kinds for suffix in kind.suffixes}
+    assert claimed == set(medical.filename_patterns)
     assert [f"*{suffix}" for suffix in WEIGHTS_SUFFIXES] == reader.filename_patterns
 
 

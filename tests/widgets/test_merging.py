@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -11,6 +13,7 @@ from napari_segnet import cache
 from napari_segnet.review import State
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets._reviews import reviews
+from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.segment import SegmentDock
 
 SOON_S = 60
@@ -123,3 +126,34 @@ def test_a_stroke_during_the_merge_is_not_lost(viewer, dock):
     dock.merge.button.click()
     until(lambda: dock.merge.isHidden(), SOON_S)
     assert (layer.data == 999).any()
+
+
+def test_after_fine_tuning_the_new_answer_can_be_merged_too(viewer, dock, tmp_path):
+    """The network is another file then; what is merged is of the same image."""
+    import shutil
+
+    from napari_segnet.builtin import weights_path
+
+    layer, *_ = corrected(viewer, dock)
+    mine = layer.data.copy()
+    tuned = tmp_path / "nuclei-taught-1.safetensors"
+    shutil.copy(weights_path("nuclei"), tuned)
+    dock.choose_weights(str(tuned))
+    until(lambda: dock.checkpoint is not None and dock.checkpoint.path == tuned, SOON_S)
+    run(dock)
+    assert not dock.merge.isHidden()
+    assert f"“{layer.name}” holds your corrections" in dock.merge.text.text()
+    dock.merge.button.click()
+    until(lambda: dock.merge.isHidden(), SOON_S)
+    assert [layer] == labels_of(viewer)
+    np.testing.assert_array_equal(mine, layer.data)
+    assert "nuclei-taught-1" in record_of(layer).command
+
+
+def test_classes_are_not_merged_into_objects(viewer, dock):
+    corrected(viewer, dock)
+    dock.labels.set_value(replace(dock.labels.value(), instances="none"))
+    dock._live.stop()
+    run(dock)
+    assert record_of(dock.result).kind == "semantic"
+    assert dock.merge.isHidden()

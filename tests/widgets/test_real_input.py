@@ -86,6 +86,7 @@ def drop_network_and_picture(user, viewer, picture):
     return dock
 
 
+@pytest.mark.subprocess
 def test_from_two_dropped_files_to_corrected_labels(shown, picture):
     viewer, user = shown, Hand()
     dock = drop_network_and_picture(user, viewer, picture)
@@ -136,6 +137,7 @@ def test_from_two_dropped_files_to_corrected_labels(shown, picture):
     np.testing.assert_array_equal(layer.data, before)
 
 
+@pytest.mark.subprocess
 def test_a_second_run_is_cancelled_within_a_second(shown, picture):
     viewer, user = shown, Hand()
     dock = drop_network_and_picture(user, viewer, picture)

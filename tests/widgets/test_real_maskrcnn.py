@@ -74,6 +74,7 @@ def on_canvas(viewer, y, x):
     )
 
 
+@pytest.mark.subprocess
 def test_drop_run_drag_a_box_undo_and_move_the_score(make_viewer, files):
     viewer, user = make_viewer(show=True), Hand()
     viewer.window._qt_window.setGeometry(0, 0, 1280, 900)

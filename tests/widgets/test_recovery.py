@@ -50,6 +50,7 @@ def press(bar, name):
 def reopened(viewer):
     viewer.layers.clear()
     viewer.add_image(painter.image(), name="cells")
+    hand.until(lambda: bars(viewer), 20)  # a thread identifies the image
     (bar,) = bars(viewer)
     return bar
 
@@ -88,6 +89,23 @@ def test_a_journal_that_is_damaged_is_told_of(viewer, folder, monkeypatch):
     press(bar, "segnet_recover")
     assert ["is no journal of corrections"] == [text[text.index("is no") :][:28] for text in told]
     assert path.exists()
+
+
+def test_a_loss_is_told_with_the_offer_and_after_it(viewer, folder, monkeypatch):
+    corrected(viewer)
+    viewer.layers.clear()
+    (path,) = folder.iterdir()
+    data = bytearray(path.read_bytes())
+    data[data.index(b"E", data.index(b"C", 30)) - 40] ^= 1
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", told.append)
+    path.write_bytes(data)
+    bar = reopened(viewer)
+    assert "Their file is damaged: what can be read of it is offered." in bar.text.text()
+    press(bar, "segnet_recover")
+    assert [True] == [
+        text.startswith("The file with these corrections is damaged") for text in told
+    ]
 
 
 @pytest.fixture
@@ -247,6 +265,7 @@ def test_closed_by_the_keyboard_without_saving_and_recovered(make_napari_viewer,
     second = make_napari_viewer(show=True, strict_qt=False, show_welcome_screen=False)
     keep_journal(second)
     second.add_image(painter.image(), name="cells")
+    hand.until(lambda: bars(second), 20)  # a thread identifies the image
     (bar,) = bars(second)
     user.click(bar.recover)
     hand.until(lambda: "nuclei" in second.layers, 20)

@@ -252,6 +252,8 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     for name in ("a", "b"):
         tifffile.imwrite(folder / f"{name}.tif", cells(64))
     (folder / "c.tif").write_bytes(b"no picture")
+    for name in ("d.czi", "notes.txt", "a.labels.tif"):
+        (folder / name).write_bytes(b"of another program")
     choose(dock, qtbot, weights)
     dock.take_files([folder])
     qtbot.waitUntil(lambda: not dock.batch.busy, timeout=WAIT_MS)
@@ -260,7 +262,13 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     assert results["a.tif"].endswith("objects")
     assert results["b.tif"].endswith("objects")
     assert results["c.tif"].startswith("failed: ")
-    last = table.rowCount() - 1
+    assert results["d.czi"] == "skipped: of a kind that does not open here; save it as TIFF"
+    assert sorted(results) == ["a.tif", "b.tif", "c.tif", "d.czi"]
+    assert dock.batch.said.text() == (
+        "2 of 3 pictures are segmented. 1 further file was skipped. The table says why the "
+        "others are not."
+    )
+    last = list(results).index("c.tif")
     assert table.rowHeight(last) > table.rowHeight(0), "the reason is cut off"
     assert len(labels_of(viewer)) == 2
     dock.batch.save_all(tmp_path / "out")

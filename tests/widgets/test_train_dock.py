@@ -216,6 +216,7 @@ def test_stopped_and_what_was_learned_is_kept(dock, qtbot, weights, folder):
     assert dock.outcome.isVisible()
 
 
+@pytest.mark.trains
 def test_stopped_and_the_old_network_is_kept(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
     out = dock.out

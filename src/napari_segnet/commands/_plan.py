@@ -63,6 +63,7 @@ def make_plan(
     SegnetError
         Whatever speaks against the run, in a sentence.
     """
+    from napari_segnet.readers import has_grid
     from napari_segnet.writers import check_output
 
     predict, label = checked_settings(wishes)
@@ -71,8 +72,9 @@ def make_plan(
         wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
         predict, label = checked_settings(wishes)
     by_stem = _stems(images)
-    for stem in by_stem:
-        check_output(folder, stem, overwrite=overwrite, save_maps=save_maps)
+    for stem, path in by_stem.items():
+        grid = has_grid(path)
+        check_output(folder, stem, overwrite=overwrite, save_maps=save_maps, grid=grid)
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
     _check_network(checkpoint, predict, label)
     return Plan(
@@ -146,15 +148,16 @@ def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: Labe
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the images by the stem of their results."""
-    from napari_segnet.readers import file_key, image_paths, image_stem
+    from napari_segnet.readers import file_key, has_grid, image_paths, image_stem
 
     stems: dict[str, Path] = {}
     files: dict[str, Path] = {}
     for path in image_paths(list(paths)):
         stem = image_stem(path)
         if (other := files.setdefault(file_key(stem), path)) is not path:
+            ending = ".labels.nii.gz" if has_grid(path) else ".labels.tif"
             raise SettingsError(
-                f"{other} and {path} would both be written as {stem}.labels.tif. Segment "
+                f"{other} and {path} would both be written as {stem}{ending}. Segment "
                 "them in two runs with different folders (-o)."
             )
         stems[stem] = path

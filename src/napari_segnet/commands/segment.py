@@ -25,9 +25,9 @@ FOLDER = Path("segmented")
 IMAGES = "pictures, or folders of them; * and ? stand for any letters"
 KEYS = (
     "axes, normalize, normalize_over, channels, scale, object_px, object_um, tile_px, batch_size, "
-    "precision, seams, maps, device, threshold, instances, min_size_px, fill_holes, clear_border, "
-    "seed_threshold, link, steps, score, nms, mask_threshold, mask_overlap, max_objects, overlap, "
-    "classes"
+    "precision, seams, maps, device, threads, threshold, instances, min_size_px, fill_holes, "
+    "clear_border, seed_threshold, link, steps, score, nms, mask_threshold, mask_overlap, "
+    "max_objects, overlap, classes"
 )
 """Written out, since the classes that they come from take numpy to import; a test compares."""
 
@@ -81,6 +81,7 @@ class Segment:
         from napari_segnet.commands._bar import Bar
         from napari_segnet.commands._failure import in_words
         from napari_segnet.commands._plan import make_plan
+        from napari_segnet.readers import skipped_files
 
         plan = make_plan(
             _wishes(args),
@@ -89,6 +90,8 @@ class Segment:
             save_maps=args.save_maps,
             overwrite=args.overwrite,
         )
+        for path in skipped_files(args.images):
+            print(f"Skipped {path}: it is of a kind that does not open here.", file=sys.stderr)
         failed: list[tuple[Path, str]] = []
         for number, (stem, path) in enumerate(plan.images.items(), 1):
             bar = Bar(f"[{number}/{len(plan.images)}] {path.name}")

@@ -75,12 +75,19 @@ class Train:
         """Score, train, score again; one line an epoch, the comparison at the end."""
         from napari_segnet.dataset import Dataset
         from napari_segnet.recognition import identify
-        from napari_segnet.train import TrainSettings, read_unfinished, state_path, teach
+        from napari_segnet.train import (
+            TrainSettings,
+            is_running,
+            read_unfinished,
+            state_path,
+            teach,
+        )
 
         pairs = parse_pairs(args.set)
         settings = settings_from(TrainSettings, pairs)
         state = state_path(args.output)
-        _refuse_existing(args.output, state, args.resume)
+        if not is_running(args.output):  # else it is refused when it begins, with the reason
+            _refuse_existing(args.output, state, args.resume)
         if args.resume and state.exists():
             # As it was begun, but for what is said now.
             settings = replace(
@@ -96,7 +103,7 @@ class Train:
         try:
             taught, left_out = _follow(steps, as_json=args.json)
         except BaseException:
-            if state_path(args.output).exists():
+            if state_path(args.output).exists() and not is_running(args.output):
                 print("Add --resume to go on from the last epoch.", file=sys.stderr)
             raise
         done = {
@@ -191,7 +198,7 @@ def _shown(line: dict[str, Any], epochs: int) -> str:
 def _verdict(done: dict[str, Any], folder: Path | None) -> str:
     if not done["after"]:
         return (
-            f"{done['checkpoint']} is written. Nothing of the dataset could be held out, so nobody "
+            f"{done['checkpoint']} is written. Nothing that could judge it is held out, so nobody "
             "knows if it is better than the old network."
         )
     names = [name for name, value in done["after"].items() if isinstance(value, float)]

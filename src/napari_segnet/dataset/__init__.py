@@ -32,9 +32,10 @@ from napari_segnet.dataset._labels import (
     read_objects,
     renumbered,
 )
+from napari_segnet.dataset._listing import Dataset
 from napari_segnet.dataset._pieces import Numbers, numbers_of, pieces_of
 from napari_segnet.dataset._region import hold_out, usable
-from napari_segnet.dataset._sample import Box, Dataset, Sample, Split, held_out
+from napari_segnet.dataset._sample import Box, Sample, Split, held_out
 from napari_segnet.dataset._store import add, remove, set_split
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""``dataset.json``, and folders without one."""
+"""Dataset: a folder of approved pairs, with ``dataset.json`` or without."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.dataset._label_picture import LABEL_ENDINGS
-from napari_segnet.dataset._sample import Dataset, Sample, Split, held_out, sides
+from napari_segnet.dataset._sample import Sample, Split, held_out, sides
 from napari_segnet.errors import DatasetError
 
-__all__ = ["FOLDERS", "FORMAT", "LISTING", "Listing", "read_folder", "read_listing"]
+__all__ = ["FOLDERS", "FORMAT", "LISTING", "Dataset", "Listing", "read_folder", "read_listing"]
 
 LISTING = "dataset.json"
 FORMAT = 1
@@ -23,6 +23,55 @@ EXAMPLE = (
     '{"samples": [{"image": "images/a.tif", "labels": "labels/a.tif", "source": "a", "split": '
     '"train"}]}'
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Approved pairs; those of one source are all on one side of the split.
+
+    Attributes
+    ----------
+    root : Path
+        The folder.
+    samples : tuple of Sample
+        What can be used.
+    problems : tuple of str
+        A sentence for each file or line that cannot, naming it.
+    class_names : tuple of str
+        Background first; empty where the objects have no classes.
+    """
+
+    root: Path
+    samples: tuple[Sample, ...]
+    problems: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        splits: dict[str, Split] = {}
+        for sample in self.samples:
+            if sample.box is not None:
+                continue  # two regions of one image that do not overlap
+            if splits.setdefault(sample.source, sample.split) != sample.split:
+                raise DatasetError(
+                    f"The source image {sample.source!r} stands on both sides of the split in "
+                    f"{self.root}, so its score would be too good. Give all its samples the "
+                    "same split."
+                )
+
+    @classmethod
+    def open(cls, root: Path) -> Dataset:
+        """Open a folder; what is damaged in it is named in ``problems``.
+
+        Raises
+        ------
+        DatasetError
+            If there is no usable pair in it, or ``dataset.json`` cannot be understood.
+        """
+        return read_folder(Path(root))
+
+    def of(self, split: Split) -> tuple[Sample, ...]:
+        """Return the samples on one side of the split."""
+        return tuple(s for s in self.samples if s.split == split)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,6 +192,7 @@ def _sample(root: Path, row: Mapping[str, Any], split: Mapping[str, Split]) -> S
         plane=row.get("plane") or "",
         objects=file("objects"),
         added=bool(row.get("digest")),
+        untouched=row.get("untouched") is True,
     )
 
 
@@ -230,18 +280,16 @@ def _paired(root: Path, problems: list[str]) -> tuple[Sample, ...]:
 
 def _by_stem(folder: Path, doubled: list[str]) -> dict[str, Path | None]:
     """Return the pictures in a folder by stem; None where there are several, which is said."""
-    from napari_segnet.readers import READERS, one_spelling
+    from napari_segnet.readers import ends_as_image, image_stem, one_spelling
 
     if not folder.is_dir():
         return {}
-    endings = tuple(suffix for reader in READERS for suffix in reader.suffixes)
-    if folder.name != "images":
-        endings += LABEL_ENDINGS
+    others = LABEL_ENDINGS if folder.name != "images" else ()
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        known = path.suffix.lower() in endings and path.is_file()
-        if not path.name.startswith(".") and known:
-            stem = one_spelling(path.stem).removesuffix(".labels").removesuffix(".ome")
+        known = ends_as_image(path) or path.suffix.lower() in others
+        if not path.name.startswith(".") and known and path.is_file():
+            stem = one_spelling(image_stem(path)).removesuffix(".labels").removesuffix(".ome")
             found.setdefault(stem, []).append(path)
     doubled += [
         f"{folder} holds two files for {stem!r}: {paths[0].name} and {paths[1].name}. "

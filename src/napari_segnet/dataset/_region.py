@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.dataset._labels import read_labels, read_objects
-from napari_segnet.dataset._sample import Box, Dataset, Sample
+from napari_segnet.dataset._listing import Dataset
+from napari_segnet.dataset._sample import Box, Sample
 from napari_segnet.errors import SegnetError
 
 __all__ = ["hold_out", "usable"]

@@ -1,4 +1,4 @@
-"""Sample and Dataset: what is approved, and which side of the split it is on."""
+"""Sample: an approved pair, and which side of the split it is on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from napari_segnet.errors import DatasetError
-
-__all__ = ["Box", "Dataset", "Sample", "Split", "held_out", "side_of_new", "sides"]
+__all__ = ["Box", "Sample", "Split", "held_out", "side_of_new", "sides"]
 
 Split = Literal["train", "val"]
 Box = tuple[int, int, int, int]
@@ -43,6 +41,9 @@ class Sample:
         from. Both are samples of the same files, see :func:`hold_out`.
     added : bool
         Whether :func:`add` wrote it: its numbers are objects, or classes, as they were meant.
+    untouched : bool
+        Whether its labels are a network's answer that nobody has reviewed or changed. It never
+        judges a network: that one would be right for ever.
     """
 
     image: Path
@@ -54,62 +55,12 @@ class Sample:
     objects: Path | None = None
     box: Box | None = None
     added: bool = False
+    untouched: bool = False
 
     @property
     def name(self) -> str:
         """The stem of the image file."""
         return self.image.stem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    """Approved pairs; those of one source are all on one side of the split.
-
-    Attributes
-    ----------
-    root : Path
-        The folder.
-    samples : tuple of Sample
-        What can be used.
-    problems : tuple of str
-        A sentence for each file or line that cannot, naming it.
-    class_names : tuple of str
-        Background first; empty where the objects have no classes.
-    """
-
-    root: Path
-    samples: tuple[Sample, ...]
-    problems: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        splits: dict[str, Split] = {}
-        for sample in self.samples:
-            if sample.box is not None:
-                continue  # two regions of one image that do not overlap
-            if splits.setdefault(sample.source, sample.split) != sample.split:
-                raise DatasetError(
-                    f"The source image {sample.source!r} stands on both sides of the split in "
-                    f"{self.root}, so its score would be too good. Give all its samples the "
-                    "same split."
-                )
-
-    @classmethod
-    def open(cls, root: Path) -> Dataset:
-        """Open a folder; what is damaged in it is named in ``problems``.
-
-        Raises
-        ------
-        DatasetError
-            If there is no usable pair in it, or ``dataset.json`` cannot be understood.
-        """
-        from napari_segnet.dataset._listing import read_folder
-
-        return read_folder(Path(root))
-
-    def of(self, split: Split) -> tuple[Sample, ...]:
-        """Return the samples on one side of the split."""
-        return tuple(s for s in self.samples if s.split == split)
 
 
 def held_out(source: str, one_in: int = 10) -> Split:

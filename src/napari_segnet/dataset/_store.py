@@ -60,6 +60,7 @@ def add(
     classes: Mapping[int, int] | None = None,
     class_names: tuple[str, ...] = (),
     review: Mapping[str, Any] | None = None,
+    untouched: bool = False,
 ) -> Sample:
     """Add an image with its labels; the same pixels of the same part of a source are replaced.
 
@@ -92,6 +93,9 @@ def add(
         are put behind those. Where objects have no ``classes``, labels are classes themselves.
     review : mapping, optional
         How far the review has come, plain JSON: kept for going on with it.
+    untouched : bool
+        The labels are a network's answer that nobody has reviewed or changed: they are learned
+        from, and never judge a network.
 
     Returns
     -------
@@ -145,6 +149,7 @@ def add(
             **({"objects": f"objects/{stem}.json"} if classes or review else {}),
             "source": source,
             **({"plane": plane} if plane else {}),
+            **({"untouched": True} if untouched else {}),
             "split": _side(listing.rows, source, split),
             "count": int(np.unique(whole[whole > 0]).size),
             "added": _now(),
@@ -385,6 +390,7 @@ def _sample(root: Path, row: Mapping[str, Any]) -> Sample:
         plane=row.get("plane", ""),
         objects=_file(root, row, "objects"),
         added=bool(row.get("digest")),
+        untouched=bool(row.get("untouched")),
     )
 
 

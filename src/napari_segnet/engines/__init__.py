@@ -58,6 +58,6 @@ def kind_for(checkpoint: Checkpoint) -> EngineKind:
     )
 
 
-def engine_for(checkpoint: Checkpoint, device: str = "auto") -> Engine:
+def engine_for(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Engine:
     """Load a network with the engine that runs it; see :meth:`EngineKind.load`."""
-    return kind_for(checkpoint).load(checkpoint, device)
+    return kind_for(checkpoint).load(checkpoint, device, threads)

@@ -108,9 +108,9 @@ class FakeKind:
         """Return the precisions that were declared for a device."""
         return self.device_precisions[device]
 
-    def load(self, checkpoint: Checkpoint, device: str = "auto") -> FakeEngine:
+    def load(self, checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> FakeEngine:
         """Return an engine; no weights are read."""
-        return FakeEngine(checkpoint, choose_device(device, self.devices()), self)
+        return FakeEngine(checkpoint, choose_device(device, self.devices()), self, threads)
 
 
 class FakeEngine:
@@ -124,10 +124,15 @@ class FakeEngine:
         One of the kind's devices.
     kind : FakeKind
         What it answers.
+    threads : int
+        How many it was asked to take.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str, kind: FakeKind) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: str, kind: FakeKind, threads: int = 0
+    ) -> None:
         self.checkpoint, self.device, self.kind = checkpoint, device, kind
+        self.threads = threads
 
     @property
     def name(self) -> str:

@@ -37,6 +37,10 @@ class Engine(Protocol):
         """Return where it runs: ``cpu``, or another of its kind's devices."""
 
     @property
+    def threads(self) -> int:
+        """Return how many threads of the CPU it takes while it answers; 0: as many as it likes."""
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         """Return what it can compute in on its device; ``fp32`` is always among them."""
 
@@ -111,10 +115,11 @@ class EngineKind(Protocol):
     def precisions(self, device: str) -> tuple[str, ...]:
         """Return what can be computed in on a device; ``fp32`` is always among them."""
 
-    def load(self, checkpoint: Checkpoint, device: str = "auto") -> Engine:
+    def load(self, checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Engine:
         """Read the weights and put them on a device.
 
         ``auto``: the best device; the CPU, if the best one has no room for the weights.
+        ``threads``: of the CPU, that it takes while it answers; 0: as many as it likes.
 
         Raises
         ------

@@ -153,10 +153,9 @@ def _by_stem(folder: Path, failed: dict[str, str]) -> dict[str, Path]:
 
 def _is_beside(path: Path) -> bool:
     """Tell if a file lies beside labels: tables, notes, and what else ``segment`` writes."""
-    from napari_segnet.readers import READERS
+    from napari_segnet.readers import ends_as_image
 
-    suffixes = [suffix for reader in READERS for suffix in reader.suffixes]
-    opens = path.suffix.lower() in (*suffixes, *LABEL_ENDINGS)
+    opens = ends_as_image(path) or path.suffix.lower() in LABEL_ENDINGS
     return not opens or path.name.lower().endswith(MAPS)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from napari_segnet.checkpoint import Checkpoint, Task
 from napari_segnet.containers import Weights
 from napari_segnet.families.detectron2_maskrcnn import Detectron2MaskRCNN
+from napari_segnet.families.graph import StoredGraph
 from napari_segnet.families.jvanvugt import JvanvugtUNet
 from napari_segnet.families.mateuszbuda import MateuszbudaUNet
 from napari_segnet.families.milesial import MilesialUNet
@@ -264,6 +265,7 @@ class TrainableInstanceFamily(Teachable, InstanceFamily, Protocol):
 
 FAMILIES: tuple[Family, ...] = (
     SegnetUNet(),
+    StoredGraph(),
     MilesialUNet(),
     MateuszbudaUNet(),
     JvanvugtUNet(),

@@ -12,11 +12,13 @@ from torch import nn
 
 from napari_segnet.families._facts import ORDERS
 from napari_segnet.families._kinds import Kinds
+from napari_segnet.graph.build import GraphNetwork, Joining, PlacedLayer, Rows
 
 __all__ = [
     "Joining",
     "PlacedUpsample",
     "convolution",
+    "depends_on_place",
     "double_conv",
     "nonlinearity",
     "place",
@@ -28,25 +30,6 @@ __all__ = [
 
 PLAIN = Kinds()
 MODES = {2: "bilinear", 3: "trilinear"}
-
-
-class Joining(nn.Sequential):
-    """Layers in a row that take several tensors and join their channels.
-
-    The first layer may do the joining itself, piece by piece, where that is faster.
-    """
-
-    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
-        """Map tensors ``(n, c, [z,] y, x)`` of one size, joined along ``c``."""
-        first, *others = self
-        if len(parts) > 1 and not getattr(first, "joins", False):
-            parts = (torch.cat(parts, dim=1),)
-        x: torch.Tensor = first(*parts)
-        for layer in others:
-            x = layer(x)
-        return x
-
-    joins = True
 
 
 class PlacedUpsample(nn.Module):
@@ -113,7 +96,7 @@ def place(module: nn.Module, offset_px: tuple[int, ...], whole_px: tuple[int, ..
     Parameters
     ----------
     module : Module
-        The network; only its :class:`PlacedUpsample` layers care.
+        The network; only its :class:`PlacedUpsample` and ``PlacedLayer`` layers care.
     offset_px : tuple of int
         First pixel of the cut-out in the whole image, per axis ``([z,] y, x)``; a
         multiple of the network's stride.
@@ -126,6 +109,8 @@ def place(module: nn.Module, offset_px: tuple[int, ...], whole_px: tuple[int, ..
         The cut-out begins between two windows of a pooling.
     """
     for layer in module.modules():
+        if isinstance(layer, GraphNetwork | Rows):
+            layer.place(offset_px, whole_px)
         if not isinstance(layer, PlacedUpsample):
             continue
         if any(o % s for o, s in zip(offset_px, layer.stride, strict=True)):
@@ -139,8 +124,15 @@ def place(module: nn.Module, offset_px: tuple[int, ...], whole_px: tuple[int, ..
 def unplace(module: nn.Module) -> None:
     """Tell a network that it is going to see whole images again."""
     for layer in module.modules():
+        if isinstance(layer, GraphNetwork | Rows):
+            layer.unplace()
         if isinstance(layer, PlacedUpsample):
             layer.offset = layer.whole = None
+
+
+def depends_on_place(module: nn.Module) -> bool:
+    """Tell if a network's answer to a cut-out depends on where in the whole it lies."""
+    return any(isinstance(layer, PlacedUpsample | PlacedLayer) for layer in module.modules())
 
 
 def convolution(

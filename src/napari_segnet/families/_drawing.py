@@ -127,7 +127,8 @@ def pool(
 
 def upsample(draw: GraphBuilder, name: str, x: str, align_corners: bool) -> str:
     """Draw linear up-sampling by 2."""
-    layer = Resize(factor=(2,) * draw.ndim, mode="linear", align_corners=align_corners)
+    grid: Literal["corners", "half-pixel"] = "corners" if align_corners else "half-pixel"
+    layer = Resize(factor=(2,) * draw.ndim, mode="linear", grid=grid)
     return draw.add(name, layer, x)
 
 

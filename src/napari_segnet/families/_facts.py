@@ -224,9 +224,10 @@ def complete(
         dtype=common_dtype(weights),
         keys={file_key(key): key for key in found},
     )
+    answers = "detections" if checkpoint.task == "instance" else "maps"
     known = {
         "family": Known(source="read", why=_recognised(weights)),
-        "task": Known(source="read", why="this kind of network answers with maps"),
+        "task": Known(source="read", why=f"this kind of network answers with {answers}"),
         "parameters": Known(source="read", why="counted"),
         **unstated(checkpoint),
         **checkpoint.known,

@@ -9,13 +9,12 @@ from torch import nn
 
 from napari_segnet.families._blocks import Joining, convolution, double_conv, pool, transposed
 from napari_segnet.families._kinds import Kinds
-from napari_segnet.families.mateuszbuda import DEPTH
 
 __all__ = ["UNet"]
 
 
 class UNet(nn.Module):
-    """U-Net of four poolings; each width is twice the one above.
+    """U-Net; each width is twice the one above.
 
     Parameters
     ----------
@@ -25,6 +24,8 @@ class UNet(nn.Module):
         Channels of the image and of the answer.
     width : int
         Channels at full resolution.
+    depth : int
+        Poolings.
     sigmoid : bool
         Whether probabilities leave it, as in the original, or raw values.
     kinds : Kinds
@@ -32,20 +33,27 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, ndim: int, inputs: int, outputs: int, width: int, sigmoid: bool, kinds: Kinds
+        self,
+        ndim: int,
+        inputs: int,
+        outputs: int,
+        width: int,
+        depth: int,
+        sigmoid: bool,
+        kinds: Kinds,
     ) -> None:
         super().__init__()
-        self.skip_first = kinds.skip_first
-        widths = [width * 2**level for level in range(DEPTH + 1)]
+        self.depth, self.skip_first = depth, kinds.skip_first
+        widths = [width * 2**level for level in range(depth + 1)]
         for level, (a, b) in enumerate(zip([inputs, *widths], widths, strict=False), start=1):
-            last = level > DEPTH
+            last = level > depth
             self.add_module(
                 "bottleneck" if last else f"encoder{level}",
                 _block(ndim, a, b, "bottleneck" if last else f"enc{level}", kinds),
             )
             if not last:
                 self.add_module(f"pool{level}", pool(ndim, kinds.pooling))
-        for level in range(DEPTH, 0, -1):
+        for level in range(depth, 0, -1):
             above, below = widths[level - 1], widths[level]
             self.add_module(f"upconv{level}", transposed(ndim, below, above))
             block = _block(ndim, 2 * above, above, f"dec{level}", kinds)
@@ -54,13 +62,13 @@ class UNet(nn.Module):
         self.activation = nn.Sigmoid() if sigmoid else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, c, [z,] y, x)`` to ``(n, outputs, [z,] y, x)``; multiples of 16 px."""
+        """Map ``(n, c, [z,] y, x)`` to ``(n, outputs, [z,] y, x)``; multiples of 2**depth px."""
         skips: list[torch.Tensor] = []
-        for level in range(1, DEPTH + 1):
+        for level in range(1, self.depth + 1):
             skips.append(self.get_submodule(f"encoder{level}")(x))
             x = self.get_submodule(f"pool{level}")(skips[-1])
         x = self.get_submodule("bottleneck")(x)
-        for level in range(DEPTH, 0, -1):
+        for level in range(self.depth, 0, -1):
             x = self.get_submodule(f"upconv{level}")(x)
             skip = skips.pop()
             parts = (skip, x) if self.skip_first else (x, skip)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +13,14 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 from napari_segnet.prepare import checked
 
-__all__ = ["FORMAT", "HEADER", "Description", "header_text", "read_header"]
+__all__ = ["FORMAT", "HEADER", "Description", "header_text", "read_header", "said_family"]
 
 HEADER = "napari_segnet"
 """Key of our JSON text in the safetensors header."""
 FORMAT = 1
 """Version of that text; a newer one is refused."""
+LONGEST_TEXT = 16_000_000
+"""Of that text; a graph of 2,000 operations has half a million letters."""
 NEEDED = ("outputs", "prepare")
 OPTIONAL = ("pixel_size_um", "class_names", "card")
 """Fields of a checkpoint that stand in a header; the second may lack."""
@@ -42,8 +45,32 @@ def header_text(checkpoint: Checkpoint) -> str:
     return json.dumps({"format": FORMAT, **said}, allow_nan=False)
 
 
-def read_header(weights: Weights) -> Description:
+def said_family(weights: Weights) -> str:
+    """Return the family that a file says it is of; empty where it says none that can be read."""
+    text = weights.metadata.get(HEADER)
+    return _said_family(text) if isinstance(text, str) else ""
+
+
+@functools.lru_cache(maxsize=4)
+def _said_family(text: str) -> str:
+    try:
+        family = json.loads(text)["family"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return family if isinstance(family, str) else ""
+
+
+def read_header(
+    weights: Weights, hparams: Callable[[Any], dict[str, Any]] | None = None
+) -> Description:
     """Read what a file says of itself; every value is checked, since anybody can write one.
+
+    Parameters
+    ----------
+    weights : Weights
+        The file.
+    hparams : callable, optional
+        Checks the hyper-parameters and returns them; by default those of our U-Net.
 
     Raises
     ------
@@ -53,7 +80,10 @@ def read_header(weights: Weights) -> Description:
         If it cannot be understood.
     """
     try:
-        text = json.loads(weights.metadata[HEADER])
+        said = weights.metadata[HEADER]
+        if len(said) > LONGEST_TEXT:
+            raise ValueError(f"it has {len(said):,} letters, where {LONGEST_TEXT:,} are read")
+        text = json.loads(said)
         version = _count(text["format"], "format")
         if version > FORMAT:
             raise UnsupportedWeightsError(
@@ -62,7 +92,7 @@ def read_header(weights: Weights) -> Description:
             )
         found = fields_from_json(text, (*NEEDED, *(name for name in OPTIONAL if name in text)))
         found["prepare"] = tuple(checked(step) for step in found["prepare"])
-        return Description(hparams=_hparams(text["hparams"]), **found)
+        return Description(hparams=(hparams or _hparams)(text["hparams"]), **found)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BrokenWeightsError(
             f"The description inside {weights.path.name} cannot be understood ({error}). Get the "

@@ -134,6 +134,7 @@ class MateuszbudaUNet(Drawn, MapTeaching):
             inputs=hparams["in_channels"],
             outputs=hparams["out_channels"],
             width=hparams["init_features"],
+            depth=DEPTH,
             sigmoid=hparams["activation"] == "sigmoid",
             kinds=Kinds.of(hparams, join="skip-last"),
         )

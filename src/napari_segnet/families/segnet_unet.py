@@ -8,13 +8,11 @@ Nothing about such a file has to be guessed. A file called ``.pth`` or ``.pt`` i
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import (
     Checkpoint,
     Known,
@@ -25,7 +23,7 @@ from napari_segnet.checkpoint import (
     Task,
 )
 from napari_segnet.containers import Weights
-from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.errors import SettingsError
 from napari_segnet.families._drawing import (
     Drawn,
     convolution,
@@ -36,7 +34,8 @@ from napari_segnet.families._drawing import (
     transposed,
 )
 from napari_segnet.families._facts import require_keys, unstated
-from napari_segnet.families._segnet_header import HEADER, header_text, read_header
+from napari_segnet.families._segnet_header import HEADER, read_header, said_family
+from napari_segnet.families._segnet_write import write_own
 from napari_segnet.families._teaching import MapTeaching
 from napari_segnet.graph import Graph, GraphBuilder, parameters
 
@@ -46,13 +45,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["SegnetUNet", "describe_new"]
-
-TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
-"""Whoever calls a file so will open it with ``torch.load``."""
-
-KEPT = 1e-3
-"""A narrower dtype may change a value of a normalisation or a bias by so much of it, no more:
-the variance of a quiet channel is too small for half precision."""
 
 
 class SegnetUNet(Drawn, MapTeaching):
@@ -64,7 +56,9 @@ class SegnetUNet(Drawn, MapTeaching):
 
     def detect(self, weights: Weights) -> bool:
         """Tell by our own text in the header."""
-        return HEADER in weights.metadata and "head.weight" in weights.tensors
+        if HEADER not in weights.metadata or "head.weight" not in weights.tensors:
+            return False
+        return said_family(weights) != "graph"
 
     def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
         """Read everything from the header; nothing is left to be told."""
@@ -132,42 +126,8 @@ class SegnetUNet(Drawn, MapTeaching):
         )
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a file; ``checkpoint.store.dtype`` is the dtype on disk.
-
-        safetensors, but where the name says that torch shall open it (``TORCH_SUFFIXES``)
-        what ``torch.save`` writes: the state dict and, beside it, our text.
-        """
-        import torch
-
-        dtype = getattr(torch, checkpoint.store.dtype)
-        state = {
-            key: _narrowed(value, dtype).contiguous() for key, value in module.state_dict().items()
-        }
-        content = _file(state, header_text(checkpoint), path)
-        try:  # a mistyped folder should not come into being
-            write_whole(path, lambda part: part.write_bytes(content), make_folder=False)
-        except OSError as error:
-            raise OutputError(
-                f"The network could not be written to {path}: {why(error)}. Nothing was changed."
-            ) from error
-        store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="")
-        if path.suffix.lower() in TORCH_SUFFIXES:
-            store = replace(store, container="torch-zip", wrapper=("state_dict",))
-        return replace(checkpoint, path=path, store=store, stamp=None, notes=())
-
-
-def _file(state: dict[str, torch.Tensor], text: str, path: Path) -> bytes:
-    """Return the content of a weights file of that name."""
-    if path.suffix.lower() not in TORCH_SUFFIXES:
-        from safetensors.torch import save
-
-        # Its own save_file makes a file that only its owner may read.
-        return save(state, metadata={HEADER: text})
-    import torch
-
-    content = io.BytesIO()
-    torch.save({HEADER: text, "state_dict": state}, content)
-    return content.getvalue()
+        """Write a file of our own, see ``write_own``."""
+        return write_own(module, checkpoint, path)
 
 
 def describe_new(
@@ -250,17 +210,6 @@ def _drawn(hparams: Mapping[str, Any], outputs: int) -> Graph:
         x = transposed(draw, f"ups.{i}", x, width, tuple(stride))
         x = block(f"decoder.{i}", joined(draw, f"join.{i}", skips.pop(), x), width)
     return draw.graph(convolution(draw, "head", x, outputs, 1))
-
-
-def _narrowed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return a tensor in the dtype of the file, or as it is where that would lose too much."""
-    if not value.is_floating_point():
-        return value
-    narrow = value.to(dtype)
-    lost = (narrow.to(value.dtype) - value).abs()
-    least = KEPT * value.abs() if value.ndim < 2 else float("inf")
-    # An overflow loses an infinite amount.
-    return narrow if bool(((lost <= least) & lost.isfinite()).all()) else value
 
 
 def _classes(outputs: tuple[Output, ...]) -> int:

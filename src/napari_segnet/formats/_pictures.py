@@ -39,17 +39,18 @@ def pictures(folder: Path, labels: bool = False) -> list[Path]:
 
     ``labels``: also those that only labels are saved as.
     """
-    from napari_segnet.readers import READERS
+    from napari_segnet.readers import ends_as_image
     from napari_segnet.readers._ome_set import first_of_sets
 
-    endings = tuple(suffix for reader in READERS for suffix in reader.suffixes)
-    endings += LABEL_ENDINGS if labels else ()
+    others = LABEL_ENDINGS if labels else ()
     if not folder.is_dir():
         return []
     found = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
+        if (ends_as_image(path) or path.suffix.lower() in others)
+        and not path.name.startswith(".")
+        and path.is_file()
     )
     return first_of_sets(found)
 

@@ -7,30 +7,59 @@ the tensors, the receptive field, and the sizes that the network takes.
 
 from __future__ import annotations
 
+from napari_segnet.graph._arrays import Constant, Dense, MatrixProduct, Permute, Reshape
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution
+from napari_segnet.graph._extent import Extent
 from napari_segnet.graph._field import receptive_field, scales, sizes
-from napari_segnet.graph._graph import Graph, GraphBuilder, Node, parameters, tensors
+from napari_segnet.graph._graph import (
+    Graph,
+    GraphBuilder,
+    Node,
+    channels,
+    needed,
+    parameters,
+    tensors,
+)
 from napari_segnet.graph._json import OPERATIONS, graph_from_json, graph_to_json
-from napari_segnet.graph._norms import BatchNorm, GroupNorm, InstanceNorm
+from napari_segnet.graph._layout import layout
+from napari_segnet.graph._norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from napari_segnet.graph._operation import Operation, Tensor
 from napari_segnet.graph._pointwise import (
     Activation,
     Arithmetic,
+    ChannelPooling,
+    Channels,
     Concatenate,
     Identity,
     Image,
+    Rescale,
     Softmax,
 )
-from napari_segnet.graph._windows import Crop, GlobalPooling, MatchSize, Pad, Pooling, Resize
+from napari_segnet.graph._resizing import PixelShuffle, Resize, ResizeLike
+from napari_segnet.graph._shapes import shapes
+from napari_segnet.graph._windows import (
+    AdaptivePooling,
+    Crop,
+    GlobalPooling,
+    MatchSize,
+    Pad,
+    Pooling,
+)
 
 __all__ = [
     "OPERATIONS",
     "Activation",
+    "AdaptivePooling",
     "Arithmetic",
     "BatchNorm",
+    "ChannelPooling",
+    "Channels",
     "Concatenate",
+    "Constant",
     "Convolution",
     "Crop",
+    "Dense",
+    "Extent",
     "GlobalPooling",
     "Graph",
     "GraphBuilder",
@@ -38,20 +67,31 @@ __all__ = [
     "Identity",
     "Image",
     "InstanceNorm",
+    "LayerNorm",
     "MatchSize",
+    "MatrixProduct",
     "Node",
     "Operation",
     "Pad",
+    "Permute",
+    "PixelShuffle",
     "Pooling",
+    "Rescale",
+    "Reshape",
     "Resize",
+    "ResizeLike",
     "Softmax",
     "Tensor",
     "TransposedConvolution",
+    "channels",
     "graph_from_json",
     "graph_to_json",
+    "layout",
+    "needed",
     "parameters",
     "receptive_field",
     "scales",
+    "shapes",
     "sizes",
     "tensors",
 ]

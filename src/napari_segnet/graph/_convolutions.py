@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from napari_segnet.graph._operation import Lengths, Operation, Reach, Tensor
 
-__all__ = ["Convolution", "TransposedConvolution"]
+__all__ = ["Convolution", "TransposedConvolution", "same_margins"]
 
 Axes = tuple[int, ...]
 
@@ -44,6 +44,11 @@ class Convolution(Operation):
     fill : str
         What is added at the ends: ``zeros``; ``reflect`` (the last pixel is not repeated);
         ``replicate``; ``circular`` (the other end, so the reach has no bound).
+    same : bool
+        TensorFlow's ``same`` padding: there are ``n / stride`` outputs, rounded up. As many
+        pixels as that takes are added, half of them before and, where they are odd, one more
+        after: with a stride it depends on the length how many. ``before`` and ``after`` are 0.
+        https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
     """
 
     name: ClassVar[str] = "convolution"
@@ -56,15 +61,33 @@ class Convolution(Operation):
     groups: int = 1
     bias: bool = True
     fill: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+    same: bool = False
+
+    def __post_init__(self) -> None:
+        Operation.__post_init__(self)
+        if self.same and any((*self.before, *self.after)):
+            raise ValueError("a convolution pads by numbers or pads 'same', not both")
 
     @property
     def bounded(self) -> bool:
         """False with a circular fill."""
         return self.fill != "circular"
 
+    @property
+    def placed(self) -> bool:
+        """True where the padding depends on the length."""
+        return self.same and any(stride > 1 for stride in self.stride)
+
+    def margins(self, axis: int, n: int) -> tuple[int, int]:
+        """Return how many pixels are added before and after ``n`` of them."""
+        if not self.same:
+            return self.before[axis], self.after[axis]
+        window = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        return same_margins(n, window, self.stride[axis])
+
     def channels(self, inputs: Sequence[int]) -> int:
         """Return ``outputs``; both must be divisible by ``groups``."""
-        if inputs[0] % self.groups or self.outputs % self.groups:
+        if inputs[0] < 1 or inputs[0] % self.groups or self.outputs % self.groups:
             raise ValueError(
                 f"{inputs[0]} channels in and {self.outputs} out cannot be cut into "
                 f"{self.groups} groups"
@@ -82,17 +105,27 @@ class Convolution(Operation):
 
     def length(self, axis: int, inputs: Lengths) -> int:
         """Return how many windows fit; a reflection needs more pixels than it adds."""
-        if self.fill == "reflect" and max(self.before[axis], self.after[axis]) >= inputs[0]:
+        before, after = self.margins(axis, inputs[0])
+        if self.fill == "reflect" and max(before, after) >= inputs[0]:
             return 0
-        room = inputs[0] + self.before[axis] + self.after[axis]
+        room = inputs[0] + before + after
         left = room - self.dilation[axis] * (self.kernel[axis] - 1) - 1
         return left // self.stride[axis] + 1
 
     def reach(self, axis: int, low: int, high: int, inputs: Lengths) -> tuple[Reach, ...]:
         """Return the windows of all these outputs."""
-        stride, before = self.stride[axis], self.before[axis]
+        stride, (before, _) = self.stride[axis], self.margins(axis, inputs[0])
         beyond = self.dilation[axis] * (self.kernel[axis] - 1)
         return ((low * stride - before, high * stride - before + beyond),)
+
+
+def same_margins(n: int, window: int, stride: int) -> tuple[int, int]:
+    """Return what TensorFlow's ``same`` adds before and after ``n`` pixels.
+
+    https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
+    """
+    added = max((-(-n // stride) - 1) * stride + window - n, 0)
+    return added // 2, added - added // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +164,7 @@ class TransposedConvolution(Operation):
 
     def channels(self, inputs: Sequence[int]) -> int:
         """Return ``outputs``; both must be divisible by ``groups``."""
-        if inputs[0] % self.groups or self.outputs % self.groups:
+        if inputs[0] < 1 or inputs[0] % self.groups or self.outputs % self.groups:
             raise ValueError(
                 f"{inputs[0]} channels in and {self.outputs} out cannot be cut into "
                 f"{self.groups} groups"

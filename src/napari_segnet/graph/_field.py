@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from napari_segnet.checkpoint import Size
+from napari_segnet.graph._arrays import Dense, MatrixProduct, Permute, Reshape
 from napari_segnet.graph._graph import Graph
+from napari_segnet.graph._pointwise import Image
+from napari_segnet.graph._shapes import shapes
 
-__all__ = ["LONGEST_PX", "receptive_field", "scales", "sizes"]
+__all__ = ["LONGEST_PX", "node_lengths", "receptive_field", "scales", "sizes"]
 
 LONGEST_PX = 8192
 """A network that takes no image of this length, or whose field covers it, is not tiled."""
+MOST_WORK = 2_000_000
+"""Lengths of nodes that are looked at: a network of 2,000 layers has strides up to 1,000."""
 STRIDES = 16
 """A network is looked at with an image of so many strides, or more."""
 
@@ -25,12 +30,13 @@ STRIDES = 16
 def scales(graph: Graph, axis: int) -> dict[str, Fraction]:
     """Return how many pixels of the image one pixel of each node stands for.
 
-    Where inputs of one node differ, which some sizes allow, the coarsest counts.
+    Where inputs of one node differ, which some sizes allow, the coarsest counts. A constant
+    stands for no more than a pixel.
     """
     found: dict[str, Fraction] = {}
     for node in graph.nodes:
-        coarsest = max((found[name] for name in node.inputs), default=Fraction(1))
-        found[node.name] = coarsest * node.operation.scale(axis)
+        inputs = [found[name] for name in node.inputs]
+        found[node.name] = node.operation.scaled(axis, inputs) if inputs else Fraction(1)
     return found
 
 
@@ -53,12 +59,8 @@ def receptive_field(graph: Graph) -> tuple[int, ...] | None:
         axis_size = _AxisSize.of(graph, axis)
         if axis_size is None:
             return None
-        radii = {
-            _radius(graph, axis, axis_size, axis_size.example + more * axis_size.stride)
-            for more in (0, 1)
-        }
-        # What depends on the size of the image is not a field.
-        if len(radii) != 1 or 2 * (radius := radii.pop()) >= LONGEST_PX:
+        radius = _widest(graph, axis, axis_size)
+        if radius is None or 2 * radius >= LONGEST_PX:
             return None
         field.append(radius)
     return tuple(field)
@@ -118,8 +120,10 @@ class _AxisSize:
             return None
         stride = math.lcm(*(scale.numerator for scale in found.values()))
         want = STRIDES * stride
+        if stride * len(graph.nodes) > MOST_WORK:
+            return None
         while want <= LONGEST_PX:
-            lengths = ((n, _lengths(graph, axis, n)) for n in range(want, want + stride))
+            lengths = ((n, node_lengths(graph, axis, n)) for n in range(want, want + stride))
             losses = {n: _loss(graph, n, own) for n, own in lengths if own is not None}
             losses = {n: loss for n, loss in losses.items() if loss >= 0}
             if losses:
@@ -129,22 +133,45 @@ class _AxisSize:
                     n == good[0] + i * (stride // len(good)) for i, n in enumerate(good)
                 )
                 multiple = stride // len(good) if even else stride
+                if node_lengths(graph, axis, good[0] + stride) is None:
+                    return None  # a constant as large as the image: it takes one size only
                 return cls(stride=stride, example=good[0], multiple=multiple, loss=least)
             want *= 2
         return None
 
 
-def _lengths(graph: Graph, axis: int, n: int) -> dict[str, int] | None:
+def node_lengths(graph: Graph, axis: int, n: int) -> dict[str, int] | None:
     """Return the length of every node for an image of ``n`` pixels; None if it cannot be."""
-    found = {graph.image.name: n}
+    if any(len(node.operation.free) for node in graph.nodes) and not _only_maps(graph):
+        return _array_lengths(graph, axis, n)
+    found: dict[str, int] = {}
     for node in graph.nodes:
-        if not node.inputs:
+        if isinstance(node.operation, Image):
+            found[node.name] = n
             continue
         length = node.operation.length(axis, [found[name] for name in node.inputs])
         if length < 1:
             return None
         found[node.name] = length
     return found
+
+
+def _only_maps(graph: Graph) -> bool:
+    kinds = (Reshape, Permute, MatrixProduct, Dense)
+    return not any(isinstance(node.operation, kinds) for node in graph.nodes)
+
+
+def _array_lengths(graph: Graph, axis: int, n: int) -> dict[str, int] | None:
+    """Return the length of every map in an image of ``n`` pixels along each axis.
+
+    Lengths along one axis decide those along others where maps become other arrays.
+    """
+    try:
+        found = shapes(graph, (n,) * graph.ndim)
+    except ValueError:
+        return None
+    maps = {name: s[axis + 1] for name, s in found.items() if len(s) == graph.ndim + 1}
+    return maps if set(graph.outputs) <= set(maps) else None
 
 
 def _loss(graph: Graph, n: int, lengths: dict[str, int]) -> int:
@@ -156,7 +183,7 @@ def _minimum(graph: Graph, axis: int, size: _AxisSize) -> int:
 
     def taken(steps: int) -> bool:
         n = first + steps * size.multiple
-        lengths = _lengths(graph, axis, n)
+        lengths = node_lengths(graph, axis, n)
         return lengths is not None and _loss(graph, n, lengths) == size.loss
 
     first = size.example % size.multiple or size.multiple
@@ -167,9 +194,28 @@ def _minimum(graph: Graph, axis: int, size: _AxisSize) -> int:
     return first + low * size.multiple
 
 
+def _widest(graph: Graph, axis: int, size: _AxisSize) -> int | None:
+    """Return the radius over all lengths that are taken; None if it grows with them.
+
+    Paddings that depend on the length are those of another length a stride later, so the
+    lengths within one stride stand for all.
+    """
+    placed = any(node.operation.placed for node in graph.nodes)
+    step = max(size.multiple, -(-size.stride // STRIDES)) if placed else size.stride
+    widest = 0
+    for n in range(size.example, size.example + size.stride, step):
+        n -= (n - size.example) % size.multiple
+        radius = _radius(graph, axis, size, n)
+        # What depends on the size of the image is not a field.
+        if radius != _radius(graph, axis, size, n + size.stride):
+            return None
+        widest = max(widest, radius)
+    return widest
+
+
 def _radius(graph: Graph, axis: int, size: _AxisSize, n: int) -> int:
     """Return the farthest that any pixel of the answer looks, over one stride of them."""
-    lengths = _lengths(graph, axis, n)
+    lengths = node_lengths(graph, axis, n)
     if lengths is None:
         raise ValueError(f"a length of {n} pixels is not taken, though {size.example} are")
     before, radius = size.loss // 2, 0

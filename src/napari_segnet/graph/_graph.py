@@ -9,7 +9,19 @@ from dataclasses import dataclass, field, fields
 from napari_segnet.graph._operation import Operation, Tensor
 from napari_segnet.graph._pointwise import Image
 
-__all__ = ["Graph", "GraphBuilder", "Node", "channels", "parameters", "tensors"]
+__all__ = [
+    "MOST_NODES",
+    "Graph",
+    "GraphBuilder",
+    "Node",
+    "channels",
+    "needed",
+    "parameters",
+    "tensors",
+]
+
+MOST_NODES = 20_000
+"""More nodes than any network for images has: EfficientNet-B7 has 800 layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +69,8 @@ class Graph:
     outputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if len(self.nodes) > MOST_NODES:
+            raise ValueError(f"{len(self.nodes)} nodes; no more than {MOST_NODES} are taken")
         self._check_order()
         if sum(isinstance(node.operation, Image) for node in self.nodes) != 1:
             raise ValueError("a network has exactly one image as its input")
@@ -96,6 +110,8 @@ class Graph:
         for node in self.nodes:
             for own in fields(node.operation):
                 value = getattr(node.operation, own.name)
+                if own.name in node.operation.free:
+                    continue
                 if isinstance(value, tuple) and len(value) != ndim:
                     raise ValueError(
                         f"{own.name} of {node.name!r} is {value}, where {ndim} numbers were "
@@ -127,8 +143,20 @@ class GraphBuilder:
         self._nodes = [Node(name=self.image, operation=operation)]
         self._channels = {self.image: channels}
 
-    def add(self, name: str, operation: Operation, *inputs: str) -> str:
-        """Append an operation whose tensors are called ``name.role``; return its name.
+    def add(self, name: str, operation: Operation, *inputs: str, layer: str = "") -> str:
+        """Append an operation; return its name.
+
+        Parameters
+        ----------
+        name : str
+            Of the node, unique in the graph.
+        operation : Operation
+            What it does.
+        *inputs : str
+            Names of the nodes that it takes.
+        layer : str
+            Its tensors are called ``layer.role``: two nodes of one layer share them. Without:
+            the name of the node.
 
         Raises
         ------
@@ -137,7 +165,7 @@ class GraphBuilder:
         """
         own = [self._channels[one] for one in inputs]
         self._channels[name] = operation.channels(own)
-        named = {role: f"{name}.{role}" for role in operation.tensors(own)}
+        named = {role: f"{layer or name}.{role}" for role in operation.tensors(own)}
         self._nodes.append(Node(name=name, operation=operation, inputs=inputs, tensors=named))
         return name
 
@@ -170,16 +198,32 @@ def tensors(graph: Graph) -> dict[str, Tensor]:
     Raises
     ------
     ValueError
-        If nodes that share a tensor do not agree on its shape.
+        If nodes that share a tensor do not agree on its shape, or a node has others than its
+        operation takes.
     """
     counts, found = channels(graph), dict[str, Tensor]()
     for node in graph.nodes:
         own = node.operation.tensors([counts[name] for name in node.inputs])
+        if set(own) != set(node.tensors):
+            raise ValueError(
+                f"{node.name!r} has the tensors {sorted(node.tensors)}, where {sorted(own)} were "
+                "expected"
+            )
         for role, tensor in own.items():
             name = node.tensors[role]
             if found.setdefault(name, tensor) != tensor:
                 raise ValueError(f"{name} is both {found[name].shape} and {tensor.shape}")
     return found
+
+
+def needed(graph: Graph, outputs: tuple[str, ...]) -> Graph:
+    """Return the graph of these outputs, without the nodes that none of them needs."""
+    want = set(outputs)
+    for node in reversed(graph.nodes):
+        if node.name in want:
+            want.update(node.inputs)
+    kept = (n for n in graph.nodes if n.name in want or isinstance(n.operation, Image))
+    return Graph(nodes=tuple(kept), outputs=outputs)
 
 
 def parameters(tensors: Mapping[str, Tensor]) -> int:

@@ -6,19 +6,32 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from napari_segnet.graph._arrays import Constant, Dense, MatrixProduct, Permute, Reshape
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution
-from napari_segnet.graph._graph import Graph, Node
-from napari_segnet.graph._norms import BatchNorm, GroupNorm, InstanceNorm
+from napari_segnet.graph._extent import Extent
+from napari_segnet.graph._graph import MOST_NODES, Graph, Node
+from napari_segnet.graph._norms import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from napari_segnet.graph._operation import Operation
 from napari_segnet.graph._pointwise import (
     Activation,
     Arithmetic,
+    ChannelPooling,
+    Channels,
     Concatenate,
     Identity,
     Image,
+    Rescale,
     Softmax,
 )
-from napari_segnet.graph._windows import Crop, GlobalPooling, MatchSize, Pad, Pooling, Resize
+from napari_segnet.graph._resizing import PixelShuffle, Resize, ResizeLike
+from napari_segnet.graph._windows import (
+    AdaptivePooling,
+    Crop,
+    GlobalPooling,
+    MatchSize,
+    Pad,
+    Pooling,
+)
 
 __all__ = ["OPERATIONS", "graph_from_json", "graph_to_json"]
 
@@ -27,12 +40,18 @@ FORMAT = 1
 OPERATIONS: Mapping[str, type[Operation]] = {
     kind.name: kind
     for kind in (
-        *(Image, Convolution, TransposedConvolution, BatchNorm, GroupNorm, InstanceNorm),
-        *(Activation, Softmax, Identity, Concatenate, Arithmetic),
-        *(Pooling, GlobalPooling, Resize, Pad, Crop, MatchSize),
+        *(Image, Convolution, TransposedConvolution),
+        *(BatchNorm, GroupNorm, InstanceNorm, LayerNorm),
+        *(Activation, Softmax, Identity, Rescale, Concatenate, Arithmetic),
+        *(Channels, ChannelPooling, Pooling, GlobalPooling, AdaptivePooling),
+        *(Resize, ResizeLike, PixelShuffle, Pad, Crop, MatchSize),
+        *(Reshape, Permute, MatrixProduct, Dense, Constant),
     )
 }
 """Every operation there is, by the name that stands in JSON."""
+HINTS: Mapping[str, Mapping[str, Any]] = {
+    name: get_type_hints(kind) for name, kind in OPERATIONS.items()
+}
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
@@ -64,6 +83,8 @@ def graph_from_json(content: Mapping[str, Any]) -> Graph:
     try:
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, where {FORMAT} was expected")
+        if len(content["nodes"]) > MOST_NODES:
+            raise ValueError(f"{len(content['nodes'])} nodes; no more than {MOST_NODES} are taken")
         return Graph(
             nodes=tuple(_node(row) for row in content["nodes"]),
             outputs=tuple(_text(name) for name in content["outputs"]),
@@ -98,27 +119,29 @@ def _text(value: Any) -> str:
 
 def _operation(kind: type[Operation], numbers: Mapping[str, Any]) -> Operation:
     """Return an operation with numbers of the kinds that its fields have."""
-    hints = get_type_hints(kind)
+    hints = HINTS[kind.name]
     found = {_text(name): _plain(value) for name, value in numbers.items()}
     for name, value in found.items():
-        hint = hints.get(name, object)
-        if get_origin(hint) is Literal:
-            fits = value in get_args(hint)
-        elif get_origin(hint) is tuple:
-            fits = isinstance(value, tuple)
-        else:
-            fits = type(value) is hint or (hint is float and type(value) is int)
-        if not fits:
+        if name not in hints or not _fits(value, hints[name]):
             raise ValueError(f"{name} of {kind.name!r} is {value!r}, which it cannot be")
     return kind(**found)
 
 
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell if a value is of the kind that a field has."""
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(one, get_args(hint)[0]) for one in value)
+    if hint == Extent:
+        return type(value) in (int, str)
+    return type(value) is hint or (hint is float and type(value) is int)
+
+
 def _plain(value: Any) -> Any:
-    """Return a number, text or truth value, or a tuple of whole numbers."""
+    """Return a number, text or truth value, or a tuple of them."""
     if isinstance(value, list):
-        if not all(type(one) is int for one in value):
-            raise ValueError(f"{value!r} are not whole numbers")
-        return tuple(value)
-    if not isinstance(value, (bool, int, float, str)):
+        return tuple(_plain(one) for one in value)
+    if not isinstance(value, bool | int | float | str):
         raise ValueError(f"{value!r} is no plain number")
     return value

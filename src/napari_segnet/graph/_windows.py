@@ -1,14 +1,16 @@
-"""Operations over windows and sizes that learn nothing: poolings, resizing, padding, cropping."""
+"""Operations over windows and sizes that learn nothing: poolings, padding, cropping."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Literal
 
+from napari_segnet.graph._convolutions import same_margins
 from napari_segnet.graph._operation import Lengths, Operation, Reach
 
-__all__ = ["Crop", "GlobalPooling", "MatchSize", "Pad", "Pooling", "Resize"]
+__all__ = ["AdaptivePooling", "Crop", "GlobalPooling", "MatchSize", "Pad", "Pooling"]
 
 Axes = tuple[int, ...]
 
@@ -34,6 +36,9 @@ class Pooling(Operation):
         As above.
     count_padding : bool
         Whether the zeros of the padding count in the mean.
+    same : bool
+        TensorFlow's ``same`` padding, see :class:`Convolution`; what is added counts in no
+        mean. ``padding`` is 0, and ``ceil`` and ``count_padding`` mean nothing.
     """
 
     name: ClassVar[str] = "pooling"
@@ -44,6 +49,24 @@ class Pooling(Operation):
     dilation: Axes
     ceil: bool = False
     count_padding: bool = True
+    same: bool = False
+
+    def __post_init__(self) -> None:
+        Operation.__post_init__(self)
+        if self.same and any(self.padding):
+            raise ValueError("a pooling pads by numbers or pads 'same', not both")
+
+    @property
+    def placed(self) -> bool:
+        """True where the padding depends on the length."""
+        return self.same and any(stride > 1 for stride in self.stride)
+
+    def margins(self, axis: int, n: int) -> tuple[int, int]:
+        """Return how many pixels are added before and after ``n`` of them."""
+        if not self.same:
+            return self.padding[axis], self.padding[axis]
+        window = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        return same_margins(n, window, self.stride[axis])
 
     def scale(self, axis: int) -> Fraction:
         """Return the stride."""
@@ -52,6 +75,8 @@ class Pooling(Operation):
     def length(self, axis: int, inputs: Lengths) -> int:
         """Return how many windows fit."""
         n, stride, padding = inputs[0], self.stride[axis], self.padding[axis]
+        if self.same:
+            return -(-n // stride)
         left = n + 2 * padding - self.dilation[axis] * (self.kernel[axis] - 1) - 1
         if not self.ceil:
             return left // stride + 1
@@ -60,9 +85,9 @@ class Pooling(Operation):
 
     def reach(self, axis: int, low: int, high: int, inputs: Lengths) -> tuple[Reach, ...]:
         """Return the windows of all these outputs."""
-        stride, padding = self.stride[axis], self.padding[axis]
+        stride, (before, _) = self.stride[axis], self.margins(axis, inputs[0])
         beyond = self.dilation[axis] * (self.kernel[axis] - 1)
-        return ((low * stride - padding, high * stride - padding + beyond),)
+        return ((low * stride - before, high * stride - before + beyond),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,52 +116,33 @@ class GlobalPooling(Operation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resize(Operation):
-    """Whole multiples of the pixels along each axis.
+class AdaptivePooling(Operation):
+    """The largest value, or the mean, of so many windows that cover the whole.
 
-    ``nearest``: output ``j`` is input ``j // factor``. ``linear``: output ``j`` lies at input
-    ``(j + 1/2) / factor - 1/2`` (half-pixel centres), or, with ``align_corners``, at
-    ``j * (n - 1) / (factor * n - 1)``, so that first and last pixels stay where they are; it is
-    weighted between the two neighbours of that place, and beyond the ends the last pixel goes
-    on. https://pytorch.org/docs/stable/generated/torch.nn.Upsample.html
-
-    With ``align_corners`` the place depends on the size of the whole. The neighbours are still
-    those between ``(j - factor + 1) / factor`` and ``j / factor``, so the reach is bounded; but
-    a cut-out equals the whole only if it is told where in the whole it lies.
+    Output ``j`` reads inputs from ``j * n / size``, rounded down, up to but without
+    ``(j + 1) * n / size``, rounded up.
+    https://pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
 
     Attributes
     ----------
-    factor : tuple of int
-        Per axis.
-    mode : str
-        ``nearest`` or ``linear`` (along all axes: bilinear, trilinear).
-    align_corners : bool
-        As above; means nothing for ``nearest``.
+    kind : str
+        ``max`` or ``average``.
+    size : tuple of int
+        Per axis, in pixels of the answer.
     """
 
-    name: ClassVar[str] = "resize"
-    factor: Axes
-    mode: Literal["nearest", "linear"]
-    align_corners: bool = False
+    name: ClassVar[str] = "adaptive-pooling"
+    kind: Literal["max", "average"]
+    size: Axes
 
-    def scale(self, axis: int) -> Fraction:
-        """Return one over the factor."""
-        return Fraction(1, self.factor[axis])
+    @property
+    def bounded(self) -> bool:
+        """Always False."""
+        return False
 
     def length(self, axis: int, inputs: Lengths) -> int:
-        """Return as many times as many."""
-        return inputs[0] * self.factor[axis]
-
-    def reach(self, axis: int, low: int, high: int, inputs: Lengths) -> tuple[Reach, ...]:
-        """Return the neighbours whose weight is not always zero."""
-        factor = self.factor[axis]
-        if self.mode == "nearest":
-            return ((low // factor, high // factor),)
-        if self.align_corners:
-            return (((low - factor + 1) // factor, -(-high // factor)),)
-        # (j + 1/2) / factor - 1/2 = (2 j + 1 - factor) / (2 factor)
-        first, last = 2 * low + 1 - factor, 2 * high + 1 - factor
-        return ((first // (2 * factor), -(-last // (2 * factor))),)
+        """Return ``size``."""
+        return self.size[axis]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +157,15 @@ class Pad(Operation):
         Per axis, in pixels.
     fill : str
         ``zeros``; ``reflect`` (the last pixel is not repeated); ``replicate``.
+    value : float
+        What stands where ``fill`` says zeros.
     """
 
     name: ClassVar[str] = "pad"
     before: Axes
     after: Axes
     fill: Literal["zeros", "reflect", "replicate"] = "zeros"
+    value: float = 0.0
 
     def length(self, axis: int, inputs: Lengths) -> int:
         """Return the longer one; a reflection needs more pixels than it adds."""
@@ -203,10 +212,31 @@ class MatchSize(Operation):
     bring a skip connection and what was up-sampled to one size so: by padding
     (https://github.com/milesial/Pytorch-UNet, ``Up``) or by cropping
     (https://github.com/jvanvugt/pytorch-unet, ``center_crop``).
+
+    Attributes
+    ----------
+    keep : str
+        ``middle``, as above; ``begin``: all is added, or cut off, behind.
     """
 
     name: ClassVar[str] = "match-size"
     arity: ClassVar[tuple[int, int]] = (2, 2)
+    keep: Literal["middle", "begin"] = "middle"
+
+    @property
+    def placed(self) -> bool:
+        """True where what stands before depends on both lengths."""
+        return self.keep == "middle"
+
+    def shift(self, have: int, want: int) -> int:
+        """Return how many pixels are added before, less than 0: cut off."""
+        if self.keep == "begin":
+            return 0
+        return (want - have) // 2 if want >= have else -((have - want) // 2)
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        """Return those of the first input."""
+        return inputs[0]
 
     def length(self, axis: int, inputs: Lengths) -> int:
         """Return that of the second input."""
@@ -215,5 +245,5 @@ class MatchSize(Operation):
     def reach(self, axis: int, low: int, high: int, inputs: Lengths) -> tuple[Reach, ...]:
         """Return the same pixels of the first, shifted; of the second only the size counts."""
         have, want = inputs
-        shift = (want - have) // 2 if want >= have else -((have - want) // 2)
+        shift = self.shift(have, want)
         return ((low - shift, high - shift), None)

@@ -64,7 +64,7 @@ def predict(
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
     plan = resolve(checkpoint, image, settings)
-    engine = engine_for(checkpoint, plan.settings.device)
+    engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
     return Prediction(
@@ -158,6 +158,7 @@ def _origin(plan: InferencePlan) -> Origin:
             "axes": image.axes,
             "shape": [int(n) for n in image.data.shape],
             "dtype": str(image.dtype),
+            **({} if image.grid is None else {"grid": image.grid.to_json()}),
         },
         predict=plan.origin_settings(),
         versions={name: version(name) for name in VERSIONS},

@@ -20,18 +20,25 @@ A     an act: what, when, the pixels that it changed with their values before an
 A file that was cut off anywhere, as by a crash, reads as all records in front of the cut: an
 act is there or it is not.
 
+A file that was damaged inside reads on with the next record whose length and check sum are
+right. Acts in front of the damage, and all that a whole snapshot behind it holds, are as they
+were. An act behind it is done again if each pixel that it changed is as it was before; else an
+act that is lost lies between, and it is left out and counted.
+
 The boxes of a snapshot are taken one after the other while the user goes on, with acts in
-between. This is sound because an act says what its pixels *are* afterwards: where a box was
-taken after an act, applying the act again changes nothing. So the pixels are the last
-complete snapshot and, on it, every act behind its beginning, in order. And since a box may
-hold only acts that stand in front of it in the file, no cut leaves a part of one.
+between. A box holds the acts in front of it in the file and none behind it. So records are
+taken in their order, from the beginning of the last complete snapshot on: what a box says wins
+over what was there, an act changes what it says. And no cut leaves a part of an act.
+
+A journal that is being written belongs to its program (``ownership.py``), and only its user may
+read it.
 """
 
 from __future__ import annotations
 
 from napari_segnet.journal._acts import Act, Change, changes_at, difference, patched
 from napari_segnet.journal._read import Recovered, Summary, replay, summary
-from napari_segnet.journal._write import Journal, slabs
+from napari_segnet.journal._write import Journal, own, slabs
 
 __all__ = [
     "SUFFIX",
@@ -42,6 +49,7 @@ __all__ = [
     "Summary",
     "changes_at",
     "difference",
+    "own",
     "patched",
     "replay",
     "slabs",

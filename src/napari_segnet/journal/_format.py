@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -15,8 +17,10 @@ from napari_segnet.errors import JournalError
 from napari_segnet.journal._acts import Act, Change, Labels
 
 __all__ = [
+    "DAMAGE",
     "HEAD",
     "MAGIC",
+    "Record",
     "front",
     "intact_bytes",
     "opened",
@@ -35,6 +39,21 @@ HEAD = struct.Struct("<II1s")
 """Length, check sum and kind of a record."""
 LEVEL = 1
 """Of zlib: labels are long runs, which the fastest level shrinks nearly as well."""
+KINDS = (b"P", b"S", b"C", b"E", b"A")
+DAMAGE = (
+    *(struct.error, zlib.error, ValueError, TypeError, LookupError, AttributeError),
+    *(OverflowError, MemoryError, RecursionError),
+)
+"""What comes of a payload whose check sum is right and whose content is not."""
+SEARCH_BYTES = 2**22
+"""Of a damaged file that are searched at once."""
+
+_LENGTHS = struct.Struct("<II")
+_END = struct.pack("<II1s", 0, zlib.crc32(b"E"), b"E")
+_MARK = re.compile(rb"\x78[\x01\x5e\x9c\xda]|" + re.escape(_END), re.DOTALL)
+"""What a record is found by: the beginning of a zlib stream (RFC 1950) in it, or all of an end."""
+_BEFORE_MARK = ((HEAD.size, b"PS"), (HEAD.size + _LENGTHS.size, b"AC"))
+"""How many bytes of a record lie in front of its first zlib stream, by its kind."""
 
 
 def record(kind: bytes, payload: bytes) -> bytes:
@@ -43,6 +62,7 @@ def record(kind: bytes, payload: bytes) -> bytes:
 
 
 def opened(path: Path) -> BinaryIO:
+    """Open a journal behind the line that names its format."""
     file = open(path, "rb")
     if file.read(len(MAGIC)) != MAGIC:
         file.close()
@@ -53,19 +73,77 @@ def opened(path: Path) -> BinaryIO:
     return file
 
 
-def records(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and payload of each whole record; the file then stands behind the last one."""
+class Record(NamedTuple):
+    """A whole record; ``gap`` if what lies in front of it is damaged."""
+
+    kind: bytes
+    payload: bytes
+    gap: bool
+
+
+def records(file: BinaryIO) -> Iterator[Record]:
+    """Yield each whole record; the file then stands behind the last one.
+
+    Behind damaged bytes it goes on with the next record whose length and check sum are right.
+    Bytes at the end that hold no record are one that was cut off.
+    """
+    size = os.fstat(file.fileno()).st_size
     while True:
-        place = file.tell()
-        head = file.read(HEAD.size)
-        if len(head) == HEAD.size:
-            length, check, kind = HEAD.unpack(head)
-            payload = file.read(length)
-            if len(payload) == length and zlib.crc32(kind + payload) == check:
-                yield kind, payload
-                continue
-        file.seek(place)
+        place, gap = file.tell(), False
+        found = _record_at(file, place, size)
+        if found is None:
+            found, gap = _next_record(file, place, size), True
+        if found is None:
+            file.seek(place)
+            return
+        yield Record(*found, gap)
+
+
+def _record_at(file: BinaryIO, place: int, size: int) -> tuple[bytes, bytes] | None:
+    """Return the record that begins at a place, if it is whole; the file then stands behind it."""
+    file.seek(place)
+    head = file.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    length, check, kind = HEAD.unpack(head)
+    if kind not in KINDS or length > size - place - HEAD.size:
+        return None
+    payload = file.read(length)
+    whole = len(payload) == length and zlib.crc32(kind + payload) == check
+    return (kind, payload) if whole else None
+
+
+def _next_record(file: BinaryIO, place: int, size: int) -> tuple[bytes, bytes] | None:
+    """Return the first whole record that begins behind a place."""
+    longest = HEAD.size + _LENGTHS.size + 2  # to the end of the mark
+    begin = place + 1
+    while begin + HEAD.size <= size:
+        file.seek(begin)
+        part = file.read(SEARCH_BYTES + longest)
+        for match in _MARK.finditer(part):
+            for start in _starts(part, match.start(), match.group() == _END):
+                found = _record_at(file, begin + start, size)
+                if found is not None:
+                    return found
+        begin += SEARCH_BYTES
+    return None
+
+
+def _starts(part: bytes, mark: int, is_end: bool) -> Iterator[int]:
+    """Yield where a record with this mark would begin; so few that all can be summed."""
+    if is_end:
+        yield mark
         return
+    for before, kinds in _BEFORE_MARK:
+        start = mark - before
+        if start < 0:
+            continue
+        length, _, kind = HEAD.unpack_from(part, start)
+        if kind not in kinds:
+            continue
+        if kind in b"AC" and sum(_LENGTHS.unpack_from(part, start + HEAD.size)) != length - 8:
+            continue  # the lengths of its two streams add up to its own
+        yield start
 
 
 def intact_bytes(path: Path) -> int:
@@ -85,9 +163,6 @@ def pack_json(value: Any) -> bytes:
 
 def unpack_json(payload: bytes) -> Any:
     return json.loads(zlib.decompress(payload))
-
-
-_LENGTHS = struct.Struct("<II")
 
 
 def pack_act(act: Act) -> bytes:

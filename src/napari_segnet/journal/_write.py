@@ -12,18 +12,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from napari_segnet.atomic import sweep, write_whole
-from napari_segnet.errors import OutputError
+from napari_segnet.atomic import make_private_folder, open_private, sweep, write_whole
+from napari_segnet.errors import JournalError, OutputError
 from napari_segnet.journal._acts import Act, Labels, Patch, difference
 from napari_segnet.journal._format import MAGIC, intact_bytes, pack_act, pack_box, pack_json, record
 from napari_segnet.journal._read import Recovered, replay, summary
+from napari_segnet.ownership import Hold, hold
 
-__all__ = ["Journal", "slabs"]
+__all__ = ["Journal", "own", "slabs"]
 
 SLAB_PX = 2**20
 """Pixels of one box of a snapshot: 4 MB of int32, which are copied in a millisecond."""
 SYNC_S = 0.5
 """Longest time between a write and the order to the disk to keep it."""
+PATIENCE_S = 0.5
+"""How long to wait for who holds a journal: somebody may only look if it is held."""
 COMPACT_BYTES = 64 * 2**20
 """A journal that is larger, and four times its snapshot, is written anew as a snapshot."""
 
@@ -35,22 +38,37 @@ class Journal:
     ----------
     path : Path
         The file; continued behind its last whole record if it is there already.
+    held : Hold, optional
+        The file as ours already; else it is made ours now, until the journal is closed.
 
     Attributes
     ----------
     error : OutputError or None
         Why nothing is written any more. What was written stays.
+
+    Raises
+    ------
+    JournalError
+        If another window writes it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, held: Hold | None = None) -> None:
         self.path = path
         self.error: OutputError | None = None
+        self._hold = held
+        if held is None:
+            self._attempt(self._take)
         self._todo: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._file: BinaryIO | None = None
         self._unsynced_since: float | None = None
         self._snapshot_bytes = 0
         self._thread = threading.Thread(target=self._work, name="segnet journal", daemon=True)
         self._thread.start()
+
+    @property
+    def locked(self) -> bool:
+        """Tell if other programs can see that it is ours: not on a disk that knows no locks."""
+        return self._hold is not None and self._hold.locked
 
     @property
     def waiting(self) -> int:
@@ -113,14 +131,27 @@ class Journal:
             pass
 
     def close(self, seconds: float = 10.0) -> None:
-        """Write what is left and close the file."""
-        self._todo.put(None)
-        self._thread.join(seconds)
+        """Write what is left, close the file, and let others have it."""
+        self._finish(seconds)
+        self._let_go()
 
     def delete(self) -> None:
         """Close the file and remove it: its labels are saved, or nobody wants them."""
-        self.close()
+        self._finish()
         self.path.unlink(missing_ok=True)
+        self._let_go()
+
+    def _finish(self, seconds: float = 10.0) -> None:
+        self._todo.put(None)
+        self._thread.join(seconds)
+
+    def _let_go(self) -> None:
+        if self._hold is not None and not self._thread.is_alive():
+            self._hold.release()
+
+    def _take(self) -> None:
+        make_private_folder(self.path.parent)
+        self._hold = own(self.path)
 
     # ---- In the thread ----
 
@@ -168,9 +199,9 @@ class Journal:
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.path.parent)
             sweep(self.path)
-            self._file = open(self.path, "ab", buffering=0)
+            self._file = open_private(self.path)
             if self._file.tell() < len(MAGIC):
                 self._file.truncate(0)
                 self._file.write(MAGIC)
@@ -209,8 +240,27 @@ class Journal:
                 self._file.close()  # Windows replaces no open file
                 self._file = None
 
-        write_whole(self.path, write)
+        write_whole(self.path, write, private=True)
         self._opened()
+
+
+def own(path: Path) -> Hold:
+    """Make a journal ours, until it is released or this process ends.
+
+    Raises
+    ------
+    JournalError
+        If another window writes it.
+    OSError
+        If nothing can be written there.
+    """
+    mine = hold(path, PATIENCE_S)
+    if mine is None:
+        raise JournalError(
+            f"The corrections in {path.name} are being written by another window just now. Go on "
+            "there, or close that window first."
+        )
+    return mine
 
 
 def _as_records(state: Recovered) -> Iterator[tuple[bytes, bytes]]:

@@ -156,7 +156,7 @@ def after_shortage(
         raise _exhausted(engine.device, rule.text(plan.edge))
     if rule.remembers:
         remember(plan, engine)
-    engine = engine_for(engine.checkpoint, "cpu")
+    engine = engine_for(engine.checkpoint, "cpu", engine.threads)
     return _noted(replace(first_plan(engine, rule), name="moved to the CPU"), rule), engine
 
 

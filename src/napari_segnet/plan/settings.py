@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 from napari_segnet.errors import SettingsError
 
-__all__ = ["PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
+__all__ = ["MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
 
 SCOPES = ("auto", "volume", "plane", "series")
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
 SEAMS = ("auto", "exact", "blend")
+MOST_THREADS = 1024
+"""More than a workstation has; OpenMP ends a program that asks for more than there can be."""
 MAPS = ("auto", "float32", "float16")
 
 
@@ -55,6 +57,8 @@ class PredictSettings:
         ``auto``: float32 up to 1 GiB.
     device : str
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    threads : int
+        Threads of the CPU that the network takes; 0: all that torch would take.
     """
 
     normalize: str = "auto"
@@ -69,6 +73,7 @@ class PredictSettings:
     seams: str = "auto"
     maps: str = "auto"
     device: str = "auto"
+    threads: int = 0
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -105,3 +110,7 @@ class PredictSettings:
             )
         if self.batch_size < 0:
             raise SettingsError(f"batch_size is {self.batch_size}, but must be 0 (auto) or more.")
+        if not 0 <= self.threads <= MOST_THREADS:
+            raise SettingsError(
+                f"threads is {self.threads}, but must be from 0 (all) to {MOST_THREADS}."
+            )

@@ -22,8 +22,11 @@ from typing import Protocol, runtime_checkable
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
+from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
 from napari_segnet.readers.jpeg import JpegReader
+from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_file
 from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
@@ -31,21 +34,33 @@ from napari_segnet.readers.tiff import TiffReader
 __all__ = [
     "READERS",
     "Reader",
+    "ends_as_image",
     "file_axes",
     "file_key",
+    "has_grid",
+    "holds_series",
     "image_paths",
     "image_stem",
     "is_image_file",
+    "is_label_file",
     "one_spelling",
     "open_image",
     "open_numbers",
+    "open_series",
+    "skipped_files",
 ]
 
 HEAD_BYTES = 4096
 IGNORES_CASE = sys.platform in ("darwin", "win32")
 """Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
-OWN_OUTPUTS = (".labels.tif", ".maps.tif")
+OWN_OUTPUTS = (".labels.tif", ".labels.nii.gz", ".maps.tif")
 WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
+NO_PICTURES = (
+    *(".companion", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ijm", ".ini", ".ipynb"),
+    *(".json", ".log", ".md", ".ome", ".pdf", ".py", ".roi", ".tsv", ".txt", ".xls", ".xlsx"),
+    *(".xml", ".yaml", ".yml", ".zip"),
+)
+"""Endings of what lies beside pictures in a folder, and nobody takes for one."""
 LFS = b"version https://git-lfs"
 """How a file begins that Git has not fetched yet;
 https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
@@ -65,6 +80,13 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class GridReader(Protocol):
+    """A reader of medical images: each of them has a grid, and labels lie on it as NIfTI."""
+
+    has_grid: bool
+
+
+@runtime_checkable
 class NumbersReader(Protocol):
     """A reader whose pictures may show numbers as colours."""
 
@@ -80,7 +102,14 @@ class AxesReader(Protocol):
         """Return one letter per dimension as stored, or None where some would be guessed."""
 
 
-READERS: tuple[Reader, ...] = (TiffReader(), PngReader(), JpegReader(), NpyReader())
+READERS: tuple[Reader, ...] = (
+    DicomReader(),  # before TIFF: it tells by what stands behind a preamble, which may be a TIFF's
+    TiffReader(),
+    PngReader(),
+    JpegReader(),
+    NpyReader(),
+    NiftiReader(),
+)
 """Every kind of picture file that opens, in the order they are asked."""
 
 
@@ -90,7 +119,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file, or a folder that is one image: a DICOM series.
     axes : str, optional
         One letter out of ``tczyx`` per dimension as stored; overrides the file's own.
 
@@ -98,7 +127,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     -------
     Image
         Its pixels are read from the disk only when they are asked for, where the format
-        allows that (TIFF, npy).
+        allows that (TIFF, npy, DICOM, NIfTI that is not packed).
 
     Raises
     ------
@@ -106,7 +135,51 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
         If the file is missing, empty, damaged or of a kind that does not open.
     """
     path = Path(path)
+    if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
+        return _open_folder(path, axes)
     return _reader(path).read(path, axes)
+
+
+def open_series(folder: Path) -> list[Image]:
+    """Open every DICOM series of a folder."""
+    return read_series(folder, _dicom_files(folder))
+
+
+def has_grid(path: Path) -> bool:
+    """Tell if a file or folder is a medical image, whose labels are NIfTI on the same grid.
+
+    False for what does not open: who opens it says why.
+    """
+    if os.path.isdir(path):
+        return holds_series(path)
+    try:
+        return isinstance(_reader(path), GridReader)
+    except ImageError:
+        return False
+
+
+def holds_series(folder: Path) -> bool:
+    """Tell if there are DICOM files in a folder."""
+    return bool(_dicom_files(folder))
+
+
+def _dicom_files(folder: Path) -> list[Path]:
+    known = [s for r in READERS if r.name != DicomReader.name for s in r.suffixes]
+    return dicom_files(folder, known)
+
+
+def _open_folder(folder: Path, axes: str | None) -> Image:
+    """Open a folder that is one image."""
+    files = _dicom_files(folder)
+    if files:
+        return read_folder(folder, files, axes)
+    inside = _pictures_in(folder)
+    if len(inside) == 1:
+        return open_image(inside[0], axes)
+    raise ImageError(
+        f"{folder} is a folder, not a picture: it holds {len(inside) or 'no'} pictures and no "
+        "DICOM series. Name the files inside it."
+    )
 
 
 def open_numbers(path: str | Path, axes: str | None = None) -> Image:
@@ -143,6 +216,8 @@ def file_axes(path: str | Path) -> str | None:
         If the file is missing, damaged or of a kind that does not open.
     """
     path = Path(path)
+    if os.path.isdir(path):
+        return _open_folder(path, None).axes
     reader = _reader(path)
     return reader.axes(path) if isinstance(reader, AxesReader) else None
 
@@ -159,7 +234,7 @@ def _reader(path: Path) -> Reader:
             "its repository, or download the file."
         )
     for reader in READERS:
-        if path.suffix.lower() in reader.suffixes:
+        if ends_with(path, reader.suffixes):
             raise ImageError(
                 f"{path.name} ends like a {reader.name} file, but its first bytes are "
                 f"{_shown(head)}. It is damaged, or another kind of file with a wrong name: "
@@ -184,13 +259,12 @@ def is_image_file(path: Path) -> bool:
     name = path.name.lower()
     if name.startswith(".") or name.endswith(OWN_OUTPUTS) or not path.is_file():
         return False
-    return any(path.suffix.lower() in reader.suffixes for reader in READERS)
+    return ends_as_image(path) or is_header_file(path)
 
 
-def image_stem(path: Path) -> str:
-    """Return the name of a picture without its ending: that of ``cells.ome.tif`` is ``cells``."""
-    stem = path.stem
-    return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+def ends_as_image(path: Path) -> bool:
+    """Tell if a name ends as that of a kind of picture that opens."""
+    return any(ends_with(path, reader.suffixes) for reader in READERS)
 
 
 def one_spelling(name: str) -> str:
@@ -207,8 +281,9 @@ def file_key(name: str) -> str:
 def image_paths(paths: Sequence[Path]) -> list[Path]:
     """Put the pictures inside in place of each folder, in natural order (2 before 10).
 
-    Folders inside folders are not entered; of a set of OME-TIFF files, which are one image
-    together, the first is listed; a file named twice is listed once. A name with
+    DICOM files in a folder are one image, which the folder itself stands for. Folders inside
+    folders are not entered; of a set of OME-TIFF files, which are one image together, the
+    first is listed; a file named twice is listed once. A name with
     ``*`` or ``?`` that no file has stands for the pictures that match it, since not every
     shell looks for them. Other files that do not exist stay in the list: each fails by
     itself when it is opened.
@@ -223,8 +298,9 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
         if not os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
             found.update(dict.fromkeys(_matching(path)))
             continue
-        inside = sorted((p for p in path.iterdir() if is_image_file(p)), key=_natural)
-        inside = first_of_sets(inside)
+        series = _dicom_files(path)
+        inside = [path] if series else []
+        inside += [p for p in _pictures_in(path) if p not in series]
         if not inside:
             raise ImageError(
                 f"The folder {path} holds no picture that opens here. "
@@ -232,6 +308,30 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
             )
         found.update(dict.fromkeys(inside))
     return list(found)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures in a folder, in natural order; those of a set are one."""
+    inside = sorted((p for p in folder.iterdir() if is_image_file(p)), key=_natural)
+    return first_of_sets(inside)
+
+
+def skipped_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files in folders that may be pictures and that :func:`image_paths` leaves out.
+
+    Hidden files, our own results, weights, tables and texts are not meant.
+    """
+    folders = [path for path in paths if os.path.isdir(path)]
+    slices = {file for folder in folders for file in _dicom_files(folder)}
+    inside = [p for folder in folders for p in folder.iterdir() if p not in slices]
+    return sorted((path for path in inside if _is_foreign_picture(path)), key=_natural)
+
+
+def _is_foreign_picture(path: Path) -> bool:
+    name = path.name.lower()
+    if name.startswith(".") or name.endswith((*OWN_OUTPUTS, *NO_PICTURES, *WEIGHTS)):
+        return False
+    return path.is_file() and not is_image_file(path)
 
 
 def _matching(path: Path) -> list[Path]:

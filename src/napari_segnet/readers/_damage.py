@@ -37,13 +37,16 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
         ) from error
 
 
-def require_memory(path: Path, need_bytes: int) -> None:
-    """Refuse to decode at once what the free memory cannot hold."""
+PIECEWISE = "Save it as a tiled TIFF, which is read piece by piece."
+
+
+def require_memory(path: Path, need_bytes: int, remedy: str = PIECEWISE) -> None:
+    """Refuse to decode at once what the free memory cannot hold; ``remedy`` says what helps."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
     if need_bytes > 0.8 * free:
         raise ImageError(
             f"{path.name} needs about {need_bytes / 1e9:.1f} GB of memory to be decoded, and "
-            f"{free / 1e9:.1f} GB are free. Save it as a tiled TIFF, which is read piece by piece."
+            f"{free / 1e9:.1f} GB are free. {remedy}"
         )

@@ -16,6 +16,7 @@ from napari_segnet.errors import ImageError
 from napari_segnet.readers._damage import decoding
 from napari_segnet.readers._file_pixels import FilePixels, require_same
 from napari_segnet.readers._lazy import Box, LazyPixels
+from napari_segnet.readers._tiff_series import open_series
 from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = ["TiffPixels", "grid"]
@@ -243,7 +244,5 @@ def _segments(keyframe: Any, box: Box) -> Iterator[int]:
 
 def _reopen(path: Path, stamps: dict[str, Stamp]) -> TiffPixels:
     """Open the pixels again in another process."""
-    from napari_segnet.readers.tiff import open_series
-
     with decoding(path, "image"), open_series(path) as series:
         return TiffPixels(path, series, stamps)

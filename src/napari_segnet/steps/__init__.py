@@ -3,7 +3,7 @@
 A :class:`Labeler` makes labels of maps; its name is a value of the setting
 ``instances``. A :class:`Refiner` improves labels; its name may stand in the setting
 ``steps``. To add one, write a file with such a class and name it in ``LABELERS`` or
-``REFINERS``. None of them runs a network.
+``REFINERS`` of ``steps/members.py``. None of them runs a network.
 
 The way of one unit: ``resolve`` the settings once, ``label_unit``, ``score_labels``; then over
 all units ``offset_unique`` and ``link``.
@@ -11,14 +11,16 @@ all units ``offset_unique`` and ``link``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
-
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.checkpoint import Output
-from napari_segnet.segmentation import Kind
+from napari_segnet.steps._types import Labeler, LabelSettings, Refiner, Unit
+from napari_segnet.steps.ids import offset_unique, relabel_raster
+from napari_segnet.steps.link import link
+from napari_segnet.steps.members import LABELERS, REFINERS
+from napari_segnet.steps.refine import refine, refine_keeping_ids
+from napari_segnet.steps.resolve import resolve, resolve_classes, resolve_instances
+from napari_segnet.steps.score import score_labels
 
 __all__ = [
     "LABELERS",
@@ -39,139 +41,6 @@ __all__ = [
     "resolve_instances",
     "score_labels",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelSettings:
-    """How labels are made of a network's answer; the network is not run again.
-
-    Attributes
-    ----------
-    threshold : float or None
-        Foreground probability above which a pixel belongs to an object; None: what the
-        network's card says, else 0.5.
-    instances : str
-        ``auto`` (watershed where an output is boundary or distance, components for one
-        foreground, none for more than two classes), ``none``, ``components``,
-        ``watershed``, or the name of another labeler.
-    min_size_px : int or None
-        Objects with fewer pixels are removed; None: what the card says, else 0.
-    fill_holes : bool or None
-        Fill holes inside objects; None: yes for objects made of maps, no for classes and
-        for instance networks, whose masks are taken as they are.
-    clear_border : bool
-        Remove objects that touch the image's edge (in y and x).
-    seed_threshold : float or None
-        Watershed: how deep the valley between two objects must be, 0 to 1, for them to be
-        separated; None: what the card says, else 0.1.
-    link : str
-        ``none``, or the axis (``z``, ``t``, ``tz``) along which objects of neighbouring
-        planes that overlap get the same id.
-    steps : tuple of str
-        Names of further refiners, in order.
-    score, nms, mask_threshold : float
-        For instance networks: least score, overlap of boxes (IoU) above which the weaker
-        is dropped, and mask probability above which a pixel belongs to an object.
-    mask_overlap : float or None
-        For instance networks: objects of whose mask stronger ones cover a larger share are
-        dropped (Kirillov et al. 2019, arXiv 1801.00868; Detectron2's
-        ``OVERLAP_THRESH``); None: what the card says, else 1, which drops none.
-    max_objects : int
-        For instance networks: at most so many objects per plane, 0 for no limit.
-    overlap : str
-        For instance networks, to which of several objects a pixel goes: ``score`` (the one
-        with the highest score) or ``probability`` (the one whose mask is surest there).
-    classes : tuple of str
-        For instance networks: only objects of these classes, by name or number; empty: all.
-    """
-
-    threshold: float | None = None
-    instances: str = "auto"
-    min_size_px: int | None = None
-    fill_holes: bool | None = None
-    clear_border: bool = False
-    seed_threshold: float | None = None
-    link: str = "none"
-    steps: tuple[str, ...] = ()
-    score: float = 0.5
-    nms: float = 0.5
-    mask_threshold: float = 0.5
-    mask_overlap: float | None = None
-    max_objects: int = 0
-    overlap: str = "score"
-    classes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Unit:
-    """What is labelled at once: a plane for a 2D network, a volume for a 3D one.
-
-    Attributes
-    ----------
-    maps : ndarray
-        ``(channel, [z,] y, x)`` float16 probabilities (or distances).
-    outputs : tuple of Output
-        Groups of channels in order.
-    pixel_size : tuple of float
-        Relative pixel size per axis ``([z,] y, x)``; all 1.0 where unknown.
-    key : str
-        Names a unit of a kept answer, which is likely to be labelled again with other
-        settings; empty for one that is labelled once.
-    """
-
-    maps: npt.NDArray[Any]
-    outputs: tuple[Output, ...]
-    pixel_size: tuple[float, ...]
-    key: str = ""
-
-
-class Labeler(Protocol):
-    """Makes labels of one unit's maps."""
-
-    name: str
-    kind: Kind
-
-    def label(self, unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
-        """Return int32 labels ``([z,] y, x)``; ids 1..n in raster order of first pixels.
-
-        ``settings`` has no None left: the caller has filled in what the card says.
-        """
-
-
-class Refiner(Protocol):
-    """Improves one unit's instance labels."""
-
-    name: str
-
-    def refine(
-        self, labels: npt.NDArray[np.int32], settings: LabelSettings
-    ) -> npt.NDArray[np.int32]:
-        """Return better labels of the same shape; may work in place and return its input."""
-
-
-# The members speak of the types above, so they come after them.
-from napari_segnet.steps.clear_border import ClearBorder  # noqa: E402
-from napari_segnet.steps.components import Components  # noqa: E402
-from napari_segnet.steps.fill_holes import FillHoles  # noqa: E402
-from napari_segnet.steps.ids import offset_unique, relabel_raster  # noqa: E402
-from napari_segnet.steps.link import link  # noqa: E402
-from napari_segnet.steps.min_size import MinSize  # noqa: E402
-from napari_segnet.steps.refine import refine, refine_keeping_ids  # noqa: E402
-from napari_segnet.steps.resolve import (  # noqa: E402
-    resolve,
-    resolve_classes,
-    resolve_instances,
-)
-from napari_segnet.steps.score import score_labels  # noqa: E402
-from napari_segnet.steps.semantic import Semantic  # noqa: E402
-from napari_segnet.steps.smooth import Smooth  # noqa: E402
-from napari_segnet.steps.watershed import Watershed  # noqa: E402
-
-LABELERS: tuple[Labeler, ...] = (Semantic(), Components(), Watershed())
-"""Every labeler; its name is a value of ``instances``."""
-
-REFINERS: tuple[Refiner, ...] = (FillHoles(), MinSize(), ClearBorder(), Smooth())
-"""Every refiner; its name may stand in ``steps``."""
 
 
 def labeler_of(name: str) -> Labeler:

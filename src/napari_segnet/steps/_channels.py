@@ -14,7 +14,7 @@ from napari_segnet.errors import MismatchError
 from napari_segnet.steps.ids import CHUNK_PX
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import Unit
+    from napari_segnet.steps._types import Unit
 
 __all__ = [
     "Classes",

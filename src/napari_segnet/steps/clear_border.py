@@ -10,7 +10,7 @@ import numpy.typing as npt
 from napari_segnet.steps.ids import look_up
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings
+    from napari_segnet.steps._types import LabelSettings
 
 __all__ = ["ClearBorder"]
 

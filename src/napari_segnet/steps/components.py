@@ -10,10 +10,10 @@ import numpy.typing as npt
 from napari_segnet.segmentation import Kind
 from napari_segnet.steps._bands import bands, join_bands
 from napari_segnet.steps._channels import object_map
-from napari_segnet.steps.resolve import told
+from napari_segnet.steps._types import filled_in
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings, Unit
+    from napari_segnet.steps._types import LabelSettings, Unit
 
 __all__ = ["Components", "connected"]
 
@@ -30,7 +30,7 @@ class Components:
 
     def label(self, unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
         """Return int32 labels ``([z,] y, x)``; ids 1..n in raster order."""
-        return connected(object_map(unit, told(settings.threshold, "threshold")))
+        return connected(object_map(unit, filled_in(settings.threshold, "threshold")))
 
 
 def connected(classes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:

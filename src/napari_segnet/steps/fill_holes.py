@@ -11,7 +11,7 @@ from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import boxes, look_up
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings
+    from napari_segnet.steps._types import LabelSettings
 
 __all__ = ["FillHoles"]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.steps._types import filled_in
 from napari_segnet.steps.ids import count_pixels, look_up
-from napari_segnet.steps.resolve import told
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings
+    from napari_segnet.steps._types import LabelSettings
 
 __all__ = ["MinSize"]
 
@@ -26,7 +26,7 @@ class MinSize:
     ) -> npt.NDArray[np.int32]:
         """Return labels without small objects; works in place."""
         counts = count_pixels(labels)
-        small = (counts > 0) & (counts < told(settings.min_size_px, "min_size_px"))
+        small = (counts > 0) & (counts < filled_in(settings.min_size_px, "min_size_px"))
         if not small[1:].any():
             return labels
         return look_up(labels, np.where(small, 0, np.arange(counts.size)))

@@ -17,7 +17,7 @@ from napari_segnet.boxes import suppress
 from napari_segnet.segmentation import Instances
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings
+    from napari_segnet.steps._types import LabelSettings
 
 __all__ = ["Painted", "paint", "stretch"]
 

@@ -12,11 +12,12 @@ from napari_segnet.steps.clear_border import ClearBorder
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.fill_holes import FillHoles
 from napari_segnet.steps.ids import look_up, relabel_raster
+from napari_segnet.steps.members import REFINERS
 from napari_segnet.steps.min_size import MinSize
 from napari_segnet.steps.resolve import check
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings, Refiner
+    from napari_segnet.steps._types import LabelSettings, Refiner
 
 __all__ = ["refine", "refine_keeping_ids"]
 
@@ -84,8 +85,6 @@ def refine_keeping_ids(
 
 
 def _chosen(settings: LabelSettings) -> list[Refiner]:
-    from napari_segnet.steps import REFINERS
-
     known = {refiner.name: refiner for refiner in REFINERS}
     chosen: list[Refiner] = [FillHoles()] if settings.fill_holes else []
     chosen += [known[name] for name in settings.steps]

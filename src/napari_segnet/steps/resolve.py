@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import SettingsError
 from napari_segnet.segmentation import Kind
 from napari_segnet.steps._channels import channel_of, classes_of
+from napari_segnet.steps._types import LabelSettings
 from napari_segnet.steps.link import LINKS
+from napari_segnet.steps.members import LABELERS, REFINERS
 
-if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings
-
-__all__ = ["check", "resolve", "resolve_classes", "resolve_instances", "told"]
-
-T = TypeVar("T")
+__all__ = ["check", "resolve", "resolve_classes", "resolve_instances"]
 
 THRESHOLD = 0.5
 """More likely foreground than not."""
@@ -37,13 +34,6 @@ OVERLAPS = ("score", "probability")
 """The values of the setting ``overlap``."""
 
 
-def told(value: T | None, name: str) -> T:
-    """Return a setting that has been filled in."""
-    if value is None:
-        raise ValueError(f"the setting {name} is None: resolve() settings before labelling")
-    return value
-
-
 def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
     """Return the name of the labeler that a value of ``instances`` means.
 
@@ -56,8 +46,6 @@ def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
     SettingsError
         If no labeler has that name; the known ones are listed.
     """
-    from napari_segnet.steps import LABELERS
-
     names = [labeler.name for labeler in LABELERS]
     if setting != "auto":
         if setting not in names:
@@ -155,15 +143,11 @@ def _only_distance(outputs: Sequence[Output]) -> bool:
 
 
 def _makes_instances(name: str) -> bool:
-    from napari_segnet.steps import LABELERS
-
     return next(labeler.kind for labeler in LABELERS if labeler.name == name) == "instance"
 
 
 def check(settings: LabelSettings) -> None:
     """Raise ``SettingsError`` for an unknown name or a value out of range; None is allowed."""
-    from napari_segnet.steps import REFINERS
-
     resolve_instances((), settings.instances)
     for name in _FRACTIONS:
         value = getattr(settings, name)

@@ -12,7 +12,7 @@ from napari_segnet.steps._channels import channel_of, classes_of, probability
 from napari_segnet.steps.ids import chunks, count_pixels
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import Unit
+    from napari_segnet.steps._types import Unit
 
 __all__ = ["score_labels"]
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from napari_segnet.segmentation import Kind
 from napari_segnet.steps._channels import class_map
-from napari_segnet.steps.resolve import told
+from napari_segnet.steps._types import filled_in
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings, Unit
+    from napari_segnet.steps._types import LabelSettings, Unit
 
 __all__ = ["Semantic"]
 
@@ -30,4 +30,4 @@ class Semantic:
 
     def label(self, unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
         """Return int32 class indices ``([z,] y, x)``; 0 is background."""
-        return class_map(unit, told(settings.threshold, "threshold"), np.int32)
+        return class_map(unit, filled_in(settings.threshold, "threshold"), np.int32)

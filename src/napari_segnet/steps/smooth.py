@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings
+    from napari_segnet.steps._types import LabelSettings
 
 __all__ = ["Smooth"]
 

@@ -14,12 +14,12 @@ from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Kind
 from napari_segnet.steps._basins import basins
 from napari_segnet.steps._channels import channel_of, object_map, objects_of, probability
+from napari_segnet.steps._types import filled_in
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import boxes, relabel_raster
-from napari_segnet.steps.resolve import told
 
 if TYPE_CHECKING:
-    from napari_segnet.steps import LabelSettings, Unit
+    from napari_segnet.steps._types import LabelSettings, Unit
 
 __all__ = ["Watershed"]
 
@@ -62,8 +62,8 @@ class Watershed:
 
     def label(self, unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
         """Return int32 labels ``([z,] y, x)``; ids 1..n in raster order."""
-        threshold = told(settings.threshold, "threshold")
-        depth = told(settings.seed_threshold, "seed_threshold")
+        threshold = filled_in(settings.threshold, "threshold")
+        depth = filled_in(settings.seed_threshold, "seed_threshold")
         landscape = _Landscape.of(unit)
         if landscape.only_boundary:
             shape: tuple[int, ...] = unit.maps.shape[1:]

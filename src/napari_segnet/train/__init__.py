@@ -12,7 +12,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.train.settings import TrainSettings
-from napari_segnet.train.state import Unfinished, epochs_done, read_unfinished, state_path
+from napari_segnet.train.state import (
+    Unfinished,
+    epochs_done,
+    is_running,
+    read_unfinished,
+    state_path,
+)
 
 if TYPE_CHECKING:
     from napari_segnet.train._gate import HeldOut, score_held_out
@@ -29,6 +35,7 @@ __all__ = [
     "Unfinished",
     "changes",
     "epochs_done",
+    "is_running",
     "preview",
     "read_unfinished",
     "score_held_out",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,12 @@ from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.segmentation import Kind
 
-__all__ = ["HeldOut", "score_held_out", "trusted_part"]
+__all__ = ["NO_JUDGE", "HeldOut", "score_held_out", "trusted_part"]
 
+NO_JUDGE = (
+    "{name} is left out of the score: its labels are the network's own answer, unchanged, so that "
+    "the old network would seem right in all of it. Correct it, or hold another image out."
+)
 KEPT = 32
 """Images whose labels are kept to be looked at; the scores are of all."""
 
@@ -40,12 +44,25 @@ class HeldOut:
     labels : mapping of str to ndarray
         int32 ``(t, z, y, x)`` of the first of them, by the path of the image: what the network
         made, to be looked at.
+    each : mapping of str to tuple of Scores
+        Of the planes or volumes of every image that is scored, by its path.
+    own : tuple of str
+        The images among them whose true labels are this network's answer, pixel by pixel.
     """
 
     scores: Scores
     kind: Kind
     images: int
     labels: Mapping[str, npt.NDArray[np.int32]] = field(default_factory=dict)
+    each: Mapping[str, tuple[Scores, ...]] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+
+    def without(self, images: Collection[str]) -> HeldOut:
+        """Return the scores of the other images."""
+        each = {path: scores for path, scores in self.each.items() if path not in images}
+        own = tuple(path for path in self.own if path not in images)
+        pooled = pool(one for scores in each.values() for one in scores)
+        return replace(self, scores=pooled, images=len(each), each=each, own=own)
 
     def figures(self) -> dict[str, Any]:
         """Return plain JSON values; empty where no image is held out."""
@@ -69,7 +86,8 @@ def score_held_out(
 ) -> Generator[Progress, None, HeldOut]:
     """Label the held-out images of a dataset and score the labels.
 
-    A 2D network is scored plane by plane, a 3D one volume by volume.
+    A 2D network is scored plane by plane, a 3D one volume by volume. Labels that are a
+    network's answer, and that nobody has looked at (``Sample.untouched``), are left out.
 
     Parameters
     ----------
@@ -83,7 +101,8 @@ def score_held_out(
     Yields
     ------
     Progress
-        ``held-out image``, and between them those of ``segment``.
+        ``held-out image``, ``note`` for what is left out of the score though it can be read,
+        and between them those of ``segment``.
 
     Returns
     -------
@@ -91,12 +110,15 @@ def score_held_out(
         Scores.
     """
     samples = dataset.of("val")
-    found: list[Scores] = []
+    each: dict[str, tuple[Scores, ...]] = {}
+    own: list[str] = []
     kind: Kind = "instance"
-    left_out = 0
     kept: dict[str, npt.NDArray[np.int32]] = {}
     for done, sample in enumerate(samples):
         yield Progress(what="held-out image", done=done, total=len(samples))
+        if sample.untouched:
+            yield Progress(what="note", text=NO_JUDGE.format(name=sample.name))
+            continue
         try:
             image = open_image(sample.image)
             truth = read_objects(sample, image)
@@ -104,17 +126,27 @@ def score_held_out(
         except (ImageError, DatasetError) as error:
             text = f"{sample.name} cannot be scored: {error} It is left out."
             yield Progress(what="held-out image", done=done, total=len(samples), text=text)
-            left_out += 1
             continue
         made = yield from segment(network, image, settings)
         kind = made.kind
         if len(kept) < KEPT:
             kept[str(sample.image)] = made.labels.reshape(truth.shape)
         labels = made.labels.reshape(truth.shape) * trusted
-        for one, other in _pairs(labels, truth * trusted, network.ndim):
-            found.append(evaluate(one, other, name=sample.image.stem))
+        pairs = list(_pairs(labels, truth * trusted, network.ndim))
+        path = str(sample.image)
+        scores = tuple(evaluate(*pair, name=sample.image.stem) for pair in pairs)
+        each[path] = (*each.get(path, ()), *scores)
+        if truth.any(where=trusted) and all(_are_same(*pair, kind) for pair in pairs):
+            own.append(path)
     yield Progress(what="held-out image", done=len(samples), total=len(samples))
-    return HeldOut(scores=pool(found), kind=kind, images=len(samples) - left_out, labels=kept)
+    return HeldOut(
+        scores=pool(one for of_image in each.values() for one in of_image),
+        kind=kind,
+        images=len(each),
+        labels=kept,
+        each=each,
+        own=tuple(own),
+    )
 
 
 def trusted_part(
@@ -125,6 +157,17 @@ def trusted_part(
     if sample.trusted is not None:
         seen = read_labels(sample.trusted, image) > 0
     return usable(sample, truth, seen)
+
+
+def _are_same(labels: npt.NDArray[np.int32], truth: npt.NDArray[np.int32], kind: Kind) -> bool:
+    """Tell if two label images of one shape mean the same, whatever their numbers are."""
+    inside = truth > 0
+    if not np.array_equal(inside, labels > 0):
+        return False
+    if kind == "semantic":  # of which only the foreground is scored
+        return True
+    both = np.unique(np.stack([truth[inside], labels[inside]]), axis=1)
+    return all(np.unique(ids).size == both.shape[1] for ids in both)
 
 
 def _pairs(

@@ -20,6 +20,7 @@ from napari_segnet.answers.objective import Batch, Crop
 from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.torch import is_out_of_memory
+from napari_segnet.engines.torch.device import on_threads
 from napari_segnet.engines.torch.fast import watch_cancel
 from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
 from napari_segnet.progress import check_cancelled
@@ -102,7 +103,8 @@ class Learner:
             If the batch does not fit.
         """
         try:
-            return self._step(batch, fraction)
+            with on_threads(self._settings.threads):
+                return self._step(batch, fraction)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -151,11 +153,12 @@ class Learner:
         sums: defaultdict[str, float] = defaultdict(float)
         for crops in batches:
             check_cancelled()
-            batch = self._batch(crops)
-            answer, loss = self._answered(self._average, batch)
-            losses.append(float(loss))
-            for name, value in self._objective.sums(answer, batch).items():
-                sums[name] += value
+            with on_threads(self._settings.threads):
+                batch = self._batch(crops)
+                answer, loss = self._answered(self._average, batch)
+                losses.append(float(loss))
+                for name, value in self._objective.sums(answer, batch).items():
+                    sums[name] += value
         return (("val_loss", float(np.mean(losses))), *self._objective.figures(sums))
 
     def result(self) -> nn.Module:
@@ -169,7 +172,8 @@ class Learner:
     def predict(self, crop: Crop) -> NetworkAnswer:
         """Return what the running average says of a crop."""
         pixels = torch.from_numpy(crop.pixels)[None].to(self._device)
-        return self._objective.predict(self._average, pixels)
+        with on_threads(self._settings.threads):
+            return self._objective.predict(self._average, pixels)
 
     def save_state(self, path: Path, epochs: int) -> None:
         """Write all that a resumed run needs, whole or not at all."""
@@ -191,7 +195,8 @@ class Learner:
             },
         }
         try:
-            write_whole(path, lambda part: torch.save(state, part), make_folder=False)
+            # It holds what was learned from the user's images, which need not be for everybody.
+            write_whole(path, lambda part: torch.save(state, part), make_folder=False, private=True)
         except (OSError, RuntimeError) as error:
             # torch reports a write that was cut short as a RuntimeError without a reason.
             reason = why(error if isinstance(error, OSError) else OSError())

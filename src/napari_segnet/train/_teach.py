@@ -18,7 +18,7 @@ from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
 from napari_segnet.train._begin import advised
-from napari_segnet.train._gate import HeldOut, score_held_out, trusted_part
+from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Change", "Taught", "changes", "teach"]
@@ -95,7 +95,8 @@ def teach(
 ) -> Generator[Progress, None, Taught]:
     """Score a network, teach it, and score it again; arguments as for :func:`train`.
 
-    Where no image is held out, a region of each is (``dataset.hold_out``).
+    Where no image is held out, a region of each is (``dataset.hold_out``). What is held out with
+    labels that are the old network's own answer, pixel by pixel, is left out of both scores.
 
     Yields
     ------
@@ -113,11 +114,13 @@ def teach(
     SegnetError
         As :func:`train`.
     """
-    from napari_segnet.train import train
+    from napari_segnet.train._train import train
 
     settings = settings or TrainSettings()
     dataset = hold_out(dataset)
-    how = PredictSettings(device=best_device(device), channels=settings.channels)
+    how = PredictSettings(
+        device=best_device(device), channels=settings.channels, threads=settings.threads
+    )
     steps = train(network, dataset, out, settings, device=device, resume=resume)
     # What cannot be trained is refused before anything is scored.
     yield next(steps)
@@ -125,8 +128,14 @@ def teach(
     if network.path.exists():
         # With the advice that the new one gets: what is compared is what was learned.
         before = yield from _scored(advised(network), dataset, how, "before")
+        # What is its own answer would never let another one be better.
+        for path in before.own:
+            yield Progress(what="note", text=NO_JUDGE.format(name=Path(path).stem))
     checkpoint = yield from steps
     after = yield from _scored(checkpoint, dataset, how, "after")
+    if before is not None:
+        own = before.own
+        before, after = before.without(own), after.without(own)
     better = before is None or (before.kind == after.kind and after.better_than(before))
     return Taught(
         checkpoint=checkpoint,

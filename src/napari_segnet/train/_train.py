@@ -24,7 +24,7 @@ from napari_segnet.train._begin import advised, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
 from napari_segnet.train.settings import TrainSettings
-from napari_segnet.train.state import state_path
+from napari_segnet.train.state import ours, state_path
 
 __all__ = ["train"]
 
@@ -87,13 +87,36 @@ def train(
     MemoryExhaustedError
         If a batch does not fit into memory.
     OutputError
-        If ``out`` cannot be written; nothing is half written.
+        If ``out`` cannot be written, or another training is writing it; nothing is half
+        written.
     """
-    settings = settings or TrainSettings()
-    out = Path(out)
+    settings, out = settings or TrainSettings(), Path(out)
     trainable(network)
     target = advised(wanted(network, settings))
     device = best_device(device)
+    with ours(out) as turn:
+        steps = _taught(network, target, dataset, out, settings, device=device, resume=resume)
+        while True:
+            turn.check()
+            try:
+                report = next(steps)
+            except StopIteration as stop:
+                made: Checkpoint = stop.value
+                return made
+            yield report
+
+
+def _taught(
+    network: Checkpoint,
+    target: Checkpoint,
+    dataset: Dataset,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    device: str,
+    resume: bool,
+) -> Generator[Progress, None, Checkpoint]:
+    """Teach ``network`` to be ``target``; nobody else writes ``out`` meanwhile."""
     state = state_path(out)
     _check_writable(out, state)
     parent = _parent(network)

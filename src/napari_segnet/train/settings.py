@@ -34,6 +34,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "offset": (0, 100),
     "noise": (0, 100),
     "blur_px": (0, 100),
+    "threads": (0, 1024),
     "seed": (0, 2**63 - 1),
 }
 
@@ -99,6 +100,8 @@ class TrainSettings:
         (sigma in pixels). 1 for the first two and 0 for the others: no change.
     precision : str
         ``auto`` (fp16 or bf16 on a GPU, fp32 on a CPU), ``fp32``, ``fp16`` or ``bf16``.
+    threads : int
+        Threads of the CPU, as in ``PredictSettings``; 0: all.
     seed : int
         Makes a run on a CPU repeatable.
     """
@@ -131,6 +134,7 @@ class TrainSettings:
     noise: float = 0.08
     blur_px: float = 1.5
     precision: str = "auto"
+    threads: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:

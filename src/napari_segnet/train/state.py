@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.errors import BrokenWeightsError, SettingsError
+from napari_segnet.errors import BrokenWeightsError, OutputError, SettingsError
+from napari_segnet.ownership import Hold, hold, is_held
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["STATE", "Unfinished", "damaged_state", "epochs_done", "read_unfinished", "state_path"]
+__all__ = [
+    "STATE",
+    "Unfinished",
+    "damaged_state",
+    "epochs_done",
+    "is_running",
+    "ours",
+    "read_unfinished",
+    "state_path",
+]
 
 STATE = ".state"
 """How the name of the file ends."""
+PATIENCE_S = 0.5
+"""How long to wait for who holds a file: somebody may only look if it is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +60,79 @@ class Unfinished:
 def state_path(out: Path) -> Path:
     """Return where the state of a training that writes ``out`` lies."""
     return out.with_name(out.name + STATE)
+
+
+def is_running(out: Path) -> bool:
+    """Tell if a training that writes ``out`` runs, in this program or in another one."""
+    return is_held(out)
+
+
+class Turn:
+    """A file that one training writes, as long as nobody in its own thread began another.
+
+    A job stands still while its thread does something else. So whoever begins a training in
+    the thread of one that stands still goes on instead of it; anybody else is refused.
+    """
+
+    def __init__(self, out: Path, mine: Hold) -> None:
+        self._out, self._hold = out, mine
+        self._thread = threading.get_ident()
+        self._lost = False
+
+    def check(self) -> None:
+        """Refuse to go on if another training took over."""
+        self._thread = threading.get_ident()
+        if self._lost:
+            raise OutputError(
+                f"A training that was begun later is writing {self._out}, so this one ends here."
+            )
+
+    def end(self) -> None:
+        """Let others have the file."""
+        if not self._lost:
+            _turns.pop(self._out.absolute(), None)
+            self._hold.release()
+
+    def taken_over(self) -> Hold | None:
+        """Return the hold of a training that stands still in this thread, which ends it."""
+        if self._thread != threading.get_ident():
+            return None
+        self._lost = True
+        return self._hold
+
+
+_turns: dict[Path, Turn] = {}
+"""Files that trainings of this process write."""
+
+
+@contextlib.contextmanager
+def ours(out: Path) -> Iterator[Turn]:
+    """Make ``out`` and its state those of one training, until it ends or its process does.
+
+    Raises
+    ------
+    OutputError
+        If another training writes them, or nothing can be written there.
+    """
+    before = _turns.get(out.absolute())
+    mine = before.taken_over() if before is not None else None
+    try:
+        mine = mine or hold(out, PATIENCE_S)
+    except OSError as error:
+        raise OutputError(
+            f"Nothing can be written to {out.parent} ({error.strerror}). Choose a folder that "
+            "exists and that you may write to."
+        ) from error
+    if mine is None:
+        raise OutputError(
+            f"Another training is writing {out} just now. Wait until it has ended, stop it, or "
+            "choose another file to write."
+        )
+    turn = _turns[out.absolute()] = Turn(out, mine)
+    try:
+        yield turn
+    finally:
+        turn.end()
 
 
 def epochs_done(state: Path) -> int:

@@ -39,7 +39,7 @@ from napari_segnet.widgets.layers.convert import (
     region_of,
     source_of,
 )
-from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
+from napari_segnet.widgets.layers.record import metadata_with, record_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchBox", "Segmented"]
 
+SKIPPED = "skipped: of a kind that does not open here; save it as TIFF"
+"""What a row says of a file in a dropped folder that nobody tried to open."""
 NAMES_PX = 84
 """For the names of pictures; the reason why one failed needs the room more."""
 
@@ -62,6 +64,13 @@ class Segmented:
     checkpoint: Checkpoint
     predict: PredictSettings
     labels: LabelSettings
+
+
+def _endings() -> str:
+    """Return the endings of all kinds of pictures, for a dialog."""
+    from napari_segnet.readers import READERS
+
+    return " ".join(f"*{suffix}" for reader in READERS for suffix in reader.suffixes)
 
 
 @job
@@ -86,7 +95,10 @@ class BatchBox(QWidget):
         self.setObjectName("segnet_batch")
         self._viewer = viewer
         self._runner = JobRunner(self)
-        self._todo: list[Path] = []
+        self._todo: list[tuple[int, Path]] = []
+        """Rows of the table, with the files that are still to be done."""
+        self._skipped: set[int] = set()
+        """Rows of files that are not opened at all."""
         self._how: tuple[Checkpoint, PredictSettings, LabelSettings] | None = None
         self._row = -1
         self._begun = 0.0
@@ -121,8 +133,8 @@ class BatchBox(QWidget):
         self.save = QPushButton("Save all results…")
         self.save.setObjectName("segnet_save_results")
         self.save.setToolTip(
-            "Write labels (TIFF) and their origin (JSON) of every row into a folder, as the "
-            "command segment does"
+            "Write labels (TIFF, or NIfTI of medical images) and their origin (JSON) of every row "
+            "into a folder, as the command segment does"
         )
         self.save.clicked.connect(self._browse_folder)
         self.said = QLabel()
@@ -157,16 +169,17 @@ class BatchBox(QWidget):
     ) -> None:
         """Segment pictures and folders of pictures; those that are at work come first."""
         from napari_segnet.errors import SegnetError
-        from napari_segnet.readers import image_paths
+        from napari_segnet.readers import image_paths, skipped_files
 
+        paths = list(paths)
         self.said.hide()
         try:
-            found = image_paths(list(paths))
+            found, skipped = image_paths(paths), skipped_files(paths)
         except SegnetError as error:
             self._say(in_words(error))
             return
         if not found:
-            self._say("There is no picture in what was dropped (TIFF, PNG, JPEG or npy).")
+            self._say("There is no picture in what was dropped.")
             return
         idle = not self.busy
         if idle:
@@ -174,10 +187,10 @@ class BatchBox(QWidget):
             self.table.clearSpans()
             self.table.setRowCount(0)
             self._made.clear()
+            self._skipped.clear()
             self._row = -1
-        for path in found:
-            self._add_row(path)
-        self._todo += found
+        self._todo += [(self._add_row(path, "waiting"), path) for path in found]
+        self._skipped |= {self._add_row(path, SKIPPED) for path in skipped}
         self.table.show()
         self.box.show()
         self.save.hide()
@@ -197,11 +210,12 @@ class BatchBox(QWidget):
         import numpy as np
 
         from napari_segnet.errors import SegnetError
+        from napari_segnet.readers import image_stem
         from napari_segnet.writers import write_segmentation
 
         done, refused = 0, []
         for one in self._made.values():
-            stem = Path(record_of(one.image).path).stem
+            stem = image_stem(Path(record_of(one.image).path))
             data = np.asarray(one.layer.data, dtype=np.int32)
             try:
                 write_segmentation(replace(one.made.segmentation, labels=data), folder, stem)
@@ -210,13 +224,21 @@ class BatchBox(QWidget):
                 refused.append(str(error))
         self._say("\n".join([f"{done} results are in {folder}.", *refused]))
 
-    def _add_row(self, path: Path) -> None:
+    def _add_row(self, path: Path, state: str) -> int:
         row = self.table.rowCount()
         self.table.insertRow(row)
-        for column, text in enumerate((path.name, "waiting", "")):
+        for column, text in enumerate((path.name, state, "")):
             item = QTableWidgetItem(text)
             item.setToolTip(str(path) if column == 0 else text)
             self.table.setItem(row, column, item)
+        if state == SKIPPED:
+            self._widen(row)
+        return row
+
+    def _widen(self, row: int) -> None:
+        """Give the reason in a row all the room there is."""
+        self.table.setSpan(row, 1, 1, 2)
+        self.table.resizeRowToContents(row)
 
     def _tell(self, row: int, column: int, text: str) -> None:
         item = self.table.item(row, column)
@@ -230,11 +252,11 @@ class BatchBox(QWidget):
         if not self._todo:
             self._end()
             return
-        self._row += 1
+        self._row, path = self._todo.pop(0)
         self._begun = time.perf_counter()
         self._source = None
         self._tell(self._row, 1, "at work …")
-        self._runner.start(partial(read_picture, self._todo.pop(0)))
+        self._runner.start(partial(read_picture, path))
 
     def _next_step(self, result: object) -> None:
         if isinstance(result, Image):
@@ -247,7 +269,7 @@ class BatchBox(QWidget):
         assert self._how is not None
         checkpoint, settings, labels = self._how
         data, kwargs = image_layer_args(image)
-        kwargs["metadata"] = metadata_of(LayerRecord(path=str(image.source or "")))
+        kwargs["metadata"] = metadata_with(kwargs.get("metadata", {}), path=str(image.source or ""))
         with self._in_background():
             layer = self._viewer.add_image(data, **kwargs)
         layer.visible = not self._made
@@ -275,7 +297,8 @@ class BatchBox(QWidget):
         )
         count = len(made.segmentation.label_score)
         noun = "objects" if made.segmentation.kind == "instance" else "classes"
-        self._tell(self._row, 1, f"{count} {noun}")
+        self._tell(self._row, 1, "\n".join([f"{count} {noun}", *self._source.image.notes]))
+        self.table.resizeRowToContents(self._row)
         self._tell(self._row, 2, f"{time.perf_counter() - self._begun:.1f}")
         self.segmented.emit(one)
 
@@ -290,13 +313,12 @@ class BatchBox(QWidget):
 
     def _failed(self, error: BaseException) -> None:
         self._tell(self._row, 1, f"failed: {in_words(error)}")
-        self.table.setSpan(self._row, 1, 1, 2)
-        self.table.resizeRowToContents(self._row)
+        self._widen(self._row)
         self._read_next()
 
     def _cancelled(self) -> None:
         for row in range(self._row, self.table.rowCount()):
-            if row not in self._made:
+            if row not in self._made and row not in self._skipped:
                 self._tell(row, 1, "not done")
         self._todo.clear()
         self._end()
@@ -305,14 +327,18 @@ class BatchBox(QWidget):
         self.box.end()
         self.box.hide()
         self.save.setVisible(bool(self._made))
-        total = self.table.rowCount()
-        failed = total - len(self._made)
+        total = self.table.rowCount() - len(self._skipped)
+        failed = self.table.rowCount() - len(self._made)
         words = f"{len(self._made)} of {total} pictures are segmented."
+        if self._skipped:
+            one = len(self._skipped) == 1
+            words += f" {len(self._skipped)} further {'file was' if one else 'files were'} skipped."
         self._say(words + (" The table says why the others are not." if failed else ""))
 
     def _progressed(self, progress: Progress) -> None:
         self.box.show_progress(progress)
-        where = f"picture {self._row + 1} of {self.table.rowCount()}"
+        total = self.table.rowCount() - len(self._skipped)
+        where = f"picture {total - len(self._todo)} of {total}"
         self.box.words.setText(f"{where}: {self.box.words.text()}")
 
     # ---- What the user does ----
@@ -334,7 +360,7 @@ class BatchBox(QWidget):
 
     def _browse(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(
-            self, "Segment pictures", "", "Pictures (*.tif *.tiff *.png *.jpg *.jpeg *.npy)"
+            self, "Segment pictures", "", f"Pictures ({_endings()})"
         )
         if names:
             self.files_chosen.emit([Path(name) for name in names])

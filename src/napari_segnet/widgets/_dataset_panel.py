@@ -35,6 +35,7 @@ from napari_segnet.progress import Progress, job
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._message import MessageBar
 from napari_segnet.widgets._remembered import last_training_set, remember_training_set
+from napari_segnet.widgets._reviews import reviews
 from napari_segnet.widgets._training_pair import (
     TrainingPair,
     image_of,
@@ -43,7 +44,7 @@ from napari_segnet.widgets._training_pair import (
     training_pair,
 )
 from napari_segnet.widgets.layers.digest import digest_if_known
-from napari_segnet.widgets.layers.subject import images_in, is_recorded
+from napari_segnet.widgets.layers.subject import images_in, is_recorded, labels_in
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -52,6 +53,13 @@ __all__ = ["DatasetPanel", "Row"]
 
 THUMB_PX = 56
 """Edge of a picture in the list."""
+MOST_PROBLEMS = 10
+"""Are named; of more, the number is said."""
+UNTOUCHED = (
+    "These labels are the network's own answer; nothing of them was reviewed or corrected. A "
+    "network learns little from them, and they cannot tell which of two networks is better. "
+    "Review or correct them, then add them again."
+)
 MOST_PICTURES = 200
 """Further samples are listed without one."""
 SIDES = {"train": "to learn from", "val": "held out"}
@@ -89,6 +97,8 @@ class DatasetPanel(QWidget):
         self._rows: tuple[Row, ...] = ()
         self._dataset: Dataset | None = None
         self._chosen_for: Callable[[], Any] = lambda: None
+        self._reviewed_of: Callable[[], Any] = lambda: None
+        """The layer that has a review, and was asked about already."""
         self.message = MessageBar(self)
         self._runner = JobRunner(self)
         self._runner.succeeded.connect(self._done)
@@ -99,6 +109,7 @@ class DatasetPanel(QWidget):
         self.folder: Path | None = None
         for event in _layer_events(viewer):
             event.connect(self._refresh)
+        reviews(viewer).changed.connect(self._refresh)
         # Holds nothing of this panel: it is called when the panel is gone.
         self.destroyed.connect(
             partial(_silence, ref(viewer), WeakMethod(self._refresh), self._runner)
@@ -243,12 +254,7 @@ class DatasetPanel(QWidget):
         labels, busy = self._labels(), self._runner.busy
         self.labels_name.setText("select a Labels layer" if labels is None else labels.name)
         self._list_images(labels)
-        has_review = labels is not None and is_reviewed(labels)
-        if not has_review:
-            self.whole.setChecked(True)
-        elif not self.only_reviewed.isEnabled():
-            self.only_reviewed.setChecked(True)  # who began a review has not seen the rest
-        self.only_reviewed.setEnabled(has_review)
+        self._propose_part(labels)
         fits = labels is not None and self.images.count() > 0
         self.add_button.setEnabled(fits and not busy)
         self.add_button.setText("Writing…" if busy else "Add to training set")
@@ -264,6 +270,17 @@ class DatasetPanel(QWidget):
             if held
             else "Never learn from it: it shows if a taught network is better"
         )
+
+    def _propose_part(self, labels: Any) -> None:
+        """Propose what was reviewed as soon as anything was; what the user then says stays."""
+        has_review = labels is not None and is_reviewed(labels)
+        before = self._reviewed_of()
+        if not has_review:
+            self.whole.setChecked(True)
+        elif before is not labels:
+            self.only_reviewed.setChecked(True)  # who began a review has not seen the rest
+        self.only_reviewed.setEnabled(has_review)
+        self._reviewed_of = ref(labels) if has_review else lambda: None
 
     def _list_images(self, labels: Any) -> None:
         """List the images; the labels' own is chosen, or none where that is not known."""
@@ -300,12 +317,10 @@ class DatasetPanel(QWidget):
     # ---- What is chosen ----
 
     def _labels(self) -> Any:
-        from napari.layers import Labels
-
+        there = labels_in(self._viewer.layers)
         chosen = self._viewer.layers.selection.active
-        if isinstance(chosen, Labels):
+        if chosen in there:
             return chosen
-        there = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
         return there[0] if len(there) == 1 else None
 
     def _layers(self) -> tuple[Any, Any]:
@@ -352,11 +367,18 @@ class DatasetPanel(QWidget):
                 item = self.list.item(i)
                 if item is not None and item.data(Qt.ItemDataRole.UserRole) == added:
                     self.list.setCurrentItem(item)
-        problems = () if self._dataset is None else self._dataset.problems
-        if problems:
-            more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
-            self.message.say(problems[0] + more)
+        self._tell(added)
         self.changed.emit()
+
+    def _tell(self, added: Sample | None) -> None:
+        """Say what of the folder is left out, and what a new sample is not good for."""
+        lines = [UNTOUCHED] if added is not None and added.untouched else []
+        problems = () if self._dataset is None else self._dataset.problems
+        lines += [f"Left out: {problem}" for problem in problems[:MOST_PROBLEMS]]
+        if len(problems) > MOST_PROBLEMS:
+            lines.append(f"And {len(problems) - MOST_PROBLEMS} more are left out.")
+        if lines:
+            self.message.say("\n".join(lines))
 
     def _failed(self, error: BaseException) -> None:
         self.message.fail(error)
@@ -394,6 +416,7 @@ def _add(folder: Path, pair: TrainingPair) -> Generator[Progress, None, Listed]:
         classes=pair.classes,
         class_names=pair.class_names,
         review=pair.review,
+        untouched=pair.untouched,
     )
     _, dataset, rows = yield from _listed(folder)
     return added, dataset, rows
@@ -465,6 +488,7 @@ def _row_text(row: Row) -> str:
         return f"{name}\ncannot be read"
     objects = f"{row.objects} object{'' if row.objects == 1 else 's'}"
     seen = "" if row.reviewed == 1 else f", {row.reviewed:.0%} reviewed"
+    seen = ", not reviewed" if sample.untouched else seen
     return f"{name}\n{objects}{seen}\n{SIDES[sample.split]}"
 
 

@@ -40,7 +40,7 @@ from napari_segnet.widgets._edit_acts import ACTS, Act, Points, Wishes
 from napari_segnet.widgets._edit_tool import Tool
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._message import MessageBar
-from napari_segnet.widgets._pointed import View, labels_in_front, letters_of, view_of
+from napari_segnet.widgets._pointed import View, labels_in_front, view_of
 from napari_segnet.widgets._reviews import reviews
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets.layers.editing import (
@@ -52,6 +52,7 @@ from napari_segnet.widgets.layers.editing import (
 from napari_segnet.widgets.layers.features import classes_of, scores_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of, update
+from napari_segnet.widgets.layers.subject import axes_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -506,8 +507,10 @@ class EditPanel(QWidget):
         self._delete_many(lambda layer, places: smaller_than(layer.data, least, places))
 
     def _delete_border(self) -> None:
+        layers = self.viewer.layers
+
         def at_edge(layer: napari.layers.Labels, places: Places) -> list[int]:
-            letters = letters_of(layer)
+            letters = axes_of(layer, layers)
             return at_border(layer.data, [letters.index(a) for a in "yx" if a in letters])
 
         self._delete_many(at_edge)

@@ -11,7 +11,12 @@ __all__ = [
     "MAIN",
     "REGIONS",
     "axes_choices",
+    "axes_question",
+    "axes_words",
 ]
+
+AXES = {"t": "time", "c": "channels", "z": "depth", "y": "rows", "x": "columns"}
+"""Letter of a dimension -> what it is."""
 
 REGIONS = {
     "layer": "whole layer",
@@ -24,7 +29,7 @@ REGIONS = {
 MAIN = ("normalize", "device")
 ADVANCED = (
     *("normalize_over", "scale", "object_px", "object_um", "tile_px", "batch_size", "precision"),
-    *("seams", "maps"),
+    *("seams", "maps", "threads"),
 )
 NORMALIZERS = (
     *("auto", "none", "percentile", "min-max", "z-score", "divide-255", "divide-65535"),
@@ -60,6 +65,7 @@ HINTS = {
     "precision": Hint(label="precision", choices=("auto", "fp32", "tf32", "fp16", "bf16")),
     "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
+    "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
 }
 
 LABEL_HINTS = {
@@ -111,3 +117,16 @@ def axes_choices(guess: str, rgb: bool) -> list[str]:
         }.get(len(guess), [])
         found = [f"{lead}yx" for lead in front]
     return found if guess in found else [guess, *found]
+
+
+def axes_question(name: str, guess: str) -> str:
+    """Return the question of what the dimensions of a layer are, with what is taken meanwhile."""
+    return (
+        f"Nothing says what the dimensions of “{name}” are; {axes_words(guess)} are assumed. "
+        "Choose in “axes” what is right: it is remembered for this layer."
+    )
+
+
+def axes_words(axes: str) -> str:
+    """Return axes in words, slowest first."""
+    return ", ".join(AXES[letter] for letter in axes)

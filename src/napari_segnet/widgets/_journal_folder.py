@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.journal import SUFFIX, Summary
+from napari_segnet.ownership import is_held
 
 __all__ = ["being_written", "journal_folder", "left_behind", "no_longer_written", "session"]
 
@@ -39,12 +40,19 @@ def no_longer_written(path: Path) -> None:
     _open.discard(path)
 
 
-def session() -> dict[str, Any]:
-    """Return what tells this program from others: a number alone is used again."""
+def session(locked: bool = False) -> dict[str, Any]:
+    """Return what tells this program from others: a number alone is used again.
+
+    Parameters
+    ----------
+    locked : bool
+        A lock says as long as it runs that a journal is its own; else the rest is asked.
+    """
     import psutil
 
     me = psutil.Process()
-    return {"pid": me.pid, "begun": me.create_time(), "host": socket.gethostname()}
+    host = socket.gethostname()
+    return {"pid": me.pid, "begun": me.create_time(), "host": host, "locked": locked}
 
 
 def left_behind(folder: Path) -> Iterator[Summary]:
@@ -53,7 +61,7 @@ def left_behind(folder: Path) -> Iterator[Summary]:
     from napari_segnet.journal import summary
 
     for path in _newest_first(folder):
-        if path in _open:
+        if path in _open or is_held(path):
             continue
         try:
             found = summary(path)
@@ -78,8 +86,12 @@ def _is_alive(told: dict[str, Any], path: Path) -> bool:
     import psutil
 
     here = session()
+    if not told:
+        return False  # it stood in a part that is damaged, and no lock says so
     if told.get("host") != here["host"]:
         return time.time() - path.stat().st_mtime < DAY_S
+    if told.get("locked") is True:
+        return False  # it had a lock, which is free
     if told.get("pid") == here["pid"]:
         return False
     try:

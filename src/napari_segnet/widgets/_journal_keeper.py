@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_segnet.journal import SUFFIX, Journal, Summary
+from napari_segnet.errors import JournalError
+from napari_segnet.journal import SUFFIX, Journal, Summary, own, summary
+from napari_segnet.ownership import Hold
 from napari_segnet.widgets._journal_folder import (
     being_written,
     journal_folder,
     left_behind,
     session,
 )
-from napari_segnet.widgets._journal_layers import former_keys_of
+from napari_segnet.widgets._journal_layers import former_keys_of, recovered
 from napari_segnet.widgets._recorded import Recorded
 from napari_segnet.widgets._recovery import CloseGuard, guard
+from napari_segnet.widgets.layers.axes import level_0
 from napari_segnet.widgets.layers.digest import digest_if_known, digest_of
 from napari_segnet.widgets.layers.history import Step
 from napari_segnet.widgets.layers.private import unwrapped
@@ -66,11 +69,14 @@ class JournalKeeper(QObject):
         saving them.
     failed : Signal of Exception
         Journals can no longer be written.
+    noted : Signal of str
+        What a user should know of what was recovered.
     """
 
     acted = Signal(object, object)
     found = Signal(object)
     failed = Signal(object)
+    noted = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer, folder: Path | None = None) -> None:
         super().__init__()
@@ -187,14 +193,16 @@ class JournalKeeper(QObject):
             if image is not None:
                 bind(layer, image)
 
-    def _watch(self, layer: napari.layers.Labels, found: Summary | None = None) -> None:
+    def _watch(
+        self, layer: napari.layers.Labels, found: Summary | None = None, held: Hold | None = None
+    ) -> None:
         viewer = self._viewer()
         assert viewer is not None  # the layer is about to be in it
         watched = self._watched[id(layer)] = Recorded(
             layer, viewer.layers, self._new_journal, self._tell
         )
         if found is not None:
-            watched.go_on(found)
+            watched.go_on(found, held)
 
     def _removed(self, event: Any) -> None:
         watched = self._watched.pop(id(event.value), None)
@@ -217,10 +225,10 @@ class JournalKeeper(QObject):
             "keys": sorted({*own, *(former_keys_of(image) if image is not None else ())}),
             "labels_keys": own,
             "image": image.name if image is not None else record_of(layer).image_layer,
-            "session": session(),
         }
+        journal = Journal(path)
         being_written(path)
-        return Journal(path), about
+        return journal, {**about, "session": session(journal.locked)}
 
     def _tell(self, layer: napari.layers.Labels, step: Step) -> None:
         self.acted.emit(layer, step)
@@ -234,6 +242,8 @@ class JournalKeeper(QObject):
             digests = digests or bool(found.document.get("image_digest"))
             if not found.document.get("image_digest") and keys & set(_keys(found)):
                 self._offer(found, image)
+            elif _is_anonymous(found) and _shape(image) == found.shape:
+                self._offer(found, None)  # whether it is this image is for the user to see
         if digests:
             digest_if_known(image)  # begins to compute it
             self._unknown.append(weakref.ref(image))
@@ -282,24 +292,34 @@ class JournalKeeper(QObject):
         Raises
         ------
         JournalError
-            If the journal cannot be read.
+            If the journal cannot be read, or another window goes on with it.
         """
-        from napari_segnet.widgets._journal_layers import recovered
+        mine = _owned(offer)
+        try:
+            now = summary(offer.path)  # another window may have gone on since it was offered
+            layer = self._shown(now, mine)
+        except BaseException:
+            mine.release()
+            raise
+        self._settle(offer)
+        return layer
 
+    def _shown(self, offer: Summary, mine: Hold) -> napari.layers.Labels:
         viewer = self._viewer()
         assert viewer is not None
-        layer = recovered(offer.path, viewer.layers)
+        layer, lost = recovered(offer.path, viewer.layers)
         image = self._images.pop(offer.path, lambda: None)()
         if image is not None:
             bind(layer, image)
-        self._settle(offer)
         if layer in viewer.layers:
             watched = self._watched[id(layer)]
             watched.close()
-            watched.go_on(offer)
+            watched.go_on(offer, mine)
         else:
-            self._watch(layer, offer)
+            self._watch(layer, offer, mine)
             viewer.add_layer(layer)
+        if lost:
+            self.noted.emit(lost)
         return layer
 
     def refuse(self, offer: Summary) -> None:
@@ -308,12 +328,39 @@ class JournalKeeper(QObject):
         self._refused.add(offer.path)
 
     def drop(self, offer: Summary) -> None:
-        """Throw what was found away for good."""
+        """Throw what was found away for good.
+
+        Raises
+        ------
+        JournalError
+            If another window goes on with it.
+        """
+        mine = _owned(offer)
         self.refuse(offer)
         offer.path.unlink(missing_ok=True)
+        mine.release()
 
     def _settle(self, offer: Summary) -> None:
         self.found_so_far = [other for other in self.found_so_far if other.path != offer.path]
+
+
+def _owned(offer: Summary) -> Hold:
+    """Make an offer ours; refuse one that another window has dealt with meanwhile."""
+    if not offer.path.exists():
+        raise JournalError(
+            "These corrections are no longer there: another window has saved or discarded them."
+        )
+    return own(offer.path)
+
+
+def _is_anonymous(found: Summary) -> bool:
+    """Tell if what a journal said of its image is in a part of it that is damaged."""
+    return bool(found.gaps) and not {"image_digest", "keys"} & found.document.keys()
+
+
+def _shape(image: Any) -> tuple[int, ...]:
+    """Return the shape of an image without the colours of its pixels."""
+    return tuple(int(n) for n in level_0(image).shape[: image.ndim])
 
 
 def _keys(found: Summary) -> list[str]:

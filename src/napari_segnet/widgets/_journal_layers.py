@@ -18,6 +18,8 @@ from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record
 if TYPE_CHECKING:
     import napari.layers
 
+    from napari_segnet.journal import Recovered
+
 __all__ = ["describe", "former_keys_of", "keys_of", "known", "recovered"]
 
 SAMPLE_PX = 4096
@@ -91,8 +93,8 @@ def known(layer: napari.layers.Labels) -> dict[str, Any]:
     return {"segnet": _plain(record.to_json()) if record != LayerRecord() else {}}
 
 
-def recovered(path: Path, layers: Iterable[Any]) -> napari.layers.Labels:
-    """Return the layer of a journal as it was after the last act.
+def recovered(path: Path, layers: Iterable[Any]) -> tuple[napari.layers.Labels, str]:
+    """Return the layer of a journal as it was after the last act, and what is lost of it, if any.
 
     A new one, or where the journal holds only acts, the layer that they were done on, which
     must be open.
@@ -115,8 +117,8 @@ def recovered(path: Path, layers: Iterable[Any]) -> napari.layers.Labels:
     if onto is not None:
         onto.refresh()
         onto.metadata = metadata_of(_record(about), onto.metadata)
-        return onto
-    kwargs = dict(about["layer"])
+        return onto, _lost(state)
+    kwargs = dict(about.get("layer", {}))
     kwargs["metadata"] = metadata_of(_record(about)) if about.get("segnet") else {}
     if about.get("features"):
         kwargs["features"] = about["features"]
@@ -126,7 +128,25 @@ def recovered(path: Path, layers: Iterable[Any]) -> napari.layers.Labels:
         kwargs["colormap"] = DirectLabelColormap(
             color_dict={key: np.array(colour) for key, colour in about["colours"]}
         )
-    return Labels(state.labels, **kwargs)
+    return Labels(state.labels, **kwargs), _lost(state)
+
+
+def _lost(state: Recovered) -> str:
+    """Say what could not be read of a damaged journal; nothing of a whole one."""
+    if not (state.gaps or state.left_out or state.missing_px):
+        return ""
+    lost = []
+    if state.left_out:
+        which = "1 correction was" if state.left_out == 1 else f"{state.left_out} corrections were"
+        lost.append(f"{which} left out, because what was corrected there before is lost")
+    if state.missing_px:
+        lost.append(f"{state.missing_px} pixels of the labels from before them are lost")
+    more = f" Of the rest, {'; '.join(lost)}." if lost else ""
+    places = "one place" if state.gaps == 1 else f"{state.gaps} places"
+    return (
+        f"The file with these corrections is damaged in {places}; what stood there is lost.{more} "
+        "Look the labels over before you go on."
+    )
 
 
 def _record(about: Mapping[str, Any]) -> LayerRecord:
@@ -141,7 +161,7 @@ def _where_they_lie(about: Mapping[str, Any], layers: Iterable[Any]) -> napari.l
         if isinstance(layer, Labels) and layer.source.path is not None:
             if str(Path(layer.source.path).absolute()) == about.get("labels_source"):
                 return layer
-    where = about.get("labels_source") or f"“{about['layer']['name']}”"
+    where = about.get("labels_source") or f"“{about.get('layer', {}).get('name', 'labels')}”"
     raise JournalError(
         f"These corrections belong to labels in {where}, which are too large to be copied. Open "
         "them beside the image, then recover."

@@ -20,6 +20,7 @@ from napari_segnet.widgets.layers.editing import (
     locked_ids,
 )
 from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.subject import axes_of, labels_in
 
 if TYPE_CHECKING:
     import napari.components
@@ -83,7 +84,7 @@ class View:
         maps = maps_of(prediction) if prediction is not None else None
         if maps is None:
             return None
-        found = Landscape.of(maps, letters_of(self.layer))
+        found = Landscape.of(maps, guess_axes(self.layer))
         return found if found is not None and found.shape == self.labels.shape else None
 
     def box(self, ids: Sequence[int]) -> Box:
@@ -139,7 +140,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
             raise EditError(
                 f"The plane that is shown lies outside of “{layer.name}”. Move the slider."
             )
-    letters = letters_of(layer)
+    letters = axes_of(layer, viewer.layers)
     deep = tuple(a for a in range(layer.ndim) if letters[a] in "zyx")
     return View(
         layer=layer,
@@ -150,12 +151,6 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
     )
 
 
-def letters_of(layer: napari.layers.Labels) -> str:
-    """Return what the dimensions of labels mean, one letter each."""
-    told = record_of(layer).axes
-    return told if len(told) == layer.ndim else guess_axes(layer)[: layer.ndim]
-
-
 def labels_in_front(viewer: napari.components.ViewerModel) -> napari.layers.Labels | None:
     """Return the Labels layer that is selected, else the topmost one."""
     from napari.layers import Labels
@@ -163,4 +158,4 @@ def labels_in_front(viewer: napari.components.ViewerModel) -> napari.layers.Labe
     active = viewer.layers.selection.active
     if isinstance(active, Labels):
         return active
-    return next((x for x in reversed(viewer.layers) if isinstance(x, Labels)), None)
+    return next(reversed(labels_in(viewer.layers)), None)

@@ -12,6 +12,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_segnet.journal import Act, Journal, Summary, difference, slabs
+from napari_segnet.ownership import Hold
 from napari_segnet.widgets._journal_folder import being_written, no_longer_written, session
 from napari_segnet.widgets._journal_layers import describe, known
 from napari_segnet.widgets.layers.digest import digest_if_known, digest_of
@@ -164,15 +165,17 @@ class Recorded:
         self._identify()
         return self.journal
 
-    def go_on(self, found: Summary) -> None:
-        """Continue the journal that the layer was recovered from."""
-        self.journal, self.acts = Journal(found.path), found.acts
+    def go_on(self, found: Summary, held: Hold | None = None) -> None:
+        """Continue the journal that the layer was recovered from, which is ours already."""
+        self.journal, self.acts = Journal(found.path, held), found.acts
         being_written(found.path)
         self._document = dict(found.document)
         self._about = {k: v for k, v in found.document.items() if k in OWN}
-        self._about["session"] = session()
+        self._about["session"] = session(self.journal.locked)
         self._history.look()
         self._write_document()
+        if found.gaps:
+            self._begin_snapshot()  # what can be read is on the disk again, without a gap
 
     def _begin_snapshot(self) -> None:
         assert self.journal is not None

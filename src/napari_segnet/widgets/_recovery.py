@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -41,6 +41,7 @@ class Keeper(Protocol):
 
     found: Any
     failed: Any
+    noted: Any
     found_so_far: list[Summary]
 
     def recover(self, offer: Summary) -> object:
@@ -111,6 +112,7 @@ class _Bars(QObject):
         self._keeper = keeper
         keeper.found.connect(self._offer)
         keeper.failed.connect(_warn)
+        keeper.noted.connect(_note)
         for offer in keeper.found_so_far:
             self._offer(offer)
 
@@ -196,8 +198,9 @@ class CloseGuard(QObject):
         path = self.ask_path(layer)
         if not path:
             return False
+        viewer = self._viewer()
         try:
-            save_labels(layer, Path(path))
+            save_labels(layer, Path(path), viewer.layers if viewer is not None else ())
         except OutputError as error:
             _warn(error)
             return False
@@ -261,8 +264,19 @@ class CloseQuestion(QDialog):
         self.accept()
 
 
-def save_labels(layer: napari.layers.Labels, path: Path) -> None:
+def save_labels(
+    layer: napari.layers.Labels, path: Path, layers: Iterable[napari.layers.Layer] = ()
+) -> None:
     """Write labels as TIFF with the axes and pixel size of their layer: whole, or not at all.
+
+    Parameters
+    ----------
+    layer : Labels
+        What is written.
+    path : Path
+        The file.
+    layers : iterable of Layer
+        All of the viewer: labels that say nothing of their axes have those of their image.
 
     Raises
     ------
@@ -273,7 +287,8 @@ def save_labels(layer: napari.layers.Labels, path: Path) -> None:
 
     from napari_segnet.atomic import write_whole
     from napari_segnet.image import AXES
-    from napari_segnet.widgets.layers.axes import guess_axes, pixel_sizes_um
+    from napari_segnet.widgets.layers.axes import pixel_sizes_um
+    from napari_segnet.widgets.layers.subject import axes_of
     from napari_segnet.writers.ome_tiff import write_labels
 
     if not 2 <= layer.ndim <= len(AXES):
@@ -281,7 +296,7 @@ def save_labels(layer: napari.layers.Labels, path: Path) -> None:
             f"“{layer.name}” has {layer.ndim} dimensions, but labels in a TIFF have 2 to 5. Your "
             "corrections are still kept; save the layer as zarr, or split it."
         )
-    data, axes = np.asarray(layer.data), guess_axes(layer)
+    data, axes = np.asarray(layer.data), axes_of(layer, layers)
     if not {"y", "x"} <= set(axes):
         axes = AXES[-layer.ndim :]
     sizes = pixel_sizes_um(layer, axes)
@@ -305,11 +320,19 @@ def _found(offer: Summary) -> str:
     image = about.get("image")
     of = f"“{name}”" + (f" on “{image}”" if image else "")
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(offer.last_at))
-    return f"Unsaved corrections of {of} were found: {_count(offer.acts)}, the last on {when}."
+    damaged = " Their file is damaged: what can be read of it is offered." if offer.gaps else ""
+    found = f"{_count(offer.acts)}, the last on {when}"
+    return f"Unsaved corrections of {of} were found: {found}.{damaged}"
 
 
 def _count(acts: int) -> str:
     return f"{acts} correction" + ("" if acts == 1 else "s")
+
+
+def _note(words: str) -> None:
+    from napari.utils.notifications import show_warning
+
+    show_warning(words)
 
 
 def _warn(error: BaseException) -> None:

@@ -26,7 +26,7 @@ class Result:
     Attributes
     ----------
     subject : tuple
-        Image layer, region and network: a second run of the same subject may replace it.
+        Image layer, region, then network: a second run of the same subject may replace it.
     key : str
         The network's kept answer.
     """
@@ -62,9 +62,13 @@ class Results:
     def corrected(
         self, subject: tuple[Any, ...], shape: tuple[int, ...]
     ) -> napari.layers.Labels | None:
-        """Return the newest layer of a subject that holds corrections, if its base is known."""
+        """Return the newest layer that holds corrections, if its base is known.
+
+        It is of the same part of the same image; the network may be another one, as after
+        fine-tuning.
+        """
         for layer, made in reversed(list(self._made.items())):
-            same = made.subject == subject and layer in self._viewer.layers
+            same = made.subject[:2] == subject[:2] and layer in self._viewer.layers
             if same and layer in self._bases and self._bases[layer].shape == shape:
                 if layer.data.shape == shape and self.is_edited(layer):
                     return layer

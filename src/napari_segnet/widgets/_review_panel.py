@@ -40,6 +40,7 @@ from napari_segnet.widgets._weights import recent_networks
 from napari_segnet.widgets.layers.editing import apply_edit, editing_of, next_id
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.subject import labels_in
 
 if TYPE_CHECKING:
     import napari.layers
@@ -202,7 +203,7 @@ class ReviewPanel(QWidget):
         active = self.viewer.layers.selection.active
         layer = active if isinstance(active, Labels) else self.layer
         if layer is None or layer not in self.viewer.layers:
-            found = [x for x in self.viewer.layers if isinstance(x, Labels)]
+            found = labels_in(self.viewer.layers)
             layer = found[-1] if found else None
         if layer is not self.layer or layer is None:
             self.layer = layer

@@ -16,11 +16,12 @@ from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
 from napari_segnet.widgets._torch import load_torch
-from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, source_of
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.region import region_of
 from napari_segnet.widgets.layers.subject import (
+    axes_of,
     belongs_to,
     images_in,
     is_recorded,
@@ -67,11 +68,11 @@ def network_input(
     ImageError
         If there is no image of these labels.
     """
-    image, axes = None, _axes(layer)
+    image, axes = None, axes_of(layer, viewer.layers)
     if with_image:
         image, axes = _image_of(layer, viewer)
     labels = np.array(layer.data)
-    flat = labels.squeeze(axes.index("c")) if "c" in axes else labels
+    flat = without_channels(layer.name, labels, axes)
     table = layer.features
     ids = [int(i) for i in table["index"]] if "index" in table else []
     return Given(
@@ -81,11 +82,6 @@ def network_input(
         scores=dict(zip(ids, map(float, table["score"]), strict=True)) if "score" in table else {},
         classes=dict(zip(ids, map(int, table["class"]), strict=True)) if "class" in table else {},
     )
-
-
-def _axes(layer: napari.layers.Labels) -> str:
-    told = record_of(layer).axes
-    return told if len(told) == layer.ndim else "tzyx"[-layer.ndim :]
 
 
 def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tuple[Image, str]:
@@ -185,7 +181,7 @@ def rectangle_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> t
     SegnetError
         If there is no rectangle, or it lies elsewhere.
     """
-    axes = _axes(layer)
+    axes = axes_of(layer, viewer.layers)
     drawn = region_of("rectangle", layer, viewer, axes=axes).box
     plane = region_of("plane", layer, viewer, axes=axes).box
     box = tuple(

@@ -11,13 +11,14 @@ MORE = (
     *("batch_size", "crop_px", "crop_z_px", "channels", "loss", "optimizer", "warm_up"),
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "average"),
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
-    *("blur_px", "precision", "seed"),
+    *("blur_px", "precision", "threads", "seed"),
 )
 
 TRAIN_HINTS = {
     "epochs": Hint(label="epochs", minimum=1, maximum=100_000),
     "steps_per_epoch": Hint(label="steps in each", minimum=1, maximum=100_000),
     "batch_size": Hint(label="crops in a step", minimum=1, maximum=4096),
+    "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
     "crop_px": Hint(label="crop (px)", minimum=8, maximum=100_000),
     "crop_z_px": Hint(label="crop depth (px)", minimum=1, maximum=100_000),
     "channels": Hint(label="channels"),

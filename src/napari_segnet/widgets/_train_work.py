@@ -17,6 +17,7 @@ from napari_segnet.train.state import (
     STATE,
     Unfinished,
     epochs_done,
+    is_running,
     read_unfinished,
     state_path,
 )
@@ -105,6 +106,8 @@ def _unfinished(folder: Path) -> tuple[tuple[Unfinished, ...], tuple[str, ...]]:
     load_torch()
     found, faults = [], []
     for state in states:
+        if is_running(state.with_name(state.name.removesuffix(STATE))):
+            continue  # in another window or on the command line
         try:
             found.append((state.stat().st_mtime, read_unfinished(state)))
         except FileNotFoundError:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_segnet.dataset import Sample
 from napari_segnet.errors import DatasetError
 from napari_segnet.image import Image
-from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, image_layer_args, source_of
 from napari_segnet.widgets.layers.digest import digest_of
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of, update
@@ -49,6 +49,7 @@ class TrainingPair:
     classes: Mapping[int, int] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     review: Mapping[str, Any] | None = None
+    untouched: bool = False
 
 
 def image_of(viewer: ViewerModel, labels: napari.layers.Labels) -> napari.layers.Image | None:
@@ -74,25 +75,36 @@ def training_pair(
     axes = guess_axes(image)
     region = Region(kind="layer", box=_box(image, labels, axes))
     source = source_of(image, axes, region)
-    numbers = _numbers(labels, source.axes)
+    letters = axes[: image.ndim] if labels.ndim == image.ndim else axes.replace("c", "")
+    data = without_channels(labels.name, np.asarray(labels.data), letters)
+    numbers = np.array(data, dtype=np.int32)  # a copy: it is written while the user paints
     trusted = reviewed(labels) if only_reviewed else None
     if only_reviewed and trusted is None:
         raise DatasetError(
             f"Nothing of “{labels.name}” is marked as reviewed. Review some objects or a region "
             "first, or add the whole image."
         )
+    if trusted is not None and "c" in letters:
+        trusted = np.asarray(trusted.any(axis=letters.index("c")))
     record = record_of(labels)
     known = record.dataset or {}
     return TrainingPair(
         image=source.image,
         labels=numbers,
-        trusted=None if trusted is None else trusted.reshape(numbers.shape),
+        trusted=trusted,
         source=str(known.get("source") or _source_name(image)),
         plane=str(known.get("plane") or "") or _part(region.box, axes, level_0(image).shape),
         classes=_classes(labels),
         class_names=record.class_names,
         review=record.review,
+        # A stroke is a review, too: what it changes counts as fixed.
+        untouched=_is_an_answer(record) and not is_reviewed(labels),
     )
+
+
+def _is_an_answer(record: LayerRecord) -> bool:
+    """Tell if a network has made labels, in this session or before they were added."""
+    return record.origin is not None or bool((record.dataset or {}).get("untouched"))
 
 
 def is_reviewed(labels: napari.layers.Labels) -> bool:
@@ -136,7 +148,11 @@ def open_again(
         image_id=str(layer.unique_id),
         image_layer=layer.name,
         class_names=class_names,
-        dataset={"source": sample.source, "plane": sample.plane},
+        dataset={
+            "source": sample.source,
+            "plane": sample.plane,
+            **({"untouched": True} if sample.untouched else {}),
+        },
         review=about.get("review") or None,
     )
     world = image.axes[: layer.ndim]
@@ -219,13 +235,6 @@ def _source_name(layer: napari.layers.Image) -> str:
 
 
 # ---- Numbers ----
-
-
-def _numbers(labels: napari.layers.Labels, axes: str) -> npt.NDArray[np.int32]:
-    data = np.asarray(labels.data)
-    if "c" in axes:
-        data = data.take(0, axes.index("c"))
-    return np.array(data, dtype=np.int32)  # a copy: it is written while the user paints
 
 
 def _classes(labels: napari.layers.Labels) -> dict[int, int]:

@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.differences import KINDS, Difference, Kind, differences, draw
-from napari_segnet.errors import MismatchError
+from napari_segnet.errors import MismatchError, SegnetError
 from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pairing, pool, read_labels
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.widgets._column import Column
@@ -42,6 +42,7 @@ from napari_segnet.widgets.layers.camera import look_at
 from napari_segnet.widgets.layers.convert import frame_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.layers.subject import labels_in
 
 if TYPE_CHECKING:
     import napari.layers
@@ -109,16 +110,22 @@ def _in_stack(found: tuple[Difference, ...], place: tuple[int, ...]) -> tuple[Di
 
 @job
 def compare_folders(predicted: Path, truth: Path) -> Generator[Progress, None, Scores]:
-    """Score two folders of label files, paired by name."""
-    scores = []
+    """Score two folders of label files, paired by name; what cannot be compared is named."""
+    scores: list[Scores] = []
     found = pairing(predicted, truth)
+    failed = list(found.failed)
     for done, (stem, ours, theirs) in enumerate(found.pairs):
         check_cancelled()
         yield Progress(what="image", done=done, total=len(found.pairs))
-        scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
+        try:
+            scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
+        except SegnetError as error:
+            failed.append((stem, f"{stem}: {error}"))
+    if failed and not scores:
+        raise MismatchError(failed[0][1])
     pooled = pool(scores)
-    left_out = (f"Left out: {reason}" for _, reason in found.failed)
-    return replace(pooled, notes=(*pooled.notes, *left_out))
+    left_out = (f"Left out: {reason}" for _, reason in failed)
+    return replace(pooled, notes=(*left_out, *pooled.notes))
 
 
 class EvaluateDock(QWidget):
@@ -236,14 +243,7 @@ class EvaluateDock(QWidget):
     # ---- What is compared ----
 
     def _list_layers(self, event: object = None) -> None:
-        from napari.layers import Labels
-
-        there = [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Labels)
-            and not (record_of(layer).evaluated or record_of(layer).learning)
-        ]
+        there = labels_in(self.viewer.layers)
         for box, first in ((self.labels, 0), (self.truth, 1)):
             before = box.currentData()
             with QSignalBlocker(box):

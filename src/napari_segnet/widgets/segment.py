@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakMethod, ref
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -30,7 +30,7 @@ from napari_segnet import cache
 from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SegnetError, SettingsError
+from napari_segnet.errors import ImageError, SegnetError, SettingsError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.input import recipe
 from napari_segnet.repeat import command_line
@@ -50,11 +50,13 @@ from napari_segnet.widgets._hints import (
     MAIN,
     REGIONS,
     axes_choices,
+    axes_question,
+    axes_words,
 )
 from napari_segnet.widgets._job import JobRunner
 from napari_segnet.widgets._maps import show_maps
 from napari_segnet.widgets._merging import MergeBar
-from napari_segnet.widgets._message import MessageBar
+from napari_segnet.widgets._message import MessageBar, in_words
 from napari_segnet.widgets._preferences import preferences
 from napari_segnet.widgets._preview import PreviewBox, preview
 from napari_segnet.widgets._progress import RunBox
@@ -64,6 +66,7 @@ from napari_segnet.widgets._scales import ScalesBox, tried_scales
 from napari_segnet.widgets._section import Section
 from napari_segnet.widgets._weights import WeightsBox, is_weights, remember_network
 from napari_segnet.widgets._work import Answer, answer, recognise, relabel
+from napari_segnet.widgets.layers.axes import said_axes
 from napari_segnet.widgets.layers.convert import (
     Source,
     guess_axes,
@@ -74,6 +77,7 @@ from napari_segnet.widgets.layers.convert import (
 from napari_segnet.widgets.layers.features import classes_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import metadata_with, record_of, update
+from napari_segnet.widgets.layers.subject import images_in
 
 if TYPE_CHECKING:
     import napari.layers
@@ -157,6 +161,10 @@ class SegmentDock(QWidget):
             "What the image's dimensions are, slowest first: t time, c channel, z depth, y row, "
             "x column"
         )
+        self.axes_question = QLabel()
+        self.axes_question.setObjectName("segnet_axes_question")
+        self.axes_question.setWordWrap(True)
+        self.axes_question.hide()
         self.region = QComboBox()
         self.region.setObjectName("segnet_region")
         for box in (self.layer, self.axes, self.region):
@@ -223,7 +231,8 @@ class SegmentDock(QWidget):
         more = Section("More settings of the run", inside)
         more.setObjectName("segnet_more_settings")
         self.more = more
-        return _group("Image", chosen, self.channels, self.main, more)
+        # Not a row: a form gives a text of several lines too little height.
+        return _group("Image", chosen, self.axes_question, self.channels, self.main, more)
 
     def _labels_group(self) -> QGroupBox:
         buttons = QHBoxLayout()
@@ -263,7 +272,8 @@ class SegmentDock(QWidget):
         self.weights.chosen.connect(self.choose_weights)
         self.card.told.connect(self._tell)
         self.layer.currentIndexChanged.connect(self._layer_chosen)
-        self.axes.currentIndexChanged.connect(self._offer_channels)
+        self.axes.currentIndexChanged.connect(self._keep_axes)
+        self.axes.activated.connect(self._keep_axes)  # what was proposed is chosen, too
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
         self.maps.clicked.connect(self._show_maps)
@@ -393,10 +403,7 @@ class SegmentDock(QWidget):
         return layer if there and isinstance(layer, Image) else None
 
     def _list_layers(self, event: object = None) -> None:
-        from napari.layers import Image
-
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        images = [layer for layer in images if not record_of(layer).maps]
+        images = images_in(self.viewer.layers)
         current = self.image_layer()
         with QSignalBlocker(self.layer):
             self.layer.clear()
@@ -441,14 +448,37 @@ class SegmentDock(QWidget):
         layer = self.image_layer()
         with QSignalBlocker(self.axes):
             self.axes.clear()
-            if layer is not None:
-                guess = guess_axes(layer)
-                self.axes.addItems(axes_choices(guess, bool(layer.rgb)))
-                self.axes.setCurrentText(guess)
-        self._image_rows.setRowVisible(self.axes, self.axes.count() > 1)
+            self.axes_question.setText("" if layer is None else self._offer_axes(layer))
+        self._show_axes_rows()
         self.preview.clear()
         self.scales.clear()
         self._offer_channels()
+
+    def _offer_axes(self, layer: napari.layers.Image) -> str:
+        """List what the dimensions of a layer may be; return what is to be asked about it."""
+        try:
+            guess, said = guess_axes(layer), said_axes(layer)
+        except ImageError as error:  # too many; an event of napari would end with it
+            return in_words(error)
+        for axes in axes_choices(guess, bool(layer.rgb)):
+            self.axes.addItem(axes)
+            tip = Qt.ItemDataRole.ToolTipRole
+            self.axes.setItemData(self.axes.count() - 1, axes_words(axes), tip)
+        self.axes.setCurrentText(guess)
+        return "" if said else axes_question(layer.name, guess)
+
+    def _keep_axes(self, index: int = -1) -> None:
+        """Remember what the user says of the dimensions of the chosen layer."""
+        layer = self.image_layer()
+        if layer is not None and self.axes.currentText():
+            update(layer, axes=self.axes.currentText())
+            self.axes_question.setText("")
+            self._show_axes_rows()
+        self._offer_channels()
+
+    def _show_axes_rows(self) -> None:
+        self._image_rows.setRowVisible(self.axes, self.axes.count() > 1)
+        self.axes_question.setVisible(bool(self.axes_question.text()))
 
     def _offer_channels(self, index: int = -1) -> None:
         layer = self.image_layer()
@@ -520,7 +550,8 @@ class SegmentDock(QWidget):
         corrected = self._results.corrected(asked.subject, data.shape)
         self.result = self._results.put(result, data, kwargs)
         self._runs[made.key] = asked
-        if corrected is not None and corrected is not self.result:
+        same = corrected is not None and record_of(corrected).kind == made.segmentation.kind
+        if corrected is not None and corrected is not self.result and same:
             self.merge.offer(corrected, self.result, result)
         self._forget_answers()
         self._show_summary(made)

@@ -24,10 +24,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import OutputError, SegnetError
 from napari_segnet.progress import Progress
 from napari_segnet.train.settings import TrainSettings
-from napari_segnet.train.state import state_path
+from napari_segnet.train.state import is_running, ours, state_path
 from napari_segnet.widgets._column import Column
 from napari_segnet.widgets._form import Form
 from napari_segnet.widgets._job import JobRunner
@@ -390,7 +390,8 @@ class TrainDock(QWidget):
         number = 1
         while True:
             path = self.folder / NETWORKS / f"{stem}-taught-{number}{ending}"
-            if not path.exists() and not state_path(path).exists():
+            taken = path.exists() or state_path(path).exists() or is_running(path)
+            if not taken:
                 break
             number += 1
         self.save_to(path)
@@ -464,7 +465,12 @@ class TrainDock(QWidget):
         found = self.unfinished.found
         if found is None or self.folder is None:
             return
-        found.state.unlink(missing_ok=True)
+        try:
+            with ours(found.out):  # another window may have gone on with it since it was offered
+                found.state.unlink(missing_ok=True)
+        except OutputError as error:
+            self.message.fail(error)
+            return
         self.choose_folder(self.folder)
 
     # ---- Training ----
@@ -505,7 +511,9 @@ class TrainDock(QWidget):
 
     def _offer_what_was_learned(self) -> None:
         """Ask what shall become of a training that ended early."""
-        if self._lesson is not None and state_path(self._lesson.out).exists():
+        out = self._lesson.out if self._lesson is not None else None
+        # Where another training writes the same file, the state is that one's.
+        if out is not None and state_path(out).exists() and not is_running(out):
             self.stopped.show()
 
     def keep_what_it_learned(self) -> None:
@@ -519,8 +527,13 @@ class TrainDock(QWidget):
 
     def keep_the_old(self) -> None:
         """Forget the training that was stopped."""
-        if self._lesson is not None:
-            state_path(self._lesson.out).unlink(missing_ok=True)
+        try:
+            if self._lesson is not None:
+                with ours(self._lesson.out):
+                    state_path(self._lesson.out).unlink(missing_ok=True)
+        except OutputError as error:
+            self.message.fail(error)
+            return
         self.stopped.hide()
         self.run_box.end("The old network is kept.")
 
@@ -580,8 +593,8 @@ class TrainDock(QWidget):
         self.outcome.show()
         if not taught.after.images:
             self.verdict.setText(
-                "Nothing was held out, so nobody knows if the new network is better. Look at "
-                "what it does before you trust it."
+                "Nothing that could judge it is held out, so nobody knows if the new network is "
+                "better. Look at what it does before you trust it."
             )
         elif taught.promoted:
             self.verdict.setText("The new network is better, and is chosen in the Segment dock.")

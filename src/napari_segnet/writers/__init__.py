@@ -19,6 +19,7 @@ from napari_segnet.segmentation import Instances, Maps, Segmentation
 from napari_segnet.writers._result import Result
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
+from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
 from napari_segnet.writers.origin import OriginWriter
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "Result",
     "Writer",
     "check_output",
+    "plain_grid",
     "result_paths",
+    "write_nifti_labels",
     "write_segmentation",
 ]
 
@@ -40,9 +43,11 @@ class Writer(Protocol):
     """What stands behind the stem of the image in the name of the file."""
     raw: bool
     """Whether it holds the network's own answer, which is written only when asked for."""
+    on_grid: bool | None
+    """Whether only images on a medical grid have it (True), only others (False), or all (None)."""
 
     def takes(self, result: Result) -> bool:
-        """Tell if there is anything to write; always true unless ``raw``."""
+        """Tell if there is anything to write; always true unless ``raw`` or ``on_grid`` differs."""
 
     def write(self, path: Path, result: Result) -> None:
         """Write the file; the same result makes the same bytes.
@@ -52,11 +57,16 @@ class Writer(Protocol):
         """
 
 
-WRITERS: tuple[Writer, ...] = (LabelsWriter(), MapsWriter(), OriginWriter())
+WRITERS: tuple[Writer, ...] = (
+    LabelsWriter(),
+    NiftiLabelsWriter(),
+    MapsWriter(),
+    OriginWriter(),
+)
 """In the order in which the files get their names: the origin, which tells of all, last."""
 
 
-def result_paths(folder: Path, stem: str, *, maps: bool = False) -> list[Path]:
+def result_paths(folder: Path, stem: str, *, maps: bool = False, grid: bool = False) -> list[Path]:
     """Return the files that a result has, in the order of ``WRITERS``.
 
     Parameters
@@ -67,11 +77,19 @@ def result_paths(folder: Path, stem: str, *, maps: bool = False) -> list[Path]:
         Their names before their endings.
     maps : bool
         Also those of the network's own answer.
+    grid : bool
+        The image is a medical one, whose labels lie on its grid.
     """
-    return [_path(folder, stem, writer) for writer in WRITERS if maps or not writer.raw]
+    return [
+        _path(folder, stem, writer)
+        for writer in WRITERS
+        if (maps or not writer.raw) and writer.on_grid in (None, grid)
+    ]
 
 
-def check_output(folder: Path, stem: str, overwrite: bool = False, save_maps: bool = False) -> None:
+def check_output(
+    folder: Path, stem: str, overwrite: bool = False, save_maps: bool = False, grid: bool = False
+) -> None:
     """Find out before a long run if its result can be written; leaves nothing behind.
 
     Raises
@@ -80,7 +98,7 @@ def check_output(folder: Path, stem: str, overwrite: bool = False, save_maps: bo
         If a result is there already and ``overwrite`` is false, or if nothing can be
         written to the folder (which need not exist yet).
     """
-    paths = result_paths(folder, stem, maps=save_maps)
+    paths = result_paths(folder, stem, maps=save_maps, grid=grid)
     try:
         _refuse_existing(folder, paths, overwrite)
         probe(max(paths, key=lambda path: len(path.name)))
@@ -101,7 +119,8 @@ def write_segmentation(
     Parameters
     ----------
     segmentation : Segmentation
-        Labels (OME-TIFF: int32, axes, pixel size) and origin (JSON).
+        Labels (OME-TIFF: int32, axes, pixel size; NIfTI on the grid of a medical image) and
+        origin (JSON).
     folder : Path
         Created if it does not exist.
     stem : str

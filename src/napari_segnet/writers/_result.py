@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from napari_segnet.grid import Grid
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 
 __all__ = ["Result"]
@@ -31,6 +32,12 @@ class Result:
     segmentation: Segmentation
     maps: Maps | None = None
     instances: Instances | None = None
+
+    @cached_property
+    def grid(self) -> Grid | None:
+        """Where a medical image's voxels lie, as its origin keeps it; None for others."""
+        kept = self.segmentation.origin.image.get("grid")
+        return None if kept is None else Grid.from_json(kept)
 
     @cached_property
     def identity(self) -> str:

@@ -16,10 +16,11 @@ class LabelsWriter:
     name = "labels"
     ending = ".labels.tif"
     raw = False
+    on_grid: bool | None = False
 
     def takes(self, result: Result) -> bool:
-        """Every result has labels."""
-        return True
+        """Every result has labels; those on a medical grid are NIfTI."""
+        return result.grid is None
 
     def write(self, path: Path, result: Result) -> None:
         """Write them in tiles."""

@@ -21,6 +21,7 @@ class MapsWriter:
     name = "maps"
     ending = ".maps.tif"
     raw = True
+    on_grid: bool | None = None
 
     def takes(self, result: Result) -> bool:
         """Only maps: detections go into the origin."""

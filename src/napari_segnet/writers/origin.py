@@ -23,6 +23,7 @@ class OriginWriter:
     name = "origin"
     ending = ".json"
     raw = False
+    on_grid: bool | None = None
 
     def takes(self, result: Result) -> bool:
         """Every result has an origin."""

@@ -326,3 +326,42 @@ def test_a_job_that_waits_for_its_turn_can_be_cancelled(path):
         thread.join(timeout=20)
         assert len(raised) == 1
     assert np.isfinite(network.maps(np.zeros((1, 1, 8, 8), np.float32))).all()
+
+
+# ---- Threads ----
+
+
+def test_a_network_takes_the_threads_that_it_was_told_while_it_answers(path, monkeypatch):
+    checkpoint, taken = identify(path), []
+    network = load(checkpoint, "cpu")
+    family = type(network._family)
+    real = family.maps
+
+    def maps(self, module, batch):
+        taken.append(torch.get_num_threads())
+        return real(self, module, batch)
+
+    monkeypatch.setattr(family, "maps", maps)
+    before = torch.get_num_threads()
+    batch = pictures(1, 1, (32, 32)).numpy()
+    answers = []
+    for threads in (before + 1, 0, 1):
+        answers.append(load(checkpoint, "cpu", threads).maps(batch))
+        assert torch.get_num_threads() == before
+    assert taken == [before + 1, before, 1]
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answers[0], answer, atol=1e-5)
+    assert load(checkpoint, "cpu", 1).module is network.module, "weights are read once"
+
+
+def test_threads_are_given_back_after_a_failure(path, monkeypatch):
+    network = load(identify(path), "cpu", torch.get_num_threads() + 1)
+    before = torch.get_num_threads()
+
+    def fail(self, module, batch):
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(type(network._family), "maps", fail)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        network.maps(pictures(1, 1, (32, 32)).numpy())
+    assert torch.get_num_threads() == before

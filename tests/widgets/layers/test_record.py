@@ -42,6 +42,8 @@ FULL = LayerRecord(
     maps="k2",
     path="/a.tif",
     source="cells 12ab",
+    grid={"dims": "zyx"},
+    notes=("One slice is missing.",),
     other={"of another": [1]},
 )
 

@@ -18,7 +18,7 @@ from napari_segnet.errors import MismatchError, NothingFoundError
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Maps, Prediction
 from napari_segnet.steps import LabelSettings, Unit, label_unit, labeler_of, resolve, score_labels
-from napari_segnet.steps.resolve import told
+from napari_segnet.steps._types import filled_in
 
 __all__ = ["MapResponder"]
 
@@ -60,7 +60,7 @@ class MapResponder:
         how = self._settings(settings or LabelSettings())
         yield Progress(what="labels")
         for share in FAINTER:
-            fainter = replace(how, threshold=share * told(how.threshold, "threshold"))
+            fainter = replace(how, threshold=share * filled_in(how.threshold, "threshold"))
             if isinstance(question, At):
                 found = self._at(question, fainter)
             elif isinstance(question, InBox):

@@ -69,11 +69,11 @@ class TorchKind:
 
         return precisions(device)
 
-    def load(self, checkpoint: Checkpoint, device: str = "auto") -> TorchEngine:
+    def load(self, checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> TorchEngine:
         """Read the weights and put them on a device; loaded networks are kept for a while."""
         from napari_segnet.engines.torch.weights import load
 
-        return load(checkpoint, device)
+        return load(checkpoint, device, threads)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -9,7 +11,15 @@ import torch
 
 from napari_segnet.engines.protocol import PRECISIONS, choose_device
 
-__all__ = ["best_device", "devices", "free_bytes", "is_out_of_memory", "precisions", "release"]
+__all__ = [
+    "best_device",
+    "devices",
+    "free_bytes",
+    "is_out_of_memory",
+    "on_threads",
+    "precisions",
+    "release",
+]
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may take."""
@@ -45,6 +55,20 @@ def best_device(wish: str = "auto") -> str:
 def precisions(device: str) -> tuple[str, ...]:
     """Return what can be computed in on a device: lower ones on GPUs of NVIDIA only."""
     return PRECISIONS if device.startswith("cuda") else ("fp32",)
+
+
+@contextlib.contextmanager
+def on_threads(threads: int) -> Iterator[None]:
+    """Let torch take so many threads of the CPU for a while, in this thread; 0: as it is."""
+    before = torch.get_num_threads()
+    if threads in (0, before):
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def release(device: str) -> None:

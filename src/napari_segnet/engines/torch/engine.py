@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import threading
 from collections import defaultdict
@@ -19,6 +20,7 @@ from napari_segnet.engines.protocol import require_precision
 from napari_segnet.engines.torch.device import (
     free_bytes,
     is_out_of_memory,
+    on_threads,
     precisions,
     release,
 )
@@ -31,7 +33,7 @@ from napari_segnet.families import (
     MeasurableFamily,
     PromptableFamily,
 )
-from napari_segnet.families._blocks import PlacedUpsample, place, unplace
+from napari_segnet.families._blocks import depends_on_place, place, unplace
 from napari_segnet.progress import check_cancelled
 from napari_segnet.recognition import family_of
 from napari_segnet.segmentation import Detected
@@ -61,9 +63,12 @@ class TorchEngine:
         The network itself, in evaluation mode, on ``device``.
     device : str
         ``cpu``, ``mps`` or ``cuda:N``.
+    threads : int
+        Of the CPU, while it answers; 0: all that torch would take.
     """
 
     name = "torch"
+    threads = 0
 
     def __init__(self, checkpoint: Checkpoint, module: nn.Module, device: str) -> None:
         self.checkpoint = checkpoint
@@ -75,7 +80,7 @@ class TorchEngine:
             # Twice as fast on a CPU: oneDNN's own layout.
             self._fast = self._fast.to(memory_format=torch.channels_last)
         watch_cancel(self._fast)
-        self._placed = any(isinstance(m, PlacedUpsample) for m in self._fast.modules())
+        self._placed = depends_on_place(self._fast)
         self._bytes: dict[tuple[int, ...], int] = {}
         self._bare: nn.Module | None = None
 
@@ -87,6 +92,14 @@ class TorchEngine:
         )
         storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
         return sum(storages.values())
+
+    def on_threads(self, threads: int) -> TorchEngine:
+        """Return the same network, which takes so many threads while it answers; 0: all."""
+        if threads == self.threads:
+            return self
+        other = copy.copy(self)  # module and weights are shared
+        other.threads = threads
+        return other
 
     @property
     def depends_on_offset(self) -> bool:
@@ -226,7 +239,8 @@ class TorchEngine:
         while not lock.acquire(timeout=LOOK_SECONDS):
             check_cancelled()
         try:
-            yield
+            with on_threads(self.threads):
+                yield
         finally:
             lock.release()
 

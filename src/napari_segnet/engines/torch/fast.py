@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_segnet.engines.torch.chain import BandedTransposed, Chain, is_convolution
-from napari_segnet.families._blocks import Joining
+from napari_segnet.graph.build import GraphNetwork, Joining
 from napari_segnet.progress import check_cancelled
 
 __all__ = ["fast_copy", "watch_cancel"]
@@ -28,7 +28,7 @@ def fast_copy(module: nn.Module, device: str) -> nn.Module:
     float64), ReLUs behind them work in place, and on a CPU convolutions that follow each
     other are done together in bands.
     """
-    module = _shallow(module)
+    module = _shallow(module.in_rows() if isinstance(module, GraphNetwork) else module)
     _fuse(module)
     if device == "cpu":
         _chain(module)

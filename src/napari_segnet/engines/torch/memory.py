@@ -56,8 +56,9 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        joins = func is torch.ops.aten.cat.default and not kwargs
-        result = _joined(*args) if joins else func(*args, **(kwargs or {}))
+        result = _shaped(func, args, kwargs or {})
+        if result is None:
+            result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, torch.Tensor):
                 self._count(tensor.untyped_storage())
@@ -77,6 +78,43 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _drop(self, size: int) -> None:
         self._now -= size
+
+
+_POINTWISE = frozenset(
+    "add sub mul div maximum minimum where relu leaky_relu elu gelu silu mish softplus sigmoid "
+    "tanh hardtanh hardsigmoid hardswish clamp _softmax _log_softmax".split()
+)
+"""Operations of torch whose answer is as large as their tensors, broadcast."""
+_RESIZING = frozenset(
+    "upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_trilinear3d "
+    "_adaptive_avg_pool2d _adaptive_avg_pool3d".split()
+)
+"""Those that are told the pixels of their answer."""
+
+
+def _shaped(func: Any, args: Any, kwargs: Any) -> torch.Tensor | None:
+    """Return what common operations return, by their shapes; None for all others.
+
+    torch's own arithmetic without values would import its compiler, which takes two seconds.
+    """
+    name = func.overloadpacket.__name__
+    if name == "cat" and not kwargs:
+        return _joined(*args)
+    if name in _POINTWISE:
+        tensors = [one for one in args if isinstance(one, torch.Tensor)]
+        if len(tensors) == 1:
+            return torch.empty_like(tensors[0])
+        return tensors[0].new_empty(_broadcast([tuple(one.shape) for one in tensors]))
+    if name in _RESIZING and len(args) > 1 and isinstance(args[1], list | tuple):
+        x, lengths = args[:2]
+        return torch.empty((*x.shape[:2], *lengths), dtype=x.dtype, device=x.device)
+    return None
+
+
+def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    ndim = max(len(shape) for shape in shapes)
+    padded = [(1,) * (ndim - len(shape)) + shape for shape in shapes]
+    return tuple(max(lengths) for lengths in zip(*padded, strict=True))
 
 
 def _joined(tensors: list[torch.Tensor], axis: int = 0) -> torch.Tensor:

@@ -18,7 +18,7 @@ from napari_segnet.recognition import family_of
 __all__ = ["load"]
 
 
-def load(checkpoint: Checkpoint, device: str = "auto") -> TorchEngine:
+def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> TorchEngine:
     """Read the weights and put them on a device; loaded networks are kept for a while.
 
     Parameters
@@ -28,6 +28,8 @@ def load(checkpoint: Checkpoint, device: str = "auto") -> TorchEngine:
     device : str
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``. If it is ``auto`` and the best
         device has no room for the weights, they go to the CPU.
+    threads : int
+        Threads of the CPU that it takes while it answers; 0: all that torch would take.
 
     Raises
     ------
@@ -38,12 +40,12 @@ def load(checkpoint: Checkpoint, device: str = "auto") -> TorchEngine:
     """
     best = best_device(device)
     try:
-        return _kept(checkpoint, best)
+        return _kept(checkpoint, best).on_threads(threads)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
     if device == "auto" and best != "cpu":
-        return load(checkpoint, "cpu")
+        return load(checkpoint, "cpu", threads)
     raise MemoryExhaustedError(
         f"There is not enough memory on {best} for the weights of {checkpoint.path.name} "
         f"({4 * checkpoint.parameters / 1e9:.1f} GB). Close other programs or choose another "

@@ -7,18 +7,21 @@ starts: the layer may be moved, renamed or deleted meanwhile.
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.errors import ImageError
+from napari_segnet.grid import Grid
 from napari_segnet.image import Image
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, pixel_sizes_um
+from napari_segnet.widgets.layers.file import file_notes
 from napari_segnet.widgets.layers.frame import Frame, frame_of, result_frame
-from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
+from napari_segnet.widgets.layers.grids import grid_in, image_metadata
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 from napari_segnet.widgets.layers.region import Region, region_of
 
 if TYPE_CHECKING:
@@ -108,6 +111,8 @@ def source_of(layer: napari.layers.Image, axes: str | None, region: Region) -> S
         rgb=bool(layer.rgb),
         name=layer.name,
         source=None if layer.source.path is None else str(layer.source.path),
+        notes=tuple(dict.fromkeys((*record_of(layer).notes, *file_notes(layer)))),
+        grid=_part_grid(layer, data, axes, box),
     )
     offset = tuple(part.start for part in box)
     kept, frame = result_frame(frame_of(layer), axes[: layer.ndim], box)
@@ -185,10 +190,30 @@ def image_layer_args(image: Image) -> tuple[Any, dict[str, Any]]:
         "units": ["micrometer" if a in image.pixel_size_um else "pixel" for a in world],
         "axis_labels": list(world),
     }
+    if kept := image_metadata(image):
+        kwargs["metadata"] = kept
     return data, kwargs
 
 
 # ---- Pixels ----
+
+
+def _part_grid(
+    layer: napari.layers.Image, data: Any, axes: str, box: tuple[slice, ...]
+) -> Grid | None:
+    """Return the grid of a medical image, or of a box of it; None if data are not those read."""
+    grid = grid_in(layer.metadata)
+    if grid is None:
+        return None
+    if grid.shape == tuple(data.shape[: layer.ndim]):  # the user may know the axes better
+        grid = replace(grid, dims=axes[: layer.ndim])
+    lengths = dict(zip(axes, data.shape, strict=True))
+    of_grid = dict(zip(grid.dims, grid.shape, strict=True))
+    if any(lengths.get(a, 1) != n for a, n in of_grid.items()):
+        return None
+    begins = {a: part.start for a, part in zip(axes, box, strict=False)}
+    whole = all(part == slice(0, n) for part, n in zip(box, data.shape, strict=False))
+    return grid if whole else grid.part(begins)
 
 
 class Part:

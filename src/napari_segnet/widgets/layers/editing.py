@@ -273,13 +273,16 @@ class Editing:
             put_rows(self._there(), {one: pair[int(step.done)] for one, pair in rows.items()})
 
     def _broken(self, why: Break) -> None:
-        """Forget rows whose steps are gone for good: no undo brings their pixels back."""
+        """Forget rows whose steps are gone for good, and places that nobody can follow."""
         if why == "other labels":
             self.places = None
             self._rows.clear()
-        else:
-            alive = self.history.alive()
-            self._rows = {token: kept for token, kept in self._rows.items() if token in alive}
+            return
+        alive = self.history.alive()
+        self._rows = {token: kept for token, kept in self._rows.items() if token in alive}
+        if why == "overflow" and self.places is not None:
+            self.places = None  # the steps that were missed may have made objects larger
+            self.look_now()
 
     def _there(self) -> napari.layers.Labels:
         layer = self._layer()

@@ -274,7 +274,7 @@ class History:
         if self._expected is not None and len(done) == 1 and steps[-1].kind == "edit":
             steps[-1] = Step(kind="edit", atoms=done[0], known=self._expected)
         self._known, self._taken = now, back
-        return steps, why or (None if sure else "overflow")
+        return steps, why if sure else "overflow"
 
 
 def unfinished(layer: napari.layers.Labels) -> list[Change]:
@@ -303,7 +303,7 @@ def _compared(
     strokes have taken its place; of a history that is full all were forgotten.
     """
     if not known:
-        return (), now, True
+        return (), now, len(now) < limit  # a full one may have forgotten some of them
     places = {Token(step[0]): place for place, step in enumerate(now)}
     stand = [place for place, step in enumerate(known) if Token(step[0]) in places]
     if stand:

@@ -51,7 +51,8 @@ class LayerRecord:
     kind : str
         ``instance`` or ``semantic``; empty where unknown.
     axes : str
-        One letter per dimension of the labels; empty where unknown.
+        One letter per dimension of the pixels; empty where unknown. Of an image layer: what the
+        user has chosen.
     class_names : tuple of str
         Background first.
     image_id : str
@@ -89,6 +90,10 @@ class LayerRecord:
         The picture file that an image layer was read from.
     source : str
         What the training set calls an image layer that is in no file.
+    grid : mapping or None
+        Where the voxels of a medical image lie in the body: a Grid as JSON.
+    notes : tuple of str
+        What should be known of how an image was read, one sentence each.
     version : int
         Of the record; higher than ``VERSION`` if a later version wrote it.
     other : mapping
@@ -117,6 +122,8 @@ class LayerRecord:
     maps: str = ""
     path: str = ""
     source: str = ""
+    grid: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
     version: int = VERSION
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -179,10 +186,10 @@ _READ = {
     **dict.fromkeys(("key", "kind", "axes", "image_id", "image_digest", "image_layer"), _text),
     **dict.fromkeys(("region", "command", "summary", "evaluated", "asked"), _text),
     **dict.fromkeys(("maps", "path", "source"), _text),
-    **dict.fromkeys(("origin", "review", "dataset", "wishes"), _mapping),
+    **dict.fromkeys(("origin", "review", "dataset", "wishes", "grid"), _mapping),
     **dict.fromkeys(("highest_id", "version"), _whole),
     "learning": _flag,
-    "class_names": _texts,
+    **dict.fromkeys(("class_names", "notes"), _texts),
     "offset_px": _wholes,
 }
 _DEFAULTS = {one.name: one.default for one in fields(LayerRecord) if one.name != "other"}

@@ -12,14 +12,24 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.errors import ImageError
-from napari_segnet.widgets.layers.axes import guess_axes, level_0
+from napari_segnet.widgets.layers.axes import guess_axes, level_0, said_axes
 from napari_segnet.widgets.layers.digest import digest_if_known
 from napari_segnet.widgets.layers.record import record_of, update
 
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["belongs_to", "bind", "bound_image", "images_in", "is_recorded", "subject_of"]
+__all__ = [
+    "axes_of",
+    "belongs_to",
+    "bind",
+    "bound_image",
+    "images_in",
+    "is_drawn",
+    "is_recorded",
+    "labels_in",
+    "subject_of",
+]
 
 
 def subject_of(
@@ -95,12 +105,54 @@ def belongs_to(labels: napari.layers.Labels, image: napari.layers.Image) -> bool
     return record.image_layer in ("", image.name)
 
 
+def axes_of(labels: napari.layers.Labels, layers: Iterable[napari.layers.Layer]) -> str:
+    """Return one letter out of ``tczyx`` per dimension of labels.
+
+    Where nothing says it of the labels themselves, they have the axes of their image.
+
+    Raises
+    ------
+    ImageError
+        If there are more dimensions than axes.
+    """
+    said = said_axes(labels)
+    image = subject_of(labels, layers) if said is None else None
+    if image is not None and image.ndim <= len("tczyx"):
+        axes = guess_axes(image)[: image.ndim]
+        for letters in (axes, axes.replace("c", "")):
+            if len(letters) == labels.ndim:
+                return letters
+    return said or guess_axes(labels)
+
+
 def images_in(layers: Iterable[napari.layers.Layer]) -> list[napari.layers.Image]:
-    """Return the image layers that are pictures: no probabilities, nothing of a training."""
+    """Return the image layers that are pictures of something, not what this package has drawn."""
     from napari.layers import Image
 
-    images = [layer for layer in layers if isinstance(layer, Image)]
-    return [layer for layer in images if not (record_of(layer).maps or record_of(layer).learning)]
+    return [x for x in layers if isinstance(x, Image) and not is_drawn(x)]
+
+
+def labels_in(layers: Iterable[napari.layers.Layer]) -> list[napari.layers.Labels]:
+    """Return the Labels layers of objects or classes, not those of mistakes or of a training."""
+    from napari.layers import Labels
+
+    return [x for x in layers if isinstance(x, Labels) and not is_drawn(x)]
+
+
+def is_drawn(layer: napari.layers.Layer) -> bool:
+    """Tell if a layer shows what this package has made and nobody learns from.
+
+    Probabilities, mistakes, crops of a training; as images, too, its files of maps and labels.
+    """
+    from napari.layers import Image
+
+    from napari_segnet.readers import OWN_OUTPUTS
+
+    record = record_of(layer)
+    if record.maps or record.learning or record.evaluated:
+        return True
+    path = str(layer.source.path or record.path).lower()
+    return isinstance(layer, Image) and path.endswith(OWN_OUTPUTS)
 
 
 # ---- Sizes ----

@@ -1,0 +1,18 @@
+"""A graph becomes a torch module: the only part of ``graph`` that imports torch."""
+
+from __future__ import annotations
+
+from napari_segnet.graph.build._network import GraphNetwork, build
+from napari_segnet.graph.build._norms import ChannelNorm
+from napari_segnet.graph.build._placed import PlacedLayer, Resized
+from napari_segnet.graph.build._rows import Joining, Rows
+
+__all__ = [
+    "ChannelNorm",
+    "GraphNetwork",
+    "Joining",
+    "PlacedLayer",
+    "Resized",
+    "Rows",
+    "build",
+]

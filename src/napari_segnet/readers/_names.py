@@ -1,0 +1,33 @@
+"""Names of picture files: their endings, and what is left without them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["ends_with", "image_stem"]
+
+PACKED = (".nii.gz", ".hdr.gz", ".img.gz")
+"""Endings of two parts, which are dropped whole."""
+
+
+def image_stem(path: Path) -> str:
+    """Return the name of a picture without its ending.
+
+    That of ``cells.ome.tif`` is ``cells``, that of ``head.nii.gz`` is ``head``. A folder that
+    is one image keeps its whole name.
+    """
+    if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
+        return path.resolve().name or "image"
+    for ending in PACKED:
+        if path.name.lower().endswith(ending) and len(path.name) > len(ending):
+            return path.name[: -len(ending)]
+    stem = path.stem
+    return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
+def ends_with(path: Path, suffixes: Iterable[str]) -> bool:
+    """Tell if a name has one of these endings, in small or capital letters."""
+    name = path.name.lower()
+    return any(name.endswith(suffix) and len(name) > len(suffix) for suffix in suffixes)

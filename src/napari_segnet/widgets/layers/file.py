@@ -1,0 +1,82 @@
+"""What the picture file of a layer says of its pixels: asked once for each layer."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.errors import ImageError
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of
+
+if TYPE_CHECKING:
+    import napari.layers
+
+__all__ = ["FileSays", "file_notes", "of_file"]
+
+PLUGIN = "napari-segnet"
+"""Whose reader gives the pixels that the command line has, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSays:
+    """What a file says.
+
+    Attributes
+    ----------
+    axes : str
+        One letter out of ``tczyx`` per dimension as stored; empty where it says nothing.
+    shape : tuple of int
+        Lengths of these dimensions.
+    notes : tuple of str
+        What its user should know of how its pixels are to be read.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+_NOTHING = FileSays(axes="", shape=(), notes=())
+_known: weakref.WeakKeyDictionary[Any, tuple[str, FileSays]] = weakref.WeakKeyDictionary()
+
+
+def of_file(layer: napari.layers.Layer) -> FileSays:
+    """Return what the file says that a layer was read from; nothing where there is none."""
+    path = str(layer.source.path or "") or record_of(layer).path
+    if not path:
+        return _NOTHING
+    real = unwrapped(layer)
+    known, said = _known.get(real, ("", _NOTHING))
+    if known != path:
+        said = _read(path)
+        _known[real] = path, said
+    return said
+
+
+def file_notes(layer: napari.layers.Layer) -> tuple[str, ...]:
+    """Return what is to be known of how the file of a layer was read, one sentence each.
+
+    Napari's own reader gives the numbers as they are stored, whatever the file says of them.
+    """
+    notes = of_file(layer).notes
+    if layer.source.path is None or layer.source.reader_plugin == PLUGIN:
+        return notes
+    name = Path(str(layer.source.path)).name
+    return tuple(
+        f"{note} (So {name} is read where it is dropped on the Segment dock, and by the command "
+        "line; napari has opened it as it is stored.)"
+        for note in notes
+    )
+
+
+def _read(path: str) -> FileSays:
+    from napari_segnet.readers import file_axes, open_image
+
+    try:
+        image, axes = open_image(path), file_axes(path) or ""
+    except ImageError:
+        return _NOTHING  # of a kind that another plugin has read, or gone meanwhile
+    return FileSays(axes=axes, shape=tuple(map(int, image.data.shape)), notes=image.notes)

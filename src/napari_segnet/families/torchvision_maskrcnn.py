@@ -70,12 +70,12 @@ class TorchvisionMaskRCNN(DetectionFamily):
         _refuse_relatives(weights)
         names = _Names(weights)
         reading = Reading(weights, self.title, names.in_file, background="first")
+        read = reading.hparams()
         channels, classes = reading.channels(), reading.classes()
         recorded, defaults = recorded_in_layers(weights, self.title, channels), dict(_DEFAULTS)
         for name in ("pixel_mean", "pixel_std"):
             if name in recorded.values:
                 defaults[name] = (recorded.values[name], recorded.where)
-        read = reading.hparams()
         hparams, known = settle_maskrcnn(read, reading, told, defaults, _FIXED, recorded)
         called, how = class_names(classes, told, recorded)
         facts = {**fields_known(channels, "torchvision"), **known, **how}

@@ -36,6 +36,7 @@ def test_every_family_s_checkpoint_comes_back(family, example):
 STRANGE = {
     "task": "guess",
     "answer_kind": 3,
+    "program": 3,
     "ndim": True,
     "channels": 10**9,
     "classes": 0,

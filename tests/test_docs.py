@@ -41,7 +41,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 
 
-NO_SETTINGS = {"activation", "align_corners", "anchor_sizes_px", "norm_eps", "y", "z"}
+NO_SETTINGS = {
+    *("activation", "align_corners", "anchor_sizes_px", "lambda", "norm_eps", "y", "z"),
+}
 """Names with values that stand on the pages: a fact of a network, an option of torch, a place."""
 OF_THE_EXAMPLES = ("=unit-mean", "=shrink")
 """CONTRIBUTING.md adds them; test_contributing.py tries them."""

@@ -31,11 +31,16 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "stride_px": size["stride"],
         **{name: form[name] for name in LAST},
     }
+    if checkpoint.program:
+        card["program"] = checkpoint.program
     own = {name: _short(value) for name, value in form["hparams"].items() if name not in card}
     facts = {
         name: {"value": value, **_known(checkpoint, name)}
         for name, value in {**card, **own}.items()
     }
+    if checkpoint.program:
+        decides = ("outputs", "prepare", *checkpoint.hparams)
+        card["assumed"] = [n for n in decides if facts[n]["source"] == "assumed"]
     return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
 
 

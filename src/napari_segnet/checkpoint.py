@@ -18,6 +18,7 @@ __all__ = [
     "Activation",
     "Checkpoint",
     "Known",
+    "Layout",
     "Output",
     "PrepareStep",
     "Role",
@@ -127,6 +128,23 @@ class PrepareStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a tensor of a file differs from that of the module that holds the same numbers.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Axes of the file in the order of the module's. Axes of length one may come or go, and
+        neighbouring ones be merged: what is left is a reshape.
+    flipped : bool
+        Whether a kernel is mirrored along all its axes of space, those behind the first two.
+    """
+
+    order: tuple[int, ...]
+    flipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """How the tensors lie in the file, so that it can be written back the same way.
 
@@ -142,6 +160,8 @@ class Store:
         The most common floating dtype of the tensors.
     keys : mapping of str to str
         File key (wrapper and prefix taken off) -> key of the built module.
+    layouts : mapping of str to Layout
+        File key -> how its tensor lies there, where it is otherwise than in the module.
     """
 
     container: str
@@ -149,6 +169,7 @@ class Store:
     prefix: str = ""
     dtype: str = "float32"
     keys: Mapping[str, str] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +224,9 @@ class Checkpoint:
     answer_kind : str
         How it answers: a name of ``napari_segnet.answers.ANSWERS``. Empty: that of the task,
         ``maps`` or ``detections``.
+    program : str
+        From what kind of file the graph was read: a name of ``napari_segnet.programs``; empty for
+        networks that are known by name.
     """
 
     path: Path
@@ -227,6 +251,7 @@ class Checkpoint:
     stamp: Stamp | None = None
     notes: tuple[str, ...] = ()
     answer_kind: str = ""
+    program: str = ""
 
     def __post_init__(self) -> None:
         if not self.answer_kind:
@@ -265,7 +290,8 @@ class Checkpoint:
         ValueError, TypeError, KeyError, AttributeError
             If it cannot be understood.
         """
-        content = {"answer_kind": "", **content}  # files of before 0.2 do not say it
+        # Files of before 0.2 do not say these.
+        content = {"answer_kind": "", "program": "", **content}
         return cls(path=path, **fields_from_json(content, _READ))
 
 
@@ -429,13 +455,19 @@ def _store(row: Any) -> Store:
         prefix=_text(row["prefix"]),
         dtype=_text(row["dtype"]),
         keys={_text(key): _text(value) for key, value in row["keys"].items()},
+        layouts={_text(key): _layout(one) for key, one in row.get("layouts", {}).items()},
     )
+
+
+def _layout(row: Any) -> Layout:
+    return Layout(order=_lengths(row["order"]), flipped=_truth(row["flipped"]))
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "family": _text,
     "task": _task,
     "answer_kind": _text,
+    "program": _text,
     "hparams": _mapping,
     "ndim": _count,
     "channels": _count,

@@ -9,10 +9,11 @@ from typing import Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known
-from napari_segnet.containers import Weights, open_weights
+from napari_segnet.containers import Weights, candidates, open_tree
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
 from napari_segnet.graph import receptive_field
+from napari_segnet.programs import PROGRAMS
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.tiles import Halo
@@ -39,9 +40,15 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
         If something is told that the family does not have.
     """
     path = weights_path(path)
-    views = open_weights(path)
+    tree = open_tree(path)
     beside = read_sidecar(path)
     told = {**(beside.told if beside else {}), **(told or {})}
+    for program in PROGRAMS:
+        if program.detect(tree):
+            found = program.describe(tree, path, told)
+            found = replace(found, stamp=tree.stamp, notes=tree.notes)
+            return _with_halo(family_of(found), beside.added_to(found) if beside else found)
+    views = candidates(tree, path)
     refusal: UnknownNetworkError | None = None
     for weights in views:
         for family in FAMILIES:

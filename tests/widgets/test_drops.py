@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import npe2
+import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
+from support.keras_files import h5, small
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.errors import WeightsError
@@ -113,3 +116,32 @@ def test_a_dock_that_was_closed_is_opened_anew(viewer):
     second = find_or_open_dock(viewer)
     assert second is not first
     assert docks(viewer) == [second]
+
+
+def keras_file(path: Path) -> Path:
+    config, weights = small()
+    return h5(path, weights, config)
+
+
+@pytest.mark.parametrize("name", ["net.h5", "net.hdf5", "NET.H5"])
+def test_a_network_of_keras_goes_to_the_dock(viewer, tmp_path, chosen, name):
+    path = keras_file(tmp_path / name)
+    # napari's own reader claims HDF5 as well, so napari asks which one is meant.
+    assert viewer.open(path, plugin="napari-segnet") == []
+    assert [choice for _, choice in chosen] == [str(path)]
+
+
+def test_hdf5_with_images_is_handed_on(tmp_path):
+    path = tmp_path / "cells.h5"
+    with h5py.File(path, "w") as file:
+        file["raw"] = np.zeros((4, 4))
+    assert weights_reader(str(path)) is None
+    with h5py.File(path, "r+") as file:
+        file["link"] = h5py.ExternalLink("other.h5", "/raw")
+    assert weights_reader([str(path)]) is None
+
+
+def test_damaged_hdf5_is_explained_by_the_dock(tmp_path):
+    path = keras_file(tmp_path / "net.h5")
+    path.write_bytes(path.read_bytes()[:-200])
+    assert weights_reader(str(path)) is not None

@@ -12,11 +12,14 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from napari_segnet.containers._layouts import arranged
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers.damaged import DAMAGED
+from napari_segnet.containers.keras_h5 import KerasH5, holds_keras
+from napari_segnet.containers.keras_zip import KerasZip
 from napari_segnet.containers.pickled_arrays import PickledArrays
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
@@ -30,7 +33,9 @@ __all__ = [
     "TensorRef",
     "Tree",
     "Weights",
+    "arranged",
     "candidates",
+    "holds_keras",
     "open_tree",
     "open_weights",
     "read_pickle",
@@ -41,6 +46,8 @@ CONTAINERS: tuple[Container, ...] = (
     TorchLegacy(),
     Safetensors(),
     PickledArrays(),
+    KerasZip(),
+    KerasH5(),
     *REFUSED,
     *DAMAGED,
 )

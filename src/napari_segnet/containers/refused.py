@@ -11,18 +11,14 @@ from pathlib import Path
 
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._zip import names
-from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
+from napari_segnet.errors import UnsupportedWeightsError
 
-__all__ = ["REFUSED", "Hdf5", "Refused"]
+__all__ = ["REFUSED", "Refused"]
 
 _STATE_DICT = (
     "Open it once where it was made and save its tensors alone: "
     "torch.save(model.state_dict(), 'weights.pth')."
 )
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_HDF5_MARKS = (b"keras_version", b"model_weights", b"layer_names", b"model_config", b"kernel:0")
-_MATTERPORT_MARKS = (b"mrcnn_mask_deconv", b"mrcnn_class_logits", b"mrcnn_bbox_fc")
-_HDF5_SEARCHED = 2**22
 _TAR = slice(257, 262)  # where POSIX tar has its magic word
 
 
@@ -56,56 +52,6 @@ class Refused:
         )
 
 
-class Hdf5:
-    """HDF5: weights of Keras, or any other data."""
-
-    name = "hdf5"
-
-    def detect(self, head: bytes, path: Path) -> bool:
-        """Tell by the signature."""
-        return head.startswith(_HDF5)
-
-    def open(self, path: Path) -> Tree:
-        """Raise: ``BrokenWeightsError`` if it is cut off, else ``UnsupportedWeightsError``."""
-        with path.open("rb") as file:
-            data = file.read(_HDF5_SEARCHED)
-        claimed, size = _hdf5_length(data), path.stat().st_size
-        if claimed is not None and claimed > size:
-            raise BrokenWeightsError(
-                f"{path.name} is an HDF5 file that is cut off: it should have {claimed:,} bytes "
-                f"but has {size:,}. Download or copy it again."
-            )
-        if any(mark in data for mark in _MATTERPORT_MARKS):
-            what = "a Mask R-CNN of matterport (Keras weights, HDF5)"
-        elif any(mark in data for mark in _HDF5_MARKS):
-            what = "a file of Keras weights (HDF5)"
-        else:
-            what = "an HDF5 file, as Keras writes its weights and others their images"
-        raise UnsupportedWeightsError(
-            f"{path.name} is {what}, which this version does not open as a network. Use the "
-            "network's PyTorch version if there is one, saved as a state dict (.pth) or as "
-            "safetensors."
-        )
-
-
-def _hdf5_length(data: bytes) -> int | None:
-    """Return the end-of-file address of the superblock, in bytes.
-
-    HDF5 File Format Specification 3.0, II.A: versions 0 and 1 have it as the third
-    address after 24 (28) bytes, versions 2 and 3 as the third after 12.
-    """
-    if len(data) < 48:
-        return 48
-    version = data[8]
-    if version in (0, 1):
-        width, start = data[13], 24 + 4 * version
-    elif version in (2, 3):
-        width, start = data[9], 12
-    else:
-        return None
-    return int.from_bytes(data[start + 2 * width : start + 3 * width], "little")
-
-
 # ---- Tellers ---------------------------------------------------------------------------
 
 
@@ -124,10 +70,6 @@ def _exported(_head: bytes, found: frozenset[str]) -> bool:
     return bool(
         last & {"archive_format", "serialized_exported_program.json", "model_weights_config.json"}
     )
-
-
-def _keras(_head: bytes, found: frozenset[str]) -> bool:
-    return {"metadata.json", "config.json", "model.weights.h5"} <= found
 
 
 def _bioimageio(_head: bytes, found: frozenset[str]) -> bool:
@@ -170,15 +112,9 @@ def _tensorflow(head: bytes, _names: frozenset[str]) -> bool:
 _UNPACK = "Unpack it and open the weights file inside."
 _PICTURE = "Drop it as an image; a network is a .pth, .pt or .safetensors file."
 
-REFUSED: tuple[Refused | Hdf5, ...] = (
+REFUSED: tuple[Refused, ...] = (
     Refused("torchscript", "a TorchScript program", _STATE_DICT, _torchscript),
     Refused("torch-export", "a program of torch.export (.pt2)", _STATE_DICT, _exported),
-    Refused(
-        "keras",
-        "a Keras model (.keras)",
-        "Use the network's PyTorch version if there is one, saved as a state dict.",
-        _keras,
-    ),
     Refused(
         "bioimageio",
         "a model package of bioimage.io",
@@ -199,7 +135,6 @@ REFUSED: tuple[Refused | Hdf5, ...] = (
     ),
     Refused("core-ml", "a Core ML model", "Use the PyTorch weights it was made of.", _core_ml),
     Refused("zip", "a zip archive that torch did not write", _UNPACK, _other_zip),
-    Hdf5(),
     Refused(
         "tensorflow",
         "a TensorFlow model",

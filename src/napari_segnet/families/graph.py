@@ -127,8 +127,9 @@ class StoredGraph(Drawn, MapTeaching):
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write a file of our own, see ``write_own``."""
         keys = {name: name for name in module.state_dict()}
-        store = replace(checkpoint.store, keys=keys)
-        return write_own(module, replace(checkpoint, store=store), path)
+        # A file of our own, whatever program the network came from.
+        store = replace(checkpoint.store, keys=keys, layouts={})
+        return write_own(module, replace(checkpoint, store=store, program=""), path)
 
 
 def describe_graph(

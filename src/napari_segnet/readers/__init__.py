@@ -54,7 +54,10 @@ HEAD_BYTES = 4096
 IGNORES_CASE = sys.platform in ("darwin", "win32")
 """Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
 OWN_OUTPUTS = (".labels.tif", ".labels.nii.gz", ".maps.tif")
-WEIGHTS = (".ckpt", ".h5", ".hdf5", ".onnx", ".pkl", ".pt", ".pth", ".pytorch", ".safetensors")
+WEIGHTS = (
+    *(".ckpt", ".h5", ".hdf5", ".keras", ".onnx", ".pkl", ".pt", ".pth", ".pytorch"),
+    ".safetensors",
+)
 NO_PICTURES = (
     *(".companion", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".ijm", ".ini", ".ipynb"),
     *(".json", ".log", ".md", ".ome", ".pdf", ".py", ".roi", ".tsv", ".txt", ".xls", ".xlsx"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.errors import WeightsError
 from napari_segnet.widgets._preferences import PLUGIN
+from napari_segnet.widgets._weights import is_weights
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -22,9 +23,13 @@ NO_LAYER: list[tuple[None]] = [(None,)]
 """napari's word for: the file was taken, and no layer is to be added."""
 
 
-def weights_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]]:
-    """Return what takes dropped weight files; which files, the manifest says."""
-    return _choose
+def weights_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] | None:
+    """Return what takes dropped weight files; which files, the manifest says.
+
+    None for HDF5 files that hold no network: another reader may know their images.
+    """
+    first = path if isinstance(path, str) else path[0]
+    return _choose if is_weights(first) else None
 
 
 def find_or_open_dock(viewer: napari.viewer.Viewer) -> SegmentDock:

@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.builtin import builtin_models
+from napari_segnet.containers import holds_keras
+from napari_segnet.errors import UnsafeWeightsError, WeightsError
 
 __all__ = [
     "WEIGHTS_SUFFIXES",
@@ -35,16 +37,28 @@ WEIGHTS_SUFFIXES = (
     ".onnx",
     ".pt2",
     ".keras",
+    ".h5",
+    ".hdf5",
     ".pytorch",
     ".pkl",
 )
-"""Endings that no picture has; the reader of the manifest claims the same."""
+"""Endings of networks; the reader of the manifest claims the same."""
+EITHER = (".h5", ".hdf5")
+"""Endings of HDF5, which may hold a network of Keras or images."""
 MOST_RECENT = 8
 
 
 def is_weights(path: str | Path) -> bool:
-    """Tell if a file is taken for a network by its ending."""
-    return Path(path).suffix.lower() in WEIGHTS_SUFFIXES
+    """Tell if a file is taken for a network: by its ending, of HDF5 by what it holds."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in EITHER:
+        return suffix in WEIGHTS_SUFFIXES
+    try:
+        return holds_keras(Path(path))
+    except UnsafeWeightsError:
+        return False  # links to other files are usual where HDF5 holds images
+    except (OSError, WeightsError):
+        return True  # the dock says what is wrong with it
 
 
 def store() -> QSettings:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from napari_segnet import cache
-from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.containers import Weights, open_weights
+from napari_segnet.checkpoint import Checkpoint, Layout
+from napari_segnet.containers import Weights, arranged, open_weights
 from napari_segnet.engines.torch.device import best_device, is_out_of_memory
 from napari_segnet.engines.torch.engine import TorchEngine
 from napari_segnet.errors import BrokenWeightsError, MemoryExhaustedError
@@ -76,10 +76,14 @@ def _filled(checkpoint: Checkpoint) -> nn.Module:
     with torch.device("meta"):
         module = family_of(checkpoint).build(checkpoint)
     weights = _same_view(checkpoint)
+    shapes = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     state: dict[str, torch.Tensor] = {}
+    layouts = checkpoint.store.layouts
     for file_key, key in checkpoint.store.keys.items():
         if file_key in weights.tensors:
             tensor = weights.tensors[file_key].load()
+            if file_key in layouts:
+                tensor = _arranged(checkpoint, tensor, layouts[file_key], shapes[key])
             state[key] = tensor.float() if tensor.is_floating_point() else tensor
             if not bool(torch.isfinite(state[key]).all()):
                 raise BrokenWeightsError(
@@ -110,3 +114,15 @@ def _same_view(checkpoint: Checkpoint) -> Weights:
     raise BrokenWeightsError(
         f"{checkpoint.path.name} has changed since it was recognised. Open it again."
     )
+
+
+def _arranged(
+    checkpoint: Checkpoint, tensor: torch.Tensor, layout: Layout, shape: tuple[int, ...]
+) -> torch.Tensor:
+    try:
+        return arranged(tensor, layout, shape)
+    except RuntimeError as error:
+        raise BrokenWeightsError(
+            f"A tensor of {checkpoint.path.name} has another shape than when it was recognised. "
+            "Has the file changed? Open it again."
+        ) from error

@@ -1,0 +1,35 @@
+"""Tensors that lie in a file otherwise than in the module: other axes, mirrored kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_segnet.checkpoint import Layout
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["arranged"]
+
+
+def arranged(tensor: torch.Tensor, layout: Layout, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the numbers of a tensor as the module has them.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        As it lies in the file.
+    layout : Layout
+        How it lies there.
+    shape : tuple of int
+        Of the module's tensor.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot become that.
+    """
+    moved = tensor.permute(layout.order)
+    if layout.flipped:
+        moved = moved.flip(tuple(range(2, moved.ndim)))
+    return moved.reshape(shape)

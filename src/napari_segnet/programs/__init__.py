@@ -1,0 +1,46 @@
+"""What carries the graph of a network: files in which each layer stands with its numbers.
+
+A program is read, never run: its layers become operations of a closed list, see ``graph``. All
+networks found so are of one family, ``graph``. To add a kind of program, write a file with a
+class that has the methods of :class:`Program` and name it in ``PROGRAMS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.containers import Tree
+from napari_segnet.programs.keras import Keras
+
+__all__ = ["PROGRAMS", "Program", "title_of"]
+
+
+class Program(Protocol):
+    """What every kind of program can do; it holds no state."""
+
+    name: str
+    """Short and stable, such as ``"keras"``; stands in files and JSON."""
+    title: str
+    """For people, such as ``"Network of Keras"``."""
+
+    def detect(self, tree: Tree) -> bool:
+        """Tell if a file is of this kind, by its container."""
+
+    def describe(self, tree: Tree, path: Path, told: Mapping[str, Any]) -> Checkpoint:
+        """Return the network, of the family ``graph``, without reading its weights.
+
+        ``told`` holds what the user says of it by name. Raises a ``WeightsError`` that names what
+        cannot be read, and ``SettingsError`` for a name or value that the program does not have.
+        """
+
+
+PROGRAMS: tuple[Program, ...] = (Keras(),)
+"""Every kind of program, in the order in which a file is shown to them."""
+
+
+def title_of(checkpoint: Checkpoint) -> str:
+    """Return what people call the program that a network came from; empty if from none."""
+    return next((one.title for one in PROGRAMS if one.name == checkpoint.program), "")

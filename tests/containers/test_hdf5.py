@@ -329,6 +329,7 @@ def test_any_damage_is_one_of_our_errors(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["h5", "zip", "gzip"])
 def test_a_lot_of_damage_is_one_of_our_errors(tmp_path: Path, kind: str) -> None:
     mutated(tmp_path, kind, 2000)

@@ -39,7 +39,7 @@ Task = Literal["semantic", "instance"]
 ANSWER_KINDS: Mapping[Task, str] = {"semantic": "maps", "instance": "detections"}
 """How networks of a task answer unless they say otherwise: names of ``answers.ANSWERS``."""
 Role = Literal["class", "foreground", "boundary", "distance", "affinity", "other"]
-Activation = Literal["none", "sigmoid", "softmax"]
+Activation = Literal["none", "sigmoid", "softmax", "tanh"]
 
 MOST = 100_000
 """No count in a file is larger: one that is comes from a damaged file."""

@@ -15,6 +15,7 @@ from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
 from napari_segnet.graph import receptive_field
 from napari_segnet.programs import PROGRAMS
 from napari_segnet.sidecar import read_sidecar
+from napari_segnet.signatures import signature_of
 from napari_segnet.tiles import Halo
 
 __all__ = ["family_of", "identify"]
@@ -104,6 +105,12 @@ def _halo_of_module(family: MapFamily, checkpoint: Checkpoint) -> Halo | None:
 def _not_recognised(path: Path, seen: Weights) -> str:
     keys = list(seen.tensors)
     shown = ", ".join(f"{k} {seen.tensors[k].shape}" for k in keys[:4])
+    known = signature_of({key: tensor.shape for key, tensor in seen.tensors.items()})
+    if known is not None:
+        return (
+            f"{path.name} is {known.what}, by the names of its {len(keys)} tensors (first "
+            f"{shown}). It cannot be opened in this version. {known.step}"
+        ).rstrip()
     names = "; ".join(family.title for family in FAMILIES)
     return (
         f"No known kind of network has the tensors of {path.name}: {len(keys)} of them, first "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,23 @@ def test_in_a_file(tmp_path: Path) -> None:
     assert list(stripped.tensors) == ["0.weight", "0.bias"]
     assert guess.prefix == "module.0."
     assert torch.equal(stripped.tensors["0.weight"].load(), network[0].weight)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["criterion.weight", "loss.pos_weight", "train_acc.total", "val_iou.confmat", "pos_weight"],
+)
+def test_a_buffer_of_a_loss_or_metric_beside_a_bare_network_is_left_out_and_said(name) -> None:
+    root = {**tensors("inc.conv.weight", "outc.conv.weight"), **tensors(name)}
+    root[name] = dataclasses.replace(root[name], shape=(3,))
+    whole, alone = peel(root)
+    assert name in whole.tensors
+    assert set(alone.tensors) == {"inc.conv.weight", "outc.conv.weight"}
+    assert not whole.notes
+    assert f"Left out: {name}" in alone.notes[0]
+
+
+def test_a_part_of_a_network_is_not_taken_for_a_metric() -> None:
+    root = tensors("dice.conv.weight", "out.conv.weight")
+    root = {k: dataclasses.replace(t, shape=(4, 4, 3, 3)) for k, t in root.items()}
+    assert len(peel(root)) == 1

@@ -10,6 +10,7 @@ from support.networks import Jvanvugt, assemble, calibrate, pictures, weights_of
 
 from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families.jvanvugt import JvanvugtUNet, valid_size
+from napari_segnet.recognition import identify
 
 FAMILY = JvanvugtUNet()
 
@@ -101,7 +102,9 @@ def test_the_pooling_can_be_told(pooling):
 
 
 def test_a_wrong_word_for_the_pooling_is_refused():
-    with pytest.raises(SettingsError, match="pooling must be max or average, not 'mean'"):
+    with pytest.raises(
+        SettingsError, match="pooling must be max or average or max-3x3, not 'mean'"
+    ):
         describe(Jvanvugt(width=2), {"pooling": "mean"})
 
 
@@ -116,3 +119,16 @@ def test_widths_that_do_not_double_are_refused_where_the_up_path_shows_it():
     named = r"up_path.0.up.weight \(8, 3, 2, 2\) instead of \(8, 4, 2, 2\)"
     with pytest.raises(UnknownNetworkError, match=named):
         describe(state)
+
+
+def test_a_training_program_that_writes_its_arguments_beside_the_tensors_is_read(tmp_path):
+    """As real files do; their network pools by the average."""
+    module = Jvanvugt(channels=3, classes=2, depth=2, width=4, padding=True, batch_norm=True)
+    beside = {"padding": True, "wf": 2, "depth": 2, "up_mode": "upconv", "batch_norm": True}
+    torch.save({"epoch": 3, "model_dict": module.state_dict(), **beside}, tmp_path / "unet.pth")
+    found = identify(tmp_path / "unet.pth")
+    assert (found.hparams["padding"], found.known["padding"].source) == (True, "read")
+    assert (found.hparams["pooling"], found.known["pooling"].source) == ("average", "assumed")
+    assert set(found.size.loss) == {0}
+    told = identify(tmp_path / "unet.pth", {"pooling": "max"})
+    assert told.known["pooling"].source == "told"

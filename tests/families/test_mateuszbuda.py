@@ -47,7 +47,9 @@ def test_a_fork_with_a_softmax_can_be_told():
 
 
 def test_a_softmax_over_one_channel_is_refused():
-    with pytest.raises(SettingsError, match="activation must be sigmoid, not 'softmax'"):
+    with pytest.raises(
+        SettingsError, match="activation must be sigmoid or none or tanh, not 'softmax'"
+    ):
         describe(Mateuszbuda(width=4), {"activation": "softmax"})
 
 

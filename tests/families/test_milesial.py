@@ -47,7 +47,9 @@ def test_several_independent_classes_can_be_told():
 
 
 def test_a_softmax_over_one_channel_is_refused():
-    with pytest.raises(SettingsError, match="activation must be sigmoid, not 'softmax'"):
+    with pytest.raises(
+        SettingsError, match="activation must be sigmoid or none or tanh, not 'softmax'"
+    ):
         describe(Milesial(classes=1), {"activation": "softmax"})
 
 
@@ -151,3 +153,23 @@ def test_a_placed_cut_out_equals_the_whole_image(shape):
     expected = whole[..., first[0] :, first[1] :][kept]
     assert (expected - placed[kept]).abs().max() < 1e-4
     assert (expected - alone[kept]).abs().max() > 0.05
+
+
+def test_bilinear_is_a_short_word_for_two_ways_to_up_sample():
+    weights = weights_of(Milesial(width=4, depth=2, bilinear=True))
+    family = MilesialUNet()
+    for word, way in (("true", "linear-aligned"), ("false", "nearest")):
+        found = family.describe(weights, {"bilinear": word})
+        assert found.hparams["upsampling"] == way
+        assert (found.hparams["bilinear"], found.known["bilinear"].source) == (
+            way != "nearest",
+            "told",
+        )
+    with pytest.raises(SettingsError, match="bilinear must be true or false, not 'maybe'"):
+        family.describe(weights, {"bilinear": "maybe"})
+
+
+def test_overlapping_windows_need_sizes_without_an_odd_pixel():
+    weights = weights_of(Milesial(width=4, depth=2))
+    found = MilesialUNet().describe(weights, {"pooling": "max-3x3"})
+    assert found.size.multiple == (4, 4)

@@ -94,3 +94,74 @@ def test_the_user_knows_better_than_the_record():
 def test_a_recorded_value_of_another_meaning_is_ignored(value):
     _, known = settled({}, {"hyper_parameters": {"padding": value}})
     assert known["padding"].source == "assumed"
+
+
+EPS = Choice(name="eps", default=1e-5, between=(0.0, 0.1), why="torch's default", also=("bn_eps",))
+FUNCTION = Choice(
+    name="nonlinearity",
+    values=("relu", "leaky_relu", "none"),
+    default="relu",
+    numbers={"leaky_relu": 0.01},
+    why="usual",
+    only_told=("none",),
+)
+
+
+def settled_of(choice, metadata=None, told=None, layers=None):
+    hparams, known = settle((choice,), {}, weights_of({}, metadata), told or {}, "it", layers)
+    return hparams[choice.name], known[choice.name]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "where"),
+    [
+        ({"padding": True}, "recorded in the file"),
+        ({"hyper_parameters": {"padding": True}}, "recorded in the file's hyper_parameters"),
+        ({"config": {"model": {"padding": True}}}, "recorded in the file's config.model"),
+        ({"args": {"net": {"kwargs": {"padding": True}}}}, "the file's args.net.kwargs"),
+    ],
+)
+def test_what_a_file_records_is_read_wherever_it_stands(metadata, where):
+    value, known = settled_of(PADDING, metadata)
+    assert (value, known.source) == (True, "read")
+    assert where in known.why
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"padding": 1}, {"augmentation": {"padding": True}}, {"padding": "same"}]
+)
+def test_what_may_mean_something_else_is_not_read(metadata):
+    assert settled_of(PADDING, metadata)[1].source == "assumed"
+
+
+def test_two_records_that_differ_are_said():
+    value, known = settled_of(PADDING, {"padding": True, "config": {"padding": False}})
+    assert (value, known.source) == (False, "assumed")
+    assert "records several values: true, false" in known.why
+
+
+@pytest.mark.parametrize(
+    ("told", "value"), [("leaky_relu:0.2", "leaky_relu:0.2"), ("LEAKY_RELU", "leaky_relu:0.01")]
+)
+def test_a_word_may_have_a_number(told, value):
+    assert settled_of(FUNCTION, told={"nonlinearity": told})[0] == value
+
+
+def test_words_of_training_programs_are_understood():
+    assert settled_of(FUNCTION, {"nonlinearity": "LeakyReLU"})[0] == "leaky_relu:0.01"
+    assert settled_of(FUNCTION, {"nonlinearity": "none"})[1].source == "assumed"
+    assert settled_of(FUNCTION, told={"nonlinearity": "none"})[1].source == "told"
+
+
+def test_a_number_between_two_others():
+    assert settled_of(EPS, {"config": {"bn_eps": 1e-3}})[0] == 1e-3
+    assert settled_of(EPS, told={"eps": "0.01"})[0] == 0.01
+    with pytest.raises(SettingsError, match=r"eps must be a number from 0 to 0\.1, not '2'"):
+        settled_of(EPS, told={"eps": "2"})
+
+
+def test_the_layers_of_a_pickled_module_are_stronger():
+    value, known = settled_of(POOLING, {"pooling": "max"}, layers={"pooling": "average"})
+    assert (value, known.source) == ("average", "read")
+    with pytest.raises(SettingsError, match="layers in the file say pooling = average, but max"):
+        settled_of(POOLING, told={"pooling": "max"}, layers={"pooling": "average"})

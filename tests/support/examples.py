@@ -61,13 +61,16 @@ class Example:
         return self.name
 
 
+UNSEEN = {"nonlinearity": "relu", "pooling": "max", "padding_mode": "zeros", "dilation": 1}
+"""Kinds of layers that no tensor shows, as all of these U-Nets are published."""
+
+
 def _milesial(name, sizes, encoder, decoder, ups, assumed="sigmoid", **how) -> Example:
     order = {"cnr": "conv-norm-relu", "crn": "conv-relu-norm", "cr": "conv-relu"}
     hparams = {
         "ndim": how.get("ndim", 2),
         "n_channels": how["channels"],
         "n_classes": how["classes"],
-        "bilinear": how.get("bilinear", False),
         "depth": len(encoder) - 1,
         "encoder": [[w, w] if isinstance(w, int) else w for w in encoder],
         "decoder": [[w, w] if isinstance(w, int) else w for w in decoder],
@@ -77,13 +80,20 @@ def _milesial(name, sizes, encoder, decoder, ups, assumed="sigmoid", **how) -> E
         "bias": how.get("bias", False),
         "names": "conv" if how.get("old") else "double_conv",
     }
+    hidden = {**UNSEEN, "activation": assumed, "padding": True, "join": "skip-first"}
+    if hparams["order"] != "conv-relu":
+        hidden["norm_eps"] = 1e-5
+    if how.get("bilinear"):
+        hidden |= {"bilinear": True, "upsampling": "linear-aligned"}
+    else:
+        hparams["bilinear"] = False
     return Example(
         name=name,
         make=lambda: Milesial(depth=len(encoder) - 1, **how),
         channels=how["channels"],
         sizes=sizes,
         hparams=hparams,
-        assumed={"activation": assumed},
+        assumed=hidden,
     )
 
 
@@ -91,7 +101,11 @@ def _jvanvugt(name, sizes, wf, told=None, assumed="softmax", **how) -> Example:
     order = "conv-relu"
     if how.get("batch_norm"):
         order = "conv-norm-relu" if how.get("fork") else "conv-relu-norm"
-    hidden = {"padding": False, "pooling": "max", "activation": assumed}
+    hidden = {**UNSEEN, "padding": False, "activation": assumed, "join": "skip-last"}
+    if how.get("batch_norm"):
+        hidden["norm_eps"] = 1e-5
+    if how.get("up_mode") == "upsample":
+        hidden["upsampling"] = "linear"
     return Example(
         name=name,
         make=lambda: Jvanvugt(**how),
@@ -127,7 +141,7 @@ def _mateuszbuda(name, sizes, **how) -> Example:
             "out_channels": how["classes"],
             "init_features": how["width"],
         },
-        assumed={"activation": "sigmoid"},
+        assumed={**UNSEEN, "activation": "sigmoid", "join": "skip-last", "norm_eps": 1e-5},
     )
 
 

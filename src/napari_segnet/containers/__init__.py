@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from napari_segnet.containers._layouts import arranged
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
-from napari_segnet.containers._types import Container, TensorRef, Tree, Weights
+from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers.damaged import DAMAGED
 from napari_segnet.containers.keras_h5 import KerasH5, holds_keras
@@ -29,6 +29,7 @@ from napari_segnet.containers.torch_zip import TorchZip
 __all__ = [
     "CONTAINERS",
     "Container",
+    "Layer",
     "TensorRef",
     "Tree",
     "Weights",

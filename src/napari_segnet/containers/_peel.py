@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_segnet.containers._company import AVERAGED, company_of, printable, said
 from napari_segnet.containers._inert import Inert, Plain, plain
-from napari_segnet.containers._types import TensorRef, Tree, Weights
+from napari_segnet.containers._modules import module_facts, module_layers, module_tensors
+from napari_segnet.containers._types import Layer, TensorRef, Tree, Weights
 from napari_segnet.errors import UnknownNetworkError
 
 if TYPE_CHECKING:
@@ -49,19 +51,16 @@ PREFIXES = (
     "unet",
     "segmentation_model",
 )
-_AVERAGED = re.compile(r"(?:^|_)(?:ema|swa)(?:_|$)")
 _TRAINING = re.compile(
     r"^(?:optims?(?:$|_)|opts?(?:$|_)|.*optimi[sz]er|.*scheduler|scaler|grad_?scaler|amp($|_)|"
     r"rng(?:$|_)|.*rng_state|random_state|loops$|callbacks$)",
     re.IGNORECASE,
 )
-_LOSS = re.compile(r"(?:^|_)(?:loss|losses|criterion|criteria|metrics?)(?:_|\d|$)")
 _COUNTER = "n_averaged"  # torch.optim.swa_utils.AveragedModel
 
 # How sure a reading is: known keys, a running average, unknown keys, a guess.
 _KNOWN, _EMA, _UNKNOWN, _GUESS = range(4)
 _MAX_DEPTH = 6
-_MAX_MODULE_DEPTH = 100
 _MAX_NODES = 5_000
 _MAX_LIST = 16
 _MAX_CANDIDATES = 64
@@ -74,6 +73,8 @@ class _Found:
     metadata: Mapping[str, Any]
     rank: int
     prefix: str = ""
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,10 +92,11 @@ class _Search:
         self.left -= 1
         if self.left < 0 or len(wrapper) > _MAX_DEPTH or id(node) in self.above:
             return []
-        module = _module_tensors(node)
+        module = module_tensors(node)
         if module is not None:
-            told = {**metadata, **_module_facts(node)}
-            return [_Found(wrapper, module, told, rank)] if module else []
+            told = {**metadata, **module_facts(node)}
+            layers = dict(module_layers(node))
+            return [_Found(wrapper, module, told, rank, layers=layers)] if module else []
         children = _children(node)
         nested = {
             key: child
@@ -159,7 +161,8 @@ def candidates(tree: Tree, path: Path) -> tuple[Weights, ...]:
             tensors=reading.tensors,
             metadata=reading.metadata,
             stamp=tree.stamp,
-            notes=tree.notes,
+            notes=(*tree.notes, *said(reading.left_out)),
+            layers=reading.layers,
         )
         for reading in [*sure, *guesses][:_MAX_CANDIDATES]
     )
@@ -187,7 +190,7 @@ def _wrapper_order(item: tuple[str, Any]) -> tuple[int, int]:
 def _rank(key: str) -> int:
     if key in WRAPPERS:
         return _KNOWN
-    return _EMA if _AVERAGED.search(key) else _UNKNOWN
+    return _EMA if AVERAGED.search(key) else _UNKNOWN
 
 
 def _is_training(key: str, child: Any) -> bool:
@@ -244,53 +247,6 @@ def _beside(
     }
 
 
-# ---- Whole modules ---------------------------------------------------------------------
-
-
-def _module_tensors(node: Any) -> dict[str, TensorRef] | None:
-    """Return the state dict of a pickled ``torch.nn.Module``, None if it is none.
-
-    Keys and order are those of ``Module.state_dict()``.
-    """
-    if not _is_module(node):
-        return None
-    return dict(_module_items(node, "", [], iter(range(_MAX_NODES))))
-
-
-def _is_module(node: Any) -> bool:
-    return isinstance(node, Inert) and {"_parameters", "_buffers", "_modules"} <= (
-        node.fields().keys()
-    )
-
-
-def _module_items(
-    module: Inert, prefix: str, above: list[int], left: Iterator[int]
-) -> Iterator[tuple[str, TensorRef]]:
-    if id(module) in above or len(above) > _MAX_MODULE_DEPTH or next(left, None) is None:
-        return
-    held = module.fields()
-    for key, tensor in _children(held["_parameters"]).items():
-        if isinstance(tensor, TensorRef):
-            yield prefix + key, tensor
-    hidden = held.get("_non_persistent_buffers_set")
-    for key, tensor in _children(held["_buffers"]).items():
-        if isinstance(tensor, TensorRef) and not (isinstance(hidden, set) and key in hidden):
-            yield prefix + key, tensor
-    for key, child in _children(held["_modules"]).items():
-        if _is_module(child):
-            yield from _module_items(child, f"{prefix}{key}.", [*above, id(module)], left)
-
-
-def _module_facts(module: Inert) -> dict[str, Any]:
-    """Return the class of a module and its plain attributes (``n_classes``, ...)."""
-    facts = {
-        key: plain(value)
-        for key, value in module.fields().items()
-        if not key.startswith("_") and isinstance(value, str | int | float | bool | list | tuple)
-    }
-    return {"__class__": module.name, **facts}
-
-
 # ---- Readings of a reading -------------------------------------------------------------
 
 
@@ -303,37 +259,47 @@ def _without_counter(found: _Found) -> _Found:
 
 
 def _prefixes(found: _Found) -> Iterator[_Found]:
-    """Yield a reading, then with one more shared prefix taken off each time."""
+    """Yield a reading, then with one more shared prefix taken off each time.
+
+    Where there is none, the last one is without losses.
+    """
     while True:
         yield found
-        found = _without_company(found)
-        first = {key.partition(".")[0] for key in found.tensors}
-        if len(first) != 1 or not all(key.partition(".")[2] for key in found.tensors):
+        alone = _without_company(found)
+        first = {key.partition(".")[0] for key in alone.tensors}
+        if len(first) != 1 or not all(key.partition(".")[2] for key in alone.tensors):
+            if len(alone.tensors) < len(found.tensors):
+                yield alone
             return
+        found = alone
         (prefix,) = first
         cut = len(prefix) + 1
         found = replace(
             found,
             tensors={key[cut:]: tensor for key, tensor in found.tensors.items()},
+            layers={
+                key[cut:]: layer
+                for key, layer in found.layers.items()
+                if key == prefix or key.startswith(f"{prefix}.")
+            },
             prefix=f"{found.prefix}{prefix}.",
             rank=found.rank if prefix in PREFIXES else _GUESS,
         )
 
 
 def _without_company(found: _Found) -> _Found:
-    """Drop what Lightning keeps beside ``model.``: losses, metrics, a running average.
+    """Drop losses, metrics and averages beside the network."""
+    company = company_of(found.tensors)
 
-    None of them takes part in the network's answer. A part of any other name might, so it
-    stays, and no family will know the whole.
-    """
-    groups = {key.partition(".")[0] for key in found.tensors if "." in key}
-    company = {name for name in groups if _LOSS.search(name) or _AVERAGED.search(name)}
-    if company == groups:  # a file of an average alone
-        return found
-    kept = {
-        key: tensor for key, tensor in found.tensors.items() if key.partition(".")[0] not in company
-    }
-    return replace(found, tensors=kept)
+    def kept(key: str) -> bool:
+        return key.partition(".")[0] not in company
+
+    return replace(
+        found,
+        tensors={key: tensor for key, tensor in found.tensors.items() if kept(key)},
+        layers={key: layer for key, layer in found.layers.items() if kept(key)},
+        left_out=(*found.left_out, *(found.prefix + k for k in found.tensors if not kept(k))),
+    )
 
 
 def _refuse_twins(ranked: list[_Found], path: Path) -> None:
@@ -350,7 +316,7 @@ def _refuse_twins(ranked: list[_Found], path: Path) -> None:
     ]
     if len(twins) < 2:
         return
-    names = [_printable(".".join(reading.wrapper)) for reading in twins]
+    names = [printable(".".join(reading.wrapper)) for reading in twins]
     shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     raise UnknownNetworkError(
         f"{path.name} holds {len(twins)} networks with the same tensors ({shown}), and nothing "
@@ -361,10 +327,6 @@ def _refuse_twins(ranked: list[_Found], path: Path) -> None:
 
 def _build_of(found: _Found) -> frozenset[tuple[str, tuple[int, ...]]]:
     return frozenset((key, tensor.shape) for key, tensor in found.tensors.items())
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:40])
 
 
 def _joined(root: Any, found: list[_Found]) -> list[_Found]:
@@ -382,7 +344,7 @@ def _joined(root: Any, found: list[_Found]) -> list[_Found]:
 
 def _nothing(tree: Tree, path: Path) -> str:
     children = _children(tree.root)
-    shown = [_printable(key) for key in list(children)[:8]]
+    shown = [printable(key) for key in list(children)[:8]]
     if children and all(_is_training(key, child) for key, child in children.items()):
         what = "only an optimiser's state"
     elif shown:

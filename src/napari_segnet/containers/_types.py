@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +12,7 @@ from napari_segnet.stamp import Stamp
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Container", "TensorRef", "Tree", "Weights"]
+__all__ = ["Container", "Layer", "TensorRef", "Tree", "Weights"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +60,30 @@ class Tree:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A layer that a whole pickled module names; its class is never imported.
+
+    Attributes
+    ----------
+    kind : str
+        Dotted name of its class: ``"torch.nn.modules.conv.Conv2d"``.
+    values : mapping
+        Its plain attributes: ``{"eps": 1e-05, ...}``.
+    inner : bool
+        True if it holds others.
+    """
+
+    kind: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    inner: bool = False
+
+    @property
+    def torch(self) -> str:
+        """The name of a class of ``torch.nn``, such as ``"Conv2d"``; empty for any other."""
+        return self.kind.rpartition(".")[2] if self.kind.startswith("torch.nn.modules.") else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Weights:
     """One way to see a file as a flat set of named tensors.
@@ -80,6 +104,9 @@ class Weights:
         Plain values beside the tensors (epoch, hyper-parameters, ``mask_values``, ...).
     stamp, notes
         As in :class:`Tree`.
+    layers : mapping of str to Layer
+        Of a whole pickled module: every layer by its place, such as ``"inc.double_conv.1"``.
+        Empty for a state dict.
     """
 
     path: Path
@@ -90,6 +117,7 @@ class Weights:
     metadata: Mapping[str, Any]
     stamp: Stamp | None = None
     notes: tuple[str, ...] = ()
+    layers: Mapping[str, Layer] = field(default_factory=dict)
 
 
 class Container(Protocol):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from napari_segnet.families._facts import ORDERS
+from napari_segnet.families._kinds import Kinds
 from napari_segnet.graph.build import GraphNetwork, Joining, PlacedLayer, Rows
 
 __all__ = [
@@ -17,12 +20,15 @@ __all__ = [
     "convolution",
     "depends_on_place",
     "double_conv",
+    "nonlinearity",
     "place",
     "pool",
     "transposed",
     "unplace",
+    "upsampled",
 ]
 
+PLAIN = Kinds()
 MODES = {2: "bilinear", 3: "trilinear"}
 
 
@@ -130,11 +136,19 @@ def depends_on_place(module: nn.Module) -> bool:
 
 
 def convolution(
-    ndim: int, inputs: int, outputs: int, kernel: int, padding: int = 0, bias: bool = True
+    ndim: int,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    padding: int = 0,
+    bias: bool = True,
+    kinds: Kinds = PLAIN,
 ) -> nn.Module:
-    """Return a 2D or 3D convolution."""
+    """Return a 2D or 3D convolution; ``padding`` is that of an undilated kernel."""
     kind = nn.Conv2d if ndim == 2 else nn.Conv3d
-    return kind(inputs, outputs, kernel, padding=padding, bias=bias)
+    fill: Any = kinds.padding_mode if padding else "zeros"
+    rim, gap = padding * kinds.dilation, kinds.dilation
+    return kind(inputs, outputs, kernel, padding=rim, dilation=gap, bias=bias, padding_mode=fill)
 
 
 def transposed(ndim: int, inputs: int, outputs: int) -> nn.Module:
@@ -144,14 +158,46 @@ def transposed(ndim: int, inputs: int, outputs: int) -> nn.Module:
 
 
 def pool(ndim: int, kind: str = "max") -> nn.Module:
-    """Return a pooling that halves each axis and drops an odd last pixel."""
-    kinds = {
-        ("max", 2): nn.MaxPool2d,
-        ("max", 3): nn.MaxPool3d,
-        ("average", 2): nn.AvgPool2d,
-        ("average", 3): nn.AvgPool3d,
+    """Return a pooling that halves each axis.
+
+    An odd last pixel is dropped, but for ``max-3x3``, whose windows overlap.
+    """
+    if kind == "average":
+        return (nn.AvgPool2d if ndim == 2 else nn.AvgPool3d)(2)
+    largest = nn.MaxPool2d if ndim == 2 else nn.MaxPool3d
+    return largest(3, stride=2, padding=1) if kind == "max-3x3" else largest(2)
+
+
+def upsampled(kind: str, stride: tuple[int, ...]) -> nn.Module:
+    """Return up-sampling by 2 without weights.
+
+    Parameters
+    ----------
+    kind : str
+        ``linear-aligned``, ``linear`` or ``nearest``.
+    stride : tuple of int
+        As of :class:`PlacedUpsample`.
+    """
+    if kind == "linear-aligned":
+        return PlacedUpsample(stride=stride)
+    # Both look at neighbours only, so a cut-out needs not know where it lies.
+    if kind == "nearest":
+        return nn.Upsample(scale_factor=2, mode="nearest")
+    return nn.Upsample(scale_factor=2, mode=MODES[len(stride)], align_corners=False)
+
+
+def nonlinearity(kinds: Kinds) -> nn.Module:
+    """Return the function after a convolution."""
+    word, number = kinds.function
+    layers: dict[str, Callable[[], nn.Module]] = {
+        "relu": lambda: nn.ReLU(inplace=True),
+        "leaky_relu": lambda: nn.LeakyReLU(number, inplace=True),
+        "elu": lambda: nn.ELU(number, inplace=True),
+        "gelu": nn.GELU,
+        "silu": lambda: nn.SiLU(inplace=True),
+        "none": nn.Identity,
     }
-    return kinds[kind, ndim](2)
+    return layers[word]()
 
 
 def double_conv(
@@ -161,6 +207,7 @@ def double_conv(
     kernel: int = 3,
     padding: int = 1,
     bias: bool = False,
+    kinds: Kinds = PLAIN,
 ) -> Joining:
     """Return two convolutions with what belongs to them.
 
@@ -173,18 +220,20 @@ def double_conv(
     order : str
         A key of ``ORDERS``: what is repeated.
     kernel, padding : int
-        Edge of the kernel and zeros on each side, in pixels.
+        Edge of the kernel and pixels on each side.
     bias : bool
         Whether the convolutions have one.
+    kinds : Kinds
+        What no tensor shows.
     """
     norm = nn.BatchNorm2d if ndim == 2 else nn.BatchNorm3d
     parts: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         for part in ORDERS[order]:
             if part == "conv":
-                parts.append(convolution(ndim, inputs, outputs, kernel, padding, bias))
+                parts.append(convolution(ndim, inputs, outputs, kernel, padding, bias, kinds))
             elif part == "norm":
-                parts.append(norm(outputs))
+                parts.append(norm(outputs, eps=kinds.norm_eps))
             else:
-                parts.append(nn.ReLU(inplace=True))
+                parts.append(nonlinearity(kinds))
     return Joining(*parts)

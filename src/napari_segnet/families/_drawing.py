@@ -9,6 +9,7 @@ from typing import Literal
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.families._facts import ORDERS
+from napari_segnet.families._kinds import Kinds
 from napari_segnet.graph import (
     Activation,
     BatchNorm,
@@ -16,6 +17,7 @@ from napari_segnet.graph import (
     Convolution,
     Graph,
     GraphBuilder,
+    Identity,
     Pooling,
     Resize,
     Tensor,
@@ -28,11 +30,16 @@ __all__ = [
     "convolution",
     "double_conv",
     "joined",
+    "nonlinearity",
     "numbered",
     "pool",
     "transposed",
     "upsample",
+    "upsampled",
 ]
+
+
+PLAIN = Kinds()
 
 
 class Drawn(abc.ABC):
@@ -55,18 +62,24 @@ def convolution(
     kernel: int,
     padding: int = 0,
     bias: bool = True,
+    kinds: Kinds = PLAIN,
 ) -> str:
     """Draw a convolution with a kernel of one edge; return its node."""
     ones = (1,) * draw.ndim
-    margin = (padding,) * draw.ndim
+    margin = (padding * kinds.dilation,) * draw.ndim
+    fills: Mapping[str, Literal["zeros", "reflect", "replicate"]] = {
+        "reflect": "reflect",
+        "replicate": "replicate",
+    }
     layer = Convolution(
         outputs=outputs,
         kernel=(kernel,) * draw.ndim,
         stride=ones,
         before=margin,
         after=margin,
-        dilation=ones,
+        dilation=(kinds.dilation,) * draw.ndim,
         bias=bias,
+        fill=fills.get(kinds.padding_mode, "zeros") if padding else "zeros",
     )
     return draw.add(name, layer, x)
 
@@ -96,13 +109,17 @@ def pool(
     kind: str = "max",
     stride: tuple[int, ...] | None = None,
 ) -> str:
-    """Draw a pooling whose window is its stride (2 by default); an odd last pixel is dropped."""
+    """Draw a pooling whose window is its stride (2 by default); an odd last pixel is dropped.
+
+    ``max-3x3`` has overlapping windows: one more pixel on each side of its middle.
+    """
     steps = stride or (2,) * draw.ndim
+    overlap = kind == "max-3x3"
     layer = Pooling(
         kind="average" if kind == "average" else "max",
-        kernel=steps,
+        kernel=(3,) * draw.ndim if overlap else steps,
         stride=steps,
-        padding=(0,) * draw.ndim,
+        padding=(1 if overlap else 0,) * draw.ndim,
         dilation=(1,) * draw.ndim,
     )
     return draw.add(name, layer, x)
@@ -113,6 +130,26 @@ def upsample(draw: GraphBuilder, name: str, x: str, align_corners: bool) -> str:
     grid: Literal["corners", "half-pixel"] = "corners" if align_corners else "half-pixel"
     layer = Resize(factor=(2,) * draw.ndim, mode="linear", grid=grid)
     return draw.add(name, layer, x)
+
+
+def upsampled(draw: GraphBuilder, name: str, x: str, kind: str) -> str:
+    """Draw up-sampling by 2: ``linear-aligned``, ``linear`` or ``nearest``."""
+    if kind == "nearest":
+        return draw.add(name, Resize(factor=(2,) * draw.ndim, mode="nearest"), x)
+    return upsample(draw, name, x, align_corners=kind == "linear-aligned")
+
+
+def nonlinearity(draw: GraphBuilder, name: str, x: str, kinds: Kinds) -> str:
+    """Draw the function after a convolution."""
+    word, number = kinds.function
+    if word == "none":
+        return draw.add(name, Identity(), x)
+    if word == "leaky_relu":
+        return draw.add(name, Activation(function="leaky-relu", slope=number), x)
+    if word == "elu":
+        return draw.add(name, Activation(function="elu", slope=number), x)
+    functions: Mapping[str, Literal["relu", "gelu", "silu"]] = {"gelu": "gelu", "silu": "silu"}
+    return draw.add(name, Activation(function=functions.get(word, "relu")), x)
 
 
 def joined(draw: GraphBuilder, name: str, *parts: str) -> str:
@@ -129,6 +166,7 @@ def double_conv(
     kernel: int = 3,
     padding: int = 1,
     bias: bool = False,
+    kinds: Kinds = PLAIN,
 ) -> str:
     """Draw two convolutions with what belongs to them; return the last node.
 
@@ -145,20 +183,22 @@ def double_conv(
     order : str
         A key of ``ORDERS``: what is repeated.
     kernel, padding : int
-        Edge of the kernel and zeros on each side, in pixels.
+        Edge of the kernel and pixels on each side.
     bias : bool
         Whether the convolutions have one.
+    kinds : Kinds
+        What no tensor shows.
     """
     following = iter(names)
     for outputs in widths:
         for part in ORDERS[order]:
             name = next(following)
             if part == "conv":
-                x = convolution(draw, name, x, outputs, kernel, padding, bias)
+                x = convolution(draw, name, x, outputs, kernel, padding, bias, kinds)
             elif part == "norm":
-                x = draw.add(name, BatchNorm(), x)
+                x = draw.add(name, BatchNorm(epsilon=kinds.norm_eps), x)
             else:
-                x = draw.add(name, Activation(function="relu"), x)
+                x = nonlinearity(draw, name, x, kinds)
     return x
 
 

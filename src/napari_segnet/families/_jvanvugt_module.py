@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from napari_segnet.families._blocks import convolution, double_conv, pool, transposed
+from napari_segnet.families._blocks import convolution, double_conv, pool, transposed, upsampled
+from napari_segnet.families._kinds import Kinds
 
 __all__ = ["Plan", "UNet"]
 
@@ -32,10 +33,10 @@ class Plan:
         Whether they have a bias.
     padding : bool
         Whether they keep the size, or see only true pixels and so lose the border.
-    pooling : str
-        ``max`` or ``average``.
     up_mode : str
-        ``upconv``: transposed convolution; ``upsample``: bilinear, then 1x1.
+        ``upconv``: transposed convolution; ``upsample``: without weights, then 1x1.
+    kinds : Kinds
+        What no tensor shows.
     """
 
     ndim: int
@@ -46,8 +47,8 @@ class Plan:
     kernel: int
     bias: bool
     padding: bool
-    pooling: str
     up_mode: str
+    kinds: Kinds
 
 
 class Block(nn.Module):
@@ -57,7 +58,9 @@ class Block(nn.Module):
         super().__init__()
         padding = plan.kernel // 2 if plan.padding else 0
         widths = (inputs, outputs, outputs)
-        self.block = double_conv(plan.ndim, widths, plan.order, plan.kernel, padding, plan.bias)
+        self.block = double_conv(
+            plan.ndim, widths, plan.order, plan.kernel, padding, plan.bias, plan.kinds
+        )
 
     def forward(self, *parts: torch.Tensor) -> torch.Tensor:
         """Return the features of joined tensors; smaller than those without padding."""
@@ -68,19 +71,19 @@ class Block(nn.Module):
 class Up(nn.Module):
     """Up-sampling by 2, joined with the middle of the skip connection, then a block."""
 
-    def __init__(self, plan: Plan, inputs: int, outputs: int) -> None:
+    def __init__(self, plan: Plan, inputs: int, outputs: int, level: int) -> None:
         super().__init__()
         self.up: nn.Module
         if plan.up_mode == "upconv":
             self.up = transposed(plan.ndim, inputs, outputs)
         else:
-            mode = "bilinear" if plan.ndim == 2 else "trilinear"
+            stride = (2 ** (level + 1),) * plan.ndim
             self.up = nn.Sequential(
-                # Looks at neighbours only, so a cut-out needs no PlacedUpsample here.
-                nn.Upsample(scale_factor=2, mode=mode, align_corners=False),
+                upsampled(plan.kinds.upsampling, stride),
                 convolution(plan.ndim, inputs, outputs, 1),
             )
         self.conv_block = Block(plan, 2 * outputs, outputs)
+        self.skip_first = plan.kinds.skip_first
 
     def forward(self, x: torch.Tensor, bridge: torch.Tensor) -> torch.Tensor:
         """Return the features; ``bridge`` is cropped around its centre to the size of ``x``."""
@@ -88,7 +91,8 @@ class Up(nn.Module):
         for dim in range(2, x.ndim):
             n = x.shape[dim]
             bridge = bridge.narrow(dim, (bridge.shape[dim] - n) // 2, n)
-        answer: torch.Tensor = self.conv_block(x, bridge)
+        parts = (bridge, x) if self.skip_first else (x, bridge)
+        answer: torch.Tensor = self.conv_block(*parts)
         return answer
 
 
@@ -103,8 +107,10 @@ class UNet(nn.Module):
         self.down_path = nn.ModuleList(
             Block(plan, a, b) for a, b in zip(above, features, strict=True)
         )
-        self.pools = nn.ModuleList(pool(plan.ndim, plan.pooling) for _ in pairs)
-        self.up_path = nn.ModuleList(Up(plan, deep, wide) for deep, wide in pairs)
+        self.pools = nn.ModuleList(pool(plan.ndim, plan.kinds.pooling) for _ in pairs)
+        self.up_path = nn.ModuleList(
+            Up(plan, deep, wide, len(pairs) - 1 - i) for i, (deep, wide) in enumerate(pairs)
+        )
         self.last = convolution(plan.ndim, features[0], plan.outputs, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

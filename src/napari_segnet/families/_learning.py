@@ -135,6 +135,8 @@ def _error(
     if output.activation == "sigmoid":
         error = functional.binary_cross_entropy_with_logits(raw, want, reduction="none")
         return error, raw.sigmoid()
+    if output.activation == "tanh":
+        raw = raw.tanh()
     if output.role == "distance":
         return functional.mse_loss(raw, want, reduction="none"), raw
     chance = raw.clamp(LEAST_CHANCE, 1 - LEAST_CHANCE)

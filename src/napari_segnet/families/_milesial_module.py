@@ -11,12 +11,13 @@ from torch.nn.functional import pad
 
 from napari_segnet.families._blocks import (
     Joining,
-    PlacedUpsample,
     convolution,
     double_conv,
     pool,
     transposed,
+    upsampled,
 )
+from napari_segnet.families._kinds import Kinds
 
 __all__ = ["Plan", "UNet"]
 
@@ -41,6 +42,10 @@ class Plan:
         Edge of the 3x3 convolutions.
     bias : bool
         Whether they have a bias.
+    padding : bool
+        Whether they keep the size; without, up-sampled maps are padded the more.
+    kinds : Kinds
+        What no tensor shows.
     """
 
     ndim: int
@@ -52,22 +57,26 @@ class Plan:
     order: str
     kernel: int
     bias: bool
+    padding: bool
+    kinds: Kinds
 
     def block(self, inputs: int, widths: tuple[int, int]) -> nn.Module:
         """Return a block of two convolutions under the name that the files use."""
-        padding = self.kernel // 2
+        padding = self.kernel // 2 if self.padding else 0
         layers = double_conv(
-            self.ndim, (inputs, *widths), self.order, self.kernel, padding, self.bias
+            self.ndim, (inputs, *widths), self.order, self.kernel, padding, self.bias, self.kinds
         )
         return Joining(OrderedDict(double_conv=layers))
 
 
 class Down(nn.Module):
-    """Max-pooling by 2, then a block."""
+    """Pooling by 2, then a block."""
 
     def __init__(self, plan: Plan, inputs: int, widths: tuple[int, int]) -> None:
         super().__init__()
-        self.maxpool_conv = nn.Sequential(pool(plan.ndim), plan.block(inputs, widths))
+        self.maxpool_conv = nn.Sequential(
+            pool(plan.ndim, plan.kinds.pooling), plan.block(inputs, widths)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Halve each axis; an odd last pixel is dropped."""
@@ -88,8 +97,10 @@ class Up(nn.Module):
             self.up = transposed(plan.ndim, inputs, plan.ups[index])
             inputs = plan.ups[index]
         else:
-            self.up = PlacedUpsample(stride=(2 ** (level + 1),) * plan.ndim)
+            stride = (2 ** (level + 1),) * plan.ndim
+            self.up = upsampled(plan.kinds.upsampling, stride)
         self.conv = plan.block(skip + inputs, widths)
+        self.skip_first = plan.kinds.skip_first
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """Return ``(n, c, [z,] y, x)`` of the size of ``skip``."""
@@ -99,7 +110,7 @@ class Up(nn.Module):
             margins += [(want - have) // 2, (want - have) - (want - have) // 2]
         if any(margins):  # an odd size lost its last pixel in the pooling
             x = pad(x, margins)
-        answer: torch.Tensor = self.conv(skip, x)
+        answer: torch.Tensor = self.conv(skip, x) if self.skip_first else self.conv(x, skip)
         return answer
 
 

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_segnet.checkpoint import Known
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 
-__all__ = ["Choice", "settle"]
+__all__ = ["Choice", "parsed", "settle"]
 
 RECORDS = ("hyper_parameters", "hparams", "model_kwargs", "model_args", "config", "args")
 """Where training programs write a network's arguments (Lightning: the first)."""
+INSIDE: tuple[str, ...] = (
+    *RECORDS,
+    *("cfg", "model", "net", "network", "unet", "arch", "architecture", "opt"),
+    *("init_args", "kwargs", "model_config", "model_cfg", "model_params", "params"),
+)
+"""Names under which such a record holds those of the network among others."""
+DEEPEST = 4
+"""No program nests them deeper."""
+RECORDED_WORDS: Mapping[str, str] = {
+    "avg": "average",
+    "mean": "average",
+    "LeakyReLU": "leaky_relu",
+    "leakyrelu": "leaky_relu",
+    "ReLU": "relu",
+    "SiLU": "silu",
+    "swish": "silu",
+    "GELU": "gelu",
+    "ELU": "elu",
+}
+"""Words of training programs for ours."""
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
 
@@ -33,15 +53,54 @@ class Choice:
         What is assumed if nobody says.
     why : str
         Why that is assumed.
+    numbers : mapping of str to float
+        Words that have a number, written ``word:number``, with the one that is meant where
+        none is given.
+    between : (float, float) or None
+        Least and greatest number, where it may be any between; whole if the default is.
+    also : tuple of str
+        Other names of it in the records of training programs.
+    only_told : tuple
+        Values that count only from the user: in a record they may mean something else.
     """
 
     name: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = ()
     default: Any
     why: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    between: tuple[float, float] | None = None
+    also: tuple[str, ...] = ()
+    only_told: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.name} ({' or '.join(_text(v) for v in self.values)})"
+        return f"{self.name} ({self.can})"
+
+    @property
+    def can(self) -> str:
+        """What it may be, in words."""
+        words = [f"{v}:number" if v in self.numbers else _text(v) for v in self.values]
+        if self.between is not None:
+            words.append("a number from {:g} to {:g}".format(*self.between))
+        return " or ".join(words)
+
+    def parsed(self, value: Any) -> Any:
+        """Return the value that is meant, None if it is none of them."""
+        word = str(value).strip().lower()
+        for allowed in self.values:
+            words = (TRUE if allowed else FALSE) if isinstance(allowed, bool) else (str(allowed),)
+            if word in words and allowed not in self.numbers:
+                return allowed
+        name, _, number = word.partition(":")
+        if name in self.numbers:
+            found = _number(number or self.numbers[name], 0.0, 100.0)
+            return None if found is None else f"{name}:{found:g}"
+        if self.between is None or isinstance(value, bool):
+            return None
+        found = _number(word, *self.between)
+        if found is None or not isinstance(self.default, int):
+            return found
+        return int(found) if found.is_integer() else None
 
 
 def settle(
@@ -50,6 +109,7 @@ def settle(
     weights: Weights,
     told: Mapping[str, Any],
     title: str,
+    layers: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Known]]:
     """Join what was read from shapes with what was told, recorded or assumed.
 
@@ -65,6 +125,8 @@ def settle(
         From the user; values may be text.
     title : str
         The family's name for people.
+    layers : mapping, optional
+        Choices that the layers of a whole pickled module decide.
 
     Returns
     -------
@@ -77,23 +139,38 @@ def settle(
     ------
     SettingsError
         A name that the family does not have, a value out of its range, or one that
-        the tensors contradict.
+        the tensors or the layers contradict.
     """
     hparams = dict(read)
     known = {name: Known(source="read", why="from the shapes of the tensors") for name in read}
     _refuse_unknown(choices, read, told, title)
     for choice in choices:
-        if choice.name in told:
-            value = _parse(choice, told[choice.name])
-            known[choice.name] = Known(source="told", why="by the user")
-        elif (found := _recorded(choice, weights)) is not None:
-            value, where = found
-            known[choice.name] = Known(source="read", why=f"recorded in the file's {where}")
-        else:
-            value = choice.default
-            known[choice.name] = Known(source="assumed", why=choice.why)
+        value, known[choice.name] = _settled(choice, weights, told, layers or {})
         hparams[choice.name] = value
     return hparams, known
+
+
+def _settled(
+    choice: Choice, weights: Weights, told: Mapping[str, Any], layers: Mapping[str, Any]
+) -> tuple[Any, Known]:
+    wanted = parsed(choice, told[choice.name]) if choice.name in told else None
+    if choice.name in layers:
+        value = layers[choice.name]
+        if wanted is not None and wanted != value:
+            raise SettingsError(
+                f"The layers in the file say {choice.name} = {_text(value)}, but {_text(wanted)} "
+                f"was told. Leave {choice.name} out: it is read from the file."
+            )
+        return value, Known(source="read", why="from the layers of the pickled network")
+    if wanted is not None:
+        return wanted, Known(source="told", why="by the user")
+    found = list(_recorded(choice, weights.metadata))
+    if found and all(value == found[0][0] for value, _ in found):
+        return found[0][0], Known(source="read", why=found[0][1])
+    why = choice.why
+    if found:
+        why += "; the file records several values: " + ", ".join(_text(v) for v, _ in found)
+    return choice.default, Known(source="assumed", why=why)
 
 
 def _refuse_unknown(
@@ -115,25 +192,52 @@ def _refuse_unknown(
             )
 
 
-def _parse(choice: Choice, value: Any) -> Any:
-    for allowed in choice.values:
-        words = (TRUE if allowed else FALSE) if isinstance(allowed, bool) else (str(allowed),)
-        if str(value).strip().lower() in words:
-            return allowed
-    can = " or ".join(_text(v) for v in choice.values)
-    raise SettingsError(f"{choice.name} must be {can}, not {value!r}. Correct the setting.")
+def parsed(choice: Choice, value: Any) -> Any:
+    """Return the value that is meant.
+
+    Raises
+    ------
+    SettingsError
+        If it is none of the choice.
+    """
+    found = choice.parsed(value)
+    if found is None:
+        raise SettingsError(
+            f"{choice.name} must be {choice.can}, not {value!r}. Correct the setting."
+        )
+    return found
 
 
-def _recorded(choice: Choice, weights: Weights) -> tuple[Any, str] | None:
-    for where in RECORDS:
-        record = weights.metadata.get(where)
-        if isinstance(record, Mapping) and choice.name in record:
-            value = record[choice.name]
-            for allowed in choice.values:
-                # The same type too: 1 may stand for another meaning than True.
-                if type(value) is type(allowed) and value == allowed:
-                    return allowed, where
-    return None
+def _number(text: Any, low: float, high: float) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if low <= found <= high else None
+
+
+def _recorded(
+    choice: Choice, record: Mapping[str, Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[Any, str]]:
+    """Yield what stands beside the tensors: at the top, or in a record of arguments."""
+    for name in (choice.name, *choice.also):
+        if name in record and (value := _same_kind(choice, record[name])) is not None:
+            where = f"recorded in the file's {'.'.join(above)}" if above else "recorded in the file"
+            yield value, where
+    if len(above) >= DEEPEST:
+        return
+    for name in INSIDE if above else RECORDS:
+        inner = record.get(name)
+        if isinstance(inner, Mapping):
+            yield from _recorded(choice, inner, (*above, name))
+
+
+def _same_kind(choice: Choice, value: Any) -> Any:
+    """Return the value that is meant; 1 may stand for another meaning than True."""
+    if type(value) is not type(choice.default):
+        return None
+    found = choice.parsed(RECORDED_WORDS.get(value, value) if isinstance(value, str) else value)
+    return None if found in choice.only_told else found
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,9 @@
 """The U-Net of jvanvugt/pytorch-unet, with or without padding.
 
 Depth, width, up-sampling and batch normalisation are read from names and shapes. Two
-things leave no trace in a file: whether the convolutions are padded (the author's default
-is not: the answer is then smaller than the image), and how the network pools (by the
-average until March 2019, by the maximum since).
+things leave no trace in the tensors: whether the convolutions are padded (the author's
+default is not: the answer is then smaller than the image; some programs write it beside
+them), and how the network pools (by the average until March 2019, by the maximum since).
 """
 
 from __future__ import annotations
@@ -22,11 +22,23 @@ from napari_segnet.families._drawing import (
     numbered,
     pool,
     transposed,
-    upsample,
+    upsampled,
 )
 from napari_segnet.families._facts import Shapes, complete, convolutions
+from napari_segnet.families._kinds import (
+    DILATION,
+    NONLINEARITY,
+    NORM_EPS,
+    PADDING_MODE,
+    SKIP_LAST,
+    Kinds,
+    activation_choice,
+    pooling_choice,
+    upsampling_choice,
+)
 from napari_segnet.families._teaching import MapTeaching, with_classes
-from napari_segnet.families._told import Choice, settle
+from napari_segnet.families._told import Choice
+from napari_segnet.families._unseen import GEOMETRY, settle_kinds, size_told
 from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
 if TYPE_CHECKING:
@@ -41,11 +53,17 @@ PADDING = Choice(
     why="the author's default; the file does not show it. Tell padding=true if the network was "
     "trained with padding",
 )
-POOLING = Choice(
-    name="pooling",
-    values=("max", "average"),
-    default="max",
-    why="so since March 2019; before, the network pooled by the average",
+POOLING = pooling_choice("so since March 2019; before, the network pooled by the average")
+OLD_POOLING = pooling_choice(
+    "a program that writes model_dict, wf and up_mode side by side holds the network of before "
+    "March 2019, which pooled by the average",
+    "average",
+)
+"""Both files of this kind in a census of public repositories pool by the average."""
+LINEAR = upsampling_choice(
+    "linear",
+    "the published network up-samples linearly without aligned corners; other ways leave the "
+    "same tensors",
 )
 PREPARE = Known(
     source="assumed",
@@ -68,13 +86,16 @@ class JvanvugtUNet(Drawn, MapTeaching):
         """Tell what shapes and metadata say; see :class:`~napari_segnet.families.Family`."""
         read = _read(Shapes(weights, self.title))
         classes, ndim = read["n_classes"], read["ndim"]
-        choices = (PADDING, POOLING, _activation(classes))
-        hparams, known = settle(choices, read, weights, told, self.title)
+        choices = _choices(read, weights)
+        hparams, known = settle_kinds(_drawn, choices, read, weights, told, self.title)
         stride = (2 ** (read["depth"] - 1),) * ndim
         if hparams["padding"]:
             size = Size(minimum=stride, multiple=stride, stride=stride)
         else:
             size = valid_size(ndim, read["depth"], read["kernel"])
+        geometry = [c for c in choices if c.name in GEOMETRY and c.name != "padding"]
+        if any(hparams[c.name] not in (c.default, "average", "max") for c in geometry):
+            size = size_told(size, _drawn(hparams), hparams)
         checkpoint = Checkpoint(
             path=weights.path,
             family=self.name,
@@ -127,8 +148,8 @@ class JvanvugtUNet(Drawn, MapTeaching):
             kernel=hparams["kernel"],
             bias=hparams["bias"],
             padding=hparams["padding"],
-            pooling=hparams["pooling"],
             up_mode=hparams["up_mode"],
+            kinds=_kinds(hparams),
         )
         return UNet(plan)
 
@@ -150,27 +171,28 @@ def _drawn(hparams: Mapping[str, Any]) -> Graph:
     """Return the layers of ``_jvanvugt_module.UNet``."""
     draw = GraphBuilder(hparams["in_channels"], hparams["ndim"])
     kernel, order, bias = hparams["kernel"], hparams["order"], hparams["bias"]
-    padding = kernel // 2 if hparams["padding"] else 0
+    padding, kinds = kernel // 2 if hparams["padding"] else 0, _kinds(hparams)
 
     def block(name: str, x: str, width: int) -> str:
         names = numbered(f"{name}.block")
-        return double_conv(draw, x, (width, width), names, order, kernel, padding, bias)
+        return double_conv(draw, x, (width, width), names, order, kernel, padding, bias, kinds)
 
     *widths, deepest = hparams["features"]
     x, bridges = draw.image, []
     for i, width in enumerate(widths):
         bridges.append(block(f"down_path.{i}", x, width))
-        x = pool(draw, f"pools.{i}", bridges[-1], hparams["pooling"])
+        x = pool(draw, f"pools.{i}", bridges[-1], kinds.pooling)
     x = block(f"down_path.{len(widths)}", x, deepest)
     for i, width in enumerate(reversed(widths)):
         up = f"up_path.{i}"
         if hparams["up_mode"] == "upconv":
             x = transposed(draw, f"{up}.up", x, width)
         else:
-            x = upsample(draw, f"{up}.up.0", x, align_corners=False)
+            x = upsampled(draw, f"{up}.up.0", x, kinds.upsampling)
             x = convolution(draw, f"{up}.up.1", x, width, 1)
         bridge = draw.add(f"{up}.crop", MatchSize(), bridges.pop(), x)
-        x = block(f"{up}.conv_block", joined(draw, f"{up}.join", x, bridge), width)
+        parts = (bridge, x) if kinds.skip_first else (x, bridge)
+        x = block(f"{up}.conv_block", joined(draw, f"{up}.join", *parts), width)
     return draw.graph(convolution(draw, "last", x, hparams["n_classes"], 1))
 
 
@@ -235,9 +257,25 @@ def _read(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def _activation(classes: int) -> Choice:
-    if classes == 1:
-        why = "one output channel can only be a foreground"
-        return Choice(name="activation", values=("sigmoid",), default="sigmoid", why=why)
-    why = "the author trains with cross entropy"
-    return Choice(name="activation", values=("softmax", "sigmoid"), default="softmax", why=why)
+def _choices(read: Mapping[str, Any], weights: Weights) -> tuple[Choice, ...]:
+    """Return what shapes do not show of a network with these."""
+    old = weights.wrapper[-1:] == ("model_dict",) and {"wf", "up_mode"} <= weights.metadata.keys()
+    return (
+        PADDING,
+        OLD_POOLING if old else POOLING,
+        activation_choice(
+            read["n_classes"],
+            "one output channel can only be a foreground",
+            "the author trains with cross entropy",
+        ),
+        NONLINEARITY,
+        SKIP_LAST,
+        PADDING_MODE,
+        DILATION,
+        *((NORM_EPS,) if read["batch_norm"] else ()),
+        *((LINEAR,) if read["up_mode"] == "upsample" else ()),
+    )
+
+
+def _kinds(hparams: Mapping[str, Any]) -> Kinds:
+    return Kinds.of(hparams, join="skip-last", upsampling="linear")

@@ -22,8 +22,18 @@ from napari_segnet.families._drawing import (
     transposed,
 )
 from napari_segnet.families._facts import Shapes, complete
+from napari_segnet.families._kinds import (
+    DILATION,
+    NONLINEARITY,
+    NORM_EPS,
+    PADDING_MODE,
+    POOLING,
+    SKIP_LAST,
+    Kinds,
+)
 from napari_segnet.families._teaching import MapTeaching, with_classes
-from napari_segnet.families._told import Choice, settle
+from napari_segnet.families._told import Choice
+from napari_segnet.families._unseen import GEOMETRY, settle_kinds, size_told
 from napari_segnet.graph import Activation, Graph, GraphBuilder
 
 if TYPE_CHECKING:
@@ -35,6 +45,8 @@ DEPTH = 4
 """Poolings; the same in every published file."""
 STRIDE_PX = 2**DEPTH
 """Each pooling is by 2; its concatenations fail at any other size."""
+CHOICES = (NONLINEARITY, POOLING, SKIP_LAST, PADDING_MODE, DILATION, NORM_EPS)
+"""What no tensor of it shows, beside the activation at its end."""
 PREPARE = Known(
     source="assumed",
     why="its training program clips each volume at its percentiles 10 and 99 (of all channels "
@@ -66,9 +78,13 @@ class MateuszbudaUNet(Drawn, MapTeaching):
             "out_channels": classes,
             "init_features": first[0],
         }
-        hparams, known = settle((_activation(classes),), read, weights, told, self.title)
+        choices = (_activation(classes), *CHOICES)
+        hparams, known = settle_kinds(_drawn, choices, read, weights, told, self.title)
         inside = hparams["activation"] == "sigmoid"
         lengths = (STRIDE_PX,) * ndim
+        size = Size(minimum=lengths, multiple=lengths, stride=lengths)
+        if any(hparams[c.name] != c.default for c in CHOICES if c.name in GEOMETRY):
+            size = size_told(size, _drawn(hparams), hparams)
         checkpoint = Checkpoint(
             path=weights.path,
             family=self.name,
@@ -81,10 +97,10 @@ class MateuszbudaUNet(Drawn, MapTeaching):
                 Output(
                     role="foreground" if classes == 1 else "class",
                     channels=classes,
-                    activation="none" if inside else "softmax",
+                    activation="none" if inside else hparams["activation"],
                 ),
             ),
-            size=Size(minimum=lengths, multiple=lengths, stride=lengths),
+            size=size,
             store=Store(container=weights.container),
             parameters=0,
             prepare=(
@@ -120,6 +136,7 @@ class MateuszbudaUNet(Drawn, MapTeaching):
             width=hparams["init_features"],
             depth=DEPTH,
             sigmoid=hparams["activation"] == "sigmoid",
+            kinds=Kinds.of(hparams, join="skip-last"),
         )
 
     def maps(self, module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
@@ -141,20 +158,23 @@ class MateuszbudaUNet(Drawn, MapTeaching):
 def _drawn(hparams: Mapping[str, Any]) -> Graph:
     """Return the layers of ``_mateuszbuda_module.UNet``."""
     draw, width = GraphBuilder(hparams["in_channels"], hparams["ndim"]), hparams["init_features"]
+    kinds = Kinds.of(hparams, join="skip-last")
 
     def block(name: str, short: str, x: str, outputs: int) -> str:
         parts = [f"{part}{i}" for i in (1, 2) for part in ("conv", "norm", "relu")]
-        return double_conv(draw, x, (outputs, outputs), [f"{name}.{short}{p}" for p in parts])
+        names = [f"{name}.{short}{part}" for part in parts]
+        return double_conv(draw, x, (outputs, outputs), names, kinds=kinds)
 
     x, skips = draw.image, []
     for level in range(1, DEPTH + 1):
         skips.append(block(f"encoder{level}", f"enc{level}", x, width * 2 ** (level - 1)))
-        x = pool(draw, f"pool{level}", skips[-1])
+        x = pool(draw, f"pool{level}", skips[-1], kinds.pooling)
     x = block("bottleneck", "bottleneck", x, width * 2**DEPTH)
     for level in range(DEPTH, 0, -1):
         outputs = width * 2 ** (level - 1)
         x = transposed(draw, f"upconv{level}", x, outputs)
-        x = joined(draw, f"join{level}", x, skips.pop())
+        parts = (skips.pop(), x) if kinds.skip_first else (x, skips.pop())
+        x = joined(draw, f"join{level}", *parts)
         x = block(f"decoder{level}", f"dec{level}", x, outputs)
     x = convolution(draw, "conv", x, hparams["out_channels"], 1)
     if hparams["activation"] == "sigmoid":
@@ -165,5 +185,11 @@ def _drawn(hparams: Mapping[str, Any]) -> Graph:
 def _activation(classes: int) -> Choice:
     """Tell what stands at the network's end; some forks replaced its sigmoid."""
     why = "the published network applies a sigmoid itself, to each channel"
-    values = ("sigmoid",) if classes == 1 else ("sigmoid", "softmax")
-    return Choice(name="activation", values=values, default="sigmoid", why=why)
+    values = ("sigmoid", "none", "tanh")
+    return Choice(
+        name="activation",
+        values=values if classes == 1 else (*values, "softmax"),
+        default="sigmoid",
+        why=why,
+        only_told=("none", "tanh"),
+    )

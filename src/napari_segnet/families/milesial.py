@@ -4,7 +4,7 @@ What its revisions have in common: blocks of two padded convolutions, max-poolin
 up-sampling that is padded to the size of the skip connection, so any size goes. What
 differs, and is read from names and shapes: ``double_conv`` (since October 2019) or
 ``conv`` and ``mpconv`` before; convolutions with bias (until December 2021) or without;
-transposed convolutions or bilinear up-sampling; and in forks width, depth, kernels, the
+transposed convolutions or up-sampling without weights; and in forks width, depth, kernels, the
 place of the normalisation and the number of dimensions. Between November 2018 and 2020
 the sigmoid or softmax stood inside the network; ours leaves it out and names it as the
 output's activation, which gives the same probabilities.
@@ -26,11 +26,23 @@ from napari_segnet.families._drawing import (
     numbered,
     pool,
     transposed,
-    upsample,
+    upsampled,
 )
 from napari_segnet.families._facts import Shapes, complete, convolutions, plain
+from napari_segnet.families._kinds import (
+    DILATION,
+    NONLINEARITY,
+    NORM_EPS,
+    PADDING_MODE,
+    POOLING,
+    SKIP_FIRST,
+    UPSAMPLING,
+    Kinds,
+    activation_choice,
+)
 from napari_segnet.families._teaching import MapTeaching, with_classes
-from napari_segnet.families._told import Choice, settle
+from napari_segnet.families._told import Choice, parsed
+from napari_segnet.families._unseen import GEOMETRY, settle_kinds, size_told
 from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
 if TYPE_CHECKING:
@@ -43,10 +55,13 @@ PREPARE = Known(
     why="its training program divides images with values over 1 by 255; the scale to which it "
     "shrank them (0.5 by default) is not in the file",
 )
-BILINEAR = Known(
-    source="read",
-    why="the file holds no transposed convolutions; the other way is bilinear with aligned corners",
+PADDING = Choice(
+    name="padding",
+    values=(True, False),
+    default=True,
+    why="the published network pads its convolutions; shapes do not show it",
 )
+BILINEAR = Choice(name="bilinear", values=(True, False), default=True, why="")
 NEW, OLD = "double_conv", "conv"
 """Name of the blocks since commit ff1ac09 (October 2019), and before it."""
 
@@ -69,10 +84,12 @@ class MilesialUNet(Drawn, MapTeaching):
         shapes = Shapes(weights, self.title)
         read = _read(shapes)
         classes, ndim, depth = read["n_classes"], read["ndim"], read["depth"]
-        choices = (_activation(classes),)
-        hparams, known = settle(choices, read, weights, told, self.title)
+        hparams, known = _settled(read, weights, told, self.title)
         names, names_known, mask_values = _class_names(weights, classes)
         lengths = (2**depth,) * ndim
+        size = Size(minimum=lengths, multiple=(1,) * ndim, stride=lengths)
+        if any(hparams[c.name] != c.default for c in _choices(read) if c.name in GEOMETRY):
+            size = size_told(size, _drawn(hparams), hparams)
         checkpoint = Checkpoint(
             path=weights.path,
             family=self.name,
@@ -88,7 +105,7 @@ class MilesialUNet(Drawn, MapTeaching):
                     activation=hparams["activation"],
                 ),
             ),
-            size=Size(minimum=lengths, multiple=(1,) * ndim, stride=lengths),
+            size=size,
             store=Store(container=weights.container),
             parameters=0,
             prepare=(
@@ -99,11 +116,10 @@ class MilesialUNet(Drawn, MapTeaching):
             class_names=names,
             known={
                 **known,
-                "bilinear": BILINEAR if read["bilinear"] else known["bilinear"],
                 "channels": Known(source="read", why="input channels of the first convolution"),
                 "classes": Known(source="read", why="output channels of the last convolution"),
                 "outputs": known["activation"],
-                "size": Known(source="read", why=f"{depth} poolings by 2; it pads by itself"),
+                "size": _size_known(size, depth),
                 "prepare": PREPARE,
                 "class_names": names_known,
             },
@@ -137,6 +153,8 @@ class MilesialUNet(Drawn, MapTeaching):
             order=hparams["order"],
             kernel=hparams["kernel"],
             bias=hparams["bias"],
+            padding=hparams.get("padding", True),
+            kinds=_kinds(hparams),
         )
         return UNet(plan)
 
@@ -159,27 +177,29 @@ def _drawn(hparams: Mapping[str, Any]) -> Graph:
     """Return the layers of ``_milesial_module.UNet``."""
     draw = GraphBuilder(hparams["n_channels"], hparams["ndim"])
     kernel, order, bias = hparams["kernel"], hparams["order"], hparams["bias"]
+    kinds, padding = _kinds(hparams), kernel // 2 if hparams.get("padding", True) else 0
 
     def block(name: str, x: str, widths: Sequence[int]) -> str:
         names = numbered(f"{name}.double_conv")
         middle, outputs = widths
-        return double_conv(draw, x, (middle, outputs), names, order, kernel, kernel // 2, bias)
+        return double_conv(draw, x, (middle, outputs), names, order, kernel, padding, bias, kinds)
 
     first, *deeper = hparams["encoder"]
     x = block("inc", draw.image, first)
     skips = []
     for i, widths in enumerate(deeper, start=1):
         skips.append(x)
-        x = pool(draw, f"down{i}.maxpool_conv.0", x)
+        x = pool(draw, f"down{i}.maxpool_conv.0", x, kinds.pooling)
         x = block(f"down{i}.maxpool_conv.1", x, widths)
     for i, widths in enumerate(hparams["decoder"], start=1):
         skip = skips.pop()
         if hparams["ups"]:
             x = transposed(draw, f"up{i}.up", x, hparams["ups"][i - 1])
         else:
-            x = upsample(draw, f"up{i}.up", x, align_corners=True)
+            x = upsampled(draw, f"up{i}.up", x, kinds.upsampling)
         x = draw.add(f"up{i}.pad", MatchSize(), x, skip)
-        x = block(f"up{i}.conv", joined(draw, f"up{i}.join", skip, x), widths)
+        parts = (skip, x) if kinds.skip_first else (x, skip)
+        x = block(f"up{i}.conv", joined(draw, f"up{i}.join", *parts), widths)
     return draw.graph(convolution(draw, "outc.conv", x, hparams["n_classes"], 1))
 
 
@@ -225,12 +245,55 @@ def _file_key(key: str, names: str) -> str:
     return re.sub(r"^inc\.", "inc.conv.", key).replace("double_conv", "conv")
 
 
-def _activation(classes: int) -> Choice:
-    if classes == 1:
-        why = "one output channel: its prediction program applies a sigmoid"
-        return Choice(name="activation", values=("sigmoid",), default="sigmoid", why=why)
-    why = "several output channels: its prediction program takes the largest, as after a softmax"
-    return Choice(name="activation", values=("softmax", "sigmoid"), default="softmax", why=why)
+def _choices(read: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """Return what shapes do not show of a network with these."""
+    norm = (NORM_EPS,) if read["order"] != "conv-relu" else ()
+    return (
+        activation_choice(
+            read["n_classes"],
+            "one output channel: its prediction program applies a sigmoid",
+            "several output channels: its prediction program takes the largest, as after a softmax",
+        ),
+        NONLINEARITY,
+        POOLING,
+        SKIP_FIRST,
+        PADDING,
+        PADDING_MODE,
+        DILATION,
+        *norm,
+        *((UPSAMPLING,) if read["bilinear"] else ()),
+    )
+
+
+def _settled(
+    read: Mapping[str, Any], weights: Weights, told: Mapping[str, Any], title: str
+) -> tuple[dict[str, Any], dict[str, Known]]:
+    """Settle what no shape shows; ``bilinear`` is a shorter word for two ways to up-sample."""
+    told = dict(told)
+    if read["bilinear"] and "bilinear" in told:
+        linear = parsed(BILINEAR, told.pop("bilinear"))
+        told.setdefault("upsampling", "linear-aligned" if linear else "nearest")
+
+    def in_file(key: str) -> str:
+        return _file_key(key, read["names"])
+
+    hparams, known = settle_kinds(_drawn, _choices(read), read, weights, told, title, in_file)
+    if read["bilinear"]:
+        how = known["upsampling"]
+        hparams["bilinear"] = hparams["upsampling"] != "nearest"
+        why = "the file holds no transposed convolutions; for the rest see upsampling"
+        known["bilinear"] = Known(source=how.source, why=why)
+    return hparams, known
+
+
+def _kinds(hparams: Mapping[str, Any]) -> Kinds:
+    return Kinds.of(hparams, join="skip-first", upsampling="linear-aligned")
+
+
+def _size_known(size: Size, depth: int) -> Known:
+    if set(size.multiple) == {1}:
+        return Known(source="read", why=f"{depth} poolings by 2; it pads by itself")
+    return Known(source="read", why=f"{depth} poolings by 2; follows from its layers")
 
 
 def _class_names(weights: Weights, classes: int) -> tuple[tuple[str, ...], Known, list[Any]]:

@@ -3,7 +3,7 @@
 The body may be any ResNet, ResNeXt, wide ResNet or MobileNetV3 under a feature pyramid,
 heads may have been replaced, and names may be those before torchvision 0.13. What no
 tensor shows (anchor sizes, the epsilon of the normalisation, thresholds) is assumed as
-torchvision has it, and can be told.
+torchvision has it, and can be told; of a whole pickled network it is read.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import UnsupportedWeightsError
 from napari_segnet.families._facts import complete
 from napari_segnet.families._maskrcnn_facts import (
-    Recorded,
     class_names,
     fields_known,
     settle_maskrcnn,
 )
 from napari_segnet.families._maskrcnn_family import DetectionFamily
+from napari_segnet.families._maskrcnn_pickled import recorded_in_layers
 from napari_segnet.families._maskrcnn_shapes import Reading
 
 __all__ = ["TorchvisionMaskRCNN"]
@@ -70,9 +70,13 @@ class TorchvisionMaskRCNN(DetectionFamily):
         _refuse_relatives(weights)
         names = _Names(weights)
         reading = Reading(weights, self.title, names.in_file, background="first")
-        read, recorded = reading.hparams(), Recorded()
-        hparams, known = settle_maskrcnn(read, reading, told, _DEFAULTS, _FIXED, recorded)
+        read = reading.hparams()
         channels, classes = reading.channels(), reading.classes()
+        recorded, defaults = recorded_in_layers(weights, self.title, channels), dict(_DEFAULTS)
+        for name in ("pixel_mean", "pixel_std"):
+            if name in recorded.values:
+                defaults[name] = (recorded.values[name], recorded.where)
+        hparams, known = settle_maskrcnn(read, reading, told, defaults, _FIXED, recorded)
         called, how = class_names(classes, told, recorded)
         facts = {**fields_known(channels, "torchvision"), **known, **how}
         blank = self._blank(weights, hparams, channels, classes, called, facts)

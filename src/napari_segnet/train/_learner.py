@@ -220,7 +220,9 @@ class Learner:
             wanted = (_facts(self._network), self._network.to_json()["outputs"])
             # States of before 0.1 say neither the outputs nor what they began with.
             parent = state.get("parent", self._parent).get("sha256")
-            if (dict(state["network"]), state.get("outputs", wanted[1])) != wanted or (
+            # States of before 0.2 lack hyper-parameters that no tensor shows.
+            there = {**_assumed(self._network), **state["network"]}
+            if (there, state.get("outputs", wanted[1])) != wanted or (
                 parent != self._parent.get("sha256")
             ):
                 raise SettingsError(
@@ -299,6 +301,13 @@ def _facts(network: Checkpoint) -> dict[str, Any]:
     facts: dict[str, Any] = form["hparams"]
     # Where there are outputs, these say how many classes there are.
     return facts if network.outputs else {**facts, "classes": form["classes"]}
+
+
+def _assumed(network: Checkpoint) -> dict[str, Any]:
+    """Return the hyper-parameters that are as they are where nobody says anything."""
+    sources = {name: known.source for name, known in network.known.items()}
+    facts = _facts(network)
+    return {name: value for name, value in facts.items() if sources.get(name) == "assumed"}
 
 
 def _parent(begun: Start) -> dict[str, str]:

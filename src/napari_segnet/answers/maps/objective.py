@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,6 +92,7 @@ class MapObjective:
                     part = part.softmax(1)
                     sure = sure * (part.amax(1, keepdim=True) > SURE)
                 else:
+                    part = part.tanh() if output.activation == "tanh" else part
                     part = part.sigmoid() if output.activation == "sigmoid" else part.clamp(0, 1)
                     if output.role != "distance":
                         far = (part - 0.5).abs().amin(1, keepdim=True)
@@ -116,8 +118,10 @@ class MapObjective:
         for output in self._network.outputs:
             part = answer[first : first + output.channels]
             first += output.channels
-            if output.activation != "none":
-                part = part.sigmoid() if output.activation == "sigmoid" else part.softmax(0)
+            if output.activation == "softmax":
+                part = part.softmax(0)
+            elif output.activation != "none":
+                part = part.sigmoid() if output.activation == "sigmoid" else part.tanh()
             parts.append(part)
         ndim = self._network.ndim
         axes = "czyx" if ndim == 3 else "cyx"
@@ -133,7 +137,7 @@ class MapObjective:
         if output.activation != "sigmoid" and output.channels > 1:
             found, truth = answer.argmax(1, keepdim=True) > 0, targets.argmax(1, keepdim=True) > 0
         else:
-            level = 0.0 if output.activation == "sigmoid" else 0.5
+            level = {"sigmoid": 0.0, "tanh": math.atanh(0.5)}.get(output.activation, 0.5)
             found = (answer > level).any(1, keepdim=True)
             truth = (targets > 0.5).any(1, keepdim=True)
         return found & trusted, truth & trusted

@@ -227,6 +227,8 @@ class TorchEngine:
                 part = part.float().sigmoid()
             elif output.activation == "softmax":
                 part = part.float().softmax(1)
+            elif output.activation == "tanh":
+                part = part.float().tanh()
             parts.append(part)
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 

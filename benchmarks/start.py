@@ -29,11 +29,15 @@ def write_networks(folder: Path, width: int) -> list[Path]:
     import torch
     from torchvision.models.detection import maskrcnn_resnet50_fpn
 
+    from napari_segnet.families._kinds import Kinds
     from napari_segnet.families._milesial_module import Plan, UNet
 
     widths = [width * 2**level for level in range(5)]
     skips = widths[-2::-1]
-    both = {"ndim": 2, "inputs": 3, "outputs": 2, "order": "conv-norm-relu", "kernel": 3}
+    both = {
+        **{"ndim": 2, "inputs": 3, "outputs": 2, "order": "conv-norm-relu", "kernel": 3},
+        **{"padding": True, "kinds": Kinds(join="skip-first")},
+    }
     encoder, decoder = tuple((w, w) for w in widths), tuple((w, w) for w in skips)
     networks = {
         "unet": UNet(Plan(encoder=encoder, decoder=decoder, ups=tuple(skips), bias=False, **both)),

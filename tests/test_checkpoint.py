@@ -40,7 +40,7 @@ STRANGE = {
     "ndim": True,
     "channels": 10**9,
     "classes": 0,
-    "outputs": [{"role": "class", "channels": 1, "activation": "tanh"}],
+    "outputs": [{"role": "class", "channels": 1, "activation": "swish"}],
     "size": {"minimum": [1]},
     "store": {"container": "zip"},
     "parameters": -1,

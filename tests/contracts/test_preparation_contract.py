@@ -30,7 +30,7 @@ def _cases():
     for family in FAMILIES:
         chosen = {}
         for example in EXAMPLES[family.name]:
-            ndim = example.hparams.get("ndim", 2)
+            ndim = len(example.sizes[0])
             kinds = (
                 ("RGB", "channels") if ndim == 2 and example.channels in (1, 3) else ("channels",)
             )

@@ -230,7 +230,12 @@ def _pooled_same(operation: Any, x: torch.Tensor) -> torch.Tensor:
         parts = []
         for j in range(-(-n // stride)):
             places = [j * stride - before + dilation * t for t in range(kernel)]
-            there = x[(slice(None),) * dim + ([p for p in places if 0 <= p < n],)]
+            seen = [p for p in places if 0 <= p < n]
+            if not seen:  # a dilated window around a short image
+                nothing = float("-inf") if operation.kind == "max" else float("nan")
+                parts.append(torch.full_like(x.narrow(dim, 0, 1), nothing))
+                continue
+            there = x[(slice(None),) * dim + (seen,)]
             pooled = there.amax(dim, True) if operation.kind == "max" else there.mean(dim, True)
             parts.append(pooled)
         x = torch.cat(parts, dim)

@@ -82,8 +82,8 @@ def test_a_known_network_with_a_tensor_too_many_is_refused_by_its_family(referen
 
 
 def test_what_a_family_does_not_have_cannot_be_told(path):
-    with pytest.raises(SettingsError, match="padding"):
-        identify(path, {"padding": True})
+    with pytest.raises(SettingsError, match="paddling"):
+        identify(path, {"paddling": True})
 
 
 def test_a_family_of_a_later_version_is_named(path):

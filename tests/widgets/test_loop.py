@@ -64,18 +64,22 @@ def test_a_network_learns_from_corrections_without_leaving_the_window(
 
     # The answer of a network that knows nothing is replaced by what is right.
     _, correct = viewer.window.add_plugin_dock_widget("napari-segnet", "Correct")
-    layer.data = truth.copy()
-    victim = int(truth.max())
+    wrong = truth.copy()
+    wrong[:3, :3] = victim = int(truth.max()) + 1
+    layer.data = wrong.copy()
     apply_edit(layer, delete(layer.data, [victim], box=box_of(layer.data, victim)))
     assert victim not in layer.data
     layer.undo()
-    assert np.array_equal(layer.data, truth)
+    assert np.array_equal(layer.data, wrong)
+    layer.redo()
+    assert np.array_equal(layer.data, np.where(wrong == victim, 0, truth))
 
     panel = correct.findChild(DatasetPanel)
     correct.tabs.setCurrentWidget(panel)
     panel.choose_folder(tmp_path / "set")
     qtbot.waitUntil(lambda: not panel._runner.busy, timeout=WAIT_MS)
     viewer.layers.selection.active = layer
+    panel.whole.setChecked(True)  # all of it is right, not only where something was deleted
     click(qtbot, panel.add_button)
     qtbot.waitUntil(lambda: not panel._runner.busy, timeout=WAIT_MS)
     assert not panel.message.isVisible(), panel.message.text.text()

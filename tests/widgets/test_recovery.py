@@ -15,6 +15,7 @@ from support import hand, painter
 
 from napari_segnet.errors import OutputError
 from napari_segnet.journal import summary
+from napari_segnet.journal._format import HEAD, MAGIC
 from napari_segnet.readers import open_image
 from napari_segnet.widgets._journal_keeper import keep_journal
 from napari_segnet.widgets._recovery import CloseQuestion, RecoveryBar, save_labels
@@ -96,7 +97,11 @@ def test_a_loss_is_told_with_the_offer_and_after_it(viewer, folder, monkeypatch)
     viewer.layers.clear()
     (path,) = folder.iterdir()
     data = bytearray(path.read_bytes())
-    data[data.index(b"E", data.index(b"C", 30)) - 40] ^= 1
+    place, kind = len(MAGIC), b""
+    while kind != b"A":  # a correction
+        length, _, kind = HEAD.unpack_from(data, place)
+        place += HEAD.size + length
+    data[place - length // 2] ^= 1
     told = []
     monkeypatch.setattr("napari.utils.notifications.show_warning", told.append)
     path.write_bytes(data)

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 
-@pytest.fixture(scope="session")
-def garbage_at_the_end() -> Iterator[None]:
-    """Let Python see all objects again when it ends; libraries in C++ count theirs."""
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
-def modules_out_of_sight(garbage_at_the_end: None) -> None:
-    """Let the collections of garbage, two for each viewer, pass over all that was imported.
-
-    They look for viewers that outlive their test; among the million objects of torch, napari
-    and the tests themselves each would take half a second, half of what a viewer costs.
-    """
-    import napari._qt.qt_viewer  # what the first viewer would import
-    import napari.viewer  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture
-def make_viewer(
-    modules_out_of_sight: None, make_napari_viewer: Callable[..., Any]
-) -> Callable[..., Any]:
+def make_viewer(make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
     """Make viewers that are closed after the test; a widget that outlives them is an error."""
 
     def make(**arguments: Any) -> Any:

@@ -18,8 +18,9 @@ __all__ = ["ASKED", "WAIT", "bound_waiting"]
 ASKED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 """By any of these a user says how threads wait; then nothing is changed."""
 WAIT = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
-"""Rounds of libgomp, measured by ``benchmarks/threads.py``; milliseconds of the others, the least
-that is not none, which was not measured."""
+"""Rounds of libgomp: about as long as it takes to wake a thread. On a busy machine values up to
+3000 could not be told apart (``benchmarks/threads.py``); on a quiet one none was measured.
+Milliseconds of the others: the least that is not none, not measured either."""
 
 
 def bound_waiting(environ: MutableMapping[str, str] = os.environ) -> None:

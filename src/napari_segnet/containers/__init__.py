@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_segnet.containers._layouts import arranged
+from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
+from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -20,6 +22,7 @@ from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers.damaged import DAMAGED
 from napari_segnet.containers.keras_h5 import KerasH5, holds_keras
 from napari_segnet.containers.keras_zip import KerasZip
+from napari_segnet.containers.onnx_file import Onnx
 from napari_segnet.containers.pickled_arrays import PickledArrays
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
@@ -30,12 +33,17 @@ __all__ = [
     "CONTAINERS",
     "Container",
     "Layer",
+    "OnnxGraph",
+    "OnnxModel",
+    "OnnxNode",
+    "OnnxTensor",
     "TensorRef",
     "Tree",
     "Weights",
     "arranged",
     "candidates",
     "holds_keras",
+    "numbers_of",
     "open_tree",
     "open_weights",
     "read_pickle",
@@ -48,6 +56,7 @@ CONTAINERS: tuple[Container, ...] = (
     PickledArrays(),
     KerasZip(),
     KerasH5(),
+    Onnx(),
     *REFUSED,
     *DAMAGED,
 )

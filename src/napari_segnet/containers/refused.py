@@ -96,11 +96,6 @@ def _other_zip(_head: bytes, found: frozenset[str]) -> bool:
     return bool(found)
 
 
-def _onnx(head: bytes, _names: frozenset[str]) -> bool:
-    """Protobuf: ``ir_version`` (field 1), then producer, domain, version, graph or opset."""
-    return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 32 and head[2] in b"\x12\x1a:B"
-
-
 def _tar(head: bytes, _names: frozenset[str]) -> bool:
     return head[_TAR] == b"ustar"
 
@@ -140,12 +135,6 @@ REFUSED: tuple[Refused, ...] = (
         "a TensorFlow model",
         "Use the network's PyTorch version if there is one, saved as a state dict.",
         _tensorflow,
-    ),
-    Refused(
-        "onnx",
-        "an ONNX program",
-        "Open the PyTorch weights it was exported from, saved as a state dict (.pth).",
-        _onnx,
     ),
     Refused(
         "tar",

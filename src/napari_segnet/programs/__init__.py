@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
 from napari_segnet.programs.keras import Keras
+from napari_segnet.programs.onnx import Onnx
 
 __all__ = ["PROGRAMS", "Program", "title_of"]
 
@@ -37,7 +38,7 @@ class Program(Protocol):
         """
 
 
-PROGRAMS: tuple[Program, ...] = (Keras(),)
+PROGRAMS: tuple[Program, ...] = (Keras(), Onnx())
 """Every kind of program, in the order in which a file is shown to them."""
 
 

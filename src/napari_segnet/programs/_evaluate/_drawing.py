@@ -206,9 +206,6 @@ class Drawing:
         order = self.order(value)
         if self.is_map(value.node) and order is not None and self._straight(value, order):
             return value.node
-        shuffled = self._shuffled(value)
-        if shuffled is not None:
-            return shuffled
         if len(value.axes) != len(wanted):
             raise NotReadable(
                 f"{self.at} takes an image of {self.ndim} axes, and what comes to it has "
@@ -234,6 +231,9 @@ class Drawing:
         NotReadable
             If the axis of the batch would be mixed with others.
         """
+        shuffled = self._shuffled(value)
+        if shuffled is not None:
+            return shuffled
         first = value.axes[0] if value.axes else ()
         if [a.base for a in first] != [0] or any(
             not atom.base for axis in value.axes[1:] for atom in axis
@@ -272,8 +272,8 @@ class Drawing:
             inputs = (node, self.builder.image)
         return self.add(operation, *inputs, stem=f"{self.at}_reshape")
 
-    def _shuffled(self, value: Value) -> str | None:
-        """Return the node of channels that become pixels, where a view is that."""
+    def _shuffled(self, value: Value) -> Value | None:
+        """Return the map of channels that become pixels, where a view is that."""
         if not self.is_map(value.node) or len(value.axes) != self.ndim + 2:
             return None
         base, axes = self.bases[value.node], value.axes
@@ -293,7 +293,7 @@ class Drawing:
         else:
             return None
         operation = PixelShuffle(factor=tuple(int(n or 1) for n in numbers), order=order)  # type: ignore[arg-type]
-        return self.mapped(operation, value.node).node
+        return self.mapped(operation, value.node)
 
     # ---- Sizes -------------------------------------------------------------------------
 

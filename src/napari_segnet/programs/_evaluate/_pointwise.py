@@ -108,8 +108,8 @@ def combined(draw: Drawing, kind: Kind, *values: Value) -> Value:
     arrays = [draw.as_array(value) for value in aligned]
     if all(draw.is_map(value.node) for value in arrays):
         return draw.mapped(Arithmetic(kind=kind), *(value.node for value in arrays))
-    node = draw.add(Arithmetic(kind=kind), *(value.node for value in arrays))
-    return draw.array(node, _longest(draw, arrays))
+    name = draw.add(Arithmetic(kind=kind), *(value.node for value in arrays))
+    return draw.array(name, _longest(draw, arrays))
 
 
 def _longest(draw: Drawing, arrays: Sequence[Value]) -> list[Atom]:

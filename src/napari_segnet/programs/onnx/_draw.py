@@ -146,7 +146,7 @@ class Reader:
         if "value_int" in own:
             return known(np.int64(at.number("value_int", 0)))
         if "value_ints" in own:
-            return known(np.array(at.list("value_ints"), np.int64))
+            return known(np.array(at.wholes("value_ints"), np.int64))
         raise at.unknown("a constant of a kind that is not read")
 
     def _branch(self, at: At, inputs: Sequence[Any], values: dict[str, Any]) -> list[Any]:
@@ -170,7 +170,7 @@ class Reader:
         if at.operation == "Cast":
             return weight if at.number("to", 1) in (1, 10, 11, 16) else None
         if at.operation == "Transpose":
-            return weight.transposed(at.list("perm") or range(len(weight.shape))[::-1])
+            return weight.transposed(at.wholes("perm") or range(len(weight.shape))[::-1])
         rest = [numbers_of(self.draw, self._known(at, x), "a shape") for x in inputs[1:]]
         return weight.reshaped(_new_shape(at, weight.shape, rest))
 
@@ -192,18 +192,18 @@ def _new_shape(at: At, shape: Sequence[int], rest: Sequence[np.ndarray[Any, Any]
     """Return the shape that a view of a tensor has, without its numbers."""
     told = [int(n) for n in rest[0].reshape(-1)] if rest else None
     if at.operation == "Reshape":
-        own = told if told is not None else at.list("shape") or []
+        own = told if told is not None else at.wholes("shape") or []
         own = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(own)]
         others = math.prod(n for n in own if n != -1)
         return [math.prod(shape) // max(others, 1) if n == -1 else n for n in own]
     if at.operation == "Flatten":
         axis = at.number("axis", 1)
         return [math.prod(shape[:axis]), math.prod(shape[axis:])]
-    axes = told if told is not None else at.list("axes")
+    axes = told if told is not None else at.wholes("axes")
     if at.operation == "Unsqueeze":
         rank = len(shape) + len(axes or ())
-        own, left = {axis % rank for axis in axes or ()}, iter(shape)
-        return [1 if i in own else next(left) for i in range(rank)]
+        new, left = {axis % rank for axis in axes or ()}, iter(shape)
+        return [1 if i in new else next(left) for i in range(rank)]
     if axes is None:
         return [n for n in shape if n != 1]
     gone = {axis % len(shape) for axis in axes}

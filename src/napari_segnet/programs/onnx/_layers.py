@@ -74,7 +74,7 @@ def _margins(at: At, ndim: int, kernel: Axes, wide: Axes, stride: Axes) -> dict[
         return {"before": before, "after": after, "same": same}
     if said != "NOTSET":
         raise NotReadable(f"{at} pads {said!r}, which is not known")
-    pads = at.list("pads") or [0] * 2 * ndim
+    pads = at.wholes("pads") or [0] * 2 * ndim
     if len(pads) != 2 * ndim or min(pads) < 0:
         raise NotReadable(f"pads of {at} are {pads}, where {2 * ndim} were expected")
     return {"before": tuple(pads[:ndim]), "after": tuple(pads[ndim:]), "same": False}
@@ -101,7 +101,7 @@ def _conv_transpose(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     ndim = len(weight.shape) - 2
     stride, wide = at.axes("strides", ndim, 1), at.axes("dilations", ndim, 1)
     extra, said = at.axes("output_padding", ndim, 0), at.text("auto_pad", "NOTSET")
-    if at.list("output_shape") is not None:
+    if at.wholes("output_shape") is not None:
         raise NotReadable(f"{at} says the size of its answer (output_shape)")
     if said in ("SAME_UPPER", "SAME_LOWER"):
         # As many outputs as inputs times the stride: what is too much is cut off.
@@ -207,7 +207,7 @@ def _gemm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 
 def _pool(kind: Any) -> Callable[[Drawing, At, Sequence[Any]], Value]:
     def pool(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-        kernel = tuple(at.list("kernel_shape") or ())
+        kernel = tuple(at.wholes("kernel_shape") or ())
         ndim = len(kernel)
         if len(at.node.outputs) > 1 and at.node.outputs[1]:
             raise NotReadable(f"{at} answers with places as well, for an un-pooling")

@@ -200,7 +200,7 @@ def _plainer(draw: Drawing, at: At, value: Value, one: Known | Weight) -> Known 
 def _transpose(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     value = _image(at, inputs)
     count = len(value.axes)
-    order = at.list("perm") or list(range(count))[::-1]
+    order = at.wholes("perm") or list(range(count))[::-1]
     if sorted(order) != list(range(count)):
         raise NotReadable(f"{at} moves axes {order}, and there are {count}")
     return moved(value, order)
@@ -233,7 +233,7 @@ def _reshape(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     value = _image(at, inputs)
     row = _number(draw, at, inputs, 1)
     if row is None:
-        row = known(np.array(at.list("shape") or [], np.int64))
+        row = known(np.array(at.wholes("shape") or [], np.int64))
     return reshaped(value, _targets(draw, at, value, row), draw.probes)
 
 
@@ -251,7 +251,7 @@ def _flatten(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 def _axes(draw: Drawing, at: At, inputs: Sequence[Any], place: int = 1) -> list[int] | None:
     told = _number(draw, at, inputs, place)
     if told is None:
-        return at.list("axes")
+        return at.wholes("axes")
     return [int(n) for n in numbers_of(draw, told, "axes").reshape(-1)]
 
 
@@ -321,7 +321,7 @@ def _split(draw: Drawing, at: At, inputs: Sequence[Any]) -> list[Value]:
     axis = at.number("axis", 0) % len(value.axes)
     length = draw.shape(value)[axis]
     told = _number(draw, at, inputs, 1)
-    own = at.list("split")
+    own = at.wholes("split")
     count = at.number("num_outputs", len(at.node.outputs))
     parts: list[Ints]
     if told is not None:
@@ -377,7 +377,7 @@ def _pad(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     rank = len(value.axes)
     told = _number(draw, at, inputs, 1) if at.opset >= 11 else None
     if told is None:
-        told = known(np.array(at.list("pads") or [0] * 2 * rank, np.int64))
+        told = known(np.array(at.wholes("pads") or [0] * 2 * rank, np.int64))
     table = np.broadcast_to(told, (draw.probes.count, *told.shape[1:])).astype(np.int64)
     given = _axes(draw, at, inputs, 3) if len(inputs) > 3 else None
     axes = [axis % rank for axis in given] if given is not None else list(range(rank))

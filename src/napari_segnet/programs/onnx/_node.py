@@ -61,7 +61,7 @@ class At:
         """Return a text."""
         return str(self._value(name, str, default))
 
-    def list(self, name: str) -> list[int] | None:
+    def wholes(self, name: str) -> list[int] | None:
         """Return whole numbers; None where there are none."""
         found = self._value(name, tuple, None)
         if found is None:
@@ -77,7 +77,7 @@ class At:
 
     def axes(self, name: str, ndim: int, default: int) -> tuple[int, ...]:
         """Return one whole number for each axis of space."""
-        found = self.list(name)
+        found = self.wholes(name)
         if found is None:
             return (default,) * ndim
         if len(found) != ndim:

@@ -62,7 +62,7 @@ def folded(at: At, inputs: Sequence[Known | None]) -> list[Known]:
     return found
 
 
-def _sized(at: At, shape: Sequence[int]) -> tuple[int, ...]:
+def _sized(at: At, shape: Sequence[int] | Array) -> tuple[int, ...]:
     """Return a shape, looked at before memory is spent."""
     lengths = tuple(int(n) for n in shape)
     if min(lengths, default=0) < 0 or math.prod(lengths) > LARGEST:
@@ -85,7 +85,7 @@ def _cast(at: At, x: Array, *_: Any) -> Array:
 
 
 def _axes(at: At, x: Array, axes: Array | None, name: str = "axes") -> tuple[int, ...] | None:
-    own = at.list(name) if axes is None else [int(n) for n in axes.reshape(-1)]
+    own = at.wholes(name) if axes is None else [int(n) for n in axes.reshape(-1)]
     return None if own is None else tuple(n % x.ndim if x.ndim else n for n in own)
 
 
@@ -96,8 +96,8 @@ def _gather(at: At, x: Array, indices: Array) -> Array:
 def slice_of(at: At, count: int, inputs: Sequence[Array | None]) -> list[tuple[int, int, int, int]]:
     """Return axis, start, stop and step of each cut, of an array of so many axes."""
     if at.opset < 10:
-        starts, stops = at.list("starts") or [], at.list("ends") or []
-        axes, steps = at.list("axes"), None
+        starts, stops = at.wholes("starts") or [], at.wholes("ends") or []
+        axes, steps = at.wholes("axes"), None
     else:
         own = [None if x is None else [int(n) for n in x.reshape(-1)] for x in inputs]
         own += [None] * (4 - len(own))
@@ -123,12 +123,12 @@ def _squeeze(at: At, x: Array, axes: Array | None = None) -> Array:
 
 
 def _unsqueeze(at: At, x: Array, axes: Array | None = None) -> Array:
-    own = at.list("axes") if axes is None else [int(n) for n in axes.reshape(-1)]
+    own = at.wholes("axes") if axes is None else [int(n) for n in axes.reshape(-1)]
     return np.expand_dims(x, tuple(own or ()))
 
 
 def _reshape(at: At, x: Array, shape: Array | None = None) -> Array:
-    own = at.list("shape") or [] if shape is None else [int(n) for n in shape.reshape(-1)]
+    own = at.wholes("shape") or [] if shape is None else [int(n) for n in shape.reshape(-1)]
     if not at.number("allowzero", 0):
         own = [x.shape[i] if n == 0 else n for i, n in enumerate(own)]
     return x.reshape(own)
@@ -167,7 +167,7 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
 
 def _split(at: At, x: Array, lengths: Array | None = None) -> list[Array]:
     axis = at.number("axis", 0)
-    own = at.list("split") if lengths is None else [int(n) for n in lengths]
+    own = at.wholes("split") if lengths is None else [int(n) for n in lengths]
     if own is None:
         return list(np.array_split(x, len(at.node.outputs), axis=axis))
     return list(np.split(x, np.cumsum(own)[:-1], axis=axis))
@@ -229,7 +229,7 @@ NUMBERS: Mapping[str, Callable[..., Array | list[Array]]] = {
     "Unsqueeze": _unsqueeze,
     "Reshape": _reshape,
     "Flatten": lambda at, x: x.reshape(math.prod(x.shape[: at.number("axis", 1)]), -1),
-    "Transpose": lambda at, x: x.transpose(at.list("perm")),
+    "Transpose": lambda at, x: x.transpose(at.wholes("perm")),
     "Expand": _expand,
     "Tile": _tile,
     "ConstantOfShape": _constant_of_shape,

@@ -71,10 +71,10 @@ def _resize(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
             raise at.unknown(f"a resizing with the coordinates {way!r}, which are not read")
         return _along(draw, at, value, lengths, "linear", GRIDS[way], exact=True)
     grid: Any = NEAREST.get((way, rounding))
-    if grid is None and not (
-        way in MULTIPLES and rounding.startswith("round")
-        or (way == "asymmetric" and rounding == "round_prefer_floor" and _doubled(draw, value, lengths))
-    ):  # fmt: skip
+    rounded = rounding.startswith("round")
+    doubled = way == "asymmetric" and rounding == "round_prefer_floor"
+    fine = (way in MULTIPLES and rounded) or (doubled and _doubled(draw, value, lengths))
+    if grid is None and not fine:
         raise at.unknown(f"a resizing with the coordinates {way!r} and {rounding!r}")
     # Half-pixel places take other pixels than torch's nearest where no whole multiple is asked.
     if grid is None:
@@ -98,7 +98,7 @@ def _lengths(
 ) -> list[Ints]:
     """Return the length of each axis of the answer."""
     probes, have = draw.probes, draw.shape(value)
-    axes = at.list("axes") or list(range(len(have)))
+    axes = at.wholes("axes") or list(range(len(have)))
     axes = [axis % len(have) for axis in axes]
     told = sizes if sizes is not None else scales
     if told is None or told.shape[1:] != (len(axes),):

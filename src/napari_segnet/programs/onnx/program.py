@@ -252,7 +252,7 @@ def _ended(model: OnnxModel, draw: Drawing, shown: _Shown, values: Mapping[str, 
     if len(shown.names) > 1:
         order = ", ".join(name[:40] for name in shown.names)
         notes.append(f"Its {len(shown.names)} inputs are the channels of one image: {order}.")
-    outputs = ()
+    outputs: tuple[Output, ...] = ()
     if len(kept) > 1:
         counts = [draw.builder.channels(node) for _, node in kept]
         outputs = tuple(

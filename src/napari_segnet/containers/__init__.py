@@ -12,9 +12,10 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_segnet.containers._layouts import arranged
+from napari_segnet.containers._layouts import arranged, restored
 from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
 from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
+from napari_segnet.containers._onnx_write import rewrite_onnx
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -47,6 +48,8 @@ __all__ = [
     "open_tree",
     "open_weights",
     "read_pickle",
+    "restored",
+    "rewrite_onnx",
 ]
 
 CONTAINERS: tuple[Container, ...] = (

@@ -17,6 +17,7 @@ from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families._drawing import Drawn
 from napari_segnet.families._facts import common_dtype, refusal, require_keys, unstated
 from napari_segnet.families._graph_ends import new_ends, roles, stages
+from napari_segnet.families._onnx_back import write_onnx
 from napari_segnet.families._segnet_header import read_header, said_family
 from napari_segnet.families._segnet_write import write_own
 from napari_segnet.families._teaching import MapTeaching
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["StoredGraph", "describe_graph"]
+
+ONNX = ".onnx"
+"""Whoever calls a file so will open it with an ONNX runtime."""
 
 
 class StoredGraph(Drawn, MapTeaching):
@@ -125,11 +129,24 @@ class StoredGraph(Drawn, MapTeaching):
         )
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a file of our own, see ``write_own``."""
+        """Write a copy of its ONNX file where it came from one, else a file of our own.
+
+        See ``write_onnx`` and ``write_own``; a note says why an ONNX file is not written.
+        """
+        notes: tuple[str, ...] = ()
+        if path.suffix.lower() == ONNX:
+            wrong = "its graph is no longer that of an ONNX file"
+            if checkpoint.program == "onnx" and checkpoint.path.is_file():
+                made = write_onnx(module, checkpoint, path)
+                if not isinstance(made, str):
+                    return made
+                wrong = made
+            notes = (f"{path.name} is a file of our own (safetensors), not ONNX: {wrong}.",)
         keys = {name: name for name in module.state_dict()}
         # A file of our own, whatever program the network came from.
         store = replace(checkpoint.store, keys=keys, layouts={})
-        return write_own(module, replace(checkpoint, store=store, program=""), path)
+        written = write_own(module, replace(checkpoint, store=store, program=""), path)
+        return replace(written, notes=notes)
 
 
 def describe_graph(

@@ -251,7 +251,7 @@ class Drawing:
         axes = [tuple(a for a in axis if a in atoms) for axis in value.axes[1:]]
         if any(len(axis) != 1 for axis in axes) or not axes:
             node = self._reshape(node, axes)
-        merged = [_merged(axis, self.probes) for axis in axes]
+        merged = [self._merged(axis) for axis in axes]
         if len(merged) == self.ndim + 1 and isinstance(merged[0].text, int):
             if self.builder.channels(node) != merged[0].text:  # a permutation does not say it
                 node = self._reshape(node, axes)
@@ -259,18 +259,57 @@ class Drawing:
         return self.array(node, merged)
 
     def _reshape(self, node: str, axes: Sequence[Sequence[Atom]]) -> str:
-        merged = [_merged(axis, self.probes) for axis in axes]
+        merged = [self._merged(axis) for axis in axes]
         likes = {atom.like for atom in merged if atom.like}
         like = next(iter(likes), "")
         for other in likes - {like}:
-            for one, two in zip(self.bases[like][2:], self.bases[other][2:], strict=True):
-                if not self.probes.equal(one.lengths, two.lengths):
-                    raise NotReadable(f"{self.at} mixes axes of maps of several sizes")
+            self._require_alike(like, other)
         operation = Reshape(lengths=tuple(atom.text for atom in merged))
         inputs = (node, like) if like and like != node else (node,)
         if not like and not self.is_map(node):
             inputs = (node, self.builder.image)
         return self.add(operation, *inputs, stem=f"{self.at}_reshape")
+
+    def recast(self, value: Value, shape: Sequence[Ints]) -> Value:
+        """Return the same numbers in the same order as a map, whatever axes they had.
+
+        Raises
+        ------
+        NotReadable
+            If no map of that size is there.
+        """
+        like = self.with_lengths(shape[2:]) if len(shape) == self.ndim + 2 else None
+        count = self.probes.single(shape[1]) if like else None
+        if like is None or count is None or not self.probes.equal(shape[0], self.probes.batch):
+            raise NotReadable(f"{self.at} reshapes across axes that do not fit")
+        node = self.as_array(value).node
+        lengths: tuple[Extent, ...] = (count, *"zyx"[-self.ndim :])
+        name = self.add(Reshape(lengths=lengths), node, like, stem=f"{self.at}_reshape")
+        return self._fresh(name, count, shape[2:])
+
+    def _merged(self, axis: Sequence[Atom]) -> Atom:
+        """Return several atoms as one axis."""
+        probes = self.probes
+        if len(axis) == 1:
+            return replace(axis[0], parent=None, side=0)
+        if not axis:
+            return Atom(base=0, lengths=probes.number(1), text=1)
+        lengths, texts, like = probes.number(1), list[str](), ""
+        for atom in axis:
+            lengths = lengths * atom.lengths
+            texts.append(f"({atom.text})" if isinstance(atom.text, str) else str(atom.text))
+            if atom.like:
+                self._require_alike(like or atom.like, atom.like)
+                like = like or atom.like
+        number = probes.single(lengths) if not like else None
+        text: Extent = number if number is not None else "*".join(texts)
+        return Atom(base=0, lengths=lengths, text=text, like=like, inner=tuple(axis))
+
+    def _require_alike(self, one: str, two: str) -> None:
+        """Refuse axes of two maps that have not the same size."""
+        pairs = zip(self.bases[one][2:], self.bases[two][2:], strict=True)
+        if one != two and not all(self.probes.equal(a.lengths, b.lengths) for a, b in pairs):
+            raise NotReadable(f"{self.at} mixes axes of maps of several sizes")
 
     def _shuffled(self, value: Value) -> Value | None:
         """Return the map of channels that become pixels, where a view is that."""
@@ -324,21 +363,3 @@ def _place(atom: Atom) -> tuple[int, ...]:
         path.append(one.side)
         one = one.parent
     return (base, *reversed(path))
-
-
-def _merged(axis: Sequence[Atom], probes: Probes) -> Atom:
-    """Return several atoms as one axis."""
-    if len(axis) == 1:
-        return replace(axis[0], parent=None, side=0)
-    if not axis:
-        return Atom(base=0, lengths=probes.number(1), text=1)
-    lengths, texts, like = probes.number(1), [], ""
-    for atom in axis:
-        lengths = lengths * atom.lengths
-        texts.append(f"({atom.text})" if isinstance(atom.text, str) else str(atom.text))
-        if like and atom.like and atom.like != like:
-            raise NotReadable("it merges axes of maps of several sizes")
-        like = like or atom.like
-    number = probes.single(lengths) if not like else None
-    text: Extent = number if number is not None else "*".join(texts)
-    return Atom(base=0, lengths=lengths, text=text, like=like, inner=tuple(axis))

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_segnet.graph import (
-    Channels,
     ChannelPooling,
+    Channels,
     Concatenate,
     Crop,
     Extent,

@@ -234,7 +234,11 @@ def _reshape(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     row = _number(draw, at, inputs, 1)
     if row is None:
         row = known(np.array(at.wholes("shape") or [], np.int64))
-    return reshaped(value, _targets(draw, at, value, row), draw.probes)
+    shape = _targets(draw, at, value, row)
+    try:
+        return reshaped(value, shape, draw.probes)
+    except NotReadable:
+        return draw.recast(value, shape)
 
 
 def _flatten(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:

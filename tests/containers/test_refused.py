@@ -72,7 +72,6 @@ UNSUPPORTED = {
         pickle.dumps({"a": torch.ones(2)}),
         r"plain Python pickle with the entries a,.*torch\.save",
     ),
-    "onnx": (b"\x08\x09\x12\x07pytorch" + bytes(50), "an ONNX program.*PyTorch weights"),
     "tensorflow": (b"\x08\x01\x12\x04\n\x05serve" + bytes(50), "a TensorFlow model"),
     "tar": (tar(), r"tar archive \(torch itself"),
     "gzip": (b"\x1f\x8b\x08" + bytes(50), "compressed archive.*Unpack"),
@@ -200,7 +199,6 @@ REAL = {
     "broken/git_lfs_pointer_unet.pth": (BrokenWeightsError, "146,646,570 bytes.*git lfs pull"),
     "broken/truncated_unet_membrane.hdf5": (BrokenWeightsError, "22,455,672 .* has 1,835,008"),
     "broken/utf8_mangled_zip_weights.pt": (BrokenWeightsError, "text conversion.*binary mode"),
-    "checkpoints/bioimageio_unet2d_nuclei_broad/weights.onnx": (UnsupportedWeightsError, "ONNX"),
     "checkpoints/bioimageio_unet2d_nuclei_broad/weights.pt": (
         UnsupportedWeightsError,
         "TorchScript",

@@ -23,6 +23,7 @@ from napari_segnet.programs._evaluate._layers import (
 from napari_segnet.programs._evaluate._pointwise import (
     activated,
     affine,
+    collapsed,
     combined,
     concatenated,
     number_of,
@@ -40,7 +41,7 @@ from napari_segnet.programs._evaluate._sizes import (
     resized,
     sliced,
 )
-from napari_segnet.programs._evaluate._values import Known, Value, Weight, moved, reshaped
+from napari_segnet.programs._evaluate._values import Known, Stack, Value, Weight, moved, reshaped
 
 __all__ = [
     "Drawing",
@@ -49,11 +50,13 @@ __all__ = [
     "NotReadable",
     "Probes",
     "Slot",
+    "Stack",
     "Value",
     "Weight",
     "activated",
     "affine",
     "batch_normed",
+    "collapsed",
     "combined",
     "concatenated",
     "convolved",

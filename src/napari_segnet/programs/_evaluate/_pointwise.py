@@ -17,16 +17,18 @@ from napari_segnet.graph import (
 )
 from napari_segnet.programs._evaluate._drawing import Drawing
 from napari_segnet.programs._evaluate._probes import NotReadable
-from napari_segnet.programs._evaluate._values import Atom, Known, Value, Weight
+from napari_segnet.programs._evaluate._values import Atom, Known, Stack, Value, Weight
 
 __all__ = [
     "activated",
     "affine",
+    "collapsed",
     "combined",
     "concatenated",
     "number_of",
     "numbers_of",
     "softmaxed",
+    "unstacked",
     "with_constant",
 ]
 
@@ -269,7 +271,20 @@ def _shortened(draw: Drawing, weight: Weight, rank: int) -> Weight:
     return weight.reshaped(weight.shape[extra:])
 
 
-def concatenated(draw: Drawing, values: Sequence[Value], axis: int) -> Value:
+def collapsed(draw: Drawing, stack: Stack, kind: str, keep: bool) -> Value:
+    """Append the sum, mean or largest of values that lie along a new axis."""
+    names: dict[str, Kind] = {"sum": "add", "average": "average", "max": "maximum"}
+    parts = [part if keep else unstacked(stack, i) for i, part in enumerate(stack.parts)]
+    return parts[0] if len(parts) == 1 else combined(draw, names[kind], *parts)
+
+
+def unstacked(stack: Stack, place: int) -> Value:
+    """Return one of several values, without the axis along which they lie."""
+    part, axis = stack.parts[place], stack.axis
+    return Value(node=part.node, axes=(*part.axes[:axis], *part.axes[axis + 1 :]))
+
+
+def concatenated(draw: Drawing, values: Sequence[Value], axis: int) -> Value | Stack:
     """Append values one after the other along an axis."""
     rank = len(values[0].axes)
     if any(len(value.axes) != rank for value in values):
@@ -277,6 +292,8 @@ def concatenated(draw: Drawing, values: Sequence[Value], axis: int) -> Value:
     if len(values) == 1:
         return values[0]
     axis %= rank
+    if all(not value.axes[axis] for value in values):
+        return Stack(parts=tuple(values), axis=axis)
     orders = [draw.order(value) for value in values]
     maps = all(draw.is_map(value.node) for value in values)
     if maps and None not in orders and _agree(orders):

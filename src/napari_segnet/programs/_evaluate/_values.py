@@ -18,7 +18,7 @@ import numpy.typing as npt
 from napari_segnet.graph import Extent
 from napari_segnet.programs._evaluate._probes import Ints, NotReadable, Probes
 
-__all__ = ["Atom", "Axes", "Known", "Value", "Weight", "moved", "reshaped", "shape_of"]
+__all__ = ["Atom", "Axes", "Known", "Stack", "Value", "Weight", "moved", "reshaped", "shape_of"]
 
 Known = npt.NDArray[np.generic]
 """Numbers at every probe: ``(probe, ...)``, or ``(1, ...)`` where they are the same at all."""
@@ -113,6 +113,22 @@ class Value:
 
     node: str
     axes: Axes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stack:
+    """Values along a new axis, until it is gone again (``torch.stack(maps).sum(0)``).
+
+    Attributes
+    ----------
+    parts : tuple of Value
+        Each has the axis, with the length 1.
+    axis : int
+        Which it is.
+    """
+
+    parts: tuple[Value, ...]
+    axis: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,6 +14,7 @@ from napari_segnet.programs._evaluate import (
     Drawing,
     Known,
     NotReadable,
+    Stack,
     Value,
     Weight,
     number_of,
@@ -119,7 +120,7 @@ class Reader:
             return [self._constant(at)]
         if at.operation == "If":
             return self._branch(at, inputs, values)
-        if any(isinstance(one, Value) for one in inputs):
+        if any(isinstance(one, Value | Stack) for one in inputs):
             function = LAYERS.get(at.operation) or MAPS.get(at.operation)
             if function is None:
                 raise at.unknown(WORDS.get(at.operation, ""))

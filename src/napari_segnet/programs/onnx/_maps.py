@@ -13,10 +13,12 @@ from napari_segnet.programs._evaluate import (
     Ints,
     Known,
     NotReadable,
+    Stack,
     Value,
     Weight,
     activated,
     affine,
+    collapsed,
     combined,
     concatenated,
     expanded,
@@ -281,7 +283,7 @@ def _unsqueeze(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 # ---- Cuts and joins --------------------------------------------------------------------
 
 
-def _concat(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
+def _concat(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value | Stack:
     if not all(isinstance(one, Value) for one in inputs):
         raise NotReadable(f"{at} joins maps and numbers of the file")
     return concatenated(draw, list(inputs), at.number("axis", 1))
@@ -356,6 +358,12 @@ def _gather(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 
 def _reduce(kind: Any) -> Draw:
     def reduce(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
+        first = inputs[0] if inputs else None
+        if isinstance(first, Stack):
+            rank = len(first.parts[0].axes)
+            if [axis % rank for axis in _axes(draw, at, inputs) or []] != [first.axis]:
+                raise NotReadable(f"{at} reduces another axis than the one that was stacked")
+            return collapsed(draw, first, kind, bool(at.number("keepdims", 1)))
         value, axes = _image(at, inputs), _axes(draw, at, inputs)
         if not axes:
             raise NotReadable(f"{at} takes the mean over all that there is")

@@ -57,26 +57,63 @@ def monai() -> Iterator[tuple[str, Callable[[], nn.Module], int, int]]:
     yield "monai_segres", lambda: nets.SegResNet(**two, init_filters=8), 1, 2
     yield "monai_segres3d", lambda: nets.SegResNet(**three, init_filters=8), 1, 3
     yield "monai_vnet", lambda: nets.VNet(**two), 1, 2
-    yield "monai_unetplusplus", lambda: nets.BasicUNetPlusPlus(**two, features=(4, 4, 8, 8, 16, 4)), 1, 2
+    yield (
+        "monai_unetplusplus",
+        lambda: nets.BasicUNetPlusPlus(**two, features=(4, 4, 8, 8, 16, 4)),
+        1,
+        2,
+    )
     yield "monai_flexible", lambda: nets.FlexibleUNet(1, 2, "efficientnet-b0", spatial_dims=2), 1, 2
     yield "monai_highres", lambda: nets.HighResNet(**two), 1, 2
-    yield "monai_unetr", lambda: nets.UNETR(1, 2, (64, 96), spatial_dims=2, hidden_size=24, mlp_dim=32, num_heads=2, feature_size=4), 1, 2
+    yield (
+        "monai_unetr",
+        lambda: nets.UNETR(
+            1, 2, (64, 96), spatial_dims=2, hidden_size=24, mlp_dim=32, num_heads=2, feature_size=4
+        ),
+        1,
+        2,
+    )
 
 
 def smp() -> Iterator[tuple[str, Callable[[], nn.Module], int, int]]:
     import segmentation_models_pytorch as library
 
     plain = {"encoder_name": "resnet18", "encoder_weights": None, "classes": 3}
-    for kind in ("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus", "PAN", "UPerNet"):
+    for kind in (
+        "Unet",
+        "UnetPlusPlus",
+        "MAnet",
+        "Linknet",
+        "FPN",
+        "PSPNet",
+        "DeepLabV3",
+        "DeepLabV3Plus",
+        "PAN",
+        "UPerNet",
+    ):
         yield f"smp_{kind.lower()}", lambda kind=kind: getattr(library, kind)(**plain), 3, 2
-    for encoder in ("efficientnet-b0", "mobilenet_v2", "vgg11_bn", "densenet121", "se_resnet50", "mit_b0", "timm-efficientnet-b0", "tu-convnext_atto"):
+    for encoder in (
+        "efficientnet-b0",
+        "mobilenet_v2",
+        "vgg11_bn",
+        "densenet121",
+        "se_resnet50",
+        "mit_b0",
+        "timm-efficientnet-b0",
+        "tu-convnext_atto",
+    ):
         own = {**plain, "encoder_name": encoder}
         if encoder.startswith("tu-convnext"):
             own |= {"encoder_depth": 4, "decoder_channels": (64, 32, 16, 8)}
         yield f"smp_unet_{encoder}", lambda own=own: library.Unet(**own), 3, 2
     scse = {**plain, "decoder_attention_type": "scse", "activation": "sigmoid", "classes": 1}
     yield "smp_unet_scse", lambda: library.Unet(**scse), 3, 2
-    yield "smp_segformer", lambda: library.Segformer("mit_b0", encoder_weights=None, classes=2), 3, 2
+    yield (
+        "smp_segformer",
+        lambda: library.Segformer("mit_b0", encoder_weights=None, classes=2),
+        3,
+        2,
+    )
 
 
 class Out(nn.Module):
@@ -94,8 +131,18 @@ def torchvision() -> Iterator[tuple[str, Callable[[], nn.Module], int, int]]:
     from torchvision.models import segmentation
 
     none = {"weights": None, "weights_backbone": None, "num_classes": 4}
-    for name in ("fcn_resnet50", "deeplabv3_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"):
-        yield f"torchvision_{name}", lambda name=name: Out(getattr(segmentation, name)(**none)), 3, 2
+    for name in (
+        "fcn_resnet50",
+        "deeplabv3_resnet50",
+        "deeplabv3_mobilenet_v3_large",
+        "lraspp_mobilenet_v3_large",
+    ):
+        yield (
+            f"torchvision_{name}",
+            lambda name=name: Out(getattr(segmentation, name)(**none)),
+            3,
+            2,
+        )
 
 
 WAYS = [
@@ -113,11 +160,16 @@ def random_numbers(module: nn.Module, channels: int, ndim: int) -> None:
     """Fill weights as a training would, statistics by pictures."""
     torch.manual_seed(7)
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear):
+        if isinstance(
+            layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d | nn.Linear
+        ):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.uniform_(layer.bias, -0.1, 0.1)
-        elif isinstance(layer, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm) and layer.weight is not None:
+        elif (
+            isinstance(layer, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm)
+            and layer.weight is not None
+        ):
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             nn.init.uniform_(layer.bias, -0.3, 0.3)
     module.train()
@@ -133,7 +185,9 @@ def export(module: nn.Module, path: Path, channels: int, ndim: int, how: dict, f
     names = ["z", "y", "x"][-ndim:]
     extra = dict(how)
     if free and how["dynamo"]:
-        extra["dynamic_shapes"] = ({0: torch.export.Dim.AUTO, **{i + 2: torch.export.Dim.AUTO for i in range(ndim)}},)
+        extra["dynamic_shapes"] = (
+            {0: torch.export.Dim.AUTO, **{i + 2: torch.export.Dim.AUTO for i in range(ndim)}},
+        )
     elif free:
         extra["dynamic_axes"] = {"image": {0: "n", **{i + 2: n for i, n in enumerate(names)}}}
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -102,9 +102,7 @@ def value(name: str, shape: Sequence[int | str] | None, kind: int = 1) -> bytes:
     """Return what an input or an output is."""
     if shape is None:
         return part(1, name) + part(2, part(1, whole(1, kind)))
-    rows = b"".join(
-        part(1, whole(1, n) if isinstance(n, int) else part(2, n)) for n in shape
-    )
+    rows = b"".join(part(1, whole(1, n) if isinstance(n, int) else part(2, n)) for n in shape)
     return part(1, name) + part(2, part(1, whole(1, kind) + part(2, rows)))
 
 
@@ -142,8 +140,9 @@ def network(
     opset: int = 17,
     **how: Any,
 ) -> Path:
-    """Write a network whose image is called ``image``."""
-    tensors = [tensor(name, array) for name, array in (weights or {}).items()]
+    """Write a network whose image is called ``image``; no network is without any weight."""
+    weights = weights or {"spare": np.zeros(1, "float32")}
+    tensors = [tensor(name, array) for name, array in weights.items()]
     ends = [value(name, None) for name in outputs]
     content = graph(nodes, tensors, [value("image", shape)], ends)
     path.write_bytes(model(content, opset, **how))

@@ -292,7 +292,7 @@ def concatenated(draw: Drawing, values: Sequence[Value], axis: int) -> Value | S
     if len(values) == 1:
         return values[0]
     axis %= rank
-    if all(not value.axes[axis] for value in values):
+    if all(not v.axes[axis] and rank > len(draw.bases[v.node]) for v in values):
         return Stack(parts=tuple(values), axis=axis)
     orders = [draw.order(value) for value in values]
     maps = all(draw.is_map(value.node) for value in values)

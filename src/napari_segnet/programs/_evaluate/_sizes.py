@@ -29,6 +29,8 @@ __all__ = ["expanded", "padded", "picked", "pooled", "reduced", "resized", "slic
 Axes = tuple[int, ...]
 LOWEST = -3.0e38
 """Of float32: what a maximum never is."""
+MOST_COPIES = 512
+"""Times that a channel is copied."""
 HALVES = (1, 2, 3, 4, 8, 16)
 """By what a length is divided where a size is computed from it."""
 
@@ -354,8 +356,16 @@ def expanded(draw: Drawing, value: Value, shape: Sequence[Ints]) -> Value:
     if all(probes.equal(a, b) for a, b in zip(have, wanted, strict=True)):
         return value
     node = draw.as_map(value)
-    if len(wanted) != draw.ndim + 2 or not probes.equal(have[1], wanted[1]):
-        raise NotReadable(f"{draw.at} copies channels")
+    if len(wanted) != draw.ndim + 2 or not probes.equal(have[0], wanted[0]):
+        raise NotReadable(f"{draw.at} copies images")
+    if not probes.equal(have[1], wanted[1]):
+        times = probes.single(wanted[1] // have[1]) if probes.divides(have[1], wanted[1]) else None
+        if times is None or times > MOST_COPIES:
+            raise NotReadable(f"{draw.at} copies channels")
+        node = draw.mapped(Concatenate(), *[node] * times).node
+        have = draw.shape(draw_value(draw, node))
+        if all(probes.equal(a, b) for a, b in zip(have, wanted, strict=True)):
+            return draw_value(draw, node)
     for a, b in zip(have[2:], wanted[2:], strict=True):
         if not probes.equal(a, 1) and not probes.equal(a, b):
             raise NotReadable(f"{draw.at} copies along an axis that has more than one pixel")

@@ -229,7 +229,7 @@ def _ended(model: OnnxModel, draw: Drawing, shown: _Shown, values: Mapping[str, 
             continue
         draw.at = f"output {one.name}"
         try:
-            ends.append((one.name, draw.as_map(value)))
+            ends.append((one.name, draw.as_map(_channels_first(draw, value))))
         except NotReadable:
             if len(model.graph.outputs) == 1:
                 raise
@@ -260,6 +260,17 @@ def _ended(model: OnnxModel, draw: Drawing, shown: _Shown, values: Mapping[str, 
             for place, ((name, node), count) in enumerate(zip(kept, counts, strict=True))
         )
     return _Drawn(graph=graph, draw=draw, shown=shown, outputs=outputs, notes=tuple(notes))
+
+
+def _channels_first(draw: Drawing, value: Value) -> Value:
+    """Return an output with its channels first, where they come last as in TensorFlow."""
+    order = draw.order(value)
+    last = (0, *range(2, draw.ndim + 2), 1)
+    if order is None or not draw.is_map(value.node) or len(order) != len(last):
+        return value
+    if any(axis not in (None, wanted) for axis, wanted in zip(order, last, strict=True)):
+        return value
+    return moved(value, (0, draw.ndim + 1, *range(1, draw.ndim + 1)))
 
 
 # ---- The checkpoint --------------------------------------------------------------------

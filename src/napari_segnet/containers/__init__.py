@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from napari_segnet.containers._inert import Inert
 from napari_segnet.containers._layouts import arranged, restored
 from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
 from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
@@ -28,11 +29,13 @@ from napari_segnet.containers.pickled_arrays import PickledArrays
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
 from napari_segnet.containers.torch_legacy import TorchLegacy
+from napari_segnet.containers.torch_script import TorchScript
 from napari_segnet.containers.torch_zip import TorchZip
 
 __all__ = [
     "CONTAINERS",
     "Container",
+    "Inert",
     "Layer",
     "OnnxGraph",
     "OnnxModel",
@@ -54,6 +57,7 @@ __all__ = [
 
 CONTAINERS: tuple[Container, ...] = (
     TorchZip(),
+    TorchScript(),
     TorchLegacy(),
     Safetensors(),
     PickledArrays(),

@@ -59,12 +59,6 @@ def _starts(*starts: bytes) -> Callable[[bytes, frozenset[str]], bool]:
     return lambda head, _names: head.startswith(starts)
 
 
-def _torchscript(_head: bytes, found: frozenset[str]) -> bool:
-    return any("code/" in name for name in found) and any(
-        name.endswith("constants.pkl") for name in found
-    )
-
-
 def _exported(_head: bytes, found: frozenset[str]) -> bool:
     last = {name.rpartition("/")[2] for name in found}
     return bool(
@@ -108,7 +102,6 @@ _UNPACK = "Unpack it and open the weights file inside."
 _PICTURE = "Drop it as an image; a network is a .pth, .pt or .safetensors file."
 
 REFUSED: tuple[Refused, ...] = (
-    Refused("torchscript", "a TorchScript program", _STATE_DICT, _torchscript),
     Refused("torch-export", "a program of torch.export (.pt2)", _STATE_DICT, _exported),
     Refused(
         "bioimageio",

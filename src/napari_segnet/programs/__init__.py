@@ -15,6 +15,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
 from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.onnx import Onnx
+from napari_segnet.programs.torchscript import TorchScript
 
 __all__ = ["PROGRAMS", "Program", "title_of"]
 
@@ -38,7 +39,7 @@ class Program(Protocol):
         """
 
 
-PROGRAMS: tuple[Program, ...] = (Keras(), Onnx())
+PROGRAMS: tuple[Program, ...] = (Keras(), Onnx(), TorchScript())
 """Every kind of program, in the order in which a file is shown to them."""
 
 

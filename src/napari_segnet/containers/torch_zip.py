@@ -82,6 +82,7 @@ class Storages:
         self.places: dict[str, Place] = {}
 
     def get(self, persistent_id: Any) -> Storage:
+        """Return the storage that an id names."""
         if not isinstance(persistent_id, tuple) or len(persistent_id) < 5:
             raise ValueError("a block of numbers has no name")
         word, kind, key, _device, count = persistent_id[:5]

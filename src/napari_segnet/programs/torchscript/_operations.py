@@ -52,6 +52,8 @@ __all__ = ["OPERATIONS", "Run", "truth"]
 END = 2**62
 """Beyond every end: ``x[a:]`` is written with the largest number there is."""
 LARGEST = 3.0e38
+LONGEST = 10_000
+"""Items of a list."""
 
 
 class Run(Protocol):
@@ -131,9 +133,12 @@ def _calculated(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         a, b = _number(run, one), _number(run, two)
         with np.errstate(all="ignore"):
             try:
-                return function(a, b)
-            except ZeroDivisionError as error:
-                raise NotReadable(f"{run.draw.at} divides by zero") from error
+                found = function(a, b)
+            except (ArithmeticError, ValueError) as error:
+                raise NotReadable(f"{run.draw.at} divides by zero, or the like") from error
+        if isinstance(found, int) and abs(found) > END:
+            raise NotReadable(f"{run.draw.at} computes a number that no size has")
+        return found
 
     return calculate
 
@@ -175,8 +180,12 @@ def _arithmetic(kind: Any, function: Callable[[Any, Any], Any]) -> Callable[...,
 
 
 def arithmetic_of(run: Run, kind: Any, one: Any, two: Any, plain: Any = None) -> Any:
-    """Return an operation of two of maps, weights and numbers."""
+    """Return an operation of two of maps, weights and numbers; lists are joined."""
     draw = run.draw
+    if isinstance(one, list) and isinstance(two, list) and kind == "add":
+        if len(one) + len(two) > LONGEST:
+            raise NotReadable(f"{draw.at} makes a list of {len(one) + len(two)} items")
+        return [*one, *two]
     if isinstance(one, Value) and isinstance(two, Value):
         return combined(draw, kind, one, two)
     if not isinstance(one, Value) and not isinstance(two, Value):
@@ -221,7 +230,7 @@ def _softplus(run: Run, x: Value, beta: float = 1, threshold: float = 20) -> Val
 
 def _power(run: Run, x: Any, power: Any) -> Any:
     if not isinstance(x, Value):
-        return _calculated(lambda a, b: a**b)(run, x, power)
+        return _calculated(lambda a, b: np.float64(a) ** np.float64(b))(run, x, power)
     names = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
     number = float(_number(run, power))
     if number not in names:
@@ -649,7 +658,7 @@ def _stack(run: Run, parts: Sequence[Any], dim: Any = 0) -> Any:
 
 
 def _append(run: Run, row: Any, one: Any) -> Any:
-    if not isinstance(row, list) or len(row) > 10_000:
+    if not isinstance(row, list) or len(row) > LONGEST:
         raise NotReadable(f"{run.draw.at} appends to something that is no list")
     row.append(one)
     return row
@@ -694,6 +703,11 @@ def _length(run: Run, x: Any) -> int:
     if isinstance(x, list | tuple | str):
         return len(x)
     raise NotReadable(f"{run.draw.at} asks for the length of something that is no list")
+
+
+def _range_length(run: Run, first: Any, stop: Any, step: Any) -> int:
+    """Return how many turns a loop has."""
+    return len(range(_whole(run, first), _whole(run, stop), _whole(run, step)))
 
 
 def _div(run: Run, one: Any, two: Any, rounding_mode: Any = None) -> Any:
@@ -798,6 +812,10 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "float": _floating,
     "bool": lambda run, x: truth(run.draw, x),
     "floor": _floor,
+    "__range_length": _range_length,
+    "__derive_index": lambda run, turn, first, step: (
+        _whole(run, first) + _whole(run, turn) * _whole(run, step)
+    ),
     "range": lambda run, *x: range(*(_whole(run, one) for one in x)),
     "__is__": lambda run, one, two: _is(one, two),
     "__isnot__": lambda run, one, two: not _is(one, two),

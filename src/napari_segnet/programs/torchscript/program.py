@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -91,16 +92,19 @@ def _drawn(tree: Tree) -> _Drawn:
     if forward is None:
         raise NotReadable("its outermost module has no function 'forward'")
     inputs = tuple(_inputs(forward))
-    refusal: NotReadable | None = None
+    refusal, farthest = NotReadable("it holds no convolution along two or three axes"), 0
     for ndim, channels in _tries(tree.root):
         if channels % len(inputs):
             continue
         counts = (channels // len(inputs),) * len(inputs)
+        draw = Drawing(channels, Probes((None,) * ndim, None))
         try:
-            return _tried(tree, code, module, inputs, counts, ndim)
+            return _tried(tree, code, module, inputs, counts, draw)
         except NotReadable as error:
-            refusal = refusal or error
-    raise refusal or NotReadable("it holds no convolution along two or three axes")
+            # The try with the right channels comes farthest.
+            if len(draw.bases) > farthest:
+                refusal, farthest = error, len(draw.bases)
+    raise refusal
 
 
 def _inputs(forward: ast.FunctionDef) -> Iterator[str]:
@@ -133,9 +137,8 @@ def _tried(
     module: Inert,
     inputs: tuple[str, ...],
     counts: tuple[int, ...],
-    ndim: int,
+    draw: Drawing,
 ) -> _Drawn:
-    draw = Drawing(sum(counts), Probes((None,) * ndim, None))
     read = functools.partial(_numbers, tree.root)
     constants = tree.metadata["constants"]
     run = Runner(code=code, draw=draw, root=tree.root, constants=constants, read=read)
@@ -154,9 +157,9 @@ def _tried(
 def _numbers(root: Mapping[str, TensorRef], key: str) -> Any:
     """Return the numbers of a small tensor; they are read, so torch is needed."""
     tensor = root.get(key)
-    if tensor is None or sum(1 for n in tensor.shape if n > MOST_NUMBERS):
+    if tensor is None or math.prod(tensor.shape) > MOST_NUMBERS:
         return None
-    return tensor.load().numpy()
+    return tensor.load().float().numpy()
 
 
 def _answers(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:

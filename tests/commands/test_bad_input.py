@@ -165,7 +165,6 @@ def test_real_networks_of_other_families_are_told_what_was_seen(run, data):
     for name, says in {
         "lwnet_wnet/wnet_drive.pth": "No known kind of network has the tensors",
         "pytorch3dunet/best_checkpoint.pytorch": "encoders.0.basic_module",
-        "deepbet_torchscript/model.pt": "is a TorchScript program",
         "bioimageio_unet2d_nuclei_broad/bioimageio.yaml": "is a text file",
     }.items():
         done = run("inspect", found / name)

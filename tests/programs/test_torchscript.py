@@ -164,6 +164,18 @@ class OnValues(nn.Module):
         return x * 2
 
 
+class OnSize(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        if x.shape[2] > 300:
+            x = x * 2
+        return x
+
+
 class Training(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -186,6 +198,7 @@ class Sorted(nn.Module):
     ("kind", "message"),
     [
         (OnValues, "a.pt is a TorchScript program, but .*(branches on values|picks something)"),
+        (OnSize, "does something else with an image of [0-9]+ x [0-9]+ pixels"),
         (Training, "drops values while it is trained"),
         (Sorted, r"does torch\.cumsum, which is not read"),
     ],

@@ -52,6 +52,8 @@ class Probes:
         int64 ``(probe,)`` for each axis.
     alive : ndarray
         bool ``(probe,)``: sizes that the network has taken so far.
+    other : ndarray
+        bool ``(probe,)``: sizes at which it does something else, see :meth:`choose`.
     """
 
     def __init__(self, lengths: Sequence[int | None], batch: int | None) -> None:
@@ -67,6 +69,7 @@ class Probes:
         self.batch: Ints = np.array(batches, np.int64)
         self.alive = np.ones(count, bool)
         self.fixed = not free
+        self.other = np.zeros(count, bool)
 
     @property
     def count(self) -> int:
@@ -89,6 +92,16 @@ class Probes:
         if not left.any():
             raise NotReadable(why)
         self.alive = left
+
+    def choose(self, holds: npt.NDArray[np.bool_]) -> bool:
+        """Return what holds at the first size, and go on with those at which it does.
+
+        Whoever reads a program has to see that its graph takes none of the ``other`` sizes.
+        """
+        first = bool(holds[self.alive][0])
+        self.other = self.other | (self.alive & (holds != first))
+        self.alive = self.alive & (holds == first)
+        return first
 
     def equal(self, one: npt.ArrayLike, two: npt.ArrayLike) -> bool:
         """Tell if two numbers are the same at every probe."""

@@ -69,20 +69,17 @@ class Run(Protocol):
 
 
 def truth(draw: Drawing, value: Any) -> bool:
-    """Return a condition that holds at every size, or at none.
+    """Return a condition; where sizes decide, sizes at which it is another drop out.
 
     Raises
     ------
     NotReadable
-        If it depends on values of the image, or on its size.
+        If it depends on values of the image.
     """
     if isinstance(value, Value | Weight | Stack):
         raise NotReadable(f"{draw.at} branches on values of the image")
     if isinstance(value, np.ndarray):
-        found = value.astype(bool)[draw.probes.alive]
-        if found.all() or not found.any():
-            return bool(found.all())
-        raise NotReadable(f"{draw.at} branches on the size of the image")
+        return draw.probes.choose(np.broadcast_to(value.astype(bool), (draw.probes.count,)))
     if isinstance(value, bool | int | float | str | list | tuple | None):
         return bool(value)
     raise NotReadable(f"{draw.at} branches on something that is no number")
@@ -188,6 +185,11 @@ def arithmetic_of(run: Run, kind: Any, one: Any, two: Any, plain: Any = None) ->
         return [*one, *two]
     if isinstance(one, Value) and isinstance(two, Value):
         return combined(draw, kind, one, two)
+    if isinstance(one, list) and kind == "multiply":
+        times = _whole(run, two)
+        if len(one) * times > LONGEST:
+            raise NotReadable(f"{draw.at} makes a list of {len(one) * times} items")
+        return one * times
     if not isinstance(one, Value) and not isinstance(two, Value):
         return (plain or _calculated(lambda a, b: a * b))(run, one, two)
     value, other, swapped = (one, two, False) if isinstance(one, Value) else (two, one, True)
@@ -664,6 +666,17 @@ def _append(run: Run, row: Any, one: Any) -> Any:
     return row
 
 
+def _extend(run: Run, row: Any, more: Any) -> Any:
+    for one in more:
+        _append(run, row, one)
+    return row
+
+
+def _set_item(run: Run, row: list[Any], place: Any, one: Any) -> Any:
+    row[_whole(run, place)] = one
+    return row
+
+
 def _shuffle(run: Run, x: Value, factor: Any) -> Value:
     operation = PixelShuffle(factor=(_whole(run, factor),) * run.draw.ndim)
     return run.draw.mapped(operation, run.draw.as_map(x))
@@ -805,6 +818,8 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "repeat": _repeat,
     "pixel_shuffle": _shuffle,
     "append": _append,
+    "extend": _extend,
+    "_set_item": _set_item,
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout"), _dropped),
     **dict.fromkeys(("contiguous", "detach", "clone", "to", "type_as", "list", "NumToTensor",
                      "ImplicitTensorToNum", "alias", "Float", "item"), _same_value),

@@ -16,6 +16,7 @@ from napari_segnet.containers import Inert, TensorRef, Tree
 from napari_segnet.errors import BrokenWeightsError, SettingsError, UnsupportedWeightsError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import Graph, needed, scales, tensors
+from napari_segnet.graph import sizes as sizes_of
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Probes, Value, sliced
 from napari_segnet.programs._outputs import group_of, rescaled_by
 from napari_segnet.programs.torchscript._code import Code, parsed
@@ -192,6 +193,7 @@ def _ended(draw: Drawing, inputs: tuple[str, ...], counts: tuple[int, ...], answ
     if not kept:
         raise NotReadable("its answer has another scale than the image")
     graph = needed(whole, tuple(dict.fromkeys(node for _, node in kept)))
+    _require_one_way(draw, graph)
     notes = []
     if len(kept) < len(every):
         notes.append(f"{len(every) - len(kept)} outputs that are no maps of the image's size are "
@@ -214,6 +216,18 @@ def _ended(draw: Drawing, inputs: tuple[str, ...], counts: tuple[int, ...], answ
         outputs=outputs,
         notes=tuple(notes),
     )
+
+
+def _require_one_way(draw: Drawing, graph: Graph) -> None:
+    """Refuse a graph that takes sizes at which the code does something else."""
+    size, probes = sizes_of(graph), draw.probes
+    for place in probes.other.nonzero()[0]:
+        lengths = tuple(int(axis[place]) for axis in probes.lengths)
+        rows = zip(lengths, (*zip(size.minimum, size.multiple, size.remainder, strict=True),),
+                   strict=True) if size else ()  # fmt: skip
+        if size and all(n >= low and n % m == r for n, (low, m, r) in rows):
+            shown = " x ".join(map(str, lengths))
+            raise NotReadable(f"it does something else with an image of {shown} pixels")
 
 
 # ---- The checkpoint --------------------------------------------------------------------

@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_segnet.containers._layouts import arranged
+from napari_segnet.containers._keras_rewrite import rewrite_keras
+from napari_segnet.containers._layouts import arranged, laid_out
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -36,9 +37,11 @@ __all__ = [
     "arranged",
     "candidates",
     "holds_keras",
+    "laid_out",
     "open_tree",
     "open_weights",
     "read_pickle",
+    "rewrite_keras",
 ]
 
 CONTAINERS: tuple[Container, ...] = (

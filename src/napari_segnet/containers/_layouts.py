@@ -9,7 +9,7 @@ from napari_segnet.checkpoint import Layout
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["arranged"]
+__all__ = ["arranged", "laid_out"]
 
 
 def arranged(tensor: torch.Tensor, layout: Layout, shape: tuple[int, ...]) -> torch.Tensor:
@@ -33,3 +33,23 @@ def arranged(tensor: torch.Tensor, layout: Layout, shape: tuple[int, ...]) -> to
     if layout.flipped:
         moved = moved.flip(tuple(range(2, moved.ndim)))
     return moved.reshape(shape)
+
+
+def laid_out(tensor: torch.Tensor, layout: Layout | None, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the numbers of a module's tensor as they lie in a file: :func:`arranged` undone.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        As the module has it.
+    layout : Layout or None
+        How it lies in the file; None: in the same way.
+    shape : tuple of int
+        In the file.
+    """
+    if layout is None:
+        return tensor.reshape(shape)
+    moved = tensor.reshape([shape[axis] for axis in layout.order])
+    if layout.flipped:
+        moved = moved.flip(tuple(range(2, moved.ndim)))
+    return moved.permute([layout.order.index(axis) for axis in range(len(shape))])

@@ -129,7 +129,9 @@ class StoredGraph(Drawn, MapTeaching):
         keys = {name: name for name in module.state_dict()}
         # A file of our own, whatever program the network came from.
         store = replace(checkpoint.store, keys=keys, layouts={})
-        return write_own(module, replace(checkpoint, store=store, program=""), path)
+        # What was told of that one is in the graph.
+        own = {"graph": checkpoint.hparams["graph"]}
+        return write_own(module, replace(checkpoint, store=store, program="", hparams=own), path)
 
 
 def describe_graph(

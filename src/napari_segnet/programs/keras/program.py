@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint, Known, Layout, PrepareStep, Store
 from napari_segnet.containers import TensorRef, Tree
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import BatchNorm, Graph, Rescale, tensors
+from napari_segnet.programs.keras._beside import described_beside
 from napari_segnet.programs.keras._draw import drawn, image_shape
 from napari_segnet.programs.keras._drawing import Facts
 from napari_segnet.programs.keras._layers import LAMBDAS
 from napari_segnet.programs.keras._model import Layer, Model, NotReadable, read_model
 from napari_segnet.programs.keras._weights import Found, matched
+from napari_segnet.programs.keras._write import ENDINGS, check_name, write_keras
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Keras"]
 
@@ -27,10 +31,6 @@ FLOATING = ("float32", "float16", "bfloat16", "float64")
 FORMATS = {"th": "channels_first", "tf": "channels_last"}
 BACKENDS = ("theano", "tensorflow")
 GRIDS = ("half-pixel", "asymmetric")
-NAMED = 3
-MOST_JSON = 32
-"""Files beside weights that may be their network."""
-LARGEST_JSON = 2**26
 PREPARE = Known(
     source="assumed",
     why="Keras files do not say how images were prepared; dividing those with values over 1 by 255 "
@@ -44,6 +44,8 @@ class Keras:
     name = "keras"
     title = "Network of Keras"
 
+    endings = ENDINGS
+
     def detect(self, tree: Tree) -> bool:
         """Tell by the container."""
         return tree.container.startswith("keras-")
@@ -52,7 +54,7 @@ class Keras:
         """Read the network; see :class:`~napari_segnet.programs.Program`."""
         config, beside = tree.metadata["model_config"], ""
         if config is None:
-            config, beside = _beside(tree, path)
+            config, beside = described_beside(tree, path)
         version = _version(tree, config)
         try:
             model = read_model(config)
@@ -76,6 +78,14 @@ class Keras:
             raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
         return _told_facts(checkpoint, model, facts, known, version, beside)
 
+    def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
+        """See that it can be written; see :class:`~napari_segnet.programs.WritingProgram`."""
+        check_name(checkpoint, path)
+
+    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        """Write the network in the layout of its file, see ``write_keras``."""
+        return write_keras(module, checkpoint, path)
+
 
 def _sentence(path: Path, version: str, reason: str) -> str:
     return (
@@ -86,57 +96,6 @@ def _sentence(path: Path, version: str, reason: str) -> str:
 
 
 # ---- The model -------------------------------------------------------------------------
-
-
-def _beside(tree: Tree, path: Path) -> tuple[Mapping[str, Any], str]:
-    """Return the network that lies beside weights as JSON, and the name of its file.
-
-    Raises
-    ------
-    UnsupportedWeightsError
-        If there is none that has these layers.
-    """
-    layers = tree.metadata["layers"]
-    stem = path.name.split(".")[0]
-    files = sorted(path.parent.glob("*.json"), key=lambda one: (one.stem != stem, one.name))
-    for file in files[:MOST_JSON]:
-        config = _json(file)
-        if config is not None and _fits(config, layers):
-            return config, file.name
-    held = {name: keys for name, keys in layers.items() if keys}
-    shown = "; ".join(
-        f"{name} {' '.join(str(tree.root[key].shape) for key in keys)}"
-        for name, keys in list(held.items())[:NAMED]
-    )
-    more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
-    raise UnsupportedWeightsError(
-        f"{path.name} holds the weights of {len(held)} layers of Keras in order ({shown}{more}), "
-        "but not how the layers are connected. Where the network was made, save it whole "
-        f"(model.save('network.keras')), or put its description beside the weights as {stem}.json "
-        "(model.to_json())."
-    )
-
-
-def _json(file: Path) -> Mapping[str, Any] | None:
-    try:
-        if file.stat().st_size > LARGEST_JSON:
-            return None
-        content = json.loads(file.read_text(encoding="utf-8"))
-        content = json.loads(content) if isinstance(content, str) else content
-    except (OSError, ValueError, RecursionError):
-        return None  # one of many files that may lie there; it is not the network
-    fine = isinstance(content, dict) and {"class_name", "config"} <= content.keys()
-    return content if fine else None
-
-
-def _fits(config: Mapping[str, Any], layers: Mapping[str, Any]) -> bool:
-    """Tell if a model has the layers that weights are there for."""
-    try:
-        names = {layer.name for layer in read_model(config).layers}
-    except NotReadable:
-        return False
-    folders = any(key.startswith("layers/") for key in layers)
-    return folders or {name for name, keys in layers.items() if keys} <= names
 
 
 def _version(tree: Tree, config: Mapping[str, Any]) -> str:

@@ -190,7 +190,7 @@ def test_the_description_of_another_network_is_not_replaced(tmp_path: Path) -> N
 
 def test_a_disk_that_refuses(tmp_path: Path) -> None:
     found = identify(written(tmp_path, "keras 3"))
-    with pytest.raises(OutputError, match="could not be written to .* nothing was changed there"):
+    with pytest.raises(OutputError, match=r"could not be written to .* nothing was changed there"):
         save(changed(found), found, tmp_path / "no such folder" / "new.keras")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+
 from support.keras_files import functional, h5, image, keras_zip, layer, sequential
 
 KINDS = (

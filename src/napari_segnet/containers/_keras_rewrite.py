@@ -103,12 +103,12 @@ def _edit(
             file.attrs["model_config"] = config
         group = file[WEIGHTS] if WEIGHTS in file else file
         for key, values in numbers.items():
-            name: Any = key.encode("utf-8", "surrogateescape")
-            held = group[name]
+            place: Any = key.encode("utf-8", "surrogateescape")
+            held = group[place]
             if held.shape == values.shape:
                 held[...] = values
             else:  # of a new last layer
                 kind = held.dtype
-                del group[name]
-                group.create_dataset(name, data=values.astype(kind))
+                del group[place]
+                group.create_dataset(place, data=values.astype(kind))
     return left_out

@@ -463,7 +463,7 @@ def main(folder, first, count):
             continue
         shake(model, number)
         if number % 2 == 0:
-            model.compile("adam", "mse")
+            model.compile("adam", K.losses.MeanSquaredError())
             model.optimizer.build(model.trainable_variables)
         x = np.random.RandomState(number).rand(2, *shape).astype("float32")
         try:
@@ -481,6 +481,12 @@ def main(folder, first, count):
                 file.write(model.to_json())
         else:
             model.save(f"{folder}/{name}{kind}")
+        try:  # some that are saved by Keras 3 as HDF5 are not loaded by it
+            loaded(f"{folder}/{name}{kind}")
+            again = True
+        except Exception as error:
+            print(number, "not loaded by Keras:", str(error)[:100].replace("\n", " "), flush=True)
+            again = False
         np.savez(
             f"{folder}/{name}.npz",
             x=x,
@@ -489,6 +495,7 @@ def main(folder, first, count):
             path=f"{name}{kind}",
             first=grower.first,
             used=json.dumps(sorted(grower.used)),
+            again=again,
         )
 
 

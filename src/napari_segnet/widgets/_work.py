@@ -50,7 +50,6 @@ class Answer:
 def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
     """Tell what a weights file is; ``choice`` is a path or the name of a built-in network."""
     yield Progress(what="looking at the file")
-    load_torch()
     from napari_segnet.builtin import weights_path
     from napari_segnet.recognition import identify
 

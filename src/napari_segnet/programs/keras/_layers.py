@@ -26,7 +26,7 @@ from napari_segnet.programs.keras._convolutions import CONVOLUTIONS, as_map, spa
 from napari_segnet.programs.keras._drawing import Drawing, Slot, Value, per_axis
 from napari_segnet.programs.keras._model import Layer, NotReadable
 
-__all__ = ["ONE_INPUT"]
+__all__ = ["LAMBDAS", "LAMBDA_WORDS", "ONE_INPUT"]
 
 Drawer = Callable[[Drawing, Layer, str, Value], Value]
 
@@ -297,13 +297,21 @@ def _dropout(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
 
 
 LAMBDAS: Mapping[str, Operation | None] = {
-    "identity": None,
     "divide-255": Rescale(scales=(1 / 255,)),
-    "divide-65535": Rescale(scales=(1 / 65535,)),
     "half": Rescale(scales=(2 / 255,), offsets=(-1.0,)),
+    "divide-65535": Rescale(scales=(1 / 65535,)),
     "sigmoid": Activation(function="sigmoid"),
+    "identity": None,
 }
 """What a ``Lambda`` may be told to do; the words are those of the setting ``normalize``."""
+LAMBDA_WORDS: Mapping[str, str] = {
+    "divide-255": "x / 255",
+    "half": "x / 127.5 - 1",
+    "divide-65535": "x / 65535",
+    "sigmoid": "1 / (1 + exp(-x))",
+    "identity": "nothing that counts for the answer",
+}
+"""What each means, for people."""
 
 
 def _lambda(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:

@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.checkpoint import Checkpoint, Known, Layout, PrepareStep, Store
+from napari_segnet.checkpoint import Checkpoint, Known, Layout, PrepareStep, Source, Store
 from napari_segnet.containers import TensorRef, Tree
-from napari_segnet.errors import SettingsError, UnsupportedWeightsError
+from napari_segnet.errors import SettingsError, UnsupportedWeightsError, UntoldError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import BatchNorm, Graph, Rescale, tensors
 from napari_segnet.programs.keras._beside import described_beside
 from napari_segnet.programs.keras._draw import drawn, image_shape
 from napari_segnet.programs.keras._drawing import Facts
-from napari_segnet.programs.keras._layers import LAMBDAS
+from napari_segnet.programs.keras._layers import LAMBDA_WORDS, LAMBDAS
 from napari_segnet.programs.keras._model import Layer, Model, NotReadable, read_model
 from napari_segnet.programs.keras._weights import Found, matched
 from napari_segnet.programs.keras._write import ENDINGS, check_name, write_keras
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Keras"]
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
+NAMED = 3
+"""Layers that a message names."""
 FORMATS = {"th": "channels_first", "tf": "channels_last"}
 BACKENDS = ("theano", "tensorflow")
 GRIDS = ("half-pixel", "asymmetric")
@@ -76,6 +78,8 @@ class Keras:
             # A number where text was expected, or the like: no Keras wrote that.
             reason = f"the description of its layers is damaged ({error!r})"
             raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
+        if "lambda" in known and known["lambda"].source == "assumed":
+            raise _asked(path, version, facts)
         return _told_facts(checkpoint, model, facts, known, version, beside)
 
     def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
@@ -85,6 +89,23 @@ class Keras:
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write the network in the layout of its file, see ``write_keras``."""
         return write_keras(module, checkpoint, path)
+
+
+def _asked(path: Path, version: str, facts: Facts) -> UntoldError:
+    """Ask what Python code does that is never run: a wrong guess is a wrong map."""
+    layers = tuple(facts.lambdas)
+    one = len(layers) == 1
+    shown = ", ".join(layers[:NAMED]) + (f" and {len(layers) - NAMED} more" * (len(layers) > NAMED))
+    words = ", ".join(f"{word} ({LAMBDA_WORDS[word]})" for word in LAMBDAS)
+    return UntoldError(
+        f"{path.name} is a network of Keras {version}".rstrip()
+        + f" with {'the layer' if one else 'the layers'} {shown} (Lambda), Python code that is "
+        f"never run. Say what {'it does' if one else 'they do, one word each with commas'}: "
+        f"lambda={words}. On the command line: --set lambda=WORD (train: --told lambda=WORD).",
+        name="lambda",
+        words=tuple((word, LAMBDA_WORDS[word]) for word in LAMBDAS),
+        places=layers,
+    )
 
 
 def _sentence(path: Path, version: str, reason: str) -> str:
@@ -199,7 +220,7 @@ def _lambdas(
     known: dict[str, Known],
     values: dict[str, str],
 ) -> dict[str, str]:
-    """Return what each ``Lambda`` does: byte code is never run, so it is told or assumed."""
+    """Return what each ``Lambda`` does: byte code is never run, so it has to be told."""
     own = [layer for layer in layers if layer.kind == "Lambda"]
     if not own:
         return {}
@@ -213,24 +234,13 @@ def _lambdas(
             f"The network has {len(own)} Lambda layers ({', '.join(one.name for one in own)}), but "
             f"{len(words)} words were told. Give one for all, or one for each, with commas."
         )
-    if words:
-        known["lambda"] = Known(source="told", why="by the user")
-        words = words * len(own) if len(words) == 1 else words
-    else:
-        words = [_usual(layer, layers) for layer in own]
-        why = (
-            f"what its layer {own[0].name} (Lambda) does is Python code that is never run; "
-            "a division by 255 is usual right behind the image"
-        )
-        known["lambda"] = Known(source="assumed", why=why)
+    source: Source = "told" if words else "assumed"
+    known["lambda"] = Known(source=source, why="by the user" if words else "nobody has said it")
+    # Until it is told, whatever else is wrong with the network is found out.
+    words = words or ["identity"]
+    words = words * len(own) if len(words) == 1 else words
     values["lambda"] = ",".join(dict.fromkeys(words)) if len(set(words)) == 1 else ",".join(words)
     return {layer.name: word for layer, word in zip(own, words, strict=True)}
-
-
-def _usual(layer: Layer, layers: list[Layer]) -> str:
-    inputs = {one.name for one in layers if one.kind == "InputLayer"}
-    refs = [ref for call in layer.calls for ref in call.inputs if not isinstance(ref, float)]
-    return "divide-255" if refs and all(ref.layer in inputs for ref in refs) else "identity"
 
 
 # ---- The checkpoint --------------------------------------------------------------------

@@ -9,16 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.checkpoint import Checkpoint, Known, Layout, PrepareStep, Source, Store
+from napari_segnet.checkpoint import Checkpoint, Known, Layout, PrepareStep, Store
 from napari_segnet.containers import TensorRef, Tree
-from napari_segnet.errors import SettingsError, UnsupportedWeightsError, UntoldError
+from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import BatchNorm, Graph, Rescale, tensors
 from napari_segnet.programs.keras._beside import described_beside
-from napari_segnet.programs.keras._draw import drawn, image_shape
+from napari_segnet.programs.keras._draw import image_shape
 from napari_segnet.programs.keras._drawing import Facts
-from napari_segnet.programs.keras._layers import LAMBDA_WORDS, LAMBDAS
 from napari_segnet.programs.keras._model import Layer, Model, NotReadable, read_model
+from napari_segnet.programs.keras._outputs import SeveralOutputs, drawn_output, output_names
+from napari_segnet.programs.keras._told import asked_lambda, asked_output, choice, lambdas_told
 from napari_segnet.programs.keras._weights import Found, matched
 from napari_segnet.programs.keras._write import ENDINGS, check_name, write_keras
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Keras"]
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
-NAMED = 3
-"""Layers that a message names."""
 FORMATS = {"th": "channels_first", "tf": "channels_last"}
 BACKENDS = ("theano", "tensorflow")
 GRIDS = ("half-pixel", "asymmetric")
@@ -61,14 +60,16 @@ class Keras:
         try:
             model = read_model(config)
             facts, known = _facts(model, config, tree, version, told)
-            draw, outputs = drawn(model, facts)
-            graph = draw.graph(outputs)
+            draw, graph, name = drawn_output(model, facts, told.get("output"), known)
             found = matched(draw, model, tree.root, tree.metadata)
+            found = {key: one for key, one in found.items() if one[0] in tensors(graph)}
             _complete(graph, found)
             _refuse_whole_numbers(tree.root, found)
             checkpoint = _described(path, tree, graph, found)
         except SettingsError:
             raise
+        except SeveralOutputs as error:
+            raise asked_output(path, version, error.usable, error.others) from error
         except NotReadable as error:
             raise UnsupportedWeightsError(_sentence(path, version, str(error))) from error
         except ValueError as error:
@@ -79,8 +80,8 @@ class Keras:
             reason = f"the description of its layers is damaged ({error!r})"
             raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
         if "lambda" in known and known["lambda"].source == "assumed":
-            raise _asked(path, version, facts)
-        return _told_facts(checkpoint, model, facts, known, version, beside)
+            raise asked_lambda(path, version, tuple(facts.lambdas))
+        return _told_facts(checkpoint, model, facts, known, version, beside, name)
 
     def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
         """See that it can be written; see :class:`~napari_segnet.programs.WritingProgram`."""
@@ -89,23 +90,6 @@ class Keras:
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write the network in the layout of its file, see ``write_keras``."""
         return write_keras(module, checkpoint, path)
-
-
-def _asked(path: Path, version: str, facts: Facts) -> UntoldError:
-    """Ask what Python code does that is never run: a wrong guess is a wrong map."""
-    layers = tuple(facts.lambdas)
-    one = len(layers) == 1
-    shown = ", ".join(layers[:NAMED]) + (f" and {len(layers) - NAMED} more" * (len(layers) > NAMED))
-    words = ", ".join(f"{word} ({LAMBDA_WORDS[word]})" for word in LAMBDAS)
-    return UntoldError(
-        f"{path.name} is a network of Keras {version}".rstrip()
-        + f" with {'the layer' if one else 'the layers'} {shown} (Lambda), Python code that is "
-        f"never run. Say what {'it does' if one else 'they do, one word each with commas'}: "
-        f"lambda={words}. On the command line: --set lambda=WORD (train: --told lambda=WORD).",
-        name="lambda",
-        words=tuple((word, LAMBDA_WORDS[word]) for word in LAMBDAS),
-        places=layers,
-    )
 
 
 def _sentence(path: Path, version: str, reason: str) -> str:
@@ -144,13 +128,15 @@ def _facts(
     values: dict[str, str] = {}
     if major == 1 and not backend:
         why = "Keras 1 did not write it; channels first is Theano's order, last TensorFlow's"
-        values["backend"] = _choice("backend", BACKENDS, BACKENDS[not first], why, told, known)
+        values["backend"] = choice("backend", BACKENDS, BACKENDS[not first], why, told, known)
         backend = values["backend"]
-    lambdas = _lambdas(every, told, known, values)
+    lambdas = lambdas_told(every, told, known, values)
     grid, sure = _grid(numbers or (major,) * (major == 3), version)
     if not sure and any(layer.config.get("interpolation") == "bilinear" for layer in every):
         why = "bilinear up-sampling takes pixels at their middle since TensorFlow 2"
-        values["grid"] = grid = _choice("grid", GRIDS, grid, why, told, known)
+        values["grid"] = grid = choice("grid", GRIDS, grid, why, told, known)
+    if len(names := output_names(model)) > 1:
+        values["output"] = " or ".join(names)
     unknown = sorted(set(told) - set(values))
     if unknown:
         can = f" What can be told of it: {', '.join(values)}." if values else ""
@@ -192,55 +178,6 @@ def _grid(numbers: tuple[int, ...], version: str) -> tuple[str, bool]:
     if numbers < (2, 2, 4) or (not inside and (2,) <= numbers < (2, 4)):
         return GRIDS[1], True
     return GRIDS[0], not (inside and numbers == (2, 2, 4))
-
-
-def _choice(
-    name: str,
-    values: tuple[str, ...],
-    default: str,
-    why: str,
-    told: Mapping[str, Any],
-    known: dict[str, Known],
-) -> str:
-    if name not in told:
-        known[name] = Known(source="assumed", why=why)
-        return default
-    word = str(told[name]).strip().lower()
-    if word not in values:
-        raise SettingsError(
-            f"{name} must be {' or '.join(values)}, not {told[name]!r}. Correct the setting."
-        )
-    known[name] = Known(source="told", why="by the user")
-    return word
-
-
-def _lambdas(
-    layers: list[Layer],
-    told: Mapping[str, Any],
-    known: dict[str, Known],
-    values: dict[str, str],
-) -> dict[str, str]:
-    """Return what each ``Lambda`` does: byte code is never run, so it has to be told."""
-    own = [layer for layer in layers if layer.kind == "Lambda"]
-    if not own:
-        return {}
-    words = [word.strip().lower() for word in str(told.get("lambda", "")).split(",") if word]
-    if wrong := [word for word in words if word not in LAMBDAS]:
-        raise SettingsError(
-            f"lambda must be {' or '.join(LAMBDAS)}, not {wrong[0]!r}. Correct the setting."
-        )
-    if words and len(words) not in (1, len(own)):
-        raise SettingsError(
-            f"The network has {len(own)} Lambda layers ({', '.join(one.name for one in own)}), but "
-            f"{len(words)} words were told. Give one for all, or one for each, with commas."
-        )
-    source: Source = "told" if words else "assumed"
-    known["lambda"] = Known(source=source, why="by the user" if words else "nobody has said it")
-    # Until it is told, whatever else is wrong with the network is found out.
-    words = words or ["identity"]
-    words = words * len(own) if len(words) == 1 else words
-    values["lambda"] = ",".join(dict.fromkeys(words)) if len(set(words)) == 1 else ",".join(words)
-    return {layer.name: word for layer, word in zip(own, words, strict=True)}
 
 
 # ---- The checkpoint --------------------------------------------------------------------
@@ -324,6 +261,7 @@ def _told_facts(
     known: Mapping[str, Known],
     version: str,
     beside: str,
+    output: str,
 ) -> Checkpoint:
     where = f"the description in {beside}" if beside else "the description in the file"
     read = {
@@ -334,6 +272,7 @@ def _told_facts(
         "backend": BACKENDS[not facts.theano],
         "grid": facts.grid,
         "lambda": ",".join(facts.lambdas.values()),
+        "output": output,
     }
     hparams = {**checkpoint.hparams, **{name: told[name] for name in known}}
     if version:

@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 from napari_segnet.atomic import Write, why, write_all, write_text
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree, laid_out, open_tree, rewrite_keras
-from napari_segnet.errors import OutputError, WeightsError
+from napari_segnet.errors import OutputError, UnsupportedWeightsError, WeightsError
 from napari_segnet.programs.keras._beside import described_beside
 from napari_segnet.programs.keras._weights import FOLDERS
 
@@ -139,7 +139,10 @@ def _description(checkpoint: Checkpoint, tree: Tree, path: Path) -> tuple[Path, 
     """Return where the description of weights alone lies beside a new file, and what it says."""
     if tree.metadata["model_config"] is not None:
         return None
-    config, _ = described_beside(tree, checkpoint.path)
+    try:
+        config, _ = described_beside(tree, checkpoint.path)
+    except UnsupportedWeightsError:
+        return None  # read by the order of the layers
     return path.with_name(f"{path.name.split('.')[0]}.json"), json.dumps(config)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_segnet.containers._keras_rewrite import rewrite_keras
-from napari_segnet.containers._layouts import arranged, laid_out
+from napari_segnet.containers._layouts import arranged, restored
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -37,10 +37,10 @@ __all__ = [
     "arranged",
     "candidates",
     "holds_keras",
-    "laid_out",
     "open_tree",
     "open_weights",
     "read_pickle",
+    "restored",
     "rewrite_keras",
 ]
 

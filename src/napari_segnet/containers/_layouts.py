@@ -9,7 +9,7 @@ from napari_segnet.checkpoint import Layout
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["arranged", "laid_out"]
+__all__ = ["arranged", "restored"]
 
 
 def arranged(tensor: torch.Tensor, layout: Layout, shape: tuple[int, ...]) -> torch.Tensor:
@@ -35,20 +35,23 @@ def arranged(tensor: torch.Tensor, layout: Layout, shape: tuple[int, ...]) -> to
     return moved.reshape(shape)
 
 
-def laid_out(tensor: torch.Tensor, layout: Layout | None, shape: tuple[int, ...]) -> torch.Tensor:
-    """Return the numbers of a module's tensor as they lie in a file: :func:`arranged` undone.
+def restored(tensor: torch.Tensor, layout: Layout, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the numbers of a module's tensor as the file has them: undo :func:`arranged`.
 
     Parameters
     ----------
     tensor : Tensor
-        As the module has it.
-    layout : Layout or None
-        How it lies in the file; None: in the same way.
+        The module's.
+    layout : Layout
+        How it lies in the file.
     shape : tuple of int
-        In the file.
+        There.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot become that.
     """
-    if layout is None:
-        return tensor.reshape(shape)
     moved = tensor.reshape([shape[axis] for axis in layout.order])
     if layout.flipped:
         moved = moved.flip(tuple(range(2, moved.ndim)))

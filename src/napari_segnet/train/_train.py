@@ -125,7 +125,7 @@ def _taught(
     state = state_path(out)
     _check_writable(out, state)
     writer = writer_of(target, out)
-    if network.program and writer is None:
+    if network.program and out.suffix.lower() != network.path.suffix.lower():
         yield Progress(what="note", text=OWN_FILE.format(out=out.name, of=title_of(network)))
     parent = _parent(network)
     crops = yield from _crops(dataset, target, settings)

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 
 from napari_segnet.atomic import Write, why, write_all, write_text
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.containers import Tree, laid_out, open_tree, rewrite_keras
+from napari_segnet.containers import Tree, open_tree, restored, rewrite_keras
 from napari_segnet.errors import OutputError, UnsupportedWeightsError, WeightsError
 from napari_segnet.programs.keras._beside import described_beside
 from napari_segnet.programs.keras._weights import FOLDERS
@@ -165,7 +165,8 @@ def _numbers(
     found = {}
     for key, name in store.keys.items():
         held = tree.root[key]
-        moved = laid_out(state[name].detach().cpu(), store.layouts.get(key), held.shape)
+        moved, layout = state[name].detach().cpu(), store.layouts.get(key)
+        moved = moved if layout is None else restored(moved, layout, held.shape)
         with np.errstate(over="ignore"):  # said below
             found[key] = moved.numpy().astype(held.dtype)
         if not np.isfinite(found[key]).all():

@@ -30,13 +30,13 @@ from napari_segnet.builtin import builtin_models
 from napari_segnet.correct import delete, new_object
 from napari_segnet.errors import EditError, SegnetError
 from napari_segnet.review import Items, Review, State, remeasured
-from napari_segnet.widgets.checkpoint.picker import recent_networks
 from napari_segnet.widgets.layers.editing import apply_edit, editing_of, next_id
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.subject import labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.message_bar import MessageBar
+from napari_segnet.widgets.qt.recent import recent_networks
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.review.jobs import look_at, network_input
 from napari_segnet.widgets.review.store import reviews

@@ -35,7 +35,8 @@ from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.input import recipe
 from napari_segnet.repeat import command_line
 from napari_segnet.widgets.checkpoint.card import CardView
-from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights, remember_network
+from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
+from napari_segnet.widgets.checkpoint.recognise import recognise
 from napari_segnet.widgets.layers.axes import said_axes
 from napari_segnet.widgets.layers.convert import (
     Source,
@@ -48,24 +49,25 @@ from napari_segnet.widgets.layers.features import classes_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import metadata_with, record_of, update
 from napari_segnet.widgets.layers.subject import images_in
+from napari_segnet.widgets.prompt.about import About
 from napari_segnet.widgets.prompt.jobs import Listening
-from napari_segnet.widgets.prompt.panel import About, AskBox
+from napari_segnet.widgets.prompt.panel import AskBox
 from napari_segnet.widgets.prompt.target import labels_over, visible_part
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.form import Form
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.message_bar import MessageBar, in_words
 from napari_segnet.widgets.qt.preferences import preferences
+from napari_segnet.widgets.qt.recent import remember_network
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.qt.scroll_column import Column
+from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 from napari_segnet.widgets.review.store import reviews
 from napari_segnet.widgets.segment.batch import BatchBox, Segmented
 from napari_segnet.widgets.segment.channel_picker import ChannelBox
 from napari_segnet.widgets.segment.class_filter import ClassesBox, colour_by_class
 from napari_segnet.widgets.segment.hints import (
     ADVANCED,
-    HINTS,
-    LABEL_HINTS,
     MAIN,
     REGIONS,
     axes_choices,
@@ -73,7 +75,7 @@ from napari_segnet.widgets.segment.hints import (
     axes_words,
 )
 from napari_segnet.widgets.segment.input_preview import PreviewBox, preview
-from napari_segnet.widgets.segment.jobs import Answer, answer, recognise, relabel
+from napari_segnet.widgets.segment.jobs import Answer, answer, relabel
 from napari_segnet.widgets.segment.merge_bar import MergeBar
 from napari_segnet.widgets.segment.probability_maps import show_maps
 from napari_segnet.widgets.segment.result_layers import Result, Results

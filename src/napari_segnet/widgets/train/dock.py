@@ -29,7 +29,7 @@ from napari_segnet.progress import Progress
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import is_running, ours, state_path
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
-from napari_segnet.widgets.dataset.recent import last_training_set, remember_training_set
+from napari_segnet.widgets.checkpoint.recognise import recognise
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import update
 from napari_segnet.widgets.qt.collapsible import Section
@@ -39,9 +39,9 @@ from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.plot import Line, Plot
 from napari_segnet.widgets.qt.preferences import preferences
+from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.qt.scroll_column import Column
-from napari_segnet.widgets.segment.jobs import recognise
 from napari_segnet.widgets.train.examples_window import LessonWindow
 from napari_segnet.widgets.train.hints import MAIN, MORE, TRAIN_HINTS
 from napari_segnet.widgets.train.jobs import (
@@ -658,7 +658,7 @@ class TrainDock(QWidget):
         """Choose the new network in the Segment dock, and to be taught further."""
         if self.taught is None:
             return
-        from napari_segnet.widgets.checkpoint.picker import remember_network
+        from napari_segnet.widgets.qt.recent import remember_network
 
         path = self.taught.checkpoint.path
         remember_network(path.absolute())

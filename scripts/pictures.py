@@ -25,7 +25,7 @@ from PIL import Image
 from stage import Stage, beside, new_user, point_at, save_moving, save_picture, stage
 
 if TYPE_CHECKING:
-    from napari_segnet.widgets._edit_panel import EditPanel
+    from napari_segnet.widgets.correct.edit_panel import EditPanel
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 PICTURES: dict[str, Callable[[], Image.Image]] = {}
@@ -494,7 +494,7 @@ def review() -> Image.Image:
 @picture
 def review_recover() -> Image.Image:
     """What a window left behind is offered by the next one."""
-    from napari_segnet.widgets._recovery import RecoveryBar
+    from napari_segnet.widgets.recovery.dialogs import RecoveryBar
 
     with stage() as on:
         panel = reviewed(on)
@@ -512,7 +512,7 @@ def review_recover() -> Image.Image:
 
 @picture
 def review_close() -> Image.Image:
-    from napari_segnet.widgets._recovery import CloseQuestion
+    from napari_segnet.widgets.recovery.dialogs import CloseQuestion
 
     with stage() as on:
         panel = reviewed(on)
@@ -533,7 +533,7 @@ def reviewed(on: Stage) -> Any:
     from _wrong import spoil
 
     from napari_segnet.samples import TRUTHS
-    from napari_segnet.widgets._review_panel import ReviewPanel
+    from napari_segnet.widgets.review.panel import ReviewPanel
 
     image = on.sample()
     wrong = spoil(TRUTHS["nuclei"](), np.random.default_rng(1))
@@ -590,7 +590,7 @@ def train_window() -> Image.Image:
 @picture
 def train_examples() -> Image.Image:
     """What is learned from, as the training changes it."""
-    from napari_segnet.widgets._lesson_window import LessonWindow
+    from napari_segnet.widgets.train.examples_window import LessonWindow
 
     with stage(size_px=(1240, 720)) as on:
         dock = teaching(on)

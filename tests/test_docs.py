@@ -350,7 +350,7 @@ def test_every_picture_says_in_words_what_it_shows():
 
 def test_pages_of_the_window_name_what_is_in_it():
     """Bold words are what a user looks for: rows, buttons, menus (those of napari after File)."""
-    widgets = (ROOT / "src" / "napari_segnet" / "widgets").glob("*.py")
+    widgets = (ROOT / "src" / "napari_segnet" / "widgets").rglob("*.py")
     manifest = ROOT / "src" / "napari_segnet" / "napari.yaml"
     written = "".join(p.read_text(encoding="utf-8") for p in (*widgets, manifest))
     for page in ("tutorial.md", "your-network.md", "troubleshooting.md", "correct.md"):

@@ -233,6 +233,25 @@ def test_frozen_norms_keep_their_statistics(tmp_path: Path) -> None:
 
 
 @pytest.mark.trains
+def test_what_it_is_surely_wrong_about_can_be_taught(tmp_path: Path) -> None:
+    """A sigmoid inside rounds sure answers to 0 or 1, where it has no gradient."""
+    path = written(tmp_path, "keras 2")
+    with h5py.File(path, "r+") as file:
+        file["model_weights/out/out/bias:0"][...] = 400.0
+    found = identify(path)
+    assert found.outputs[0].activation == "none"
+    assert torch.equal(answer(found), torch.ones(1, 1, 32, 32))
+    dataset = Dataset.open(write_dataset(tmp_path / "data"))
+    settings = type(QUICK)(
+        epochs=1, steps_per_epoch=2, batch_size=1, crop_px=16, average=0.0, weight_decay=0.0
+    )
+    made = run(train(found, dataset, tmp_path / "new.h5", settings, device="cpu"))
+    assert made.outputs == found.outputs
+    with h5py.File(made.path) as file:
+        assert file["model_weights/out/out/bias:0"][0] < 400
+
+
+@pytest.mark.trains
 def test_as_a_file_of_our_own_with_a_new_last_layer(tmp_path: Path) -> None:
     found = identify(written(tmp_path, "keras 3"))
     dataset = Dataset.open(write_dataset(tmp_path / "data"))

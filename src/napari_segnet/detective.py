@@ -30,6 +30,11 @@ __all__ = ["FACTORS", "Tried", "TriedInput", "try_inputs", "try_scales"]
 FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
 """Steps of a half octave: networks stand a change of size by a fifth or so."""
 TRIED_STAINS = ("hematoxylin", "eosin")
+EMPTY_POWER = 3
+"""Chosen out of 1, 2 and 3 on 75 images of the training part of BBBC038v1 (22 of histology, 13 of
+bright field, 40 of fluorescence). On others, its validation part, the way that fits best gives the
+network ``nuclei`` an AP50 of 0.58 on the 9 images of histology (0.00 as they are, 0.58 inverted) and
+leaves 14 images of fluorescence as they are (0.83)."""
 MOST_EDGE_PX = 768
 """Of the middle of an image, which is enough to see some dozens of cells; on a CPU each scale
 takes a few seconds."""
@@ -93,9 +98,9 @@ def try_inputs(
     """Show a network of one channel the middle of an image as it is, inverted, and by its stains.
 
     What fits is the way in which it is sure of many objects: the sum over objects of what their
-    score exceeds 0.5 by, times the share of pixels outside of all objects. A network of bright
-    objects that sees dark ones takes the ground between them for objects, and covers most of the
-    image.
+    score exceeds 0.5 by, times the share of pixels outside of all objects to the power of
+    ``EMPTY_POWER``. A network of bright objects that sees dark ones takes the ground between them
+    for objects, and covers most of the image.
 
     Parameters
     ----------
@@ -148,7 +153,7 @@ def try_inputs(
                 invert=invert,
                 found=tried,
                 covered=covered,
-                fit=sure * (1 - covered),
+                fit=sure * (1 - covered) ** EMPTY_POWER,
             )
         )
     return tuple(found)

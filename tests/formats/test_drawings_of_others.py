@@ -93,9 +93,7 @@ def task(*results, image="/data/upload/1/1a2b3c4d-a.png", **more):
         (result("polygonlabels", CORNERS), BOXED > 0),
         (result("rectanglelabels", BOX), BOXED > 0),
         (  # turned by 90 degrees about its first corner
-            result(
-                "rectanglelabels", {"x": 75, "y": 20, "width": 25, "height": 80, "rotation": 90}
-            ),
+            result("rectanglelabels", {**BOX, "x": 75, "width": 25, "height": 80, "rotation": 90}),
             boxes((10, 30, 20, 60)) > 0,
         ),
         (

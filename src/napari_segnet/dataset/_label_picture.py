@@ -67,7 +67,7 @@ def open_labels(path: Path) -> Image:
 
 
 def has_undecided(path: Path, labels: npt.NDArray[Any]) -> bool:
-    """Tell if 255 marks what nobody decided: in a picture with a colour table, beside other numbers.
+    """Tell if 255 marks what nobody decided: beside other numbers, where a table gives colours.
 
     Where 254 is there, too, the numbers go on up to 255: it is an object.
     """

@@ -30,13 +30,14 @@ from napari_segnet import cache
 from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import ImageError, SegnetError, SettingsError
+from napari_segnet.errors import ImageError, SegnetError, SettingsError, UntoldError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.input import recipe
 from napari_segnet.repeat import command_line
 from napari_segnet.widgets.checkpoint.card import CardView
 from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
 from napari_segnet.widgets.checkpoint.recognise import recognise
+from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.axes import said_axes
 from napari_segnet.widgets.layers.convert import (
     Source,
@@ -155,6 +156,7 @@ class SegmentDock(QWidget):
         self.message = MessageBar()
         self.weights = WeightsBox(folder)
         self.card = CardView()
+        self.untold = UntoldBox()
         self.layer = QComboBox()
         self.layer.setObjectName("segnet_layer")
         self.axes = QComboBox()
@@ -202,7 +204,7 @@ class SegmentDock(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(
             Column(
-                _group("Network", self.weights, self.card),
+                _group("Network", self.weights, self.card, self.untold),
                 self._image_group(),
                 self.run_box,
                 self.message,
@@ -273,6 +275,7 @@ class SegmentDock(QWidget):
     def _connect(self) -> None:
         self.weights.chosen.connect(self.choose_weights)
         self.card.told.connect(self._tell)
+        self.untold.told.connect(self._tell)
         self.layer.currentIndexChanged.connect(self._layer_chosen)
         self.axes.currentIndexChanged.connect(self._keep_axes)
         self.axes.activated.connect(self._keep_axes)  # what was proposed is chosen, too
@@ -355,6 +358,7 @@ class SegmentDock(QWidget):
     def _look(self) -> None:
         self.checkpoint = None
         self.scales.clear()
+        self.untold.clear()
         self.message.hide()
         self._refresh()
         self._looker.start(partial(recognise, self._choice, dict(self._told)))
@@ -372,9 +376,13 @@ class SegmentDock(QWidget):
         self._refresh()
 
     def _refused(self, error: BaseException) -> None:
-        self.card.clear()
-        self.weights.show_choice("")
-        self.message.fail(error)
+        if isinstance(error, UntoldError):
+            self.card.clear("One more thing is needed:")
+            self.untold.ask(error)
+        else:
+            self.card.clear()
+            self.weights.show_choice("")
+            self.message.fail(error)
         self._refresh()
 
     def _show_label_settings(self, checkpoint: Checkpoint) -> None:

@@ -68,7 +68,8 @@ def left_behind(folder: Path) -> Iterator[Summary]:
         except (JournalError, OSError):
             continue  # of another version, or gone meanwhile: nothing that could be offered
         if found.acts and not _is_alive(found.document.get("session", {}), path):
-            if found.complete or found.document.get("pixels") == "outside":
+            outside = found.document.get("pixels") == "outside"
+            if found.complete or found.partial or outside:
                 yield found
 
 

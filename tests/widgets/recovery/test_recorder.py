@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
 from support import hand, painter
@@ -399,3 +402,27 @@ def test_a_stroke_of_the_mouse_is_one_act(make_viewer, tmp_path, monkeypatch):
     user.key("ctrl+shift+z")
     hand.until(lambda: keeper.acts(layer) == 3, 10)
     same_as_written(keeper, layer)
+
+
+def test_a_viewer_that_is_gone_without_being_closed_writes_no_more(qapp, tmp_path, monkeypatch):
+    """Its journals are whole, free, and offered to the next viewer of this program."""
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path))
+    before = set(threading.enumerate())
+    abandoned = ViewerModel()
+    folder = keep_journal(abandoned).folder
+    abandoned.add_labels(painter.objects()).data_setitem((np.array([1]), np.array([1])), 7)
+    (writer,) = set(threading.enumerate()) - before
+    del abandoned
+    gc.collect()
+    writer.join(2)
+    from napari_segnet.journal import Journal as J
+    import types
+    def show(o,d,seen):
+        for r in gc.get_referrers(o):
+            if isinstance(r,types.FrameType) or id(r) in seen or r is globals(): continue
+            seen.add(id(r)); print("  "*(7-d), type(r), (list(r)[:5] if isinstance(r,dict) else repr(r)[:150]))
+            if d: show(r,d-1,seen)
+    [show(o,5,set()) for o in gc.get_objects() if type(o) is J]
+    assert not writer.is_alive()
+    (found,) = left_behind(folder)
+    assert replay(found.path).labels[1, 1] == 7

@@ -50,6 +50,7 @@ from napari_segnet.widgets.layers.record import record_of, update
 from napari_segnet.widgets.layers.subject import axes_of
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.scroll_column import Column
 from napari_segnet.widgets.review.store import reviews
@@ -245,15 +246,10 @@ class EditPanel(QWidget):
         self._looker.succeeded.connect(self._found)
         self._looker.failed.connect(self.message.fail)
         layers = self.viewer.layers
-        listeners = tuple(
-            WeakMethod(f) for f in (self._follow_layers, self._follow_layers, self._renamed)
-        )
-        layers.events.inserted.connect(self._follow_layers)
-        layers.events.removed.connect(self._follow_layers)
-        layers.events.renamed.connect(self._renamed)
-        layers.selection.events.active.connect(self._follow_layers)
-        # A plain function that holds nothing of the panel: see SegmentDock.
-        self.destroyed.connect(partial(_silence, ref(self.viewer), listeners, self._looker))
+        events = (layers.events.inserted, layers.events.removed, layers.selection.events.active)
+        listen(self, events, self._follow_layers)
+        listen(self, [layers.events.renamed], self._renamed)
+        self._looker.end_with(self)
 
     @property
     def layer(self) -> napari.layers.Labels | None:
@@ -598,20 +594,3 @@ def _row(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         layout.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
     return row
-
-
-def _silence(
-    viewer_ref: ref[Any], listeners: tuple[WeakMethod[Any], ...], looker: JobRunner
-) -> None:
-    """Take a panel that is gone off the viewer's lists."""
-    looker.close()
-    viewer = viewer_ref()
-    if viewer is None:
-        return
-    follow, active, renamed = (listener() for listener in listeners)
-    if follow is None or active is None or renamed is None:
-        return  # napari forgets listeners that are no more
-    viewer.layers.events.inserted.disconnect(follow)
-    viewer.layers.events.removed.disconnect(follow)
-    viewer.layers.events.renamed.disconnect(renamed)
-    viewer.layers.selection.events.active.disconnect(active)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod, ref
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +42,7 @@ from napari_segnet.widgets.dataset.recent import last_training_set, remember_tra
 from napari_segnet.widgets.layers.digest import digest_if_known
 from napari_segnet.widgets.layers.subject import images_in, is_recorded, labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.review.store import reviews
 
@@ -107,13 +107,9 @@ class DatasetPanel(QWidget):
         self._build()
         last = last_training_set()
         self.folder: Path | None = None
-        for event in _layer_events(viewer):
-            event.connect(self._refresh)
+        listen(self, _layer_events(viewer), self._refresh)
         reviews(viewer).changed.connect(self._refresh)
-        # Holds nothing of this panel: it is called when the panel is gone.
-        self.destroyed.connect(
-            partial(_silence, ref(viewer), WeakMethod(self._refresh), self._runner)
-        )
+        self._runner.end_with(self)
         if last is not None:
             self.choose_folder(last)
         self._refresh()
@@ -387,15 +383,6 @@ class DatasetPanel(QWidget):
 def _layer_events(viewer: Any) -> tuple[Any, ...]:
     layers = viewer.layers
     return (layers.selection.events.changed, layers.events.inserted, layers.events.removed)
-
-
-def _silence(viewer_ref: ref[Any], listener: WeakMethod[Any], runner: JobRunner) -> None:
-    """Stop the job of a panel that is gone, and take it off the viewer's lists."""
-    runner.close()
-    viewer, listens = viewer_ref(), listener()
-    if viewer is not None and listens is not None:  # napari forgets listeners that are no more
-        for event in _layer_events(viewer):
-            event.disconnect(listens)
 
 
 # ---- Jobs: they run in a thread and touch no widget ----

@@ -36,6 +36,7 @@ from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.subject import labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.review.jobs import look_at, network_input
@@ -189,10 +190,10 @@ class ReviewPanel(QWidget):
         chosen.currentRowChanged.connect(self._row_chosen)
         self.reviews.changed.connect(self._review_changed)
         self.reviews.touched.connect(self._pixels_changed)
-        self.viewer.layers.selection.events.active.connect(self._follow_layers)
-        self.viewer.layers.events.removed.connect(self._follow_layers)
-        self.viewer.layers.events.inserted.connect(self._follow_layers)
-        self.destroyed.connect(partial(_silence, self._runner))
+        layers = self.viewer.layers
+        events = (layers.events.inserted, layers.events.removed, layers.selection.events.active)
+        listen(self, events, self._follow_layers)
+        self._runner.end_with(self)
 
     # ---- The layer ----
 
@@ -568,7 +569,3 @@ def _presser(method: weakref.WeakMethod[Any]) -> Callable[[Any], None]:
             do()
 
     return pressed
-
-
-def _silence(runner: JobRunner) -> None:
-    runner.close()

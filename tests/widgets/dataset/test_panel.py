@@ -34,6 +34,9 @@ class Review:
     def trusted(self, labels):
         return np.isin(labels, self.ids)
 
+    def teaches(self, labels):
+        return bool(self.trusted(labels).any())
+
 
 @pytest.fixture
 def reviewing(monkeypatch):
@@ -100,6 +103,8 @@ def test_a_review_that_has_only_begun_does_not_leave_everything_out(panel, viewe
 
 def test_nothing_reviewed_is_said(panel, viewer, qtbot, reviewing):
     layers(viewer, metadata={"segnet": {"review": {"accepted": [99]}}})
+    assert panel.whole.isChecked()  # of an object that was deleted there is nothing to learn
+    panel.only_reviewed.setChecked(True)
     panel.add_button.click()
     assert "Nothing of “cells labels” is marked as reviewed" in panel.message.text.text()
     assert not (panel.folder / "dataset.json").exists()

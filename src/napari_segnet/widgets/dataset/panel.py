@@ -10,7 +10,7 @@ from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -36,6 +36,7 @@ from napari_segnet.widgets.dataset.pair import (
     image_of,
     is_reviewed,
     open_again,
+    review_teaches,
     training_pair,
 )
 from napari_segnet.widgets.dataset.recent import last_training_set, remember_training_set
@@ -108,7 +109,10 @@ class DatasetPanel(QWidget):
         last = last_training_set()
         self.folder: Path | None = None
         listen(self, _layer_events(viewer), self._refresh)
-        reviews(viewer).changed.connect(self._refresh)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._refresh)
+        reviews(viewer).changed.connect(self._review_changed)
         self._runner.end_with(self)
         if last is not None:
             self.choose_folder(last)
@@ -267,16 +271,22 @@ class DatasetPanel(QWidget):
             else "Never learn from it: it shows if a taught network is better"
         )
 
+    def _review_changed(self, _layer: object) -> None:
+        """Follow a review; once more when the stroke is written, which napari tells of before."""
+        self._refresh()
+        self._soon.start(0)
+
     def _propose_part(self, labels: Any) -> None:
         """Propose what was reviewed as soon as anything was; what the user then says stays."""
         has_review = labels is not None and is_reviewed(labels)
+        teaches = has_review and review_teaches(labels)  # not so after a deletion alone
         before = self._reviewed_of()
-        if not has_review:
+        if not has_review or (before is labels and not teaches):
             self.whole.setChecked(True)
-        elif before is not labels:
+        elif teaches and before is not labels:
             self.only_reviewed.setChecked(True)  # who began a review has not seen the rest
         self.only_reviewed.setEnabled(has_review)
-        self._reviewed_of = ref(labels) if has_review else lambda: None
+        self._reviewed_of = ref(labels) if teaches else lambda: None
 
     def _list_images(self, labels: Any) -> None:
         """List the images; the labels' own is chosen, or none where that is not known."""

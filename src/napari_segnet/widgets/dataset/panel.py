@@ -30,7 +30,9 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.dataset import Dataset, Sample, add, read_labels, remove, set_split
 from napari_segnet.errors import DatasetError, SegnetError
-from napari_segnet.progress import Progress, job
+from napari_segnet.export import export, import_
+from napari_segnet.progress import Job, Progress, job
+from napari_segnet.widgets.dataset.exchange import ExchangeRow, report_lines
 from napari_segnet.widgets.dataset.pair import (
     TrainingPair,
     image_of,
@@ -166,6 +168,20 @@ class DatasetPanel(QWidget):
                 return
             self._viewer.layers.selection.active = layer
 
+    def import_from(self, path: Path) -> None:
+        """Add images with labels of another program, from a folder or a file."""
+        if self.folder is None and not self._ask_folder():
+            return
+        folder = self.folder
+        assert folder is not None
+        self._start(lambda: _imported(folder, path))
+
+    def export_to(self, format: str, target: Path) -> None:
+        """Write the training set into a new folder, in a format of ``napari_segnet.formats``."""
+        folder = self.folder
+        if folder is not None:
+            self._start(lambda: _exported(folder, format, target))
+
     # ---- How it looks ----
 
     def _build(self) -> None:
@@ -186,6 +202,10 @@ class DatasetPanel(QWidget):
         self.list.itemDoubleClicked.connect(lambda _item: self.open_again())
         layout.addWidget(self.list, 1)
         layout.addLayout(self._acts())
+        self.exchange = ExchangeRow()
+        self.exchange.import_asked.connect(self.import_from)
+        self.exchange.export_asked.connect(self.export_to)
+        layout.addWidget(self.exchange)
 
     def _what_to_add(self) -> QWidget:
         self.images = QComboBox()
@@ -260,6 +280,8 @@ class DatasetPanel(QWidget):
         self.add_button.setText("Writing…" if busy else "Add to training set")
         self.where.setText("Choose…" if self.folder is None else self.folder.name)
         self.where.setToolTip("" if self.folder is None else str(self.folder))
+        name = "" if self.folder is None else self.folder.name
+        self.exchange.show_what_can_be_done(name, self._dataset is not None, busy)
         marked = self._marked()
         for button in (self.open_button, self.side_button, self.remove_button):
             button.setEnabled(bool(marked) and not busy)
@@ -355,9 +377,12 @@ class DatasetPanel(QWidget):
     def _change(self, acts: list[Any]) -> None:
         folder = self.folder
         if acts and folder is not None:
-            self.message.hide()
-            self._runner.start(lambda: _changed(folder, acts))
-            self._refresh()
+            self._start(lambda: _changed(folder, acts))
+
+    def _start(self, make: Callable[[], Job[Listed]]) -> None:
+        self.message.hide()
+        self._runner.start(make)
+        self._refresh()
 
     def _reload(self) -> None:
         folder = self.folder
@@ -366,19 +391,21 @@ class DatasetPanel(QWidget):
             self._refresh()
 
     def _done(self, result: Any) -> None:
-        added, self._dataset, self._rows = result
+        told, self._dataset, self._rows = result
+        added = told if isinstance(told, Sample) else None
         self._show_rows()
         if added is not None:
             for i in range(self.list.count()):
                 item = self.list.item(i)
                 if item is not None and item.data(Qt.ItemDataRole.UserRole) == added:
                     self.list.setCurrentItem(item)
-        self._tell(added)
+        self._tell(added, told if isinstance(told, list) else [])
         self.changed.emit()
 
-    def _tell(self, added: Sample | None) -> None:
+    def _tell(self, added: Sample | None, report: list[str]) -> None:
         """Say what of the folder is left out, and what a new sample is not good for."""
-        lines = [UNTOUCHED] if added is not None and added.untouched else []
+        lines = [*report]
+        lines += [UNTOUCHED] if added is not None and added.untouched else []
         problems = () if self._dataset is None else self._dataset.problems
         lines += [f"Left out: {problem}" for problem in problems[:MOST_PROBLEMS]]
         if len(problems) > MOST_PROBLEMS:
@@ -397,7 +424,7 @@ def _layer_events(viewer: Any) -> tuple[Any, ...]:
 
 # ---- Jobs: they run in a thread and touch no widget ----
 
-Listed = tuple[Sample | None, Dataset | None, tuple[Row, ...]]
+Listed = tuple[Sample | list[str] | None, Dataset | None, tuple[Row, ...]]
 
 
 @job
@@ -417,6 +444,20 @@ def _add(folder: Path, pair: TrainingPair) -> Generator[Progress, None, Listed]:
     )
     _, dataset, rows = yield from _listed(folder)
     return added, dataset, rows
+
+
+@job
+def _imported(folder: Path, path: Path) -> Generator[Progress, None, Listed]:
+    report = yield from import_(path, folder)
+    _, dataset, rows = yield from _listed(folder)
+    return report_lines(report, f"added from {path.name}"), dataset, rows
+
+
+@job
+def _exported(folder: Path, format: str, target: Path) -> Generator[Progress, None, Listed]:
+    report = yield from export(Dataset.open(folder), format, target)
+    _, dataset, rows = yield from _listed(folder)
+    return report_lines(report, f"written to {target}"), dataset, rows
 
 
 @job

@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-from napari_segnet.widgets.checkpoint.picker import (
-    WeightsBox,
-    is_weights,
-    recent_networks,
-    remember_network,
-)
+from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
+from napari_segnet.widgets.qt.recent import recent_networks, remember_network
 
 
 def items(box):

@@ -193,8 +193,8 @@ def test_what_the_review_deletes_is_no_obstacle_to_delete_many(make_viewer, tmp_
     user.click(review.buttons["delete"])
     until(lambda: not (layer.data == 7).any(), SOON_S)
     assert layer.features["index"].tolist() == [3, 5, 9]
-    dock.edit.least_score.setValue(0.5)
-    dock.edit._delete_scored()
+    dock.edit.many.least_score.setValue(0.5)
+    dock.edit.many.delete_scored.click()
     assert dock.edit.said.text() == "Done: deleted 1 object"
     assert set(np.unique(layer.data)) - {0} == {3, 5}
     canvas = viewer.window._qt_viewer.canvas.native

@@ -319,17 +319,17 @@ def test_locked_objects_stay(open_dock):
 def test_many_are_deleted_by_a_rule(open_dock):
     features = {"index": [3, 5, 7, 9], "score": [0.9, 0.9, 0.2, 0.9]}
     _, layer, panel = open_dock(features=features)
-    panel.least_px.setValue(3)
-    panel.delete_small.click()
+    panel.many.least_px.setValue(3)
+    panel.many.delete_small.click()
     assert ids(layer) == {3, 7, 9}
     assert panel.said.text() == "Done: deleted 1 object"
-    panel.delete_scored.click()
+    panel.many.delete_scored.click()
     assert ids(layer) == {3, 9}
     layer.undo()
     layer.undo()
-    panel.delete_border.click()
+    panel.many.delete_border.click()
     assert ids(layer) == {3, 7, 9}
-    panel.delete_border.click()
+    panel.many.delete_border.click()
     assert "No object is meant" in panel.message.text.text()
 
 

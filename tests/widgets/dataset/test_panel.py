@@ -15,7 +15,7 @@ from napari_segnet.errors import DatasetError
 from napari_segnet.export import Report
 from napari_segnet.formats import FORMATS
 from napari_segnet.readers import open_image
-from napari_segnet.widgets.dataset.exchange import report_lines
+from napari_segnet.widgets.dataset.jobs import report_lines
 from napari_segnet.widgets.dataset.pair import image_of, open_again, training_pair
 from napari_segnet.widgets.dataset.panel import DatasetPanel
 

@@ -163,8 +163,8 @@ def test_what_is_deleted_in_the_review_goes_from_the_table_and_comes_back(viewer
     review.delete()
     assert not (layer.data == 3).any()
     assert set(layer.features["index"]) == set(ids) - {3}
-    edits.least_score.setValue(0.5)
-    edits._delete_scored()
+    edits.many.least_score.setValue(0.5)
+    edits.many.delete_scored.click()
     assert edits.message.isHidden(), edits.message.text.text()
     assert edits.said.text() == "Done: deleted 1 object"
     assert set(np.unique(layer.data)) - {0} == set(ids) - {3, 8} == set(layer.features["index"])
@@ -181,8 +181,8 @@ def test_objects_that_a_brush_has_painted_over_are_left_out_of_many(viewer, qtbo
     edits = EditPanel(viewer)
     viewer.window.add_dock_widget(edits, name="Correct")
     layer.data_setitem((layer.data == 3).nonzero(), 0)
-    edits.least_score.setValue(0.5)
-    edits._delete_scored()
+    edits.many.least_score.setValue(0.5)
+    edits.many.delete_scored.click()
     assert edits.said.text() == "Done: deleted 1 object"
     assert not (layer.data == 8).any()
 

@@ -23,7 +23,7 @@ from napari_segnet.progress import Progress, run
 from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner
 from napari_segnet.train._train import train as train_core
-from napari_segnet.widgets.dataset.recent import remember_training_set
+from napari_segnet.widgets.qt.recent import remember_training_set
 from napari_segnet.widgets.train.dock import FINE_TUNING, TrainDock
 from napari_segnet.widgets.train.examples_window import LessonWindow
 from napari_segnet.widgets.train.hints import MAIN, MORE

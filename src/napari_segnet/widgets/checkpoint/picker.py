@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSettings, QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -19,14 +19,12 @@ from qtpy.QtWidgets import (
 from napari_segnet.builtin import builtin_models
 from napari_segnet.containers import holds_keras
 from napari_segnet.errors import UnsafeWeightsError, WeightsError
+from napari_segnet.widgets.qt.recent import recent_networks
 
 __all__ = [
     "WEIGHTS_SUFFIXES",
     "WeightsBox",
     "is_weights",
-    "recent_networks",
-    "remember_network",
-    "store",
 ]
 
 WEIGHTS_SUFFIXES = (
@@ -45,7 +43,6 @@ WEIGHTS_SUFFIXES = (
 """Endings of networks; the reader of the manifest claims the same."""
 EITHER = (".h5", ".hdf5")
 """Endings of HDF5, which may hold a network of Keras or images."""
-MOST_RECENT = 8
 
 
 def is_weights(path: str | Path) -> bool:
@@ -59,28 +56,6 @@ def is_weights(path: str | Path) -> bool:
         return False  # links to other files are usual where HDF5 holds images
     except (OSError, WeightsError):
         return True  # the dock says what is wrong with it
-
-
-def store() -> QSettings:
-    """Return where recent networks are kept: beside napari's own settings."""
-    from napari.settings import get_settings
-
-    path = get_settings().config_path
-    folder = Path(path).parent if path else Path.home() / ".config" / "napari"
-    return QSettings(str(folder / "napari-segnet.ini"), QSettings.Format.IniFormat)
-
-
-def recent_networks() -> list[Path]:
-    """Return the files that were used last, newest first; files that are gone are left out."""
-    kept = store().value("recent", [])
-    names = [kept] if isinstance(kept, str) else list(kept or [])
-    return [Path(name) for name in names if Path(name).is_file()]
-
-
-def remember_network(path: Path) -> None:
-    """Put a file in front of the list of recent ones."""
-    others = [str(p) for p in recent_networks() if p != path]
-    store().setValue("recent", [str(path), *others][:MOST_RECENT])
 
 
 class WeightsBox(QFrame):

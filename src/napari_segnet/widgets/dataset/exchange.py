@@ -1,4 +1,4 @@
-"""Training sets of and for other programs: two buttons, and what their jobs come to."""
+"""Training sets of and for other programs: two buttons, and what they ask."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from pathlib import Path
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
-from napari_segnet.export import Report
 from napari_segnet.formats import FORMATS
 
-__all__ = ["ExchangeRow", "report_lines"]
-
-MOST_LINES = 12
-"""Of a report are shown; of more, the number is said."""
+__all__ = ["ExchangeRow"]
 
 
 class ExchangeRow(QWidget):
@@ -82,13 +78,3 @@ class ExchangeRow(QWidget):
         if any(folder.iterdir()):  # what lies there stays: a folder of its own inside
             folder /= f"{self._name}-{format}"
         self.export_asked.emit(format, folder)
-
-
-def report_lines(report: Report, where: str) -> list[str]:
-    """Return what is said of an import or export: the count, then all that was left out."""
-    count = len(report.done)
-    lines = report.text.splitlines()
-    shown = lines if len(lines) <= MOST_LINES else lines[: MOST_LINES - 1]
-    rest = len(lines) - len(shown)
-    more = [f"And {rest} more lines; the command line shows them all."] if rest else []
-    return [f"{count} image{'' if count == 1 else 's'} {where}.", *shown, *more]

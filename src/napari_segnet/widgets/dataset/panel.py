@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
-    QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -28,34 +23,42 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segnet.dataset import Dataset, Sample, add, read_labels, remove, set_split
+from napari_segnet.dataset import Dataset, Sample, remove, set_split
 from napari_segnet.errors import DatasetError, SegnetError
-from napari_segnet.export import export, import_
-from napari_segnet.progress import Job, Progress, job
-from napari_segnet.widgets.dataset.exchange import ExchangeRow, report_lines
+from napari_segnet.progress import Job
+from napari_segnet.widgets.dataset.exchange import ExchangeRow
+from napari_segnet.widgets.dataset.jobs import (
+    THUMB_PX,
+    Listed,
+    Row,
+    change_samples,
+    export_set,
+    import_into,
+    list_samples,
+    write_pair,
+)
 from napari_segnet.widgets.dataset.pair import (
-    TrainingPair,
     image_of,
     is_reviewed,
     open_again,
     review_teaches,
     training_pair,
 )
-from napari_segnet.widgets.dataset.recent import last_training_set, remember_training_set
 from napari_segnet.widgets.layers.digest import digest_if_known
 from napari_segnet.widgets.layers.subject import images_in, is_recorded, labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar
+from napari_segnet.widgets.qt.named import named_combo, named_label
+from napari_segnet.widgets.qt.pixmaps import pixmap_of
+from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
 from napari_segnet.widgets.review.store import reviews
 
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["DatasetPanel", "Row"]
+__all__ = ["DatasetPanel"]
 
-THUMB_PX = 56
-"""Edge of a picture in the list."""
 MOST_PROBLEMS = 10
 """Are named; of more, the number is said."""
 UNTOUCHED = (
@@ -63,22 +66,7 @@ UNTOUCHED = (
     "network learns little from them, and they cannot tell which of two networks is better. "
     "Review or correct them, then add them again."
 )
-MOST_PICTURES = 200
-"""Further samples are listed without one."""
 SIDES = {"train": "to learn from", "val": "held out"}
-COLOURS = np.array([[0, 0, 0], [230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66]])
-"""Of objects in the small pictures, in turn; Okabe and Ito's, told apart by everybody."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Row:
-    """A sample as the list shows it."""
-
-    sample: Sample
-    objects: int
-    reviewed: float
-    picture: npt.NDArray[np.uint8] | None
-    problem: str = ""
 
 
 class DatasetPanel(QWidget):
@@ -141,7 +129,7 @@ class DatasetPanel(QWidget):
         folder = self.folder
         assert folder is not None
         self.message.hide()
-        self._runner.start(lambda: _add(folder, pair))
+        self._runner.start(lambda: write_pair(folder, pair))
         self._refresh()
 
     def remove(self) -> None:
@@ -174,13 +162,13 @@ class DatasetPanel(QWidget):
             return
         folder = self.folder
         assert folder is not None
-        self._start(lambda: _imported(folder, path))
+        self._start(lambda: import_into(folder, path))
 
     def export_to(self, format: str, target: Path) -> None:
         """Write the training set into a new folder, in a format of ``napari_segnet.formats``."""
         folder = self.folder
         if folder is not None:
-            self._start(lambda: _exported(folder, format, target))
+            self._start(lambda: export_set(folder, format, target))
 
     # ---- How it looks ----
 
@@ -188,16 +176,9 @@ class DatasetPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(self.message)
         layout.addWidget(self._what_to_add())
-        self.summary = QLabel()
-        self.summary.setObjectName("segnet_dataset_summary")
-        self.summary.setWordWrap(True)
+        self.summary = named_label("segnet_dataset_summary")
         layout.addWidget(self.summary)
-        self.list = QListWidget()
-        self.list.setObjectName("segnet_dataset_list")
-        self.list.setIconSize(QSize(THUMB_PX, THUMB_PX))
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.list.setMinimumHeight(3 * THUMB_PX)
-        self.list.setWordWrap(True)
+        self.list = _sample_list()
         self.list.itemSelectionChanged.connect(self._refresh)
         self.list.itemDoubleClicked.connect(lambda _item: self.open_again())
         layout.addWidget(self.list, 1)
@@ -208,24 +189,18 @@ class DatasetPanel(QWidget):
         layout.addWidget(self.exchange)
 
     def _what_to_add(self) -> QWidget:
-        self.images = QComboBox()
-        self.images.setObjectName("segnet_dataset_image")
-        self.images.setToolTip("The image that was labelled")
-        self.images.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.images = named_combo("segnet_dataset_image", "The image that was labelled", 12)
+        self.labels_name = named_label("segnet_dataset_labels")
+        self.whole = _radio(
+            "The whole image",
+            "segnet_dataset_whole",
+            "Every pixel is right: what is not labelled is background",
         )
-        self.images.setMinimumContentsLength(12)
-        self.labels_name = QLabel()
-        self.labels_name.setObjectName("segnet_dataset_labels")
-        self.labels_name.setWordWrap(True)
-        self.whole = QRadioButton("The whole image")
-        self.whole.setObjectName("segnet_dataset_whole")
-        self.whole.setToolTip("Every pixel is right: what is not labelled is background")
-        self.only_reviewed = QRadioButton("Only what I reviewed")
-        self.only_reviewed.setObjectName("segnet_dataset_reviewed")
-        self.only_reviewed.setToolTip(
+        self.only_reviewed = _radio(
+            "Only what I reviewed",
+            "segnet_dataset_reviewed",
             "Objects that were accepted or corrected, and regions that were declared reviewed; "
-            "nothing is learned from the rest"
+            "nothing is learned from the rest",
         )
         group = QButtonGroup(self)
         group.addButton(self.whole)
@@ -336,7 +311,7 @@ class DatasetPanel(QWidget):
         for row in self._rows:
             item = QListWidgetItem(_row_text(row))
             if row.picture is not None:
-                item.setIcon(_icon(row.picture))
+                item.setIcon(QIcon(pixmap_of(row.picture)))
             item.setToolTip(row.problem or f"{row.sample.source} {row.sample.plane}".strip())
             item.setData(Qt.ItemDataRole.UserRole, row.sample)
             self.list.addItem(item)
@@ -377,7 +352,7 @@ class DatasetPanel(QWidget):
     def _change(self, acts: list[Any]) -> None:
         folder = self.folder
         if acts and folder is not None:
-            self._start(lambda: _changed(folder, acts))
+            self._start(lambda: change_samples(folder, acts))
 
     def _start(self, make: Callable[[], Job[Listed]]) -> None:
         self.message.hide()
@@ -387,7 +362,7 @@ class DatasetPanel(QWidget):
     def _reload(self) -> None:
         folder = self.folder
         if folder is not None:
-            self._runner.start(lambda: _listed(folder))
+            self._runner.start(lambda: list_samples(folder))
             self._refresh()
 
     def _done(self, result: Any) -> None:
@@ -417,103 +392,26 @@ class DatasetPanel(QWidget):
         self.message.fail(error)
 
 
+def _sample_list() -> QListWidget:
+    shown = QListWidget()
+    shown.setObjectName("segnet_dataset_list")
+    shown.setIconSize(QSize(THUMB_PX, THUMB_PX))
+    shown.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+    shown.setMinimumHeight(3 * THUMB_PX)
+    shown.setWordWrap(True)
+    return shown
+
+
+def _radio(text: str, name: str, tip: str) -> QRadioButton:
+    button = QRadioButton(text)
+    button.setObjectName(name)
+    button.setToolTip(tip)
+    return button
+
+
 def _layer_events(viewer: Any) -> tuple[Any, ...]:
     layers = viewer.layers
     return (layers.selection.events.changed, layers.events.inserted, layers.events.removed)
-
-
-# ---- Jobs: they run in a thread and touch no widget ----
-
-Listed = tuple[Sample | list[str] | None, Dataset | None, tuple[Row, ...]]
-
-
-@job
-def _add(folder: Path, pair: TrainingPair) -> Generator[Progress, None, Listed]:
-    yield Progress(what="writing")
-    added = add(
-        folder,
-        pair.image,
-        pair.labels,
-        pair.trusted,
-        source=pair.source,
-        plane=pair.plane,
-        classes=pair.classes,
-        class_names=pair.class_names,
-        review=pair.review,
-        untouched=pair.untouched,
-    )
-    _, dataset, rows = yield from _listed(folder)
-    return added, dataset, rows
-
-
-@job
-def _imported(folder: Path, path: Path) -> Generator[Progress, None, Listed]:
-    report = yield from import_(path, folder)
-    _, dataset, rows = yield from _listed(folder)
-    return report_lines(report, f"added from {path.name}"), dataset, rows
-
-
-@job
-def _exported(folder: Path, format: str, target: Path) -> Generator[Progress, None, Listed]:
-    report = yield from export(Dataset.open(folder), format, target)
-    _, dataset, rows = yield from _listed(folder)
-    return report_lines(report, f"written to {target}"), dataset, rows
-
-
-@job
-def _changed(folder: Path, acts: list[Any]) -> Generator[Progress, None, Listed]:
-    for act in acts:
-        yield Progress(what="writing")
-        act(folder)
-    found: Listed = yield from _listed(folder)
-    return found
-
-
-@job
-def _listed(folder: Path) -> Generator[Progress, None, Listed]:
-    listing = folder / "dataset.json"
-    if not folder.is_dir() or not (listing.is_file() or (folder / "images").is_dir()):
-        return None, None, ()
-    if listing.is_file() and '"image"' not in listing.read_text(encoding="utf8"):
-        return None, None, ()  # everything was taken out
-    dataset = Dataset.open(folder)
-    rows = []
-    for number, sample in enumerate(dataset.samples):
-        yield Progress(what="sample", done=number, total=len(dataset.samples))
-        rows.append(_row(sample, with_picture=number < MOST_PICTURES))
-    return None, dataset, tuple(rows)
-
-
-def _row(sample: Sample, with_picture: bool) -> Row:
-    from napari_segnet.readers import open_image
-
-    try:
-        image = open_image(sample.image)
-        labels = read_labels(sample.labels, image)
-        seen = 1.0
-        if sample.trusted is not None:
-            seen = float((read_labels(sample.trusted, image) > 0).mean())
-        picture = _thumbnail(image, labels) if with_picture else None
-    except SegnetError as error:
-        return Row(sample=sample, objects=0, reviewed=0, picture=None, problem=str(error))
-    objects = int(np.unique(labels[labels > 0]).size)
-    return Row(sample=sample, objects=objects, reviewed=seen, picture=picture)
-
-
-def _thumbnail(image: Any, labels: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
-    """Return a small picture of the middle plane with its objects, uint8 ``(y, x, 3)``."""
-    t, z = (int(n) for n in np.argwhere(labels.any((2, 3)))[0]) if labels.any() else (0, 0)
-    step = max(1, max(labels.shape[-2:]) // THUMB_PX)
-    few = slice(None, None, step)
-    pixels = image.read(t=t, z=z, y=few, x=few)[0, :, 0].astype(np.float32)
-    low, high = np.percentile(pixels, (1, 99.5))
-    grey = np.clip((pixels - low) / max(float(high - low), 1e-9), 0, 1)
-    grey = grey[:3] if image.rgb else grey[:1].repeat(3, axis=0)
-    shown = (np.moveaxis(grey, 0, -1) * 255).astype(np.uint8)
-    numbers = labels[t, z, few, few]
-    colour = COLOURS[np.where(numbers > 0, 1 + numbers % (len(COLOURS) - 1), 0)]
-    mixed = np.where((numbers > 0)[..., None], (0.6 * shown + 0.4 * colour).astype(np.uint8), shown)
-    return np.ascontiguousarray(mixed)
 
 
 # ---- Words ----
@@ -540,9 +438,3 @@ def _summary(rows: tuple[Row, ...], dataset: Dataset | None) -> str:
         f"learn from, {held} held out."
     )
     return text if held else f"{text} A part of them will be held out to see what was learned."
-
-
-def _icon(picture: npt.NDArray[np.uint8]) -> QIcon:
-    height, width = picture.shape[:2]
-    image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QIcon(QPixmap.fromImage(image.copy()))

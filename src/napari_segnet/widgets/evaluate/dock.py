@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -22,27 +18,25 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_segnet.differences import KINDS, Difference, Kind, differences, draw
-from napari_segnet.errors import MismatchError, SegnetError
-from napari_segnet.evaluate import IOU_PERCENT, Scores, evaluate, pairing, pool, read_labels
-from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.differences import Difference
+from napari_segnet.errors import MismatchError
+from napari_segnet.evaluate import IOU_PERCENT, Scores, pairing, read_labels
+from napari_segnet.widgets.evaluate.jobs import Compared, compare, compare_folders
 from napari_segnet.widgets.evaluate.mistakes import MistakeList, show_mistakes
 from napari_segnet.widgets.layers.camera import look_at
 from napari_segnet.widgets.layers.convert import frame_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.subject import labels_in
-from napari_segnet.widgets.qt.dock_placement import share_place
+from napari_segnet.widgets.qt.dock import Dock
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.plot import Line, Plot
 from napari_segnet.widgets.qt.run_bar import RunBox
-from napari_segnet.widgets.qt.scroll_column import Column
 
 if TYPE_CHECKING:
     import napari.layers
@@ -62,73 +56,7 @@ FIGURES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Compared:
-    """What a comparison of two arrays gave."""
-
-    scores: Scores
-    found: tuple[Difference, ...]
-    drawn: Mapping[Kind, npt.NDArray[np.int32]] = field(default_factory=dict)
-
-
-@job
-def compare(labels: Any, truth: Any, *, by_plane: bool) -> Generator[Progress, None, Compared]:
-    """Score labels against truth and find the mistakes.
-
-    Parameters
-    ----------
-    labels, truth : array-like
-        Whole numbers of the same shape; read here.
-    by_plane : bool
-        Ids begin anew in each plane: planes are compared one by one, and the scores pooled.
-    """
-    yield Progress(what="reading")
-    predicted, true = np.asarray(labels), np.asarray(truth)
-    if not by_plane:
-        yield Progress(what="comparing")
-        scores = evaluate(predicted, true)
-        check_cancelled()
-        found = differences(predicted, true)
-    else:
-        each, found = [], ()
-        places = list(np.ndindex(predicted.shape[:-2]))
-        for done, place in enumerate(places):
-            yield Progress(what="plane", done=done, total=len(places))
-            each.append(evaluate(predicted[place], true[place]))
-            found += _in_stack(differences(predicted[place], true[place]), place)
-        scores = pool(each)
-        found = tuple(sorted(found, key=lambda one: KINDS.index(one.kind)))
-    yield Progress(what="drawing")
-    drawn = {kind: draw(found, predicted, true, kind) for kind in KINDS}
-    return Compared(scores=scores, found=found, drawn=drawn)
-
-
-def _in_stack(found: tuple[Difference, ...], place: tuple[int, ...]) -> tuple[Difference, ...]:
-    before = tuple(slice(i, i + 1) for i in place)
-    return tuple(replace(one, box=before + one.box) for one in found)
-
-
-@job
-def compare_folders(predicted: Path, truth: Path) -> Generator[Progress, None, Scores]:
-    """Score two folders of label files, paired by name; what cannot be compared is named."""
-    scores: list[Scores] = []
-    found = pairing(predicted, truth)
-    failed = list(found.failed)
-    for done, (stem, ours, theirs) in enumerate(found.pairs):
-        check_cancelled()
-        yield Progress(what="image", done=done, total=len(found.pairs))
-        try:
-            scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
-        except SegnetError as error:
-            failed.append((stem, f"{stem}: {error}"))
-    if failed and not scores:
-        raise MismatchError(failed[0][1])
-    pooled = pool(scores)
-    left_out = (f"Left out: {reason}" for _, reason in failed)
-    return replace(pooled, notes=(*left_out, *pooled.notes))
-
-
-class EvaluateDock(QWidget):
+class EvaluateDock(Dock):
     """Compares two Labels layers, or two folders of label files.
 
     Parameters
@@ -138,14 +66,12 @@ class EvaluateDock(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("segnet_evaluate_dock")
+        super().__init__("segnet_evaluate_dock", parent)
         self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.scores: Scores | None = None
         self._picked: set[QComboBox] = set()
         """Where the user has chosen; elsewhere we go on guessing as layers come."""
         self._asked: tuple[Any, Any] = (None, None)
-        self._new = True
         self._folders: tuple[Path, Path] | None = None
         self._runner = JobRunner(self)
         self._build()
@@ -198,10 +124,8 @@ class EvaluateDock(QWidget):
         self.copy = QPushButton("Copy figures")
         self.copy.setObjectName("segnet_copy_figures")
         self.copy.setToolTip("As a table that a spreadsheet takes")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         self._outcome = (self.figures, self.plot, self.images, self.mistakes, self.copy)
-        layout.addWidget(Column(chosen, self.run_box, self.folders, self.message, *self._outcome))
+        self.fill(chosen, self.run_box, self.folders, self.message, *self._outcome)
         for widget in self._outcome:
             widget.hide()
 
@@ -224,21 +148,9 @@ class EvaluateDock(QWidget):
         events = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
         listen(self, events, self._list_layers)
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Take the place of our docks when it opens."""
-        super().showEvent(event)
-        if self._new and event is not None and not event.spontaneous():
-            self._new = False
-            QTimer.singleShot(0, self._share_place)  # not now: napari is still placing it
-
-    def _share_place(self) -> None:
-        share_place(self)
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when the dock is closed: napari then takes this widget out of it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
-            self._runner.cancel()
+    def closed(self) -> None:
+        """Stop what is at work."""
+        self._runner.cancel()
 
     # ---- What is compared ----
 

@@ -13,8 +13,8 @@ from napari_segnet.correct import Places, find_places
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.progress import Progress, job
+from napari_segnet.widgets.checkpoint.recognise import Gone
 from napari_segnet.widgets.qt.torch_loading import load_torch
-from napari_segnet.widgets.segment.jobs import Gone
 
 if TYPE_CHECKING:
     from napari_segnet.ask import Found, Question, Responder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
@@ -12,71 +11,31 @@ from weakref import WeakMethod
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QWidget
 
-from napari_segnet.correct import new_object, redraw
 from napari_segnet.errors import SegnetError
-from napari_segnet.inference import LabelSettings
-from napari_segnet.widgets.layers.convert import Source
 from napari_segnet.widgets.layers.editing import (
-    apply_edit,
     check_editable,
     editing_of,
-    locked_ids,
-    next_id,
 )
-from napari_segnet.widgets.layers.features import Row, row_of
-from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.prompt.about import About
 from napari_segnet.widgets.prompt.jobs import Listening, Reply, get_ready, put_question
+from napari_segnet.widgets.prompt.objects import Wish, write_object
+from napari_segnet.widgets.prompt.target import shapes_meant
 from napari_segnet.widgets.prompt.tool import AskTool
 from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.named import named_button, named_label
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_segnet.ask import Found, Question, Responder
+    from napari_segnet.ask import Responder
 
-__all__ = ["About", "AskBox"]
+__all__ = ["AskBox"]
 
 READY = "Drag a box around an object, or click one. Click an object of the layer: it is redrawn."
 OFF = "The network turns a box that you drag, or a place that you click, into an object."
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class About:
-    """What is asked, and where the answer goes.
-
-    Attributes
-    ----------
-    layer : Labels
-        Gets the objects.
-    source : Source
-        The image below it, pixel on pixel.
-    listening : Listening
-        The network, and the image in it.
-    labels : LabelSettings
-        How masks and basins become objects.
-    visible : tuple of float or None
-        ``y0 x0 y1 x1`` of what is visible, in the layer's pixels.
-    """
-
-    layer: napari.layers.Labels
-    source: Source
-    listening: Listening
-    labels: LabelSettings
-    visible: Box | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Wish:
-    """A question on its way; ``again``: the object that is to be redrawn."""
-
-    about: About
-    question: Question
-    again: int | None
 
 
 class AskBox(QWidget):
@@ -111,8 +70,8 @@ class AskBox(QWidget):
         self.setObjectName("segnet_ask")
         self._viewer = viewer
         self._about_method = WeakMethod(about)
-        self._waiting: deque[_Wish] = deque()
-        self._now: _Wish | None = None
+        self._waiting: deque[Wish] = deque()
+        self._now: Wish | None = None
         self._held: tuple[tuple[Any, ...], Responder] | None = None
         self.tool = AskTool(viewer, self)
         self.runner = JobRunner(self)
@@ -120,24 +79,22 @@ class AskBox(QWidget):
         self._connect()
 
     def _build(self) -> None:
-        self.switch = QPushButton("Draw boxes or click")
-        self.switch.setObjectName("segnet_ask_switch")
-        self.switch.setCheckable(True)
-        self.switch.setToolTip(
+        self.switch = named_button(
+            "Draw boxes or click",
+            "segnet_ask_switch",
             "While this is on, the left mouse button asks the network instead of moving the view: "
-            "drag a box around an object, or click one. The wheel still zooms."
+            "drag a box around an object, or click one. The wheel still zooms.",
         )
-        self.again = QPushButton("Ask again")
-        self.again.setObjectName("segnet_ask_again")
-        self.again.setToolTip("Redraw the selected label as the network sees it")
-        self.shapes = QPushButton("From Shapes")
-        self.shapes.setObjectName("segnet_ask_shapes")
-        self.shapes.setToolTip(
-            "Make an object of each selected shape (or of all) of the selected Shapes layer"
+        self.switch.setCheckable(True)
+        self.again = named_button(
+            "Ask again", "segnet_ask_again", "Redraw the selected label as the network sees it"
         )
-        self.words = QLabel(OFF)
-        self.words.setObjectName("segnet_ask_words")
-        self.words.setWordWrap(True)
+        self.shapes = named_button(
+            "From Shapes",
+            "segnet_ask_shapes",
+            "Make an object of each selected shape (or of all) of the selected Shapes layer",
+        )
+        self.words = named_label("segnet_ask_words", OFF)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.switch, 0, 0, 1, 2)
@@ -192,7 +149,7 @@ class AskBox(QWidget):
         self.tool.begin(about.layer)
         self.words.setText(READY)
         if about.visible is not None and not self.runner.busy:
-            t, z = self._plane(about, self._viewer.dims.point)
+            t, z = about.plane(self._viewer.dims.point)
             self.runner.start(
                 partial(get_ready, about.listening, self._responder(about), about.visible, t, z)
             )
@@ -212,8 +169,8 @@ class AskBox(QWidget):
             return
         from napari_segnet.ask import At
 
-        (y, x), (t, z) = self._yx(about, point), self._plane(about, point)
-        self._ask(_Wish(about=about, question=At(y=y, x=x, t=t, z=z), again=None))
+        (y, x), (t, z) = about.yx(point), about.plane(point)
+        self._ask(Wish(about=about, question=At(y=y, x=x, t=t, z=z), again=None))
 
     def _about_tool(self) -> About | None:
         about = self._about()
@@ -236,7 +193,7 @@ class AskBox(QWidget):
         """Ask again for an object of the layer, as it is in the plane that is shown."""
         from napari_segnet.ask import Again
 
-        plane = self._plane_box(about, point)
+        plane = about.plane_box(point)
         shown = np.asarray(about.layer.data[plane]) == one
         if one == 0 or not shown.any():
             self.failed.emit(
@@ -246,19 +203,19 @@ class AskBox(QWidget):
                 )
             )
             return
-        t, z = self._plane(about, point)
-        flat = self._as_yx(about, shown)
+        t, z = about.plane(point)
+        flat = about.as_yx(shown)
         rows, columns = (np.flatnonzero(flat.any(axis=axis)) for axis in (1, 0))
         corner = int(rows[0]), int(columns[0])
         mask = flat[corner[0] : rows[-1] + 1, corner[1] : columns[-1] + 1]
-        self._ask(_Wish(about=about, question=Again(mask=mask, corner=corner, t=t, z=z), again=one))
+        self._ask(Wish(about=about, question=Again(mask=mask, corner=corner, t=t, z=z), again=one))
 
     def _ask_shapes(self) -> None:
         about = self._about()
         if about is None:
             return
         try:
-            shapes = _drawn(self._viewer)
+            shapes = shapes_meant(self._viewer)
         except SegnetError as error:
             self.failed.emit(error)
             return
@@ -271,15 +228,15 @@ class AskBox(QWidget):
     def _ask_box(self, about: About, corners: npt.NDArray[np.float64]) -> None:
         from napari_segnet.ask import InBox
 
-        points = np.array([self._yx(about, corner) for corner in corners])
+        points = np.array([about.yx(corner) for corner in corners])
         (y0, x0), (y1, x1) = points.min(axis=0), points.max(axis=0)
-        t, z = self._plane(about, corners[0])
+        t, z = about.plane(corners[0])
         question = InBox(box=(float(y0), float(x0), float(y1), float(x1)), t=t, z=z)
-        self._ask(_Wish(about=about, question=question, again=None))
+        self._ask(Wish(about=about, question=question, again=None))
 
     # ---- Questions, one after the other ----
 
-    def _ask(self, wish: _Wish) -> None:
+    def _ask(self, wish: Wish) -> None:
         self._waiting.append(wish)
         if not self.runner.busy or self._now is None:  # what only gets ready gives way
             self._next()
@@ -327,7 +284,7 @@ class AskBox(QWidget):
         if reply.places is not None:
             editing_of(wish.about.layer).found(wish.about.layer.data, reply.places)
         try:
-            self.words.setText(_put(wish, reply.found))
+            self.words.setText(write_object(wish, reply.found))
         except SegnetError as error:
             self._failed(error)
 
@@ -357,107 +314,3 @@ class AskBox(QWidget):
         checkpoint = listening.checkpoint
         facts = tuple(sorted((k, repr(v)) for k, v in checkpoint.hparams.items()))
         return (checkpoint.path, facts, id(listening.image), listening.predict, listening.key)
-
-    # ---- Places: world, layer, image ----
-
-    def _yx(self, about: About, world: Any) -> tuple[float, float]:
-        """Return a point of the world in edges of the image's pixels."""
-        at = about.layer.world_to_data(np.asarray(world, dtype=float)[-about.layer.ndim :])
-        axes = about.source.axes
-        return float(at[axes.index("y")]) + 0.5, float(at[axes.index("x")]) + 0.5
-
-    def _plane(self, about: About, world: Any) -> tuple[int, int]:
-        """Return ``(t, z)`` of a point of the world."""
-        at = about.layer.world_to_data(np.asarray(world, dtype=float)[-about.layer.ndim :])
-        axes = about.source.axes
-        t, z = (round(float(at[axes.index(a)])) if a in axes else 0 for a in "tz")
-        return t, z
-
-    def _plane_box(self, about: About, world: Any) -> tuple[slice, ...]:
-        """Return the plane of a point as a box of the layer."""
-        t, z = self._plane(about, world)
-        at = {"t": t, "z": z}
-        shape = about.layer.data.shape
-        return tuple(
-            slice(at[a], at[a] + 1) if a in at else slice(0, int(n))
-            for a, n in zip(about.source.axes, shape, strict=True)
-        )
-
-    def _as_yx(self, about: About, plane: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return a plane of the layer as ``(y, x)``."""
-        axes = about.source.axes
-        rest = tuple(i for i, a in enumerate(axes) if a not in "yx")
-        flat = plane.squeeze(axis=rest)
-        return flat if axes.index("y") < axes.index("x") else flat.T
-
-
-def _put(wish: _Wish, found: Found) -> str:
-    """Write an object into its layer as one step of undo; return what to tell."""
-    layer, locked = wish.about.layer, locked_ids(wish.about.layer)
-    box, mask = _in_layer(wish.about.source, found)
-    if wish.again is None:
-        one = next_id(layer)
-        edit = new_object(layer.data, one, box, mask, locked=locked)
-        before = None
-    else:
-        one = wish.again
-        around = _around(layer, one, wish.about.source, box)
-        edit = redraw(layer.data, one, box, mask, around=around, locked=locked)
-        before = row_of(layer, one)
-    # Score and class go with the step: undone with the pixels, and done again with them.
-    row = _row(layer, before or {}, found)
-    apply_edit(layer, replace(edit, what=f"ask the network: {edit.what}"), rows={one: row})
-    layer.selected_label = one
-    word = "made" if wish.again is None else "redrawn"
-    return f"Object {one} {word}, score {found.score:.2f}. Ctrl+Z takes it back."
-
-
-def _row(layer: napari.layers.Labels, before: Row, found: Found) -> Row:
-    row = {**before, "score": round(found.score, 4), "class": found.class_index}
-    names = record_of(layer).class_names
-    if names or "class name" in layer.features:
-        known = found.class_index < len(names)
-        row["class name"] = names[found.class_index] if known else f"class {found.class_index}"
-    return row
-
-
-def _in_layer(source: Source, found: Found) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
-    """Return box and mask of an object with the dimensions of the layer."""
-    axes = source.image.label_axes
-    where = dict(zip(axes, found.where, strict=True))
-    order = [a for a in source.axes if a != "c"]
-    mask = found.mask.transpose([axes.index(a) for a in order])
-    if "c" in source.axes:
-        mask = np.expand_dims(mask, source.axes.index("c"))
-    return tuple(where.get(a, slice(0, 1)) for a in source.axes), mask
-
-
-def _around(
-    layer: napari.layers.Labels, one: int, source: Source, box: tuple[slice, ...]
-) -> tuple[slice, ...]:
-    """Return where an object lies in the planes that are redrawn; other planes keep theirs."""
-    whole = editing_of(layer).box([one])
-    return tuple(
-        part if a in "tz" else own for a, part, own in zip(source.axes, box, whole, strict=True)
-    )
-
-
-def _drawn(viewer: napari.viewer.Viewer) -> list[npt.NDArray[np.float64]]:
-    """Return the shapes that are meant, each as ``(n, dimensions)`` in the world."""
-    from napari.layers import Shapes
-
-    chosen = [x for x in viewer.layers.selection if isinstance(x, Shapes) and len(x.data)]
-    there = chosen or [
-        x for x in viewer.layers if isinstance(x, Shapes) and x.visible and len(x.data)
-    ]
-    if not there:
-        raise SegnetError(
-            "There are no shapes. Add a Shapes layer (the polygon button above the list of "
-            "layers), draw a rectangle around each object, and press this button again."
-        )
-    layer = there[0] if chosen else there[-1]
-    wanted = sorted(layer.selected_data) or range(len(layer.data))
-    return [
-        np.array([layer.data_to_world(vertex) for vertex in np.asarray(layer.data[k])])
-        for k in wanted
-    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-__all__ = ["labels_over", "visible_part"]
+__all__ = ["labels_over", "shapes_meant", "visible_part"]
 
 
 def labels_over(
@@ -87,3 +88,30 @@ def _lies_over(layer: napari.layers.Labels, source: Source, shape: tuple[int, ..
         if not np.allclose(layer.data_to_world(corner), there[:-1], atol=1e-3 * frame.scale.min()):
             return False
     return True
+
+
+def shapes_meant(viewer: napari.viewer.Viewer) -> list[npt.NDArray[np.float64]]:
+    """Return the shapes that are meant, each as ``(n, dimensions)`` in the world.
+
+    Raises
+    ------
+    SegnetError
+        If there are none.
+    """
+    from napari.layers import Shapes
+
+    chosen = [x for x in viewer.layers.selection if isinstance(x, Shapes) and len(x.data)]
+    there = chosen or [
+        x for x in viewer.layers if isinstance(x, Shapes) and x.visible and len(x.data)
+    ]
+    if not there:
+        raise SegnetError(
+            "There are no shapes. Add a Shapes layer (the polygon button above the list of "
+            "layers), draw a rectangle around each object, and press this button again."
+        )
+    layer = there[0] if chosen else there[-1]
+    wanted = sorted(layer.selected_data) or range(len(layer.data))
+    return [
+        np.array([layer.data_to_world(vertex) for vertex in np.asarray(layer.data[k])])
+        for k in wanted
+    ]

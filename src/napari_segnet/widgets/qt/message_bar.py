@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.errors import SegnetError
-from napari_segnet.widgets.segment.hints import HINTS, LABEL_HINTS
+from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 
 __all__ = ["MessageBar", "in_words"]
 

@@ -30,12 +30,14 @@ from napari_segnet import cache
 from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import ImageError, SegnetError, SettingsError
+from napari_segnet.errors import ImageError, SegnetError, SettingsError, UntoldError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.input import recipe
 from napari_segnet.repeat import command_line
 from napari_segnet.widgets.checkpoint.card import CardView
-from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights, remember_network
+from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
+from napari_segnet.widgets.checkpoint.recognise import recognise
+from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.axes import said_axes
 from napari_segnet.widgets.layers.convert import (
     Source,
@@ -48,8 +50,9 @@ from napari_segnet.widgets.layers.features import classes_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import metadata_with, record_of, update
 from napari_segnet.widgets.layers.subject import images_in
+from napari_segnet.widgets.prompt.about import About
 from napari_segnet.widgets.prompt.jobs import Listening
-from napari_segnet.widgets.prompt.panel import About, AskBox
+from napari_segnet.widgets.prompt.panel import AskBox
 from napari_segnet.widgets.prompt.target import labels_over, visible_part
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.form import Form
@@ -57,16 +60,16 @@ from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar, in_words
 from napari_segnet.widgets.qt.preferences import preferences
+from napari_segnet.widgets.qt.recent import remember_network
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.qt.scroll_column import Column
+from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 from napari_segnet.widgets.review.store import reviews
 from napari_segnet.widgets.segment.batch import BatchBox, Segmented
 from napari_segnet.widgets.segment.channel_picker import ChannelBox
 from napari_segnet.widgets.segment.class_filter import ClassesBox, colour_by_class
 from napari_segnet.widgets.segment.hints import (
     ADVANCED,
-    HINTS,
-    LABEL_HINTS,
     MAIN,
     REGIONS,
     axes_choices,
@@ -74,7 +77,7 @@ from napari_segnet.widgets.segment.hints import (
     axes_words,
 )
 from napari_segnet.widgets.segment.input_preview import PreviewBox, preview
-from napari_segnet.widgets.segment.jobs import Answer, answer, recognise, relabel
+from napari_segnet.widgets.segment.jobs import Answer, answer, relabel
 from napari_segnet.widgets.segment.merge_bar import MergeBar
 from napari_segnet.widgets.segment.probability_maps import show_maps
 from napari_segnet.widgets.segment.result_layers import Result, Results
@@ -154,6 +157,7 @@ class SegmentDock(QWidget):
         self.message = MessageBar()
         self.weights = WeightsBox(folder)
         self.card = CardView()
+        self.untold = UntoldBox()
         self.layer = QComboBox()
         self.layer.setObjectName("segnet_layer")
         self.axes = QComboBox()
@@ -201,7 +205,7 @@ class SegmentDock(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(
             Column(
-                _group("Network", self.weights, self.card),
+                _group("Network", self.weights, self.card, self.untold),
                 self._image_group(),
                 self.run_box,
                 self.message,
@@ -272,6 +276,7 @@ class SegmentDock(QWidget):
     def _connect(self) -> None:
         self.weights.chosen.connect(self.choose_weights)
         self.card.told.connect(self._tell)
+        self.untold.told.connect(self._tell)
         self.layer.currentIndexChanged.connect(self._layer_chosen)
         self.axes.currentIndexChanged.connect(self._keep_axes)
         self.axes.activated.connect(self._keep_axes)  # what was proposed is chosen, too
@@ -352,6 +357,7 @@ class SegmentDock(QWidget):
     def _look(self) -> None:
         self.checkpoint = None
         self.scales.clear()
+        self.untold.clear()
         self.message.hide()
         self._refresh()
         self._looker.start(partial(recognise, self._choice, dict(self._told)))
@@ -369,9 +375,13 @@ class SegmentDock(QWidget):
         self._refresh()
 
     def _refused(self, error: BaseException) -> None:
-        self.card.clear()
-        self.weights.show_choice("")
-        self.message.fail(error)
+        if isinstance(error, UntoldError):
+            self.card.clear("One more thing is needed:")
+            self.untold.ask(error)
+        else:
+            self.card.clear()
+            self.weights.show_choice("")
+            self.message.fail(error)
         self._refresh()
 
     def _show_label_settings(self, checkpoint: Checkpoint) -> None:

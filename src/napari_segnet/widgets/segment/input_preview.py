@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Progress, job
+from napari_segnet.widgets.qt.pixmaps import pixmap_of
 
 __all__ = ["Preview", "PreviewBox", "preview"]
 
@@ -116,17 +116,14 @@ class PreviewBox(QWidget):
     def set_preview(self, made: Preview) -> None:
         """Show both pictures."""
         for label, pixels in zip(self.pictures, (made.before, made.after), strict=True):
-            label.setPixmap(_pixmap(pixels))
+            label.setPixmap(_shown(pixels))
         self.captions[1].setText(f"{made.how}: {made.low:.2g} to {made.high:.2g}")
         for widget in (*self.pictures, *self.captions):
             widget.show()
 
 
-def _pixmap(pixels: npt.NDArray[np.uint8]) -> QPixmap:
-    height, width = pixels.shape
-    data: Any = np.ascontiguousarray(pixels).tobytes()
-    picture = QImage(data, width, height, width, QImage.Format.Format_Grayscale8).copy()
-    return QPixmap.fromImage(picture).scaled(
+def _shown(pixels: npt.NDArray[np.uint8]) -> QPixmap:
+    return pixmap_of(pixels).scaled(
         SHOWN_PX,
         SHOWN_PX,
         Qt.AspectRatioMode.KeepAspectRatio,

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from napari_segnet import cache
 from napari_segnet.answers import maps_of
 from napari_segnet.checkpoint import Checkpoint, Output
-from napari_segnet.errors import SegnetError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Prediction, Segmentation
+from napari_segnet.widgets.checkpoint.recognise import Gone
 from napari_segnet.widgets.qt.torch_loading import load_torch
 
-__all__ = ["Answer", "Gone", "answer", "recognise", "relabel"]
-
-
-class Gone(SegnetError):
-    """The network's answer is no longer kept."""
+__all__ = ["Answer", "answer", "relabel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,17 +38,6 @@ class Answer:
     segmentation: Segmentation
     outputs: tuple[Output, ...]
     settings: LabelSettings
-
-
-@job
-def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
-    """Tell what a weights file is; ``choice`` is a path or the name of a built-in network."""
-    yield Progress(what="looking at the file")
-    load_torch()
-    from napari_segnet.builtin import weights_path
-    from napari_segnet.recognition import identify
-
-    return identify(Path(weights_path(choice)).absolute(), told)
 
 
 @job

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from napari_segnet import cache
 from napari_segnet.answers import maps_of
 from napari_segnet.segmentation import Maps
+from napari_segnet.widgets.checkpoint.recognise import Gone
 from napari_segnet.widgets.layers.convert import Source, placed
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
-from napari_segnet.widgets.segment.jobs import Gone
 
 if TYPE_CHECKING:
     import napari.viewer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +25,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import OutputError, SegnetError
+from napari_segnet.errors import OutputError, SegnetError, UntoldError
 from napari_segnet.progress import Progress
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import is_running, ours, state_path
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
-from napari_segnet.widgets.dataset.recent import last_training_set, remember_training_set
+from napari_segnet.widgets.checkpoint.recognise import recognise
+from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import update
 from napari_segnet.widgets.qt.collapsible import Section
@@ -39,9 +41,9 @@ from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.plot import Line, Plot
 from napari_segnet.widgets.qt.preferences import preferences
+from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.qt.scroll_column import Column
-from napari_segnet.widgets.segment.jobs import recognise
 from napari_segnet.widgets.train.examples_window import LessonWindow
 from napari_segnet.widgets.train.hints import MAIN, MORE, TRAIN_HINTS
 from napari_segnet.widgets.train.jobs import (
@@ -77,6 +79,8 @@ SHOWN = (
     ("recall50", "recall"),
 )
 """Figures of the gate, as the table shows them."""
+WEIGHTS_ALONE = ".weights.h5"
+"""One ending, which Keras 3 demands."""
 FINE_TUNING = TrainSettings(epochs=20, steps_per_epoch=50, learning_rate=3e-4)
 """To begin with: a network that has learned before needs small steps, and few of them."""
 
@@ -102,6 +106,7 @@ class TrainDock(QWidget):
         self._new = True
         self._folder_offered = False
         self._lesson: Lesson | None = None
+        self._choice = ""
         self._resuming: Unfinished | None = None
         self._drawn = 0
         self._learning = LearningLayers(self.viewer)
@@ -121,6 +126,7 @@ class TrainDock(QWidget):
         self.about = QLabel("Choose the network to begin with.")
         self.about.setObjectName("segnet_train_about")
         self.about.setWordWrap(True)
+        self.untold = UntoldBox()
         self.where = QPushButton("Choose…")
         self.where.setObjectName("segnet_train_folder")
         self.where.setToolTip("The folder that “Add to training set” writes")
@@ -161,7 +167,7 @@ class TrainDock(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(
             Column(
-                _group("Network to begin with", self.weights, self.about),
+                _group("Network to begin with", self.weights, self.about, self.untold),
                 _group("Training set", chosen, self.examples),
                 self.unfinished,
                 _group("Settings", self.main, Section("More settings", self.more)),
@@ -239,6 +245,7 @@ class TrainDock(QWidget):
         self.use.clicked.connect(self.use_new_network)
         self.changes.clicked.connect(self.show_changes)
         self.look.clicked.connect(self._learning.look_at)
+        self.untold.told.connect(self._tell)
         self._looker.succeeded.connect(self._recognised)
         self._looker.failed.connect(self._refused)
         self._reader.succeeded.connect(self._read)
@@ -303,12 +310,18 @@ class TrainDock(QWidget):
 
     def choose_weights(self, choice: str) -> None:
         """Look at a weights file, or at the built-in network of that name."""
+        self._choice = str(choice)
+        self.weights.show_choice(self._choice)
+        self._tell({})
+
+    def _tell(self, told: Mapping[str, str]) -> None:
+        """Look at the network with what the user tells of it."""
         self.checkpoint = None
+        self.untold.clear()
         self.message.hide()
-        self.weights.show_choice(str(choice))
-        self.about.setText(f"looking at {Path(choice).name} …")
+        self.about.setText(f"looking at {Path(self._choice).name} …")
         self._refresh()
-        self._looker.start(partial(recognise, str(choice), {}))
+        self._looker.start(partial(recognise, self._choice, dict(told)))
 
     def _recognised(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -325,6 +338,10 @@ class TrainDock(QWidget):
             self._resume(self._resuming)
 
     def _refused(self, error: BaseException) -> None:
+        if isinstance(error, UntoldError):
+            self.about.setText("")
+            self.untold.ask(error)
+            return
         self._resuming = None
         self.weights.show_choice("")
         self.about.setText("Choose the network to begin with.")
@@ -385,8 +402,8 @@ class TrainDock(QWidget):
     def _suggest_out(self) -> None:
         if self.checkpoint is None or self.folder is None:
             return
-        stem = re.sub(r"-taught-\d+$", "", self.checkpoint.path.stem)
-        ending = self.checkpoint.path.suffix
+        stem, ending = _split(self.checkpoint.path.name)
+        stem = re.sub(r"-taught-\d+$", "", stem)
         number = 1
         while True:
             path = self.folder / NETWORKS / f"{stem}-taught-{number}{ending}"
@@ -658,7 +675,7 @@ class TrainDock(QWidget):
         """Choose the new network in the Segment dock, and to be taught further."""
         if self.taught is None:
             return
-        from napari_segnet.widgets.checkpoint.picker import remember_network
+        from napari_segnet.widgets.qt.recent import remember_network
 
         path = self.taught.checkpoint.path
         remember_network(path.absolute())
@@ -690,3 +707,11 @@ def _group(title: str, *widgets: QWidget) -> QGroupBox:
     for widget in widgets:
         layout.addWidget(widget)
     return box
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the name of a weights file without its ending, and the ending."""
+    if name.lower().endswith(WEIGHTS_ALONE):
+        return name[: -len(WEIGHTS_ALONE)], name[-len(WEIGHTS_ALONE) :]
+    path = Path(name)
+    return path.stem, path.suffix

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import (
     QDialog,
     QGridLayout,
@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_segnet.progress import Progress
 from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.pixmaps import pixmap_of
 from napari_segnet.widgets.train.example_pictures import Panel
 from napari_segnet.widgets.train.jobs import Lesson, examples
 
@@ -125,7 +126,7 @@ class LessonWindow(QDialog):
         for row, panels in enumerate(rows, start=1):
             for column, (_, picture) in enumerate(panels):
                 label = QLabel()
-                label.setPixmap(_pixmap(picture))
+                label.setPixmap(_shown(picture))
                 grid.addWidget(label, row, column, Qt.AlignmentFlag.AlignCenter)
                 self.pictures.append(label)
         grid.setRowStretch(len(rows) + 1, 1)
@@ -134,10 +135,8 @@ class LessonWindow(QDialog):
         self._area.setWidget(inside)
 
 
-def _pixmap(picture: npt.NDArray[np.uint8]) -> QPixmap:
-    height, width = picture.shape[:2]
-    image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image).scaled(
+def _shown(picture: npt.NDArray[np.uint8]) -> QPixmap:
+    return pixmap_of(picture).scaled(
         EDGE_PX,
         EDGE_PX,
         Qt.AspectRatioMode.KeepAspectRatio,

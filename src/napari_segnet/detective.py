@@ -32,9 +32,9 @@ FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
 TRIED_STAINS = ("hematoxylin", "eosin")
 EMPTY_POWER = 3
 """Chosen out of 1, 2 and 3 on 75 images of the training part of BBBC038v1 (22 of histology, 13 of
-bright field, 40 of fluorescence). On others, its validation part, the way that fits best gives the
-network ``nuclei`` an AP50 of 0.58 on the 9 images of histology (0.00 as they are, 0.58 inverted) and
-leaves 14 images of fluorescence as they are (0.83)."""
+bright field, 40 of fluorescence). On others, of its validation part, the way that fits best gives
+the network ``nuclei`` an AP50 of 0.58 on the 9 images of histology (0.00 as they are, 0.58
+inverted) and leaves 14 images of fluorescence as they are (0.83)."""
 MOST_EDGE_PX = 768
 """Of the middle of an image, which is enough to see some dozens of cells; on a CPU each scale
 takes a few seconds."""

@@ -17,12 +17,9 @@ from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
-<<<<<<< HEAD
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.input import inverted
-=======
 from napari_segnet.programs import title_of, writer_of
->>>>>>> main
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers

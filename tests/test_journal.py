@@ -657,3 +657,17 @@ def test_the_patch_of_one_entry_is_small():
     before = {"review": {"states": {str(i): "unseen" for i in range(10_000)}}}
     after = {"review": {"states": {**before["review"]["states"], "7": "accepted"}}}
     assert [[["review", "states", "7"], "accepted"]] == difference(before, after)
+
+
+def test_a_journal_that_nobody_closes_ends_with_its_last_reference(tmp_path):
+    """As of a viewer that is gone without having been closed: no thread, file or lock is left."""
+    path = tmp_path / "a.journal"
+    journal = Journal(path)
+    snapshot(journal, np.zeros((4, 5), np.int32))
+    thread = journal._thread
+    assert is_held(path)
+    del journal
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not is_held(path)
+    assert replay(path).labels.shape == (4, 5)

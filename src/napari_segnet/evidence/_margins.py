@@ -38,9 +38,9 @@ USUAL = 0.65
 PAIRS = (("join", "up_activation"), ("join", "resize"), ("skip", "pooling"))
 """Choices that may make up for one another: each is judged beside the best of the other."""
 FAIR = 0.2
-"""Nats. Where even the better value is so far from the file's numbers at the norms that tell it from
-the other, something else is wrong there, and twice the margin is asked: of seven real networks
-one was told a wrong join by 0.27 against 0.33."""
+"""Nats. Where even the better value is so far from the file's numbers at the norms that tell it
+from the other, something else is wrong there, and twice the margin is asked: of seven real
+networks one was told a wrong join by 0.27 against 0.33."""
 DOUBTFUL = 0.5
 """Nats. Where even the best network is typically so far from the file's numbers, the true one
 is not among them, and nothing is decided. The true one was 0.14 away at most."""

@@ -46,7 +46,7 @@ from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.named import named_combo, named_label
 from napari_segnet.widgets.qt.pixmaps import pixmap_of
 from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
-from napari_segnet.widgets.review.store import reviews
+from napari_segnet.widgets.recovery.reviews import reviews
 
 if TYPE_CHECKING:
     import napari.viewer

@@ -8,7 +8,7 @@ from pathlib import Path
 MOST_LINES = {"file": 450, "class": 300, "function": 60}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LONGER = {
-    "checkpoint.py": 490,
+    "checkpoint.py": 500,
     "containers/keras_h5.py: listed": 65,
     "correct/_split.py: split_at": 65,
     "dataset/_store.py": 465,
@@ -16,6 +16,7 @@ LONGER = {
     "export.py: export": 65,
     "export.py: import_": 80,
     "families/graph.py: describe_graph": 75,
+    "measure.py: measure": 80,
     "train/_gate.py: score_held_out": 70,
     "train/_train.py: train": 70,
     "writers/ome_tiff.py: write_ome_tiff": 65,

@@ -104,7 +104,8 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
 
 
 def _is_told(known: Known) -> bool:
-    return known.source == "told" or ".card.json" in known.why
+    # What was decided would be assumed again where nobody asks for the statistics.
+    return known.source in ("told", "decided") or ".card.json" in known.why
 
 
 def read_sidecar(path: Path) -> Sidecar | None:

@@ -22,7 +22,8 @@ def session(tmp_path):
     network = fresh(tmp_path / "tiny.safetensors", FOREGROUND)
     SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
     session = TrainSession()
-    session.take_network(run(session.choose_network(str(network.path))()))
+    session.choice = str(network.path)
+    session.take_network(run(session.look({})()))
     look = session.choose_folder(write_dataset(tmp_path / "set", count=2))
     session.contents = run(look())
     return session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari_segnet.programs.keras._drawing import Drawing, Facts, Value
 from napari_segnet.programs.keras._joins import SEVERAL_INPUTS, drawn_operation, operation_of
@@ -50,8 +50,8 @@ def image_shape(model: Model) -> tuple[int | None, ...]:
     return tuple(shape[1:])
 
 
-def drawn(model: Model, facts: Facts) -> tuple[Drawing, list[Value]]:
-    """Return the graph of a model and its outputs.
+def drawn(model: Model, facts: Facts, outputs: Sequence[Ref] = ()) -> tuple[Drawing, list[Value]]:
+    """Return the graph of a model and its outputs: all, or these and only what they need.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def drawn(model: Model, facts: Facts) -> tuple[Drawing, list[Value]]:
     view = f"c{draw.axes}" if first else f"{draw.axes}c"
     lengths = shape[1:] if first else shape[:-1]
     image = Value(node=draw.draw.image, view=view, lengths=lengths)
-    return draw, _model(draw, model, (), [image])
+    chosen = replace(model, outputs=tuple(outputs) or model.outputs)
+    return draw, _model(draw, chosen, (), [image])
 
 
 def _model(
@@ -80,11 +81,12 @@ def _model(
             f"its model {'/'.join(above)} takes {len(model.inputs)} inputs, not {len(inputs)}"
         )
     answers: Answers = dict(zip(model.inputs, inputs, strict=True))
+    wanted = _wanted(model)
     steps = [
         _Step(layer, number, call)
         for layer in model.layers
         for number, call in enumerate(layer.calls)
-        if Ref(layer.name, number) not in answers
+        if Ref(layer.name, number) not in answers and (layer.name, number) in wanted
     ]
     users: dict[Ref, list[_Step]] = {}
     for step in steps:
@@ -110,6 +112,20 @@ def _model(
     if missing or not model.outputs:
         raise NotReadable(f"no layer gives its output {missing[0].layer if missing else ''}")
     return [answers[ref] for ref in model.outputs]
+
+
+def _wanted(model: Model) -> set[tuple[str, int]]:
+    """Return the calls that the outputs of a model need: layer and which call of it."""
+    layers = {layer.name: layer for layer in model.layers}
+    waiting, found = list(model.outputs), set[tuple[str, int]]()
+    while waiting:
+        ref = waiting.pop()
+        layer = layers.get(ref.layer)
+        if (ref.layer, ref.call) in found or layer is None or ref.call >= len(layer.calls):
+            continue
+        found.add((ref.layer, ref.call))
+        waiting += [one for one in layer.calls[ref.call].inputs if isinstance(one, Ref)]
+    return found
 
 
 def _layer(

@@ -9,7 +9,6 @@ from typing import Any
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
 from napari_segnet.progress import Progress, job
-from napari_segnet.widgets.qt.torch_loading import load_torch
 
 __all__ = ["Gone", "recognise"]
 
@@ -22,7 +21,6 @@ class Gone(SegnetError):
 def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
     """Tell what a weights file is; ``choice`` is a path or the name of a built-in network."""
     yield Progress(what="looking at the file")
-    load_torch()
     from napari_segnet.builtin import weights_path
     from napari_segnet.recognition import identify
 

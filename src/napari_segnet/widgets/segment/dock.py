@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QApplication, QLineEdit, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SegnetError, SettingsError
+from napari_segnet.errors import SegnetError, SettingsError, UntoldError
 from napari_segnet.inference import PredictSettings
 from napari_segnet.widgets.checkpoint.card import CardView
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
+from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.qt.dock import Dock, titled
@@ -85,6 +86,7 @@ class SegmentDock(Dock):
         self.message = MessageBar()
         self.weights = WeightsBox(wishes.folder)
         self.card = CardView()
+        self.untold = UntoldBox()
         self.image_box = ImageBox(self.viewer)
         self.layer, self.axes, self.region = (
             getattr(self.image_box, name) for name in ("layer", "axes", "region")
@@ -106,7 +108,7 @@ class SegmentDock(Dock):
             self.message.fail(error)
         self.run_settings.set_value(usual)
         self.fill(
-            titled("Network", self.weights, self.card, margin_px=MARGIN_PX),
+            titled("Network", self.weights, self.card, self.untold, margin_px=MARGIN_PX),
             titled("Image", self.image_box, self.run_settings, margin_px=MARGIN_PX),
             self.run_box,
             self.message,
@@ -125,6 +127,7 @@ class SegmentDock(Dock):
     def _connect(self) -> None:
         self.weights.chosen.connect(self.choose_weights)
         self.card.told.connect(self._tell)
+        self.untold.told.connect(self._tell)
         self._chosen.wanted.connect(self._take_network)
         self.image_box.changed.connect(self.run_settings.clear_trials)
         self.run_box.run.connect(self.run)
@@ -182,6 +185,7 @@ class SegmentDock(Dock):
     def _look(self) -> None:
         self._chosen.choice = ""
         self.scales.clear()
+        self.untold.clear()
         self.message.hide()
         self._looker.start(self.session.look())
         self._refresh()
@@ -202,8 +206,11 @@ class SegmentDock(Dock):
 
     def _refused(self, error: BaseException) -> None:
         self.card.clear()
-        self.weights.show_choice("")
-        self.message.fail(error)
+        if isinstance(error, UntoldError):
+            self.untold.ask(error)
+        else:
+            self.weights.show_choice("")
+            self.message.fail(error)
         self._refresh()
 
     # ---- Layers ----

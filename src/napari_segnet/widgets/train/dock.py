@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import OutputError, SegnetError
+from napari_segnet.errors import OutputError, SegnetError, UntoldError
 from napari_segnet.progress import Progress
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.qt.job_runner import JobRunner
@@ -57,6 +57,7 @@ class TrainDock(TrainForm):
 
     def _connect(self) -> None:
         self.weights.chosen.connect(self.choose_weights)
+        self.untold.told.connect(self._tell)
         self.files.read.connect(self._read)
         self.files.changed.connect(self._refresh)
         self.files.failed.connect(self.message.fail)
@@ -78,26 +79,6 @@ class TrainDock(TrainForm):
         self._runner.failed.connect(self._failed)
         self._runner.cancelled.connect(self._stopped)
         self._runner.finished.connect(self._refresh)
-
-    @property
-    def checkpoint(self) -> Checkpoint | None:
-        """The network to begin with, as soon as it is known what it is."""
-        return self.session.checkpoint
-
-    @property
-    def folder(self) -> Path | None:
-        """The training set."""
-        return self.session.folder
-
-    @property
-    def out(self) -> Path | None:
-        """The file that is written."""
-        return self.session.out
-
-    @property
-    def taught(self) -> Taught | None:
-        """What the last training came to."""
-        return self.session.taught
 
     # ---- The dock ----
 
@@ -128,10 +109,16 @@ class TrainDock(TrainForm):
 
     def choose_weights(self, choice: str) -> None:
         """Look at a weights file, or at the built-in network of that name."""
-        look = self.session.choose_network(str(choice))
+        self.session.choice = str(choice)
+        self.weights.show_choice(self.session.choice)
+        self._tell({})
+
+    def _tell(self, facts: Mapping[str, str]) -> None:
+        """Look at the network with what the user says of it."""
+        look = self.session.look(facts)
+        self.untold.clear()
         self.message.hide()
-        self.weights.show_choice(str(choice))
-        self.about.setText(f"looking at {Path(choice).name} …")
+        self.about.setText(f"looking at {Path(self.session.choice).name} …")
         self._refresh()
         self._looker.start(look)
 
@@ -147,6 +134,10 @@ class TrainDock(TrainForm):
             self._resume(self.session.resuming)
 
     def _refused(self, error: BaseException) -> None:
+        if isinstance(error, UntoldError):
+            self.about.setText("")
+            self.untold.ask(error)
+            return
         self.session.resuming = None
         self.weights.show_choice("")
         self.about.setText(NO_NETWORK)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QWidget
 
+from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
+from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.dock import Dock, titled
@@ -26,6 +29,8 @@ from napari_segnet.widgets.train.session import TrainSession
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_segnet.train import Taught
 
 __all__ = ["TrainForm"]
 
@@ -50,10 +55,31 @@ class TrainForm(Dock):
         self.session = TrainSession()
         self._build()
 
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The network to begin with, as soon as it is known what it is."""
+        return self.session.checkpoint
+
+    @property
+    def folder(self) -> Path | None:
+        """The training set."""
+        return self.session.folder
+
+    @property
+    def out(self) -> Path | None:
+        """The file that is written."""
+        return self.session.out
+
+    @property
+    def taught(self) -> Taught | None:
+        """What the last training came to."""
+        return self.session.taught
+
     def _build(self) -> None:
         self.message = MessageBar()
         self.weights = WeightsBox(preferences().folder)
         self.about = named_label("segnet_train_about", NO_NETWORK)
+        self.untold = UntoldBox()
         self.files = FilesBox(self.session)
         self.where, self.save_as = self.files.where, self.files.save_as
         self.summary, self.examples = self.files.summary, self.files.examples
@@ -76,7 +102,7 @@ class TrainForm(Dock):
         self.stopped = StopBox()
         self.outcome = OutcomeBox()
         self.fill(
-            titled("Network to begin with", self.weights, self.about),
+            titled("Network to begin with", self.weights, self.about, self.untold),
             self.files,
             self.unfinished,
             titled("Settings", self.main, Section("More settings", self.more)),

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainSession", "figure_rows", "held", "outcome"]
 
+WEIGHTS_ALONE = ".weights.h5"
+"""One ending, which Keras 3 demands."""
 SHOWN = (
     ("ap50", "AP 50"),
     ("ap75", "AP 75"),
@@ -51,6 +53,8 @@ class TrainSession:
 
     Attributes
     ----------
+    choice : str
+        Path of a weights file, or name of a built-in network.
     checkpoint : Checkpoint or None
         The network to begin with, as soon as it is known what it is.
     folder : Path or None
@@ -68,6 +72,7 @@ class TrainSession:
     """
 
     def __init__(self) -> None:
+        self.choice = ""
         self.checkpoint: Checkpoint | None = None
         self.folder: Path | None = None
         self.contents: Contents | None = None
@@ -84,10 +89,10 @@ class TrainSession:
         """True when nothing is missing to train."""
         return None not in (self.checkpoint, self.contents, self.out)
 
-    def choose_network(self, choice: str) -> Callable[[], Job[Checkpoint]]:
-        """Choose a network; return the job that finds out what it is."""
+    def look(self, facts: Mapping[str, str]) -> Callable[[], Job[Checkpoint]]:
+        """Return the job that finds out what the chosen file is, with what the user says of it."""
         self.checkpoint = None
-        return partial(recognise, choice, {})
+        return partial(recognise, self.choice, dict(facts))
 
     def take_network(self, checkpoint: Checkpoint) -> str:
         """Take a network that was recognised; return how it is written back, in words.
@@ -117,8 +122,8 @@ class TrainSession:
         """
         if self.checkpoint is None or self.folder is None:
             return None
-        stem = re.sub(r"-taught-\d+$", "", self.checkpoint.path.stem)
-        ending = self.checkpoint.path.suffix
+        stem, ending = _split(self.checkpoint.path.name)
+        stem = re.sub(r"-taught-\d+$", "", stem)
         number = 1
         while True:
             path = self.folder / NETWORKS / f"{stem}-taught-{number}{ending}"
@@ -244,3 +249,11 @@ def held(found: Contents) -> str:
             "better."
         )
     return " ".join([*said, *(f"Left out: {problem}" for problem in found.problems)])
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the name of a weights file without its ending, and the ending."""
+    if name.lower().endswith(WEIGHTS_ALONE):
+        return name[: -len(WEIGHTS_ALONE)], name[-len(WEIGHTS_ALONE) :]
+    path = Path(name)
+    return path.stem, path.suffix

@@ -1,0 +1,7 @@
+"""Bare weights: the network is found from the order, the names and the shapes of the tensors."""
+
+from __future__ import annotations
+
+from napari_segnet.programs.structure._types import Candidate, Space
+
+__all__ = ["Candidate", "Space"]

@@ -360,6 +360,46 @@ def network_card() -> Image.Image:
 
 
 @picture
+def keras_lambda() -> Image.Image:
+    with stage("light", (1240, 1000)) as on:
+        on.sample()
+        on.choose(with_lambda())
+        on.dock.untold.boxes[0].setCurrentIndex(1)
+        on.pause(0.3)
+        return on.part(on.group("Network"))
+
+
+@cache
+def with_lambda() -> Path:
+    """Write a network of Keras whose first layer is Python code."""
+    import json
+
+    import h5py
+
+    def layer(kind: str, name: str, before: str, **config: Any) -> dict[str, Any]:
+        nodes = [[[before, 0, 0, {}]]] if before else []
+        own = {"name": name, **config}
+        return {"class_name": kind, "name": name, "config": own, "inbound_nodes": nodes}
+
+    layers = [
+        layer("InputLayer", "image", "", batch_input_shape=[None, None, None, 1]),
+        layer("Lambda", "scale_pixels", "image", function=["", None, None]),
+        layer("Conv2D", "mask", "scale_pixels", filters=1, kernel_size=[3, 3], padding="same"),
+    ]
+    ends = {"input_layers": [["image", 0, 0]], "output_layers": [["mask", 0, 0]]}
+    config = {"class_name": "Functional", "config": {"layers": layers, **ends}}
+    path = files() / "unet.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(config), "2.15.0"
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = ["mask"]
+        weights.create_group("mask").attrs["weight_names"] = ["mask/kernel:0", "mask/bias:0"]
+        weights["mask/mask/kernel:0"] = np.ones((3, 3, 1, 1), "float32")
+        weights["mask/mask/bias:0"] = np.zeros(1, "float32")
+    return path
+
+
+@picture
 def network_preview() -> Image.Image:
     seen = []
     with stage("light", (1240, 1100)) as on:

@@ -151,6 +151,10 @@ def _judged(
             facts[name] = known(verdict, "", decision.shown)
     if better.family == checkpoint.family:
         better = replace(better, known={**better.known, **facts})
+    else:
+        words = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in forks.items())
+        said = Known(source="decided", why=f"the published network with {words}, by its statistics")
+        better = replace(better, known={**better.known, "graph": said})
     return Judgement(
         checkpoint=better,
         forks=forks,

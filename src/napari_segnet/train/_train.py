@@ -17,6 +17,8 @@ from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.plan import PredictSettings
+from napari_segnet.plan.input import inverted
 from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.sidecar import write_sidecar
@@ -240,7 +242,7 @@ def _crops(
     names = Augmentation.__dataclass_fields__
     change = Augmentation(**{name: getattr(settings, name) for name in names})
     shape = _crop_shape(network, settings)
-    crops = Crops(samples, network, shape, change, settings.channels)
+    crops = Crops(samples, network, shape, change, settings.channels, settings.invert)
     yield from _read(crops, len(samples))
     if not len(crops):
         raise DatasetError(
@@ -264,7 +266,8 @@ def _held_out_crops(
     if not samples:
         return []
     shape = _crop_shape(network, settings)
-    crops = Crops(samples, network, shape, Augmentation(on_objects=1.0), settings.channels)
+    change = Augmentation(on_objects=1.0)
+    crops = Crops(samples, network, shape, change, settings.channels, settings.invert)
     yield from _read(crops, len(samples))
     rng, size = np.random.default_rng(0), settings.batch_size
     drawn = [crops.draw(rng, sample=i) for i in range(min(len(crops), MOST_BATCHES * size))]
@@ -311,6 +314,8 @@ def _card(
     if parent is not None:
         # Its scores and its data are no longer those of this network.
         card = {"parent": parent, **({"label": card["label"]} if "label" in card else {})}
+    if inverted(network, PredictSettings(invert=settings.invert)):
+        card["invert"] = "yes"
     card["training"] = {
         "samples": len(dataset.of("train")),
         "held_out": len(dataset.of("val")),

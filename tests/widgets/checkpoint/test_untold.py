@@ -41,7 +41,7 @@ def test_the_dock_asks_and_opens_it_with_the_answer(kind, weights, make_napari_v
         dock.choose_weights(str(weights))
     assert not dock.untold.isHidden()
     assert dock.message.isHidden()
-    assert "Python code that is never run. Choose what it does." in dock.untold.question.text()
+    assert "Python code that is never run. Choose:" in dock.untold.question.text()
     first, second = dock.untold.boxes
     assert not dock.untold.button.isEnabled()
     first.setCurrentIndex(first.findData("divide-255"))

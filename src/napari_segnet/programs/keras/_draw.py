@@ -6,12 +6,23 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from napari_segnet.programs.keras._activations import PLAIN
+from napari_segnet.programs.keras._convolutions import CONVOLUTIONS
 from napari_segnet.programs.keras._drawing import Drawing, Facts, Value
 from napari_segnet.programs.keras._joins import SEVERAL_INPUTS, drawn_operation, operation_of
 from napari_segnet.programs.keras._layers import ONE_INPUT
-from napari_segnet.programs.keras._model import Call, Layer, Model, NotReadable, Ref
+from napari_segnet.programs.keras._model import (
+    FUNCTIONAL,
+    SEQUENTIAL,
+    Call,
+    Layer,
+    Model,
+    NotReadable,
+    Ref,
+)
+from napari_segnet.programs.keras._shapes import SHAPES
 
-__all__ = ["drawn", "image_shape"]
+__all__ = ["drawn", "image_shape", "read_layers"]
 
 Answers = dict[Ref, Value]
 
@@ -149,6 +160,19 @@ def _layer(
     if layer.kind in ONE_INPUT and len(tensors) == 1:
         return [ONE_INPUT[layer.kind](draw, layer, path, tensors[0])]
     raise NotReadable(_unknown(layer, len(tensors)))
+
+
+def read_layers() -> dict[str, tuple[str, ...]]:
+    """Return the classes of Keras that are read, and functions, by kind."""
+    one = set(ONE_INPUT) - set(CONVOLUTIONS) - set(SHAPES)
+    return {
+        "convolutions": tuple(sorted(CONVOLUTIONS)),
+        "several inputs": tuple(sorted(SEVERAL_INPUTS)),
+        "shapes": tuple(sorted(SHAPES)),
+        "other layers": tuple(sorted(one)),
+        "functions": tuple(sorted({*PLAIN, "hard_sigmoid", "softmax", "log_softmax", "linear"})),
+        "models": tuple(sorted({*FUNCTIONAL, SEQUENTIAL})),
+    }
 
 
 ONE_AXIS = ("Conv1D", "Convolution1D", "Conv1DTranspose", "SeparableConv1D", "DepthwiseConv1D")

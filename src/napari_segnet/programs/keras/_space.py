@@ -121,7 +121,8 @@ class OrderedSpace:
             prior=sum(self._log(name, value) for name, value in whole.items()),
             why={
                 "layout": "the file lists all layers in their order, and channels close; skip "
-                "connections are taken to leave from the last layer before a pooling",
+                "connections are taken to leave from the last layer before a pooling, and sizes "
+                "to be halved and doubled",
                 **{name: WHY[name] for name in whole},
             },
         )

@@ -115,9 +115,9 @@ class CardView(QWidget):
         self.doubt.hide()
         self.more.hide()
 
-    def clear(self) -> None:
+    def clear(self, said: str = "No network chosen yet.") -> None:
         """Show that there is no network."""
-        self.title.setText("No network chosen yet.")
+        self.title.setText(said)
         self.doubt.hide()
         self.more.hide()
 

@@ -42,7 +42,7 @@ class UntoldBox(QWidget):
         """Show what is to be told, and the words for it."""
         self.clear()
         self._name = error.name
-        self.question.setText(str(error).split(" Say what ")[0] + " Choose what it does.")
+        self.question.setText(str(error).split(" Say wh")[0] + " Choose:")
         self.question.setToolTip(str(error))
         for number, place in enumerate(error.places):
             box = QComboBox()

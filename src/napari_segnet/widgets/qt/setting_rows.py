@@ -31,6 +31,11 @@ HINTS = {
         label="normalise", choices=NORMALIZERS, editable=True, check=check_normalizer
     ),
     "device": Hint(label="device", choices=("auto", "cpu", "cuda", "mps"), editable=True),
+    "invert": Hint(
+        label="invert",
+        choices=("auto", "no", "yes"),
+        names=(("yes", "yes: objects are dark"),),
+    ),
     "normalize_over": Hint(label="normalise over", choices=("auto", "volume", "plane", "series")),
     "scale": Hint(label="scale", minimum=0.01, maximum=100.0, step=0.1),
     "object_px": Hint(label="objects (px)", minimum=0.1, maximum=100_000.0, step=1.0),

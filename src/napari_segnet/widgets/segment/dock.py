@@ -205,10 +205,11 @@ class SegmentDock(Dock):
         self._refresh()
 
     def _refused(self, error: BaseException) -> None:
-        self.card.clear()
         if isinstance(error, UntoldError):
+            self.card.clear("One more thing is needed:")
             self.untold.ask(error)
         else:
+            self.card.clear()
             self.weights.show_choice("")
             self.message.fail(error)
         self._refresh()

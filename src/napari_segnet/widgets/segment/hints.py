@@ -22,7 +22,7 @@ REGIONS = {
 }
 """Kind of region -> its name in the dock."""
 
-MAIN = ("normalize", "device")
+MAIN = ("normalize", "invert", "device")
 ADVANCED = (
     *("normalize_over", "scale", "object_px", "object_um", "tile_px", "batch_size", "precision"),
     *("seams", "maps", "threads"),

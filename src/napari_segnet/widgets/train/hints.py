@@ -8,7 +8,7 @@ __all__ = ["MAIN", "MORE", "TRAIN_HINTS"]
 
 MAIN = ("epochs", "steps_per_epoch", "learning_rate", "head", "patience")
 MORE = (
-    *("batch_size", "crop_px", "crop_z_px", "channels", "loss", "optimizer", "warm_up"),
+    *("batch_size", "crop_px", "crop_z_px", "channels", "invert", "loss", "optimizer", "warm_up"),
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "average"),
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
     *("blur_px", "precision", "threads", "seed"),
@@ -22,6 +22,11 @@ TRAIN_HINTS = {
     "crop_px": Hint(label="crop (px)", minimum=8, maximum=100_000),
     "crop_z_px": Hint(label="crop depth (px)", minimum=1, maximum=100_000),
     "channels": Hint(label="channels"),
+    "invert": Hint(
+        label="invert",
+        choices=("auto", "no", "yes"),
+        names=(("yes", "yes: objects are dark"),),
+    ),
     "head": Hint(
         label="last layer",
         choices=("keep", "foreground", "objects"),

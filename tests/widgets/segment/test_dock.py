@@ -283,7 +283,7 @@ def test_opening_it_imports_no_torch():
     import subprocess
 
     code = (
-        "import sys, napari_segnet.widgets.segment.dock;"
+        "import sys, napari_segnet.widgets.plugin.docks;"
         "print('torch' in sys.modules, 'skimage' in sys.modules)"
     )
     done = subprocess.run(

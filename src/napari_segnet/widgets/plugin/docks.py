@@ -26,6 +26,7 @@ class SegmentDock(segment.SegmentDock):
         """Return the prompts."""
         self._subject = PromptSubject(self)
         self.ask = AskBox(self.viewer, self._subject.about)
+        self.ask.runner.end_with(self)
         self.ask.began.connect(self.message.hide)
         self.ask.failed.connect(self.message.fail)
         self.asking = Section("Ask the network for objects", self.ask)

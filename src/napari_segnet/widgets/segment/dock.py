@@ -154,14 +154,19 @@ class SegmentDock(Dock):
         changes = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
         listen(self, changes, self._list_layers)
         listen(self, (self.viewer.layers.selection.events.active,), self._active_changed)
+        for runner in self._runners():
+            runner.end_with(self)
+
+    def _runners(self) -> tuple[JobRunner, ...]:
+        tried = self.run_settings.previewer, self.run_settings.trier
+        return (self._looker, self._runner, self.shown.live.runner, *tried)
 
     def closed(self) -> None:
         """Stop what is at work, and offer the network to nobody."""
         self._chosen.choice = ""
         self.shown.live.pause()
         self.batch.cancel()
-        runners = self._looker, self._runner, self.shown.live.runner
-        for runner in (*runners, self.run_settings.previewer, self.run_settings.trier):
+        for runner in self._runners():
             runner.cancel()
 
     # ---- The network ----

@@ -35,7 +35,7 @@ from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.keys import ViewerKeys
 from napari_segnet.widgets.qt.listen import listen
-from napari_segnet.widgets.review.store import reviews
+from napari_segnet.widgets.recovery.reviews import reviews
 
 if TYPE_CHECKING:
     import napari.layers

@@ -7,28 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QButtonGroup,
     QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QListWidget,
     QListWidgetItem,
-    QPushButton,
-    QRadioButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_segnet.dataset import Dataset, Sample, remove, set_split
 from napari_segnet.errors import DatasetError, SegnetError
 from napari_segnet.progress import Job
-from napari_segnet.widgets.dataset.exchange import ExchangeRow
+from napari_segnet.widgets.dataset.form import DatasetForm
 from napari_segnet.widgets.dataset.jobs import (
-    THUMB_PX,
     Listed,
     Row,
     change_samples,
@@ -48,11 +39,9 @@ from napari_segnet.widgets.layers.digest import digest_if_known
 from napari_segnet.widgets.layers.subject import images_in, is_recorded, labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
-from napari_segnet.widgets.qt.message_bar import MessageBar
-from napari_segnet.widgets.qt.named import named_combo, named_label
 from napari_segnet.widgets.qt.pixmaps import pixmap_of
 from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
-from napari_segnet.widgets.review.store import reviews
+from napari_segnet.widgets.recovery.reviews import reviews
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -69,7 +58,7 @@ UNTOUCHED = (
 SIDES = {"train": "to learn from", "val": "held out"}
 
 
-class DatasetPanel(QWidget):
+class DatasetPanel(DatasetForm):
     """Add the selected labels to a training set, and see what is in it.
 
     Parameters
@@ -83,19 +72,17 @@ class DatasetPanel(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("segnet_dataset")
         self._viewer = viewer
         self._rows: tuple[Row, ...] = ()
         self._dataset: Dataset | None = None
         self._chosen_for: Callable[[], Any] = lambda: None
         self._reviewed_of: Callable[[], Any] = lambda: None
         """The layer that has a review, and was asked about already."""
-        self.message = MessageBar(self)
         self._runner = JobRunner(self)
         self._runner.succeeded.connect(self._done)
         self._runner.failed.connect(self._failed)
         self._runner.finished.connect(self._refresh)
-        self._build()
+        self._connect()
         last = last_training_set()
         self.folder: Path | None = None
         listen(self, _layer_events(viewer), self._refresh)
@@ -107,6 +94,17 @@ class DatasetPanel(QWidget):
         if last is not None:
             self.choose_folder(last)
         self._refresh()
+
+    def _connect(self) -> None:
+        self.list.itemSelectionChanged.connect(self._refresh)
+        self.list.itemDoubleClicked.connect(lambda _item: self.open_again())
+        self.exchange.import_asked.connect(self.import_from)
+        self.exchange.export_asked.connect(self.export_to)
+        self.add_button.clicked.connect(self.add)
+        self.where.clicked.connect(self._ask_folder)
+        self.open_button.clicked.connect(self.open_again)
+        self.side_button.clicked.connect(self.change_side)
+        self.remove_button.clicked.connect(self.remove)
 
     # ---- What can be done ----
 
@@ -170,79 +168,7 @@ class DatasetPanel(QWidget):
         if folder is not None:
             self._start(lambda: export_set(folder, format, target))
 
-    # ---- How it looks ----
-
-    def _build(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.message)
-        layout.addWidget(self._what_to_add())
-        self.summary = named_label("segnet_dataset_summary")
-        layout.addWidget(self.summary)
-        self.list = _sample_list()
-        self.list.itemSelectionChanged.connect(self._refresh)
-        self.list.itemDoubleClicked.connect(lambda _item: self.open_again())
-        layout.addWidget(self.list, 1)
-        layout.addLayout(self._acts())
-        self.exchange = ExchangeRow()
-        self.exchange.import_asked.connect(self.import_from)
-        self.exchange.export_asked.connect(self.export_to)
-        layout.addWidget(self.exchange)
-
-    def _what_to_add(self) -> QWidget:
-        self.images = named_combo("segnet_dataset_image", "The image that was labelled", 12)
-        self.labels_name = named_label("segnet_dataset_labels")
-        self.whole = _radio(
-            "The whole image",
-            "segnet_dataset_whole",
-            "Every pixel is right: what is not labelled is background",
-        )
-        self.only_reviewed = _radio(
-            "Only what I reviewed",
-            "segnet_dataset_reviewed",
-            "Objects that were accepted or corrected, and regions that were declared reviewed; "
-            "nothing is learned from the rest",
-        )
-        group = QButtonGroup(self)
-        group.addButton(self.whole)
-        group.addButton(self.only_reviewed)
-        self.whole.setChecked(True)
-        self.add_button = QPushButton("Add to training set")
-        self.add_button.setObjectName("segnet_dataset_add")
-        self.add_button.clicked.connect(self.add)
-        self.where = QPushButton()
-        self.where.setObjectName("segnet_dataset_folder")
-        self.where.clicked.connect(self._ask_folder)
-        form = QFormLayout()
-        form.addRow("Labels", self.labels_name)
-        form.addRow("Image", self.images)
-        form.addRow("Learn from", self.whole)
-        form.addRow("", self.only_reviewed)
-        form.addRow("Folder", self.where)
-        box = QWidget()
-        column = QVBoxLayout(box)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(form)
-        column.addWidget(self.add_button)
-        return box
-
-    def _acts(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self.open_button = QPushButton("Open again")
-        self.open_button.setToolTip("Show image and labels for more correction")
-        self.open_button.clicked.connect(self.open_again)
-        self.side_button = QPushButton("Hold out")
-        self.side_button.clicked.connect(self.change_side)
-        self.remove_button = QPushButton("Remove")
-        self.remove_button.setToolTip("Take it out; the files stay in the folder “history”")
-        self.remove_button.clicked.connect(self.remove)
-        for name, button in (
-            ("open", self.open_button),
-            ("side", self.side_button),
-            ("remove", self.remove_button),
-        ):
-            button.setObjectName(f"segnet_dataset_{name}")
-            row.addWidget(button)
-        return row
+    # ---- What is shown ----
 
     def _refresh(self, _event: object = None) -> None:
         """Show what can be done now."""
@@ -390,23 +316,6 @@ class DatasetPanel(QWidget):
 
     def _failed(self, error: BaseException) -> None:
         self.message.fail(error)
-
-
-def _sample_list() -> QListWidget:
-    shown = QListWidget()
-    shown.setObjectName("segnet_dataset_list")
-    shown.setIconSize(QSize(THUMB_PX, THUMB_PX))
-    shown.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-    shown.setMinimumHeight(3 * THUMB_PX)
-    shown.setWordWrap(True)
-    return shown
-
-
-def _radio(text: str, name: str, tip: str) -> QRadioButton:
-    button = QRadioButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    return button
 
 
 def _layer_events(viewer: Any) -> tuple[Any, ...]:

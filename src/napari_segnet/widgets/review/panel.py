@@ -22,11 +22,11 @@ from napari_segnet.widgets.layers.subject import labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.keys import ViewerKeys
 from napari_segnet.widgets.qt.listen import listen
+from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.review.edits import add_missing, delete_labels, middle_of
 from napari_segnet.widgets.review.form import ReviewForm
 from napari_segnet.widgets.review.jobs import look_at, network_input, rectangle_of
 from napari_segnet.widgets.review.network_choice import NONE, OWN, own_key
-from napari_segnet.widgets.review.store import reviews
 from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
 
 if TYPE_CHECKING:

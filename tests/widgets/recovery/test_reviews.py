@@ -10,7 +10,7 @@ from napari_segnet.dataset import Dataset
 from napari_segnet.review import State
 from napari_segnet.widgets.dataset.panel import DatasetPanel
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
-from napari_segnet.widgets.review.store import reviews
+from napari_segnet.widgets.recovery.reviews import reviews
 
 SHAPE = (40, 48)
 

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from napari_segnet.programs.structure._types import Candidate, Space
+from napari_segnet.programs.structure.program import read_structure
 
-__all__ = ["Candidate", "Space"]
+__all__ = ["Candidate", "Space", "read_structure"]

@@ -61,17 +61,18 @@ def _scales(
 ) -> None:
     pooled = [step for step in topology.steps if step.before == "pool"]
     if pooled:
-        firsts = [parts[step.part].first for step in pooled]
+        firsts = [parts[step.part].first for step in pooled if not step.transposed]
         values = ordered("pooling", "strided" if facts.nested else "")
         why = MEASURED
         if facts.strided:
             values, why = ("strided",), "from the strides or the shortcuts of its blocks"
-        elif all(max(unit.kernel) % 2 == 0 for unit in firsts):
+        elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
             values, why = ("strided",), "from the even kernels"
-        elif any(
-            max(unit.kernel) < 3 or step.transposed
-            for unit, step in zip(firsts, pooled, strict=True)
-        ) or any(step.keeps_pooled and _after_pooling(topology) for step in pooled):
+        elif (
+            len(firsts) < len(pooled)
+            or any(max(unit.kernel) < 3 for unit in firsts)
+            or _after_pooling(topology)
+        ):
             values = tuple(value for value in values if value != "strided")
         found["pooling"] = (values, why)
     if topology.level or any(step.before == "resize" for step in topology.steps):

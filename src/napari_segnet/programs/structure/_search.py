@@ -17,6 +17,7 @@ from typing import Literal
 
 from napari_segnet.programs.structure._names import DECODER, ENCODER, OUTPUT, is_bridge, numbers
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._orders import orders
 from napari_segnet.programs.structure._parts import Part
 
 __all__ = ["MOST_STATES", "Step", "Topology", "topologies"]
@@ -108,6 +109,7 @@ class State:
     gated: int = -1
     poolings: int = 0
     ups: int = 0
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,8 @@ class _Search:
     def __init__(self, parts: Sequence[Part], facts: Facts) -> None:
         self.parts = parts
         self.facts = facts
+        self.orders = orders(parts)
+        self.ranks = [{at: turn for turn, at in enumerate(order)} for _, order in self.orders]
         self.all = (1 << len(parts)) - 1
         self.series: dict[str, list[int]] = {}
         for at, part in enumerate(parts):
@@ -156,11 +160,15 @@ class _Search:
             count += 1
             heapq.heappush(heap, (cost, -count, state, False))
         found, best, popped = 0, None, 0
+        seen: set[tuple[Step, ...]] = set()
         while heap and popped < MOST_STATES and found < MOST_FOUND:
             cost, _, state, complete = heapq.heappop(heap)
             if best is not None and cost > best + WORST:
                 return
             if complete:
+                if state.steps in seen:
+                    continue
+                seen.add(state.steps)
                 best = cost if best is None else best
                 found += 1
                 yield Topology(
@@ -185,18 +193,20 @@ class _Search:
     # ---- Both ends -----------------------------------------------------------------
 
     def _starts(self) -> Iterator[tuple[float, State]]:
-        for at in {places[0] for places in self.series.values()}:
-            part = self.parts[at]
-            count = part.inputs(False)
-            if part.gate or False not in part.ways or count > MOST_CHANNELS:
-                continue
-            cost = 0.0 if at == 0 else 1.0 if part.role == ENCODER else 2.5
-            cost += {1: 0.0, 3: 0.0, 2: 0.7, 4: 0.7}.get(count, 2.0)
-            cost += 2.0 if part.role in (DECODER, OUTPUT) else 0.0
-            image = Answer(channels=count, level=0)
-            begin = State(used=0, channels=count, level=0, answers=(image,))
-            for more, state in self._straight(begin, at, cost):
-                yield more, state
+        for number, (price, order) in enumerate(self.orders):
+            starts = [order[0]]
+            if not number:
+                starts += [places[0] for places in self.series.values() if places[0] != order[0]]
+            for at in starts:
+                part, count = self.parts[at], self.parts[at].inputs(False)
+                if part.gate or False not in part.ways or count > MOST_CHANNELS:
+                    continue
+                cost = price + (0.0 if at == order[0] else 2.5)
+                cost += {1: 0.0, 3: 0.0, 2: 0.7, 4: 0.7}.get(count, 2.0)
+                cost += 2.0 if part.role in (DECODER, OUTPUT) else 0.0
+                image = Answer(channels=count, level=0)
+                begin = State(used=0, channels=count, level=0, answers=(image,), order=number)
+                yield from self._straight(begin, at, cost)
 
     def _end(self, state: State) -> float | None:
         """Return what is unusual about a complete network; None: it is none for images."""
@@ -250,21 +260,21 @@ class _Search:
     def _jump(self, state: State, before: int, at: int) -> float:
         """Return the cost of an order other than that of the file."""
         one, two = self.parts[before], self.parts[at]
-        following = before + 1
-        while state.used >> following & 1:
-            following += 1
-        if following == at:
+        if self._following(state, before) == at:
             return 1.5 if 0 <= two.role < one.role and state.level else 0.0
         if one.name != two.name and one.gap is None and self._torn(before, state.used):
             return 6.0
-        same = numbers(one.name)[-1:] == numbers(two.name)[-1:] != ()
-        if same and one.series != two.series:
-            return 0.5
         if two.role > one.role >= 0:
-            return 0.6
-        if one.series == two.series:
-            return 0.8
+            return 1.5
         return 2.5
+
+    def _following(self, state: State, before: int) -> int:
+        """Return the next part in the order that the state follows; -1: there is none."""
+        order, places = self.orders[state.order][1], self.ranks[state.order]
+        for at in order[places[before] + 1 :]:
+            if not state.used >> at & 1:
+                return at
+        return -1
 
     def _torn(self, before: int, used: int) -> bool:
         """Tell if the next part stands in the same ``Sequential`` as the one before."""
@@ -279,6 +289,8 @@ class _Search:
         if wants == 1 and state.channels > 1 and part.first.outputs(False) == state.channels:
             wants = groups = state.channels
         if wants == state.channels:
+            if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
+                cost += 0.7  # a level of the decoder without its skip connection
             for before, more in self._befores(state, at):
                 step = Step(part=at, before=before, groups=groups)
                 yield cost + more, self._after(state, step)
@@ -464,4 +476,5 @@ class _Search:
             gated=gated,
             poolings=state.poolings + (step.before == "pool"),
             ups=ups,
+            order=state.order,
         )

@@ -196,7 +196,8 @@ SIGNATURES: tuple[Signature, ...] = (
         has=(r"layers\.0\.blocks\.0\.attn\.", r"layers_up\.0\."),
     ),
     Signature(
-        name="u2net", what="a U²-Net", has=(r"stage1\.rebnconv1\.", r"side1\.weight"), readable=True,
+        name="u2net", what="a U²-Net",
+        has=(r"stage1\.rebnconv1\.", r"side1\.weight"), readable=True,
     ),
     Signature(
         name="unet-plus-plus", what="a U-Net++",

@@ -47,4 +47,5 @@ STRUCTURE = Structure()
 
 def title_of(checkpoint: Checkpoint) -> str:
     """Return what people call the program that a network came from; empty if from none."""
-    return next((one.title for one in (*PROGRAMS, STRUCTURE) if one.name == checkpoint.program), "")
+    titles = {one.name: one.title for one in PROGRAMS} | {STRUCTURE.name: STRUCTURE.title}
+    return titles.get(checkpoint.program, "")

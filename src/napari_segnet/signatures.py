@@ -196,12 +196,11 @@ SIGNATURES: tuple[Signature, ...] = (
         has=(r"layers\.0\.blocks\.0\.attn\.", r"layers_up\.0\."),
     ),
     Signature(
-        name="u2net", what="a U²-Net",
-        has=(r"stage1\.rebnconv1\.", r"side1\.weight"), readable=True,
+        name="u2net", what="a U²-Net", has=(r"stage1\.rebnconv1\.", r"side1\.weight"),
     ),
     Signature(
         name="unet-plus-plus", what="a U-Net++",
-        has=(r"conv0_0\.(conv1\.)?weight", r"conv0_[34]\.(conv1\.)?weight"), readable=True,
+        has=(r"conv0_0\.(conv1\.)?weight", r"conv0_[34]\.(conv1\.)?weight"),
     ),
     # ---- What labels no pixels
     _no_labels(

@@ -66,7 +66,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
         raise refusal
     read, reason = _by_structure(views, told)
     if read is not None:
-        return _with_halo(family_of(read), beside.added_to(read) if beside else read)
+        return with_halo(family_of(read), beside.added_to(read) if beside else read)
     raise UnknownNetworkError(_not_recognised(path, views[0], reason))
 
 

@@ -66,9 +66,7 @@ def signature_of(shapes: Shapes) -> Signature | None:
 
 def _smp(name: str, title: str, *has: str) -> Signature:
     what = f"a {title} of segmentation-models-pytorch"
-    return Signature(
-        name=f"smp-{name}", what=what, has=(r"(^|\.)encoder\.", *has), readable=True
-    )
+    return Signature(name=f"smp-{name}", what=what, has=(r"(^|\.)encoder\.", *has), readable=True)
 
 
 def _monai(name: str, title: str, *has: str) -> Signature:

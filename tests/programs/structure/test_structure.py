@@ -77,9 +77,7 @@ def equal(graph: Graph, weights: Weights, network: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_every_candidate_uses_every_tensor_once_and_shapes_agree(
-    name: str, tmp_path: Path
-) -> None:
+def test_every_candidate_uses_every_tensor_once_and_shapes_agree(name: str, tmp_path: Path) -> None:
     weights, space = opened(saved(BARE[name][0](), tmp_path / "net.pth"))
     shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
     candidates = space.first(12)

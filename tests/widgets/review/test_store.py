@@ -77,6 +77,17 @@ def test_a_stroke_is_a_review(viewer, panel, qtbot):
     qtbot.waitUntil(panel.whole.isChecked, timeout=5_000)
 
 
+def test_after_a_deletion_alone_there_is_nothing_to_propose(viewer, panel, qtbot):
+    layer = result(viewer)
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)
+    qtbot.waitUntil(panel.only_reviewed.isEnabled, timeout=5_000)
+    qtbot.waitUntil(panel.whole.isChecked, timeout=5_000)
+    accept(viewer, layer, 2)
+    assert panel.only_reviewed.isChecked()
+    layer.data_setitem(np.nonzero(layer.data == 2), 0)
+    qtbot.waitUntil(panel.whole.isChecked, timeout=5_000)
+
+
 def test_an_untouched_answer_goes_in_as_such_and_is_told_of(viewer, panel, qtbot):
     layer = result(viewer)
     panel.add_button.click()

@@ -89,6 +89,7 @@ class EditPanel(EditForm):
         changes = layers.events.inserted, layers.events.removed, layers.selection.events.active
         listen(self, changes, self._follow_layers)
         listen(self, (layers.events.renamed,), self._renamed)
+        self._looker.end_with(self)
 
     @property
     def layer(self) -> napari.layers.Labels | None:

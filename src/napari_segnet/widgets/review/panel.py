@@ -84,7 +84,7 @@ class ReviewPanel(ReviewForm):
         layers = self.viewer.layers
         changes = layers.selection.events.active, layers.events.removed, layers.events.inserted
         listen(self, changes, self._follow_layers)
-        self.destroyed.connect(partial(_silence, self._runner))
+        self._runner.end_with(self)
 
     # ---- The layer ----
 
@@ -351,7 +351,3 @@ class ReviewPanel(ReviewForm):
 def _named(labels: list[int]) -> str:
     words = ", ".join(str(label) for label in labels[:5] if label > 0)
     return words + (" …" if len(labels) > 5 else "") or "a place without an object"
-
-
-def _silence(runner: JobRunner) -> None:
-    runner.close()

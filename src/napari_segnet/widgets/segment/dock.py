@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakMethod, ref
+from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -57,6 +57,7 @@ from napari_segnet.widgets.prompt.target import labels_over, visible_part
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.form import Form
 from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar, in_words
 from napari_segnet.widgets.qt.preferences import preferences
 from napari_segnet.widgets.qt.recent import remember_network
@@ -320,13 +321,11 @@ class SegmentDock(QWidget):
         self.merge.failed.connect(self.message.fail)
         self.merge.merged.connect(self._merged)
         layers = self.viewer.layers.events
-        for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
-            event.connect(self._list_layers)
-        self.viewer.layers.selection.events.active.connect(self._active_changed)
-        # A plain function that holds nothing of the dock: it is called when the dock is gone,
-        # and what held the dock would keep it from going.
-        listeners = tuple(WeakMethod(f) for f in (self._list_layers, self._active_changed))
-        self.destroyed.connect(partial(_silence, ref(self.viewer), listeners, self._runners()))
+        events = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
+        listen(self, events, self._list_layers)
+        listen(self, [self.viewer.layers.selection.events.active], self._active_changed)
+        for runner in self._runners():
+            runner.end_with(self)
 
     def _runners(self) -> tuple[JobRunner, ...]:
         own = (self._looker, self._runner, self._labeler, self._previewer, self._trier)
@@ -948,18 +947,3 @@ def _command(asked: _Run, labels: LabelSettings) -> str:
     if asked.source.region.kind != "layer":
         remarks.append("# The result is of a part of the layer; the command takes all of it.")
     return "\n".join([*remarks, line])
-
-
-def _silence(
-    viewer_ref: ref[Any], listeners: tuple[WeakMethod[Any], ...], runners: Iterable[JobRunner]
-) -> None:
-    """Stop the jobs of a dock that is gone, and take it off the viewer's lists."""
-    for runner in runners:
-        runner.close()
-    viewer, (listed, active) = viewer_ref(), (listener() for listener in listeners)
-    if viewer is None or listed is None or active is None:
-        return  # napari forgets listeners that are no more
-    layers = viewer.layers.events
-    for event in (layers.inserted, layers.removed, layers.renamed, layers.reordered):
-        event.disconnect(listed)
-    viewer.layers.selection.events.active.disconnect(active)

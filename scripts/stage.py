@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from napari_segnet.widgets.segment import SegmentDock
+    from napari_segnet.widgets.plugin.docks import SegmentDock
 
 MARGIN_PX = 2
 PATIENCE_S = 180
@@ -42,7 +42,7 @@ class Stage:
     def __init__(self, theme: str = "dark", size_px: tuple[int, int] = (1240, 800)) -> None:
         import napari
 
-        from napari_segnet.widgets._drops import find_or_open_dock
+        from napari_segnet.widgets.plugin.drop_reader import find_or_open_dock
 
         self.viewer = napari.Viewer(show_welcome_screen=False)
         self.viewer.theme = theme
@@ -121,7 +121,7 @@ class Stage:
 
     def relabelled(self) -> None:
         """Wait until the labels have followed."""
-        self.wait(lambda: not (self.dock._live.isActive() or self.dock._labeler.busy))
+        self.wait(lambda: not self.dock.shown.live.busy)
         self.pause(0.15)
 
     def scroll_to(self, widget: Any) -> None:

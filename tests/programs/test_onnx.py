@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from support.onnx_files import graph, model, network, node, tensor, value
 
 import napari_segnet as sn
 from napari_segnet.card import card_of
-from napari_segnet.errors import SettingsError, UnsupportedWeightsError, WeightsError
-from napari_segnet.recognition import family_of, identify
+from napari_segnet.errors import OutputError, SettingsError, UnsupportedWeightsError, WeightsError
+from napari_segnet.programs import writer_of
+from napari_segnet.recognition import identify
 
 Array = np.ndarray
 Weights = Mapping[str, Array]
@@ -522,7 +524,9 @@ def test_a_taught_network_is_written_as_onnx(tmp_path: Path) -> None:
     module = sn.load(checkpoint, device="cpu").module
     state = taught(module, alike=True)
     module.load_state_dict(state)
-    written = family_of(checkpoint).save(module, checkpoint, new)
+    writer = writer_of(checkpoint, new)
+    assert writer is not None
+    written = writer.save(module, checkpoint, new)
     assert path.read_bytes() == before
     again = identify(new)
     assert (written.path, written.program, again.program) == (new, "onnx", "onnx")
@@ -537,12 +541,27 @@ def test_what_cannot_be_written_as_onnx_is_said(tmp_path: Path) -> None:
     checkpoint = identify(path)
     module = sn.load(checkpoint, device="cpu").module
     module.load_state_dict(taught(module, alike=False))
-    written = family_of(checkpoint).save(module, checkpoint, new)
+    writer = writer_of(checkpoint, new)
+    assert writer is not None
+    written = writer.save(module, checkpoint, new)
     assert written.program == ""
     assert "not ONNX: layers that shared the tensor 'b' now differ" in written.notes[0]
     x = torch.from_numpy(numbers(1, 2, 8, 8))
     with torch.no_grad():
         assert torch.allclose(answer(new, x), module(x), atol=1e-6)
+
+
+def test_names_that_cannot_be_written_are_refused_at_once(tmp_path: Path) -> None:
+    path = unet(tmp_path / "a.onnx")
+    checkpoint = identify(path)
+    with pytest.raises(OutputError, match="the file that the network came from"):
+        writer_of(checkpoint, path)
+    other = replace(checkpoint, program="")
+    with pytest.raises(OutputError, match=r"would be an ONNX file, but .*safetensors"):
+        writer_of(other, tmp_path / "b.onnx")
+    path.unlink()
+    with pytest.raises(OutputError, match="Put it back"):
+        writer_of(checkpoint, tmp_path / "b.onnx")
 
 
 @pytest.mark.subprocess

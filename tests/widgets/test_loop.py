@@ -14,9 +14,9 @@ from napari_segnet.correct import box_of, delete
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.widgets._dataset_panel import DatasetPanel
-from napari_segnet.widgets._drops import find_or_open_dock
+from napari_segnet.widgets.dataset.panel import DatasetPanel
 from napari_segnet.widgets.layers.editing import apply_edit
+from napari_segnet.widgets.plugin.drop_reader import find_or_open_dock
 
 pytestmark = pytest.mark.trains
 
@@ -96,7 +96,7 @@ def test_a_network_learns_from_corrections_without_leaving_the_window(
     run(train, qtbot)
     assert train.taught.after.images == 1  # a region of the one image was held out
     if not train.taught.promoted:
-        click(qtbot, train.use)
+        click(qtbot, train.outcome.use)
 
     new = train.taught.checkpoint
     qtbot.waitUntil(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_segnet.containers._inert import Inert
+from napari_segnet.containers._keras_rewrite import rewrite_keras
 from napari_segnet.containers._layouts import arranged, restored
 from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
 from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
@@ -52,6 +53,7 @@ __all__ = [
     "open_weights",
     "read_pickle",
     "restored",
+    "rewrite_keras",
     "rewrite_onnx",
 ]
 

@@ -16,11 +16,11 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families._drawing import Drawn
 from napari_segnet.families._facts import common_dtype, refusal, require_keys, unstated
-from napari_segnet.families._graph_ends import new_ends, roles, stages
-from napari_segnet.families._onnx_back import write_onnx
+from napari_segnet.families._graph_ends import new_ends, raw_ends, roles, stages
 from napari_segnet.families._segnet_header import read_header, said_family
 from napari_segnet.families._segnet_write import write_own
 from napari_segnet.families._teaching import MapTeaching
+from napari_segnet.families._write import write_back
 from napari_segnet.graph import (
     Graph,
     channels,
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["StoredGraph", "describe_graph"]
+__all__ = ["STRUCTURE", "StoredGraph", "describe_graph"]
 
-ONNX = ".onnx"
-"""Whoever calls a file so will open it with an ONNX runtime."""
+STRUCTURE = "structure"
+"""The program that reads bare weights; all others hold a graph in a form that is not written."""
 
 
 class StoredGraph(Drawn, MapTeaching):
@@ -110,13 +110,19 @@ class StoredGraph(Drawn, MapTeaching):
         """Return the levels of the encoder: layers up to the coarsest, by their scale."""
         return stages(module)
 
+    def raw(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Describe the same network without the activation at its end, see ``RawFamily``."""
+        graph, outputs = raw_ends(self.graph(checkpoint), checkpoint.outputs)
+        hparams = {**checkpoint.hparams, "graph": graph_to_json(graph)}
+        return replace(checkpoint, hparams=hparams, outputs=outputs)
+
     def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
         """Describe the same network with another last convolution, and nothing behind it."""
         graph = new_ends(self.graph(checkpoint), sum(o.channels for o in outputs))
         there = set(tensors(graph))
         keys = {key: name for key, name in checkpoint.store.keys.items() if name in there}
         missing = there - set(keys.values())
-        return describe_graph(
+        described = describe_graph(
             path=checkpoint.path,
             graph=graph,
             outputs=outputs,
@@ -127,26 +133,24 @@ class StoredGraph(Drawn, MapTeaching):
             store=replace(checkpoint.store, keys={**keys, **{name: name for name in missing}}),
             known={**checkpoint.known, "outputs": Known(source="told", why="by the training")},
         )
+        if checkpoint.program != STRUCTURE:
+            return described
+        hparams = {**checkpoint.hparams, **described.hparams}
+        return replace(described, hparams=hparams, program=STRUCTURE)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a copy of its ONNX file where it came from one, else a file of our own.
+        """Write a file of our own, see ``write_own``.
 
-        See ``write_onnx`` and ``write_own``; a note says why an ONNX file is not written.
+        Bare weights are written back as they were: the code that they came from loads them.
         """
-        notes: tuple[str, ...] = ()
-        if path.suffix.lower() == ONNX:
-            wrong = "its graph is no longer that of an ONNX file"
-            if checkpoint.program == "onnx" and checkpoint.path.is_file():
-                made = write_onnx(module, checkpoint, path)
-                if not isinstance(made, str):
-                    return made
-                wrong = made
-            notes = (f"{path.name} is a file of our own (safetensors), not ONNX: {wrong}.",)
+        if checkpoint.program == STRUCTURE:
+            return write_back(module, checkpoint, path)
         keys = {name: name for name in module.state_dict()}
         # A file of our own, whatever program the network came from.
         store = replace(checkpoint.store, keys=keys, layouts={})
-        written = write_own(module, replace(checkpoint, store=store, program=""), path)
-        return replace(written, notes=notes)
+        # What was told of that one is in the graph.
+        own = {"graph": checkpoint.hparams["graph"]}
+        return write_own(module, replace(checkpoint, store=store, program="", hparams=own), path)
 
 
 def describe_graph(

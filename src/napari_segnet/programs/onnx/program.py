@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,11 @@ from napari_segnet.programs._evaluate import (
     sliced,
 )
 from napari_segnet.programs._outputs import group_of, rescaled_by
+from napari_segnet.programs.onnx._back import ENDINGS, check_name, write_onnx
 from napari_segnet.programs.onnx._draw import Reader
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Onnx"]
 
@@ -46,6 +50,7 @@ class Onnx:
 
     name = "onnx"
     title = "Network in ONNX"
+    endings = ENDINGS
 
     def detect(self, tree: Tree) -> bool:
         """Tell by the container."""
@@ -72,6 +77,14 @@ class Onnx:
                 f"{path.name} is a damaged ONNX file: its nodes cannot be understood "
                 f"({type(error).__name__}: {str(error)[:120]}). Download or export it again."
             ) from error
+
+    def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
+        """See that it can be written; see :class:`~napari_segnet.programs.WritingProgram`."""
+        check_name(checkpoint, path)
+
+    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        """Write a copy of its file with other weights, see ``write_onnx``."""
+        return write_onnx(module, checkpoint, path)
 
 
 def _sentence(path: Path, model: OnnxModel, reason: str) -> str:

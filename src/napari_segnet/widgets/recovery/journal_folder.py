@@ -1,0 +1,102 @@
+"""The folder of journals: where it is, and which of them no program writes any more."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.journal import SUFFIX, Journal, Summary
+from napari_segnet.ownership import is_held
+
+__all__ = ["being_written", "journal_folder", "left_behind", "no_longer_written", "session"]
+
+DAY_S = 24 * 3600.0
+
+_open: weakref.WeakValueDictionary[Path, Journal] = weakref.WeakValueDictionary()
+"""What some window of this program writes; a window that is gone writes nothing."""
+
+
+def journal_folder() -> Path:
+    """Return the folder of all journals: ``NAPARI_SEGNET_DATA``, else the user's data folder."""
+    told = os.environ.get("NAPARI_SEGNET_DATA")
+    if told:
+        return Path(told) / "journals"
+    from platformdirs import user_data_path
+
+    return user_data_path("napari-segnet", appauthor=False) / "journals"
+
+
+def being_written(journal: Journal) -> None:
+    """Remember that a window of this program writes a journal: it is not offered."""
+    _open[journal.path] = journal
+
+
+def no_longer_written(path: Path) -> None:
+    """Let a journal be offered again."""
+    _open.pop(path, None)
+
+
+def session(locked: bool = False) -> dict[str, Any]:
+    """Return what tells this program from others: a number alone is used again.
+
+    Parameters
+    ----------
+    locked : bool
+        A lock says as long as it runs that a journal is its own; else the rest is asked.
+    """
+    import psutil
+
+    me = psutil.Process()
+    host = socket.gethostname()
+    return {"pid": me.pid, "begun": me.create_time(), "host": host, "locked": locked}
+
+
+def left_behind(folder: Path) -> Iterator[Summary]:
+    """Yield the journals with acts that no program writes any more, newest first."""
+    from napari_segnet.errors import JournalError
+    from napari_segnet.journal import summary
+
+    for path in _newest_first(folder):
+        if path in _open or is_held(path):
+            continue
+        try:
+            found = summary(path)
+        except (JournalError, OSError):
+            continue  # of another version, or gone meanwhile: nothing that could be offered
+        if found.acts and not _is_alive(found.document.get("session", {}), path):
+            outside = found.document.get("pixels") == "outside"
+            if found.complete or found.partial or outside:
+                yield found
+
+
+def _newest_first(folder: Path) -> Iterable[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(folder.glob(f"*{SUFFIX}"), key=lambda p: p.name, reverse=True)
+
+
+def _is_alive(told: dict[str, Any], path: Path) -> bool:
+    """Tell if the program that wrote a journal still runs.
+
+    Nobody can ask another computer that shares the folder: it gets a day.
+    """
+    import psutil
+
+    here = session()
+    if not told:
+        return False  # it stood in a part that is damaged, and no lock says so
+    if told.get("host") != here["host"]:
+        return time.time() - path.stat().st_mtime < DAY_S
+    if told.get("locked") is True:
+        return False  # it had a lock, which is free
+    if told.get("pid") == here["pid"]:
+        return False
+    try:
+        return bool(abs(psutil.Process(int(told["pid"])).create_time() - told["begun"]) < 1)
+    except (psutil.Error, KeyError):
+        return False

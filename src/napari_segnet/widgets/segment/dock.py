@@ -1,0 +1,346 @@
+"""The Segment dock: choose a network, choose an image, run, and move the sliders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QApplication, QLineEdit, QWidget
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import SegnetError, SettingsError, UntoldError
+from napari_segnet.inference import PredictSettings
+from napari_segnet.widgets.checkpoint.card import CardView
+from napari_segnet.widgets.checkpoint.chosen import chosen_network
+from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
+from napari_segnet.widgets.checkpoint.untold import UntoldBox
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.qt.dock import Dock, titled
+from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.listen import listen
+from napari_segnet.widgets.qt.message_bar import MessageBar
+from napari_segnet.widgets.qt.preferences import Preferences, preferences
+from napari_segnet.widgets.qt.recent import remember_network
+from napari_segnet.widgets.qt.run_bar import RunBox
+from napari_segnet.widgets.recovery.reviews import reviews
+from napari_segnet.widgets.segment.batch import BatchBox
+from napari_segnet.widgets.segment.image_box import ImageBox
+from napari_segnet.widgets.segment.jobs import Answer
+from napari_segnet.widgets.segment.labels_box import MARGIN_PX
+from napari_segnet.widgets.segment.request import RunRequest, subject_of_run
+from napari_segnet.widgets.segment.run_settings import RunSettings
+from napari_segnet.widgets.segment.session import SegmentSession, usual_settings
+from napari_segnet.widgets.segment.shown_result import ShownResult
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+
+__all__ = ["SegmentDock"]
+
+
+class SegmentDock(Dock):
+    """Runs a network on an image layer and shows its labels.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its layers are the only state besides the network that is chosen.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__("segnet_segment_dock", parent)
+        self.accept_files()
+        # napari gives plugins a stand-in, whose layers are new stand-ins each time they are
+        # asked for: they cannot be remembered, and `is` never holds between two.
+        self.viewer: napari.viewer.Viewer = unwrapped(viewer)
+        self.session = SegmentSession()
+        # With the reviews begins the journal of corrections.
+        self.shown = ShownResult(self.viewer, self.session, reviews(self.viewer), self)
+        self._chosen = chosen_network(self.viewer)
+        self._waiting: list[Path] = []
+        self._looker, self._runner = JobRunner(self), JobRunner(self)
+        self._build(preferences())
+        self._connect()
+        self.image_box.list_layers()
+        self._refresh()
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The network that is chosen, as soon as it is known what it is."""
+        return self.session.checkpoint
+
+    @property
+    def result(self) -> napari.layers.Labels | None:
+        """The layer that the live settings act on."""
+        return self.shown.layer
+
+    # ---- What it looks like ----
+
+    def _build(self, wishes: Preferences) -> None:
+        self.message = MessageBar()
+        self.weights = WeightsBox(wishes.folder)
+        self.card = CardView()
+        self.untold = UntoldBox()
+        self.image_box = ImageBox(self.viewer)
+        self.layer, self.axes, self.region = (
+            getattr(self.image_box, name) for name in ("layer", "axes", "region")
+        )
+        self.axes_question, self.channels = self.image_box.axes_question, self.image_box.channels
+        self.run_settings = RunSettings(self.request)
+        self.main, self.advanced = self.run_settings.main, self.run_settings.advanced
+        self.more, self.preview = self.run_settings.more, self.run_settings.preview
+        self.scales = self.run_settings.scales
+        self.run_box = RunBox()
+        box, self.merge = self.shown.box, self.shown.merge
+        self.labels, self.classes, self.summary = box.form, box.classes, box.summary
+        self.maps, self.copy = box.maps, box.copy
+        self.batch = BatchBox(self.viewer)
+        usual = PredictSettings()
+        try:
+            usual = replace(usual, device=wishes.device, precision=wishes.precision)
+        except SettingsError as error:
+            self.message.fail(error)
+        self.run_settings.set_value(usual)
+        self.fill(
+            titled("Network", self.weights, self.card, self.untold, margin_px=MARGIN_PX),
+            titled("Image", self.image_box, self.run_settings, margin_px=MARGIN_PX),
+            self.run_box,
+            self.message,
+            self.merge,
+            box,
+            *self.sections(),
+            self.batch,
+        )
+        for line in self.findChildren(QLineEdit):
+            line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
+
+    def sections(self) -> Sequence[QWidget]:
+        """Return what else acts on the result, to be shown below the label settings."""
+        return ()
+
+    def _connect(self) -> None:
+        self.weights.chosen.connect(self.choose_weights)
+        self.card.told.connect(self._tell)
+        self.untold.told.connect(self._tell)
+        self._chosen.wanted.connect(self._take_network)
+        self.image_box.changed.connect(self.run_settings.clear_trials)
+        self.run_box.run.connect(self.run)
+        self.run_box.cancel.connect(self.cancel)
+        self.copy.clicked.connect(self.copy_command)
+        self.run_settings.began.connect(self.message.hide)
+        self.batch.files_chosen.connect(self.segment_files)
+        self.batch.segmented.connect(self.shown.adopt)
+        self.shown.changed.connect(self._refresh)
+        self.shown.said.connect(self.message.say)
+        for part in (self.run_settings, self.shown):
+            part.failed.connect(self.message.fail)
+        self._looker.succeeded.connect(self._recognised)
+        self._looker.failed.connect(self._refused)
+        self._looker.finished.connect(self._take_waiting)
+        self._runner.started.connect(partial(self.shown.hold, True))
+        self._runner.finished.connect(partial(self.shown.hold, False))
+        self._runner.progressed.connect(self.run_box.show_progress)
+        self._runner.succeeded.connect(self._answered)
+        self._runner.failed.connect(self._failed)
+        self._runner.cancelled.connect(self._stopped)
+        self._runner.finished.connect(self._refresh)
+        layers = self.viewer.layers.events
+        changes = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
+        listen(self, changes, self._list_layers)
+        listen(self, (self.viewer.layers.selection.events.active,), self._active_changed)
+        for runner in self._runners():
+            runner.end_with(self)
+
+    def _runners(self) -> tuple[JobRunner, ...]:
+        tried = self.run_settings.previewer, self.run_settings.trier
+        return (self._looker, self._runner, self.shown.live.runner, *tried)
+
+    def closed(self) -> None:
+        """Stop what is at work, and offer the network to nobody."""
+        self._chosen.choice = ""
+        self.shown.live.pause()
+        self.batch.cancel()
+        for runner in self._runners():
+            runner.cancel()
+
+    # ---- The network ----
+
+    def choose_weights(self, choice: str) -> None:
+        """Look at a weights file, or at the built-in network of that name."""
+        self.session.choose(str(choice))
+        self.weights.show_choice(self.session.choice)
+        self.card.wait(Path(self.session.choice).name)
+        self._look()
+
+    def _take_network(self, choice: str) -> None:
+        """Choose a network that another dock has made."""
+        self.weights.refresh()
+        self.choose_weights(choice)
+
+    def _tell(self, facts: Mapping[str, str]) -> None:
+        self.session.override(facts)
+        self._look()
+
+    def _look(self) -> None:
+        self._chosen.choice = ""
+        self.scales.clear()
+        self.untold.clear()
+        self.message.hide()
+        self._looker.start(self.session.look())
+        self._refresh()
+
+    def _recognised(self, checkpoint: Checkpoint) -> None:
+        self.session.checkpoint = checkpoint
+        self._chosen.choice = self.session.choice
+        self.card.set_checkpoint(checkpoint)
+        file = self.session.own_file
+        if file is not None:
+            remember_network(file)
+            self.weights.refresh()
+            self.weights.show_choice(self.session.choice)
+        self.shown.box.show_settings(checkpoint)
+        self.run_settings.set_defaults(usual_settings(checkpoint))
+        self.image_box.offer_channels(checkpoint)
+        self._refresh()
+
+    def _refused(self, error: BaseException) -> None:
+        if isinstance(error, UntoldError):
+            self.card.clear("One more thing is needed:")
+            self.untold.ask(error)
+        else:
+            self.card.clear()
+            self.weights.show_choice("")
+            self.message.fail(error)
+        self._refresh()
+
+    # ---- Layers ----
+
+    def _list_layers(self, event: object = None) -> None:
+        self.shown.forget_gone()
+        self.image_box.list_layers()
+        self._refresh()
+
+    def _active_changed(self, event: object = None) -> None:
+        """Follow the layer that the user selects: an image, or a result of ours."""
+        active = self.viewer.layers.selection.active
+        if not self.image_box.choose(active):
+            self.shown.take_if_ours(active)
+        self._refresh()
+
+    # ---- Run ----
+
+    def settings(self) -> PredictSettings:
+        """Return how the network is to be run."""
+        return self.run_settings.value(self.channels.value())
+
+    def request(self, kind: str | None = None) -> RunRequest:
+        """Return what is to be run, on the chosen kind of region or on another.
+
+        Raises
+        ------
+        SegnetError
+            If a network, an image or the region is missing.
+        """
+        checkpoint, overrides = self.session.network(), dict(self.session.overrides)
+        source = self.image_box.source(checkpoint, kind)
+        box = tuple((part.start, part.stop) for part in source.region.box)
+        layer = self.image_box.image()
+        return RunRequest(
+            source=source,
+            checkpoint=checkpoint,
+            predict=self.settings(),
+            labels=self.labels.value(),
+            axes=self.image_box.said_axes(),
+            overrides=overrides,
+            subject=subject_of_run(layer.unique_id, box, checkpoint, overrides),
+        )
+
+    def run(self) -> None:
+        """Run the network on the chosen layer and region."""
+        self.message.hide()
+        try:
+            request = self.request()
+        except SegnetError as error:
+            self.message.fail(error)
+            return
+        self.run_box.begin()
+        self._runner.start(self.session.begin(request))
+        self._refresh()
+
+    def cancel(self) -> None:
+        """Stop what is running."""
+        if self._runner.busy:
+            self.run_box.stopping()
+            self._runner.cancel()
+        self.batch.cancel()
+
+    def _answered(self, made: Answer) -> None:
+        asked = self.session.end()
+        if asked is None:
+            return
+        self.shown.show_answer(asked, made)
+        self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
+
+    def _failed(self, error: BaseException) -> None:
+        self.session.end()
+        self.run_box.end()
+        self.message.fail(error)
+
+    def _stopped(self) -> None:
+        self.session.end()
+        self.run_box.end("Stopped on request; nothing was changed.")
+
+    # ---- Around the result ----
+
+    def copy_command(self) -> None:
+        """Put the command line that repeats the result into the clipboard."""
+        if self.result is None:
+            return
+        line = record_of(self.result).command
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(line)
+        self.message.say(f"Copied:\n{line}")
+
+    def _refresh(self, event: object = None) -> None:
+        """Enable what can be done now."""
+        self.run_box.button.setEnabled(not self._runner.busy)
+        self.shown.refresh()
+
+    # ---- Files ----
+
+    def take_files(self, paths: Iterable[Path]) -> None:
+        """Take a weights file as the network, pictures and folders as images to segment."""
+        paths = list(paths)
+        weights = [path for path in paths if is_weights(path)]
+        images = [path for path in paths if path not in weights]
+        if len(weights) > 1:
+            self.message.say("Several networks were dropped; the first one was taken.")
+        if weights:
+            self.choose_weights(str(weights[0]))
+        if images:
+            self.segment_files(images)
+
+    def segment_files(self, paths: Iterable[Path]) -> None:
+        """Open pictures and folders of pictures, and segment each."""
+        paths = list(paths)
+        if self._looker.busy:  # network and pictures were dropped together
+            self._waiting = [*self._waiting, *paths]
+            return
+        self.message.hide()
+        if self.checkpoint is None:
+            self.message.fail(SegnetError("Choose a network first; then drop the pictures again."))
+            return
+        wishes = replace(self.settings(), channels="auto")
+        self.batch.begin(paths, self.checkpoint, wishes, self.labels.value())
+
+    def _take_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self.segment_files(waiting)

@@ -1,0 +1,105 @@
+"""A held-out crop with the labels that a network makes of it now, as layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, update
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_segnet.train import Look, Taught
+
+__all__ = ["LearningLayers", "show_changes"]
+
+GAP = 0.05
+"""Between what is in the viewer already and the crop, of the width of what is there."""
+
+
+class LearningLayers:
+    """Image, truth (as outlines) and present labels; made once, then only updated.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        They are put to the right of all that is in it, where they cover nothing.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._layers: dict[str, Any] = {}
+
+    def show(self, seen: Look) -> None:
+        """Show a crop; the layers of before are used if it is the same crop."""
+        if not self._fits(seen):
+            self.remove()
+            self._add(seen)
+        self._layers["labels"].data = seen.labels
+
+    def remove(self) -> None:
+        """Take the layers out, where the user has not."""
+        for layer in self._layers.values():
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._layers = {}
+
+    def look_at(self) -> None:
+        """Put the crop into the middle of the canvas."""
+        from napari_segnet.widgets.layers.camera import look_at
+
+        layer = self._layers.get("labels")
+        if layer is not None and layer in self._viewer.layers:
+            look_at(self._viewer, layer, tuple(slice(0, n) for n in layer.data.shape))
+
+    def _fits(self, seen: Look) -> bool:
+        there = all(layer in self._viewer.layers for layer in self._layers.values())
+        truth = self._layers.get("truth")
+        return there and truth is not None and np.array_equal(truth.data, seen.truth)
+
+    def _add(self, seen: Look) -> None:
+        viewer, active = self._viewer, self._viewer.layers.selection.active
+        ndim = seen.labels.ndim
+        translate = np.zeros(ndim)
+        if len(viewer.layers):
+            low, high = viewer.layers.extent.world
+            translate[-2:] = low[-2], high[-1] + GAP * (high[-1] - low[-1])
+        common: dict[str, Any] = {
+            "translate": translate,
+            "metadata": metadata_of(LayerRecord(learning=True)),
+        }
+        # Of many channels, the mean shows where things are.
+        self._layers["image"] = viewer.add_image(
+            seen.pixels.mean(axis=0), name="learning · image", **common
+        )
+        self._layers["labels"] = viewer.add_labels(
+            seen.labels, name="learning · labels now", **common
+        )
+        self._layers["truth"] = truth = viewer.add_labels(
+            seen.truth, name="learning · truth", **common
+        )
+        truth.contour = 1
+        if active is not None:
+            viewer.layers.selection.active = active
+
+
+def show_changes(viewer: napari.viewer.Viewer, taught: Taught) -> None:
+    """Show what changed on each held-out image, as layers of pictures; the last is visible.
+
+    Raises
+    ------
+    SegnetError
+        If an image cannot be read any more.
+    """
+    for change in taught.changes():
+        counts = ", ".join(f"{n} {kind}" for kind, n in change.counts.items() if n)
+        layer = viewer.add_image(
+            change.picture, rgb=True, name=f"{change.name}: {counts or 'no object'}"
+        )
+        update(layer, learning=True)
+        layer.visible = False
+    if viewer.layers:
+        viewer.layers[-1].visible = True
+        viewer.reset_view()

@@ -33,7 +33,8 @@ __all__ = [
 OF_THE_FILE = ("path", "stamp", "notes")
 """Fields that belong to the file that was read, not to the network in it."""
 
-Source = Literal["read", "assumed", "told"]
+Source = Literal["read", "decided", "assumed", "told"]
+"""Of a fact: the file says it; its statistics prove it; nobody knows better; the user says it."""
 Task = Literal["semantic", "instance"]
 """What a network tells apart: classes of pixels, or objects."""
 ANSWER_KINDS: Mapping[Task, str] = {"semantic": "maps", "instance": "detections"}

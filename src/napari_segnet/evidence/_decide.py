@@ -1,0 +1,230 @@
+"""Which choices of a network are decided by what its file says of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_segnet.checkpoint import Known
+from napari_segnet.evidence._fit import Fit, margin
+from napari_segnet.evidence._margins import DOUBTFUL, margin_of
+from napari_segnet.evidence._search import Judged, Search
+from napari_segnet.image import Image
+from napari_segnet.programs.structure import Candidate, Space
+from napari_segnet.progress import Progress, job
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Decision", "Verdict", "decide"]
+
+MOST_RANKED = 8
+"""Candidates that are worth showing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is known of one choice.
+
+    Attributes
+    ----------
+    value : str
+        What is taken.
+    decided : bool
+        Whether the file proves it; else it is assumed.
+    margin : float
+        By how much it fits better than the next best value; below 0: worse, but likelier.
+    against : str
+        That value.
+    divergence, other : float
+        Typical divergence of both in nats, at the norms that differ.
+    """
+
+    value: str
+    decided: bool
+    margin: float
+    against: str
+    divergence: float = math.nan
+    other: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The networks that a file may be, the best first, and what of the best one is proven.
+
+    Attributes
+    ----------
+    candidates : tuple of Candidate
+        All that were tried, up to eight, in the order of fit and prior together.
+    verdicts : mapping of str to Verdict
+        For each open choice of the first; empty where the file has no statistics.
+    fit : Fit or None
+        How well the first fits.
+    inputs : mapping of str to float
+        Value of the setting ``normalize`` -> divergence in nats at the first norms, best first.
+    shown : str
+        What the networks were shown, in words.
+    """
+
+    candidates: tuple[Candidate, ...]
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    fit: Fit | None = None
+    inputs: Mapping[str, float] = field(default_factory=dict)
+    shown: str = ""
+
+    @property
+    def best(self) -> Candidate:
+        """The first candidate."""
+        return self.candidates[0]
+
+    def known(self) -> dict[str, Known]:
+        """Return how each choice of the best candidate is known."""
+        found = {}
+        for name, values in self.best.open.items():
+            why = self.best.why.get(name, "")
+            verdict = self.verdicts.get(name)
+            if len(values) < 2:
+                found[name] = Known(source="read", why=why)
+            elif verdict is None:
+                found[name] = Known(source="assumed", why=why)
+            else:
+                found[name] = known(verdict, why, self.shown)
+        return found
+
+
+def known(verdict: Verdict, why: str, shown: str) -> Known:
+    """Return a verdict as a fact, with its reason.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        On one choice.
+    why : str
+        Why the value is the likeliest without a verdict.
+    shown : str
+        What the network was shown, in words.
+    """
+    figures = f"{verdict.divergence:.2g} against {verdict.other:.2g} of {verdict.against}"
+    if verdict.decided:
+        said = f"by the BatchNorm statistics of the file on {shown}: {figures}"
+        return Known(source="decided", why=said)
+    tail = f"the BatchNorm statistics do not decide ({figures})"
+    return Known(source="assumed", why=f"{why}; {tail}" if why else tail)
+
+
+@job
+def decide(
+    space: Space, tensors: Mapping[str, torch.Tensor], image: Image | None = None
+) -> Generator[Progress, None, Decision]:
+    """Find the network of a file among all that its tensors can be.
+
+    Parameters
+    ----------
+    space : Space
+        The networks that the shapes allow.
+    tensors : mapping of str to Tensor
+        Of the file, under their names in the graphs.
+    image : Image, optional
+        Of the user; without it, pictures that ship with the package.
+
+    Yields
+    ------
+    Progress
+        ``network``: how many were tried.
+
+    Returns
+    -------
+    Decision
+        Candidates and verdicts; without statistics in the file, by prior alone.
+    """
+    yield Progress(what="network")
+    first = space.first(MOST_RANKED)
+    search = Search.begin(space, first[0], tensors, image)
+    if search is None:
+        return Decision(candidates=first)
+    best = yield from search.best()
+    if best is None:
+        return Decision(candidates=first)
+    verdicts = yield from _verdicts(search, best)
+    best, verdicts = yield from _likeliest(search, best, verdicts)
+    if best.fit.typical > DOUBTFUL:
+        verdicts = {n: _doubted(verdict) for n, verdict in verdicts.items()}
+    return Decision(
+        candidates=search.ranked(best, MOST_RANKED),
+        verdicts=verdicts,
+        fit=best.fit,
+        inputs=search.measure.inputs,
+        shown=str(search.measure.pictures),
+    )
+
+
+def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[str, Verdict]]:
+    """Set every open choice of a network beside all its other values."""
+    found = {}
+    for name, values in best.candidate.open.items():
+        taken = best.candidate.choices[name]
+        if len(values) < 2:
+            continue
+        others: dict[str, Judged] = {}
+        for value in values:
+            if value != taken:
+                other = yield from search.beside(best, name, value)
+                if other is not None:
+                    others[value] = other
+        if not others:
+            # No other value can even take the tensors, or the pictures.
+            continue
+        nearest = min(others, key=lambda value: margin(best.fit, others[value].fit))
+        apart = margin(best.fit, others[nearest].fit)
+        near, far = _typical(best.fit, others[nearest].fit)
+        found[name] = Verdict(
+            value=taken,
+            decided=apart >= margin_of(name),
+            margin=apart,
+            against=nearest,
+            divergence=near,
+            other=far,
+        )
+    return found
+
+
+def _likeliest(
+    search: Search, best: Judged, verdicts: Mapping[str, Verdict]
+) -> Generator[Progress, None, tuple[Judged, dict[str, Verdict]]]:
+    """Take back what the search changed for too small a gain: there, the prior counts more."""
+    back: dict[str, str] = {}
+    for name in verdicts:
+        usual = best.candidate.open[name][0]
+        if best.candidate.choices[name] == usual:
+            continue
+        other = yield from search.beside(best, name, usual)
+        if other is not None and margin(best.fit, other.fit) < margin_of(name):
+            back[name] = usual
+    if not back:
+        return best, dict(verdicts)
+    plainer = yield from search.judged(best.candidate.layout, {**best.candidate.choices, **back})
+    if plainer is None:
+        return best, dict(verdicts)
+    again = yield from _verdicts(search, plainer)
+    return plainer, again
+
+
+def _typical(fit: Fit, other: Fit) -> tuple[float, float]:
+    """Return the median divergences at those norms that differ."""
+    names = [n for n, value in fit.norms.items() if abs(value - other.norms.get(n, value)) > 1e-9]
+    if not names:
+        return fit.typical, other.typical
+    return tuple(sorted(one.norms[n] for n in names)[len(names) // 2] for one in (fit, other))  # type: ignore[return-value]
+
+
+def _doubted(verdict: Verdict) -> Verdict:
+    return Verdict(
+        value=verdict.value,
+        decided=False,
+        margin=verdict.margin,
+        against=verdict.against,
+        divergence=verdict.divergence,
+        other=verdict.other,
+    )

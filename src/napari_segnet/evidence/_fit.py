@@ -1,0 +1,64 @@
+"""How well a network fits what its file says of it, and how much better than another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["Fit", "margin"]
+
+NOISE = 0.02
+"""Nats. What comes to a norm of the true network is about so far from the stored numbers on
+pictures that it never saw (medians over the layers of 30 small networks: 0.004 to 0.25, half of
+them below 0.02; of seven real ones 0.006 to 0.04): a difference below it means nothing."""
+SAME = 1e-9
+"""Norms that differ by less have the same layers before them."""
+WORST = 1e6
+"""Nats, for what came out as no number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How far what comes to each norm is from what the file says of it.
+
+    Attributes
+    ----------
+    norms : mapping of str to float
+        Name of the running mean -> divergence in nats; empty for a network without norms.
+    """
+
+    norms: Mapping[str, float]
+
+    @property
+    def misfit(self) -> float:
+        """Mean over the norms of the logarithm of the divergence; less is better, 0 without any."""
+        if not self.norms:
+            return 0.0
+        return sum(_logarithm(value) for value in self.norms.values()) / len(self.norms)
+
+    @property
+    def typical(self) -> float:
+        """Median divergence in nats; NaN without norms."""
+        if not self.norms:
+            return math.nan
+        return sorted(self.norms.values())[len(self.norms) // 2]
+
+
+def margin(fit: Fit, other: Fit) -> float:
+    """Return by how much a network fits better than another; less than 0: it fits worse.
+
+    The mean of the logarithm of the ratio of their divergences, over those norms to which
+    something else comes in the two: 0.7 means half as far from the file's numbers. Norms that
+    only one of them has count in neither.
+    """
+    ratios = []
+    for name, value in fit.norms.items():
+        against = other.norms.get(name)
+        if against is not None and not abs(value - against) < SAME:
+            ratios.append(_logarithm(against) - _logarithm(value))
+    return sum(ratios) / len(ratios) if ratios else 0.0
+
+
+def _logarithm(value: float) -> float:
+    return math.log(min(value, WORST) + NOISE)

@@ -1,0 +1,121 @@
+"""Fits of many graphs to one file: pictures are chosen, normalised, and shown to each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from napari_segnet.evidence._fit import Fit
+from napari_segnet.evidence._inputs import NORMALIZATIONS, normalized
+from napari_segnet.evidence._pictures import Pictures, bundled, of_image
+from napari_segnet.graph import BatchNorm, Convolution, Graph, TransposedConvolution, shapes
+from napari_segnet.image import Image
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Measure", "has_norms"]
+
+OFFERS = ((128, 5), (128, 3), (96, 3), (64, 3), (160, 3), (192, 3), (256, 2), (384, 1))
+"""Edge in pixels, and how many; the last ones are for networks that need large inputs."""
+OFFERS_3D = ((64, 2), (48, 2), (32, 2), (96, 1), (128, 1))
+MOST_WORK = 1.6e10
+"""Multiplications for one run, which takes about 0.5 s on two threads: a network with 31 million
+parameters is shown three pictures of 96 pixels, small ones five of 128."""
+FIRST_NORMS = 2
+"""How many of the first norms tell of the input: behind them, earlier misfits add up."""
+
+
+class Measure:
+    """Shows graphs of one file the same pictures.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Of the file, under their names in the graphs.
+    graph : Graph
+        The likeliest network; pictures are chosen so that it can take them.
+    image : Image, optional
+        Of the user: better evidence than the bundled pictures.
+
+    Attributes
+    ----------
+    pictures : Pictures
+        What is shown.
+    inputs : mapping of str to float
+        Value of the setting ``normalize`` -> divergence at the first norms, the best first.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, torch.Tensor], graph: Graph, image: Image | None = None
+    ) -> None:
+        import torch
+
+        from napari_segnet.evidence._runner import Runner
+
+        self.pictures = _pictures(graph, image)
+        self._tensors = tensors
+        self.inputs = self._tried_inputs(graph)
+        shown = normalized(self.pictures, next(iter(self.inputs)))
+        self._runner = Runner(tensors, torch.from_numpy(shown))
+
+    def fit(self, graph: Graph, keep: bool = False) -> Fit | None:
+        """Return how well a graph fits; None if it cannot take the pictures or the tensors.
+
+        ``keep``: graphs that come and begin alike go on from this one.
+        """
+        try:
+            return Fit(norms=self._runner.divergences(graph, keep))
+        except (ValueError, RuntimeError):
+            # Shapes that do not meet: one more way in which a candidate can be wrong.
+            return None
+
+    def _tried_inputs(self, graph: Graph) -> dict[str, float]:
+        """Try ways to normalise; the first norms remember which it was."""
+        import torch
+
+        from napari_segnet.evidence._runner import Runner
+
+        found = {}
+        for how in NORMALIZATIONS:
+            shown = torch.from_numpy(normalized(self.pictures, how))
+            fit = Runner(self._tensors, shown, stored=True).divergences(graph, first=FIRST_NORMS)
+            found[how] = sum(fit.values()) / len(fit) if fit else math.inf
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def has_norms(graph: Graph) -> bool:
+    """Tell if a file says anything of what comes to some layer."""
+    return any(isinstance(node.operation, BatchNorm) for node in graph.nodes)
+
+
+def _pictures(graph: Graph, image: Image | None) -> Pictures:
+    """Return pictures that the network can take, and that take no long time."""
+    offers = OFFERS if graph.ndim == 2 else OFFERS_3D
+    able = [offer for offer in offers if _work(graph, offer[0]) < math.inf]
+    cheap = [(edge, count) for edge, count in able if _work(graph, edge) * count <= MOST_WORK]
+    least = min(able, key=lambda offer: offer[0] * offer[1], default=offers[0])
+    edge, count = cheap[0] if cheap else least
+    channels = graph.image.operation.channels(())
+    own = None if image is None else of_image(image, channels, graph.ndim, edge, count)
+    return own or bundled(channels, graph.ndim, edge, count)
+
+
+def _work(graph: Graph, edge: int) -> float:
+    """Return the multiplications for one picture; infinity if it is too small."""
+    lengths = (edge,) * 2 if graph.ndim == 2 else (max(edge // 4, 8), edge, edge)
+    try:
+        found = shapes(graph, lengths)
+    except ValueError:
+        return math.inf
+    total = 0.0
+    for node in graph.nodes:
+        own = node.operation
+        if isinstance(own, Convolution | TransposedConvolution):
+            # A transposed one does its work at each pixel of the input.
+            at = node.name if isinstance(own, Convolution) else node.inputs[0]
+            pixels = math.prod(found[at][1:])
+            pairs = found[node.inputs[0]][0] * own.outputs / own.groups
+            total += pixels * math.prod(own.kernel) * pairs
+    return total

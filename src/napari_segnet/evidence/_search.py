@@ -1,0 +1,189 @@
+"""A walk through the networks that a file may be, one choice at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Self
+
+from napari_segnet.evidence._fit import Fit, margin
+from napari_segnet.evidence._margins import PAIRS, margin_of
+from napari_segnet.evidence._measure import Measure, has_norms
+from napari_segnet.image import Image
+from napari_segnet.programs.structure import Candidate, Space
+from napari_segnet.progress import Progress, check_cancelled
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Judged", "Search"]
+
+MOST_LAYOUTS = 6
+"""Topologies that are tried; the search puts the likeliest first."""
+WALKED = 3
+"""Of these, so many that fit best are walked around: a wrong choice misfits in some layers, a
+wrong topology in most."""
+SWEEPS = 3
+"""A second sweep changes something in few networks; a third in none that was tried."""
+STEP = 0.5
+"""Share of the margin that decides at which the walk already takes another value: what is wrong
+elsewhere still dims it. Too small a gain is taken back at the end."""
+FAR = 1.0
+"""Log prior that misfits of e-fold at one norm weigh up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A candidate and how well it fits."""
+
+    candidate: Candidate
+    fit: Fit
+
+
+Steps = Generator[Progress, None, Judged | None]
+
+
+class Search:
+    """Candidates of one space, each run once.
+
+    Attributes
+    ----------
+    measure : Measure
+        What they are measured by.
+    """
+
+    def __init__(self, space: Space, measure: Measure) -> None:
+        self.measure = measure
+        self._space = space
+        self._found: dict[tuple[str, frozenset[tuple[str, str]]], Judged | None] = {}
+
+    @classmethod
+    def begin(
+        cls,
+        space: Space,
+        first: Candidate,
+        tensors: Mapping[str, torch.Tensor],
+        image: Image | None,
+    ) -> Self | None:
+        """Return a search; None if the file says nothing of its layers' inputs."""
+        if not has_norms(first.graph):
+            return None
+        search = cls(space, Measure(tensors, first.graph, image))
+        fit = search.measure.fit(first.graph, keep=True)
+        return None if fit is not None and not fit.norms else search
+
+    def judged(self, layout: str, choices: Mapping[str, str], keep: bool = False) -> Steps:
+        """Return the candidate with these choices; None if there is none, or it cannot run."""
+        own = {name: value for name, value in choices.items() if name != "layout"}
+        key = (layout, frozenset(own.items()))
+        if key in self._found and not keep:
+            return self._found[key]
+        check_cancelled()
+        try:
+            candidate = self._space.candidate(layout, own)
+        except ValueError:
+            self._found[key] = None
+            return None
+        fit = self.measure.fit(candidate.graph, keep)
+        made = None if fit is None else Judged(candidate=candidate, fit=fit)
+        self._found[key] = made
+        yield Progress(what="network", done=len(self._found))
+        return made
+
+    def best(self) -> Steps:
+        """Return the best network that the walk finds."""
+        starts = []
+        for layout in self._space.layouts[:MOST_LAYOUTS]:
+            found = yield from self.judged(layout, {})
+            if found is not None:
+                starts.append(found)
+        starts.sort(key=self._score, reverse=True)
+        ends = []
+        for start in starts[:WALKED]:
+            end = yield from self._walk(start)
+            ends.append(end)
+        return max(ends, key=self._score, default=None)
+
+    def beside(self, best: Judged, name: str, value: str) -> Steps:
+        """Return the network with another value of one choice, at its best.
+
+        Another topology is met with its own best choices; where two choices may make up for
+        one another, the other one is free.
+        """
+        layout, choices = best.candidate.layout, dict(best.candidate.choices)
+        if name == "layout":
+            tried = [one for (of, _), one in self._found.items() if of == value and one]
+            return max(tried, key=self._score, default=None)
+        choices[name] = value
+        free = [other for pair in PAIRS if name in pair for other in pair if other != name]
+        found = []
+        for varied in self._variants(best.candidate, choices, free):
+            made = yield from self.judged(layout, varied)
+            if made is not None:
+                found.append(made)
+        return min(found, key=lambda one: one.fit.misfit, default=None)
+
+    def ranked(self, best: Judged, most: int) -> tuple[Candidate, ...]:
+        """Return candidates by fit and prior together, after the best one; no graph twice."""
+        tried = sorted((one for one in self._found.values() if one), key=self._score, reverse=True)
+        found = [best.candidate]
+        for one in tried:
+            if len(found) == most:
+                break
+            if all(one.candidate.graph != other.graph for other in found):
+                found.append(one.candidate)
+        return tuple(found)
+
+    def _variants(
+        self, candidate: Candidate, choices: Mapping[str, str], free: Iterable[str]
+    ) -> Iterable[dict[str, str]]:
+        names = [name for name in free if len(candidate.open.get(name, ())) > 1]
+        for values in product(*(candidate.open[name] for name in names)):
+            yield {**choices, **dict(zip(names, values, strict=True))}
+
+    def _walk(self, start: Judged) -> Generator[Progress, None, Judged]:
+        """Change one choice at a time, then two that interact, while that is a clear gain."""
+        best = yield from self._kept(start)
+        names = [
+            n for n, values in best.candidate.open.items() if len(values) > 1 and n != "layout"
+        ]
+        steps: list[tuple[str, ...]] = [(name,) for name in sorted(names, key=_order)]
+        steps += [pair for pair in PAIRS if set(pair) <= set(names) and pair != PAIRS[1]]
+        for _ in range(SWEEPS):
+            before = best
+            for step in steps:
+                found = yield from self._stepped(best, step)
+                if found is not best:
+                    best = yield from self._kept(found)
+            if best is before:
+                break
+        return best
+
+    def _stepped(self, best: Judged, names: tuple[str, ...]) -> Generator[Progress, None, Judged]:
+        candidate = best.candidate
+        found = best
+        for varied in self._variants(candidate, candidate.choices, names):
+            made = yield from self.judged(candidate.layout, varied)
+            least = STEP * min(margin_of(name) for name in names)
+            if made is None or margin(made.fit, best.fit) < least:
+                continue
+            if made.fit.misfit < found.fit.misfit:
+                found = made
+        return found
+
+    def _kept(self, one: Judged) -> Generator[Progress, None, Judged]:
+        """Run a network again, so that those after it go on from its answers."""
+        again = yield from self.judged(one.candidate.layout, one.candidate.choices, keep=True)
+        return again or one
+
+    def _score(self, one: Judged) -> float:
+        return one.candidate.prior - FAR * len(one.fit.norms) * one.fit.misfit
+
+
+ORDER = ("norm_place", "join", "skip", "up_activation", "activation", "pooling", "dilation")
+"""What changes most comes first; all others follow."""
+
+
+def _order(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)

@@ -299,6 +299,10 @@ def _facts(net: Net, plan: Plan) -> dict[str, str]:
     facts = plan.facts()
     if not any("resize" == step[1] for step in net.steps):
         facts.pop("resize", None)
+    joins = sum(step[1] in ("cat", "add") for step in net.steps)
+    plain = plan.residual == "none" and not plan.attention and plan.widths and "none" != plan.join
+    if plain and plan.skip == "before-pooling" and len(net.steps) and joins == len(plan.widths) - 1:
+        facts["layout"] = f"{len(plan.widths)}-levels-{joins}-skips"
     return facts
 
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
 from napari_segnet.programs.keras import Keras
+from napari_segnet.programs.structure import Structure
 
-__all__ = ["PROGRAMS", "Program", "title_of"]
+__all__ = ["PROGRAMS", "STRUCTURE", "Program", "title_of"]
 
 
 class Program(Protocol):
@@ -40,7 +41,10 @@ class Program(Protocol):
 PROGRAMS: tuple[Program, ...] = (Keras(),)
 """Every kind of program, in the order in which a file is shown to them."""
 
+STRUCTURE = Structure()
+"""What reads bare weights; it is asked after all families."""
+
 
 def title_of(checkpoint: Checkpoint) -> str:
     """Return what people call the program that a network came from; empty if from none."""
-    return next((one.title for one in PROGRAMS if one.name == checkpoint.program), "")
+    return next((one.title for one in (*PROGRAMS, STRUCTURE) if one.name == checkpoint.program), "")

@@ -1,69 +1,145 @@
-"""What a bare file holds, as a space of candidates and as a checkpoint of the family ``graph``."""
+"""What a bare file holds, as a checkpoint of the family ``graph``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Store
 from napari_segnet.containers import Weights
-from napari_segnet.errors import UnknownNetworkError
-from napari_segnet.programs.structure._facts import facts_of
-from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
-from napari_segnet.programs.structure._parts import parts_of
-from napari_segnet.programs.structure._search import topologies
-from napari_segnet.programs.structure._space import Networks, layout_word
-from napari_segnet.programs.structure._types import Space
-from napari_segnet.programs.structure._units import units_of
+from napari_segnet.errors import SettingsError
+from napari_segnet.families.graph import describe_graph
+from napari_segnet.graph import sizes, tensors
+from napari_segnet.programs.structure._read import common_dtype, read_structure
+from napari_segnet.programs.structure._types import Candidate, Space
 
-__all__ = ["read_structure"]
+__all__ = ["Structure"]
 
-NAMED = 4
-FLOATING = ("float32", "float16", "bfloat16", "float64")
-MOST_LAYERS = 1500
-"""No hand-written network has more; the search of one would never end."""
+PREPARE = Known(
+    source="assumed",
+    why="bare weights do not say how images were prepared; dividing those with values over 1 by "
+    "255 is most frequent (37 of 66 networks of public repositories)",
+)
+UNKNOWN_PURPOSE = (
+    "What this network is for is not known: it answers with an image of the same kind as it is "
+    "shown, without poolings. It may be no segmentation, but a denoiser."
+)
+OF_LEVELS = "a network without poolings and with as many channels out as in may be no segmentation"
 
 
-def read_structure(weights: Weights) -> Space:
-    """Return all networks that the tensors of a file can be.
+class Structure:
+    """The program; see the package's docstring. It is asked after all known families."""
+
+    name = "structure"
+    title = "Network read from its tensors"
+
+    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        """Return the likeliest network with what was told.
+
+        Raises
+        ------
+        UnknownNetworkError
+            If the tensors are those of no network for images.
+        SettingsError
+            If something is told that the file does not leave open.
+        """
+        return checkpoint_of(weights, chosen(read_structure(weights), told, weights), told)
+
+
+def chosen(space: Space, told: Mapping[str, Any], weights: Weights) -> Candidate:
+    """Return the likeliest candidate that has what was told.
 
     Raises
     ------
-    UnknownNetworkError
-        If there is none; names the tensors that are left.
+    SettingsError
+        If there is none.
     """
-    shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
-    layers = stored_layers(shapes)
-    kinds = {
-        name: layer.torch.startswith("ConvTranspose")
-        for name, layer in weights.layers.items()
-        if layer.torch.startswith("Conv")
-    }
-    units, left = units_of(layers, kinds)
-    left = tuple(one for one in left if not _explained(one))
-    if left or not units or len(layers) > MOST_LAYERS:
-        raise _refused(weights, left)
-    if len({len(unit.kernel) for unit in units}) > 1:
-        raise _refused(weights, ())
-    parts = parts_of(units)
-    facts = facts_of(parts, weights.layers)
-    found = {layout_word(one): one for one in topologies(parts, facts)}
-    space = Networks(parts=parts, facts=facts, found=found)
-    if not found or not space.first(1):
-        raise _refused(weights, ())
-    return space
-
-
-def _explained(layer: StoredLayer) -> bool:
-    """Tell if a layer that no convolution goes with may stand in a file without being used."""
-    return layer.kind == "norm" and layer.running
-
-
-def _refused(weights: Weights, left: tuple[StoredLayer, ...]) -> UnknownNetworkError:
-    names = [f"{one.name}.{role} {shape}" for one in left for role, shape in one.roles.items()]
-    if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        reason = f"no place was found for {', '.join(names[:NAMED])}{more}"
-    else:
-        reason = "no encoder and decoder whose channels fit together was found among them"
-    return UnknownNetworkError(
-        f"{weights.path.name} holds tensors without a description of how they are connected, "
-        f"and {reason}. Ask whoever made it for the network as ONNX, TorchScript or Keras, or "
-        "for the code that defines it."
+    likeliest = space.first(1)[0]
+    if not told:
+        return likeliest
+    words = {name: str(value).strip() for name, value in told.items()}
+    layouts = [words["layout"]] if "layout" in words else space.layouts
+    found: list[Candidate] = []
+    reason = ""
+    for layout in layouts:
+        try:
+            one = space.candidate(layout, words)
+        except ValueError as error:
+            reason = reason or str(error)
+            continue
+        if sizes(one.graph) is not None:
+            found.append(one)
+    if found:
+        return max(found, key=lambda one: one.prior)
+    can = "; ".join(f"{name}: {' or '.join(values)}" for name, values in likeliest.open.items())
+    raise SettingsError(
+        f"{weights.path.name} cannot be read so ({reason or 'the numbers do not close'}). What can "
+        f"be told of it: {can}."
     )
+
+
+def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any]) -> Checkpoint:
+    """Describe a candidate as the network of a file."""
+    graph = candidate.graph
+    named = tensors(graph)
+    outputs, purpose = _purpose(candidate)
+    checkpoint = describe_graph(
+        path=weights.path,
+        graph=graph,
+        outputs=outputs,
+        prepare=(
+            PrepareStep(
+                name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}
+            ),
+        ),
+        store=Store(
+            container=weights.container,
+            wrapper=weights.wrapper,
+            prefix=weights.prefix,
+            dtype=common_dtype(weights),
+            keys={name: name for name in named if name in weights.tensors},
+        ),
+        known={"prepare": PREPARE},
+    )
+    known = {name: _known(candidate, name, told) for name in candidate.choices}
+    shapes = "the channels of its tensors close only so"
+    if len(candidate.open["layout"]) > 1:
+        shapes = "the likeliest of several networks whose channels close"
+    structure = Known(source=known["layout"].source, why=shapes)
+    read = Known(source="read", why="from the order and the shapes of the tensors")
+    unused = [key for key in weights.tensors if key not in named]
+    notes = (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
+    facts = {"family": read, "program": read, "graph": structure}
+    if purpose is not None:
+        facts |= {"task": purpose, "outputs": purpose}
+        notes += (UNKNOWN_PURPOSE,)
+    elif not outputs:
+        facts["outputs"] = checkpoint.known["outputs"]
+    return replace(
+        checkpoint,
+        program=Structure.name,
+        hparams={**checkpoint.hparams, **candidate.choices},
+        known={**checkpoint.known, **known, **facts},
+        notes=notes,
+    )
+
+
+def _known(candidate: Candidate, name: str, told: Mapping[str, Any]) -> Known:
+    if name in told:
+        return Known(source="told", why="by the user")
+    one = len(candidate.open[name]) == 1
+    return Known(source="read" if one else "assumed", why=candidate.why[name])
+
+
+def _purpose(candidate: Candidate) -> tuple[tuple[Output, ...], Known | None]:
+    """Return outputs that mean nothing known, where a network may be no segmentation."""
+    graph = candidate.graph
+    counts: dict[str, int] = {}
+    for node in graph.nodes:
+        counts[node.name] = node.operation.channels([counts[name] for name in node.inputs])
+    given = counts[graph.outputs[0]]
+    if "pooling" in candidate.choices or given != counts[graph.image.name]:
+        return (), None
+    output = Output(role="other", channels=given, activation="none")
+    return (output,), Known(source="assumed", why=OF_LEVELS)

@@ -67,6 +67,12 @@ class Tried:
     verdict: Any
     held_out: bool = False
     normed: bool = False
+    right_if_refused: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is worth a line."""
+        return self.verdict.silently_wrong if self.right_if_refused else self.verdict.place != 0
 
 
 def random_ones(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
@@ -109,7 +115,8 @@ def foreign(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
 
     for one in FOREIGN:
         path = write_foreign(one, folder / "foreign.pth")
-        yield Tried(f"foreign: {one.group}", one.name, one.title, refusal_of(one, path))
+        yield Tried(f"foreign: {one.group}", one.name, one.title, refusal_of(one, path),
+                    right_if_refused=True)  # fmt: skip
 
 
 def wild(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
@@ -150,7 +157,11 @@ def table(rows: list[Row]) -> str:
     """Return the table as Markdown."""
     lines = [f"| kind | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
     for row in rows:
-        lines.append(f"| {row.kind} | {' | '.join(str(row.counts[name]) for name in COLUMNS)} |")
+        cells = [
+            "–" if "foreign" in row.kind and name in ("first", "in three") else str(row.counts[name])
+            for name in COLUMNS
+        ]
+        lines.append(f"| {row.kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -190,7 +201,7 @@ def main() -> int:
             mine = []
             for one in parts[part](args, Path(folder)):
                 mine.append(one)
-                if args.failures and one.verdict.place != 0:
+                if args.failures and one.failed:
                     print(failure(one), flush=True)
             tried += mine
     rows = [
@@ -200,6 +211,8 @@ def main() -> int:
     sums = [
         ("all random", [t for t in tried if t.name.startswith("seed ")]),
         ("random, held out", [t for t in tried if t.name.startswith("seed ") and t.held_out]),
+        ("all forks", [t for t in tried if t.kind.startswith("forks")]),
+        ("all foreign", [t for t in tried if t.right_if_refused]),
         ("random, BatchNorm", [t for t in tried if t.name.startswith("seed ") and t.normed]),
     ]
     print(table(rows + [summed(some, f"**{title}**") for title, some in sums if some]))

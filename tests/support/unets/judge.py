@@ -12,6 +12,7 @@ claim*, whether or not another one is marked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,12 +80,15 @@ def opened(path: Path, statistics: bool = True) -> Opened:
     try:
         checkpoint = identify(path)
     except SegnetError as error:
-        refusal = str(error)
-    else:
-        if "layout" not in checkpoint.known:
-            return _as_known(checkpoint, path)
-        refusal = ""
-    return _as_bare(path, refusal, statistics)
+        return Opened(refused=str(error), asked=_asks(str(error)))
+    if "layout" not in checkpoint.known:
+        return _as_known(checkpoint, path)
+    return _as_bare(path, statistics)
+
+
+def _asks(message: str) -> bool:
+    """Tell if a refusal asks for what the file does not say, and a setting takes the answer."""
+    return bool(re.search(r"\b[Tt]ell\b|--told", message))
 
 
 def _as_known(checkpoint: Any, path: Path) -> Opened:
@@ -106,21 +110,16 @@ def _as_known(checkpoint: Any, path: Path) -> Opened:
     return Opened(answers=(answer,), choices=choices, known=known, family=checkpoint.family)
 
 
-def _as_bare(path: Path, refusal: str, statistics: bool) -> Opened:
-    try:
-        from napari_segnet.programs.structure import read_structure
-    except ImportError:  # not built yet
-        return Opened(refused=refusal or "there is no structural reader")
+def _as_bare(path: Path, statistics: bool) -> Opened:
+    from napari_segnet.programs.structure import read_structure
+
     reasons = []
     for weights in candidates(open_tree(path), path):
         try:
-            space = read_structure(weights)
+            return _of_space(read_structure(weights), weights, statistics)
         except SegnetError as error:
             reasons.append(str(error))
-            continue
-        return _of_space(space, weights, statistics)
-    asked = any("tell" in reason.lower() for reason in reasons)
-    return Opened(refused=reasons[0] if reasons else refusal, asked=asked)
+    return Opened(refused=reasons[0], asked=_asks(reasons[0]))
 
 
 def _of_space(space: Any, weights: Weights, statistics: bool) -> Opened:

@@ -59,13 +59,20 @@ def _scales(
     topology: Topology,
     facts: Facts,
 ) -> None:
-    pooled = [step for step in topology.steps if step.before == "pool"]
+    known = [
+        step
+        for step in topology.steps
+        if step.before == "pool" and facts.strides.get(parts[step.part].first.layer.name) == 2
+    ]
+    pooled = [step for step in topology.steps if step.before == "pool" and step not in known]
     if pooled:
         firsts = [parts[step.part].first for step in pooled if not step.transposed]
         values = ordered("pooling", "strided" if facts.nested else "")
         why = MEASURED
+        if facts.pooled:
+            values, why = ordered("pooling", "max-3"), "a ResNet pools so behind its first layer"
         if facts.strided:
-            values, why = ("strided",), "from the strides or the shortcuts of its blocks"
+            values = tuple(value for value in values if value != "strided")
         elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
             values, why = ("strided",), "from the even kernels"
         elif (
@@ -75,6 +82,8 @@ def _scales(
         ):
             values = tuple(value for value in values if value != "strided")
         found["pooling"] = (values, why)
+    elif known:
+        found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
     if topology.level or any(step.before == "resize" for step in topology.steps):
         found["resize"] = (ordered("resize"), MEASURED)
 
@@ -83,6 +92,7 @@ def _after_pooling(topology: Topology) -> bool:
     """Tell if skip connections are taken behind the poolings."""
     answers = [False]
     for step in topology.steps:
+        answers = [False] if step.sees else answers
         answers += [True] if step.keeps_pooled else []
         answers += [False] if step.keeps else []
     return any(step.skip > 0 and answers[step.skip] for step in topology.steps)

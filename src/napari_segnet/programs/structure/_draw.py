@@ -62,7 +62,8 @@ class _Drawing:
         self.level = 0
         self.wide = 0
         self.count = 0
-        self.last = parts[topology.steps[-1].part]
+        ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
+        self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.hidden = choices.get("hidden_norm") == "instance"
         self.place = hidden_place(parts)
 
@@ -79,7 +80,13 @@ class _Drawing:
 
     def _step(self, x: str, turn: int, step: Step) -> str:
         part = self.parts[step.part]
-        strided = step.before == "pool" and self.choices["pooling"] == "strided"
+        if step.sees:
+            x = self._joined(x, GraphBuilder.image, "concat") if step.sees == "both" else x
+            self.answers = [x]
+        name = part.first.layer.name
+        strided = step.before == "pool" and (
+            self.choices["pooling"] == "strided" or self.facts.strides.get(name) == 2
+        )
         if step.before == "pool":
             x = x if strided else self._pooled(x)
             self.level += 1
@@ -150,12 +157,14 @@ class _Drawing:
 
     def _part(self, x: str, turn: int, part: Part, step: Step, stride: Axes) -> str:
         begin, residual = x, part.shortcut is not None or part.identity
+        # A narrow block strides in its middle, https://catalog.ngc.nvidia.com "ResNet v1.5".
+        narrow = residual and len(part.units) == 3 and max(part.first.kernel) == 1
         before = self.choices.get("residual_activation") == "before-add"
         up = up_convolution(self.parts, self.topology.steps, turn)
         for place, unit in enumerate(part.units):
             end = place == len(part.units) - 1
-            x = self._convolved(x, unit, step, stride if place == 0 else (), place == 0)
-            active = self._active(unit, end and part is self.last, unit is up)
+            x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
+            active = self._active(unit, end and part in self.last, unit is up)
             if end and residual and not before:
                 active = False
             x = self._finished(x, unit, active)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ class Facts:
         Of convolutions by name, where the file says them.
     strided : bool
         Whether the poolings are known to be strides of convolutions.
+    pooled : set of str
+        Names of convolutions before which a network of this kind pools.
     nested : bool
         Whether names say that each level lies inside the skip connection of the one above.
     hidden_norms : bool
@@ -39,6 +42,7 @@ class Facts:
     strides: Mapping[str, int] = field(default_factory=dict)
     dilations: Mapping[str, int] = field(default_factory=dict)
     strided: bool = False
+    pooled: frozenset[str] = frozenset()
     nested: bool = False
     hidden_norms: bool = False
     said: Mapping[str, str] = field(default_factory=dict)
@@ -47,12 +51,15 @@ class Facts:
 def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer]) -> Facts:
     """Return what names, shortcuts and the layers of a pickled module say."""
     strides = _strides(layers) or _by_shortcuts(parts)
+    stem, pooled = _resnet(parts)
+    strides = strides or stem
     names = [unit.layer.name for part in parts for unit in part.all_units]
     slopes = [unit.slopes.name for p in parts for unit in p.all_units if unit.slopes is not None]
     return Facts(
         strides=strides,
         dilations=_numbers(layers, "dilation"),
         strided=any(stride > 1 for stride in strides.values()) or _flat(parts, strides),
+        pooled=pooled if strides is stem else frozenset(),
         nested=any(".submodule." in f".{name}" for name in names),
         hidden_norms=bool(slopes) and all(name.endswith(".adn.A") for name in slopes),
         said=_said(layers),
@@ -87,6 +94,31 @@ def _by_shortcuts(parts: Sequence[Part]) -> Mapping[str, int]:
         part.first.layer.name: 2 if part.shortcut and max(part.shortcut.kernel) > 1 else 1
         for part in beside
     }
+
+
+def _resnet(parts: Sequence[Part]) -> tuple[Mapping[str, int], frozenset[str]]:
+    """Read the strides of a ResNet by its names, and before which layers it pools.
+
+    The 7x7 convolution strides by 2, then a 3x3 maximum; the first blocks of ``layer2`` to
+    ``layer4`` stride. https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py
+    """
+    strides: dict[str, int] = {}
+    pooled: set[str] = set()
+    for part in parts:
+        match = re.search(r"(^|\.)layer([1-4])\.(\d+)$", part.name)
+        if match is None or not (part.shortcut or part.identity):
+            continue
+        first = match[3] == "0"
+        if first and match[2] == "1":
+            pooled.add(part.first.layer.name)
+        else:
+            strides[part.first.layer.name] = 2 if first else 1
+    if not any(stride == 2 for stride in strides.values()) or not pooled:
+        return {}, frozenset()
+    stem = parts[0].first
+    if set(stem.kernel) == {7}:
+        strides[stem.layer.name] = 2
+    return strides, frozenset(pooled)
 
 
 def _flat(parts: Sequence[Part], strides: Mapping[str, int]) -> bool:

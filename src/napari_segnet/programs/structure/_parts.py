@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_segnet.programs.structure._names import DECODER, is_shortcut, numbers, pattern, role
@@ -239,9 +239,10 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
     loose = _networks(left)
     found: list[Part] = []
     hidden = _hidden(left)
+    blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
     for unit in left:
         before = found[-1].units[-1] if found else None
-        if before is not None and _joined(before, unit, loose, hidden):
+        if before is not None and _joined(before, unit, loose, hidden, blocks):
             found[-1] = replace(found[-1], units=(*found[-1].units, unit))
             continue
         gap = None
@@ -274,8 +275,12 @@ def _hidden(left: Sequence[Unit]) -> int:
     return 2 if gaps and set(gaps) == {2} and len({u.layer.parent for u in left if u.after}) > 3 else 1
 
 
-def _joined(one: Unit, two: Unit, loose: set[str], hidden: int) -> bool:
-    if one.layer.parent != two.layer.parent or one.layer.parent in loose:
+def _joined(
+    one: Unit, two: Unit, loose: set[str], hidden: int, blocks: Mapping[str, int]
+) -> bool:
+    if one.layer.parent != two.layer.parent:
+        return _in_one_block(one, two, blocks)
+    if one.layer.parent in loose:
         return False
     if False not in one.ways or one.ways[0] or two.ways[0] or not _follows(one, two):
         return False
@@ -285,6 +290,17 @@ def _joined(one: Unit, two: Unit, loose: set[str], hidden: int) -> bool:
         return False
     names = (one.layer.number is None, two.layer.number is None)
     return not (all(names) and numbers(one.layer.name) == numbers(two.layer.name) != ())
+
+
+def _in_one_block(one: Unit, two: Unit, blocks: Mapping[str, int]) -> bool:
+    """Tell if two modules of a convolution each stand in one block: ``enc1.conv1``, ``conv2``."""
+    first, second = one.layer.parent, two.layer.parent
+    block = first.rpartition(".")[0]
+    alike = pattern(first) == pattern(second) and block == second.rpartition(".")[0]
+    named = not first.rpartition(".")[2].isdecimal()
+    small = 1 < blocks.get(block, 0) <= MOST_IN_BLOCK and any(map(str.isdecimal, block))
+    straight = False in one.ways and not one.ways[0] and not two.ways[0]
+    return alike and named and small and straight and _follows(one, two)
 
 
 def _split(part: Part) -> tuple[Part, ...]:

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from napari_segnet.programs.structure._names import DECODER, ENCODER, OUTPUT, is_bridge, numbers
+from napari_segnet.programs.structure._names import DECODER, OUTPUT, is_bridge, numbers, pattern
 from napari_segnet.programs.structure._facts import Facts
-from napari_segnet.programs.structure._orders import orders
+from napari_segnet.programs.structure._orders import networks, orders
 from napari_segnet.programs.structure._parts import Part
 
 __all__ = ["MOST_STATES", "Step", "Topology", "topologies"]
@@ -30,6 +30,8 @@ MOST_CHANNELS = 32
 """No image has more channels."""
 MOST_OUTPUTS = 256
 """No segmentation has more classes (ADE20K has 150)."""
+MIXED = 1.5
+"""Of a resizing beside transposed convolutions: networks have one or the other."""
 WORST = 7.0
 """Topologies that cost so much more than the first are left out: e^7 is 1,000 times rarer."""
 
@@ -60,6 +62,9 @@ class Step:
     keeps, keeps_pooled : bool
         Whether its answer, and what was pooled before it, may be skip connections: they are
         the next of the encoder's answers.
+    sees : str
+        Of the first step of a second network: what it is shown, the ``answer`` of the one
+        before or ``both`` that and the image. Answers are counted anew.
     """
 
     part: int
@@ -71,6 +76,7 @@ class Step:
     stride_one: bool = False
     keeps: bool = False
     keeps_pooled: bool = False
+    sees: Literal["", "answer", "both"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +143,39 @@ class Topology:
 
 def topologies(parts: Sequence[Part], facts: Facts) -> tuple[Topology, ...]:
     """Return the networks that can be made of all parts, cheapest first."""
-    return tuple(_Search(parts, facts).run())
+    return tuple(_stacked(parts, facts)) or tuple(_Search(parts, facts).run())
+
+
+def _stacked(parts: Sequence[Part], facts: Facts) -> Iterator[Topology]:
+    """Yield networks one behind the other, of the same kind each.
+
+    The second sees what the first answers, with or without the image.
+    """
+    places = networks(parts)
+    if len(places) < 2:
+        return
+    each = [tuple(_Search([parts[at] for at in own], facts).run()) for own in places]
+    for alike in zip(*each, strict=False):
+        steps: list[Step] = []
+        image = parts[places[0][alike[0].steps[0].part]].inputs(False)
+        outputs = 0
+        for own, one in zip(places, alike, strict=True):
+            moved = [replace(step, part=own[step.part]) for step in one.steps]
+            inputs = parts[moved[0].part].inputs(False)
+            if outputs and inputs not in (outputs, outputs + image):
+                return
+            if outputs:
+                moved[0] = replace(moved[0], sees="answer" if inputs == outputs else "both")
+            outputs = parts[moved[-1].part].outputs(moved[-1].transposed)
+            steps += moved
+        if all(one.level == 0 for one in alike[:-1]):
+            yield replace(
+                alike[-1],
+                steps=tuple(steps),
+                cost=sum(one.cost for one in alike),
+                poolings=sum(one.poolings for one in alike),
+                skips=sum(one.skips for one in alike),
+            )
 
 
 class _Search:
@@ -150,6 +188,7 @@ class _Search:
         self.series: dict[str, list[int]] = {}
         for at, part in enumerate(parts):
             self.series.setdefault(part.series, []).append(at)
+        self.depth = _shared([part.name.split(".") for part in parts])
         self.says_out = any(part.role == OUTPUT for part in parts)
 
     def run(self) -> Iterator[Topology]:
@@ -262,6 +301,8 @@ class _Search:
         one, two = self.parts[before], self.parts[at]
         if self._following(state, before) == at:
             return 1.5 if 0 <= two.role < one.role and state.level else 0.0
+        if next(self._unused(state)) == at:
+            return 0.4
         if one.name != two.name and one.gap is None and self._torn(before, state.used):
             return 6.0
         if two.role > one.role >= 0:
@@ -270,11 +311,12 @@ class _Search:
 
     def _following(self, state: State, before: int) -> int:
         """Return the next part in the order that the state follows; -1: there is none."""
-        order, places = self.orders[state.order][1], self.ranks[state.order]
-        for at in order[places[before] + 1 :]:
-            if not state.used >> at & 1:
-                return at
-        return -1
+        behind = self.ranks[state.order][before]
+        return next((at for at in self._unused(state, behind + 1)), -1)
+
+    def _unused(self, state: State, first: int = 0) -> Iterator[int]:
+        order = self.orders[state.order][1]
+        return (at for at in order[first:] if not state.used >> at & 1)
 
     def _torn(self, before: int, used: int) -> bool:
         """Tell if the next part stands in the same ``Sequential`` as the one before."""
@@ -289,6 +331,8 @@ class _Search:
         if wants == 1 and state.channels > 1 and part.first.outputs(False) == state.channels:
             wants = groups = state.channels
         if wants == state.channels:
+            if state.up and is_bridge(part.name) and part.role == DECODER:
+                cost += 1.5
             if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
                 cost += 0.7  # a level of the decoder without its skip connection
             for before, more in self._befores(state, at):
@@ -298,17 +342,20 @@ class _Search:
             if wants == state.channels + answer.channels:
                 join: Join = "concat"
             elif wants == state.channels == answer.channels:
-                join, more = "add", more + 3.5
+                added = any(one.join == "add" for one in state.steps)
+                join, more = "add", more + (0.0 if added else 2.0)
             else:
                 continue
             up = answer.level < state.level
             step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
-            yield cost + more + (0.3 if up else 0.0), self._after(state, step)
+            mixed = MIXED * any(one.transposed for one in state.steps)
+            yield cost + more + (0.3 + mixed if up else 0.0), self._after(state, step)
 
     def _transposed(
         self, state: State, at: int, cost: float
     ) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
+        cost += MIXED * any(one.before == "resize" for one in state.steps)
         wants = part.inputs(True)
         if wants == state.channels:
             if state.level:
@@ -336,6 +383,7 @@ class _Search:
             if gate.skip.inputs(False) != answer.channels:
                 continue
             up = answer.level < state.level
+            more += 0.3 * up
             step = Step(part=at, before="resize" if up else "none", join="gate", skip=place)
             used = state.used | 1 << at
             level = state.level - up
@@ -359,7 +407,7 @@ class _Search:
             following = replace(
                 state, used=state.used | 1 << at, steps=(*state.steps, step), answers=answers
             )
-            yield cost + more + 1.0, following
+            yield min(cost, 0.5) + more + 0.4, following
 
     # ---- What may stand before a part ------------------------------------------------
 
@@ -375,6 +423,10 @@ class _Search:
                 yield "pool", 0.2
             if stride == 2:
                 return
+        if part.first.layer.name in self.facts.pooled and not state.up:
+            yield "pool", 0.0
+            yield "none", 2.0
+            return
         if stride == 1 and self.facts.strided:
             yield "none", 0.0
             return
@@ -389,24 +441,25 @@ class _Search:
             if part.lead and not related:
                 none, pool = none + 0.5, max(pool - 0.5, 0.0)
         if state.up:
-            fresh = not state.level and part.role == ENCODER
-            none, pool = (0.0, 3.0) if fresh else (0.1, 6.0)
-        yield "none", none + (4.0 if even else 0.0)
+            none, pool = 0.1, 6.0
+        rises = part.lead > 0 and part.role == DECODER and state.level > 0
+        yield "none", none + (4.0 if even else 1.0 if rises else 0.0)
         if room and not even:
             yield "pool", pool
         pointwise = max(part.first.kernel) == 1
         if state.level and room and not even and not pointwise:  # a resizing may follow as well
             ups = part.lead > 0 or (part.role == DECODER and not grows)
-            yield "resize", 0.4 if ups else 1.5
+            mixed = MIXED * any(one.transposed for one in state.steps)
+            yield "resize", mixed + (0.1 if rises else 0.4 if ups else 1.5)
 
     def _related(self, state: State, at: int) -> bool:
         """Tell if a part belongs to the same level as the one before, by its name."""
         if not state.steps:
             return False
-        one, two = self.parts[state.steps[-1].part].name, self.parts[at].name
+        names = self.parts[state.steps[-1].part].name, self.parts[at].name
+        one, two = (".".join(name.split(".")[self.depth :]) for name in names)
         first, second = numbers(one), numbers(two)
-        stem = one.rstrip("0123456789") == two.rstrip("0123456789")
-        return stem and len(first) == len(second) > 1 and first[:-1] == second[:-1] and one != two
+        return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
 
     def _skips(
         self, state: State, part: Part
@@ -440,7 +493,6 @@ class _Search:
         part = self.parts[step.part]
         level, answers, up, limit = state.level, state.answers, state.up, state.limit
         ups = state.ups
-        fresh = state.up and not level and step.before == "pool"
         if step.before == "pool":
             if not state.up:
                 last = answers[-1]
@@ -456,11 +508,12 @@ class _Search:
             level, ups = (level, ups) if step.stride_one else (level - 1, ups + 1)
         taken, after_pooling, gated = state.taken, state.after_pooling, state.gated
         if step.skip >= 0:
-            up, taken, gated, limit = True, taken + 1, -1, step.skip
+            up, gated = True, -1
+            taken, limit = taken + (step.skip > 0), step.skip
             if step.skip:
                 after_pooling = answers[step.skip].pooled
         outputs = part.outputs(step.transposed)
-        if not up or fresh:
+        if not up:
             answers = (*answers, Answer(channels=outputs, level=level))
             step = replace(step, keeps=True)
         return State(
@@ -469,8 +522,8 @@ class _Search:
             level=level,
             answers=answers,
             steps=(*state.steps, step),
-            up=up and not fresh,
-            limit=len(answers) + 1000 if fresh else limit,
+            up=up,
+            limit=limit,
             taken=taken,
             after_pooling=after_pooling,
             gated=gated,
@@ -478,3 +531,11 @@ class _Search:
             ups=ups,
             order=state.order,
         )
+
+
+def _shared(names: Sequence[Sequence[str]]) -> int:
+    """Return how many parts of their names all have in common from the front on."""
+    if len(names) < 2:
+        return 0
+    columns = list(zip(*names, strict=False))
+    return next((at for at, one in enumerate(columns) if len(set(one)) > 1), len(columns))

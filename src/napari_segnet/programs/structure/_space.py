@@ -145,6 +145,9 @@ def _tensors(node: Node) -> tuple[str, ...]:
 
 def layout_word(topology: Topology) -> str:
     """Return a short word for a topology: its levels, its skip connections, and a mark."""
-    text = repr(topology.steps).encode()
-    mark = hashlib.sha256(text).hexdigest()[:4]
+    text = ";".join(
+        f"{one.part}{one.transposed:d}{one.before}{one.join}{one.skip}{one.sees}"
+        for one in topology.steps
+    )
+    mark = hashlib.sha256(text.encode()).hexdigest()[:4]
     return f"{topology.poolings + 1}-levels-{topology.skips}-skips-{mark}"

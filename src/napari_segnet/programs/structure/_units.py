@@ -89,7 +89,7 @@ def units_of(
         else:
             left.append(one)
     left += [waiting] if waiting else []
-    numbered = _numbered(found)
+    numbered = _numbered(found, _children(layers))
     return tuple(_ways_by_norm(one) for one in numbered), tuple(left)
 
 
@@ -161,14 +161,25 @@ def _takes(unit: Unit, one: StoredLayer) -> bool:
     return unit.norm is None and shape[0] in counts
 
 
-def _numbered(found: Sequence[Unit]) -> list[Unit]:
+def _children(layers: Sequence[StoredLayer]) -> Mapping[str, set[int]]:
+    """Return the numbers below each module that holds tensors somewhere."""
+    found: dict[str, set[int]] = {}
+    for layer in layers:
+        parts = layer.name.split(".")
+        for at, part in enumerate(parts):
+            if part.isdecimal():
+                found.setdefault(".".join(parts[:at]), set()).add(int(part))
+    return found
+
+
+def _numbered(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[Unit]:
     """Fill in what the numbers in each ``Sequential`` leave free."""
     parents: dict[str, list[int]] = {}
     for at, unit in enumerate(found):
         if unit.layer.number is not None:
             parents.setdefault(unit.layer.parent, []).append(at)
     filled = list(found)
-    for places in parents.values():
+    for parent, places in parents.items():
         for turn, at in enumerate(places):
             unit = found[at]
             own = sorted(part.number for part in unit.layers if part.number is not None)
@@ -180,6 +191,10 @@ def _numbered(found: Sequence[Unit]) -> list[Unit]:
             if turn + 1 < len(places):
                 after = found[places[turn + 1]]
                 begin = min(p.number for p in after.layers if p.number is not None)
-                update["after"] = begin - own[-1] - 1
+                listed = any(own[-1] < number < begin for number in children[parent])
+                # Two transposed convolutions with nothing between them are elements of a list.
+                listed |= begin == own[-1] + 1 and unit.ways[0] and after.ways[0]
+                if not listed:
+                    update["after"] = begin - own[-1] - 1
             filled[at] = replace(unit, **update)  # type: ignore[arg-type]
     return filled

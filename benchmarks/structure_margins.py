@@ -266,6 +266,11 @@ def train(number: int, data: Path, folder: Path, steps: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    # A real training ends slowly, so that the statistics are those of the weights that are kept.
+    with torch.no_grad():
+        for _ in range(25):
+            chosen = rng.choice(len(pictures), 6, replace=False)
+            module(torch.from_numpy(normalized(pictures[chosen], how)))
     torch.save(module.state_dict(), folder / f"{number:03}.pth")
     truth = {"truth": taken, "normalization": how, "loss": round(loss.item(), 4)}
     (folder / f"{number:03}.json").write_text(json.dumps(truth))

@@ -48,7 +48,16 @@ MOST = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """How a fact is known: *read* from the file, *assumed*, or *told* by the user."""
+    """How a fact is known.
+
+    Attributes
+    ----------
+    source : Source
+        *read* from the file; *decided*: the statistics in the file prove it, see
+        ``napari_segnet.evidence``; *assumed*; or *told* by the user.
+    why : str
+        The reason, for people.
+    """
 
     source: Source
     why: str = ""

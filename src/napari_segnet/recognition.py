@@ -18,7 +18,7 @@ from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.tiles import Halo
 
-__all__ = ["family_of", "identify"]
+__all__ = ["family_of", "identify", "with_halo"]
 
 
 def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -47,7 +47,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
         if program.detect(tree):
             found = program.describe(tree, path, told)
             found = replace(found, stamp=tree.stamp, notes=tree.notes)
-            return _with_halo(family_of(found), beside.added_to(found) if beside else found)
+            return with_halo(family_of(found), beside.added_to(found) if beside else found)
     views = candidates(tree, path)
     refusal: UnknownNetworkError | None = None
     for weights in views:
@@ -57,7 +57,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
             try:
                 found = family.describe(weights, told)
                 found = replace(found, stamp=weights.stamp, notes=weights.notes)
-                return _with_halo(family, beside.added_to(found) if beside else found)
+                return with_halo(family, beside.added_to(found) if beside else found)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error
@@ -94,8 +94,16 @@ def family_of(checkpoint: Checkpoint) -> Family:
     )
 
 
-def _with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
-    """Add the receptive field, which needs the network's layers but not its weights."""
+def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
+    """Add the receptive field, which needs the network's layers but not its weights.
+
+    Parameters
+    ----------
+    family : Family
+        That of the checkpoint.
+    checkpoint : Checkpoint
+        Without, or with that of another network.
+    """
     if not isinstance(family, MapFamily):
         return checkpoint
     if isinstance(family, GraphFamily):

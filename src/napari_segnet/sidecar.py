@@ -107,7 +107,8 @@ def _is_told(checkpoint: Checkpoint, name: str) -> bool:
     known = checkpoint.known[name]
     if checkpoint.program == "structure" and name != "graph":
         return known.source != "read"  # what was assumed when it was trained holds for good
-    return known.source == "told" or ".card.json" in known.why
+    # What was decided would be assumed again where nobody asks for the statistics.
+    return known.source in ("told", "decided") or ".card.json" in known.why
 
 
 def read_sidecar(path: Path) -> Sidecar | None:

@@ -30,7 +30,7 @@ def test_every_promised_key_with_how_it_is_known(run, shop):
         fact = card["facts"][name]
         assert set(fact) == {"value", "source", "why"}
         assert fact["value"] == card[name]
-        assert fact["source"] in ("read", "assumed", "told")
+        assert fact["source"] in ("read", "decided", "assumed", "told")
         assert fact["why"]
     assert (card["family"], card["task"], card["ndim"]) == ("milesial-unet", "semantic", 2)
     assert card["channels"] == 1

@@ -124,7 +124,8 @@ def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
         return
     known = [*SETTINGS, *plain.hparams]
     named = ", ".join(f"{key!r}{suggestion(key, known)}" for key in unknown)
-    can = [n for n, k in plain.known.items() if k.source == "assumed" and n in plain.hparams]
+    open_yet = ("assumed", "decided")
+    can = [n for n, k in plain.known.items() if k.source in open_yet and n in plain.hparams]
     tellable = f" What can be told of {family_of(plain).title}: {', '.join(can)}." if can else ""
     raise SettingsError(
         f"There is no setting {named}. Settings of a run: {', '.join(SETTINGS)}.{tellable}"

@@ -13,15 +13,20 @@ from napari_segnet.evidence._decide import Decision, Verdict, decide, known
 from napari_segnet.evidence._fit import Fit, margin
 from napari_segnet.evidence._margins import MARGINS
 from napari_segnet.evidence._rank import Ranking, rank
+from napari_segnet.evidence._tensors import load_tensors
+from napari_segnet.evidence._variants import Variants, choices_of
 
 __all__ = [
     "MARGINS",
     "Decision",
     "Fit",
     "Ranking",
+    "Variants",
     "Verdict",
+    "choices_of",
     "decide",
     "known",
+    "load_tensors",
     "margin",
     "rank",
 ]

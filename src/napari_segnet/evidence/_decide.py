@@ -75,6 +75,11 @@ class Decision:
     shown: str = ""
 
     @property
+    def doubtful(self) -> bool:
+        """True if even the first is so far from the file's numbers that another one is meant."""
+        return self.fit is not None and self.fit.typical > DOUBTFUL
+
+    @property
     def best(self) -> Candidate:
         """The first candidate."""
         return self.candidates[0]

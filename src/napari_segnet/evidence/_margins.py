@@ -23,7 +23,7 @@ MARGINS: Mapping[str, float] = {
 """Logarithm of the ratio of divergences, see ``margin``; by name of the choice."""
 USUAL = 0.6
 """For a choice that was not measured: the largest of those that were."""
-PAIRS = (("join", "up_activation"), ("norm_place", "activation"), ("skip", "pooling"))
+PAIRS = (("join", "up_activation"), ("skip", "pooling"))
 """Choices that may make up for one another: each is judged beside the best of the other."""
 DOUBTFUL = 0.5
 """Nats. Where even the best network is typically so far from the file's numbers, the true one

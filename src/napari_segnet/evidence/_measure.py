@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Measure", "has_norms"]
 
-OFFERS = ((128, 5), (128, 3), (96, 3), (64, 3), (160, 3), (192, 3), (256, 2), (384, 1))
+OFFERS = ((96, 4), (96, 3), (64, 4), (64, 3), (128, 3), (160, 3), (192, 3), (256, 2), (384, 1))
 """Edge in pixels, and how many; the last ones are for networks that need large inputs."""
 OFFERS_3D = ((64, 2), (48, 2), (32, 2), (96, 1), (128, 1))
 MOST_WORK = 1.6e10
 """Multiplications for one run, which takes about 0.5 s on two threads: a network with 31 million
-parameters is shown three pictures of 96 pixels, small ones five of 128."""
+parameters is shown less than a small one."""
 FIRST_NORMS = 2
 """How many of the first norms tell of the input: behind them, earlier misfits add up."""
 

@@ -149,7 +149,7 @@ class Search:
             n for n, values in best.candidate.open.items() if len(values) > 1 and n != "layout"
         ]
         steps: list[tuple[str, ...]] = [(name,) for name in sorted(names, key=_order)]
-        steps += [pair for pair in PAIRS if set(pair) <= set(names) and pair != PAIRS[1]]
+        steps += [pair for pair in PAIRS if set(pair) <= set(names)]
         for _ in range(SWEEPS):
             before = best
             for step in steps:

@@ -144,7 +144,9 @@ def _source(checkpoint: Checkpoint, name: str) -> str:
 def _origin(plan: InferencePlan) -> Origin:
     checkpoint, image = plan.checkpoint, plan.image
     # Facts that follow from what was told (sizes, outputs) are marked so too, but not told.
-    told = {n: v for n, v in checkpoint.hparams.items() if _source(checkpoint, n) == "told"}
+    # What was decided counts as told: a repeated run does not ask for the statistics again.
+    said = ("told", "decided")
+    told = {n: v for n, v in checkpoint.hparams.items() if _source(checkpoint, n) in said}
     return Origin(
         checkpoint={
             "path": str(checkpoint.path),

@@ -307,7 +307,7 @@ def _assumed(network: Checkpoint) -> dict[str, Any]:
     """Return the hyper-parameters that are as they are where nobody says anything."""
     sources = {name: known.source for name, known in network.known.items()}
     facts = _facts(network)
-    return {name: value for name, value in facts.items() if sources.get(name) == "assumed"}
+    return {n: value for n, value in facts.items() if sources.get(n) in ("assumed", "decided")}
 
 
 def _parent(begun: Start) -> dict[str, str]:

@@ -26,10 +26,16 @@ __all__ = ["CardView", "headline"]
 VALUE = 1
 """Column of the facts' values."""
 
-SOURCES = {"read": "read from the file", "assumed": "assumed", "told": "told by you"}
+SOURCES = {
+    "read": "read from the file",
+    "decided": "decided by the statistics of the file",
+    "assumed": "assumed",
+    "told": "told by you",
+}
 GROUPS = {
     "told": "Told by you",
     "assumed": "Assumed: you may know better",
+    "decided": "Decided by the statistics of the file",
     "read": "Read from the file",
 }
 """In the order of the card: what the user may change comes first."""

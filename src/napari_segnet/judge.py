@@ -1,0 +1,213 @@
+"""Is a network that is known by its names really the published one? Its statistics are asked.
+
+People copy a network and change its forward: another activation, another pooling, the join the
+other way round. The names and shapes of its tensors stay the same. Where the network has batch
+normalisation, the file remembers what came to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.evidence import Decision, Variants, Verdict, decide, known, load_tensors
+from napari_segnet.families import GraphFamily
+from napari_segnet.families.graph import describe_graph
+from napari_segnet.graph import Graph
+from napari_segnet.image import Image
+from napari_segnet.progress import Progress, job
+from napari_segnet.recognition import family_of, with_halo
+
+__all__ = ["Judgement", "judge"]
+
+WORDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "activation": (
+        "nonlinearity",
+        {
+            **{word: word for word in ("relu", "elu:1", "gelu", "silu", "none")},
+            "elu": "elu:1",
+            "leaky-0.01": "leaky_relu:0.01",
+            "leaky-0.1": "leaky_relu:0.1",
+            "leaky-0.2": "leaky_relu:0.2",
+        },
+    ),
+    "pooling": ("pooling", {"max": "max", "average": "average", "max-3": "max-3x3"}),
+    "resize": (
+        "upsampling",
+        {"nearest": "nearest", "bilinear": "linear", "bilinear-aligned": "linear-aligned"},
+    ),
+    "join": ("join", {"up-skip": "skip-last", "skip-up": "skip-first"}),
+    "padding": ("padding_mode", {"same": "zeros", "reflect": "reflect"}),
+    "dilation": ("dilation", {"1": 1, "2": 2}),
+    "epsilon": ("norm_eps", {"1e-05": 1e-5, "0.001": 1e-3}),
+}
+"""Choice of a graph -> the hyper-parameter of the U-Net families that says the same, and its
+values."""
+UNSAID = ("up_activation", "residual")
+"""Choices for which these families have no word: a network with them is stored as its graph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the statistics of a file say of the network that it was taken for.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The network that fits best. Facts that are proven are marked *decided*; where nothing
+        is, it is the one that was given.
+    forks : mapping of str to str
+        What is otherwise than was assumed: name -> value. Empty: nothing.
+    verdicts : mapping of str to Verdict
+        On everything that was tried; empty without statistics.
+    says : str
+        All of it in a sentence or two, for people.
+    inputs : mapping of str to float
+        Value of the setting ``normalize`` -> divergence in nats at the first norms, best first.
+    """
+
+    checkpoint: Checkpoint
+    says: str
+    forks: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    inputs: Mapping[str, float] = field(default_factory=dict)
+
+
+@job
+def judge(
+    checkpoint: Checkpoint, image: Image | None = None
+) -> Generator[Progress, None, Judgement]:
+    """Ask the statistics of a file whether its network is what it was taken for.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What ``identify`` returned. Facts that were read or told are not questioned.
+    image : Image, optional
+        Such as the network is meant for: better evidence than the pictures of this package.
+
+    Yields
+    ------
+    Progress
+        ``network``: how many were tried.
+
+    Returns
+    -------
+    Judgement
+        With the better network, if there is one.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read any more.
+    """
+    yield Progress(what="network")
+    family = family_of(checkpoint)
+    if not isinstance(family, GraphFamily):
+        return Judgement(checkpoint=checkpoint, says="Its layers are all named in the file.")
+    graph = family.graph(checkpoint)
+    space = Variants(graph, _open(checkpoint))
+    if not any(len(values) > 1 for values in space.open.values()):
+        return Judgement(
+            checkpoint=checkpoint, says="Nothing of it is assumed that statistics could decide."
+        )
+    decision = yield from decide(space, load_tensors(checkpoint, graph), image)
+    if not decision.verdicts:
+        says = "The file holds no statistics of its layers' inputs, so nothing of it is decided."
+        return Judgement(checkpoint=checkpoint, says=says)
+    return _judged(family, checkpoint, space, decision)
+
+
+def _open(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the choices of which nobody has said anything."""
+    names = {choice: name for choice, (name, _) in WORDS.items()}
+    found = [
+        choice
+        for choice, name in names.items()
+        if name in checkpoint.known and checkpoint.known[name].source in ("assumed", "decided")
+    ]
+    # A network that stands in the file layer by layer has nothing of the kind left open.
+    return (*found, *UNSAID) if found else ()
+
+
+def _judged(
+    family: GraphFamily, checkpoint: Checkpoint, space: Variants, decision: Decision
+) -> Judgement:
+    best, verdicts = decision.best, decision.verdicts
+    forks = {n: v for n, v in best.choices.items() if n in space.usual and v != space.usual[n]}
+    better = checkpoint
+    if forks:
+        better = _changed(family, checkpoint, best.graph, forks)
+    facts: dict[str, Known] = {}
+    for choice, verdict in verdicts.items():
+        name = WORDS[choice][0] if choice in WORDS else choice
+        before = checkpoint.known.get(name)
+        if before is not None and before.source in ("assumed", "decided"):
+            facts[name] = known(verdict, before.why, decision.shown)
+        elif choice in forks:
+            facts[name] = known(verdict, "", decision.shown)
+    if better.family == checkpoint.family:
+        better = replace(better, known={**better.known, **facts})
+    else:
+        words = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in forks.items())
+        said = Known(source="decided", why=f"the published network with {words}, by its statistics")
+        better = replace(better, known={**better.known, "graph": said})
+    return Judgement(
+        checkpoint=better,
+        forks=forks,
+        verdicts=verdicts,
+        says=_sentence(forks, verdicts, decision),
+        inputs=decision.inputs,
+    )
+
+
+def _changed(
+    family: GraphFamily, checkpoint: Checkpoint, graph: Graph, forks: Mapping[str, str]
+) -> Checkpoint:
+    """Return the same file as another network: in the family's words, or as a graph."""
+    if all(choice in WORDS for choice in forks):
+        said = {WORDS[choice][0]: WORDS[choice][1][value] for choice, value in forks.items()}
+        hparams = {**checkpoint.hparams, **said}
+        if "bilinear" in hparams and "upsampling" in said:
+            hparams["bilinear"] = said["upsampling"] != "nearest"
+        better = replace(checkpoint, hparams=hparams)
+        return with_halo(family, better)  # type: ignore[arg-type]
+    better = describe_graph(
+        path=checkpoint.path,
+        graph=graph,
+        outputs=checkpoint.outputs,
+        prepare=checkpoint.prepare,
+        pixel_size_um=checkpoint.pixel_size_um,
+        class_names=checkpoint.class_names,
+        card=checkpoint.card,
+        store=checkpoint.store,
+        known={
+            name: fact
+            for name, fact in checkpoint.known.items()
+            if name in ("outputs", "prepare", "class_names", "pixel_size_um")
+        },
+    )
+    better = replace(better, stamp=checkpoint.stamp, notes=checkpoint.notes)
+    return with_halo(family_of(better), better)
+
+
+def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decision: Decision) -> str:
+    if decision.doubtful:
+        return (
+            "None of the networks that were tried fits the statistics of the file "
+            f"({decision.fit.typical if decision.fit else math.nan:.2g} nats on {decision.shown}): "
+            "ask whoever trained it for its code."
+        )
+    sure = ", ".join(n.replace("_", " ") for n, verdict in verdicts.items() if verdict.decided)
+    if not forks:
+        return f"Decided, as assumed: {sure}." if sure else "The statistics decide nothing."
+    told = "; ".join(
+        f"{name.replace('_', ' ')} {value} ({verdicts[name].divergence:.2g} against "
+        f"{verdicts[name].other:.2g} of {verdicts[name].against})"
+        for name, value in forks.items()
+        if name in verdicts
+    )
+    return f"A fork of the published network: the statistics fit better {told}."

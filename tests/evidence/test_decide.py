@@ -1,0 +1,143 @@
+"""The file's own statistics find the network that wrote them."""
+
+import pytest
+import torch
+from support.calibrated import OPEN, Toys, calibrated, drawn
+
+from napari_segnet.errors import Cancelled
+from napari_segnet.evidence import MARGINS, decide, margin, rank
+from napari_segnet.image import Image
+from napari_segnet.progress import run
+
+TRUTHS = (
+    {},
+    {"join": "skip-up"},
+    {"up_activation": "relu"},
+    {"join": "skip-up", "up_activation": "relu"},
+    {"norm_place": "after-activation"},
+    {"norm_place": "after-activation", "join": "skip-up"},
+)
+PROVEN = ("join", "norm_place", "up_activation")
+
+
+@pytest.mark.parametrize("truth", TRUTHS, ids=str)
+def test_the_truth_is_found_and_decided(truth):
+    tensors = calibrated(drawn(truth))
+    decision = run(decide(Toys(), tensors))
+    for name in PROVEN:
+        assert decision.best.choices[name] == truth.get(name, OPEN[name][0])
+        assert decision.verdicts[name].decided
+        assert decision.verdicts[name].margin >= MARGINS[name]
+    known = decision.known()
+    assert known["join"].source == "decided"
+    assert "by the BatchNorm statistics of the file on 4 bundled pictures" in known["join"].why
+    assert known["layout"].source == "read"
+
+
+def test_no_decision_is_wrong_and_the_wrong_network_loses():
+    truth = {"join": "skip-up"}
+    graphs = [drawn({}), drawn(truth), drawn({**truth, "norm_place": "after-activation"})]
+    ranking = run(rank(graphs, calibrated(graphs[1])))
+    assert ranking.order[0] == 1
+    assert ranking.margin > MARGINS["join"]
+    assert margin(ranking.fits[0], ranking.fits[1]) < -MARGINS["join"]
+
+
+def test_what_is_undecided_stays_as_the_prior_says():
+    tensors = calibrated(drawn({}))
+    decision = run(decide(Toys(), tensors))
+    pooling = decision.verdicts["pooling"]
+    if not pooling.decided:
+        assert decision.best.choices["pooling"] == "max"
+        assert decision.known()["pooling"].source == "assumed"
+        assert "do not decide" in decision.known()["pooling"].why
+
+
+def test_without_norms_nothing_is_decided():
+    graph = drawn({}, norm=False)
+    tensors = {name: torch.zeros(t.shape) for name, t in calibrated(graph).items()}
+    decision = run(decide(Toys(norm=False), tensors))
+    assert decision.verdicts == {}
+    assert [c.choices["join"] for c in decision.candidates] == ["up-skip", "skip-up"]
+    assert {k.source for n, k in decision.known().items() if n != "layout"} == {"assumed"}
+
+
+def test_norms_that_were_never_trained_decide_nothing():
+    tensors = calibrated(drawn({}))
+    for name, tensor in tensors.items():
+        if name.endswith("running_mean"):
+            tensor.zero_()
+        if name.endswith("running_var"):
+            tensor.fill_(1)
+    assert run(decide(Toys(), tensors)).verdicts == {}
+
+
+def test_dead_channels_change_no_verdict():
+    truth = {"join": "skip-up"}
+    tensors = calibrated(drawn(truth))
+    for block in ("down0", "dec1", "dec0"):
+        tensors[f"{block}.conv0.weight"][:3] = 0
+        tensors[f"{block}.conv0.bias"][:3] = 0
+        tensors[f"{block}.norm0.running_mean"][:3] = 0
+        tensors[f"{block}.norm0.running_var"][:3] = 0
+    decision = run(decide(Toys(), tensors))
+    assert decision.best.choices["join"] == "skip-up"
+    assert decision.verdicts["join"].decided
+    assert decision.fit.typical < 1
+
+
+def test_statistics_of_another_network_are_doubted():
+    tensors = calibrated(drawn({}))
+    generator = torch.Generator().manual_seed(3)
+    for name, tensor in tensors.items():
+        if "running" in name:
+            tensor.copy_(5 * torch.rand(tensor.shape, generator=generator) + 3)
+    decision = run(decide(Toys(), tensors))
+    assert decision.doubtful
+    assert not any(verdict.decided for verdict in decision.verdicts.values())
+
+
+def test_the_same_file_gives_the_same_answer():
+    tensors = calibrated(drawn({}))
+    one, two = (run(decide(Toys(), tensors)) for _ in range(2))
+    assert one.verdicts == two.verdicts
+    assert one.fit == two.fit
+    assert [c.choices for c in one.candidates] == [c.choices for c in two.candidates]
+
+
+def test_the_users_image_is_shown_where_it_is_large_enough(nuclei):
+    tensors = calibrated(drawn({"join": "skip-up"}))
+    decision = run(decide(Toys(), tensors, nuclei))
+    assert "parts of your image" in decision.shown
+    assert decision.best.choices["join"] == "skip-up"
+    small = Image(data=nuclei.data[:20, :20], axes="yx")
+    assert "bundled" in run(decide(Toys(), tensors, small)).shown
+
+
+def test_it_stops_when_asked():
+    job = decide(Toys(), calibrated(drawn({})))
+    next(job)
+    next(job)
+    job.cancel()
+    with pytest.raises(Cancelled, match="Stopped on request"):
+        run(job)
+
+
+def test_it_tells_how_far_it_is():
+    reports = list(decide(Toys(), calibrated(drawn({}))))
+    assert {report.what for report in reports} == {"network"}
+    done = [report.done for report in reports]
+    assert done == sorted(done) and done[-1] > 5
+
+
+def test_a_graph_that_cannot_take_the_tensors_is_left_out():
+    good = drawn({})
+    ranking = run(rank([good, drawn({}, channels=3)], calibrated(good)))
+    assert ranking.order == (0,)
+
+
+@pytest.fixture
+def nuclei():
+    from napari_segnet.samples import nuclei_2d
+
+    return nuclei_2d()

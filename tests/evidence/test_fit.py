@@ -1,0 +1,59 @@
+"""How far two distributions are apart, and how much better one network fits."""
+
+import math
+
+import pytest
+import torch
+
+from napari_segnet.evidence import Fit, margin
+from napari_segnet.evidence._runner import divergence
+
+
+def normal(mean, variance):
+    return torch.tensor(mean, dtype=torch.float64), torch.tensor(variance, dtype=torch.float64)
+
+
+def test_equal_distributions_are_not_apart():
+    one = normal([0.0, 1.0, -2.0], [1.0, 4.0, 0.5])
+    assert divergence(*one, *one) == pytest.approx(0, abs=1e-12)
+
+
+def test_it_is_the_divergence_of_normal_distributions():
+    # KL(N(1.5, 4) | N(0.5, 1)) = (4 + 1 - 1 - ln 4) / 2
+    there, file = normal([1.5], [4.0]), normal([0.5], [1.0])
+    assert divergence(*there, *file) == pytest.approx((4 - math.log(4)) / 2, rel=2e-3)
+
+
+def test_one_channel_that_is_far_off_does_not_count():
+    file = normal([0.5] * 5, [1.0] * 5)
+    assert divergence(*normal([0.5, 0.5, 0.5, 0.5, 1e6], [1.0] * 5), *file) < 0.01
+
+
+def test_channels_without_variance_say_nothing():
+    file = normal([0.0, 0.0, 0.0, 2.0], [0.0, 0.0, 0.0, 1.0])
+    assert divergence(*normal([9.0, 9.0, 9.0, 2.0], [7.0, 7.0, 7.0, 1.0]), *file) < 0.01
+    assert math.isnan(divergence(*file, *normal([0.0] * 4, [0.0] * 4)))
+
+
+def test_numbers_with_which_a_norm_begins_say_nothing():
+    assert math.isnan(divergence(*normal([1.0], [2.0]), *normal([0.0], [1.0])))
+
+
+def test_what_is_no_number_is_as_bad_as_can_be():
+    assert divergence(*normal([math.nan, 0], [1.0, 1.0]), *normal([0.5, 0], [1.0, 2.0])) == math.inf
+
+
+def test_the_margin_counts_only_norms_that_differ():
+    good, bad = Fit(norms={"a": 0.5, "b": 0.02}), Fit(norms={"a": 0.5, "b": 0.06})
+    assert margin(good, bad) == pytest.approx(math.log(2))
+    assert margin(bad, good) == -margin(good, bad)
+    assert margin(good, good) == 0
+
+
+def test_a_network_that_answers_no_numbers_loses():
+    assert margin(Fit(norms={"a": 3.0}), Fit(norms={"a": math.inf})) > 10
+
+
+def test_without_norms_there_is_no_fit():
+    assert Fit(norms={}).misfit == 0
+    assert math.isnan(Fit(norms={}).typical)

@@ -1,0 +1,208 @@
+"""A fork of a known network is caught by the statistics of its file."""
+
+import numpy as np
+import pytest
+import torch
+from support.calibrated import pictures
+from support.forks import MilesialFork
+from support.networks import Mateuszbuda
+
+from napari_segnet.errors import Cancelled
+from napari_segnet.judge import judge
+from napari_segnet.progress import run
+from napari_segnet.recognition import identify
+from napari_segnet.sidecar import sidecar_path, write_sidecar
+
+
+def trained(module, channels=3, seed=0):
+    """Give a network random weights and, by its own forward, the statistics of pictures."""
+    torch.manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.6, 1.4)
+            torch.nn.init.normal_(layer.bias, 0, 0.3)
+            layer.momentum = None
+    module.train()
+    with torch.no_grad():
+        for first in (0, 2, 4):
+            module(pictures()[first : first + 2].expand(-1, channels, -1, -1))
+    return module.eval()
+
+
+def fork(change=lambda module: None, **how):
+    module = MilesialFork(width=8, depth=2, **how)
+    change(module)
+    return trained(module)
+
+
+def swap(new):
+    def change(module):
+        for parent in list(module.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, torch.nn.ReLU):
+                    setattr(parent, name, new())
+
+    return change
+
+
+def skip_last(module):
+    module.skip_first = False
+
+
+def activated(module):
+    """Put a ReLU behind each transposed convolution, where no name shows it."""
+    for child in module.modules():
+        if isinstance(child, torch.nn.ConvTranspose2d):
+            child.register_forward_hook(lambda layer, x, y: torch.relu(y))
+
+
+def residual(module):
+    """Add the answer of the first convolution of each block to that of the second."""
+
+    def added(block):
+        def forward(x):
+            first = block[2](block[1](block[0](x)))
+            return first + block[5](block[4](block[3](first)))
+
+        return forward
+
+    for name, child in list(module.named_modules()):
+        if name.endswith("double_conv"):
+            child.forward = added(child)
+
+
+def opened(tmp_path, module):
+    path = tmp_path / "net.pth"
+    torch.save(module.state_dict(), path)
+    return identify(path)
+
+
+def same_answers(checkpoint, module):
+    """Load the file as the checkpoint says it is, and compare."""
+    from napari_segnet.engines.torch import load
+
+    x = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
+    with torch.no_grad():
+        want = module(torch.from_numpy(x))
+    want = torch.sigmoid(want).numpy()
+    return np.abs(load(checkpoint, "cpu").maps(x) - want).max()
+
+
+def test_the_published_network_is_proven(tmp_path):
+    module = fork()
+    checkpoint = opened(tmp_path, module)
+    found = run(judge(checkpoint))
+    assert found.forks == {}
+    assert found.says.startswith("Decided, as assumed: ") and "join" in found.says
+    assert found.checkpoint.known["join"].source == "decided"
+    assert found.checkpoint.hparams == checkpoint.hparams
+    assert same_answers(found.checkpoint, module) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "change, forks, said",
+    [
+        (skip_last, {"join": "up-skip"}, {"join": "skip-last"}),
+        (swap(torch.nn.Identity), {"activation": "none"}, {"nonlinearity": "none"}),
+        (swap(torch.nn.ELU), {"activation": "elu"}, {"nonlinearity": "elu:1"}),
+    ],
+    ids=["join", "no activation", "elu"],
+)
+def test_a_fork_is_named_and_the_better_network_offered(tmp_path, change, forks, said):
+    module = fork(change)
+    checkpoint = opened(tmp_path, module)
+    assert same_answers(checkpoint, module) > 0.01
+    found = run(judge(checkpoint))
+    assert found.forks == forks
+    assert found.says.startswith("A fork of the published network: the statistics fit better ")
+    assert {name: found.checkpoint.hparams[name] for name in said} == said
+    assert same_answers(found.checkpoint, module) < 1e-4
+    assert found.checkpoint.family == checkpoint.family
+
+
+@pytest.mark.parametrize(
+    "change, forks",
+    [(activated, {"up_activation": "relu"}), (residual, {"residual": "add"})],
+    ids=["up activation", "residual"],
+)
+def test_a_fork_without_a_word_is_offered_as_its_graph(tmp_path, change, forks):
+    module = fork(change)
+    checkpoint = opened(tmp_path, module)
+    found = run(judge(checkpoint))
+    assert found.forks == forks
+    assert found.checkpoint.family == "graph"
+    assert found.checkpoint.known["graph"].source == "decided"
+    assert found.checkpoint.prepare == checkpoint.prepare
+    assert same_answers(found.checkpoint, module) < 1e-4
+
+
+def test_what_was_told_is_not_questioned(tmp_path):
+    torch.save(fork(skip_last).state_dict(), tmp_path / "net.pth")
+    checkpoint = identify(tmp_path / "net.pth", {"join": "skip-first"})
+    found = run(judge(checkpoint))
+    assert "join" not in found.verdicts
+    assert found.checkpoint.hparams["join"] == "skip-first"
+    assert found.checkpoint.known["join"].source == "told"
+
+
+def test_a_decision_is_kept_beside_the_file(tmp_path):
+    module = fork(skip_last)
+    found = run(judge(opened(tmp_path, module)))
+    write_sidecar(found.checkpoint)
+    again = identify(tmp_path / "net.pth")
+    assert again.hparams["join"] == "skip-last"
+    assert again.known["join"].source == "read"
+    assert sidecar_path(again.path).name in again.known["join"].why
+
+
+def test_a_decision_stands_in_the_form_of_a_checkpoint(tmp_path):
+    from napari_segnet.checkpoint import Checkpoint
+
+    found = run(judge(opened(tmp_path, fork()))).checkpoint
+    assert Checkpoint.from_json(found.to_json(), found.path).known == found.known
+
+
+def test_without_norms_nothing_is_decided(tmp_path):
+    from support.networks import Jvanvugt
+
+    module = Jvanvugt(padding=True, batch_norm=False, depth=3, width=4, classes=1)
+    found = run(judge(opened(tmp_path, module)))
+    assert found.says == (
+        "The file holds no statistics of its layers' inputs, so nothing of it is decided."
+    )
+    assert found.checkpoint.known["join"].source == "assumed"
+
+
+def test_a_network_that_stands_in_its_file_needs_no_judge():
+    found = run(judge(identify("nuclei")))
+    assert found.says == "Nothing of it is assumed that statistics could decide."
+    assert found.verdicts == {}
+
+
+def test_statistics_of_another_network_are_told(tmp_path):
+    module = fork()
+    generator = torch.Generator().manual_seed(3)
+    for name, tensor in module.state_dict().items():
+        if "running" in name:
+            tensor.copy_(5 * torch.rand(tensor.shape, generator=generator) + 3)
+    found = run(judge(opened(tmp_path, module)))
+    assert found.says.startswith("None of the networks that were tried fits the statistics")
+    assert found.forks == {}
+
+
+def test_another_family_is_judged_too(tmp_path):
+    module = trained(Mateuszbuda(width=6))
+    found = run(judge(opened(tmp_path, module)))
+    assert found.forks == {}
+    assert found.verdicts["join"].decided
+
+
+def test_it_stops_when_asked(tmp_path):
+    job = judge(opened(tmp_path, fork()))
+    next(job)
+    next(job)
+    job.cancel()
+    with pytest.raises(Cancelled, match="Stopped on request"):
+        run(job)

@@ -63,7 +63,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
                 refusal = refusal or error
     found = _by_structure(views, told)
     if isinstance(found, Checkpoint):
-        return _with_halo(family_of(found), beside.added_to(found) if beside else found)
+        return with_halo(family_of(found), beside.added_to(found) if beside else found)
     raise refusal or UnknownNetworkError(_not_recognised(path, views[0], found))
 
 

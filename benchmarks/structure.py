@@ -4,7 +4,7 @@
 
     python benchmarks/structure.py [DATA] [--count 500] [--seed 0] [--kinds WORD ...] [--held-out]
                                    [--wild FOLDER] [--part random|forks|foreign|wild ...]
-                                   [--prior] [--failures] [--markdown]
+                                   [--prior] [--failures] [--minutes 60]
 
 Random networks are drawn over the grammar of U-Nets (``tests/support/unets``), given the statistics
 of real pictures, written in the wrappers that people use, and opened as a user opens them. DATA
@@ -15,7 +15,8 @@ with their reference answers beside them: ``NAME.pth``, ``NAME.json``, ``NAME.np
 The columns: *tried* networks; *first*: the first candidate is equal; *in three*: one of the first
 three is; *asked* or *refused* with the reason; *wrong*: opened, not equal, and nothing to blame is
 marked as assumed. ``tests/support/unets/judge.py`` says exactly what equal and marked mean.
-``--prior`` leaves the statistics out; ``--failures`` lists every network whose first is not equal.
+``--prior`` leaves the statistics out; ``--failures`` lists every network whose first is not equal;
+``--minutes`` ends a part early.
 """
 
 from __future__ import annotations
@@ -158,7 +159,9 @@ def table(rows: list[Row]) -> str:
     lines = [f"| kind | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
     for row in rows:
         cells = [
-            "–" if "foreign" in row.kind and name in ("first", "in three") else str(row.counts[name])
+            "–"
+            if "foreign" in row.kind and name in ("first", "in three")
+            else str(row.counts[name])
             for name in COLUMNS
         ]
         lines.append(f"| {row.kind} | {' | '.join(cells)} |")
@@ -184,6 +187,9 @@ def main() -> int:
     parser.add_argument("--part", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--prior", action="store_true", help="without the statistics of norms")
     parser.add_argument("--failures", action="store_true")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="then count what was tried"
+    )
     args = parser.parse_args()
     args.data = None if args.data is None else Path(args.data)
     args.wild = None if args.wild is None else Path(args.wild)
@@ -201,6 +207,8 @@ def main() -> int:
             mine = []
             for one in parts[part](args, Path(folder)):
                 mine.append(one)
+                if time.perf_counter() - begun > 60 * args.minutes:
+                    break
                 if args.failures and one.failed:
                     print(failure(one), flush=True)
             tried += mine

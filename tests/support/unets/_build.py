@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from support.unets._net import LINEAR, Draft, Net
 from support.unets._plan import Plan, activate, conv, norm, tensors_of_activation, transposed
 from support.unets._styles import Style
+from torch import nn
 
 __all__ = ["attention", "block", "finish", "pool_layer", "unet", "unet_net"]
 
@@ -102,7 +101,10 @@ def _up(draft, plan, style, x, i, below):
         at = 1
     else:
         scale = tuple(float(n) for n in step) if isinstance(step, tuple) else float(step)
-        mode, aligned = ("nearest" if plan.up == "nearest" else "linear"), plan.up == "bilinear-aligned"
+        mode, aligned = (
+            ("nearest" if plan.up == "nearest" else "linear"),
+            plan.up == "bilinear-aligned",
+        )
         x = draft.step("resize", x, argument=(mode, aligned, scale, None))
         if not plan.up_kernel:
             return x, below
@@ -207,8 +209,9 @@ def block(
             place.put("drop", nn.Dropout(0.2))
         kept = x if k == 1 else kept
     if plan.residual == "projection":
-        side = draft.call(f"{path}.shortcut.0" if plan.norm == "batch" else f"{path}.shortcut",
-                          conv(plan.but(padding="same"), a, b, 1, stride), taken, group=group)  # fmt: skip
+        at = f"{path}.shortcut.0" if plan.norm == "batch" else f"{path}.shortcut"
+        layer = conv(plan.but(padding="same"), a, b, 1, stride)
+        side = draft.call(at, layer, taken, group=group)
         if plan.norm == "batch":
             side = draft.call(f"{path}.shortcut.1", norm(plan, b), side, group=group)
         x = draft.step("add", x, side)

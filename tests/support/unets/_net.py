@@ -7,6 +7,7 @@ state dict shows of it are names, shapes and their order alone. It shares nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class Net(nn.Module):
 
     def _put(self, path, layer, lists):
         owner = self
-        for part, below in zip(path, path[1:], strict=False):
+        for part, below in pairwise(path):
             if part not in owner._modules:
                 kind = nn.ModuleList if part in lists else nn.Sequential
                 owner.add_module(part, kind() if below.isdigit() else nn.Module())

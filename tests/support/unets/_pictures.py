@@ -12,14 +12,15 @@ from torch import nn
 __all__ = ["accumulate", "batch_of", "draw_weights", "sources", "train"]
 
 PHOTOGRAPHS = ("astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "coffee.png",
-               "coins.png", "grass.png", "gravel.png", "ihc.png", "moon.png", "retina.jpg")  # fmt: skip
+               "coins.png", "grass.png", "gravel.png", "ihc.png", "moon.png",
+               "retina.jpg")  # fmt: skip
 """Of those that lie in scikit-image without a download; one that lacks is left out."""
 WAYS = ("÷255", "z-score", "min-max", "half")
 
 
 @functools.cache
 def sources(kind: str, data: Path | None) -> tuple[np.ndarray, ...]:
-    """Return pictures ``(y, x, 3)`` of 0 to 1: ``nuclei`` from the data folder, or ``photographs``."""
+    """Return pictures ``(y, x, 3)`` of 0 to 1: ``nuclei`` of the data, or ``photographs``."""
     import skimage
     from skimage.io import imread
 
@@ -42,7 +43,7 @@ def batch_of(
     rng: np.random.Generator, pictures: tuple[np.ndarray, ...], way: str, channels: int,
     shape: tuple[int, ...], count: int,
 ) -> torch.Tensor:  # fmt: skip
-    """Return crops ``(n, c, [z,] y, x)`` float32, prepared in one of ``WAYS``; flat ones are few."""
+    """Return crops ``(n, c, [z,] y, x)`` float32, prepared in one of ``WAYS``."""
     made = []
     while len(made) < count:
         picture = pictures[int(rng.integers(len(pictures)))]
@@ -50,7 +51,9 @@ def batch_of(
         picture = picture[::every, ::every]
         if min(picture.shape[:2]) < max(shape[-2:]):
             continue
-        y, x = (int(rng.integers(0, n - m + 1)) for n, m in zip(picture.shape, shape[-2:], strict=False))
+        y, x = (
+            int(rng.integers(0, n - m + 1)) for n, m in zip(picture.shape, shape[-2:], strict=False)
+        )
         crop = picture[y : y + shape[-2], x : x + shape[-1]]
         if crop.std() < 0.02 and rng.random() < 0.9:
             continue
@@ -58,7 +61,9 @@ def batch_of(
         if channels == 1:
             crop = picture[y : y + shape[-2], x : x + shape[-1]].mean(-1)[None]
         if len(shape) == 3:  # a volume: the same picture, fading out along z
-            fade = 0.3 + 0.7 * np.exp(-(((np.arange(shape[0]) - shape[0] / 2) / (shape[0] / 3)) ** 2))
+            fade = 0.3 + 0.7 * np.exp(
+                -(((np.arange(shape[0]) - shape[0] / 2) / (shape[0] / 3)) ** 2)
+            )
             crop = crop[:, None] * fade[None, :, None, None]
         made.append(_prepare(crop, way))
     return torch.from_numpy(np.stack(made).astype(np.float32))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
-
 from support.unets._net import Draft
+from torch import nn
 
 __all__ = ["Plan", "activate", "conv", "norm", "tensors_of_activation", "transposed"]
 
@@ -98,9 +97,7 @@ def conv(plan: Plan, a: int, b: int, kernel: Any = 0, stride: Any = 1, dilation:
     if plan.padding == "valid" and max(sizes) > 1 and stride == 1:
         room = (0,) * plan.ndim
     mode = "reflect" if plan.padding == "reflect" else "zeros"
-    return CONV[plan.ndim](
-        a, b, sizes, stride, room, dilation, bias=plan.bias, padding_mode=mode
-    )
+    return CONV[plan.ndim](a, b, sizes, stride, room, dilation, bias=plan.bias, padding_mode=mode)
 
 
 def transposed(plan: Plan, a: int, b: int, stride: Any = 2):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from support.unets._build import finish, pool_layer, unet
 from support.unets._net import Draft, Net
 from support.unets._plan import Plan, activate, conv, norm, tensors_of_activation, transposed
 from support.unets._styles import STYLES, Style
+from torch import nn
 
 __all__ = ["chain", "contract_expand", "denoiser", "plain", "resnet_unet", "w_net"]
 
@@ -225,5 +224,3 @@ def denoiser(plan: Plan, length: int) -> Net:
     x = draft.call(f"dncnn.{at}", conv(plan, width, plan.channels), x)
     draft.step("same", draft.step("subtract", "x", x))
     return draft.net(draft.steps[-1][0])
-
-

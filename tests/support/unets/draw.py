@@ -1,4 +1,4 @@
-"""Networks at random over the grammar of U-Nets: a seed makes one, with its truth, the same everywhere."""
+"""Networks at random over the grammar of U-Nets: a seed makes one, with its truth."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-
 from support.networks import WRAPPERS, save_as
 from support.unets._build import unet_net
 from support.unets._net import Net
@@ -18,6 +16,7 @@ from support.unets._pictures import WAYS, accumulate, batch_of, draw_weights, so
 from support.unets._plan import Plan
 from support.unets._special import chain, contract_expand, denoiser, plain, resnet_unet, w_net
 from support.unets._styles import STYLES, Style
+from torch import nn
 
 __all__ = ["KINDS", "Case", "Kind", "draw", "write"]
 
@@ -193,18 +192,18 @@ def _denoise(rng: Rng, _: tuple[Style, ...]) -> Made:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(name="conv–BN–ReLU, transposed 2×2", make=_usual(norm="batch"), weight=5),
+    Kind(name="conv-BN-ReLU, transposed 2×2", make=_usual(norm="batch"), weight=5),
     Kind(name="no norm", make=_usual(norm="none"), weight=5),
     Kind(name="resized without a convolution",
          make=_usual(up=["nearest", "bilinear", "bilinear-aligned"]), weight=2),
     Kind(name="resized, then a convolution",
          make=_usual(up=["nearest", "bilinear", "bilinear-aligned"], up_kernel=[1, 3]), weight=2),
-    Kind(name="resized, then conv–BN–ReLU", held_out=True,
-         make=_usual(norm="batch", up=["nearest", "bilinear"], up_kernel=3, up_unit=True), weight=2),
+    Kind(name="resized, then conv-BN-ReLU", held_out=True, weight=2,
+         make=_usual(norm="batch", up=["nearest", "bilinear"], up_kernel=3, up_unit=True)),
     Kind(name="transposed 3×3", make=_usual(up="t3"), weight=2),
     Kind(name="transposed 4×4", make=_usual(up="t4"), held_out=True, weight=2),
-    Kind(name="conv–ReLU–BN", make=_usual(norm="batch", norm_place="after-activation"), weight=2),
-    Kind(name="BN–ReLU–conv", held_out=True, weight=2,
+    Kind(name="conv-ReLU-BN", make=_usual(norm="batch", norm_place="after-activation"), weight=2),
+    Kind(name="BN-ReLU-conv", held_out=True, weight=2,
          make=_usual(norm="batch", norm_place="before-convolution")),
     Kind(name="ReLU after the step up", make=_usual(up_activation="relu"), weight=2),
     Kind(name="strided convolution as pooling", make=_usual(pooling="strided"), weight=2),
@@ -247,10 +246,13 @@ KINDS: tuple[Kind, ...] = (
 
 # ---- A case ----
 
+TAUGHT = 1 / 8
 _WRAPPERS = ("bare", "bare", "bare", *sorted(set(WRAPPERS) - {"ema", "bare"}), "state_dict")
 
 
-def draw(seed: int, kinds: tuple[Kind, ...] = KINDS, data: Path | None = None) -> Case:
+def draw(
+    seed: int, kinds: tuple[Kind, ...] = KINDS, data: Path | None = None, taught: bool = True
+) -> Case:
     """Return the network of a seed.
 
     Parameters
@@ -261,6 +263,8 @@ def draw(seed: int, kinds: tuple[Kind, ...] = KINDS, data: Path | None = None) -
         Of which one is drawn by weight.
     data : Path, optional
         The folder of real images; without it, norms take the statistics of photographs alone.
+    taught : bool
+        Whether one of eight is trained for a few steps.
     """
     rng = np.random.default_rng(seed)
     weights = np.array([kind.weight for kind in kinds], dtype=float)
@@ -273,7 +277,7 @@ def draw(seed: int, kinds: tuple[Kind, ...] = KINDS, data: Path | None = None) -
     pictures, shape = sources(seen, data), _shape(net, plan, rng)
     batches = [batch_of(rng, pictures, way, plan.channels, shape, 4) for _ in range(4)]
     accumulate(net, batches)
-    if rng.random() < 0.12 and plan.ndim == 2:
+    if rng.random() < TAUGHT and plan.ndim == 2 and taught:
         train(net, batches, int(rng.integers(20, 41)))
     _last(net, batches[0])
     batch = batch_of(rng, pictures, way, plan.channels, shape, 1)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch import nn
-
 from support.unets.judge import Opened, Verdict, opened
+from torch import nn
 
 __all__ = ["FOREIGN", "Foreign", "refusal_of", "write_foreign"]
 
@@ -110,7 +110,12 @@ def _generator(latent: int, norm: bool, first: int, name: str, count: int) -> nn
         layers += [*([nn.BatchNorm2d(a)] if norm else []), nn.ReLU(),
                    nn.ConvTranspose2d(a, a // 2, 4, 2, 1, bias=False)]  # fmt: skip
         a //= 2
-    layers += [nn.BatchNorm2d(a), nn.ReLU(), nn.ConvTranspose2d(a, 3, 4, 2, 1, bias=False), nn.Tanh()]
+    layers += [
+        nn.BatchNorm2d(a),
+        nn.ReLU(),
+        nn.ConvTranspose2d(a, 3, 4, 2, 1, bias=False),
+        nn.Tanh(),
+    ]
     return nn.Sequential(OrderedDict({name: nn.Sequential(*layers)}))
 
 
@@ -127,8 +132,8 @@ def _discriminator(first: int, norm: bool, channels: int, count: int) -> nn.Modu
     layers: list[nn.Module] = [nn.Conv2d(channels, first, 4, 2, 1), nn.LeakyReLU(0.2)]
     a = first
     for _ in range(count):
-        layers += [nn.Conv2d(a, 2 * a, 4, 2, 1, bias=False), *([nn.BatchNorm2d(2 * a)] if norm else []),
-                   nn.LeakyReLU(0.2)]  # fmt: skip
+        norms = [nn.BatchNorm2d(2 * a)] if norm else []
+        layers += [nn.Conv2d(a, 2 * a, 4, 2, 1, bias=False), *norms, nn.LeakyReLU(0.2)]
         a *= 2
     layers += [nn.Conv2d(a, 1, 4, 1, 0, bias=False)]
     return _of(main=nn.Sequential(*layers))
@@ -137,7 +142,9 @@ def _discriminator(first: int, norm: bool, channels: int, count: int) -> nn.Modu
 def _code_autoencoder(code: int, variational: bool, names: str) -> nn.Module:
     first, second = names.split("/")
     layers: dict[str, nn.Module] = {
-        first: nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()),
+        first: nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()
+        ),
     }
     if variational:
         layers |= {"fc_mu": nn.Linear(16 * 64, code), "fc_logvar": nn.Linear(16 * 64, code)}
@@ -205,7 +212,9 @@ def _vit_decoder(width: int, skips: bool) -> nn.Module:
 def _swin(width: int) -> nn.Module:
     module = _of(swinViT__patch_embed=nn.Conv2d(3, width, 2, 2))
     module.layers1 = nn.ModuleList(_Attention(width) for _ in range(2))
-    module.layers1.append(_of(reduction=nn.Linear(4 * width, 2 * width), norm=nn.LayerNorm(4 * width)))
+    module.layers1.append(
+        _of(reduction=nn.Linear(4 * width, 2 * width), norm=nn.LayerNorm(4 * width))
+    )
     module.encoder1 = nn.Sequential(_cbr(3, width), _cbr(width, width))
     module.decoder1 = nn.Sequential(nn.ConvTranspose2d(width, width, 2, 2), _cbr(2 * width, width))
     module.out = nn.Conv2d(width, 2, 1)
@@ -229,7 +238,8 @@ def _detector(anchors: int, pyramid: bool) -> nn.Module:
 
 
 def _yolo(width: int) -> nn.Module:
-    """In the naming of YOLO: numbered layers of conv and bn, bottlenecks, a head of three scales."""
+    """In the naming of YOLO: numbered layers of conv and bn, bottlenecks."""
+
     def unit(a: int, b: int, kernel: int = 3) -> nn.Module:
         return _of(conv=nn.Conv2d(a, b, kernel, bias=False), bn=nn.BatchNorm2d(b))
 
@@ -264,16 +274,17 @@ def _graph_network(kind: str) -> nn.Module:
 
 def _dense(widths: tuple[int, ...], name: str) -> nn.Module:
     layers: list[nn.Module] = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return _of(**{name: nn.Sequential(*layers[:-1])})
 
 
 def _diffusion(width: int, names: str) -> nn.Module:
     """A U-Net that also takes the time: every block has a dense layer for it."""
+
     def block(a: int, b: int) -> nn.Module:
-        return _of(time_mlp=nn.Linear(32, b), conv1=nn.Conv2d(a, b, 3, padding=1), bnorm1=nn.BatchNorm2d(b),
-                   conv2=nn.Conv2d(b, b, 3, padding=1), bnorm2=nn.BatchNorm2d(b))  # fmt: skip
+        return _of(time_mlp=nn.Linear(32, b), conv1=nn.Conv2d(a, b, 3, padding=1),
+                   bnorm1=nn.BatchNorm2d(b), conv2=nn.Conv2d(b, b, 3, padding=1), bnorm2=nn.BatchNorm2d(b))  # fmt: skip
 
     module = nn.Module()
     setattr(module, names, nn.Sequential(nn.Linear(32, 32), nn.ReLU()))
@@ -287,9 +298,9 @@ def _diffusion(width: int, names: str) -> nn.Module:
 def _super_resolution(factor: int, blocks: int, width: int) -> nn.Module:
     layers = {"head": nn.Conv2d(3, width, 9, padding=4)}
     for i in range(blocks):
-        layers[f"res{i}"] = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width),
-                                          nn.PReLU(), nn.Conv2d(width, width, 3, padding=1),
-                                          nn.BatchNorm2d(width))  # fmt: skip
+        one, two = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        norms = [nn.BatchNorm2d(width), nn.BatchNorm2d(width)]
+        layers[f"res{i}"] = nn.Sequential(one, norms[0], nn.PReLU(), two, norms[1])
     layers["upscale"] = nn.Sequential(nn.Conv2d(width, width * factor**2, 3, padding=1),
                                       nn.PixelShuffle(factor))  # fmt: skip
     layers["tail"] = nn.Conv2d(width, 3, 9, padding=4)
@@ -297,8 +308,8 @@ def _super_resolution(factor: int, blocks: int, width: int) -> nn.Module:
 
 
 def _siamese(width: int) -> nn.Module:
-    return _of(features=nn.Sequential(_cbr(1, width), _cbr(width, 2 * width)),
-               embedding=nn.Sequential(nn.Linear(2 * width, 32), nn.ReLU(), nn.Linear(32, 16)))  # fmt: skip
+    dense = nn.Sequential(nn.Linear(2 * width, 32), nn.ReLU(), nn.Linear(32, 16))
+    return _of(features=nn.Sequential(_cbr(1, width), _cbr(width, 2 * width)), embedding=dense)
 
 
 def _point_net() -> nn.Module:

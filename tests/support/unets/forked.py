@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-
 from support.forks import FORKS
 from support.networks import calibrate
 from support.unets._pictures import batch_of, sources
+from torch import nn
 
 __all__ = ["FORKED", "Forked", "fork"]
 
@@ -43,7 +42,7 @@ class Forked:
 
 
 def _chosen() -> tuple[tuple[str, int], ...]:
-    """Return every kind of change once, from the families in turns, and what only one family has."""
+    """Return every kind of change once, from the families in turns."""
     seen: set[str] = set()
     found = []
     places = [(family, i) for family, forks in FORKS.items() for i in range(len(forks))]

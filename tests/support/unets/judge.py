@@ -172,7 +172,9 @@ def judge(
         if given.shape != raw.shape:
             why = f"answers {tuple(given.shape[1:])}, not {tuple(raw.shape[1:])}"
     blamed = tuple(
-        name for name in truth if name in found.choices and not _same(found.choices[name], truth[name])
+        name
+        for name in truth
+        if name in found.choices and not _same(found.choices[name], truth[name])
     )
     marks = [found.known.get(name) for name in blamed or ("layout",)]
     return Verdict(

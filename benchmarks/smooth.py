@@ -108,7 +108,7 @@ class Script:
         from qtpy.QtCore import QTimer
         from qtpy.QtWidgets import QApplication, QProgressBar
 
-        from napari_segnet.widgets._job import JobRunner
+        from napari_segnet.widgets.qt.job_runner import JobRunner
 
         self.args = args
         self.viewer = napari.Viewer(show_welcome_screen=False)
@@ -211,7 +211,7 @@ class Script:
 @job
 def _load() -> Generator[Progress, None, None]:
     """Load what a first run needs."""
-    from napari_segnet.widgets._torch import load_torch
+    from napari_segnet.widgets.qt.torch_loading import load_torch
 
     yield Progress(what="loading")
     load_torch()

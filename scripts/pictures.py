@@ -25,7 +25,7 @@ from PIL import Image
 from stage import Stage, beside, new_user, point_at, save_moving, save_picture, stage
 
 if TYPE_CHECKING:
-    from napari_segnet.widgets._edit_panel import EditPanel
+    from napari_segnet.widgets.correct.edit_panel import EditPanel
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 PICTURES: dict[str, Callable[[], Image.Image]] = {}
@@ -360,6 +360,46 @@ def network_card() -> Image.Image:
 
 
 @picture
+def keras_lambda() -> Image.Image:
+    with stage("light", (1240, 1000)) as on:
+        on.sample()
+        on.choose(with_lambda())
+        on.dock.untold.boxes[0].setCurrentIndex(1)
+        on.pause(0.3)
+        return on.part(on.group("Network"))
+
+
+@cache
+def with_lambda() -> Path:
+    """Write a network of Keras whose first layer is Python code."""
+    import json
+
+    import h5py
+
+    def layer(kind: str, name: str, before: str, **config: Any) -> dict[str, Any]:
+        nodes = [[[before, 0, 0, {}]]] if before else []
+        own = {"name": name, **config}
+        return {"class_name": kind, "name": name, "config": own, "inbound_nodes": nodes}
+
+    layers = [
+        layer("InputLayer", "image", "", batch_input_shape=[None, None, None, 1]),
+        layer("Lambda", "scale_pixels", "image", function=["", None, None]),
+        layer("Conv2D", "mask", "scale_pixels", filters=1, kernel_size=[3, 3], padding="same"),
+    ]
+    ends = {"input_layers": [["image", 0, 0]], "output_layers": [["mask", 0, 0]]}
+    config = {"class_name": "Functional", "config": {"layers": layers, **ends}}
+    path = files() / "unet.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(config), "2.15.0"
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = ["mask"]
+        weights.create_group("mask").attrs["weight_names"] = ["mask/kernel:0", "mask/bias:0"]
+        weights["mask/mask/kernel:0"] = np.ones((3, 3, 1, 1), "float32")
+        weights["mask/mask/bias:0"] = np.zeros(1, "float32")
+    return path
+
+
+@picture
 def network_preview() -> Image.Image:
     seen = []
     with stage("light", (1240, 1100)) as on:
@@ -494,7 +534,7 @@ def review() -> Image.Image:
 @picture
 def review_recover() -> Image.Image:
     """What a window left behind is offered by the next one."""
-    from napari_segnet.widgets._recovery import RecoveryBar
+    from napari_segnet.widgets.recovery.dialogs import RecoveryBar
 
     with stage() as on:
         panel = reviewed(on)
@@ -512,7 +552,7 @@ def review_recover() -> Image.Image:
 
 @picture
 def review_close() -> Image.Image:
-    from napari_segnet.widgets._recovery import CloseQuestion
+    from napari_segnet.widgets.recovery.dialogs import CloseQuestion
 
     with stage() as on:
         panel = reviewed(on)
@@ -533,7 +573,7 @@ def reviewed(on: Stage) -> Any:
     from _wrong import spoil
 
     from napari_segnet.samples import TRUTHS
-    from napari_segnet.widgets._review_panel import ReviewPanel
+    from napari_segnet.widgets.review.panel import ReviewPanel
 
     image = on.sample()
     wrong = spoil(TRUTHS["nuclei"](), np.random.default_rng(1))
@@ -590,7 +630,7 @@ def train_window() -> Image.Image:
 @picture
 def train_examples() -> Image.Image:
     """What is learned from, as the training changes it."""
-    from napari_segnet.widgets._lesson_window import LessonWindow
+    from napari_segnet.widgets.train.examples_window import LessonWindow
 
     with stage(size_px=(1240, 720)) as on:
         dock = teaching(on)

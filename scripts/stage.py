@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from napari_segnet.widgets.segment import SegmentDock
+    from napari_segnet.widgets.segment.dock import SegmentDock
 
 MARGIN_PX = 2
 PATIENCE_S = 180
@@ -42,7 +42,7 @@ class Stage:
     def __init__(self, theme: str = "dark", size_px: tuple[int, int] = (1240, 800)) -> None:
         import napari
 
-        from napari_segnet.widgets._drops import find_or_open_dock
+        from napari_segnet.widgets.plugin.drop_reader import find_or_open_dock
 
         self.viewer = napari.Viewer(show_welcome_screen=False)
         self.viewer.theme = theme

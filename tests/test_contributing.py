@@ -168,7 +168,7 @@ def test_the_newcomers_run_together_from_the_command(python, tmp_path: Path):
     origin = json.loads((tmp_path / "done" / "cells.json").read_text(encoding="utf-8"))
     assert origin["predict"]["normalize"] == "unit-mean"
     assert origin["label"]["steps"] == ["shrink"]
-    rows = list(csv.DictReader((tmp_path / "done/cells.csv").read_text("utf-8").splitlines()))
+    rows = list(csv.DictReader((tmp_path / "done/cells.sizes.csv").read_text("utf-8").splitlines()))
     assert [int(row["label"]) for row in rows] == [row["label"] for row in origin["labels"]]
     assert sum(int(row["size_px"]) for row in rows) == (labels > 0).sum()
 

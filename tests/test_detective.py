@@ -13,7 +13,7 @@ from support.maskrcnns import calibrated
 from support.networks import Milesial, calibrate, pictures, save_as
 
 from napari_segnet.builtin import weights_path
-from napari_segnet.detective import MOST_EDGE_PX, try_scales
+from napari_segnet.detective import MOST_EDGE_PX, try_inputs, try_scales
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.image import Image
@@ -127,3 +127,36 @@ def test_sizes_that_say_nothing_are_refused(maskrcnn, recorded):
         scale_of(recorded, object_px=50_000.0)
     with pytest.raises(SettingsError, match="scale and object_px each say at which scale"):
         PredictSettings(scale=2.0, object_px=20.0)
+
+
+# ---- Light and dark ----
+
+
+def test_dark_nuclei_are_found_where_they_are_inverted():
+    pixels = np.asarray(nuclei_2d().data)[:160, :160].astype(np.float32)
+    low, high = float(pixels.min()), float(pixels.max())
+    dark = Image(data=np.uint8(255 - 255 * (pixels - low) / (high - low)), axes="yx", name="dark")
+    tried = run(try_inputs(identify(weights_path("nuclei")), dark, PredictSettings(device="cpu")))
+    assert [(one.channels, one.invert) for one in tried] == [("auto", "no"), ("auto", "yes")]
+    plain, inverted = tried
+    assert inverted.fit > 2 * plain.fit
+    assert inverted.covered < 0.5
+    bright = Image(data=255 - dark.data, axes="yx", name="bright")
+    plain, inverted = run(
+        try_inputs(identify(weights_path("nuclei")), bright, PredictSettings(device="cpu"))
+    )
+    assert plain.fit > 2 * inverted.fit
+
+
+def test_a_colour_picture_is_tried_by_its_stains():
+    from skimage.data import immunohistochemistry
+
+    image = Image(data=immunohistochemistry()[:128, :128], axes="yxc", rgb=True, name="tissue")
+    tried = run(try_inputs(identify(weights_path("nuclei")), image, PredictSettings(device="cpu")))
+    assert [one.channels for one in tried] == ["auto", "auto", "hematoxylin", "eosin"]
+
+
+def test_light_is_not_tried_for_networks_of_colours(maskrcnn):
+    image = Image(data=np.zeros((40, 40, 3), np.uint8), axes="yxc", rgb=True)
+    with pytest.raises(MismatchError, match="takes 3 channels, so light and dark cannot"):
+        run(try_inputs(maskrcnn, image))

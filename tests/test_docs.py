@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import itertools
 import re
 import shlex
@@ -19,6 +20,7 @@ import pytest
 import tifffile
 import torch
 from support.dicoms import save_series
+from support.keras_networks import written
 from support.networks import Milesial, calibrate
 
 import napari_segnet
@@ -42,12 +44,22 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchma
 
 
 NO_SETTINGS = {
-    *("activation", "align_corners", "anchor_sizes_px", "lambda", "norm_eps", "y", "z"),
+    *(
+        "head",
+        "output",
+        "activation",
+        "align_corners",
+        "anchor_sizes_px",
+        "lambda",
+        "norm_eps",
+        "y",
+        "z",
+    ),
 }
 """Names with values that stand on the pages: a fact of a network, an option of torch, a place."""
 OF_THE_EXAMPLES = ("=unit-mean", "=shrink")
 """CONTRIBUTING.md adds them; test_contributing.py tries them."""
-NETWORKS = ("unet.pth", "better.safetensors", "nuclei")
+NETWORKS = ("unet.pth", "unet.h5", "better.safetensors", "nuclei")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -169,6 +181,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "unet.pth",
     )
     shutil.copy(weights_path("nuclei"), folder / "better.safetensors")
+    written(folder, "keras 2", "unet")
+    written(folder, "keras 2", "unet-taught")
     return folder
 
 
@@ -221,7 +235,7 @@ def check_training(words: list[str]) -> None:
     settings_from(TrainSettings, parse_pairs(pairs))
     assert Path(words[0]).is_dir()
     assert words[words.index("-c") + 1] in NETWORKS
-    known = ("--set", "--resume", "--device", "--json")
+    known = ("--set", "--told", "--resume", "--device", "--json")
     assert [word for word in words if word.startswith("--") and word not in known] == []
 
 
@@ -350,7 +364,7 @@ def test_every_picture_says_in_words_what_it_shows():
 
 def test_pages_of_the_window_name_what_is_in_it():
     """Bold words are what a user looks for: rows, buttons, menus (those of napari after File)."""
-    widgets = (ROOT / "src" / "napari_segnet" / "widgets").glob("*.py")
+    widgets = (ROOT / "src" / "napari_segnet" / "widgets").rglob("*.py")
     manifest = ROOT / "src" / "napari_segnet" / "napari.yaml"
     written = "".join(p.read_text(encoding="utf-8") for p in (*widgets, manifest))
     for page in ("tutorial.md", "your-network.md", "troubleshooting.md", "correct.md"):
@@ -362,3 +376,10 @@ def test_pages_of_the_window_name_what_is_in_it():
                 ["Layers"],
             )
             assert plain or last in written, f"{page}: {words}"
+
+
+def test_the_page_of_files_is_made_from_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    module = importlib.import_module("which_files")
+    made = (ROOT / "docs" / "which-files-open.md").read_text(encoding="utf-8")
+    assert made == module.page(), "run python scripts/which_files.py"

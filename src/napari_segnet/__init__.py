@@ -4,6 +4,11 @@ The public names below are imported on first use, so that ``import napari_segnet
 nothing: no torch, no scikit-image, no Qt.
 
 >>> import napari_segnet as sn
+>>> cells = sn.segment_image("unet.pth", "cells.tif")
+>>> cells.save("results", table=True)
+
+The same step by step, each of which can report progress and be cancelled:
+
 >>> checkpoint = sn.identify("unet.pth")
 >>> image = sn.open_image("cells.tif")
 >>> segmentation = sn.run(sn.segment(checkpoint, image))
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from napari_segnet.segmentation import Origin as Origin
     from napari_segnet.segmentation import Prediction as Prediction
     from napari_segnet.segmentation import Segmentation as Segmentation
+    from napari_segnet.simple import segment_image as segment_image
     from napari_segnet.steps import LabelSettings as LabelSettings
     from napari_segnet.train import TrainSettings as TrainSettings
     from napari_segnet.train import train as train
@@ -78,6 +84,7 @@ _HOMES = {
     "predict": "inference",
     "run": "progress",
     "segment": "inference",
+    "segment_image": "simple",
     "train": "train",
 }
 
@@ -118,4 +125,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

@@ -70,8 +70,8 @@ class Crops:
         smaller where the network's answer is.
     augmentation : Augmentation
         How crops are changed at random.
-    channels : str
-        Which image channels the network gets, as in ``PredictSettings``.
+    channels, invert : str
+        Which image channels the network gets, and if inverted, as in ``PredictSettings``.
     """
 
     def __init__(
@@ -81,8 +81,10 @@ class Crops:
         shape: tuple[int, ...],
         augmentation: Augmentation,
         channels: str = "auto",
+        invert: str = "auto",
     ) -> None:
-        self._samples, self._network, self._channels = samples, network, channels
+        self._samples, self._network = samples, network
+        self._settings = PredictSettings(channels=channels, invert=invert)
         self._answer = answer_of(network)
         self._shape, self._change = shape, augmentation
         self._kept: dict[int, _Pair] = {}
@@ -177,7 +179,7 @@ class Crops:
     def _pair(self, index: int) -> _Pair:
         if index in self._kept:
             return self._kept[index]
-        pair = _read(self._samples[index], self._network, self._channels)
+        pair = _read(self._samples[index], self._network, self._settings)
         with self._keeping:  # several threads may draw
             if index not in self._kept and self._kept_bytes + pair.nbytes <= KEEP_BYTES:
                 self._kept[index] = pair
@@ -269,8 +271,7 @@ class _Pair:
         return _Unit(self.pixels[t][:, z], self.labels[t, z], self.trusted[t, z])
 
 
-def _read(sample: Sample, network: Checkpoint, channels: str) -> _Pair:
-    settings = PredictSettings(channels=channels)
+def _read(sample: Sample, network: Checkpoint, settings: PredictSettings) -> _Pair:
     try:
         image = open_image(sample.image)
         given = prepare_input(network, image, settings, LEARNING)

@@ -8,6 +8,7 @@
     │   ├── BrokenWeightsError      damaged, cut off, or not what its name says
     │   ├── UnsafeWeightsError      it would run code when opened
     │   ├── UnsupportedWeightsError a known kind of file that we do not open
+    │   ├── UntoldError             it opens once its user says what is not in it
     │   └── UnknownNetworkError     readable, but no family knows these tensors
     ├── SettingsError         a setting has an unknown name or a value out of range
     ├── MismatchError         image and network, or prediction and truth, do not fit
@@ -23,6 +24,8 @@
 ``str(error)`` is one or two sentences for a biologist: what was expected, what
 came, and what to do. Windows and the command line show it as it is.
 """
+
+from __future__ import annotations
 
 __all__ = [
     "BrokenWeightsError",
@@ -41,6 +44,7 @@ __all__ = [
     "UnknownNetworkError",
     "UnsafeWeightsError",
     "UnsupportedWeightsError",
+    "UntoldError",
     "WeightsError",
 ]
 
@@ -67,6 +71,35 @@ class UnsafeWeightsError(WeightsError):
 
 class UnsupportedWeightsError(WeightsError):
     """A weights file of a known kind that this version does not open."""
+
+
+class UntoldError(WeightsError):
+    """A weights file that opens once its user has told what is not in it.
+
+    Parameters
+    ----------
+    message : str
+        For the user.
+    name : str
+        What is to be told, as in the setting ``name=word``.
+    words : tuple of (str, str)
+        Each word that can be told, and what it means.
+    places : tuple of str
+        What it is told of: one word for all, or one for each, joined by commas.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        name: str,
+        words: tuple[tuple[str, str], ...],
+        places: tuple[str, ...],
+    ) -> None:
+        super().__init__(message)
+        self.name, self.words, self.places = name, words, places
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.name, self.words, self.places)
 
 
 class UnknownNetworkError(WeightsError):

@@ -78,6 +78,10 @@ class Image:
             raise ImageError(f"{self.name} is empty: its shape is {shape}. Save it again.")
         _check_dtype(self.name, np.dtype(self.data.dtype))
 
+    def __repr__(self) -> str:
+        shape = " x ".join(str(n) for n in self.data.shape)
+        return f"Image({self.name}: {self.axes} {shape} {self.data.dtype})"
+
     @property
     def sizes(self) -> dict[str, int]:
         """Length in pixels of each of the five axes; 1 where the image lacks it."""

@@ -61,18 +61,23 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error
-    found = _by_structure(views, told)
-    if isinstance(found, Checkpoint):
-        return with_halo(family_of(found), beside.added_to(found) if beside else found)
-    raise refusal or UnknownNetworkError(_not_recognised(path, views[0], found))
+    if refusal is not None:
+        # By its names a known network that lacks or adds something: damaged, or changed.
+        raise refusal
+    read, reason = _by_structure(views, told)
+    if read is not None:
+        return with_halo(family_of(read), beside.added_to(read) if beside else read)
+    raise UnknownNetworkError(_not_recognised(path, views[0], reason))
 
 
-def _by_structure(views: tuple[Weights, ...], told: Mapping[str, Any]) -> Checkpoint | str:
+def _by_structure(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> tuple[Checkpoint | None, str]:
     """Return the network that a view's tensors can be, or why the first of them is none."""
     shapes = {key: tensor.shape for key, tensor in views[0].tensors.items()}
     known = signature_of(shapes)
     if known is not None and not known.readable:
-        return ""
+        return None, ""
     reason = ""
     for weights in views:
         try:
@@ -80,8 +85,8 @@ def _by_structure(views: tuple[Weights, ...], told: Mapping[str, Any]) -> Checkp
         except UnknownNetworkError as error:
             reason = reason or str(error)
             continue
-        return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes))
-    return reason
+        return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes)), ""
+    return None, reason
 
 
 def family_of(checkpoint: Checkpoint) -> Family:

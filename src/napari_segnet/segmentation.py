@@ -99,6 +99,9 @@ class Maps:
         data.flags.writeable = False
         return replace(self, data=data)
 
+    def __repr__(self) -> str:
+        return f"Maps({self.axes} {self.data.shape} {self.data.dtype}: {_outputs(self.outputs)})"
+
     def channel_of(self, role: str) -> int | None:
         """Return the first channel of a role, or None if the network has no such output."""
         first = 0
@@ -141,6 +144,9 @@ class Instances:
     masks: npt.NDArray[np.float32]
     shape: tuple[int, ...]
     axes: str
+
+    def __repr__(self) -> str:
+        return f"Instances({len(self.boxes)} in {self.axes} {self.shape})"
 
     @property
     def kept_nbytes(self) -> int:
@@ -263,6 +269,9 @@ class Prediction:
     origin: Origin
     advice: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Prediction({self.origin.image.get('name', 'image')}: {self.answer!r})"
+
     @property
     def answer_kind(self) -> str:
         """Which kind of answer it is: a name of ``napari_segnet.answers.ANSWERS``."""
@@ -303,3 +312,13 @@ class Segmentation:
     label_score: Mapping[int, float]
     class_names: tuple[str, ...]
     origin: Origin
+
+    def __repr__(self) -> str:
+        noun = "objects" if self.kind == "instance" else "classes"
+        name = self.origin.image.get("name", "image")
+        shape = f"{self.axes} {self.labels.shape}"
+        return f"Segmentation({name}: {len(self.label_class)} {noun} in {shape})"
+
+
+def _outputs(outputs: tuple[Output, ...]) -> str:
+    return ", ".join(f"{one.role} x {one.channels}" for one in outputs)

@@ -66,9 +66,7 @@ def signature_of(shapes: Shapes) -> Signature | None:
 
 def _smp(name: str, title: str, *has: str) -> Signature:
     what = f"a {title} of segmentation-models-pytorch"
-    return Signature(
-        name=f"smp-{name}", what=what, has=(r"(^|\.)encoder\.", *has), readable=True
-    )
+    return Signature(name=f"smp-{name}", what=what, has=(r"(^|\.)encoder\.", *has), readable=True)
 
 
 def _monai(name: str, title: str, *has: str) -> Signature:
@@ -196,11 +194,11 @@ SIGNATURES: tuple[Signature, ...] = (
         has=(r"layers\.0\.blocks\.0\.attn\.", r"layers_up\.0\."),
     ),
     Signature(
-        name="u2net", what="a U²-Net", has=(r"stage1\.rebnconv1\.", r"side1\.weight"), readable=True,
+        name="u2net", what="a U²-Net", has=(r"stage1\.rebnconv1\.", r"side1\.weight"),
     ),
     Signature(
         name="unet-plus-plus", what="a U-Net++",
-        has=(r"conv0_0\.(conv1\.)?weight", r"conv0_[34]\.(conv1\.)?weight"), readable=True,
+        has=(r"conv0_0\.(conv1\.)?weight", r"conv0_[34]\.(conv1\.)?weight"),
     ),
     # ---- What labels no pixels
     _no_labels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -85,6 +86,20 @@ def test_maps_are_float32_probabilities(run, shop, tmp_path):
     assert (maps.axes, maps.dtype, maps.data.shape) == ("cyx", np.float32, (2, 60, 52))
     np.testing.assert_allclose(np.asarray(maps.data).sum(0), 1, atol=1e-5)
     assert json.loads((tmp_path / "cells.json").read_text())["predict"]["maps"] == "float32"
+
+
+def test_a_table_has_a_row_for_every_object(run, shop, tmp_path):
+    done = run("segment", shop / "five.tif", "-c", shop / "unet.pth", "-o", tmp_path, "--table",
+               "--set", "channels=0")  # fmt: skip
+    assert done.code == 0, done.err
+    assert files_of(tmp_path) == ["five.json", "five.labels.tif", "five.table.csv"]
+    with open(tmp_path / "five.table.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    labels = np.asarray(open_image(tmp_path / "five.labels.tif").data)
+    assert [int(row["label"]) for row in rows] == list(range(1, labels.max() + 1))
+    assert [int(row["area_px"]) for row in rows] == np.bincount(labels.ravel())[1:].tolist()
+    assert rows[0]["intensity_mean_4"]
+    assert 0 <= float(rows[0]["score"]) <= 1
 
 
 def test_saved_maps_of_an_earlier_run_are_float32_too(run, shop, tmp_path):
@@ -299,6 +314,7 @@ def test_a_device_that_is_not_there(run, shop, unread):
 
 
 BAD_SETTINGS = [
+    ("invert", "perhaps", "invert is .perhaps., but can be auto, no, yes"),
     ("threshold", "1.5", "threshold=1.5 is out of range. Give a number from 0 to 1"),
     ("threshold", "-0.1", "out of range"),
     ("threshold", "nan", "threshold=nan is not a number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -20,6 +21,8 @@ import tifffile
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import OutputError
 from napari_segnet.grid import Grid
+from napari_segnet.measure import Table, measure
+from napari_segnet.progress import run
 from napari_segnet.readers import open_image
 from napari_segnet.segmentation import Instances, Kind, Maps, Origin, Segmentation
 from napari_segnet.writers import WRITERS, Result, Writer, result_paths, write_segmentation
@@ -80,11 +83,20 @@ def instances_of(axes: str) -> Instances:
     )
 
 
+def table_of(made: Segmentation) -> Table:
+    return run(measure(made.labels, made.axes, label_score=made.label_score))
+
+
+def asked_for(made: Segmentation) -> dict[str, Any]:
+    return {"maps": maps_of(made.axes), "table": table_of(made)}
+
+
 def results() -> Iterator[Any]:
     for axes in ("yx", "zyx", "tzyx"):
         made = segmentation_of(axes)
         yield pytest.param(Result(segmentation=made), id=axes)
         yield pytest.param(Result(segmentation=made, maps=maps_of(axes)), id=f"{axes} maps")
+        yield pytest.param(Result(segmentation=made, table=table_of(made)), id=f"{axes} table")
     found = Result(segmentation=segmentation_of("yx"), instances=instances_of("yx"))
     yield pytest.param(found, id="detections")
     yield pytest.param(Result(segmentation=segmentation_of("yx", empty=True)), id="nothing")
@@ -110,7 +122,7 @@ def test_the_same_result_makes_the_same_bytes_and_no_other_file(
 ) -> None:
     if not writer.takes(result):
         other = writer.on_grid not in (None, result.grid is not None)
-        assert writer.raw or other, "whatever is no answer of the network, every such result has"
+        assert writer.asked or other, "whatever is no answer of the network, every such result has"
         return
     for name in (".one.part", ".two.part"):
         writer.write(tmp_path / name, replace(result))
@@ -144,8 +156,12 @@ def test_what_is_written_opens(writer: Writer, result: Result, tmp_path: Path) -
     elif path.suffix == ".json":
         text = path.read_text(encoding="utf8")
         assert isinstance(json.loads(text, parse_constant=pytest.fail), dict)
+    elif path.suffix == ".csv":
+        with open(path, encoding="utf8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {int(row["label"]) for row in rows} == set(np.unique(made.labels)) - {0}
     else:
-        assert path.read_text(encoding="utf8")
+        pytest.fail(f"nobody opens {path.name}")
 
 
 # ---- All of them or none ----
@@ -161,9 +177,9 @@ def test_a_failure_leaves_what_was_there(
 ) -> None:
     grid = grid_for(writer)
     first = segmentation_of("zyx", grid=grid)
-    write_segmentation(first, tmp_path, "cells", maps=maps_of("zyx"))
+    write_segmentation(first, tmp_path, "cells", **asked_for(first))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    named = result_paths(tmp_path, "cells", maps=True, grid=grid is not None)
+    named = result_paths(tmp_path, "cells", maps=True, table=True, grid=grid is not None)
     assert set(before) == {path.name for path in named}
 
     def full(self: Writer, path: Path, result: Result) -> None:
@@ -174,7 +190,7 @@ def test_a_failure_leaves_what_was_there(
     second = segmentation_of("zyx", empty=True, grid=grid)
     for folder in (tmp_path, tmp_path / "new" / "folder"):
         with pytest.raises(OutputError, match=r"the disk is full\. Free some space"):
-            write_segmentation(second, folder, "cells", overwrite=True, maps=maps_of("zyx"))
+            write_segmentation(second, folder, "cells", overwrite=True, **asked_for(first))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -182,7 +198,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_writers_contract import WRITERS, grid_for, maps_of, segmentation_of, write_segmentation
+from test_writers_contract import WRITERS, asked_for, grid_for, segmentation_of, write_segmentation
 
 (writer,) = (writer for writer in WRITERS if writer.name == sys.argv[3])
 
@@ -192,7 +208,7 @@ def die(self, path, result):
 
 type(writer).write = die
 made = segmentation_of("zyx", empty=True, grid=grid_for(writer))
-write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, maps=maps_of("zyx"))
+write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, **asked_for(made))
 """
 
 
@@ -200,7 +216,7 @@ write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, maps=maps_o
 @pytest.mark.subprocess
 def test_who_is_killed_while_writing_leaves_what_was_there(writer: Writer, tmp_path: Path) -> None:
     first = segmentation_of("zyx", grid=grid_for(writer))
-    write_segmentation(first, tmp_path, "cells", maps=maps_of("zyx"))
+    write_segmentation(first, tmp_path, "cells", **asked_for(first))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     here = str(Path(__file__).parent)
     words = [sys.executable, "-c", KILLED, here, str(tmp_path), writer.name]

@@ -1,10 +1,14 @@
 """Random networks of Keras, their files and what Keras answers; run by test_keras_interop.py.
 
     PYTHON write_keras.py FOLDER FIRST COUNT
+    PYTHON write_keras.py FOLDER answer
 
 PYTHON has Keras 3 (with any backend) or tf_keras, whichever can be imported. For each number a
 file, and NUMBER.npz with the input ``x``, the answer ``y``, and ``z`` before the last activation;
-channels as the network has them.
+channels as the network has them. Every second one is compiled and has the state of an optimizer.
+
+The second line loads what was written back, strictly, and answers: for each NAME.x.npy
+beside a file NAME, NAME.z.npy is its answer before the last activation.
 """
 # ruff: noqa
 
@@ -458,6 +462,9 @@ def main(folder, first, count):
             print(number, "refused by Keras:", str(error)[:100].replace("\n", " "), flush=True)
             continue
         shake(model, number)
+        if number % 2 == 0:
+            model.compile("adam", K.losses.MeanSquaredError())
+            model.optimizer.build(model.trainable_variables)
         x = np.random.RandomState(number).rand(2, *shape).astype("float32")
         try:
             y = np.asarray(model.predict(x, verbose=0))
@@ -474,6 +481,12 @@ def main(folder, first, count):
                 file.write(model.to_json())
         else:
             model.save(f"{folder}/{name}{kind}")
+        try:  # some that are saved by Keras 3 as HDF5 are not loaded by it
+            loaded(f"{folder}/{name}{kind}")
+            again = True
+        except Exception as error:
+            print(number, "not loaded by Keras:", str(error)[:100].replace("\n", " "), flush=True)
+            again = False
         np.savez(
             f"{folder}/{name}.npz",
             x=x,
@@ -482,8 +495,61 @@ def main(folder, first, count):
             path=f"{name}{kind}",
             first=grower.first,
             used=json.dumps(sorted(grower.used)),
+            again=again,
         )
 
 
+def loaded(path):
+    if not path.endswith(".weights.h5"):
+        return K.models.load_model(path)
+    with open(path.removesuffix(".weights.h5") + ".json") as file:
+        model = K.models.model_from_json(file.read())
+    model.load_weights(path)
+    return model
+
+
+def lifted(model, shape):
+    """Return the network for images of another size."""
+    if all(have in (None, want) for have, want in zip(model.input_shape[1:], shape[1:])):
+        return model
+    config = model.get_config()
+    first = config["layers"][0]["config"]
+    key = "batch_shape" if "batch_shape" in first else "batch_input_shape"
+    first[key] = [None, *([None] * (len(shape) - 2)), shape[-1]]
+    free = type(model).from_config(config)
+    free.set_weights(model.get_weights())
+    return free
+
+
+def raw(model):
+    """Return the network without its last activation."""
+    names = [layer.name for layer in model.layers]
+    if "head" in names:
+        return K.Model(model.inputs, model.get_layer("head").output)
+    last = model.layers[-1]
+    if getattr(last, "activation", None) is not None:
+        last.activation = K.activations.linear
+    return model
+
+
+def answer(folder):
+    """Answer with every network; what Keras says against one goes into NAME.error."""
+    for place in sorted(os.listdir(folder)):
+        if not place.endswith(".x.npy"):
+            continue
+        name = f"{folder}/{place.removesuffix('.x.npy')}"
+        try:
+            x = np.load(f"{folder}/{place}")
+            z = raw(lifted(loaded(name), x.shape)).predict(x, verbose=0)
+        except Exception as error:
+            with open(f"{name}.error", "w") as file:
+                file.write(repr(error))
+            continue
+        np.save(f"{name}.z.npy", np.asarray(z))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    if sys.argv[2] == "answer":
+        answer(sys.argv[1])
+    else:
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -87,3 +87,57 @@ def test_brightness() -> None:
     expected = cells.data[0] @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(block[0], expected, atol=1e-4)
     assert map_channels(cells, 1).to_json() == ["luminance"]
+
+
+# ---- Dark objects ----
+
+
+def test_inverted_is_the_largest_number_minus_the_value() -> None:
+    for dtype, white in ((np.uint8, 255), (np.uint16, 65535), (np.float32, 1)):
+        pixels = RNG.random((6, 7)) if dtype is np.float32 else RNG.integers(0, 200, (6, 7))
+        flat = Image(data=pixels.astype(dtype), axes="yx")
+        block = map_channels(flat, 1, invert=True).read(flat)
+        assert block.dtype == dtype
+        np.testing.assert_array_equal(block[0, 0], np.asarray(white, dtype) - flat.data)
+
+
+def test_inverted_twice_is_as_it_was() -> None:
+    flat = image(2)
+    assert map_channels(flat, 2, "inverted-1,0", invert=True).channels == (1, "inverted-0")
+
+
+def test_an_inverted_choice_says_so() -> None:
+    found = map_channels(image(3, rgb=True), 1, invert=True)
+    assert found.channels == ("inverted-luminance",)
+    assert "Dark and bright were exchanged" in found.note
+    assert "BT.601" in found.note
+    bright = map_channels(image(3, rgb=True), 1)
+    flat = image(3, rgb=True)
+    np.testing.assert_allclose(found.read(flat), 255 - bright.read(flat), atol=1e-4)
+
+
+@pytest.mark.parametrize("stain", ["hematoxylin", "eosin", "dab"])
+def test_a_stain_is_that_of_scikit_image(stain: str) -> None:
+    from skimage.color import rgb2hed
+    from skimage.data import immunohistochemistry
+
+    pixels = immunohistochemistry()[:40, :50]
+    flat = Image(data=pixels, axes="yxc", rgb=True)
+    want = rgb2hed(pixels)[..., ["hematoxylin", "eosin", "dab"].index(stain)]
+    np.testing.assert_allclose(map_channels(flat, 1, stain).read(flat)[0, 0], want, atol=1e-5)
+    less = map_channels(flat, 1, f"inverted-{stain}").read(flat)[0, 0]
+    np.testing.assert_allclose(less, -want, atol=1e-5)
+
+
+def test_a_box_of_a_stain_is_that_of_the_whole() -> None:
+    flat = image(3, rgb=True)
+    chosen = map_channels(flat, 2, "hematoxylin,inverted-luminance")
+    whole = chosen.read(flat, 1)
+    np.testing.assert_array_equal(
+        chosen.read(flat, 1, slice(1, 2), slice(2, 5), slice(0, 3)), whole[:, 1:2, 2:5, 0:3]
+    )
+
+
+def test_a_grey_image_has_no_stain() -> None:
+    with pytest.raises(MismatchError, match="so it has no hematoxylin"):
+        map_channels(image(3), 1, "hematoxylin")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,10 @@ from support.keras_files import functional, h5, image, keras_zip, layer, sequent
 import napari_segnet as sn
 from napari_segnet.card import card_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SettingsError, UnsupportedWeightsError
+from napari_segnet.errors import SettingsError, UnsupportedWeightsError, UntoldError
 from napari_segnet.graph import Activation, Softmax, needed
 from napari_segnet.graph.build import build
+from napari_segnet.programs.keras._layers import LAMBDAS
 from napari_segnet.recognition import family_of, identify
 
 Array = np.ndarray
@@ -481,11 +483,28 @@ def test_a_lambda_is_told(word: str, scaled: Any, tmp_path: Path) -> None:
     assert bool(found.prepare) == (word == "identity")
 
 
-def test_a_lambda_that_nobody_told_is_assumed(tmp_path: Path) -> None:
-    found = identify(with_lambda(tmp_path)[0])
-    assert found.hparams["lambda"] == "divide-255"
-    assert found.known["lambda"].source == "assumed"
-    assert "lambda" in card_of(found)["assumed"]
+def test_a_lambda_is_asked_for(tmp_path: Path) -> None:
+    match = (
+        r"net\.h5 is a network of Keras 2\.15\.0 with the layer scale \(Lambda\), Python code that "
+        r"is never run\. Say what it does: lambda=divide-255 \(x / 255\), half \(x / 127\.5 - 1\), "
+        r".*identity.*--set lambda=WORD"
+    )
+    with pytest.raises(UntoldError, match=match) as caught:
+        identify(with_lambda(tmp_path)[0])
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert (again.name, again.places) == ("lambda", ("scale",))
+    assert [word for word, _ in again.words] == list(LAMBDAS)
+
+
+def test_what_else_is_wrong_comes_before_the_question(tmp_path: Path) -> None:
+    path, _ = with_lambda(tmp_path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][2]["config"]["activation"] = "wobble"
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(UnsupportedWeightsError, match="wobble"):
+        identify(path)
 
 
 def test_a_lambda_that_changes_the_shape(tmp_path: Path) -> None:
@@ -496,7 +515,7 @@ def test_a_lambda_that_changes_the_shape(tmp_path: Path) -> None:
 
 def test_wrong_words(tmp_path: Path) -> None:
     path, _ = with_lambda(tmp_path)
-    with pytest.raises(SettingsError, match="lambda must be identity or divide-255 or"):
+    with pytest.raises(SettingsError, match="lambda must be divide-255 or half or"):
         identify(path, {"lambda": "magic"})
     with pytest.raises(SettingsError, match=r"colour cannot be told.*told of it: lambda"):
         identify(path, {"colour": "red"})
@@ -607,7 +626,7 @@ def test_weights_without_a_network_are_listed_in_order(tmp_path: Path) -> None:
     path = h5(tmp_path / "net.h5", named)
     match = (
         r"the weights of 4 layers of Keras in order \(one \(3, 3, 2, 4\) \(4,\); two .* and 1 "
-        r"more\), but not how the layers are connected.*net\.json"
+        r"more\), but not how the layers are connected; from their order, .*net\.json"
     )
     with pytest.raises(UnsupportedWeightsError, match=match):
         identify(path)
@@ -732,11 +751,7 @@ def test_real_networks(reference: Path) -> None:
     files = [f for place in places for f in place.glob(f"{reference.stem}*") if f.suffix in ENDINGS]
     if not files:
         pytest.skip(f"the weights of {reference.stem} are not there; its .json says where they are")
-    about, told = json.loads(reference.with_suffix(".json").read_text()), np.load(reference)
-    if "weights only" in about["container"]:
-        with pytest.raises(UnsupportedWeightsError, match="but not how the layers are connected"):
-            identify(files[0])
-        return
+    told = np.load(reference)
     module: Any = sn.load(identify(files[0]), device="cpu").module
     nodes = {node.name: node for node in module.graph.nodes}
     last = nodes[module.graph.outputs[0]]

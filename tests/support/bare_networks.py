@@ -308,7 +308,9 @@ class _Strided(nn.Module):
         super().__init__()
         self.down1 = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.2))
         self.down2 = nn.Sequential(nn.Conv2d(4, 8, 4, 2, 1), nn.BatchNorm2d(8), nn.LeakyReLU(0.2))
-        self.up1 = nn.Sequential(nn.ConvTranspose2d(8, 4, 4, 2, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.2))
+        self.up1 = nn.Sequential(
+            nn.ConvTranspose2d(8, 4, 4, 2, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.2)
+        )
         self.up2 = nn.Sequential(nn.ConvTranspose2d(8, 2, 4, 2, 1))
 
     def forward(self, x: Tensor) -> Tensor:

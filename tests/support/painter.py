@@ -88,7 +88,7 @@ def main(folder: Path, seed: int) -> None:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_segnet.widgets._journal_keeper import keep_journal
+    from napari_segnet.widgets.recovery.recorder import keep_journal
 
     viewer = napari.Viewer(show=False, show_welcome_screen=False)
     viewer.add_image(image(), name="cells")

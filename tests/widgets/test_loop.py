@@ -14,9 +14,9 @@ from napari_segnet.correct import box_of, delete
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.widgets._dataset_panel import DatasetPanel
-from napari_segnet.widgets._drops import find_or_open_dock
+from napari_segnet.widgets.dataset.panel import DatasetPanel
 from napari_segnet.widgets.layers.editing import apply_edit
+from napari_segnet.widgets.plugin.drop_reader import find_or_open_dock
 
 pytestmark = pytest.mark.trains
 

@@ -17,6 +17,7 @@ import tifffile
 from napari_segnet import atomic
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import OutputError
+from napari_segnet.measure import Table
 from napari_segnet.readers import open_image
 from napari_segnet.readers._file_pixels import FilePixels
 from napari_segnet.segmentation import Instances, Maps, Origin, Segmentation
@@ -246,7 +247,14 @@ def test_any_failure_leaves_nothing_new(
         monkeypatch.setattr(kind, "write", failing(kind.write))
     for folder in (tmp_path, tmp_path / "new"):
         with pytest.raises(OutputError, match=words):
-            write_segmentation(segmentation(), folder, "a", overwrite=True, maps=maps_for("yx"))
+            write_segmentation(
+                segmentation(),
+                folder,
+                "a",
+                overwrite=True,
+                maps=maps_for("yx"),
+                table=Table(columns={"label": np.array([1])}),
+            )
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 

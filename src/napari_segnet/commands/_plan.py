@@ -36,8 +36,8 @@ class Plan:
         Overrides what the images' files say.
     predict, label : settings
         How to run it, and how to make labels.
-    save_maps, overwrite : bool
-        Also write what the network says; replace results.
+    save_maps, table, overwrite : bool
+        Also write what the network says, and measurements of the objects; replace results.
     earlier : Earlier or None
         The run that is repeated.
     """
@@ -49,12 +49,19 @@ class Plan:
     predict: PredictSettings
     label: LabelSettings
     save_maps: bool
+    table: bool
     overwrite: bool
     earlier: Earlier | None
 
 
 def make_plan(
-    wishes: Wishes, images: Iterable[Path], folder: Path, *, save_maps: bool, overwrite: bool
+    wishes: Wishes,
+    images: Iterable[Path],
+    folder: Path,
+    *,
+    save_maps: bool,
+    overwrite: bool,
+    table: bool = False,
 ) -> Plan:
     """Refuse what cannot work; what costs least is looked at first.
 
@@ -74,7 +81,7 @@ def make_plan(
     by_stem = _stems(images)
     for stem, path in by_stem.items():
         grid = has_grid(path)
-        check_output(folder, stem, overwrite=overwrite, save_maps=save_maps, grid=grid)
+        check_output(folder, stem, overwrite=overwrite, save_maps=save_maps, table=table, grid=grid)
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
     _check_network(checkpoint, predict, label)
     return Plan(
@@ -85,6 +92,7 @@ def make_plan(
         predict=predict,
         label=label,
         save_maps=save_maps,
+        table=table,
         overwrite=overwrite,
         earlier=wishes.earlier,
     )

@@ -48,7 +48,7 @@ class Demo:
         if why:
             print(why, file=sys.stderr)
         if not windowless:
-            from napari_segnet.widgets._demo import show_demo
+            from napari_segnet.widgets.plugin.demo import show_demo
 
             show_demo()
         return 0

@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._plan import Plan
     from napari_segnet.commands._wishes import Wishes
+    from napari_segnet.image import Image
+    from napari_segnet.measure import Table
+    from napari_segnet.progress import Job
+    from napari_segnet.segmentation import Segmentation
 
 __all__ = ["Segment"]
 
 FOLDER = Path("segmented")
 IMAGES = "pictures, or folders of them; * and ? stand for any letters"
 KEYS = (
-    "axes, normalize, normalize_over, channels, scale, object_px, object_um, tile_px, batch_size, "
-    "precision, seams, maps, device, threads, threshold, instances, min_size_px, fill_holes, "
-    "clear_border, seed_threshold, link, steps, score, nms, mask_threshold, mask_overlap, "
-    "max_objects, overlap, classes"
+    "axes, normalize, normalize_over, channels, invert, scale, object_px, object_um, tile_px, "
+    "batch_size, precision, seams, maps, device, threads, threshold, instances, min_size_px, "
+    "fill_holes, clear_border, seed_threshold, link, steps, score, nms, mask_threshold, "
+    "mask_overlap, max_objects, overlap, classes"
 )
 """Written out, since the classes that they come from take numpy to import; a test compares."""
 
@@ -58,6 +62,7 @@ class Segment:
             help=f"folder of the results (default {FOLDER})",
         )
         add("--save-maps", action="store_true", help="also write what the network says")
+        add("--table", action="store_true", help="also measure the objects: a row of CSV for each")
         add("--device", type=some_text, help="auto, cpu, mps, cuda or cuda:N")
         add(
             "--set",
@@ -88,6 +93,7 @@ class Segment:
             args.images,
             args.output,
             save_maps=args.save_maps,
+            table=args.table,
             overwrite=args.overwrite,
         )
         for path in skipped_files(args.images):
@@ -146,6 +152,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     origin = replace(made.origin, image={**made.origin.image, "axes_told": plan.axes})
     maps = maps_of(prediction) if plan.save_maps else None
     instances = instances_of(prediction) if plan.save_maps else None
+    table = bar.follow(_measured(made, image)) if plan.table else None
     del prediction  # maps of a large image need room that writing may need
     bar.say("writing")
     files = write_segmentation(
@@ -155,6 +162,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         overwrite=plan.overwrite,
         maps=maps,
         instances=instances,
+        table=table,
     )
     seconds = time.perf_counter() - begun
     count = len(made.label_score)
@@ -173,6 +181,19 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         "notes": list(made.origin.notes),
         "seconds": round(seconds, 3),
     }
+
+
+def _measured(made: Segmentation, image: Image) -> Job[Table]:
+    from napari_segnet.measure import measure
+
+    return measure(
+        made.labels,
+        made.axes,
+        image,
+        label_class=made.label_class,
+        label_score=made.label_score,
+        class_names=made.class_names,
+    )
 
 
 def _table(failed: list[tuple[Path, str]], total: int) -> str:

@@ -65,6 +65,13 @@ class Train:
             help="a setting of the training, such as epochs=20",
         )
         add(
+            "--told",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="what the weights file does not say of its network, such as lambda=divide-255",
+        )
+        add(
             "--resume",
             action="store_true",
             help="go on with a training that was stopped, with its settings",
@@ -93,7 +100,7 @@ class Train:
             settings = replace(
                 read_unfinished(state).settings, **{name: getattr(settings, name) for name in pairs}
             )
-        network = identify(args.checkpoint)
+        network = identify(args.checkpoint, parse_pairs(args.told))
         dataset = Dataset.open(args.dataset)
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)

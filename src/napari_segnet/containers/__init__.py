@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_segnet.containers._layouts import arranged
+from napari_segnet.containers._keras_rewrite import rewrite_keras
+from napari_segnet.containers._layouts import arranged, restored
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -39,6 +40,8 @@ __all__ = [
     "open_tree",
     "open_weights",
     "read_pickle",
+    "restored",
+    "rewrite_keras",
 ]
 
 CONTAINERS: tuple[Container, ...] = (

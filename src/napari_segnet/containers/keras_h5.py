@@ -71,7 +71,8 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
     Tree
         ``root``: datasets by path. ``metadata``: ``model_config`` (the network, or None),
         ``keras_version``, ``backend``; ``layers``: for each layer in the file's order the
-        paths of its weights in theirs; ``names``: the layer that a group of Keras 3 is of.
+        paths of its weights in theirs; ``names``: the layer that a group of Keras 3 is of;
+        ``ordered``: whether the layers stand in the order in which they run.
     """
     path, top, stamp = file.part.path, file.children(), file.part.region.stamp
     if config is None and not _is_keras(file, top):
@@ -100,7 +101,7 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
                 part = file.datasets(f"{group.rstrip('/')}/{name}")
                 held.update({f"{name}/{key}": one for key, one in part.items()})
         layers = _vars(held)
-        about |= {"layers": layers, "names": _names(file, group, layers)}
+        about |= {"layers": layers, "names": _names(file, group, layers), "ordered": False}
         return Tree(container=container, root=held, metadata=about, stamp=stamp)
     root: dict[str, TensorRef] = {}
     layers = {}
@@ -114,7 +115,7 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
     return Tree(
         container=container,
         root=root,
-        metadata={**about, "layers": layers, "names": {}},
+        metadata={**about, "layers": layers, "names": {}, "ordered": True},
         stamp=stamp,
     )
 

@@ -44,6 +44,7 @@ __all__ = [
     "MapFamily",
     "MeasurableFamily",
     "PromptableFamily",
+    "RawFamily",
     "SmallInitFamily",
     "Teachable",
     "TrainableFamily",
@@ -211,6 +212,21 @@ class Teachable(Family, Protocol):
 
         ``checkpoint.path`` is the file that it came from: where it exists, names, wrapper and
         container stay, so that the code base that wrote it loads the new one as well.
+        """
+
+
+@runtime_checkable
+class RawFamily(Teachable, Protocol):
+    """Optional: networks that may have a sigmoid or a softmax at their end.
+
+    Where such a network is sure, its answer is rounded to 0 or 1, and there is no gradient: what
+    it is surely wrong about could not be taught. So the loss is taken of what comes before.
+    """
+
+    def raw(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Describe the same network without it; its outputs name it instead.
+
+        The module that is built has the same state dict.
         """
 
 

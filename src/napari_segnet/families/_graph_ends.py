@@ -22,7 +22,7 @@ from napari_segnet.graph import (
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["new_ends", "roles", "stages"]
+__all__ = ["new_ends", "raw_ends", "roles", "stages"]
 
 INSIDE = ("sigmoid", "hard-sigmoid", "hard-sigmoid-fifth", "log-sigmoid", "tanh", "relu")
 """Activations after which no other follows."""
@@ -54,6 +54,23 @@ def _last(graph: Graph) -> Node:
     while isinstance(node.operation, Identity):
         node = nodes[node.inputs[0]]
     return node
+
+
+def raw_ends(graph: Graph, outputs: tuple[Output, ...]) -> tuple[Graph, tuple[Output, ...]]:
+    """Return a network without the sigmoid of one map, or the softmax of several, at its end.
+
+    The output names it instead. Where there is none of both, all is as it was.
+    """
+    node, single = _last(graph), len(graph.outputs) == len(outputs) == 1
+    last, end = node.operation, ""
+    if isinstance(last, Softmax) and last.along == 0 and not last.log:
+        end = "softmax"
+    elif isinstance(last, Activation) and last.function == "sigmoid" and outputs[0].channels == 1:
+        end = "sigmoid"
+    if not single or not end or outputs[0].activation != "none":
+        return graph, outputs
+    raw: Any = end
+    return needed(graph, node.inputs), (replace(outputs[0], activation=raw),)
 
 
 def new_ends(graph: Graph, count: int) -> Graph:

@@ -16,7 +16,7 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families._drawing import Drawn
 from napari_segnet.families._facts import common_dtype, refusal, require_keys, unstated
-from napari_segnet.families._graph_ends import new_ends, roles, stages
+from napari_segnet.families._graph_ends import new_ends, raw_ends, roles, stages
 from napari_segnet.families._segnet_header import read_header, said_family
 from napari_segnet.families._segnet_write import write_own
 from napari_segnet.families._teaching import MapTeaching
@@ -110,6 +110,12 @@ class StoredGraph(Drawn, MapTeaching):
         """Return the levels of the encoder: layers up to the coarsest, by their scale."""
         return stages(module)
 
+    def raw(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Describe the same network without the activation at its end, see ``RawFamily``."""
+        graph, outputs = raw_ends(self.graph(checkpoint), checkpoint.outputs)
+        hparams = {**checkpoint.hparams, "graph": graph_to_json(graph)}
+        return replace(checkpoint, hparams=hparams, outputs=outputs)
+
     def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
         """Describe the same network with another last convolution, and nothing behind it."""
         graph = new_ends(self.graph(checkpoint), sum(o.channels for o in outputs))
@@ -142,7 +148,9 @@ class StoredGraph(Drawn, MapTeaching):
         keys = {name: name for name in module.state_dict()}
         # A file of our own, whatever program the network came from.
         store = replace(checkpoint.store, keys=keys, layouts={})
-        return write_own(module, replace(checkpoint, store=store, program=""), path)
+        # What was told of that one is in the graph.
+        own = {"graph": checkpoint.hparams["graph"]}
+        return write_own(module, replace(checkpoint, store=store, program="", hparams=own), path)
 
 
 def describe_graph(

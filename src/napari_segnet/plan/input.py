@@ -33,6 +33,7 @@ __all__ = [
     "NetworkInput",
     "Remedies",
     "UnitInput",
+    "inverted",
     "prepare_input",
     "recipe",
     "scale_of",
@@ -237,7 +238,9 @@ def prepare_input(
             f"This network needs a volume with a z axis, but {image.name} has the axes "
             f"{image.axes!r}. {remedies.volume}"
         )
-    channels = map_channels(image, checkpoint.channels, settings.channels)
+    channels = map_channels(
+        image, checkpoint.channels, settings.channels, invert=inverted(checkpoint, settings)
+    )
     how, over = recipe(checkpoint, settings)
     normalization = fit(image, channels, parse_normalizer(how), over)
     scale, note = scale_of(checkpoint, image, settings, remedies)
@@ -264,6 +267,13 @@ def recipe(checkpoint: Checkpoint, settings: PredictSettings | None = None) -> t
     how = str(own.get("how", "none")) if settings.normalize == "auto" else settings.normalize
     over = settings.normalize_over
     return how, str(own.get("over", "volume")) if over == "auto" else over
+
+
+def inverted(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
+    """Tell if dark and bright are exchanged: the user's word, else how the network was taught."""
+    if settings.invert != "auto":
+        return settings.invert == "yes"
+    return checkpoint.card.get("invert") == "yes"
 
 
 def scale_of(

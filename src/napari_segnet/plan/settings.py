@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from napari_segnet.errors import SettingsError
 
-__all__ = ["MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
+__all__ = ["INVERT", "MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
 
 SCOPES = ("auto", "volume", "plane", "series")
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
+INVERT = ("auto", "no", "yes")
 SEAMS = ("auto", "exact", "blend")
 MOST_THREADS = 1024
 """More than a workstation has; OpenMP ends a program that asks for more than there can be."""
@@ -34,6 +35,11 @@ class PredictSettings:
     channels : str
         Which image channels the network gets, in its order: ``0,2``; ``auto``: all of
         them, luminance of RGB for a network with one channel, or a grey image three times.
+        ``luminance``, ``hematoxylin``, ``eosin`` and ``dab`` of an RGB image; ``inverted-`` before
+        a channel exchanges its dark and bright.
+    invert : str
+        ``yes`` exchanges dark and bright: for dark objects, where the network knows bright ones;
+        ``no``; ``auto``: as the network was taught, else no.
     scale : float or None
         Image pixels per network pixel; None: from the pixel sizes where both image and
         network know theirs, else 1.
@@ -64,6 +70,7 @@ class PredictSettings:
     normalize: str = "auto"
     normalize_over: str = "auto"
     channels: str = "auto"
+    invert: str = "auto"
     scale: float | None = None
     object_px: float | None = None
     object_um: float | None = None
@@ -78,6 +85,7 @@ class PredictSettings:
     def __post_init__(self) -> None:
         for name, known in (
             ("normalize_over", SCOPES),
+            ("invert", INVERT),
             ("precision", PRECISIONS),
             ("seams", SEAMS),
             ("maps", MAPS),

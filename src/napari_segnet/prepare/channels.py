@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,15 @@ import numpy.typing as npt
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.image import Image
 
-__all__ = ["LUMINANCE", "ChannelMap", "map_channels", "parse_channels"]
+__all__ = ["INVERTED", "LUMINANCE", "STAINS", "ChannelMap", "map_channels", "parse_channels"]
 
 LUMINANCE = "luminance"
 """Stands for the brightness of red, green and blue in the place of a channel number."""
+STAINS = ("hematoxylin", "eosin", "dab")
+"""Stand for how much of a stain light went through: high where an RGB picture is dark. Ruifrok and
+Johnston 2001, as ``skimage.color.rgb2hed`` has it."""
+INVERTED = "inverted-"
+"""Stands before a channel whose dark pixels become bright ones: ``inverted-0``."""
 
 # https://www.itu.int/rec/R-REC-BT.601; Pillow's convert("L") uses the same weights.
 BT601 = (0.299, 0.587, 0.114)
@@ -27,7 +32,8 @@ class ChannelMap:
     Attributes
     ----------
     channels : tuple of int or str
-        Channel numbers of the image from 0, or ``"luminance"``; one per network channel.
+        Channel numbers of the image from 0, ``"luminance"`` or one of ``STAINS``; one per network
+        channel. ``inverted-`` before one: dark and bright exchanged.
     note : str
         What the user should know of the choice, one sentence; empty if there is nothing.
     """
@@ -46,7 +52,9 @@ class ChannelMap:
         """Return a box of one time point as ``(c, z, y, x)``.
 
         In the image's dtype; float32 where a luminance is among the channels (in image
-        units, so 0 to 255 of an 8-bit picture). A channel used twice is read once.
+        units, so 0 to 255 of an 8-bit picture) or a stain (optical density). Inverted: the
+        largest number of the type minus the value, of floats one minus it. A channel used
+        twice is read once.
         """
         found = {c: _read(image, c, t, z, y, x) for c in dict.fromkeys(self.channels)}
         if len(self.channels) == 1:
@@ -58,7 +66,9 @@ class ChannelMap:
         return list(self.channels)
 
 
-def map_channels(image: Image, want: int, setting: str = "auto") -> ChannelMap:
+def map_channels(
+    image: Image, want: int, setting: str = "auto", *, invert: bool = False
+) -> ChannelMap:
     """Choose the image channels for a network.
 
     Parameters
@@ -69,7 +79,11 @@ def map_channels(image: Image, want: int, setting: str = "auto") -> ChannelMap:
         How many channels the network takes.
     setting : str
         ``"auto"``, or channel numbers from 0 with commas between them (one may come twice):
-        ``"0,2"``; ``"luminance"`` is the brightness of an RGB image.
+        ``"0,2"``; ``"luminance"`` is the brightness of an RGB image, ``"hematoxylin"``,
+        ``"eosin"`` and ``"dab"`` are its stains. ``inverted-`` before one exchanges dark and
+        bright.
+    invert : bool
+        Invert those that are chosen: for dark objects on a bright ground.
 
     Raises
     ------
@@ -78,19 +92,29 @@ def map_channels(image: Image, want: int, setting: str = "auto") -> ChannelMap:
     MismatchError
         If image, setting and network do not fit.
     """
+    chosen = _chosen(image, want, setting)
+    if not invert:
+        return chosen
+    channels = tuple(_inverse(channel) for channel in chosen.channels)
+    note = "Dark and bright were exchanged (invert)."
+    return ChannelMap(channels=channels, note=f"{chosen.note} {note}".strip())
+
+
+def _chosen(image: Image, want: int, setting: str) -> ChannelMap:
     have = image.sizes["c"]
     if setting.strip() == "auto":
         return _automatic(image, have, want)
     channels = parse_channels(setting)
     for channel in channels:
-        if channel == LUMINANCE and not _is_rgb(image):
+        plain = _plain(channel)
+        if isinstance(plain, str) and not _is_rgb(image):
             raise MismatchError(
                 f"channels={setting}: {image.name} is not a red-green-blue picture, so it has no "
-                f"luminance. {_has(image, have)}; number them from 0."
+                f"{plain}. {_has(image, have)}; number them from 0."
             )
-        if channel != LUMINANCE and cast("int", channel) >= have:
+        if not isinstance(plain, str) and plain >= have:
             raise MismatchError(
-                f"channels={setting}: there is no channel {channel} in {image.name}. "
+                f"channels={setting}: there is no channel {plain} in {image.name}. "
                 f"{_has(image, have)}; number them from 0."
             )
     if len(channels) == want:
@@ -130,14 +154,16 @@ def parse_channels(setting: str) -> tuple[int | str, ...]:
     """
     channels: list[int | str] = []
     for part in (p.strip() for p in setting.split(",")):
-        if part == LUMINANCE:
-            channels.append(LUMINANCE)
-        elif part.isascii() and part.isdigit():
-            channels.append(int(part))
+        plain = part.removeprefix(INVERTED)
+        if plain == LUMINANCE or plain in STAINS:
+            channels.append(part)
+        elif plain.isascii() and plain.isdigit():
+            channels.append(part if part != plain else int(part))
         else:
             raise SettingsError(
                 f"channels={setting} is not understood. Use auto, or channel numbers from 0 with "
-                "commas between them, for example channels=0,2."
+                f"commas between them, for example channels=0,2; {LUMINANCE}, {', '.join(STAINS)} "
+                f"of an RGB image; {INVERTED} before one exchanges dark and bright."
             )
     return tuple(channels)
 
@@ -146,10 +172,49 @@ def _read(
     image: Image, channel: int | str, t: int, z: slice, y: slice, x: slice
 ) -> npt.NDArray[Any]:
     """Return ``(z, y, x)`` of one channel."""
-    if channel != LUMINANCE:
-        plain: npt.NDArray[Any] = image.read(t=t, c=cast("int", channel), z=z, y=y, x=x)[0, 0]
-        return plain
-    red, green, blue = image.read(t=t, z=z, y=y, x=x)[0]
+    plain = _plain(channel)
+    if isinstance(plain, int):
+        block: npt.NDArray[Any] = image.read(t=t, c=plain, z=z, y=y, x=x)[0, 0]
+    else:
+        colours = image.read(t=t, z=z, y=y, x=x)[0]
+        block = _luminance(colours) if plain == LUMINANCE else _stain(colours, plain)
+    if plain == channel:
+        return block
+    white = 0 if plain in STAINS else _white(image.dtype)
+    inverted: npt.NDArray[Any] = np.subtract(block.dtype.type(white), block)
+    return inverted
+
+
+def _plain(channel: int | str) -> int | str:
+    """Return a channel without the word that inverts it."""
+    if isinstance(channel, int):
+        return channel
+    word = channel.removeprefix(INVERTED)
+    return int(word) if word.isdigit() else word
+
+
+def _inverse(channel: int | str) -> int | str:
+    """Return a channel with dark and bright exchanged."""
+    plain = _plain(channel)
+    return plain if plain != channel else f"{INVERTED}{channel}"
+
+
+def _white(dtype: np.dtype[Any]) -> float:
+    """Return what stands for white: the largest number of a type, 1 for floats."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+
+
+def _stain(colours: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32]:
+    """Return the optical density of a stain; ``colours`` are ``(3, z, y, x)``."""
+    from skimage.color import rgb2hed
+
+    shares = np.moveaxis(colours, 0, -1).astype(np.float32) / np.float32(_white(colours.dtype))
+    density: npt.NDArray[np.float32] = rgb2hed(shares)[..., STAINS.index(name)]
+    return density
+
+
+def _luminance(colours: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    red, green, blue = colours
     grey: npt.NDArray[Any] = np.multiply(red, np.float32(BT601[0]), dtype=np.float32)
     grey += np.multiply(green, np.float32(BT601[1]), dtype=np.float32)
     grey += np.multiply(blue, np.float32(BT601[2]), dtype=np.float32)

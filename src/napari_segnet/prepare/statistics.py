@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
-from napari_segnet.prepare.channels import LUMINANCE, ChannelMap
+from napari_segnet.prepare.channels import ChannelMap
 from napari_segnet.progress import check_cancelled
 
 __all__ = ["ArrayStatistics", "ImageStatistics", "blocks"]
@@ -170,12 +170,13 @@ class ImageStatistics:
 
 def scope_figures(image: Image, channels: tuple[int | str, ...], scope: Scope) -> Figures:
     """Return the figures of several channels together over a scope; nothing is read yet."""
+    computed = any(isinstance(channel, str) for channel in channels)
 
     def read() -> Iterator[npt.NDArray[Any]]:
         for channel in channels:
             for block in blocks(image, channel, scope):
                 # One type for all, where a luminance stands beside plain channels.
-                yield block.astype(np.float32, copy=False) if LUMINANCE in channels else block
+                yield block.astype(np.float32, copy=False) if computed else block
 
     which = "" if len(channels) != 1 or image.sizes["c"] == 1 else f", channel {channels[0]},"
     return Figures(read, image.name + which)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
 from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.structure import Structure
 
-__all__ = ["PROGRAMS", "STRUCTURE", "Program", "title_of"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PROGRAMS", "STRUCTURE", "Program", "WritingProgram", "title_of", "writer_of"]
 
 
 class Program(Protocol):
@@ -38,6 +41,26 @@ class Program(Protocol):
         """
 
 
+@runtime_checkable
+class WritingProgram(Program, Protocol):
+    """Optional: a kind of program whose taught networks are written back in its own layout."""
+
+    endings: tuple[str, ...]
+    """Whoever calls a file so will open it with that program."""
+
+    def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
+        """See, before hours of work, that a network can be written under a name.
+
+        Raises ``OutputError`` that says which name can be had.
+        """
+
+    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        """Write the network, whole or not at all; its notes tell what is left out.
+
+        ``checkpoint.path`` is the file that it came from, which stays as it is.
+        """
+
+
 PROGRAMS: tuple[Program, ...] = (Keras(),)
 """Every kind of program, in the order in which a file is shown to them."""
 
@@ -47,4 +70,20 @@ STRUCTURE = Structure()
 
 def title_of(checkpoint: Checkpoint) -> str:
     """Return what people call the program that a network came from; empty if from none."""
-    return next((one.title for one in (*PROGRAMS, STRUCTURE) if one.name == checkpoint.program), "")
+    titles = {one.name: one.title for one in PROGRAMS} | {STRUCTURE.name: STRUCTURE.title}
+    return titles.get(checkpoint.program, "")
+
+
+def writer_of(checkpoint: Checkpoint, path: Path) -> WritingProgram | None:
+    """Return the program that writes a network under a name; None where its family does.
+
+    Raises
+    ------
+    OutputError
+        If the name is one of a program that cannot write this network.
+    """
+    for program in PROGRAMS:
+        if isinstance(program, WritingProgram) and path.name.lower().endswith(program.endings):
+            program.check_name(checkpoint, path)
+            return program
+    return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import TRAINABLE, SmallInitFamily, Teachable
+from napari_segnet.families import TRAINABLE, RawFamily, SmallInitFamily, Teachable
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Start", "advised", "start", "trainable", "wanted"]
@@ -34,7 +35,7 @@ class Start:
     parent : Checkpoint
         What it begins with.
     checkpoint : Checkpoint
-        With the outputs that it is going to have.
+        With the outputs that it is going to have; without an activation at its end.
     module : Module
         On the CPU; with the weights of the file where they fit.
     learned : bool
@@ -101,7 +102,9 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
     family, checkpoint = trainable(network), wanted(network, settings)
     learned = network.path.exists()
     if learned and checkpoint is network:
-        module = copy.deepcopy(load(network, device="cpu").module).requires_grad_(True)
+        module = copy.deepcopy(load(network, device="cpu").module)
+        checkpoint, module = _raw(family, checkpoint, module)
+        module.requires_grad_(True)
         return Start(
             family=family, parent=network, checkpoint=checkpoint, module=module, learned=True
         )
@@ -122,6 +125,21 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
         learned=learned,
         fresh=fresh,
     )
+
+
+def _raw(
+    family: Teachable, checkpoint: Checkpoint, module: nn.Module
+) -> tuple[Checkpoint, nn.Module]:
+    """Return a network without the activation at its end, of which the loss knows more."""
+    if not isinstance(family, RawFamily):
+        return checkpoint, module
+    raw = family.raw(checkpoint)
+    if raw.outputs == checkpoint.outputs:
+        return checkpoint, module
+    with torch.device("meta"):
+        made = family.build(raw)
+    made.load_state_dict(module.state_dict(), assign=True)
+    return raw, made
 
 
 def _initialise(module: nn.Module, small: tuple[nn.Module, ...]) -> None:

@@ -119,7 +119,10 @@ def teach(
     settings = settings or TrainSettings()
     dataset = hold_out(dataset)
     how = PredictSettings(
-        device=best_device(device), channels=settings.channels, threads=settings.threads
+        device=best_device(device),
+        channels=settings.channels,
+        invert=settings.invert,
+        threads=settings.threads,
     )
     steps = train(network, dataset, out, settings, device=device, resume=resume)
     # What cannot be trained is refused before anything is scored.

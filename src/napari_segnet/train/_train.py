@@ -17,6 +17,9 @@ from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.plan import PredictSettings
+from napari_segnet.plan.input import inverted
+from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
@@ -30,6 +33,10 @@ __all__ = ["train"]
 
 OWN = "segnet-unet"
 """Its files hold their own card."""
+OWN_FILE = (
+    "{out} is going to be a file of napari-segnet's own, which holds the whole network. It is not "
+    "written back as what it was ({of}): the ending of its name would have to be the same."
+)
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
 
@@ -119,6 +126,9 @@ def _taught(
     """Teach ``network`` to be ``target``; nobody else writes ``out`` meanwhile."""
     state = state_path(out)
     _check_writable(out, state)
+    writer = writer_of(target, out)
+    if network.program and out.suffix.lower() != network.path.suffix.lower():
+        yield Progress(what="note", text=OWN_FILE.format(out=out.name, of=title_of(network)))
     parent = _parent(network)
     crops = yield from _crops(dataset, target, settings)
     held = yield from _held_out_crops(dataset, target, settings)
@@ -154,7 +164,9 @@ def _taught(
             shown=seen,
         )
     card = _card(target, parent, dataset, settings, scores)
-    written = begun.family.save(learner.result(), replace(target, card=card), out)
+    written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
+    for note in written.notes:
+        yield Progress(what="note", text=note)
     if written.family != OWN:
         write_sidecar(written)
     state.unlink(missing_ok=True)
@@ -230,7 +242,7 @@ def _crops(
     names = Augmentation.__dataclass_fields__
     change = Augmentation(**{name: getattr(settings, name) for name in names})
     shape = _crop_shape(network, settings)
-    crops = Crops(samples, network, shape, change, settings.channels)
+    crops = Crops(samples, network, shape, change, settings.channels, settings.invert)
     yield from _read(crops, len(samples))
     if not len(crops):
         raise DatasetError(
@@ -254,7 +266,8 @@ def _held_out_crops(
     if not samples:
         return []
     shape = _crop_shape(network, settings)
-    crops = Crops(samples, network, shape, Augmentation(on_objects=1.0), settings.channels)
+    change = Augmentation(on_objects=1.0)
+    crops = Crops(samples, network, shape, change, settings.channels, settings.invert)
     yield from _read(crops, len(samples))
     rng, size = np.random.default_rng(0), settings.batch_size
     drawn = [crops.draw(rng, sample=i) for i in range(min(len(crops), MOST_BATCHES * size))]
@@ -301,6 +314,8 @@ def _card(
     if parent is not None:
         # Its scores and its data are no longer those of this network.
         card = {"parent": parent, **({"label": card["label"]} if "label" in card else {})}
+    if inverted(network, PredictSettings(invert=settings.invert)):
+        card["invert"] = "yes"
     card["training"] = {
         "samples": len(dataset.of("train")),
         "held_out": len(dataset.of("val")),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from napari_segnet.errors import SettingsError
 from napari_segnet.families._learning import LOSSES
+from napari_segnet.plan.settings import INVERT
 
 __all__ = ["HEADS", "OPTIMIZERS", "PRECISIONS", "TrainSettings"]
 
@@ -56,8 +57,9 @@ class TrainSettings:
         and to twice its stride at least.
     crop_z_px : int
         Depth of a crop for 3D networks.
-    channels : str
-        Which image channels the network gets, as in ``PredictSettings``.
+    channels, invert : str
+        Which image channels the network gets, and if dark and bright are exchanged, as in
+        ``PredictSettings``; the network that is taught so wants it so from then on.
     head : str
         ``keep``: the network's own last layer; ``foreground``, ``objects`` (foreground,
         boundary and distance) or a number of classes with the background: a new one, which
@@ -112,6 +114,7 @@ class TrainSettings:
     crop_px: int = 192
     crop_z_px: int = 32
     channels: str = "auto"
+    invert: str = "auto"
     head: str = "keep"
     loss: str = "both"
     optimizer: str = "adamw"
@@ -159,6 +162,7 @@ class TrainSettings:
             ("precision", PRECISIONS),
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
+            ("invert", INVERT),
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(

@@ -15,12 +15,14 @@ from typing import Protocol
 
 from napari_segnet.atomic import Write, probe, reason, write_all
 from napari_segnet.errors import OutputError
+from napari_segnet.measure import Table
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 from napari_segnet.writers._result import Result
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
 from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
 from napari_segnet.writers.origin import OriginWriter
+from napari_segnet.writers.table import TableWriter
 
 __all__ = [
     "WRITERS",
@@ -41,13 +43,13 @@ class Writer(Protocol):
     """For people: what is in it."""
     ending: str
     """What stands behind the stem of the image in the name of the file."""
-    raw: bool
-    """Whether it holds the network's own answer, which is written only when asked for."""
+    asked: str
+    """What a user asks for to have it: ``"maps"``, ``"table"``; empty where every result has it."""
     on_grid: bool | None
     """Whether only images on a medical grid have it (True), only others (False), or all (None)."""
 
     def takes(self, result: Result) -> bool:
-        """Tell if there is anything to write; always true unless ``raw`` or ``on_grid`` differs."""
+        """Tell if there is anything to write; true where it is asked for and ``on_grid`` fits."""
 
     def write(self, path: Path, result: Result) -> None:
         """Write the file; the same result makes the same bytes.
@@ -61,12 +63,15 @@ WRITERS: tuple[Writer, ...] = (
     LabelsWriter(),
     NiftiLabelsWriter(),
     MapsWriter(),
+    TableWriter(),
     OriginWriter(),
 )
 """In the order in which the files get their names: the origin, which tells of all, last."""
 
 
-def result_paths(folder: Path, stem: str, *, maps: bool = False, grid: bool = False) -> list[Path]:
+def result_paths(
+    folder: Path, stem: str, *, maps: bool = False, table: bool = False, grid: bool = False
+) -> list[Path]:
     """Return the files that a result has, in the order of ``WRITERS``.
 
     Parameters
@@ -77,18 +82,26 @@ def result_paths(folder: Path, stem: str, *, maps: bool = False, grid: bool = Fa
         Their names before their endings.
     maps : bool
         Also those of the network's own answer.
+    table : bool
+        Also the table of objects.
     grid : bool
         The image is a medical one, whose labels lie on its grid.
     """
+    asked = {"": True, "maps": maps, "table": table}
     return [
         _path(folder, stem, writer)
         for writer in WRITERS
-        if (maps or not writer.raw) and writer.on_grid in (None, grid)
+        if asked[writer.asked] and writer.on_grid in (None, grid)
     ]
 
 
 def check_output(
-    folder: Path, stem: str, overwrite: bool = False, save_maps: bool = False, grid: bool = False
+    folder: Path,
+    stem: str,
+    overwrite: bool = False,
+    save_maps: bool = False,
+    grid: bool = False,
+    table: bool = False,
 ) -> None:
     """Find out before a long run if its result can be written; leaves nothing behind.
 
@@ -98,7 +111,7 @@ def check_output(
         If a result is there already and ``overwrite`` is false, or if nothing can be
         written to the folder (which need not exist yet).
     """
-    paths = result_paths(folder, stem, maps=save_maps, grid=grid)
+    paths = result_paths(folder, stem, maps=save_maps, table=table, grid=grid)
     try:
         _refuse_existing(folder, paths, overwrite)
         probe(max(paths, key=lambda path: len(path.name)))
@@ -113,6 +126,7 @@ def write_segmentation(
     overwrite: bool = False,
     maps: Maps | None = None,
     instances: Instances | None = None,
+    table: Table | None = None,
 ) -> list[Path]:
     """Write labels and their origin, with ``maps`` or ``instances`` also the raw answer.
 
@@ -131,6 +145,8 @@ def write_segmentation(
         Written as float32 OME-TIFF ``<stem>.maps.tif``, plane by plane.
     instances : Instances, optional
         Boxes, scores and classes go into the JSON.
+    table : Table, optional
+        Measurements of the objects, written as ``<stem>.table.csv``.
 
     Returns
     -------
@@ -142,7 +158,7 @@ def write_segmentation(
     OutputError
         If a file exists already, or cannot be written.
     """
-    result = Result(segmentation=segmentation, maps=maps, instances=instances)
+    result = Result(segmentation=segmentation, maps=maps, instances=instances, table=table)
     files: list[tuple[Path, Write]] = [
         (_path(folder, stem, writer), partial(writer.write, result=result))
         for writer in WRITERS

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from napari_segnet.grid import Grid
+from napari_segnet.measure import Table
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 
 __all__ = ["Result"]
@@ -27,11 +28,14 @@ class Result:
         The network's answer, where it is to be written too and is maps.
     instances : Instances or None
         The same where it is detections.
+    table : Table or None
+        Measurements of the objects, where they are to be written too.
     """
 
     segmentation: Segmentation
     maps: Maps | None = None
     instances: Instances | None = None
+    table: Table | None = None
 
     @cached_property
     def grid(self) -> Grid | None:

@@ -15,7 +15,7 @@ class LabelsWriter:
 
     name = "labels"
     ending = ".labels.tif"
-    raw = False
+    asked = ""
     on_grid: bool | None = False
 
     def takes(self, result: Result) -> bool:

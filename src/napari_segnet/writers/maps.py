@@ -20,7 +20,7 @@ class MapsWriter:
 
     name = "maps"
     ending = ".maps.tif"
-    raw = True
+    asked = "maps"
     on_grid: bool | None = None
 
     def takes(self, result: Result) -> bool:

@@ -31,7 +31,7 @@ class NiftiLabelsWriter:
 
     name = "labels on the image's grid"
     ending = ".labels.nii.gz"
-    raw = False
+    asked = ""
     on_grid: bool | None = True
 
     def takes(self, result: Result) -> bool:

@@ -22,7 +22,7 @@ class OriginWriter:
 
     name = "origin"
     ending = ".json"
-    raw = False
+    asked = ""
     on_grid: bool | None = None
 
     def takes(self, result: Result) -> bool:

@@ -67,7 +67,7 @@ def test_the_record_is_read_and_written_by_one_file(root):
     written = r"""metadata\[["']segnet|metadata\.(get|setdefault)\(["']segnet|["']segnet["']: """
     found = files_with(root, written) | files_with(root, "segnet_(maps|path)")
     # A journal's document has a part of that name, too.
-    assert found - {"widgets/_journal_layers.py"} == {"widgets/layers/record.py"}
+    assert found - {"widgets/recovery/document.py"} == {"widgets/layers/record.py"}
 
 
 # ---- They are what they are taken for ----

@@ -8,13 +8,13 @@ from napari.components import ViewerModel
 
 from napari_segnet.dataset import Dataset, add
 from napari_segnet.errors import DatasetError, ImageError
-from napari_segnet.widgets._journal_keeper import JournalKeeper
-from napari_segnet.widgets._review_work import network_input
-from napari_segnet.widgets._training_pair import image_of, training_pair
+from napari_segnet.widgets.dataset.pair import image_of, training_pair
 from napari_segnet.widgets.layers.convert import Region, source_of
 from napari_segnet.widgets.layers.digest import digest_of
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 from napari_segnet.widgets.layers.subject import bind, subject_of
+from napari_segnet.widgets.recovery.recorder import JournalKeeper
+from napari_segnet.widgets.review.jobs import network_input
 
 SHAPE = (24, 30)
 
@@ -243,7 +243,7 @@ def test_journals_of_earlier_versions_are_offered(tmp_path, qapp, monkeypatch, h
     """They have no digest, but a path with size and time, or a sample of the pixels."""
     import tifffile
 
-    from napari_segnet.widgets import _recorded
+    from napari_segnet.widgets.recovery import recorded_layer as _recorded
 
     monkeypatch.setattr(_recorded, "digest_if_known", lambda image: None)
     monkeypatch.setattr(_recorded, "digest_of", lambda image, wait: "")

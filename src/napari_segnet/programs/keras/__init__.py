@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_segnet.programs.keras._draw import read_layers
 from napari_segnet.programs.keras.program import Keras
 
-__all__ = ["Keras"]
+__all__ = ["Keras", "read_layers"]

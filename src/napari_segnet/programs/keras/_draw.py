@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from napari_segnet.programs.keras._activations import PLAIN
+from napari_segnet.programs.keras._convolutions import CONVOLUTIONS
 from napari_segnet.programs.keras._drawing import Drawing, Facts, Value
 from napari_segnet.programs.keras._joins import SEVERAL_INPUTS, drawn_operation, operation_of
 from napari_segnet.programs.keras._layers import ONE_INPUT
-from napari_segnet.programs.keras._model import Call, Layer, Model, NotReadable, Ref
+from napari_segnet.programs.keras._model import (
+    FUNCTIONAL,
+    SEQUENTIAL,
+    Call,
+    Layer,
+    Model,
+    NotReadable,
+    Ref,
+)
+from napari_segnet.programs.keras._shapes import SHAPES
 
-__all__ = ["drawn", "image_shape"]
+__all__ = ["drawn", "image_shape", "read_layers"]
 
 Answers = dict[Ref, Value]
 
@@ -50,8 +61,8 @@ def image_shape(model: Model) -> tuple[int | None, ...]:
     return tuple(shape[1:])
 
 
-def drawn(model: Model, facts: Facts) -> tuple[Drawing, list[Value]]:
-    """Return the graph of a model and its outputs.
+def drawn(model: Model, facts: Facts, outputs: Sequence[Ref] = ()) -> tuple[Drawing, list[Value]]:
+    """Return the graph of a model and its outputs: all, or these and only what they need.
 
     Raises
     ------
@@ -68,7 +79,8 @@ def drawn(model: Model, facts: Facts) -> tuple[Drawing, list[Value]]:
     view = f"c{draw.axes}" if first else f"{draw.axes}c"
     lengths = shape[1:] if first else shape[:-1]
     image = Value(node=draw.draw.image, view=view, lengths=lengths)
-    return draw, _model(draw, model, (), [image])
+    chosen = replace(model, outputs=tuple(outputs) or model.outputs)
+    return draw, _model(draw, chosen, (), [image])
 
 
 def _model(
@@ -80,11 +92,12 @@ def _model(
             f"its model {'/'.join(above)} takes {len(model.inputs)} inputs, not {len(inputs)}"
         )
     answers: Answers = dict(zip(model.inputs, inputs, strict=True))
+    wanted = _wanted(model)
     steps = [
         _Step(layer, number, call)
         for layer in model.layers
         for number, call in enumerate(layer.calls)
-        if Ref(layer.name, number) not in answers
+        if Ref(layer.name, number) not in answers and (layer.name, number) in wanted
     ]
     users: dict[Ref, list[_Step]] = {}
     for step in steps:
@@ -112,6 +125,20 @@ def _model(
     return [answers[ref] for ref in model.outputs]
 
 
+def _wanted(model: Model) -> set[tuple[str, int]]:
+    """Return the calls that the outputs of a model need: layer and which call of it."""
+    layers = {layer.name: layer for layer in model.layers}
+    waiting, found = list(model.outputs), set[tuple[str, int]]()
+    while waiting:
+        ref = waiting.pop()
+        layer = layers.get(ref.layer)
+        if (ref.layer, ref.call) in found or layer is None or ref.call >= len(layer.calls):
+            continue
+        found.add((ref.layer, ref.call))
+        waiting += [one for one in layer.calls[ref.call].inputs if isinstance(one, Ref)]
+    return found
+
+
 def _layer(
     draw: Drawing,
     layer: Layer,
@@ -133,6 +160,19 @@ def _layer(
     if layer.kind in ONE_INPUT and len(tensors) == 1:
         return [ONE_INPUT[layer.kind](draw, layer, path, tensors[0])]
     raise NotReadable(_unknown(layer, len(tensors)))
+
+
+def read_layers() -> dict[str, tuple[str, ...]]:
+    """Return the classes of Keras that are read, and functions, by kind."""
+    one = set(ONE_INPUT) - set(CONVOLUTIONS) - set(SHAPES)
+    return {
+        "convolutions": tuple(sorted(CONVOLUTIONS)),
+        "several inputs": tuple(sorted(SEVERAL_INPUTS)),
+        "shapes": tuple(sorted(SHAPES)),
+        "other layers": tuple(sorted(one)),
+        "functions": tuple(sorted({*PLAIN, "hard_sigmoid", "softmax", "log_softmax", "linear"})),
+        "models": tuple(sorted({*FUNCTIONAL, SEQUENTIAL})),
+    }
 
 
 ONE_AXIS = ("Conv1D", "Convolution1D", "Conv1DTranspose", "SeparableConv1D", "DepthwiseConv1D")

@@ -150,6 +150,10 @@ class Drawing:
             self._paths[key] = found
         return self._paths[key]
 
+    def knows(self, names: Sequence[str]) -> bool:
+        """Tell if a layer is in the graph: those that its output does not need are not."""
+        return tuple(names) in self._paths
+
     def count(self) -> None:
         """Count a call of a layer: models that call each other twice grow without bound."""
         self._calls += 1

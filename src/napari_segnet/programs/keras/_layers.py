@@ -25,8 +25,9 @@ from napari_segnet.programs.keras._activations import activated, relu, softmax
 from napari_segnet.programs.keras._convolutions import CONVOLUTIONS, as_map, space_of
 from napari_segnet.programs.keras._drawing import Drawing, Slot, Value, per_axis
 from napari_segnet.programs.keras._model import Layer, NotReadable
+from napari_segnet.programs.keras._shapes import SHAPES
 
-__all__ = ["ONE_INPUT"]
+__all__ = ["LAMBDAS", "LAMBDA_WORDS", "ONE_INPUT"]
 
 Drawer = Callable[[Drawing, Layer, str, Value], Value]
 
@@ -248,10 +249,8 @@ def _resizing(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
         size = tuple(f"{letter}//{h // w}" for letter, (w, h) in zip(draw.axes, pairs, strict=True))
         operation = ResizeLike(mode=mode, grid="half-pixel", size=size)
         return draw.add(path, operation, value, value)
-    raise NotReadable(
-        f"its layer {layer.name} resizes {have[0]} x {have[1]} pixels to {want[0]} x {want[1]}, "
-        "which is no whole multiple"
-    )
+    size = tuple(f"{letter}*{w}//{h}" for letter, (w, h) in zip(draw.axes, pairs, strict=True))
+    return draw.add(path, ResizeLike(mode=mode, grid="half-pixel", size=size), value, value)
 
 
 def _ends(value: Any, ndim: int, what: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -297,13 +296,21 @@ def _dropout(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
 
 
 LAMBDAS: Mapping[str, Operation | None] = {
-    "identity": None,
     "divide-255": Rescale(scales=(1 / 255,)),
-    "divide-65535": Rescale(scales=(1 / 65535,)),
     "half": Rescale(scales=(2 / 255,), offsets=(-1.0,)),
+    "divide-65535": Rescale(scales=(1 / 65535,)),
     "sigmoid": Activation(function="sigmoid"),
+    "identity": None,
 }
 """What a ``Lambda`` may be told to do; the words are those of the setting ``normalize``."""
+LAMBDA_WORDS: Mapping[str, str] = {
+    "divide-255": "x / 255",
+    "half": "x / 127.5 - 1",
+    "divide-65535": "x / 65535",
+    "sigmoid": "1 / (1 + exp(-x))",
+    "identity": "nothing that counts for the answer",
+}
+"""What each means, for people."""
 
 
 def _lambda(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
@@ -315,78 +322,6 @@ def _lambda(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
             "code that is never run"
         )
     return value if operation is None else draw.add(path, operation, value)
-
-
-# ---- Shapes ----------------------------------------------------------------------------
-
-
-def _sizes(draw: Drawing, value: Value) -> dict[str, int | None]:
-    """Return the length of each axis that Keras sees."""
-    found: dict[str, int | None] = dict(zip(draw.axes, value.lengths, strict=True))
-    known = [n for n in value.lengths if n is not None]
-    found["p"] = math.prod(known) if len(known) == len(value.lengths) else None
-    found["c"] = draw.channels(value)
-    return found
-
-
-def _reshape(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
-    """Change the view where pixels and channels stay what they are."""
-    target = layer.config.get("target_shape")
-    if not isinstance(target, list | tuple) or not all(n is None or type(n) is int for n in target):
-        raise NotReadable(f"its layer {layer.name} (Reshape) does not say to which shape")
-    sizes = _sizes(draw, value)
-    for view in _views(draw, value):
-        want = [sizes[letter] for letter in view]
-        # One -1 is what is left over; without a fixed size of the image, pixels may be that.
-        fits = len(want) == len(target) and all(
-            n in (have, -1, None) for n, have in zip(target, want, strict=True)
-        )
-        left = sum(n in (-1, None) for n in target)
-        unknown = sum(n is None for n in want)
-        if (
-            fits
-            and left <= max(1, unknown)
-            and all(n is not None or t in (-1, None) for n, t in zip(want, target, strict=True))
-        ):
-            return Value(node=value.node, view=view, lengths=value.lengths)
-    raise NotReadable(
-        f"its layer {layer.name} (Reshape) makes {tuple(target)} of "
-        f"{tuple(sizes[letter] for letter in value.view)}, which mixes pixels and channels"
-    )
-
-
-def _views(draw: Drawing, value: Value) -> list[str]:
-    """Return the views that have values in the same order as this one."""
-    axes = draw.axes
-    spread = value.view.replace("p", axes)
-    if value.view == "c" and all(n == 1 for n in value.lengths):
-        return ["c", f"{axes}c", f"c{axes}", "pc", "cp"]
-    found = [spread, spread.replace(axes, "p")]
-    if all(n == 1 for n in value.lengths):
-        found += ["c", f"{axes}c", f"c{axes}", "pc", "cp"]
-    return found
-
-
-def _permute(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
-    """Change the view; axes of space must stay in their order."""
-    dims = layer.config.get("dims")
-    if not isinstance(dims, list | tuple) or sorted(map(str, dims)) != sorted(
-        str(n + 1) for n in range(len(value.view))
-    ):
-        raise NotReadable(f"its layer {layer.name} (Permute) has the axes {dims!r}")
-    view = "".join(value.view[int(n) - 1] for n in dims)
-    if view.replace("c", "") != value.view.replace("c", ""):
-        raise NotReadable(f"its layer {layer.name} (Permute) swaps the axes of the image")
-    return Value(node=value.node, view=view, lengths=value.lengths)
-
-
-def _flatten(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
-    if all(n == 1 for n in value.lengths):
-        return Value(node=value.node, view="c", lengths=value.lengths)
-    raise NotReadable(
-        f"its layer {layer.name} (Flatten) puts all pixels in one row, so its network takes images "
-        "of one size only, as classifiers and autoencoders with a code do"
-    )
 
 
 def _names(classes: Sequence[str], drawer: Drawer) -> dict[str, Drawer]:
@@ -437,8 +372,6 @@ ONE_INPUT: Mapping[str, Drawer] = {
         _identity,
     ),
     "Lambda": _lambda,
-    "Reshape": _reshape,
-    "Permute": _permute,
-    "Flatten": _flatten,
+    **SHAPES,
 }  # fmt: skip
 """By class; random changes of images happen only while a network is trained."""

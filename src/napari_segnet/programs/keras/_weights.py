@@ -83,9 +83,12 @@ def _in_lists(
     for layer in model.layers:
         keys = list(layers.get(layer.name, ()))
         if layer.model is None:
-            yield _slots(draw, (layer.name,)), keys, layer.name
+            if draw.knows((layer.name,)):
+                yield _slots(draw, (layer.name,)), keys, layer.name
             continue
         inner = list(_leaves(layer.model, (layer.name,)))
+        if not any(draw.knows(names) for names, _, _ in inner):
+            continue  # of another output
         named = _by_name(draw, inner, keys)
         yield from named if named is not None else _in_order(draw, inner, keys, layer.name)
 
@@ -168,7 +171,8 @@ def _in_folders(
             )
             continue
         keys = next((layers[h] for h in here if h in layers), [])
-        yield _slots(draw, (*above, layer.name)), keys, layer.name
+        if draw.knows((*above, layer.name)):
+            yield _slots(draw, (*above, layer.name)), keys, layer.name
 
 
 def _snake(name: str) -> str:

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_segnet.checkpoint import Checkpoint, Known, Layout, PrepareStep, Store
-from napari_segnet.containers import TensorRef, Tree
+from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.containers import Tree
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
-from napari_segnet.families.graph import describe_graph
-from napari_segnet.graph import BatchNorm, Graph, Rescale, tensors
-from napari_segnet.programs.keras._draw import drawn, image_shape
+from napari_segnet.programs.keras._bare import described_by_order
+from napari_segnet.programs.keras._beside import described_beside
+from napari_segnet.programs.keras._checkpoint import described
+from napari_segnet.programs.keras._draw import image_shape
 from napari_segnet.programs.keras._drawing import Facts
-from napari_segnet.programs.keras._layers import LAMBDAS
-from napari_segnet.programs.keras._model import Layer, Model, NotReadable, read_model
-from napari_segnet.programs.keras._weights import Found, matched
+from napari_segnet.programs.keras._facts import BACKENDS, facts_of, version_of
+from napari_segnet.programs.keras._model import Model, NotReadable, read_model
+from napari_segnet.programs.keras._outputs import SeveralOutputs, drawn_output
+from napari_segnet.programs.keras._told import asked_lambda, asked_output
+from napari_segnet.programs.keras._write import ENDINGS, check_name, write_keras
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Keras"]
-
-FLOATING = ("float32", "float16", "bfloat16", "float64")
-FORMATS = {"th": "channels_first", "tf": "channels_last"}
-BACKENDS = ("theano", "tensorflow")
-GRIDS = ("half-pixel", "asymmetric")
-NAMED = 3
-MOST_JSON = 32
-"""Files beside weights that may be their network."""
-LARGEST_JSON = 2**26
-PREPARE = Known(
-    source="assumed",
-    why="Keras files do not say how images were prepared; dividing those with values over 1 by 255 "
-    "is usual, and the network holds no rescaling of its own",
-)
 
 
 class Keras:
@@ -43,6 +32,8 @@ class Keras:
 
     name = "keras"
     title = "Network of Keras"
+
+    endings = ENDINGS
 
     def detect(self, tree: Tree) -> bool:
         """Tell by the container."""
@@ -52,19 +43,20 @@ class Keras:
         """Read the network; see :class:`~napari_segnet.programs.Program`."""
         config, beside = tree.metadata["model_config"], ""
         if config is None:
-            config, beside = _beside(tree, path)
-        version = _version(tree, config)
+            try:
+                config, beside = described_beside(tree, path)
+            except UnsupportedWeightsError as refusal:
+                return described_by_order(tree, path, told, refusal)
+        version = version_of(tree, config)
         try:
             model = read_model(config)
-            facts, known = _facts(model, config, tree, version, told)
-            draw, outputs = drawn(model, facts)
-            graph = draw.graph(outputs)
-            found = matched(draw, model, tree.root, tree.metadata)
-            _complete(graph, found)
-            _refuse_whole_numbers(tree.root, found)
-            checkpoint = _described(path, tree, graph, found)
+            facts, known = facts_of(model, config, tree, version, told)
+            draw, graph, name = drawn_output(model, facts, told.get("output"), known)
+            checkpoint = described(path, tree, graph, draw, model)
         except SettingsError:
             raise
+        except SeveralOutputs as error:
+            raise asked_output(path, version, error.usable, error.others) from error
         except NotReadable as error:
             raise UnsupportedWeightsError(_sentence(path, version, str(error))) from error
         except ValueError as error:
@@ -74,7 +66,17 @@ class Keras:
             # A number where text was expected, or the like: no Keras wrote that.
             reason = f"the description of its layers is damaged ({error!r})"
             raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
-        return _told_facts(checkpoint, model, facts, known, version, beside)
+        if "lambda" in known and known["lambda"].source == "assumed":
+            raise asked_lambda(path, version, tuple(facts.lambdas))
+        return _told_facts(checkpoint, model, facts, known, version, beside, name)
+
+    def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
+        """See that it can be written; see :class:`~napari_segnet.programs.WritingProgram`."""
+        check_name(checkpoint, path)
+
+    def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+        """Write the network in the layout of its file, see ``write_keras``."""
+        return write_keras(module, checkpoint, path)
 
 
 def _sentence(path: Path, version: str, reason: str) -> str:
@@ -85,269 +87,6 @@ def _sentence(path: Path, version: str, reason: str) -> str:
     )
 
 
-# ---- The model -------------------------------------------------------------------------
-
-
-def _beside(tree: Tree, path: Path) -> tuple[Mapping[str, Any], str]:
-    """Return the network that lies beside weights as JSON, and the name of its file.
-
-    Raises
-    ------
-    UnsupportedWeightsError
-        If there is none that has these layers.
-    """
-    layers = tree.metadata["layers"]
-    stem = path.name.split(".")[0]
-    files = sorted(path.parent.glob("*.json"), key=lambda one: (one.stem != stem, one.name))
-    for file in files[:MOST_JSON]:
-        config = _json(file)
-        if config is not None and _fits(config, layers):
-            return config, file.name
-    held = {name: keys for name, keys in layers.items() if keys}
-    shown = "; ".join(
-        f"{name} {' '.join(str(tree.root[key].shape) for key in keys)}"
-        for name, keys in list(held.items())[:NAMED]
-    )
-    more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
-    raise UnsupportedWeightsError(
-        f"{path.name} holds the weights of {len(held)} layers of Keras in order ({shown}{more}), "
-        "but not how the layers are connected. Where the network was made, save it whole "
-        f"(model.save('network.keras')), or put its description beside the weights as {stem}.json "
-        "(model.to_json())."
-    )
-
-
-def _json(file: Path) -> Mapping[str, Any] | None:
-    try:
-        if file.stat().st_size > LARGEST_JSON:
-            return None
-        content = json.loads(file.read_text(encoding="utf-8"))
-        content = json.loads(content) if isinstance(content, str) else content
-    except (OSError, ValueError, RecursionError):
-        return None  # one of many files that may lie there; it is not the network
-    fine = isinstance(content, dict) and {"class_name", "config"} <= content.keys()
-    return content if fine else None
-
-
-def _fits(config: Mapping[str, Any], layers: Mapping[str, Any]) -> bool:
-    """Tell if a model has the layers that weights are there for."""
-    try:
-        names = {layer.name for layer in read_model(config).layers}
-    except NotReadable:
-        return False
-    folders = any(key.startswith("layers/") for key in layers)
-    return folders or {name for name, keys in layers.items() if keys} <= names
-
-
-def _version(tree: Tree, config: Mapping[str, Any]) -> str:
-    told = tree.metadata["keras_version"] or config.get("keras_version")
-    return told if isinstance(told, str) else ""
-
-
-def _facts(
-    model: Model,
-    config: Mapping[str, Any],
-    tree: Tree,
-    version: str,
-    told: Mapping[str, Any],
-) -> tuple[Facts, dict[str, Known]]:
-    """Return what holds for the whole model, and how what can be told is known."""
-    numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:3])
-    every = list(model.all_layers())
-    old = any("dim_ordering" in layer.config or "nb_row" in layer.config for layer in every)
-    # to_json() of Keras 3 does not say its version; since then inputs have a "batch_shape".
-    new = any("batch_shape" in layer.config for layer in every if " (input)" not in layer.name)
-    major = numbers[0] if numbers else (1 if old else 3 if new else 2)
-    first = _data_format(every) == "channels_first"
-    backend = tree.metadata["backend"] or str(config.get("backend") or "")
-    known: dict[str, Known] = {}
-    values: dict[str, str] = {}
-    if major == 1 and not backend:
-        why = "Keras 1 did not write it; channels first is Theano's order, last TensorFlow's"
-        values["backend"] = _choice("backend", BACKENDS, BACKENDS[not first], why, told, known)
-        backend = values["backend"]
-    lambdas = _lambdas(every, told, known, values)
-    grid, sure = _grid(numbers or (major,) * (major == 3), version)
-    if not sure and any(layer.config.get("interpolation") == "bilinear" for layer in every):
-        why = "bilinear up-sampling takes pixels at their middle since TensorFlow 2"
-        values["grid"] = grid = _choice("grid", GRIDS, grid, why, told, known)
-    unknown = sorted(set(told) - set(values))
-    if unknown:
-        can = f" What can be told of it: {', '.join(values)}." if values else ""
-        raise SettingsError(
-            f"A network of Keras says itself what it is, so {', '.join(unknown)} cannot be told."
-            f"{can} Leave the setting out."
-        )
-    facts = Facts(
-        version=numbers,
-        major=major,
-        theano=backend == "theano",
-        grid="half-pixel" if grid == GRIDS[0] else "asymmetric",
-        data_format="channels_first" if first else "channels_last",
-        lambdas=lambdas,
-    )
-    return facts, known
-
-
-def _data_format(layers: list[Layer]) -> str:
-    """Return what the first layer that says it says."""
-    for layer in layers:
-        said = layer.config.get("data_format") or FORMATS.get(
-            str(layer.config.get("dim_ordering", ""))
-        )
-        if said in FORMATS.values():
-            return str(said)
-    return "channels_last"
-
-
-def _grid(numbers: tuple[int, ...], version: str) -> tuple[str, bool]:
-    """Return where bilinear up-sampling takes its pixels, and if that is sure.
-
-    Keras before TensorFlow 2 calls ``resize_bilinear``, whose pixels lie at their corners; the
-    version 2.2.4-tf stands in files of TensorFlow 1.13 to 2.1.
-    """
-    if not numbers:
-        return GRIDS[0], False
-    inside = version.endswith("-tf")
-    if numbers < (2, 2, 4) or (not inside and (2,) <= numbers < (2, 4)):
-        return GRIDS[1], True
-    return GRIDS[0], not (inside and numbers == (2, 2, 4))
-
-
-def _choice(
-    name: str,
-    values: tuple[str, ...],
-    default: str,
-    why: str,
-    told: Mapping[str, Any],
-    known: dict[str, Known],
-) -> str:
-    if name not in told:
-        known[name] = Known(source="assumed", why=why)
-        return default
-    word = str(told[name]).strip().lower()
-    if word not in values:
-        raise SettingsError(
-            f"{name} must be {' or '.join(values)}, not {told[name]!r}. Correct the setting."
-        )
-    known[name] = Known(source="told", why="by the user")
-    return word
-
-
-def _lambdas(
-    layers: list[Layer],
-    told: Mapping[str, Any],
-    known: dict[str, Known],
-    values: dict[str, str],
-) -> dict[str, str]:
-    """Return what each ``Lambda`` does: byte code is never run, so it is told or assumed."""
-    own = [layer for layer in layers if layer.kind == "Lambda"]
-    if not own:
-        return {}
-    words = [word.strip().lower() for word in str(told.get("lambda", "")).split(",") if word]
-    if wrong := [word for word in words if word not in LAMBDAS]:
-        raise SettingsError(
-            f"lambda must be {' or '.join(LAMBDAS)}, not {wrong[0]!r}. Correct the setting."
-        )
-    if words and len(words) not in (1, len(own)):
-        raise SettingsError(
-            f"The network has {len(own)} Lambda layers ({', '.join(one.name for one in own)}), but "
-            f"{len(words)} words were told. Give one for all, or one for each, with commas."
-        )
-    if words:
-        known["lambda"] = Known(source="told", why="by the user")
-        words = words * len(own) if len(words) == 1 else words
-    else:
-        words = [_usual(layer, layers) for layer in own]
-        why = (
-            f"what its layer {own[0].name} (Lambda) does is Python code that is never run; "
-            "a division by 255 is usual right behind the image"
-        )
-        known["lambda"] = Known(source="assumed", why=why)
-    values["lambda"] = ",".join(dict.fromkeys(words)) if len(set(words)) == 1 else ",".join(words)
-    return {layer.name: word for layer, word in zip(own, words, strict=True)}
-
-
-def _usual(layer: Layer, layers: list[Layer]) -> str:
-    inputs = {one.name for one in layers if one.kind == "InputLayer"}
-    refs = [ref for call in layer.calls for ref in call.inputs if not isinstance(ref, float)]
-    return "divide-255" if refs and all(ref.layer in inputs for ref in refs) else "identity"
-
-
-# ---- The checkpoint --------------------------------------------------------------------
-
-
-def _complete(graph: Graph, found: Found) -> None:
-    """Refuse a file in which a tensor of the graph is missing."""
-    there = {name for name, _ in found.values()}
-    if missing := [name for name in tensors(graph) if name not in there]:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise NotReadable(f"the weights of {missing[0]}{more} are not in the file")
-
-
-def _refuse_whole_numbers(root: Mapping[str, TensorRef], found: Found) -> None:
-    for key in found:
-        if root[key].dtype not in FLOATING:
-            raise NotReadable(
-                f"the weight {key} holds numbers of the kind {root[key].dtype}, where float32 was "
-                "expected"
-            )
-
-
-def _described(path: Path, tree: Tree, graph: Graph, found: Found) -> Checkpoint:
-    kinds = Counter(tree.root[key].dtype for key in found)
-    store = Store(
-        container=tree.container,
-        dtype=kinds.most_common(1)[0][0] if kinds else "float32",
-        keys={key: name for key, (name, _) in found.items()},
-        layouts=_layouts(tree.root, graph, found),
-    )
-    inside = _rescales(graph)
-    prepare = (
-        ()
-        if inside
-        else (
-            PrepareStep(
-                name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}
-            ),
-        )
-    )
-    known = {
-        "prepare": Known(source="read", why=f"the network does it itself ({inside})")
-        if inside
-        else PREPARE
-    }
-    return describe_graph(path=path, graph=graph, store=store, prepare=prepare, known=known)
-
-
-def _layouts(root: Mapping[str, TensorRef], graph: Graph, found: Found) -> dict[str, Layout]:
-    """Return how tensors lie in the file, of those that lie otherwise than in the module."""
-    layouts, wanted = {}, tensors(graph)
-    for key, (name, slot) in found.items():
-        shape = root[key].shape
-        plain = tuple(range(len(shape)))
-        # A mean may be (1, 1, 1, c) as well as (c,): then only axes of one go.
-        order = slot.order if len(slot.order) == len(shape) else plain
-        if slot.flipped or order != plain or shape != wanted[name].shape:
-            layouts[key] = Layout(order=order, flipped=slot.flipped)
-    return layouts
-
-
-def _rescales(graph: Graph) -> str:
-    """Return the first node behind the image if it rescales; empty where none does."""
-    names = {graph.image.name}
-    for node in graph.nodes:
-        if not names.intersection(node.inputs):
-            continue
-        if isinstance(node.operation, Rescale):
-            return node.name
-        if isinstance(node.operation, BatchNorm) and node.operation.frozen:
-            return node.name  # Keras' Normalization
-        if not node.tensors and len(node.inputs) == 1:
-            names.add(node.name)
-    return ""
-
-
 def _told_facts(
     checkpoint: Checkpoint,
     model: Model,
@@ -355,6 +94,7 @@ def _told_facts(
     known: Mapping[str, Known],
     version: str,
     beside: str,
+    output: str,
 ) -> Checkpoint:
     where = f"the description in {beside}" if beside else "the description in the file"
     read = {
@@ -365,6 +105,7 @@ def _told_facts(
         "backend": BACKENDS[not facts.theano],
         "grid": facts.grid,
         "lambda": ",".join(facts.lambdas.values()),
+        "output": output,
     }
     hparams = {**checkpoint.hparams, **{name: told[name] for name in known}}
     if version:

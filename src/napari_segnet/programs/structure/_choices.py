@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
-from napari_segnet.programs.structure._search import Step, Topology
+from napari_segnet.programs.structure._topology import Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Open", "open_choices", "up_convolution"]
@@ -85,7 +85,9 @@ def _scales(
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
     if topology.level or any(step.before == "resize" for step in topology.steps):
-        found["resize"] = (ordered("resize"), MEASURED)
+        ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
+        narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
+        found["resize"] = (ordered("resize", "bilinear" if narrow else ""), MEASURED)
 
 
 def _after_pooling(topology: Topology) -> bool:

@@ -24,7 +24,7 @@ from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._search import Step, Topology
+from napari_segnet.programs.structure._topology import Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["drawn"]
@@ -289,5 +289,6 @@ def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, 
         elif 1 in kernel and max(kernel) > 1:
             flat.setdefault(level, tuple(1 if edge == 1 else 2 for edge in kernel))
     return {
-        one: found.get(one) or flat.get(one) or (2,) * ndim for one in range(len(topology.steps) + 1)
+        one: found.get(one) or flat.get(one) or (2,) * ndim
+        for one in range(len(topology.steps) + 1)
     }

@@ -92,5 +92,7 @@ def _kind(roles: Mapping[str, Shape]) -> Kind:
     if len(weight) == 2:
         return "dense"
     if len(weight) == 1:
-        return "norm" if roles.get("bias") == weight else "slopes" if "bias" not in plain else "other"
+        return (
+            "norm" if roles.get("bias") == weight else "slopes" if "bias" not in plain else "other"
+        )
     return "other"

@@ -15,7 +15,10 @@ UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
 _ROLES: tuple[tuple[int, tuple[str, ...]], ...] = (
     (OUTPUT, ("out", "final", "last", "head", "seg", "classifier", "logit", "pred", "cls")),
     (DECODER, ("dec", "up", "expan", "trans", "deconv", "dconv_up", "right", "iconv")),
-    (BOTTLENECK, ("bottle", "bridge", "mid", "center", "centre", "base", "latent", "bottom", "bn_")),
+    (
+        BOTTLENECK,
+        ("bottle", "bridge", "mid", "center", "centre", "base", "latent", "bottom", "bn_"),
+    ),
     (ENCODER, ("enc", "down", "contract", "dwn", "left", "backbone", "features", "inc", "stem")),
 )
 _SHORTCUT = re.compile(

@@ -52,9 +52,11 @@ def networks(parts: Sequence[Part]) -> list[list[int]]:
         found.setdefault(part.name.split(".")[0], []).append(at)
     alike = len({pattern(name) for name in found}) == 1
     few = alike and 1 < len(found) <= MOST_NETWORKS
-    return list(found.values()) if few and min(map(len, found.values())) >= LEAST_PARTS else [
-        list(range(len(parts)))
-    ]
+    return (
+        list(found.values())
+        if few and min(map(len, found.values())) >= LEAST_PARTS
+        else [list(range(len(parts)))]
+    )
 
 
 def _orders_of(

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from napari_segnet.programs.structure._names import DECODER, is_shortcut, numbers, pattern, role
 from napari_segnet.programs.structure._units import Unit
@@ -199,9 +200,7 @@ def _with_shortcut(owner: str, inside: Sequence[Unit], beside: Unit) -> Part | N
 
 def _closes(units: Sequence[Unit]) -> bool:
     straight = all(False in unit.ways for unit in units)
-    return straight and all(
-        _follows(one, two) for one, two in zip(units, units[1:], strict=False)
-    )
+    return straight and all(_follows(one, two) for one, two in pairwise(units))
 
 
 def _follows(one: Unit, two: Unit) -> bool:
@@ -260,8 +259,10 @@ def _networks(left: Sequence[Unit]) -> set[str]:
 
 def _holder(unit: Unit, loose: set[str]) -> str:
     parent = unit.layer.parent
-    return unit.layer.name if parent in loose or unit.layer.number is None else (
-        parent if unit.layer.number == 0 or unit.lead else unit.layer.name
+    return (
+        unit.layer.name
+        if parent in loose or unit.layer.number is None
+        else (parent if unit.layer.number == 0 or unit.lead else unit.layer.name)
     )
 
 
@@ -272,12 +273,12 @@ def _hidden(left: Sequence[Unit]) -> int:
     dropout.
     """
     gaps = Counter(unit.after for unit in left if unit.after is not None)
-    return 2 if gaps and set(gaps) == {2} and len({u.layer.parent for u in left if u.after}) > 3 else 1
+    return (
+        2 if gaps and set(gaps) == {2} and len({u.layer.parent for u in left if u.after}) > 3 else 1
+    )
 
 
-def _joined(
-    one: Unit, two: Unit, loose: set[str], hidden: int, blocks: Mapping[str, int]
-) -> bool:
+def _joined(one: Unit, two: Unit, loose: set[str], hidden: int, blocks: Mapping[str, int]) -> bool:
     if one.layer.parent != two.layer.parent:
         return _in_one_block(one, two, blocks)
     if one.layer.parent in loose:

@@ -9,8 +9,8 @@ from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
 from napari_segnet.programs.structure._parts import parts_of
-from napari_segnet.programs.structure._search import topologies
 from napari_segnet.programs.structure._space import Networks, layout_word
+from napari_segnet.programs.structure._stacked import topologies
 from napari_segnet.programs.structure._types import Space
 from napari_segnet.programs.structure._units import units_of
 
@@ -47,7 +47,9 @@ def read_structure(weights: Weights) -> Space:
     units, left = units_of(layers, kinds)
     strange = [one for one in left if not _explained(one)]
     if strange:
-        named = [f"{one.name}.{role} {shape}" for one in strange for role, shape in one.roles.items()]
+        named = [
+            f"{one.name}.{role} {shape}" for one in strange for role, shape in one.roles.items()
+        ]
         raise _refused(weights, f"no place was found for {_listed(named)}")
     if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
         raise _refused(weights, "they are not the layers of one network for images")

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from napari_segnet.programs.structure._names import DECODER, OUTPUT, is_bridge, numbers, pattern
 from napari_segnet.programs.structure._facts import Facts
-from napari_segnet.programs.structure._orders import networks, orders
+from napari_segnet.programs.structure._names import DECODER, OUTPUT, is_bridge, numbers, pattern
+from napari_segnet.programs.structure._orders import orders
 from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._topology import Answer, Before, Join, State, Step, Topology
 
-__all__ = ["MOST_STATES", "Step", "Topology", "topologies"]
+__all__ = ["MOST_STATES", "Search"]
 
 MOST_STATES = 12_000
-"""No more states are continued: about a second."""
+MOST_WORK = 200_000
+"""No more states are continued, nor more divided by the parts: about a second or two."""
 MOST_FOUND = 16
 """More topologies are not looked at."""
 MOST_CHANNELS = 32
@@ -35,150 +36,18 @@ MIXED = 1.5
 WORST = 7.0
 """Topologies that cost so much more than the first are left out: e^7 is 1,000 times rarer."""
 
-Before = Literal["none", "pool", "resize"]
-Join = Literal["none", "concat", "add", "gate", "bridge"]
 
+class Search:
+    """One search, see the module.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One part runs.
-
-    Attributes
+    Parameters
     ----------
-    part : int
-        Its place.
-    transposed : bool
-        Whether it is a transposed convolution.
-    before : str
-        What happens to the answer so far: ``pool``, ``resize`` or ``none``.
-    join : str
-        How a skip connection comes in.
-    skip : int
-        Place in the answers of the encoder, 0 is the image; -1: none.
-    groups : int
-        Of its first convolution.
-    stride_one : bool
-        Of a transposed convolution at the finest level.
-    keeps, keeps_pooled : bool
-        Whether its answer, and what was pooled before it, may be skip connections: they are
-        the next of the encoder's answers.
-    sees : str
-        Of the first step of a second network: what it is shown, the ``answer`` of the one
-        before or ``both`` that and the image. Answers are counted anew.
+    parts : sequence of Part
+        All of one network.
+    facts : Facts
+        What its file says besides.
     """
 
-    part: int
-    transposed: bool = False
-    before: Before = "none"
-    join: Join = "none"
-    skip: int = -1
-    groups: int = 1
-    stride_one: bool = False
-    keeps: bool = False
-    keeps_pooled: bool = False
-    sees: Literal["", "answer", "both"] = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What an encoder has answered.
-
-    Attributes
-    ----------
-    channels, level : int
-        Its channels, and how often it was halved.
-    natural : bool
-        Whether a pooling follows it: networks take their skip connections there.
-    pooled : bool
-        Whether it is the pooled one before it.
-    """
-
-    channels: int
-    level: int
-    natural: bool = False
-    pooled: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """A network that is begun; see the module."""
-
-    used: int
-    channels: int
-    level: int
-    answers: tuple[Answer, ...]
-    steps: tuple[Step, ...] = ()
-    up: bool = False
-    limit: int = 10_000
-    taken: int = 0
-    after_pooling: bool | None = None
-    gated: int = -1
-    poolings: int = 0
-    ups: int = 0
-    order: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topology:
-    """A complete network.
-
-    Attributes
-    ----------
-    steps : tuple of Step
-        In running order.
-    level : int
-        Of its last answer: so often is the image still halved.
-    cost : float
-        As above.
-    poolings, skips : int
-        How many it has.
-    """
-
-    steps: tuple[Step, ...]
-    level: int
-    cost: float
-    poolings: int
-    skips: int
-
-
-def topologies(parts: Sequence[Part], facts: Facts) -> tuple[Topology, ...]:
-    """Return the networks that can be made of all parts, cheapest first."""
-    return tuple(_stacked(parts, facts)) or tuple(_Search(parts, facts).run())
-
-
-def _stacked(parts: Sequence[Part], facts: Facts) -> Iterator[Topology]:
-    """Yield networks one behind the other, of the same kind each.
-
-    The second sees what the first answers, with or without the image.
-    """
-    places = networks(parts)
-    if len(places) < 2:
-        return
-    each = [tuple(_Search([parts[at] for at in own], facts).run()) for own in places]
-    for alike in zip(*each, strict=False):
-        steps: list[Step] = []
-        image = parts[places[0][alike[0].steps[0].part]].inputs(False)
-        outputs = 0
-        for own, one in zip(places, alike, strict=True):
-            moved = [replace(step, part=own[step.part]) for step in one.steps]
-            inputs = parts[moved[0].part].inputs(False)
-            if outputs and inputs not in (outputs, outputs + image):
-                return
-            if outputs:
-                moved[0] = replace(moved[0], sees="answer" if inputs == outputs else "both")
-            outputs = parts[moved[-1].part].outputs(moved[-1].transposed)
-            steps += moved
-        if all(one.level == 0 for one in alike[:-1]):
-            yield replace(
-                alike[-1],
-                steps=tuple(steps),
-                cost=sum(one.cost for one in alike),
-                poolings=sum(one.poolings for one in alike),
-                skips=sum(one.skips for one in alike),
-            )
-
-
-class _Search:
     def __init__(self, parts: Sequence[Part], facts: Facts) -> None:
         self.parts = parts
         self.facts = facts
@@ -200,7 +69,8 @@ class _Search:
             heapq.heappush(heap, (cost, -count, state, False))
         found, best, popped = 0, None, 0
         seen: set[tuple[Step, ...]] = set()
-        while heap and popped < MOST_STATES and found < MOST_FOUND:
+        most = min(MOST_STATES, MOST_WORK // len(self.parts))
+        while heap and popped < most and found < MOST_FOUND:
             cost, _, state, complete = heapq.heappop(heap)
             if best is not None and cost > best + WORST:
                 return
@@ -254,8 +124,11 @@ class _Search:
             return None
         if state.gated >= 0:
             return None
-        if not state.ups and state.channels > MOST_CHANNELS and last.role != OUTPUT:
-            return None
+        bare = not state.taken and not any(one.transposed for one in state.steps)
+        if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
+            return None  # a backbone alone
+        if not state.ups and any((part.gap or 0) > 1 for part in self.parts):
+            return None  # poolings without a way back: a classifier of convolutions
         cost = 1.2 * state.level
         naturals = sum(one.natural for one in state.answers[1:])
         naturals -= bool(state.after_pooling and naturals)  # the last pooled one is the bottom
@@ -323,9 +196,7 @@ class _Search:
         after = before + 1
         return after < len(self.parts) and not used >> after & 1 and bool(self.parts[after].gap)
 
-    def _straight(
-        self, state: State, at: int, cost: float
-    ) -> Iterator[tuple[float, State]]:
+    def _straight(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
         wants, groups = part.inputs(False), 1
         if wants == 1 and state.channels > 1 and part.first.outputs(False) == state.channels:
@@ -351,9 +222,7 @@ class _Search:
             mixed = MIXED * any(one.transposed for one in state.steps)
             yield cost + more + (0.3 + mixed if up else 0.0), self._after(state, step)
 
-    def _transposed(
-        self, state: State, at: int, cost: float
-    ) -> Iterator[tuple[float, State]]:
+    def _transposed(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
         cost += MIXED * any(one.before == "resize" for one in state.steps)
         wants = part.inputs(True)
@@ -369,9 +238,7 @@ class _Search:
         for place, answer, more in self._skips(state, part):
             if answer.level == state.level and wants == state.channels + answer.channels:
                 flat = not state.level
-                step = Step(
-                    part=at, transposed=True, join="concat", skip=place, stride_one=flat
-                )
+                step = Step(part=at, transposed=True, join="concat", skip=place, stride_one=flat)
                 yield cost + more + (1.0 if flat else 0.2), self._after(state, step)
 
     def _gate(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
@@ -443,7 +310,8 @@ class _Search:
         if state.up:
             none, pool = 0.1, 6.0
         rises = part.lead > 0 and part.role == DECODER and state.level > 0
-        yield "none", none + (4.0 if even else 1.0 if rises else 0.0)
+        if not even or max(part.first.kernel) == 2:
+            yield "none", none + (4.0 if even else 1.0 if rises else 0.0)
         if room and not even:
             yield "pool", pool
         pointwise = max(part.first.kernel) == 1
@@ -461,9 +329,7 @@ class _Search:
         first, second = numbers(one), numbers(two)
         return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
 
-    def _skips(
-        self, state: State, part: Part
-    ) -> Iterator[tuple[int, Answer, float]]:
+    def _skips(self, state: State, part: Part) -> Iterator[tuple[int, Answer, float]]:
         """Yield answers that may be joined now, with what is unusual about each."""
         if state.gated >= 0:
             if part.gate is None:

@@ -13,7 +13,7 @@ from napari_segnet.programs.structure._draw import drawn
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import cost
-from napari_segnet.programs.structure._search import Topology
+from napari_segnet.programs.structure._topology import Topology
 from napari_segnet.programs.structure._types import Candidate
 
 __all__ = ["Networks", "layout_word"]

@@ -101,9 +101,7 @@ def _ways(layer: StoredLayer, kinds: Mapping[str, bool]) -> tuple[bool, ...]:
         return (False,)
     bias = layer.roles.get("bias")
     ways = [
-        way
-        for way, count in ((False, first), (True, second))
-        if bias is None or bias == (count,)
+        way for way, count in ((False, first), (True, second)) if bias is None or bias == (count,)
     ]
     if set(kernel) <= {1, 2} and len(ways) > 1:
         ways.reverse()

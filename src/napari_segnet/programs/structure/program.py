@@ -10,7 +10,7 @@ from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Sto
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.graph import describe_graph
-from napari_segnet.graph import sizes, tensors
+from napari_segnet.graph import channels, sizes, tensors
 from napari_segnet.programs.structure._read import common_dtype, read_structure
 from napari_segnet.programs.structure._types import Candidate, Space
 
@@ -22,10 +22,10 @@ PREPARE = Known(
     "255 is most frequent (37 of 66 networks of public repositories)",
 )
 UNKNOWN_PURPOSE = (
-    "What this network is for is not known: it answers with an image of the same kind as it is "
-    "shown, without poolings. It may be no segmentation, but a denoiser."
+    "The purpose of this network is not known: it has no skip connections, and no poolings or as "
+    "many channels out as in. It may clean, enlarge or compress images instead of labelling them."
 )
-OF_LEVELS = "a network without poolings and with as many channels out as in may be no segmentation"
+ALIKE = "a network without skip connections and without levels, or with images out, may not label"
 
 
 class Structure:
@@ -109,13 +109,15 @@ def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any
     structure = Known(source=known["layout"].source, why=shapes)
     read = Known(source="read", why="from the order and the shapes of the tensors")
     unused = [key for key in weights.tensors if key not in named]
-    notes = (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
+    notes: tuple[str, ...] = (
+        (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
+    )
     facts = {"family": read, "program": read, "graph": structure}
     if purpose is not None:
-        facts |= {"task": purpose, "outputs": purpose}
+        facts["task"] = purpose
         notes += (UNKNOWN_PURPOSE,)
-    elif not outputs:
-        facts["outputs"] = checkpoint.known["outputs"]
+        if outputs:
+            facts["outputs"] = purpose
     return replace(
         checkpoint,
         program=Structure.name,
@@ -133,13 +135,17 @@ def _known(candidate: Candidate, name: str, told: Mapping[str, Any]) -> Known:
 
 
 def _purpose(candidate: Candidate) -> tuple[tuple[Output, ...], Known | None]:
-    """Return outputs that mean nothing known, where a network may be no segmentation."""
-    graph = candidate.graph
-    counts: dict[str, int] = {}
-    for node in graph.nodes:
-        counts[node.name] = node.operation.channels([counts[name] for name in node.inputs])
-    given = counts[graph.outputs[0]]
-    if "pooling" in candidate.choices or given != counts[graph.image.name]:
+    """Return outputs that mean nothing known, where a network may be no segmentation.
+
+    Without skip connections and with the channels of a colour image at both ends, or without
+    poolings and with those of any image, a network may as well clean images or compress them.
+    """
+    counts = channels(candidate.graph)
+    given, taken = counts[candidate.graph.outputs[0]], counts[candidate.graph.image.name]
+    levels = "pooling" in candidate.choices
+    if candidate.choices["join"] != "none" or (levels and (given == 1 or given != taken)):
         return (), None
-    output = Output(role="other", channels=given, activation="none")
-    return (output,), Known(source="assumed", why=OF_LEVELS)
+    known = Known(source="assumed", why=ALIKE)
+    if given != taken:
+        return (), known
+    return (Output(role="other", channels=given, activation="none"),), known

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-__all__ = ["look_at"]
+__all__ = ["look_at", "look_there"]
 
 AROUND = 3.0
 """The view is so many times as wide as what is looked at: enough to see its neighbours."""
@@ -20,6 +20,9 @@ LEAST_PX = 60
 PATIENCE = 4.0
 """The zoom stays while the view is not so many times too wide or too narrow: an eye that goes
 from object to object wants the same scale."""
+
+LEAST, MOST, USUAL = 1 / 25, 1 / 2.5, 1 / 8
+"""Part of the canvas that an object should fill: between these the zoom stays as it is."""
 
 
 def look_at(
@@ -59,3 +62,25 @@ def _zoom(viewer: Any, scale: npt.NDArray[np.float64], sides: list[slice]) -> fl
     now = float(viewer.scene.camera.zoom)
     # Nearer than `good` by much would cut it off.
     return now if good / PATIENCE <= now <= good * AROUND / 1.5 else good
+
+
+def look_there(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Labels, box: tuple[slice, ...]
+) -> None:
+    """Bring a box of a layer to the middle of the canvas, on its plane, large enough to see."""
+    low = np.array([part.start for part in box], float) - 0.5
+    high = np.array([part.stop for part in box], float) - 0.5
+    ends = np.array([layer.data_to_world(p) for p in (low, high, (low + high) / 2)])
+    first = viewer.dims.ndim - layer.ndim
+    shown = [axis - first for axis in viewer.dims.displayed if axis >= first]
+    for axis in range(layer.ndim):
+        if axis not in shown:
+            viewer.dims.set_point(axis + first, float(ends[2, axis]))
+    camera = viewer.scene.camera
+    center = list(camera.center)
+    center[-len(shown) :] = [float(ends[2, axis]) for axis in shown]
+    camera.center = tuple(center)
+    extent = np.abs(ends[1] - ends[0])[shown[-2:]]
+    fills = float((extent * camera.zoom / np.array(viewer.canvas.size, float)).max())
+    if fills > 0 and not LEAST <= fills <= MOST:
+        camera.zoom *= USUAL / fills

@@ -1,0 +1,82 @@
+"""Write docs/which-files-open.md from the code: containers, programs, families, layers.
+
+python scripts/which_files.py
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_segnet.containers import CONTAINERS
+from napari_segnet.containers.damaged import DAMAGED
+from napari_segnet.containers.refused import REFUSED
+from napari_segnet.families import FAMILIES, TRAINABLE
+from napari_segnet.programs import PROGRAMS, WritingProgram
+from napari_segnet.programs.keras import read_layers
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "which-files-open.md"
+HEAD = """# Which files open
+
+Made from the code by `python scripts/which_files.py`: what stands here is what is tried. What a
+file is follows from its bytes, never from its name, and nothing in it is executed.
+"""
+
+
+def line(thing: object) -> str:
+    """Return the first sentence of the file that a class stands in."""
+    about = inspect.getmodule(type(thing)).__doc__ or ""
+    return about.strip().split("\n\n")[0].replace("\n", " ").replace("``", "`")
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table of Markdown."""
+    every = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in every)
+
+
+def page() -> str:
+    """Return the page."""
+    opened = [one for one in CONTAINERS if one not in (*REFUSED, *DAMAGED)]
+    taught = {family.name for family in TRAINABLE}
+    parts = [
+        HEAD,
+        "## Weights files\n",
+        table(("container", "what it is"), ((f"`{one.name}`", line(one)) for one in opened)),
+        "\n## Files that hold the layers of their network\n",
+        table(
+            ("program", "what it is", "written back as"),
+            (
+                (
+                    f"`{one.name}`",
+                    one.title,
+                    " ".join(f"`{e}`" for e in one.endings)
+                    if isinstance(one, WritingProgram)
+                    else "our own file",
+                )
+                for one in PROGRAMS
+            ),
+        ),
+        "\n## Networks known by name\n",
+        table(
+            ("family", "what it is", "can be taught"),
+            (
+                (f"`{one.name}`", one.title, "yes" if one.name in taught else "no")
+                for one in FAMILIES
+            ),
+        ),
+        "\n## Layers of Keras\n",
+        "A network with any other layer is refused by the name of that layer. Names of Keras 1\n"
+        "are read as well.\n",
+        table(
+            ("kind", "classes"),
+            ((kind, ", ".join(f"`{c}`" for c in names)) for kind, names in read_layers().items()),
+        ),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"{PAGE} is written")

@@ -1,0 +1,1 @@
+"""Choose a network and read its card."""

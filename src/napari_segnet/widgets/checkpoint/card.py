@@ -1,0 +1,213 @@
+"""The network's identity card in plain words, and where the user tells what it does not say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_segnet.answers import answer_of
+from napari_segnet.card import card_of
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.widgets.qt.collapsible import Section
+
+__all__ = ["CardView", "headline"]
+
+VALUE = 1
+"""Column of the facts' values."""
+
+SOURCES = {
+    "read": "read from the file",
+    "decided": "decided by the statistics of the file",
+    "assumed": "assumed",
+    "told": "told by you",
+}
+GROUPS = {
+    "told": "Told by you",
+    "assumed": "Assumed: you may know better",
+    "decided": "Decided by the statistics of the file",
+    "read": "Read from the file",
+}
+"""In the order of the card: what the user may change comes first."""
+
+
+def headline(checkpoint: Checkpoint) -> str:
+    """Return what a network is in two or three short lines."""
+    from napari_segnet.families import FAMILIES
+
+    title = next(f.title for f in FAMILIES if f.name == checkpoint.family)
+    channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
+    size = _count(checkpoint.parameters)
+    lines = [title, f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
+    lines.append(answer_of(checkpoint).headline(checkpoint))
+    return "\n".join(lines)
+
+
+def _count(number: int) -> str:
+    if number >= 1_000_000:
+        return f"{number / 1e6:.1f} million"
+    return f"{number / 1e3:.0f} thousand" if number >= 1000 else str(number)
+
+
+class CardView(QWidget):
+    """What is known of a network, fact by fact."""
+
+    told = Signal(dict)
+    """Facts that the user tells, name -> text; all that were told so far."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_card")
+        self._told: dict[str, str] = {}
+        self._filling = False
+        self.title = QLabel("No network chosen yet.")
+        self.title.setObjectName("segnet_card_title")
+        self.title.setWordWrap(True)
+        self.doubt = QLabel()
+        self.doubt.setObjectName("segnet_card_doubt")
+        self.doubt.setWordWrap(True)
+        self.doubt.hide()
+        self.tree = QTreeWidget()
+        self.tree.setObjectName("segnet_facts")
+        self.tree.setHeaderLabels(["Fact", "Value"])
+        self.tree.setRootIsDecorated(False)
+        self.tree.setIndentation(8)
+        self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.tree.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.tree.setMinimumHeight(180)
+        self.tree.itemDoubleClicked.connect(self._edit)
+        self.tree.itemChanged.connect(self._changed)
+        header = self.tree.header()
+        if header is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+            header.setStretchLastSection(True)
+        inside = QWidget()
+        box = QVBoxLayout(inside)
+        box.setContentsMargins(0, 0, 0, 0)
+        hint = QLabel("Rows with a pencil: double-click the value to tell it.")
+        hint.setWordWrap(True)
+        hint.setEnabled(False)
+        box.addWidget(hint)
+        box.addWidget(self.tree)
+        self.more = Section("What is known, and how", inside)
+        self.more.setObjectName("segnet_card_more")
+        self.more.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.title)
+        layout.addWidget(self.doubt)
+        layout.addWidget(self.more)
+
+    def wait(self, name: str) -> None:
+        """Show that a file is being looked at."""
+        self._told = {}
+        self.title.setText(f"Looking at {name} …")
+        self.doubt.hide()
+        self.more.hide()
+
+    def clear(self, said: str = "No network chosen yet.") -> None:
+        """Show that there is no network."""
+        self.title.setText(said)
+        self.doubt.hide()
+        self.more.hide()
+
+    def set_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Show a network."""
+        self.title.setText(headline(checkpoint))
+        card = card_of(checkpoint)
+        facts: dict[str, dict[str, Any]] = card["facts"]
+        assumed = [n for n, f in facts.items() if f["source"] == "assumed"]
+        tellable = [n for n in assumed if n in checkpoint.hparams]
+        self._say_doubt(facts, tellable)
+        self._filling = True
+        self.tree.clear()
+        for source, title in GROUPS.items():
+            rows = [
+                _row(name, fact, source != "read" and name in checkpoint.hparams)
+                for name, fact in facts.items()
+                if fact["source"] == source
+            ]
+            if rows:
+                self._add_group(title, rows)
+        self.tree.expandAll()
+        self.tree.resizeColumnToContents(0)
+        self.tree.setColumnWidth(0, min(self.tree.columnWidth(0), 130))
+        self._filling = False
+        self.more.show()
+
+    def _add_group(self, title: str, rows: list[QTreeWidgetItem]) -> None:
+        # Those that can be told stand in front of those that follow from them.
+        rows.sort(key=lambda row: not row.flags() & Qt.ItemFlag.ItemIsEditable)
+        group = QTreeWidgetItem([title])
+        font = group.font(0)
+        font.setBold(True)
+        group.setFont(0, font)
+        self.tree.addTopLevelItem(group)
+        group.setFirstColumnSpanned(True)
+        group.addChildren(rows)
+
+    def _say_doubt(self, facts: dict[str, dict[str, Any]], tellable: list[str]) -> None:
+        """Name in front of all what decides the result and is only assumed."""
+        if "normalize" in tellable or facts["prepare"]["source"] == "assumed":
+            self.doubt.setText(
+                "How its images were normalised is not in the file and is assumed. If the result "
+                "looks wrong, try another normalisation below."
+            )
+            self.doubt.show()
+        else:
+            self.doubt.hide()
+
+    def _edit(self, item: QTreeWidgetItem, column: int) -> None:
+        if item.flags() & Qt.ItemFlag.ItemIsEditable:
+            self.tree.editItem(item, VALUE)
+
+    def _changed(self, item: QTreeWidgetItem, column: int) -> None:
+        if self._filling or column != VALUE:
+            return
+        text = item.text(VALUE).strip()
+        if text:
+            self._told = {**self._told, str(item.data(0, Qt.ItemDataRole.UserRole)): text}
+            self.told.emit(dict(self._told))
+
+
+def _in_words(name: str, value: Any) -> str:
+    """Return a fact's value as a person would write it."""
+    if value in (None, [], {}, ()):
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "outputs":
+        return ", ".join(f"{o['channels']} × {o['role']} ({o['activation']})" for o in value)
+    if name == "prepare":
+        return "; ".join(
+            " ".join(str(part) for part in (step["name"], *_options(step))) for step in value
+        )
+    if isinstance(value, list) and not any(isinstance(v, list | dict) for v in value):
+        return " × ".join(map(str, value)) if name.endswith("_px") else ", ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _options(step: dict[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in step.items() if key != "name"]
+
+
+def _row(name: str, fact: dict[str, Any], can: bool) -> QTreeWidgetItem:
+    text = _in_words(name, fact["value"])
+    item = QTreeWidgetItem([name.replace("_", " "), text])
+    item.setData(0, Qt.ItemDataRole.UserRole, name)
+    for column in range(2):
+        item.setToolTip(column, f"{name}: {text}\n{SOURCES[fact['source']]}: {fact['why']}")
+    if can:
+        item.setText(0, f"✎ {item.text(0)}")
+        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+    return item

@@ -1,0 +1,27 @@
+"""What a weights file is: the job behind every choice of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import SegnetError
+from napari_segnet.progress import Progress, job
+
+__all__ = ["Gone", "recognise"]
+
+
+class Gone(SegnetError):
+    """The network's answer is no longer kept."""
+
+
+@job
+def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
+    """Tell what a weights file is; ``choice`` is a path or the name of a built-in network."""
+    yield Progress(what="looking at the file")
+    from napari_segnet.builtin import weights_path
+    from napari_segnet.recognition import identify
+
+    return identify(Path(weights_path(choice)).absolute(), told)

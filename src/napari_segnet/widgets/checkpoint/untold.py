@@ -1,0 +1,70 @@
+"""Asks for what a weights file does not say, before the network can be used."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_segnet.errors import UntoldError
+
+__all__ = ["UntoldBox"]
+
+CHOOSE = "choose…"
+
+
+class UntoldBox(QWidget):
+    """One choice for each place in a network that only its user knows."""
+
+    told = Signal(dict)
+    """What is told: name -> words."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_untold")
+        self._name = ""
+        self.boxes: list[QComboBox] = []
+        self.question = QLabel()
+        self.question.setObjectName("segnet_untold_question")
+        self.question.setWordWrap(True)
+        self._rows = QFormLayout()
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self.button = QPushButton("Open the network")
+        self.button.setObjectName("segnet_untold_tell")
+        self.button.clicked.connect(self._tell)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.question)
+        layout.addLayout(self._rows)
+        layout.addWidget(self.button)
+        self.hide()
+
+    def ask(self, error: UntoldError) -> None:
+        """Show what is to be told, and the words for it."""
+        self.clear()
+        self._name = error.name
+        self.question.setText(str(error).split(" Say wh")[0] + " Choose:")
+        self.question.setToolTip(str(error))
+        for number, place in enumerate(error.places):
+            box = QComboBox()
+            box.setObjectName(f"segnet_untold_{number}")
+            box.addItem(CHOOSE, "")
+            for word, meaning in error.words:
+                box.addItem(f"{word}: {meaning}", word)
+            box.currentIndexChanged.connect(self._refresh)
+            self._rows.addRow(place, box)
+            self.boxes.append(box)
+        self._refresh()
+        self.show()
+
+    def clear(self) -> None:
+        """Ask for nothing."""
+        while self._rows.rowCount():
+            self._rows.removeRow(0)
+        self.boxes = []
+        self.hide()
+
+    def _refresh(self) -> None:
+        self.button.setEnabled(all(box.currentData() for box in self.boxes))
+
+    def _tell(self) -> None:
+        self.told.emit({self._name: ",".join(str(box.currentData()) for box in self.boxes)})

@@ -1,0 +1,1 @@
+"""Put corrected layers into a training set."""

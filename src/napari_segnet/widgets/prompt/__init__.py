@@ -1,0 +1,1 @@
+"""Ask a network for single objects."""

@@ -1,0 +1,1 @@
+"""Widgets of plain Qt, which know no layer."""

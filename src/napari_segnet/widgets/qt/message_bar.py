@@ -1,0 +1,112 @@
+"""What went wrong, or what the user should know, as a sentence in the window."""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QStyle,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_segnet.errors import SegnetError
+from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
+
+__all__ = ["MessageBar", "in_words"]
+
+
+class MessageBar(QFrame):
+    """One message at a time, until it is closed or the next job begins."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_message")
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._icon = QLabel()
+        self.text = QLabel()
+        self.text.setObjectName("segnet_message_text")
+        self.text.setWordWrap(True)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        close = QToolButton()
+        close.setText("×")
+        close.setAutoRaise(True)
+        close.setToolTip("Close this message")
+        close.clicked.connect(self.hide)
+        self._details = QPushButton("Copy details for a report")
+        self._details.clicked.connect(self._copy)
+        self._trace = ""
+        row = QHBoxLayout()
+        row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self.text, 1)
+        row.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addLayout(row)
+        layout.addWidget(self._details)
+        self.hide()
+
+    def say(self, text: str) -> None:
+        """Tell something that is no error."""
+        self._show(text, QStyle.StandardPixmap.SP_MessageBoxInformation)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell what went wrong and what to do."""
+        self._show(in_words(error), QStyle.StandardPixmap.SP_MessageBoxWarning)
+        if not isinstance(error, SegnetError):
+            self._trace = "".join(traceback.format_exception(error))
+            self._details.show()
+
+    def _show(self, text: str, icon: QStyle.StandardPixmap) -> None:
+        style = self.style()
+        if style is not None:
+            self._icon.setPixmap(style.standardIcon(icon).pixmap(20, 20))
+        self.text.setText(text)
+        self._details.hide()
+        self.show()
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self._trace)
+
+
+def in_words(error: BaseException) -> str:
+    """Return a sentence for the user; a mistake of ours is not hidden."""
+    if isinstance(error, SegnetError):
+        return _for_the_window(str(error))
+    if isinstance(error, MemoryError):
+        return (
+            "There is not enough memory for this. Close other programs, or choose a region "
+            "(visible region, current plane) instead of the whole layer."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"The system says: {error.strerror}{where}. Check the disk, then try again."
+    lines = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return (
+        f"Something happened that napari-segnet does not foresee ({what}). Your layers are "
+        "unchanged. Please report it with the details below."
+    )
+
+
+def _for_the_window(text: str) -> str:
+    """Return advice for the command line as advice for the dock: its rows instead of options."""
+    text = re.sub(r"--device (\w+)", r"--set device=\1", text)
+    return re.sub(r"--set (\w+)=(\.\.\.|[\w:,]+(?:\.\d+)?)?", _row_named, text)
+
+
+def _row_named(found: re.Match[str]) -> str:
+    name, value = found[1], found[2] or "..."
+    hint = HINTS.get(name) or LABEL_HINTS.get(name)
+    row = f"“{hint.label if hint is not None else name}”"
+    return row if value == "..." else f"{row} {value}"

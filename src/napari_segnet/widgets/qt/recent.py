@@ -1,0 +1,52 @@
+"""What was used last, networks and the training set; all windows share it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QSettings
+
+__all__ = [
+    "last_training_set",
+    "recent_networks",
+    "remember_network",
+    "remember_training_set",
+    "store",
+]
+
+MOST_RECENT = 8
+TRAINING_SET = "training set"
+"""Key of the folder that was used last."""
+
+
+def store() -> QSettings:
+    """Return where recent networks are kept: beside napari's own settings."""
+    from napari.settings import get_settings
+
+    path = get_settings().config_path
+    folder = Path(path).parent if path else Path.home() / ".config" / "napari"
+    return QSettings(str(folder / "napari-segnet.ini"), QSettings.Format.IniFormat)
+
+
+def recent_networks() -> list[Path]:
+    """Return the files that were used last, newest first; files that are gone are left out."""
+    kept = store().value("recent", [])
+    names = [kept] if isinstance(kept, str) else list(kept or [])
+    return [Path(name) for name in names if Path(name).is_file()]
+
+
+def remember_network(path: Path) -> None:
+    """Put a file in front of the list of recent ones."""
+    others = [str(p) for p in recent_networks() if p != path]
+    store().setValue("recent", [str(path), *others][:MOST_RECENT])
+
+
+def last_training_set() -> Path | None:
+    """Return the folder that was used last, if it is still there."""
+    last = str(store().value(TRAINING_SET, "") or "")
+    return Path(last) if last and Path(last).is_dir() else None
+
+
+def remember_training_set(folder: Path) -> None:
+    """Take a folder for the one that was used last."""
+    store().setValue(TRAINING_SET, str(folder))

@@ -1,0 +1,1 @@
+"""Record corrections and bring them back after a crash."""

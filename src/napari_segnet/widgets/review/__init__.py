@@ -1,0 +1,1 @@
+"""Go through doubtful objects."""

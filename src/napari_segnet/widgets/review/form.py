@@ -1,0 +1,102 @@
+"""What the tab "Review" looks like; it does nothing by itself."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_segnet.widgets.qt.message_bar import MessageBar
+from napari_segnet.widgets.qt.named import named_button, named_label
+from napari_segnet.widgets.qt.run_bar import RunBox
+from napari_segnet.widgets.review.network_choice import NetworkChoice
+from napari_segnet.widgets.review.queue_table import QueueTable
+from napari_segnet.widgets.review.table import ItemsModel
+
+__all__ = ["ReviewForm"]
+
+BUTTONS = {
+    "accept": ("Accept", "O", "This object is right (or: nothing lacks here); go on"),
+    "fix": ("To fix", "J", "Mark it as wrong and stay; where one lacks, add it"),
+    "delete": ("Delete", "Del", "Take this object away and go on"),
+    "previous": ("Back", "⇧N", "Back to the object before"),
+    "next": ("Next", "N", "Go to the next object that was not looked at"),
+    "lock": ("Lock", "", "Its pixels never change; press again to unlock"),
+    "region": (
+        "Box is right",
+        "",
+        "All that lies in the selected rectangle of a Shapes layer was looked at, on this plane",
+    ),
+    "undo": ("Unsay", "U", "Take back what was said last in the review; strokes stay"),
+    "redo": ("Say again", "⇧U", "Redo what was taken back in the review"),
+}
+"""Name of an act: its words, its key, and what it does."""
+
+
+class ReviewForm(QWidget):
+    """Words, the queue and the buttons of the review."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_review_panel")
+        self.model = ItemsModel(self)
+        self._build()
+
+    def _build(self) -> None:
+        self.name = named_label("segnet_review_layer")
+        self.network = NetworkChoice()
+        self.flips = QCheckBox("flips")
+        self.flips.setObjectName("segnet_review_flips")
+        self.flips.setToolTip(
+            "Also run the network on the image turned over, and doubt what it then sees "
+            "differently: takes three times as long"
+        )
+        self.run_box = RunBox("Find doubtful objects")
+        self.run_box.button.setObjectName("segnet_review_run")
+        self.message = MessageBar()
+        self.said = named_label("segnet_review_said")
+        self.said.setEnabled(False)
+        self.table = QueueTable(self.model)
+        self.bar = QProgressBar()
+        self.bar.setObjectName("segnet_review_bar")
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.progress = QLabel()
+        self.progress.setObjectName("segnet_review_progress")
+        chosen = QHBoxLayout()
+        chosen.addWidget(self.network, 1)
+        chosen.addWidget(self.flips)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.name)
+        layout.addLayout(chosen)
+        layout.addWidget(self.run_box)
+        layout.addWidget(self.message)
+        layout.addWidget(self.said)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.progress)
+        layout.addLayout(self._button_grid())
+
+    def _button_grid(self) -> QGridLayout:
+        grid, self.buttons = QGridLayout(), dict[str, QPushButton]()
+        for place, (name, (text, key, tip)) in enumerate(BUTTONS.items()):
+            label = f"{text}  ({key})" if key else text
+            button = named_button(label, f"segnet_review_{name}", tip)
+            self.buttons[name] = button
+            grid.addWidget(button, place // 3, place % 3)
+        return grid
+
+    def show_progress(self, why: str = "") -> None:
+        """Show how much was looked at, and why the current object is doubtful."""
+        done, total = self.model.progress()
+        self.bar.setRange(0, max(total, 1))
+        self.bar.setValue(done)
+        words = f"{done} of {total} looked at" if total else ""
+        self.progress.setText(f"{words} · {why}" if why else words)

@@ -1,0 +1,80 @@
+"""The jobs of the Segment dock; none of them touches a widget or a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from napari_segnet import cache
+from napari_segnet.answers import maps_of
+from napari_segnet.checkpoint import Checkpoint, Output
+from napari_segnet.image import Image
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.progress import Progress, job
+from napari_segnet.segmentation import Prediction, Segmentation
+from napari_segnet.widgets.checkpoint.recognise import Gone
+from napari_segnet.widgets.qt.torch_loading import load_torch
+
+__all__ = ["Answer", "answer", "relabel"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answer:
+    """What comes of a run.
+
+    Attributes
+    ----------
+    key : str
+        By which the network's answer can be recalled.
+    segmentation : Segmentation
+        Its labels.
+    outputs : tuple of Output
+        Groups of map channels; empty for instance networks.
+    settings : LabelSettings
+        What ``auto`` came to.
+    """
+
+    key: str
+    segmentation: Segmentation
+    outputs: tuple[Output, ...]
+    settings: LabelSettings
+
+
+@job
+def answer(
+    checkpoint: Checkpoint,
+    image: Image,
+    settings: PredictSettings,
+    labels: LabelSettings,
+) -> Generator[Progress, None, Answer]:
+    """Run a network, keep what it says, and make labels of it."""
+    yield Progress(what="reading the weights")
+    load_torch()
+    prediction = yield from predict(checkpoint, image, settings)
+    key = cache.predictions.remember(prediction)
+    made = yield from label(prediction, labels)
+    return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))
+
+
+@job
+def relabel(key: str, labels: LabelSettings) -> Generator[Progress, None, Answer]:
+    """Make labels of a kept answer; the network does not run."""
+    prediction = cache.predictions.recall(key)
+    if prediction is None:
+        raise Gone(
+            "The network's answer is no longer kept in memory, so the labels cannot follow the "
+            "settings. Press Run to ask the network again."
+        )
+    made = yield from label(prediction, labels)
+    return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))
+
+
+def _outputs(prediction: Prediction) -> tuple[Output, ...]:
+    maps = maps_of(prediction)
+    return () if maps is None else maps.outputs
+
+
+def _used(made: Segmentation) -> LabelSettings:
+    from napari_segnet.settings import settings_from
+
+    return settings_from(LabelSettings, made.origin.label)

@@ -1,0 +1,70 @@
+"""What the form of the Train dock shows of the settings, and in which words."""
+
+from __future__ import annotations
+
+from napari_segnet.widgets.qt.form import Hint
+
+__all__ = ["MAIN", "MORE", "TRAIN_HINTS"]
+
+MAIN = ("epochs", "steps_per_epoch", "learning_rate", "head", "patience")
+MORE = (
+    *("batch_size", "crop_px", "crop_z_px", "channels", "invert", "loss", "optimizer", "warm_up"),
+    *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "average"),
+    *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
+    *("blur_px", "precision", "threads", "seed"),
+)
+
+TRAIN_HINTS = {
+    "epochs": Hint(label="epochs", minimum=1, maximum=100_000),
+    "steps_per_epoch": Hint(label="steps in each", minimum=1, maximum=100_000),
+    "batch_size": Hint(label="crops in a step", minimum=1, maximum=4096),
+    "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
+    "crop_px": Hint(label="crop (px)", minimum=8, maximum=100_000),
+    "crop_z_px": Hint(label="crop depth (px)", minimum=1, maximum=100_000),
+    "channels": Hint(label="channels"),
+    "invert": Hint(
+        label="invert",
+        choices=("auto", "no", "yes"),
+        names=(("yes", "yes: objects are dark"),),
+    ),
+    "head": Hint(
+        label="last layer",
+        choices=("keep", "foreground", "objects"),
+        names=(
+            ("keep", "as it is"),
+            ("foreground", "new: foreground"),
+            ("objects", "new: objects"),
+        ),
+        editable=True,
+    ),
+    "loss": Hint(
+        label="loss",
+        choices=("both", "cross-entropy", "dice", "focal"),
+        names=(("both", "cross-entropy and Dice"),),
+    ),
+    "optimizer": Hint(
+        label="optimiser",
+        choices=("adamw", "adam", "sgd"),
+        names=(("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")),
+    ),
+    "learning_rate": Hint(label="learning rate", minimum=1e-7, maximum=10.0, step=1e-4),
+    "warm_up": Hint(label="warm up over", minimum=0.0, maximum=0.5, step=0.01),
+    "momentum": Hint(label="momentum", minimum=0.0, maximum=0.9999, step=0.01),
+    "weight_decay": Hint(label="weight decay", minimum=0.0, maximum=1000.0, step=0.001),
+    "freeze_stages": Hint(label="freeze levels", minimum=0, maximum=100, special="none"),
+    "freeze_norm": Hint(label="freeze norms"),
+    "patience": Hint(label="stop after no gain", minimum=0, maximum=100_000, special="never"),
+    "replay": Hint(label="hold on to the old", minimum=0.0, maximum=100.0, step=0.1),
+    "average": Hint(label="averaging", minimum=0.0, maximum=0.99999, step=0.001),
+    "on_objects": Hint(label="crops on objects", minimum=0.0, maximum=1.0, step=0.05),
+    "flip": Hint(label="mirror"),
+    "rotate": Hint(label="rotate"),
+    "scale_range": Hint(label="scale from, to"),
+    "gamma": Hint(label="brightness curve", minimum=1.0, maximum=100.0, step=0.1),
+    "gain": Hint(label="contrast", minimum=1.0, maximum=100.0, step=0.1),
+    "offset": Hint(label="level", minimum=0.0, maximum=100.0, step=0.05),
+    "noise": Hint(label="noise", minimum=0.0, maximum=100.0, step=0.01),
+    "blur_px": Hint(label="blur (px)", minimum=0.0, maximum=100.0, step=0.1),
+    "precision": Hint(label="precision", choices=("auto", "fp32", "fp16", "bf16")),
+    "seed": Hint(label="seed", minimum=0, maximum=2**31 - 1),
+}

@@ -1,0 +1,51 @@
+"""The identity card in the window."""
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_segnet import identify
+from napari_segnet.widgets.checkpoint.card import CardView, headline
+
+
+@pytest.fixture(scope="module")
+def nuclei():
+    return identify("nuclei")
+
+
+def test_the_headline_is_plain_words(nuclei):
+    lines = headline(nuclei).splitlines()
+    assert lines[1] == "2D, 1 channel in, 1.9 million parameters"
+    assert lines[2] == "answers with foreground, boundary, distance"
+
+
+def rows_of(card):
+    groups = [card.tree.topLevelItem(i) for i in range(card.tree.topLevelItemCount())]
+    return {g.text(0): [g.child(i) for i in range(g.childCount())] for g in groups}
+
+
+def test_every_fact_has_its_origin(qtbot, nuclei):
+    card = CardView()
+    qtbot.addWidget(card)
+    card.set_checkpoint(nuclei)
+    rows = rows_of(card)
+    assert set(rows) <= {"Read from the file", "Assumed: you may know better", "Told by you"}
+    names = [row.data(0, Qt.ItemDataRole.UserRole) for row in rows["Read from the file"]]
+    assert "halo_px" in names
+
+
+def test_what_is_assumed_can_be_told(qtbot, tmp_path):
+    import torch
+    from support.networks import Milesial
+
+    torch.save(Milesial(channels=1, classes=1, width=4, depth=2).state_dict(), tmp_path / "u.pth")
+    card = CardView()
+    qtbot.addWidget(card)
+    card.set_checkpoint(identify(tmp_path / "u.pth"))
+    assert not card.doubt.isHidden()
+    rows = rows_of(card)
+    editable = [r for g in rows.values() for r in g if r.flags() & Qt.ItemFlag.ItemIsEditable]
+    assert editable[0] is rows["Assumed: you may know better"][0]
+    name = editable[0].data(0, Qt.ItemDataRole.UserRole)
+    with qtbot.waitSignal(card.told) as told:
+        editable[0].setText(1, "whatever")
+    assert told.args == [{name: "whatever"}]

@@ -1,0 +1,54 @@
+"""Choosing a network."""
+
+from pathlib import Path
+
+from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
+from napari_segnet.widgets.qt.recent import recent_networks, remember_network
+
+
+def items(box):
+    return [box.combo.itemData(i) for i in range(box.combo.count())]
+
+
+def test_built_in_networks_are_offered(qtbot):
+    box = WeightsBox()
+    qtbot.addWidget(box)
+    assert "nuclei" in items(box)
+    assert box.current() == ""
+
+
+def test_a_folder_of_networks_is_offered(qtbot, tmp_path):
+    (tmp_path / "mine.pth").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("no network")
+    box = WeightsBox(tmp_path)
+    qtbot.addWidget(box)
+    assert str(tmp_path / "mine.pth") in items(box)
+    assert str(tmp_path / "notes.txt") not in items(box)
+
+
+def test_recent_files_come_back_newest_first(qtbot, tmp_path):
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).write_bytes(b"x")
+        remember_network(tmp_path / name)
+    assert recent_networks()[:2] == [tmp_path / "b.pth", tmp_path / "a.pth"]
+    (tmp_path / "b.pth").unlink()
+    assert tmp_path / "b.pth" not in recent_networks()
+
+
+def test_a_choice_of_the_user_is_told_once(qtbot):
+    box = WeightsBox()
+    qtbot.addWidget(box)
+    with qtbot.waitSignal(box.chosen) as chosen:
+        box.combo.setCurrentIndex(box.combo.findData("nuclei"))
+        box.combo.activated.emit(box.combo.currentIndex())
+    assert chosen.args == ["nuclei"]
+    with qtbot.assertNotEmitted(box.chosen):
+        box.show_choice("other.pth")
+    assert box.current() == "other.pth"
+
+
+def test_weights_are_known_by_their_endings():
+    assert is_weights("a.PTH")
+    assert is_weights("model_final_f10217.pkl")
+    assert is_weights(Path("b.safetensors"))
+    assert not is_weights("cells.tif")

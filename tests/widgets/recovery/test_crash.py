@@ -1,0 +1,116 @@
+"""A window that is killed: what is a second old is there, nothing is half there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from support import painter
+
+from napari_segnet.journal import replay
+from napari_segnet.widgets.recovery.recorder import keep_journal
+
+pytestmark = pytest.mark.subprocess
+
+
+def paint_and_die(root, folder, seed, seconds):
+    """Let another program paint for so long, kill it; return what it said and when it died."""
+    program = subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            str(root / "tests" / "support" / "painter.py"),
+            str(folder),
+            str(seed),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root / "src")},
+    )
+    lines = []
+    try:
+        assert program.stdout.readline() == "ready\n"
+        # Read all the while: a full pipe would hold it up.
+        reader = threading.Thread(target=lambda: lines.extend(program.stdout), daemon=True)
+        reader.start()
+        time.sleep(seconds)
+    finally:
+        died = time.time()
+        program.kill()
+        program.wait()
+    reader.join(10)
+    program.stdout.close()
+    said = [line.split() for line in lines if line.endswith("\n") and len(line.split()) == 3]
+    return [(int(n), float(at), state) for n, at, state in said], died
+
+
+def check(root, folder, seed, seconds):
+    said, died = paint_and_die(root, folder, seed, seconds)
+    old = [number for number, at, _ in said if died - at > 1]
+    found = list((folder / "journals").glob("*.journal")) if folder.exists() else []
+    if not found:
+        assert max(old, default=0) == 0, "a second after the first act there is a journal"
+        return None
+    (path,) = found
+    state = replay(path)
+    known = {}
+    for number, _, hashed in said:
+        known.setdefault(hashed, []).append(number)
+    # The last act may have been written, but not told, when the program was killed.
+    told = painter.digest(state.labels)
+    latest = max(known[told]) if told in known else None
+    if latest is None:
+        assert state.labels.shape == painter.SHAPE
+        again = repeated(seed, len(said) + 1)
+        assert told in again[len(said) :], "an act is half there"
+        latest = len(said)
+    assert latest >= max(old, default=0), "an act of a second ago is lost"
+    return path
+
+
+def repeated(seed, count):
+    """Return the states that a painter of this seed goes through."""
+    from napari.layers import Labels
+
+    layer, rng = Labels(painter.objects()), np.random.default_rng(seed)
+    states = [painter.digest(layer.data)]
+    for _ in range(count):
+        painter.any_act(layer, rng)
+        states.append(painter.digest(layer.data))
+        rng.exponential(0.03)
+    return states
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_window_loses_nothing(root, tmp_path, seed, qapp):
+    assert check(root, tmp_path / "data", seed, 1.6 + seed) is not None
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_killed_window_loses_nothing_fifty_times(root, tmp_path, qapp):
+    rng = np.random.default_rng(0)
+    for number in range(50):
+        check(root, tmp_path / str(number), 100 + number, float(rng.uniform(0.05, 4)))
+
+
+def test_the_same_image_brings_it_back(root, tmp_path, viewer, monkeypatch):
+    path = check(root, tmp_path / "data", 5, 1.8)
+    expected = replay(path)
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path / "data"))
+    keeper = keep_journal(viewer)
+    viewer.add_image(painter.image()[:, ::-1].copy(), name="another one")
+    assert not keeper.offers
+    viewer.add_image(painter.image(), name="cells again")
+    (offer,) = keeper.offers
+    assert offer.acts == expected.acts > 3
+    layer = keeper.recover(offer)
+    assert layer in viewer.layers
+    assert layer.name == "labels"
+    np.testing.assert_array_equal(expected.labels, layer.data)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_segnet.checkpoint import Known
-from napari_segnet.evidence._fit import Fit, margin
-from napari_segnet.evidence._margins import DOUBTFUL, margin_of
+from napari_segnet.evidence._fit import SAME, Fit, margin
+from napari_segnet.evidence._margins import DOUBTFUL, FAIR, margin_of
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
@@ -186,7 +186,7 @@ def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[st
         near, far = _typical(best.fit, others[nearest].fit)
         found[name] = Verdict(
             value=taken,
-            decided=apart >= margin_of(name),
+            decided=all(_clearly(best, other, name, value) for value, other in others.items()),
             margin=apart,
             against=nearest,
             divergence=near,
@@ -205,7 +205,7 @@ def _likeliest(
         if best.candidate.choices[name] == usual:
             continue
         other = yield from search.beside(best, name, usual)
-        if other is not None and margin(best.fit, other.fit) < margin_of(name):
+        if other is not None and _too_small(best, other, name, usual):
             back[name] = usual
     if not back:
         return best, dict(verdicts)
@@ -216,12 +216,24 @@ def _likeliest(
     return plainer, again
 
 
+def _clearly(best: Judged, other: Judged, name: str, value: str) -> bool:
+    """Tell if a network fits so much better than one with another value that this is proven."""
+    least = margin_of(name, best.candidate.choices[name], value)
+    near, _ = _typical(best.fit, other.fit)
+    return margin(best.fit, other.fit) >= (least if near < FAIR else 2 * least)
+
+
+def _too_small(best: Judged, other: Judged, name: str, usual: str) -> bool:
+    least = margin_of(name, best.candidate.choices[name], usual)
+    return margin(best.fit, other.fit) < least
+
+
 def _typical(fit: Fit, other: Fit) -> tuple[float, float]:
     """Return the median divergences at those norms that differ."""
-    names = [n for n, value in fit.norms.items() if abs(value - other.norms.get(n, value)) > 1e-9]
+    names = [n for n, value in fit.norms.items() if abs(value - other.norms.get(n, value)) > SAME]
     if not names:
         return fit.typical, other.typical
-    return tuple(sorted(one.norms[n] for n in names)[len(names) // 2] for one in (fit, other))  # type: ignore[return-value]
+    return fit.median_of(names), other.median_of(names)
 
 
 def _doubted(verdict: Verdict) -> Verdict:

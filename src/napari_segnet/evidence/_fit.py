@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Fit", "margin"]
+__all__ = ["SAME", "Fit", "gain", "margin"]
 
 NOISE = 0.02
 """Nats. What comes to a norm of the true network is about so far from the stored numbers on
@@ -40,9 +40,11 @@ class Fit:
     @property
     def typical(self) -> float:
         """Median divergence in nats; NaN without norms."""
-        if not self.norms:
-            return math.nan
-        return sorted(self.norms.values())[len(self.norms) // 2]
+        return self.median_of(self.norms) if self.norms else math.nan
+
+    def median_of(self, names: Collection[str]) -> float:
+        """Return the median divergence at some of the norms, in nats."""
+        return sorted(self.norms[name] for name in names)[len(names) // 2]
 
 
 def margin(fit: Fit, other: Fit) -> float:
@@ -58,6 +60,17 @@ def margin(fit: Fit, other: Fit) -> float:
         if against is not None and not abs(value - against) < SAME:
             ratios.append(_logarithm(against) - _logarithm(value))
     return sum(ratios) / len(ratios) if ratios else 0.0
+
+
+def gain(fit: Fit, other: Fit) -> float:
+    """Return by how much a network fits better than another, over all norms together.
+
+    The sum of the logarithms of the ratios; where only the first norms of one of them were
+    measured, the others are taken to be like these.
+    """
+    shared = [name for name in fit.norms if name in other.norms]
+    ratios = [_logarithm(other.norms[name]) - _logarithm(fit.norms[name]) for name in shared]
+    return sum(ratios) * max(len(fit.norms), len(other.norms)) / len(shared) if shared else 0.0
 
 
 def _logarithm(value: float) -> float:

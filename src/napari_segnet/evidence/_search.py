@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Self
 
-from napari_segnet.evidence._fit import Fit, margin
+from napari_segnet.evidence._fit import Fit, gain, margin
 from napari_segnet.evidence._margins import PAIRS, margin_of
 from napari_segnet.evidence._measure import Measure, has_norms
 from napari_segnet.image import Image
@@ -57,6 +57,7 @@ class Search:
         self.measure = measure
         self._space = space
         self._found: dict[tuple[str, frozenset[tuple[str, str]]], Judged | None] = {}
+        self._against: Fit | None = None
 
     @classmethod
     def begin(
@@ -95,7 +96,7 @@ class Search:
         """Return the best network that the walk finds."""
         starts = []
         for layout in self._space.layouts[:MOST_LAYOUTS]:
-            found = yield from self.judged(layout, {})
+            found = yield from self.judged(layout, {}, keep=True)
             if found is not None:
                 starts.append(found)
         starts.sort(key=self._score, reverse=True)
@@ -122,7 +123,7 @@ class Search:
             made = yield from self.judged(layout, varied)
             if made is not None:
                 found.append(made)
-        return min(found, key=lambda one: one.fit.misfit, default=None)
+        return max(found, key=lambda one: gain(one.fit, best.fit), default=None)
 
     def ranked(self, best: Judged, most: int) -> tuple[Candidate, ...]:
         """Return candidates by fit and prior together, after the best one; no graph twice."""
@@ -168,7 +169,7 @@ class Search:
             least = STEP * min(margin_of(name) for name in names)
             if made is None or margin(made.fit, best.fit) < least:
                 continue
-            if made.fit.misfit < found.fit.misfit:
+            if gain(made.fit, best.fit) > gain(found.fit, best.fit):
                 found = made
         return found
 
@@ -178,7 +179,9 @@ class Search:
         return again or one
 
     def _score(self, one: Judged) -> float:
-        return one.candidate.prior - FAR * len(one.fit.norms) * one.fit.misfit
+        if self._against is None:
+            self._against = one.fit
+        return one.candidate.prior + FAR * gain(one.fit, self._against)
 
 
 ORDER = ("norm_place", "join", "skip", "up_activation", "activation", "pooling", "dilation")

@@ -159,9 +159,7 @@ def table(rows: list[Row]) -> str:
     lines = [f"| kind | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
     for row in rows:
         cells = [
-            "–"
-            if "foreign" in row.kind and name in ("first", "in three")
-            else str(row.counts[name])
+            "" if "foreign" in row.kind and name in ("first", "in three") else str(row.counts[name])
             for name in COLUMNS
         ]
         lines.append(f"| {row.kind} | {' | '.join(cells)} |")

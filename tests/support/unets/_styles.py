@@ -4,8 +4,8 @@ Each style is one manner seen in public repositories; only names and order are t
 
 In the templates: ``n`` the level counted from 1, ``i`` from 0; ``J`` and ``j`` the step of the
 decoder counted from 1 and 0; ``m`` the number of the block counted on behind the bottleneck; ``b``
-that of the bottleneck; ``u`` and ``v`` twice ``j``, and one more. Inside a block: ``p`` its name, ``k`` the
-convolution from 1, ``z`` from 0, ``c`` the place in the Sequential.
+that of the bottleneck; ``u`` and ``v`` twice ``j``, and one more. Inside a block: ``p`` its name,
+``k`` the convolution from 1, ``z`` from 0, ``c`` the place in the Sequential.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Style:
     dec: str
     head: str
     inside: tuple[str, ...] = ("{p}.{c}",)
-    """One template: Sequential. Two: convolutions and norms by name, the activation is a function."""
+    """One template: a Sequential. Two: convolutions and norms; activations are functions."""
     down: str = "down_conv{n}"
     att: str = "att{n}"
     pool_layer: bool = False

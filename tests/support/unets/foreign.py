@@ -284,7 +284,8 @@ def _diffusion(width: int, names: str) -> nn.Module:
 
     def block(a: int, b: int) -> nn.Module:
         return _of(time_mlp=nn.Linear(32, b), conv1=nn.Conv2d(a, b, 3, padding=1),
-                   bnorm1=nn.BatchNorm2d(b), conv2=nn.Conv2d(b, b, 3, padding=1), bnorm2=nn.BatchNorm2d(b))  # fmt: skip
+                   bnorm1=nn.BatchNorm2d(b), conv2=nn.Conv2d(b, b, 3, padding=1),
+                   bnorm2=nn.BatchNorm2d(b))  # fmt: skip
 
     module = nn.Module()
     setattr(module, names, nn.Sequential(nn.Linear(32, 32), nn.ReLU()))

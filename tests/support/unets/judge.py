@@ -82,6 +82,11 @@ def opened(path: Path, statistics: bool = True) -> Opened:
     except SegnetError as error:
         return Opened(refused=str(error), asked=_asks(str(error)))
     if "layout" not in checkpoint.known:
+        if statistics:
+            from napari_segnet.judge import judge as ask
+            from napari_segnet.progress import run
+
+            checkpoint = run(ask(checkpoint)).checkpoint
         return _as_known(checkpoint, path)
     return _as_bare(path, statistics)
 

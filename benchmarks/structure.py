@@ -16,7 +16,7 @@ The columns: *tried* networks; *first*: the first candidate is equal; *in three*
 three is; *asked* or *refused* with the reason; *wrong*: opened, not equal, and nothing to blame is
 marked as assumed. ``tests/support/unets/judge.py`` says exactly what equal and marked mean.
 ``--prior`` leaves the statistics out; ``--failures`` lists every network whose first is not equal;
-``--minutes`` ends a part early.
+``--minutes`` ends each part early.
 """
 
 from __future__ import annotations
@@ -202,10 +202,10 @@ def main() -> int:
             if part == "wild" and args.wild is None:
                 print("no folder of real files: --wild FOLDER, or SEGNET_WILD", file=sys.stderr)
                 continue
-            mine = []
+            mine, since = [], time.perf_counter()
             for one in parts[part](args, Path(folder)):
                 mine.append(one)
-                if time.perf_counter() - begun > 60 * args.minutes:
+                if time.perf_counter() - since > 60 * args.minutes:
                     break
                 if args.failures and one.failed:
                     print(failure(one), flush=True)

@@ -78,6 +78,8 @@ def fork(number: int, data: Path | None, path: Path) -> Forked:
     facts = {name: str(value) for name, value in (one.told or {}).items()}
     if one.name in OTHER:
         facts[OTHER[one.name]] = "other"
+    if family == "jvanvugt-unet":
+        facts["padding"] = "True"  # all of these pad, which no name shows
     return Forked(
         family=family, name=one.name, path=path, facts=facts,
         normed=any(isinstance(m, nn.BatchNorm2d) for m in module.modules()), batch=batch, raw=raw,

@@ -147,7 +147,9 @@ def _norms(
     if normed:
         found["epsilon"] = (ordered("epsilon"), "torch's own default")
         if any(unit.between is None and not unit.norm_first for unit in normed):
-            found["norm_place"] = (ordered("norm_place")[:2], MEASURED)
+            found["norm_place"] = (ordered("norm_place"), MEASURED)
+        if any(unit.between is None and unit.norm_first for unit in normed):
+            found["first_norm"] = (ordered("first_norm"), MEASURED)
         if any(unit.norm is not None and not unit.norm.running for unit in normed):
             found["groups"] = (ordered("groups"), "a norm without statistics has any groups")
     elif facts.hidden_norms:

@@ -179,7 +179,7 @@ class _Drawing:
     def _convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
         if unit.norm_first and unit.norm is not None:
             x = self._norm(x, unit.norm)
-            x = x if unit.between == 0 else self._activated(x, unit)
+            x = self._activated(x, unit) if self._active_first(unit) else x
         if self.hidden and self.place == "before" and self._in_chain(unit):
             x = self._new("norm", InstanceNorm(), x)
         if step.transposed and first:
@@ -212,15 +212,23 @@ class _Drawing:
 
     def _active(self, unit: Unit, last: bool, up: bool) -> bool:
         """Tell if an activation follows: by the numbers, or as is usual."""
+        if self._active_first(unit):
+            return False
         if unit.slopes is not None or unit.between:
-            return not unit.norm_first or unit.slopes is not None
+            return True
         if unit.after is not None:
-            return unit.after > 0 and not unit.norm_first
-        if last or unit.norm_first:
+            return unit.after > 0
+        if last:
             return False
         if up and unit.norm is None:
             return self.choices.get("up_activation") == "relu"
         return True
+
+    def _active_first(self, unit: Unit) -> bool:
+        """Tell if norm and activation stand before a convolution."""
+        if unit.between is None:
+            return unit.norm_first and self.choices.get("first_norm") == "before-activation"
+        return unit.norm_first and unit.between > 0
 
     def _finished(self, x: str, unit: Unit, active: bool) -> str:
         """Draw norm and activation in their order."""

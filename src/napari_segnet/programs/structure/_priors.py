@@ -17,7 +17,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "join": {"up-skip": 36, "skip-up": 13},
     "pooling": {"max": 48, "strided": 9, "max-3": 3, "average": 1},
     "resize": {"nearest": 14, "bilinear": 5, "bilinear-aligned": 5},
-    "norm_place": {"after-convolution": 17, "after-activation": 3, "before-convolution": 1},
+    "norm_place": {"after-convolution": 17, "after-activation": 3},
+    "first_norm": {"before-convolution": 2, "before-activation": 1},
     "up_activation": {"none": 30, "relu": 4},
     "activation": {
         "relu": 56, "leaky-0.01": 3, "leaky-0.1": 2, "leaky-0.2": 2, "elu": 1, "gelu": 1,
@@ -28,7 +29,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "dilation": {"1": 60, "2": 1},
     "hidden_norm": {"none": 10, "instance": 7},
     "residual_activation": {"after-add": 3, "before-add": 2},
-    "groups": {"8": 6, "instance": 4, "32": 3, "16": 2, "4": 2, "1": 2},
+    "groups": {"8": 6, "instance": 4, "32": 3, "16": 2, "4": 2, "1": 2, "2": 1},
 }  # fmt: skip
 """Values of what leaves no trace in shapes, and how often each was met (at least once)."""
 

@@ -37,7 +37,7 @@ class Script:
         import napari
         from qtpy.QtWidgets import QApplication
 
-        from napari_segnet.widgets.segment.dock import SegmentDock
+        from napari_segnet.widgets.plugin.docks import SegmentDock
 
         self.viewer = napari.Viewer(show_welcome_screen=False)
         self.app = QApplication.instance()

@@ -409,7 +409,7 @@ def network_preview() -> Image.Image:
         for how in ("auto", "percentile"):
             normalise(on, how)
             on.dock.preview.button.click()
-            on.wait(lambda: not on.dock._previewer.busy)
+            on.wait(lambda: not on.dock.run_settings.previewer.busy)
             on.pause(0.3)
             seen.append(below(on.part(on.dock.main), on.part(on.dock.preview)))
     return beside(seen)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from napari_segnet.widgets.segment.dock import SegmentDock
+    from napari_segnet.widgets.plugin.docks import SegmentDock
 
 MARGIN_PX = 2
 PATIENCE_S = 180
@@ -121,7 +121,7 @@ class Stage:
 
     def relabelled(self) -> None:
         """Wait until the labels have followed."""
-        self.wait(lambda: not (self.dock._live.isActive() or self.dock._labeler.busy))
+        self.wait(lambda: not self.dock.shown.live.busy)
         self.pause(0.15)
 
     def scroll_to(self, widget: Any) -> None:

@@ -16,12 +16,8 @@ if [ $# -gt 0 ]; then
     .venv/bin/pytest -n 2 "$@"
     exit 0
 fi
-# The tests of the window have processes of their own, and one file of them once more: in its
-# first test Qt ended the process three times when others had run before it (a segmentation fault
-# in the event loop). The cause is not known; alone it never happened.
 .venv/bin/pytest -n 2 --ignore tests/widgets
-.venv/bin/pytest -n 2 tests/widgets --ignore tests/widgets/dataset/test_panel.py
-.venv/bin/pytest tests/widgets/dataset/test_panel.py
+.venv/bin/pytest -n 2 tests/widgets
 
 # The core needs neither napari nor Qt: in an environment without them, everything imports,
 # the contracts of all open sets hold, and the commands do what they do.

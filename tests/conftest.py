@@ -91,9 +91,14 @@ def honest_marks(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not lacking, f"mark the test with {', '.join(f'@pytest.mark.{m}' for m in lacking)}"
 
 
+WINDOWLESS = {"test_session.py"}
+"""Tests of the window's folder that need no window."""
+
+
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Skip the tests of the window as a whole where there can be none."""
-    if path == ROOT / "tests" / "widgets" and lacking():
+    """Skip the tests of the window where there can be none."""
+    window = ROOT / "tests" / "widgets"
+    if (path == window or window in path.parents) and lacking():
         return NoWindow.from_parent(parent, path=path)
     return None
 
@@ -104,9 +109,20 @@ def lacking() -> list[str]:
 
 
 class NoWindow(pytest.Dir):
-    """The folder of the window's tests, where they cannot run."""
+    """A folder of the window's tests, where most of them cannot run."""
 
-    def collect(self) -> Iterator[pytest.Collector]:
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        if self.path == ROOT / "tests" / "widgets":
+            yield Reason.from_parent(self, name="window")
+        for node in super().collect():
+            if isinstance(node, NoWindow) or node.path.name in WINDOWLESS:
+                yield node
+
+
+class Reason(pytest.Collector):
+    """Says why tests of the window are skipped."""
+
+    def collect(self) -> Iterator[pytest.Item]:
         pytest.skip(f"no {', '.join(lacking())}: pip install '.[test,test-window]'")
 
 

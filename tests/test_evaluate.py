@@ -307,6 +307,35 @@ def test_folders_are_paired_by_stem(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("a.labels.tif", "a_mask.tif"),
+        ("a.labels.tif", "a_masks.ome.tif"),
+        ("a.ome.labels.tif", "a.tif"),
+        ("a.ome.labels.tif", "a.ome.tif"),
+        ("a.ome.tif", "a.ome_cp_masks.tif"),
+        ("a_cp_masks.tif", "a.tif"),
+        ("a_cp_masks.tif", "a.ome.tif"),
+        ("001_img.labels.tif", "001_masks.tif"),
+        ("img_1.labels.tif", "mask_1.tif"),
+    ],
+)
+def test_names_that_programs_lengthen_are_paired(ours, theirs, tmp_path):
+    one, other = write(tmp_path / "ours" / ours), write(tmp_path / "theirs" / theirs)
+    same = write(tmp_path / "ours" / "b.tif"), write(tmp_path / "theirs" / "b.tif")
+    pairs = [pair[1:] for pair in pair_folders(tmp_path / "ours", tmp_path / "theirs")]
+    assert sorted(pairs) == sorted([(one, other), same])
+
+
+def test_a_name_that_two_could_be_is_not_guessed(tmp_path):
+    write(tmp_path / "ours" / "a.tif")
+    for name in ("a_mask.tif", "a_labels.tif"):
+        write(tmp_path / "theirs" / name)
+    with pytest.raises(MismatchError, match=r"In \S*ours but not in \S*theirs: a\. In"):
+        pair_folders(tmp_path / "ours", tmp_path / "theirs")
+
+
 def test_unpaired_stems_are_listed(tmp_path):
     for name in ("a", "b", "c"):
         write(tmp_path / "ours" / f"{name}.tif")

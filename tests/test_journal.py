@@ -357,6 +357,64 @@ def test_labels_that_lie_elsewhere_keep_what_the_journal_lost(path):
     np.testing.assert_array_equal(labels, replay(path, labels.copy()).labels)
 
 
+def test_without_any_of_the_first_labels_the_acts_are_laid_on_what_is_known(path):
+    """All boxes of the only snapshot are damaged: the pixels that acts tell are there."""
+    labels = np.arange(1, 1 + 8 * 8, dtype=np.int32).reshape(8, 8)
+    rows = [slice(n, n + 1) for n in range(8)]
+
+    def paint(row, before, after):
+        values = [np.asarray(before, np.int32).reshape(-1), np.array([after], np.int32)]
+        box = (rows[row], slice(0, 8))
+        return act(Change(box=box, mask=None, before=values[0], after=values[1]))
+
+    written(path, labels, [paint(2, labels[2], 70), paint(5, labels[5], 71), paint(2, 70, 72)])
+    kept = path.read_bytes()
+    wanted = np.zeros((8, 8), np.int32)
+    wanted[2], wanted[5] = 72, 71
+    for lost in ("C", "SC", "SCE", "CE"):
+        path.write_bytes(kept)
+        for kind, start, _ in places(path):
+            if kind.decode() in lost:
+                flip(path, start + 4)
+        told, state = summary(path), replay(path)
+        assert (told.acts, told.complete, told.partial, told.gaps > 0) == (3, False, True, True)
+        assert (state.acts, state.left_out) == (3, 0)
+        shape = told.shape
+        assert shape == ((8, 8) if "S" not in lost else (6, 8)), "as far as the acts reach"
+        np.testing.assert_array_equal(state.labels, wanted[: shape[0]])
+        assert state.missing_px == shape[0] * 8
+
+
+def test_a_snapshot_that_was_cut_off_shows_what_is_there(path):
+    labels = np.full((4, 4), 3, np.int32)
+    journal = Journal(path)
+    journal.begin_snapshot(labels.shape, labels.dtype)
+    journal.snapshot_box((0, 0), labels[:2].copy())
+    box = (slice(0, 4), slice(0, 1))
+    one = Change(box=box, mask=None, before=np.array([3], np.int32), after=np.array([4], np.int32))
+    journal.act(act(one))
+    journal.close()
+    told, state = summary(path), replay(path)
+    assert (told.complete, told.partial, told.shape, told.gaps) == (False, True, (4, 4), 0)
+    assert state.missing_px == 8
+    np.testing.assert_array_equal(state.labels, [[4, 3, 3, 3]] * 2 + [[4, 0, 0, 0]] * 2)
+
+
+@pytest.mark.parametrize("place", range(0, len(MAGIC), 3))
+def test_behind_a_damaged_first_line_all_is_read(path, place):
+    labels = banded(path, 6)
+    flip(path, place, 0xFF)
+    told, state = summary(path), replay(path)
+    assert (told.acts, told.complete, told.gaps) == (6, True, 1)
+    np.testing.assert_array_equal(labels, state.labels)
+    journal = Journal(path)  # and goes on behind it
+    journal.act(act(painted(np.random.default_rng(3), labels)))
+    journal.close()
+    np.testing.assert_array_equal(labels, replay(path).labels)
+    path.write_bytes(b"\0" * (len(MAGIC) + 9) + path.read_bytes()[len(MAGIC) + 9 :])
+    assert summary(path).acts == 7
+
+
 def test_a_search_goes_on_over_its_own_borders(path, monkeypatch):
     labels = banded(path, 12)
     monkeypatch.setattr(format_module, "SEARCH_BYTES", 64)
@@ -599,3 +657,17 @@ def test_the_patch_of_one_entry_is_small():
     before = {"review": {"states": {str(i): "unseen" for i in range(10_000)}}}
     after = {"review": {"states": {**before["review"]["states"], "7": "accepted"}}}
     assert [[["review", "states", "7"], "accepted"]] == difference(before, after)
+
+
+def test_a_journal_that_nobody_closes_ends_with_its_last_reference(tmp_path):
+    """As of a viewer that is gone without having been closed: no thread, file or lock is left."""
+    path = tmp_path / "a.journal"
+    journal = Journal(path)
+    snapshot(journal, np.zeros((4, 5), np.int32))
+    thread = journal._thread
+    assert is_held(path)
+    del journal
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not is_held(path)
+    assert replay(path).labels.shape == (4, 5)

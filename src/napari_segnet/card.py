@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["card_of"]
+__all__ = ["can_be_told", "card_of"]
 
 FIRST = ("family", "task", "ndim", "channels", "classes", "outputs")
 LAST = ("class_names", "pixel_size_um", "exact")
@@ -42,6 +43,12 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
         decides = ("outputs", "prepare", *checkpoint.hparams)
         card["assumed"] = [n for n in decides if facts[n]["source"] == "assumed"]
     return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
+
+
+def can_be_told(checkpoint: Checkpoint, name: str) -> bool:
+    """Tell if a fact is one that a user may tell: a word or a number, not a whole graph."""
+    value = checkpoint.hparams.get(name)
+    return name in checkpoint.hparams and not isinstance(value, Mapping)
 
 
 def _short(value: Any) -> Any:

@@ -13,7 +13,7 @@ from napari_segnet.containers import Weights, candidates, open_tree
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
 from napari_segnet.graph import receptive_field
-from napari_segnet.programs import PROGRAMS
+from napari_segnet.programs import PROGRAMS, STRUCTURE
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.tiles import Halo
@@ -61,7 +61,32 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error
-    raise refusal or UnknownNetworkError(_not_recognised(path, views[0]))
+    if refusal is not None:
+        # By its names a known network that lacks or adds something: damaged, or changed.
+        raise refusal
+    read, reason = _by_structure(views, told)
+    if read is not None:
+        return with_halo(family_of(read), beside.added_to(read) if beside else read)
+    raise UnknownNetworkError(_not_recognised(path, views[0], reason))
+
+
+def _by_structure(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> tuple[Checkpoint | None, str]:
+    """Return the network that a view's tensors can be, or why the first of them is none."""
+    shapes = {key: tensor.shape for key, tensor in views[0].tensors.items()}
+    known = signature_of(shapes)
+    if known is not None and not known.readable:
+        return None, ""
+    reason = ""
+    for weights in views:
+        try:
+            found = STRUCTURE.describe(weights, told)
+        except UnknownNetworkError as error:
+            reason = reason or str(error)
+            continue
+        return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes)), ""
+    return None, reason
 
 
 def family_of(checkpoint: Checkpoint) -> Family:
@@ -110,7 +135,7 @@ def _halo_of_module(family: MapFamily, checkpoint: Checkpoint) -> Halo | None:
     return receptive.receptive_field(module, family.maps, checkpoint.channels, checkpoint.size)
 
 
-def _not_recognised(path: Path, seen: Weights) -> str:
+def _not_recognised(path: Path, seen: Weights, reason: str) -> str:
     keys = list(seen.tensors)
     shown = ", ".join(f"{k} {seen.tensors[k].shape}" for k in keys[:4])
     known = signature_of({key: tensor.shape for key, tensor in seen.tensors.items()})
@@ -122,5 +147,5 @@ def _not_recognised(path: Path, seen: Weights) -> str:
     names = "; ".join(family.title for family in FAMILIES)
     return (
         f"No known kind of network has the tensors of {path.name}: {len(keys)} of them, first "
-        f"{shown}. Known kinds: {names}. Ask the sender which code wrote the file."
+        f"{shown}. Known kinds: {names}. {reason or 'Ask the sender which code wrote the file.'}"
     )

@@ -83,7 +83,7 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
     told = {
         name: value
         for name, value in checkpoint.hparams.items()
-        if name in checkpoint.known and _is_told(checkpoint.known[name])
+        if name in checkpoint.known and _is_told(checkpoint, name)
     }
     form = checkpoint.to_json()
     content = {
@@ -103,7 +103,10 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
     return path
 
 
-def _is_told(known: Known) -> bool:
+def _is_told(checkpoint: Checkpoint, name: str) -> bool:
+    known = checkpoint.known[name]
+    if checkpoint.program == "structure" and name != "graph":
+        return known.source != "read"  # what was assumed when it was trained holds for good
     # What was decided would be assumed again where nobody asks for the statistics.
     return known.source in ("told", "decided") or ".card.json" in known.why
 

@@ -36,6 +36,9 @@ class Signature:
         What its user can do that works; empty if there is nothing.
     dims : int
         Dimensions of every kernel of a convolution; 0: any.
+    readable : bool
+        Whether it is of plain layers whose maps label pixels: then its tensors are read by their
+        structure, and it is only named where that fails.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Signature:
     lacks: tuple[str, ...] = ()
     step: str = ""
     dims: int = 0
+    readable: bool = False
 
     def fits(self, shapes: Shapes) -> bool:
         """Tell by names and shapes."""
@@ -62,11 +66,11 @@ def signature_of(shapes: Shapes) -> Signature | None:
 
 def _smp(name: str, title: str, *has: str) -> Signature:
     what = f"a {title} of segmentation-models-pytorch"
-    return Signature(name=f"smp-{name}", what=what, has=(r"(^|\.)encoder\.", *has))
+    return Signature(name=f"smp-{name}", what=what, has=(r"(^|\.)encoder\.", *has), readable=True)
 
 
 def _monai(name: str, title: str, *has: str) -> Signature:
-    return Signature(name=f"monai-{name}", what=f"a {title} of MONAI", has=has)
+    return Signature(name=f"monai-{name}", what=f"a {title} of MONAI", has=has, readable=True)
 
 
 def _elsewhere(name: str, what: str, program: str, *has: str) -> Signature:
@@ -119,7 +123,7 @@ SIGNATURES: tuple[Signature, ...] = (
     ),
     Signature(
         name="torch-em", what="a U-Net of torch-em",
-        has=(r"encoder\.blocks\.0\.block\.", r"decoder\.samplers\.0\."),
+        has=(r"encoder\.blocks\.0\.block\.", r"decoder\.samplers\.0\."), readable=True,
     ),
     # ---- Detectors
     Signature(

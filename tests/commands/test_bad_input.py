@@ -163,7 +163,6 @@ def test_broken_files_that_were_found(run, shop, data, tmp_path):
 def test_real_networks_of_other_families_are_told_what_was_seen(run, data):
     found = data / "checkpoints"
     for name, says in {
-        "lwnet_wnet/wnet_drive.pth": "No known kind of network has the tensors",
         "pytorch3dunet/best_checkpoint.pytorch": "encoders.0.basic_module",
         "deepbet_torchscript/model.pt": "is a TorchScript program",
         "bioimageio_unet2d_nuclei_broad/weights.onnx": "is an ONNX program",

@@ -103,3 +103,27 @@ def test_a_cut_file_is_refused(share: float, tmp_path: Path) -> None:
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(BrokenWeightsError, match="damaged or cut off"):
         open_weights(path)
+
+
+def test_what_holds_itself_in_many_places_ends(tmp_path: Path) -> None:
+    itself: dict[str, Any] = {}
+    itself.update({f"k{n}": itself for n in range(400)})
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(itself, 4))
+    with pytest.raises(UnsupportedWeightsError, match="holds no arrays with names"):
+        open_weights(path)
+    itself["model"] = {"conv.weight": np.ones(3, np.float32)}
+    path.write_bytes(pickle.dumps(itself, 4))
+    (weights, *_) = open_weights(path)
+    assert weights.container == "pickle"
+
+
+@pytest.mark.parametrize("name", ["pathlib\nPath", "torch\ndevice"])
+def test_a_value_that_doubles_at_each_step_stays_small(name: str, tmp_path: Path) -> None:
+    steps = b"".join(f"c{name}\n(g{n}\ng{n}\ntRp{n + 1}\n0".encode() for n in range(60))
+    path = tmp_path / "model.pkl"
+    path.write_bytes(
+        b"\x80\x02}(X\x08\x00\x00\x00aaaaaaaap0\n0" + steps + b"X\x01\x00\x00\x00bg60\nu."
+    )
+    with pytest.raises(UnsupportedWeightsError, match="holds no arrays with names"):
+        open_weights(path)

@@ -176,6 +176,43 @@ def test_a_colour_table_in_a_tiff(tmp_path):
     np.testing.assert_array_equal(taken(tmp_path / "in", tmp_path)[2], LABELS)
 
 
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_the_border_of_voc_is_no_object_and_not_learned_from(ending, tmp_path):
+    save(tmp_path / "in" / "JPEGImages" / "a.png")
+    numbers = LABELS.copy()
+    numbers[28:30, 38:62] = 255
+    path = tmp_path / "in" / "SegmentationObject" / f"a.{ending}"
+    if ending == "tif":
+        path.parent.mkdir(parents=True)
+        table = np.arange(1, 257, dtype=np.uint16) * 200 * np.ones((3, 1), np.uint16)
+        table[:, 0] = 0
+        tifffile.imwrite(path, numbers, photometric="palette", colormap=table)
+    else:
+        path.parent.mkdir(parents=True)
+        picture = Picture.fromarray(numbers).convert("P")
+        colours = [0, 0, 0, 128, 0, 0, 0, 128, 0, *[9, 9, 9] * 252, 224, 224, 192]
+        picture.putpalette(colours)
+        picture.save(path)
+    report, sample, found = taken(tmp_path / "in", tmp_path)
+    np.testing.assert_array_equal(found, LABELS)
+    np.testing.assert_array_equal(tifffile.imread(sample.trusted) > 0, numbers != 255)
+    assert "a.png has a colour table and the number 255 beside others" in report.notes[0]
+
+
+def test_255_is_an_object_where_the_numbers_reach_it(tmp_path):
+    numbers = np.zeros(SIZE, np.uint8)
+    numbers[:16].flat[: 16 * 80] = np.repeat(np.arange(256), 5)
+    path = tmp_path / "in" / "labels" / "a.png"
+    path.parent.mkdir(parents=True)
+    picture = Picture.fromarray(numbers).convert("P")
+    picture.putpalette([0, 0, 0, *[9, 9, 9] * 255])
+    picture.save(path)
+    save(tmp_path / "in" / "images" / "a.png")
+    _, sample, found = taken(tmp_path / "in", tmp_path)
+    assert found.max() == 255
+    assert sample.trusted is None
+
+
 def test_a_table_that_does_not_tell_the_background_is_refused(tmp_path):
     save(tmp_path / "in/images/a.png")
     (tmp_path / "in/labels").mkdir()

@@ -145,6 +145,16 @@ def test_what_leaves_no_trace_is_assumed(tmp_path: Path) -> None:
     assert identify(bare, {"output_activation": "none"}).outputs[0].activation == "none"
 
 
+def test_only_words_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_segnet.__main__ import main
+
+    _, bare = both(tmp_path)
+    assert main(["inspect", str(bare)]) == 0
+    said = capsys.readouterr().out
+    assert "What is assumed of join, activation, up_activation, output_activation you may" in said
+    assert "--set join=VALUE" in said
+
+
 def test_words_that_cannot_be_told(tmp_path: Path) -> None:
     _, bare = both(tmp_path)
     with pytest.raises(SettingsError, match="join must be up-skip or skip-up, not 'magic'"):

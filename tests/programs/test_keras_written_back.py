@@ -152,6 +152,12 @@ def test_the_name_says_the_layout(kind: str, name: str, ending: str, tmp_path: P
         writer_of(found, tmp_path / name)
 
 
+def test_the_file_it_came_from_is_never_replaced(tmp_path: Path) -> None:
+    found = identify(written(tmp_path, "keras 2"))
+    with pytest.raises(OutputError, match=r"net\.h5 is the file that the network came from"):
+        writer_of(found, found.path)
+
+
 def test_hdf5_may_be_called_both_ways(tmp_path: Path) -> None:
     found = identify(written(tmp_path, "keras 2"))
     assert writer_of(found, tmp_path / "new.HDF5") is not None
@@ -290,3 +296,31 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["segment", str(data / "images" / "0.tif"), "-c", str(new), "-o",
                  str(tmp_path / "answer"), "--set", "device=cpu"]) == 0  # fmt: skip
     assert list((tmp_path / "answer").glob("*.tif*"))
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("name", ["taught.h5", "taught.safetensors"])
+def test_what_was_told_stays_with_the_new_network(name: str, tmp_path: Path) -> None:
+    from support.keras_files import functional, h5, image, layer
+
+    from napari_segnet.__main__ import main
+
+    layers = [
+        image(None, None, 1),
+        layer("Lambda", "scale", "input", function=["", None, None]),
+        layer("Conv2D", "conv", "scale", filters=1, kernel_size=[3, 3], padding="same",
+              activation="sigmoid"),
+    ]  # fmt: skip
+    held = [("conv/kernel:0", np.ones((3, 3, 1, 1), "f4")), ("conv/bias:0", np.zeros(1, "f4"))]
+    path = h5(tmp_path / "net.h5", {"conv": held}, functional(layers))
+    data, out = write_dataset(tmp_path / "data", count=2), tmp_path / name
+    settings = ["epochs=1", "steps_per_epoch=1", "batch_size=1", "crop_px=16"]
+    options = [part for one in settings for part in ("--set", one)]
+    command = ["train", str(data), "-c", str(path), "-o", str(out), "--device", "cpu", *options]
+    assert main(command) != 0  # it is asked first
+    assert not out.exists()
+    main([*command, "--told", "lambda=divide-255"])
+    found = identify(out)
+    assert found.program == ("keras" if name.endswith(".h5") else "")
+    scales = [n for n in found.hparams["graph"]["nodes"] if n["operation"] == "rescale"]
+    assert len(scales) == 1

@@ -290,7 +290,26 @@ def test_files_of_other_programs_have_the_numbers_that_pydicom_reads(name: str) 
     wanted = header.pixel_array
     if "RescaleSlope" in header:
         wanted = wanted * float(header.RescaleSlope) + float(header.RescaleIntercept)
+    if "DoseGridScaling" in header:
+        wanted = wanted * float(header.DoseGridScaling)
     assert np.array_equal(np.asarray(open_image(path).data), wanted)
+
+
+def test_what_numbers_mean_is_applied_or_said(tmp_path: Path) -> None:
+    dose = open_image(SAMPLES / "rtdose.dcm")
+    assert "Its numbers are rescaled, as the file says, to: dose in RELATIVE." in dose.notes
+    density = slice_of(CT[0], RescaleSlope="0.5", RescaleIntercept="0", RescaleType="OD")
+    save(density, tmp_path / "a.dcm")
+    assert open_image(tmp_path / "a.dcm").notes[-1].endswith("as the file says, to: OD.")
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4, 0, 16], "US"
+    table.LUTData = np.array([0, 5, 9, 20], np.uint16).tobytes()
+    looked_up = slice_of(CT[0] % 4, ModalityLUTSequence=Sequence([table]))
+    looked_up["ModalityLUTSequence"].value[0][0x0028, 0x3006].VR = "OW"
+    save(looked_up, tmp_path / "b.dcm")
+    image = open_image(tmp_path / "b.dcm")
+    assert np.array_equal(np.asarray(image.data), CT[0] % 4)
+    assert "A table in the file (Modality LUT)" in image.notes[-1]
 
 
 def test_a_packing_that_nothing_opens_names_what_to_install(tmp_path: Path) -> None:

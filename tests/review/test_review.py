@@ -66,6 +66,19 @@ def test_a_region_is_trusted_as_a_whole_but_for_what_is_wrong(labels):
     assert not trusted[12:].any()
 
 
+def test_there_is_something_to_learn_where_a_pixel_is_trusted(labels, monkeypatch):
+    monkeypatch.setattr("napari_segnet.review._review.PART_PX", 1)  # row by row
+    assert not Review().teaches(labels)
+    assert Review().with_state([3], State.ACCEPTED).teaches(labels)
+    assert Review().with_state([3], State.ACCEPTED).teaches(np.stack([0 * labels, labels]))
+    assert not Review().with_state([3], State.WRONG).teaches(labels)
+    assert not Review().with_state([4], State.FIXED).teaches(labels), "it was deleted"
+    background = Review().with_region((slice(0, 3), slice(0, 9)))
+    assert background.teaches(labels)
+    wrong = Review().with_region((slice(5, 10), slice(5, 10))).with_state([1], State.WRONG)
+    assert not wrong.teaches(labels)
+
+
 def test_the_rim_stays_in_its_plane(labels):
     stack = np.stack([labels, np.zeros_like(labels)])
     trusted = Review().with_state([1], State.FIXED).trusted(stack)

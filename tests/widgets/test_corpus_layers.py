@@ -14,11 +14,10 @@ import pytest
 from napari_segnet.correct import delete, find_places
 from napari_segnet.progress import run
 from napari_segnet.review import State
-from napari_segnet.widgets.correct.dock import CorrectDock
 from napari_segnet.widgets.layers.editing import apply_edit, editing_of, locked_ids, next_id
+from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
 from napari_segnet.widgets.recovery.recorder import keep_journal
-from napari_segnet.widgets.review.store import reviews
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.recovery.reviews import reviews
 
 FIRST = Path(__file__).parents[1] / "corpus" / "9254ae3"
 DAY_S = 24 * 3600

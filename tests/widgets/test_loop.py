@@ -96,7 +96,7 @@ def test_a_network_learns_from_corrections_without_leaving_the_window(
     run(train, qtbot)
     assert train.taught.after.images == 1  # a region of the one image was held out
     if not train.taught.promoted:
-        click(qtbot, train.use)
+        click(qtbot, train.outcome.use)
 
     new = train.taught.checkpoint
     qtbot.waitUntil(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.card import card_of
+from napari_segnet.card import can_be_told, card_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._words import file_name, some_text
 from napari_segnet.settings import parse_pairs
@@ -110,7 +110,7 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
     lines += ["", *(f"note: {note}" for note in card["notes"])] if card["notes"] else []
     own = [n for n, f in card["facts"].items() if f["source"] == "assumed"]
-    if tellable := [name for name in own if name in checkpoint.hparams]:
+    if tellable := [name for name in own if can_be_told(checkpoint, name)]:
         lines += ["", f"What is assumed of {', '.join(tellable)} you may know better. Tell it:"]
         lines += [f"  napari-segnet segment IMAGE -c WEIGHTS --set {tellable[0]}=VALUE"]
     if "image" in card:

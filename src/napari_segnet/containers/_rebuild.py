@@ -328,12 +328,22 @@ def _byte_array(*args: Any) -> bytearray:
     return bytearray(_encode(*args))
 
 
+_LONGEST_PATH = 32_767
+"""That of Windows, the longest of all systems."""
+_LONGEST_DEVICE = 64
+"""Such as ``privateuseone:12``."""
+
+
 def _path(*parts: Any) -> str:
     texts = [_of(str)(part) for part in parts]
+    if sum(map(len, texts)) > _LONGEST_PATH:  # a path of paths doubles at each step
+        raise ValueError("a path is too long")
     return "/".join(texts).replace("//", "/", 1) if texts else "."
 
 
 def _device(kind: Any = "cpu", index: Any = None) -> str:
+    if len(_of(str)(kind)) > _LONGEST_DEVICE:
+        raise ValueError("the name of a device is too long")
     return _of(str)(kind) if index is None else f"{_of(str)(kind)}:{_number(index)}"
 
 

@@ -61,15 +61,26 @@ class PickledArrays:
         )
 
 
-def _holds_arrays(node: Any, depth: int = 0) -> bool:
-    if not isinstance(node, dict) or depth > _MAX_DEPTH:
-        return False
-    return any(
-        (isinstance(child, np.ndarray) and child.dtype.kind == "f")
-        or _holds_arrays(child, depth + 1)
-        for key, child in node.items()
-        if isinstance(key, str)
-    )
+def _holds_arrays(root: Any) -> bool:
+    """Look level by level, and once at what many places share: 400 deep in itself never ends."""
+    level, seen = [root], {id(root)}
+    for _ in range(_MAX_DEPTH + 1):
+        below: list[Any] = []
+        for node in level:
+            if not isinstance(node, dict):
+                continue
+            for key, child in node.items():
+                if (
+                    isinstance(key, str)
+                    and isinstance(child, np.ndarray)
+                    and child.dtype.kind == "f"
+                ):
+                    return True
+                if isinstance(key, str) and isinstance(child, dict) and id(child) not in seen:
+                    seen.add(id(child))
+                    below.append(child)
+        level = below
+    return False
 
 
 def _outside(_identifier: Any) -> Inert:

@@ -18,13 +18,16 @@ from napari_segnet.image import Image
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-__all__ = ["LABEL_ENDINGS", "open_labels"]
+__all__ = ["LABEL_ENDINGS", "UNDECIDED", "has_undecided", "open_labels"]
 
 LABEL_ENDINGS = (".gif", ".bmp")
 """Of label pictures that are no images to learn from: both keep whole numbers exactly."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 PNG_COLOUR_TYPE = 25
 """Where the header of a PNG says it; 3 is a colour table (https://www.w3.org/TR/png, IHDR)."""
+UNDECIDED = 255
+"""In indexed pictures of PASCAL VOC the border around objects, which nobody decided
+(http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 5.2)."""
 INDEXED = 3
 """Both of PNG's colour type and of TIFF's photometric interpretation."""
 
@@ -61,6 +64,25 @@ def open_labels(path: Path) -> Image:
         return _one_of_equal(image)
     axes = image.axes.replace("c", "")
     return Image(data=numbers, axes=axes, name=image.name, source=image.source)
+
+
+def has_undecided(path: Path, labels: npt.NDArray[Any]) -> bool:
+    """Tell if 255 marks what nobody decided: beside other numbers, where a table gives colours.
+
+    Where 254 is there, too, the numbers go on up to 255: it is an object.
+    """
+    if UNDECIDED not in labels or 254 in labels or labels.max(initial=0) > UNDECIDED:
+        return False
+    if not ((labels > 0) & (labels < UNDECIDED)).any():
+        return False  # a mask in black and white
+    with path.open("rb") as file:
+        head = file.read(PNG_COLOUR_TYPE + 1)
+    if head[:2] in (b"II", b"MM"):
+        import tifffile
+
+        with tifffile.TiffFile(path) as tif:
+            return bool(tif.series[0].keyframe.photometric == INDEXED)
+    return head.startswith(b"\x89PNG") and head[PNG_COLOUR_TYPE] == INDEXED
 
 
 def _indices(path: Path, image: Image) -> npt.NDArray[Any] | None:

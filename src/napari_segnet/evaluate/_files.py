@@ -22,6 +22,9 @@ MAPS = ".maps.tif"
 def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
     """Pair label files by stem, sorted: ``cells.labels.tif`` belongs to ``cells.png``.
 
+    Where a stem is on one side only, the words that programs add are left out, as in ``import``:
+    ``a_mask.png``, ``a_cp_masks.tif`` and ``a.ome.tif`` belong to ``a.labels.tif``.
+
     Parameters
     ----------
     predicted, truth : Path
@@ -82,6 +85,7 @@ def pairing(predicted: Path, truth: Path) -> Pairing:
         return Pairing(pairs=((_stem(predicted), predicted, truth),))
     failed: dict[str, str] = {}
     ours, theirs = _by_stem(predicted, failed), _by_stem(truth, failed)
+    theirs = _named_alike(ours, theirs, failed)
     if ours.keys() != theirs.keys():
         raise MismatchError(
             "Every prediction needs its truth, a file of the same stem."
@@ -149,6 +153,29 @@ def _by_stem(folder: Path, failed: dict[str, str]) -> dict[str, Path]:
                 f"{', '.join(path.name for path in paths)}. Leave one of them in {folder}."
             )
     return {stem: paths[0] for stem, paths in chosen.items()}
+
+
+def _named_alike(
+    ours: dict[str, Path], theirs: dict[str, Path], failed: dict[str, str]
+) -> dict[str, Path]:
+    """Give a truth the stem of its prediction where programs add words: ``a_mask`` to ``a``.
+
+    Equal names come first; of the rest a name counts if it is one file's on either side.
+    """
+    from napari_segnet.formats._match import match
+
+    left = {path: stem for stem, path in ours.items() if stem not in theirs}
+    rest = {path: stem for stem, path in theirs.items() if stem not in ours and stem not in failed}
+    new = dict(theirs)
+    for one, other in ((left, rest), (rest, left)):  # the words may stand on either side
+        for found in match(tuple(one), tuple(other)).found:
+            if len(found.labels) != 1 or found.image not in one or found.labels[0] not in other:
+                continue
+            mine, its = (found.image, found.labels[0])
+            our, their = (mine, its) if one is left else (its, mine)
+            new[left[our]] = new.pop(rest[their])
+            del left[our], rest[their]
+    return new
 
 
 def _is_beside(path: Path) -> bool:

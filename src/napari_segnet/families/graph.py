@@ -20,6 +20,7 @@ from napari_segnet.families._graph_ends import new_ends, raw_ends, roles, stages
 from napari_segnet.families._segnet_header import read_header, said_family
 from napari_segnet.families._segnet_write import write_own
 from napari_segnet.families._teaching import MapTeaching
+from napari_segnet.families._write import write_back
 from napari_segnet.graph import (
     Graph,
     channels,
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["StoredGraph", "describe_graph"]
+__all__ = ["STRUCTURE", "StoredGraph", "describe_graph"]
+
+STRUCTURE = "structure"
+"""The program that reads bare weights; all others hold a graph in a form that is not written."""
 
 
 class StoredGraph(Drawn, MapTeaching):
@@ -118,7 +122,7 @@ class StoredGraph(Drawn, MapTeaching):
         there = set(tensors(graph))
         keys = {key: name for key, name in checkpoint.store.keys.items() if name in there}
         missing = there - set(keys.values())
-        return describe_graph(
+        described = describe_graph(
             path=checkpoint.path,
             graph=graph,
             outputs=outputs,
@@ -129,9 +133,18 @@ class StoredGraph(Drawn, MapTeaching):
             store=replace(checkpoint.store, keys={**keys, **{name: name for name in missing}}),
             known={**checkpoint.known, "outputs": Known(source="told", why="by the training")},
         )
+        if checkpoint.program != STRUCTURE:
+            return described
+        hparams = {**checkpoint.hparams, **described.hparams}
+        return replace(described, hparams=hparams, program=STRUCTURE)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-        """Write a file of our own, see ``write_own``."""
+        """Write a file of our own, see ``write_own``.
+
+        Bare weights are written back as they were: the code that they came from loads them.
+        """
+        if checkpoint.program == STRUCTURE:
+            return write_back(module, checkpoint, path)
         keys = {name: name for name in module.state_dict()}
         # A file of our own, whatever program the network came from.
         store = replace(checkpoint.store, keys=keys, layouts={})

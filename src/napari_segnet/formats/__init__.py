@@ -15,7 +15,9 @@ from napari_segnet.formats._meaning import MEANINGS, Meaning, Meanings
 from napari_segnet.formats._pair import Entry, Found, Pair, Remark, sentences
 from napari_segnet.formats.cellpose import Cellpose
 from napari_segnet.formats.coco import Coco, CocoPolygons
+from napari_segnet.formats.cvat import Cvat
 from napari_segnet.formats.dsb2018 import DataScienceBowl
+from napari_segnet.formats.label_studio import LabelStudio
 from napari_segnet.formats.labelme import LabelMe
 from napari_segnet.formats.stardist import StarDist
 from napari_segnet.formats.tiff_pairs import TiffPairs
@@ -73,6 +75,8 @@ class Format(Protocol):
 FORMATS: tuple[Format, ...] = (
     Coco(),
     CocoPolygons(),
+    LabelStudio(),
+    Cvat(),
     LabelMe(),
     Via(),
     Cellpose(),
@@ -113,9 +117,9 @@ def format_of(path: Path) -> Format:
     raise DatasetError(
         f"{path} holds no images with labels that are understood. Expected: folders images and "
         "labels (or masks) with files of the same names; files x.tif with x_masks.tif (Cellpose); "
-        "a JSON of COCO, labelme or VIA; or one mask per object (Data Science Bowl 2018). If it "
-        "is one of these under other names, say which with --format: "
-        f"{_names()}."
+        "a JSON of COCO, Label Studio, labelme or VIA; CVAT's annotations.xml; or one mask per "
+        "object (Data Science Bowl 2018). If it is one of these under other names, say which "
+        f"with --format: {_names()}."
     )
 
 

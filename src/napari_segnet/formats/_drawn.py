@@ -1,4 +1,4 @@
-"""What labelme and VIA share: objects drawn by hand as polygons, boxes and circles."""
+"""What formats of drawings share: objects drawn by hand as polygons, boxes, circles and masks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_segnet.dataset import Split
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._outline import outlines
-from napari_segnet.formats._paint import HIDDEN, Shape, paint, polygon_shape
+from napari_segnet.formats._paint import HIDDEN, Shape, cropped, paint, polygon_shape
 from napari_segnet.formats._pair import Pair, Remark
 
 __all__ = ["OBJECT", "Drawing", "Loop", "circle", "class_name", "loops_of", "pair_of", "rectangle"]
@@ -34,6 +35,10 @@ class Drawing:
         The name of its class.
     loops : tuple
         Corners ``x0 y0 x1 y1 ...`` of each of its parts.
+    mask : ndarray or None
+        bool ``(y, x)``, pixels that were painted, beside the loops.
+    corner : tuple of int
+        Row and column of the mask's first pixel.
     fault : str
         Why it cannot be used; mostly empty.
     """
@@ -41,6 +46,8 @@ class Drawing:
     name: str
     kind: str
     loops: tuple[Sequence[float], ...] = ()
+    mask: npt.NDArray[np.bool_] | None = None
+    corner: tuple[int, int] = (0, 0)
     fault: str = ""
 
 
@@ -99,7 +106,7 @@ def pair_of(
     for drawing in every:
         fault = drawing.fault
         try:
-            y, x, mask = polygon_shape(drawing.loops, size)
+            y, x, mask = _pixels(drawing, size)
             fault = fault or ("" if mask.any() else "covers no pixel of the image")
         except (ValueError, TypeError) as error:
             fault = fault or f"has no usable outline ({error})"
@@ -125,6 +132,21 @@ def pair_of(
         class_names=("background", *names) if classed else (),
         left_out=tuple(left_out),
     )
+
+
+def _pixels(drawing: Drawing, size: tuple[int, int]) -> tuple[int, int, npt.NDArray[np.bool_]]:
+    """Return the box and mask of what was drawn, inside of the image."""
+    if drawing.mask is None:
+        return polygon_shape(drawing.loops, size)
+    whole = np.zeros(size, bool)
+    if drawing.loops:
+        y, x, mask = polygon_shape(drawing.loops, size)
+        whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    (y, x), (height, width) = drawing.corner, drawing.mask.shape
+    low_y, low_x = max(y, 0), max(x, 0)
+    part = whole[low_y : max(y + height, 0), low_x : max(x + width, 0)]
+    part |= drawing.mask[low_y - y :, low_x - x :][: part.shape[0], : part.shape[1]]
+    return cropped(whole)
 
 
 def class_name(label: int, classes: Mapping[int, int], names: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ What counts then is the end of the path.
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ FOLDERS = ("", "images", "train", "val", "train2017", "val2017", "../images", ".
 """Where pictures may lie, from the listing on."""
 DEEPEST = 4
 """Folders inside of folders that are searched, as in ``root/images/train/day1/a.png``."""
+UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
+"""What Label Studio puts before the name of a picture that was uploaded."""
 MOST_FILES = 200_000
 """Then the search ends: this is a disk, not a data set."""
 OWN = "dataset.json"
@@ -77,7 +80,15 @@ class PictureFinder:
                     return path
         if unquote(name) != name:  # %20 for a space
             return self.find(unquote(name))
+        own = UPLOADED.sub("", parts[-1]) if parts else ""
+        if parts and own != parts[-1] and not self._is_below(parts[-1]):
+            return self.find("/".join([*parts[:-1], own]))
         return self._search(name, parts)
+
+    def _is_below(self, last: str) -> bool:
+        if self._deeper is None:
+            self._deeper = _index(self.root)
+        return last.lower() in self._deeper
 
     def _folders(self) -> list[Path]:
         near = self.listing.parent
@@ -89,9 +100,9 @@ class PictureFinder:
         return found
 
     def _search(self, name: str, parts: Sequence[str]) -> Path:
-        if self._deeper is None:
-            self._deeper = _index(self.root)
         last = parts[-1] if parts else ""
+        self._is_below(last)  # makes the index
+        assert self._deeper is not None
         found = self._deeper.get(last.lower(), [])
         if len(found) > 1:
             shared = [_shared(path, parts) for path in found]

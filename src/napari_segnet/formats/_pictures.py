@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_segnet.atomic import write_whole
 from napari_segnet.dataset import LABEL_ENDINGS, Split, read_any_labels, read_labels, renumbered
+from napari_segnet.dataset._label_picture import UNDECIDED, has_undecided
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._match import Match, stem_of
 from napari_segnet.formats._pair import Entry, Pair, Remark
@@ -75,6 +76,16 @@ def pair_entry(
         numbers, new = renumbered(read_any_labels(labels, picture))
         mask = None if trusted is None else read_labels(trusted, picture) > 0
         why = "has ids beyond 2147483647, so its objects are numbered anew"
+        remarks = [Remark(kind="image", what=image.name, why=why)] if new else []
+        if has_undecided(labels, numbers):
+            undecided = numbers == UNDECIDED
+            mask = ~undecided if mask is None else mask & ~undecided
+            numbers = np.where(undecided, np.int32(0), numbers)
+            why = (
+                "has a colour table and the number 255 beside others, as PASCAL VOC marks what "
+                "nobody decided: it is no object, and nothing is learned there"
+            )
+            remarks.append(Remark(kind="image", what=image.name, why=why))
         return Pair(
             name=image_stem(image),
             image=picture,
@@ -83,7 +94,7 @@ def pair_entry(
             source=str(image.absolute()),
             split=split,
             drawn=True,
-            remarks=(Remark(kind="image", what=image.name, why=why),) if new else (),
+            remarks=tuple(remarks),
         )
 
     return Entry(name=image.name, read=read)

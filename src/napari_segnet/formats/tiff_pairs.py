@@ -22,9 +22,10 @@ __all__ = ["IMAGES", "LABELS", "TiffPairs", "find_pairs", "folders", "inside"]
 LABELS = (
     *("labels", "masks", "label", "mask", "ground_truth", "gt", "annotations", "segmentations"),
     "labelstr",  # nnU-Net
+    *("segmentationobject", "segmentationclass"),  # PASCAL VOC
 )
 """What the folder beside ``images`` is called."""
-IMAGES = ("images", "image", "img", "imgs", "raw", "imagestr")
+IMAGES = ("images", "image", "img", "imgs", "raw", "imagestr", "jpegimages")
 """In small letters: programs write Images, too."""
 OWN_MAPS = ".maps"
 """Before the ending of what ``segment`` writes beside labels."""

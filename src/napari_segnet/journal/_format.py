@@ -22,6 +22,7 @@ __all__ = [
     "MAGIC",
     "Record",
     "front",
+    "has_line",
     "intact_bytes",
     "opened",
     "pack_act",
@@ -62,15 +63,27 @@ def record(kind: bytes, payload: bytes) -> bytes:
 
 
 def opened(path: Path) -> BinaryIO:
-    """Open a journal behind the line that names its format."""
+    """Open a journal behind the line that names its format.
+
+    Where that line is damaged, records whose length and check sum are right tell what it is.
+    """
     file = open(path, "rb")
     if file.read(len(MAGIC)) != MAGIC:
-        file.close()
-        raise JournalError(
-            f"{path.name} is no journal of corrections of this version. Leave it out, or open it "
-            "with the version that wrote it."
-        )
+        size = os.fstat(file.fileno()).st_size
+        if _record_at(file, len(MAGIC), size) is None and _next_record(file, -1, size) is None:
+            file.close()
+            raise JournalError(
+                f"{path.name} is no journal of corrections of this version, or nothing in it can "
+                "be read any more. Leave it out, or open it with the version that wrote it."
+            )
+        file.seek(len(MAGIC))
     return file
+
+
+def has_line(path: Path) -> bool:
+    """Tell if the line that names the format is as it was written."""
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 class Record(NamedTuple):

@@ -38,6 +38,9 @@ class Summary:
         How many places in it are damaged; what lies between them can be read.
     shape : tuple of int
         Of the labels, where the journal says it; else empty.
+    partial : bool
+        True if it holds no complete snapshot, but enough to show the corrections: the pixels
+        that neither a box nor an act tells are 0.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class Summary:
     complete: bool
     gaps: int = 0
     shape: tuple[int, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,6 +97,7 @@ def summary(path: Path) -> Summary:
         If it is no journal.
     """
     found = survey(path)
+    base = found.base or found.remains
     return Summary(
         path=path,
         document=found.document,
@@ -100,7 +105,8 @@ def summary(path: Path) -> Summary:
         last_at=found.last_at,
         complete=found.base is not None,
         gaps=found.gaps,
-        shape=found.base.shape if found.base is not None else (),
+        shape=base.shape if base is not None else (),
+        partial=found.remains is not None,
     )
 
 
@@ -121,10 +127,10 @@ def replay(path: Path, onto: Any = None) -> Recovered:
     Raises
     ------
     JournalError
-        If it is no journal, or holds no complete snapshot and ``onto`` is not given.
+        If it is no journal, or tells nothing of the labels and ``onto`` is not given.
     """
     found = survey(path)
-    if found.base is None and onto is None:
+    if found.base is None and found.remains is None and onto is None:
         raise JournalError(_without_labels(path, found))
     work = _Replay(path, found, onto)
     for number, kind, content, gap in parsed(path, PARSE):
@@ -176,15 +182,18 @@ class _Replay:
         self.labels = onto
         self.left_out = self.missing_px = 0
         self._path = path
+        base = found.base or (found.remains if onto is None else None)
         self._snapshots = {one.begin: one for one in found.snapshots}
-        self._broken_off = frozenset(found.broken_off)
-        self._first = found.base.begin if found.base is not None else 0
+        if base is not None:
+            self._snapshots[base.begin] = base
+        self._broken_off = frozenset(found.broken_off) - self._snapshots.keys()
+        self._first = base.begin if base is not None else 0
         self._gaps = found.gaps > 0
         # Labels that lie elsewhere may hold all the acts already, those that are lost here too.
         self._checked = found.base is None and self._gaps
         self._replaced = False
         self._covered: npt.NDArray[np.bool_] | None = None
-        """Pixels that are known while a snapshot goes on; None: all."""
+        """Pixels that are known, while a snapshot goes on or where boxes are lost; None: all."""
 
     def take(self, number: int, kind: bytes, content: Any, gap: bool) -> None:
         """Do what the next record says."""
@@ -195,7 +204,7 @@ class _Replay:
             self._begin(self._snapshots[number])
         elif number in self._broken_off:
             self._replaced = True  # by labels of which not everything is here
-        if kind == b"E":
+        if kind == b"E" and not self.missing_px:
             self._covered = None
         elif content is None:
             return
@@ -216,7 +225,7 @@ class _Replay:
                     f"{self._path.name} tells of labels of {shape} pixels, which cannot be made "
                     f"here ({error}). Close other programs, or open it on another computer."
                 ) from error
-        if self._gaps:
+        if self._gaps or self.missing_px:
             self._covered = np.zeros(shape, np.bool_)
 
     def _put(self, start: Sequence[int], values: Labels) -> None:
@@ -241,6 +250,10 @@ class _Replay:
                     return False
                 before.append((change.box, np.array(self.labels[change.box])))
             change.apply(self.labels)
+        if self._covered is not None:
+            for change in act.changes:
+                known = self._covered[change.box]  # a view
+                known[... if change.mask is None else change.mask] = True
         return True
 
     def _fits(self, change: Change) -> bool:

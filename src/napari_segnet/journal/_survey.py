@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.journal._acts import Document, patched
-from napari_segnet.journal._format import DAMAGE, front, opened, records, unpack_json
+from napari_segnet.journal._format import (
+    DAMAGE,
+    front,
+    has_line,
+    opened,
+    records,
+    unpack_json,
+)
 
 __all__ = ["Snapshot", "Survey", "parsed", "survey"]
 
@@ -70,6 +77,10 @@ class Survey:
         Where others begin, of which not everything is there.
     damaged : list of int
         The numbers of the records in front of which, or in which, something is damaged.
+    remains : Snapshot or None
+        What to begin with where there is no ``base`` and the labels lie nowhere else: the last
+        snapshot that begins, else all pixels that an act can have changed. The pixels that no
+        box and no act tells are lost.
     """
 
     document: Document = field(default_factory=dict)
@@ -78,6 +89,7 @@ class Survey:
     snapshots: list[Snapshot] = field(default_factory=list)
     broken_off: list[int] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
+    remains: Snapshot | None = None
 
     @property
     def base(self) -> Snapshot | None:
@@ -89,7 +101,7 @@ class Survey:
     def gaps(self) -> int:
         """How many places are damaged that matter: a later snapshot heals what is before it."""
         base = self.base
-        first = -1 if base is None or base is self.snapshots[0] else base.begin
+        first = -2 if base is None or base is self.snapshots[0] else base.begin
         return sum(number > first for number in self.damaged)
 
 
@@ -121,7 +133,8 @@ def survey(path: Path) -> Survey:
     JournalError
         If it is no journal.
     """
-    found = Survey()
+    found = Survey(damaged=[] if has_line(path) else [-1])
+    reach = _Reach()
 
     def describe(payload: bytes) -> bool:
         found.document = patched(found.document, unpack_json(payload))
@@ -130,6 +143,7 @@ def survey(path: Path) -> Survey:
     def act(payload: bytes) -> bool:
         head = front(payload)
         at, patch = float(head["at"]), head["patch"]
+        reach.take(head["changes"])
         found.document = patched(found.document, patch or [])
         found.acts, found.last_at = found.acts + 1, at
         return True
@@ -150,9 +164,31 @@ def survey(path: Path) -> Survey:
             begun[-1].ended = True
     found.snapshots = [one for one in begun if one.is_usable]
     found.broken_off = [one.begin for one in begun if not one.is_usable]
+    if found.acts and not found.snapshots:
+        found.remains = begun[-1] if begun else reach.snapshot() if found.damaged else None
     found.acts += int(_number(found.document, "acts before"))
     found.last_at = found.last_at or _number(found.document, "last act")
     return found
+
+
+@dataclass(slots=True)
+class _Reach:
+    """How far the pixels go that acts change: where no snapshot begins, no more is known."""
+
+    stops: tuple[int, ...] = ()
+    dtype: str = ""
+
+    def take(self, changes: list[dict[str, Any]]) -> None:
+        for change in changes:
+            stops = tuple(int(stop) for _, stop in change["box"])
+            if len(stops) != len(self.stops):
+                self.stops, self.dtype = stops, str(change["after"][0])  # the latest labels count
+            self.stops = tuple(max(one) for one in zip(self.stops, stops, strict=True))
+
+    def snapshot(self) -> Snapshot | None:
+        if not self.stops:
+            return None
+        return Snapshot(begin=0, shape=self.stops, dtype=self.dtype, told=False)
 
 
 def _number(document: Document, key: str) -> float:

@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,11 +42,6 @@ class Journal:
     held : Hold, optional
         The file as ours already; else it is made ours now, until the journal is closed.
 
-    Attributes
-    ----------
-    error : OutputError or None
-        Why nothing is written any more. What was written stays.
-
     Raises
     ------
     JournalError
@@ -54,21 +50,29 @@ class Journal:
 
     def __init__(self, path: Path, held: Hold | None = None) -> None:
         self.path = path
-        self.error: OutputError | None = None
-        self._hold = held
+        self._pen = pen = _Pen(path)
         if held is None:
-            self._attempt(self._take)
+            self._pen.attempt(self._pen.take)
+        else:
+            self._pen.hold = held
         self._todo: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._file: BinaryIO | None = None
-        self._unsynced_since: float | None = None
-        self._snapshot_bytes = 0
-        self._thread = threading.Thread(target=self._work, name="segnet journal", daemon=True)
+        # The thread holds the pen and not the journal: so it ends with a journal that nobody
+        # closes, as of a viewer that is gone without having been closed.
+        self._thread = threading.Thread(
+            target=_work, args=(pen, self._todo), name="segnet journal", daemon=True
+        )
+        weakref.finalize(self, _leave, pen, self._todo).atexit = False
         self._thread.start()
+
+    @property
+    def error(self) -> OutputError | None:
+        """Why nothing is written any more. What was written stays."""
+        return self._pen.error
 
     @property
     def locked(self) -> bool:
         """Tell if other programs can see that it is ours: not on a disk that knows no locks."""
-        return self._hold is not None and self._hold.locked
+        return self._pen.hold is not None and self._pen.hold.locked
 
     @property
     def waiting(self) -> int:
@@ -84,44 +88,47 @@ class Journal:
             Returns the act, of arrays that do not change any more; called in the thread of
             the journal, so that its cost is nobody's who waits.
         """
-        self._todo.put(lambda: self._write(b"A", pack_act(make())))
+        pen = self._pen
+        self._todo.put(lambda: pen.write(b"A", pack_act(make())))
 
     def document(self, patch: Patch) -> None:
         """Patch the document without an act."""
-        self._todo.put(lambda: self._write(b"P", pack_json(patch)))
+        pen = self._pen
+        self._todo.put(lambda: pen.write(b"P", pack_json(patch)))
 
     def begin_snapshot(self, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         """Begin a snapshot; its boxes follow, with acts in between if need be."""
-        head = {"shape": [int(n) for n in shape], "dtype": np.dtype(dtype).str}
+        pen, head = self._pen, {"shape": [int(n) for n in shape], "dtype": np.dtype(dtype).str}
 
         def write() -> None:
-            self._snapshot_bytes = 0
-            self._write(b"S", pack_json(head))
+            pen.snapshot_bytes = 0
+            pen.write(b"S", pack_json(head))
 
         self._todo.put(write)
 
     def snapshot_box(self, start: Sequence[int], values: Labels) -> None:
         """Write a box of the snapshot; the array must not change any more."""
-        first = tuple(int(n) for n in start)
+        pen, first = self._pen, tuple(int(n) for n in start)
 
         def write() -> None:
             body = pack_box(first, values)
-            self._snapshot_bytes += len(body)
-            self._write(b"C", body)
+            pen.snapshot_bytes += len(body)
+            pen.write(b"C", body)
 
         self._todo.put(write)
 
     def end_snapshot(self) -> None:
         """Mark the snapshot as complete."""
-        self._todo.put(lambda: self._write(b"E", b""))
+        pen = self._pen
+        self._todo.put(lambda: pen.write(b"E", b""))
 
     def flush(self, seconds: float = 10.0) -> None:
         """Wait until everything so far is on the disk."""
-        done = threading.Event()
+        pen, done = self._pen, threading.Event()
 
         def settle() -> None:
             try:
-                self._sync()
+                pen.sync()
             finally:
                 done.set()
 
@@ -146,36 +153,43 @@ class Journal:
         self._thread.join(seconds)
 
     def _let_go(self) -> None:
-        if self._hold is not None and not self._thread.is_alive():
-            self._hold.release()
+        if not self._thread.is_alive():
+            self._pen.let_go()
 
-    def _take(self) -> None:
+
+Todo = queue.SimpleQueue[Callable[[], None] | None]
+"""What is to be done in the thread of a journal; None: close the file and end."""
+
+
+class _Pen:
+    """What writes a journal, in its thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.error: OutputError | None = None
+        self.hold: Hold | None = None
+        self.snapshot_bytes = 0
+        self._file: BinaryIO | None = None
+        self._unsynced_since: float | None = None
+
+    def take(self) -> None:
+        """Make the file ours."""
         make_private_folder(self.path.parent)
-        self._hold = own(self.path)
+        self.hold = own(self.path)
 
-    # ---- In the thread ----
+    def let_go(self) -> None:
+        """Let others have the file; a second time does nothing."""
+        if self.hold is not None:
+            self.hold.release()
 
-    def _work(self) -> None:
-        while True:
-            try:
-                step = self._todo.get(timeout=self._patience())
-            except queue.Empty:
-                self._attempt(self._sync)
-                continue
-            if step is None:
-                self._attempt(self._shut)
-                return
-            self._attempt(step)
-            if self._unsynced_since is not None and self._patience() == 0:
-                self._attempt(self._sync)
-
-    def _patience(self) -> float | None:
+    def patience(self) -> float | None:
         """Return how long the disk may still wait; None while there is nothing to keep."""
         if self._unsynced_since is None:
             return None
         return max(0.0, self._unsynced_since + SYNC_S - time.monotonic())
 
-    def _attempt(self, step: Callable[[], None]) -> None:
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Do a step; of a disk that refuses it, remember why."""
         try:
             step()
         except OSError as error:
@@ -186,7 +200,8 @@ class Journal:
             )
             self.error.__cause__ = error
 
-    def _write(self, kind: bytes, payload: bytes) -> None:
+    def write(self, kind: bytes, payload: bytes) -> None:
+        """Write a record."""
         if self.error is not None:
             return  # behind a record that lacks, none may follow
         file = self._opened()
@@ -194,8 +209,23 @@ class Journal:
         file.write(record(kind, payload))
         if self._unsynced_since is None:
             self._unsynced_since = time.monotonic()
-        if kind == b"A" and file.tell() > max(COMPACT_BYTES, 4 * self._snapshot_bytes):
+        if kind == b"A" and file.tell() > max(COMPACT_BYTES, 4 * self.snapshot_bytes):
             self._compact()
+
+    def sync(self) -> None:
+        """Let the disk keep what was written."""
+        if self._file is not None and self._unsynced_since is not None:
+            os.fsync(self._file.fileno())
+        self._unsynced_since = None
+
+    def shut(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            try:
+                self.sync()
+            finally:
+                self._file.close()
+                self._file = None
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
@@ -208,25 +238,12 @@ class Journal:
             else:
                 self._file.truncate(intact_bytes(self.path))
                 self._file.seek(0, os.SEEK_END)
-                self._snapshot_bytes = self._file.tell()
+                self.snapshot_bytes = self._file.tell()
         return self._file
-
-    def _sync(self) -> None:
-        if self._file is not None and self._unsynced_since is not None:
-            os.fsync(self._file.fileno())
-        self._unsynced_since = None
-
-    def _shut(self) -> None:
-        if self._file is not None:
-            try:
-                self._sync()
-            finally:
-                self._file.close()
-                self._file = None
 
     def _compact(self) -> None:
         """Write the file anew as one snapshot; the old one stays until the new one is whole."""
-        self._sync()
+        self.sync()
         if not summary(self.path).complete:
             return  # a snapshot is on its way, or the pixels are kept elsewhere
         state = replay(self.path)
@@ -242,6 +259,36 @@ class Journal:
 
         write_whole(self.path, write, private=True)
         self._opened()
+
+
+def _work(pen: _Pen, todo: Todo) -> None:
+    """Do what is to be done, in a thread, until the journal ends."""
+    while True:
+        try:
+            step = todo.get(timeout=pen.patience())
+        except queue.Empty:
+            pen.attempt(pen.sync)
+            continue
+        if step is None:
+            pen.attempt(pen.shut)
+            return
+        pen.attempt(step)
+        del step  # while the next is awaited, its arrays are nobody's
+        if pen.patience() == 0:
+            pen.attempt(pen.sync)
+
+
+def _leave(pen: _Pen, todo: Todo) -> None:
+    """Let the thread of a journal that nobody holds any more write what is left, and end."""
+
+    def end() -> None:
+        try:
+            pen.shut()
+        finally:
+            pen.let_go()
+
+    todo.put(end)
+    todo.put(None)
 
 
 def own(path: Path) -> Hold:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
 from napari_segnet.programs.keras import Keras
+from napari_segnet.programs.structure import Structure
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PROGRAMS", "Program", "WritingProgram", "title_of", "writer_of"]
+__all__ = ["PROGRAMS", "STRUCTURE", "Program", "WritingProgram", "title_of", "writer_of"]
 
 
 class Program(Protocol):
@@ -63,10 +64,14 @@ class WritingProgram(Program, Protocol):
 PROGRAMS: tuple[Program, ...] = (Keras(),)
 """Every kind of program, in the order in which a file is shown to them."""
 
+STRUCTURE = Structure()
+"""What reads bare weights; it is asked after all families."""
+
 
 def title_of(checkpoint: Checkpoint) -> str:
     """Return what people call the program that a network came from; empty if from none."""
-    return next((one.title for one in PROGRAMS if one.name == checkpoint.program), "")
+    titles = {one.name: one.title for one in PROGRAMS} | {STRUCTURE.name: STRUCTURE.title}
+    return titles.get(checkpoint.program, "")
 
 
 def writer_of(checkpoint: Checkpoint, path: Path) -> WritingProgram | None:

@@ -48,6 +48,7 @@ TAGS = (
     *("PixelRepresentation", "PhotometricInterpretation", "ImagePositionPatient"),
     *("ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"),
     *("NominalScannedPixelSpacing", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept"),
+    *("RescaleType", "DoseGridScaling", "DoseUnits", "ModalityLUTSequence"),
     *(
         "SharedFunctionalGroupsSequence",
         "PerFrameFunctionalGroupsSequence",
@@ -97,6 +98,10 @@ class Frame:
         Whether the frames of the file follow each other in time.
     detector : bool
         Whether the spacing is that at the detector, larger than in the body.
+    unit : str
+        What the rescaled numbers are, as the file says it; mostly empty.
+    table : bool
+        Whether the file gives its numbers their meaning by a table, which is not applied.
     """
 
     path: Path
@@ -121,6 +126,8 @@ class Frame:
     instance_number: int | None
     frame_time: bool
     detector: bool
+    unit: str = ""
+    table: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -283,6 +290,7 @@ def _frame(
                 return inner[0].get(name)
         return header.get(name)
 
+    dose = _number(header.get("DoseGridScaling"))
     spacing = _numbers(of("PixelSpacing", "PixelMeasuresSequence"), 2, positive=True)
     elsewhere = _numbers(header.get("ImagerPixelSpacing"), 2, positive=True)
     scanned = _numbers(header.get("NominalScannedPixelSpacing"), 2, positive=True)
@@ -309,13 +317,23 @@ def _frame(
         spacing_mm=spacing or elsewhere or scanned,
         between_mm=abs(between) if between else None,
         thickness_mm=thickness if thickness and thickness > 0 else None,
-        slope=1.0 if not slope else slope,
+        slope=slope or dose or 1.0,
         intercept=intercept or 0.0,
         order=_order(header, own, number),
         instance_number=_whole(header, "InstanceNumber"),
         frame_time=bool(_number(header.get("FrameTime"))),
         detector=spacing is None and elsewhere is not None,
+        unit=_unit(header, of("RescaleType", "PixelValueTransformationSequence"), dose),
+        table=bool(header.get("ModalityLUTSequence")),
     )
+
+
+def _unit(header: Any, rescaled: Any, dose: float | None) -> str:
+    """Return what the numbers are, where that is no Hounsfield unit and not left open."""
+    if dose:
+        return f"dose in {str(header.get('DoseUnits') or 'a unit that is not told')[:16]}"
+    kind = str(rescaled or "").strip()
+    return "" if kind.upper() in ("", "HU", "US") else kind[:16]
 
 
 def _position(

@@ -286,6 +286,14 @@ def _about_pixels(frames: Sequence[Frame]) -> tuple[str, ...]:
         notes.append("Zero stands for white in these files; the image was inverted.")
     if frames[0].detector:
         notes.append("The pixel size is that at the detector; in the body it is smaller.")
+    units = sorted({frame.unit for frame in frames if frame.unit})
+    if units:
+        notes.append(f"Its numbers are rescaled, as the file says, to: {', '.join(units)}.")
+    if any(frame.table for frame in frames):
+        notes.append(
+            "A table in the file (Modality LUT) says what its numbers mean. It is not applied: the "
+            "numbers are as they are stored."
+        )
     return tuple(notes)
 
 

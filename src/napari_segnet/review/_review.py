@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -29,6 +30,8 @@ class State(StrEnum):
     CONFLICT = "conflict"
 
 
+PART_PX = 2**18
+"""Pixels that are looked at together: a millisecond."""
 SEEN = frozenset({State.ACCEPTED, State.FIXED})
 """States of objects that are right."""
 
@@ -125,6 +128,24 @@ class Review:
         if wrong:
             trusted &= ~np.isin(labels, wrong)
         return trusted
+
+    def teaches(self, labels: npt.NDArray[np.integer[Any]]) -> bool:
+        """Tell if there is anything to learn from; stops at the first pixel that is trusted.
+
+        Not so where all that was done is a deletion: the object has no pixels any more.
+
+        Parameters
+        ----------
+        labels : ndarray
+            Integer labels in the layer's shape.
+        """
+        seen = [label for label, state in self.states.items() if state in SEEN]
+        wrong = [label for label, state in self.states.items() if state not in SEEN]
+        if any(not np.isin(labels[region], wrong).all() for region in self.regions):
+            return True
+        rows = max(1, PART_PX // max(1, math.prod(labels.shape[1:])))
+        parts = (labels[start : start + rows] for start in range(0, len(labels), rows))
+        return bool(seen) and any(bool(np.isin(part, seen).any()) for part in parts)
 
     def progress(self, labels: Collection[int], boxes: Mapping[int, Box]) -> tuple[int, int]:
         """Return how many of these objects were looked at, and how many there are."""

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 from support.keras_files import functional, h5, image, layer
 
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
 from napari_segnet.widgets.train.dock import TrainDock
 
 WAIT_MS = 60_000
@@ -101,7 +101,7 @@ def test_the_suggested_name_keeps_the_ending(
     dock = TrainDock(make_napari_viewer())
     qtbot.addWidget(dock)
     found = identify(weights, {"lambda": "identity"})
-    dock.checkpoint = dataclasses.replace(found, path=tmp_path / name)
-    dock.folder = tmp_path
-    dock._suggest_out()
+    dock.session.checkpoint = dataclasses.replace(found, path=tmp_path / name)
+    dock.session.folder = tmp_path
+    dock.files.suggest_out()
     assert dock.out.name == expected

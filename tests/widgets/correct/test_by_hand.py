@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 from support import hand
 from support.hand import Hand, until
 
-from napari_segnet.widgets.correct.dock import CorrectDock
+from napari_segnet.widgets.plugin.docks import CorrectDock
 
 pytestmark = pytest.mark.skipif(bool(hand.missing()), reason=hand.missing())
 SOON_S = 6

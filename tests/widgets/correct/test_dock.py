@@ -15,11 +15,10 @@ from support.hand import until
 from napari_segnet import cache
 from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Maps, Origin, Prediction
-from napari_segnet.widgets.correct.dock import CorrectDock
 from napari_segnet.widgets.correct.edit_tools import ACTS
 from napari_segnet.widgets.layers.editing import editing_of, locked_ids
-from napari_segnet.widgets.review.store import reviews
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
+from napari_segnet.widgets.recovery.reviews import reviews
 
 SOON_S = 20
 

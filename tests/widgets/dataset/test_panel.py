@@ -12,7 +12,10 @@ from support.teaching import objects, photograph
 
 from napari_segnet.dataset import Dataset, read_labels
 from napari_segnet.errors import DatasetError
+from napari_segnet.export import Report
+from napari_segnet.formats import FORMATS
 from napari_segnet.readers import open_image
+from napari_segnet.widgets.dataset.jobs import report_lines
 from napari_segnet.widgets.dataset.pair import image_of, open_again, training_pair
 from napari_segnet.widgets.dataset.panel import DatasetPanel
 
@@ -33,6 +36,9 @@ class Review:
 
     def trusted(self, labels):
         return np.isin(labels, self.ids)
+
+    def teaches(self, labels):
+        return bool(self.trusted(labels).any())
 
 
 @pytest.fixture
@@ -100,6 +106,8 @@ def test_a_review_that_has_only_begun_does_not_leave_everything_out(panel, viewe
 
 def test_nothing_reviewed_is_said(panel, viewer, qtbot, reviewing):
     layers(viewer, metadata={"segnet": {"review": {"accepted": [99]}}})
+    assert panel.whole.isChecked()  # of an object that was deleted there is nothing to learn
+    panel.only_reviewed.setChecked(True)
     panel.add_button.click()
     assert "Nothing of “cells labels” is marked as reviewed" in panel.message.text.text()
     assert not (panel.folder / "dataset.json").exists()
@@ -270,3 +278,82 @@ def test_another_number_of_dimensions(viewer):
     labels = viewer.add_labels(np.zeros((9, 9), np.int32), name="flat")
     with pytest.raises(DatasetError, match="“flat” has 9 x 9 pixels and “stack” has 3 x 9 x 9"):
         training_pair(image, labels, only_reviewed=False)
+
+
+def chosen_in_dialogs(monkeypatch, path):
+    from napari_segnet.widgets.dataset import exchange
+
+    monkeypatch.setattr(exchange.QFileDialog, "getExistingDirectory", lambda *a: str(path))
+    monkeypatch.setattr(exchange.QFileDialog, "getOpenFileName", lambda *a: (str(path), ""))
+
+
+def pressed(button, title):
+    (action,) = [one for one in button.menu().actions() if one.text() == title]
+    action.trigger()
+
+
+@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.name)
+def test_exported_and_imported_again(panel, viewer, qtbot, tmp_path, monkeypatch, kind):
+    assert not panel.exchange.export_button.isEnabled()
+    _, labels = layers(viewer)
+    added(qtbot, panel)
+    (tmp_path / "out").mkdir()
+    chosen_in_dialogs(monkeypatch, tmp_path / "out")
+    pressed(panel.exchange.export_button, kind.title)
+    finished(qtbot, panel)
+    assert panel.message.text.text().startswith(f"1 image written to {tmp_path / 'out'}.")
+    panel.choose_folder(tmp_path / "another")
+    finished(qtbot, panel)
+    pressed(panel.exchange.import_button, "A folder…")
+    finished(qtbot, panel)
+    assert panel.message.text.text().startswith("1 image added from out.")
+    (sample,) = Dataset.open(tmp_path / "another").samples
+    count = len(np.unique(labels.data)) - 1
+    again = read_labels(sample.labels, open_image(sample.image))
+    assert len(np.unique(again)) - 1 == count
+    assert f"{count} objects" in shown(panel)[0]
+
+
+def test_what_an_import_leaves_out_is_told(panel, qtbot, tmp_path, monkeypatch):
+    for folder in ("images", "labels"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / "in" / "images" / f"{name}.tif", np.zeros(SHAPE, np.uint8))
+    tifffile.imwrite(tmp_path / "in" / "labels" / "a.tif", objects(SHAPE, seed=0))
+    chosen_in_dialogs(monkeypatch, tmp_path / "in")
+    pressed(panel.exchange.import_button, "A folder…")
+    finished(qtbot, panel)
+    said = panel.message.text.text()
+    assert said.startswith("1 image added from in.")
+    assert said.splitlines()[1:2] == ["1 of 2 images failed:"]
+    assert "b.tif has no label picture of the same name" in said
+
+
+def test_a_folder_that_is_not_understood_is_refused(panel, qtbot, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    chosen_in_dialogs(monkeypatch, tmp_path / "empty")
+    pressed(panel.exchange.import_button, "A folder…")
+    finished(qtbot, panel)
+    assert "holds no images with labels that are understood" in panel.message.text.text()
+
+
+def test_an_export_leaves_what_lies_there(panel, viewer, qtbot, tmp_path, monkeypatch):
+    layers(viewer)
+    added(qtbot, panel)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    chosen_in_dialogs(monkeypatch, tmp_path / "full")
+    pressed(panel.exchange.export_button, FORMATS[0].title)
+    finished(qtbot, panel)
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == [
+        "mine.txt",
+        f"set-{FORMATS[0].name}",
+    ]
+
+
+def test_a_long_report_is_cut(panel):
+    notes = tuple(f"note {n}" for n in range(30))
+    lines = report_lines(Report(done=("a", "b"), notes=notes), "added from in")
+    assert lines[0] == "2 images added from in."
+    assert lines[-1] == "And 19 more lines; the command line shows them all."
+    assert len(lines) == 13

@@ -14,16 +14,15 @@ from support.hand import Hand, bring_into_view, until
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers import open_image
-from napari_segnet.widgets.correct.dock import CorrectDock
 from napari_segnet.widgets.correct.pointer import view_of
 from napari_segnet.widgets.dataset.pair import training_pair
 from napari_segnet.widgets.layers.axes import guess_axes, said_axes
 from napari_segnet.widgets.layers.convert import region_of, source_of
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 from napari_segnet.widgets.layers.subject import axes_of
+from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
 from napari_segnet.widgets.recovery.dialogs import save_labels
 from napari_segnet.widgets.review.jobs import network_input
-from napari_segnet.widgets.segment.dock import SegmentDock
 
 SOON_S = 30
 

@@ -12,7 +12,7 @@ from napari_segnet.widgets.dataset.panel import DatasetPanel
 from napari_segnet.widgets.evaluate.dock import EvaluateDock
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
 from napari_segnet.widgets.layers.subject import images_in, subject_of
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
 
 PLANE = np.zeros((20, 24), np.uint8)
 DRAWN = [LayerRecord(maps="key"), LayerRecord(learning=True), LayerRecord(evaluated="missed")]

@@ -14,8 +14,8 @@ from support.keras_files import h5, small
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.errors import WeightsError
+from napari_segnet.widgets.plugin.docks import SegmentDock
 from napari_segnet.widgets.plugin.drop_reader import find_or_open_dock, weights_reader
-from napari_segnet.widgets.segment.dock import SegmentDock
 
 
 @pytest.fixture

@@ -17,11 +17,10 @@ from napari_segnet.readers.dicom import DicomReader
 from napari_segnet.readers.nifti import NiftiReader
 from napari_segnet.samples import SAMPLES
 from napari_segnet.widgets.checkpoint.picker import WEIGHTS_SUFFIXES
-from napari_segnet.widgets.correct.dock import CorrectDock
 from napari_segnet.widgets.evaluate.dock import EvaluateDock
+from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
 from napari_segnet.widgets.plugin.drop_reader import DOCK
 from napari_segnet.widgets.qt.preferences import PLUGIN
-from napari_segnet.widgets.segment.dock import SegmentDock
 from napari_segnet.widgets.train.dock import TrainDock
 
 MANIFEST = PluginManifest.from_distribution(PLUGIN)

@@ -13,7 +13,7 @@ from support.maskrcnns import small_maskrcnn
 from napari_segnet import cache
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.segmentation import Detected
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
 
 WAIT_MS = 60_000
 CENTRES = [(40, 50), (100, 120), (30, 130)]

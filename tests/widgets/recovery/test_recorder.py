@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
 from support import hand, painter
 from support.owners import kill, owner
 
 from napari_segnet.errors import JournalError
-from napari_segnet.journal import Act, replay, summary
+from napari_segnet.journal import Act, own, replay, summary
 from napari_segnet.journal._format import (
     HEAD,
     MAGIC,
@@ -399,3 +402,25 @@ def test_a_stroke_of_the_mouse_is_one_act(make_viewer, tmp_path, monkeypatch):
     user.key("ctrl+shift+z")
     hand.until(lambda: keeper.acts(layer) == 3, 10)
     same_as_written(keeper, layer)
+
+
+def abandoned():
+    """Make a viewer, change its labels, and drop it; return the folder of its journals."""
+    viewer = ViewerModel()
+    folder = keep_journal(viewer).folder
+    viewer.add_labels(painter.objects()).data_setitem((np.array([1]), np.array([1])), 7)
+    return folder
+
+
+def test_a_viewer_that_is_gone_without_being_closed_writes_no_more(qapp, tmp_path, monkeypatch):
+    """Its thread ends; its corrections are offered to the next viewer of this program."""
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path))
+    before = set(threading.enumerate())
+    folder = abandoned()
+    (writer,) = set(threading.enumerate()) - before
+    gc.collect()
+    writer.join(10)
+    assert not writer.is_alive()
+    (path,) = folder.glob("*.journal")
+    assert path.stat().st_size > 0
+    own(path).release()  # or it is refused as another window's

@@ -14,8 +14,8 @@ from support.hand import until
 from napari_segnet.review import Review, State
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets.recovery.recorder import keep_journal
+from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.review.panel import KEYS, ReviewPanel
-from napari_segnet.widgets.review.store import reviews
 
 SOON_S = 60
 
@@ -245,7 +245,7 @@ def test_the_plane_of_an_object_is_shown(viewer, qtbot):
 
 def test_a_network_that_made_the_labels_doubts_by_its_maps(viewer, qtbot):
     pytest.importorskip("torch")
-    from napari_segnet.widgets.segment.dock import SegmentDock
+    from napari_segnet.widgets.plugin.docks import SegmentDock
 
     pixels = np.asarray(nuclei_2d().data)[:128, :128]
     viewer.add_image(pixels, name="cells")

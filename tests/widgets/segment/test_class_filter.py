@@ -15,8 +15,8 @@ from support.maskrcnns import small_maskrcnn
 from napari_segnet import cache
 from napari_segnet.segmentation import Detected
 from napari_segnet.widgets.layers.convert import class_colour
+from napari_segnet.widgets.plugin.docks import SegmentDock
 from napari_segnet.widgets.segment.class_filter import ClassesBox
-from napari_segnet.widgets.segment.dock import SegmentDock
 
 WAIT_MS = 60_000
 CENTRES = [(40, 30), (40, 80), (100, 30), (100, 80)]
@@ -75,7 +75,7 @@ def tick(dock, qtbot, row):
     box = dock.classes.list
     place = box.visualItemRect(box.item(row)).center()
     place.setX(10)
-    with qtbot.waitSignal(dock._labeler.finished, timeout=WAIT_MS):
+    with qtbot.waitSignal(dock.shown.live.runner.finished, timeout=WAIT_MS):
         qtbot.mouseClick(box.viewport(), Qt.MouseButton.LeftButton, pos=place)
 
 
@@ -105,7 +105,7 @@ def test_a_class_without_its_tick_is_left_out(dock, qtbot):
 def test_what_is_typed_moves_the_ticks(dock, qtbot):
     row = dock.labels.row("classes")
     row.line.setText("2, NUCLEUS")
-    with qtbot.waitSignal(dock._labeler.finished, timeout=WAIT_MS):
+    with qtbot.waitSignal(dock.shown.live.runner.finished, timeout=WAIT_MS):
         row.line.editingFinished.emit()
     assert dock.classes.wanted() == ("nucleus", "spindle")
     assert len(dock.result.features) == 3

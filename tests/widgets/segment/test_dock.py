@@ -14,8 +14,8 @@ from napari_segnet import cache
 from napari_segnet.engines.fake import everywhere
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.plugin.docks import SegmentDock
 from napari_segnet.widgets.qt.message_bar import MessageBar
-from napari_segnet.widgets.segment.dock import SegmentDock
 
 WAIT_MS = 60_000
 
@@ -100,7 +100,7 @@ def test_the_threshold_is_followed_without_the_network(viewer, dock, qtbot, monk
     row = dock.labels.row("threshold")
     from superqt import QLabeledDoubleSlider
 
-    with qtbot.waitSignal(dock._labeler.finished, timeout=WAIT_MS):
+    with qtbot.waitSignal(dock.shown.live.runner.finished, timeout=WAIT_MS):
         row.findChild(QLabeledDoubleSlider).setValue(0.95)
     assert dock.message.isHidden(), dock.message.text.text()
     assert labels_of(viewer) == [layer]
@@ -217,7 +217,7 @@ def test_an_answer_that_is_gone_asks_to_run_again(viewer, dock, qtbot):
     choose(dock, qtbot, "nuclei")
     run(dock, qtbot)
     cache.predictions.clear()
-    with qtbot.waitSignal(dock._labeler.finished, timeout=WAIT_MS):
+    with qtbot.waitSignal(dock.shown.live.runner.finished, timeout=WAIT_MS):
         dock.labels.changed.emit()
     assert "Press Run" in dock.message.text.text()
 
@@ -283,7 +283,7 @@ def test_opening_it_imports_no_torch():
     import subprocess
 
     code = (
-        "import sys, napari_segnet.widgets.segment.dock;"
+        "import sys, napari_segnet.widgets.plugin.docks;"
         "print('torch' in sys.modules, 'skimage' in sys.modules)"
     )
     done = subprocess.run(

@@ -17,7 +17,7 @@ from support.networks import Milesial, calibrate
 import napari_segnet as sn
 from napari_segnet import cache
 from napari_segnet.samples import nuclei_2d, nuclei_stack
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
 
 WAIT_MS = 60_000
 
@@ -263,9 +263,9 @@ def test_a_result_removed_while_the_sliders_move_is_no_error(viewer, dock, qtbot
     viewer.add_image(plane(), name="cells")
     choose(dock, qtbot, networks[2, 1])
     result = run(dock, qtbot)
-    dock._relabel()
+    dock.shown.relabel()
     viewer.layers.remove(result)
-    qtbot.waitUntil(lambda: not dock._labeler.busy, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not dock.shown.live.runner.busy, timeout=WAIT_MS)
     assert dock.message.isHidden(), dock.message.text.text()
     assert labels_of(viewer) == []
 
@@ -279,15 +279,15 @@ def test_sliders_act_on_the_result_that_is_selected(viewer, dock, qtbot, network
     first, second = labels_of(viewer)
     before = second.data.copy()
     dock.labels.set_value(sn.LabelSettings(threshold=0.99))
-    dock._relabel()
+    dock.shown.relabel()
     viewer.layers.selection.active = first
-    qtbot.waitUntil(lambda: not dock._labeler.busy, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not dock.shown.live.runner.busy, timeout=WAIT_MS)
     assert dock.result is first
     np.testing.assert_array_equal(second.data, before)
     np.testing.assert_array_equal(first.data, before)
     dock.labels.set_value(sn.LabelSettings(threshold=0.99))
-    dock._relabel()
-    qtbot.waitUntil(lambda: not dock._labeler.busy, timeout=WAIT_MS)
+    dock.shown.relabel()
+    qtbot.waitUntil(lambda: not dock.shown.live.runner.busy, timeout=WAIT_MS)
     assert np.count_nonzero(first.data) < np.count_nonzero(before)
     np.testing.assert_array_equal(second.data, before)
 
@@ -337,6 +337,6 @@ def test_two_viewers_run_at_once(qtbot, networks):
     np.testing.assert_array_equal(first.data, second.data)
     assert first is not second
     docks[0].labels.set_value(sn.LabelSettings(threshold=0.99))
-    docks[0]._relabel()
-    qtbot.waitUntil(lambda: not docks[0]._labeler.busy, timeout=WAIT_MS)
+    docks[0].shown.relabel()
+    qtbot.waitUntil(lambda: not docks[0].shown.live.runner.busy, timeout=WAIT_MS)
     assert np.count_nonzero(first.data) < np.count_nonzero(second.data)

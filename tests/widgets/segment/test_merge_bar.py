@@ -13,8 +13,8 @@ from napari_segnet import cache
 from napari_segnet.review import State
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets.layers.record import record_of
-from napari_segnet.widgets.review.store import reviews
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
+from napari_segnet.widgets.recovery.reviews import reviews
 
 SOON_S = 60
 
@@ -57,7 +57,7 @@ def corrected(viewer, dock):
 
 def test_corrections_stay_and_the_rest_follows(viewer, dock):
     layer, gone, one, right = corrected(viewer, dock)
-    mine, before = layer.data.copy(), dock._results.base(layer)
+    mine, before = layer.data.copy(), dock.shown.results.base(layer)
     assert (before == gone).any()
     run(dock)
     assert len(labels_of(viewer)) == 2
@@ -153,7 +153,7 @@ def test_after_fine_tuning_the_new_answer_can_be_merged_too(viewer, dock, tmp_pa
 def test_classes_are_not_merged_into_objects(viewer, dock):
     corrected(viewer, dock)
     dock.labels.set_value(replace(dock.labels.value(), instances="none"))
-    dock._live.stop()
+    dock.shown.live.pause()
     run(dock)
     assert record_of(dock.result).kind == "semantic"
     assert dock.merge.isHidden()

@@ -15,7 +15,7 @@ from support.hand import Hand, bring_into_view, until
 from napari_segnet import cache
 from napari_segnet.builtin import weights_path
 from napari_segnet.samples import nuclei_2d
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
 
 pytestmark = [
     pytest.mark.skipif(bool(hand.missing()), reason=hand.missing()),
@@ -70,7 +70,7 @@ def child(dock, kind, name):
 
 def settle(dock):
     """Wait until the labels show what the settings say."""
-    until(lambda: not (dock._live.isActive() or dock._labeler.busy), SOON_S)
+    until(lambda: not dock.shown.live.busy, SOON_S)
 
 
 def drop_network_and_picture(user, viewer, picture):

@@ -17,7 +17,7 @@ from support.maskrcnns import small_maskrcnn
 
 from napari_segnet import cache
 from napari_segnet.segmentation import Detected
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
 
 pytestmark = [
     pytest.mark.skipif(bool(hand.missing()), reason=hand.missing()),

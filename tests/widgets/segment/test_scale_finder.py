@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from napari_segnet import detective
 from napari_segnet.detective import Tried
 from napari_segnet.samples import nuclei_2d
-from napari_segnet.widgets.segment.dock import SegmentDock
+from napari_segnet.widgets.plugin.docks import SegmentDock
 from napari_segnet.widgets.segment.scale_finder import ScalesBox
 
 WAIT_MS = 60_000
@@ -48,7 +48,7 @@ def test_the_dock_tries_what_is_visible_and_runs_at_what_was_taken(viewer, qtbot
     viewer.add_image(np.asarray(nuclei_2d().data)[:128, :128], name="cells")
     with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
         dock.choose_weights("nuclei")
-    with qtbot.waitSignal(dock._trier.finished, timeout=WAIT_MS):
+    with qtbot.waitSignal(dock.run_settings.trier.finished, timeout=WAIT_MS):
         qtbot.mouseClick(dock.scales.button, Qt.MouseButton.LeftButton)
     assert dock.message.isHidden(), dock.message.text.text()
     assert dock.scales.button.isEnabled()

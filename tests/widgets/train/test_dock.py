@@ -24,8 +24,9 @@ from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner
 from napari_segnet.train._train import train as train_core
 from napari_segnet.widgets.qt.recent import remember_training_set
-from napari_segnet.widgets.train.dock import FINE_TUNING, TrainDock
+from napari_segnet.widgets.train.dock import TrainDock
 from napari_segnet.widgets.train.examples_window import LessonWindow
+from napari_segnet.widgets.train.form import FINE_TUNING
 from napari_segnet.widgets.train.hints import MAIN, MORE
 from napari_segnet.widgets.train.jobs import (
     Lesson,
@@ -94,7 +95,7 @@ def train(dock, qtbot, button=None):
 def after_epochs(dock, qtbot, count):
     """Let it train until so many epochs are done, then cancel."""
     click(qtbot, dock.run_box.button)
-    qtbot.waitUntil(lambda: len(dock._lesson.log.epochs) >= count, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: len(dock.session.lesson.log.epochs) >= count, timeout=WAIT_MS)
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         click(qtbot, dock.run_box.stop)
 
@@ -115,7 +116,7 @@ def test_the_name_of_the_new_file_is_one_that_is_free(dock, qtbot, weights, fold
     assert dock.out == folder / "networks" / "tiny-taught-1.safetensors"
     dock.out.parent.mkdir()
     dock.out.touch()
-    dock._suggest_out()
+    dock.files.suggest_out()
     assert dock.out.name == "tiny-taught-2.safetensors"
 
 
@@ -127,12 +128,14 @@ def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     assert identify(out).family == "segnet-unet"
     assert dock.plot.lines[0].name == "loss"
     assert list(dock.plot.lines[0].x) == [1, 2, 3]
-    names = [dock.figures.item(row, 0).text() for row in range(dock.figures.rowCount())]
+    names = [
+        dock.outcome.figures.item(row, 0).text() for row in range(dock.outcome.figures.rowCount())
+    ]
     assert "AP 50" in names
-    verdict = dock.verdict.text()
+    verdict = dock.outcome.verdict.text()
     assert ("is better" in verdict) == dock.taught.promoted
     assert ("NOT better" in verdict) != dock.taught.promoted
-    assert dock.use.isVisible() != dock.taught.promoted
+    assert dock.outcome.use.isVisible() != dock.taught.promoted
 
 
 @pytest.mark.trains
@@ -150,7 +153,7 @@ def test_only_a_better_network_is_chosen(dock, qtbot, weights, folder):
     qtbot.waitUntil(lambda: segment.checkpoint is not None, timeout=WAIT_MS)
     dock._learned(replace(taught, promoted=False))
     assert segment.checkpoint.path == weights
-    assert dock.use.isVisible()
+    assert dock.outcome.use.isVisible()
 
 
 @pytest.mark.trains
@@ -184,7 +187,7 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
     click(qtbot, dock.show_crop)
     train(dock, qtbot)
-    click(qtbot, dock.changes)
+    click(qtbot, dock.outcome.changes)
     (layer,) = dock.viewer.layers
     assert layer.rgb
     assert layer.data.shape[:2] == (40, 48)
@@ -196,10 +199,12 @@ def test_stopped_and_gone_on_with(dock, qtbot, weights, folder):
     after_epochs(dock, qtbot, 1)
     assert dock.stopped.isVisible()
     assert dock.run_box.words.text() == "stopped"
-    done = len(dock._lesson.log.epochs)
-    dock._lesson = replace(dock._lesson, settings=replace(dock._lesson.settings, epochs=done + 1))
-    train(dock, qtbot, dock.go_on)
-    assert [one["epoch"] for one in dock._lesson.log.epochs] == [*range(1, done + 2)]
+    done = len(dock.session.lesson.log.epochs)
+    dock.session.lesson = replace(
+        dock.session.lesson, settings=replace(dock.session.lesson.settings, epochs=done + 1)
+    )
+    train(dock, qtbot, dock.stopped.go_on)
+    assert [one["epoch"] for one in dock.session.lesson.log.epochs] == [*range(1, done + 2)]
     assert not dock.stopped.isVisible()
     assert dock.taught is not None
 
@@ -210,7 +215,7 @@ def test_stopped_and_what_was_learned_is_kept(dock, qtbot, weights, folder):
     out = dock.out
     after_epochs(dock, qtbot, 1)
     assert not out.exists()
-    train(dock, qtbot, dock.keep_best)
+    train(dock, qtbot, dock.stopped.keep_best)
     assert out.exists()
     assert not state_path(out).exists()
     assert dock.outcome.isVisible()
@@ -221,7 +226,7 @@ def test_stopped_and_the_old_network_is_kept(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=40)
     out = dock.out
     after_epochs(dock, qtbot, 1)
-    click(qtbot, dock.drop)
+    click(qtbot, dock.stopped.drop)
     assert not out.exists()
     assert not state_path(out).exists()
     assert dock.run_box.button.isEnabled()
@@ -277,7 +282,7 @@ def test_a_killed_training_is_gone_on_with(dock, qtbot, weights, folder):
         click(qtbot, dock.unfinished.go_on_button)
     assert not dock.message.isVisible(), dock.message.text.text()
     assert dock.unfinished.isHidden()
-    assert [one["epoch"] for one in dock._lesson.log.epochs] == [2, 3]
+    assert [one["epoch"] for one in dock.session.lesson.log.epochs] == [2, 3]
     assert (dock.settings().batch_size, dock.settings().seed) == (1, 7)
     assert out.exists() and not state_path(out).exists()
 
@@ -387,7 +392,7 @@ def test_memory_that_runs_out_ends_in_a_sentence_and_what_was_learned_is_offered
     assert dock.stopped.isVisible()
     assert dock.run_box.button.isEnabled()
     monkeypatch.setattr(Learner, "_step", step)
-    train(dock, qtbot, dock.keep_best)
+    train(dock, qtbot, dock.stopped.keep_best)
     assert dock.outcome.isVisible()
 
 
@@ -410,7 +415,7 @@ def test_a_remembered_folder_that_has_gone_bad_is_no_error(make_viewer, qtbot, t
     remember_training_set(tmp_path / "empty")
     dock = TrainDock(make_viewer())
     qtbot.addWidget(dock)
-    qtbot.waitUntil(lambda: not dock._reader.busy, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not dock.files.reader.busy, timeout=WAIT_MS)
     assert not dock.message.text.text()
     assert dock.where.text() == "Choose…"
 
@@ -418,7 +423,7 @@ def test_a_remembered_folder_that_has_gone_bad_is_no_error(make_viewer, qtbot, t
 def test_a_folder_that_is_no_training_set(dock, qtbot, weights, tmp_path):
     (tmp_path / "empty").mkdir()
     dock.choose_weights(str(weights))
-    with qtbot.waitSignal(dock._reader.finished, timeout=WAIT_MS):
+    with qtbot.waitSignal(dock.files.reader.finished, timeout=WAIT_MS):
         dock.choose_folder(tmp_path / "empty")
     assert "holds no pair of files" in dock.message.text.text()
     assert not dock.run_box.button.isEnabled()

@@ -245,13 +245,16 @@ def _meant(
         Where there is none: the id that has most of the wanted pixels is taken if they are
         much of it; otherwise in any case (only its wanted pixels are used).
     """
-    counts = np.bincount(labels.reshape(-1))
-    shared = np.bincount(labels[wanted], minlength=counts.size)
-    shared[0] = 0
+    # Of the ids that lie there: a table up to the highest would cost as much as that is high.
+    ids, inverse = np.unique(labels[wanted], return_inverse=True)
+    shared = np.bincount(inverse.reshape(-1), minlength=ids.size)
+    every, all_px = np.unique(labels, return_counts=True)
+    counts = all_px[np.searchsorted(every, ids)]
+    shared[ids == 0] = 0
     large = shared >= max(1.0, SPECK * np.count_nonzero(wanted))
-    mostly = np.flatnonzero(large & (shared > MOSTLY * counts))
+    mostly = ids[large & (shared > MOSTLY * counts)].astype(np.int64)
     if mostly.size or not shared.any():
         return mostly
     best = int(shared.argmax())
     enough = 2 * shared[best] > np.count_nonzero(wanted) if whole else True
-    return np.array([best] if enough else [], np.int64)
+    return np.array([ids[best]] if enough else [], np.int64)

@@ -48,6 +48,11 @@ def check_name(checkpoint: Checkpoint, path: Path) -> None:
             f"{path.name} would be a file of Keras, but this network did not come from one as it "
             f"is now (a new last layer is not in the description of its layers). Choose {OWN}."
         )
+    if path.resolve() == checkpoint.path.resolve():
+        raise OutputError(
+            f"{path.name} is the file that the network came from, which stays as it is. Choose "
+            "another name."
+        )
     tree = _original(checkpoint)
     wanted = _ending(tree)
     name = path.name.lower()

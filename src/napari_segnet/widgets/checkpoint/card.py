@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.answers import answer_of
-from napari_segnet.card import card_of
+from napari_segnet.card import can_be_told, card_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.widgets.qt.collapsible import Section
 
@@ -44,8 +44,9 @@ GROUPS = {
 def headline(checkpoint: Checkpoint) -> str:
     """Return what a network is in two or three short lines."""
     from napari_segnet.families import FAMILIES
+    from napari_segnet.programs import title_of
 
-    title = next(f.title for f in FAMILIES if f.name == checkpoint.family)
+    title = title_of(checkpoint) or next(f.title for f in FAMILIES if f.name == checkpoint.family)
     channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
     size = _count(checkpoint.parameters)
     lines = [title, f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
@@ -127,13 +128,13 @@ class CardView(QWidget):
         card = card_of(checkpoint)
         facts: dict[str, dict[str, Any]] = card["facts"]
         assumed = [n for n, f in facts.items() if f["source"] == "assumed"]
-        tellable = [n for n in assumed if n in checkpoint.hparams]
+        tellable = [n for n in assumed if can_be_told(checkpoint, n)]
         self._say_doubt(facts, tellable)
         self._filling = True
         self.tree.clear()
         for source, title in GROUPS.items():
             rows = [
-                _row(name, fact, source != "read" and name in checkpoint.hparams)
+                _row(name, fact, source != "read" and can_be_told(checkpoint, name))
                 for name, fact in facts.items()
                 if fact["source"] == source
             ]

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_segnet.widgets.correct.edit_panel import EditPanel
-from napari_segnet.widgets.dataset.panel import DatasetPanel
-from napari_segnet.widgets.qt.dock_placement import dock_around, share_place
-from napari_segnet.widgets.review.panel import ReviewPanel
+from napari_segnet.widgets.qt.dock import Dock
+from napari_segnet.widgets.qt.dock_placement import dock_around
 
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["TABS", "CorrectDock"]
+__all__ = ["CorrectDock", "Tab"]
 
-TABS: tuple[tuple[str, Callable[[napari.viewer.Viewer], QWidget]], ...] = (
-    ("Edit", EditPanel),
-    ("Review", ReviewPanel),
-    ("Training set", DatasetPanel),
-)
-"""Title and widget of each tab, in order."""
+Tab = tuple[str, "Callable[[napari.viewer.Viewer], QWidget]"]
+"""Title of a tab, and what makes its widget."""
 
 
-class CorrectDock(QWidget):
+class CorrectDock(Dock):
     """All that is done to labels by hand.
 
     Its keys work while it can be seen, whichever tab is in front.
@@ -38,21 +32,20 @@ class CorrectDock(QWidget):
         Its layers are the only state.
     """
 
+    TABS: ClassVar[tuple[Tab, ...]] = (("Edit", EditPanel),)
+    """The tabs, in order; one of them is the :class:`EditPanel`."""
+
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("segnet_correct_dock")
-        self._new = True
+        super().__init__("segnet_correct_dock", parent)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
-        for title, make in TABS:
+        for title, make in self.TABS:
             self.tabs.addTab(make(viewer), title)
         # One tab needs no bar.
         bar = self.tabs.tabBar()
         if bar is not None:
             bar.setVisible(self.tabs.count() > 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tabs)
+        self.hold(self.tabs)
 
     @property
     def edit(self) -> EditPanel:
@@ -61,18 +54,18 @@ class CorrectDock(QWidget):
         assert isinstance(panel, EditPanel)
         return panel
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Let the keys act, and take the place of our docks when it opens."""
-        super().showEvent(event)
-        if event is None or event.spontaneous():
-            return
-        self.edit.bind_keys()
+    def opened(self) -> None:
+        """Hear whether the dock is seen."""
         dock = dock_around(self)
-        if self._new and dock is not None:
-            self._new = False
+        if dock is not None:
             # Behind another tab it is not hidden, only not visible: that comes by this signal.
             dock.visibilityChanged.connect(self._seen)
-            QTimer.singleShot(0, self._share_place)  # not now: napari is still placing it
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Let the keys act."""
+        super().showEvent(event)
+        if event is not None and not event.spontaneous():
+            self.edit.bind_keys()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Give the keys back while the dock is closed."""
@@ -86,11 +79,6 @@ class CorrectDock(QWidget):
         else:
             self.edit.unbind_keys()
 
-    def _share_place(self) -> None:
-        share_place(self)
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stop when the dock is closed: napari then takes this widget out of it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
-            self.edit.unbind_keys()
+    def closed(self) -> None:
+        """Give the keys back."""
+        self.edit.unbind_keys()

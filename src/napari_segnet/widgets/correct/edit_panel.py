@@ -35,7 +35,7 @@ from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.keys import ViewerKeys
 from napari_segnet.widgets.qt.listen import listen
-from napari_segnet.widgets.review.store import reviews
+from napari_segnet.widgets.recovery.reviews import reviews
 
 if TYPE_CHECKING:
     import napari.layers
@@ -89,6 +89,7 @@ class EditPanel(EditForm):
         changes = layers.events.inserted, layers.events.removed, layers.selection.events.active
         listen(self, changes, self._follow_layers)
         listen(self, (layers.events.renamed,), self._renamed)
+        self._looker.end_with(self)
 
     @property
     def layer(self) -> napari.layers.Labels | None:

@@ -12,13 +12,28 @@ import numpy.typing as npt
 
 from napari_segnet.dataset import Dataset, Sample, add, read_labels
 from napari_segnet.errors import SegnetError
+from napari_segnet.export import Report, export, import_
 from napari_segnet.progress import Progress, job
 from napari_segnet.widgets.dataset.pair import TrainingPair
 
-__all__ = ["THUMB_PX", "Row", "change_samples", "list_samples", "write_pair"]
+__all__ = [
+    "THUMB_PX",
+    "Listed",
+    "Row",
+    "change_samples",
+    "export_set",
+    "import_into",
+    "list_samples",
+    "report_lines",
+    "write_pair",
+]
 
 THUMB_PX = 56
 """Edge of a picture in the list."""
+
+
+MOST_LINES = 12
+"""Of a report are shown; of more, the number is said."""
 
 
 MOST_PICTURES = 200
@@ -40,7 +55,8 @@ class Row:
     problem: str = ""
 
 
-Listed = tuple[Sample | None, Dataset | None, tuple[Row, ...]]
+Listed = tuple[Sample | list[str] | None, Dataset | None, tuple[Row, ...]]
+"""What was added, or the lines of a report; the training set, and a row for each sample."""
 
 
 @job
@@ -61,6 +77,22 @@ def write_pair(folder: Path, pair: TrainingPair) -> Generator[Progress, None, Li
     )
     _, dataset, rows = yield from list_samples(folder)
     return added, dataset, rows
+
+
+@job
+def import_into(folder: Path, path: Path) -> Generator[Progress, None, Listed]:
+    """Add images with labels of another program to a training set, and list it."""
+    report = yield from import_(path, folder)
+    _, dataset, rows = yield from list_samples(folder)
+    return report_lines(report, f"added from {path.name}"), dataset, rows
+
+
+@job
+def export_set(folder: Path, format: str, target: Path) -> Generator[Progress, None, Listed]:
+    """Write a training set in the format of another program."""
+    report = yield from export(Dataset.open(folder), format, target)
+    _, dataset, rows = yield from list_samples(folder)
+    return report_lines(report, f"written to {target}"), dataset, rows
 
 
 @job
@@ -87,6 +119,16 @@ def list_samples(folder: Path) -> Generator[Progress, None, Listed]:
         yield Progress(what="sample", done=number, total=len(dataset.samples))
         rows.append(_row(sample, with_picture=number < MOST_PICTURES))
     return None, dataset, tuple(rows)
+
+
+def report_lines(report: Report, where: str) -> list[str]:
+    """Return what is said of an import or export: the count, then all that was left out."""
+    count = len(report.done)
+    lines = report.text.splitlines()
+    shown = lines if len(lines) <= MOST_LINES else lines[: MOST_LINES - 1]
+    rest = len(lines) - len(shown)
+    more = [f"And {rest} more lines; the command line shows them all."] if rest else []
+    return [f"{count} image{'' if count == 1 else 's'} {where}.", *shown, *more]
 
 
 def _row(sample: Sample, with_picture: bool) -> Row:

@@ -29,9 +29,13 @@ __all__ = [
     "image_of",
     "is_reviewed",
     "open_again",
+    "review_teaches",
     "reviewed",
     "training_pair",
 ]
+
+LOOKED_AT_PX = 2**24
+"""The most pixels that the window looks at without a thread: some 50 ms."""
 
 MARK_LETTERS = 16
 """Of an image's digest, which tell images without a file apart."""
@@ -114,6 +118,22 @@ def is_reviewed(labels: napari.layers.Labels) -> bool:
         return False
     review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
     return bool(review.states or review.regions)
+
+
+def review_teaches(labels: napari.layers.Labels) -> bool:
+    """Tell if there is anything in the review to learn from.
+
+    Of large labels, and of those that are no numpy array, the pixels are not looked at: then
+    every object that was accepted or corrected counts, also one that was deleted since.
+    """
+    kept = record_of(labels).review
+    if not kept:
+        return False
+    review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
+    data = labels.data
+    if not isinstance(data, np.ndarray) or data.size > LOOKED_AT_PX:
+        return bool(review.states or review.regions)
+    return bool(review.teaches(data))
 
 
 def reviewed(labels: napari.layers.Labels) -> npt.NDArray[np.bool_] | None:

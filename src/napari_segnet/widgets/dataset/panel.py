@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod, ref
+from weakref import ref
 
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QButtonGroup,
     QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QListWidget,
     QListWidgetItem,
-    QPushButton,
-    QRadioButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_segnet.dataset import Dataset, Sample, remove, set_split
 from napari_segnet.errors import DatasetError, SegnetError
+from napari_segnet.progress import Job
+from napari_segnet.widgets.dataset.form import DatasetForm
 from napari_segnet.widgets.dataset.jobs import (
-    THUMB_PX,
+    Listed,
     Row,
     change_samples,
+    export_set,
+    import_into,
     list_samples,
     write_pair,
 )
@@ -37,16 +32,16 @@ from napari_segnet.widgets.dataset.pair import (
     image_of,
     is_reviewed,
     open_again,
+    review_teaches,
     training_pair,
 )
 from napari_segnet.widgets.layers.digest import digest_if_known
 from napari_segnet.widgets.layers.subject import images_in, is_recorded, labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
-from napari_segnet.widgets.qt.message_bar import MessageBar
-from napari_segnet.widgets.qt.named import named_combo, named_label
+from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.pixmaps import pixmap_of
 from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
-from napari_segnet.widgets.review.store import reviews
+from napari_segnet.widgets.recovery.reviews import reviews
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -63,7 +58,7 @@ UNTOUCHED = (
 SIDES = {"train": "to learn from", "val": "held out"}
 
 
-class DatasetPanel(QWidget):
+class DatasetPanel(DatasetForm):
     """Add the selected labels to a training set, and see what is in it.
 
     Parameters
@@ -77,31 +72,39 @@ class DatasetPanel(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("segnet_dataset")
         self._viewer = viewer
         self._rows: tuple[Row, ...] = ()
         self._dataset: Dataset | None = None
         self._chosen_for: Callable[[], Any] = lambda: None
         self._reviewed_of: Callable[[], Any] = lambda: None
         """The layer that has a review, and was asked about already."""
-        self.message = MessageBar(self)
         self._runner = JobRunner(self)
         self._runner.succeeded.connect(self._done)
         self._runner.failed.connect(self._failed)
         self._runner.finished.connect(self._refresh)
-        self._build()
+        self._connect()
         last = last_training_set()
         self.folder: Path | None = None
-        for event in _layer_events(viewer):
-            event.connect(self._refresh)
-        reviews(viewer).changed.connect(self._refresh)
-        # Holds nothing of this panel: it is called when the panel is gone.
-        self.destroyed.connect(
-            partial(_silence, ref(viewer), WeakMethod(self._refresh), self._runner)
-        )
+        listen(self, _layer_events(viewer), self._refresh)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._refresh)
+        reviews(viewer).changed.connect(self._review_changed)
+        self._runner.end_with(self)
         if last is not None:
             self.choose_folder(last)
         self._refresh()
+
+    def _connect(self) -> None:
+        self.list.itemSelectionChanged.connect(self._refresh)
+        self.list.itemDoubleClicked.connect(lambda _item: self.open_again())
+        self.exchange.import_asked.connect(self.import_from)
+        self.exchange.export_asked.connect(self.export_to)
+        self.add_button.clicked.connect(self.add)
+        self.where.clicked.connect(self._ask_folder)
+        self.open_button.clicked.connect(self.open_again)
+        self.side_button.clicked.connect(self.change_side)
+        self.remove_button.clicked.connect(self.remove)
 
     # ---- What can be done ----
 
@@ -151,75 +154,21 @@ class DatasetPanel(QWidget):
                 return
             self._viewer.layers.selection.active = layer
 
-    # ---- How it looks ----
+    def import_from(self, path: Path) -> None:
+        """Add images with labels of another program, from a folder or a file."""
+        if self.folder is None and not self._ask_folder():
+            return
+        folder = self.folder
+        assert folder is not None
+        self._start(lambda: import_into(folder, path))
 
-    def _build(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.message)
-        layout.addWidget(self._what_to_add())
-        self.summary = named_label("segnet_dataset_summary")
-        layout.addWidget(self.summary)
-        self.list = _sample_list()
-        self.list.itemSelectionChanged.connect(self._refresh)
-        self.list.itemDoubleClicked.connect(lambda _item: self.open_again())
-        layout.addWidget(self.list, 1)
-        layout.addLayout(self._acts())
+    def export_to(self, format: str, target: Path) -> None:
+        """Write the training set into a new folder, in a format of ``napari_segnet.formats``."""
+        folder = self.folder
+        if folder is not None:
+            self._start(lambda: export_set(folder, format, target))
 
-    def _what_to_add(self) -> QWidget:
-        self.images = named_combo("segnet_dataset_image", "The image that was labelled", 12)
-        self.labels_name = named_label("segnet_dataset_labels")
-        self.whole = _radio(
-            "The whole image",
-            "segnet_dataset_whole",
-            "Every pixel is right: what is not labelled is background",
-        )
-        self.only_reviewed = _radio(
-            "Only what I reviewed",
-            "segnet_dataset_reviewed",
-            "Objects that were accepted or corrected, and regions that were declared reviewed; "
-            "nothing is learned from the rest",
-        )
-        group = QButtonGroup(self)
-        group.addButton(self.whole)
-        group.addButton(self.only_reviewed)
-        self.whole.setChecked(True)
-        self.add_button = QPushButton("Add to training set")
-        self.add_button.setObjectName("segnet_dataset_add")
-        self.add_button.clicked.connect(self.add)
-        self.where = QPushButton()
-        self.where.setObjectName("segnet_dataset_folder")
-        self.where.clicked.connect(self._ask_folder)
-        form = QFormLayout()
-        form.addRow("Labels", self.labels_name)
-        form.addRow("Image", self.images)
-        form.addRow("Learn from", self.whole)
-        form.addRow("", self.only_reviewed)
-        form.addRow("Folder", self.where)
-        box = QWidget()
-        column = QVBoxLayout(box)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(form)
-        column.addWidget(self.add_button)
-        return box
-
-    def _acts(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self.open_button = QPushButton("Open again")
-        self.open_button.setToolTip("Show image and labels for more correction")
-        self.open_button.clicked.connect(self.open_again)
-        self.side_button = QPushButton("Hold out")
-        self.side_button.clicked.connect(self.change_side)
-        self.remove_button = QPushButton("Remove")
-        self.remove_button.setToolTip("Take it out; the files stay in the folder “history”")
-        self.remove_button.clicked.connect(self.remove)
-        for name, button in (
-            ("open", self.open_button),
-            ("side", self.side_button),
-            ("remove", self.remove_button),
-        ):
-            button.setObjectName(f"segnet_dataset_{name}")
-            row.addWidget(button)
-        return row
+    # ---- What is shown ----
 
     def _refresh(self, _event: object = None) -> None:
         """Show what can be done now."""
@@ -232,6 +181,8 @@ class DatasetPanel(QWidget):
         self.add_button.setText("Writing…" if busy else "Add to training set")
         self.where.setText("Choose…" if self.folder is None else self.folder.name)
         self.where.setToolTip("" if self.folder is None else str(self.folder))
+        name = "" if self.folder is None else self.folder.name
+        self.exchange.show_what_can_be_done(name, self._dataset is not None, busy)
         marked = self._marked()
         for button in (self.open_button, self.side_button, self.remove_button):
             button.setEnabled(bool(marked) and not busy)
@@ -243,16 +194,22 @@ class DatasetPanel(QWidget):
             else "Never learn from it: it shows if a taught network is better"
         )
 
+    def _review_changed(self, _layer: object) -> None:
+        """Follow a review; once more when the stroke is written, which napari tells of before."""
+        self._refresh()
+        self._soon.start(0)
+
     def _propose_part(self, labels: Any) -> None:
         """Propose what was reviewed as soon as anything was; what the user then says stays."""
         has_review = labels is not None and is_reviewed(labels)
+        teaches = has_review and review_teaches(labels)  # not so after a deletion alone
         before = self._reviewed_of()
-        if not has_review:
+        if not has_review or (before is labels and not teaches):
             self.whole.setChecked(True)
-        elif before is not labels:
+        elif teaches and before is not labels:
             self.only_reviewed.setChecked(True)  # who began a review has not seen the rest
         self.only_reviewed.setEnabled(has_review)
-        self._reviewed_of = ref(labels) if has_review else lambda: None
+        self._reviewed_of = ref(labels) if teaches else lambda: None
 
     def _list_images(self, labels: Any) -> None:
         """List the images; the labels' own is chosen, or none where that is not known."""
@@ -321,9 +278,12 @@ class DatasetPanel(QWidget):
     def _change(self, acts: list[Any]) -> None:
         folder = self.folder
         if acts and folder is not None:
-            self.message.hide()
-            self._runner.start(lambda: change_samples(folder, acts))
-            self._refresh()
+            self._start(lambda: change_samples(folder, acts))
+
+    def _start(self, make: Callable[[], Job[Listed]]) -> None:
+        self.message.hide()
+        self._runner.start(make)
+        self._refresh()
 
     def _reload(self) -> None:
         folder = self.folder
@@ -332,19 +292,21 @@ class DatasetPanel(QWidget):
             self._refresh()
 
     def _done(self, result: Any) -> None:
-        added, self._dataset, self._rows = result
+        told, self._dataset, self._rows = result
+        added = told if isinstance(told, Sample) else None
         self._show_rows()
         if added is not None:
             for i in range(self.list.count()):
                 item = self.list.item(i)
                 if item is not None and item.data(Qt.ItemDataRole.UserRole) == added:
                     self.list.setCurrentItem(item)
-        self._tell(added)
+        self._tell(added, told if isinstance(told, list) else [])
         self.changed.emit()
 
-    def _tell(self, added: Sample | None) -> None:
+    def _tell(self, added: Sample | None, report: list[str]) -> None:
         """Say what of the folder is left out, and what a new sample is not good for."""
-        lines = [UNTOUCHED] if added is not None and added.untouched else []
+        lines = [*report]
+        lines += [UNTOUCHED] if added is not None and added.untouched else []
         problems = () if self._dataset is None else self._dataset.problems
         lines += [f"Left out: {problem}" for problem in problems[:MOST_PROBLEMS]]
         if len(problems) > MOST_PROBLEMS:
@@ -356,35 +318,9 @@ class DatasetPanel(QWidget):
         self.message.fail(error)
 
 
-def _sample_list() -> QListWidget:
-    shown = QListWidget()
-    shown.setObjectName("segnet_dataset_list")
-    shown.setIconSize(QSize(THUMB_PX, THUMB_PX))
-    shown.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-    shown.setMinimumHeight(3 * THUMB_PX)
-    shown.setWordWrap(True)
-    return shown
-
-
-def _radio(text: str, name: str, tip: str) -> QRadioButton:
-    button = QRadioButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    return button
-
-
 def _layer_events(viewer: Any) -> tuple[Any, ...]:
     layers = viewer.layers
     return (layers.selection.events.changed, layers.events.inserted, layers.events.removed)
-
-
-def _silence(viewer_ref: ref[Any], listener: WeakMethod[Any], runner: JobRunner) -> None:
-    """Stop the job of a panel that is gone, and take it off the viewer's lists."""
-    runner.close()
-    viewer, listens = viewer_ref(), listener()
-    if viewer is not None and listens is not None:  # napari forgets listeners that are no more
-        for event in _layer_events(viewer):
-            event.disconnect(listens)
 
 
 # ---- Words ----

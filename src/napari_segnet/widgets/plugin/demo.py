@@ -10,7 +10,7 @@ from napari_segnet.widgets.qt.preferences import PLUGIN
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_segnet.widgets.segment.dock import SegmentDock
+    from napari_segnet.widgets.plugin.docks import SegmentDock
 
 __all__ = ["fill_demo", "show_demo"]
 

@@ -13,7 +13,7 @@ from napari_segnet.widgets.qt.preferences import PLUGIN
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_segnet.widgets.segment.dock import SegmentDock
+    from napari_segnet.widgets.plugin.docks import SegmentDock
 
 __all__ = ["DOCK", "find_or_open_dock", "weights_reader"]
 
@@ -36,7 +36,7 @@ def find_or_open_dock(viewer: napari.viewer.Viewer) -> SegmentDock:
     """Return the Segment dock of a viewer, visible and in front of docks beside it."""
     from qtpy.QtWidgets import QDockWidget
 
-    from napari_segnet.widgets.segment.dock import SegmentDock
+    from napari_segnet.widgets.plugin.docks import SegmentDock
 
     for widget in viewer.window.dock_widgets.values():
         if isinstance(widget, SegmentDock):

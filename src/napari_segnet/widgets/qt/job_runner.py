@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_segnet.errors import Cancelled
 from napari_segnet.progress import Job, Progress, job
+from napari_segnet.widgets.qt.deletion import when_deleted
 
 __all__ = ["JobRunner"]
 
@@ -71,8 +72,7 @@ class JobRunner(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look)
-        # Not a method of self: that would be gone by then.
-        self.destroyed.connect(self._works.stop)
+        when_deleted(self, self._works.stop)  # no method of self: that would be gone by then
 
     @property
     def busy(self) -> bool:
@@ -104,6 +104,10 @@ class JobRunner(QObject):
         if self._works.now is not None:
             self._works.now.cancel()
 
+    def end_with(self, widget: QObject) -> None:
+        """Stop, and wait for the end of the job, when Qt deletes a widget."""
+        when_deleted(widget, self._works.end)
+
     def close(self) -> None:
         """Stop, wait for the end of the job, and fall silent for good.
 
@@ -111,7 +115,7 @@ class JobRunner(QObject):
         """
         self._closed = True
         self._timer.stop()
-        _stop_and_wait(self._works.stop())
+        self._works.end()
 
     def _look(self) -> None:
         """See what has come out of the worker thread."""
@@ -248,12 +252,16 @@ class _Works:
         if self.now is not None and self.now.wanted and not self._old:
             self.now.begin()
 
-    def stop(self, *_: object) -> list[_Work]:
+    def stop(self) -> list[_Work]:
         """Cancel everything; return what is still at work."""
         if self.now is not None:
             self.now.cancel()
             self.dismiss()
         return list(self._old)
+
+    def end(self) -> None:
+        """Cancel everything and wait for it."""
+        _stop_and_wait(self.stop())
 
 
 _at_work: set[_Work] = set()  # of all runners, for the end of the program

@@ -9,6 +9,8 @@ from weakref import WeakMethod
 
 from qtpy.QtWidgets import QWidget
 
+from napari_segnet.widgets.qt.deletion import when_deleted
+
 __all__ = ["listen"]
 
 
@@ -30,11 +32,10 @@ def listen(widget: QWidget, emitters: Iterable[Any], method: Callable[..., None]
     known = tuple(emitters)
     for emitter in known:
         emitter.connect(method)
-    # A plain function: it is called when the widget is gone.
-    widget.destroyed.connect(partial(_forget, known, WeakMethod(method)))
+    when_deleted(widget, partial(_forget, known, WeakMethod(method)))
 
 
-def _forget(emitters: tuple[Any, ...], method: WeakMethod[Any], gone: object = None) -> None:
+def _forget(emitters: tuple[Any, ...], method: WeakMethod[Any]) -> None:
     listener = method()
     if listener is not None:
         for emitter in emitters:

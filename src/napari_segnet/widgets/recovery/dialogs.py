@@ -320,7 +320,8 @@ def _found(offer: Summary) -> str:
     image = about.get("image")
     of = f"“{name}”" + (f" on “{image}”" if image else "")
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(offer.last_at))
-    damaged = " Their file is damaged: what can be read of it is offered." if offer.gaps else ""
+    odd = offer.gaps or offer.partial
+    damaged = " Their file is damaged: what can be read of it is offered." if odd else ""
     found = f"{_count(offer.acts)}, the last on {when}"
     return f"Unsaved corrections of {of} were found: {found}.{damaged}"
 

@@ -110,7 +110,7 @@ def recovered(path: Path, layers: Iterable[Any]) -> tuple[napari.layers.Labels, 
 
     told = summary(path)
     onto = None
-    if not told.complete:
+    if not told.complete and not (told.partial and told.document.get("pixels") != "outside"):
         onto = _where_they_lie(told.document, layers)
     state = replay(path, None if onto is None else onto.data)
     about = state.document
@@ -141,6 +141,11 @@ def _lost(state: Recovered) -> str:
         lost.append(f"{which} left out, because what was corrected there before is lost")
     if state.missing_px:
         lost.append(f"{state.missing_px} pixels of the labels from before them are lost")
+    if not state.gaps:
+        return (
+            f"The file with these corrections ends before the labels are whole: {'; '.join(lost)}. "
+            "Look the labels over before you go on."
+        )
     more = f" Of the rest, {'; '.join(lost)}." if lost else ""
     places = "one place" if state.gaps == 1 else f"{state.gaps} places"
     return (

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import socket
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.journal import SUFFIX, Summary
+from napari_segnet.journal import SUFFIX, Journal, Summary
 from napari_segnet.ownership import is_held
 
 __all__ = ["being_written", "journal_folder", "left_behind", "no_longer_written", "session"]
 
 DAY_S = 24 * 3600.0
 
-_open: set[Path] = set()
-"""Journals that some window of this program writes."""
+_open: weakref.WeakValueDictionary[Path, Journal] = weakref.WeakValueDictionary()
+"""What some window of this program writes; a window that is gone writes nothing."""
 
 
 def journal_folder() -> Path:
@@ -30,14 +31,14 @@ def journal_folder() -> Path:
     return user_data_path("napari-segnet", appauthor=False) / "journals"
 
 
-def being_written(path: Path) -> None:
+def being_written(journal: Journal) -> None:
     """Remember that a window of this program writes a journal: it is not offered."""
-    _open.add(path)
+    _open[journal.path] = journal
 
 
 def no_longer_written(path: Path) -> None:
     """Let a journal be offered again."""
-    _open.discard(path)
+    _open.pop(path, None)
 
 
 def session(locked: bool = False) -> dict[str, Any]:
@@ -68,7 +69,8 @@ def left_behind(folder: Path) -> Iterator[Summary]:
         except (JournalError, OSError):
             continue  # of another version, or gone meanwhile: nothing that could be offered
         if found.acts and not _is_alive(found.document.get("session", {}), path):
-            if found.complete or found.document.get("pixels") == "outside":
+            outside = found.document.get("pixels") == "outside"
+            if found.complete or found.partial or outside:
                 yield found
 
 

@@ -168,7 +168,7 @@ class Recorded:
     def go_on(self, found: Summary, held: Hold | None = None) -> None:
         """Continue the journal that the layer was recovered from, which is ours already."""
         self.journal, self.acts = Journal(found.path, held), found.acts
-        being_written(found.path)
+        being_written(self.journal)
         self._document = dict(found.document)
         self._about = {k: v for k, v in found.document.items() if k in OWN}
         self._about["session"] = session(self.journal.locked)

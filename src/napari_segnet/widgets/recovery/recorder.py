@@ -227,7 +227,7 @@ class JournalKeeper(QObject):
             "image": image.name if image is not None else record_of(layer).image_layer,
         }
         journal = Journal(path)
-        being_written(path)
+        being_written(journal)
         return journal, {**about, "session": session(journal.locked)}
 
     def _tell(self, layer: napari.layers.Labels, step: Step) -> None:

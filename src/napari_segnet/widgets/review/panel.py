@@ -22,11 +22,11 @@ from napari_segnet.widgets.layers.subject import labels_in
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.keys import ViewerKeys
 from napari_segnet.widgets.qt.listen import listen
+from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.review.edits import add_missing, delete_labels, middle_of
 from napari_segnet.widgets.review.form import ReviewForm
 from napari_segnet.widgets.review.jobs import look_at, network_input, rectangle_of
 from napari_segnet.widgets.review.network_choice import NONE, OWN, own_key
-from napari_segnet.widgets.review.store import reviews
 from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ReviewPanel(ReviewForm):
         layers = self.viewer.layers
         changes = layers.selection.events.active, layers.events.removed, layers.events.inserted
         listen(self, changes, self._follow_layers)
-        self.destroyed.connect(partial(_silence, self._runner))
+        self._runner.end_with(self)
 
     # ---- The layer ----
 
@@ -351,7 +351,3 @@ class ReviewPanel(ReviewForm):
 def _named(labels: list[int]) -> str:
     words = ", ".join(str(label) for label in labels[:5] if label > 0)
     return words + (" …" if len(labels) > 5 else "") or "a place without an object"
-
-
-def _silence(runner: JobRunner) -> None:
-    runner.close()

@@ -20,7 +20,7 @@ from napari_segnet.widgets.layers.editing import apply_edit
 from napari_segnet.widgets.layers.features import Row
 from napari_segnet.widgets.layers.record import record_of, update
 from napari_segnet.widgets.qt.job_runner import JobRunner
-from napari_segnet.widgets.review.store import Reviews
+from napari_segnet.widgets.recovery.reviews import Reviews
 from napari_segnet.widgets.segment.result_layers import Result, Results
 
 if TYPE_CHECKING:

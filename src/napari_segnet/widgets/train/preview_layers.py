@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
+from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, update
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_segnet.train import Look
+    from napari_segnet.train import Look, Taught
 
-__all__ = ["LearningLayers"]
+__all__ = ["LearningLayers", "show_changes"]
 
 GAP = 0.05
 """Between what is in the viewer already and the crop, of the width of what is there."""
@@ -83,3 +83,23 @@ class LearningLayers:
         truth.contour = 1
         if active is not None:
             viewer.layers.selection.active = active
+
+
+def show_changes(viewer: napari.viewer.Viewer, taught: Taught) -> None:
+    """Show what changed on each held-out image, as layers of pictures; the last is visible.
+
+    Raises
+    ------
+    SegnetError
+        If an image cannot be read any more.
+    """
+    for change in taught.changes():
+        counts = ", ".join(f"{n} {kind}" for kind, n in change.counts.items() if n)
+        layer = viewer.add_image(
+            change.picture, rgb=True, name=f"{change.name}: {counts or 'no object'}"
+        )
+        update(layer, learning=True)
+        layer.visible = False
+    if viewer.layers:
+        viewer.layers[-1].visible = True
+        viewer.reset_view()

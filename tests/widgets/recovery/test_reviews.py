@@ -10,7 +10,7 @@ from napari_segnet.dataset import Dataset
 from napari_segnet.review import State
 from napari_segnet.widgets.dataset.panel import DatasetPanel
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of
-from napari_segnet.widgets.review.store import reviews
+from napari_segnet.widgets.recovery.reviews import reviews
 
 SHAPE = (40, 48)
 
@@ -74,6 +74,17 @@ def test_a_stroke_is_a_review(viewer, panel, qtbot):
     layer.paint((5, 5), 1)
     qtbot.waitUntil(panel.only_reviewed.isChecked, timeout=5_000)
     layer.undo()
+    qtbot.waitUntil(panel.whole.isChecked, timeout=5_000)
+
+
+def test_after_a_deletion_alone_there_is_nothing_to_propose(viewer, panel, qtbot):
+    layer = result(viewer)
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)
+    qtbot.waitUntil(panel.only_reviewed.isEnabled, timeout=5_000)
+    qtbot.waitUntil(panel.whole.isChecked, timeout=5_000)
+    accept(viewer, layer, 2)
+    assert panel.only_reviewed.isChecked()
+    layer.data_setitem(np.nonzero(layer.data == 2), 0)
     qtbot.waitUntil(panel.whole.isChecked, timeout=5_000)
 
 

@@ -1,0 +1,180 @@
+"""What the shapes leave open of a topology: names, values that are possible, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._priors import ordered
+from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["Open", "open_choices", "up_convolution"]
+
+Open = Mapping[str, tuple[tuple[str, ...], str]]
+"""Name -> values that are possible, likeliest first; why."""
+
+MEASURED = "no tensor shows it; so it is in most networks of public repositories"
+
+
+def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Open:
+    """Return what is to be chosen of a topology."""
+    found: dict[str, tuple[tuple[str, ...], str]] = {}
+    units = [unit for part in parts for unit in part.all_units]
+    _skips(found, topology, facts)
+    _scales(found, parts, topology, facts)
+    _ups(found, parts, topology)
+    _norms(found, parts, units, facts)
+    if any(part.shortcut or part.identity for part in parts):
+        residual = "before-add" if facts.nested or _ends_with_norm(parts) else ""
+        found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
+    if any(has_activation(unit) and unit.slopes is None for unit in units):
+        found["activation"] = (ordered("activation"), MEASURED)
+    wide = [unit for unit in units if max(unit.kernel) > 1]
+    if wide:
+        found["padding"] = (ordered("padding"), MEASURED)
+        if not topology.poolings and len(wide) > 2:
+            doubling = ",".join(str(2**turn) for turn in range(len(wide)))
+            why = "kernels look the same with any dilation, and a network without poolings has it"
+            found["dilation"] = (("1", doubling), why)
+    for name, value in facts.said.items():
+        if name in found:
+            found[name] = ((value,), "said by the layers of the pickled module")
+    return found
+
+
+def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, facts: Facts) -> None:
+    joins = {step.join for step in topology.steps} - {"none", "bridge"}
+    if joins & {"concat", "gate"}:
+        why = "both orders have the same shapes" if not facts.nested else "named as MONAI does"
+        found["join"] = (ordered("join", "skip-up" if facts.nested else ""), why)
+    else:
+        found["join"] = (("add",) if joins else ("none",), "from the channels")
+
+
+def _scales(
+    found: dict[str, tuple[tuple[str, ...], str]],
+    parts: Sequence[Part],
+    topology: Topology,
+    facts: Facts,
+) -> None:
+    known = [
+        step
+        for step in topology.steps
+        if step.before == "pool" and facts.strides.get(parts[step.part].first.layer.name) == 2
+    ]
+    pooled = [step for step in topology.steps if step.before == "pool" and step not in known]
+    if pooled:
+        firsts = [parts[step.part].first for step in pooled if not step.transposed]
+        values = ordered("pooling", "strided" if facts.nested else "")
+        why = MEASURED
+        if facts.pooled:
+            values, why = ordered("pooling", "max-3"), "a ResNet pools so behind its first layer"
+        if facts.strided:
+            values = tuple(value for value in values if value != "strided")
+        elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
+            values, why = ("strided",), "from the even kernels"
+        elif (
+            len(firsts) < len(pooled)
+            or any(max(unit.kernel) < 3 for unit in firsts)
+            or _after_pooling(topology)
+        ):
+            values = tuple(value for value in values if value != "strided")
+        found["pooling"] = (values, why)
+    elif known:
+        found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
+    if topology.level or any(step.before == "resize" for step in topology.steps):
+        ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
+        narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
+        found["resize"] = (ordered("resize", "bilinear" if narrow else ""), MEASURED)
+
+
+def _after_pooling(topology: Topology) -> bool:
+    """Tell if skip connections are taken behind the poolings."""
+    answers = [False]
+    for step in topology.steps:
+        answers = [False] if step.sees else answers
+        answers += [True] if step.keeps_pooled else []
+        answers += [False] if step.keeps else []
+    return any(step.skip > 0 and answers[step.skip] for step in topology.steps)
+
+
+def _ups(
+    found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part], topology: Topology
+) -> None:
+    single = [
+        unit
+        for turn, step in enumerate(topology.steps)
+        if (unit := up_convolution(parts, topology.steps, turn)) is not None
+        and unit.norm is None and unit.slopes is None and unit.after is None
+        and turn + 1 < len(topology.steps)
+    ]  # fmt: skip
+    if single:
+        alone = all(unit.layer.number == 0 for unit in single)
+        why = MEASURED
+        if alone:
+            why = "a Sequential of a single layer with tensors holds another without as a rule"
+        found["up_activation"] = (ordered("up_activation", "relu" if alone else ""), why)
+
+
+def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> Unit | None:
+    """Return the convolution that only brings an answer to the next level, if a step is that."""
+    step, part = steps[turn], parts[steps[turn].part]
+    if len(part.units) != 1 or part.shortcut or part.identity:
+        return None
+    if step.transposed:
+        return part.units[0]
+    after = steps[turn + 1] if turn + 1 < len(steps) else None
+    alone = part.units[0].norm is None and part.units[0].slopes is None
+    rises = step.before == "resize" or (after is not None and after.before == "resize")
+    joins = after is not None and after.join in ("concat", "add", "gate")
+    return part.units[0] if alone and rises and joins and step.join == "none" else None
+
+
+def has_activation(unit: Unit) -> bool:
+    """Tell if an activation may stand behind a convolution, by the numbers."""
+    return unit.after is None or unit.after > 0 or bool(unit.between)
+
+
+def _norms(
+    found: dict[str, tuple[tuple[str, ...], str]],
+    parts: Sequence[Part],
+    units: Sequence[Unit],
+    facts: Facts,
+) -> None:
+    normed = [unit for unit in units if unit.norm is not None]
+    if normed:
+        found["epsilon"] = (ordered("epsilon"), "torch's own default")
+        if any(unit.between is None and not unit.norm_first for unit in normed):
+            found["norm_place"] = (ordered("norm_place"), MEASURED)
+        if any(unit.between is None and unit.norm_first for unit in normed):
+            found["first_norm"] = (ordered("first_norm"), MEASURED)
+        if any(unit.norm is not None and not unit.norm.running for unit in normed):
+            found["groups"] = (ordered("groups"), "a norm without statistics has any groups")
+    elif facts.hidden_norms:
+        why = "MONAI's default is an InstanceNorm without weights"
+        found["hidden_norm"] = (("instance", "none"), why)
+    elif place := hidden_place(parts):
+        favoured = "instance" if place == "before" else ""
+        why = "numbers are missing where a norm without weights, or a dropout, may stand"
+        found["hidden_norm"] = (ordered("hidden_norm", favoured), why)
+
+
+def hidden_place(parts: Sequence[Part]) -> str:
+    """Return where a norm without weights may stand in each block, by the numbers.
+
+    ``before``: also the first block leaves a number free before its convolution, where no
+    pooling can be; ``behind``: two numbers are free behind each; empty: nowhere.
+    """
+    chains = [part for part in parts if len(part.units) > 1]
+    gaps = {unit.after for part in chains for unit in part.units[:-1]}
+    if gaps != {2}:
+        return ""
+    return "before" if all(part.lead == 1 for part in chains) else "behind"
+
+
+def _ends_with_norm(parts: Sequence[Part]) -> bool:
+    """Tell if the numbers say that blocks with a shortcut end behind an activation."""
+    ends = [part.units[-1] for part in parts if part.shortcut or part.identity]
+    return all(unit.between == 1 for unit in ends)

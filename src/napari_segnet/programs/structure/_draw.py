@@ -1,0 +1,302 @@
+"""From a topology and what was chosen to a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from napari_segnet.graph import (
+    Activation,
+    Arithmetic,
+    BatchNorm,
+    Concatenate,
+    Graph,
+    GraphBuilder,
+    GroupNorm,
+    InstanceNorm,
+    MatchSize,
+    Operation,
+    Pooling,
+    Resize,
+)
+from napari_segnet.programs.structure._choices import hidden_place, up_convolution
+from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._kernels import straight, transposed
+from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["drawn"]
+
+Axes = tuple[int, ...]
+
+
+def drawn(
+    parts: Sequence[Part], topology: Topology, choices: Mapping[str, str], facts: Facts
+) -> Graph:
+    """Return the network.
+
+    Raises
+    ------
+    ValueError
+        If the choices do not fit together.
+    """
+    return _Drawing(parts, topology, choices, facts).graph()
+
+
+class _Drawing:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        topology: Topology,
+        choices: Mapping[str, str],
+        facts: Facts,
+    ) -> None:
+        self.parts, self.topology, self.choices, self.facts = parts, topology, choices, facts
+        first = parts[topology.steps[0].part]
+        self.ndim = len(first.first.kernel)
+        self.draw = GraphBuilder(first.inputs(False), self.ndim)
+        self.answers = [GraphBuilder.image]
+        self.factors = _factors(parts, topology, self.ndim)
+        self.level = 0
+        self.wide = 0
+        self.count = 0
+        ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
+        self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
+        self.hidden = choices.get("hidden_norm") == "instance"
+        self.place = hidden_place(parts)
+
+    def graph(self) -> Graph:
+        """Draw all steps, and bring the answer to the size of the image."""
+        x = GraphBuilder.image
+        for turn, step in enumerate(self.topology.steps):
+            x = self._step(x, turn, step)
+        while self.level:
+            x = self._resized(x)
+        return self.draw.graph(x)
+
+    # ---- Steps -----------------------------------------------------------------------
+
+    def _step(self, x: str, turn: int, step: Step) -> str:
+        part = self.parts[step.part]
+        if step.sees:
+            x = self._joined(x, GraphBuilder.image, "concat") if step.sees == "both" else x
+            self.answers = [x]
+        name = part.first.layer.name
+        strided = step.before == "pool" and (
+            self.choices["pooling"] == "strided" or self.facts.strides.get(name) == 2
+        )
+        if step.before == "pool":
+            x = x if strided else self._pooled(x)
+            self.level += 1
+            if step.keeps_pooled:
+                self.answers.append(x)
+        elif step.before == "resize":
+            x = self._resized(x)
+        if step.join == "bridge":
+            self.answers[step.skip] = self._part(self.answers[step.skip], turn, part, step, ())
+            return x
+        if step.join == "gate":
+            self.answers[step.skip] = self._gated(x, self.answers[step.skip], part)
+            return x
+        if step.join != "none":
+            x = self._joined(x, self.answers[step.skip], step.join)
+        stride = self.factors.get(self.level - 1) if strided else None
+        x = self._part(x, turn, part, step, stride or ())
+        if step.keeps:
+            self.answers.append(x)
+        return x
+
+    def _new(self, word: str, operation: Operation, *inputs: str) -> str:
+        self.count += 1
+        return self.draw.add(f"{word}/{self.count}", operation, *inputs)
+
+    def _pooled(self, x: str) -> str:
+        kind, factor = self.choices["pooling"], self.factors[self.level]
+        three = kind == "max-3"
+        operation = Pooling(
+            kind="average" if kind == "average" else "max",
+            kernel=tuple(3 if three and f > 1 else f for f in factor),
+            stride=factor,
+            padding=tuple(int(three and f > 1) for f in factor),
+            dilation=(1,) * self.ndim,
+        )
+        return self._new("pooling", operation, x)
+
+    def _resized(self, x: str) -> str:
+        self.level -= 1
+        word = self.choices["resize"]
+        mode: Literal["nearest", "linear"] = "nearest" if word == "nearest" else "linear"
+        grid: Literal["corners", "half-pixel"] = (
+            "corners" if word == "bilinear-aligned" else "half-pixel"
+        )
+        operation = Resize(factor=self.factors[self.level], mode=mode, grid=grid)
+        return self._new("resize", operation, x)
+
+    def _joined(self, x: str, skip: str, join: str) -> str:
+        if self.choices.get("padding") == "valid":
+            skip = self._new("crop", MatchSize(), skip, x)
+        if join == "add":
+            return self._new("add", Arithmetic(kind="add"), x, skip)
+        order = (skip, x) if self.choices["join"] == "skip-up" else (x, skip)
+        return self._new("join", Concatenate(), *order)
+
+    def _gated(self, x: str, skip: str, part: Part) -> str:
+        gate = part.gate
+        assert gate is not None
+        one = self._bare(x, gate.gating)
+        two = self._bare(skip, gate.skip)
+        both = self._new("add", Arithmetic(kind="add"), one, two)
+        both = self._new("activation", Activation(function="relu"), both)
+        weight = self._bare(both, gate.psi)
+        weight = self._new("activation", Activation(function="sigmoid"), weight)
+        return self._new("gated", Arithmetic(kind="multiply"), skip, weight)
+
+    # ---- Parts -----------------------------------------------------------------------
+
+    def _part(self, x: str, turn: int, part: Part, step: Step, stride: Axes) -> str:
+        begin, residual = x, part.shortcut is not None or part.identity
+        # A narrow block strides in its middle, https://catalog.ngc.nvidia.com "ResNet v1.5".
+        narrow = residual and len(part.units) == 3 and max(part.first.kernel) == 1
+        before = self.choices.get("residual_activation") == "before-add"
+        up = up_convolution(self.parts, self.topology.steps, turn)
+        for place, unit in enumerate(part.units):
+            end = place == len(part.units) - 1
+            x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
+            active = self._active(unit, end and part in self.last, unit is up)
+            if end and residual and not before:
+                active = False
+            x = self._finished(x, unit, active)
+        if not residual:
+            return x
+        if part.shortcut is not None:
+            begin = self._convolved(begin, part.shortcut, step, stride, False)
+            begin = self._finished(begin, part.shortcut, False)
+        x = self._new("add", Arithmetic(kind="add"), x, begin)
+        return x if before else self._activated(x, part.units[-1])
+
+    def _convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
+        if unit.norm_first and unit.norm is not None:
+            x = self._norm(x, unit.norm)
+            x = self._activated(x, unit) if self._active_first(unit) else x
+        if self.hidden and self.place == "before" and self._in_chain(unit):
+            x = self._new("norm", InstanceNorm(), x)
+        if step.transposed and first:
+            factor = (1,) * self.ndim
+            if not step.stride_one:
+                self.level -= 1
+                factor = self.factors[self.level]
+            return self.draw.add(unit.layer.name, transposed(unit, factor), x)
+        dilation = self._dilation(unit)
+        groups = step.groups if first else self._groups(unit, x)
+        fill = self.choices.get("padding", "same")
+        layer = straight(unit, stride or (1,) * self.ndim, dilation, groups, fill)
+        return self.draw.add(unit.layer.name, layer, x)
+
+    def _groups(self, unit: Unit, x: str) -> int:
+        count = self.draw.channels(x)
+        return count // unit.layer.weight[1] if count % unit.layer.weight[1] == 0 else 1
+
+    def _dilation(self, unit: Unit) -> int:
+        if unit.layer.name in self.facts.dilations:
+            return self.facts.dilations[unit.layer.name]
+        if max(unit.kernel) == 1:
+            return 1
+        values = [int(one) for one in self.choices.get("dilation", "1").split(",")]
+        self.wide += 1
+        return values[min(self.wide, len(values)) - 1]
+
+    def _in_chain(self, unit: Unit) -> bool:
+        return any(unit in part.units and len(part.units) > 1 for part in self.parts)
+
+    def _active(self, unit: Unit, last: bool, up: bool) -> bool:
+        """Tell if an activation follows: by the numbers, or as is usual."""
+        if self._active_first(unit):
+            return False
+        if unit.slopes is not None or unit.between:
+            return True
+        if unit.after is not None:
+            return unit.after > 0
+        if last:
+            return False
+        if up and unit.norm is None:
+            return self.choices.get("up_activation") == "relu"
+        return True
+
+    def _active_first(self, unit: Unit) -> bool:
+        """Tell if norm and activation stand before a convolution."""
+        if unit.between is None:
+            return unit.norm_first and self.choices.get("first_norm") == "before-activation"
+        return unit.norm_first and unit.between > 0
+
+    def _finished(self, x: str, unit: Unit, active: bool) -> str:
+        """Draw norm and activation in their order."""
+        norm = None if unit.norm_first else unit.norm
+        late = norm is not None and (
+            unit.between == 1
+            or (unit.between is None and self.choices.get("norm_place") == "after-activation")
+        )
+        if late and active:
+            x, active = self._activated(x, unit), False
+        if norm is not None:
+            x = self._norm(x, norm)
+        elif self.hidden and self.place != "before" and active:
+            x = self._new("norm", InstanceNorm(), x)
+        return self._activated(x, unit) if active else x
+
+    def _bare(self, x: str, unit: Unit) -> str:
+        ones = (1,) * self.ndim
+        x = self.draw.add(unit.layer.name, straight(unit, ones, 1, 1, "same"), x)
+        return x if unit.norm is None else self._norm(x, unit.norm)
+
+    def _activated(self, x: str, unit: Unit) -> str:
+        if unit.slopes is not None:
+            operation = Activation(function="prelu", slopes=unit.slopes.weight[0])
+            return self.draw.add(unit.slopes.name, operation, x)
+        word, _, number = self.choices.get("activation", "relu").partition("-")
+        if word == "none":
+            return x
+        slope = float(number) if number else 1.0 if word == "elu" else 0.01
+        function: Any = "leaky-relu" if word == "leaky" else word
+        return self._new("activation", Activation(function=function, slope=slope), x)
+
+    def _norm(self, x: str, layer: StoredLayer) -> str:
+        epsilon, learnt = float(self.choices["epsilon"]), "weight" in layer.roles
+        if layer.running:
+            operation: Operation = BatchNorm(
+                epsilon=epsilon,
+                weight=learnt,
+                bias=layer.bias,
+                counted="num_batches_tracked" in layer.roles,
+            )
+        elif self.choices["groups"] == "instance":
+            operation = InstanceNorm(epsilon=epsilon, learnt=True)
+        else:
+            groups = int(self.choices["groups"])
+            fitting = groups if self.draw.channels(x) % groups == 0 else 1
+            operation = GroupNorm(groups=fitting, epsilon=epsilon)
+        return self.draw.add(layer.name, operation, x)
+
+
+def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, Axes]:
+    """Return by how much each level is coarser than the one above it, per axis.
+
+    Transposed convolutions say it: a kernel of one pixel along an axis leaves it as it is. Else
+    convolutions that are flat along an axis do, at the finer level.
+    """
+    found: dict[int, Axes] = {}
+    flat: dict[int, Axes] = {}
+    level = 0
+    for step in topology.steps:
+        level += {"pool": 1, "resize": -1, "none": 0}[step.before]
+        kernel = parts[step.part].first.kernel
+        if step.transposed and not step.stride_one:
+            level -= 1
+            found[level] = tuple(1 if edge == 1 else 2 for edge in kernel)
+        elif 1 in kernel and max(kernel) > 1:
+            flat.setdefault(level, tuple(1 if edge == 1 else 2 for edge in kernel))
+    return {
+        one: found.get(one) or flat.get(one) or (2,) * ndim
+        for one in range(len(topology.steps) + 1)
+    }

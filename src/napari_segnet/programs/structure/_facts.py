@@ -1,0 +1,150 @@
+"""What a file says of its network besides the shapes: layers of a pickled module, naming rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from napari_segnet.containers import Layer
+from napari_segnet.programs.structure._parts import Part
+
+__all__ = ["Facts", "facts_of"]
+
+ACTIVATIONS: Mapping[str, str] = {
+    "ReLU": "relu", "LeakyReLU": "leaky-0.01", "ELU": "elu", "GELU": "gelu", "SiLU": "silu",
+    "Tanh": "tanh",
+}  # fmt: skip
+POOLINGS: Mapping[str, str] = {"MaxPool2d": "max", "MaxPool3d": "max", "AvgPool2d": "average",
+                               "AvgPool3d": "average"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is said.
+
+    Attributes
+    ----------
+    strides, dilations : mapping of str to int
+        Of convolutions by name, where the file says them.
+    strided : bool
+        Whether the poolings are known to be strides of convolutions.
+    pooled : set of str
+        Names of convolutions before which a network of this kind pools.
+    nested : bool
+        Whether names say that each level lies inside the skip connection of the one above.
+    hidden_norms : bool
+        Whether names say that a norm may stand without weights.
+    said : mapping of str to str
+        Choices that the layers of a pickled module decide.
+    """
+
+    strides: Mapping[str, int] = field(default_factory=dict)
+    dilations: Mapping[str, int] = field(default_factory=dict)
+    strided: bool = False
+    pooled: frozenset[str] = frozenset()
+    nested: bool = False
+    hidden_norms: bool = False
+    said: Mapping[str, str] = field(default_factory=dict)
+
+
+def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer]) -> Facts:
+    """Return what names, shortcuts and the layers of a pickled module say."""
+    strides = _strides(layers) or _by_shortcuts(parts)
+    stem, pooled = _resnet(parts)
+    strides = strides or stem
+    names = [unit.layer.name for part in parts for unit in part.all_units]
+    slopes = [unit.slopes.name for p in parts for unit in p.all_units if unit.slopes is not None]
+    return Facts(
+        strides=strides,
+        dilations=_numbers(layers, "dilation"),
+        strided=any(stride > 1 for stride in strides.values()) or _flat(parts, strides),
+        pooled=pooled if strides is stem else frozenset(),
+        nested=any(".submodule." in f".{name}" for name in names),
+        hidden_norms=bool(slopes) and all(name.endswith(".adn.A") for name in slopes),
+        said=_said(layers),
+    )
+
+
+def _strides(layers: Mapping[str, Layer]) -> Mapping[str, int]:
+    return _numbers(layers, "stride")
+
+
+def _numbers(layers: Mapping[str, Layer], name: str) -> dict[str, int]:
+    found = {}
+    for place, layer in layers.items():
+        value = layer.values.get(name)
+        if layer.torch in ("Conv2d", "Conv3d") and isinstance(value, list | tuple) and value:
+            found[place] = max(one for one in value if isinstance(one, int))
+    return found
+
+
+def _by_shortcuts(parts: Sequence[Part]) -> Mapping[str, int]:
+    """Read strides where shortcuts have the kernel of their block if, and only if, it strides.
+
+    That is a rule of MONAI's residual units (a kernel of 1 suffices without a stride).
+    https://github.com/Project-MONAI/MONAI/blob/dev/monai/networks/blocks/convolutions.py
+    """
+    beside = [part for part in parts if part.shortcut is not None]
+    ruled = all(part.shortcut and part.shortcut.layer.name.endswith(".residual") for part in beside)
+    kernels = {max(part.shortcut.kernel) for part in beside if part.shortcut is not None}
+    if not beside or not (ruled or kernels == {1, max(beside[0].first.kernel)}):
+        return {}
+    return {
+        part.first.layer.name: 2 if part.shortcut and max(part.shortcut.kernel) > 1 else 1
+        for part in beside
+    }
+
+
+def _resnet(parts: Sequence[Part]) -> tuple[Mapping[str, int], frozenset[str]]:
+    """Read the strides of a ResNet by its names, and before which layers it pools.
+
+    The 7x7 convolution strides by 2, then a 3x3 maximum; the first blocks of ``layer2`` to
+    ``layer4`` stride. https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py
+    """
+    strides: dict[str, int] = {}
+    pooled: set[str] = set()
+    for part in parts:
+        match = re.search(r"(^|\.)layer([1-4])\.(\d+)$", part.name)
+        if match is None or not (part.shortcut or part.identity):
+            continue
+        first = match[3] == "0"
+        if first and match[2] == "1":
+            pooled.add(part.first.layer.name)
+        else:
+            strides[part.first.layer.name] = 2 if first else 1
+    if not any(stride == 2 for stride in strides.values()) or not pooled:
+        return {}, frozenset()
+    stem = parts[0].first
+    if set(stem.kernel) == {7}:
+        strides[stem.layer.name] = 2
+    return strides, frozenset(pooled)
+
+
+def _flat(parts: Sequence[Part], strides: Mapping[str, int]) -> bool:
+    """Tell if every block with a shortcut is known to have no stride."""
+    return bool(strides) and all(stride == 1 for stride in strides.values())
+
+
+def _said(layers: Mapping[str, Layer]) -> dict[str, str]:
+    """Return choices on which all layers of a pickled module agree."""
+    found: dict[str, set[str]] = {}
+    for layer in layers.values():
+        if layer.torch in ACTIVATIONS:
+            word = ACTIVATIONS[layer.torch]
+            if layer.torch == "LeakyReLU":
+                word = f"leaky-{layer.values.get('negative_slope', 0.01):g}"
+            found.setdefault("activation", set()).add(word)
+        if layer.torch in POOLINGS:
+            word = POOLINGS[layer.torch]
+            kernel = layer.values.get("kernel_size")
+            three = word == "max" and kernel in (3, [3, 3], [3, 3, 3])
+            found.setdefault("pooling", set()).add("max-3" if three else word)
+        if layer.torch == "Upsample":
+            mode = str(layer.values.get("mode", "nearest"))
+            aligned = "-aligned" if layer.values.get("align_corners") else ""
+            word = "nearest" if mode == "nearest" else f"bilinear{aligned}"
+            found.setdefault("resize", set()).add(word)
+        if "eps" in layer.values and isinstance(layer.values["eps"], float):
+            found.setdefault("epsilon", set()).add(f"{layer.values['eps']:g}")
+    return {name: words.pop() for name, words in found.items() if len(words) == 1}

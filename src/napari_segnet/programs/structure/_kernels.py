@@ -1,0 +1,64 @@
+"""Numbers of convolutions that follow from their kernels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from napari_segnet.graph import Convolution, TransposedConvolution
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["straight", "transposed"]
+
+Axes = tuple[int, ...]
+
+
+def straight(unit: Unit, stride: Axes, dilation: int, groups: int, fill: str) -> Convolution:
+    """Return a convolution whose answer has the length of its input over the stride.
+
+    An even kernel with a stride of 2 is padded by one less than its half; without one, the odd
+    pixel is added in front. ``fill`` ``valid``: nothing is added.
+    """
+    ones = (1,) * len(unit.kernel)
+    before, after = [], []
+    for edge, step in zip(unit.kernel, stride, strict=True):
+        beyond = dilation * (edge - 1)
+        low = (beyond - 1) // 2 if step > 1 and edge % 2 == 0 else beyond - beyond // 2
+        before.append(low)
+        after.append(low if step > 1 else beyond - low)
+    if fill == "valid":
+        before, after = [0] * len(ones), [0] * len(ones)
+    kind: Literal["zeros", "reflect"] = "reflect" if fill == "reflect" and any(before) else "zeros"
+    return Convolution(
+        outputs=unit.outputs(False),
+        kernel=unit.kernel,
+        stride=stride,
+        before=tuple(before),
+        after=tuple(after),
+        dilation=tuple(dilation if edge > 1 else 1 for edge in unit.kernel),
+        groups=groups,
+        bias=unit.layer.bias,
+        fill=kind,
+    )
+
+
+def transposed(unit: Unit, stride: Axes) -> TransposedConvolution:
+    """Return a transposed convolution whose answer has the length of its input times the stride.
+
+    A kernel of 2 needs nothing; 3 cuts one pixel in front and behind and adds one behind; 4
+    cuts one at both ends.
+    """
+    cut, extra = [], []
+    for edge, step in zip(unit.kernel, stride, strict=True):
+        low = (edge - step + 1) // 2
+        cut.append(low)
+        extra.append(2 * low - (edge - step))
+    return TransposedConvolution(
+        outputs=unit.outputs(True),
+        kernel=unit.kernel,
+        stride=stride,
+        before=tuple(cut),
+        after=tuple(cut),
+        extra=tuple(extra),
+        dilation=(1,) * len(stride),
+        bias=unit.layer.bias,
+    )

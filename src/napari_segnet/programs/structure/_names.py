@@ -1,0 +1,58 @@
+"""What names of layers hint at. Names help to order candidates; alone they never decide."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "is_bridge", "is_shortcut", "numbers",
+    "pattern", "role",
+]  # fmt: skip
+
+UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
+"""Places in a network, in the order in which they run."""
+
+_ROLES: tuple[tuple[int, tuple[str, ...]], ...] = (
+    (OUTPUT, ("out", "final", "last", "head", "seg", "classifier", "logit", "pred", "cls")),
+    (DECODER, ("dec", "up", "expan", "trans", "deconv", "dconv_up", "right", "iconv")),
+    (
+        BOTTLENECK,
+        ("bottle", "bridge", "mid", "center", "centre", "base", "latent", "bottom", "bn_"),
+    ),
+    (ENCODER, ("enc", "down", "contract", "dwn", "left", "backbone", "features", "inc", "stem")),
+)
+_SHORTCUT = re.compile(
+    r"(^|[._\d])(shortcut|residual|res_?conv|downsample|identity|skip|proj|conv_?1x1|match\w*"
+    r"|conv_skip|res_?path|adjust)"
+)
+_BRIDGE = re.compile(r"(bridge|lateral|side|skip|1x1)")
+
+
+def role(path: str) -> int:
+    """Return the place that the first telling part of a name hints at, or ``UNKNOWN``."""
+    for part in path.lower().split("."):
+        words = [part, *re.findall(r"[a-z]+", part)]
+        for rank, starts in _ROLES:
+            if any(word.startswith(starts) for word in words):
+                return rank
+    return UNKNOWN
+
+
+def is_shortcut(name: str) -> bool:
+    """Tell if a name says that the layer stands beside others, not behind them."""
+    return bool(_SHORTCUT.search(name.lower()))
+
+
+def is_bridge(name: str) -> bool:
+    """Tell if a name says that the layer stands on a skip connection."""
+    return bool(_BRIDGE.search(name.lower()))
+
+
+def pattern(path: str) -> str:
+    """Return a name with all numbers taken out: layers of one list have it in common."""
+    return re.sub(r"\d+", "#", path)
+
+
+def numbers(path: str) -> tuple[int, ...]:
+    """Return the numbers in a name, in order."""
+    return tuple(int(one) for one in re.findall(r"\d+", path))

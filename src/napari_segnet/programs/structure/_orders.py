@@ -1,0 +1,138 @@
+"""In which order parts may run: as registered, or as the names of their lists say.
+
+Registration order is running order, but for lists that are made first and walked through later:
+all up-convolutions and then all blocks of the decoder (which run in turns), a decoder before
+its encoder, a decoder that is numbered from the finest level on (which runs backwards).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby
+
+from napari_segnet.programs.structure._names import DECODER, UNKNOWN, pattern, role
+from napari_segnet.programs.structure._parts import Part
+
+__all__ = ["networks", "orders"]
+
+Group = tuple[int, ...]
+"""Places of parts that stay together: one element of a list."""
+List = tuple[Group, ...]
+
+COSTS = {"by role": 0.3, "in turns": 0.3, "reversed turns": 0.3, "backwards": 0.6}
+"""What each costs, see ``_priors.py``."""
+MOST_NETWORKS = 3
+LEAST_PARTS = 5
+"""So many networks stand side by side at most, each of so many parts or more."""
+Names = Mapping[int, str]
+"""Places -> names of parts."""
+MOST_IN_TURNS = 3
+"""So many lists run in turns at most: up-convolutions, attention gates, blocks."""
+
+
+def orders(parts: Sequence[Part]) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    """Return orders of all places, each with what is unusual about it; the file's own first.
+
+    Stacked networks have one order each, and the same kind of it.
+    """
+    found: dict[tuple[int, ...], float] = {}
+    each = [dict(_orders_of(parts, places)) for places in networks(parts)]
+    for kind in each[0]:
+        if all(kind in one for one in each):
+            order = tuple(chain.from_iterable(one[kind] for one in each))
+            found.setdefault(order, sum(COSTS[word] for word in kind))
+    return tuple((price, order) for order, price in found.items())
+
+
+def networks(parts: Sequence[Part]) -> list[list[int]]:
+    """Return the places of each network, where names say that a few stand side by side."""
+    found: dict[str, list[int]] = {}
+    for at, part in enumerate(parts):
+        found.setdefault(part.name.split(".")[0], []).append(at)
+    alike = len({pattern(name) for name in found}) == 1
+    few = alike and 1 < len(found) <= MOST_NETWORKS
+    return (
+        list(found.values())
+        if few and min(map(len, found.values())) >= LEAST_PARTS
+        else [list(range(len(parts)))]
+    )
+
+
+def _orders_of(
+    parts: Sequence[Part], places: Sequence[int]
+) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Yield orders of one network, by what is done to that of the file."""
+    common = f"{parts[places[0]].name.split('.')[0]}."
+    same = all(parts[at].name.startswith(common) for at in places)
+    names = {at: parts[at].name[len(common) if same else 0 :] for at in places}
+    plain = _lists(names)
+    ranked = tuple(sorted(plain, key=lambda one: _rank(names, one)))
+    known = sum(_role(names, one) != UNKNOWN for one in plain)
+    for base, first in ((plain, ()), (ranked, ("by role",))):
+        if first and known * 2 < len(plain):
+            continue
+        for turned, second in _turned(names, base):
+            for order, third in _taking_turns(names, turned):
+                yield (*first, *second, *third), tuple(chain.from_iterable(order))
+
+
+def _head(name: str) -> str:
+    """Return a name up to its first number: ``decoder.blocks.0`` of ``decoder.blocks.0.conv``."""
+    match = re.match(r"^(.*?\d+)(?=\D|$)", name)
+    return match[1] if match else name.split(".")[0]
+
+
+def _lists(names: Names) -> tuple[List, ...]:
+    groups = [
+        (pattern(head), tuple(places))
+        for head, places in groupby(names, key=lambda at: _head(names[at]))
+    ]
+    return tuple(
+        tuple(places for _, places in same) for _, same in groupby(groups, key=lambda one: one[0])
+    )
+
+
+def _role(names: Names, one: List) -> int:
+    return role(names[one[0][0]])
+
+
+def _rank(names: Names, one: List) -> float:
+    found = _role(names, one)
+    return found if found != UNKNOWN else 0.5
+
+
+def _turned(
+    names: Names, lists: tuple[List, ...]
+) -> Iterator[tuple[tuple[List, ...], tuple[str, ...]]]:
+    """Yield the lists as they are, and with those of the decoder backwards."""
+    yield lists, ()
+    decoders = [len(one) > 1 and _role(names, one) == DECODER for one in lists]
+    if not any(decoders):
+        decoders = [len(one) > 1 and at > 0 for at, one in enumerate(lists)]
+    if any(decoders):
+        turned = (one[::-1] if back else one for one, back in zip(lists, decoders, strict=True))
+        yield tuple(turned), ("backwards",)
+
+
+def _taking_turns(
+    names: Names, lists: tuple[List, ...]
+) -> Iterator[tuple[tuple[Group, ...], tuple[str, ...]]]:
+    """Yield the groups one list after the other, and in turns where lists have one length."""
+    yield tuple(chain.from_iterable(lists)), ()
+    runs: list[list[List]] = []
+    for one in lists:
+        fits = runs and len(runs[-1][0]) == len(one) > 1 and len(runs[-1]) < MOST_IN_TURNS
+        apart = runs and _role(names, runs[-1][0]) != _role(names, one)
+        if fits and not apart:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    if all(len(run) == 1 for run in runs):
+        return
+    for back in (False, True):
+        groups: list[Group] = []
+        for run in runs:
+            ordered = run[::-1] if back else run
+            groups += [group for turn in zip(*ordered, strict=True) for group in turn]
+        yield tuple(groups), ("reversed turns" if back else "in turns",)

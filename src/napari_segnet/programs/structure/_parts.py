@@ -1,0 +1,316 @@
+"""From units to parts: what runs as one piece, such as the convolutions of a level."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from napari_segnet.programs.structure._names import DECODER, is_shortcut, numbers, pattern, role
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["Gate", "Part", "parts_of"]
+
+MOST_IN_BLOCK = 4
+"""A module with more convolutions of its own, without numbers, is a network and no block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The three 1x1 convolutions of an attention gate (Oktay et al. 2018, arXiv 1804.03999).
+
+    Attributes
+    ----------
+    gating, skip, psi : Unit
+        What sees the decoder, what sees the skip connection, and what answers with one map.
+    """
+
+    gating: Unit
+    skip: Unit
+    psi: Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Units that run one behind the other.
+
+    Attributes
+    ----------
+    units : tuple of Unit
+        In running order.
+    name : str
+        Of the module that holds them.
+    shortcut : Unit or None
+        What runs beside them, added at the end.
+    identity : bool
+        Whether its input itself is added at the end.
+    gate : Gate or None
+        Then ``units`` is empty.
+    gap : int or None
+        Layers without tensors between the part before and this one, where both stand in one
+        ``Sequential``; None where they do not.
+    """
+
+    units: tuple[Unit, ...]
+    name: str
+    shortcut: Unit | None = None
+    identity: bool = False
+    gate: Gate | None = None
+    gap: int | None = None
+
+    @property
+    def first(self) -> Unit:
+        """The unit that takes the input."""
+        return self.gate.gating if self.gate else self.units[0]
+
+    @property
+    def lead(self) -> int:
+        """Layers without tensors before it in its own ``Sequential``."""
+        return self.first.lead
+
+    @property
+    def ways(self) -> tuple[bool, ...]:
+        """Whether it is one transposed convolution (True) or not."""
+        return self.units[0].ways if len(self.units) == 1 else (False,)
+
+    @property
+    def place(self) -> int:
+        """Place of its first layer in the file."""
+        return min(unit.layer.place for unit in self.all_units)
+
+    @property
+    def all_units(self) -> tuple[Unit, ...]:
+        """Every unit of it, in no order."""
+        beside = (self.shortcut,) if self.shortcut else ()
+        gate = (self.gate.gating, self.gate.skip, self.gate.psi) if self.gate else ()
+        return (*self.units, *beside, *gate)
+
+    @property
+    def role(self) -> int:
+        """What its name hints at."""
+        return role(self.first.layer.name)
+
+    @property
+    def series(self) -> str:
+        """Parts with the same word run in the order of their numbers, or in its reverse."""
+        return pattern(self.name)
+
+    def inputs(self, transposed: bool = False) -> int:
+        """Return the channels that it takes, for one group."""
+        return self.first.inputs(transposed)
+
+    def outputs(self, transposed: bool = False) -> int:
+        """Return the channels of its answer."""
+        if self.gate:
+            return self.gate.skip.inputs(False)
+        return self.units[-1].outputs(transposed)
+
+
+def parts_of(units: Sequence[Unit]) -> tuple[Part, ...]:
+    """Return the parts in the order of the file."""
+    left = list(units)
+    found = _gates(left)
+    found += _residuals(left)
+    found += _runs(left)
+    found.sort(key=lambda part: part.place)
+    return tuple(found)
+
+
+# ---- Attention gates ---------------------------------------------------------------
+
+
+def _gates(left: list[Unit]) -> list[Part]:
+    """Take out three 1x1 convolutions of one module: two of equal outputs, one to one map."""
+    found = []
+    for at in range(len(left) - 2):
+        three = left[at : at + 3]
+        if len(three) < 3 or any(max(unit.kernel) > 2 for unit in three):
+            continue
+        holder = _common(unit.layer.name for unit in three)
+        inside = sum(unit.layer.name.startswith(f"{holder}.") for unit in left)
+        one, two, psi = three
+        fits = psi.outputs(False) == 1 and psi.inputs(False) == one.outputs(False)
+        if holder and inside == 3 and fits and two.outputs(False) == one.outputs(False):
+            if _sees_skip(one.layer.name):
+                one, two = two, one
+            gate = Gate(gating=one, skip=two, psi=psi)
+            found.append(Part(units=(), name=holder, gate=gate))
+    for part in found:
+        for unit in part.all_units:
+            left.remove(unit)
+    return found
+
+
+def _sees_skip(name: str) -> bool:
+    return bool(re.search(r"(^|[._])(w_?x|theta|x|skip|enc)([._]|$)", name.lower()))
+
+
+def _common(names: Iterable[str]) -> str:
+    """Return the module that holds all of these layers."""
+    split = [name.split(".")[:-1] for name in names]
+    held = []
+    for parts in zip(*split, strict=False):
+        if len(set(parts)) > 1:
+            break
+        held.append(parts[0])
+    return ".".join(held)
+
+
+# ---- Blocks with a shortcut --------------------------------------------------------
+
+
+def _residuals(left: list[Unit]) -> list[Part]:
+    """Take out blocks with a shortcut of their own, and those of the same kind without."""
+    found, inner = [], Counter[tuple[str, str]]()
+    for unit in list(left):
+        owner = _owner(unit.layer.name)
+        if not owner or unit not in left:
+            continue
+        inside = [one for one in left if one.layer.name.startswith(f"{owner}.") and one != unit]
+        part = _with_shortcut(owner, inside, unit)
+        if part is None:
+            continue
+        found.append(part)
+        rest = inside[0].layer.name.removeprefix(f"{owner}.")
+        inner[pattern(owner), pattern(rest)] += 1
+        for one in part.all_units:
+            left.remove(one)
+    return found + _same_kind(left, set(inner))
+
+
+def _owner(name: str) -> str:
+    """Return the block that a layer is a shortcut of, by the names; empty: it is none."""
+    parts = name.split(".")
+    at = next((at for at, part in enumerate(parts) if at and is_shortcut(part)), 0)
+    return ".".join(parts[:at])
+
+
+def _with_shortcut(owner: str, inside: Sequence[Unit], beside: Unit) -> Part | None:
+    if not inside or len(inside) > MOST_IN_BLOCK or not _closes(inside):
+        return None
+    fits = (
+        beside.inputs(False) == inside[0].inputs(False)
+        and beside.outputs(False) == inside[-1].outputs(False)
+        and (max(beside.kernel) == 1 or beside.kernel == inside[0].kernel)
+    )
+    return Part(units=tuple(inside), name=owner, shortcut=beside) if fits else None
+
+
+def _closes(units: Sequence[Unit]) -> bool:
+    straight = all(False in unit.ways for unit in units)
+    return straight and all(_follows(one, two) for one, two in pairwise(units))
+
+
+def _follows(one: Unit, two: Unit) -> bool:
+    """Tell if the channels of one fit the next; a depthwise one has a group for each."""
+    given, taken = one.outputs(False), two.inputs(False)
+    return given == taken or (taken == 1 and two.outputs(False) == given)
+
+
+def _same_kind(left: list[Unit], inner: set[tuple[str, str]]) -> list[Part]:
+    """Take out blocks as those with a shortcut are, but whose channels need none."""
+    found = []
+    for unit in list(left):
+        for holder, rest in inner:
+            depth = rest.count(".") + 1
+            name = unit.layer.name.rsplit(".", depth)[0] if "." in unit.layer.name else ""
+            if not name or pattern(unit.layer.name) != f"{pattern(name)}.{rest}":
+                continue
+            if pattern(name) != holder and depth < 3:
+                continue
+            inside = [one for one in left if one.layer.name.startswith(f"{name}.")]
+            fits = len(inside) <= MOST_IN_BLOCK and inside and inside[0] == unit
+            if fits and _closes(inside) and unit.inputs(False) == inside[-1].outputs(False):
+                found.append(Part(units=tuple(inside), name=name, identity=True))
+                for one in inside:
+                    left.remove(one)
+                break
+    return found
+
+
+# ---- All others --------------------------------------------------------------------
+
+
+def _runs(left: Sequence[Unit]) -> list[Part]:
+    """Join neighbours in one module whose channels fit, where nothing can lie between them."""
+    loose = _networks(left)
+    found: list[Part] = []
+    hidden = _hidden(left)
+    blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
+    for unit in left:
+        before = found[-1].units[-1] if found else None
+        if before is not None and _joined(before, unit, loose, hidden, blocks):
+            found[-1] = replace(found[-1], units=(*found[-1].units, unit))
+            continue
+        gap = None
+        if before is not None and before.layer.parent == unit.layer.parent:
+            gap = before.after
+        found.append(Part(units=(unit,), name=_holder(unit, loose), gap=gap))
+    return [piece for part in found for piece in _split(part)]
+
+
+def _networks(left: Sequence[Unit]) -> set[str]:
+    """Return modules that hold more convolutions by name than a block does."""
+    counts = Counter(unit.layer.parent for unit in left if unit.layer.number is None)
+    return {name for name, count in counts.items() if count > MOST_IN_BLOCK or not name}
+
+
+def _holder(unit: Unit, loose: set[str]) -> str:
+    parent = unit.layer.parent
+    return (
+        unit.layer.name
+        if parent in loose or unit.layer.number is None
+        else (parent if unit.layer.number == 0 or unit.lead else unit.layer.name)
+    )
+
+
+def _hidden(left: Sequence[Unit]) -> int:
+    """Return how many layers without tensors lie between neighbours of most blocks.
+
+    Two everywhere are no sign of a pooling: an activation and a norm without weights, or a
+    dropout.
+    """
+    gaps = Counter(unit.after for unit in left if unit.after is not None)
+    return (
+        2 if gaps and set(gaps) == {2} and len({u.layer.parent for u in left if u.after}) > 3 else 1
+    )
+
+
+def _joined(one: Unit, two: Unit, loose: set[str], hidden: int, blocks: Mapping[str, int]) -> bool:
+    if one.layer.parent != two.layer.parent:
+        return _in_one_block(one, two, blocks)
+    if one.layer.parent in loose:
+        return False
+    if False not in one.ways or one.ways[0] or two.ways[0] or not _follows(one, two):
+        return False
+    if max(two.kernel) % 2 == 0:
+        return False
+    if one.after is not None and one.after > hidden:
+        return False
+    names = (one.layer.number is None, two.layer.number is None)
+    return not (all(names) and numbers(one.layer.name) == numbers(two.layer.name) != ())
+
+
+def _in_one_block(one: Unit, two: Unit, blocks: Mapping[str, int]) -> bool:
+    """Tell if two modules of a convolution each stand in one block: ``enc1.conv1``, ``conv2``."""
+    first, second = one.layer.parent, two.layer.parent
+    block = first.rpartition(".")[0]
+    alike = pattern(first) == pattern(second) and block == second.rpartition(".")[0]
+    named = not first.rpartition(".")[2].isdecimal()
+    small = 1 < blocks.get(block, 0) <= MOST_IN_BLOCK and any(map(str.isdecimal, block))
+    straight = False in one.ways and not one.ways[0] and not two.ways[0]
+    return alike and named and small and straight and _follows(one, two)
+
+
+def _split(part: Part) -> tuple[Part, ...]:
+    """Cut off a last convolution that may be a transposed one: it lacks the norm of the others."""
+    *others, last = part.units
+    if not others or True not in last.ways or last.norm or not all(one.norm for one in others):
+        return (part,)
+    gap = others[-1].after
+    head = replace(part, units=tuple(others))
+    ways = (True, False) if role(last.layer.name) == DECODER else last.ways
+    tail = Part(units=(replace(last, ways=ways),), name=last.layer.name, gap=gap)
+    return (head, tail)

@@ -1,0 +1,87 @@
+"""From a bare file to the space of all networks that it can be."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from napari_segnet.containers import Weights
+from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.programs.structure._facts import facts_of
+from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
+from napari_segnet.programs.structure._parts import parts_of
+from napari_segnet.programs.structure._space import Networks, layout_word
+from napari_segnet.programs.structure._stacked import topologies
+from napari_segnet.programs.structure._types import Space
+from napari_segnet.programs.structure._units import units_of
+
+__all__ = ["common_dtype", "read_structure"]
+
+NAMED = 4
+FLOATING = ("float32", "float16", "bfloat16", "float64")
+COUNTER = "num_batches_tracked"
+MOST_LAYERS = 1500
+"""No hand-written network has more; the search of one would never end."""
+
+
+def read_structure(weights: Weights) -> Space:
+    """Return all networks that the tensors of a file can be.
+
+    Raises
+    ------
+    UnknownNetworkError
+        If there is none; names the tensors that are left.
+    """
+    whole = [
+        f"{key} ({tensor.dtype})"
+        for key, tensor in weights.tensors.items()
+        if tensor.dtype not in FLOATING and not key.endswith(COUNTER)
+    ]
+    if whole:
+        raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
+    layers = stored_layers({key: tensor.shape for key, tensor in weights.tensors.items()})
+    kinds = {
+        name: layer.torch.startswith("ConvTranspose")
+        for name, layer in weights.layers.items()
+        if layer.torch.startswith("Conv")
+    }
+    units, left = units_of(layers, kinds)
+    strange = [one for one in left if not _explained(one)]
+    if strange:
+        named = [
+            f"{one.name}.{role} {shape}" for one in strange for role, shape in one.roles.items()
+        ]
+        raise _refused(weights, f"no place was found for {_listed(named)}")
+    if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
+        raise _refused(weights, "they are not the layers of one network for images")
+    parts = parts_of(units)
+    facts = facts_of(parts, weights.layers)
+    found = {layout_word(one): one for one in topologies(parts, facts)}
+    space = Networks(parts=parts, facts=facts, found=found)
+    if not found or not space.first(1):
+        shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
+        raise _refused(weights, f"no network was found whose channels close: {_listed(shown)}")
+    return space
+
+
+def common_dtype(weights: Weights) -> str:
+    """Return the most common floating dtype in a file."""
+    counts = Counter(t.dtype for t in weights.tensors.values() if t.dtype in FLOATING)
+    return counts.most_common(1)[0][0] if counts else "float32"
+
+
+def _explained(layer: StoredLayer) -> bool:
+    """Tell if a file may hold a layer that nothing uses: a norm beside all convolutions."""
+    return layer.kind == "norm" and layer.running
+
+
+def _refused(weights: Weights, reason: str) -> UnknownNetworkError:
+    return UnknownNetworkError(
+        f"{weights.path.name} holds {len(weights.tensors)} tensors without a description of how "
+        f"they are connected, and {reason}. Ask whoever made it for the whole network (as a model "
+        "of Keras), or which code wrote the file."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

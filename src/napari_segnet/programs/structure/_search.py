@@ -1,0 +1,407 @@
+"""Search for the networks that use every part once and whose channels close, cheapest first.
+
+A state is a network that is begun: which parts have run, how many channels there are at which
+level (how often the image was halved), and which earlier answers may still be a skip connection.
+One step runs one more part: after a pooling, a resizing or neither, and with or without a skip
+connection. Skip connections are taken in reverse order. Steps cost what is unusual, see
+``_priors.py``; states are continued in the order of their costs, so complete networks come out
+in the order of theirs. The number of states is bounded.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._names import DECODER, OUTPUT, is_bridge, numbers, pattern
+from napari_segnet.programs.structure._orders import orders
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._topology import Answer, Before, Join, State, Step, Topology
+
+__all__ = ["MOST_STATES", "Search"]
+
+MOST_STATES = 12_000
+MOST_WORK = 200_000
+"""No more states are continued, nor more divided by the parts: about a second or two."""
+MOST_FOUND = 16
+"""More topologies are not looked at."""
+MOST_CHANNELS = 32
+"""No image has more channels."""
+MOST_OUTPUTS = 256
+"""No segmentation has more classes (ADE20K has 150)."""
+MIXED = 1.5
+"""Of a resizing beside transposed convolutions: networks have one or the other."""
+WORST = 7.0
+"""Topologies that cost so much more than the first are left out: e^7 is 1,000 times rarer."""
+
+
+class Search:
+    """One search, see the module.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All of one network.
+    facts : Facts
+        What its file says besides.
+    """
+
+    def __init__(self, parts: Sequence[Part], facts: Facts) -> None:
+        self.parts = parts
+        self.facts = facts
+        self.orders = orders(parts)
+        self.ranks = [{at: turn for turn, at in enumerate(order)} for _, order in self.orders]
+        self.all = (1 << len(parts)) - 1
+        self.series: dict[str, list[int]] = {}
+        for at, part in enumerate(parts):
+            self.series.setdefault(part.series, []).append(at)
+        self.depth = _shared([part.name.split(".") for part in parts])
+        self.says_out = any(part.role == OUTPUT for part in parts)
+
+    def run(self) -> Iterator[Topology]:
+        """Yield complete networks."""
+        heap: list[tuple[float, int, State, bool]] = []
+        count = 0
+        for cost, state in self._starts():
+            count += 1
+            heapq.heappush(heap, (cost, -count, state, False))
+        found, best, popped = 0, None, 0
+        seen: set[tuple[Step, ...]] = set()
+        most = min(MOST_STATES, MOST_WORK // len(self.parts))
+        while heap and popped < most and found < MOST_FOUND:
+            cost, _, state, complete = heapq.heappop(heap)
+            if best is not None and cost > best + WORST:
+                return
+            if complete:
+                if state.steps in seen:
+                    continue
+                seen.add(state.steps)
+                best = cost if best is None else best
+                found += 1
+                yield Topology(
+                    steps=state.steps,
+                    level=state.level,
+                    cost=cost,
+                    poolings=state.poolings,
+                    skips=state.taken,
+                )
+                continue
+            popped += 1
+            if state.used == self.all:
+                more = self._end(state)
+                if more is not None:
+                    count += 1
+                    heapq.heappush(heap, (cost + more, -count, state, True))
+                continue
+            for more, following in self._continued(state):
+                count += 1
+                heapq.heappush(heap, (cost + more, -count, following, False))
+
+    # ---- Both ends -----------------------------------------------------------------
+
+    def _starts(self) -> Iterator[tuple[float, State]]:
+        for number, (price, order) in enumerate(self.orders):
+            starts = [order[0]]
+            if not number:
+                starts += [places[0] for places in self.series.values() if places[0] != order[0]]
+            for at in starts:
+                part, count = self.parts[at], self.parts[at].inputs(False)
+                if part.gate or False not in part.ways or count > MOST_CHANNELS:
+                    continue
+                cost = price + (0.0 if at == order[0] else 2.5)
+                cost += {1: 0.0, 3: 0.0, 2: 0.7, 4: 0.7}.get(count, 2.0)
+                cost += 2.0 if part.role in (DECODER, OUTPUT) else 0.0
+                image = Answer(channels=count, level=0)
+                begin = State(used=0, channels=count, level=0, answers=(image,), order=number)
+                yield from self._straight(begin, at, cost)
+
+    def _end(self, state: State) -> float | None:
+        """Return what is unusual about a complete network; None: it is none for images."""
+        last = self.parts[state.steps[-1].part]
+        if state.level > (2 if state.ups else 1) or state.channels > MOST_OUTPUTS:
+            return None
+        if state.gated >= 0:
+            return None
+        bare = not state.taken and not any(one.transposed for one in state.steps)
+        if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
+            return None  # a backbone alone
+        if not state.ups and any((part.gap or 0) > 1 for part in self.parts):
+            return None  # poolings without a way back: a classifier of convolutions
+        cost = 1.2 * state.level
+        naturals = sum(one.natural for one in state.answers[1:])
+        naturals -= bool(state.after_pooling and naturals)  # the last pooled one is the bottom
+        if naturals and not state.taken:
+            cost += 1.4
+        elif naturals > state.taken:
+            cost += 2.0 * (naturals - state.taken)
+        if not state.poolings:
+            cost += 2.0
+        if last.role != OUTPUT and self.says_out:
+            cost += 2.0
+        return cost
+
+    # ---- One more part -------------------------------------------------------------
+
+    def _continued(self, state: State) -> Iterator[tuple[float, State]]:
+        before = state.steps[-1].part
+        for at in self._eligible(state.used):
+            jump = self._jump(state, before, at)
+            part = self.parts[at]
+            if part.gate is not None:
+                yield from self._gate(state, at, jump)
+                continue
+            for turn, way in enumerate(part.ways):
+                doubt = 2.5 * turn
+                if way:
+                    yield from self._transposed(state, at, jump + doubt)
+                else:
+                    yield from self._straight(state, at, jump + doubt)
+                    yield from self._bridge(state, at, jump + doubt)
+
+    def _eligible(self, used: int) -> Iterator[int]:
+        seen = set()
+        for places in self.series.values():
+            open_places = [at for at in places if not used >> at & 1]
+            for at in open_places[:1] + open_places[-1:]:
+                if at not in seen:
+                    seen.add(at)
+                    yield at
+
+    def _jump(self, state: State, before: int, at: int) -> float:
+        """Return the cost of an order other than that of the file."""
+        one, two = self.parts[before], self.parts[at]
+        if self._following(state, before) == at:
+            return 1.5 if 0 <= two.role < one.role and state.level else 0.0
+        if next(self._unused(state)) == at:
+            return 0.4
+        if one.name != two.name and one.gap is None and self._torn(before, state.used):
+            return 6.0
+        if two.role > one.role >= 0:
+            return 1.5
+        return 2.5
+
+    def _following(self, state: State, before: int) -> int:
+        """Return the next part in the order that the state follows; -1: there is none."""
+        behind = self.ranks[state.order][before]
+        return next((at for at in self._unused(state, behind + 1)), -1)
+
+    def _unused(self, state: State, first: int = 0) -> Iterator[int]:
+        order = self.orders[state.order][1]
+        return (at for at in order[first:] if not state.used >> at & 1)
+
+    def _torn(self, before: int, used: int) -> bool:
+        """Tell if the next part stands in the same ``Sequential`` as the one before."""
+        after = before + 1
+        return after < len(self.parts) and not used >> after & 1 and bool(self.parts[after].gap)
+
+    def _straight(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
+        part = self.parts[at]
+        wants, groups = part.inputs(False), 1
+        if wants == 1 and state.channels > 1 and part.first.outputs(False) == state.channels:
+            wants = groups = state.channels
+        if wants == state.channels:
+            if state.up and is_bridge(part.name) and part.role == DECODER:
+                cost += 1.5
+            if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
+                cost += 0.7  # a level of the decoder without its skip connection
+            for before, more in self._befores(state, at):
+                step = Step(part=at, before=before, groups=groups)
+                yield cost + more, self._after(state, step)
+        for place, answer, more in self._skips(state, part):
+            if wants == state.channels + answer.channels:
+                join: Join = "concat"
+            elif wants == state.channels == answer.channels:
+                added = any(one.join == "add" for one in state.steps)
+                join, more = "add", more + (0.0 if added else 2.0)
+            else:
+                continue
+            up = answer.level < state.level
+            step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
+            mixed = MIXED * any(one.transposed for one in state.steps)
+            yield cost + more + (0.3 + mixed if up else 0.0), self._after(state, step)
+
+    def _transposed(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
+        part = self.parts[at]
+        cost += MIXED * any(one.before == "resize" for one in state.steps)
+        wants = part.inputs(True)
+        if wants == state.channels:
+            if state.level:
+                yield cost, self._after(state, Step(part=at, transposed=True))
+            elif max(part.first.kernel) % 2:
+                step = Step(part=at, transposed=True, stride_one=True)
+                yield cost + 4.0, self._after(state, step)
+            if not state.up:
+                step = Step(part=at, transposed=True, before="pool")
+                yield cost + 0.4, self._after(state, step)
+        for place, answer, more in self._skips(state, part):
+            if answer.level == state.level and wants == state.channels + answer.channels:
+                flat = not state.level
+                step = Step(part=at, transposed=True, join="concat", skip=place, stride_one=flat)
+                yield cost + more + (1.0 if flat else 0.2), self._after(state, step)
+
+    def _gate(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
+        gate = self.parts[at].gate
+        assert gate is not None
+        if gate.gating.inputs(False) != state.channels or state.gated >= 0:
+            return
+        for place, answer, more in self._skips(state, self.parts[at]):
+            if gate.skip.inputs(False) != answer.channels:
+                continue
+            up = answer.level < state.level
+            more += 0.3 * up
+            step = Step(part=at, before="resize" if up else "none", join="gate", skip=place)
+            used = state.used | 1 << at
+            level = state.level - up
+            following = replace(
+                state, used=used, steps=(*state.steps, step), level=level, gated=place, up=True,
+                ups=state.ups + up,
+            )  # fmt: skip
+            yield cost + more, following
+
+    def _bridge(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
+        """Run a part on a skip connection that is not taken yet."""
+        part = self.parts[at]
+        if not is_bridge(part.name) or not state.up:
+            return
+        for place, answer, more in self._skips(state, part):
+            if part.inputs(False) != answer.channels or answer.level != state.level:
+                continue
+            step = Step(part=at, join="bridge", skip=place)
+            wider = replace(answer, channels=part.outputs(False))
+            answers = (*state.answers[:place], wider, *state.answers[place + 1 :])
+            following = replace(
+                state, used=state.used | 1 << at, steps=(*state.steps, step), answers=answers
+            )
+            yield min(cost, 0.5) + more + 0.4, following
+
+    # ---- What may stand before a part ------------------------------------------------
+
+    def _befores(self, state: State, at: int) -> Iterator[tuple[Before, float]]:
+        part = self.parts[at]
+        grows = part.first.outputs(False) > part.first.inputs(False)
+        gap, even = part.gap, max(part.first.kernel) % 2 == 0 and max(part.first.kernel) > 1
+        stride = self.facts.strides.get(part.first.layer.name)
+        room = gap is None or gap > 0
+        related = self._related(state, at)
+        if stride == 2 or (even and stride is None):
+            if not state.up:
+                yield "pool", 0.2
+            if stride == 2:
+                return
+        if part.first.layer.name in self.facts.pooled and not state.up:
+            yield "pool", 0.0
+            yield "none", 2.0
+            return
+        if stride == 1 and self.facts.strided:
+            yield "none", 0.0
+            return
+        if gap is not None:
+            none, pool = (0.3, 0.9) if gap > 1 else (0.0, 3.0)
+        elif not state.steps:
+            none, pool = (0.5, 0.5) if self.facts.nested else (0.0, 3.5)
+        else:
+            none, pool = (0.9, 0.0) if grows and not related else (0.1, 1.2)
+            if related:
+                none, pool = 0.0, 3.0
+            if part.lead and not related:
+                none, pool = none + 0.5, max(pool - 0.5, 0.0)
+        if state.up:
+            none, pool = 0.1, 6.0
+        rises = part.lead > 0 and part.role == DECODER and state.level > 0
+        if not even or max(part.first.kernel) == 2:
+            yield "none", none + (4.0 if even else 1.0 if rises else 0.0)
+        if room and not even:
+            yield "pool", pool
+        pointwise = max(part.first.kernel) == 1
+        if state.level and room and not even and not pointwise:  # a resizing may follow as well
+            ups = part.lead > 0 or (part.role == DECODER and not grows)
+            mixed = MIXED * any(one.transposed for one in state.steps)
+            yield "resize", mixed + (0.1 if rises else 0.4 if ups else 1.5)
+
+    def _related(self, state: State, at: int) -> bool:
+        """Tell if a part belongs to the same level as the one before, by its name."""
+        if not state.steps:
+            return False
+        names = self.parts[state.steps[-1].part].name, self.parts[at].name
+        one, two = (".".join(name.split(".")[self.depth :]) for name in names)
+        first, second = numbers(one), numbers(two)
+        return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
+
+    def _skips(self, state: State, part: Part) -> Iterator[tuple[int, Answer, float]]:
+        """Yield answers that may be joined now, with what is unusual about each."""
+        if state.gated >= 0:
+            if part.gate is None:
+                yield state.gated, state.answers[state.gated], 0.0
+            return
+        for place in range(min(state.limit, len(state.answers)) - 1, -1, -1):
+            answer = state.answers[place]
+            own = place == len(state.answers) - 1 and not state.up
+            if own or answer.level > state.level or answer.level < state.level - 1:
+                continue
+            if answer.pooled and state.after_pooling is False:
+                continue
+            if not answer.pooled and state.after_pooling:
+                continue
+            cost = 0.0 if answer.natural or self.facts.nested else 2.0
+            if answer.pooled and self.facts.strided:
+                continue
+            if answer.pooled:
+                cost = 1.5 if state.after_pooling is None else 0.0
+            if place == 0:
+                cost = 2.5
+            yield place, answer, cost
+
+    # ---- The state behind a step -----------------------------------------------------
+
+    def _after(self, state: State, step: Step) -> State:
+        part = self.parts[step.part]
+        level, answers, up, limit = state.level, state.answers, state.up, state.limit
+        ups = state.ups
+        if step.before == "pool":
+            if not state.up:
+                last = answers[-1]
+                answers = (*answers[:-1], replace(last, natural=True))
+                pooled = Answer(channels=last.channels, level=level + 1, pooled=True)
+                answers = (*answers, pooled)
+                step = replace(step, keeps_pooled=True)
+            level += 1
+        if step.before == "resize":
+            level, up, ups = level - 1, True, ups + 1
+        if step.transposed:
+            up = True
+            level, ups = (level, ups) if step.stride_one else (level - 1, ups + 1)
+        taken, after_pooling, gated = state.taken, state.after_pooling, state.gated
+        if step.skip >= 0:
+            up, gated = True, -1
+            taken, limit = taken + (step.skip > 0), step.skip
+            if step.skip:
+                after_pooling = answers[step.skip].pooled
+        outputs = part.outputs(step.transposed)
+        if not up:
+            answers = (*answers, Answer(channels=outputs, level=level))
+            step = replace(step, keeps=True)
+        return State(
+            used=state.used | 1 << step.part,
+            channels=outputs,
+            level=level,
+            answers=answers,
+            steps=(*state.steps, step),
+            up=up,
+            limit=limit,
+            taken=taken,
+            after_pooling=after_pooling,
+            gated=gated,
+            poolings=state.poolings + (step.before == "pool"),
+            ups=ups,
+            order=state.order,
+        )
+
+
+def _shared(names: Sequence[Sequence[str]]) -> int:
+    """Return how many parts of their names all have in common from the front on."""
+    if len(names) < 2:
+        return 0
+    columns = list(zip(*names, strict=False))
+    return next((at for at, one in enumerate(columns) if len(set(one)) > 1), len(columns))

@@ -1,0 +1,153 @@
+"""All networks that a file can be, as one list: topologies times what leaves no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from napari_segnet.graph import Graph, Node, sizes
+from napari_segnet.programs.structure._choices import Open, open_choices
+from napari_segnet.programs.structure._draw import drawn
+from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._priors import cost
+from napari_segnet.programs.structure._topology import Topology
+from napari_segnet.programs.structure._types import Candidate
+
+__all__ = ["Networks", "layout_word"]
+
+MOST_TRIED = 400
+"""So many combinations are drawn at most for one list."""
+SKIP_WHY = "where the channels close"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The space; see :class:`~napari_segnet.programs.structure.Space`.
+
+    Attributes
+    ----------
+    parts : sequence of Part
+        Of the file.
+    facts : Facts
+        What it says besides.
+    found : mapping of str to Topology
+        By layout, that of the highest prior first.
+    """
+
+    parts: Sequence[Part]
+    facts: Facts
+    found: Mapping[str, Topology]
+    _open: dict[str, Open] = field(default_factory=dict)
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """The topologies, that of the highest prior first."""
+        return tuple(self.found)
+
+    def candidate(self, layout: str, choices: Mapping[str, str]) -> Candidate:
+        """Return the network of this topology with these choices, see ``Space``."""
+        if layout not in self.found:
+            raise ValueError(f"layout is one of {', '.join(self.found)}, not {layout!r}")
+        topology, possible = self.found[layout], self._possible(layout)
+        chosen = {name: values[0] for name, (values, _) in possible.items()}
+        for name, value in choices.items():
+            if name == "layout":
+                continue
+            if name not in possible:
+                raise ValueError(f"{name!r} is no choice; there are {', '.join(possible)}")
+            if value not in possible[name][0]:
+                words = " or ".join(possible[name][0])
+                raise ValueError(f"{name} is {words}, not {value!r}")
+            chosen[name] = value
+        prior = -topology.cost - sum(
+            cost(name, chosen[name], values) for name, (values, _) in possible.items()
+        )
+        return Candidate(
+            graph=drawn(self.parts, topology, chosen, self.facts),
+            choices={"layout": layout, **chosen},
+            open={"layout": self.layouts, **{name: v for name, (v, _) in possible.items()}},
+            prior=prior,
+            why={"layout": SKIP_WHY, **{name: why for name, (_, why) in possible.items()}},
+        )
+
+    def first(self, n: int) -> tuple[Candidate, ...]:
+        """Return up to ``n`` candidates, that of the highest prior first."""
+        heap: list[tuple[float, int, str, tuple[tuple[str, str], ...]]] = []
+        begun: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+
+        def push(layout: str, choices: Mapping[str, str]) -> None:
+            key = (layout, tuple(sorted(choices.items())))
+            if key in begun:
+                return
+            begun.add(key)
+            possible = self._possible(layout)
+            price = self.found[layout].cost + sum(
+                cost(name, choices.get(name, values[0]), values)
+                for name, (values, _) in possible.items()
+            )
+            heapq.heappush(heap, (price, len(begun), *key))
+
+        for layout in self.found:
+            push(layout, {})
+        found: list[Candidate] = []
+        seen: set[tuple[object, ...]] = set()
+        tried = 0
+        while heap and len(found) < n and tried < MOST_TRIED:
+            _, _, layout, pairs = heapq.heappop(heap)
+            tried += 1
+            self._add(found, seen, layout, dict(pairs))
+            for name, (values, _) in self._possible(layout).items():
+                at = values.index(dict(pairs).get(name, values[0]))
+                if at + 1 < len(values):
+                    push(layout, {**dict(pairs), name: values[at + 1]})
+        return tuple(found)
+
+    def _add(
+        self,
+        found: list[Candidate],
+        seen: set[tuple[object, ...]],
+        layout: str,
+        choices: Mapping[str, str],
+    ) -> None:
+        """Append a candidate that can answer and stands not yet in the list."""
+        try:
+            one = self.candidate(layout, choices)
+        except ValueError:
+            return  # choices that do not fit together, such as a reflection of too many pixels
+        key = _shape_of(one.graph)
+        if key not in seen and sizes(one.graph) is not None:
+            seen.add(key)
+            found.append(one)
+
+    def _possible(self, layout: str) -> Open:
+        if layout not in self._open:
+            self._open[layout] = open_choices(self.parts, self.found[layout], self.facts)
+        return self._open[layout]
+
+
+def _shape_of(graph: Graph) -> tuple[object, ...]:
+    """Return what two graphs that do the same have in common, whatever their nodes are called."""
+    keys: dict[str, int] = {}
+    memo: dict[tuple[object, ...], int] = {}
+    for node in graph.nodes:
+        key = (repr(node.operation), *_tensors(node), *(keys[name] for name in node.inputs))
+        keys[node.name] = memo.setdefault(key, len(memo))
+    rows = tuple(sorted(memo, key=memo.__getitem__))
+    return (*rows, tuple(keys[name] for name in graph.outputs))
+
+
+def _tensors(node: Node) -> tuple[str, ...]:
+    return tuple(node.tensors.values())
+
+
+def layout_word(topology: Topology) -> str:
+    """Return a short word for a topology: its levels, its skip connections, and a mark."""
+    text = ";".join(
+        f"{one.part}{one.transposed:d}{one.before}{one.join}{one.skip}{one.sees}"
+        for one in topology.steps
+    )
+    mark = hashlib.sha256(text.encode()).hexdigest()[:4]
+    return f"{topology.poolings + 1}-levels-{topology.skips}-skips-{mark}"

@@ -1,0 +1,113 @@
+"""Networks of parts, complete or begun: steps, what may be a skip connection, where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Answer", "Before", "Join", "State", "Step", "Topology"]
+
+Before = Literal["none", "pool", "resize"]
+Join = Literal["none", "concat", "add", "gate", "bridge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One part runs.
+
+    Attributes
+    ----------
+    part : int
+        Its place.
+    transposed : bool
+        Whether it is a transposed convolution.
+    before : str
+        What happens to the answer so far: ``pool``, ``resize`` or ``none``.
+    join : str
+        How a skip connection comes in.
+    skip : int
+        Place in the answers of the encoder, 0 is the image; -1: none.
+    groups : int
+        Of its first convolution.
+    stride_one : bool
+        Of a transposed convolution at the finest level.
+    keeps, keeps_pooled : bool
+        Whether its answer, and what was pooled before it, may be skip connections: they are
+        the next of the encoder's answers.
+    sees : str
+        Of the first step of a second network: what it is shown, the ``answer`` of the one
+        before or ``both`` that and the image. Answers are counted anew.
+    """
+
+    part: int
+    transposed: bool = False
+    before: Before = "none"
+    join: Join = "none"
+    skip: int = -1
+    groups: int = 1
+    stride_one: bool = False
+    keeps: bool = False
+    keeps_pooled: bool = False
+    sees: Literal["", "answer", "both"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an encoder has answered.
+
+    Attributes
+    ----------
+    channels, level : int
+        Its channels, and how often it was halved.
+    natural : bool
+        Whether a pooling follows it: networks take their skip connections there.
+    pooled : bool
+        Whether it is the pooled one before it.
+    """
+
+    channels: int
+    level: int
+    natural: bool = False
+    pooled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A network that is begun; see the module."""
+
+    used: int
+    channels: int
+    level: int
+    answers: tuple[Answer, ...]
+    steps: tuple[Step, ...] = ()
+    up: bool = False
+    limit: int = 10_000
+    taken: int = 0
+    after_pooling: bool | None = None
+    gated: int = -1
+    poolings: int = 0
+    ups: int = 0
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """A complete network.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        In running order.
+    level : int
+        Of its last answer: so often is the image still halved.
+    cost : float
+        As above.
+    poolings, skips : int
+        How many it has.
+    """
+
+    steps: tuple[Step, ...]
+    level: int
+    cost: float
+    poolings: int
+    skips: int

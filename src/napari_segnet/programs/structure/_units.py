@@ -1,0 +1,198 @@
+"""From stored layers to units: a convolution with the norm and the slopes that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._names import numbers
+
+__all__ = ["Unit", "units_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A convolution and what belongs to it.
+
+    Attributes
+    ----------
+    layer : StoredLayer
+        The convolution.
+    ways : tuple of bool
+        Whether it may be a transposed one (True) or a straight one (False), likelier first.
+    norm, slopes : StoredLayer or None
+        The norm, and the slopes of a PReLU.
+    norm_first : bool
+        Whether the norm stands before the convolution.
+    between, after : int or None
+        Layers without tensors that the numbers of its ``Sequential`` leave between convolution
+        and norm, and between its last layer and the next one there; None: no number tells.
+    lead : int
+        Numbers that are missing before it at the begin of its ``Sequential``.
+    """
+
+    layer: StoredLayer
+    ways: tuple[bool, ...]
+    norm: StoredLayer | None = None
+    slopes: StoredLayer | None = None
+    norm_first: bool = False
+    between: int | None = None
+    after: int | None = None
+    lead: int = 0
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Edges of the kernel, in pixels."""
+        return self.layer.weight[2:]
+
+    def inputs(self, transposed: bool) -> int:
+        """Return the channels that it takes, for one group."""
+        return self.layer.weight[0 if transposed else 1]
+
+    def outputs(self, transposed: bool) -> int:
+        """Return the channels of its answer."""
+        return self.layer.weight[1 if transposed else 0]
+
+    @property
+    def layers(self) -> tuple[StoredLayer, ...]:
+        """All of its layers."""
+        return tuple(one for one in (self.layer, self.norm, self.slopes) if one is not None)
+
+
+def units_of(
+    layers: Sequence[StoredLayer], kinds: Mapping[str, bool]
+) -> tuple[tuple[Unit, ...], tuple[StoredLayer, ...]]:
+    """Return the units in the order of the file, and layers that belong to none.
+
+    Parameters
+    ----------
+    layers : sequence of StoredLayer
+        All of a file.
+    kinds : mapping of str to bool
+        Of a whole pickled module: names of convolutions -> whether they are transposed.
+    """
+    found: list[Unit] = []
+    left: list[StoredLayer] = []
+    waiting: StoredLayer | None = None
+    for one in layers:
+        if one.kind == "convolution":
+            unit = Unit(layer=one, ways=_ways(one, kinds))
+            if waiting is not None and waiting.weight[0] in {unit.inputs(w) for w in unit.ways}:
+                unit, waiting = replace(unit, norm=waiting, norm_first=True), None
+            found.append(unit)
+        elif one.kind in ("norm", "slopes"):
+            if not _attach(found, one):
+                left += [waiting] if waiting else []
+                waiting = one if one.kind == "norm" else None
+                left += [one] if waiting is None else []
+        else:
+            left.append(one)
+    left += [waiting] if waiting else []
+    numbered = _numbered(found, _children(layers))
+    return tuple(_ways_by_norm(one) for one in numbered), tuple(left)
+
+
+def _ways(layer: StoredLayer, kinds: Mapping[str, bool]) -> tuple[bool, ...]:
+    if layer.name in kinds:
+        return (kinds[layer.name],)
+    first, second, *kernel = layer.weight
+    if max(kernel) > 4 or max(kernel) == 1:
+        return (False,)
+    bias = layer.roles.get("bias")
+    ways = [
+        way for way, count in ((False, first), (True, second)) if bias is None or bias == (count,)
+    ]
+    if set(kernel) <= {1, 2} and len(ways) > 1:
+        ways.reverse()
+    return tuple(ways)
+
+
+def _ways_by_norm(unit: Unit) -> Unit:
+    """Drop the ways that the channels of the norm contradict."""
+    if unit.norm is None:
+        return unit
+    count = unit.norm.roles.get("running_mean") or unit.norm.weight
+    ways = tuple(
+        way
+        for way in unit.ways
+        if (unit.inputs(way) if unit.norm_first else unit.outputs(way)) == count[0]
+    )
+    return replace(unit, ways=ways or unit.ways)
+
+
+def _attach(found: list[Unit], one: StoredLayer) -> bool:
+    """Give a norm or slopes to the convolution it belongs to; tell if there is one."""
+    place = next(
+        (at for at in _near(found, one) if _takes(found[at], one)),
+        None,
+    )
+    if place is None:
+        return False
+    part = {"norm": one} if _is_norm(found[place], one) else {"slopes": one}
+    found[place] = replace(found[place], **part)  # type: ignore[arg-type]
+    return True
+
+
+def _near(found: Sequence[Unit], one: StoredLayer) -> Iterable[int]:
+    """Return places of units, that of the same numbers first, then the last one."""
+    same = [
+        at
+        for at, unit in enumerate(found)
+        if unit.layer.parent == one.parent
+        and one.number is None
+        and numbers(unit.layer.name) == numbers(one.name)
+        and unit.norm is None
+    ]
+    return [*same[:1], len(found) - 1] if found else []
+
+
+def _is_norm(unit: Unit, one: StoredLayer) -> bool:
+    return one.kind == "norm" or (one.bias and one.running)
+
+
+def _takes(unit: Unit, one: StoredLayer) -> bool:
+    counts = {unit.outputs(way) for way in unit.ways}
+    if one.kind == "slopes":
+        return unit.slopes is None and (one.weight == (1,) or one.weight[0] in counts)
+    shape = one.roles.get("running_mean") or one.weight
+    return unit.norm is None and shape[0] in counts
+
+
+def _children(layers: Sequence[StoredLayer]) -> Mapping[str, set[int]]:
+    """Return the numbers below each module that holds tensors somewhere."""
+    found: dict[str, set[int]] = {}
+    for layer in layers:
+        parts = layer.name.split(".")
+        for at, part in enumerate(parts):
+            if part.isdecimal():
+                found.setdefault(".".join(parts[:at]), set()).add(int(part))
+    return found
+
+
+def _numbered(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[Unit]:
+    """Fill in what the numbers in each ``Sequential`` leave free."""
+    parents: dict[str, list[int]] = {}
+    for at, unit in enumerate(found):
+        if unit.layer.number is not None:
+            parents.setdefault(unit.layer.parent, []).append(at)
+    filled = list(found)
+    for parent, places in parents.items():
+        for turn, at in enumerate(places):
+            unit = found[at]
+            own = sorted(part.number for part in unit.layers if part.number is not None)
+            update: dict[str, int] = {"lead": own[0] if turn == 0 else 0}
+            if unit.norm is not None and unit.norm.number is not None:
+                update["between"] = abs(unit.norm.number - (unit.layer.number or 0)) - 1
+            if unit.slopes is not None and unit.norm is None:
+                update["between"] = 0
+            if turn + 1 < len(places):
+                after = found[places[turn + 1]]
+                begin = min(p.number for p in after.layers if p.number is not None)
+                listed = any(own[-1] < number < begin for number in children[parent])
+                # Two transposed convolutions with nothing between them are elements of a list.
+                listed |= begin == own[-1] + 1 and unit.ways[0] and after.ways[0]
+                if not listed:
+                    update["after"] = begin - own[-1] - 1
+            filled[at] = replace(unit, **update)  # type: ignore[arg-type]
+    return filled

@@ -1,0 +1,151 @@
+"""What a bare file holds, as a checkpoint of the family ``graph``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Store
+from napari_segnet.containers import Weights
+from napari_segnet.errors import SettingsError
+from napari_segnet.families.graph import describe_graph
+from napari_segnet.graph import channels, sizes, tensors
+from napari_segnet.programs.structure._read import common_dtype, read_structure
+from napari_segnet.programs.structure._types import Candidate, Space
+
+__all__ = ["Structure"]
+
+PREPARE = Known(
+    source="assumed",
+    why="bare weights do not say how images were prepared; dividing those with values over 1 by "
+    "255 is most frequent (37 of 66 networks of public repositories)",
+)
+UNKNOWN_PURPOSE = (
+    "The purpose of this network is not known: it has no skip connections, and no poolings or as "
+    "many channels out as in. It may clean, enlarge or compress images instead of labelling them."
+)
+ALIKE = "a network without skip connections and without levels, or with images out, may not label"
+
+
+class Structure:
+    """The program; see the package's docstring. It is asked after all known families."""
+
+    name = "structure"
+    title = "Network read from its tensors"
+
+    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+        """Return the likeliest network with what was told.
+
+        Raises
+        ------
+        UnknownNetworkError
+            If the tensors are those of no network for images.
+        SettingsError
+            If something is told that the file does not leave open.
+        """
+        return checkpoint_of(weights, chosen(read_structure(weights), told, weights), told)
+
+
+def chosen(space: Space, told: Mapping[str, Any], weights: Weights) -> Candidate:
+    """Return the likeliest candidate that has what was told.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    likeliest = space.first(1)[0]
+    if not told:
+        return likeliest
+    words = {name: str(value).strip() for name, value in told.items()}
+    layouts = [words["layout"]] if "layout" in words else space.layouts
+    found: list[Candidate] = []
+    reason = ""
+    for layout in layouts:
+        try:
+            one = space.candidate(layout, words)
+        except ValueError as error:
+            reason = reason or str(error)
+            continue
+        if sizes(one.graph) is not None:
+            found.append(one)
+    if found:
+        return max(found, key=lambda one: one.prior)
+    can = "; ".join(f"{name}: {' or '.join(values)}" for name, values in likeliest.open.items())
+    raise SettingsError(
+        f"{weights.path.name} cannot be read so ({reason or 'the numbers do not close'}). What can "
+        f"be told of it: {can}."
+    )
+
+
+def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any]) -> Checkpoint:
+    """Describe a candidate as the network of a file."""
+    graph = candidate.graph
+    named = tensors(graph)
+    outputs, purpose = _purpose(candidate)
+    checkpoint = describe_graph(
+        path=weights.path,
+        graph=graph,
+        outputs=outputs,
+        prepare=(
+            PrepareStep(
+                name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}
+            ),
+        ),
+        store=Store(
+            container=weights.container,
+            wrapper=weights.wrapper,
+            prefix=weights.prefix,
+            dtype=common_dtype(weights),
+            keys={name: name for name in named if name in weights.tensors},
+        ),
+        known={"prepare": PREPARE},
+    )
+    known = {name: _known(candidate, name, told) for name in candidate.choices}
+    shapes = "the channels of its tensors close only so"
+    if len(candidate.open["layout"]) > 1:
+        shapes = "the likeliest of several networks whose channels close"
+    structure = Known(source=known["layout"].source, why=shapes)
+    read = Known(source="read", why="from the order and the shapes of the tensors")
+    unused = [key for key in weights.tensors if key not in named]
+    notes: tuple[str, ...] = (
+        (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
+    )
+    facts = {"family": read, "program": read, "graph": structure}
+    if purpose is not None:
+        facts["task"] = purpose
+        notes += (UNKNOWN_PURPOSE,)
+        if outputs:
+            facts["outputs"] = purpose
+    return replace(
+        checkpoint,
+        program=Structure.name,
+        hparams={**checkpoint.hparams, **candidate.choices},
+        known={**checkpoint.known, **known, **facts},
+        notes=notes,
+    )
+
+
+def _known(candidate: Candidate, name: str, told: Mapping[str, Any]) -> Known:
+    if name in told:
+        return Known(source="told", why="by the user")
+    one = len(candidate.open[name]) == 1
+    return Known(source="read" if one else "assumed", why=candidate.why[name])
+
+
+def _purpose(candidate: Candidate) -> tuple[tuple[Output, ...], Known | None]:
+    """Return outputs that mean nothing known, where a network may be no segmentation.
+
+    Without skip connections and with the channels of a colour image at both ends, or without
+    poolings and with those of any image, a network may as well clean images or compress them.
+    """
+    counts = channels(candidate.graph)
+    given, taken = counts[candidate.graph.outputs[0]], counts[candidate.graph.image.name]
+    levels = "pooling" in candidate.choices
+    if candidate.choices["join"] != "none" or (levels and (given == 1 or given != taken)):
+        return (), None
+    known = Known(source="assumed", why=ALIKE)
+    if given != taken:
+        return (), known
+    return (Output(role="other", channels=given, activation="none"),), known

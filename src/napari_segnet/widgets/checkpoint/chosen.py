@@ -1,0 +1,47 @@
+"""The network that a viewer works with: what one dock has chosen, and what another hands over."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from napari_segnet.widgets.layers.private import unwrapped
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["ChosenNetwork", "chosen_network"]
+
+_all: weakref.WeakKeyDictionary[Any, ChosenNetwork] = weakref.WeakKeyDictionary()
+
+
+def chosen_network(viewer: napari.viewer.Viewer) -> ChosenNetwork:
+    """Return the chosen network of a viewer; all its docks share it."""
+    real = unwrapped(viewer)
+    if real not in _all:
+        _all[real] = ChosenNetwork()
+    return _all[real]
+
+
+class ChosenNetwork(QObject):
+    """The network that is run, for docks that know nothing of each other.
+
+    Attributes
+    ----------
+    choice : str
+        Path of the file, or name of the built-in network, that is chosen and known; else empty.
+    wanted : Signal of str
+        Another one is to be chosen.
+    """
+
+    wanted = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choice = ""
+
+    def hand_over(self, choice: str) -> None:
+        """Ask the dock that runs networks, if one is open, to choose another."""
+        self.wanted.emit(choice)

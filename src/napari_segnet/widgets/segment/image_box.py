@@ -1,0 +1,194 @@
+"""Which image is segmented: its layer, what its dimensions are, which part, which channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import ImageError, SegnetError
+from napari_segnet.widgets.layers.axes import said_axes
+from napari_segnet.widgets.layers.convert import Source, guess_axes, region_of, source_of
+from napari_segnet.widgets.layers.record import update
+from napari_segnet.widgets.layers.subject import images_in
+from napari_segnet.widgets.qt.message_bar import in_words
+from napari_segnet.widgets.qt.named import named_combo, named_label
+from napari_segnet.widgets.segment.channel_picker import ChannelBox
+from napari_segnet.widgets.segment.hints import REGIONS, axes_choices, axes_question, axes_words
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+__all__ = ["ImageBox"]
+
+AXES_TIP = (
+    "What the image's dimensions are, slowest first: t time, c channel, z depth, y row, x column"
+)
+
+
+class ImageBox(QWidget):
+    """Lists the image layers of a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its layers are the only state besides what is chosen.
+
+    Attributes
+    ----------
+    changed : Signal
+        Another layer is chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._network: Checkpoint | None = None
+        self.layer = named_combo("segnet_layer")
+        self.axes = named_combo("segnet_axes", AXES_TIP)
+        self.region = named_combo("segnet_region")
+        for kind, text in REGIONS.items():
+            self.region.addItem(text, kind)
+        self.axes_question = named_label("segnet_axes_question")
+        self.axes_question.hide()
+        self.channels = ChannelBox()
+        chosen = QWidget()
+        self._rows = QFormLayout(chosen)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        for name in ("layer", "axes", "region"):
+            self._rows.addRow(name, getattr(self, name))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        # Not a row: a form gives a text of several lines too little height.
+        for widget in (chosen, self.axes_question, self.channels):
+            layout.addWidget(widget)
+        self.layer.currentIndexChanged.connect(self._layer_chosen)
+        self.axes.currentIndexChanged.connect(self._keep_axes)
+        self.axes.activated.connect(self._keep_axes)  # what was proposed is chosen, too
+
+    # ---- What is chosen ----
+
+    def chosen(self) -> napari.layers.Image | None:
+        """Return the chosen image layer, if it is still there."""
+        from napari.layers import Image
+
+        layer = self.layer.currentData()
+        there = layer in self._viewer.layers if layer is not None else False
+        return layer if there and isinstance(layer, Image) else None
+
+    def image(self) -> napari.layers.Image:
+        """Return the chosen image layer.
+
+        Raises
+        ------
+        SegnetError
+            If there is none.
+        """
+        layer = self.chosen()
+        if layer is None:
+            raise SegnetError("Open an image first: drop a picture on the viewer, or on this dock.")
+        return layer
+
+    def source(self, network: Checkpoint, kind: str | None = None) -> Source:
+        """Return the pixels of the chosen part, or of another kind of part.
+
+        Raises
+        ------
+        SegnetError
+            If there is no image, or no such part of it.
+        """
+        layer, axes = self.image(), self.axes.currentText()
+        kind = kind or str(self.region.currentData())
+        region = region_of(kind, layer, self._viewer, axes=axes, volume=network.ndim == 3)
+        return source_of(layer, axes, region)
+
+    def said_axes(self) -> str | None:
+        """Return the chosen meaning of the dimensions; None where there is nothing to say."""
+        layer = self.chosen()
+        open_ = layer is not None and layer.ndim > 2 and not layer.rgb
+        return self.axes.currentText() if open_ else None
+
+    # ---- Lists ----
+
+    def list_layers(self) -> None:
+        """List the image layers; the choice stays, else it is the newest."""
+        images = images_in(self._viewer.layers)
+        current = self.chosen()
+        with QSignalBlocker(self.layer):
+            self.layer.clear()
+            for layer in images:
+                self.layer.addItem(layer.name, layer)
+            if current in images:
+                self.layer.setCurrentIndex(images.index(current))
+            elif images:
+                self.layer.setCurrentIndex(len(images) - 1)
+        if self.chosen() is not current:
+            self._layer_chosen()
+
+    def choose(self, layer: Any) -> bool:
+        """Choose a layer; tell if it is listed."""
+        index = self.layer.findData(layer) if layer is not None else -1
+        if index >= 0:
+            self.layer.setCurrentIndex(index)
+        return index >= 0
+
+    def offer_channels(self, network: Checkpoint | None) -> None:
+        """Offer the channels of the image to a network."""
+        self._network = network
+        layer = self.chosen()
+        if layer is None or network is None:
+            self.channels.offer((), 0, rgb=False)
+            return
+        names = _channel_names(layer, self.axes.currentText())
+        self.channels.offer(names, network.channels, rgb=bool(layer.rgb))
+
+    def _layer_chosen(self, index: int = -1) -> None:
+        layer = self.chosen()
+        with QSignalBlocker(self.axes):
+            self.axes.clear()
+            self.axes_question.setText("" if layer is None else self._offer_axes(layer))
+        self._show_axes_rows()
+        self.changed.emit()
+        self.offer_channels(self._network)
+
+    def _offer_axes(self, layer: napari.layers.Image) -> str:
+        """List what the dimensions of a layer may be; return what is to be asked about it."""
+        try:
+            guess, said = guess_axes(layer), said_axes(layer)
+        except ImageError as error:  # too many; an event of napari would end with it
+            return in_words(error)
+        for axes in axes_choices(guess, bool(layer.rgb)):
+            self.axes.addItem(axes)
+            tip = Qt.ItemDataRole.ToolTipRole
+            self.axes.setItemData(self.axes.count() - 1, axes_words(axes), tip)
+        self.axes.setCurrentText(guess)
+        return "" if said else axes_question(layer.name, guess)
+
+    def _keep_axes(self, index: int = -1) -> None:
+        """Remember what the user says of the dimensions of the chosen layer."""
+        layer = self.chosen()
+        if layer is not None and self.axes.currentText():
+            update(layer, axes=self.axes.currentText())
+            self.axes_question.setText("")
+            self._show_axes_rows()
+        self.offer_channels(self._network)
+
+    def _show_axes_rows(self) -> None:
+        self._rows.setRowVisible(self.axes, self.axes.count() > 1)
+        self.axes_question.setVisible(bool(self.axes_question.text()))
+
+
+def _channel_names(layer: napari.layers.Image, axes: str) -> tuple[str, ...]:
+    """Return the names of a layer's channels; one name where it has no channel axis."""
+    if layer.rgb:
+        count = int((layer.data[0] if layer.multiscale else layer.data).shape[-1])
+        return ("red", "green", "blue", "alpha")[: min(count, 3)]
+    if "c" not in axes:
+        return (str(layer.name),)
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    return tuple(f"channel {i}" for i in range(int(shape[axes.index("c")])))

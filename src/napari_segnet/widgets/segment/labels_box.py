@@ -1,0 +1,131 @@
+"""How labels are made of the network's answer, and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_segnet.answers import answer_of
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.inference import LabelSettings
+from napari_segnet.settings import settings_from
+from napari_segnet.widgets.layers.features import classes_of
+from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.qt.form import Form
+from napari_segnet.widgets.qt.named import named_button, named_label
+from napari_segnet.widgets.qt.setting_rows import LABEL_HINTS
+from napari_segnet.widgets.segment.class_filter import ClassesBox, colour_by_class
+from napari_segnet.widgets.segment.session import usual_labels
+
+__all__ = ["LabelsBox"]
+
+MARGIN_PX = 6
+
+
+class LabelsBox(QGroupBox):
+    """The label settings, which act on a result at once.
+
+    Attributes
+    ----------
+    changed : Signal
+        The user wants other labels.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Labels (follow at once)", parent)
+        self.result: Any = None
+        """The layer that is shown here."""
+        self.result_name = named_label("segnet_result_name")
+        self.form = Form(LabelSettings(), hints=LABEL_HINTS)
+        self.classes = ClassesBox()
+        self.summary = named_label("segnet_summary")
+        self.maps = named_button(
+            "Show maps",
+            "segnet_show_maps",
+            "Add what the network says (probability maps) as image layers; a network that finds "
+            "objects has none",
+        )
+        self.copy = named_button(
+            "Copy as command",
+            "segnet_copy_command",
+            "The command line that repeats this result without the window",
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX)
+        for widget in (self.result_name, self.form, self.classes, self.summary):
+            layout.addWidget(widget)
+        row = QWidget()
+        buttons = QHBoxLayout(row)
+        buttons.setContentsMargins(0, 0, 0, 0)
+        buttons.addWidget(self.maps)
+        buttons.addWidget(self.copy)
+        layout.addWidget(row)
+        self.form.changed.connect(self.changed)
+        self.form.changed.connect(self.show_classes)
+        self.classes.chosen.connect(self._keep_classes)
+        self.classes.coloured.connect(self._colour)
+        self._has_objects = False
+
+    def show_settings(self, checkpoint: Checkpoint) -> None:
+        """Offer the settings that matter for this network, with what they are by default."""
+        kind = answer_of(checkpoint)
+        self.form.set_defaults(usual_labels(checkpoint))
+        self.form.show_only(kind.label_settings)
+        self.classes.offer(
+            checkpoint.classes - 1 if kind.objects_have_classes else 0, checkpoint.class_names
+        )
+        self.show_classes()
+
+    def take(self, result: Any) -> None:
+        """Act on an earlier result, with the settings that it was made with."""
+        self.result = result
+        used = record_of(result).wishes
+        if used is not None:
+            self.form.set_value(settings_from(LabelSettings, used))
+
+    def show_result(self, *, known: bool, has_objects: bool) -> None:
+        """Show which result is acted on, and enable what can be done with it.
+
+        Parameters
+        ----------
+        known : bool
+            Its answer is kept.
+        has_objects : bool
+            It consists of objects with classes of their own.
+        """
+        self._has_objects = has_objects
+        self.maps.setEnabled(known and not has_objects)
+        self.copy.setEnabled(known)
+        if not known or self.result is None:
+            self.result_name.setText("Run first; then these follow without running it again.")
+            self.summary.setText("")
+        else:
+            self.result_name.setText(f"of “{self.result.name}”")
+
+    def show_summary(self, text: str, *, has_objects: bool) -> None:
+        """Show what came out, and of which classes."""
+        self._has_objects = has_objects
+        self.summary.setText(text)
+        self.show_classes()
+        if self.classes.by_class.isChecked():
+            self._colour(True)
+
+    def show_classes(self) -> None:
+        """Show which classes are kept, and how many objects there are of each."""
+        self.classes.show_wanted(self.form.value().classes)
+        if self.result is not None:
+            self.classes.show_found(classes_of(self.result))
+
+    def _keep_classes(self) -> None:
+        """Make labels of the classes that have a tick."""
+        self.form.set_value(replace(self.form.value(), classes=self.classes.wanted()))
+        self.changed.emit()
+
+    def _colour(self, on: bool) -> None:
+        if self.result is not None and self._has_objects:
+            colour_by_class(self.result, on)

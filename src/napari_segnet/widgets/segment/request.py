@@ -1,0 +1,125 @@
+"""What a run is asked for, as one frozen value, and what its result says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.builtin import builtin_models
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.repeat import command_line
+
+if TYPE_CHECKING:
+    from napari_segnet.widgets.layers.convert import Source
+    from napari_segnet.widgets.segment.batch import Segmented
+    from napari_segnet.widgets.segment.jobs import Answer
+
+__all__ = ["RunRequest", "network_name", "request_of_picture", "subject_of_run", "summary"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunRequest:
+    """A network, an image and how it is run; the layer may be gone when the run ends.
+
+    Attributes
+    ----------
+    source : Source
+        The image, and where its result lies.
+    checkpoint : Checkpoint
+        The network.
+    predict, labels : PredictSettings, LabelSettings
+        How it is run, and how labels are made.
+    axes : str or None
+        What the user said of the dimensions; None where the file says it.
+    overrides : mapping of str to str
+        Facts of the network that the user said.
+    subject : tuple
+        What the result is of: a second run of the same may replace it.
+    """
+
+    source: Source
+    checkpoint: Checkpoint
+    predict: PredictSettings
+    labels: LabelSettings
+    axes: str | None
+    overrides: Mapping[str, str]
+    subject: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the result layer."""
+        return f"{self.source.layer_name} · {network_name(self.checkpoint)}"
+
+    def command(self, labels: LabelSettings) -> str:
+        """Return the command line that repeats the run, with what it cannot repeat above it."""
+        path = self.source.image.source
+        image = path or f"{self.source.layer_name}.tif"
+        line = command_line(
+            image,
+            self.checkpoint.path,
+            self.predict,
+            labels,
+            axes=self.axes,
+            told=self.overrides,
+        )
+        remarks = []
+        if path is None:
+            remarks.append(f"# The layer is in no file yet: save it as {image} first.")
+        if self.source.region.kind != "layer":
+            remarks.append("# The result is of a part of the layer; the command takes all of it.")
+        return "\n".join([*remarks, line])
+
+    def record(self, made: Answer, labels: LabelSettings) -> dict[str, Any]:
+        """Return what the result layer says of how it was made."""
+        return {
+            "key": made.key,
+            "wishes": dataclasses.asdict(labels),
+            "command": self.command(labels),
+            "summary": summary(made),
+        }
+
+
+def subject_of_run(
+    layer_id: object,
+    box: tuple[tuple[int, int], ...],
+    checkpoint: Checkpoint,
+    overrides: Mapping[str, str],
+) -> tuple[Any, ...]:
+    """Return what a result is of: image layer, region, then network."""
+    return (layer_id, box, str(checkpoint.path), tuple(sorted(overrides.items())))
+
+
+def request_of_picture(one: Segmented, overrides: Mapping[str, str]) -> RunRequest:
+    """Return what a picture that was dropped has been segmented with."""
+    box = tuple((part.start, part.stop) for part in one.source.region.box)
+    return RunRequest(
+        source=one.source,
+        checkpoint=one.checkpoint,
+        predict=one.predict,
+        labels=one.labels,
+        axes=None,
+        overrides=dict(overrides),
+        subject=subject_of_run(one.image.unique_id, box, one.checkpoint, overrides),
+    )
+
+
+def network_name(checkpoint: Checkpoint) -> str:
+    """Return the name of a built-in network, or of the file without its ending."""
+    names = {path: name for name, path in builtin_models().items()}
+    return names.get(checkpoint.path, checkpoint.path.stem)
+
+
+def summary(made: Answer) -> str:
+    """Return what came out, for the user."""
+    segmentation = made.segmentation
+    origin = segmentation.origin
+    count = len(segmentation.label_score)
+    noun = "object" if segmentation.kind == "instance" else "class"
+    plural = {"object": "objects", "class": "classes"}[noun]
+    where = f"{origin.device}, {origin.rung}" if origin.rung != "as planned" else origin.device
+    lines = [f"{count} {noun if count == 1 else plural}, on {where}"]
+    lines += [f"Note: {note}" for note in origin.notes]
+    return "\n".join(lines)

@@ -1,0 +1,148 @@
+"""How the network is run: settings, and the trials that help to find them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from weakref import WeakMethod
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_segnet.errors import SegnetError
+from napari_segnet.inference import PredictSettings
+from napari_segnet.widgets.qt.collapsible import Section
+from napari_segnet.widgets.qt.form import Form
+from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.setting_rows import HINTS
+from napari_segnet.widgets.segment.hints import ADVANCED, MAIN
+from napari_segnet.widgets.segment.input_preview import PreviewBox, preview
+from napari_segnet.widgets.segment.request import RunRequest
+from napari_segnet.widgets.segment.scale_finder import ScalesBox, tried_scales
+
+__all__ = ["RunSettings"]
+
+
+class RunSettings(QWidget):
+    """The settings of a run; a preview of the network's input; scales tried on what is visible.
+
+    Parameters
+    ----------
+    request : callable
+        A bound method that returns what a run of the chosen part, or of a part of the named
+        kind, is asked for; it raises a ``SegnetError`` where something is missing. Only a weak
+        reference is kept.
+
+    Attributes
+    ----------
+    began : Signal
+        Something is tried: older messages no longer matter.
+    failed : Signal of BaseException
+        What went wrong.
+    """
+
+    began = Signal()
+    failed = Signal(object)
+
+    def __init__(self, request: Callable[..., RunRequest], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._request = WeakMethod(request)
+        self.previewer, self.trier = JobRunner(self), JobRunner(self)
+        self.main = Form(PredictSettings(), hints=HINTS, only=MAIN)
+        self.advanced = Form(PredictSettings(), hints=HINTS, only=ADVANCED)
+        self.preview = PreviewBox()
+        self.scales = ScalesBox()
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.advanced, self.scales, self.preview):
+            column.addWidget(widget)
+        self.more = Section("More settings of the run", inside)
+        self.more.setObjectName("segnet_more_settings")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.main)
+        layout.addWidget(self.more)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.main.changed.connect(self.preview.clear)
+        self.advanced.changed.connect(self.preview.clear)
+        self.preview.button.clicked.connect(self._preview)
+        self.previewer.succeeded.connect(self.preview.set_preview)
+        self.previewer.failed.connect(self.failed)
+        self.scales.asked.connect(self._try_scales)
+        self.scales.taken.connect(self._take_scale)
+        self.trier.progressed.connect(self.scales.progress)
+        self.trier.succeeded.connect(self.scales.show_tried)
+        self.trier.failed.connect(self._scales_failed)
+        self.trier.finished.connect(partial(self.scales.button.setEnabled, True))
+
+    def value(self, channels: str) -> PredictSettings:
+        """Return how the network is to be run on some channels."""
+        advanced = self.advanced.value()
+        rest = {name: getattr(advanced, name) for name in ADVANCED}
+        return replace(self.main.value(), **rest, channels=channels)
+
+    def set_value(self, settings: PredictSettings) -> None:
+        """Show other settings."""
+        self.main.set_value(settings)
+        self.advanced.set_value(settings)
+
+    def set_defaults(self, usual: PredictSettings) -> None:
+        """Show what settings that are left open come to."""
+        self.main.set_defaults(usual)
+        self.advanced.set_defaults(usual)
+
+    def clear_trials(self) -> None:
+        """Take away what was tried: it is of another network or image."""
+        self.preview.clear()
+        self.scales.clear()
+
+    # ---- Trials ----
+
+    def _asked(self, kind: str | None = None) -> RunRequest | None:
+        """Return what a run is asked for; None, after a message, where something is missing."""
+        method: Any = self._request()
+        if method is None:
+            return None
+        self.began.emit()
+        try:
+            request: RunRequest = method(kind)
+        except SegnetError as error:
+            self.failed.emit(error)
+            return None
+        return request
+
+    def _preview(self) -> None:
+        asked = self._asked()
+        if asked is not None:
+            self.previewer.start(
+                partial(preview, asked.checkpoint, asked.source.image, asked.predict)
+            )
+
+    def _try_scales(self) -> None:
+        """Try the network at several scales on what is visible."""
+        self.scales.clear()
+        asked = self._asked("visible")
+        if asked is None:
+            return
+        self.scales.button.setEnabled(False)
+        usual = replace(asked.predict, scale=None, object_px=None, object_um=None)
+        self.trier.start(
+            partial(tried_scales, asked.checkpoint, asked.source.image, usual, asked.labels)
+        )
+
+    def _scales_failed(self, error: BaseException) -> None:
+        self.scales.say("")
+        self.failed.emit(error)
+
+    def _take_scale(self, scale: float) -> None:
+        """Use a scale that was tried."""
+        self.advanced.set_value(
+            replace(self.advanced.value(), scale=scale, object_px=None, object_um=None)
+        )
+        self.scales.say(f"The next run is at scale {scale:g}. Press Run.")
+        self.preview.clear()

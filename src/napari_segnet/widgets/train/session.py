@@ -1,0 +1,259 @@
+"""What the Train dock knows and does, without a window: network, training set, trainings.
+
+It imports no Qt. Long work is returned as a callable that makes a job; who has a window hands it
+to a job runner and tells the session what came of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import SettingsError
+from napari_segnet.progress import Job
+from napari_segnet.train.settings import TrainSettings
+from napari_segnet.train.state import is_running, ours, state_path
+from napari_segnet.widgets.checkpoint.recognise import recognise
+from napari_segnet.widgets.train.jobs import (
+    NETWORKS,
+    Contents,
+    Lesson,
+    contents,
+    ended_early,
+    learn,
+    writes_as,
+)
+
+if TYPE_CHECKING:
+    from napari_segnet.train import Look, Taught
+    from napari_segnet.train.state import Unfinished
+
+__all__ = ["TrainSession", "figure_rows", "held", "outcome"]
+
+WEIGHTS_ALONE = ".weights.h5"
+"""One ending, which Keras 3 demands."""
+SHOWN = (
+    ("ap50", "AP 50"),
+    ("ap75", "AP 75"),
+    ("pq", "PQ"),
+    ("dice", "Dice"),
+    ("precision50", "precision"),
+    ("recall50", "recall"),
+)
+"""Figures of what was held out, as the table shows them."""
+
+
+class TrainSession:
+    """What is chosen, the training that is at work or was last, and what it has learned.
+
+    Attributes
+    ----------
+    choice : str
+        Path of a weights file, or name of a built-in network.
+    checkpoint : Checkpoint or None
+        The network to begin with, as soon as it is known what it is.
+    folder : Path or None
+        The training set.
+    contents : Contents or None
+        What is in it, as soon as it was looked at.
+    out : Path or None
+        The file that is written.
+    lesson : Lesson or None
+        The training that is at work, or was last.
+    taught : Taught or None
+        What it came to.
+    resuming : Unfinished or None
+        A training that was killed; it goes on as soon as its network is known.
+    """
+
+    def __init__(self) -> None:
+        self.choice = ""
+        self.checkpoint: Checkpoint | None = None
+        self.folder: Path | None = None
+        self.contents: Contents | None = None
+        self.out: Path | None = None
+        self.lesson: Lesson | None = None
+        self.taught: Taught | None = None
+        self.resuming: Unfinished | None = None
+        self._drawn = 0
+
+    # ---- What is chosen ----
+
+    @property
+    def ready(self) -> bool:
+        """True when nothing is missing to train."""
+        return None not in (self.checkpoint, self.contents, self.out)
+
+    def look(self, facts: Mapping[str, str]) -> Callable[[], Job[Checkpoint]]:
+        """Return the job that finds out what the chosen file is, with what the user says of it."""
+        self.checkpoint = None
+        return partial(recognise, self.choice, dict(facts))
+
+    def take_network(self, checkpoint: Checkpoint) -> str:
+        """Take a network that was recognised; return how it is written back, in words.
+
+        Raises
+        ------
+        SettingsError
+            If networks of its family cannot be trained; then none is chosen.
+        """
+        try:
+            words = writes_as(checkpoint)
+        except SettingsError:
+            self.resuming = None
+            raise
+        self.checkpoint = checkpoint
+        return words
+
+    def choose_folder(self, folder: Path) -> Callable[[], Job[Contents]]:
+        """Choose a training set; return the job that looks into it."""
+        self.folder, self.contents = folder, None
+        return partial(contents, folder)
+
+    def suggested_out(self) -> Path | None:
+        """Return a file for the new network that nobody writes yet, in the training set's folder.
+
+        None while network or training set is missing.
+        """
+        if self.checkpoint is None or self.folder is None:
+            return None
+        stem, ending = _split(self.checkpoint.path.name)
+        stem = re.sub(r"-taught-\d+$", "", stem)
+        number = 1
+        while True:
+            path = self.folder / NETWORKS / f"{stem}-taught-{number}{ending}"
+            taken = path.exists() or state_path(path).exists() or is_running(path)
+            if not taken:
+                return path
+            number += 1
+
+    def request(self, settings: TrainSettings, device: str) -> Lesson | None:
+        """Return what a training is asked for; None while something is missing."""
+        if self.checkpoint is None or self.folder is None or self.out is None:
+            return None
+        return Lesson(
+            network=self.checkpoint,
+            dataset=self.folder,
+            out=self.out,
+            settings=settings,
+            device=device,
+        )
+
+    # ---- Training ----
+
+    def begin(self, lesson: Lesson) -> Callable[[], Job[Taught]]:
+        """Remember a training; return its job."""
+        self.lesson, self.taught, self._drawn = lesson, None, 0
+        return partial(learn, lesson)
+
+    def new_epochs(self) -> list[Mapping[str, float]]:
+        """Return all epochs so far if there are new ones since the last call; else none."""
+        log = self.lesson.log if self.lesson is not None else None
+        if log is None or len(log.epochs) == self._drawn:
+            return []
+        epochs, self._drawn = list(log.epochs), len(log.epochs)
+        return epochs
+
+    def seen(self) -> Look | None:
+        """Return the held-out crop of the last epoch."""
+        return self.lesson.log.seen if self.lesson is not None else None
+
+    def notes(self) -> list[str]:
+        """Return what the training left out, and its notes."""
+        if self.lesson is None:
+            return []
+        log = self.lesson.log
+        return [*(["Left out:", *log.left_out] if log.left_out else []), *log.notes]
+
+    # ---- A training that ended early ----
+
+    def has_more(self) -> bool:
+        """Tell if what a training had learned when it ended early is kept.
+
+        Where another training writes the same file, the state is that one's.
+        """
+        out = self.lesson.out if self.lesson is not None else None
+        return out is not None and state_path(out).exists() and not is_running(out)
+
+    def best_so_far(self) -> Lesson | None:
+        """Return the training that ends the last one with the best of what it has learned."""
+        return None if self.lesson is None else ended_early(self.lesson)
+
+    def continued(self) -> Lesson | None:
+        """Return the training that goes on where the last one stopped."""
+        return None if self.lesson is None else replace(self.lesson, resume=True)
+
+    def forget_stopped(self) -> None:
+        """Forget what a training had learned when it was stopped.
+
+        Raises
+        ------
+        OutputError
+            If another program is training there.
+        """
+        if self.lesson is not None:
+            with ours(self.lesson.out):
+                state_path(self.lesson.out).unlink(missing_ok=True)
+
+    @staticmethod
+    def forget_killed(found: Unfinished) -> None:
+        """Forget a training that was killed.
+
+        Raises
+        ------
+        OutputError
+            If another program has gone on with it since it was offered.
+        """
+        with ours(found.out):
+            found.state.unlink(missing_ok=True)
+
+
+def outcome(taught: Taught) -> str:
+    """Return whether the new network is better, in words."""
+    if not taught.after.images:
+        return (
+            "Nothing that could judge it is held out, so nobody knows if the new network is "
+            "better. Look at what it does before you trust it."
+        )
+    if taught.promoted:
+        return "The new network is better, and is chosen in the Segment dock."
+    return (
+        "The new network is NOT better; the old one stays chosen. More corrected images or more "
+        "epochs may help."
+    )
+
+
+def figure_rows(taught: Taught) -> list[tuple[str, str, str]]:
+    """Return name, value before and value after of each figure that there is."""
+    after = taught.after.figures()
+    before = {} if taught.before is None else taught.before.figures()
+    rows = []
+    for key, title in SHOWN:
+        old, new = before.get(key), after.get(key)
+        if new is not None:
+            rows.append((title, "none" if old is None else f"{old:.3f}", f"{new:.3f}"))
+    return rows
+
+
+def held(found: Contents) -> str:
+    """Return what a training set holds, for the user."""
+    said = [f"{found.train} to learn from, {found.val} held out."]
+    if not found.val:
+        said.append(
+            "Hold one out in the Correct dock: only then can it be known if the network gets "
+            "better."
+        )
+    return " ".join([*said, *(f"Left out: {problem}" for problem in found.problems)])
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the name of a weights file without its ending, and the ending."""
+    if name.lower().endswith(WEIGHTS_ALONE):
+        return name[: -len(WEIGHTS_ALONE)], name[-len(WEIGHTS_ALONE) :]
+    path = Path(name)
+    return path.stem, path.suffix

@@ -1,0 +1,199 @@
+"""Bare weights of hand-written networks: found, equal, told, and refused by name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from support.bare_networks import BARE, FOREIGN, settled
+from torch import nn
+
+from napari_segnet.containers import Weights, open_weights
+from napari_segnet.errors import SettingsError, UnknownNetworkError
+from napari_segnet.families import TRAINABLE
+from napari_segnet.graph import Graph, tensors
+from napari_segnet.graph.build import build
+from napari_segnet.programs.structure import Candidate, Space, read_structure
+from napari_segnet.recognition import family_of, identify
+
+
+def saved(network: nn.Module, path: Path) -> Path:
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def opened(path: Path) -> tuple[Weights, Space]:
+    weights = open_weights(path)[0]
+    return weights, read_structure(weights)
+
+
+def answered(graph: Graph, weights: Weights, x: torch.Tensor) -> torch.Tensor:
+    module = build(graph).eval()
+    module.load_state_dict({key: weights.tensors[key].load() for key in module.state_dict()})
+    with torch.no_grad():
+        answer: torch.Tensor = module(x)
+    return answer
+
+
+def picture(graph: Graph) -> torch.Tensor:
+    operation = graph.image.operation
+    generator = torch.Generator().manual_seed(1)
+    edges = (32, 32) if graph.ndim == 2 else (8, 32, 32)
+    return torch.rand((1, operation.channels([]), *edges), generator=generator)
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_a_hand_written_network_is_found_with_what_is_told(name: str, tmp_path: Path) -> None:
+    make, told = BARE[name]
+    network = settled(make())
+    weights, space = opened(saved(network, tmp_path / "net.pth"))
+    first = next(
+        one
+        for layout in space.layouts
+        if (one := fitting(space, layout, dict(told))) is not None
+        and equal(one.graph, weights, network)
+    )
+    # What the tensors say of the topology is said by the first three.
+    assert first.layout in space.layouts[:3]
+
+
+def fitting(space: Space, layout: str, told: dict[str, str]) -> Candidate | None:
+    try:
+        return space.candidate(layout, told)
+    except ValueError:
+        return None
+
+
+def equal(graph: Graph, weights: Weights, network: nn.Module) -> bool:
+    x = picture(graph)
+    with torch.no_grad():
+        truth = network(x)
+    answer = answered(graph, weights, x)
+    if answer.shape != truth.shape:
+        return False
+    return bool((answer - truth).abs().max() <= 1e-3 * truth.std())
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_every_candidate_uses_every_tensor_once_and_shapes_agree(name: str, tmp_path: Path) -> None:
+    weights, space = opened(saved(BARE[name][0](), tmp_path / "net.pth"))
+    shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
+    candidates = space.first(12)
+    assert candidates
+    for one in candidates:
+        assert {key: tensor.shape for key, tensor in tensors(one.graph).items()} == shapes
+        used = [name for node in one.graph.nodes for name in node.tensors.values()]
+        assert len(used) == len(set(used))
+        assert set(one.choices) == set(one.open) == set(one.why)
+        assert all(one.choices[choice] in one.open[choice] for choice in one.choices)
+
+
+def test_candidates_come_by_prior_and_no_network_twice(tmp_path: Path) -> None:
+    _, space = opened(saved(BARE["backwards"][0](), tmp_path / "net.pth"))
+    candidates = space.first(20)
+    priors = [one.prior for one in candidates]
+    assert priors == sorted(priors, reverse=True)
+    # The most frequent way of each: counts of public repositories.
+    likeliest = candidates[0].choices
+    assert likeliest["join"] == "up-skip" and likeliest["pooling"] == "max"
+    assert {one.choices["join"] for one in candidates} == {"up-skip", "skip-up"}
+
+
+def test_a_choice_that_is_not_possible_is_refused(tmp_path: Path) -> None:
+    _, space = opened(saved(BARE["residual"][0](), tmp_path / "net.pth"))
+    layout = space.layouts[0]
+    with pytest.raises(ValueError, match="pooling is max or strided"):
+        space.candidate(layout, {"pooling": "min"})
+    with pytest.raises(ValueError, match="is no choice"):
+        space.candidate(layout, {"colour": "red"})
+    with pytest.raises(ValueError, match="layout is one of"):
+        space.candidate("no-such", {})
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_labels_no_pixels_is_never_opened(name: str, tmp_path: Path) -> None:
+    path = saved(FOREIGN[name](), tmp_path / "net.pth")
+    with pytest.raises(UnknownNetworkError):
+        identify(path)
+
+
+def test_a_refusal_names_the_tensors_that_are_left(tmp_path: Path) -> None:
+    network = BARE["resizing"][0]()
+    network.extra = nn.Linear(4, 3)
+    with pytest.raises(UnknownNetworkError, match=r"no place was found for extra\.weight \(3, 4\)"):
+        identify(saved(network, tmp_path / "net.pth"))
+
+
+def test_a_refusal_says_that_no_channels_close(tmp_path: Path) -> None:
+    network = BARE["resizing"][0]()
+    network.lost = nn.Conv2d(77, 5, 3)
+    with pytest.raises(UnknownNetworkError, match="no network was found whose channels close"):
+        identify(saved(network, tmp_path / "net.pth"))
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    state = BARE["resizing"][0]().state_dict()
+    state = {key: (100 * value).to(torch.int64) for key, value in state.items()}
+    path = tmp_path / "net.pth"
+    torch.save(state, path)
+    with pytest.raises(UnknownNetworkError, match="hold no floating numbers"):
+        identify(path)
+
+
+def test_a_checkpoint_says_what_is_assumed_and_what_is_told(tmp_path: Path) -> None:
+    path = saved(BARE["resizing"][0](), tmp_path / "net.pth")
+    found = identify(path, {"resize": "bilinear"})
+    assert (found.family, found.program) == ("graph", "structure")
+    assert found.hparams["resize"] == "bilinear" and found.known["resize"].source == "told"
+    assert found.known["join"].source == "assumed" and found.known["pooling"].source == "assumed"
+    assert (found.channels, found.outputs[0].channels) == (3, 2)
+    assert found.size.multiple == (4, 4)
+
+
+@pytest.mark.parametrize("told", [{"colour": "red"}, {"resize": "cubic"}, {"layout": "none"}])
+def test_what_cannot_be_told_is_refused_with_what_can(told: dict[str, str], tmp_path: Path) -> None:
+    path = saved(BARE["resizing"][0](), tmp_path / "net.pth")
+    with pytest.raises(SettingsError, match=r"cannot be read so .*join: up-skip or skip-up"):
+        identify(path, told)
+
+
+def test_a_network_of_unknown_purpose_is_said_to_be_one(tmp_path: Path) -> None:
+    found = identify(saved(BARE["denoiser"][0](), tmp_path / "net.pth"))
+    assert any("purpose of this network is not known" in note for note in found.notes)
+    assert (found.outputs[0].role, found.known["outputs"].source) == ("other", "assumed")
+
+
+def test_an_unused_norm_is_named(tmp_path: Path) -> None:
+    network = BARE["backwards"][0]()
+    network.spare = nn.BatchNorm2d(7)
+    found = identify(saved(network, tmp_path / "net.pth"))
+    assert any("no layer uses: spare.weight" in note for note in found.notes)
+
+
+def test_a_network_is_written_back_as_it_was(tmp_path: Path) -> None:
+    make, _ = BARE["two lists"]
+    network = settled(make())
+    path, again = tmp_path / "net.pth", tmp_path / "again.pth"
+    torch.save({"epoch": 3, "model_state_dict": network.state_dict()}, path)
+    found = identify(path)
+    family = family_of(found)
+    assert family in TRAINABLE
+    module = build(family.graph(found))  # type: ignore[attr-defined]
+    module.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        next(module.parameters()).add_(1)
+    family.save(module, found, again)  # type: ignore[attr-defined]
+    content = torch.load(again, weights_only=True)
+    assert content["epoch"] == 3
+    make().load_state_dict(content["model_state_dict"])
+    first = next(iter(content["model_state_dict"]))
+    assert torch.equal(content["model_state_dict"][first], network.state_dict()[first] + 1)
+
+
+def test_a_deep_network_is_found_within_two_seconds_of_cpu(tmp_path: Path) -> None:
+    weights = open_weights(saved(BARE["stacked"][0](), tmp_path / "net.pth"))[0]
+    before = time.process_time()
+    read_structure(weights).first(3)
+    assert time.process_time() - before < 2

@@ -1,0 +1,84 @@
+"""What all our docks do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow
+
+from napari_segnet.widgets.qt.dock import Dock, titled
+
+
+class Told(Dock):
+    """A dock that remembers what it has heard."""
+
+    def __init__(self, name: str = "segnet_segment_dock") -> None:
+        super().__init__(name)
+        self.heard: list[object] = []
+        self.accept_files()
+        self.fill(QLabel("one"), titled("Two", QLabel("two"), margin_px=6))
+
+    def opened(self) -> None:
+        self.heard.append("opened")
+
+    def seen_again(self) -> None:
+        self.heard.append("seen again")
+
+    def closed(self) -> None:
+        self.heard.append("closed")
+
+    def take_files(self, paths):
+        self.heard.append(list(paths))
+
+
+def in_a_window(qtbot, *widgets):
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    docks = []
+    for widget in widgets:
+        docks.append(QDockWidget(window))
+        docks[-1].setWidget(widget)
+        window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, docks[-1])
+    with qtbot.waitExposed(window):
+        window.show()
+    return window, docks
+
+
+def test_a_dock_hears_when_it_is_opened_seen_and_closed(qtbot):
+    told = Told()
+    qtbot.addWidget(told)
+    told.show()
+    assert told.heard == ["opened"]
+    told.hide()
+    told.show()
+    assert told.heard == ["opened", "seen again"]
+    window, _ = in_a_window(qtbot, told)
+    told.heard.clear()
+    told.setParent(None)
+    assert told.heard == ["closed"]
+    window.close()
+
+
+def test_docks_share_their_place_as_tabs(qtbot):
+    first, second = Told("segnet_segment_dock"), Told("segnet_train_dock")
+    window, docks = in_a_window(qtbot, first, second)
+    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(docks[0]) == [docks[1]])
+
+
+def test_files_that_are_dropped_are_taken(qtbot, tmp_path):
+    told = Told()
+    qtbot.addWidget(told)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(tmp_path / "a.tif")), QUrl("https://example.org/b.tif")])
+    copy, left, none = (
+        Qt.DropAction.CopyAction,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    entered = QDragEnterEvent(QPoint(5, 5), copy, mime, left, none)
+    told.dragEnterEvent(entered)
+    assert entered.isAccepted()
+    told.dropEvent(QDropEvent(QPointF(5, 5), copy, mime, left, none))
+    assert told.heard == [[Path(tmp_path / "a.tif")]]

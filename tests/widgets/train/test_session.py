@@ -1,0 +1,112 @@
+"""What the Train dock knows and does, where there is no window."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from support.teaching import FOREGROUND, QUICK, fresh, write_dataset
+
+from napari_segnet.errors import SettingsError
+from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.progress import run
+from napari_segnet.train.state import state_path
+from napari_segnet.widgets.train import jobs
+from napari_segnet.widgets.train.jobs import Contents
+from napari_segnet.widgets.train.session import TrainSession, figure_rows, held, outcome
+
+
+@pytest.fixture
+def session(tmp_path):
+    """A session with a tiny network and a training set."""
+    network = fresh(tmp_path / "tiny.safetensors", FOREGROUND)
+    SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
+    session = TrainSession()
+    session.choice = str(network.path)
+    session.take_network(run(session.look({})()))
+    look = session.choose_folder(write_dataset(tmp_path / "set", count=2))
+    session.contents = run(look())
+    return session
+
+
+def figures(**values):
+    return SimpleNamespace(figures=lambda: values, images=(1,), labels=())
+
+
+def test_it_is_ready_when_nothing_is_missing(session):
+    assert not session.ready
+    assert session.request(QUICK, "cpu") is None
+    session.out = session.suggested_out()
+    assert session.ready
+    lesson = session.request(QUICK, "cpu")
+    assert (lesson.network, lesson.dataset, lesson.out) == (
+        session.checkpoint,
+        session.folder,
+        session.out,
+    )
+
+
+def test_a_file_that_somebody_writes_is_not_suggested(session):
+    first = session.suggested_out()
+    assert first == session.folder / "networks" / "tiny-taught-1.safetensors"
+    first.parent.mkdir(exist_ok=True)
+    first.touch()
+    second = session.suggested_out()
+    assert second.name == "tiny-taught-2.safetensors"
+    state_path(second).touch()
+    assert session.suggested_out().name == "tiny-taught-3.safetensors"
+    assert TrainSession().suggested_out() is None
+
+
+def test_a_network_that_cannot_be_trained_is_not_taken(session, monkeypatch):
+    found = session.checkpoint
+    monkeypatch.setattr(jobs, "TRAINABLE", ())
+    other = TrainSession()
+    other.resuming = SimpleNamespace()
+    with pytest.raises(SettingsError, match="cannot be taught here yet"):
+        other.take_network(found)
+    assert other.checkpoint is None
+    assert other.resuming is None
+
+
+def test_epochs_are_told_once(session):
+    session.out = session.suggested_out()
+    session.begin(session.request(QUICK, "cpu"))
+    assert session.new_epochs() == []
+    session.lesson.log.epochs.append({"epoch": 1.0, "train_loss": 0.5})
+    assert session.new_epochs() == [{"epoch": 1.0, "train_loss": 0.5}]
+    assert session.new_epochs() == []
+    session.lesson.log.left_out.append("a.tif: no label")
+    session.lesson.log.notes.append("half of it")
+    assert session.notes() == ["Left out:", "a.tif: no label", "half of it"]
+
+
+def test_what_was_learned_before_a_stop_is_kept_until_it_is_forgotten(session):
+    assert not session.has_more()
+    session.out = session.suggested_out()
+    session.begin(session.request(QUICK, "cpu"))
+    session.out.parent.mkdir(exist_ok=True)
+    state = state_path(session.out)
+    state.touch()
+    assert session.has_more()
+    assert session.continued().resume
+    session.forget_stopped()
+    assert not state.exists()
+    assert not session.has_more()
+
+
+def test_words_say_what_is_held_out():
+    assert held(Contents(train=3, val=1)) == "3 to learn from, 1 held out."
+    assert "Hold one out in the Correct dock" in held(Contents(train=3, val=0))
+    assert held(Contents(train=3, val=1, problems=("a.tif",))).endswith("Left out: a.tif")
+
+
+def test_words_say_if_the_new_network_is_better():
+    taught = SimpleNamespace(after=figures(ap50=0.5), before=figures(ap50=0.4), promoted=True)
+    assert outcome(taught) == "The new network is better, and is chosen in the Segment dock."
+    assert figure_rows(taught) == [("AP 50", "0.400", "0.500")]
+    taught.promoted, taught.before = False, None
+    assert "NOT better" in outcome(taught)
+    assert figure_rows(taught) == [("AP 50", "none", "0.500")]
+    taught.after.images = ()
+    assert "nobody knows" in outcome(taught)

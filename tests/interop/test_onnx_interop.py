@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.subprocess, pytest.mark.timeout(7
 SCRIPT = Path(__file__).with_name("write_onnx.py")
 REFUSED = {
     "monai_unetr": "attention over tokens of a fixed size",
+    "monai_highres": "channels that are padded",
     "smp_segformer": "attention",
     "smp_unet_mit_b0": "attention",
     "smp_pspnet": "pooling to several windows of an image of any size",

@@ -672,6 +672,10 @@ def _extend(run: Run, row: Any, more: Any) -> Any:
     return row
 
 
+def _reverse(run: Run, row: list[Any]) -> None:
+    row.reverse()
+
+
 def _set_item(run: Run, row: list[Any], place: Any, one: Any) -> Any:
     row[_whole(run, place)] = one
     return row
@@ -820,6 +824,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "append": _append,
     "extend": _extend,
     "_set_item": _set_item,
+    "reverse": _reverse,
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout"), _dropped),
     **dict.fromkeys(("contiguous", "detach", "clone", "to", "type_as", "list", "NumToTensor",
                      "ImplicitTensorToNum", "alias", "Float", "item"), _same_value),

@@ -107,7 +107,7 @@ class Search:
         except ValueError:
             self._found[key] = None
             return None
-        fit = self.measure.fit(candidate.graph, keep, against and against.fit, most)
+        fit = self.measure.fit(candidate.graph, keep, against.fit if against else None, most)
         made = None if fit is None else Judged(candidate=candidate, fit=fit)
         self._found[key] = made
         if keep:

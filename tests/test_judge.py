@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from support.calibrated import pictures
+from support.calibrated import drawn, pictures
 from support.forks import MilesialFork
 from support.networks import Mateuszbuda
 
 from napari_segnet.errors import Cancelled
-from napari_segnet.judge import judge
+from napari_segnet.evidence import Decision, Variants, Verdict
+from napari_segnet.judge import _sentence, judge
 from napari_segnet.progress import run
 from napari_segnet.recognition import identify
 from napari_segnet.sidecar import sidecar_path, write_sidecar
@@ -106,9 +107,10 @@ def test_the_published_network_is_proven(tmp_path):
     [
         (skip_last, {"join": "up-skip"}, {"join": "skip-last"}),
         (swap(torch.nn.Identity), {"activation": "none"}, {"nonlinearity": "none"}),
+        (swap(torch.nn.SiLU), {"activation": "silu"}, {"nonlinearity": "silu"}),
         (swap(torch.nn.ELU), {"activation": "elu"}, {"nonlinearity": "elu:1"}),
     ],
-    ids=["join", "no activation", "elu"],
+    ids=["join", "no activation", "silu", "elu"],
 )
 def test_a_fork_is_named_and_the_better_network_offered(tmp_path, change, forks, said):
     module = fork(change)
@@ -136,6 +138,18 @@ def test_a_fork_without_a_word_is_offered_as_its_graph(tmp_path, change, forks):
     assert found.checkpoint.known["graph"].source == "decided"
     assert found.checkpoint.prepare == checkpoint.prepare
     assert same_answers(found.checkpoint, module) < 1e-4
+
+
+def test_what_fits_better_and_is_not_proven_is_hinted_at(tmp_path):
+    space = Variants(drawn({}), ("activation",))
+    decision = Decision(candidates=space.first(1), shown="4 bundled pictures")
+    verdict = Verdict(
+        value="relu", decided=False, margin=-0.5, against="silu", divergence=0.08, other=0.04
+    )
+    assert _sentence({}, {"activation": verdict}, decision) == (
+        "The statistics decide nothing. Not proven, but activation silu fits better (0.04 against "
+        "0.08 of relu)."
+    )
 
 
 def test_what_was_told_is_not_questioned(tmp_path):

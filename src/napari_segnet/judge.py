@@ -46,6 +46,9 @@ WORDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """Choice of a graph -> the hyper-parameter of the U-Net families that says the same, and its
 values."""
+HINT = 0.4
+"""How much better a value fits that is worth naming though it proves nothing. Of 96 networks whose
+truth is known, six have a wrong activation that leads by as much, and nothing else."""
 UNSAID = ("up_activation", "residual")
 """Choices for which these families have no word: a network with them is stored as its graph."""
 
@@ -202,12 +205,19 @@ def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decisio
             "ask whoever trained it for its code."
         )
     sure = ", ".join(n.replace("_", " ") for n, verdict in verdicts.items() if verdict.decided)
+    perhaps = "".join(
+        f" Not proven, but {name.replace('_', ' ')} {verdict.against} fits better "
+        f"({verdict.other:.2g} against {verdict.divergence:.2g} of {verdict.value})."
+        for name, verdict in verdicts.items()
+        if verdict.margin < -HINT
+    )
     if not forks:
-        return f"Decided, as assumed: {sure}." if sure else "The statistics decide nothing."
+        told = f"Decided, as assumed: {sure}." if sure else "The statistics decide nothing."
+        return told + perhaps
     told = "; ".join(
         f"{name.replace('_', ' ')} {value} ({verdicts[name].divergence:.2g} against "
         f"{verdicts[name].other:.2g} of {verdicts[name].against})"
         for name, value in forks.items()
         if name in verdicts
     )
-    return f"A fork of the published network: the statistics fit better {told}."
+    return f"A fork of the published network: the statistics fit better {told}.{perhaps}"

@@ -5,7 +5,7 @@ import torch
 from support.calibrated import OPEN, Toys, calibrated, drawn
 
 from napari_segnet.errors import Cancelled
-from napari_segnet.evidence import MARGINS, decide, margin, rank
+from napari_segnet.evidence import MARGINS, Variants, decide, margin, rank
 from napari_segnet.image import Image
 from napari_segnet.progress import run
 
@@ -44,13 +44,14 @@ def test_no_decision_is_wrong_and_the_wrong_network_loses():
 
 
 def test_what_is_undecided_stays_as_the_prior_says():
-    tensors = calibrated(drawn({}))
-    decision = run(decide(Toys(), tensors))
-    pooling = decision.verdicts["pooling"]
-    if not pooling.decided:
-        assert decision.best.choices["pooling"] == "max"
-        assert decision.known()["pooling"].source == "assumed"
-        assert "do not decide" in decision.known()["pooling"].why
+    graph = drawn({})
+    space = Variants(graph, ("activation", "join"))
+    decision = run(decide(space, calibrated(graph)))
+    assert decision.best.choices["activation"] == "relu"
+    known = decision.known()
+    assert known["activation"].source == "assumed"  # a slope of 0.01 looks the same
+    assert "do not decide" in known["activation"].why
+    assert known["join"].source == "decided"
 
 
 def test_without_norms_nothing_is_decided():

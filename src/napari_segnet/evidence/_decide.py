@@ -198,22 +198,31 @@ def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[st
 def _likeliest(
     search: Search, best: Judged, verdicts: Mapping[str, Verdict]
 ) -> Generator[Progress, None, tuple[Judged, dict[str, Verdict]]]:
-    """Take back what the search changed for too small a gain: there, the prior counts more."""
-    back: dict[str, str] = {}
+    """Take back what the search changed for too small a gain: there, the prior counts more.
+
+    The other verdicts stay as they are: they were found beside the values that fit best.
+    """
+    back: dict[str, Verdict] = {}
     for name in verdicts:
-        usual = best.candidate.open[name][0]
-        if best.candidate.choices[name] == usual:
+        usual, taken = best.candidate.open[name][0], best.candidate.choices[name]
+        if taken == usual:
             continue
         other = yield from search.beside(best, name, usual)
         if other is not None and _too_small(best, other, name, usual):
-            back[name] = usual
+            near, far = _typical(best.fit, other.fit)
+            back[name] = Verdict(
+                value=usual,
+                decided=False,
+                margin=-margin(best.fit, other.fit),
+                against=taken,
+                divergence=far,
+                other=near,
+            )
     if not back:
         return best, dict(verdicts)
-    plainer = yield from search.judged(best.candidate.layout, {**best.candidate.choices, **back})
-    if plainer is None:
-        return best, dict(verdicts)
-    again = yield from _verdicts(search, plainer)
-    return plainer, again
+    choices = {**best.candidate.choices} | {name: one.value for name, one in back.items()}
+    plainer = yield from search.judged(best.candidate.layout, choices, keep=True)
+    return plainer or best, {**verdicts, **(back if plainer else {})}
 
 
 def _clearly(best: Judged, other: Judged, name: str, value: str) -> bool:
@@ -229,11 +238,11 @@ def _too_small(best: Judged, other: Judged, name: str, usual: str) -> bool:
 
 
 def _typical(fit: Fit, other: Fit) -> tuple[float, float]:
-    """Return the median divergences at those norms that differ."""
+    """Return the mean divergences at those norms that differ."""
     names = [n for n, value in fit.norms.items() if abs(value - other.norms.get(n, value)) > SAME]
     if not names:
         return fit.typical, other.typical
-    return fit.median_of(names), other.median_of(names)
+    return fit.mean_of(names), other.mean_of(names)
 
 
 def _doubted(verdict: Verdict) -> Verdict:

@@ -40,11 +40,12 @@ class Fit:
     @property
     def typical(self) -> float:
         """Median divergence in nats; NaN without norms."""
-        return self.median_of(self.norms) if self.norms else math.nan
+        return sorted(self.norms.values())[len(self.norms) // 2] if self.norms else math.nan
 
-    def median_of(self, names: Collection[str]) -> float:
-        """Return the median divergence at some of the norms, in nats."""
-        return sorted(self.norms[name] for name in names)[len(names) // 2]
+    def mean_of(self, names: Collection[str]) -> float:
+        """Return the geometric mean of the divergences at some norms in nats, as margins see it."""
+        logarithms = [_logarithm(self.norms[name]) for name in names]
+        return max(math.exp(sum(logarithms) / len(logarithms)) - NOISE, 0.0)
 
 
 def margin(fit: Fit, other: Fit) -> float:

@@ -49,3 +49,25 @@ def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     with qtbot.waitSignal(card.told) as told:
         editable[0].setText(1, "whatever")
     assert told.args == [{name: "whatever"}]
+
+
+def test_what_is_decided_stands_apart_and_can_be_overruled(qtbot, tmp_path):
+    from dataclasses import replace
+
+    import torch
+    from support.networks import Milesial
+
+    from napari_segnet.checkpoint import Known
+
+    torch.save(Milesial(channels=1, classes=1, width=4, depth=2).state_dict(), tmp_path / "u.pth")
+    checkpoint = identify(tmp_path / "u.pth")
+    fact = Known(source="decided", why="by the BatchNorm statistics of the file")
+    card = CardView()
+    qtbot.addWidget(card)
+    card.set_checkpoint(replace(checkpoint, known={**checkpoint.known, "join": fact}))
+    (row,) = rows_of(card)["Decided by the statistics of the file"]
+    assert row.data(0, Qt.ItemDataRole.UserRole) == "join"
+    assert row.flags() & Qt.ItemFlag.ItemIsEditable
+    assert row.toolTip(0).endswith(
+        "decided by the statistics of the file: by the BatchNorm statistics of the file"
+    )

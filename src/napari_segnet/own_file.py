@@ -92,7 +92,8 @@ def save_own(checkpoint: Checkpoint, path: Path) -> Checkpoint:
     lacking = [n for n in named if n not in values and not n.endswith("num_batches_tracked")]
     if lacking:
         raise BrokenWeightsError(
-            f"{checkpoint.path.name} lacks tensors of its network, first {lacking[0]}. Open it again."
+            f"{checkpoint.path.name} lacks tensors of its network, first {lacking[0]}. Open it "
+            "again."
         )
     module.load_state_dict({**module.state_dict(), **values})
     return own.save(module, replace(described, program=""), path)

@@ -151,10 +151,9 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
         "known": {n: {"source": k.source, "why": k.why} for n, k in {**known, **facts}.items()},
     }
     if before is not None:
-        was = {"prepare": before.prepare, "class_names": before.class_names}
-        was |= {"pixel_size_um": before.pixel_size_um, "card": before.card}
-        form |= replace(checkpoint, **was).to_json()
-        content |= {name: form[name] for name in FIELDS if was[name]}
+        was = before.added_to(checkpoint)
+        form = was.to_json()
+        content |= {name: form[name] for name in FIELDS if getattr(before, name)}
     try:
         return _write(path, content)
     except OSError as beside:

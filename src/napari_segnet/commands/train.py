@@ -109,9 +109,7 @@ class Train:
             print(f"Note: {note}", file=sys.stderr)
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)
-        steps = teach(
-            found, dataset, args.output, settings, device=args.device, resume=args.resume
-        )
+        steps = teach(found, dataset, args.output, settings, device=args.device, resume=args.resume)
         try:
             taught, left_out = _follow(steps, as_json=args.json)
         except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_segnet.checkpoint import Checkpoint
@@ -31,7 +31,7 @@ BETWEEN: Mapping[str, tuple[str, ...]] = {
     "down": ("pooling",),
     "up": ("resize", "upsampling", "up_activation"),
     "join": ("join", "skip"),
-    "add": ("join", "skip"),
+    "add": ("residual", "residual_activation"),
     "along": (),
 }
 EDGE_PX, MARGIN_PX = 46, 20
@@ -143,20 +143,21 @@ def _stage(
         ),
         Words(x=x, y=y, text=str(stage.channels), size=13, centred=True),
     ]
+    low = y + height / 2 + 9
     if stage.words:
-        low = y + height / 2 + 9
         found.append(Words(x=x, y=low, text=stage.words, size=10, colour=GREY, centred=True))
-    over = "image" if place == 0 else ("answer" if stage.outputs else "")
-    if over:
-        found.append(Words(x=x, y=y - height / 2 - 9, text=over, size=10, centred=True))
+        low += 12
+    end = "image" if place == 0 else (f"answer: {stage.outputs}" if stage.outputs else "")
+    if end:
+        found.append(Words(x=x, y=low, text=end, size=10, centred=True))
     return found
 
 
 def _line(
     link: Link,
     found: Stages,
-    middles: list[tuple[float, float]],
-    heights: list[float],
+    middles: Sequence[tuple[float, float]],
+    heights: Sequence[float],
     facts: Mapping[str, str],
 ) -> Line:
     """Draw what goes on from box to box, or over other boxes of its level as an arch."""

@@ -31,9 +31,9 @@ class Stage:
     scale : Fraction
         Pixels of the image that one pixel stands for.
     channels : int
-        Of its answer.
+        Most that one of its layers answers with.
     layers : Counter of str
-        How many convolutions of each kind, such as ``"3×3"``.
+        How many convolutions of each kind, such as ``"3x3"``.
     outputs : int
         Channels that are answers of the network; 0: none.
     """
@@ -113,6 +113,8 @@ def stages_of(graph: Graph) -> Stages:
                 pair = (place[name], here)
                 kinds[pair] = "join" if "join" in (kind, kinds.get(pair)) else kind
         last = node.name
+    for stage, name in _unlearned(found, place):
+        stage.channels = counts[name]
     for name in graph.outputs:
         found[place[name]].outputs += counts[name]
     order = sorted({stage.scale for stage in found})
@@ -125,6 +127,12 @@ def stages_of(graph: Graph) -> Stages:
     )
 
 
+def _unlearned(found: list[Stage], place: dict[str, int]) -> list[tuple[Stage, str]]:
+    """Return the stages without convolutions, each with its last node."""
+    last = {at: name for name, at in place.items()}
+    return [(stage, last[at]) for at, stage in enumerate(found) if not stage.channels]
+
+
 def _reach(node: Node, place: dict[str, int], here: int) -> bool:
     """Tell if a node takes something of the stage at work."""
     return any(place[name] == here for name in node.inputs)
@@ -132,11 +140,13 @@ def _reach(node: Node, place: dict[str, int], here: int) -> bool:
 
 def _take(stage: Stage, node: Node, count: int) -> None:
     own = node.operation
-    stage.channels = count
     if isinstance(own, Convolution | TransposedConvolution):
+        stage.channels = max(stage.channels, count)
         edges = {*own.kernel}
-        kernel = f"{own.kernel[0]}×{own.kernel[0]}" if len(edges) == 1 else "×".join(
-            map(str, own.kernel)
+        kernel = (
+            f"{own.kernel[0]}x{own.kernel[0]}"
+            if len(edges) == 1
+            else "x".join(map(str, own.kernel))
         )
         stage.layers[f"up {kernel}" if isinstance(own, TransposedConvolution) else kernel] += 1
 

@@ -10,7 +10,9 @@ from napari_segnet.programs.structure._added import with_added
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
 from napari_segnet.programs.structure._parts import parts_of
+from napari_segnet.programs.structure._sorted import is_sorted, resorted
 from napari_segnet.programs.structure._space import Networks, layout_word
+from napari_segnet.programs.structure._squeeze import squeezed, squeezes_of
 from napari_segnet.programs.structure._stacked import topologies
 from napari_segnet.programs.structure._types import Space
 from napari_segnet.programs.structure._units import units_of
@@ -40,12 +42,15 @@ def read_structure(weights: Weights) -> Space:
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
     layers = stored_layers({key: tensor.shape for key, tensor in weights.tensors.items()})
+    by_name = is_sorted(layers)
+    layers = resorted(layers) if by_name else layers
     kinds = {
         name: layer.torch.startswith("ConvTranspose")
         for name, layer in weights.layers.items()
         if layer.torch.startswith("Conv")
     }
     units, left = units_of(layers, kinds)
+    squeezes, units, left = squeezes_of(units, left)
     strange = [one for one in left if not _explained(one)]
     if strange:
         named = [
@@ -54,8 +59,11 @@ def read_structure(weights: Weights) -> Space:
         raise _refused(weights, f"no place was found for {_listed(named)}")
     if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
         raise _refused(weights, "they are not the layers of one network for images")
-    parts = parts_of(units)
-    facts = facts_of(parts, weights.layers)
+    parts = squeezed(parts_of(units), squeezes)
+    if parts is None:
+        named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
+        raise _refused(weights, f"no place was found for {_listed(named)}")
+    facts = facts_of(parts, weights.layers, by_name)
     ranked, pairs = with_added(parts, topologies(parts, facts))
     words = [layout_word(one) for one in ranked]
     siblings = {words[a]: words[b] for pair in pairs for a, b in (pair, pair[::-1])}

@@ -270,15 +270,14 @@ def real(root: Path, networks: list[str], fit: bool) -> None:
         found = objects_of(pairs(root, "histology"), checkpoint, dark)
         show(f"{name}, histology, inverted luminance", found)
         if fit:
-            found = objects_of(pairs(root, "fluorescence"), checkpoint, plain)
+            found = objects_of(pairs(root, "fluorescence", "train"), checkpoint, plain)
             found.orders["queue"] = cross_validated(found)
             del found.orders["queue, no network"]
             show(
-                f"{name}, all fluorescence images, weights by {FOLDS}-fold cross-validation", found
+                f"{name}, fluorescence, train split, weights of {FOLDS}-fold cross-validation",
+                found,
             )
-            found = objects_of(pairs(root, "fluorescence", "train"), checkpoint, plain)
-            for title, weights in zip(
-                ("merge", "other"), fitted(found, found.kind >= 0), strict=True
-            ):
-                print(title, {n: round(float(w), 2) for n, w in weights.items()})
+            titles = ("a merge", "another mistake")
+            for title, weights in zip(titles, fitted(found, found.kind >= 0), strict=True):
+                print(f"weights of {title}:", {n: round(float(w), 2) for n, w in weights.items()})
     print("\n* the first fifth of the queue of each image, not of one queue of all images")

@@ -148,10 +148,14 @@ class Layout:
         neighbouring ones be merged: what is left is a reshape.
     flipped : bool
         Whether a kernel is mirrored along all its axes of space, those behind the first two.
+    key : str
+        File key of the numbers, where they are those of another tensor as well: exporters store
+        equal tensors once.
     """
 
     order: tuple[int, ...]
     flipped: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -470,7 +474,9 @@ def _store(row: Any) -> Store:
 
 
 def _layout(row: Any) -> Layout:
-    return Layout(order=_lengths(row["order"]), flipped=_truth(row["flipped"]))
+    return Layout(
+        order=_lengths(row["order"]), flipped=_truth(row["flipped"]), key=_text(row.get("key", ""))
+    )
 
 
 _READ: dict[str, Callable[[Any], Any]] = {

@@ -46,7 +46,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
     for program in PROGRAMS:
         if program.detect(tree):
             found = program.describe(tree, path, told)
-            found = replace(found, stamp=tree.stamp, notes=tree.notes)
+            found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
             return with_halo(family_of(found), beside.added_to(found) if beside else found)
     views = candidates(tree, path)
     refusal: UnknownNetworkError | None = None

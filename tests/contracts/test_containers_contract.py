@@ -16,6 +16,8 @@ import pytest
 import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
+from support.onnx_files import KINDS as ONNX_KINDS
+from support.onnx_files import graph, model, part, tensor_of
 
 from napari_segnet.containers import CONTAINERS, Container, TensorRef, open_tree, open_weights
 from napari_segnet.errors import WeightsError
@@ -47,10 +49,24 @@ def safe(tensors: Tensors, path: Path) -> Mapping[str, torch.Tensor]:
     return safetensors.torch.load_file(path)
 
 
+def onnx(tensors: Tensors, path: Path) -> Mapping[str, torch.Tensor]:
+    """No other reader is at hand: what was written is what is to be read."""
+    alone = {key: tensor.clone(memory_format=torch.contiguous_format).contiguous()
+             for key, tensor in tensors.items()}  # fmt: skip
+    rows = []
+    for key, tensor in alone.items():
+        kind = ONNX_KINDS[str(tensor.dtype).removeprefix("torch.")]
+        content = part(9, bits(tensor).numpy().tobytes())
+        rows.append(tensor_of(key, tensor.shape, kind, content))
+    path.write_bytes(model(graph([], rows, [], [])))
+    return alone
+
+
 WRITERS: dict[str, Callable[[Tensors, Path], Mapping[str, torch.Tensor]]] = {
     "torch-zip": torch_zip,
     "torch-legacy": torch_legacy,
     "safetensors": safe,
+    "onnx": onnx,
 }
 DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,

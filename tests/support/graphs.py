@@ -56,6 +56,7 @@ FUNCTIONS: Mapping[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "square": lambda o, x: x * x,
     "abs": lambda o, x: x.abs(),
     "reciprocal": lambda o, x: 1 / x,
+    "erf": lambda o, x: torch.special.erf(x),
 }
 JOINS: Mapping[str, Callable[[list[torch.Tensor]], torch.Tensor]] = {
     "add": lambda parts: functools.reduce(torch.add, parts),

@@ -12,8 +12,12 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from napari_segnet.containers._inert import Inert
 from napari_segnet.containers._keras_rewrite import rewrite_keras
 from napari_segnet.containers._layouts import arranged, restored
+from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
+from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
+from napari_segnet.containers._onnx_write import rewrite_onnx
 from napari_segnet.containers._open import open_with
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -21,36 +25,49 @@ from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers.damaged import DAMAGED
 from napari_segnet.containers.keras_h5 import KerasH5, holds_keras
 from napari_segnet.containers.keras_zip import KerasZip
+from napari_segnet.containers.onnx_file import Onnx
 from napari_segnet.containers.pickled_arrays import PickledArrays
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
+from napari_segnet.containers.torch_export import TorchExport
 from napari_segnet.containers.torch_legacy import TorchLegacy
+from napari_segnet.containers.torch_script import TorchScript
 from napari_segnet.containers.torch_zip import TorchZip
 
 __all__ = [
     "CONTAINERS",
     "Container",
+    "Inert",
     "Layer",
+    "OnnxGraph",
+    "OnnxModel",
+    "OnnxNode",
+    "OnnxTensor",
     "TensorRef",
     "Tree",
     "Weights",
     "arranged",
     "candidates",
     "holds_keras",
+    "numbers_of",
     "open_tree",
     "open_weights",
     "read_pickle",
     "restored",
     "rewrite_keras",
+    "rewrite_onnx",
 ]
 
 CONTAINERS: tuple[Container, ...] = (
     TorchZip(),
+    TorchScript(),
+    TorchExport(),
     TorchLegacy(),
     Safetensors(),
     PickledArrays(),
     KerasZip(),
     KerasH5(),
+    Onnx(),
     *REFUSED,
     *DAMAGED,
 )

@@ -59,17 +59,10 @@ def _starts(*starts: bytes) -> Callable[[bytes, frozenset[str]], bool]:
     return lambda head, _names: head.startswith(starts)
 
 
-def _torchscript(_head: bytes, found: frozenset[str]) -> bool:
-    return any("code/" in name for name in found) and any(
-        name.endswith("constants.pkl") for name in found
-    )
-
-
 def _exported(_head: bytes, found: frozenset[str]) -> bool:
+    """Tell weights of torch.export without the program; the rest is read by ``torch_export``."""
     last = {name.rpartition("/")[2] for name in found}
-    return bool(
-        last & {"archive_format", "serialized_exported_program.json", "model_weights_config.json"}
-    )
+    return bool(last & {"model_weights_config.json", "archive_version"})
 
 
 def _bioimageio(_head: bytes, found: frozenset[str]) -> bool:
@@ -96,11 +89,6 @@ def _other_zip(_head: bytes, found: frozenset[str]) -> bool:
     return bool(found)
 
 
-def _onnx(head: bytes, _names: frozenset[str]) -> bool:
-    """Protobuf: ``ir_version`` (field 1), then producer, domain, version, graph or opset."""
-    return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 32 and head[2] in b"\x12\x1a:B"
-
-
 def _tar(head: bytes, _names: frozenset[str]) -> bool:
     return head[_TAR] == b"ustar"
 
@@ -113,8 +101,9 @@ _UNPACK = "Unpack it and open the weights file inside."
 _PICTURE = "Drop it as an image; a network is a .pth, .pt or .safetensors file."
 
 REFUSED: tuple[Refused, ...] = (
-    Refused("torchscript", "a TorchScript program", _STATE_DICT, _torchscript),
-    Refused("torch-export", "a program of torch.export (.pt2)", _STATE_DICT, _exported),
+    Refused(
+        "torch-export-parts", "a part of a program of torch.export (.pt2)", _STATE_DICT, _exported
+    ),
     Refused(
         "bioimageio",
         "a model package of bioimage.io",
@@ -140,12 +129,6 @@ REFUSED: tuple[Refused, ...] = (
         "a TensorFlow model",
         "Use the network's PyTorch version if there is one, saved as a state dict.",
         _tensorflow,
-    ),
-    Refused(
-        "onnx",
-        "an ONNX program",
-        "Open the PyTorch weights it was exported from, saved as a state dict (.pth).",
-        _onnx,
     ),
     Refused(
         "tar",

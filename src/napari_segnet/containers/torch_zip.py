@@ -13,7 +13,7 @@ from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.containers._zip import Archive, names
 from napari_segnet.errors import BrokenWeightsError
 
-__all__ = ["TorchZip"]
+__all__ = ["ORDERS", "Storages", "TorchZip"]
 
 SMALL_BYTES = 2**16
 ORDERS = ("little", "big")
@@ -56,7 +56,7 @@ class TorchZip:
                 f"{order[:20]!r}, which is neither little nor big. Download or copy it again."
             )
         data = archive.read(folder + "data.pkl")
-        storages = _Storages(archive, folder, swap=foreign(order))
+        storages = Storages(archive, folder, swap=foreign(order))
         root = unpickle(Stream(io.BytesIO(data), len(data)), path.name, storages.get)
         notes = () if archive.checksums else (UNCHECKED.format(name=path.name),)
         return Tree(container=self.name, root=root, metadata={}, stamp=archive.stamp, notes=notes)
@@ -72,16 +72,17 @@ def _folder(found: Any) -> str | None:
     return folders[0] if len(folders) == 1 else None
 
 
-class _Storages:
+class Storages:
     """Answers the pickle's persistent ids ``("storage", class, key, device, length)``."""
 
-    def __init__(self, archive: Archive, folder: str, *, swap: bool) -> None:
+    def __init__(self, archive: Archive, folder: str, *, swap: bool, part: str = "data") -> None:
         self.archive = archive
-        self.folder = folder
+        self.folder = f"{folder}{part}/"
         self.swap = swap
         self.places: dict[str, Place] = {}
 
     def get(self, persistent_id: Any) -> Storage:
+        """Return the storage that an id names."""
         if not isinstance(persistent_id, tuple) or len(persistent_id) < 5:
             raise ValueError("a block of numbers has no name")
         word, kind, key, _device, count = persistent_id[:5]
@@ -90,7 +91,7 @@ class _Storages:
         dtype = storage_dtype(kind)
         place = self.places.get(key)
         if place is None:
-            region = self.archive.region(f"{self.folder}data/{key}", swap=self.swap)
+            region = self.archive.region(f"{self.folder}{key}", swap=self.swap)
             place = self.places[key] = Place(key, region)
         assert place.region is not None
         if count * ITEMSIZE[dtype] > place.region.length:

@@ -91,7 +91,7 @@ class Activation(Operation):
         Keras 3; ``hard-sigmoid-fifth`` min(max(x / 5 + 1/2, 0), 1), that of Keras 1 and 2
         (https://github.com/keras-team/keras/blob/v2.15.0/keras/activations.py);
         ``hard-swish`` x hard-sigmoid(x); ``exp``; ``log``; ``sqrt``; ``square``; ``abs``;
-        ``reciprocal`` 1 / x.
+        ``reciprocal`` 1 / x; ``erf`` the error function (a GELU in parts).
         https://pytorch.org/docs/stable/nn.html#non-linear-activations-weighted-sum-nonlinearity
     slope : float
         Of the negative side, where the function has one.
@@ -106,7 +106,7 @@ class Activation(Operation):
         "relu", "relu6", "clip", "leaky-relu", "prelu", "thresholded-relu", "threshold", "elu",
         "celu", "selu", "gelu", "gelu-tanh", "silu", "mish", "softplus", "softsign", "sigmoid",
         "log-sigmoid", "tanh", "hard-sigmoid", "hard-sigmoid-fifth", "hard-swish", "exp", "log",
-        "sqrt", "square", "abs", "reciprocal",
+        "sqrt", "square", "abs", "reciprocal", "erf",
     ]  # fmt: skip
     slope: float = 0.01
     slopes: int = 1

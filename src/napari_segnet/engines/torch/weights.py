@@ -80,8 +80,9 @@ def _filled(checkpoint: Checkpoint) -> nn.Module:
     state: dict[str, torch.Tensor] = {}
     layouts = checkpoint.store.layouts
     for file_key, key in checkpoint.store.keys.items():
-        if file_key in weights.tensors:
-            tensor = weights.tensors[file_key].load()
+        stored = (layouts[file_key].key if file_key in layouts else "") or file_key
+        if stored in weights.tensors:
+            tensor = weights.tensors[stored].load()
             if file_key in layouts:
                 tensor = _arranged(checkpoint, tensor, layouts[file_key], shapes[key])
             state[key] = tensor.float() if tensor.is_floating_point() else tensor

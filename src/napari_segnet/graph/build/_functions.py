@@ -60,6 +60,7 @@ FUNCTIONS: Mapping[str, Callable[[Activation], Op]] = {
     "square": lambda o: torch.square,
     "abs": lambda o: torch.abs,
     "reciprocal": lambda o: torch.reciprocal,
+    "erf": lambda o: torch.erf,
 }
 """Activations that are no layers of torch."""
 

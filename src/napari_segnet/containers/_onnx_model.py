@@ -1,0 +1,300 @@
+"""What an ONNX file says: its nodes, attributes and tensors, as plain values.
+
+Field numbers are those of https://github.com/onnx/onnx/blob/v1.19.0/onnx/onnx.proto
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_segnet.containers._onnx_tensor import OnnxTensor, read_tensor
+from napari_segnet.containers._protobuf import BYTES, VARINT, Field, Message, signed
+
+__all__ = ["OnnxGraph", "OnnxInput", "OnnxModel", "OnnxNode", "read_model"]
+
+DEEPEST = 8
+"""Graphs inside of graphs (the branches of an ``If``)."""
+MOST_NODES = 100_000
+LONGEST_TEXT = 10_000
+"""Letters of documentation that are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class OnnxNode:
+    """One node.
+
+    Attributes
+    ----------
+    operation, domain, name : str
+        ``"Conv"``; empty for ONNX's own; its name, which may be empty.
+    inputs, outputs : tuple of str
+        Names of values; empty: left out.
+    attributes : mapping
+        Numbers, texts, lists of them, :class:`OnnxTensor` or :class:`OnnxGraph` by name.
+    """
+
+    operation: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OnnxInput:
+    """An input or output of a graph.
+
+    Attributes
+    ----------
+    name : str
+        Of the value.
+    shape : tuple of int or str, or None
+        Lengths; a text where any is taken; None where the file does not say.
+    kind : int
+        Of its numbers, as ``TensorProto.DataType``.
+    """
+
+    name: str
+    shape: tuple[int | str, ...] | None
+    kind: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class OnnxGraph:
+    """Nodes in running order, and the tensors that they take."""
+
+    name: str
+    nodes: tuple[OnnxNode, ...]
+    tensors: Mapping[str, OnnxTensor]
+    inputs: tuple[OnnxInput, ...]
+    outputs: tuple[OnnxInput, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class OnnxModel:
+    """A whole file.
+
+    Attributes
+    ----------
+    graph : OnnxGraph
+        The network.
+    opsets : mapping of str to int
+        Version of each domain of operations; that of ONNX itself is ``""``.
+    functions : frozenset of (str, str)
+        Domain and name of operations that the file defines itself.
+    producer, producer_version, doc : str
+        Who wrote it, and what about it.
+    properties : mapping of str to str
+        What else it says of itself.
+    """
+
+    graph: OnnxGraph
+    opsets: Mapping[str, int]
+    functions: frozenset[tuple[str, str]] = frozenset()
+    producer: str = ""
+    producer_version: str = ""
+    doc: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_model(message: Message) -> OnnxModel:
+    """Return what a file says.
+
+    Raises
+    ------
+    ValueError
+        If it is no ONNX.
+    """
+    graph: OnnxGraph | None = None
+    texts = dict.fromkeys((2, 3, 6), "")  # producer, its version, documentation
+    opsets: dict[str, int] = {}
+    properties: dict[str, str] = {}
+    functions: set[tuple[str, str]] = set()
+    for one in message:
+        if one.number == 7:
+            if graph is not None:
+                raise ValueError("it holds two graphs")
+            graph = _graph(message.inside(one), _Count())
+        elif one.number == 8:
+            domain, version = _opset(message.inside(one))
+            opsets[domain] = version
+        elif one.number in texts and one.kind == BYTES:
+            texts[one.number] = message.text(one)[:LONGEST_TEXT]
+        elif one.number == 14 and len(properties) < 100:
+            key, value = _pair(message.inside(one))
+            properties[key[:100]] = value[:LONGEST_TEXT]
+        elif one.number == 25:
+            functions.add(_function(message.inside(one)))
+    if graph is None:
+        raise ValueError("it holds no graph")
+    return OnnxModel(
+        graph=graph,
+        opsets=opsets,
+        functions=frozenset(functions),
+        producer=texts[2],
+        producer_version=texts[3],
+        doc=texts[6],
+        properties=properties,
+    )
+
+
+def _opset(message: Message) -> tuple[str, int]:
+    domain, version = "", 0
+    for one in message:
+        if one.number == 1:
+            domain = message.text(one)
+        elif one.number == 2 and one.kind == VARINT:
+            version = one.value
+    return ("" if domain == "ai.onnx" else domain), version
+
+
+def _pair(message: Message) -> tuple[str, str]:
+    found = {one.number: message.text(one) for one in message if one.number in (1, 2)}
+    return found.get(1, ""), found.get(2, "")
+
+
+def _function(message: Message) -> tuple[str, str]:
+    found = {one.number: message.text(one) for one in message if one.number in (1, 10)}
+    return found.get(10, ""), found.get(1, "")
+
+
+@dataclass(slots=True)
+class _Count:
+    """Nodes that may still come, and how deep graphs lie in each other."""
+
+    left: int = MOST_NODES
+    depth: int = 0
+
+
+def _graph(message: Message, count: _Count) -> OnnxGraph:
+    count.depth += 1
+    if count.depth > DEEPEST:
+        raise ValueError(f"graphs lie in each other more than {DEEPEST} deep")
+    name, nodes, tensors = "", list[OnnxNode](), dict[str, OnnxTensor]()
+    inputs, outputs = list[OnnxInput](), list[OnnxInput]()
+    for one in message:
+        if one.number == 1:
+            count.left -= 1
+            if count.left < 0:
+                raise ValueError(f"it has more than {MOST_NODES:,} nodes")
+            nodes.append(_node(message.inside(one), count))
+        elif one.number == 2:
+            name = message.text(one)
+        elif one.number == 5:
+            tensor = read_tensor(message.inside(one))
+            if tensor.name in tensors:
+                raise ValueError(f"two tensors are called {tensor.name[:80]!r}")
+            tensors[tensor.name] = tensor
+        elif one.number == 11:
+            inputs.append(_input(message.inside(one)))
+        elif one.number == 12:
+            outputs.append(_input(message.inside(one)))
+        elif one.number == 15:
+            raise ValueError("it holds sparse tensors, which are not read")
+    count.depth -= 1
+    return OnnxGraph(
+        name=name,
+        nodes=tuple(nodes),
+        tensors=tensors,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+    )
+
+
+def _node(message: Message, count: _Count) -> OnnxNode:
+    texts = dict.fromkeys((3, 4, 7), "")  # name, operation, domain
+    inputs, outputs, attributes = list[str](), list[str](), dict[str, Any]()
+    for one in message:
+        if one.number == 1:
+            inputs.append(message.text(one))
+        elif one.number == 2:
+            outputs.append(message.text(one))
+        elif one.number in texts:
+            texts[one.number] = message.text(one)
+        elif one.number == 5:
+            key, value = _attribute(message.inside(one), count)
+            attributes[key] = value
+    domain = "" if texts[7] == "ai.onnx" else texts[7]
+    return OnnxNode(
+        operation=texts[4],
+        domain=domain,
+        name=texts[3],
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        attributes=attributes,
+    )
+
+
+def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
+    """Return name and value; without a type (before IR version 2) by the field that is there."""
+    name, kind, values = "", 0, dict[int, list[Any]]()
+    for one in message:
+        if one.number == 1:
+            name = message.text(one)
+        elif one.number == 20 and one.kind == VARINT:
+            kind = one.value
+        elif one.number in _READ:
+            values.setdefault(one.number, []).extend(_read(message, one, count))
+    number = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11}.get(kind)
+    if number is None:
+        number = next(iter(values), 0)
+    found = values.get(number, [])
+    if number in (2, 3, 4, 5, 6):  # one alone; a zero or an empty text may be left out
+        return name, found[-1] if found else {2: 0.0, 3: 0, 4: ""}.get(number)
+    return name, tuple(found)
+
+
+_READ = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+"""f, i, s, t, g; floats, ints, strings, tensors, graphs."""
+
+
+def _read(message: Message, one: Field, count: _Count) -> list[Any]:
+    if one.number == 2:
+        return [message.real(one)]
+    if one.number == 3:
+        return [signed(one.value)]
+    if one.number in (4, 9):
+        return [message.text(one)]
+    if one.number in (5, 10):
+        return [read_tensor(message.inside(one))]
+    if one.number in (6, 11):
+        return [_graph(message.inside(one), count)]
+    return message.reals(one) if one.number == 7 else message.integers(one)
+
+
+def _input(message: Message) -> OnnxInput:
+    name, kind, shape = "", 0, None
+    for one in message:
+        if one.number == 1:
+            name = message.text(one)
+        elif one.number == 2:
+            inner = message.inside(one)
+            for two in inner:
+                if two.number == 1:  # a tensor; sequences and maps are other kinds
+                    kind, shape = _tensor_type(inner.inside(two))
+    return OnnxInput(name=name, shape=shape, kind=kind)
+
+
+def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
+    kind, shape = 0, None
+    for one in message:
+        if one.number == 1 and one.kind == VARINT:
+            kind = one.value
+        elif one.number == 2:
+            inner = message.inside(one)
+            shape = tuple(_length(inner.inside(two)) for two in inner if two.number == 1)
+    return kind, shape
+
+
+def _length(message: Message) -> int | str:
+    found: int | str = ""
+    for one in message:
+        if one.number == 1 and one.kind == VARINT:
+            number = signed(one.value)
+            found = number if number > 0 else ""
+        elif one.number == 2:
+            found = message.text(one)[:80]
+    return found

@@ -22,7 +22,10 @@ __all__ = ["ContactSheet"]
 SHOWN_PX = 96
 QUESTION = "Which of these is right? Nothing in the file tells them apart."
 NO_IMAGE = "Open an image to see what each makes of it; or choose by what you know of the network."
-SAME = "On this part of the image all of them answer alike: move to another part, or choose none."
+SAME = (
+    "What is not known of this network changes nothing on this part of the image: {count} networks "
+    "that it may be answer alike."
+)
 CHOSEN = "Your choice is kept for the next time."
 
 
@@ -95,6 +98,7 @@ class ContactSheet(QWidget):
             self._grid.addWidget(button, place // 2, place % 2)
             self.buttons.append(button)
         self.hint.setText(NO_IMAGE)
+        self.question.show()
         self.show()
 
     def say(self, text: str) -> None:
@@ -103,11 +107,14 @@ class ContactSheet(QWidget):
 
     def show_compared(self, made: Compared) -> None:
         """Show what each network makes of the image."""
+        alike = all(made.same)
         self.image.setPixmap(_small(made.image))
-        self.image.show()
+        for widget in (self.question, self.image, *self.buttons):
+            widget.setVisible(not alike)
         for button, answer in zip(self.buttons, made.answers, strict=True):
             button.setIcon(QIcon(_small(answer)))
-        self.hint.setText(SAME if all(made.same) else "Click the one that fits. " + CHOSEN)
+        words = SAME.format(count=len(made.same))
+        self.hint.setText(words if alike else "Click the one that fits. " + CHOSEN)
 
 
 def _small(picture: npt.NDArray[np.uint8]) -> QPixmap:

@@ -131,6 +131,7 @@ def calculated(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
                 found = function(a, b)
             except (ArithmeticError, ValueError) as error:
                 raise NotReadable(f"{run.draw.at} divides by zero, or the like") from error
+        found = found.item() if isinstance(found, np.generic) else found
         if isinstance(found, int) and abs(found) > END:
             raise NotReadable(f"{run.draw.at} computes a number that no size has")
         return found
@@ -142,7 +143,8 @@ def _compared(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def compare(run: Run, one: Any, two: Any) -> Any:
         if isinstance(one, str | list | tuple | None) or isinstance(two, str | list | tuple | None):
             return alike(run, one, two) == (function(1, 1))
-        return function(plain_number(run, one), plain_number(run, two))
+        found = function(plain_number(run, one), plain_number(run, two))
+        return bool(found) if isinstance(found, np.generic) else found
 
     return compare
 

@@ -8,8 +8,9 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.programs.structure._added import with_added
 from napari_segnet.programs.structure._facts import facts_of
+from napari_segnet.programs.structure._heads import without_side_heads
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
-from napari_segnet.programs.structure._parts import parts_of
+from napari_segnet.programs.structure._parts import Part, parts_of
 from napari_segnet.programs.structure._sorted import is_sorted, resorted
 from napari_segnet.programs.structure._space import Networks, layout_word
 from napari_segnet.programs.structure._squeeze import squeezed, squeezes_of
@@ -63,16 +64,24 @@ def read_structure(weights: Weights) -> Space:
     if parts is None:
         named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")
+    # Heads beside the last one have no place in the answer; the card names their tensors.
+    main, beside = without_side_heads(parts)
+    space = _space(main, weights, by_name) or (_space(parts, weights, by_name) if beside else None)
+    if space is None:
+        shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
+        raise _refused(weights, f"no network was found whose channels close: {_listed(shown)}")
+    return space
+
+
+def _space(parts: tuple[Part, ...], weights: Weights, by_name: bool) -> Networks | None:
+    """Return the networks of all parts; None where there is none."""
     facts = facts_of(parts, weights.layers, by_name)
     ranked, pairs = with_added(parts, topologies(parts, facts))
     words = [layout_word(one) for one in ranked]
     siblings = {words[a]: words[b] for pair in pairs for a, b in (pair, pair[::-1])}
     found = dict(zip(words, ranked, strict=True))
     space = Networks(parts=parts, facts=facts, found=found, siblings=siblings)
-    if not found or not space.first(1):
-        shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
-        raise _refused(weights, f"no network was found whose channels close: {_listed(shown)}")
-    return space
+    return space if found and space.first(1) else None
 
 
 def common_dtype(weights: Weights) -> str:

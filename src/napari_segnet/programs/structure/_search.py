@@ -50,6 +50,8 @@ MOST_OUTPUTS = 256
 """No segmentation has more classes (ADE20K has 150)."""
 MIXED = 1.5
 """Of a resizing beside transposed convolutions: networks have one or the other."""
+AHEAD = 0.25
+"""Of each part that is left. Complete networks have none, so these come out by their costs."""
 WORST = 7.0
 """Topologies that cost so much more than the first are left out: e^7 is 1,000 times rarer."""
 
@@ -92,7 +94,7 @@ class Search:
         count = 0
         for cost, state in self._starts():
             count += 1
-            heapq.heappush(heap, (cost, -count, state, False))
+            heapq.heappush(heap, (cost + self._ahead(state), -count, state, False))
         found, best, popped = 0, None, 0
         seen: set[tuple[Step, ...]] = set()
         most = min(MOST_STATES, MOST_WORK // len(self.parts))
@@ -115,6 +117,7 @@ class Search:
                 )
                 continue
             popped += 1
+            cost -= self._ahead(state)
             if state.used == self.all:
                 more = self._end(state)
                 if more is not None:
@@ -123,7 +126,12 @@ class Search:
                 continue
             for more, following in self._continued(state):
                 count += 1
-                heapq.heappush(heap, (cost + more, -count, following, False))
+                price = cost + more + self._ahead(following)
+                heapq.heappush(heap, (price, -count, following, False))
+
+    def _ahead(self, state: State) -> float:
+        """Return about what the parts that are left cost: states of many parts come first."""
+        return AHEAD * (len(self.parts) - len(state.steps))
 
     # ---- Both ends -----------------------------------------------------------------
 
@@ -246,15 +254,17 @@ class Search:
             wants = groups = state.channels
         bridged = state.gated >= 0 and state.steps[-1].join == "bridge"
         if wants == state.channels and not bridged:
-            aside = at in self.bridges
+            aside = 0.0
+            if at in self.bridges:
+                aside = 1.0 if next(self._unused(state), -1) == at else 3.0
             cost += 1.5 if state.up and is_bridge(part.name) and part.role == DECODER else 0.0
-            cost += 1.0 * aside
+            cost += aside
             if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
                 cost += 0.7  # a level of the decoder without its skip connection
             for before, more in self._befores(state, at):
                 step = Step(part=at, before=before, groups=groups)
                 yield cost + more, self._after(state, step)
-            cost -= 1.0 * aside
+            cost -= aside
         for place, answer, more in self._skips(state, part):
             if wants == state.channels + answer.channels:
                 join: Join = "concat"
@@ -266,6 +276,8 @@ class Search:
             else:
                 continue
             up = answer.level < state.level
+            if not bridged and any(not state.used >> one & 1 for one in self.bridges):
+                more += 1.0  # others are left for skip connections
             step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
             mixed = MIXED * any(one.transposed for one in state.steps)
             mixed += 0.7 * self._narrows(state)

@@ -54,16 +54,19 @@ class ContactSheet(QWidget):
         self.hint.setWordWrap(True)
         self.image = QLabel()
         self.image.setObjectName("segnet_contact_image")
+        self.image.setToolTip("The part of your image that they are compared on")
         self.again = QPushButton("Compare on what is visible")
         self.again.setObjectName("segnet_contact_again")
         self.again.clicked.connect(self.asked)
         self.buttons: list[QToolButton] = []
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.addWidget(self.image, 0, 0, Qt.AlignmentFlag.AlignHCenter)
+        for column in range(2):
+            self._grid.setColumnStretch(column, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.question, self.image):
-            layout.addWidget(widget)
+        layout.addWidget(self.question)
         layout.addLayout(self._grid)
         layout.addWidget(self.hint)
         layout.addWidget(self.again)
@@ -95,7 +98,9 @@ class ContactSheet(QWidget):
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
             button.setIconSize(QSize(SHOWN_PX, SHOWN_PX))
             button.clicked.connect(partial(self.chosen.emit, place))
-            self._grid.addWidget(button, place // 2, place % 2)
+            self._grid.addWidget(
+                button, (place + 1) // 2, (place + 1) % 2, Qt.AlignmentFlag.AlignHCenter
+            )
             self.buttons.append(button)
         self.hint.setText(NO_IMAGE)
         self.question.show()

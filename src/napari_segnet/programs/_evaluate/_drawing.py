@@ -60,6 +60,8 @@ class Drawing:
         What is being read now, for names of nodes.
     made : dict of str to (Operation, tuple of str)
         Each node, and what it takes.
+    held : dict of str to mapping
+        The tensors of each node by role.
     """
 
     def __init__(self, channels: int, probes: Probes) -> None:
@@ -69,6 +71,7 @@ class Drawing:
         self.at = "node"
         self.left = MOST_LOOKS
         self.made: dict[str, tuple[Operation, tuple[str, ...]]] = {}
+        self.held: dict[str, Mapping[str, Weight]] = {}
         self.bases: dict[str, tuple[Atom, ...]] = {}
         self.stems: dict[str, tuple[str, ...]] = {}
         self._layers: dict[object, str] = {}
@@ -113,7 +116,7 @@ class Drawing:
             self.builder.add(name, operation, *nodes, layer=layer)
         except ValueError as error:
             raise NotReadable(f"{self.at} cannot take what comes to it: {error}") from error
-        self.made[name] = (operation, nodes)
+        self.made[name], self.held[name] = (operation, nodes), weights
         if self.builder.channels(name) > MOST_CHANNELS:
             raise NotReadable(f"{self.at} has more than {MOST_CHANNELS:,} channels")
         if isinstance(operation, Rescale | Channels) and self._shown.issuperset(nodes):

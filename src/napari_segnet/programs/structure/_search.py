@@ -20,6 +20,7 @@ from napari_segnet.programs.structure._names import (
     ENCODER,
     OUTPUT,
     is_bridge,
+    is_whole,
     numbers,
     pattern,
 )
@@ -158,9 +159,7 @@ class Search:
         last = self.parts[state.steps[-1].part]
         if state.level > (2 if state.ups else 1) or state.channels > MOST_OUTPUTS:
             return None
-        if state.gated >= 0 or (
-            state.taken and not state.poolings and not self.flat
-        ):
+        if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
             return None  # a skip connection joins levels
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
@@ -218,7 +217,7 @@ class Search:
         """Return the cost of an order other than that of the file."""
         one, two = self.parts[before], self.parts[at]
         if at in self.bridges:
-            return 0.2
+            return self._aside(state, at)
         if self._following(state, before) == at:
             return 1.5 if 0 <= two.role < one.role and state.level else 0.0
         if next((own for own in self._unused(state) if own not in self.bridges), -1) == at:
@@ -228,6 +227,13 @@ class Search:
         if two.role > one.role >= 0:
             return 1.5
         return 2.5
+
+    def _aside(self, state: State, at: int) -> float:
+        """Return the cost of a part on a skip connection: the coarsest level comes first."""
+        alike = [one for one in self.series[self.parts[at].series] if not state.used >> one & 1]
+        coarsest = max(alike, key=lambda one: numbers(self.parts[one].name))
+        whole = next(self._unused(state), -1) == at and is_whole(self.parts[at].name)
+        return 0.1 if at == coarsest or whole else 0.6
 
     def _following(self, state: State, before: int) -> int:
         """Return the next part in the order that the state follows; -1: there is none."""
@@ -348,7 +354,8 @@ class Search:
                 continue
             if state.gated >= 0 and state.gated != place:
                 continue
-            more = 0.3 if place == 0 else more  # the image itself, by the name of the part
+            if place == 0:
+                more = 0.3 if is_whole(part.name) else 2.5
             step = Step(part=at, join="bridge", skip=place)
             wider = replace(answer, channels=part.outputs(False))
             answers = (*state.answers[:place], wider, *state.answers[place + 1 :])

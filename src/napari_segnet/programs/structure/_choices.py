@@ -154,6 +154,8 @@ def _scales(
             values = tuple(value for value in values if value != "strided")
         elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
             values, why = ("strided",), "from the even kernels"
+        elif any(parts[step.part].gap == 1 and not step.transposed for step in pooled):
+            values, why = ordered("pooling", "strided"), "no number is left for a pooling"
         elif topology.steps[0].before == "pool" or _steps_down(parts, topology):
             values = ordered("pooling", "strided")
         elif (

@@ -801,6 +801,22 @@ def wrong_scale() -> Image.Image:
     return beside(seen)
 
 
+@picture
+def light_and_dark() -> Image.Image:
+    """Dark nuclei, and what the network finds in them; after the message has offered it."""
+    with stage() as on:
+        small = np.asarray(on.sample().data)[30:286, 30:286].astype(np.float32)
+        on.viewer.layers.clear()
+        dark = 255 - 200 * np.clip((small - small.min()) / (2400 - small.min()), 0, 1)
+        on.show(on.viewer.add_image(dark.astype(np.uint8), name="bright field"))
+        on.choose("nuclei")
+        on.run()
+        on.dock.message.action.click()
+        on.wait(lambda: not on.dock.run_settings.inputs_trier.busy)
+        on.pause(0.3)
+        return on.window()
+
+
 def normalise(on: Stage, how: str) -> None:
     on.dock.main.set_value(replace(on.dock.main.value(), normalize=how))
     on.dock.preview.clear()

@@ -570,6 +570,15 @@ def test_notes_are_said(run, shop, tmp_path):
     assert done.json["notes"][0].startswith("The network takes one channel")
 
 
+def test_what_to_do_where_nothing_is_found_is_said(run, tmp_path):
+    tifffile.imwrite(tmp_path / "black.tif", np.zeros((64, 64), np.uint8))
+    words = ("segment", tmp_path / "black.tif", "-o", tmp_path / "out")
+    done = run(*words)
+    assert "note: Nothing was found. Perhaps the objects are dark" in done.err
+    assert "add --set invert=yes" in done.err
+    assert "Perhaps" not in run(*words, "--overwrite", "--set", "invert=yes").err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file names of bytes")
 def test_file_names_that_are_no_text(run, shop, tmp_path):
     image = tmp_path / os.fsdecode(b"caf\xe9 \xff.tif")

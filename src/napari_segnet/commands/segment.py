@@ -139,6 +139,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
 def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     """Segment one image and write its files."""
     from napari_segnet.answers import instances_of, maps_of
+    from napari_segnet.detective import light_dark_doubt
     from napari_segnet.inference import label, predict
     from napari_segnet.readers import open_image
     from napari_segnet.writers import write_segmentation
@@ -171,6 +172,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     bar.end(f"{count} {noun}, {seconds:.1f} s on {made.origin.device}")
     for note in made.origin.notes:
         print(f"  note: {note}", file=sys.stderr)
+    if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
+        print(f"  note: {doubt} For those, add --set invert=yes.", file=sys.stderr)
     return {
         "image": str(path),
         "files": [str(file) for file in files],

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QApplication, QLineEdit, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError, SettingsError, UntoldError
@@ -18,7 +18,6 @@ from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
 from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.private import unwrapped
-from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.qt.dock import Dock, titled
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
@@ -26,6 +25,7 @@ from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.preferences import Preferences, preferences
 from napari_segnet.widgets.qt.recent import remember_network
 from napari_segnet.widgets.qt.run_bar import RunBox
+from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.segment.batch import BatchBox
 from napari_segnet.widgets.segment.image_box import ImageBox
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["SegmentDock"]
+
+TRY_INPUTS = "try light and dark"
 
 
 class SegmentDock(Dock):
@@ -132,8 +134,11 @@ class SegmentDock(Dock):
         self.image_box.changed.connect(self.run_settings.clear_trials)
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
-        self.copy.clicked.connect(self.copy_command)
         self.run_settings.began.connect(self.message.hide)
+        self.run_settings.channels_taken.connect(self.channels.take)
+        self.message.acted.connect(self._act)
+        for box in (self.scales, self.run_settings.inputs):
+            box.taken.connect(partial(scroll_into_view, self.run_box))
         self.batch.files_chosen.connect(self.segment_files)
         self.batch.segmented.connect(self.shown.adopt)
         self.shown.changed.connect(self._refresh)
@@ -158,7 +163,8 @@ class SegmentDock(Dock):
             runner.end_with(self)
 
     def _runners(self) -> tuple[JobRunner, ...]:
-        tried = self.run_settings.previewer, self.run_settings.trier
+        own = self.run_settings
+        tried = own.previewer, own.trier, own.inputs_trier
         return (self._looker, self._runner, self.shown.live.runner, *tried)
 
     def closed(self) -> None:
@@ -189,7 +195,7 @@ class SegmentDock(Dock):
 
     def _look(self) -> None:
         self._chosen.choice = ""
-        self.scales.clear()
+        self.run_settings.clear_trials()
         self.untold.clear()
         self.message.hide()
         self._looker.start(self.session.look())
@@ -286,6 +292,13 @@ class SegmentDock(Dock):
             return
         self.shown.show_answer(asked, made)
         self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
+        if doubt := self.session.light_dark_doubt(asked, made):
+            self.message.offer(doubt, "Try light and dark", TRY_INPUTS)
+
+    def _act(self, act: str) -> None:
+        """Do what a message has offered."""
+        if act == TRY_INPUTS:
+            self.run_settings.try_inputs()
 
     def _failed(self, error: BaseException) -> None:
         self.session.end()
@@ -295,18 +308,6 @@ class SegmentDock(Dock):
     def _stopped(self) -> None:
         self.session.end()
         self.run_box.end("Stopped on request; nothing was changed.")
-
-    # ---- Around the result ----
-
-    def copy_command(self) -> None:
-        """Put the command line that repeats the result into the clipboard."""
-        if self.result is None:
-            return
-        line = record_of(self.result).command
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(line)
-        self.message.say(f"Copied:\n{line}")
 
     def _refresh(self, event: object = None) -> None:
         """Enable what can be done now."""

@@ -63,6 +63,13 @@ class Segment:
         )
         add("--save-maps", action="store_true", help="also write what the network says")
         add("--table", action="store_true", help="also measure the objects: a row of CSV for each")
+        add(
+            "--export",
+            type=some_text,
+            metavar="NAMES",
+            help="also write the objects for other programs, with commas between: roi (ImageJ), "
+            "geojson (QuPath), coco, cellpose, outlines (a picture)",
+        )
         add("--device", type=some_text, help="auto, cpu, mps, cuda or cuda:N")
         add(
             "--set",
@@ -94,6 +101,7 @@ class Segment:
             args.output,
             save_maps=args.save_maps,
             table=args.table,
+            exports=args.export,
             overwrite=args.overwrite,
         )
         for path in skipped_files(args.images):
@@ -164,6 +172,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         maps=maps,
         instances=instances,
         table=table,
+        exports=plan.exports,
+        image=image,
     )
     seconds = time.perf_counter() - begun
     count = len(made.label_score)

@@ -18,8 +18,15 @@ from napari_segnet.graph import (
     Operation,
     Pooling,
     Resize,
+    Softmax,
 )
-from napari_segnet.programs.structure._choices import hidden_place, up_convolution
+from napari_segnet.programs.structure._blocks import inner_sums
+from napari_segnet.programs.structure._choices import (
+    hidden_place,
+    lowest,
+    steps_down,
+    up_convolution,
+)
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
@@ -66,6 +73,14 @@ class _Drawing:
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.hidden = choices.get("hidden_norm") == "instance"
         self.place = hidden_place(parts)
+        self.lowest = lowest(parts, topology)
+        self.sums = inner_sums(parts, topology) if choices.get("residual") == "inner" else {}
+        self.kept: dict[str, str] = {}
+        self.down = steps_down(parts, topology) if self._bare_down() else ()
+
+    def _bare_down(self) -> bool:
+        strided = self.choices.get("pooling") == "strided"
+        return strided and self.choices.get("down_activation") == "none"
 
     def graph(self) -> Graph:
         """Draw all steps, and bring the answer to the size of the image."""
@@ -81,7 +96,11 @@ class _Drawing:
     def _step(self, x: str, turn: int, step: Step) -> str:
         part = self.parts[step.part]
         if step.sees:
-            x = self._joined(x, GraphBuilder.image, "concat") if step.sees == "both" else x
+            x = self._between(x)
+            if step.sees == "both":
+                both = (GraphBuilder.image, x)
+                first = self.choices["second_input"] == "image-first"
+                x = self._new("join", Concatenate(), *(both if first else both[::-1]))
             self.answers = [x]
         name = part.first.layer.name
         strided = step.before == "pool" and (
@@ -107,6 +126,13 @@ class _Drawing:
         if step.keeps:
             self.answers.append(x)
         return x
+
+    def _between(self, x: str) -> str:
+        """Draw what stands between two networks."""
+        word = self.choices.get("between", "none")
+        if word == "softmax":
+            return self._new("softmax", Softmax(), x)
+        return x if word == "none" else self._new("sigmoid", Activation(function="sigmoid"), x)
 
     def _new(self, word: str, operation: Operation, *inputs: str) -> str:
         self.count += 1
@@ -165,9 +191,9 @@ class _Drawing:
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)
-            if end and residual and not before:
+            if step.part in self.down or (end and residual and not before):
                 active = False
-            x = self._finished(x, unit, active)
+            x = self._summed(x, unit, active)
         if not residual:
             return x
         if part.shortcut is not None:
@@ -175,6 +201,19 @@ class _Drawing:
             begin = self._finished(begin, part.shortcut, False)
         x = self._new("add", Arithmetic(kind="add"), x, begin)
         return x if before else self._activated(x, part.units[-1])
+
+    def _summed(self, x: str, unit: Unit, active: bool) -> str:
+        """Draw what follows a convolution, with the sum around a block where there is one."""
+        name = unit.layer.name
+        if name not in self.sums:
+            x = self._finished(x, unit, active)
+        else:
+            x = self._finished(x, unit, False)
+            x = self._new("add", Arithmetic(kind="add"), x, self.kept[self.sums[name]])
+            x = self._activated(x, unit) if active else x
+        if name in self.sums.values():
+            self.kept[name] = x
+        return x
 
     def _convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
         if unit.norm_first and unit.norm is not None:
@@ -203,6 +242,9 @@ class _Drawing:
             return self.facts.dilations[unit.layer.name]
         if max(unit.kernel) == 1:
             return 1
+        if self.topology.poolings:
+            low = unit.layer.name in self.lowest
+            return int(self.choices.get("dilation", "1")) if low else 1
         values = [int(one) for one in self.choices.get("dilation", "1").split(",")]
         self.wide += 1
         return values[min(self.wide, len(values)) - 1]

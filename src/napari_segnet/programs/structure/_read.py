@@ -6,6 +6,7 @@ from collections import Counter
 
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.programs.structure._added import with_added
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
 from napari_segnet.programs.structure._parts import parts_of
@@ -55,8 +56,11 @@ def read_structure(weights: Weights) -> Space:
         raise _refused(weights, "they are not the layers of one network for images")
     parts = parts_of(units)
     facts = facts_of(parts, weights.layers)
-    found = {layout_word(one): one for one in topologies(parts, facts)}
-    space = Networks(parts=parts, facts=facts, found=found)
+    ranked, pairs = with_added(parts, topologies(parts, facts))
+    words = [layout_word(one) for one in ranked]
+    siblings = {words[a]: words[b] for pair in pairs for a, b in (pair, pair[::-1])}
+    found = dict(zip(words, ranked, strict=True))
+    space = Networks(parts=parts, facts=facts, found=found, siblings=siblings)
     if not found or not space.first(1):
         shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
         raise _refused(weights, f"no network was found whose channels close: {_listed(shown)}")

@@ -122,14 +122,14 @@ class Search:
         last = self.parts[state.steps[-1].part]
         if state.level > (2 if state.ups else 1) or state.channels > MOST_OUTPUTS:
             return None
-        if state.gated >= 0:
-            return None
+        if state.gated >= 0 or (state.taken and not state.poolings):
+            return None  # a skip connection joins levels
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
             return None  # a backbone alone
         if not state.ups and any((part.gap or 0) > 1 for part in self.parts):
             return None  # poolings without a way back: a classifier of convolutions
-        cost = 1.2 * state.level
+        cost = 1.2 * state.level + 2.0 * max(0, state.taken - state.ups - state.level)
         naturals = sum(one.natural for one in state.answers[1:])
         naturals -= bool(state.after_pooling and naturals)  # the last pooled one is the bottom
         if naturals and not state.taken:
@@ -225,19 +225,21 @@ class Search:
     def _transposed(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
         cost += MIXED * any(one.before == "resize" for one in state.steps)
-        wants = part.inputs(True)
+        wants, odd = part.inputs(True), max(part.first.kernel) % 2 == 1
         if wants == state.channels:
             if state.level:
                 yield cost, self._after(state, Step(part=at, transposed=True))
-            elif max(part.first.kernel) % 2:
+            elif odd:
                 step = Step(part=at, transposed=True, stride_one=True)
                 yield cost + 4.0, self._after(state, step)
-            if not state.up:
+            if not state.up and (part.gap is None or part.gap > 0):
                 step = Step(part=at, transposed=True, before="pool")
-                yield cost + 0.4, self._after(state, step)
+                yield cost + (1.5 if part.gap == 1 else 0.4), self._after(state, step)
         for place, answer, more in self._skips(state, part):
+            flat = not state.level
+            if flat and not odd:
+                continue  # nothing but a stride makes an even kernel useful
             if answer.level == state.level and wants == state.channels + answer.channels:
-                flat = not state.level
                 step = Step(part=at, transposed=True, join="concat", skip=place, stride_one=flat)
                 yield cost + more + (1.0 if flat else 0.2), self._after(state, step)
 
@@ -296,6 +298,8 @@ class Search:
             return
         if stride == 1 and self.facts.strided:
             yield "none", 0.0
+            if self.facts.functional and not state.up and gap is None:
+                yield "pool", 2.5
             return
         if gap is not None:
             none, pool = (0.3, 0.9) if gap > 1 else (0.0, 3.0)

@@ -31,6 +31,7 @@ from napari_segnet.widgets.segment.batch import BatchBox
 from napari_segnet.widgets.segment.image_box import ImageBox
 from napari_segnet.widgets.segment.jobs import Answer
 from napari_segnet.widgets.segment.labels_box import MARGIN_PX
+from napari_segnet.widgets.segment.network_proof import NetworkProof
 from napari_segnet.widgets.segment.request import RunRequest, subject_of_run
 from napari_segnet.widgets.segment.run_settings import RunSettings
 from napari_segnet.widgets.segment.session import SegmentSession, usual_settings
@@ -66,6 +67,7 @@ class SegmentDock(Dock):
         self.shown = ShownResult(self.viewer, self.session, reviews(self.viewer), self)
         self._chosen = chosen_network(self.viewer)
         self._waiting: list[Path] = []
+        self._run_waits = False
         self._looker, self._runner = JobRunner(self), JobRunner(self)
         self._build(preferences())
         self._connect()
@@ -89,6 +91,7 @@ class SegmentDock(Dock):
         self.weights = WeightsBox(wishes.folder)
         self.card = CardView()
         self.untold = UntoldBox()
+        self.proof = NetworkProof(self.request)
         self.image_box = ImageBox(self.viewer)
         self.layer, self.axes, self.region = (
             getattr(self.image_box, name) for name in ("layer", "axes", "region")
@@ -109,8 +112,9 @@ class SegmentDock(Dock):
         except SettingsError as error:
             self.message.fail(error)
         self.run_settings.set_value(usual)
+        parts = self.card, self.untold, self.proof
         self.fill(
-            titled("Network", self.weights, self.card, self.untold, margin_px=MARGIN_PX),
+            titled("Network", self.weights, *parts, margin_px=MARGIN_PX),
             titled("Image", self.image_box, self.run_settings, margin_px=MARGIN_PX),
             self.run_box,
             self.message,
@@ -143,11 +147,16 @@ class SegmentDock(Dock):
         self.batch.segmented.connect(self.shown.adopt)
         self.shown.changed.connect(self._refresh)
         self.shown.said.connect(self.message.say)
-        for part in (self.run_settings, self.shown):
+        self.proof.said.connect(self.message.say)
+        for part in (self.run_settings, self.shown, self.proof):
             part.failed.connect(self.message.fail)
         self._looker.succeeded.connect(self._recognised)
         self._looker.failed.connect(self._refused)
         self._looker.finished.connect(self._take_waiting)
+        self.proof.refined.connect(self._show_network)
+        self.proof.chosen.connect(self._tell)
+        self.proof.finished.connect(self._proof_over)
+        self.image_box.changed.connect(self.proof.image_changed)
         self._runner.started.connect(partial(self.shown.hold, True))
         self._runner.finished.connect(partial(self.shown.hold, False))
         self._runner.progressed.connect(self.run_box.show_progress)
@@ -164,7 +173,7 @@ class SegmentDock(Dock):
 
     def _runners(self) -> tuple[JobRunner, ...]:
         own = self.run_settings
-        tried = own.previewer, own.trier, own.inputs_trier
+        tried = own.previewer, own.trier, own.inputs_trier, *self.proof.runners()
         return (self._looker, self._runner, self.shown.live.runner, *tried)
 
     def closed(self) -> None:
@@ -197,19 +206,25 @@ class SegmentDock(Dock):
         self._chosen.choice = ""
         self.run_settings.clear_trials()
         self.untold.clear()
+        self.proof.clear()
         self.message.hide()
         self._looker.start(self.session.look())
         self._refresh()
 
     def _recognised(self, checkpoint: Checkpoint) -> None:
-        self.session.checkpoint = checkpoint
         self._chosen.choice = self.session.choice
-        self.card.set_checkpoint(checkpoint)
         file = self.session.own_file
         if file is not None:
             remember_network(file)
             self.weights.refresh()
             self.weights.show_choice(self.session.choice)
+        self._show_network(checkpoint)
+        self.proof.begin(checkpoint)
+
+    def _show_network(self, checkpoint: Checkpoint) -> None:
+        """Work with a network as it is known now; its proof may know it better later."""
+        self.session.checkpoint = checkpoint
+        self.card.set_checkpoint(checkpoint)
         self.shown.box.show_settings(checkpoint)
         self.run_settings.set_defaults(usual_settings(checkpoint))
         self.image_box.offer_channels(checkpoint)
@@ -268,8 +283,12 @@ class SegmentDock(Dock):
         )
 
     def run(self) -> None:
-        """Run the network on the chosen layer and region."""
+        """Run the network on the chosen layer and region, as soon as it is proven."""
         self.message.hide()
+        self._run_waits = self.proof.busy
+        if self._run_waits:
+            self.run_box.begin()
+            return
         try:
             request = self.request()
         except SegnetError as error:
@@ -281,6 +300,9 @@ class SegmentDock(Dock):
 
     def cancel(self) -> None:
         """Stop what is running."""
+        if self._run_waits:
+            self._run_waits = False
+            self._stopped()
         if self._runner.busy:
             self.run_box.stopping()
             self._runner.cancel()
@@ -331,7 +353,7 @@ class SegmentDock(Dock):
     def segment_files(self, paths: Iterable[Path]) -> None:
         """Open pictures and folders of pictures, and segment each."""
         paths = list(paths)
-        if self._looker.busy:  # network and pictures were dropped together
+        if self._looker.busy or self.proof.busy:  # network and pictures were dropped together
             self._waiting = [*self._waiting, *paths]
             return
         self.message.hide()
@@ -340,6 +362,15 @@ class SegmentDock(Dock):
             return
         wishes = replace(self.settings(), channels="auto")
         self.batch.begin(paths, self.checkpoint, wishes, self.labels.value())
+
+    def _proof_over(self) -> None:
+        """Do what has waited for the network."""
+        if self._looker.busy:
+            return  # another was chosen
+        if self._run_waits:
+            self._run_waits = False
+            self.run()
+        self._take_waiting()
 
     def _take_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QLineEdit, QWidget
+from qtpy.QtWidgets import QWidget
 
+from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SegnetError, SettingsError, UntoldError
+from napari_segnet.errors import SegnetError, UntoldError
 from napari_segnet.inference import PredictSettings
-from napari_segnet.widgets.checkpoint.card import CardView
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
-from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
-from napari_segnet.widgets.checkpoint.untold import UntoldBox
+from napari_segnet.widgets.checkpoint.picker import is_weights
 from napari_segnet.widgets.layers.private import unwrapped
-from napari_segnet.widgets.qt.dock import Dock, titled
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
-from napari_segnet.widgets.qt.message_bar import MessageBar
-from napari_segnet.widgets.qt.preferences import Preferences, preferences
-from napari_segnet.widgets.qt.recent import remember_network
-from napari_segnet.widgets.qt.run_bar import RunBox
+from napari_segnet.widgets.qt.preferences import preferences
+from napari_segnet.widgets.qt.recent import last_network, remember_last_network, remember_network
 from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.recovery.reviews import reviews
-from napari_segnet.widgets.segment.batch import BatchBox
-from napari_segnet.widgets.segment.image_box import ImageBox
+from napari_segnet.widgets.segment.form import SegmentForm
 from napari_segnet.widgets.segment.jobs import Answer
-from napari_segnet.widgets.segment.labels_box import MARGIN_PX
-from napari_segnet.widgets.segment.network_proof import NetworkProof
 from napari_segnet.widgets.segment.request import RunRequest, subject_of_run
-from napari_segnet.widgets.segment.run_settings import RunSettings
 from napari_segnet.widgets.segment.session import SegmentSession, usual_settings
 from napari_segnet.widgets.segment.shown_result import ShownResult
 
@@ -47,7 +39,7 @@ __all__ = ["SegmentDock"]
 TRY_INPUTS = "try light and dark"
 
 
-class SegmentDock(Dock):
+class SegmentDock(SegmentForm):
     """Runs a network on an image layer and shows its labels.
 
     Parameters
@@ -69,7 +61,7 @@ class SegmentDock(Dock):
         self._waiting: list[Path] = []
         self._run_waits = False
         self._looker, self._runner = JobRunner(self), JobRunner(self)
-        self._build(preferences())
+        self.lay_out(self.viewer, self.shown, self.request, preferences())
         self._connect()
         self.image_box.list_layers()
         self._refresh()
@@ -83,52 +75,6 @@ class SegmentDock(Dock):
     def result(self) -> napari.layers.Labels | None:
         """The layer that the live settings act on."""
         return self.shown.layer
-
-    # ---- What it looks like ----
-
-    def _build(self, wishes: Preferences) -> None:
-        self.message = MessageBar()
-        self.weights = WeightsBox(wishes.folder)
-        self.card = CardView()
-        self.untold = UntoldBox()
-        self.proof = NetworkProof(self.request)
-        self.image_box = ImageBox(self.viewer)
-        self.layer, self.axes, self.region = (
-            getattr(self.image_box, name) for name in ("layer", "axes", "region")
-        )
-        self.axes_question, self.channels = self.image_box.axes_question, self.image_box.channels
-        self.run_settings = RunSettings(self.request)
-        self.main, self.advanced = self.run_settings.main, self.run_settings.advanced
-        self.more, self.preview = self.run_settings.more, self.run_settings.preview
-        self.scales = self.run_settings.scales
-        self.run_box = RunBox()
-        box, self.merge = self.shown.box, self.shown.merge
-        self.labels, self.classes, self.summary = box.form, box.classes, box.summary
-        self.maps, self.copy = box.maps, box.copy
-        self.batch = BatchBox(self.viewer)
-        usual = PredictSettings()
-        try:
-            usual = replace(usual, device=wishes.device, precision=wishes.precision)
-        except SettingsError as error:
-            self.message.fail(error)
-        self.run_settings.set_value(usual)
-        parts = self.card, self.untold, self.proof
-        self.fill(
-            titled("Network", self.weights, *parts, margin_px=MARGIN_PX),
-            titled("Image", self.image_box, self.run_settings, margin_px=MARGIN_PX),
-            self.run_box,
-            self.message,
-            self.merge,
-            box,
-            *self.sections(),
-            self.batch,
-        )
-        for line in self.findChildren(QLineEdit):
-            line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
-
-    def sections(self) -> Sequence[QWidget]:
-        """Return what else acts on the result, to be shown below the label settings."""
-        return ()
 
     def _connect(self) -> None:
         self.weights.chosen.connect(self.choose_weights)
@@ -176,6 +122,11 @@ class SegmentDock(Dock):
         tried = own.previewer, own.trier, own.inputs_trier, *self.proof.runners()
         return (self._looker, self._runner, self.shown.live.runner, *tried)
 
+    def opened(self) -> None:
+        """Choose the network of last time, or the first one that is built in."""
+        if not self.session.choice:
+            self.choose_weights(last_network() or next(iter(builtin_models())))
+
     def closed(self) -> None:
         """Stop what is at work, and offer the network to nobody."""
         self._chosen.choice = ""
@@ -213,6 +164,7 @@ class SegmentDock(Dock):
 
     def _recognised(self, checkpoint: Checkpoint) -> None:
         self._chosen.choice = self.session.choice
+        remember_last_network(self.session.choice)
         file = self.session.own_file
         if file is not None:
             remember_network(file)

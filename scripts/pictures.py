@@ -802,6 +802,26 @@ def wrong_scale() -> Image.Image:
 
 
 @picture
+def measure() -> Image.Image:
+    """The table of the objects, opened from the result, and one that was clicked."""
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        on.run()
+        on.dock.shown.box.measure.click()
+        from napari_segnet.widgets.measure.dock import MeasureDock
+
+        on.pause(0.2)
+        dock = on.viewer.window._qt_window.findChild(MeasureDock)
+        on.wait(lambda: dock.found is not None)
+        on.pause(0.3)
+        dock.table.selectRow(3)
+        dock.table.clicked.emit(dock.table.measures.index(3, 0))
+        on.pause(0.5)
+        return on.window()
+
+
+@picture
 def light_and_dark() -> Image.Image:
     """Dark nuclei, and what the network finds in them; after the message has offered it."""
     with stage() as on:

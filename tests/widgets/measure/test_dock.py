@@ -55,7 +55,7 @@ def test_objects_are_measured_in_pixels_micrometres_and_brightness(viewer, dock,
     labels = viewer.add_labels(two_objects(), name="mine", scale=(0.5, 0.5), units="um")
     assert dock.image.currentText() == "cells"
     measure(dock, qtbot)
-    assert dock.words.text() == "2 rows of “mine”"
+    assert dock.words.text() == "2 objects of “mine”"
     assert column(dock, "label") == ["2", "5"]
     assert column(dock, "area (px)") == ["16", "24"]
     assert column(dock, "area (µm²)") == ["4", "6"]
@@ -84,11 +84,11 @@ def test_what_was_changed_since_is_said(viewer, dock, qtbot):
     dock.choose(labels)
     measure(dock, qtbot)
     other.paint((20, 20), 9)
-    assert dock.words.text() == "2 rows of “mine”"
+    assert dock.words.text() == "2 objects of “mine”"
     labels.paint((20, 20), 9)
     assert dock.words.text() == STALE
     measure(dock, qtbot)
-    assert dock.words.text() == "3 rows of “mine”"
+    assert dock.words.text() == "3 objects of “mine”"
     viewer.layers.remove(labels)
     dock.table.clicked.emit(dock.table.measures.index(0, 0))
     assert dock.labels.currentText() == "other"

@@ -33,7 +33,7 @@ DOCKS = {
     "Measure": MeasureDock,
     "Evaluate": EvaluateDock,
 }
-MENUS = {"Evaluate": "napari/layers/measure"}
+MENUS = {"Evaluate": "napari/layers/measure", "Measure": "napari/layers/measure"}
 """Of the others: napari/layers/segment."""
 
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from napari_segnet.errors import OutputError, SegnetError
 from napari_segnet.measure import Table
-from napari_segnet.widgets.layers.camera import look_at
+from napari_segnet.widgets.layers.camera import look_there
 from napari_segnet.widgets.layers.history import Break, Step, history_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.subject import images_in, labels_in, subject_of
@@ -198,9 +198,9 @@ class MeasureDock(Dock):
         history_of(layer).follow(self._stepped, self._broken)
         listen(self, (layer.events.selected_label,), self._follow_layer)
         self.run_box.end()
-        rows = len(table)
-        noun = "row" if rows == 1 else "rows"
-        self.words.setText(f"{rows} {noun} of “{layer.name}”")
+        what = "object" if "t" not in table.columns else "row"
+        count = f"1 {what}" if len(table) == 1 else f"{len(table):,} {what}s"
+        self.words.setText(f"{count} of “{layer.name}”")
         self.table.show_table(table)
         for widget in self._outcome:
             widget.show()
@@ -231,7 +231,7 @@ class MeasureDock(Dock):
         row = self.table.measures.row(index.row())
         self.viewer.layers.selection.active = layer
         layer.selected_label = int(row["label"])
-        look_at(self.viewer, layer, box_of(row, subject.layer_axes, layer.data.shape))
+        look_there(self.viewer, layer, box_of(row, subject.layer_axes, layer.data.shape))
 
     def _follow_layer(self, event: object = None) -> None:
         """Show the row of the object that is selected in the layer."""

@@ -17,8 +17,8 @@ __all__ = ["MeasureTable", "MeasuresModel", "heading"]
 UNITS = {"px": "px", "um": "µm", "um2": "µm²", "um3": "µm³", "deg": "°"}
 LOOKED_AT = 60
 """Rows by which the widths of columns are found."""
-ROOM_PX = 160
-"""Least height: some six rows."""
+ROOM_PX = 330
+"""Least height: some thirteen rows; the dock still fits a screen 720 px high."""
 
 
 def heading(name: str) -> str:

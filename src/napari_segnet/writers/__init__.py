@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from napari_segnet.atomic import Write, probe, reason, write_all
 from napari_segnet.errors import OutputError, SettingsError
@@ -211,14 +211,8 @@ def write_segmentation(
     OutputError
         If a file exists already, or cannot be written.
     """
-    result = Result(
-        segmentation=segmentation,
-        maps=maps,
-        instances=instances,
-        table=table,
-        image=image,
-        exports=frozenset(exports),
-    )
+    parts: dict[str, Any] = {"maps": maps, "instances": instances, "table": table, "image": image}
+    result = Result(segmentation=segmentation, exports=frozenset(exports), **parts)
     files: list[tuple[Path, Write]] = [
         (_path(folder, stem, writer), partial(writer.write, result=result))
         for writer in WRITERS

@@ -108,7 +108,10 @@ class MeasuresModel(QAbstractTableModel):
 
 def _text(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
-        return f"{value:.4g}" if math.isfinite(value) else ""
+        if not math.isfinite(value):
+            return ""
+        number = float(value)
+        return f"{number:.3f}" if -1 < number < 1 else f"{number:.4g}"
     return str(value)
 
 

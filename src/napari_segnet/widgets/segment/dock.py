@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SegnetError, UntoldError
+from napari_segnet.errors import SegnetError
 from napari_segnet.inference import PredictSettings
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.checkpoint.picker import is_weights
@@ -20,7 +20,7 @@ from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.preferences import preferences
-from napari_segnet.widgets.qt.recent import last_network, remember_last_network, remember_network
+from napari_segnet.widgets.qt.recent import last_network
 from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.segment.form import SegmentForm
@@ -60,8 +60,8 @@ class SegmentDock(SegmentForm):
         self._chosen = chosen_network(self.viewer)
         self._waiting: list[Path] = []
         self._run_waits = False
-        self._looker, self._runner = JobRunner(self), JobRunner(self)
-        self.lay_out(self.viewer, self.shown, self.request, preferences())
+        self._runner = JobRunner(self)
+        self.lay_out(self.viewer, self.session, self.shown, self.request, preferences())
         self._connect()
         self.image_box.list_layers()
         self._refresh()
@@ -77,10 +77,9 @@ class SegmentDock(SegmentForm):
         return self.shown.layer
 
     def _connect(self) -> None:
-        self.weights.chosen.connect(self.choose_weights)
-        self.card.told.connect(self._tell)
-        self.untold.told.connect(self._tell)
-        self._chosen.wanted.connect(self._take_network)
+        self.network.began.connect(self._looking)
+        self.network.known.connect(self._show_network)
+        self.network.settled.connect(self._take_waiting)
         self.image_box.changed.connect(self.run_settings.clear_trials)
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
@@ -93,15 +92,9 @@ class SegmentDock(SegmentForm):
         self.batch.segmented.connect(self.shown.adopt)
         self.shown.changed.connect(self._refresh)
         self.shown.said.connect(self.message.say)
-        self.proof.said.connect(self.message.say)
-        for part in (self.run_settings, self.shown, self.proof):
+        self.network.said.connect(self.message.say)
+        for part in (self.network, self.run_settings, self.shown):
             part.failed.connect(self.message.fail)
-        self._looker.succeeded.connect(self._recognised)
-        self._looker.failed.connect(self._refused)
-        self._looker.finished.connect(self._take_waiting)
-        self.proof.refined.connect(self._show_network)
-        self.proof.chosen.connect(self._tell)
-        self.proof.finished.connect(self._proof_over)
         self.image_box.changed.connect(self.proof.image_changed)
         self._runner.started.connect(partial(self.shown.hold, True))
         self._runner.finished.connect(partial(self.shown.hold, False))
@@ -119,8 +112,8 @@ class SegmentDock(SegmentForm):
 
     def _runners(self) -> tuple[JobRunner, ...]:
         own = self.run_settings
-        tried = own.previewer, own.trier, own.inputs_trier, *self.proof.runners()
-        return (self._looker, self._runner, self.shown.live.runner, *tried)
+        tried = own.previewer, own.trier, own.inputs_trier
+        return (*self.network.runners(), self._runner, self.shown.live.runner, *tried)
 
     def opened(self) -> None:
         """Choose the network of last time, or the first one that is built in."""
@@ -139,57 +132,28 @@ class SegmentDock(SegmentForm):
 
     def choose_weights(self, choice: str) -> None:
         """Look at a weights file, or at the built-in network of that name."""
-        self.session.choose(str(choice))
-        self.weights.show_choice(self.session.choice)
-        self.card.wait(Path(self.session.choice).name)
-        self._look()
+        self.network.choose(choice)
 
-    def _take_network(self, choice: str) -> None:
-        """Choose a network that another dock has made."""
-        self.weights.refresh()
-        self.choose_weights(choice)
-
-    def _tell(self, facts: Mapping[str, str]) -> None:
-        self.session.override(facts)
-        self._look()
-
-    def _look(self) -> None:
-        self._chosen.choice = ""
+    def _looking(self) -> None:
         self.run_settings.clear_trials()
-        self.untold.clear()
-        self.proof.clear()
         self.message.hide()
-        self._looker.start(self.session.look())
         self._refresh()
-
-    def _recognised(self, checkpoint: Checkpoint) -> None:
-        self._chosen.choice = self.session.choice
-        remember_last_network(self.session.choice)
-        file = self.session.own_file
-        if file is not None:
-            remember_network(file)
-            self.weights.refresh()
-            self.weights.show_choice(self.session.choice)
-        self._show_network(checkpoint)
-        self.proof.begin(checkpoint)
 
     def _show_network(self, checkpoint: Checkpoint) -> None:
         """Work with a network as it is known now; its proof may know it better later."""
-        self.session.checkpoint = checkpoint
-        self.card.set_checkpoint(checkpoint)
         self.shown.box.show_settings(checkpoint)
         self.run_settings.set_defaults(usual_settings(checkpoint))
         self.image_box.offer_channels(checkpoint)
         self._refresh()
 
-    def _refused(self, error: BaseException) -> None:
-        if isinstance(error, UntoldError):
-            self.card.clear("One more thing is needed:")
-            self.untold.ask(error)
-        else:
-            self.card.clear()
-            self.weights.show_choice("")
-            self.message.fail(error)
+    def _take_waiting(self) -> None:
+        """Do what has waited for the network."""
+        if self._run_waits:
+            self._run_waits = False
+            self.run()
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self.segment_files(waiting)
         self._refresh()
 
     # ---- Layers ----
@@ -237,7 +201,7 @@ class SegmentDock(SegmentForm):
     def run(self) -> None:
         """Run the network on the chosen layer and region, as soon as it is proven."""
         self.message.hide()
-        self._run_waits = self.proof.busy
+        self._run_waits = self.session.checkpoint is not None and self.proof.busy
         if self._run_waits:
             self.run_box.begin()
             return
@@ -305,7 +269,7 @@ class SegmentDock(SegmentForm):
     def segment_files(self, paths: Iterable[Path]) -> None:
         """Open pictures and folders of pictures, and segment each."""
         paths = list(paths)
-        if self._looker.busy or self.proof.busy:  # network and pictures were dropped together
+        if self.network.busy:  # network and pictures were dropped together
             self._waiting = [*self._waiting, *paths]
             return
         self.message.hide()
@@ -314,17 +278,3 @@ class SegmentDock(SegmentForm):
             return
         wishes = replace(self.settings(), channels="auto")
         self.batch.begin(paths, self.checkpoint, wishes, self.labels.value())
-
-    def _proof_over(self) -> None:
-        """Do what has waited for the network."""
-        if self._looker.busy:
-            return  # another was chosen
-        if self._run_waits:
-            self._run_waits = False
-            self.run()
-        self._take_waiting()
-
-    def _take_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self.segment_files(waiting)

@@ -10,9 +10,7 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_segnet.errors import SettingsError
 from napari_segnet.inference import PredictSettings
-from napari_segnet.widgets.checkpoint.card import CardView
-from napari_segnet.widgets.checkpoint.picker import WeightsBox
-from napari_segnet.widgets.checkpoint.untold import UntoldBox
+from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.qt.dock import Dock, titled
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.preferences import Preferences
@@ -20,9 +18,10 @@ from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.segment.batch import BatchBox
 from napari_segnet.widgets.segment.image_box import ImageBox
 from napari_segnet.widgets.segment.labels_box import MARGIN_PX
-from napari_segnet.widgets.segment.network_proof import NetworkProof
+from napari_segnet.widgets.segment.network_box import NetworkBox
 from napari_segnet.widgets.segment.request import RunRequest
 from napari_segnet.widgets.segment.run_settings import RunSettings
+from napari_segnet.widgets.segment.session import SegmentSession
 from napari_segnet.widgets.segment.shown_result import ShownResult
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class SegmentForm(Dock):
     def lay_out(
         self,
         viewer: napari.viewer.Viewer,
+        session: SegmentSession,
         shown: ShownResult,
         request: Callable[..., RunRequest],
         wishes: Preferences,
@@ -47,6 +47,8 @@ class SegmentForm(Dock):
         ----------
         viewer : napari.viewer.Viewer
             Whose layers are listed.
+        session : SegmentSession
+            Takes the network.
         shown : ShownResult
             Has the label settings.
         request : callable
@@ -55,10 +57,11 @@ class SegmentForm(Dock):
             What the user wants by default.
         """
         self.message = MessageBar()
-        self.weights = WeightsBox(wishes.folder)
-        self.card = CardView()
-        self.untold = UntoldBox()
-        self.proof = NetworkProof(request)
+        chosen = chosen_network(viewer)
+        self.network = NetworkBox(session, chosen, wishes.folder, request)
+        self.weights, self.card, self.untold, self.proof, self._looker = (
+            getattr(self.network, name) for name in ("weights", "card", "untold", "proof", "looker")
+        )
         self.image_box = ImageBox(viewer)
         self.layer, self.axes, self.region = (
             getattr(self.image_box, name) for name in ("layer", "axes", "region")
@@ -74,9 +77,8 @@ class SegmentForm(Dock):
         self.maps, self.copy = box.maps, box.copy
         self.batch = BatchBox(viewer)
         self._take(wishes)
-        parts = self.card, self.untold, self.proof
         self.fill(
-            titled("Network", self.weights, *parts, margin_px=MARGIN_PX),
+            titled("Network", self.network, margin_px=MARGIN_PX),
             titled("Image", self.image_box, self.run_settings, margin_px=MARGIN_PX),
             self.run_box,
             self.message,

@@ -40,6 +40,8 @@ class Plan:
         How to run it, and how to make labels.
     save_maps, table, overwrite : bool
         Also write what the network says, and measurements of the objects; replace results.
+    exports : tuple of str
+        Which files for other programs to write.
     earlier : Earlier or None
         The run that is repeated.
     """
@@ -52,6 +54,7 @@ class Plan:
     label: LabelSettings
     save_maps: bool
     table: bool
+    exports: tuple[str, ...]
     overwrite: bool
     earlier: Earlier | None
 
@@ -64,6 +67,7 @@ def make_plan(
     save_maps: bool,
     overwrite: bool,
     table: bool = False,
+    exports: str | None = None,
 ) -> Plan:
     """Refuse what cannot work; what costs least is looked at first.
 
@@ -73,8 +77,9 @@ def make_plan(
         Whatever speaks against the run, in a sentence.
     """
     from napari_segnet.readers import has_grid
-    from napari_segnet.writers import check_output
+    from napari_segnet.writers import check_output, parse_exports
 
+    asked = parse_exports(exports) if exports is not None else ()
     predict, label = checked_settings(wishes)
     if save_maps and predict.maps == "auto":
         # What is written is what the network said, not its half precision.
@@ -83,7 +88,15 @@ def make_plan(
     by_stem = _stems(images)
     for stem, path in by_stem.items():
         grid = has_grid(path)
-        check_output(folder, stem, overwrite=overwrite, save_maps=save_maps, table=table, grid=grid)
+        check_output(
+            folder,
+            stem,
+            overwrite=overwrite,
+            save_maps=save_maps,
+            table=table,
+            grid=grid,
+            exports=asked,
+        )
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
     if is_open(checkpoint):
         seen = first_image(by_stem.values(), wishes.axes)
@@ -98,6 +111,7 @@ def make_plan(
         label=label,
         save_maps=save_maps,
         table=table,
+        exports=asked,
         overwrite=overwrite,
         earlier=wishes.earlier,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ __all__ = ["proven", "shown_image"]
 
 
 def proven(checkpoint: Checkpoint, image: Image | None = None) -> Recognised:
-    """Prove what names and shapes of a file leave open; say on standard error how far it is."""
+    """Prove what names and shapes of a file leave open; say in a terminal how far it is."""
     from napari_segnet.commands._bar import Bar
     from napari_segnet.proof import Recognised, is_open, prove
 
@@ -28,7 +29,7 @@ def proven(checkpoint: Checkpoint, image: Image | None = None) -> Recognised:
     try:
         while True:
             report = next(steps)
-            if report.done:
+            if report.done and sys.stderr.isatty():  # a log has no use for it
                 said = True
                 bar.say(f"networks that fit its tensors: {report.done} tried")
     except StopIteration as stop:

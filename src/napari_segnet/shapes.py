@@ -220,7 +220,7 @@ def _rows(ids: Ints, values: npt.NDArray[Any]) -> Ints:
         return np.asarray(np.searchsorted(ids, values), np.int64)
     table = np.zeros(int(ids[-1]) + 1, np.int64)
     table[ids] = np.arange(ids.size)
-    return table[values]
+    return np.asarray(table[values], np.int64)
 
 
 def _measured(
@@ -228,12 +228,11 @@ def _measured(
 ) -> dict[str, Any]:
     """Return the columns of the pieces of a part that need no look at other parts."""
     count, spatial = owner.size, pieces.ndim - 1
-    own = pieces >= 0
-    flat = pieces[own]
-    area = np.bincount(flat, minlength=count).astype(np.float64)
-    middle, elongation = _axes(pieces, own, flat, area)
+    of, start, length = _runs(pieces)
+    area = np.bincount(of, length, count).astype(np.float64)
+    middle, elongation = _axes(of, start, length, area)
     faces, touched, pairs, shared = _outline(pieces, count)
-    points, heights = _outermost(pieces, count)
+    points, heights = _outermost(of, start, length, count)
     united = np.zeros(count)
     if len(pairs):
         convex = _united(points, heights, area, pairs)
@@ -253,19 +252,33 @@ def _measured(
     }
 
 
-def _axes(
-    pieces: npt.NDArray[np.int32], own: npt.NDArray[np.bool_], flat: Any, area: Floats
-) -> tuple[Floats, Floats]:
+def _runs(pieces: npt.NDArray[np.int32]) -> tuple[Ints, Floats, Floats]:
+    """Return the runs of pixels along the last axis: piece, place of the first pixel, length."""
+    begins, ends = pieces >= 0, pieces >= 0
+    apart = pieces[..., 1:] != pieces[..., :-1]
+    begins[..., 1:] &= apart
+    ends[..., :-1] &= apart
+    at = np.nonzero(begins)
+    start = np.stack(at[1:], axis=1).astype(np.float64)
+    length = (np.nonzero(ends)[-1] - at[-1] + 1).astype(np.float64)
+    return pieces[begins].astype(np.int64), start, length
+
+
+def _axes(of: Ints, start: Floats, length: Floats, area: Floats) -> tuple[Floats, Floats]:
     """Return the middle ``(n, spatial)`` of each piece, and its elongation."""
-    spatial, at = pieces.ndim - 1, np.nonzero(own)[1:]
-    middle = np.stack([np.bincount(flat, a, area.size) / area for a in at], axis=1)
-    away = [a - middle[flat, k] for k, a in enumerate(at)]
-    moments = np.empty((area.size, spatial, spatial))
+    spatial, count = start.shape[1], area.size
+    at = start.copy()
+    at[:, -1] += (length - 1) / 2
+    middle = np.stack([np.bincount(of, length * a, count) for a in at.T], axis=1) / area[:, None]
+    away = at - middle[of]
+    moments = np.empty((count, spatial, spatial))
     for i in range(spatial):
         for j in range(i, spatial):
-            moments[:, i, j] = moments[:, j, i] = (
-                np.bincount(flat, away[i] * away[j], area.size) / area
+            moments[:, i, j] = moments[:, j, i] = np.bincount(
+                of, length * away[:, i] * away[:, j], count
             )
+    moments[:, -1, -1] += np.bincount(of, length * (length**2 - 1) / 12, count)
+    moments /= area[:, None, None]
     moments += np.eye(spatial) / 12  # a pixel is a square, not a point
     axes = 0.5 * np.log(np.linalg.eigvalsh(moments))
     elongation: Floats = axes[:, -1] - axes[:, :-1].mean(axis=1)
@@ -331,18 +344,19 @@ def _directions(spatial: int) -> tuple[Floats, Ints, Ints]:
     return units, np.argmin(units @ units.T, axis=1), facets
 
 
-def _outermost(pieces: npt.NDArray[np.int32], count: int) -> tuple[Floats, Floats]:
+def _outermost(of: Ints, start: Floats, length: Floats, count: int) -> tuple[Floats, Floats]:
     """Return the outermost point ``(n, direction, spatial)`` of each piece, and how far out."""
-    spatial = pieces.ndim - 1
-    ends = pieces >= 0  # of a convex hull, corners are ends of runs along the last axis
-    ends[..., 1:-1] &= (pieces[..., 1:-1] != pieces[..., :-2]) | (
-        pieces[..., 1:-1] != pieces[..., 2:]
-    )
-    of = pieces[ends]
-    order = np.argsort(of, kind="stable")
-    of = of[order]
-    at = np.stack(np.nonzero(ends)[1:], axis=1)[order].astype(np.float64)
+    spatial = start.shape[1]
+    end = start.copy()
+    end[:, -1] += length - 1
+    order = np.argsort(np.concatenate([of, of]), kind="stable")
+    of = np.concatenate([of, of])[order]
+    at = np.concatenate([start, end])[order]  # the corners of a hull are ends of runs
     starts = np.searchsorted(of, np.arange(count))
+    # From the first of them on: which of two equally far points is taken then does not depend
+    # on where in the image a piece lies.
+    first = at[starts]
+    at = at - first[of]
     units, opposite, _ = _directions(spatial)
     points = np.empty((count, len(units), spatial))
     for k, unit in enumerate(units):
@@ -358,7 +372,7 @@ def _outermost(pieces: npt.NDArray[np.int32], count: int) -> tuple[Floats, Float
     farthest = np.argmax(np.abs(units), axis=1)
     reach = np.zeros_like(units)
     reach[np.arange(len(units)), farthest] = 0.5 * np.sign(units[np.arange(len(units)), farthest])
-    points += reach
+    points += reach + first[:, None]
     return points, np.einsum("nks,ks->nk", points, units)
 
 

@@ -70,10 +70,13 @@ class Judgement:
         All of it in a sentence or two, for people.
     inputs : mapping of str to float
         Value of the setting ``normalize`` -> divergence in nats at the first norms, best first.
+    remarkable : bool
+        Whether something is or may be otherwise than was assumed.
     """
 
     checkpoint: Checkpoint
     says: str
+    remarkable: bool = False
     forks: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
@@ -168,6 +171,9 @@ def _judged(
         forks=forks,
         verdicts=verdicts,
         says=_sentence(forks, verdicts, decision),
+        remarkable=bool(forks)
+        or decision.doubtful
+        or any(verdict.margin < -HINT for verdict in verdicts.values()),
         inputs=decision.inputs,
     )
 

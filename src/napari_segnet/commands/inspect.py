@@ -126,9 +126,9 @@ def _proven(
 
     if not is_open(checkpoint):
         return checkpoint, []
-    from napari_segnet.commands._proof import first_image, proven
+    from napari_segnet.commands._proof import proven, shown_image
 
-    found = proven(checkpoint, None if image is None else first_image([image], axes))
+    found = proven(checkpoint, None if image is None else shown_image(image, axes))
     others = [
         {"differs_in": one.differs, "told": dict(one.choices), "score": one.score}
         for one in found.candidates

@@ -100,7 +100,10 @@ def test_the_mark_is_seen_only_with_its_object(viewer, panel):
 def test_the_mark_grows_with_its_object(viewer, panel):
     until(lambda: is_around(viewer, panel), SOON_S)
     before = panel.mark.height()
-    panel.layer.data_setitem((np.full(8, 1), np.arange(76, 84), np.full(8, 52)), 5)
+    layer = panel.layer
+    layer.data[1, 62:70, 50:60] = 5
+    changed = slice(1, 2), slice(62, 70), slice(50, 60)
+    panel.reviews.touched.emit(layer, np.array([0, 5]), changed)
     until(lambda: panel.mark.height() > before, SOON_S)
     until(lambda: is_around(viewer, panel), SOON_S)
 

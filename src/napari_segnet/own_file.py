@@ -10,7 +10,7 @@ from napari_segnet.errors import BrokenWeightsError, OutputError, UnsupportedWei
 from napari_segnet.evidence import load_tensors
 from napari_segnet.families import GraphFamily
 from napari_segnet.families.graph import StoredGraph, describe_graph
-from napari_segnet.graph import tensors
+from napari_segnet.graph import Graph, tensors
 from napari_segnet.recognition import family_of
 
 __all__ = ["check_own_name", "save_own"]
@@ -35,14 +35,9 @@ def check_own_name(path: Path) -> None:
 
 
 def save_own(checkpoint: Checkpoint, path: Path) -> Checkpoint:
-    """Write a network with its graph, as it is known now.
+    """Write a network with its graph, as it is known now, to a new ``.safetensors``.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        What ``identify`` or ``recognise`` returned.
-    path : Path
-        The new ``.safetensors``. What was assumed of the network stands in its card.
+    What was assumed of the network stands in its card.
 
     Returns
     -------
@@ -64,14 +59,31 @@ def save_own(checkpoint: Checkpoint, path: Path) -> Checkpoint:
             "described layer by layer. Use the file as it is."
         )
     graph = family.graph(checkpoint)
-    named = tensors(graph)
+    described = _described(checkpoint, graph, path)
+    own = StoredGraph()
+    module = own.build(described)
+    values = load_tensors(checkpoint, graph)
+    # A file may lack the count of batches, which nothing depends on; it stays as it is built.
+    lacking = [
+        n for n in tensors(graph) if n not in values and not n.endswith("num_batches_tracked")
+    ]
+    if lacking:
+        raise BrokenWeightsError(
+            f"{checkpoint.path.name} lacks tensors of its network, first {lacking[0]}. Open it "
+            "again."
+        )
+    module.load_state_dict({**module.state_dict(), **values})
+    return own.save(module, replace(described, program=""), path)
+
+
+def _described(checkpoint: Checkpoint, graph: Graph, path: Path) -> Checkpoint:
     assumed = {
         name: checkpoint.hparams[name]
         for name, fact in checkpoint.known.items()
         if fact.source == "assumed" and name in checkpoint.hparams and name != "graph"
     }
     came = {"from": checkpoint.path.name, "sha256": checkpoint.sha256, "assumed": assumed}
-    described = describe_graph(
+    return describe_graph(
         path=path,
         graph=graph,
         outputs=checkpoint.outputs,
@@ -82,18 +94,6 @@ def save_own(checkpoint: Checkpoint, path: Path) -> Checkpoint:
         store=Store(
             container="safetensors",
             dtype=checkpoint.store.dtype,
-            keys={name: name for name in named},
+            keys={name: name for name in tensors(graph)},
         ),
     )
-    own = StoredGraph()
-    module = own.build(described)
-    values = load_tensors(checkpoint, graph)
-    # A file may lack the count of batches, which nothing depends on; it stays as it is built.
-    lacking = [n for n in named if n not in values and not n.endswith("num_batches_tracked")]
-    if lacking:
-        raise BrokenWeightsError(
-            f"{checkpoint.path.name} lacks tensors of its network, first {lacking[0]}. Open it "
-            "again."
-        )
-    module.load_state_dict({**module.state_dict(), **values})
-    return own.save(module, replace(described, program=""), path)

@@ -129,7 +129,7 @@ def _is_bare(checkpoint: Checkpoint) -> bool:
 
 def _key(checkpoint: Checkpoint, image: Image | None) -> tuple[Any, ...] | None:
     """Return by what a result is known again; None for an image that is in no file."""
-    facts = tuple(sorted((name, fact.source) for name, fact in checkpoint.known.items()))
+    facts = tuple(sorted((n, fact.source, fact.why) for n, fact in checkpoint.known.items()))
     shown: tuple[Any, ...] = ()
     if image is not None:
         if not image.source:

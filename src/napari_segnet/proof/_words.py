@@ -12,6 +12,9 @@ __all__ = ["in_words", "input_note", "made_of", "notes_of"]
 CLEARER = 1.5
 """By so much a normalisation must fit better than the one in use to be worth a note; below it two
 ways differ by what the pictures are, see ``evidence``."""
+POOR = 0.2
+"""Nats at the first norms below which the normalisation in use fits well enough, as the margin
+``FAIR`` of ``evidence`` has it."""
 WORDS: Mapping[str, Mapping[str, str]] = {
     "join": {
         "up-skip": "skip connection joined last",
@@ -77,7 +80,8 @@ def input_note(checkpoint: Checkpoint, inputs: Mapping[str, float]) -> list[str]
     used = str(steps[0].options.get("how", "none")) if steps else "none"
     used = used.removesuffix("-if-over-1")
     best, *_ = inputs
-    if best == used or inputs.get(used, float("inf")) < CLEARER * inputs[best]:
+    least = max(POOR, CLEARER * inputs[best])
+    if best == used or inputs.get(used, float("inf")) < least:
         return []
     against = f" against {inputs[used]:.2g} nats of {used}" if used in inputs else ""
     return [

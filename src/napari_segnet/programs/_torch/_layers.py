@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from napari_segnet.graph import Arithmetic, Rescale
 from napari_segnet.programs._evaluate import (
     NotReadable,
     Value,
     Weight,
+    activated,
     affine,
     batch_normed,
     convolved,
@@ -19,10 +21,19 @@ from napari_segnet.programs._evaluate import (
     layer_normed,
     matrix_product,
     moved,
+    prelu,
     softmaxed,
     transposed_convolved,
 )
-from napari_segnet.programs._torch._numbers import Run, axes_of, plain_number, truth, whole_number
+from napari_segnet.programs._torch._numbers import (
+    Positive,
+    Repeated,
+    Run,
+    axes_of,
+    plain_number,
+    truth,
+    whole_number,
+)
 
 __all__ = ["LAYERS"]
 
@@ -184,10 +195,39 @@ def _native_batch_norm(
 def _no_statistics(
     run: Run, x: Value, weight: Any, bias: Any, training: Any, momentum: float, epsilon: float
 ) -> tuple[Any, ...]:
-    """Return a batch normalisation by the image's own numbers; of one image it is of instances."""
-    if not run.draw.probes.equal(run.draw.shape(x)[0], 1) or not truth(run.draw, training):
+    """Return a batch normalisation of ``x.view(1, images * channels, ...)``: one of instances."""
+    batch = run.draw.bases[x.node][0]
+    if not truth(run.draw, training) or len(x.axes) < 3:
+        raise NotReadable(f"{run.draw.at} normalises over the images of a batch")
+    if x.axes[1] and x.axes[1][0] is batch:
+        plain = Value(node=x.node, axes=((batch,), x.axes[1][1:], *x.axes[2:]))
+        own = [one.weight if isinstance(one, Repeated) else one for one in (weight, bias)]
+        answer = instance_normed(run.draw, plain, own[0], own[1], float(epsilon))
+        first, second, *rest = answer.axes
+        return (Value(node=answer.node, axes=((), (*first, *second), *rest)), None, None)
+    if not run.draw.probes.equal(run.draw.shape(x)[0], 1):
         raise NotReadable(f"{run.draw.at} normalises over the images of a batch")
     return (instance_normed(run.draw, x, weight, bias, float(epsilon)), None, None)
+
+
+def _where(run: Run, condition: Any, one: Any, two: Any) -> Value:
+    """Return ``where(x > 0, x, slope * x)``, as PReLU is decomposed."""
+    draw = run.draw
+    x = condition.value if isinstance(condition, Positive) else None
+    if x is None or not isinstance(one, Value) or not isinstance(two, Value) or one.node != x.node:
+        raise NotReadable(f"{draw.at} chooses between values by those of the image")
+    operation, inputs = draw.made[two.node]
+    if isinstance(operation, Rescale) and inputs == (x.node,) and not any(operation.offsets):
+        if len(operation.scales) == 1:
+            return activated(draw, x, "leaky-relu", slope=operation.scales[0])
+    others = [node for node in inputs if node != x.node]
+    if isinstance(operation, Arithmetic) and operation.kind == "multiply" and len(others) == 1:
+        weight = draw.held.get(others[0], {}).get("value")
+        count = draw.builder.channels(x.node)
+        if weight is not None and draw.is_map(x.node) and weight.shape[:1] == (count,):
+            if math.prod(weight.shape) == count:
+                return prelu(draw, x, weight.reshaped((count, *(1,) * draw.ndim)))
+    raise NotReadable(f"{draw.at} chooses between values by those of the image")
 
 
 def _native_group_norm(
@@ -219,6 +259,7 @@ LAYERS: Mapping[str, Callable[..., Any]] = {
     "linear": lambda run, x, weight, bias=None: dense(run.draw, x, weight, bias),
     **dict.fromkeys(("matmul", "bmm", "mm"), _matmul),
     "addmm": _addmm,
+    "where": _where,
     "scaled_dot_product_attention": _attention,
 }
 """What has weights, or multiplies matrices."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,9 @@ __all__ = [
     "END",
     "LONGEST",
     "NUMBERS",
+    "Empty",
+    "Positive",
+    "Repeated",
     "Run",
     "alike",
     "axes_of",
@@ -51,6 +55,27 @@ class Run(Protocol):
 
     def spend(self, steps: int) -> None:
         """Count steps; raises ``NotReadable`` where there are more than any network takes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Empty:
+    """A map without a channel: what a skip connection is that does not exist."""
+
+    shape: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeated:
+    """A weight once for each image of a batch, as instance norms are decomposed."""
+
+    weight: Weight
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Positive:
+    """Where a map is above zero; ``where`` alone takes it."""
+
+    value: Value
 
 
 def truth(draw: Drawing, value: Any) -> bool:
@@ -131,6 +156,7 @@ def calculated(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
                 found = function(a, b)
             except (ArithmeticError, ValueError) as error:
                 raise NotReadable(f"{run.draw.at} divides by zero, or the like") from error
+        found = found.item() if isinstance(found, np.generic) else found
         if isinstance(found, int) and abs(found) > END:
             raise NotReadable(f"{run.draw.at} computes a number that no size has")
         return found
@@ -142,9 +168,16 @@ def _compared(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def compare(run: Run, one: Any, two: Any) -> Any:
         if isinstance(one, str | list | tuple | None) or isinstance(two, str | list | tuple | None):
             return alike(run, one, two) == (function(1, 1))
-        return function(plain_number(run, one), plain_number(run, two))
+        found = function(plain_number(run, one), plain_number(run, two))
+        return bool(found) if isinstance(found, np.generic) else found
 
     return compare
+
+
+def _above(run: Run, one: Any, two: Any) -> Any:
+    if isinstance(one, Value) and isinstance(two, int | float) and two == 0:
+        return Positive(one)
+    return _compared(lambda a, b: a > b)(run, one, two)
 
 
 def alike(run: Run, one: Any, two: Any, depth: int = 0) -> bool:
@@ -300,7 +333,7 @@ NUMBERS: Mapping[str, Callable[..., Any]] = {
     "eq": _compared(lambda a, b: a == b),
     "ne": _compared(lambda a, b: a != b),
     "lt": _compared(lambda a, b: a < b),
-    "gt": _compared(lambda a, b: a > b),
+    "gt": _above,
     "le": _compared(lambda a, b: a <= b),
     "ge": _compared(lambda a, b: a >= b),
     "len": _length,

@@ -203,7 +203,7 @@ POINTWISE: Mapping[str, Callable[..., Any]] = {
     "maximum": _arithmetic("maximum", lambda a, b: np.maximum(a, b)),
     "minimum": _arithmetic("minimum", lambda a, b: np.minimum(a, b)),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout"), _dropped),
-    **dict.fromkeys(("to", "_to_copy"), _cast),
+    **dict.fromkeys(("to", "_to_copy", "as_tensor"), _cast),
     **dict.fromkeys(("contiguous", "detach", "clone", "type_as", "NumToTensor",
                      "ImplicitTensorToNum", "alias", "Float", "item", "lift_fresh_copy",
                      "detach_", "_assert_tensor_metadata"), _same_value),

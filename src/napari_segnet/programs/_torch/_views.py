@@ -28,6 +28,8 @@ from napari_segnet.programs._evaluate import (
 from napari_segnet.programs._torch._numbers import (
     END,
     LONGEST,
+    Empty,
+    Repeated,
     Run,
     calculated,
     ints_of,
@@ -41,7 +43,7 @@ __all__ = ["VIEWS"]
 
 
 def _size(run: Run, x: Any, dim: Any = None) -> Any:
-    if isinstance(x, Weight):
+    if isinstance(x, Weight | Empty):
         row: list[Any] = list(x.shape)
     elif isinstance(x, Value):
         row = []
@@ -235,6 +237,13 @@ def _max(run: Run, one: Any, two: Any = None, keep: Any = False) -> Any:
     return reduced(run.draw, one, "max", [whole_number(run, two)], truth(run.draw, keep)), None
 
 
+def _empty(run: Run, shape: Any, *_: Any, **__: Any) -> Empty:
+    row = list(shape) if isinstance(shape, list | tuple) else []
+    if not any(isinstance(n, int) and n == 0 for n in row):
+        raise NotReadable(f"{run.draw.at} takes numbers that nobody set (torch.empty)")
+    return Empty(tuple(row))
+
+
 def _expand(run: Run, x: Value, shape: Sequence[Any], *_: Any, **__: Any) -> Value:
     have = run.draw.shape(x)
     row = [ints_of(run, one) for one in shape]
@@ -248,6 +257,9 @@ def _expand(run: Run, x: Value, shape: Sequence[Any], *_: Any, **__: Any) -> Val
 
 def _repeat(run: Run, x: Any, times: Sequence[Any]) -> Any:
     if isinstance(x, Weight):
+        if len(times) == 1 and len(x.shape) == 1:
+            if run.draw.probes.equal(ints_of(run, times[0]), run.draw.probes.batch):
+                return Repeated(x)
         if any(whole_number(run, one) != 1 for one in times):
             raise NotReadable(f"{run.draw.at} repeats a weight")
         return x.reshaped([1] * (len(times) - len(x.shape)) + list(x.shape))
@@ -257,6 +269,8 @@ def _repeat(run: Run, x: Any, times: Sequence[Any]) -> Any:
 
 
 def _cat(run: Run, parts: Sequence[Any], dim: Any = 0) -> Any:
+    if len(parts) > 1:
+        parts = [one for one in parts if not isinstance(one, Empty)]
     if not parts or not all(isinstance(one, Value) for one in parts):
         raise NotReadable(f"{run.draw.at} joins maps and numbers of the file")
     return concatenated(run.draw, list(parts), whole_number(run, dim))
@@ -293,6 +307,7 @@ VIEWS: Mapping[str, Callable[..., Any]] = {
     "amax": _reduced("max"),
     "sum": _reduced("sum"),
     "max": _max,
+    "empty": _empty,
     "expand": _expand,
     "expand_as": lambda run, x, like: expanded(run.draw, x, run.draw.shape(like)),
     "repeat": _repeat,

@@ -7,6 +7,7 @@ kinds is a dict of one field whose name is the kind: ``{"as_int": 3}``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ __all__ = ["Program", "Step", "read_program"]
 OLDEST, NEWEST = 5, 8
 """Major versions of the schema; each breaks with the one before. 5 is of torch 2.3, 8 of torch
 2.6 and later."""
+SYMBOL = re.compile(r"(?:Symbol\(')?(\w+)(?:'[\w=, ]*\))?")
+"""A length that is a symbol by itself: ``s0``, or ``Symbol('s0', positive=True)``."""
+UNBOUNDED = 2**31
 PLACES: Mapping[str, str] = {
     "parameter": "parameter_name",
     "buffer": "buffer_name",
@@ -55,6 +59,8 @@ class Program:
         What each answer is called, and its name in the graph.
     version : str
         Of torch.
+    ranges : tuple of str
+        What is said of each axis of space of the first image: "16", "8 to 640", "any".
     """
 
     images: Mapping[str, tuple[int | None, ...]]
@@ -63,6 +69,7 @@ class Program:
     steps: tuple[Step, ...]
     outputs: tuple[tuple[str, str], ...]
     version: str
+    ranges: tuple[str, ...]
 
 
 def read_program(said: Mapping[str, Any]) -> Program:
@@ -97,6 +104,8 @@ def read_program(said: Mapping[str, Any]) -> Program:
             images[name] = tuple(_length(n) for n in graph["tensor_values"][name]["sizes"])
         else:
             raise NotReadable(f"it takes an input of the kind {kind[:40]}, not images alone")
+    first = next(iter(images), "")
+    said_sizes = graph["tensor_values"][first]["sizes"][2:] if first else []
     return Program(
         images=images,
         tensors=tensors,
@@ -104,6 +113,7 @@ def read_program(said: Mapping[str, Any]) -> Program:
         steps=tuple(_step(node) for node in graph["nodes"]),
         outputs=tuple(_outputs(module)),
         version=str(said.get("torch_version", ""))[:40],
+        ranges=tuple(_range(size, said.get("range_constraints", {})) for size in said_sizes),
     )
 
 
@@ -121,12 +131,24 @@ def _length(size: Mapping[str, Any]) -> int | None:
     return None
 
 
+def _range(size: Mapping[str, Any], ranges: Mapping[str, Any]) -> str:
+    """Return a length, or what a symbol stands for, in words; text is searched, never evaluated."""
+    kind, value = _only(size)
+    if kind == "as_int":
+        return str(int(value))
+    symbol = SYMBOL.fullmatch(str(value["expr_str"])[:200])
+    own = ranges.get(symbol[1]) if symbol else None
+    low, high = (own.get("min_val"), own.get("max_val")) if isinstance(own, dict) else (None, None)
+    bounded = isinstance(high, int) and high < UNBOUNDED
+    if not isinstance(low, int) or (low <= 2 and not bounded):
+        return "any"
+    return f"{low} to {high}" if bounded else f"{low} or more"
+
+
 def _step(node: Mapping[str, Any]) -> Step:
     return Step(
         str(node["target"]),
-        tuple(
-            (str(one["name"]), dict(one["arg"]), one.get("kind") == 2) for one in node["inputs"]
-        ),
+        tuple((str(one["name"]), dict(one["arg"]), one.get("kind") == 2) for one in node["inputs"]),
         tuple(_names(one) for one in node["outputs"]),
     )
 

@@ -109,9 +109,8 @@ def _described(tree: Tree, path: Path) -> Checkpoint:
     known = {n: Known(source="read", why=why) for n in ("family", "program", "graph")}
     names = ", ".join(name[:40] for name in program.images)
     known["channels"] = Known(source="read", why=f"the file says so of its input {names}")
-    space = next(iter(program.images.values()))[2:]
-    if any(n is not None for n in space):
-        shown = " x ".join("any" if n is None else str(n) for n in space)
+    if any(one != "any" for one in program.ranges):
+        shown = " x ".join(program.ranges)
         fact = f"follows from the layers; the file says {shown} pixels, on which none depends"
         known["size"] = Known(source="read", why=fact)
     return checkpoint_of(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
 
 __all__ = ["added", "with_added"]
 
@@ -62,9 +62,9 @@ def added(parts: Sequence[Part], topology: Topology) -> Topology | None:
         if step.before == "pool":
             if not up:
                 natural[level] = (places - 1, channels)
-            level, places = level + 1, places + step.keeps_pooled
-        if step.before == "resize":
-            level, up = level - 1, True
+            places += step.keeps_pooled
+        level += LEVELS[step.before]
+        up |= LEVELS[step.before] < 0
         place, width = natural.get(level, (0, 0))
         if up and place and width == channels and step.before != "pool":
             natural.pop(level)

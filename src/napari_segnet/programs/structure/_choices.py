@@ -10,7 +10,7 @@ from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._names import pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
-from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Open", "open_choices", "up_convolution"]
@@ -61,15 +61,19 @@ def _sums(
         found["residual"] = (ordered("residual"), why)
     if apart := steps_down(parts, topology):
         words = {pattern(parts[at].name) for at in apart}
-        own = all(pattern(part.name) not in words for at, part in enumerate(parts) if at not in apart)
+        own = all(
+            pattern(part.name) not in words for at, part in enumerate(parts) if at not in apart
+        )
         normed = any(unit.norm for part in parts for unit in part.all_units)
         value = "none" if own or normed else "relu"
         found["down_activation"] = (ordered("down_activation", value), MEASURED)
 
 
 def steps_down(parts: Sequence[Part], topology: Topology) -> tuple[int, ...]:
-    """Return parts that may do nothing but halve: one convolution without norm, behind which
-    another one runs at the same level."""
+    """Return parts that may do nothing but halve.
+
+    That is one convolution without norm, behind which another one runs at the same level.
+    """
     found = []
     for step, after in pairwise(topology.steps):
         part = parts[step.part]
@@ -101,11 +105,17 @@ def _dilations(
         found["dilation"] = (ordered("dilation"), why)
 
 
+def _steps_down(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if each pooling stands before a convolution that is named as a step down."""
+    pooled = [parts[step.part] for step in topology.steps if step.before == "pool"]
+    return all(part.steps_down for part in pooled)
+
+
 def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
     """Return names of the wide convolutions of the lowest level, where a dilation may be."""
     level, found = 0, set()
     for step in topology.steps:
-        level += {"pool": 1, "resize": -1, "none": 0}[step.before]
+        level += LEVELS[step.before]
         if step.transposed:
             level -= not step.stride_one
         elif topology.poolings and level == topology.poolings and step.join == "none":
@@ -144,6 +154,8 @@ def _scales(
             values = tuple(value for value in values if value != "strided")
         elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
             values, why = ("strided",), "from the even kernels"
+        elif topology.steps[0].before == "pool" or _steps_down(parts, topology):
+            values = ordered("pooling", "strided")
         elif (
             len(firsts) < len(pooled)
             or any(max(unit.kernel) < 3 for unit in firsts)
@@ -153,7 +165,7 @@ def _scales(
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
-    if topology.level or any(step.before == "resize" for step in topology.steps):
+    if topology.level or any(step.before.startswith("resize") for step in topology.steps):
         ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         found["resize"] = (ordered("resize", "bilinear" if narrow else ""), MEASURED)
@@ -180,7 +192,22 @@ def _ups(
         and turn + 1 < len(topology.steps)
     ]  # fmt: skip
     if single:
-        found["up_activation"] = (ordered("up_activation"), MEASURED)
+        why = MEASURED
+        if bare := _bare_ups(parts, topology):
+            why = "two transposed convolutions without an activation between are as good as one"
+        elif bare := all(unit.layer.number == 0 for unit in single):
+            why = "a Sequential of a single layer with tensors holds another without as a rule"
+        found["up_activation"] = (ordered("up_activation", "relu" if bare else ""), why)
+
+
+def _bare_ups(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if transposed convolutions follow one another, without a skip connection between."""
+    for step, after in pairwise(topology.steps):
+        unit = parts[step.part].units[-1] if parts[step.part].units else None
+        bare = step.transposed and unit is not None and unit.norm is None and unit.after is None
+        if bare and after.transposed and after.join == "none":
+            return True
+    return False
 
 
 def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> Unit | None:

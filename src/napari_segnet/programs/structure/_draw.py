@@ -10,6 +10,8 @@ from napari_segnet.graph import (
     Arithmetic,
     BatchNorm,
     Concatenate,
+    Dense,
+    GlobalPooling,
     Graph,
     GraphBuilder,
     GroupNorm,
@@ -17,6 +19,7 @@ from napari_segnet.graph import (
     MatchSize,
     Operation,
     Pooling,
+    Reshape,
     Resize,
     Softmax,
 )
@@ -30,8 +33,8 @@ from napari_segnet.programs.structure._choices import (
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
-from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._parts import Part, Squeeze
+from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["drawn"]
@@ -111,7 +114,7 @@ class _Drawing:
             self.level += 1
             if step.keeps_pooled:
                 self.answers.append(x)
-        elif step.before == "resize":
+        for _ in range(-LEVELS[step.before]):
             x = self._resized(x)
         if step.join == "bridge":
             self.answers[step.skip] = self._part(self.answers[step.skip], turn, part, step, ())
@@ -194,8 +197,37 @@ class _Drawing:
             if step.part in self.down or (end and residual and not before):
                 active = False
             x = self._summed(x, unit, active)
-        if not residual:
+        inside = part.squeeze is not None and (residual and self._within(part, part.squeeze))
+        x = self._weighed(x, part) if inside else x
+        if residual:
+            x = self._added(x, begin, part, step, stride)
+        return x if inside else self._weighed(x, part)
+
+    def _within(self, part: Part, squeeze: Squeeze) -> bool:
+        """Tell if channels are weighed before the sum, as in a block that holds both."""
+        return squeeze.one.name.startswith(f"{part.name}.")
+
+    def _weighed(self, x: str, part: Part) -> str:
+        """Draw squeeze-excitation."""
+        squeeze, ones = part.squeeze, (1,) * self.ndim
+        if squeeze is None:
             return x
+        y = self._new("mean", GlobalPooling(kind="average"), x)
+        dense = squeeze.one.kind == "dense"
+        y = self._new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
+        for layer, function in ((squeeze.one, "relu"), (squeeze.two, "sigmoid")):
+            outputs, inputs = layer.weight[:2]
+            operation: Operation = Dense(inputs=inputs, outputs=outputs, bias=layer.bias)
+            if not dense:
+                operation = straight(Unit(layer=layer, ways=(False,)), ones, 1, 1, "same")
+            y = self.draw.add(layer.name, operation, y)
+            y = self._new("activation", Activation(function=function), y)  # type: ignore[arg-type]
+        y = self._new("map", Reshape(lengths=(squeeze.width, *ones)), y) if dense else y
+        return self._new("weighed", Arithmetic(kind="multiply"), x, y)
+
+    def _added(self, x: str, begin: str, part: Part, step: Step, stride: Axes) -> str:
+        """Draw the sum with a shortcut."""
+        before = self.choices.get("residual_activation") == "before-add"
         if part.shortcut is not None:
             begin = self._convolved(begin, part.shortcut, step, stride, False)
             begin = self._finished(begin, part.shortcut, False)
@@ -331,7 +363,7 @@ def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, 
     flat: dict[int, Axes] = {}
     level = 0
     for step in topology.steps:
-        level += {"pool": 1, "resize": -1, "none": 0}[step.before]
+        level += LEVELS[step.before]
         kernel = parts[step.part].first.kernel
         if step.transposed and not step.stride_one:
             level -= 1

@@ -37,6 +37,8 @@ class Facts:
         Whether names say that each level lies inside the skip connection of the one above.
     hidden_norms : bool
         Whether names say that a norm may stand without weights.
+    by_name : bool
+        Whether the file is sorted by name, so that its order says nothing.
     said : mapping of str to str
         Choices that the layers of a pickled module decide.
     """
@@ -48,10 +50,11 @@ class Facts:
     pooled: frozenset[str] = frozenset()
     nested: bool = False
     hidden_norms: bool = False
+    by_name: bool = False
     said: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer]) -> Facts:
+def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer], by_name: bool = False) -> Facts:
     """Return what names, shortcuts and the layers of a pickled module say."""
     strides = _strides(layers) or _by_shortcuts(parts)
     stem, pooled = _resnet(parts)
@@ -67,6 +70,7 @@ def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer]) -> Facts:
         pooled=pooled if strides is stem else frozenset(),
         nested=any(".submodule." in f".{name}" for name in names),
         hidden_norms=bool(slopes) and all(name.endswith(".adn.A") for name in slopes),
+        by_name=by_name,
         said=_said(layers),
     )
 
@@ -113,7 +117,7 @@ def _resnet(parts: Sequence[Part]) -> tuple[Mapping[str, int], frozenset[str]]:
         match = re.search(r"(^|\.)layer([1-4])\.(\d+)$", part.name)
         if match is None or not (part.shortcut or part.identity):
             continue
-        first = match[3] == "0"
+        first = match[3] == "0" or (match[2] == "1" and not pooled)
         if first and match[2] == "1":
             pooled.add(part.first.layer.name)
         else:

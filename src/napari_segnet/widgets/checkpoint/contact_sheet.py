@@ -22,7 +22,10 @@ __all__ = ["ContactSheet"]
 SHOWN_PX = 96
 QUESTION = "Which of these is right? Nothing in the file tells them apart."
 NO_IMAGE = "Open an image to see what each makes of it; or choose by what you know of the network."
-SAME = "On this part of the image all of them answer alike: move to another part, or choose none."
+SAME = (
+    "What is not known of this network changes nothing on this part of the image: {count} networks "
+    "that it may be answer alike."
+)
 CHOSEN = "Your choice is kept for the next time."
 
 
@@ -51,16 +54,19 @@ class ContactSheet(QWidget):
         self.hint.setWordWrap(True)
         self.image = QLabel()
         self.image.setObjectName("segnet_contact_image")
+        self.image.setToolTip("The part of your image that they are compared on")
         self.again = QPushButton("Compare on what is visible")
         self.again.setObjectName("segnet_contact_again")
         self.again.clicked.connect(self.asked)
         self.buttons: list[QToolButton] = []
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.addWidget(self.image, 0, 0, Qt.AlignmentFlag.AlignHCenter)
+        for column in range(2):
+            self._grid.setColumnStretch(column, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.question, self.image):
-            layout.addWidget(widget)
+        layout.addWidget(self.question)
         layout.addLayout(self._grid)
         layout.addWidget(self.hint)
         layout.addWidget(self.again)
@@ -92,9 +98,12 @@ class ContactSheet(QWidget):
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
             button.setIconSize(QSize(SHOWN_PX, SHOWN_PX))
             button.clicked.connect(partial(self.chosen.emit, place))
-            self._grid.addWidget(button, place // 2, place % 2)
+            self._grid.addWidget(
+                button, (place + 1) // 2, (place + 1) % 2, Qt.AlignmentFlag.AlignHCenter
+            )
             self.buttons.append(button)
         self.hint.setText(NO_IMAGE)
+        self.question.show()
         self.show()
 
     def say(self, text: str) -> None:
@@ -103,11 +112,14 @@ class ContactSheet(QWidget):
 
     def show_compared(self, made: Compared) -> None:
         """Show what each network makes of the image."""
+        alike = all(made.same)
         self.image.setPixmap(_small(made.image))
-        self.image.show()
+        for widget in (self.question, self.image, *self.buttons):
+            widget.setVisible(not alike)
         for button, answer in zip(self.buttons, made.answers, strict=True):
             button.setIcon(QIcon(_small(answer)))
-        self.hint.setText(SAME if all(made.same) else "Click the one that fits. " + CHOSEN)
+        words = SAME.format(count=len(made.same))
+        self.hint.setText(words if alike else "Click the one that fits. " + CHOSEN)
 
 
 def _small(picture: npt.NDArray[np.uint8]) -> QPixmap:

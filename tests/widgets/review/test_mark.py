@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QCoreApplication, QEvent, QPoint
 from support import hand
 from support.hand import until
 
@@ -116,7 +116,9 @@ def test_the_mark_ends_with_the_panel(viewer, qtbot):
     canvas = canvas_of(viewer)
     assert canvas.findChild(QWidget, "segnet_review_mark") is not None
     panel.deleteLater()
-    until(lambda: canvas.findChild(QWidget, "segnet_review_mark") is None, SOON_S)
+    for _ in range(2):  # the panel, then what ends with it
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    assert canvas.findChild(QWidget, "segnet_review_mark") is None
     viewer.scene.camera.zoom *= 2
 
 

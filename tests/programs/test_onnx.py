@@ -15,9 +15,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support.onnx_files import graph, model, network, node, tensor, value
+from support.onnx_taught import taught_onnx
 
 import napari_segnet as sn
 from napari_segnet.card import card_of
+from napari_segnet.containers import open_tree
 from napari_segnet.errors import OutputError, SettingsError, UnsupportedWeightsError, WeightsError
 from napari_segnet.programs import writer_of
 from napari_segnet.recognition import identify
@@ -622,3 +624,16 @@ def test_real_networks_answer_as_their_runtime(name: str, data: Path) -> None:
         x, y = np.moveaxis(x, -1, 1), np.moveaxis(y, -1, 1)
     made = answer(found[0], torch.from_numpy(x.copy()))
     assert np.abs(made.numpy() - y).max() < max(1e-4, 1e-3 * y.std())
+
+
+@pytest.mark.trains
+def test_an_actual_training_ends_in_onnx(tmp_path: Path) -> None:
+    lesson = taught_onnx(tmp_path)
+    assert lesson.path.read_bytes() == lesson.before
+    assert (lesson.taught.program, lesson.taught.path.name) == ("onnx", "taught.onnx")
+    again, old = open_tree(lesson.taught.path), open_tree(lesson.path)
+    assert identify(lesson.taught.path).hparams == identify(lesson.path).hparams
+    for name in old.root:
+        assert not torch.equal(again.root[name].load(), old.root[name].load())
+    x = torch.from_numpy(numbers(1, 1, 16, 20))
+    assert not torch.allclose(answer(lesson.path, x), answer(lesson.taught.path, x), atol=1e-4)

@@ -303,9 +303,11 @@ def _facts(net: Net, plan: Plan) -> dict[str, str]:
     facts = plan.facts()
     if not any("resize" == step[1] for step in net.steps):
         facts.pop("resize", None)
-    joins = sum(step[1] in ("cat", "add") for step in net.steps)
-    plain = plan.residual == "none" and not plan.attention and plan.widths and "none" != plan.join
-    if plain and plan.skip == "before-pooling" and len(net.steps) and joins == len(plan.widths) - 1:
+    joins = sum(step[1] == "cat" for step in net.steps)
+    if plan.join == "add" and plan.residual == "none":
+        joins = sum(step[1] == "add" for step in net.steps) // (2 if plan.attention else 1)
+    usual = plan.skip == "before-pooling" and plan.join != "none" and not plan.half
+    if usual and joins == len(plan.widths) - 1:
         facts["layout"] = f"{len(plan.widths)}-levels-{joins}-skips"
     return facts
 

@@ -43,6 +43,18 @@ class Inspect:
             metavar="KEY=VALUE",
             help="tell what the file does not say, or a setting of the run to check the image with",
         )
+        parser.add_argument(
+            "--save-as",
+            type=file_name,
+            metavar="PACKAGE.zip",
+            help="write the network as a model package of bioimage.io",
+        )
+        for name, what in (
+            ("--author", "an author of the package"),
+            ("--license", "its license, such as CC-BY-4.0"),
+            ("--cite", "what to cite: a DOI or an address of the web"),
+        ):
+            parser.add_argument(name, default="", metavar="TEXT", help=what)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run(self, args: argparse.Namespace) -> int:
@@ -56,6 +68,8 @@ class Inspect:
         card = card_of(checkpoint)
         if args.image is not None:
             card["image"] = _checked(checkpoint, args.image, wishes.axes, predict)
+        if args.save_as is not None:
+            card["package"] = _saved(checkpoint, args)
         if args.json:
             print(json.dumps(card, allow_nan=False))
         else:
@@ -64,6 +78,16 @@ class Inspect:
             return 0
         print(f"{args.image} does not fit: {card['image']['why']}", file=sys.stderr)
         return 1
+
+
+def _saved(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, Any]:
+    """Write the network as a package of bioimage.io."""
+    from napari_segnet.publish import write_package
+
+    authors = (args.author,) if args.author else ()
+    path = Path(args.save_as)
+    made = write_package(checkpoint, path, authors=authors, license=args.license, cite=args.cite)
+    return {"path": str(made.path), "notes": list(made.notes)}
 
 
 def _checked(
@@ -113,6 +137,9 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     if tellable := [name for name in own if can_be_told(checkpoint, name)]:
         lines += ["", f"What is assumed of {', '.join(tellable)} you may know better. Tell it:"]
         lines += [f"  napari-segnet segment IMAGE -c WEIGHTS --set {tellable[0]}=VALUE"]
+    if "package" in card:
+        lines += ["", f"written: {card['package']['path']}"]
+        lines += [f"  note: {note}" for note in card["package"]["notes"]]
     if "image" in card:
         image = card["image"]
         lines += ["", f"{image['source']} {'fits' if image['fits'] else 'does not fit'}"]

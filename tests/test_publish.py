@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from support.maskrcnns import small_maskrcnn_file
+from support.maskrcnns import small_maskrcnn
 from support.networks import Milesial, calibrate
 
 import napari_segnet as sn
@@ -100,7 +100,8 @@ def test_what_has_no_place_there_is_refused(tmp_path):
 
 
 def test_networks_of_objects_are_refused(tmp_path):
-    found = sn.identify(small_maskrcnn_file(tmp_path / "m.pth"))
+    torch.save(small_maskrcnn().state_dict(), tmp_path / "m.pth")
+    found = sn.identify(tmp_path / "m.pth")
     with pytest.raises(OutputError, match="answers with objects"):
         write_package(found, tmp_path / "a.zip", **TERMS)
 

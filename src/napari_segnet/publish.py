@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.atomic import why, write_whole
-from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.checkpoint import Checkpoint, Size
 from napari_segnet.errors import OutputError
 from napari_segnet.families import MapFamily
 from napari_segnet.image import Image
@@ -211,7 +212,7 @@ class _Axes:
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return those of the image."""
-        size, rows = self.checkpoint.size, []
+        size, rows = _steady(self.checkpoint.size), []
         # The specification wants something to be left between the halos.
         least = size.next_allowed(tuple(2 * edge + 1 for edge in self._halo()))
         for place, name in enumerate("zyx"[-self.checkpoint.ndim :]):
@@ -357,7 +358,9 @@ def _traced(checkpoint: Checkpoint, family: MapFamily) -> _Traced:
     with warnings.catch_warnings(), torch.inference_mode():
         # Of tracing: sizes that become numbers are looked for below, by another size.
         warnings.simplefilter("ignore")
-        script = torch.jit.trace(whole, (torch.from_numpy(given),), check_trace=False)
+        script = torch.jit.trace(  # type: ignore[no-untyped-call]
+            whole, (torch.from_numpy(given),), check_trace=False
+        )
         content = io.BytesIO()
         torch.jit.save(script, content)
         raw = whole(torch.from_numpy(given))
@@ -407,11 +410,17 @@ def _same(script: Any, whole: torch.nn.Module, given: torch.Tensor) -> bool:
     return float((found - expected).abs().max()) <= SAME * max(1.0, float(expected.abs().max()))
 
 
+def _steady(size: Size) -> Size:
+    """Return sizes whose poolings leave nothing over: what pads by itself is traced with none."""
+    multiple = tuple(map(math.lcm, size.multiple, size.stride))
+    return replace(size, multiple=multiple)
+
+
 def _test_image(checkpoint: Checkpoint, steps: int) -> npt.NDArray[np.float32]:
     """Return ``(1, c, [z,] y, x)``: smooth bright spots on noise, 0 to 255; larger by steps."""
     from scipy.ndimage import gaussian_filter
 
-    size, halo = checkpoint.size, checkpoint.halo_px or (0,) * checkpoint.ndim
+    size, halo = _steady(checkpoint.size), checkpoint.halo_px or (0,) * checkpoint.ndim
     wanted = [
         max(least, 2 * (edge if edge <= LARGEST_HALO else 0) + 8)
         for least, edge in zip(TEST_PX[checkpoint.ndim], halo, strict=True)

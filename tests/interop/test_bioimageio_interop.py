@@ -27,6 +27,9 @@ for path in sys.argv[1:]:
 """
 
 
+CITE = "10.1007/978-3-319-24574-4_28"
+
+
 def test_packages_run_in_bioimageio_core(tmp_path: Path, data: Path) -> None:
     """Its library validates the description, runs the network and compares the answers."""
     if "SEGNET_BIOIMAGEIO" not in os.environ:
@@ -35,9 +38,7 @@ def test_packages_run_in_bioimageio_core(tmp_path: Path, data: Path) -> None:
     made = []
     for place in ("nuclei", data / "checkpoints/bioimageio_unet2d_nuclei_broad"):
         path = tmp_path / f"{len(made)}.zip"
-        write_package(
-            sn.identify(place), path, authors=["A. Author"], license="MIT", cite="10.1/2"
-        ) if place == "nuclei" else write_package(sn.identify(place), path)
+        write_package(sn.identify(place), path, authors=["A. Author"], license="MIT", cite=CITE)
         made.append(str(path))
     command = [os.environ["SEGNET_BIOIMAGEIO"], "-c", CHECK, *made]
     subprocess.run(command, check=True, env=own)

@@ -29,7 +29,7 @@ class Bioimageio:
 
     name = "bioimageio"
     title = "Model package of bioimage.io"
-    descriptions = (*NAMES, *(f"*{ending}" for ending in ENDINGS))
+    descriptions: tuple[str, ...] = (*NAMES, *(f"*{ending}" for ending in ENDINGS))
 
     def describes(self, name: str) -> bool:
         """Tell by the name."""

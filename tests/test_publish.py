@@ -19,7 +19,7 @@ from napari_segnet.image import Image
 from napari_segnet.publish import write_package
 
 TERMS = {"authors": ["A. Author"], "license": "MIT", "cite": "10.1007/978-3-319-24574-4_28"}
-PIXELS = np.random.default_rng(0).gamma(2.0, 30.0, (3, 40, 48)).astype(np.float32)
+PIXELS = np.random.default_rng(0).gamma(2.0, 30.0, (3, 128, 144)).astype(np.float32)
 
 
 def network(tmp_path, classes=1, channels=3, how="divide-255"):

@@ -31,6 +31,7 @@ from napari_segnet.containers.onnx_file import Onnx
 from napari_segnet.containers.pickled_arrays import PickledArrays
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
+from napari_segnet.containers.torch_export import TorchExport
 from napari_segnet.containers.torch_legacy import TorchLegacy
 from napari_segnet.containers.torch_script import TorchScript
 from napari_segnet.containers.torch_zip import TorchZip
@@ -66,6 +67,7 @@ __all__ = [
 CONTAINERS: tuple[Container, ...] = (
     TorchZip(),
     TorchScript(),
+    TorchExport(),
     TorchLegacy(),
     Safetensors(),
     PickledArrays(),

@@ -21,7 +21,7 @@ from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.recognition import family_of, with_halo
 
-__all__ = ["Judgement", "judge"]
+__all__ = ["Judgement", "judge", "leaves_open"]
 
 WORDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "activation": (
@@ -72,10 +72,13 @@ class Judgement:
         All of it in a sentence or two, for people.
     inputs : mapping of str to float
         Value of the setting ``normalize`` -> divergence in nats at the first norms, best first.
+    remarkable : bool
+        Whether something is or may be otherwise than was assumed.
     """
 
     checkpoint: Checkpoint
     says: str
+    remarkable: bool = False
     forks: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
@@ -124,6 +127,11 @@ def judge(
         says = "The file holds no statistics of its layers' inputs, so nothing of it is decided."
         return Judgement(checkpoint=checkpoint, says=says)
     return _judged(family, checkpoint, space, decision)
+
+
+def leaves_open(checkpoint: Checkpoint) -> bool:
+    """Tell if something is assumed of a network that statistics could decide."""
+    return bool(_open(checkpoint))
 
 
 def _open(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -175,6 +183,9 @@ def _judged(
         forks=forks,
         verdicts=verdicts,
         says=_sentence(forks, verdicts, decision),
+        remarkable=bool(forks)
+        or decision.doubtful
+        or any(verdict.margin < -HINT for verdict in verdicts.values()),
         inputs=decision.inputs,
     )
 

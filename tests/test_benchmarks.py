@@ -121,7 +121,7 @@ def test_a_real_mistake_is_of_one_kind(root, monkeypatch):
     assert ["merge", "split", "split", "nothing there", "right", "outline"] == [
         real.KINDS[kind] for kind in kinds
     ]
-    assert [5] == (np.flatnonzero(~wrong) + 1).tolist()
+    assert [1, 5] == (np.flatnonzero(~wrong) + 1).tolist(), "a merge may share half with one"
 
 
 @pytest.mark.trains

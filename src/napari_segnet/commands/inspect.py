@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.card import can_be_told, card_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.commands._words import file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.settings import parse_pairs
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Inspect:
             metavar="KEY=VALUE",
             help="tell what the file does not say, or a setting of the run to check the image with",
         )
+        parser.add_argument("--source", type=some_text, metavar="FILE", help=SOURCE)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run(self, args: argparse.Namespace) -> int:
@@ -52,7 +53,8 @@ class Inspect:
 
         wishes = sort_wishes(parse_pairs(args.set))
         predict, _ = checked_settings(wishes)
-        checkpoint = identified(args.weights, wishes.told)
+        told = wishes.told if args.source is None else {**wishes.told, "source": args.source}
+        checkpoint = identified(args.weights, told)
         card = card_of(checkpoint)
         if args.image is not None:
             card["image"] = _checked(checkpoint, args.image, wishes.axes, predict)
@@ -109,6 +111,12 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
         lines.append(f"  {name:{width}}  {_shown(fact['value'])}")
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
     lines += ["", *(f"note: {note}" for note in card["notes"])] if card["notes"] else []
+    if suggested := card["card"].get("suggested"):
+        lines += ["", "suggested by the code beside it, not taken:"]
+        lines += [
+            f"  {one['name']}: {_shown(one['value'])} ({one['where']}: {one['code']})"
+            for one in suggested
+        ]
     own = [n for n, f in card["facts"].items() if f["source"] == "assumed"]
     if tellable := [name for name in own if can_be_told(checkpoint, name)]:
         lines += ["", f"What is assumed of {', '.join(tellable)} you may know better. Tell it:"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_segnet.programs.source._files import SourceFile, read_file
 
-__all__ = ["library"]
+__all__ = ["FOLDER", "library"]
 
 FOLDER = Path(__file__).with_name("definitions")
 LIBRARIES = {

@@ -20,7 +20,7 @@ from napari_segnet.programs._outputs import rescaled_by
 from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._ends import Ended, FixedSize, ended
 from napari_segnet.programs.source._files import ENDINGS, SourceFile, files_beside
-from napari_segnet.programs.source._library import library
+from napari_segnet.programs.source._library import FOLDER, library
 from napari_segnet.programs.source._match import tensors_of
 from napari_segnet.programs.source._members import _found
 from napari_segnet.programs.source._names import Files, Globals
@@ -47,7 +47,19 @@ OWN = ("source", "class", "output")
 
 
 class SourceRefusal(Exception):
-    """Why the code beside weights does not describe them; a sentence."""
+    """Why the code beside weights does not describe them; a sentence.
+
+    Parameters
+    ----------
+    why : str
+        The sentence.
+    network : bool
+        Whether the code defines a network at all, so that the user may expect it to be read.
+    """
+
+    def __init__(self, why: str, *, network: bool = False) -> None:
+        super().__init__(why)
+        self.network = network
 
 
 class Source:
@@ -81,13 +93,16 @@ class Source:
             said = {k: v for k, v in _flat(weights.metadata).items()}
             try:
                 found = best_match(files, names, shapes, said, told, budget)
-            except NotReadable as error:
-                raise SourceRefusal(f"The code beside {path.name} is not read: {error}.") from error
+            except (NotReadable, RecursionError) as error:
+                raise SourceRefusal(
+                    f"The code beside {path.name} is not read: {error}.", network=True
+                ) from error
             if isinstance(found, Match):
                 return self._described(weights, found, files, budget, told, names)
             if miss is None or (found.near and not miss.near):
                 miss = found
-        raise SourceRefusal(_sentence(path, miss, paths))
+        network = miss is not None and bool(miss.name)
+        raise SourceRefusal(_sentence(path, miss, paths), network=network)
 
     def _described(
         self,
@@ -106,11 +121,33 @@ class Source:
             why = "it is nested too deeply" if isinstance(error, RecursionError) else error
             raise SourceRefusal(
                 f"{match.made_by.name} ({where}) has the tensors of {weights.path.name}, but its "
-                f"forward is not read: {why}."
+                f"forward is not read: {why}.",
+                network=True,
             ) from error
+        if left := set(told) - {*OWN, *match.arguments}:
+            raise SourceRefusal(
+                f"{match.made_by.name} ({where}) has no argument {', '.join(sorted(left))} that "
+                "could be told.",
+                network=True,
+            )
+        checkpoint = _with_place(checkpoint, names[0].file.path, bool(told.get("source")))
         found = suggestions(_telling(files, names))
         card = {**checkpoint.card, "suggested": found} if found else checkpoint.card
         return replace(checkpoint, card=card)
+
+
+def _with_place(checkpoint: Checkpoint, path: Path, told: bool) -> Checkpoint:
+    """Add where the code lies; a card that training writes keeps it where a user told it."""
+    own = Path(str(checkpoint.hparams["source"]))
+    beside = path if own.parent == FOLDER else own
+    shown = str(beside) if told else beside.name
+    why = "by the user" if told else "it lies beside the file"
+    known = Known(source="told" if told else "read", why=why)
+    return replace(
+        checkpoint,
+        hparams={**checkpoint.hparams, "source": shown},
+        known={**checkpoint.known, "source": known},
+    )
 
 
 def _telling(files: Files, names: Sequence[Globals]) -> list[SourceFile]:
@@ -400,8 +437,7 @@ def _with_facts(
         known["prepare"] = Known(source="read", why=f"the network does it itself ({inside})")
     known["channels"] = Known(source="read", why="follows from the kernels of its convolutions")
     hparams: dict[str, Any] = {"source": str(file.path), "class": match.made_by.name}
-    # So that the card that training writes keeps where the code lies.
-    known["source"] = known["class"] = Known(source="told", why=f"the code {where}")
+    known["source"] = known["class"] = Known(source="read", why=f"its code, {where}")
     if drawn.ended.count > 1:
         hparams["output"] = drawn.main + 1
         known["output"] = Known(source="assumed", why="its forward answers with several maps")

@@ -62,8 +62,9 @@ def identify(
             return with_halo(family_of(found), beside.added_to(found) if beside else found)
     views = candidates(tree, path)
     named = _by_name(views, told)
+    notes: tuple[str, ...] = ()
     if isinstance(named, Checkpoint) and named.family in COMPLETE:
-        found, notes = named, ()
+        found = named
     else:
         code, notes = _by_code(views, told)
         found = _chosen(named, code, path, views, told)

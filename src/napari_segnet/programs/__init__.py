@@ -79,7 +79,8 @@ STRUCTURE = Structure()
 
 def title_of(checkpoint: Checkpoint) -> str:
     """Return what people call the program that a network came from; empty if from none."""
-    titles = {one.name: one.title for one in (*PROGRAMS, SOURCE, STRUCTURE)}
+    titles = {one.name: one.title for one in PROGRAMS}
+    titles |= {SOURCE.name: SOURCE.title, STRUCTURE.name: STRUCTURE.title}
     return titles.get(checkpoint.program, "")
 
 

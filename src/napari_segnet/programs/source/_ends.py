@@ -38,9 +38,7 @@ class Ended:
     count: int
 
 
-def ended(
-    draw: Drawing, answer: Any, main: int, started: npt.NDArray[np.bool_]
-) -> Ended:
+def ended(draw: Drawing, answer: Any, main: int, started: npt.NDArray[np.bool_]) -> Ended:
     """Return the graph of an answer; of several maps that mean the same only one is kept.
 
     Parameters
@@ -72,7 +70,7 @@ def ended(
         kept = [(name, draw.mapped(larger, node, stem="resized").node)]
         shown = " x ".join(str(int(one)) for one in factors)
         notes.append(
-            f"Its answer has fewer pixels than the image; it is made {shown} times as large, linear."
+            f"Its answer has fewer pixels than the image; made {shown} times as large (linear)."
         )
         whole = draw.graph([kept[0][1]])
         every = every[:1]
@@ -85,8 +83,8 @@ def ended(
         # Deep supervision: the same map from several depths.
         place = min(main, len(kept) - 1)
         notes.append(
-            f"Its forward answers with {len(kept)} maps of the same channels; number {place + 1} is "
-            "used."
+            f"Its forward answers with {len(kept)} maps of the same channels; number {place + 1} "
+            "is used."
         )
         kept = [kept[place]]
     elif len(kept) > 1:
@@ -127,9 +125,7 @@ def _require_free(draw: Drawing, node: str) -> None:
         raise FixedSize(tuple(int(n or 1) for n in lengths))
 
 
-def _require_one_way(
-    draw: Drawing, graph: Graph, started: npt.NDArray[np.bool_]
-) -> None:
+def _require_one_way(draw: Drawing, graph: Graph, started: npt.NDArray[np.bool_]) -> None:
     """Refuse a graph that takes sizes at which the code does something else."""
     size, probes = sizes_of(graph), draw.probes
     for place in (probes.other | ~started).nonzero()[0]:

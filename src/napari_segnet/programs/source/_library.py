@@ -11,8 +11,8 @@ __all__ = ["FOLDER", "library"]
 
 FOLDER = Path(__file__).with_name("definitions")
 LIBRARIES = {
-    "torchvision.models": "torchvision_models.py",
-    "monai.networks.nets": "monai_nets.py",
+    "torchvision.models": "torchvision_models.txt",
+    "monai.networks.nets": "monai_nets.txt",
 }
 
 

@@ -23,7 +23,17 @@ from napari_segnet.programs.torchscript._operations import truth
 __all__ = ["Runner"]
 
 LIBRARIES = (
-    *("torch", "torchvision", "numpy", "monai", "keras", "tensorflow", "timm", "math", "collections"),
+    *(
+        "torch",
+        "torchvision",
+        "numpy",
+        "monai",
+        "keras",
+        "tensorflow",
+        "timm",
+        "math",
+        "collections",
+    ),
     *("functools", "itertools", "typing", "cv2", "PIL", "skimage", "albumentations", "os", "copy"),
     "segmentation_models_pytorch",
 )

@@ -1,4 +1,4 @@
-"""Do two graphs compute the same with the tensors of one file?"""
+"""Tells if two graphs compute the same with the tensors of one file."""
 
 from __future__ import annotations
 

@@ -404,7 +404,7 @@ class _Search:
 
     def _rows(self, now: Sequence[int]) -> list[Any]:
         """Return rows of numbers of channels: multiples, beginnings, and that of the file."""
-        kind = type(now)
+        kind: Any = type(now)
         if max(now) <= 8:  # strides, kernels, numbers of blocks
             ends = [list(now[:n]) for n in range(len(now) - 1, 0, -1)]
             longer = [[*now, *[now[-1]] * n] for n in (1, 2)]

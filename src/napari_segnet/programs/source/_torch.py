@@ -111,15 +111,15 @@ def filled(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, An
     return Unknown(f"torch.{short} of a shape that is not read")
 
 
-def module_function(
-    run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, Any]
-) -> Any:
+def module_function(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """Return a transform of torchvision as a function, or None if it is something else."""
     short = dotted.rpartition(".")[2]
     if not dotted.startswith("torchvision.transforms.") or dotted.startswith(TRANSFORMS):
         return None
     if short == "CenterCrop":
-        return Partial(External(f"{TRANSFORMS}.center_crop"), (), _named(args, named, "output_size"))
+        return Partial(
+            External(f"{TRANSFORMS}.center_crop"), (), _named(args, named, "output_size")
+        )
     if short == "Resize":
         return Partial(External(f"{TRANSFORMS}.resize"), (), _named(args, named, "size"))
     return None
@@ -294,7 +294,8 @@ def _resize(
     antialias: Any = True,
 ) -> Any:
     word = interpolation.short if isinstance(interpolation, External) else interpolation
-    mode = {None: "bilinear", 2: "bilinear", 0: "nearest"}.get(word, str(word).lower())
+    words: dict[Any, str] = {None: "bilinear", 2: "bilinear", 0: "nearest"}
+    mode = words.get(word, str(word).lower())
     if mode not in ("bilinear", "nearest") or max_size is not None:
         raise NotReadable(f"it resizes {shown(interpolation)}")
     if not isinstance(size, list | tuple) or len(size) != 2:
@@ -307,7 +308,11 @@ def _resize(
 def _adaptive(kind: Any) -> Callable[..., Any]:
     def pool(run: Runner, x: Any, output_size: Any, *_: Any) -> Any:
         draw = run.drawing()
-        row = list(output_size) if isinstance(output_size, list | tuple) else [output_size] * draw.ndim
+        row = (
+            list(output_size)
+            if isinstance(output_size, list | tuple)
+            else [output_size] * draw.ndim
+        )
         sizes = tuple(int(one) if one is not None else 0 for one in row)
         node = draw.as_map(x)
         if set(sizes) == {1}:
@@ -391,9 +396,7 @@ def _mean_pool(
     return OPERATIONS["avg_pool2d"](run, x, *own)
 
 
-def _pad(
-    run: Runner, x: Any, pad: Any, mode: Any = "constant", value: Any = 0, **_: Any
-) -> Any:
+def _pad(run: Runner, x: Any, pad: Any, mode: Any = "constant", value: Any = 0, **_: Any) -> Any:
     return OPERATIONS["pad"](run, x, list(pad), mode, value)
 
 
@@ -461,7 +464,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "hardtanh": lambda run, x, min_val=-1.0, max_val=1.0: OPERATIONS["hardtanh"](
         run, x, min_val, max_val
     ),
-    "softplus": lambda run, x, beta=1, threshold=20: OPERATIONS["softplus"](run, x, beta, threshold),
+    "softplus": lambda run, x, beta=1, threshold=20: OPERATIONS["softplus"](
+        run, x, beta, threshold
+    ),
     "prelu": lambda run, x, weight: OPERATIONS["prelu"](run, x, weight),
     "clamp": lambda run, x, min=None, max=None: OPERATIONS["clamp"](run, x, min, max),
     "clip": lambda run, x, min=None, max=None: OPERATIONS["clamp"](run, x, min, max),

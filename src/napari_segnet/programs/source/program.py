@@ -90,7 +90,7 @@ class Source:
         miss: Miss | None = None
         for weights in views[:MOST_VIEWS]:
             shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
-            said = {k: v for k, v in _flat(weights.metadata).items()}
+            said = _flat(weights.metadata)
             try:
                 found = best_match(files, names, shapes, said, told, budget)
             except (NotReadable, RecursionError) as error:
@@ -224,6 +224,7 @@ class _Drawn:
     ended: Ended
     draw: Drawing
     main: int
+    keys: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
 
@@ -328,14 +329,15 @@ def _tried(
         images = _images(draw, counts[place])
         answer = run.current(run.call(made, images, {}))
         end = ended(draw, _current(run, answer), main, started)
-        notes = ()
+        notes: tuple[str, ...] = ()
         if len(images) > 1:
             notes = (f"Its {len(images)} inputs are the channels of one image, in their order.",)
-        return _Drawn(ended=end, draw=draw, main=main, notes=notes)
+        keys = {key: tensor.key for key, tensor in own.items()}
+        return _Drawn(ended=end, draw=draw, main=main, keys=keys, notes=notes)
     except NotReadable as error:
         if place + 1 < len(counts):
-            own = (weights, match, files, budget, channels, lengths, main, multiple)
-            return _tried(*own, place=place + 1)
+            same = (weights, match, files, budget, channels, lengths, main, multiple)
+            return _tried(*same, place=place + 1)
         raise _Failed(run.error(error), len(draw.bases)) from error
     except RecursionError as error:
         why = run.error(NotReadable("it is nested too deeply"))
@@ -364,7 +366,9 @@ def _images(draw: Drawing, count: int) -> tuple[Value, ...]:
     if count == 1:
         return (draw.image,)
     if channels % count:
-        raise NotReadable(f"its forward takes {count} inputs, and the image has {channels} channels")
+        raise NotReadable(
+            f"its forward takes {count} inputs, and the image has {channels} channels"
+        )
     each, number = channels // count, draw.probes.number
     draw.at = "inputs"
     return tuple(
@@ -453,7 +457,10 @@ def _with_facts(
     notes = [*drawn.notes, *drawn.ended.notes]
     used = {drawn.draw.slots[name].key for name in tensors(drawn.ended.graph)}
     unused = [
-        key for key in weights.tensors if key not in used and not key.endswith("batches_tracked")
+        key
+        for key in weights.tensors
+        # A layer that lies at two places has the key of the first.
+        if drawn.keys.get(key, key) not in used and not key.endswith("batches_tracked")
     ]
     if unused:
         shown = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
@@ -482,5 +489,3 @@ def refused(refusal: SourceRefusal) -> UnsupportedWeightsError:
     return UnsupportedWeightsError(
         f"{refusal} Leave the setting source out, and the weights are read by their tensors."
     )
-
-

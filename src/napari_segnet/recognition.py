@@ -67,7 +67,12 @@ def identify(
         found = named
     else:
         code, notes = _by_code(views, told)
-        found = _chosen(named, code, path, views, told)
+        try:
+            found = _chosen(named, code, path, views, told)
+        except UnknownNetworkError as error:
+            if not notes:
+                raise
+            raise UnknownNetworkError(f"{error} {' '.join(notes)}") from error
     found = replace(found, notes=(*found.notes, *notes))
     return with_halo(family_of(found), beside.added_to(found) if beside else found)
 

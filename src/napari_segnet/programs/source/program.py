@@ -268,7 +268,7 @@ def _tried_at_sizes(
             return _tried(weights, match, files, budget, channels, free, main, multiple)
         except _Failed as error:
             failed = failed or error
-            if not any(word in str(error.why) for word in ("size", "map that is there")):
+            if not any(word in str(error.why) for word in ("size", "pixels", "map that is there")):
                 break
     assert failed is not None
     raise failed

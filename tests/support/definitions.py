@@ -45,7 +45,7 @@ class Small(nn.Module):
         x = torch.cat([self.up(b), a], dim=1)
         return self.last(self.third(x))
 '''
-LOOPS = '''
+LOOPS = """
 from collections import OrderedDict
 from functools import partial
 import torch
@@ -104,8 +104,8 @@ class Looped(Base):
 
 
 model = Looped(inputs=3, outputs=1, features=[6, 10, 14])
-'''
-SIZES = '''
+"""
+SIZES = """
 import torch, torch.nn as nn, torch.nn.functional as F
 
 class Padded(nn.Module):
@@ -124,8 +124,8 @@ class Padded(nn.Module):
         dx = one.size()[3] - two.size()[3]
         two = F.pad(two, [dx // 2, dx - dx // 2, dy // 2, dy - dy // 2])
         return self.c(torch.cat([one, two], dim=1)) * self.scale
-'''
-RESIDUAL = '''
+"""
+RESIDUAL = """
 import torch
 from torch import nn
 from torchvision import models
@@ -146,7 +146,7 @@ class Encoded(nn.Module):
         b = self.layer1(a)
         x = self.mix(torch.cat([self.up(b), a], dim=1))
         return self.last(self.up(x))
-'''
+"""
 
 
 def saved(

@@ -93,7 +93,11 @@ def test_code_of_another_version_is_named(tmp_path: Path) -> None:
         ("b = F.dropout(b, 0.3, training=self.training)", "b = b[b > 0]", "line 32 of unet.py"),
         ("b = F.dropout(b, 0.3, training=self.training)", "b = torch.fft.fft2(b)", "line"),
         ("if average else nn.MaxPool2d(2)", "if average else nn.FractionalMaxPool2d(2)", "line"),
-        ("        b = F.dropout", "        if x.mean() > 0: b = b * 2\n        b = F.dropout", "line"),
+        (
+            "        b = F.dropout",
+            "        if x.mean() > 0: b = b * 2\n        b = F.dropout",
+            "line",
+        ),
     ],
 )
 def test_what_is_not_read_is_named_by_line(

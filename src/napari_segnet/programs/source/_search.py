@@ -20,7 +20,7 @@ from napari_segnet.programs.source._values import Class, Frame, Function, Instan
 __all__ = ["Argument", "Match", "Miss", "best_match"]
 
 MOST_CALLS = 24
-MOST_TRIES = 1200
+MOST_TRIES = 500
 """Constructors that are read in the search for one file."""
 MOST_VALUES = 22
 ROUNDS = 3

@@ -359,6 +359,36 @@ def network_card() -> Image.Image:
         return on.part(on.group("Network"))
 
 
+@cache
+def bare_network() -> Path:
+    from own_network import write_bare_network
+
+    return write_bare_network(files() / "hand_written.pth")
+
+
+def asked(on: Stage) -> None:
+    on.sample()
+    on.choose(bare_network())
+    on.wait(lambda: not on.dock.network.busy and not on.dock.proof.comparer.busy)
+    on.pause(0.3)
+
+
+@picture
+def network_asked() -> Image.Image:
+    with stage("light", (1240, 1000)) as on:
+        asked(on)
+        return on.part(on.group("Network"))
+
+
+@picture
+def network_drawn() -> Image.Image:
+    from napari_segnet.diagram import diagram_of, pixels
+    from napari_segnet.recognition import identify
+
+    told = {"join": "skip-up"}
+    return Image.fromarray(pixels(diagram_of(identify(bare_network(), told)), 1.0))
+
+
 @picture
 def keras_lambda() -> Image.Image:
     with stage("light", (1240, 1000)) as on:

@@ -21,7 +21,7 @@ from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.recognition import family_of, with_halo
 
-__all__ = ["Judgement", "judge"]
+__all__ = ["Judgement", "judge", "leaves_open"]
 
 WORDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "activation": (
@@ -122,6 +122,11 @@ def judge(
         says = "The file holds no statistics of its layers' inputs, so nothing of it is decided."
         return Judgement(checkpoint=checkpoint, says=says)
     return _judged(family, checkpoint, space, decision)
+
+
+def leaves_open(checkpoint: Checkpoint) -> bool:
+    """Tell if something is assumed of a network that statistics could decide."""
+    return bool(_open(checkpoint))
 
 
 def _open(checkpoint: Checkpoint) -> tuple[str, ...]:

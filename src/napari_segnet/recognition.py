@@ -8,21 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.builtin import weights_path
-from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
 from napari_segnet.containers import Weights, candidates, open_tree
-from napari_segnet.errors import SettingsError, UnknownNetworkError
+from napari_segnet.errors import (
+    SettingsError,
+    UnknownNetworkError,
+    UnsafeWeightsError,
+    WeightsError,
+)
 from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
 from napari_segnet.graph import graph_from_json, receptive_field
+from napari_segnet.packages import Package, find_package
 from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
 from napari_segnet.programs.source import SourceRefusal, refused, same_network
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
+from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Halo
 
 __all__ = ["family_of", "identify", "with_halo"]
 
 COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
+MOST_FACTS, LONGEST_FACT = 200, 2000
+"""Of what a training keeps beside its tensors."""
 
 
 def identify(
@@ -35,7 +44,8 @@ def identify(
     Parameters
     ----------
     path : str or Path
-        A weights file, or the name of a built-in network.
+        A weights file, a package (folder, zip file or its description), or the name of a
+        built-in network.
     told : mapping, optional
         What you know of the network that its file does not say: hyper-parameters of its
         family by name.
@@ -51,15 +61,70 @@ def identify(
         If something is told that the family does not have.
     """
     path = weights_path(path)
-    tree = open_tree(path)
-    beside = read_sidecar(path)
+    told = told if source is None else {**(told or {}), "source": str(source)}
+    package = find_package(path)
+    if package is None or not package.members:
+        return _one(path, path, told, package)
+    return _of_package(package, path, told)
+
+
+def _of_package(package: Package, path: Path, told: Mapping[str, Any] | None) -> Checkpoint:
+    """Return the network of the first weights of a package that can be read."""
+    refusals: list[tuple[str, WeightsError]] = []
+    for member in package.members:
+        file = package.files.file(member.name)
+        holder = path if package.files.zipped else file
+        try:
+            found = _one(file, holder, told, package)
+        except UnsafeWeightsError:
+            raise
+        except WeightsError as error:
+            if len(package.members) == 1:
+                raise
+            refusals.append((member.what, error))
+            continue
+        wrong = member.sha256 and member.sha256.lower() != file_sha256(file)
+        note = (
+            f"{member.name} has other bytes than {package.description} says (SHA-256): one of "
+            "them was changed since the package was made."
+        )
+        store = found.store
+        if package.files.zipped:
+            store = replace(store, member=package.files.names[member.name])
+        notes = (*found.notes, note) if wrong else found.notes
+        return replace(found, store=store, notes=notes)
+    reasons = "; ".join(f"{what}: {error}" for what, error in refusals)
+    raise UnknownNetworkError(
+        f"The package {package.files.path.name} opens by none of its weights. {reasons}"
+    )
+
+
+def _one(
+    file: Path, holder: Path, told: Mapping[str, Any] | None, package: Package | None
+) -> Checkpoint:
+    """Return the network of one weights file.
+
+    ``holder`` is the file that is chosen, loaded and hashed: the zip where ``file`` came out of
+    one, else ``file`` itself.
+    """
+    beside = read_sidecar(holder)
     told = {**(beside.told if beside else {}), **(told or {})}
-    told = told if source is None else {**told, "source": str(source)}
+    found = _recognised(file, told)
+    if holder != file:
+        found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
+    if package is not None:
+        found = package.added_to(found)
+    return beside.added_to(found) if beside else found
+
+
+def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
+    """Return the network of a weights file by its content alone."""
+    tree = open_tree(path)
     for program in PROGRAMS:
         if program.detect(tree):
             found = program.describe(tree, path, told)
             found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
-            return with_halo(family_of(found), beside.added_to(found) if beside else found)
+            return with_halo(family_of(found), found)
     views = candidates(tree, path)
     named = _by_name(views, told)
     notes: tuple[str, ...] = ()
@@ -74,7 +139,7 @@ def identify(
                 raise
             raise UnknownNetworkError(f"{error} {' '.join(notes)}") from error
     found = replace(found, notes=(*found.notes, *notes))
-    return with_halo(family_of(found), beside.added_to(found) if beside else found)
+    return with_halo(family_of(found), _with_hyper_parameters(found, views[0]))
 
 
 def _by_name(
@@ -155,6 +220,21 @@ def _confirmed(named: Checkpoint, code: Checkpoint) -> dict[str, Known]:
         else known
         for name, known in named.known.items()
     }
+
+
+def _with_hyper_parameters(checkpoint: Checkpoint, weights: Weights) -> Checkpoint:
+    """Put what Lightning keeps beside the tensors on the card: plain values alone."""
+    kept = weights.metadata.get("hyper_parameters")
+    if not isinstance(kept, Mapping):
+        return checkpoint
+    plain = {
+        str(name): value
+        for name, value in list(kept.items())[:MOST_FACTS]
+        if isinstance(value, str | int | float | bool) and len(str(value)) <= LONGEST_FACT
+    }
+    if not plain or "hyper_parameters" in checkpoint.card:
+        return checkpoint
+    return replace(checkpoint, card={**checkpoint.card, "hyper_parameters": plain})
 
 
 def _by_structure(

@@ -455,7 +455,7 @@ BARE: Mapping[str, tuple[Callable[[], nn.Module], Mapping[str, str]]] = {
     "anisotropic": (_Anisotropic, {}),
     "strided": (_Strided, {"activation": "leaky-0.2"}),
     "denoiser": (_denoiser, {}),
-    "stacked": (_Stacked, {"join": "up-skip"}),
+    "stacked": (_Stacked, {"join": "up-skip", "second_input": "answer-first"}),
     "resnet encoder": (_ResNetEncoder, {}),
 }
 """Networks by name, and what is to be told where it is not the likeliest."""

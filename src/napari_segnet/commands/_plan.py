@@ -9,9 +9,11 @@ from typing import Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.commands._proof import first_image, proven
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
 from napari_segnet.errors import SettingsError, WeightsError
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.proof import is_open
 from napari_segnet.recognition import family_of, identify
 from napari_segnet.settings import settings_from, suggestion
 
@@ -83,6 +85,9 @@ def make_plan(
         grid = has_grid(path)
         check_output(folder, stem, overwrite=overwrite, save_maps=save_maps, table=table, grid=grid)
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
+    if is_open(checkpoint):
+        seen = first_image(by_stem.values(), wishes.axes)
+        checkpoint = proven(checkpoint, seen).checkpoint
     _check_network(checkpoint, predict, label)
     return Plan(
         checkpoint=checkpoint,

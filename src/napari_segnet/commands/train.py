@@ -81,6 +81,7 @@ class Train:
 
     def run(self, args: argparse.Namespace) -> int:
         """Score, train, score again; one line an epoch, the comparison at the end."""
+        from napari_segnet.commands._proof import proven
         from napari_segnet.dataset import Dataset
         from napari_segnet.recognition import identify
         from napari_segnet.train import (
@@ -103,11 +104,13 @@ class Train:
             )
         network = identify(args.checkpoint, parse_pairs(args.told), args.source)
         dataset = Dataset.open(args.dataset)
+        # Pictures of the package, no sample: a training that goes on begins with the same network.
+        found = proven(network).checkpoint
+        for note in found.notes[len(network.notes) :]:
+            print(f"Note: {note}", file=sys.stderr)
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)
-        steps = teach(
-            network, dataset, args.output, settings, device=args.device, resume=args.resume
-        )
+        steps = teach(found, dataset, args.output, settings, device=args.device, resume=args.resume)
         try:
             taught, left_out = _follow(steps, as_json=args.json)
         except BaseException:

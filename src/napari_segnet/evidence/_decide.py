@@ -186,7 +186,7 @@ def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[st
         near, far = _typical(best.fit, others[nearest].fit)
         found[name] = Verdict(
             value=taken,
-            decided=all(_clearly(best, other, name, value) for value, other in others.items()),
+            decided=all(_clearly(best, other, name) for other in others.values()),
             margin=apart,
             against=nearest,
             divergence=near,
@@ -208,7 +208,7 @@ def _likeliest(
         if taken == usual:
             continue
         other = yield from search.beside(best, name, usual)
-        if other is not None and _too_small(best, other, name, usual):
+        if other is not None and _too_small(best, other, name):
             near, far = _typical(best.fit, other.fit)
             back[name] = Verdict(
                 value=usual,
@@ -225,16 +225,15 @@ def _likeliest(
     return plainer or best, {**verdicts, **(back if plainer else {})}
 
 
-def _clearly(best: Judged, other: Judged, name: str, value: str) -> bool:
+def _clearly(best: Judged, other: Judged, name: str) -> bool:
     """Tell if a network fits so much better than one with another value that this is proven."""
-    least = margin_of(name, best.candidate.choices[name], value)
+    least = margin_of(name, best.fit.typical)
     near, _ = _typical(best.fit, other.fit)
     return margin(best.fit, other.fit) >= (least if near < FAIR else 2 * least)
 
 
-def _too_small(best: Judged, other: Judged, name: str, usual: str) -> bool:
-    least = margin_of(name, best.candidate.choices[name], usual)
-    return margin(best.fit, other.fit) < least
+def _too_small(best: Judged, other: Judged, name: str) -> bool:
+    return margin(best.fit, other.fit) < margin_of(name)
 
 
 def _typical(fit: Fit, other: Fit) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
+from napari_segnet.programs.exported import Exported
 from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.onnx import Onnx
 from napari_segnet.programs.source import Source
@@ -64,7 +65,7 @@ class WritingProgram(Program, Protocol):
         """
 
 
-PROGRAMS: tuple[Program, ...] = (Keras(), Onnx(), TorchScript())
+PROGRAMS: tuple[Program, ...] = (Keras(), Onnx(), TorchScript(), Exported())
 """Every kind of program, in the order in which a file is shown to them."""
 
 SOURCE = Source()

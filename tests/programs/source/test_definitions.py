@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.definitions import LOOPS, NAMES, RESIDUAL, SIZES, answer, saved
 
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.recognition import identify
-from support.definitions import LOOPS, NAMES, RESIDUAL, SIZES, answer, saved
 
 
 def _read(folder: Path, text: str, name: str = "unet.py") -> None:

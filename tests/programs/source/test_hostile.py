@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from support.definitions import LOOPS, NAMES, saved
 
 from napari_segnet.errors import SegnetError
 from napari_segnet.recognition import identify
-from support.definitions import LOOPS, NAMES, saved
 
 HEAD = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
 TOUCH = "open(MARK, 'w').write('x')"

@@ -255,8 +255,8 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     for name in ("d.czi", "notes.txt", "a.labels.tif"):
         (folder / name).write_bytes(b"of another program")
     choose(dock, qtbot, weights)
-    dock.take_files([folder])
-    qtbot.waitUntil(lambda: not dock.batch.busy, timeout=WAIT_MS)
+    dock.take_files([folder])  # they wait for the proof of the network
+    qtbot.waitUntil(lambda: not dock.network.busy and not dock.batch.busy, timeout=WAIT_MS)
     table = dock.batch.table
     results = {table.item(r, 0).text(): table.item(r, 1).text() for r in range(table.rowCount())}
     assert results["a.tif"].endswith("objects")

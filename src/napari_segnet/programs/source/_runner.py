@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Value, Weight
+from napari_segnet.programs._torch import truth
 from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._calls import called
 from napari_segnet.programs.source._expressions import evaluated
@@ -18,7 +19,6 @@ from napari_segnet.programs.source._names import USUAL, Files, Globals
 from napari_segnet.programs.source._statements import class_of, function_of, run_block
 from napari_segnet.programs.source._torch import torch_call
 from napari_segnet.programs.source._values import External, Frame, Parameter, Unknown
-from napari_segnet.programs.torchscript._operations import truth
 
 __all__ = ["Runner"]
 

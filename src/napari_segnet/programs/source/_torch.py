@@ -13,10 +13,10 @@ import numpy as np
 
 from napari_segnet.graph import AdaptivePooling, GlobalPooling
 from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight, padded
+from napari_segnet.programs._torch import OPERATIONS
 from napari_segnet.programs.source._members import tensor_of
 from napari_segnet.programs.source._operators import is_number, shown
 from napari_segnet.programs.source._values import External, Filled, Parameter, Partial, Unknown
-from napari_segnet.programs.torchscript._operations import OPERATIONS
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
+from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._names import pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
-from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Open", "open_choices", "up_convolution"]
@@ -26,6 +29,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     _scales(found, parts, topology, facts)
     _ups(found, parts, topology)
     _norms(found, parts, units, facts)
+    _sums(found, parts, topology, facts)
     if any(part.shortcut or part.identity for part in parts):
         residual = "before-add" if facts.nested or _ends_with_norm(parts) else ""
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
@@ -34,14 +38,89 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     wide = [unit for unit in units if max(unit.kernel) > 1]
     if wide:
         found["padding"] = (ordered("padding"), MEASURED)
-        if not topology.poolings and len(wide) > 2:
-            doubling = ",".join(str(2**turn) for turn in range(len(wide)))
-            why = "kernels look the same with any dilation, and a network without poolings has it"
-            found["dilation"] = (("1", doubling), why)
+        _dilations(found, parts, topology, facts, len(wide))
+    if any(step.sees for step in topology.steps):
+        found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
+    if any(step.sees == "both" for step in topology.steps):
+        found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
     for name, value in facts.said.items():
         if name in found:
             found[name] = ((value,), "said by the layers of the pickled module")
     return found
+
+
+def _sums(
+    found: dict[str, tuple[tuple[str, ...], str]],
+    parts: Sequence[Part],
+    topology: Topology,
+    facts: Facts,
+) -> None:
+    """Open what adds answers without a tensor of its own."""
+    if not facts.nested and inner_sums(parts, topology):
+        why = "a sum of a block's first and last answer has no tensors; few networks have it"
+        found["residual"] = (ordered("residual"), why)
+    if apart := steps_down(parts, topology):
+        words = {pattern(parts[at].name) for at in apart}
+        own = all(
+            pattern(part.name) not in words for at, part in enumerate(parts) if at not in apart
+        )
+        normed = any(unit.norm for part in parts for unit in part.all_units)
+        value = "none" if own or normed else "relu"
+        found["down_activation"] = (ordered("down_activation", value), MEASURED)
+
+
+def steps_down(parts: Sequence[Part], topology: Topology) -> tuple[int, ...]:
+    """Return parts that may do nothing but halve.
+
+    That is one convolution without norm, behind which another one runs at the same level.
+    """
+    found = []
+    for step, after in pairwise(topology.steps):
+        part = parts[step.part]
+        alone = len(part.units) == 1 and not part.shortcut and not part.identity
+        if step.before == "pool" and not step.transposed and alone and after.before == "none":
+            unit = part.units[0]
+            bare = unit.norm is None and unit.slopes is None and unit.after is None
+            if bare and not after.transposed:
+                found.append(step.part)
+    return tuple(found)
+
+
+def _dilations(
+    found: dict[str, tuple[tuple[str, ...], str]],
+    parts: Sequence[Part],
+    topology: Topology,
+    facts: Facts,
+    wide: int,
+) -> None:
+    """Open the dilations of a chain, or of the lowest level."""
+    if facts.dilations:
+        return
+    if not topology.poolings and wide > 2:
+        doubling = ",".join(str(2**turn) for turn in range(wide))
+        why = "kernels look the same with any dilation, and a network without poolings has it"
+        found["dilation"] = (("1", doubling), why)
+    elif lowest(parts, topology):
+        why = "kernels look the same with any dilation; few networks have one at the lowest level"
+        found["dilation"] = (ordered("dilation"), why)
+
+
+def _steps_down(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if each pooling stands before a convolution that is named as a step down."""
+    pooled = [parts[step.part] for step in topology.steps if step.before == "pool"]
+    return all(part.steps_down for part in pooled)
+
+
+def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
+    """Return names of the wide convolutions of the lowest level, where a dilation may be."""
+    level, found = 0, set()
+    for step in topology.steps:
+        level += LEVELS[step.before]
+        if step.transposed:
+            level -= not step.stride_one
+        elif topology.poolings and level == topology.poolings and step.join == "none":
+            found |= {u.layer.name for u in parts[step.part].units if max(u.kernel) > 2}
+    return frozenset(found)
 
 
 def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, facts: Facts) -> None:
@@ -71,10 +150,12 @@ def _scales(
         why = MEASURED
         if facts.pooled:
             values, why = ordered("pooling", "max-3"), "a ResNet pools so behind its first layer"
-        if facts.strided:
+        if facts.strided or all(facts.strides.get(unit.layer.name) == 1 for unit in firsts):
             values = tuple(value for value in values if value != "strided")
         elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
             values, why = ("strided",), "from the even kernels"
+        elif topology.steps[0].before == "pool" or _steps_down(parts, topology):
+            values = ordered("pooling", "strided")
         elif (
             len(firsts) < len(pooled)
             or any(max(unit.kernel) < 3 for unit in firsts)
@@ -84,7 +165,7 @@ def _scales(
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
-    if topology.level or any(step.before == "resize" for step in topology.steps):
+    if topology.level or any(step.before.startswith("resize") for step in topology.steps):
         ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         found["resize"] = (ordered("resize", "bilinear" if narrow else ""), MEASURED)
@@ -111,11 +192,22 @@ def _ups(
         and turn + 1 < len(topology.steps)
     ]  # fmt: skip
     if single:
-        alone = all(unit.layer.number == 0 for unit in single)
         why = MEASURED
-        if alone:
+        if bare := _bare_ups(parts, topology):
+            why = "two transposed convolutions without an activation between are as good as one"
+        elif bare := all(unit.layer.number == 0 for unit in single):
             why = "a Sequential of a single layer with tensors holds another without as a rule"
-        found["up_activation"] = (ordered("up_activation", "relu" if alone else ""), why)
+        found["up_activation"] = (ordered("up_activation", "relu" if bare else ""), why)
+
+
+def _bare_ups(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if transposed convolutions follow one another, without a skip connection between."""
+    for step, after in pairwise(topology.steps):
+        unit = parts[step.part].units[-1] if parts[step.part].units else None
+        bare = step.transposed and unit is not None and unit.norm is None and unit.after is None
+        if bare and after.transposed and after.join == "none":
+            return True
+    return False
 
 
 def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> Unit | None:
@@ -157,18 +249,24 @@ def _norms(
         found["hidden_norm"] = (("instance", "none"), why)
     elif place := hidden_place(parts):
         favoured = "instance" if place == "before" else ""
+        name = "hidden_norm" if place != "functional" else "unseen_norm"
         why = "numbers are missing where a norm without weights, or a dropout, may stand"
-        found["hidden_norm"] = (ordered("hidden_norm", favoured), why)
+        if place == "functional":
+            why = "a norm without weights has no tensors; few networks have it"
+        found["hidden_norm"] = (ordered(name, favoured), why)
 
 
 def hidden_place(parts: Sequence[Part]) -> str:
     """Return where a norm without weights may stand in each block, by the numbers.
 
     ``before``: also the first block leaves a number free before its convolution, where no
-    pooling can be; ``behind``: two numbers are free behind each; empty: nowhere.
+    pooling can be; ``behind``: two numbers are free behind each; ``functional``: no numbers
+    tell; empty: nowhere.
     """
     chains = [part for part in parts if len(part.units) > 1]
     gaps = {unit.after for part in chains for unit in part.units[:-1]}
+    if gaps <= {None}:
+        return "functional"
     if gaps != {2}:
         return ""
     return "before" if all(part.lead == 1 for part in chains) else "behind"

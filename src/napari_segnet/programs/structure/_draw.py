@@ -10,6 +10,8 @@ from napari_segnet.graph import (
     Arithmetic,
     BatchNorm,
     Concatenate,
+    Dense,
+    GlobalPooling,
     Graph,
     GraphBuilder,
     GroupNorm,
@@ -17,14 +19,22 @@ from napari_segnet.graph import (
     MatchSize,
     Operation,
     Pooling,
+    Reshape,
     Resize,
+    Softmax,
 )
-from napari_segnet.programs.structure._choices import hidden_place, up_convolution
+from napari_segnet.programs.structure._blocks import inner_sums
+from napari_segnet.programs.structure._choices import (
+    hidden_place,
+    lowest,
+    steps_down,
+    up_convolution,
+)
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
-from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._parts import Part, Squeeze
+from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["drawn"]
@@ -66,6 +76,14 @@ class _Drawing:
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.hidden = choices.get("hidden_norm") == "instance"
         self.place = hidden_place(parts)
+        self.lowest = lowest(parts, topology)
+        self.sums = inner_sums(parts, topology) if choices.get("residual") == "inner" else {}
+        self.kept: dict[str, str] = {}
+        self.down = steps_down(parts, topology) if self._bare_down() else ()
+
+    def _bare_down(self) -> bool:
+        strided = self.choices.get("pooling") == "strided"
+        return strided and self.choices.get("down_activation") == "none"
 
     def graph(self) -> Graph:
         """Draw all steps, and bring the answer to the size of the image."""
@@ -81,7 +99,11 @@ class _Drawing:
     def _step(self, x: str, turn: int, step: Step) -> str:
         part = self.parts[step.part]
         if step.sees:
-            x = self._joined(x, GraphBuilder.image, "concat") if step.sees == "both" else x
+            x = self._between(x)
+            if step.sees == "both":
+                both = (GraphBuilder.image, x)
+                first = self.choices["second_input"] == "image-first"
+                x = self._new("join", Concatenate(), *(both if first else both[::-1]))
             self.answers = [x]
         name = part.first.layer.name
         strided = step.before == "pool" and (
@@ -92,7 +114,7 @@ class _Drawing:
             self.level += 1
             if step.keeps_pooled:
                 self.answers.append(x)
-        elif step.before == "resize":
+        for _ in range(-LEVELS[step.before]):
             x = self._resized(x)
         if step.join == "bridge":
             self.answers[step.skip] = self._part(self.answers[step.skip], turn, part, step, ())
@@ -107,6 +129,13 @@ class _Drawing:
         if step.keeps:
             self.answers.append(x)
         return x
+
+    def _between(self, x: str) -> str:
+        """Draw what stands between two networks."""
+        word = self.choices.get("between", "none")
+        if word == "softmax":
+            return self._new("softmax", Softmax(), x)
+        return x if word == "none" else self._new("sigmoid", Activation(function="sigmoid"), x)
 
     def _new(self, word: str, operation: Operation, *inputs: str) -> str:
         self.count += 1
@@ -165,16 +194,58 @@ class _Drawing:
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)
-            if end and residual and not before:
+            if step.part in self.down or (end and residual and not before):
                 active = False
-            x = self._finished(x, unit, active)
-        if not residual:
+            x = self._summed(x, unit, active)
+        inside = part.squeeze is not None and (residual and self._within(part, part.squeeze))
+        x = self._weighed(x, part) if inside else x
+        if residual:
+            x = self._added(x, begin, part, step, stride)
+        return x if inside else self._weighed(x, part)
+
+    def _within(self, part: Part, squeeze: Squeeze) -> bool:
+        """Tell if channels are weighed before the sum, as in a block that holds both."""
+        return squeeze.one.name.startswith(f"{part.name}.")
+
+    def _weighed(self, x: str, part: Part) -> str:
+        """Draw squeeze-excitation."""
+        squeeze, ones = part.squeeze, (1,) * self.ndim
+        if squeeze is None:
             return x
+        y = self._new("mean", GlobalPooling(kind="average"), x)
+        dense = squeeze.one.kind == "dense"
+        y = self._new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
+        for layer, function in ((squeeze.one, "relu"), (squeeze.two, "sigmoid")):
+            outputs, inputs = layer.weight[:2]
+            operation: Operation = Dense(inputs=inputs, outputs=outputs, bias=layer.bias)
+            if not dense:
+                operation = straight(Unit(layer=layer, ways=(False,)), ones, 1, 1, "same")
+            y = self.draw.add(layer.name, operation, y)
+            y = self._new("activation", Activation(function=function), y)  # type: ignore[arg-type]
+        y = self._new("map", Reshape(lengths=(squeeze.width, *ones)), y) if dense else y
+        return self._new("weighed", Arithmetic(kind="multiply"), x, y)
+
+    def _added(self, x: str, begin: str, part: Part, step: Step, stride: Axes) -> str:
+        """Draw the sum with a shortcut."""
+        before = self.choices.get("residual_activation") == "before-add"
         if part.shortcut is not None:
             begin = self._convolved(begin, part.shortcut, step, stride, False)
             begin = self._finished(begin, part.shortcut, False)
         x = self._new("add", Arithmetic(kind="add"), x, begin)
         return x if before else self._activated(x, part.units[-1])
+
+    def _summed(self, x: str, unit: Unit, active: bool) -> str:
+        """Draw what follows a convolution, with the sum around a block where there is one."""
+        name = unit.layer.name
+        if name not in self.sums:
+            x = self._finished(x, unit, active)
+        else:
+            x = self._finished(x, unit, False)
+            x = self._new("add", Arithmetic(kind="add"), x, self.kept[self.sums[name]])
+            x = self._activated(x, unit) if active else x
+        if name in self.sums.values():
+            self.kept[name] = x
+        return x
 
     def _convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
         if unit.norm_first and unit.norm is not None:
@@ -203,6 +274,9 @@ class _Drawing:
             return self.facts.dilations[unit.layer.name]
         if max(unit.kernel) == 1:
             return 1
+        if self.topology.poolings:
+            low = unit.layer.name in self.lowest
+            return int(self.choices.get("dilation", "1")) if low else 1
         values = [int(one) for one in self.choices.get("dilation", "1").split(",")]
         self.wide += 1
         return values[min(self.wide, len(values)) - 1]
@@ -289,7 +363,7 @@ def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, 
     flat: dict[int, Axes] = {}
     level = 0
     for step in topology.steps:
-        level += {"pool": 1, "resize": -1, "none": 0}[step.before]
+        level += LEVELS[step.before]
         kernel = parts[step.part].first.kernel
         if step.transposed and not step.stride_one:
             level -= 1

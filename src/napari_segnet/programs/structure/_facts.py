@@ -29,12 +29,16 @@ class Facts:
         Of convolutions by name, where the file says them.
     strided : bool
         Whether the poolings are known to be strides of convolutions.
+    functional : bool
+        Whether a pickled module says the strides: its forward may pool by functions all the same.
     pooled : set of str
         Names of convolutions before which a network of this kind pools.
     nested : bool
         Whether names say that each level lies inside the skip connection of the one above.
     hidden_norms : bool
         Whether names say that a norm may stand without weights.
+    by_name : bool
+        Whether the file is sorted by name, so that its order says nothing.
     said : mapping of str to str
         Choices that the layers of a pickled module decide.
     """
@@ -42,13 +46,15 @@ class Facts:
     strides: Mapping[str, int] = field(default_factory=dict)
     dilations: Mapping[str, int] = field(default_factory=dict)
     strided: bool = False
+    functional: bool = False
     pooled: frozenset[str] = frozenset()
     nested: bool = False
     hidden_norms: bool = False
+    by_name: bool = False
     said: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer]) -> Facts:
+def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer], by_name: bool = False) -> Facts:
     """Return what names, shortcuts and the layers of a pickled module say."""
     strides = _strides(layers) or _by_shortcuts(parts)
     stem, pooled = _resnet(parts)
@@ -58,10 +64,13 @@ def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer]) -> Facts:
     return Facts(
         strides=strides,
         dilations=_numbers(layers, "dilation"),
-        strided=any(stride > 1 for stride in strides.values()) or _flat(parts, strides),
+        strided=any(stride > 1 for stride in strides.values())
+        or (not layers and _flat(parts, strides)),
+        functional=bool(layers),
         pooled=pooled if strides is stem else frozenset(),
         nested=any(".submodule." in f".{name}" for name in names),
         hidden_norms=bool(slopes) and all(name.endswith(".adn.A") for name in slopes),
+        by_name=by_name,
         said=_said(layers),
     )
 
@@ -108,7 +117,7 @@ def _resnet(parts: Sequence[Part]) -> tuple[Mapping[str, int], frozenset[str]]:
         match = re.search(r"(^|\.)layer([1-4])\.(\d+)$", part.name)
         if match is None or not (part.shortcut or part.identity):
             continue
-        first = match[3] == "0"
+        first = match[3] == "0" or (match[2] == "1" and not pooled)
         if first and match[2] == "1":
             pooled.add(part.first.layer.name)
         else:
@@ -147,4 +156,24 @@ def _said(layers: Mapping[str, Layer]) -> dict[str, str]:
             found.setdefault("resize", set()).add(word)
         if "eps" in layer.values and isinstance(layer.values["eps"], float):
             found.setdefault("epsilon", set()).add(f"{layer.values['eps']:g}")
+        if layer.torch == "GroupNorm" and isinstance(layer.values.get("num_groups"), int):
+            found.setdefault("groups", set()).add(str(layer.values["num_groups"]))
+        if layer.torch.startswith("InstanceNorm"):
+            word = "groups" if layer.values.get("affine") else "hidden_norm"
+            found.setdefault(word, set()).add("instance")
+        if layer.torch in ("Conv2d", "Conv3d"):
+            found.setdefault("padding", set()).update(_padding(layer))
     return {name: words.pop() for name, words in found.items() if len(words) == 1}
+
+
+def _padding(layer: Layer) -> set[str]:
+    """Return how a convolution pads, in the word of the choice; empty where no pixel is added."""
+    mode, width = layer.values.get("padding_mode", "zeros"), layer.values.get("padding", 0)
+    kernel = layer.values.get("kernel_size", 1)
+    edges = kernel if isinstance(kernel, list | tuple) else (kernel,)
+    if not any(isinstance(edge, int) and edge > 1 for edge in edges):
+        return set()
+    widths = width if isinstance(width, list | tuple) else (width,)
+    if width == "valid" or not any(widths):
+        return {"valid"}
+    return {"reflect" if mode == "reflect" else "same"}

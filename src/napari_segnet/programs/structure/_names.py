@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "is_bridge", "is_shortcut", "numbers",
-    "pattern", "role",
+    "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "head", "is_bridge", "is_down",
+    "is_shortcut", "is_up", "numbers", "pattern", "role",
 ]  # fmt: skip
 
 UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
@@ -25,7 +25,8 @@ _SHORTCUT = re.compile(
     r"(^|[._\d])(shortcut|residual|res_?conv|downsample|identity|skip|proj|conv_?1x1|match\w*"
     r"|conv_skip|res_?path|adjust)"
 )
-_BRIDGE = re.compile(r"(bridge|lateral|side|skip|1x1)")
+_DOWN = re.compile(r"(down|pool|stride|reduc|shrink)")
+_BRIDGE = re.compile(r"(bridge|lateral|side|skip|1x1|original|full_?size)")
 
 
 def role(path: str) -> int:
@@ -41,6 +42,23 @@ def role(path: str) -> int:
 def is_shortcut(name: str) -> bool:
     """Tell if a name says that the layer stands beside others, not behind them."""
     return bool(_SHORTCUT.search(name.lower()))
+
+
+def is_down(name: str) -> bool:
+    """Tell if a name says that the layer goes to the next coarser level."""
+    return bool(_DOWN.search(name.lower()))
+
+
+def is_up(name: str) -> bool:
+    """Tell if a word of a name says that the layer goes to the next finer level."""
+    words = re.findall(r"[a-z]+", name.lower())
+    return any(word.startswith(("up", "deconv", "trans")) for word in words)
+
+
+def head(name: str) -> str:
+    """Return a name up to its first number: ``decoder.blocks.0`` of ``decoder.blocks.0.conv``."""
+    match = re.match(r"^(.*?\d+)(?=\D|$)", name)
+    return match[1] if match else name.split(".")[0]
 
 
 def is_bridge(name: str) -> bool:

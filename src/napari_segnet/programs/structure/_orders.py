@@ -7,11 +7,21 @@ its encoder, a decoder that is numbered from the finest level on (which runs bac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby
 
-from napari_segnet.programs.structure._names import DECODER, UNKNOWN, pattern, role
+from napari_segnet.programs.structure._names import (
+    BOTTLENECK,
+    DECODER,
+    ENCODER,
+    OUTPUT,
+    UNKNOWN,
+    head,
+    is_up,
+    numbers,
+    pattern,
+    role,
+)
 from napari_segnet.programs.structure._parts import Part
 
 __all__ = ["networks", "orders"]
@@ -20,7 +30,7 @@ Group = tuple[int, ...]
 """Places of parts that stay together: one element of a list."""
 List = tuple[Group, ...]
 
-COSTS = {"by role": 0.3, "in turns": 0.3, "reversed turns": 0.3, "backwards": 0.6}
+COSTS = {"by number": 0.3, "by role": 0.3, "in turns": 0.3, "reversed turns": 0.3, "backwards": 0.6}
 """What each costs, see ``_priors.py``."""
 MOST_NETWORKS = 3
 LEAST_PARTS = 5
@@ -31,13 +41,16 @@ MOST_IN_TURNS = 3
 """So many lists run in turns at most: up-convolutions, attention gates, blocks."""
 
 
-def orders(parts: Sequence[Part]) -> tuple[tuple[float, tuple[int, ...]], ...]:
+def orders(
+    parts: Sequence[Part], by_name: bool = False
+) -> tuple[tuple[float, tuple[int, ...]], ...]:
     """Return orders of all places, each with what is unusual about it; the file's own first.
 
-    Stacked networks have one order each, and the same kind of it.
+    Stacked networks have one order each, and the same kind of it. ``by_name``: the file's own
+    order says nothing.
     """
     found: dict[tuple[int, ...], float] = {}
-    each = [dict(_orders_of(parts, places)) for places in networks(parts)]
+    each = [dict(_orders_of(parts, places, by_name)) for places in networks(parts)]
     for kind in each[0]:
         if all(kind in one for one in each):
             order = tuple(chain.from_iterable(one[kind] for one in each))
@@ -60,12 +73,14 @@ def networks(parts: Sequence[Part]) -> list[list[int]]:
 
 
 def _orders_of(
-    parts: Sequence[Part], places: Sequence[int]
+    parts: Sequence[Part], places: Sequence[int], by_name: bool
 ) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
     """Yield orders of one network, by what is done to that of the file."""
     common = f"{parts[places[0]].name.split('.')[0]}."
     same = all(parts[at].name.startswith(common) for at in places)
     names = {at: parts[at].name[len(common) if same else 0 :] for at in places}
+    if by_name:
+        yield ("by number",), _by_number(parts, names)
     plain = _lists(names)
     ranked = tuple(sorted(plain, key=lambda one: _rank(names, one)))
     known = sum(_role(names, one) != UNKNOWN for one in plain)
@@ -77,16 +92,34 @@ def _orders_of(
                 yield (*first, *second, *third), tuple(chain.from_iterable(order))
 
 
-def _head(name: str) -> str:
-    """Return a name up to its first number: ``decoder.blocks.0`` of ``decoder.blocks.0.conv``."""
-    match = re.match(r"^(.*?\d+)(?=\D|$)", name)
-    return match[1] if match else name.split(".")[0]
+def _by_number(parts: Sequence[Part], names: Names) -> tuple[int, ...]:
+    """Return places by the first number in each name: ``up6`` and then ``conv6``."""
+    known = {at: numbers(head(name)) for at, name in names.items()}
+    risen = [known[at][0] for at in names if known[at] and role(names[at]) == DECODER]
+    first, last = (
+        min(risen, default=0),
+        1 + max((own[-1] for own in known.values() if own), default=0),
+    )
+    ends = {ENCODER: (-1.0,), BOTTLENECK: (first - 0.5,), OUTPUT: (float(last),)}
+
+    def key(at: int) -> tuple[object, ...]:
+        place = role(names[at])
+        if place == OUTPUT or not known[at]:
+            return (*ends.get(place, (float(last),)), at)
+        up = parts[at].ways[0] or is_up(names[at])
+        return (float(known[at][0]), not up, known[at][1:], at)
+
+    return tuple(sorted(names, key=lambda at: tuple(map(_comparable, key(at)))))
+
+
+def _comparable(value: object) -> tuple[float, ...]:
+    return tuple(map(float, value)) if isinstance(value, tuple) else (float(value),)  # type: ignore[arg-type]
 
 
 def _lists(names: Names) -> tuple[List, ...]:
     groups = [
         (pattern(head), tuple(places))
-        for head, places in groupby(names, key=lambda at: _head(names[at]))
+        for head, places in groupby(names, key=lambda at: head(names[at]))
     ]
     return tuple(
         tuple(places for _, places in same) for _, same in groupby(groups, key=lambda one: one[0])

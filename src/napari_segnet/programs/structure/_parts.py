@@ -8,10 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from napari_segnet.programs.structure._names import DECODER, is_shortcut, numbers, pattern, role
+from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._names import (
+    DECODER,
+    is_down,
+    is_shortcut,
+    numbers,
+    pattern,
+    role,
+)
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["Gate", "Part", "parts_of"]
+__all__ = ["Gate", "Part", "Squeeze", "parts_of"]
 
 MOST_IN_BLOCK = 4
 """A module with more convolutions of its own, without numbers, is a network and no block."""
@@ -33,6 +41,25 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Squeeze:
+    """Two layers that weigh the channels of an answer, see ``_squeeze.py``.
+
+    Attributes
+    ----------
+    one, two : StoredLayer
+        To fewer channels, and back.
+    """
+
+    one: StoredLayer
+    two: StoredLayer
+
+    @property
+    def width(self) -> int:
+        """Return how many channels it weighs."""
+        return self.one.weight[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """Units that run one behind the other.
 
@@ -48,6 +75,8 @@ class Part:
         Whether its input itself is added at the end.
     gate : Gate or None
         Then ``units`` is empty.
+    squeeze : Squeeze or None
+        What weighs the channels of its answer.
     gap : int or None
         Layers without tensors between the part before and this one, where both stand in one
         ``Sequential``; None where they do not.
@@ -58,6 +87,7 @@ class Part:
     shortcut: Unit | None = None
     identity: bool = False
     gate: Gate | None = None
+    squeeze: Squeeze | None = None
     gap: int | None = None
 
     @property
@@ -74,6 +104,15 @@ class Part:
     def ways(self) -> tuple[bool, ...]:
         """Whether it is one transposed convolution (True) or not."""
         return self.units[0].ways if len(self.units) == 1 else (False,)
+
+    @property
+    def steps_down(self) -> bool:
+        """Whether it is one convolution that keeps the channels and is named as a step down."""
+        if len(self.units) != 1 or self.shortcut or self.identity or False not in self.ways:
+            return False
+        unit = self.units[0]
+        same = unit.inputs(False) == unit.outputs(False) and max(unit.kernel) in (2, 3, 4)
+        return same and is_down(unit.layer.name)
 
     @property
     def place(self) -> int:
@@ -238,10 +277,13 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
     loose = _networks(left)
     found: list[Part] = []
     hidden = _hidden(left)
+    repeated = _repeated(left)
     blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
     for unit in left:
         before = found[-1].units[-1] if found else None
-        if before is not None and _joined(before, unit, loose, hidden, blocks):
+        if before is not None and _joined(
+            before, unit, loose, 2 if unit.layer.parent in repeated else hidden, blocks
+        ):
             found[-1] = replace(found[-1], units=(*found[-1].units, unit))
             continue
         gap = None
@@ -276,6 +318,25 @@ def _hidden(left: Sequence[Unit]) -> int:
     return (
         2 if gaps and set(gaps) == {2} and len({u.layer.parent for u in left if u.after}) > 3 else 1
     )
+
+
+def _repeated(left: Sequence[Unit]) -> set[str]:
+    """Return modules whose convolutions have the same numbers as those of others.
+
+    Such modules are blocks: what lies between their layers without tensors is no pooling, but
+    an activation with a dropout.
+    """
+    found: dict[str, list[int]] = {}
+    for unit in left:
+        if unit.layer.number is not None:
+            found.setdefault(unit.layer.parent, []).append(unit.layer.number)
+    alike = Counter(tuple(own) for own in found.values())
+    listed = Counter((pattern(name), tuple(own)) for name, own in found.items())
+    return {
+        name
+        for name, own in found.items()
+        if len(own) > 1 and (alike[tuple(own)] > 2 or listed[pattern(name), tuple(own)] > 1)
+    }
 
 
 def _joined(one: Unit, two: Unit, loose: set[str], hidden: int, blocks: Mapping[str, int]) -> bool:

@@ -6,10 +6,14 @@ from collections import Counter
 
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.programs.structure._added import with_added
 from napari_segnet.programs.structure._facts import facts_of
+from napari_segnet.programs.structure._heads import without_side_heads
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
-from napari_segnet.programs.structure._parts import parts_of
+from napari_segnet.programs.structure._parts import Part, parts_of
+from napari_segnet.programs.structure._sorted import is_sorted, resorted
 from napari_segnet.programs.structure._space import Networks, layout_word
+from napari_segnet.programs.structure._squeeze import squeezed, squeezes_of
 from napari_segnet.programs.structure._stacked import topologies
 from napari_segnet.programs.structure._types import Space
 from napari_segnet.programs.structure._units import units_of
@@ -39,12 +43,15 @@ def read_structure(weights: Weights) -> Space:
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
     layers = stored_layers({key: tensor.shape for key, tensor in weights.tensors.items()})
+    by_name = is_sorted(layers)
+    layers = resorted(layers) if by_name else layers
     kinds = {
         name: layer.torch.startswith("ConvTranspose")
         for name, layer in weights.layers.items()
         if layer.torch.startswith("Conv")
     }
     units, left = units_of(layers, kinds)
+    squeezes, units, left = squeezes_of(units, left)
     strange = [one for one in left if not _explained(one)]
     if strange:
         named = [
@@ -53,14 +60,28 @@ def read_structure(weights: Weights) -> Space:
         raise _refused(weights, f"no place was found for {_listed(named)}")
     if not units or len({len(unit.kernel) for unit in units}) > 1 or len(layers) > MOST_LAYERS:
         raise _refused(weights, "they are not the layers of one network for images")
-    parts = parts_of(units)
-    facts = facts_of(parts, weights.layers)
-    found = {layout_word(one): one for one in topologies(parts, facts)}
-    space = Networks(parts=parts, facts=facts, found=found)
-    if not found or not space.first(1):
+    parts = squeezed(parts_of(units), squeezes)
+    if parts is None:
+        named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
+        raise _refused(weights, f"no place was found for {_listed(named)}")
+    # Heads beside the last one have no place in the answer; the card names their tensors.
+    main, beside = without_side_heads(parts)
+    space = _space(main, weights, by_name) or (_space(parts, weights, by_name) if beside else None)
+    if space is None:
         shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
         raise _refused(weights, f"no network was found whose channels close: {_listed(shown)}")
     return space
+
+
+def _space(parts: tuple[Part, ...], weights: Weights, by_name: bool) -> Networks | None:
+    """Return the networks of all parts; None where there is none."""
+    facts = facts_of(parts, weights.layers, by_name)
+    ranked, pairs = with_added(parts, topologies(parts, facts))
+    words = [layout_word(one) for one in ranked]
+    siblings = {words[a]: words[b] for pair in pairs for a, b in (pair, pair[::-1])}
+    found = dict(zip(words, ranked, strict=True))
+    space = Networks(parts=parts, facts=facts, found=found, siblings=siblings)
+    return space if found and space.first(1) else None
 
 
 def common_dtype(weights: Weights) -> str:

@@ -15,10 +15,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from napari_segnet.programs.structure._facts import Facts
-from napari_segnet.programs.structure._names import DECODER, OUTPUT, is_bridge, numbers, pattern
+from napari_segnet.programs.structure._names import (
+    DECODER,
+    ENCODER,
+    OUTPUT,
+    is_bridge,
+    numbers,
+    pattern,
+)
 from napari_segnet.programs.structure._orders import orders
 from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._topology import Answer, Before, Join, State, Step, Topology
+from napari_segnet.programs.structure._topology import (
+    LEVELS,
+    Answer,
+    Before,
+    Join,
+    State,
+    Step,
+    Topology,
+)
 
 __all__ = ["MOST_STATES", "Search"]
 
@@ -29,10 +44,14 @@ MOST_FOUND = 16
 """More topologies are not looked at."""
 MOST_CHANNELS = 32
 """No image has more channels."""
+MOST_COLOURS = 4
+"""Images of more channels are met by layers of as many or more."""
 MOST_OUTPUTS = 256
 """No segmentation has more classes (ADE20K has 150)."""
 MIXED = 1.5
 """Of a resizing beside transposed convolutions: networks have one or the other."""
+AHEAD = 0.25
+"""Of each part that is left. Complete networks have none, so these come out by their costs."""
 WORST = 7.0
 """Topologies that cost so much more than the first are left out: e^7 is 1,000 times rarer."""
 
@@ -51,13 +70,22 @@ class Search:
     def __init__(self, parts: Sequence[Part], facts: Facts) -> None:
         self.parts = parts
         self.facts = facts
-        self.orders = orders(parts)
+        self.orders = orders(parts, facts.by_name)
         self.ranks = [{at: turn for turn, at in enumerate(order)} for _, order in self.orders]
         self.all = (1 << len(parts)) - 1
         self.series: dict[str, list[int]] = {}
         for at, part in enumerate(parts):
             self.series.setdefault(part.series, []).append(at)
         self.depth = _shared([part.name.split(".") for part in parts])
+        self.flat = facts.strided and all(one == 1 for one in facts.strides.values())
+        self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
+        gaps = [part.gap for part in parts if part.gap is not None]
+        gaps += [u.after for part in parts for u in part.units[:-1] if u.after is not None]
+        self.usual = max(1, min(gaps, default=1)) if set(gaps) != {2} else 1
+        downs = {part.series for part in parts if part.steps_down}
+        self.downs = bool(downs) and any(
+            part.series not in downs and part.role <= ENCODER for part in parts
+        )
         self.says_out = any(part.role == OUTPUT for part in parts)
 
     def run(self) -> Iterator[Topology]:
@@ -66,7 +94,7 @@ class Search:
         count = 0
         for cost, state in self._starts():
             count += 1
-            heapq.heappush(heap, (cost, -count, state, False))
+            heapq.heappush(heap, (cost + self._ahead(state), -count, state, False))
         found, best, popped = 0, None, 0
         seen: set[tuple[Step, ...]] = set()
         most = min(MOST_STATES, MOST_WORK // len(self.parts))
@@ -89,6 +117,7 @@ class Search:
                 )
                 continue
             popped += 1
+            cost -= self._ahead(state)
             if state.used == self.all:
                 more = self._end(state)
                 if more is not None:
@@ -97,7 +126,12 @@ class Search:
                 continue
             for more, following in self._continued(state):
                 count += 1
-                heapq.heappush(heap, (cost + more, -count, following, False))
+                price = cost + more + self._ahead(following)
+                heapq.heappush(heap, (price, -count, following, False))
+
+    def _ahead(self, state: State) -> float:
+        """Return about what the parts that are left cost: states of many parts come first."""
+        return AHEAD * (len(self.parts) - len(state.steps))
 
     # ---- Both ends -----------------------------------------------------------------
 
@@ -110,6 +144,8 @@ class Search:
                 part, count = self.parts[at], self.parts[at].inputs(False)
                 if part.gate or False not in part.ways or count > MOST_CHANNELS:
                     continue
+                if count > MOST_COLOURS and part.outputs(False) < count:
+                    continue  # a code that becomes an image, and no image
                 cost = price + (0.0 if at == order[0] else 2.5)
                 cost += {1: 0.0, 3: 0.0, 2: 0.7, 4: 0.7}.get(count, 2.0)
                 cost += 2.0 if part.role in (DECODER, OUTPUT) else 0.0
@@ -122,14 +158,19 @@ class Search:
         last = self.parts[state.steps[-1].part]
         if state.level > (2 if state.ups else 1) or state.channels > MOST_OUTPUTS:
             return None
-        if state.gated >= 0:
-            return None
+        if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
+            return None  # a skip connection joins levels
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
             return None  # a backbone alone
+        wider = state.channels > max(MOST_CHANNELS, last.first.inputs(False))
+        if wider and last.role != OUTPUT:
+            return None  # as many as stand before a rearrangement to more pixels
         if not state.ups and any((part.gap or 0) > 1 for part in self.parts):
             return None  # poolings without a way back: a classifier of convolutions
-        cost = 1.2 * state.level
+        cost = (2.5 if state.ups else 1.2) * state.level + 2.0 * max(
+            0, state.taken - state.ups - state.level
+        )
         naturals = sum(one.natural for one in state.answers[1:])
         naturals -= bool(state.after_pooling and naturals)  # the last pooled one is the bottom
         if naturals and not state.taken:
@@ -154,6 +195,8 @@ class Search:
                 continue
             for turn, way in enumerate(part.ways):
                 doubt = 2.5 * turn
+                if way and state.gated >= 0 and state.steps[-1].join == "bridge":
+                    continue  # what was just run on a skip connection is joined at once
                 if way:
                     yield from self._transposed(state, at, jump + doubt)
                 else:
@@ -172,9 +215,11 @@ class Search:
     def _jump(self, state: State, before: int, at: int) -> float:
         """Return the cost of an order other than that of the file."""
         one, two = self.parts[before], self.parts[at]
+        if at in self.bridges:
+            return 0.2
         if self._following(state, before) == at:
             return 1.5 if 0 <= two.role < one.role and state.level else 0.0
-        if next(self._unused(state)) == at:
+        if next((own for own in self._unused(state) if own not in self.bridges), -1) == at:
             return 0.4
         if one.name != two.name and one.gap is None and self._torn(before, state.used):
             return 6.0
@@ -185,7 +230,11 @@ class Search:
     def _following(self, state: State, before: int) -> int:
         """Return the next part in the order that the state follows; -1: there is none."""
         behind = self.ranks[state.order][before]
-        return next((at for at in self._unused(state, behind + 1)), -1)
+        if before in self.bridges:  # it stands beside the way: that goes on where it was
+            main = (one.part for one in reversed(state.steps) if one.part not in self.bridges)
+            behind = max((self.ranks[state.order][at] for at in main), default=behind)
+        later = self._unused(state, behind + 1)
+        return next((at for at in later if at not in self.bridges), -1)
 
     def _unused(self, state: State, first: int = 0) -> Iterator[int]:
         order = self.orders[state.order][1]
@@ -201,43 +250,70 @@ class Search:
         wants, groups = part.inputs(False), 1
         if wants == 1 and state.channels > 1 and part.first.outputs(False) == state.channels:
             wants = groups = state.channels
-        if wants == state.channels:
-            if state.up and is_bridge(part.name) and part.role == DECODER:
-                cost += 1.5
+        bridged = state.gated >= 0 and state.steps[-1].join == "bridge"
+        if wants == state.channels and not bridged:
+            aside = 0.0
+            if at in self.bridges:
+                aside = 1.0 if next(self._unused(state), -1) == at else 3.0
+            cost += 1.5 if state.up and is_bridge(part.name) and part.role == DECODER else 0.0
+            cost += aside
             if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
                 cost += 0.7  # a level of the decoder without its skip connection
             for before, more in self._befores(state, at):
                 step = Step(part=at, before=before, groups=groups)
                 yield cost + more, self._after(state, step)
+            cost -= aside
         for place, answer, more in self._skips(state, part):
             if wants == state.channels + answer.channels:
                 join: Join = "concat"
             elif wants == state.channels == answer.channels:
                 added = any(one.join == "add" for one in state.steps)
+                up = answer.level < state.level
                 join, more = "add", more + (0.0 if added else 2.0)
+                more += 0.0 if up or self._arrived(state) else 1.5
             else:
                 continue
             up = answer.level < state.level
+            if not bridged and any(not state.used >> one & 1 for one in self.bridges):
+                more += 1.0  # others are left for skip connections
             step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
             mixed = MIXED * any(one.transposed for one in state.steps)
+            mixed += 0.7 * self._narrows(state)
             yield cost + more + (0.3 + mixed if up else 0.0), self._after(state, step)
+
+    def _narrows(self, state: State) -> bool:
+        """Tell if the last step was one convolution to fewer channels, as stands behind a resizing.
+
+        One of a single pixel does the same on either side of it.
+        """
+        last = self.parts[state.steps[-1].part]
+        plain = len(last.units) == 1 and not last.shortcut and max(last.first.kernel) > 1
+        return plain and last.outputs(False) < last.inputs(False)
+
+    def _arrived(self, state: State) -> bool:
+        """Tell if the last step was one up, of a single convolution."""
+        last = next(one for one in reversed(state.steps) if one.join not in ("bridge", "gate"))
+        risen = last.transposed or LEVELS[last.before] < 0
+        return risen and len(self.parts[last.part].units) == 1
 
     def _transposed(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
-        cost += MIXED * any(one.before == "resize" for one in state.steps)
-        wants = part.inputs(True)
+        cost += MIXED * any(LEVELS[one.before] < 0 for one in state.steps)
+        wants, odd = part.inputs(True), max(part.first.kernel) % 2 == 1
         if wants == state.channels:
             if state.level:
                 yield cost, self._after(state, Step(part=at, transposed=True))
-            elif max(part.first.kernel) % 2:
+            elif odd:
                 step = Step(part=at, transposed=True, stride_one=True)
                 yield cost + 4.0, self._after(state, step)
-            if not state.up:
+            if not state.up and (part.gap is None or part.gap > 0):
                 step = Step(part=at, transposed=True, before="pool")
-                yield cost + 0.4, self._after(state, step)
+                yield cost + (1.5 if part.gap == 1 else 0.4), self._after(state, step)
         for place, answer, more in self._skips(state, part):
+            flat = not state.level
+            if flat and not odd:
+                continue  # nothing but a stride makes an even kernel useful
             if answer.level == state.level and wants == state.channels + answer.channels:
-                flat = not state.level
                 step = Step(part=at, transposed=True, join="concat", skip=place, stride_one=flat)
                 yield cost + more + (1.0 if flat else 0.2), self._after(state, step)
 
@@ -263,18 +339,25 @@ class Search:
     def _bridge(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         """Run a part on a skip connection that is not taken yet."""
         part = self.parts[at]
-        if not is_bridge(part.name) or not state.up:
+        if not is_bridge(part.name) or not (state.up or state.poolings):
             return
         for place, answer, more in self._skips(state, part):
-            if part.inputs(False) != answer.channels or answer.level != state.level:
+            if part.inputs(False) != answer.channels:
                 continue
+            if state.gated >= 0 and state.gated != place:
+                continue
+            more = 0.3 if place == 0 else more  # the image itself, by the name of the part
             step = Step(part=at, join="bridge", skip=place)
             wider = replace(answer, channels=part.outputs(False))
             answers = (*state.answers[:place], wider, *state.answers[place + 1 :])
             following = replace(
-                state, used=state.used | 1 << at, steps=(*state.steps, step), answers=answers
+                state,
+                used=state.used | 1 << at,
+                steps=(*state.steps, step),
+                answers=answers,
+                gated=place,
             )
-            yield min(cost, 0.5) + more + 0.4, following
+            yield min(cost, 0.5) + more + 0.1, following
 
     # ---- What may stand before a part ------------------------------------------------
 
@@ -296,29 +379,42 @@ class Search:
             return
         if stride == 1 and self.facts.strided:
             yield "none", 0.0
+            if self.facts.functional and not state.up and gap is None:
+                yield "pool", 2.5
             return
+        down = self.parts[state.steps[-1].part].steps_down if state.steps else False
         if gap is not None:
-            none, pool = (0.3, 0.9) if gap > 1 else (0.0, 3.0)
+            none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 3.0)
         elif not state.steps:
-            none, pool = (0.5, 0.5) if self.facts.nested else (0.0, 3.5)
+            none, pool = (0.5, 0.5) if self.facts.nested else (0.0, 3.0)
+        elif part.steps_down and self.downs:
+            none, pool = 2.0, 0.0
+        elif down and self.downs and state.steps[-1].before == "pool":
+            none, pool = 0.0, 3.0
         else:
             none, pool = (0.9, 0.0) if grows and not related else (0.1, 1.2)
             if related:
                 none, pool = 0.0, 3.0
             if part.lead and not related:
-                none, pool = none + 0.5, max(pool - 0.5, 0.0)
+                sure = not self.parts[state.steps[0].part].lead
+                none, pool = none + (2.0 if sure else 0.5), 0.0 if sure else max(pool - 0.5, 0.0)
         if state.up:
             none, pool = 0.1, 6.0
+        pointwise = max(part.first.kernel) == 1
         rises = part.lead > 0 and part.role == DECODER and state.level > 0
         if not even or max(part.first.kernel) == 2:
-            yield "none", none + (4.0 if even else 1.0 if rises else 0.0)
+            yield "none", none + (4.0 if even else 2.5 if rises and not pointwise else 0.0)
         if room and not even:
             yield "pool", pool
-        pointwise = max(part.first.kernel) == 1
-        if state.level and room and not even and not pointwise:  # a resizing may follow as well
+        if (
+            state.level and room and not even and (rises or not pointwise)
+        ):  # a resizing may follow as well
             ups = part.lead > 0 or (part.role == DECODER and not grows)
             mixed = MIXED * any(one.transposed for one in state.steps)
-            yield "resize", mixed + (0.1 if rises else 0.4 if ups else 1.5)
+            gone = gap is not None and gap > self.usual
+            yield "resize", mixed + (0.1 if rises or gone else 0.4 if ups else 1.5)
+            if state.level > 1 and (rises or (gap or 0) > self.usual + 1):
+                yield "resize-twice", mixed + 1.5
 
     def _related(self, state: State, at: int) -> bool:
         """Tell if a part belongs to the same level as the one before, by its name."""
@@ -367,8 +463,8 @@ class Search:
                 answers = (*answers, pooled)
                 step = replace(step, keeps_pooled=True)
             level += 1
-        if step.before == "resize":
-            level, up, ups = level - 1, True, ups + 1
+        if LEVELS[step.before] < 0:
+            level, up, ups = level + LEVELS[step.before], True, ups - LEVELS[step.before]
         if step.transposed:
             up = True
             level, ups = (level, ups) if step.stride_one else (level - 1, ups + 1)
@@ -397,6 +493,12 @@ class Search:
             ups=ups,
             order=state.order,
         )
+
+
+def _beside(part: Part) -> bool:
+    """Tell if a part is one convolution that by its name stands on a skip connection."""
+    single = len(part.units) == 1 and not part.shortcut and not part.identity
+    return single and is_bridge(part.units[0].layer.name) and part.role != OUTPUT
 
 
 def _shared(names: Sequence[Sequence[str]]) -> int:

@@ -16,11 +16,13 @@ from napari_segnet.programs.structure._priors import cost
 from napari_segnet.programs.structure._topology import Topology
 from napari_segnet.programs.structure._types import Candidate
 
-__all__ = ["Networks", "layout_word"]
+__all__ = ["OTHER", "Networks", "layout_word"]
 
 MOST_TRIED = 400
 """So many combinations are drawn at most for one list."""
-SKIP_WHY = "where the channels close"
+SKIP_WHY = "the likeliest network whose channels close; another forward may leave the same file"
+OTHER = "other"
+"""A topology that is not in the list: no shapes prove that there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +37,14 @@ class Networks:
         What it says besides.
     found : mapping of str to Topology
         By layout, that of the highest prior first.
+    siblings : mapping of str to str
+        Layouts without skip connections -> the same with them added, and the reverse.
     """
 
     parts: Sequence[Part]
     facts: Facts
     found: Mapping[str, Topology]
+    siblings: Mapping[str, str] = field(default_factory=dict)
     _open: dict[str, Open] = field(default_factory=dict)
 
     @property
@@ -52,6 +57,8 @@ class Networks:
         if layout not in self.found:
             raise ValueError(f"layout is one of {', '.join(self.found)}, not {layout!r}")
         topology, possible = self.found[layout], self._possible(layout)
+        if layout in self.siblings and choices.get("join") == possible["join"][0][1]:
+            return self.candidate(self.siblings[layout], {**choices, "layout": ""})
         chosen = {name: values[0] for name, (values, _) in possible.items()}
         for name, value in choices.items():
             if name == "layout":
@@ -68,7 +75,10 @@ class Networks:
         return Candidate(
             graph=drawn(self.parts, topology, chosen, self.facts),
             choices={"layout": layout, **chosen},
-            open={"layout": self.layouts, **{name: v for name, (v, _) in possible.items()}},
+            open={
+                "layout": (layout, *(one for one in self.layouts if one != layout), OTHER),
+                **{name: v for name, (v, _) in possible.items()},
+            },
             prior=prior,
             why={"layout": SKIP_WHY, **{name: why for name, (_, why) in possible.items()}},
         )
@@ -100,6 +110,8 @@ class Networks:
             tried += 1
             self._add(found, seen, layout, dict(pairs))
             for name, (values, _) in self._possible(layout).items():
+                if name == "join" and layout in self.siblings:
+                    continue  # the other value is another topology
                 at = values.index(dict(pairs).get(name, values[0]))
                 if at + 1 < len(values):
                     push(layout, {**dict(pairs), name: values[at + 1]})
@@ -124,7 +136,12 @@ class Networks:
 
     def _possible(self, layout: str) -> Open:
         if layout not in self._open:
-            self._open[layout] = open_choices(self.parts, self.found[layout], self.facts)
+            possible = dict(open_choices(self.parts, self.found[layout], self.facts))
+            if layout in self.siblings:
+                own = possible["join"][0][0]
+                other = "add" if own == "none" else "none"
+                possible["join"] = ((own, other), "the channels are the same with a sum or without")
+            self._open[layout] = possible
         return self._open[layout]
 
 

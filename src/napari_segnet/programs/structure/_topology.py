@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Answer", "Before", "Join", "State", "Step", "Topology"]
+__all__ = ["LEVELS", "Answer", "Before", "Join", "State", "Step", "Topology"]
 
-Before = Literal["none", "pool", "resize"]
+Before = Literal["none", "pool", "resize", "resize-twice"]
 Join = Literal["none", "concat", "add", "gate", "bridge"]
+
+
+LEVELS: Mapping[str, int] = {"none": 0, "pool": 1, "resize": -1, "resize-twice": -2}
+"""By how many levels the answer goes down before a part runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +27,7 @@ class Step:
     transposed : bool
         Whether it is a transposed convolution.
     before : str
-        What happens to the answer so far: ``pool``, ``resize`` or ``none``.
+        What happens to the answer so far: ``pool``, ``resize``, ``resize-twice`` or ``none``.
     join : str
         How a skip connection comes in.
     skip : int

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_segnet.programs.structure._layers import StoredLayer
-from napari_segnet.programs.structure._names import numbers
+from napari_segnet.programs.structure._names import DECODER, ENCODER, numbers, pattern, role
 
 __all__ = ["Unit", "units_of"]
 
@@ -89,8 +89,8 @@ def units_of(
         else:
             left.append(one)
     left += [waiting] if waiting else []
-    numbered = _numbered(found, _children(layers))
-    return tuple(_ways_by_norm(one) for one in numbered), tuple(left)
+    numbered = [_ways_by_norm(one) for one in _numbered(found, _children(layers))]
+    return tuple(_ways_as_others(one, numbered) for one in numbered), tuple(left)
 
 
 def _ways(layer: StoredLayer, kinds: Mapping[str, bool]) -> tuple[bool, ...]:
@@ -119,6 +119,23 @@ def _ways_by_norm(unit: Unit) -> Unit:
         if (unit.inputs(way) if unit.norm_first else unit.outputs(way)) == count[0]
     )
     return replace(unit, ways=ways or unit.ways)
+
+
+def _ways_as_others(unit: Unit, units: Sequence[Unit]) -> Unit:
+    """Take first what others of the same kernel and name are known to be; even ones go up."""
+    if len(unit.ways) < 2:
+        return unit
+    alike = pattern(unit.layer.name)
+    known = {
+        one.ways[0]
+        for one in units
+        if len(one.ways) == 1 and one.kernel == unit.kernel
+        and (max(unit.kernel) % 2 == 0 or pattern(one.layer.name) == alike)
+    }  # fmt: skip
+    place = role(unit.layer.name)
+    up = known == {True} or (max(unit.kernel) % 2 == 0 and place == DECODER)
+    down = known == {False} or place == ENCODER
+    return replace(unit, ways=(True, False) if up else (False, True)) if up or down else unit
 
 
 def _attach(found: list[Unit], one: StoredLayer) -> bool:

@@ -12,6 +12,7 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import channels, sizes, tensors
 from napari_segnet.programs.structure._read import common_dtype, read_structure
+from napari_segnet.programs.structure._space import OTHER
 from napari_segnet.programs.structure._types import Candidate, Space
 
 __all__ = ["Structure"]
@@ -72,7 +73,10 @@ def chosen(space: Space, told: Mapping[str, Any], weights: Weights) -> Candidate
             found.append(one)
     if found:
         return max(found, key=lambda one: one.prior)
-    can = "; ".join(f"{name}: {' or '.join(values)}" for name, values in likeliest.open.items())
+    can = "; ".join(
+        f"{name}: {' or '.join(value for value in values if value != OTHER)}"
+        for name, values in likeliest.open.items()
+    )
     raise SettingsError(
         f"{weights.path.name} cannot be read so ({reason or 'the numbers do not close'}). What can "
         f"be told of it: {can}."
@@ -103,10 +107,7 @@ def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any
         known={"prepare": PREPARE},
     )
     known = {name: _known(candidate, name, told) for name in candidate.choices}
-    shapes = "the channels of its tensors close only so"
-    if len(candidate.open["layout"]) > 1:
-        shapes = "the likeliest of several networks whose channels close"
-    structure = Known(source=known["layout"].source, why=shapes)
+    structure = Known(source=known["layout"].source, why=known["layout"].why)
     read = Known(source="read", why="from the order and the shapes of the tensors")
     unused = [key for key in weights.tensors if key not in named]
     notes: tuple[str, ...] = (

@@ -26,6 +26,7 @@ from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.review.edits import add_missing, delete_labels, middle_of
 from napari_segnet.widgets.review.form import ReviewForm
 from napari_segnet.widgets.review.jobs import look_at, network_input, rectangle_of
+from napari_segnet.widgets.review.mark import ObjectMark
 from napari_segnet.widgets.review.network_choice import NONE, OWN, own_key
 from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
 
@@ -66,6 +67,7 @@ class ReviewPanel(ReviewForm):
         self._touched: list[tuple[Any, Any]] = []
         self._keys = ViewerKeys(self.viewer)
         self._runner = JobRunner(self)
+        self.mark = ObjectMark(self.viewer, self)
         self._connect()
         self._follow_layers()
 
@@ -193,6 +195,18 @@ class ReviewPanel(ReviewForm):
             why = self.model.items.why[row]
             self.progress.setToolTip(why)
             self.show_progress(why)
+
+    def marked(self) -> tuple[napari.layers.Labels, tuple[slice, ...]] | None:
+        """Return the layer and the box of the object that is looked at."""
+        row = self.table.current()
+        if row is None or self.layer is None:
+            return None
+        return self.layer, self.model.items.box(int(self.model.order[row]))
+
+    def show_progress(self, why: str = "") -> None:
+        """Show how much was looked at, and mark the object."""
+        super().show_progress(why)
+        self.mark.follow()
 
     # ---- Saying ----
 

@@ -117,8 +117,10 @@ class SegmentSession:
     def is_of_network(self, request: RunRequest) -> bool:
         """Tell if a run was one of the network that is chosen, known as it is now."""
         chosen = self.checkpoint
-        same = chosen is not None and request.checkpoint.path == chosen.path
-        return same and request.overrides == self.overrides
+        if chosen is None or request.checkpoint.path != chosen.path:
+            return False
+        # What was proven after the run may have made another network of the file.
+        return request.overrides == self.overrides and request.checkpoint.hparams == chosen.hparams
 
     def keep_only(self, keys: Iterable[str]) -> None:
         """Let go of the answers, and of the pixels, behind results that are no more."""

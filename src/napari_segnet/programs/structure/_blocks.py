@@ -1,0 +1,42 @@
+"""Which convolutions stand in one block, where a sum may lie around all but the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from napari_segnet.programs.structure._names import numbers, pattern
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._topology import Step, Topology
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["inner_sums"]
+
+
+def inner_sums(parts: Sequence[Part], topology: Topology) -> Mapping[str, str]:
+    """Return the last convolution of each block -> the first one, whose answer may be added.
+
+    Blocks with a shortcut of their own have none; nor has one whose answers differ in width.
+    """
+    blocks: list[list[Unit]] = []
+    before: tuple[Part, Step] | None = None
+    for step in topology.steps:
+        part = parts[step.part]
+        plain = not (step.transposed or part.shortcut or part.identity or part.gate)
+        if plain and before is not None and _goes_on(before[0], part, step):
+            blocks[-1] += part.units
+        elif plain:
+            blocks.append(list(part.units))
+        before = (part, step) if plain else None
+    return {
+        block[-1].layer.name: block[0].layer.name
+        for block in blocks
+        if len(block) > 1 and block[0].outputs(False) == block[-1].outputs(False)
+    }
+
+
+def _goes_on(one: Part, two: Part, step: Step) -> bool:
+    """Tell if two single convolutions are numbered as one block, such as ``conv1_1, conv1_2``."""
+    first, second = numbers(one.name), numbers(two.name)
+    single = len(one.units) == len(two.units) == 1
+    alike = pattern(one.name) == pattern(two.name) and first[:-1] == second[:-1] != ()
+    return single and alike and step.before == "none" and step.join == "none"

@@ -1,0 +1,46 @@
+"""Heads that only training uses: deep supervision answers at coarser levels, too.
+
+Lee et al. 2015, arXiv 1409.5185. Such a head is one convolution of a pixel from a level of the
+decoder to the classes; nothing takes its answer when images are segmented.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from napari_segnet.programs.structure._parts import Part
+
+__all__ = ["without_side_heads"]
+
+_NAMED = re.compile(r"(^|[._])(ds|dsv|aux|deep|side|sup|super|head|out|output|seg|pred|final|cls)")
+
+
+def without_side_heads(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Return the parts of the network, and heads beside its last one.
+
+    Heads are known by their shapes (one pixel, as many channels as the last one) and by names.
+    """
+    heads = [at for at, part in enumerate(parts) if _head(part)]
+    if len(heads) < 2:
+        return tuple(parts), ()
+    last = min(heads, key=lambda at: (parts[at].inputs(False), -at))
+    classes = parts[last].outputs(False)
+    beside = {
+        at
+        for at in heads
+        if at != last
+        and parts[at].outputs(False) == classes
+        and parts[at].inputs(False) > parts[last].inputs(False)
+    }
+    kept = tuple(part for at, part in enumerate(parts) if at not in beside)
+    return kept, tuple(parts[at] for at in sorted(beside))
+
+
+def _head(part: Part) -> bool:
+    if len(part.units) != 1 or part.shortcut or part.gate or False not in part.ways:
+        return False
+    unit = part.units[0]
+    plain = max(unit.kernel) == 1 and unit.norm is None and unit.slopes is None
+    narrow = unit.outputs(False) < unit.inputs(False)
+    return plain and narrow and bool(_NAMED.search(unit.layer.name.lower()))

@@ -1,0 +1,58 @@
+"""The table of bare files is counted as its page says."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def structure(root, monkeypatch):
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    known = set(sys.modules)
+    yield importlib.import_module("structure")
+    if "structure" not in known:
+        sys.modules.pop("structure", None)
+
+
+def run(structure, monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["structure.py", *words])
+    assert structure.main() == 0
+    return capsys.readouterr()
+
+
+def test_random_networks_are_counted_by_kind(structure, monkeypatch, capsys):
+    words = ("--part", "random", "--kinds", "no norm", "--count", "2", "--prior", "--failures")
+    said = run(structure, monkeypatch, capsys, *words).out
+    (row,) = (line for line in said.splitlines() if line.startswith("| no norm |"))
+    tried, first, three, _, _, wrong = (int(cell) for cell in row.split("|")[2:-1])
+    assert tried == 2
+    assert first <= three <= 2
+    assert wrong == 0
+    assert said.count("\n- no norm | seed ") + said.startswith("- no norm") == 2 - first
+
+
+def test_without_a_folder_of_real_files_they_are_left_out(structure, monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("SEGNET_WILD", raising=False)
+    said = run(structure, monkeypatch, capsys, "--part", "wild")
+    assert "no folder of real files" in said.err
+    said = run(structure, monkeypatch, capsys, "--part", "wild", "--wild", str(tmp_path))
+    assert "0 with a fact that is called read or decided" in said.out
+
+
+def test_a_line_of_a_failure_names_what_is_claimed(structure):
+    opened = SimpleNamespace(
+        choices={"join": "none", "layout": "3-levels-0-skips-aa"}, known={"join": "read"},
+        refused="", family="structure",
+    )  # fmt: skip
+    verdict = SimpleNamespace(
+        opened=opened, blamed=("join",), place=None, silently_wrong=True, false_claims=("join",),
+        why="differs by 3",
+    )  # fmt: skip
+    line = structure.failure(structure.Tried("skips added", "seed 1", "join=add", verdict))
+    assert "WRONG AND NOT MARKED" in line
+    assert "join=none (read)" in line
+    assert "FALSE CLAIM join" in line

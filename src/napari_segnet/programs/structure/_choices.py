@@ -45,7 +45,10 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
     for name, value in facts.said.items():
         if name in found:
-            found[name] = ((value,), "said by the layers of the pickled module")
+            found[name] = (
+                (value,),
+                "said by the file: by layers of a pickled module, or beside the tensors",
+            )
     return found
 
 

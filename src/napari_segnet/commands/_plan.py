@@ -9,11 +9,10 @@ from typing import Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.commands._proof import first_image, proven
+from napari_segnet.commands._proof import proven
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
 from napari_segnet.errors import SettingsError, WeightsError
 from napari_segnet.inference import LabelSettings, PredictSettings
-from napari_segnet.proof import is_open
 from napari_segnet.recognition import family_of, identify
 from napari_segnet.settings import settings_from, suggestion
 
@@ -98,10 +97,10 @@ def make_plan(
             exports=asked,
         )
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
-    if is_open(checkpoint):
-        seen = first_image(by_stem.values(), wishes.axes)
-        checkpoint = proven(checkpoint, seen).checkpoint
-    _check_network(checkpoint, predict, label)
+    _check_settings(checkpoint, predict, label)
+    # On pictures of the package: the same file is the same network, whichever images it is run on.
+    checkpoint = proven(checkpoint).checkpoint
+    _check_weights(checkpoint, predict)
     return Plan(
         checkpoint=checkpoint,
         images=by_stem,
@@ -159,8 +158,8 @@ def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
     )
 
 
-def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
-    """Check what depends on the network and the device, and read the weights."""
+def _check_settings(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
+    """Check what depends on the network and the device."""
     from napari_segnet.answers import answer_of
     from napari_segnet.engines import choose_device, kind_for, require_precision
 
@@ -170,8 +169,13 @@ def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: Labe
         require_precision(predict.precision, device, kind.precisions(device))
     advice = checkpoint.card.get("label", {})
     answer_of(checkpoint).settings(label, checkpoint.outputs, advice)
-    # Weights that are cut off show now, not after the first image was read.
-    kind.load(checkpoint, predict.device)
+
+
+def _check_weights(checkpoint: Checkpoint, predict: PredictSettings) -> None:
+    """Read the weights: those that are cut off show now, not after the first image was read."""
+    from napari_segnet.engines import kind_for
+
+    kind_for(checkpoint).load(checkpoint, predict.device)
 
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:

@@ -102,6 +102,7 @@ def test_every_sample_there_is_has_its_entry():
 def test_the_readers_claim_what_the_dock_takes_and_medical_images():
     reader, medical = THERE.readers
     assert medical.accepts_directories
+    assert reader.accepts_directories  # of packages
     kinds = [kind for kind in READERS if isinstance(kind, NiftiReader | DicomReader)]
     claimed = {f"*{suffix}" for kind in kinds for suffix in kind.suffixes}
     assert claimed == set(medical.filename_patterns)

@@ -7,6 +7,7 @@ from collections import Counter
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.programs.structure._added import with_added
+from napari_segnet.programs.structure._aliases import without_aliases
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
@@ -42,7 +43,8 @@ def read_structure(weights: Weights) -> Space:
     ]
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
-    layers = stored_layers({key: tensor.shape for key, tensor in weights.tensors.items()})
+    tensors = without_aliases(weights.tensors)
+    layers = stored_layers({key: tensor.shape for key, tensor in tensors.items()})
     by_name = is_sorted(layers)
     layers = resorted(layers) if by_name else layers
     kinds = {

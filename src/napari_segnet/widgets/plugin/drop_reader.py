@@ -26,7 +26,8 @@ NO_LAYER: list[tuple[None]] = [(None,)]
 def weights_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] | None:
     """Return what takes dropped weight files; which files, the manifest says.
 
-    None for HDF5 files that hold no network: another reader may know their images.
+    None for HDF5 files, zip files and folders that hold no network: another reader may know
+    their images.
     """
     first = path if isinstance(path, str) else path[0]
     return _choose if is_weights(first) else None

@@ -149,7 +149,7 @@ def decide(
     """
     yield Progress(what="network")
     first = space.first(MOST_RANKED)
-    search = Search.begin(space, first[0], tensors, image)
+    search = Search.begin(space, first, tensors, image)
     if search is None:
         return Decision(candidates=first)
     best = yield from search.best()
@@ -196,6 +196,10 @@ def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[st
             divergence=near,
             other=far,
         )
+    if "valid" in best.candidate.open.get("padding", ()) and "dilation" in found:
+        # Dilated kernels see as much less of the image as others without paddings.
+        sure = found["padding"].decided if "padding" in found else False
+        found["dilation"] = replace(found["dilation"], decided=found["dilation"].decided and sure)
     return found
 
 

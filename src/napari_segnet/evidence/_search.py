@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Self
@@ -74,16 +74,25 @@ class Search:
     def begin(
         cls,
         space: Space,
-        first: Candidate,
+        first: Sequence[Candidate],
         tensors: Mapping[str, torch.Tensor],
         image: Image | None,
     ) -> Self | None:
-        """Return a search; None if the file says nothing of its layers' inputs."""
-        if not has_norms(first.graph):
-            return None
-        search = cls(space, Measure(tensors, first.graph, image))
-        fit = search.measure.fit(first.graph, keep=True)
-        return None if fit is not None and not fit.norms else search
+        """Return a search; None if the file says nothing of its layers' inputs.
+
+        ``first``: the likeliest candidates; pictures are chosen for the first that can run.
+        """
+        for one in first:
+            if not has_norms(one.graph):
+                return None
+            try:
+                search = cls(space, Measure(tensors, one.graph, image))
+            except (ValueError, RuntimeError):
+                continue  # its tensors or its shapes do not meet
+            fit = search.measure.fit(one.graph, keep=True)
+            if fit is not None:
+                return search if fit.norms else None
+        return None
 
     def judged(
         self,

@@ -18,7 +18,7 @@ from napari_segnet.programs.source._names import USUAL, Files, Globals
 from napari_segnet.programs.source._statements import class_of, function_of, run_block
 from napari_segnet.programs.source._torch import torch_call
 from napari_segnet.programs.source._values import External, Frame, Parameter, Unknown
-from napari_segnet.programs.torchscript._operations import truth
+from napari_segnet.programs._torch import truth
 
 __all__ = ["Runner"]
 
@@ -51,6 +51,10 @@ class Runner:
     place: tuple[Globals, int] | None = None
 
     # ---- What the parts need of each other ---------------------------------------------
+
+    def spend(self, steps: int) -> None:
+        """Count items that an operation of torch moves."""
+        self.budget.made(steps)
 
     def value(self, node: ast.expr, frame: Frame) -> Any:
         """Return what an expression is."""

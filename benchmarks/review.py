@@ -3,6 +3,13 @@
 ::
 
     python benchmarks/review.py [DATA] [--network NAME|FILE]... [--share 0.1] [--flips]
+    python benchmarks/review.py [DATA] --real [--fit] [--network NAME|FILE]...
+
+With ``--real``, the network labels the images itself, and its own mistakes are looked for: those of
+the val split and of histology images, on neither of which the weights of the queue were fitted.
+``--fit`` also fits them anew, on the train split, and judges that by cross-validation.
+
+Without:
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` as for nuclei.py. In the
 true labels of the val split, one object of ten is merged with a neighbour, split, deleted or
@@ -25,6 +32,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from _real import real
 from _wrong import Wrong, spoil
 from nuclei import pairs
 
@@ -174,11 +182,16 @@ def main() -> int:
     parser.add_argument("data", type=Path, nargs="?", default=os.environ.get("SEGNET_DATA"))
     parser.add_argument("--network", action="append")
     parser.add_argument("--share", type=float, default=0.1)
+    parser.add_argument("--real", action="store_true", help="mistakes that the network makes")
+    parser.add_argument("--fit", action="store_true", help="with --real: fit the weights")
     parser.add_argument("--flips", action="store_true", help="also turn the images over")
     args = parser.parse_args()
     if args.data is None:
         parser.error("name the folder of the data, or set SEGNET_DATA")
     networks = args.network or ["nuclei"]
+    if args.real:
+        real(args.data / "nuclei", networks, args.fit)
+        return 0
     for name, source in (
         ("nuclei, one of ten wrong", lambda: spoilt_nuclei(args.data / "nuclei", args.share)),
         ("HeLa nuclei, one of ten wrong", lambda: spoilt_hela(args.share)),

@@ -359,6 +359,36 @@ def network_card() -> Image.Image:
         return on.part(on.group("Network"))
 
 
+@cache
+def bare_network() -> Path:
+    from own_network import write_bare_network
+
+    return write_bare_network(files() / "hand_written.pth")
+
+
+def asked(on: Stage) -> None:
+    on.sample()
+    on.choose(bare_network())
+    on.wait(lambda: not on.dock.network.busy and not on.dock.proof.comparer.busy)
+    on.pause(0.3)
+
+
+@picture
+def network_asked() -> Image.Image:
+    with stage("light", (1240, 1000)) as on:
+        asked(on)
+        return on.part(on.group("Network"))
+
+
+@picture
+def network_drawn() -> Image.Image:
+    from napari_segnet.diagram import diagram_of, pixels
+    from napari_segnet.recognition import identify
+
+    told = {"join": "skip-up"}
+    return Image.fromarray(pixels(diagram_of(identify(bare_network(), told)), 1.0))
+
+
 @picture
 def keras_lambda() -> Image.Image:
     with stage("light", (1240, 1000)) as on:
@@ -799,6 +829,42 @@ def wrong_scale() -> Image.Image:
             on.run()
             seen.append(on.part(on.canvas))
     return beside(seen)
+
+
+@picture
+def measure() -> Image.Image:
+    """The table of the objects, opened from the result, and one that was clicked."""
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        on.run()
+        on.dock.shown.box.measure.click()
+        from napari_segnet.widgets.measure.dock import MeasureDock
+
+        on.pause(0.2)
+        dock = on.viewer.window._qt_window.findChild(MeasureDock)
+        on.wait(lambda: dock.found is not None)
+        on.pause(0.3)
+        dock.table.selectRow(3)
+        dock.table.clicked.emit(dock.table.measures.index(3, 0))
+        on.pause(0.5)
+        return on.window()
+
+
+@picture
+def light_and_dark() -> Image.Image:
+    """Dark nuclei, and what the network finds in them; after the message has offered it."""
+    with stage() as on:
+        small = np.asarray(on.sample().data)[30:286, 30:286].astype(np.float32)
+        on.viewer.layers.clear()
+        dark = 255 - 200 * np.clip((small - small.min()) / (2400 - small.min()), 0, 1)
+        on.show(on.viewer.add_image(dark.astype(np.uint8), name="bright field"))
+        on.choose("nuclei")
+        on.run()
+        on.dock.message.action.click()
+        on.wait(lambda: not on.dock.run_settings.inputs_trier.busy)
+        on.pause(0.3)
+        return on.window()
 
 
 def normalise(on: Stage, how: str) -> None:

@@ -87,7 +87,7 @@ class Stage:
     def choose(self, weights: str | Path) -> None:
         """Choose a network, and wait until it is recognised or refused."""
         self.dock.choose_weights(str(weights))
-        self.wait(lambda: not self.dock._looker.busy)
+        self.wait(lambda: not self.dock.network.busy)
         self.pause(0.2)
 
     def run(self) -> None:

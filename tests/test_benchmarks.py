@@ -38,7 +38,7 @@ def bench_here(root, monkeypatch, capsys):
         return capsys.readouterr().out
 
     yield go
-    for name in ("_wrong", "annotator", "nuclei", "review"):
+    for name in ("_real", "_wrong", "annotator", "nuclei", "review"):
         if name not in before:
             sys.modules.pop(name, None)
 
@@ -91,6 +91,37 @@ def test_review(bench_here, network, tmp_path):
     assert "nuclei, one of ten wrong: 1 pictures" in said
     for queue in ("by chance", "by size", "tiny"):
         assert f"\n{queue} " in said
+    with (folder / "index.csv").open("a") as file:
+        file.write("\nb,train,histology\nc,train,fluorescence")
+    for name in "bc":
+        tifffile.imwrite(folder / "images" / f"{name}.tif", photograph(labels))
+        tifffile.imwrite(folder / "labels" / f"{name}.tif", labels)
+    said = bench_here("review.py", str(tmp_path), "--network", network, "--real")
+    assert "tiny, fluorescence, val split: 1 images, " in said
+    assert "tiny, histology, inverted: 1 images, " in said
+    for order in ("chance", "size", "solidity", "entropy of the maps", "queue"):
+        assert f"\n{order} " in said
+    assert "queue - solidity, merges*: " in said
+
+
+def test_a_real_mistake_is_of_one_kind(root, monkeypatch):
+    import numpy as np
+
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    real = importlib.import_module("_real")
+    truth = np.zeros((30, 60), np.int32)
+    for k in range(5):
+        truth[5:15, 10 * k + 1 : 10 * k + 9] = k + 1
+    labels = np.where(np.isin(truth, [1, 2]), 1, 0)
+    labels[5:15, 21:24], labels[5:15, 26:29] = 2, 3
+    labels[20:25, 5:15] = 4
+    labels[5:15, 31:39] = 5
+    labels[5:9, 41:49] = 6
+    kinds, wrong = real.judged(labels, truth)
+    assert ["merge", "split", "split", "nothing there", "right", "outline"] == [
+        real.KINDS[kind] for kind in kinds
+    ]
+    assert [1, 5] == (np.flatnonzero(~wrong) + 1).tolist(), "a merge may share half with one"
 
 
 @pytest.mark.trains

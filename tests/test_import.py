@@ -50,10 +50,10 @@ print(*[m for m in {HEAVY} if m in sys.modules])
         ["models"],
         ["models", "--json"],
         ["inspect", "nuclei", "--json"],
-        ["inspect", "unet.pth"],
+        ["inspect", "unet.pth", "--quick"],
         ["inspect", "graph.safetensors", "--json"],
         ["inspect", "maskrcnn.pth", "--json", "--set", "norm_eps=0"],
-        ["inspect", "unet.pth", "cells.npy", "--set", "scale=2"],
+        ["inspect", "unet.pth", "cells.npy", "--set", "scale=2", "--quick"],
     ],
     ids=" ".join,
 )

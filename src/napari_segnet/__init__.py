@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_segnet.progress import Job as Job
     from napari_segnet.progress import Progress as Progress
     from napari_segnet.progress import run as run
+    from napari_segnet.proof import recognise as recognise
     from napari_segnet.readers import open_image as open_image
     from napari_segnet.recognition import identify as identify
     from napari_segnet.segmentation import Instances as Instances
@@ -82,6 +83,7 @@ _HOMES = {
     "load": "engines.torch",
     "open_image": "readers",
     "predict": "inference",
+    "recognise": "proof",
     "run": "progress",
     "segment": "inference",
     "segment_image": "simple",

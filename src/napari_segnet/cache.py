@@ -1,4 +1,4 @@
-"""The only process-wide state: three caches and what the memory ladder learnt, all bounded.
+"""The only process-wide state: four caches and what the memory ladder learnt, all bounded.
 
 Loaded networks are kept up to a number of bytes. Predictions are kept as float16 in
 nameless temporary files; labels are always made of float16 values, so a cached answer
@@ -26,6 +26,7 @@ __all__ = [
     "landscapes",
     "networks",
     "predictions",
+    "recognised",
     "rungs",
 ]
 
@@ -35,6 +36,7 @@ NETWORK_BYTES = 2 * 1024**3
 PREDICTION_BYTES = 8 * 1024**3
 LANDSCAPE_BYTES = 256 * 1024**2
 RUNGS = 256
+RECOGNISED = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,3 +168,5 @@ landscapes: Bounded[npt.NDArray[np.float32]] = Bounded(LANDSCAPE_BYTES)
 """What watersheds of kept answers run on, by ``Unit.key``: no setting changes it."""
 rungs: Bounded[Fitted] = Bounded(RUNGS)
 """What fitted into memory last time, by device, weights and frame; each counts as 1."""
+recognised: Bounded[object] = Bounded(RECOGNISED)
+"""What files turned out to be, by file hash, facts and image; each counts as 1."""

@@ -176,6 +176,8 @@ class Store:
         File key (wrapper and prefix taken off) -> key of the built module.
     layouts : mapping of str to Layout
         File key -> how its tensor lies there, where it is otherwise than in the module.
+    member : str
+        Of a package in a zip: the name of the weights file inside.
     """
 
     container: str
@@ -184,6 +186,7 @@ class Store:
     dtype: str = "float32"
     keys: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -470,6 +473,7 @@ def _store(row: Any) -> Store:
         dtype=_text(row["dtype"]),
         keys={_text(key): _text(value) for key, value in row["keys"].items()},
         layouts={_text(key): _layout(one) for key, one in row.get("layouts", {}).items()},
+        member=_text(row.get("member", "")),
     )
 
 

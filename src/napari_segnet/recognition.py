@@ -8,29 +8,50 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.builtin import weights_path
-from napari_segnet.checkpoint import Checkpoint, Known
+from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
 from napari_segnet.containers import Weights, candidates, open_tree
-from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.errors import (
+    SettingsError,
+    UnknownNetworkError,
+    UnsafeWeightsError,
+    WeightsError,
+)
 from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
-from napari_segnet.graph import receptive_field
-from napari_segnet.programs import PROGRAMS, STRUCTURE
+from napari_segnet.graph import graph_from_json, receptive_field
+from napari_segnet.packages import Package, find_package
+from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
+from napari_segnet.programs.source import SourceRefusal, refused, same_network
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
+from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Halo
 
 __all__ = ["family_of", "identify", "with_halo"]
 
+COMPLETE = ("graph", "segnet-unet")
+"""Families whose files say all of their network, so that no code is asked."""
+MOST_FACTS, LONGEST_FACT = 200, 2000
+"""Of what a training keeps beside its tensors."""
 
-def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
+
+def identify(
+    path: str | Path,
+    told: Mapping[str, Any] | None = None,
+    source: str | Path | None = None,
+) -> Checkpoint:
     """Tell what a weights file is, without reading its tensors.
 
     Parameters
     ----------
     path : str or Path
-        A weights file, or the name of a built-in network.
+        A weights file, a package (folder, zip file or its description), or the name of a
+        built-in network.
     told : mapping, optional
         What you know of the network that its file does not say: hyper-parameters of its
         family by name.
+    source : str or Path, optional
+        The Python file or notebook that defines the network; as ``source`` in ``told``. It is
+        read, never run. Without: what lies beside the file is tried.
 
     Raises
     ------
@@ -40,34 +61,180 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
         If something is told that the family does not have.
     """
     path = weights_path(path)
-    tree = open_tree(path)
-    beside = read_sidecar(path)
+    told = told if source is None else {**(told or {}), "source": str(source)}
+    package = find_package(path)
+    if package is None or not package.members:
+        return _one(path, path, told, package)
+    return _of_package(package, path, told)
+
+
+def _of_package(package: Package, path: Path, told: Mapping[str, Any] | None) -> Checkpoint:
+    """Return the network of the first weights of a package that can be read."""
+    refusals: list[tuple[str, WeightsError]] = []
+    for member in package.members:
+        file = package.files.file(member.name)
+        holder = path if package.files.zipped else file
+        try:
+            found = _one(file, holder, told, package)
+        except UnsafeWeightsError:
+            raise
+        except WeightsError as error:
+            if len(package.members) == 1:
+                raise
+            refusals.append((member.what, error))
+            continue
+        wrong = member.sha256 and member.sha256.lower() != file_sha256(file)
+        note = (
+            f"{member.name} has other bytes than {package.description} says (SHA-256): one of "
+            "them was changed since the package was made."
+        )
+        store = found.store
+        if package.files.zipped:
+            store = replace(store, member=package.files.names[member.name])
+        notes = (*found.notes, note) if wrong else found.notes
+        return replace(found, store=store, notes=notes)
+    reasons = "; ".join(f"{what}: {error}" for what, error in refusals)
+    raise UnknownNetworkError(
+        f"The package {package.files.path.name} opens by none of its weights. {reasons}"
+    )
+
+
+def _one(
+    file: Path, holder: Path, told: Mapping[str, Any] | None, package: Package | None
+) -> Checkpoint:
+    """Return the network of one weights file.
+
+    ``holder`` is the file that is chosen, loaded and hashed: the zip where ``file`` came out of
+    one, else ``file`` itself.
+    """
+    beside = read_sidecar(holder)
     told = {**(beside.told if beside else {}), **(told or {})}
+    found = _recognised(file, told)
+    if holder != file:
+        found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
+    if package is not None:
+        found = package.added_to(found)
+    return beside.added_to(found) if beside else found
+
+
+def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
+    """Return the network of a weights file by its content alone."""
+    tree = open_tree(path)
     for program in PROGRAMS:
         if program.detect(tree):
             found = program.describe(tree, path, told)
             found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
-            return with_halo(family_of(found), beside.added_to(found) if beside else found)
+            return with_halo(family_of(found), found)
     views = candidates(tree, path)
-    refusal: UnknownNetworkError | None = None
+    named = _by_name(views, told)
+    notes: tuple[str, ...] = ()
+    if isinstance(named, Checkpoint) and named.family in COMPLETE:
+        found = named
+    else:
+        code, notes = _by_code(views, told)
+        try:
+            found = _chosen(named, code, path, views, told)
+        except UnknownNetworkError as error:
+            if not notes:
+                raise
+            raise UnknownNetworkError(f"{error} {' '.join(notes)}") from error
+    found = replace(found, notes=(*found.notes, *notes))
+    return with_halo(family_of(found), _with_hyper_parameters(found, views[0]))
+
+
+def _by_name(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> Checkpoint | UnknownNetworkError | SettingsError | None:
+    """Return the network of a known family, why it is none, or None where no name is known."""
+    refusal: UnknownNetworkError | SettingsError | None = None
+    own = {name: value for name, value in told.items() if name != "source"}
     for weights in views:
         for family in FAMILIES:
             if not family.detect(weights):
                 continue
             try:
-                found = family.describe(weights, told)
-                found = replace(found, stamp=weights.stamp, notes=weights.notes)
-                return with_halo(family, beside.added_to(found) if beside else found)
+                found = family.describe(weights, own)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error
-    if refusal is not None:
+            except SettingsError as error:
+                # The code beside the weights may have what is told; else it is raised.
+                return error
+            else:
+                return replace(found, stamp=weights.stamp, notes=weights.notes)
+    return refusal
+
+
+def _by_code(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> tuple[Checkpoint | None, tuple[str, ...]]:
+    """Return the network that code beside the file defines, or a note why it is not the one."""
+    try:
+        found = SOURCE.describe(views, told)
+    except SourceRefusal as refusal:
+        if told.get("source"):
+            raise refused(refusal) from refusal
+        return None, (f"{refusal} So the code is not used.",) if refusal.network else ()
+    if found is None:
+        return None, ()
+    return replace(found, stamp=views[0].stamp, notes=(*views[0].notes, *found.notes)), ()
+
+
+def _chosen(
+    named: Checkpoint | UnknownNetworkError | SettingsError | None,
+    code: Checkpoint | None,
+    path: Path,
+    views: tuple[Weights, ...],
+    told: Mapping[str, Any],
+) -> Checkpoint:
+    """Return what the code says, or the known family whose graph it is; else what is left."""
+    if isinstance(named, Checkpoint):
+        if code is None:
+            return named
+        family = family_of(named)
+        if isinstance(family, GraphFamily):
+            own = graph_from_json(code.hparams["graph"])
+            if same_network(family.graph(named), named.store.keys, own, code.store.keys):
+                known = _confirmed(named, code)
+                return replace(named, known=known, card={**named.card, **code.card})
+        note = f"Its tensors have the names of: {family.title}. What it does is read from its code."
+        return replace(code, notes=(*code.notes, note))
+    if code is not None:
+        return code
+    if named is not None:
         # By its names a known network that lacks or adds something: damaged, or changed.
-        raise refusal
-    read, reason = _by_structure(views, told)
+        raise named
+    own_told = {name: value for name, value in told.items() if name != "source"}
+    read, reason = _by_structure(views, own_told)
     if read is not None:
-        return with_halo(family_of(read), beside.added_to(read) if beside else read)
+        return read
     raise UnknownNetworkError(_not_recognised(path, views[0], reason))
+
+
+def _confirmed(named: Checkpoint, code: Checkpoint) -> dict[str, Known]:
+    """Return how facts are known, where the code shows what the file does not."""
+    why = code.known["graph"].why
+    return {
+        name: Known(source="read", why=f"as in the code beside it, {why}")
+        if known.source == "assumed" and name in named.hparams
+        else known
+        for name, known in named.known.items()
+    }
+
+
+def _with_hyper_parameters(checkpoint: Checkpoint, weights: Weights) -> Checkpoint:
+    """Put what Lightning keeps beside the tensors on the card: plain values alone."""
+    kept = weights.metadata.get("hyper_parameters")
+    if not isinstance(kept, Mapping):
+        return checkpoint
+    plain = {
+        str(name): value
+        for name, value in list(kept.items())[:MOST_FACTS]
+        if isinstance(value, str | int | float | bool) and len(str(value)) <= LONGEST_FACT
+    }
+    if not plain or "hyper_parameters" in checkpoint.card:
+        return checkpoint
+    return replace(checkpoint, card={**checkpoint.card, "hyper_parameters": plain})
 
 
 def _by_structure(

@@ -1,23 +1,26 @@
 """What a weights file of another code base cannot hold lies beside it: ``<file>.card.json``.
 
-Training writes it: how images are prepared, what was told of the network, its card. It counts
-only for the very file that it was written with.
+Training writes it: how images are prepared, what was told of the network, its card. Whoever
+chooses between networks that a file may be writes it, too; where its folder cannot be written,
+the choice lies in the user's data folder. It counts only for the very file that it was written
+with.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.atomic import why, write_text, write_whole
 from napari_segnet.checkpoint import Checkpoint, Known, PrepareStep, fields_from_json, file_sha256
-from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.errors import OutputError, SettingsError, WeightsError
+from napari_segnet.folders import data_folder
 from napari_segnet.prepare import checked
 
-__all__ = ["Sidecar", "read_sidecar", "sidecar_path", "write_sidecar"]
+__all__ = ["Sidecar", "keep_choice", "read_sidecar", "sidecar_path", "write_sidecar"]
 
 FORMAT = 1
 FIELDS = ("prepare", "class_names", "pixel_size_um", "card")
@@ -42,10 +45,13 @@ class Sidecar:
         Of the training images; empty where unknown.
     card : mapping
         Data, settings, scores, parent: plain JSON values.
+    known : mapping of str to Known
+        How facts that a user chose are known; the others of ``told`` were written by a training.
     """
 
     path: Path
     told: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
     prepare: tuple[PrepareStep, ...] = ()
     class_names: tuple[str, ...] = ()
     pixel_size_um: Mapping[str, float] = field(default_factory=dict)
@@ -54,7 +60,7 @@ class Sidecar:
     def added_to(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return a checkpoint with all that is known from here."""
         fact = Known(source="read", why=f"written in {self.path.name} beside the file")
-        told = {name: fact for name in self.told if name in checkpoint.known}
+        told = {name: self.known.get(name, fact) for name in self.told if name in checkpoint.known}
         found: dict[str, Any] = {
             "prepare": self.prepare,
             "class_names": self.class_names,
@@ -93,14 +99,82 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
         "told": told,
         **{name: form[name] for name in FIELDS},
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
     try:
-        write_whole(path, lambda part: write_text(part, text))
+        _write(path, content)
     except OSError as error:
         raise OutputError(
             f"The card of the network could not be written to {path}: {why(error)}."
         ) from error
     return path
+
+
+def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
+    """Keep what a user chose of a network, so that the file opens so the next time.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network that was chosen.
+    names : iterable of str
+        Its hyper-parameters that are to be the same then. What the file's statistics decided
+        stays marked so; the others are the user's word.
+
+    Returns
+    -------
+    Path
+        What was written: beside the file, or where its folder cannot be written in the user's
+        data folder.
+
+    Raises
+    ------
+    OutputError
+        If neither can be written.
+    SettingsError
+        If what lies there cannot be understood.
+    """
+    path = sidecar_path(checkpoint.path)
+    choice = Known(source="told", why=f"chosen by you, kept in {path.name}")
+    facts = {
+        name: fact if fact.source == "decided" else choice
+        for name, fact in checkpoint.known.items()
+        if name in {*names} and name in checkpoint.hparams
+    }
+    own = {name: checkpoint.hparams[name] for name in facts}
+    before = read_sidecar(checkpoint.path)
+    form = checkpoint.to_json()
+    told, known = (dict(before.told), dict(before.known)) if before else ({}, {})
+    content = {
+        "format": FORMAT,
+        "sha256": file_sha256(checkpoint.path),
+        "family": form["family"],
+        "told": {**told, **own},
+        "known": {n: {"source": k.source, "why": k.why} for n, k in {**known, **facts}.items()},
+    }
+    if before is not None:
+        was = before.added_to(checkpoint)
+        form = was.to_json()
+        content |= {name: form[name] for name in FIELDS if getattr(before, name)}
+    try:
+        return _write(path, content)
+    except OSError as beside:
+        path = _in_user_folder(content["sha256"])
+        try:
+            return _write(path, content)
+        except OSError as error:
+            raise OutputError(
+                f"The choice could not be kept beside {checkpoint.path.name} ({why(beside)}), nor "
+                f"in {path} ({why(error)})."
+            ) from error
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> Path:
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_whole(path, lambda part: write_text(part, text))
+    return path
+
+
+def _in_user_folder(sha256: str) -> Path:
+    return data_folder() / "cards" / f"{sha256}.card.json"
 
 
 def _is_told(checkpoint: Checkpoint, name: str) -> bool:
@@ -114,23 +188,44 @@ def _is_told(checkpoint: Checkpoint, name: str) -> bool:
 def read_sidecar(path: Path) -> Sidecar | None:
     """Return what lies beside a weights file; None if nothing does, or nothing of this file.
 
+    What a user chose, in a folder that could not be written, counts more than what lies beside.
+
     Raises
     ------
     SettingsError
         If it cannot be understood.
     """
-    card = sidecar_path(path)
+    beside = _read(sidecar_path(path), path)
+    if not (data_folder() / "cards").is_dir():
+        return beside  # nothing is kept there, so no file needs to be hashed
+    try:
+        own = _read(_in_user_folder(file_sha256(path)), path)
+    except WeightsError:
+        return beside  # no file that could be hashed; whoever opens it says so
+    if own is None or beside is None:
+        return own or beside
+    return replace(
+        own, **{name: getattr(own, name) or getattr(beside, name) for name in (*FIELDS, "told")}
+    )
+
+
+def _read(card: Path, path: Path) -> Sidecar | None:
     if not card.is_file():
         return None
     try:
         content = json.loads(card.read_text(encoding="utf8"))
         if content["sha256"] != file_sha256(path) or content["format"] > FORMAT:
             return None
-        found = fields_from_json(content, FIELDS)
-        found["prepare"] = tuple(checked(step) for step in found["prepare"])
+        found = fields_from_json({"known": {}, **content}, ("known", *_there(content)))
+        found["prepare"] = tuple(checked(step) for step in found.get("prepare", ()))
         return Sidecar(path=card, told=dict(content["told"]), **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(
             f"{card} cannot be understood ({error!r}). Remove it: the network opens without it, "
             "but you may have to tell again what it said."
         ) from error
+
+
+def _there(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields of a card; one that a choice alone made has none."""
+    return tuple(name for name in FIELDS if name in content or "known" not in content)

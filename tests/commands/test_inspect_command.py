@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 
 import numpy as np
 import pytest
 import tifffile
+import torch
+from support.bare_networks import BARE as BARE_NETWORKS
+from support.bare_networks import settled
 from support.examples import EXAMPLES
 from support.networks import Milesial, save_as
 
@@ -174,3 +178,74 @@ def test_a_fact_that_needs_a_run_is_null_with_why(shop):
     assert card["halo_px"] is None
     assert card["facts"]["halo_px"]["value"] is None
     assert card["facts"]["halo_px"]["why"]
+
+
+# ---- What is open, and what is drawn and written ----
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A network without statistics: the order of the join and the resizing leave no trace."""
+    path = tmp_path / "bare.pth"
+    torch.save(settled(BARE_NETWORKS["resizing"][0]()).state_dict(), path)
+    return path
+
+
+def test_the_networks_that_a_file_may_be(run, bare):
+    card = run("inspect", bare, "--json").json
+    assert card["program"] == "structure"
+    assert "join" in card["assumed"]
+    assert [set(one) for one in card["candidates"]] == [{"score", "differs_in", "told"}] * 3
+    assert card["candidates"][1]["told"]["join"] == "skip-up"
+    scores = [one["score"] for one in card["candidates"]]
+    assert scores == sorted(scores, reverse=True)
+    plain = run("inspect", bare).out
+    assert "The file may be of several networks, of which nothing in it decides:" in plain
+    assert "  skip connection joined first, resize nearest\n    --set " in plain
+    assert "note: Assumed of the network: layout 3-levels-2-skips-" in plain
+    quick = run("inspect", bare, "--quick", "--json").json
+    assert "candidates" not in quick and quick["notes"] == []
+
+
+def test_what_is_told_is_kept_on_request(run, bare):
+    done = run("inspect", bare, "--set", "join=skip-up", "--json")
+    assert done.json["facts"]["join"]["source"] == "told"
+    assert run("inspect", bare, "--json").json["facts"]["join"]["value"] == "up-skip"
+    done = run("inspect", bare, "--set", "join=skip-up", "--keep", "--json")
+    assert f"Kept in {bare}.card.json. Remove that file to forget it." in done.err
+    kept = run("inspect", bare, "--json").json
+    for card in (done.json, kept):
+        assert card["facts"]["join"] == {
+            "value": "skip-up",
+            "source": "told",
+            "why": "chosen by you, kept in bare.pth.card.json",
+        }
+    assert "nothing to keep" in run("inspect", bare, "--keep").refused()
+
+
+def test_a_picture_and_a_file_of_our_own(run, bare, tmp_path):
+    done = run(
+        "inspect", bare, "--set", "join=skip-up", "--picture", tmp_path / "n.svg",
+        "--save-as", tmp_path / "own.safetensors",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert (tmp_path / "n.svg").read_text().startswith("<svg ")
+    own = run("inspect", tmp_path / "own.safetensors", "--json").json
+    assert (own["family"], own["channels"]) == ("graph", 3)
+    assert own["card"]["converted"]["from"] == "bare.pth"
+    refused = run("inspect", bare, "--picture", tmp_path / "n.gif").refused()
+    assert "drawn as .png or .svg, not as 'n.gif'" in refused
+    assert (
+        "exists already"
+        in run("inspect", bare, "--save-as", tmp_path / "own.safetensors").refused()
+    )
+
+
+def test_a_run_says_what_is_assumed_and_can_be_repeated(run, bare, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 36, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "rgb.tif", pixels, photometric="rgb")
+    done = run("segment", tmp_path / "rgb.tif", "-c", bare, "-o", tmp_path / "a", "--json")
+    assert done.code == 0, done.err
+    assert any("Assumed of the network: " in note for note in done.json["notes"])
+    origin = json.loads((tmp_path / "a" / "rgb.json").read_text())
+    assert any("Assumed of the network: " in note for note in origin["notes"])

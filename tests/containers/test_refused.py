@@ -56,7 +56,7 @@ def hdf5(version: int, length: int) -> bytes:
 
 
 UNSUPPORTED = {
-    "export": (zipped("m/archive_format", "m/models/model.json"), r"torch\.export"),
+    "export": (zipped("m/archive_version", "m/models/model.json"), r"torch\.export"),
     "bioimageio": (zipped("rdf.yaml", "weights.pt"), r"bioimage\.io.*rdf\.yaml"),
     "monai": (zipped("b/configs/metadata.json", "b/models/model.pt"), r"MONAI.*models/model\.pt"),
     "npz": (npz(), r"numpy arrays \(\.npz\).*torch\.save"),

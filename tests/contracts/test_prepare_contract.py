@@ -21,7 +21,7 @@ from napari_segnet.prepare import (
 every_normalizer = pytest.mark.parametrize("member", NORMALIZERS, ids=lambda n: n.name)
 
 # Those that have no defaults, with numbers that could be meant.
-NUMBERS = {"window": "window:10,200", "mean-std": "mean-std:100,30"}
+NUMBERS = {"window": "window:10,200", "mean-std": "mean-std:100,30", "clip": "clip:10,200"}
 
 
 @pytest.fixture

@@ -60,6 +60,11 @@ class Bar:
             print("\r\033[K", end="", file=sys.stderr)
         self._write(text)
 
+    def clear(self) -> None:
+        """Take the line away; a log keeps what was written."""
+        if self._terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
     def _show(self, report: Progress) -> None:
         text = f"{report.what} {report.done} of {report.total}"
         # The first of several tiles tells how long the others will take; it is said once,

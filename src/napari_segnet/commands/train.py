@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.commands._words import file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.errors import OutputError
 from napari_segnet.settings import parse_pairs, settings_from
 
@@ -71,6 +71,7 @@ class Train:
             metavar="KEY=VALUE",
             help="what the weights file does not say of its network, such as lambda=divide-255",
         )
+        add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add(
             "--resume",
             action="store_true",
@@ -80,6 +81,7 @@ class Train:
 
     def run(self, args: argparse.Namespace) -> int:
         """Score, train, score again; one line an epoch, the comparison at the end."""
+        from napari_segnet.commands._proof import proven
         from napari_segnet.dataset import Dataset
         from napari_segnet.recognition import identify
         from napari_segnet.train import (
@@ -100,13 +102,15 @@ class Train:
             settings = replace(
                 read_unfinished(state).settings, **{name: getattr(settings, name) for name in pairs}
             )
-        network = identify(args.checkpoint, parse_pairs(args.told))
+        network = identify(args.checkpoint, parse_pairs(args.told), args.source)
         dataset = Dataset.open(args.dataset)
+        # Pictures of the package, no sample: a training that goes on begins with the same network.
+        found = proven(network).checkpoint
+        for note in found.notes[len(network.notes) :]:
+            print(f"Note: {note}", file=sys.stderr)
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)
-        steps = teach(
-            network, dataset, args.output, settings, device=args.device, resume=args.resume
-        )
+        steps = teach(found, dataset, args.output, settings, device=args.device, resume=args.resume)
         try:
             taught, left_out = _follow(steps, as_json=args.json)
         except BaseException:

@@ -9,6 +9,7 @@ file with a class that has the methods of :class:`Container` and name it in
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
 from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
 from napari_segnet.containers._onnx_write import rewrite_onnx
 from napari_segnet.containers._open import open_with
+from napari_segnet.containers._package_files import PackageFiles, open_package_files, unpacked
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
 from napari_segnet.containers._unpickle import Stream, unpickle
@@ -29,9 +31,11 @@ from napari_segnet.containers.onnx_file import Onnx
 from napari_segnet.containers.pickled_arrays import PickledArrays
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.containers.safetensors_file import Safetensors
+from napari_segnet.containers.torch_export import TorchExport
 from napari_segnet.containers.torch_legacy import TorchLegacy
 from napari_segnet.containers.torch_script import TorchScript
 from napari_segnet.containers.torch_zip import TorchZip
+from napari_segnet.stamp import stamp_of
 
 __all__ = [
     "CONTAINERS",
@@ -42,6 +46,7 @@ __all__ = [
     "OnnxModel",
     "OnnxNode",
     "OnnxTensor",
+    "PackageFiles",
     "TensorRef",
     "Tree",
     "Weights",
@@ -49,17 +54,20 @@ __all__ = [
     "candidates",
     "holds_keras",
     "numbers_of",
+    "open_package_files",
     "open_tree",
     "open_weights",
     "read_pickle",
     "restored",
     "rewrite_keras",
     "rewrite_onnx",
+    "weights_file",
 ]
 
 CONTAINERS: tuple[Container, ...] = (
     TorchZip(),
     TorchScript(),
+    TorchExport(),
     TorchLegacy(),
     Safetensors(),
     PickledArrays(),
@@ -72,18 +80,29 @@ CONTAINERS: tuple[Container, ...] = (
 """In the order they are asked; the first that knows a file opens or refuses it."""
 
 
-def open_tree(path: Path | str) -> Tree:
+def open_tree(path: Path | str, member: str = "") -> Tree:
     """List all that a weights file holds, without reading a tensor or running anything.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    member : str
+        Where it is a package in a zip: the name of the weights file inside.
 
     Raises
     ------
     WeightsError
         One of its kinds, with a sentence that says what the file is and what to do.
     """
-    return open_with(CONTAINERS, Path(path))
+    path = Path(path)
+    if not member:
+        return open_with(CONTAINERS, path)
+    tree = open_with(CONTAINERS, weights_file(path, member))
+    return replace(tree, stamp=stamp_of(path.stat()))
 
 
-def open_weights(path: Path | str) -> tuple[Weights, ...]:
+def open_weights(path: Path | str, member: str = "") -> tuple[Weights, ...]:
     """Return every way to see a file as a flat set of named tensors, best first.
 
     Raises
@@ -91,7 +110,12 @@ def open_weights(path: Path | str) -> tuple[Weights, ...]:
     WeightsError
         As :func:`open_tree`; ``UnknownNetworkError`` if there are no named tensors in it.
     """
-    return candidates(open_tree(path), Path(path))
+    return candidates(open_tree(path, member), Path(path))
+
+
+def weights_file(path: Path, member: str = "") -> Path:
+    """Return the file that holds weights: of a package in a zip, its unpacked member."""
+    return unpacked(path, member) if member else path
 
 
 def read_pickle(file: BinaryIO, path: Path) -> Any:

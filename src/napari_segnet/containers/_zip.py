@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from napari_segnet.containers._storage import UNPACKING, Region
 from napari_segnet.errors import BrokenWeightsError
@@ -60,12 +63,16 @@ class Archive:
         Of the file that was listed.
     checksums : bool
         False if every entry's checksum is zero: ``torch.save`` was told to store none.
+    origin, length : int
+        Where the zip file lies: from the first byte of the file on, or inside of another zip.
     """
 
     path: Path
     entries: dict[str, zipfile.ZipInfo]
     stamp: Stamp
     checksums: bool
+    origin: int
+    length: int
 
     @classmethod
     def open(cls, path: Path) -> Archive:
@@ -78,9 +85,15 @@ class Archive:
             raise BrokenWeightsError(
                 f"{path.name} is a damaged zip file ({error}). Download or copy it again."
             ) from error
+        return cls._listed(path, infos, stamp_of(state), 0, state.st_size)
+
+    @classmethod
+    def _listed(
+        cls, path: Path, infos: Sequence[zipfile.ZipInfo], stamp: Stamp, origin: int, length: int
+    ) -> Archive:
         entries: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
-            _check(info, path, state.st_size)
+            _check(info, path, length)
             if info.filename in entries:
                 raise BrokenWeightsError(
                     f"{path.name} is a damaged zip file: it lists its part "
@@ -89,7 +102,27 @@ class Archive:
                 )
             entries[info.filename] = info
         checksums = any(info.CRC for info in infos)
-        return cls(path, entries, stamp_of(state), checksums)
+        return cls(path, entries, stamp, checksums, origin, length)
+
+    def inner(self, name: str) -> Archive:
+        """Return the listing of a zip file that is an entry of this one, stored as it is.
+
+        Raises
+        ------
+        ValueError
+            If it is packed, or none.
+        """
+        if self.entries[name].compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"its part {name} is packed twice")
+        region = self.region(name)
+        try:
+            with self.path.open("rb") as file:
+                inside = _Window(file, region.start, region.length)
+                with zipfile.ZipFile(inside) as archive:
+                    infos = archive.infolist()
+        except _DAMAGE as error:
+            raise ValueError(f"its part {name} is no zip file ({error})") from error
+        return self._listed(self.path, infos, self.stamp, region.start, region.length)
 
     def region(self, name: str, *, swap: bool = False) -> Region:
         """Return where an entry's bytes are; raises ``ValueError`` if they are not there."""
@@ -97,6 +130,8 @@ class Archive:
         if info is None:
             raise ValueError(f"its part {name} is missing")
         if info.compress_type != zipfile.ZIP_STORED:
+            if self.origin:
+                raise ValueError(f"its part {name} is packed in a zip inside of a zip")
             return Region(
                 path=self.path,
                 start=0,
@@ -106,7 +141,7 @@ class Archive:
                 swap=swap,
             )
         start = self._data_start(info)
-        if start + info.file_size > self.stamp[0]:
+        if start + info.file_size > self.origin + self.length:
             raise ValueError(f"its part {name} reaches beyond the end of the file")
         return Region(
             path=self.path,
@@ -127,7 +162,7 @@ class Archive:
                 "file. Save the network's state dict alone."
             )
         try:
-            if info.compress_type != zipfile.ZIP_STORED:
+            if info.compress_type != zipfile.ZIP_STORED and not self.origin:
                 with zipfile.ZipFile(self.path) as archive:
                     return archive.read(name)
             # Not through zipfile: torch may have been told to write no checksums.
@@ -146,7 +181,7 @@ class Archive:
 
     def _data_start(self, info: zipfile.ZipInfo) -> int:
         with self.path.open("rb") as file:
-            file.seek(info.header_offset)
+            file.seek(self.origin + info.header_offset)
             header = file.read(_LOCAL_HEADER.size)
             listed = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
             own = file.read(len(listed))
@@ -155,7 +190,39 @@ class Archive:
         *_rest, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         if name_length != len(listed) or own != listed:
             raise ValueError(f"its part {info.filename} has another name where it begins")
-        return info.header_offset + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+        begin = self.origin + info.header_offset
+        return begin + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+
+
+class _Window(io.RawIOBase):
+    """A part of a file, as a file of its own that can only be read."""
+
+    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        self._file, self._start, self._length, self._at = file, start, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
+        if begin + offset < 0:
+            raise ValueError("a place before the begin of a part")
+        self._at = begin + offset
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = max(min(len(buffer), self._length - self._at), 0)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(count)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def _check(info: zipfile.ZipInfo, path: Path, file_size: int) -> None:

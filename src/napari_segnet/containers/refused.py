@@ -60,10 +60,9 @@ def _starts(*starts: bytes) -> Callable[[bytes, frozenset[str]], bool]:
 
 
 def _exported(_head: bytes, found: frozenset[str]) -> bool:
+    """Tell weights of torch.export without the program; the rest is read by ``torch_export``."""
     last = {name.rpartition("/")[2] for name in found}
-    return bool(
-        last & {"archive_format", "serialized_exported_program.json", "model_weights_config.json"}
-    )
+    return bool(last & {"model_weights_config.json", "archive_version"})
 
 
 def _bioimageio(_head: bytes, found: frozenset[str]) -> bool:
@@ -102,11 +101,13 @@ _UNPACK = "Unpack it and open the weights file inside."
 _PICTURE = "Drop it as an image; a network is a .pth, .pt or .safetensors file."
 
 REFUSED: tuple[Refused, ...] = (
-    Refused("torch-export", "a program of torch.export (.pt2)", _STATE_DICT, _exported),
+    Refused(
+        "torch-export-parts", "a part of a program of torch.export (.pt2)", _STATE_DICT, _exported
+    ),
     Refused(
         "bioimageio",
         "a model package of bioimage.io",
-        "Unpack it and open the file named under 'pytorch_state_dict' in its rdf.yaml.",
+        "Its description does not lie at the top: unpack it and open the folder with its rdf.yaml.",
         _bioimageio,
     ),
     Refused(

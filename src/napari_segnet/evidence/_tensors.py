@@ -33,7 +33,7 @@ def load_tensors(checkpoint: Checkpoint, graph: Graph) -> Mapping[str, torch.Ten
     """
     store, wanted = checkpoint.store, tensors(graph)
     found: dict[str, torch.Tensor] = {}
-    for weights in open_weights(checkpoint.path):
+    for weights in open_weights(checkpoint.path, store.member):
         if checkpoint.stamp not in (None, weights.stamp):
             break
         if (weights.wrapper, weights.prefix) != (store.wrapper, store.prefix):

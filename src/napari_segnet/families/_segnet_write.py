@@ -63,7 +63,7 @@ def write_own(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Ch
         raise OutputError(
             f"The network could not be written to {path}: {why(error)}. Nothing was changed."
         ) from error
-    store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="")
+    store = replace(checkpoint.store, container="safetensors", wrapper=(), prefix="", member="")
     if path.suffix.lower() in TORCH_SUFFIXES:
         store = replace(store, container="torch-zip", wrapper=("state_dict",))
     return replace(checkpoint, path=path, store=store, stamp=None, notes=())

@@ -66,6 +66,7 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
         raise OutputError(
             f"The network could not be written to {path}: {reason}; nothing was changed there."
         ) from error
+    store = replace(store, member="")
     return replace(checkpoint, path=path, store=store, stamp=None, notes=())
 
 
@@ -92,7 +93,7 @@ def _tensors_in(checkpoint: Checkpoint) -> Mapping[str, TensorRef]:
     store = checkpoint.store
     if not checkpoint.path.is_file():
         return {}
-    for weights in open_weights(checkpoint.path):
+    for weights in open_weights(checkpoint.path, store.member):
         if (weights.wrapper, weights.prefix) == (store.wrapper, store.prefix):
             return weights.tensors
     return {}
@@ -102,8 +103,8 @@ def _tree(
     tensors: dict[str, torch.Tensor], checkpoint: Checkpoint
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the content of the new file, and the keys from its top to the tensors."""
-    wrapper = checkpoint.store.wrapper
-    old = open_tree(checkpoint.path).root if checkpoint.path.is_file() else {}
+    wrapper, member = checkpoint.store.wrapper, checkpoint.store.member
+    old = open_tree(checkpoint.path, member).root if checkpoint.path.is_file() else {}
     if all(isinstance(_inside(old, wrapper[:n]), dict) for n in range(len(wrapper) + 1)):
         return _filled(old, wrapper, tensors), wrapper
     if not isinstance(old, dict) or checkpoint.path.is_file():

@@ -3,7 +3,8 @@
 A :class:`Normalizer` turns the statistics of one channel into an affine map; its name is
 a value of the setting ``normalize``. To add one, write a file with such a class and name
 it in ``NORMALIZERS``. One that takes numbers after its name and a colon
-(``percentile:1,99.8``) also has the two methods of :class:`Adjustable`.
+(``percentile:1,99.8``) also has the two methods of :class:`Adjustable`. Several in a row are
+written with "then" between them: ``divide-255 then mean-std:0.5,0.25``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import math
 from napari_segnet.checkpoint import PrepareStep
 from napari_segnet.errors import SettingsError
 from napari_segnet.prepare._affine import Adjustable, Affine, Normalizer, Statistics
+from napari_segnet.prepare.chain import THEN, Chain
 from napari_segnet.prepare.channels import ChannelMap, map_channels
+from napari_segnet.prepare.exchanged import (
+    Clip,
+    PooledScaleRange,
+    PooledZeroMeanUnitVariance,
+    ScaleRange,
+    ZeroMeanUnitVariance,
+)
 from napari_segnet.prepare.fixed import Divide, ImageNet, MeanStd, Unchanged, Window
 from napari_segnet.prepare.measured import (
     DivideIfOverOne,
@@ -31,7 +40,12 @@ __all__ = [
     "Adjustable",
     "Affine",
     "ArrayStatistics",
+    "Chain",
     "ChannelMap",
+    "Divide",
+    "DivideIfOverOne",
+    "ImageNet",
+    "MeanStd",
     "Normalization",
     "Normalizer",
     "Statistics",
@@ -54,8 +68,19 @@ NORMALIZERS: tuple[Normalizer, ...] = (
     ImageNet(),
     Window(),
     MeanStd(),
+    Clip(),
+    ZeroMeanUnitVariance(),
+    PooledZeroMeanUnitVariance(),
+    ScaleRange(),
+    PooledScaleRange(),
 )
 """Every way to normalise; those with numbers stand here with their defaults."""
+MOST_STEPS = 16
+TOGETHER = (DivideIfOverOne, PercentileZScore, PooledZeroMeanUnitVariance, PooledScaleRange)
+"""Normalisations that measure all channels together."""
+ALIKE = (Unchanged, Divide, Clip, Window, DivideIfOverOne, PooledZeroMeanUnitVariance,
+         PooledScaleRange)  # fmt: skip
+"""Those that do the same to each channel."""
 
 
 def parse_normalizer(text: str) -> Normalizer:
@@ -65,13 +90,15 @@ def parse_normalizer(text: str) -> Normalizer:
     ----------
     text : str
         A name of ``NORMALIZERS``, where it takes numbers followed by a colon and these:
-        ``percentile:1,99.8``.
+        ``percentile:1,99.8``. Several with " then " between them are done one after the other.
 
     Raises
     ------
     SettingsError
         If the name is unknown or the numbers make no sense.
     """
+    if THEN in text:
+        return _chain(text)
     name, colon, numbers = text.strip().partition(":")
     for known in NORMALIZERS:
         if known.name != name:
@@ -86,6 +113,24 @@ def parse_normalizer(text: str) -> Normalizer:
         f"normalize={text} is not known. Use auto or one of: "
         f"{', '.join(n.name for n in NORMALIZERS)}; with numbers for example percentile:1,99.8."
     )
+
+
+def _chain(text: str) -> Chain:
+    parts = text.split(THEN)
+    if len(parts) > MOST_STEPS:
+        raise SettingsError(
+            f"normalize={text[:60]}... has {len(parts)} steps, and no more than {MOST_STEPS} are "
+            "done one after the other. Leave some out."
+        )
+    steps = tuple(map(parse_normalizer, parts))
+    own = next((step for step in steps if not isinstance(step, ALIKE)), None)
+    together = [step for step in steps if isinstance(step, TOGETHER)]
+    if own is not None and any(steps.index(own) < steps.index(step) for step in together):
+        raise SettingsError(
+            f"normalize={text}: {together[-1].name} takes all channels together, but {own.name} "
+            "before it treats each on its own. Put it first, or choose another."
+        )
+    return Chain(steps=steps, name=THEN.join(map(normalizer_text, steps)))
 
 
 def normalizer_text(normalizer: Normalizer) -> str:

@@ -117,6 +117,9 @@ class Statistics(Protocol):
 
     def pooled_min_max(self) -> tuple[float, float]: ...
     def pooled_percentiles(self, *q: float) -> tuple[float, ...]: ...
+    def pooled_mean_std(
+        self, low: float = float("-inf"), high: float = float("inf")
+    ) -> tuple[float, float]: ...
 
 
 class Normalizer(Protocol):

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from napari_segnet.errors import SettingsError
 from napari_segnet.prepare._affine import Affine, Statistics
 
-__all__ = ["DivideIfOverOne", "MinMax", "Percentile", "PercentileZScore", "ZScore"]
+__all__ = [
+    "DivideIfOverOne",
+    "MinMax",
+    "Percentile",
+    "PercentileZScore",
+    "ZScore",
+    "check_percentiles",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Percentile:
         """Take the lower and the upper percentile; none means 1 and 99.8."""
         if not numbers:
             return Percentile()
-        _check_percentiles(self.name, numbers)
+        check_percentiles(self.name, numbers)
         return Percentile(low=numbers[0], high=numbers[1])
 
     def numbers(self) -> tuple[float, ...]:
@@ -96,7 +103,7 @@ class PercentileZScore:
         """Take the lower and the upper percentile; none means 10 and 99."""
         if not numbers:
             return PercentileZScore()
-        _check_percentiles(self.name, numbers)
+        check_percentiles(self.name, numbers)
         return PercentileZScore(low=numbers[0], high=numbers[1])
 
     def numbers(self) -> tuple[float, ...]:
@@ -108,7 +115,8 @@ def _span(low: float, high: float) -> float:
     return high - low if high > low else 1.0
 
 
-def _check_percentiles(name: str, numbers: tuple[float, ...]) -> None:
+def check_percentiles(name: str, numbers: tuple[float, ...]) -> None:
+    """Refuse what are no two percentiles, as ``SettingsError``."""
     if len(numbers) != 2 or not 0 <= numbers[0] < numbers[1] <= 100:
         raise SettingsError(
             f"normalize={name} takes two percentiles between 0 and 100, the lower one first: "

@@ -140,7 +140,7 @@ class ArrayStatistics:
         figures = Figures(lambda: (pixels,), name)
         self.min_max = self.pooled_min_max = figures.min_max
         self.percentiles = self.pooled_percentiles = figures.percentiles
-        self.mean_std = figures.mean_std
+        self.mean_std = self.pooled_mean_std = figures.mean_std
 
 
 class ImageStatistics:
@@ -166,6 +166,7 @@ class ImageStatistics:
         pooled = pooled or own
         self.min_max, self.percentiles, self.mean_std = own.min_max, own.percentiles, own.mean_std
         self.pooled_min_max, self.pooled_percentiles = pooled.min_max, pooled.percentiles
+        self.pooled_mean_std = pooled.mean_std
 
 
 def scope_figures(image: Image, channels: tuple[int | str, ...], scope: Scope) -> Figures:

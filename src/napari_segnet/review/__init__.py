@@ -12,7 +12,7 @@ from __future__ import annotations
 from napari_segnet.answers.detections.doubt import doubt_by_detections
 from napari_segnet.answers.maps.doubt import doubt_by_flips, doubt_by_maps, entropy
 from napari_segnet.items import Items, items_of, remeasured
-from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_size
+from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_shape, doubt_by_size
 from napari_segnet.review._merge import Merged, merge
 from napari_segnet.review._queue import doubt_labels, doubt_own, doubt_unaided, in_order, seen_rows
 from napari_segnet.review._review import Box, Review, State
@@ -27,6 +27,7 @@ __all__ = [
     "doubt_by_flips",
     "doubt_by_maps",
     "doubt_by_prediction",
+    "doubt_by_shape",
     "doubt_by_size",
     "doubt_labels",
     "doubt_own",

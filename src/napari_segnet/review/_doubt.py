@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.items import Items, items_of, means_of
+from napari_segnet.mistakes import doubt_by_measures, doubted_by_both
+from napari_segnet.shapes import shapes_of, spatial_axes
 from napari_segnet.steps.overlap import Overlaps, overlaps
 
-__all__ = ["MOSTLY", "doubt_by_prediction", "doubt_by_size"]
+__all__ = ["MOSTLY", "doubt_by_prediction", "doubt_by_shape", "doubt_by_size"]
 
 Labels = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
@@ -31,11 +33,16 @@ OUTLINE = 0.5
 
 
 def doubt_by_prediction(
-    labels: Labels, predicted: Labels, scores: Mapping[int, float], inside: npt.NDArray[Any] | None
+    labels: Labels,
+    predicted: Labels,
+    scores: Mapping[int, float],
+    inside: npt.NDArray[Any] | None,
+    axes: str = "",
 ) -> Items:
-    """Doubt labels that a network does not agree with.
+    """Doubt labels that a network does not agree with, and those of unusual size and shape.
 
-    Four signs: several predicted objects lie in the label; another label shares its predicted
+    Both count: a merge that the network makes, too, is seen by its shape alone. Four signs of
+    disagreement: several predicted objects lie in the label; another label shares its predicted
     object; there is no such object; the outline differs. And where the network sees an
     object that no label covers, that is an item of its own.
 
@@ -49,6 +56,8 @@ def doubt_by_prediction(
         How sure the network is of each of its objects, 0 to 1.
     inside : ndarray or None
         Foreground probability, if the network says it: what is not there is the more doubted.
+    axes : str
+        Of the labels, as for :func:`doubt_by_shape`.
 
     Returns
     -------
@@ -71,12 +80,9 @@ def doubt_by_prediction(
     names = ("several in one", "cut in pieces", "nothing there", "another outline")
     worst = signs.argmax(axis=0)
     doubts = signs.max(axis=0).clip(0, 1)
-    found = replace(
-        items,
-        doubts=doubts,
-        why=tuple(names[k] for k in worst.tolist()),
-        said="compared with the network's own objects",
-    )
+    compared = replace(items, doubts=doubts, why=tuple(names[k] for k in worst.tolist()))
+    both = doubted_by_both(compared, doubt_by_shape(items, labels, axes))
+    found = replace(both, said="compared with the network's own objects; size and shape")
     return found.joined(_missing(table, predicted, scores))
 
 
@@ -132,15 +138,33 @@ def _missing(table: Overlaps, predicted: Labels, scores: Mapping[int, float]) ->
     )
 
 
+def doubt_by_shape(items: Items, labels: Labels, axes: str = "") -> Items:
+    """Doubt objects by size and shape: all that is known without a network.
+
+    Parameters
+    ----------
+    items : Items
+        The objects of exactly these labels.
+    labels : ndarray
+        What is reviewed.
+    axes : str
+        Of the labels, such as ``zyx``; empty if nobody knows them: then three axes are a volume
+        if most objects go through several planes.
+    """
+    shapes = shapes_of(items, labels, spatial_axes(items, axes))
+    found = doubt_by_measures(items, shapes)
+    return replace(found, said="only size and shape, since no network was chosen")
+
+
 def doubt_by_size(items: Items) -> Items:
-    """Doubt objects whose size is unlike that of the others: all that is known without a network.
+    """Doubt objects whose size is unlike that of the others: what other orders are measured by.
 
     Distance of the logarithm of the area from the median, in robust standard deviations; four
     of them are 1.
     """
     size = np.log(np.maximum(items.areas, 1).astype(np.float64))
     if not size.size:
-        return replace(items, said="size, since no network was chosen")
+        return replace(items, said="only how unusual the size is")
     middle = float(np.median(size))
     spread = 1.4826 * float(np.median(np.abs(size - middle))) + 0.05
     away = (size - middle) / spread
@@ -149,5 +173,5 @@ def doubt_by_size(items: Items) -> Items:
         items,
         doubts=np.minimum(1.0, np.abs(away) / 4),
         why=why,
-        said="only how unusual the size is, since no network was chosen",
+        said="only how unusual the size is",
     )

@@ -16,7 +16,7 @@ from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.items import Items, items_of
 from napari_segnet.progress import Progress, job
-from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_size
+from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_shape
 from napari_segnet.review._review import SEEN, Review
 from napari_segnet.segmentation import Prediction
 
@@ -61,10 +61,19 @@ def seen_rows(items: Items, review: Review) -> npt.NDArray[np.bool_]:
 
 
 @job
-def doubt_unaided(labels: Labels) -> Generator[Progress, None, Items]:
-    """Return the objects of labels that no network is asked about."""
+def doubt_unaided(labels: Labels, axes: str = "") -> Generator[Progress, None, Items]:
+    """Return the objects of labels that no network is asked about.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Integer labels.
+    axes : str
+        Theirs, such as ``tyx``; empty if nobody knows them.
+    """
     yield Progress(what="looking at the objects")
-    return doubt_by_size(items_of(np.asarray(labels)))
+    labels = np.asarray(labels)
+    return doubt_by_shape(items_of(labels), labels, axes)
 
 
 @job
@@ -149,7 +158,8 @@ def doubt_labels(
             "without its channels. Choose the image that these labels were made on."
         )
     yield Progress(what="comparing")
-    items = doubt_by_prediction(labels, made.labels, made.label_score, _foreground(prediction))
+    inside = _foreground(prediction)
+    items = doubt_by_prediction(labels, made.labels, made.label_score, inside, made.axes)
     kind = answer_of(prediction)
     if not flips or not isinstance(kind, ComparesFlips):
         return items

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from napari_segnet.boxes import overlapping_pairs, pairwise_iou
 from napari_segnet.items import Items
+from napari_segnet.mistakes import doubt_by_measures, doubted_by_both
 from napari_segnet.segmentation import Instances
+from napari_segnet.shapes import shapes_of
 
 __all__ = ["doubt_by_detections"]
 
@@ -21,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 def doubt_by_detections(
     items: Items, labels: Labels, answer: Instances, seams: tuple[npt.NDArray[Any], ...] = ()
 ) -> Items:
-    """Doubt what a network is not sure of, or whose mask does not fill its box.
+    """Doubt what a network is not sure of, whose mask does not fill its box, or by its shape.
 
     Parameters
     ----------
@@ -52,7 +54,10 @@ def doubt_by_detections(
         }
         why[row] = max(signs, key=lambda name: signs[name])
         doubts[row] = 1 - np.prod([1 - min(1.0, max(0.0, sign)) for sign in signs.values()])
-    return replace(items, doubts=doubts, why=tuple(why), said="score, mask and box of detections")
+    by_detection = replace(items, doubts=doubts, why=tuple(why))
+    by_shape = doubt_by_measures(items, shapes_of(items, labels))
+    both = doubted_by_both(by_detection, by_shape)
+    return replace(both, said="score, mask and box of detections, size and shape")
 
 
 def _best_boxes(

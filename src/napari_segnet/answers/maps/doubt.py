@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.items import Items, means_of
+from napari_segnet.mistakes import doubt_by_measures
 from napari_segnet.segmentation import Maps
+from napari_segnet.shapes import highest_inside, shapes_of, spatial_axes
 
 __all__ = ["doubt_by_flips", "doubt_by_maps", "entropy"]
 
@@ -28,11 +30,11 @@ def entropy(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def doubt_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
-    """Doubt objects in which the network is undecided, within their outline or at it.
+    """Doubt objects by their shape, and where the network is undecided or sees a border inside.
 
-    The mean entropy over the pixels of the object, its rim included, of each probability that
-    the network gives; the highest of them counts. (On the built-in network's own mistakes the
-    rim alone finds 46 % in the first fifth, this 62 %.)
+    Of the probabilities that the network gives, the one with the highest mean entropy over the
+    pixels of the object counts, its rim included. Classes of pixels have no shape: of them the
+    entropy alone counts.
 
     Parameters
     ----------
@@ -46,7 +48,21 @@ def doubt_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
     worst = np.zeros(len(items))
     for channel in _probabilities(maps):
         worst = np.maximum(worst, means_of(labels, entropy(maps.data[channel]), items.ids))
-    return _with(items, worst, "the network is undecided", "entropy of the network's maps")
+    if _are_classes(items, maps):
+        return _with(items, worst, "the network is undecided", "entropy of the network's maps")
+    spatial = spatial_axes(items, maps.axes.replace("c", ""), maps.ndim)
+    channel_of_border = maps.channel_of("boundary")
+    border = None
+    if channel_of_border is not None:
+        border = highest_inside(items, labels, maps.data[channel_of_border], spatial)
+    found = doubt_by_measures(items, shapes_of(items, labels, spatial), worst, border)
+    return replace(found, said="size, shape, and entropy of the network's maps")
+
+
+def _are_classes(items: Items, maps: Maps) -> bool:
+    """Tell if labels are classes of pixels: no more of them than the network has classes."""
+    classes = max((o.channels for o in maps.outputs if o.role == "class"), default=0)
+    return classes > 1 and int(items.ids.max(initial=0)) <= classes
 
 
 def doubt_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps]) -> Items:

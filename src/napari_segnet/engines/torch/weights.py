@@ -66,7 +66,7 @@ def _kept(checkpoint: Checkpoint, device: str) -> TorchEngine:
 
 def _facts(checkpoint: Checkpoint) -> str:
     """Return all that decides how the weights are used, as text."""
-    store = (checkpoint.store.wrapper, checkpoint.store.prefix)
+    store = (checkpoint.store.member, checkpoint.store.wrapper, checkpoint.store.prefix)
     how = (checkpoint.outputs, checkpoint.size, checkpoint.halo_px, checkpoint.exact)
     return repr((sorted(checkpoint.hparams.items()), store, *how))
 
@@ -108,7 +108,7 @@ def _filled(checkpoint: Checkpoint) -> nn.Module:
 
 def _same_view(checkpoint: Checkpoint) -> Weights:
     store = checkpoint.store
-    for weights in open_weights(checkpoint.path):
+    for weights in open_weights(checkpoint.path, store.member):
         same = checkpoint.stamp in (None, weights.stamp)
         if same and (weights.wrapper, weights.prefix) == (store.wrapper, store.prefix):
             return weights

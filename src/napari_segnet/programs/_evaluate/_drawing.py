@@ -25,7 +25,11 @@ from napari_segnet.programs._evaluate._values import Atom, Value, Weight, shape_
 
 __all__ = ["Drawing", "Slot"]
 
-MOST_NODES = 20_000
+MOST_NODES = 10_000
+MOST_CHANNELS = 2**20
+MOST_LOOKS = 500_000
+"""Maps whose size is compared with one that is asked for, in all: a second or two. Networks of a
+thousand layers need a twentieth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,10 @@ class Drawing:
         Name of a tensor in the graph -> where it lies.
     at : str
         What is being read now, for names of nodes.
+    made : dict of str to (Operation, tuple of str)
+        Each node, and what it takes.
+    held : dict of str to mapping
+        The tensors of each node by role.
     """
 
     def __init__(self, channels: int, probes: Probes) -> None:
@@ -61,10 +69,13 @@ class Drawing:
         self.builder = GraphBuilder(channels, self.ndim)
         self.slots: dict[str, Slot] = {}
         self.at = "node"
+        self.left = MOST_LOOKS
+        self.made: dict[str, tuple[Operation, tuple[str, ...]]] = {}
+        self.held: dict[str, Mapping[str, Weight]] = {}
         self.bases: dict[str, tuple[Atom, ...]] = {}
         self.stems: dict[str, tuple[str, ...]] = {}
         self._layers: dict[object, str] = {}
-        self._names: set[str] = {self.builder.image}
+        self._names: dict[str, int] = {self.builder.image: 1}
         self._shown = {self.builder.image}
         self.image = self._fresh(self.builder.image, channels, probes.lengths)
 
@@ -105,6 +116,9 @@ class Drawing:
             self.builder.add(name, operation, *nodes, layer=layer)
         except ValueError as error:
             raise NotReadable(f"{self.at} cannot take what comes to it: {error}") from error
+        self.made[name], self.held[name] = (operation, nodes), weights
+        if self.builder.channels(name) > MOST_CHANNELS:
+            raise NotReadable(f"{self.at} has more than {MOST_CHANNELS:,} channels")
         if isinstance(operation, Rescale | Channels) and self._shown.issuperset(nodes):
             self._shown.add(name)
         for role, weight in weights.items():
@@ -117,11 +131,13 @@ class Drawing:
 
     def _name(self, stem: str) -> str:
         plain = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_")[:80] or "node"
-        name, number = plain, 1
+        name, number = plain, self._names.get(plain, 1)
         while name in self._names:
+            # From the last number on: ten thousand nodes of one name take no longer than of others.
             number += 1
             name = f"{plain}_{number}"
-        self._names.add(name)
+        self._names[plain] = number
+        self._names[name] = 1
         return name
 
     def mapped(self, operation: Operation, *nodes: str, **how: object) -> Value:
@@ -339,6 +355,9 @@ class Drawing:
     def with_lengths(self, lengths: Sequence[Ints], prefer: str = "") -> str | None:
         """Return the newest map of these lengths; None if there is none."""
         for node in (prefer, *reversed(self.bases)):
+            self.left -= 1
+            if self.left < 0:
+                raise NotReadable(f"it compares more than {MOST_LOOKS:,} sizes")
             if node and self.is_map(node):
                 own = [atom.lengths for atom in self.bases[node][2:]]
                 if all(self.probes.equal(a, b) for a, b in zip(own, lengths, strict=True)):

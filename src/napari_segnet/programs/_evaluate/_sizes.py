@@ -17,6 +17,7 @@ from napari_segnet.graph import (
     MatchSize,
     Pad,
     Pooling,
+    Rescale,
     Resize,
     ResizeLike,
 )
@@ -176,12 +177,11 @@ def draw_value(draw: Drawing, node: str) -> Value:
 
 def _before_pooling(draw: Drawing, node: str) -> str:
     """Return the map that was pooled to one pixel, whose size it is brought back to."""
-    nodes = {one.name: one for one in draw.builder._nodes}
     seen = 0
-    while node in nodes and nodes[node].inputs and seen < 100:
+    while node in draw.made and draw.made[node][1] and seen < 100:
         seen += 1
-        before = nodes[node].inputs[0]
-        if isinstance(nodes[node].operation, GlobalPooling | Pooling):
+        operation, (before, *_) = draw.made[node]
+        if isinstance(operation, GlobalPooling | Pooling):
             return before
         node = before
     return ""
@@ -229,11 +229,33 @@ def padded(
     for axis, place in enumerate(order):
         if probes.equal(before[axis], 0) and probes.equal(after[axis], 0):
             continue
+        if place == 1:
+            counts = probes.single(before[axis]), probes.single(after[axis])
+            value = _more_channels(draw, value, counts, fill, number)
+            continue
         if place is None or place < 2:
-            raise NotReadable(f"{draw.at} adds channels, not pixels")
+            raise NotReadable(f"{draw.at} adds images, not pixels")
         first[place - 2], last[place - 2] = before[axis], after[axis]
     answer = _ends(draw, value.node, first, last, fill, number)
     return _moved(draw, value, answer)
+
+
+def _more_channels(
+    draw: Drawing, value: Value, counts: tuple[int | None, int | None], fill: str, number: float
+) -> Value:
+    """Append channels of zeros, before and after those that are there."""
+    if None in counts or fill != "zeros" or number:
+        raise NotReadable(f"{draw.at} adds channels of something else than zeros")
+    before, after = (int(n or 0) for n in counts)
+    if max(before, after) > MOST_COPIES or min(before, after) < 0:
+        raise NotReadable(f"{draw.at} adds {before} and {after} channels")
+    one = draw.mapped(Channels(first=0, count=1), value.node).node
+    zero = draw.mapped(Rescale(scales=(0.0,), offsets=(0.0,)), one).node
+    parts = [*[zero] * before, value.node, *[zero] * after]
+    node = draw.mapped(Concatenate(), *parts).node
+    base, new = draw.bases[value.node], draw.bases[node]
+    draw.bases[node] = (base[0], new[1], *base[2:])
+    return _moved(draw, value, node)
 
 
 def _ends(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from napari_segnet.programs.keras._bare import space_of
 from napari_segnet.programs.keras._draw import read_layers
 from napari_segnet.programs.keras.program import Keras
 
-__all__ = ["Keras", "read_layers"]
+__all__ = ["Keras", "read_layers", "space_of"]

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 
 from napari_segnet.atomic import Write, why, write_all, write_text
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.containers import Tree, open_tree, restored, rewrite_keras
+from napari_segnet.containers import Tree, open_tree, restored, rewrite_keras, weights_file
 from napari_segnet.errors import OutputError, UnsupportedWeightsError, WeightsError
 from napari_segnet.programs.keras._beside import described_beside
 from napari_segnet.programs.keras._weights import FOLDERS
@@ -87,9 +87,10 @@ def write_keras(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> 
     tree = _original(checkpoint)
     numbers = _numbers(module, checkpoint, tree)
     left_out: list[str] = []
+    source = weights_file(checkpoint.path, checkpoint.store.member)
 
     def write(part: Path) -> None:
-        left_out.extend(rewrite_keras(checkpoint.path, part, tree, numbers))
+        left_out.extend(rewrite_keras(source, part, tree, numbers))
 
     files: list[tuple[Path, Write]] = [(path, write)]
     beside = _description(checkpoint, tree, path)
@@ -109,7 +110,8 @@ def write_keras(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> 
         "Keras begins with a fresh one."
         for name in left_out
     )
-    return replace(checkpoint, path=path, stamp=None, notes=notes)
+    store = replace(checkpoint.store, member="")
+    return replace(checkpoint, path=path, store=store, stamp=None, notes=notes)
 
 
 def _original(checkpoint: Checkpoint) -> Tree:
@@ -122,7 +124,7 @@ def _original(checkpoint: Checkpoint) -> Tree:
     """
     reason = "has changed"
     try:
-        tree = open_tree(checkpoint.path)
+        tree = open_tree(checkpoint.path, checkpoint.store.member)
         if checkpoint.stamp in (None, tree.stamp):
             return tree
     except (OSError, WeightsError) as error:
@@ -145,7 +147,7 @@ def _description(checkpoint: Checkpoint, tree: Tree, path: Path) -> tuple[Path, 
     if tree.metadata["model_config"] is not None:
         return None
     try:
-        config, _ = described_beside(tree, checkpoint.path)
+        config, _ = described_beside(tree, weights_file(checkpoint.path, checkpoint.store.member))
     except UnsupportedWeightsError:
         return None  # read by the order of the layers
     return path.with_name(f"{path.name.split('.')[0]}.json"), json.dumps(config)

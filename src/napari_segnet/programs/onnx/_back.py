@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import Checkpoint, Layout
-from napari_segnet.containers import open_tree, restored, rewrite_onnx
+from napari_segnet.containers import open_tree, restored, rewrite_onnx, weights_file
 from napari_segnet.errors import OutputError, WeightsError
 from napari_segnet.families.graph import StoredGraph
 
@@ -43,7 +43,7 @@ def check_name(checkpoint: Checkpoint, path: Path) -> None:
         )
     reason = "has changed"
     try:
-        if checkpoint.stamp in (None, open_tree(checkpoint.path).stamp):
+        if checkpoint.stamp in (None, open_tree(checkpoint.path, checkpoint.store.member).stamp):
             return
     except (OSError, WeightsError) as error:
         reason = f"cannot be read any more ({error})"
@@ -68,12 +68,11 @@ def write_onnx(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
         As :func:`check_name`, or if the disk refuses.
     """
     check_name(checkpoint, path)
+    source = weights_file(checkpoint.path, checkpoint.store.member)
     try:
         numbers = _numbers(module, checkpoint)
         # A mistyped folder should not come into being.
-        write_whole(
-            path, lambda part: rewrite_onnx(checkpoint.path, numbers, part), make_folder=False
-        )
+        write_whole(path, lambda part: rewrite_onnx(source, numbers, part), make_folder=False)
     except OSError as error:
         raise OutputError(
             f"The network could not be written to {path}: {why(error)}; nothing was changed there."
@@ -82,7 +81,8 @@ def write_onnx(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
         written = StoredGraph().save(module, checkpoint, path)
         note = f"{path.name} is a file of our own (safetensors), not ONNX: {error}."
         return replace(written, notes=(*written.notes, note))
-    return replace(checkpoint, path=path, stamp=None, notes=())
+    store = replace(checkpoint.store, member="")
+    return replace(checkpoint, path=path, store=store, stamp=None, notes=())
 
 
 def _numbers(module: torch.nn.Module, checkpoint: Checkpoint) -> dict[str, bytes]:
@@ -96,7 +96,7 @@ def _numbers(module: torch.nn.Module, checkpoint: Checkpoint) -> dict[str, bytes
     import torch
 
     state, store = module.state_dict(), checkpoint.store
-    there = open_tree(checkpoint.path).root
+    there = open_tree(checkpoint.path, checkpoint.store.member).root
     found: dict[str, bytes] = {}
     for key, name in store.keys.items():
         layout = store.layouts.get(key)

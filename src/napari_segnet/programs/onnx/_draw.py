@@ -32,6 +32,8 @@ VIEWS = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity", 
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 MOST_STEPS = 200_000
 """Nodes that are looked at, those of branches each time."""
+NUMBERS_A_STEP = 1_000
+"""Numbers that are computed in the time that a node takes."""
 WORDS: Mapping[str, str] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan"), "a layer for sequences"),
     **dict.fromkeys(
@@ -84,9 +86,7 @@ class Reader:
             if name not in values:
                 values[name] = self._tensor(name, tensor)
         for node in graph.nodes:
-            self.left -= 1
-            if self.left < 0:
-                raise NotReadable(f"it runs more than {MOST_STEPS:,} nodes")
+            self._spend(1)
             self._node(node, values)
 
     def _tensor(self, name: str, tensor: OnnxTensor) -> Any:
@@ -133,7 +133,17 @@ class Reader:
             view = self._view(at, inputs)
             if view is not None:
                 return [view]
-        return list(folded(at, [self._known(at, one) for one in inputs]))
+        numbers = [self._known(at, one) for one in inputs]
+        given = sum(0 if one is None else one.size for one in numbers)
+        self._spend(given // NUMBERS_A_STEP)
+        found = list(folded(at, numbers))
+        self._spend(sum(one.size for one in found) // NUMBERS_A_STEP)
+        return found
+
+    def _spend(self, steps: int) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise NotReadable(f"it runs more than {MOST_STEPS:,} nodes")
 
     def _constant(self, at: At) -> Any:
         own = at.node.attributes

@@ -5,7 +5,7 @@ https://onnx.ai/onnx/operators/; what is said there of each holds for versions 7
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from napari_segnet.programs._evaluate import (
     transposed_convolved,
     with_constant,
 )
-from napari_segnet.programs.onnx._node import At
+from napari_segnet.programs.onnx._node import At, Draw, image_of
 
 __all__ = ["LAYERS"]
 
@@ -53,24 +53,19 @@ def _needed(at: At, inputs: Sequence[Any], place: int, what: str) -> Weight:
     return found
 
 
-def _image(at: At, inputs: Sequence[Any]) -> Value:
-    if not inputs or not isinstance(inputs[0], Value):
-        raise NotReadable(f"{at} does not work on the image")
-    return inputs[0]
-
-
-def _margins(at: At, ndim: int, kernel: Axes, wide: Axes, stride: Axes) -> dict[str, Any]:
+def _margins(
+    draw: Drawing, at: At, value: Value, kernel: Axes, wide: Axes, stride: Axes
+) -> dict[str, Any]:
     """Return how a window pads: ``before``, ``after``, ``same``."""
-    said = at.text("auto_pad", "NOTSET")
+    said, ndim = at.text("auto_pad", "NOTSET"), len(kernel)
     zeros = (0,) * ndim
     if said == "VALID":
         return {"before": zeros, "after": zeros, "same": False}
-    if said in ("SAME_UPPER", "SAME_LOWER"):
+    if said == "SAME_LOWER":
+        before, after = _lower(draw, at, value, kernel, wide, stride)
+        return {"before": before, "after": after, "same": False}
+    if said == "SAME_UPPER":
         before, after, same = same_or_margins(kernel, wide, stride)
-        if said == "SAME_LOWER":
-            if same:
-                raise NotReadable(f"{at} pads {said} with a stride")
-            before, after = after, before
         return {"before": before, "after": after, "same": same}
     if said != "NOTSET":
         raise NotReadable(f"{at} pads {said!r}, which is not known")
@@ -80,8 +75,25 @@ def _margins(at: At, ndim: int, kernel: Axes, wide: Axes, stride: Axes) -> dict[
     return {"before": tuple(pads[:ndim]), "after": tuple(pads[ndim:]), "same": False}
 
 
+def _lower(
+    draw: Drawing, at: At, value: Value, kernel: Axes, wide: Axes, stride: Axes
+) -> tuple[Axes, Axes]:
+    """Return what ``SAME_LOWER`` adds; with a stride it depends on the length.
+
+    It is read for lengths that the stride divides; a graph that takes others is refused in the end.
+    """
+    lengths = draw.shape(value)[2:]
+    if len(lengths) != len(kernel) or min(stride) < 1:
+        raise NotReadable(f"{at} is a window along {len(kernel)} axes")
+    for length, step in zip(lengths, stride, strict=True):
+        if step > 1 and not draw.probes.choose(length % step == 0):
+            raise NotReadable(f"{at} pads SAME_LOWER where the stride does not divide the length")
+    more = [max(d * (k - 1) + 1 - s, 0) for k, d, s in zip(kernel, wide, stride, strict=True)]
+    return tuple(n - n // 2 for n in more), tuple(n // 2 for n in more)
+
+
 def _conv(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value, weight = _image(at, inputs), _needed(at, inputs, 1, "weight")
+    value, weight = image_of(at, inputs), _needed(at, inputs, 1, "weight")
     ndim = len(weight.shape) - 2
     stride, wide = at.axes("strides", ndim, 1), at.axes("dilations", ndim, 1)
     return convolved(
@@ -92,12 +104,12 @@ def _conv(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
         stride=stride,
         dilation=wide,
         groups=at.number("group", 1),
-        **_margins(at, ndim, weight.shape[2:], wide, stride),
+        **_margins(draw, at, value, weight.shape[2:], wide, stride),
     )
 
 
 def _conv_transpose(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value, weight = _image(at, inputs), _needed(at, inputs, 1, "weight")
+    value, weight = image_of(at, inputs), _needed(at, inputs, 1, "weight")
     ndim = len(weight.shape) - 2
     stride, wide = at.axes("strides", ndim, 1), at.axes("dilations", ndim, 1)
     extra, said = at.axes("output_padding", ndim, 0), at.text("auto_pad", "NOTSET")
@@ -116,7 +128,7 @@ def _conv_transpose(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
             low, high = high, low
         before, after = tuple(low), tuple(high)
     else:
-        margins = _margins(at, ndim, weight.shape[2:], wide, stride)
+        margins = _margins(draw, at, value, weight.shape[2:], wide, stride)
         before, after = margins["before"], margins["after"]
     return transposed_convolved(
         draw,
@@ -137,7 +149,7 @@ def _batch_norm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
         raise NotReadable(f"{at} normalises while it is trained; export it in evaluation mode")
     return batch_normed(
         draw,
-        _image(at, inputs),
+        image_of(at, inputs),
         weight=_needed(at, inputs, 1, "scale"),
         bias=_needed(at, inputs, 2, "bias"),
         mean=_needed(at, inputs, 3, "mean"),
@@ -156,7 +168,7 @@ def _unit(at: At, inputs: Sequence[Any], place: int, number: float) -> bool:
 
 
 def _instance_norm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value = _image(at, inputs)
+    value = image_of(at, inputs)
     weight = bias = None
     if not (_unit(at, inputs, 1, 1.0) and _unit(at, inputs, 2, 0.0)):
         weight, bias = _needed(at, inputs, 1, "scale"), _needed(at, inputs, 2, "bias")
@@ -164,15 +176,26 @@ def _instance_norm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 
 
 def _group_norm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value, groups = _image(at, inputs), at.number("num_groups", 1)
+    value, groups = image_of(at, inputs), at.number("num_groups", 1)
     weight, bias = _needed(at, inputs, 1, "scale"), _needed(at, inputs, 2, "bias")
-    if at.opset < 21 and groups != draw.builder.channels(value.node):
-        raise NotReadable(f"{at} has one weight for each group; export with opset 21 or later")
-    return group_normed(draw, value, groups, weight, bias, at.real("epsilon", 1e-5))
+    channels, epsilon = draw.builder.channels(draw.as_map(value)), at.real("epsilon", 1e-5)
+    if weight.shape == bias.shape == (channels,):
+        return group_normed(draw, value, groups, weight, bias, epsilon)
+    if weight.shape != (groups,) or bias.shape != (groups,) or channels % groups:
+        raise NotReadable(f"{at} has {weight.shape} weights for {groups} groups")
+    # Version 18 of the operations has one weight for each group; they stay as the file has them.
+    scales, offsets = at.read(weight.key), at.read(bias.key)
+    if scales is None or offsets is None:
+        raise NotReadable(f"{at} has weights that are too large")
+    plain = group_normed(draw, value, groups, None, None, epsilon)
+    shape = (1, channels, *(1,) * draw.ndim)
+    rows = [np.repeat(n.reshape(-1), channels // groups).reshape(shape) for n in (scales, offsets)]
+    answer = with_constant(draw, "multiply", plain, rows[0][None])
+    return with_constant(draw, "add", answer, rows[1][None])
 
 
 def _layer_norm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value = _image(at, inputs)
+    value = image_of(at, inputs)
     if at.number("axis", -1) not in (-1, len(value.axes) - 1):
         raise NotReadable(f"{at} normalises over several axes")
     weight, bias = _weight(at, inputs, 1, "scale"), _weight(at, inputs, 2, "bias")
@@ -180,7 +203,7 @@ def _layer_norm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 
 
 def _prelu(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    return prelu(draw, _image(at, inputs), _needed(at, inputs, 1, "slope"))
+    return prelu(draw, image_of(at, inputs), _needed(at, inputs, 1, "slope"))
 
 
 def _matmul(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
@@ -190,7 +213,7 @@ def _matmul(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     weight = _needed(at, inputs, 1, "weight")
     if len(weight.shape) != 2:
         raise NotReadable(f"{at} multiplies by a weight of the shape {weight.shape}")
-    return dense(draw, _image(at, inputs), weight.transposed((1, 0)), None)
+    return dense(draw, image_of(at, inputs), weight.transposed((1, 0)), None)
 
 
 def _gemm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
@@ -200,41 +223,42 @@ def _gemm(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     if not at.number("transB", 0):
         weight = weight.transposed((1, 0))
     if bias is not None and bias.shape != (weight.shape[0],):
-        answer = dense(draw, _image(at, inputs), weight, None)
+        answer = dense(draw, image_of(at, inputs), weight, None)
         return with_constant(draw, "add", answer, bias)
-    return dense(draw, _image(at, inputs), weight, bias)
+    return dense(draw, image_of(at, inputs), weight, bias)
 
 
-def _pool(kind: Any) -> Callable[[Drawing, At, Sequence[Any]], Value]:
+def _pool(kind: Any) -> Draw:
     def pool(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
         kernel = tuple(at.wholes("kernel_shape") or ())
         ndim = len(kernel)
         if len(at.node.outputs) > 1 and at.node.outputs[1]:
             raise NotReadable(f"{at} answers with places as well, for an un-pooling")
         stride, wide = at.axes("strides", ndim, 1), at.axes("dilations", ndim, 1)
+        value = image_of(at, inputs)
         return pooled(
             draw,
-            _image(at, inputs),
+            value,
             kind,
             kernel=kernel,
             stride=stride,
             dilation=wide,
             ceil=bool(at.number("ceil_mode", 0)),
             count_padding=bool(at.number("count_include_pad", 0)),
-            **_margins(at, ndim, kernel, wide, stride),
+            **_margins(draw, at, value, kernel, wide, stride),
         )
 
     return pool
 
 
-def _global(kind: Any) -> Callable[[Drawing, At, Sequence[Any]], Value]:
+def _global(kind: Any) -> Draw:
     def pool(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-        return draw.mapped(GlobalPooling(kind=kind), draw.as_map(_image(at, inputs)))
+        return draw.mapped(GlobalPooling(kind=kind), draw.as_map(image_of(at, inputs)))
 
     return pool
 
 
-LAYERS: Mapping[str, Callable[[Drawing, At, Sequence[Any]], Value]] = {
+LAYERS: Mapping[str, Draw] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "BatchNormalization": _batch_norm,

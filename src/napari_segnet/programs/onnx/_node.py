@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from napari_segnet.containers import OnnxNode
-from napari_segnet.programs._evaluate import NotReadable
+from napari_segnet.programs._evaluate import Drawing, Known, NotReadable, Value, Weight
 
-__all__ = ["At"]
+__all__ = ["At", "Draw", "image_of", "numbers_at"]
 
 
 class At:
@@ -88,3 +88,27 @@ class At:
         """Return the numbers of a tensor; None where there is none."""
         found = self.node.attributes.get(name)
         return None if found is None else self.read(found)
+
+
+Draw = Callable[[Drawing, At, Sequence[Any]], Any]
+"""Draws what a node does to what it takes."""
+
+
+def image_of(at: At, inputs: Sequence[Any]) -> Value:
+    if not inputs or not isinstance(inputs[0], Value):
+        raise NotReadable(f"{at} does not work on the image")
+    return inputs[0]
+
+
+def numbers_at(draw: Drawing, at: At, inputs: Sequence[Any], place: int) -> Known | None:
+    """Return an input that is numbers, read out of the file where it lies there."""
+    found = inputs[place] if place < len(inputs) else None
+    if isinstance(found, Weight):
+        array = at.read(found.key)
+        if array is None:
+            raise NotReadable(f"{at} takes numbers from {found.key}, which is too large")
+        moved: Known = array.transpose(found.order).reshape(found.shape)[None]
+        return moved
+    if isinstance(found, Value):
+        raise NotReadable(f"{at} takes a size or a place from the image's values")
+    return found

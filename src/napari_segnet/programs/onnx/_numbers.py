@@ -42,6 +42,7 @@ def folded(at: At, inputs: Sequence[Known | None]) -> list[Known]:
     function = NUMBERS.get(at.operation)
     if function is None:
         raise at.unknown()
+    _require_few(at, inputs)
     count = max((len(one) for one in inputs if one is not None), default=1)
     rows: list[list[Array]] = []
     for probe in range(count):
@@ -49,7 +50,7 @@ def folded(at: At, inputs: Sequence[Known | None]) -> list[Known]:
         try:
             with np.errstate(all="ignore"):
                 made = function(at, *own)
-        except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
+        except (ValueError, IndexError, TypeError, ArithmeticError, MemoryError) as error:
             raise NotReadable(f"{at} cannot be computed ({error})") from error
         rows.append(made if isinstance(made, list) else [np.asarray(made)])
     found = []
@@ -60,6 +61,24 @@ def folded(at: At, inputs: Sequence[Known | None]) -> list[Known]:
             raise NotReadable(f"{at} makes {column[0].size:,} numbers")
         found.append(np.stack(column))
     return found
+
+
+def _require_few(at: At, inputs: Sequence[Known | None]) -> None:
+    """Look at how many numbers an operation would make, before memory is spent on them."""
+    shapes = [one.shape[1:] for one in inputs if one is not None]
+    if at.operation == "Concat":
+        count = sum(math.prod(shape) for shape in shapes)
+    elif at.operation == "Gather" and len(shapes) == 2:
+        count = math.prod(shapes[0]) * math.prod(shapes[1])
+    elif at.operation in BROADCAST:
+        try:
+            count = math.prod(np.broadcast_shapes(*shapes))
+        except ValueError as error:
+            raise NotReadable(f"{at} cannot be computed ({error})") from error
+    else:
+        return
+    if count > LARGEST:
+        raise NotReadable(f"{at} makes {count:,} numbers")
 
 
 def _sized(at: At, shape: Sequence[int] | Array) -> tuple[int, ...]:
@@ -244,3 +263,6 @@ NUMBERS: Mapping[str, Callable[..., Array | list[Array]]] = {
     "ReduceAll": _reduce(np.all),
 }
 """What is computed, by the name of the operation."""
+BROADCAST = ("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Min", "Max", "Sum", "Equal", "Less",
+             "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor", "Where")  # fmt: skip
+"""Those whose answer is as large as all inputs beside each other."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_segnet.checkpoint import Checkpoint, Known, Layout, Output, PrepareStep, Store
+from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import OnnxModel, OnnxTensor, Tree, numbers_of
 from napari_segnet.errors import BrokenWeightsError, SettingsError, UnsupportedWeightsError
-from napari_segnet.families.graph import describe_graph
-from napari_segnet.graph import Graph, needed, scales, tensors
+from napari_segnet.programs._drawn import Drawn, checkpoint_of, ended
 from napari_segnet.programs._evaluate import (
     Drawing,
     NotReadable,
@@ -24,7 +22,6 @@ from napari_segnet.programs._evaluate import (
     moved,
     sliced,
 )
-from napari_segnet.programs._outputs import group_of, rescaled_by
 from napari_segnet.programs.onnx._back import ENDINGS, check_name, write_onnx
 from napari_segnet.programs.onnx._draw import Reader
 
@@ -33,16 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Onnx"]
 
-FLOATING = ("float32", "float16", "bfloat16", "float64")
 OLDEST, NEWEST = 7, 26
 """Versions of ONNX' operations that are read: https://onnx.ai/onnx/repo-docs/Versioning.html"""
 MOST_CHANNELS = 512
 """More channels than any image has."""
-PREPARE = Known(
-    source="assumed",
-    why="ONNX does not say how images were prepared; dividing those with values over 1 by 255 is "
-    "usual, and the network holds no rescaling of its own",
-)
 
 
 class Onnx:
@@ -199,18 +190,7 @@ def _shown(draw: Drawing, shown: _Shown) -> dict[str, Value]:
 # ---- The graph -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Drawn:
-    """A network that was read."""
-
-    graph: Graph
-    draw: Drawing
-    shown: _Shown
-    outputs: tuple[Output, ...]
-    notes: tuple[str, ...]
-
-
-def _drawn(model: OnnxModel, path: Path) -> _Drawn:
+def _drawn(model: OnnxModel, path: Path) -> tuple[Drawn, _Shown]:
     refusal: NotReadable | None = None
     for shown in _inputs(model):
         probes = Probes(shown.lengths, shown.batch)
@@ -218,7 +198,9 @@ def _drawn(model: OnnxModel, path: Path) -> _Drawn:
         reader = Reader(model=model, draw=draw, read=functools.partial(_numbers, path))
         try:
             values = reader.run(_shown(draw, shown))
-            return _ended(model, draw, shown, values)
+            answers = [(one.name, values.get(one.name)) for one in model.graph.outputs]
+            answers = [(name, _channels_first(draw, value)) for name, value in answers]
+            return ended(draw, answers, shown.names), shown
         except NotReadable as error:
             refusal = refusal or error
     raise refusal or NotReadable("it does not say how many channels its images have")
@@ -231,52 +213,10 @@ def _numbers(path: Path, tensor: OnnxTensor) -> np.ndarray[Any, Any] | None:
         raise NotReadable(f"its tensor {tensor.name[:80]} cannot be read ({error})") from error
 
 
-def _ended(model: OnnxModel, draw: Drawing, shown: _Shown, values: Mapping[str, Any]) -> _Drawn:
-    """Return the graph of those outputs that are maps as large as the image."""
-    ends: list[tuple[str, str]] = []
-    left: list[str] = []
-    for one in model.graph.outputs:
-        value = values.get(one.name)
-        if not isinstance(value, Value):
-            left.append(one.name)
-            continue
-        draw.at = f"output {one.name}"
-        try:
-            ends.append((one.name, draw.as_map(_channels_first(draw, value))))
-        except NotReadable:
-            if len(model.graph.outputs) == 1:
-                raise
-            left.append(one.name)
-    whole = draw.graph([node for _, node in ends]) if ends else None
-    if whole is None:
-        raise NotReadable("it answers with no map")
-    sizes = [scales(whole, axis) for axis in range(draw.ndim)]
-    kept = [(name, node) for name, node in ends if all(scale[node] == 1 for scale in sizes)]
-    left += [name for name, node in ends if (name, node) not in kept]
-    if not kept:
-        raise NotReadable("its answer has another scale than the image")
-    if len({node for _, node in kept}) < len(kept):
-        kept = list({node: (name, node) for name, node in kept}.values())
-    graph = needed(whole, tuple(node for _, node in kept))
-    notes = []
-    if left:
-        shown_left = ", ".join(name[:40] for name in left[:3])
-        notes.append(f"Outputs that are no maps of the image's size are left out: {shown_left}.")
-    if len(shown.names) > 1:
-        order = ", ".join(name[:40] for name in shown.names)
-        notes.append(f"Its {len(shown.names)} inputs are the channels of one image: {order}.")
-    outputs: tuple[Output, ...] = ()
-    if len(kept) > 1:
-        counts = [draw.builder.channels(node) for _, node in kept]
-        outputs = tuple(
-            group_of(graph, node, count, name, first=place == 0)
-            for place, ((name, node), count) in enumerate(zip(kept, counts, strict=True))
-        )
-    return _Drawn(graph=graph, draw=draw, shown=shown, outputs=outputs, notes=tuple(notes))
-
-
-def _channels_first(draw: Drawing, value: Value) -> Value:
+def _channels_first(draw: Drawing, value: Any) -> Any:
     """Return an output with its channels first, where they come last as in TensorFlow."""
+    if not isinstance(value, Value):
+        return value
     order = draw.order(value)
     last = (0, *range(2, draw.ndim + 2), 1)
     if order is None or not draw.is_map(value.node) or len(order) != len(last):
@@ -290,56 +230,16 @@ def _channels_first(draw: Drawing, value: Value) -> Value:
 
 
 def _described(path: Path, tree: Tree, model: OnnxModel) -> Checkpoint:
-    drawn = _drawn(model, path)
-    keys, layouts = _keys(tree, drawn)
-    kinds = Counter(tree.root[layouts[k].key if k in layouts and layouts[k].key else k].dtype
-                    for k in keys)  # fmt: skip
-    if wrong := [kind for kind in kinds if kind not in FLOATING]:
-        raise NotReadable(f"its weights hold numbers of the kind {wrong[0]}")
-    store = Store(
-        container=tree.container,
-        dtype=kinds.most_common(1)[0][0] if kinds else "float32",
-        keys=keys,
-        layouts=layouts,
-    )
-    inside = rescaled_by(drawn.graph)
-    prepare = () if inside else (
-        PrepareStep(name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}),
-    )  # fmt: skip
-    checkpoint = describe_graph(
-        path=path,
-        graph=drawn.graph,
-        store=store,
-        outputs=drawn.outputs,
-        prepare=prepare,
+    drawn, shown = _drawn(model, path)
+    return checkpoint_of(
+        path,
+        tree,
+        drawn,
+        program=Onnx.name,
+        title="ONNX",
+        known=_known(model, shown),
         card=_card(model),
     )
-    return replace(
-        checkpoint,
-        program=Onnx.name,
-        notes=drawn.notes,
-        known={**checkpoint.known, **_known(checkpoint, model, drawn, inside)},
-    )
-
-
-def _keys(tree: Tree, drawn: _Drawn) -> tuple[dict[str, str], dict[str, Layout]]:
-    """Return which tensor of the file each of the graph is, and how it lies there."""
-    keys, layouts = dict[str, str](), dict[str, Layout]()
-    for name, tensor in tensors(drawn.graph).items():
-        slot = drawn.draw.slots[name]
-        if slot.key not in tree.root:
-            raise NotReadable(f"the weights of {slot.key[:80]} are not in the file")
-        key, number = slot.key, 1
-        while key in keys or (key != slot.key and key in tree.root):
-            number += 1
-            key = f"{slot.key} ({number})"
-        keys[key] = name
-        shape = tree.root[slot.key].shape
-        plain = slot.order == tuple(range(len(shape))) and shape == tensor.shape
-        if not plain or key != slot.key:
-            shared = slot.key if key != slot.key else ""
-            layouts[key] = Layout(order=slot.order, key=shared)
-    return keys, layouts
 
 
 def _card(model: OnnxModel) -> dict[str, Any]:
@@ -349,26 +249,17 @@ def _card(model: OnnxModel) -> dict[str, Any]:
     return dict(list(card.items())[:30])
 
 
-def _known(
-    checkpoint: Checkpoint, model: OnnxModel, drawn: _Drawn, inside: str
-) -> dict[str, Known]:
+def _known(model: OnnxModel, shown: _Shown) -> dict[str, Known]:
     wrote = " ".join(part for part in (model.producer, model.producer_version) if part)[:80]
     version = model.opsets.get("", 0)
     why = f"each operation stands in the file (opset {version}{f', {wrote}' if wrote else ''})"
     known = {n: Known(source="read", why=why) for n in ("family", "program", "graph")}
-    known["prepare"] = PREPARE
-    if inside:
-        known["prepare"] = Known(source="read", why=f"the network does it itself ({inside})")
-    names = ", ".join(name[:40] for name in drawn.shown.names)
-    where = "last" if drawn.shown.last else "first"
+    names = ", ".join(name[:40] for name in shown.names)
+    where = "last" if shown.last else "first"
     fact = f"the file says so of its input {names}, whose channels come {where}"
     known["channels"] = Known(source="read", why=fact)
-    fixed = [n for n in drawn.shown.lengths if n is not None]
-    if fixed:
-        shown = " x ".join("any" if n is None else str(n) for n in drawn.shown.lengths)
-        fact = f"follows from the layers; the file says {shown} pixels, on which none depends"
+    if any(n is not None for n in shown.lengths):
+        size = " x ".join("any" if n is None else str(n) for n in shown.lengths)
+        fact = f"follows from the layers; the file says {size} pixels, on which none depends"
         known["size"] = Known(source="read", why=fact)
-    if drawn.outputs:
-        fact = "the file has several outputs; what their channels mean is taken from their names"
-        known["outputs"] = Known(source="assumed", why=fact)
     return known

@@ -16,14 +16,18 @@ import numpy as np
 
 from napari_segnet.containers import Inert, TensorRef
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Weight
+from napari_segnet.programs._torch import OPERATIONS, truth
 from napari_segnet.programs.torchscript._code import Code
-from napari_segnet.programs.torchscript._operations import OPERATIONS, truth
 
 __all__ = ["Module", "Runner"]
 
-MOST_STEPS = 500_000
+MOST_STEPS = 1_000_000
+"""Pieces of expressions that are looked at, and items of lists that are moved: the largest network
+that was tried, a scripted U-Net++ of segmentation-models-pytorch, takes 60,000."""
 DEEPEST = 60
 """Calls in each other."""
+WIDEST = 64
+"""Bits of a whole number."""
 LONGEST = 10_000
 """Items of a list, turns of a loop."""
 
@@ -74,6 +78,18 @@ class Runner:
     left: int = MOST_STEPS
     depth: int = 0
 
+    def spend(self, steps: int) -> None:
+        """Count steps.
+
+        Raises
+        ------
+        NotReadable
+            If there are more than any network takes.
+        """
+        self.left -= steps
+        if self.left < 0:
+            raise NotReadable(f"it runs more than {MOST_STEPS:,} steps")
+
     def method(self, module: Module, name: str, args: Sequence[Any], named: Any = None) -> Any:
         """Return what a function of a module answers."""
         own = self.code.classes.get(str(module.inert.name))
@@ -110,12 +126,10 @@ class Runner:
 
     def _block(self, body: Sequence[ast.stmt], values: dict[str, Any]) -> None:
         for one in body:
-            self.left -= 1
-            if self.left < 0:
-                raise NotReadable(f"it runs more than {MOST_STEPS:,} steps")
             self._statement(one, values)
 
     def _statement(self, one: ast.stmt, values: dict[str, Any]) -> None:
+        self.spend(1)
         if isinstance(one, ast.Return):
             raise _Return(None if one.value is None else self._value(one.value, values))
         if isinstance(one, ast.Assign) and len(one.targets) == 1:
@@ -133,6 +147,7 @@ class Runner:
             if not isinstance(turns, list | tuple | range) or len(turns) > LONGEST:
                 raise self._refused(one)
             for turn in turns:
+                self.spend(1)
                 values[one.target.id] = turn
                 self._block(one.body, values)
         elif isinstance(one, ast.While):
@@ -165,9 +180,12 @@ class Runner:
     # ---- Expressions -------------------------------------------------------------------
 
     def _value(self, node: ast.expr, values: Mapping[str, Any]) -> Any:
+        self.spend(1)
         if isinstance(node, ast.Constant):
             if isinstance(node.value, bool | int | float | str | None):
-                return node.value
+                # ``0x`` and a million digits is a number to Python, and to no network.
+                if not isinstance(node.value, int) or node.value.bit_length() <= WIDEST:
+                    return node.value
         elif isinstance(node, ast.Name):
             return self._named(node, values)
         elif isinstance(node, ast.Attribute):
@@ -177,7 +195,7 @@ class Runner:
             return found if isinstance(node, ast.List) else tuple(found)
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             own = self._value(node.operand, values)
-            if isinstance(own, int | float):
+            if isinstance(own, int | float | np.ndarray):
                 return -own
         elif isinstance(node, ast.Subscript):
             return self._item(node, values)
@@ -219,8 +237,9 @@ class Runner:
             return self._value(made.constants[name], {})
         return _Name(f"{module.path}.{name}")
 
-    def _plain(self, value: Any, key: str) -> Any:
+    def _plain(self, value: Any, key: str, depth: int = 0) -> Any:
         """Return a value out of the file as it is used here."""
+        self.spend(1)
         if isinstance(value, TensorRef):
             shape = value.shape
             return Weight(key=key, shape=shape, order=tuple(range(len(shape))), moved=shape)
@@ -229,8 +248,11 @@ class Runner:
                 first = value.args[0]
                 return list(first) if isinstance(first, list | tuple) else first
             return Module(value, key)
-        if isinstance(value, list | tuple) and len(value) <= LONGEST:
-            return [self._plain(one, f"{key}.{i}") for i, one in enumerate(value)]
+        if isinstance(value, list | tuple):
+            if len(value) > LONGEST or depth > DEEPEST:
+                raise NotReadable(f"its value {key[:80]} is longer or deeper than any")
+            row = [self._plain(one, f"{key}.{i}", depth + 1) for i, one in enumerate(value)]
+            return row if isinstance(value, list) else tuple(row)
         return value
 
     def _item(self, node: ast.Subscript, values: Mapping[str, Any]) -> Any:
@@ -276,7 +298,7 @@ class Runner:
             raise NotReadable(f"{self.draw.at} does {name[:60]}, which is not read")
         try:
             return function(self, *args, **named)
-        except (TypeError, AttributeError, IndexError) as error:
+        except (TypeError, AttributeError, IndexError, OverflowError, KeyError) as error:
             raise NotReadable(
                 f"{self.draw.at} does {name[:60]} in a way that is not read ({str(error)[:100]})"
             ) from error

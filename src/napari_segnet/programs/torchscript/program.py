@@ -5,20 +5,15 @@ from __future__ import annotations
 import ast
 import functools
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.checkpoint import Checkpoint, Known, Layout, Output, PrepareStep, Store
+from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import Inert, TensorRef, Tree
 from napari_segnet.errors import BrokenWeightsError, SettingsError, UnsupportedWeightsError
-from napari_segnet.families.graph import describe_graph
-from napari_segnet.graph import Graph, needed, scales, tensors
-from napari_segnet.graph import sizes as sizes_of
+from napari_segnet.programs._drawn import Drawn, checkpoint_of, ended
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Probes, Value, sliced
-from napari_segnet.programs._outputs import group_of, rescaled_by
 from napari_segnet.programs.torchscript._code import Code, parsed
 from napari_segnet.programs.torchscript._run import Module, Runner
 
@@ -26,11 +21,8 @@ __all__ = ["TorchScript"]
 
 MOST_TRIES = 8
 MOST_NUMBERS = 2**16
-PREPARE = Known(
-    source="assumed",
-    why="TorchScript does not say how images were prepared; dividing those with values over 1 by "
-    "255 is usual, and the network holds no rescaling of its own",
-)
+MOST_ANSWERS, DEEPEST = 64, 3
+"""Answers in a list, and lists in each other."""
 
 
 class TorchScript:
@@ -73,19 +65,7 @@ def _sentence(path: Path, reason: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Drawn:
-    """A network that was read."""
-
-    graph: Graph
-    draw: Drawing
-    inputs: tuple[str, ...]
-    counts: tuple[int, ...]
-    outputs: tuple[Output, ...]
-    notes: tuple[str, ...]
-
-
-def _drawn(tree: Tree) -> _Drawn:
+def _drawn(tree: Tree) -> Drawn:
     code = parsed(tree.metadata["code"])
     module: Inert = tree.metadata["module"]
     own = code.classes.get(str(module.name))
@@ -139,7 +119,7 @@ def _tried(
     inputs: tuple[str, ...],
     counts: tuple[int, ...],
     draw: Drawing,
-) -> _Drawn:
+) -> Drawn:
     read = functools.partial(_numbers, tree.root)
     constants = tree.metadata["constants"]
     run = Runner(code=code, draw=draw, root=tree.root, constants=constants, read=read)
@@ -152,7 +132,7 @@ def _tried(
         first += count
     draw.at = "forward"
     answer = run.method(Module(module, ""), "forward", images)
-    return _ended(draw, inputs, counts, answer)
+    return ended(draw, list(_answers(answer)), inputs)
 
 
 def _numbers(root: Mapping[str, TensorRef], key: str) -> Any:
@@ -163,71 +143,18 @@ def _numbers(root: Mapping[str, TensorRef], key: str) -> Any:
     return tensor.load().float().numpy()
 
 
-def _answers(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _answers(answer: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Yield all maps that a function answers with, and what each is called."""
+    if depth > DEEPEST:
+        raise NotReadable(f"it answers with lists more than {DEEPEST} deep")
     if isinstance(answer, dict):
         for key, one in answer.items():
-            yield from _answers(one, str(key))
+            yield from _answers(one, str(key), depth + 1)
     elif isinstance(answer, list | tuple):
-        for place, one in enumerate(answer):
-            yield from _answers(one, f"{name}{place}")
+        for place, one in enumerate(answer[:MOST_ANSWERS]):
+            yield from _answers(one, f"{name}{place}", depth + 1)
     else:
         yield name, answer
-
-
-def _ended(draw: Drawing, inputs: tuple[str, ...], counts: tuple[int, ...], answer: Any) -> _Drawn:
-    ends: list[tuple[str, str]] = []
-    every = [pair for pair in _answers(answer) if isinstance(pair[1], Value)]
-    for name, value in every:
-        draw.at = f"output {name}".strip()
-        try:
-            ends.append((name, draw.as_map(value)))
-        except NotReadable:
-            if len(every) == 1:
-                raise
-    if not ends:
-        raise NotReadable("it answers with no map")
-    whole = draw.graph([node for _, node in ends])
-    sizes = [scales(whole, axis) for axis in range(draw.ndim)]
-    kept = [(name, node) for name, node in ends if all(scale[node] == 1 for scale in sizes)]
-    if not kept:
-        raise NotReadable("its answer has another scale than the image")
-    graph = needed(whole, tuple(dict.fromkeys(node for _, node in kept)))
-    _require_one_way(draw, graph)
-    notes = []
-    if len(kept) < len(every):
-        notes.append(f"{len(every) - len(kept)} outputs that are no maps of the image's size are "
-                     "left out.")  # fmt: skip
-    if len(inputs) > 1:
-        notes.append(
-            f"Its {len(inputs)} inputs are the channels of one image: {', '.join(inputs)[:80]}."
-        )
-    outputs: tuple[Output, ...] = ()
-    if len(kept) > 1:
-        outputs = tuple(
-            group_of(graph, node, draw.builder.channels(node), name, first=place == 0)
-            for place, (name, node) in enumerate(kept)
-        )
-    return _Drawn(
-        graph=graph,
-        draw=draw,
-        inputs=inputs,
-        counts=counts,
-        outputs=outputs,
-        notes=tuple(notes),
-    )
-
-
-def _require_one_way(draw: Drawing, graph: Graph) -> None:
-    """Refuse a graph that takes sizes at which the code does something else."""
-    size, probes = sizes_of(graph), draw.probes
-    for place in probes.other.nonzero()[0]:
-        lengths = tuple(int(axis[place]) for axis in probes.lengths)
-        rows = zip(lengths, (*zip(size.minimum, size.multiple, size.remainder, strict=True),),
-                   strict=True) if size else ()  # fmt: skip
-        if size and all(n >= low and n % m == r for n, (low, m, r) in rows):
-            shown = " x ".join(map(str, lengths))
-            raise NotReadable(f"it does something else with an image of {shown} pixels")
 
 
 # ---- The checkpoint --------------------------------------------------------------------
@@ -235,51 +162,9 @@ def _require_one_way(draw: Drawing, graph: Graph) -> None:
 
 def _described(tree: Tree, path: Path) -> Checkpoint:
     drawn = _drawn(tree)
-    keys, layouts = dict[str, str](), dict[str, Layout]()
-    for name, tensor in tensors(drawn.graph).items():
-        slot = drawn.draw.slots[name]
-        key, number = slot.key, 1
-        while key in keys:
-            number += 1
-            key = f"{slot.key} ({number})"
-        keys[key] = name
-        shape = tree.root[slot.key].shape
-        if slot.order != tuple(range(len(shape))) or shape != tensor.shape or key != slot.key:
-            shared = slot.key if key != slot.key else ""
-            layouts[key] = Layout(order=slot.order, key=shared)
-    kinds = Counter(tree.root[drawn.draw.slots[name].key].dtype for name in keys.values())
-    store = Store(
-        container=tree.container,
-        dtype=kinds.most_common(1)[0][0] if kinds else "float32",
-        keys=keys,
-        layouts=layouts,
-    )
-    inside = rescaled_by(drawn.graph)
-    prepare = (
-        ()
-        if inside
-        else (
-            PrepareStep(
-                name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"}
-            ),
-        )
-    )
-    checkpoint = describe_graph(
-        path=path, graph=drawn.graph, store=store, outputs=drawn.outputs, prepare=prepare
-    )
     why = "each operation stands in the code of the file, which was read and not run"
     known = {n: Known(source="read", why=why) for n in ("family", "program", "graph")}
-    known["prepare"] = PREPARE
-    if inside:
-        known["prepare"] = Known(source="read", why=f"the network does it itself ({inside})")
-    why = "follows from the kernels of its convolutions"
-    known["channels"] = Known(source="read", why=why)
-    if drawn.outputs:
-        why = "the file has several outputs; what their channels mean it does not say"
-        known["outputs"] = Known(source="assumed", why=why)
-    return replace(
-        checkpoint,
-        program=TorchScript.name,
-        notes=drawn.notes,
-        known={**checkpoint.known, **known},
+    known["channels"] = Known(source="read", why="follows from the kernels of its convolutions")
+    return checkpoint_of(
+        path, tree, drawn, program=TorchScript.name, title="TorchScript", known=known
     )

@@ -78,6 +78,10 @@ class CardView(QWidget):
         self.doubt.setObjectName("segnet_card_doubt")
         self.doubt.setWordWrap(True)
         self.doubt.hide()
+        self.notes = QLabel()
+        self.notes.setObjectName("segnet_card_notes")
+        self.notes.setWordWrap(True)
+        self.notes.hide()
         self.tree = QTreeWidget()
         self.tree.setObjectName("segnet_facts")
         self.tree.setHeaderLabels(["Fact", "Value"])
@@ -107,24 +111,29 @@ class CardView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.title)
         layout.addWidget(self.doubt)
+        layout.addWidget(self.notes)
         layout.addWidget(self.more)
 
     def wait(self, name: str) -> None:
         """Show that a file is being looked at."""
         self._told = {}
         self.title.setText(f"Looking at {name} …")
-        self.doubt.hide()
-        self.more.hide()
+        self._hide_details()
 
     def clear(self, said: str = "No network chosen yet.") -> None:
         """Show that there is no network."""
         self.title.setText(said)
-        self.doubt.hide()
-        self.more.hide()
+        self._hide_details()
+
+    def _hide_details(self) -> None:
+        for widget in (self.doubt, self.notes, self.more):
+            widget.hide()
 
     def set_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Show a network."""
         self.title.setText(headline(checkpoint))
+        self.notes.setText("\n".join(checkpoint.notes))
+        self.notes.setVisible(bool(checkpoint.notes))
         card = card_of(checkpoint)
         facts: dict[str, dict[str, Any]] = card["facts"]
         assumed = [n for n, f in facts.items() if f["source"] == "assumed"]

@@ -9,8 +9,9 @@ from typing import Any
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
 from napari_segnet.progress import Progress, job
+from napari_segnet.widgets.qt.torch_loading import load_torch
 
-__all__ = ["Gone", "recognise"]
+__all__ = ["Gone", "recognise", "recognise_with_proof"]
 
 
 class Gone(SegnetError):
@@ -25,3 +26,20 @@ def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None,
     from napari_segnet.recognition import identify
 
     return identify(Path(weights_path(choice)).absolute(), told)
+
+
+@job
+def recognise_with_proof(
+    choice: str, told: Mapping[str, Any]
+) -> Generator[Progress, None, Checkpoint]:
+    """Tell what a weights file is, as :func:`recognise`, and prove what its names leave open."""
+    checkpoint = yield from recognise(choice, told)
+    from napari_segnet.proof import is_open
+
+    if not is_open(checkpoint):
+        return checkpoint
+    load_torch()
+    from napari_segnet.proof import prove
+
+    found = yield from prove(checkpoint)
+    return found.checkpoint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 import weakref
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.folders import data_folder
 from napari_segnet.journal import SUFFIX, Journal, Summary
 from napari_segnet.ownership import is_held
 
@@ -22,13 +22,8 @@ _open: weakref.WeakValueDictionary[Path, Journal] = weakref.WeakValueDictionary(
 
 
 def journal_folder() -> Path:
-    """Return the folder of all journals: ``NAPARI_SEGNET_DATA``, else the user's data folder."""
-    told = os.environ.get("NAPARI_SEGNET_DATA")
-    if told:
-        return Path(told) / "journals"
-    from platformdirs import user_data_path
-
-    return user_data_path("napari-segnet", appauthor=False) / "journals"
+    """Return the folder of all journals, see ``folders.data_folder``."""
+    return data_folder() / "journals"
 
 
 def being_written(journal: Journal) -> None:

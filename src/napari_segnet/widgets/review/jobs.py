@@ -45,6 +45,8 @@ class Given:
         A copy, without an axis of channels.
     shape : tuple of int
         Of the layer, with such an axis.
+    axes : str
+        Of ``labels``; empty where they are not known.
     image : Image or None
         The picture of exactly these pixels, if a network is to be run on it.
     scores, classes : mapping
@@ -53,6 +55,7 @@ class Given:
 
     labels: npt.NDArray[Any]
     shape: tuple[int, ...]
+    axes: str
     image: Image | None
     scores: Mapping[int, float]
     classes: Mapping[int, int]
@@ -78,6 +81,7 @@ def network_input(
     return Given(
         labels=flat,
         shape=tuple(labels.shape),
+        axes=axes.replace("c", ""),
         image=image,
         scores=dict(zip(ids, map(float, table["score"]), strict=True)) if "score" in table else {},
         classes=dict(zip(ids, map(int, table["class"]), strict=True)) if "class" in table else {},
@@ -149,7 +153,7 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
         checkpoint = identify(Path(weights_path(network)).absolute())
         items = yield from doubt_labels(given.labels, checkpoint, given.image, flips=flips)
     else:
-        items = yield from doubt_unaided(given.labels)
+        items = yield from doubt_unaided(given.labels, given.axes)
     return _placed(items, given)
 
 

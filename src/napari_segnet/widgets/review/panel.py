@@ -26,6 +26,7 @@ from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.review.edits import add_missing, delete_labels, middle_of
 from napari_segnet.widgets.review.form import ReviewForm
 from napari_segnet.widgets.review.jobs import look_at, network_input, rectangle_of
+from napari_segnet.widgets.review.mark import ObjectMark
 from napari_segnet.widgets.review.network_choice import NONE, OWN, own_key
 from napari_segnet.widgets.review.table import COLUMNS, ItemsModel
 
@@ -66,6 +67,7 @@ class ReviewPanel(ReviewForm):
         self._touched: list[tuple[Any, Any]] = []
         self._keys = ViewerKeys(self.viewer)
         self._runner = JobRunner(self)
+        self.mark = ObjectMark(self.viewer, self)
         self._connect()
         self._follow_layers()
 
@@ -190,9 +192,22 @@ class ReviewPanel(ReviewForm):
             if label > 0:
                 self.layer.selected_label = label
             look_there(self.viewer, self.layer, self.model.items.box(row))
-            why = self.model.items.why[row]
-            self.progress.setToolTip(why)
-            self.show_progress(why)
+            self.show_progress()
+
+    def marked(self) -> tuple[napari.layers.Labels, tuple[slice, ...]] | None:
+        """Return the layer and the box of the object that is looked at."""
+        row = self.table.current()
+        if row is None or self.layer is None:
+            return None
+        return self.layer, self.model.items.box(int(self.model.order[row]))
+
+    def show_progress(self, why: str = "") -> None:
+        """Show how much was looked at and why the object is doubtful, and mark it."""
+        row = self.current()
+        why = why or ("" if row is None else self.model.items.why[int(self.model.order[row])])
+        self.progress.setToolTip(why)
+        super().show_progress(why)
+        self.mark.follow()
 
     # ---- Saying ----
 

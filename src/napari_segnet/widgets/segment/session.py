@@ -15,6 +15,7 @@ from napari_segnet import cache
 from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.detective import light_dark_doubt
 from napari_segnet.errors import SegnetError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.input import recipe
@@ -100,6 +101,10 @@ class SegmentSession:
         asked, self.asked = self.asked, None
         return asked
 
+    def light_dark_doubt(self, asked: RunRequest, made: Answer) -> str:
+        """Return why light and dark may be the wrong way round; empty where they are not."""
+        return light_dark_doubt(asked.checkpoint, asked.predict, made.segmentation)
+
     def remember(self, key: str, request: RunRequest) -> None:
         """Remember what an answer was made of."""
         self._runs[key] = request
@@ -117,8 +122,10 @@ class SegmentSession:
     def is_of_network(self, request: RunRequest) -> bool:
         """Tell if a run was one of the network that is chosen, known as it is now."""
         chosen = self.checkpoint
-        same = chosen is not None and request.checkpoint.path == chosen.path
-        return same and request.overrides == self.overrides
+        if chosen is None or request.checkpoint.path != chosen.path:
+            return False
+        # What was proven after the run may have made another network of the file.
+        return request.overrides == self.overrides and request.checkpoint.hparams == chosen.hparams
 
     def keep_only(self, keys: Iterable[str]) -> None:
         """Let go of the answers, and of the pixels, behind results that are no more."""

@@ -18,7 +18,7 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.progress import Job
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import is_running, ours, state_path
-from napari_segnet.widgets.checkpoint.recognise import recognise
+from napari_segnet.widgets.checkpoint.recognise import recognise_with_proof
 from napari_segnet.widgets.train.jobs import (
     NETWORKS,
     Contents,
@@ -92,7 +92,7 @@ class TrainSession:
     def look(self, facts: Mapping[str, str]) -> Callable[[], Job[Checkpoint]]:
         """Return the job that finds out what the chosen file is, with what the user says of it."""
         self.checkpoint = None
-        return partial(recognise, self.choice, dict(facts))
+        return partial(recognise_with_proof, self.choice, dict(facts))
 
     def take_network(self, checkpoint: Checkpoint) -> str:
         """Take a network that was recognised; return how it is written back, in words.

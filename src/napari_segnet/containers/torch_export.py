@@ -1,0 +1,190 @@
+"""torch.export (``.pt2``): a graph as JSON, weights as raw numbers, in a zip.
+
+Nothing of it is run. Pickles inside (``sample_inputs``, custom objects) are not opened; the
+``.pt`` of weights that torch 2.8 and earlier put inside is read as any ``.pt``.
+https://pytorch.org/docs/stable/export/pt2_archive.html
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.containers._storage import (
+    ITEMSIZE,
+    Place,
+    Storage,
+    foreign,
+    tensor_ref,
+    unreadable,
+)
+from napari_segnet.containers._types import TensorRef, Tree
+from napari_segnet.containers._unpickle import Stream, unpickle
+from napari_segnet.containers._zip import Archive, names
+from napari_segnet.containers.torch_zip import ORDERS, Storages
+from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
+
+__all__ = ["TorchExport"]
+
+LARGEST_PROGRAM = 2**25
+"""Bytes of JSON; a network of 2,000 layers has 4 million."""
+OLD = "serialized_exported_program.json"
+FORMAT = "archive_format"
+DTYPES: Mapping[int, str] = {
+    **{1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"},
+    **{8: "float64", 12: "bool", 13: "bfloat16", 28: "uint16", 34: "uint32", 35: "uint64"},
+}
+"""https://github.com/pytorch/pytorch/blob/v2.8.0/torch/_export/serde/schema.py, ``ScalarType``"""
+STATE = "Save the network's weights alone: torch.save(model.state_dict(), 'weights.pth')."
+
+
+class TorchExport:
+    """``models/*.json`` is the program; ``data/weights`` and ``data/constants`` are numbers."""
+
+    name = "torch-export"
+
+    def detect(self, head: bytes, path: Path) -> bool:
+        """Tell a zip of ``torch.export.save``, or of ``package_pt2``."""
+        found = names(head, path)
+        return found is not None and bool(_folders(found))
+
+    def open(self, path: Path) -> Tree:
+        """List the tensors by their places in the module; ``metadata["program"]`` is the JSON."""
+        archive = Archive.open(path)
+        folder = _folders(archive.entries)[0]
+        name = _program(archive, folder)
+        program = _json(archive, name)
+        try:
+            if name.endswith(OLD):
+                root = dict(_old_tensors(archive, folder))
+            else:
+                model = name.rpartition("/")[2].removesuffix(".json")
+                root = dict(_tensors(archive, folder, model))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise _damaged(path, str(error)) from error
+        return Tree(
+            container=self.name, root=root, metadata={"program": program}, stamp=archive.stamp
+        )
+
+
+def _folders(found: Any) -> list[str]:
+    """Return what stands before the names of the parts."""
+    return [
+        name.removesuffix(last)
+        for name in found
+        for last in (FORMAT, OLD)
+        if name.rpartition("/")[2] == last and name.count("/") <= 1
+    ]
+
+
+def _program(archive: Archive, folder: str) -> str:
+    """Return the part that is the program."""
+    if folder + OLD in archive.entries:
+        return folder + OLD
+    start = f"{folder}models/"
+    own = [n for n in archive.entries if n.startswith(start) and n.endswith(".json")]
+    if len(own) == 1:
+        return own[0]
+    if own:
+        shown = ", ".join(n.removeprefix(start).removesuffix(".json")[:40] for n in own[:4])
+        raise UnsupportedWeightsError(
+            f"{archive.path.name} holds {len(own)} programs of torch.export ({shown}), where one "
+            "is read. Save the one that is meant with torch.export.save."
+        )
+    raise UnsupportedWeightsError(
+        f"{archive.path.name} is a package of torch.export without a program that could be read "
+        f"(compiled code alone, perhaps, which is never run). {STATE}"
+    )
+
+
+def _json(archive: Archive, name: str) -> dict[str, Any]:
+    if archive.entries[name].file_size > LARGEST_PROGRAM:
+        raise BrokenWeightsError(
+            f"{archive.path.name} has a program of more than {LARGEST_PROGRAM:,} bytes, which no "
+            f"network has. {STATE}"
+        )
+    try:
+        found = json.loads(archive.read(name).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(archive.path, f"its part {name[-60:]} cannot be read") from error
+    if not isinstance(found, dict):
+        raise _damaged(archive.path, f"its part {name[-60:]} is no program")
+    return found
+
+
+# ---- Weights ---------------------------------------------------------------------------
+
+
+def _tensors(archive: Archive, folder: str, model: str) -> Iterator[tuple[str, TensorRef]]:
+    """Yield weights and constants by their names."""
+    order = "little"
+    if folder + "byteorder" in archive.entries:
+        order = archive.read(folder + "byteorder").decode("ascii", "replace")
+    if order not in ORDERS:
+        raise ValueError(f"its numbers have the byte order {order[:20]!r}")
+    for kind in ("weights", "constants"):
+        place = f"{folder}data/{kind}/"
+        listing = f"{place}{model}_{kind}_config.json"
+        if listing in archive.entries:
+            for name, entry in _json(archive, listing)["config"].items():
+                yield str(name), _tensor(archive, place, entry, swap=foreign(order))
+        elif f"{place}{model}.pt" in archive.entries:
+            yield from _saved(archive, f"{place}{model}.pt")
+
+
+def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRef:
+    meta = entry["tensor_meta"]
+    if entry["use_pickle"] or not isinstance(meta, dict):
+        return unreadable((), "object", "An object lies as a pickle, which is not opened.")
+    shape, stride = ([_whole(n) for n in meta[what]] for what in ("sizes", "strides"))
+    dtype = DTYPES.get(meta["dtype"])
+    if dtype is None:
+        why = f"A tensor has numbers of the kind {str(meta['dtype'])[:20]}, which are not read."
+        return unreadable(tuple(shape), "unknown", why)
+    name = place + str(entry["path_name"])
+    region = archive.region(name, swap=swap)
+    storage = Storage(Place(name, region), dtype, region.length // ITEMSIZE[dtype])
+    return tensor_ref(storage, _whole(meta["storage_offset"]), shape, stride)
+
+
+def _whole(number: Any) -> int:
+    found = number["as_int"]
+    if type(found) is not int:
+        raise ValueError("a length is no whole number")
+    return found
+
+
+def _old_tensors(archive: Archive, folder: str) -> Iterator[tuple[str, TensorRef]]:
+    """Yield tensors as torch before 2.8 wrote them: zips of ``torch.save`` inside."""
+    for kind in ("state_dict", "constants", "tensor_constants"):
+        for ending in (".pt", ".json"):
+            name = f"{folder}serialized_{kind}{ending}"
+            if name in archive.entries:
+                yield from _saved(archive, name)
+
+
+def _saved(archive: Archive, name: str) -> Iterator[tuple[str, TensorRef]]:
+    """Yield what ``torch.save`` wrote into a part; its pickle is read as any, see ``unpickle``."""
+    if not archive.entries[name].file_size:
+        return
+    inner = archive.inner(name)
+    lists = [n for n in inner.entries if n.rpartition("/")[2] == "data.pkl"]
+    if len(lists) != 1:
+        raise ValueError(f"its part {name} does not list its tensors")
+    folder, order = lists[0].removesuffix("data.pkl"), "little"
+    if folder + "byteorder" in inner.entries:
+        order = inner.read(folder + "byteorder").decode("ascii", "replace")
+    data = inner.read(lists[0])
+    storages = Storages(inner, folder, swap=foreign(order))
+    found = unpickle(Stream(io.BytesIO(data), len(data)), archive.path.name, storages.get)
+    if isinstance(found, dict):
+        yield from ((str(k), v) for k, v in found.items() if isinstance(v, TensorRef))
+
+
+def _damaged(path: Path, what: str) -> BrokenWeightsError:
+    return BrokenWeightsError(
+        f"{path.name} is a damaged program of torch.export: {what}. Save or download it again."
+    )

@@ -1,0 +1,23 @@
+"""Where this program keeps what belongs to the user and to no file of theirs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["data_folder"]
+
+
+def data_folder() -> Path:
+    """Return the folder: ``NAPARI_SEGNET_DATA``, else in the user's data folder.
+
+    Without ``platformdirs``, which napari brings along, it is where Linux has it.
+    """
+    told = os.environ.get("NAPARI_SEGNET_DATA")
+    if told:
+        return Path(told)
+    try:
+        from platformdirs import user_data_path
+    except ImportError:
+        return Path.home() / ".local" / "share" / "napari-segnet"
+    return Path(user_data_path("napari-segnet", appauthor=False))

@@ -1,0 +1,457 @@
+"""Functions of Python itself, and of ``math``, ``collections``, ``functools`` and the like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight
+from napari_segnet.programs.source._expressions import key_of
+from napari_segnet.programs.source._layers import LAYERS, layer_of
+from napari_segnet.programs.source._members import container_of, whole
+from napari_segnet.programs.source._methods import module_method, row_method
+from napari_segnet.programs.source._operators import as_text, is_number, shown
+from napari_segnet.programs.source._torch import KNOWN, filled, module_function
+from napari_segnet.programs.source._values import (
+    Bound,
+    Class,
+    External,
+    Filled,
+    Function,
+    Instance,
+    Method,
+    Parameter,
+    Partial,
+    Unknown,
+)
+
+if TYPE_CHECKING:
+    from napari_segnet.programs.source._runner import Runner
+
+__all__ = ["BUILTINS", "iterated", "library_call", "method_call"]
+
+
+def iterated(run: Runner, value: Any) -> Any:
+    """Return the items that a loop goes through, as a list or a range."""
+    if isinstance(value, Instance) and container_of(value):
+        kind = container_of(value)
+        return list(value.children) if kind == "ModuleDict" else list(value.children.values())
+    if isinstance(value, Instance) and isinstance(value.kind, Class):
+        return list(value.children.values())
+    if isinstance(value, dict | set):
+        return list(value)
+    if isinstance(value, Unknown):
+        raise NotReadable(f"it goes through something that is not read: {value.why}")
+    if isinstance(value, Value | Weight | np.ndarray | Stack):
+        raise NotReadable(f"it goes through {shown(value)}")
+    if isinstance(value, list | tuple | str | range):
+        return value
+    raise NotReadable(f"it goes through {shown(value)}, which is no list")
+
+
+def _row(run: Runner, value: Any) -> list[Any]:
+    return run.budget.row(iterated(run, value))
+
+
+# ---- Functions of Python ---------------------------------------------------------------
+
+
+def _range(run: Runner, *ends: Any) -> range:
+    own = [whole(run, one) for one in ends]
+    if not all(isinstance(one, int) for one in own) or not 1 <= len(own) <= 3 or own[2:] == [0]:
+        raise NotReadable("it takes a range of something that is no whole number")
+    return range(*own)
+
+
+def _zip(run: Runner, *rows: Any, strict: Any = False) -> list[Any]:
+    found = list(zip(*(_row(run, one) for one in rows), strict=False))
+    run.budget.made(len(found) * max(len(rows), 1))
+    return found
+
+
+def _enumerate(run: Runner, row: Any, start: Any = 0) -> list[Any]:
+    return [(whole(run, start) + i, one) for i, one in enumerate(_row(run, row))]
+
+
+def _length(run: Runner, row: Any) -> int:
+    if isinstance(row, Instance):
+        if isinstance(row.kind, Class) and "__len__" in row.kind.values:
+            return int(run.call(Bound(row.kind.values["__len__"], row), (), {}))
+        return len(row.children)
+    if isinstance(row, list | tuple | dict | set | str | range):
+        return len(row)
+    raise NotReadable(f"it asks how long {shown(row)} is")
+
+
+def _integer(run: Runner, value: Any = 0) -> Any:
+    if isinstance(value, np.ndarray):
+        return np.trunc(value).astype(np.int64)
+    if isinstance(value, str) and len(value) < 20:
+        try:
+            return int(value)
+        except ValueError as error:
+            raise NotReadable("it reads a number from a text that is none") from error
+    if isinstance(value, bool | int | float) and math.isfinite(value):
+        return run.budget.number(int(value))
+    raise NotReadable(f"it takes {shown(value)} as a whole number")
+
+
+def _float(run: Runner, value: Any = 0.0) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64)
+    if isinstance(value, bool | int | float):
+        return float(value)
+    if isinstance(value, str) and value.strip().lower() in ("inf", "-inf"):
+        return float(value)
+    raise NotReadable(f"it takes {shown(value)} as a number")
+
+
+def _bool(run: Runner, value: Any = False) -> bool:
+    return run.truth(value)
+
+
+def _text(run: Runner, value: Any = "") -> str:
+    return value.short if isinstance(value, External) else as_text(value)
+
+
+def _extreme(largest: bool) -> Callable[..., Any]:
+    def extreme(run: Runner, *values: Any, default: Any = None, key: Any = None) -> Any:
+        row = _row(run, values[0]) if len(values) == 1 else list(values)
+        if key is not None or not row or not all(is_number(one) for one in row):
+            raise NotReadable("it takes the largest or smallest of something that is no number")
+        if any(isinstance(one, np.ndarray) for one in row):
+            function = np.maximum if largest else np.minimum
+            found = row[0]
+            for one in row[1:]:
+                found = function(found, one)
+            return found
+        return max(row) if largest else min(row)
+
+    return extreme
+
+
+def _sum(run: Runner, row: Any, start: Any = 0) -> Any:
+    from ast import Add
+
+    from napari_segnet.programs.source._operators import binary
+
+    values = _row(run, row)
+    if values and isinstance(values[0], Value):
+        start, values = values[0], values[1:]  # 0 + x is x
+    for one in values:
+        start = binary(run.budget, run.torch, Add, start, one)
+    return start
+
+
+def _rounded(run: Runner, value: Any, digits: Any = None) -> Any:
+    if isinstance(value, np.ndarray):
+        return np.round(value).astype(np.int64)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return round(value, digits) if isinstance(digits, int) else round(value)
+    raise NotReadable(f"it rounds {shown(value)}")
+
+
+def _absolute(run: Runner, value: Any) -> Any:
+    return abs(value) if is_number(value) else run.torch("abs", value)
+
+
+def _sorted(run: Runner, row: Any, key: Any = None, reverse: Any = False) -> list[Any]:
+    values = _row(run, row)
+    fine = all(isinstance(one, int | float) for one in values) or all(
+        isinstance(one, str) for one in values
+    )
+    if key is not None or not fine:
+        raise NotReadable("it sorts something else than numbers or texts")
+    return sorted(values, reverse=run.truth(reverse))
+
+
+def _quotient(run: Runner, one: Any, two: Any) -> Any:
+    if not is_number(one) or not is_number(two) or (not isinstance(two, np.ndarray) and two == 0):
+        raise NotReadable("it divides something that is no number")
+    return (one // two, one % two)
+
+
+def _map(run: Runner, function: Any, *rows: Any) -> list[Any]:
+    return [run.call(function, args, {}) for args in _zip(run, *rows)]
+
+
+def _filter(run: Runner, function: Any, row: Any) -> list[Any]:
+    values = _row(run, row)
+    if function is None:
+        return [one for one in values if run.truth(one)]
+    return [one for one in values if run.truth(run.call(function, (one,), {}))]
+
+
+def _all(run: Runner, row: Any) -> bool:
+    return all(run.truth(one) for one in _row(run, row))
+
+
+def _any(run: Runner, row: Any) -> bool:
+    return any(run.truth(one) for one in _row(run, row))
+
+
+def _dict(run: Runner, row: Any = (), /, **named: Any) -> dict[Any, Any]:
+    if isinstance(row, dict):
+        return {**row, **named}
+    pairs = [_row(run, one) for one in _row(run, row)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise NotReadable("it makes a dict of something that is no row of pairs")
+    return {**{key_of(a): b for a, b in pairs}, **named}
+
+
+def _isinstance(run: Runner, value: Any, kinds: Any) -> Any:
+    rows = kinds if isinstance(kinds, tuple) else (kinds,)
+    return any(_is_of(value, one) for one in rows)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if isinstance(value, Instance):
+        order = value.kind.order() if isinstance(value.kind, Class) else [value.kind]
+        if isinstance(kind, Class):
+            return kind in order
+        if isinstance(kind, External):
+            shorts = {one.short for one in order if isinstance(one, External)} | {value.layer}
+            return kind.short in shorts or (kind.short == "Module" and bool(shorts))
+        return False
+    if not isinstance(kind, External):
+        return False
+    types = {
+        **{"int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple},
+        **{"dict": dict, "set": set, "Sequence": (list, tuple), "Iterable": (list, tuple, dict)},
+        **{"Size": tuple, "OrderedDict": dict, "Number": (int, float), "Mapping": dict},
+    }
+    own: Any = types.get(kind.short)
+    if own is not None:
+        return isinstance(value, own)
+    return kind.short == "Tensor" and isinstance(value, Value | Weight | Parameter | Filled)
+
+
+def _getattr(run: Runner, owner: Any, name: Any, default: Any = NotReadable) -> Any:
+    if not isinstance(name, str):
+        raise NotReadable("it takes an attribute by something that is no text")
+    if isinstance(owner, External) and owner.name == "torch.nn" and name not in LAYERS:
+        if default is not NotReadable:
+            return default
+    if default is not NotReadable and isinstance(owner, Instance) and not _has(owner, name):
+        return default
+    return run.attribute(owner, name)
+
+
+def _has(owner: Instance, name: str) -> bool:
+    rows = (owner.fields, owner.children, owner.parameters, owner.buffers, owner.values)
+    if any(name in row for row in rows):
+        return True
+    order = owner.kind.order() if isinstance(owner.kind, Class) else []
+    return any(isinstance(one, Class) and name in one.values for one in order)
+
+
+def _hasattr(run: Runner, owner: Any, name: Any) -> bool:
+    if isinstance(owner, Instance):
+        return _has(owner, str(name))
+    return isinstance(owner, Class) and str(name) in owner.values
+
+
+def _setattr(run: Runner, owner: Any, name: Any, value: Any) -> None:
+    from napari_segnet.programs.source._members import set_attribute
+
+    if not isinstance(name, str):
+        raise NotReadable("it sets an attribute by something that is no text")
+    set_attribute(run, owner, name, value)
+
+
+def _type(run: Runner, value: Any) -> Any:
+    if isinstance(value, Instance):
+        return value.kind
+    return External(f"builtins.{type(value).__name__}")
+
+
+def _next(run: Runner, row: Any, default: Any = None) -> Any:
+    values = _row(run, row)
+    return values[0] if values else default
+
+
+def _nothing(run: Runner, *_: Any, **__: Any) -> None:
+    return None
+
+
+BUILTINS: Mapping[str, Callable[..., Any]] = {
+    **{"range": _range, "zip": _zip, "enumerate": _enumerate, "len": _length, "int": _integer},
+    **{"float": _float, "bool": _bool, "str": _text, "max": _extreme(True), "sum": _sum},
+    **{"min": _extreme(False), "round": _rounded, "abs": _absolute, "sorted": _sorted},
+    **{"divmod": _quotient, "map": _map, "filter": _filter, "all": _all, "any": _any},
+    **{"dict": _dict, "isinstance": _isinstance, "getattr": _getattr, "hasattr": _hasattr},
+    **{"setattr": _setattr, "type": _type, "print": _nothing, "next": _next, "iter": _row},
+    "list": lambda run, row=(): _row(run, row),
+    "tuple": lambda run, row=(): tuple(_row(run, row)),
+    "set": lambda run, row=(): set(map(key_of, _row(run, row))),
+    "reversed": lambda run, row: _row(run, row)[::-1],
+    "callable": lambda run, one: isinstance(
+        one, Function | Bound | Class | External | Partial | Instance
+    ),
+    "object": lambda run: Unknown("an object"),
+    "issubclass": lambda run, one, other: isinstance(one, Class) and other in one.order(),
+    "id": lambda run, one: Unknown("an identity"),
+    "pow": lambda run, one, two: run.torch("pow", one, two),
+    "slice": lambda run, *ends: slice(*ends),
+    "repr": _text,
+}
+"""Functions of Python; every other is refused by its name."""
+
+# ---- Functions of libraries ------------------------------------------------------------
+
+
+def _ceil(run: Runner, value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return np.ceil(value).astype(np.int64)
+    return math.ceil(_float(run, value))
+
+
+def _floor(run: Runner, value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return np.floor(value).astype(np.int64)
+    return math.floor(_float(run, value))
+
+
+def _positive(function: Callable[[float], float]) -> Callable[..., float]:
+    def of(run: Runner, value: Any, *_: Any) -> float:
+        number = _float(run, value)
+        if isinstance(number, np.ndarray) or number <= 0:
+            raise NotReadable("it takes the root or logarithm of something that is not positive")
+        return function(number)
+
+    return of
+
+
+def _repeat(run: Runner, one: Any, times: Any) -> list[Any]:
+    count = whole(run, times)
+    run.budget.made(int(count))
+    return [one] * int(count)
+
+
+def _product(run: Runner, row: Any) -> Any:
+    found: Any = 1
+    for one in _row(run, row):
+        found = (
+            run.budget.number(found * _float(run, one))
+            if isinstance(one, float)
+            else (run.budget.number(found * _integer(run, one)))
+        )
+    return found
+
+
+def _checkpointed(run: Runner, function: Any, *args: Any, **_: Any) -> Any:
+    return run.call(function, args, {})
+
+
+LIBRARIES: Mapping[str, Callable[..., Any]] = {
+    "math.ceil": _ceil,
+    "math.floor": _floor,
+    "numpy.ceil": _ceil,
+    "numpy.floor": _floor,
+    "math.sqrt": _positive(math.sqrt),
+    "numpy.sqrt": _positive(math.sqrt),
+    "math.log": _positive(math.log),
+    "math.log2": _positive(math.log2),
+    "numpy.log2": _positive(math.log2),
+    "math.pow": lambda run, one, two: _float(run, run.torch("pow", one, two)),
+    "math.prod": _product,
+    "numpy.prod": _product,
+    "numpy.max": _extreme(True),
+    "numpy.min": _extreme(False),
+    "numpy.round": _rounded,
+    "numpy.array": lambda run, row, **_: row,
+    "collections.OrderedDict": _dict,
+    "typing.cast": lambda run, kind, value: value,
+    "functools.partial": lambda run, function, *args, **named: Partial(function, args, named),
+    "functools.reduce": lambda run, function, row, *first: _folded(run, function, row, first),
+    "itertools.repeat": _repeat,
+    "itertools.chain": lambda run, *rows: [one for row in rows for one in _row(run, row)],
+    "copy.deepcopy": lambda run, value, *_: module_method(run, "__deepcopy__", value, (), {}),
+    "copy.copy": lambda run, value: module_method(run, "__deepcopy__", value, (), {}),
+    "torch.cuda.is_available": lambda run: False,
+    "torch.is_tensor": lambda run, one: isinstance(one, Value | Weight | Parameter | Filled),
+    "torch.utils.checkpoint.checkpoint": _checkpointed,
+    "torch.utils.checkpoint": _checkpointed,
+    "torch.jit.script": lambda run, one, *_: one,
+    "torch.jit.is_scripting": lambda run: False,
+    "torch.jit.is_tracing": lambda run: False,
+    "torch.onnx.is_in_onnx_export": lambda run: False,
+    "torch.Size": lambda run, row: tuple(_row(run, row)),
+}
+
+
+def _folded(run: Runner, function: Any, row: Any, first: Sequence[Any]) -> Any:
+    values = [*first, *_row(run, row)]
+    if not values:
+        raise NotReadable("it folds an empty list")
+    found = values[0]
+    for one in values[1:]:
+        found = run.call(function, (found, one), {})
+    return found
+
+
+def library_call(run: Runner, name: External, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Return what a function or class of a library answers; unknown ones are noted."""
+    dotted, short = name.name, name.short
+    if dotted.startswith("builtins."):
+        function = BUILTINS.get(short)
+        if function is None:
+            raise NotReadable(f"it calls {short}, which is not read")
+        return guarded(run, dotted, function, args, named)
+    if dotted in LIBRARIES:
+        return guarded(run, dotted, LIBRARIES[dotted], args, named)
+    if dotted.startswith("torch.nn.init."):
+        return args[0] if args else None
+    layer = dotted.startswith("torch.nn.") and not dotted.startswith("torch.nn.functional.")
+    if layer and short in LAYERS:
+        return layer_of(run, short, args, named)
+    if layer and short == "Parameter":
+        return parameter_of(args)
+    made = filled(run, dotted, args, named)
+    if made is not None:
+        return made
+    own = module_function(run, dotted, args, named)
+    if own is not None:
+        return own
+    if dotted.startswith(("torch.", "torchvision.transforms.functional.")) and short in KNOWN:
+        if run.draw is None and any(isinstance(one, Unknown) for one in args):
+            return Unknown(dotted)
+        return run.torch(_place(dotted), *args, **named)
+    return Unknown(f"{dotted} is not read")
+
+
+def _place(dotted: str) -> str:
+    return dotted if dotted.startswith("torchvision") else dotted.rpartition(".")[2]
+
+
+def parameter_of(args: Sequence[Any]) -> Any:
+    """Return a parameter of the shape of a tensor that the code makes."""
+    first = args[0] if args else None
+    if isinstance(first, Filled | Parameter):
+        return Parameter(shape=first.shape)
+    if isinstance(first, int | float):
+        return Parameter(shape=())
+    raise NotReadable("it makes a parameter of something whose shape is not read")
+
+
+def guarded(
+    run: Runner, name: str, function: Any, args: Sequence[Any], named: Mapping[str, Any]
+) -> Any:
+    """Return what one of our own functions answers; wrong arguments are the code's mistake."""
+    try:
+        return function(run, *args, **named)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise NotReadable(
+            f"it calls {name[:60]} in a way that is not read ({str(error)[:80]})"
+        ) from error
+
+
+def method_call(run: Runner, method: Method, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Return what a function of a layer, a list or a text answers."""
+    owner, name = method.owner, method.name
+    if isinstance(owner, list | tuple | dict | str | set | range | int | float | np.ndarray):
+        return guarded(run, name, row_method, (name, owner, args, named), {})
+    return guarded(run, name, module_method, (name, owner, args, named), {})

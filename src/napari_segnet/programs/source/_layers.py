@@ -1,0 +1,495 @@
+"""Layers of ``torch.nn``: their arguments, the tensors that they have, and what they do.
+
+https://pytorch.org/docs/stable/nn.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.programs._evaluate import NotReadable, Stack, Value, batch_normed, convolved
+from napari_segnet.programs._torch import OPERATIONS
+from napari_segnet.programs.source._members import tensor_of
+from napari_segnet.programs.source._operators import shown
+from napari_segnet.programs.source._values import External, Instance, Parameter, Unknown
+
+if TYPE_CHECKING:
+    from napari_segnet.programs.source._runner import Runner
+
+__all__ = ["LAYERS", "construct", "layer_of", "run_layer"]
+
+NEEDED = object()
+MOST = 100_000
+"""No layer has more channels, or a larger kernel."""
+IGNORED = ("device", "dtype", "inplace")
+Tensors = tuple[Mapping[str, Parameter | None], Mapping[str, Parameter | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A kind of layer: arguments with their defaults, tensors, and what it does."""
+
+    arguments: Mapping[str, Any]
+    tensors: Callable[[Mapping[str, Any]], Tensors] | None = None
+    run: Callable[..., Any]
+
+
+# ---- Making ----------------------------------------------------------------------------
+
+
+def layer_of(run: Runner, short: str, args: Sequence[Any], named: Mapping[str, Any]) -> Instance:
+    """Return a layer of ``torch.nn``."""
+    made = Instance(kind=External(f"torch.nn.{short}"))
+    construct(run, made, short, args, named)
+    return made
+
+
+def construct(
+    run: Runner, made: Instance, short: str, args: Sequence[Any], named: Mapping[str, Any]
+) -> None:
+    """Give an object what a layer of torch has; also one of a class derived from it."""
+    if short == "Module":
+        return
+    made.layer = short
+    if short in ("Sequential", "ModuleList", "ModuleDict"):
+        _contain(run, made, args)
+        return
+    layer = LAYERS[short]
+    names = list(layer.arguments)
+    if len(args) > len(names) + len(IGNORED):
+        raise NotReadable(f"{short} takes {len(names)} arguments, not {len(args)}")
+    values: dict[str, Any] = dict(zip(names, args, strict=False))
+    for name, value in named.items():
+        if name in values or (name not in names and name not in IGNORED):
+            raise NotReadable(f"{short} has no argument {name!r}, or gets it twice")
+        values[name] = value
+    for name, default in layer.arguments.items():
+        if name not in values:
+            if default is NEEDED:
+                raise NotReadable(f"{short} lacks its argument {name!r}")
+            values[name] = default
+    made.values = values
+    if layer.tensors is not None:
+        parameters, buffers = layer.tensors(values)
+        made.parameters.update(parameters)
+        made.buffers.update(buffers)
+
+
+def _contain(run: Runner, made: Instance, args: Sequence[Any]) -> None:
+    """Fill a container with layers."""
+    rows: Any = list(args)
+    if made.layer != "Sequential":
+        rows = args[0] if args else []
+    elif len(args) == 1 and isinstance(args[0], dict):
+        rows = args[0]
+    if isinstance(rows, Instance):
+        rows = list(rows.children.values())
+    if isinstance(rows, list | tuple | range):
+        rows = {str(i): one for i, one in enumerate(rows)}
+    if not isinstance(rows, dict):
+        raise NotReadable(f"{made.layer} holds {shown(rows)}")
+    run.budget.made(len(rows))
+    for name, one in rows.items():
+        if one is not None and not isinstance(one, Instance):
+            why = f" ({one.why})" if isinstance(one, Unknown) else ""
+            raise NotReadable(f"{made.layer} holds {shown(one)}, which is no layer{why}")
+        made.children[str(name)] = one
+
+
+def _count(value: Any, what: str, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+        raise NotReadable(f"{what} is {shown(value)}, where a whole number was expected")
+    return value
+
+
+def _kernel(value: Any, ndim: int) -> tuple[int, ...]:
+    row = list(value) if isinstance(value, list | tuple) else [value] * ndim
+    if len(row) != ndim:
+        raise NotReadable(f"a kernel along {ndim} axes is {shown(value)}")
+    return tuple(_count(one, "a kernel") for one in row)
+
+
+def _conv_tensors(ndim: int, transposed: bool) -> Callable[[Mapping[str, Any]], Tensors]:
+    def tensors(values: Mapping[str, Any]) -> Tensors:
+        inputs = _count(values["in_channels"], "in_channels")
+        outputs = _count(values["out_channels"], "out_channels")
+        groups = _count(values["groups"], "groups")
+        if inputs % groups or outputs % groups:
+            raise NotReadable(f"{inputs} and {outputs} channels make no {groups} groups")
+        kernel = _kernel(values["kernel_size"], ndim)
+        pair = (inputs, outputs // groups) if transposed else (outputs, inputs // groups)
+        bias = Parameter(shape=(outputs,)) if _flag(values["bias"]) else None
+        return {"weight": Parameter(shape=(*pair, *kernel)), "bias": bias}, {}
+
+    return tensors
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool | int | None):
+        return bool(value)
+    if isinstance(value, list | tuple | str):
+        return bool(value)
+    raise NotReadable(f"a switch is {shown(value)}")
+
+
+def _norm_tensors(values: Mapping[str, Any]) -> Tensors:
+    count = _count(values["num_features"], "num_features")
+    parameters: dict[str, Parameter | None] = {"weight": None, "bias": None}
+    if _flag(values["affine"]):
+        parameters = {"weight": Parameter(shape=(count,)), "bias": Parameter(shape=(count,))}
+    buffers: dict[str, Parameter | None] = {}
+    if _flag(values["track_running_stats"]):
+        buffers = {
+            "running_mean": Parameter(shape=(count,), trained=False),
+            "running_var": Parameter(shape=(count,), trained=False),
+            "num_batches_tracked": Parameter(shape=(), trained=False),
+        }
+    return parameters, buffers
+
+
+def _group_tensors(values: Mapping[str, Any]) -> Tensors:
+    count = _count(values["num_channels"], "num_channels")
+    if count % _count(values["num_groups"], "num_groups"):
+        raise NotReadable(f"{count} channels make no {values['num_groups']} groups")
+    if not _flag(values["affine"]):
+        return {"weight": None, "bias": None}, {}
+    return {"weight": Parameter(shape=(count,)), "bias": Parameter(shape=(count,))}, {}
+
+
+def _layer_norm_tensors(values: Mapping[str, Any]) -> Tensors:
+    given = values["normalized_shape"]
+    row = list(given) if isinstance(given, list | tuple) else [given]
+    shape = tuple(_count(one, "normalized_shape") for one in row)
+    if not _flag(values["elementwise_affine"]):
+        return {"weight": None, "bias": None}, {}
+    bias = Parameter(shape=shape) if _flag(values["bias"]) else None
+    return {"weight": Parameter(shape=shape), "bias": bias}, {}
+
+
+def _linear_tensors(values: Mapping[str, Any]) -> Tensors:
+    shape = (
+        _count(values["out_features"], "out_features"),
+        _count(values["in_features"], "in_features"),
+    )
+    bias = Parameter(shape=shape[:1]) if _flag(values["bias"]) else None
+    return {"weight": Parameter(shape=shape), "bias": bias}, {}
+
+
+def _prelu_tensors(values: Mapping[str, Any]) -> Tensors:
+    count = _count(values["num_parameters"], "num_parameters")
+    return {"weight": Parameter(shape=(count,))}, {}
+
+
+# ---- Running ---------------------------------------------------------------------------
+
+
+def run_layer(run: Runner, layer: Instance, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Return what a layer answers, or each layer of a row after the other."""
+    inputs = [*args, *named.values()]
+    if not inputs:
+        raise NotReadable(f"{layer.called} is called without a map")
+    if layer.layer == "Sequential":
+        value = inputs[0]
+        for one in layer.children.values():
+            value = run.call(one, (value,), {})
+        return value
+    own = LAYERS.get(layer.layer)
+    if own is None or not layer.layer:
+        raise NotReadable(f"{layer.called} has no forward that is read")
+    if not isinstance(run.current(inputs[0]), Value | Stack):
+        raise NotReadable(f"{layer.called} is called with {shown(inputs[0])}{_why(inputs[0])}")
+    answer = own.run(run, layer, run.current(inputs[0]))
+    if layer.values.get("inplace") is True:
+        run.replace(inputs[0], answer)
+    return answer
+
+
+def _why(value: Any) -> str:
+    return f" ({value.why})" if isinstance(value, Unknown) else ""
+
+
+def _tensor(run: Runner, layer: Instance, name: str) -> Any:
+    own = layer.parameters if name in layer.parameters else layer.buffers
+    return tensor_of(run, own.get(name))
+
+
+def _conv(run: Runner, layer: Instance, x: Value) -> Any:
+    values, draw = layer.values, run.drawing()
+    weight, bias = _tensor(run, layer, "weight"), _tensor(run, layer, "bias")
+    fill = values["padding_mode"]
+    own = [values["stride"], values["padding"], values["dilation"], values["groups"]]
+    if fill == "zeros":
+        return OPERATIONS["conv2d"](run, x, weight, bias, *own)
+    ndim = len(weight.shape) - 2
+    if fill not in ("reflect", "replicate", "circular") or isinstance(values["padding"], str):
+        raise NotReadable(f"{layer.called} pads {fill!r}")
+    margins = _kernel_or_zero(values["padding"], ndim)
+    return convolved(
+        draw,
+        x,
+        weight,
+        bias,
+        stride=_kernel(values["stride"], ndim),
+        before=margins,
+        after=margins,
+        dilation=_kernel(values["dilation"], ndim),
+        groups=values["groups"],
+        fill=fill,
+    )
+
+
+def _kernel_or_zero(value: Any, ndim: int) -> tuple[int, ...]:
+    row = list(value) if isinstance(value, list | tuple) else [value] * ndim
+    return tuple(_count(one, "a padding", 0) for one in row)
+
+
+def _transposed(run: Runner, layer: Instance, x: Value) -> Any:
+    values = layer.values
+    weight, bias = _tensor(run, layer, "weight"), _tensor(run, layer, "bias")
+    return OPERATIONS["conv_transpose2d"](
+        run, x, weight, bias, values["stride"], values["padding"], values["output_padding"],
+        values["groups"], values["dilation"],
+    )  # fmt: skip
+
+
+def _batch_norm(run: Runner, layer: Instance, x: Value) -> Any:
+    if layer.buffers.get("running_mean") is None:
+        raise NotReadable(f"{layer.called} normalises by the images of a batch")
+    return batch_normed(
+        run.drawing(),
+        x,
+        weight=_tensor(run, layer, "weight"),
+        bias=_tensor(run, layer, "bias"),
+        mean=_tensor(run, layer, "running_mean"),
+        variance=_tensor(run, layer, "running_var"),
+        epsilon=float(layer.values["eps"]),
+        momentum=float(layer.values["momentum"] or 0.1),
+    )
+
+
+def _instance_norm(run: Runner, layer: Instance, x: Value) -> Any:
+    if layer.buffers.get("running_mean") is not None:
+        return _batch_norm(run, layer, x)
+    weight, bias = _tensor(run, layer, "weight"), _tensor(run, layer, "bias")
+    own = (weight, bias, None, None, True, 0.1, layer.values["eps"])
+    return OPERATIONS["instance_norm"](run, x, *own)
+
+
+def _group_norm(run: Runner, layer: Instance, x: Value) -> Any:
+    weight, bias = _tensor(run, layer, "weight"), _tensor(run, layer, "bias")
+    own = (layer.values["num_groups"], weight, bias, layer.values["eps"])
+    return OPERATIONS["group_norm"](run, x, *own)
+
+
+def _layer_norm(run: Runner, layer: Instance, x: Value) -> Any:
+    given = layer.values["normalized_shape"]
+    shape = list(given) if isinstance(given, list | tuple) else [given]
+    weight, bias = _tensor(run, layer, "weight"), _tensor(run, layer, "bias")
+    return OPERATIONS["layer_norm"](run, x, shape, weight, bias, layer.values["eps"])
+
+
+def _linear(run: Runner, layer: Instance, x: Value) -> Any:
+    return OPERATIONS["linear"](run, x, _tensor(run, layer, "weight"), _tensor(run, layer, "bias"))
+
+
+def _prelu(run: Runner, layer: Instance, x: Value) -> Any:
+    return OPERATIONS["prelu"](run, x, _tensor(run, layer, "weight"))
+
+
+def _same(run: Runner, layer: Instance, x: Value) -> Any:
+    return x
+
+
+def _function(name: str, *arguments: str) -> Callable[..., Any]:
+    """Return what calls a function of torch with arguments of the layer by their order."""
+    return lambda run, layer, x: run.torch(name, x, *(layer.values[one] for one in arguments))
+
+
+def _pooled(name: str) -> Callable[..., Any]:
+    def pool(run: Runner, layer: Instance, x: Value) -> Any:
+        own = {k: v for k, v in layer.values.items() if k != "inplace"}
+        return run.torch(name, x, **own)
+
+    return pool
+
+
+def _resized(run: Runner, layer: Instance, x: Value) -> Any:
+    return run.torch("interpolate", x, **layer.values)
+
+
+def _padded(mode: str) -> Callable[..., Any]:
+    def pad(run: Runner, layer: Instance, x: Value) -> Any:
+        margins = layer.values["padding"]
+        row = (
+            list(margins)
+            if isinstance(margins, list | tuple)
+            else [margins] * 2 * (len(x.axes) - 2)
+        )
+        return run.torch("pad", x, row, mode, layer.values.get("value", 0))
+
+    return pad
+
+
+def _softmax(log: bool) -> Callable[..., Any]:
+    name = "log_softmax" if log else "softmax"
+    return lambda run, layer, x: run.torch(name, x, layer.values["dim"])
+
+
+INPLACE: Mapping[str, Any] = {"inplace": False}
+CONV: Mapping[str, Any] = {
+    **{"in_channels": NEEDED, "out_channels": NEEDED, "kernel_size": NEEDED, "stride": 1},
+    **{"padding": 0, "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros"},
+}
+TRANSPOSED: Mapping[str, Any] = {
+    **{"in_channels": NEEDED, "out_channels": NEEDED, "kernel_size": NEEDED, "stride": 1},
+    **{"padding": 0, "output_padding": 0, "groups": 1, "bias": True, "dilation": 1},
+    "padding_mode": "zeros",
+}
+BATCH: Mapping[str, Any] = {
+    **{"num_features": NEEDED, "eps": 1e-5, "momentum": 0.1, "affine": True},
+    "track_running_stats": True,
+}
+MAX: Mapping[str, Any] = {
+    **{"kernel_size": NEEDED, "stride": None, "padding": 0, "dilation": 1},
+    **{"return_indices": False, "ceil_mode": False},
+}
+MEAN: Mapping[str, Any] = {
+    **{"kernel_size": NEEDED, "stride": None, "padding": 0, "ceil_mode": False},
+    **{"count_include_pad": True, "divisor_override": None},
+}
+UP: Mapping[str, Any] = {
+    **{"size": None, "scale_factor": None, "mode": "nearest", "align_corners": None},
+    "recompute_scale_factor": None,
+}
+
+
+def _plain(name: str, **arguments: Any) -> Layer:
+    """Return an activation with arguments in the order of the function's."""
+    own = {**arguments, **INPLACE}
+    return Layer(arguments=own, run=_function(name, *arguments))
+
+
+def _dimensions(name: str, make: Callable[[int], Layer]) -> dict[str, Layer]:
+    return {f"{name}{n}d": make(n) for n in (2, 3)}
+
+
+ACTIVATIONS = {
+    **{"ReLU": "relu", "ReLU6": "relu6", "SELU": "selu", "SiLU": "silu", "Mish": "mish"},
+    **{"Hardswish": "hardswish", "Hardsigmoid": "hardsigmoid", "Sigmoid": "sigmoid"},
+    **{"Tanh": "tanh", "LogSigmoid": "log_sigmoid", "Softsign": "softsign"},
+}
+LAYERS: Mapping[str, Layer] = {
+    **{
+        name: Layer(arguments={}, run=_same)
+        for name in ("Module", "Sequential", "ModuleList", "ModuleDict")
+    },
+    # torch's own takes any arguments.
+    "Identity": Layer(arguments={f"_{i}": None for i in range(8)}, run=_same),
+    **_dimensions(
+        "Conv", lambda n: Layer(arguments=CONV, tensors=_conv_tensors(n, False), run=_conv)
+    ),
+    **_dimensions(
+        "ConvTranspose",
+        lambda n: Layer(arguments=TRANSPOSED, tensors=_conv_tensors(n, True), run=_transposed),
+    ),
+    **_dimensions(
+        "BatchNorm", lambda n: Layer(arguments=BATCH, tensors=_norm_tensors, run=_batch_norm)
+    ),
+    "SyncBatchNorm": Layer(
+        arguments={**BATCH, "process_group": None}, tensors=_norm_tensors, run=_batch_norm
+    ),
+    **_dimensions(
+        "InstanceNorm",
+        lambda n: Layer(
+            arguments={**BATCH, "affine": False, "track_running_stats": False},
+            tensors=_norm_tensors,
+            run=_instance_norm,
+        ),
+    ),
+    "GroupNorm": Layer(
+        arguments={"num_groups": NEEDED, "num_channels": NEEDED, "eps": 1e-5, "affine": True},
+        tensors=_group_tensors,
+        run=_group_norm,
+    ),
+    "LayerNorm": Layer(
+        arguments={
+            "normalized_shape": NEEDED,
+            "eps": 1e-5,
+            "elementwise_affine": True,
+            "bias": True,
+        },
+        tensors=_layer_norm_tensors,
+        run=_layer_norm,
+    ),
+    "Linear": Layer(
+        arguments={"in_features": NEEDED, "out_features": NEEDED, "bias": True},
+        tensors=_linear_tensors,
+        run=_linear,
+    ),
+    "PReLU": Layer(
+        arguments={"num_parameters": 1, "init": 0.25}, tensors=_prelu_tensors, run=_prelu
+    ),
+    **{name: _plain(function) for name, function in ACTIVATIONS.items()},
+    "LeakyReLU": _plain("leaky_relu", negative_slope=0.01),
+    "ELU": _plain("elu", alpha=1.0),
+    "CELU": _plain("celu", alpha=1.0),
+    "GELU": Layer(
+        arguments={"approximate": "none"},
+        run=lambda run, layer, x: run.torch("gelu", x, approximate=layer.values["approximate"]),
+    ),
+    "Hardtanh": _plain("hardtanh", min_val=-1.0, max_val=1.0),
+    "Softplus": _plain("softplus", beta=1, threshold=20),
+    "Softmax": Layer(arguments={"dim": None}, run=_softmax(False)),
+    "LogSoftmax": Layer(arguments={"dim": None}, run=_softmax(True)),
+    "Softmax2d": Layer(arguments={}, run=lambda run, layer, x: run.torch("softmax", x, 1)),
+    **{
+        name: Layer(arguments={"p": 0.5, **INPLACE}, run=_same)
+        for name in ("Dropout", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
+    },
+    **_dimensions("MaxPool", lambda n: Layer(arguments=MAX, run=_pooled(f"max_pool{n}d"))),
+    **_dimensions("AvgPool", lambda n: Layer(arguments=MEAN, run=_pooled(f"avg_pool{n}d"))),
+    **_dimensions(
+        "AdaptiveAvgPool",
+        lambda n: Layer(
+            arguments={"output_size": NEEDED},
+            run=_function(f"adaptive_avg_pool{n}d", "output_size"),
+        ),
+    ),
+    **_dimensions(
+        "AdaptiveMaxPool",
+        lambda n: Layer(
+            arguments={"output_size": NEEDED},
+            run=_function(f"adaptive_max_pool{n}d", "output_size"),
+        ),
+    ),
+    "Upsample": Layer(arguments=UP, run=_resized),
+    "UpsamplingBilinear2d": Layer(
+        arguments={"size": None, "scale_factor": None},
+        run=lambda run, layer, x: run.torch(
+            "interpolate", x, **layer.values, mode="bilinear", align_corners=True
+        ),
+    ),
+    "UpsamplingNearest2d": Layer(arguments={"size": None, "scale_factor": None}, run=_resized),
+    "PixelShuffle": Layer(
+        arguments={"upscale_factor": NEEDED}, run=_function("pixel_shuffle", "upscale_factor")
+    ),
+    **_dimensions(
+        "ReflectionPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("reflect"))
+    ),
+    **_dimensions(
+        "ReplicationPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("replicate"))
+    ),
+    **_dimensions(
+        "ZeroPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("constant"))
+    ),
+    **_dimensions(
+        "ConstantPad",
+        lambda n: Layer(arguments={"padding": NEEDED, "value": NEEDED}, run=_padded("constant")),
+    ),
+    "Flatten": Layer(
+        arguments={"start_dim": 1, "end_dim": -1}, run=_function("flatten", "start_dim", "end_dim")
+    ),
+}
+"""Every layer that is read, by its name in ``torch.nn``."""

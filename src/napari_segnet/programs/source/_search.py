@@ -1,0 +1,566 @@
+"""Which class is the network of a file, and what its constructor was given."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from napari_segnet.programs._evaluate import NotReadable
+from napari_segnet.programs.source._budget import Budget
+from napari_segnet.programs.source._match import Difference, compared_with, tensors_of
+from napari_segnet.programs.source._members import _found
+from napari_segnet.programs.source._names import Files, Globals
+from napari_segnet.programs.source._runner import Runner
+from napari_segnet.programs.source._values import Class, Frame, Function, Instance, Unknown
+
+__all__ = ["Argument", "Match", "Miss", "best_match"]
+
+MOST_CALLS = 24
+MOST_TRIES = 500
+"""Constructors that are read in the search for one file."""
+MOST_VALUES = 22
+ROUNDS = 3
+INPUTS = ("in", "channel", "img_ch", "n_ch", "nc", "image")
+OUTPUTS = ("out", "class", "num_c", "n_c", "label")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """A value that the constructor gets, and how it is known: read, assumed or told."""
+
+    value: Any
+    source: str
+    why: str
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Try:
+    """A class or a function that makes a network, with what is known of its arguments.
+
+    Attributes
+    ----------
+    made_by : Class or Function
+        What is called.
+    given : dict of str to Argument
+        Arguments that something says.
+    """
+
+    made_by: Class | Function
+    given: dict[str, Argument] = field(default_factory=dict)
+
+    @property
+    def constructor(self) -> Function | None:
+        """The function that takes the arguments."""
+        if isinstance(self.made_by, Function):
+            return self.made_by
+        found = _found(self.made_by, "__init__")
+        return found if isinstance(found, Function) else None
+
+    @property
+    def names(self) -> list[str]:
+        """Arguments by name."""
+        own = self.constructor
+        if own is None:
+            return []
+        args = own.node.args
+        found = [one.arg for one in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+        return found[1:] if isinstance(self.made_by, Class) else found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Match:
+    """The network of a file.
+
+    Attributes
+    ----------
+    made_by : Class or Function
+        What makes it.
+    arguments : mapping of str to Argument
+        What it gets.
+    unused : tuple of str
+        Tensors of the file that the code does not have: norms beside all others.
+    """
+
+    made_by: Class | Function
+    arguments: Mapping[str, Argument]
+    unused: tuple[str, ...] = ()
+
+    def made(self, run: Runner) -> Instance:
+        """Return the network put together anew."""
+        return _made(run, self.made_by, {n: a.value for n, a in self.arguments.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """Why no definition is that of the file: that which comes nearest."""
+
+    name: str
+    where: str
+    why: str
+    near: bool
+
+
+def best_match(
+    files: Files,
+    names: Sequence[Globals],
+    shapes: Mapping[str, tuple[int, ...]],
+    said: Mapping[str, Any],
+    told: Mapping[str, Any],
+    budget: Budget,
+) -> Match | Miss:
+    """Return the class that has the tensors of a file, and its arguments.
+
+    Parameters
+    ----------
+    files, names : Files, sequence of Globals
+        The code; classes of the first files come first.
+    shapes : mapping of str to tuple of int
+        Of the tensors of the file.
+    said : mapping
+        Plain values beside the tensors, such as ``{"n_classes": 2}``.
+    told : mapping
+        Arguments by name, and ``class``.
+    budget : Budget
+        How much is read.
+    """
+    search = _Search(files=files, shapes=shapes, budget=budget, told=told, said=said)
+    tries = list(search.tries(names))
+    if wanted := str(told.get("class", "")):
+        tries = [one for one in tries if one.made_by.name == wanted]
+    for one in tries:
+        search.look(one)
+        if search.best and search.best[0] == 0:
+            break
+    # Those that have most of the names are worth a search of their arguments.
+    for _, one, values in sorted(search.near, key=lambda row: row[0])[:4]:
+        if search.best is None or search.best[0] > 0:
+            search.vary(one, values)
+    return search.answer()
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    files: Files
+    shapes: Mapping[str, tuple[int, ...]]
+    budget: Budget
+    told: Mapping[str, Any]
+    said: Mapping[str, Any]
+    left: int = MOST_TRIES
+    best: tuple[int, Try, dict[str, Any], Difference] | None = None
+    near: list[tuple[int, Try, dict[str, Any]]] = field(default_factory=list)
+    failed: list[tuple[Try, str]] = field(default_factory=list)
+    seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    named: int = 0
+
+    # ---- What there is to try ----------------------------------------------------------
+
+    def tries(self, names: Sequence[Globals]) -> Iterator[Try]:
+        """Yield calls that make a network, then all classes by themselves."""
+        calls = [one for own in names for one in self._calls(own)]
+        yield from calls[:MOST_CALLS]
+        for own in names:
+            for name, rows in own.bound.items():
+                if any(isinstance(row, ast.ClassDef) for row in rows):
+                    for kind in self._classes(own, name):
+                        yield self._try(kind, {})
+        for own in names:
+            for name, rows in own.bound.items():
+                last = rows[-1]
+                if isinstance(last, ast.FunctionDef) and _returns_network(last):
+                    made = self._looked_up(own, name)
+                    if isinstance(made, Function):
+                        yield self._try(made, {})
+
+    def _classes(self, names: Globals, name: str) -> Iterator[Class]:
+        rows = [row for row in names.bound[name] if isinstance(row, ast.ClassDef)]
+        for row in reversed(rows):
+            own = names
+            if len(rows) > 1:
+                # Of several cells with the same class each sees what stands before its end.
+                own = Globals.of(names.file, names.files, before=(row.end_lineno or 0) + 1)
+            found = self._looked_up(own, name)
+            if isinstance(found, Class) and found.is_module():
+                yield found
+
+    def _looked_up(self, names: Globals, name: str) -> Any:
+        try:
+            return Runner(files=self.files, budget=self.budget).looked_up(name, names)
+        except (NotReadable, RecursionError):
+            return None
+
+    def _calls(self, names: Globals) -> Iterator[Try]:
+        seen = set()
+        for call, around in _calls_in(names.file.body):
+            name = call.func.id if isinstance(call.func, ast.Name) else ""
+            if isinstance(call.func, ast.Attribute):
+                name = call.func.attr
+            if not name or name in ("print", "super", "len"):
+                continue
+            run = Runner(files=self.files, budget=self.budget)
+            frame = _local(run, names, around)
+            try:
+                kind = run.value(call.func, frame)
+            except (NotReadable, RecursionError):
+                continue
+            if not isinstance(kind, Class) or not kind.is_module():
+                continue
+            given = self._given(run, kind, call, frame, names)
+            key = (id(kind), repr(sorted((n, repr(a.value)) for n, a in given.items())))
+            if key not in seen:
+                seen.add(key)
+                yield self._try(kind, given)
+
+    def _given(
+        self, run: Runner, kind: Class, call: ast.Call, frame: Frame, names: Globals
+    ) -> dict[str, Argument]:
+        order = Try(made_by=kind).names
+        pairs: list[tuple[str, ast.expr]] = [
+            *zip(order, (a for a in call.args if not isinstance(a, ast.Starred)), strict=False)
+        ]
+        given: dict[str, Any] = {}
+        for keyword in call.keywords:
+            if keyword.arg is not None:
+                pairs.append((keyword.arg, keyword.value))
+            else:
+                given |= self._starred(run, keyword.value, frame)
+        for name, node in pairs:
+            try:
+                value = run.value(node, frame)
+            except (NotReadable, RecursionError):
+                continue
+            if not isinstance(value, Unknown):
+                given[name] = value
+        where = names.file.where(call.lineno)
+        return {
+            name: Argument(value=value, source="read", why=f"in the call, {where}")
+            for name, value in given.items()
+        }
+
+    def _starred(self, run: Runner, node: ast.expr, frame: Frame) -> dict[str, Any]:
+        try:
+            found = run.value(node, frame)
+        except (NotReadable, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _try(self, kind: Class | Function, given: dict[str, Argument]) -> Try:
+        made = Try(made_by=kind, given=dict(given))
+        for name in made.names:
+            if name in self.said:
+                made.given[name] = Argument(
+                    value=self.said[name], source="read", why="written in the file"
+                )
+            if name in self.told:
+                value = _typed(self.told[name], made, name)
+                made.given[name] = Argument(value=value, source="told", why="by the user")
+        return made
+
+    # ---- Trying ------------------------------------------------------------------------
+
+    def score(self, one: Try, values: Mapping[str, Any]) -> int:
+        """Return how many tensors differ with these arguments; a large number where it fails."""
+        key = (id(one.made_by), repr(sorted((n, repr(v)) for n, v in values.items())))
+        if key in self.seen:
+            return self.seen[key]
+        self.left -= 1
+        if self.left < 0:
+            return 10**9
+        try:
+            run = Runner(files=self.files, budget=self.budget)
+            made = _made(run, one.made_by, values)
+            own = {name: tensor.shape for name, tensor in tensors_of(made).items()}
+        except NotReadable as error:
+            self.failed.append((one, str(error)))
+            self.seen[key] = 10**9
+            return 10**9
+        found = compared_with(own, self.shapes)
+        score = found.score
+        if _only_norms(found, self.shapes):
+            score = 0
+        self.seen[key] = score
+        self.named = found.named
+        if found.named and (self.best is None or score < self.best[0]):
+            self.best = (score, one, dict(values), found)
+        return score
+
+    def look(self, one: Try) -> None:
+        """Try what is known, and guesses for what the constructor needs."""
+        values = {name: given.value for name, given in one.given.items()}
+        own = one.constructor
+        for name in one.names:
+            if name not in values and own is not None and name not in own.defaults:
+                if (guess := self._guess(name)) is not None:
+                    values[name] = guess
+        self.named = 0
+        if self.score(one, values) > 0 and one.names:
+            # Those that cannot be put together yet may still have all names.
+            rank = -self.named if self.named else -1
+            if rank == -1 or -rank * 3 > len(self.shapes):
+                self.near.append((rank, self._loosened(one), values))
+
+    def _loosened(self, one: Try) -> Try:
+        """Return the same without what calls say, which is that of another network."""
+        kept = {n: a for n, a in one.given.items() if not a.why.startswith("in the call")}
+        return Try(made_by=one.made_by, given=kept)
+
+    def _guess(self, name: str) -> Any:
+        first, last = self._ends()
+        plain = name.lower()
+        if any(word in plain for word in OUTPUTS):
+            return last
+        if any(word in plain for word in INPUTS):
+            return first
+        return None if self._numbers() == [] else self._numbers()[0]
+
+    def _ends(self) -> tuple[int, int]:
+        kernels = [shape for shape in self.shapes.values() if len(shape) in (4, 5)]
+        return (kernels[0][1], kernels[-1][0]) if kernels else (1, 1)
+
+    def _numbers(self) -> list[int]:
+        counts: Counter[int] = Counter()
+        for shape in self.shapes.values():
+            if len(shape) in (4, 5):
+                counts.update(shape[:2])
+        first, last = self._ends()
+        common = [n for n, _ in counts.most_common(12)]
+        row = [first, last, *common, 1, 2, 3, 4, 5, 6, 8, 16]
+        return list(dict.fromkeys(row))[:MOST_VALUES]
+
+    # ---- Varying -----------------------------------------------------------------------
+
+    def vary(self, one: Try, values: dict[str, Any]) -> None:
+        """Change one argument after the other as long as more tensors agree."""
+        values = dict(values)
+        best = self.score(one, values)
+        for _ in range(ROUNDS):
+            before = best
+            for name in one.names:
+                if name in one.given:
+                    continue
+                for value in self.domain(one, name, values):
+                    for changed in self._changed(one, name, value, values):
+                        score = self.score(one, changed)
+                        if score < best:
+                            best, values = score, changed
+                    if best == 0:
+                        return
+            if best == before:
+                return
+
+    def _changed(
+        self, one: Try, name: str, value: Any, values: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield arguments with another value; rows as long as it are cut or go on with it."""
+        yield {**values, name: value}
+        defaults = one.constructor.defaults if one.constructor is not None else {}
+        now = values.get(name, defaults.get(name))
+        if not isinstance(now, list | tuple) or not isinstance(value, list | tuple):
+            return
+        more = len(value) - len(now)
+        others: dict[str, Any] = {}
+        for other in one.names:
+            row = values.get(other, defaults.get(other))
+            if other == name or other in one.given or not isinstance(row, list | tuple):
+                continue
+            if row and abs(len(row) - len(now)) <= 1 and len(row) + more > 0:
+                others[other] = type(row)([*row, *[row[-1]] * max(more, 0)][: len(row) + more])
+        if more and others:
+            yield {**values, **others, name: value}
+
+    def domain(self, one: Try, name: str, values: Mapping[str, Any]) -> list[Any]:
+        """Return what an argument may be, the likeliest first."""
+        own = one.constructor
+        default = own.defaults.get(name) if own is not None else None
+        now = values.get(name, default)
+        if isinstance(now, bool):
+            return [not now]
+        if isinstance(now, str):
+            return [word for word in self._words(one) if word != now]
+        if isinstance(now, list | tuple) and now and all(isinstance(n, int) for n in now):
+            return self._rows(now)
+        if isinstance(now, int) or (now is None and name not in (own.defaults if own else {})):
+            extra = [now * 2, now // 2, now + 1, now - 1] if isinstance(now, int) else []
+            row = [*self._numbers(), *extra]
+            words: list[Any] = [] if isinstance(now, int) else [True, False]
+            return [n for n in [*dict.fromkeys(row), *words] if n != now]
+        if now is None:
+            return [*self._numbers()[:8], True]
+        return []
+
+    def _words(self, one: Try) -> list[str]:
+        """Return texts that the code compares something with."""
+        found: dict[str, None] = {}
+        for statement in one.made_by.names.file.body:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Compare):
+                    for part in ast.walk(node):
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                            found[part.value] = None
+        return [word for word in found if len(word) < 30][:12]
+
+    def _rows(self, now: Sequence[int]) -> list[Any]:
+        """Return rows of numbers of channels: multiples, beginnings, and that of the file."""
+        kind: Any = type(now)
+        if max(now) <= 8:  # strides, kernels, numbers of blocks
+            ends = [list(now[:n]) for n in range(len(now) - 1, 0, -1)]
+            longer = [[*now, *[now[-1]] * n] for n in (1, 2)]
+            alike = [[n] * len(now) for n in (2, 1, 3)]
+            return [kind(row) for row in (*ends, *longer, *alike) if row != list(now)]
+        widths: list[int] = []
+        for shape in self.shapes.values():
+            if len(shape) in (4, 5) and (not widths or shape[0] > widths[-1]):
+                widths.append(shape[0])
+        rows: list[list[int]] = [widths[:n] for n in range(len(widths), 1, -1)]
+        firsts = [n for n in self._numbers() if n > 1]
+        rows += [[n * first // now[0] for n in now] for first in firsts if now[0]]
+        rows += [list(now[:n]) for n in range(len(now) - 1, 0, -1)]
+        return [kind(row) for row in rows if row and list(now) != row]
+
+    # ---- The end -----------------------------------------------------------------------
+
+    def answer(self) -> Match | Miss:
+        """Return the network, its arguments with how each is known; or what comes nearest."""
+        if self.best is not None and self.best[0] == 0:
+            _, one, values, found = self.best
+            values = self._settled(one, values)
+            arguments = self._arguments(one, values)
+            return Match(made_by=one.made_by, arguments=arguments, unused=found.more)
+        if self.best is not None:
+            _, one, _, found = self.best
+            near = found.named * 2 > len(self.shapes)
+            return _miss(one, str(found), near=near)
+        if self.failed:
+            one, why = self.failed[0]
+            return _miss(one, why, near=False)
+        return Miss(name="", where="", why="it defines no network of PyTorch", near=False)
+
+    def _settled(self, one: Try, values: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments as calls and the code have them, where no tensor says otherwise."""
+        starts = [row[2] for row in self.near if row[1].made_by is one.made_by]
+        own = one.constructor
+        defaults = dict(own.defaults) if own is not None else {}
+        for start in (*starts, defaults):
+            for name, value in start.items():
+                if name in values and name not in one.given and values[name] != value:
+                    if self.score(one, {**values, name: value}) == 0:
+                        values = {**values, name: value}
+        return values
+
+    def _arguments(self, one: Try, values: Mapping[str, Any]) -> dict[str, Argument]:
+        own = one.constructor
+        found: dict[str, Argument] = {}
+        defaults = own.defaults if own is not None else {}
+        for name in one.names:
+            if name in one.given:
+                found[name] = one.given[name]
+                continue
+            if name not in values and name not in defaults:
+                continue
+            value = values.get(name, defaults.get(name))
+            if isinstance(value, float) or not isinstance(value, bool | int | str | list | tuple):
+                if name in values:
+                    found[name] = Argument(value=value, source="assumed", why="a default")
+                continue
+            others = self.domain(one, name, values)[:6]
+            same = [other for other in others if self.score(one, {**values, name: other}) == 0]
+            if same or not others:
+                why = "the default of the code; no tensor shows it"
+                found[name] = Argument(value=value, source="assumed", why=why)
+            else:
+                why = "only so the tensors have their shapes"
+                found[name] = Argument(value=value, source="read", why=why)
+        return found
+
+
+def _miss(one: Try, why: str, *, near: bool) -> Miss:
+    node = one.made_by.node
+    where = one.made_by.names.file.where(node.lineno)
+    return Miss(name=one.made_by.name, where=where, why=why, near=near)
+
+
+def _made(run: Runner, made_by: Class | Function, values: Mapping[str, Any]) -> Instance:
+    try:
+        made = run.call(made_by, (), values)
+    except NotReadable as error:
+        raise run.error(error) from error
+    except RecursionError as error:
+        raise NotReadable("its code is nested too deeply") from error
+    if isinstance(made, tuple | list) and made:
+        made = made[0]
+    if not isinstance(made, Instance):
+        raise NotReadable(f"{made_by.name} makes no network")
+    return made
+
+
+def _only_norms(found: Difference, there: Mapping[str, tuple[int, ...]]) -> bool:
+    """Tell if a file has nothing more than norms that the code does not use."""
+    if found.missing or found.shapes or not found.more or not found.same:
+        return False
+    rows = all(len(there[key]) <= 1 for key in found.more)
+    layers = {key.rpartition(".")[0] for key in found.more}
+    kernels = any(len(there.get(f"{layer}.weight", ())) > 1 for layer in layers)
+    return rows and not kernels and len(layers) <= 4 and found.same > 4 * len(found.more)
+
+
+def _typed(value: Any, one: Try, name: str) -> Any:
+    """Return what a user told as the kind of value that the default has."""
+    if not isinstance(value, str):
+        return value
+    word = value.strip()
+    if word.lower() in ("true", "false"):
+        return word.lower() == "true"
+    try:
+        number = float(word)
+    except ValueError:
+        parts = word.strip("()[] ").split(",")
+        if len(parts) > 1 and all(part.strip().isdigit() for part in parts):
+            return [int(part) for part in parts]
+        return word
+    return int(number) if math.isfinite(number) and number.is_integer() else number
+
+
+def _returns_network(node: ast.FunctionDef) -> bool:
+    words = ("model", "net", "unet", "build", "create", "get")
+    returns = any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(node))
+    return returns and any(word in node.name.lower() for word in words)
+
+
+Around = ast.FunctionDef | None
+
+
+def _calls_in(body: Sequence[ast.stmt]) -> Iterator[tuple[ast.Call, Around]]:
+    """Yield calls outside of the classes of networks, and the function each stands in."""
+    rows: list[tuple[ast.AST, Around]] = [(one, None) for one in body]
+    while rows:
+        node, around = rows.pop(0)
+        if isinstance(node, ast.ClassDef) and any(
+            "Module" in ast.unparse(base) or "nn." in ast.unparse(base) for base in node.bases
+        ):
+            continue
+        if isinstance(node, ast.FunctionDef):
+            around = node
+        if isinstance(node, ast.Call):
+            yield node, around
+        rows += [(child, around) for child in ast.iter_child_nodes(node)]
+
+
+def _local(run: Runner, names: Globals, around: Around) -> Frame:
+    """Return the names of a function that plain statements give."""
+    frame = Frame(names=names)
+    if around is None:
+        return frame
+    args = around.args
+    for one in (*args.posonlyargs, *args.args, *args.kwonlyargs):
+        frame.values[one.arg] = Unknown(f"the argument {one.arg}")
+    for statement in around.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            run_budget = replace(run.budget)
+            try:
+                run.block([statement], frame)
+            except (NotReadable, RecursionError):
+                run.budget.depth = run_budget.depth
+    return frame

@@ -1,0 +1,491 @@
+"""Bare weights with the code of their network beside them, as a checkpoint of a graph."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint, Known, Layout, PrepareStep, Store
+from napari_segnet.containers import TensorRef, Weights
+from napari_segnet.errors import SettingsError, UnsupportedWeightsError
+from napari_segnet.families.graph import describe_graph
+from napari_segnet.graph import tensors
+from napari_segnet.programs._evaluate import Drawing, NotReadable, Probes, Value, sliced
+from napari_segnet.programs._outputs import rescaled_by
+from napari_segnet.programs.source._budget import Budget
+from napari_segnet.programs.source._ends import Ended, FixedSize, ended
+from napari_segnet.programs.source._files import ENDINGS, SourceFile, files_beside
+from napari_segnet.programs.source._library import FOLDER, library
+from napari_segnet.programs.source._match import tensors_of
+from napari_segnet.programs.source._members import _found
+from napari_segnet.programs.source._names import Files, Globals
+from napari_segnet.programs.source._runner import Runner
+from napari_segnet.programs.source._search import Argument, Match, Miss, best_match
+from napari_segnet.programs.source._suggest import suggestions
+from napari_segnet.programs.source._values import Class, Function, Instance
+
+__all__ = ["Source", "SourceRefusal", "refused"]
+
+MOST_CHANNELS = 8
+"""Numbers of channels of the image that are tried."""
+MULTIPLES = (1, 2, 4, 8, 16, 32)
+"""Of how many pixels the sizes are at which a network is drawn; all first."""
+MOST_VIEWS = 4
+MOST_NUMBERS = 2**16
+PREPARE = Known(
+    source="assumed",
+    why="the code of the network does not say how images were prepared; dividing those with values "
+    "over 1 by 255 is usual. What other code beside it says stands under 'suggested'",
+)
+OWN = ("source", "class", "output")
+"""What can be told besides the arguments of the constructor."""
+
+
+class SourceRefusal(Exception):
+    """Why the code beside weights does not describe them; a sentence.
+
+    Parameters
+    ----------
+    why : str
+        The sentence.
+    network : bool
+        Whether the code defines a network at all, so that the user may expect it to be read.
+    """
+
+    def __init__(self, why: str, *, network: bool = False) -> None:
+        super().__init__(why)
+        self.network = network
+
+
+class Source:
+    """The program; it is asked for bare weights, before all families."""
+
+    name = "source"
+    title = "Network read from its code"
+
+    def describe(self, views: Sequence[Weights], told: Mapping[str, Any]) -> Checkpoint | None:
+        """Return the network that the code beside weights defines; None if there is no code.
+
+        Raises
+        ------
+        SourceRefusal
+            If the code is not that of the weights, or cannot be read; names the line.
+        SettingsError
+            If ``source`` is told and is no file of code.
+        """
+        path = views[0].path
+        paths = _paths(path, told)
+        if not paths:
+            return None
+        budget = Budget()
+        files = Files(library=library)
+        names, wrong = _opened(files, paths, bool(told.get("source")))
+        if not names:
+            raise SourceRefusal(f"{wrong}.")
+        miss: Miss | None = None
+        for weights in views[:MOST_VIEWS]:
+            shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
+            said = _flat(weights.metadata)
+            try:
+                found = best_match(files, names, shapes, said, told, budget)
+            except (NotReadable, RecursionError) as error:
+                raise SourceRefusal(
+                    f"The code beside {path.name} is not read: {error}.", network=True
+                ) from error
+            if isinstance(found, Match):
+                return self._described(weights, found, files, budget, told, names)
+            if miss is None or (found.near and not miss.near):
+                miss = found
+        network = miss is not None and bool(miss.name)
+        raise SourceRefusal(_sentence(path, miss, paths), network=network)
+
+    def _described(
+        self,
+        weights: Weights,
+        match: Match,
+        files: Files,
+        budget: Budget,
+        told: Mapping[str, Any],
+        names: Sequence[Globals],
+    ) -> Checkpoint:
+        where = match.made_by.names.file.where(match.made_by.node.lineno)
+        try:
+            drawn = _drawn(weights, match, files, budget, told)
+            checkpoint = _checkpoint(weights, match, drawn)
+        except (NotReadable, ValueError, RecursionError) as error:
+            why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            raise SourceRefusal(
+                f"{match.made_by.name} ({where}) has the tensors of {weights.path.name}, but its "
+                f"forward is not read: {why}.",
+                network=True,
+            ) from error
+        if left := set(told) - {*OWN, *match.arguments}:
+            raise SourceRefusal(
+                f"{match.made_by.name} ({where}) has no argument {', '.join(sorted(left))} that "
+                "could be told.",
+                network=True,
+            )
+        checkpoint = _with_place(checkpoint, names[0].file.path, bool(told.get("source")))
+        found = suggestions(_telling(files, names))
+        card = {**checkpoint.card, "suggested": found} if found else checkpoint.card
+        return replace(checkpoint, card=card)
+
+
+def _with_place(checkpoint: Checkpoint, path: Path, told: bool) -> Checkpoint:
+    """Add where the code lies; a card that training writes keeps it where a user told it."""
+    own = Path(str(checkpoint.hparams["source"]))
+    beside = path if own.parent == FOLDER else own
+    shown = str(beside) if told else beside.name
+    why = "by the user" if told else "it lies beside the file"
+    known = Known(source="told" if told else "read", why=why)
+    return replace(
+        checkpoint,
+        hparams={**checkpoint.hparams, "source": shown},
+        known={**checkpoint.known, "source": known},
+    )
+
+
+def _telling(files: Files, names: Sequence[Globals]) -> list[SourceFile]:
+    own = [one.file for one in names]
+    return own + [one.file for one in files.known.values() if one.file not in own]
+
+
+# ---- Files -----------------------------------------------------------------------------
+
+
+def _paths(path: Path, told: Mapping[str, Any]) -> list[Path]:
+    """Return the files of code, that which is told first."""
+    beside = files_beside(path)
+    given = told.get("source")
+    if not given:
+        return beside
+    own = Path(str(given)).expanduser()
+    own = own if own.is_absolute() or own.exists() else path.parent / own
+    if own.is_dir():
+        inside = files_beside(own / path.name)
+        if not inside:
+            raise SettingsError(f"The folder {own} holds no .py or .ipynb file.")
+        return inside + beside
+    if not own.is_file() or own.suffix.lower() not in ENDINGS:
+        raise SettingsError(
+            f"{given} is no file of code. Give the .py or .ipynb that defines the network."
+        )
+    near = [one for one in files_beside(own) if one != own]
+    return [own, *near, *(one for one in beside if one not in (own, *near))]
+
+
+def _opened(files: Files, paths: Sequence[Path], first_only: bool) -> tuple[list[Globals], str]:
+    names: list[Globals] = []
+    wrong = ""
+    for place, one in enumerate(paths):
+        try:
+            names.append(files.add(one))
+        except NotReadable as error:
+            wrong = wrong or f"The code cannot be read: {error}"
+            if first_only and place == 0:
+                raise SourceRefusal(f"{wrong}.") from error
+    return names, wrong or "There is no code beside it"
+
+
+def _flat(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values beside the tensors, also those one level down."""
+    found: dict[str, Any] = {}
+    for name, value in metadata.items():
+        rows = value.items() if isinstance(value, Mapping) else [(name, value)]
+        for key, one in rows:
+            plain = isinstance(one, bool | int | str) or (
+                isinstance(one, list | tuple) and all(isinstance(n, int) for n in one)
+            )
+            if isinstance(key, str) and plain:
+                found.setdefault(key, one)
+    return found
+
+
+def _sentence(path: Path, miss: Miss | None, paths: Sequence[Path]) -> str:
+    shown = ", ".join(one.name for one in paths[:3])
+    if miss is None or not miss.name:
+        return f"The code beside {path.name} ({shown}) defines no network of PyTorch."
+    return (
+        f"{miss.name} ({miss.where}) is not the network of {path.name}: {miss.why}. Put the code "
+        "of the very version beside it that the weights were written with."
+    )
+
+
+# ---- Drawing ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    ended: Ended
+    draw: Drawing
+    main: int
+    keys: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def _drawn(
+    weights: Weights, match: Match, files: Files, budget: Budget, told: Mapping[str, Any]
+) -> _Drawn:
+    main = _whole(told.get("output", 1)) - 1
+    refusal, farthest = NotReadable("the file holds no kernel along two or three axes"), -1
+    for ndim, channels in _inputs(weights.tensors):
+        try:
+            return _tried_at_sizes(weights, match, files, budget, channels, ndim, main)
+        except FixedSize as fixed:
+            drawn = _tried(weights, match, files, budget, channels, fixed.lengths, main)
+            shown = " x ".join(map(str, fixed.lengths))
+            note = (
+                f"Its forward brings its answer to {shown} pixels: it is meant for images of that "
+                "size, for which this changes nothing."
+            )
+            return replace(drawn, notes=(*drawn.notes, note))
+        except _Failed as error:
+            # The try with the right channels comes farthest.
+            if error.nodes > farthest:
+                refusal, farthest = error.why, error.nodes
+    raise refusal
+
+
+def _tried_at_sizes(
+    weights: Weights,
+    match: Match,
+    files: Files,
+    budget: Budget,
+    channels: int,
+    ndim: int,
+    main: int,
+) -> _Drawn:
+    """Draw at all sizes, else at multiples of more and more pixels, where sizes are in the way."""
+    failed: _Failed | None = None
+    for multiple in MULTIPLES:
+        try:
+            free = (None,) * ndim
+            return _tried(weights, match, files, budget, channels, free, main, multiple)
+        except _Failed as error:
+            failed = failed or error
+            if not any(word in str(error.why) for word in ("size", "pixels", "map that is there")):
+                break
+    assert failed is not None
+    raise failed
+
+
+class _Failed(Exception):
+    def __init__(self, why: NotReadable, nodes: int) -> None:
+        self.why, self.nodes = why, nodes
+
+
+def _whole(value: Any) -> int:
+    try:
+        found = int(value)
+    except (TypeError, ValueError):
+        found = 0
+    if found < 1:
+        raise SettingsError(f"output must be a number from 1, not {value!r}. Correct the setting.")
+    return found
+
+
+def _inputs(root: Mapping[str, TensorRef]) -> list[tuple[int, int]]:
+    """Return dimensions and channels that the image may have, by the kernels of convolutions."""
+    seen: dict[tuple[int, int], None] = {}
+    for tensor in root.values():
+        if len(tensor.shape) in (4, 5) and min(tensor.shape) > 0:
+            seen.setdefault((len(tensor.shape) - 2, tensor.shape[1]))
+    own = list(seen)[: MOST_CHANNELS // 2]
+    several = [(ndim, n * count) for ndim, n in own[:1] for count in (2, 3, 4)]
+    return [*own, *(pair for pair in several if pair not in own)]
+
+
+def _tried(
+    weights: Weights,
+    match: Match,
+    files: Files,
+    budget: Budget,
+    channels: int,
+    lengths: tuple[int | None, ...],
+    main: int,
+    multiple: int = 1,
+    place: int = 0,
+) -> _Drawn:
+    draw = Drawing(channels, Probes(lengths, None))
+    started = draw.probes.alive.copy()
+    for axis in draw.probes.lengths:
+        started &= axis % multiple == 0
+    draw.probes.alive = started.copy()
+    run = Runner(files=files, budget=budget)
+    made = match.made(run)
+    own = tensors_of(made)
+    for key, tensor in own.items():
+        if key not in weights.tensors:
+            tensor.key = ""
+    run.draw, run.numbers = draw, functools.partial(_numbers, weights.tensors)
+    draw.at = match.made_by.name
+    counts = _counts(made, channels)
+    try:
+        images = _images(draw, counts[place])
+        answer = run.current(run.call(made, images, {}))
+        end = ended(draw, _current(run, answer), main, started)
+        notes: tuple[str, ...] = ()
+        if len(images) > 1:
+            notes = (f"Its {len(images)} inputs are the channels of one image, in their order.",)
+        keys = {key: tensor.key for key, tensor in own.items()}
+        return _Drawn(ended=end, draw=draw, main=main, keys=keys, notes=notes)
+    except NotReadable as error:
+        if place + 1 < len(counts):
+            same = (weights, match, files, budget, channels, lengths, main, multiple)
+            return _tried(*same, place=place + 1)
+        raise _Failed(run.error(error), len(draw.bases)) from error
+    except RecursionError as error:
+        why = run.error(NotReadable("it is nested too deeply"))
+        raise _Failed(why, len(draw.bases)) from error
+    except ValueError as error:
+        why = run.error(NotReadable(f"it cannot be built ({error})"))
+        raise _Failed(why, len(draw.bases)) from error
+
+
+def _counts(made: Instance, channels: int) -> list[int]:
+    """Return how many images ``forward`` may take; those with defaults are one channel each."""
+    forward = _found(made.kind, "forward") if isinstance(made.kind, Class) else None
+    if not isinstance(forward, Function):
+        return [1]
+    own = forward.node.args
+    names = [*own.posonlyargs, *own.args][1:]
+    count = max(len(names) - len(own.defaults), 1)
+    if own.vararg is not None and not names:
+        return [channels]
+    return [count, channels] if count < channels <= len(names) else [count]
+
+
+def _images(draw: Drawing, count: int) -> tuple[Value, ...]:
+    """Return the image in so many parts."""
+    channels = draw.builder.channels(draw.builder.image)
+    if count == 1:
+        return (draw.image,)
+    if channels % count:
+        raise NotReadable(
+            f"its forward takes {count} inputs, and the image has {channels} channels"
+        )
+    each, number = channels // count, draw.probes.number
+    draw.at = "inputs"
+    return tuple(
+        sliced(draw, draw.image, 1, number(each * i), number(each * (i + 1))) for i in range(count)
+    )
+
+
+def _current(run: Runner, answer: Any) -> Any:
+    if isinstance(answer, list | tuple):
+        return [_current(run, one) for one in answer[:64]]
+    if isinstance(answer, dict):
+        return {key: _current(run, one) for key, one in list(answer.items())[:64]}
+    return run.current(answer)
+
+
+def _numbers(root: Mapping[str, TensorRef], key: str) -> Any:
+    """Return the numbers of a small tensor; they are read, so torch is needed."""
+    tensor = root.get(key)
+    if tensor is None or math.prod(tensor.shape) > MOST_NUMBERS:
+        return None
+    return tensor.load().float().numpy()
+
+
+# ---- The checkpoint --------------------------------------------------------------------
+
+
+def _checkpoint(weights: Weights, match: Match, drawn: _Drawn) -> Checkpoint:
+    draw, graph = drawn.draw, drawn.ended.graph
+    keys, layouts = dict[str, str](), dict[str, Layout]()
+    for name, tensor in tensors(graph).items():
+        slot = draw.slots[name]
+        key, number = slot.key, 1
+        while key in keys:
+            number += 1
+            key = f"{slot.key} ({number})"
+        keys[key] = name
+        shape = weights.tensors[slot.key].shape
+        if slot.order != tuple(range(len(shape))) or shape != tensor.shape or key != slot.key:
+            layouts[key] = Layout(order=slot.order, key=slot.key if key != slot.key else "")
+    kinds = Counter(weights.tensors[draw.slots[name].key].dtype for name in keys.values())
+    store = Store(
+        container=weights.container,
+        wrapper=weights.wrapper,
+        prefix=weights.prefix,
+        dtype=kinds.most_common(1)[0][0] if kinds else "float32",
+        keys=keys,
+        layouts=layouts,
+    )
+    inside = rescaled_by(graph)
+    step = PrepareStep(name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"})
+    checkpoint = describe_graph(
+        path=weights.path,
+        graph=graph,
+        store=store,
+        outputs=drawn.ended.outputs,
+        prepare=() if inside else (step,),
+    )
+    return _with_facts(checkpoint, weights, match, drawn, inside)
+
+
+def _with_facts(
+    checkpoint: Checkpoint, weights: Weights, match: Match, drawn: _Drawn, inside: str
+) -> Checkpoint:
+    file = match.made_by.names.file
+    where = file.where(match.made_by.node.lineno)
+    why = f"from {match.made_by.name} ({where}), which was read and not run"
+    known = {n: Known(source="read", why=why) for n in ("family", "program", "graph")}
+    known["prepare"] = PREPARE
+    if inside:
+        known["prepare"] = Known(source="read", why=f"the network does it itself ({inside})")
+    known["channels"] = Known(source="read", why="follows from the kernels of its convolutions")
+    hparams: dict[str, Any] = {"source": str(file.path), "class": match.made_by.name}
+    known["source"] = known["class"] = Known(source="read", why=f"its code, {where}")
+    if drawn.ended.count > 1:
+        hparams["output"] = drawn.main + 1
+        known["output"] = Known(source="assumed", why="its forward answers with several maps")
+    assumed = []
+    for name, given in match.arguments.items():
+        if not isinstance(given.value, bool | int | float | str | list | tuple):
+            continue
+        own = f"{name}_argument" if name in RESERVED else name
+        hparams[own] = list(given.value) if isinstance(given.value, tuple) else given.value
+        known[own] = _known(given)
+        if given.source == "assumed":
+            assumed.append(name)
+    notes = [*drawn.notes, *drawn.ended.notes]
+    used = {drawn.draw.slots[name].key for name in tensors(drawn.ended.graph)}
+    unused = [
+        key
+        for key in weights.tensors
+        # A layer that lies at two places has the key of the first.
+        if drawn.keys.get(key, key) not in used and not key.endswith("batches_tracked")
+    ]
+    if unused:
+        shown = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
+        notes.append(f"Tensors that its forward does not use: {shown}.")
+    return replace(
+        checkpoint,
+        program=Source.name,
+        notes=tuple(notes),
+        hparams={**checkpoint.hparams, **hparams},
+        known={**checkpoint.known, **known},
+    )
+
+
+def _known(given: Argument) -> Known:
+    return Known(source=given.source, why=given.why)  # type: ignore[arg-type]
+
+
+RESERVED = frozenset(
+    (*(one.name for one in fields(Checkpoint)), *OWN, "graph", "stride_px", "size_multiple_px")
+)
+"""Names of facts that an argument of a constructor may not take."""
+
+
+def refused(refusal: SourceRefusal) -> UnsupportedWeightsError:
+    """Return a refusal as the error that a user sees who named the code."""
+    return UnsupportedWeightsError(
+        f"{refusal} Leave the setting source out, and the weights are read by their tensors."
+    )

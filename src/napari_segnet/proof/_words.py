@@ -1,0 +1,90 @@
+"""What is said of a network: its choices, what proves them, and its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.evidence import Decision
+
+__all__ = ["in_words", "input_note", "made_of", "notes_of"]
+
+CLEARER = 1.5
+"""By so much a normalisation must fit better than the one in use to be worth a note; below it two
+ways differ by what the pictures are, see ``evidence``."""
+POOR = 0.2
+"""Nats at the first norms below which the normalisation in use fits well enough, as the margin
+``FAIR`` of ``evidence`` has it."""
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "join": {
+        "up-skip": "skip connection joined last",
+        "skip-up": "skip connection joined first",
+        "add": "skip connection added",
+        "none": "no skip connections",
+    },
+    "skip": {
+        "before-pooling": "skip connections taken before the pooling",
+        "after-pooling": "skip connections taken after the pooling",
+    },
+    "up_activation": {
+        "none": "nothing after up-convolutions",
+        "relu": "ReLU after up-convolutions",
+    },
+}
+"""Choices that need more than their name to be understood."""
+
+
+def made_of(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the choices that are not assumed."""
+    return {
+        name: str(value)
+        for name, value in checkpoint.hparams.items()
+        if name != "graph"
+        and name in checkpoint.known
+        and checkpoint.known[name].source in ("told", "decided")
+    }
+
+
+def in_words(name: str, value: str) -> str:
+    return WORDS.get(name, {}).get(value) or f"{name.replace('_', ' ')} {value}"
+
+
+def notes_of(checkpoint: Checkpoint, decision: Decision) -> tuple[str, ...]:
+    """Say what was decided, what is assumed, and how images were probably normalised."""
+    made, facts = made_of(checkpoint), decision.known()
+    said: dict[str, list[str]] = {"decided": [], "assumed": []}
+    for name, fact in facts.items():
+        if fact.source in said and name not in made:
+            said[fact.source].append(in_words(name, decision.best.choices[name]))
+    notes = []
+    if decision.doubtful and decision.fit is not None:
+        notes.append(
+            "None of the networks that were tried fits the statistics of the file "
+            f"({decision.fit.typical:.2g} nats on {decision.shown}): ask whoever trained it for "
+            "its code."
+        )
+    if said["decided"]:
+        words = ", ".join(said["decided"])
+        notes.append(f"Decided by the statistics of the file on {decision.shown}: {words}.")
+    if said["assumed"]:
+        notes.append(f"Assumed of the network: {', '.join(said['assumed'])}.")
+    notes += input_note(checkpoint, decision.inputs)
+    return tuple(notes)
+
+
+def input_note(checkpoint: Checkpoint, inputs: Mapping[str, float]) -> list[str]:
+    """Say which normalisation the statistics suggest, where it is not the one in use."""
+    if not inputs:
+        return []
+    steps = [step for step in checkpoint.prepare if step.name == "normalize"]
+    used = str(steps[0].options.get("how", "none")) if steps else "none"
+    used = used.removesuffix("-if-over-1")
+    best, *_ = inputs
+    least = max(POOR, CLEARER * inputs[best])
+    if best == used or inputs.get(used, float("inf")) < least:
+        return []
+    against = f" against {inputs[used]:.2g} nats of {used}" if used in inputs else ""
+    return [
+        f"The statistics of the file fit images normalised by {best} best ({inputs[best]:.2g}"
+        f"{against}): try normalize={best}."
+    ]

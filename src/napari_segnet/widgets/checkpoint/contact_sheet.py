@@ -1,0 +1,131 @@
+"""Which of these networks is it? What each makes of the user's image, and one click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QIcon, QPixmap
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from napari_segnet.widgets.qt.pixmaps import pixmap_of
+
+if TYPE_CHECKING:
+    from napari_segnet.compare import Compared
+
+__all__ = ["ContactSheet"]
+
+SHOWN_PX = 96
+QUESTION = "Which of these is right? Nothing in the file tells them apart."
+NO_IMAGE = "Open an image to see what each makes of it; or choose by what you know of the network."
+SAME = (
+    "What is not known of this network changes nothing on this part of the image: {count} networks "
+    "that it may be answer alike."
+)
+CHOSEN = "Your choice is kept for the next time."
+
+
+class ContactSheet(QWidget):
+    """Up to three networks that a file may be, with pictures as soon as they are made.
+
+    Attributes
+    ----------
+    chosen : Signal of int
+        The place of the one that was clicked.
+    asked : Signal
+        They are to be compared on what is visible now.
+    """
+
+    chosen = Signal(int)
+    asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segnet_contact_sheet")
+        self.question = QLabel(QUESTION)
+        self.question.setObjectName("segnet_contact_question")
+        self.question.setWordWrap(True)
+        self.hint = QLabel()
+        self.hint.setObjectName("segnet_contact_hint")
+        self.hint.setWordWrap(True)
+        self.image = QLabel()
+        self.image.setObjectName("segnet_contact_image")
+        self.image.setToolTip("The part of your image that they are compared on")
+        self.again = QPushButton("Compare on what is visible")
+        self.again.setObjectName("segnet_contact_again")
+        self.again.clicked.connect(self.asked)
+        self.buttons: list[QToolButton] = []
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.addWidget(self.image, 0, 0, Qt.AlignmentFlag.AlignHCenter)
+        for column in range(2):
+            self._grid.setColumnStretch(column, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.question)
+        layout.addLayout(self._grid)
+        layout.addWidget(self.hint)
+        layout.addWidget(self.again)
+        self.clear()
+
+    def clear(self) -> None:
+        """Ask nothing."""
+        for button in self.buttons:
+            self._grid.removeWidget(button)
+            button.deleteLater()
+        self.buttons = []
+        self.image.hide()
+        self.hide()
+
+    def ask(self, words: Sequence[str]) -> None:
+        """Show one button for each network, with what sets it apart.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Of each network, in their order.
+        """
+        self.clear()
+        for place, text in enumerate(words):
+            button = QToolButton()
+            button.setObjectName(f"segnet_contact_{place}")
+            button.setText("\n".join(text.split(", ")))
+            button.setToolTip(text)
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+            button.setIconSize(QSize(SHOWN_PX, SHOWN_PX))
+            button.clicked.connect(partial(self.chosen.emit, place))
+            self._grid.addWidget(
+                button, (place + 1) // 2, (place + 1) % 2, Qt.AlignmentFlag.AlignHCenter
+            )
+            self.buttons.append(button)
+        self.hint.setText(NO_IMAGE)
+        self.question.show()
+        self.show()
+
+    def say(self, text: str) -> None:
+        """Show a line below the pictures."""
+        self.hint.setText(text)
+
+    def show_compared(self, made: Compared) -> None:
+        """Show what each network makes of the image."""
+        alike = all(made.same)
+        self.image.setPixmap(_small(made.image))
+        for widget in (self.question, self.image, *self.buttons):
+            widget.setVisible(not alike)
+        for button, answer in zip(self.buttons, made.answers, strict=True):
+            button.setIcon(QIcon(_small(answer)))
+        words = SAME.format(count=len(made.same))
+        self.hint.setText(words if alike else "Click the one that fits. " + CHOSEN)
+
+
+def _small(picture: npt.NDArray[np.uint8]) -> QPixmap:
+    return pixmap_of(picture).scaled(
+        SHOWN_PX,
+        SHOWN_PX,
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )

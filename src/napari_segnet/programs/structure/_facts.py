@@ -54,7 +54,12 @@ class Facts:
     said: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer], by_name: bool = False) -> Facts:
+def facts_of(
+    parts: Sequence[Part],
+    layers: Mapping[str, Layer],
+    by_name: bool = False,
+    recorded: Mapping[str, object] | None = None,
+) -> Facts:
     """Return what names, shortcuts and the layers of a pickled module say."""
     strides = _strides(layers) or _by_shortcuts(parts)
     stem, pooled = _resnet(parts)

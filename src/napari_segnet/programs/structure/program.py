@@ -27,8 +27,8 @@ UNKNOWN_PURPOSE = (
     "many channels out as in. It may clean, enlarge or compress images instead of labelling them."
 )
 ENLARGED = (
-    "The network has fewer steps up than down, so its last layer answers at a smaller size than the "
-    "image. That is enlarged here; no tensor says whether its own code does so, too."
+    "The network has fewer steps up than down, so its last layer answers at a smaller size than "
+    "the image. That is enlarged here; no tensor says whether its own code does so, too."
 )
 ALIKE = "a network without skip connections and without levels, or with images out, may not label"
 

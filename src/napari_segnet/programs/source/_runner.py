@@ -69,6 +69,10 @@ class Runner:
 
     # ---- What the parts need of each other ---------------------------------------------
 
+    def spend(self, steps: int) -> None:
+        """Count items that an operation of torch moves."""
+        self.budget.made(steps)
+
     def value(self, node: ast.expr, frame: Frame) -> Any:
         """Return what an expression is."""
         return evaluated(self, node, frame)

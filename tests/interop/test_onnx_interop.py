@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.answers import difference
+from support.onnx_taught import taught_onnx
 
 import napari_segnet as sn
 from napari_segnet.errors import UnsupportedWeightsError
@@ -26,9 +28,9 @@ from napari_segnet.errors import UnsupportedWeightsError
 pytestmark = [pytest.mark.interop, pytest.mark.subprocess, pytest.mark.timeout(7200)]
 
 SCRIPT = Path(__file__).with_name("write_onnx.py")
+RUNTIME = Path(__file__).with_name("onnx_runtime.py")
 REFUSED = {
     "monai_unetr": "attention over tokens of a fixed size",
-    "monai_highres": "channels that are padded",
     "smp_segformer": "attention",
     "smp_unet_mit_b0": "attention",
     "smp_pspnet": "pooling to several windows of an image of any size",
@@ -73,3 +75,26 @@ def test_exports_answer_alike(tmp_path: Path) -> None:
     assert equal
     assert not wrong
     assert not [name for name in refused if not name.startswith(tuple(REFUSED))]
+
+
+@pytest.mark.trains
+def test_what_was_taught_answers_alike(tmp_path: Path) -> None:
+    """After an actual training, the new file in ONNX Runtime answers as it does here."""
+    if "SEGNET_ONNX" not in os.environ:
+        pytest.skip("set SEGNET_ONNX to a Python that has onnxruntime")
+    lesson = taught_onnx(tmp_path)
+    image = np.random.default_rng(0).random((2, 1, 36, 44), "float32")
+    np.save(tmp_path / "image.npy", image)
+    answers = []
+    for number, path in enumerate((lesson.taught.path, lesson.path)):
+        made = tmp_path / f"answer{number}.npy"
+        command = [os.environ["SEGNET_ONNX"], str(RUNTIME), str(path), str(tmp_path / "image.npy")]
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        subprocess.run([*command, str(made)], check=True, env=own)
+        answers.append(np.load(made))
+    module = sn.load(sn.identify(lesson.taught.path), device="cpu").module
+    with torch.no_grad():
+        ours = module(torch.from_numpy(image)).numpy()
+    assert np.abs(ours - answers[0]).max() < 1e-5
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+    assert lesson.path.read_bytes() == lesson.before

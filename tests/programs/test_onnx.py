@@ -15,9 +15,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support.onnx_files import graph, model, network, node, tensor, value
+from support.onnx_taught import taught_onnx
 
 import napari_segnet as sn
 from napari_segnet.card import card_of
+from napari_segnet.containers import open_tree
 from napari_segnet.errors import OutputError, SettingsError, UnsupportedWeightsError, WeightsError
 from napari_segnet.programs import writer_of
 from napari_segnet.recognition import identify
@@ -70,6 +72,33 @@ CASES: dict[str, tuple[list[bytes], Weights, Callable[..., torch.Tensor]]] = {
         [node("Conv", ["image", "w"], "out", auto_pad="SAME_LOWER")],
         {"w": numbers(4, 2, 2, 4)},
         lambda x, w: conv(F.pad(x, (2, 1, 1, 0)), w),
+    ),
+    "conv same lower, by a stride": (
+        [
+            node("Conv", ["image", "w"], "a", auto_pad="SAME_LOWER", strides=[2, 2]),
+            node("ConvTranspose", ["a", "t"], "out", strides=[2, 2]),
+        ],
+        {"w": numbers(4, 2, 3, 3), "t": numbers(4, 3, 2, 2)},
+        lambda x, w: F.conv_transpose2d(conv(F.pad(x, (1, 0, 1, 0)), w, stride=2), w["t"],
+                                        stride=2),
+    ),
+    "group norm with a weight for each group": (
+        [node("Conv", ["image", "w"], "a"),
+         node("GroupNormalization", ["a", "s", "o"], "out", num_groups=2, epsilon=1e-5)],
+        {**ONE, "s": numbers(2), "o": numbers(2, seed=1)},
+        lambda x, w: F.group_norm(conv(x, w), 2, w["s"].repeat_interleave(2),
+                                  w["o"].repeat_interleave(2)),
+    ),
+    "group norm with a weight for each channel": (
+        [node("Conv", ["image", "w"], "a"),
+         node("GroupNormalization", ["a", "s", "o"], "out", num_groups=2, epsilon=1e-5)],
+        {**ONE, "s": numbers(4), "o": numbers(4, seed=1)},
+        lambda x, w: F.group_norm(conv(x, w), 2, w["s"], w["o"]),
+    ),
+    "padded channels": (
+        [node("Pad", ["image", "more"], "out")],
+        {"more": sizes(0, 1, 0, 0, 0, 2, 0, 0)},
+        lambda x, w: F.pad(x, (0, 0, 0, 0, 1, 2)),
     ),
     "conv groups and dilation": (
         [node("Conv", ["image", "w"], "out", group=2, dilations=[2, 1], pads=[2, 1, 2, 1])],
@@ -437,6 +466,25 @@ REFUSED: dict[str, tuple[list[bytes], Weights, str]] = {
         {"n": sizes(2**40, 2**20)},
         r"\(ConstantOfShape\) makes numbers of the shape",
     ),
+    "many numbers beside each other": (
+        [
+            node("ConstantOfShape", ["n"], "c"),
+            node("ConstantOfShape", ["m"], "d"),
+            node("Add", ["c", "d"], "e"),
+            node("Add", ["image", "e"], "out"),
+        ],
+        {"n": sizes(2**17, 1), "m": sizes(1, 2**17)},
+        r"\(Add\) makes 17,179,869,184 numbers",
+    ),
+    "numbers that grow": (
+        [
+            node("ConstantOfShape", ["n"], "c0"),
+            *(node("Concat", [f"c{i}"] * 9, f"c{i + 1}", axis=0) for i in range(9)),
+            node("Add", ["image", "c9"], "out"),
+        ],
+        {"n": sizes(2**12)},
+        r"\(Concat\) makes [0-9,]+ numbers",
+    ),
     "another scale": (
         [node("MaxPool", ["image"], "out", kernel_shape=[2, 2], strides=[2, 2])],
         {},
@@ -622,3 +670,16 @@ def test_real_networks_answer_as_their_runtime(name: str, data: Path) -> None:
         x, y = np.moveaxis(x, -1, 1), np.moveaxis(y, -1, 1)
     made = answer(found[0], torch.from_numpy(x.copy()))
     assert np.abs(made.numpy() - y).max() < max(1e-4, 1e-3 * y.std())
+
+
+@pytest.mark.trains
+def test_an_actual_training_ends_in_onnx(tmp_path: Path) -> None:
+    lesson = taught_onnx(tmp_path)
+    assert lesson.path.read_bytes() == lesson.before
+    assert (lesson.taught.program, lesson.taught.path.name) == ("onnx", "taught.onnx")
+    again, old = open_tree(lesson.taught.path), open_tree(lesson.path)
+    assert identify(lesson.taught.path).hparams == identify(lesson.path).hparams
+    for name in old.root:
+        assert not torch.equal(again.root[name].load(), old.root[name].load())
+    x = torch.from_numpy(numbers(1, 1, 16, 20))
+    assert not torch.allclose(answer(lesson.path, x), answer(lesson.taught.path, x), atol=1e-4)

@@ -10,7 +10,7 @@ from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import candidates as views_of
 from napari_segnet.containers import open_tree
 from napari_segnet.evidence import Decision, decide, load_tensors
-from napari_segnet.graph import BatchNorm, Graph
+from napari_segnet.graph import BatchNorm, Graph, sizes
 from napari_segnet.image import Image
 from napari_segnet.programs import STRUCTURE
 from napari_segnet.programs.keras import space_of
@@ -44,6 +44,8 @@ class Settled:
     def candidate(self, layout: str, choices: Mapping[str, str]) -> Candidate:
         """Return the network with these choices and those that are made."""
         found = self._space.candidate(layout, {**choices, **self._made})
+        if sizes(found.graph) is None:
+            raise ValueError("its answer has another scale than the image")
         single = {name: (value,) for name, value in self._made.items()}
         return replace(found, open={**found.open, **single, "layout": self.layouts})
 

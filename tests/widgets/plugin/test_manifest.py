@@ -18,6 +18,7 @@ from napari_segnet.readers.nifti import NiftiReader
 from napari_segnet.samples import SAMPLES
 from napari_segnet.widgets.checkpoint.picker import WEIGHTS_SUFFIXES
 from napari_segnet.widgets.evaluate.dock import EvaluateDock
+from napari_segnet.widgets.measure.dock import MeasureDock
 from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
 from napari_segnet.widgets.plugin.drop_reader import DOCK
 from napari_segnet.widgets.qt.preferences import PLUGIN
@@ -25,8 +26,14 @@ from napari_segnet.widgets.train.dock import TrainDock
 
 MANIFEST = PluginManifest.from_distribution(PLUGIN)
 THERE = MANIFEST.contributions
-DOCKS = {DOCK: SegmentDock, "Correct": CorrectDock, "Train": TrainDock, "Evaluate": EvaluateDock}
-MENUS = {"Evaluate": "napari/layers/measure"}
+DOCKS = {
+    DOCK: SegmentDock,
+    "Correct": CorrectDock,
+    "Train": TrainDock,
+    "Measure": MeasureDock,
+    "Evaluate": EvaluateDock,
+}
+MENUS = {"Evaluate": "napari/layers/measure", "Measure": "napari/layers/measure"}
 """Of the others: napari/layers/segment."""
 
 

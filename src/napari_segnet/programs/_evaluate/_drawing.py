@@ -25,7 +25,7 @@ from napari_segnet.programs._evaluate._values import Atom, Value, Weight, shape_
 
 __all__ = ["Drawing", "Slot"]
 
-MOST_NODES = 20_000
+MOST_NODES = 10_000
 MOST_CHANNELS = 2**20
 MOST_LOOKS = 500_000
 """Maps whose size is compared with one that is asked for, in all: a second or two. Networks of a
@@ -75,7 +75,7 @@ class Drawing:
         self.bases: dict[str, tuple[Atom, ...]] = {}
         self.stems: dict[str, tuple[str, ...]] = {}
         self._layers: dict[object, str] = {}
-        self._names: set[str] = {self.builder.image}
+        self._names: dict[str, int] = {self.builder.image: 1}
         self._shown = {self.builder.image}
         self.image = self._fresh(self.builder.image, channels, probes.lengths)
 
@@ -131,11 +131,13 @@ class Drawing:
 
     def _name(self, stem: str) -> str:
         plain = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_")[:80] or "node"
-        name, number = plain, 1
+        name, number = plain, self._names.get(plain, 1)
         while name in self._names:
+            # From the last number on: ten thousand nodes of one name take no longer than of others.
             number += 1
             name = f"{plain}_{number}"
-        self._names.add(name)
+        self._names[plain] = number
+        self._names[name] = 1
         return name
 
     def mapped(self, operation: Operation, *nodes: str, **how: object) -> Value:

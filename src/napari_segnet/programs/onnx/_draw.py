@@ -134,7 +134,8 @@ class Reader:
             if view is not None:
                 return [view]
         numbers = [self._known(at, one) for one in inputs]
-        self._spend(sum(one.size for one in numbers if one is not None) // NUMBERS_A_STEP)
+        given: list[Known] = [one for one in numbers if isinstance(one, np.ndarray)]
+        self._spend(sum(one.size for one in given) // NUMBERS_A_STEP)
         found = list(folded(at, numbers))
         self._spend(sum(one.size for one in found) // NUMBERS_A_STEP)
         return found

@@ -107,7 +107,8 @@ def numbers_at(draw: Drawing, at: At, inputs: Sequence[Any], place: int) -> Know
         array = at.read(found.key)
         if array is None:
             raise NotReadable(f"{at} takes numbers from {found.key}, which is too large")
-        return array.transpose(found.order).reshape(found.shape)[None]
+        moved: Known = array.transpose(found.order).reshape(found.shape)[None]
+        return moved
     if isinstance(found, Value):
         raise NotReadable(f"{at} takes a size or a place from the image's values")
     return found

@@ -261,14 +261,14 @@ def cross_validated(found: Objects) -> np.ndarray:
 
 def real(root: Path, networks: list[str], fit: bool) -> None:
     """Print the tables: images that the weights were not fitted to, of two kinds."""
-    plain, dark = sn.PredictSettings(), sn.PredictSettings(channels="luminance", invert="yes")
+    plain, dark = sn.PredictSettings(), sn.PredictSettings(invert="yes")
     for network in networks:
         checkpoint = sn.identify(network)
         name = Path(network).stem
         found = objects_of(pairs(root, "fluorescence", "val"), checkpoint, plain)
         show(f"{name}, fluorescence, val split", found)
         found = objects_of(pairs(root, "histology"), checkpoint, dark)
-        show(f"{name}, histology, inverted luminance", found)
+        show(f"{name}, histology, inverted", found)
         if fit:
             found = objects_of(pairs(root, "fluorescence", "train"), checkpoint, plain)
             found.orders["queue"] = cross_validated(found)

@@ -7,7 +7,7 @@
 
 With ``--real``, the network labels the images itself, and its own mistakes are looked for: those of
 the val split and of histology images, on neither of which the weights of the queue were fitted.
-``--fit`` also fits them anew, on the train split, and judges it by cross-validation over its images.
+``--fit`` also fits them anew, on the train split, and judges that by cross-validation.
 
 Without:
 

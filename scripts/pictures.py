@@ -831,6 +831,42 @@ def wrong_scale() -> Image.Image:
     return beside(seen)
 
 
+@picture
+def measure() -> Image.Image:
+    """The table of the objects, opened from the result, and one that was clicked."""
+    with stage() as on:
+        on.sample()
+        on.choose("nuclei")
+        on.run()
+        on.dock.shown.box.measure.click()
+        from napari_segnet.widgets.measure.dock import MeasureDock
+
+        on.pause(0.2)
+        dock = on.viewer.window._qt_window.findChild(MeasureDock)
+        on.wait(lambda: dock.found is not None)
+        on.pause(0.3)
+        dock.table.selectRow(3)
+        dock.table.clicked.emit(dock.table.measures.index(3, 0))
+        on.pause(0.5)
+        return on.window()
+
+
+@picture
+def light_and_dark() -> Image.Image:
+    """Dark nuclei, and what the network finds in them; after the message has offered it."""
+    with stage() as on:
+        small = np.asarray(on.sample().data)[30:286, 30:286].astype(np.float32)
+        on.viewer.layers.clear()
+        dark = 255 - 200 * np.clip((small - small.min()) / (2400 - small.min()), 0, 1)
+        on.show(on.viewer.add_image(dark.astype(np.uint8), name="bright field"))
+        on.choose("nuclei")
+        on.run()
+        on.dock.message.action.click()
+        on.wait(lambda: not on.dock.run_settings.inputs_trier.busy)
+        on.pause(0.3)
+        return on.window()
+
+
 def normalise(on: Stage, how: str) -> None:
     on.dock.main.set_value(replace(on.dock.main.value(), normalize=how))
     on.dock.preview.clear()

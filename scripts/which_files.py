@@ -13,6 +13,7 @@ from napari_segnet.containers import CONTAINERS
 from napari_segnet.containers.damaged import DAMAGED
 from napari_segnet.containers.refused import REFUSED
 from napari_segnet.families import FAMILIES, TRAINABLE
+from napari_segnet.packages import PACKAGES
 from napari_segnet.programs import PROGRAMS, WritingProgram
 from napari_segnet.programs.keras import read_layers
 
@@ -44,6 +45,8 @@ def page() -> str:
         HEAD,
         "## Weights files\n",
         table(("container", "what it is"), ((f"`{one.name}`", line(one)) for one in opened)),
+        "\n## Packages: folders and zip files with a description\n",
+        table(("package", "what it is"), ((f"`{one.name}`", line(one)) for one in PACKAGES)),
         "\n## Files that hold the layers of their network\n",
         table(
             ("program", "what it is", "written back as"),

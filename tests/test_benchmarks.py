@@ -98,7 +98,7 @@ def test_review(bench_here, network, tmp_path):
         tifffile.imwrite(folder / "labels" / f"{name}.tif", labels)
     said = bench_here("review.py", str(tmp_path), "--network", network, "--real")
     assert "tiny, fluorescence, val split: 1 images, " in said
-    assert "tiny, histology, inverted luminance: 1 images, " in said
+    assert "tiny, histology, inverted: 1 images, " in said
     for order in ("chance", "size", "solidity", "entropy of the maps", "queue"):
         assert f"\n{order} " in said
     assert "queue - solidity, merges*: " in said
@@ -113,7 +113,7 @@ def test_a_real_mistake_is_of_one_kind(root, monkeypatch):
     for k in range(5):
         truth[5:15, 10 * k + 1 : 10 * k + 9] = k + 1
     labels = np.where(np.isin(truth, [1, 2]), 1, 0)
-    labels[5:15, 21:25], labels[5:15, 25:29] = 2, 3
+    labels[5:15, 21:24], labels[5:15, 26:29] = 2, 3
     labels[20:25, 5:15] = 4
     labels[5:15, 31:39] = 5
     labels[5:9, 41:49] = 6
@@ -121,7 +121,7 @@ def test_a_real_mistake_is_of_one_kind(root, monkeypatch):
     assert ["merge", "split", "split", "nothing there", "right", "outline"] == [
         real.KINDS[kind] for kind in kinds
     ]
-    assert [5] == (np.flatnonzero(~wrong) + 1).tolist()
+    assert [1, 5] == (np.flatnonzero(~wrong) + 1).tolist(), "a merge may share half with one"
 
 
 @pytest.mark.trains

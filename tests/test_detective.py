@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,14 +14,21 @@ from support.maskrcnns import calibrated
 from support.networks import Milesial, calibrate, pictures, save_as
 
 from napari_segnet.builtin import weights_path
-from napari_segnet.detective import MOST_EDGE_PX, try_inputs, try_scales
+from napari_segnet.detective import (
+    DRAWN_PX,
+    MOST_EDGE_PX,
+    light_dark_doubt,
+    try_inputs,
+    try_scales,
+)
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, predict
+from napari_segnet.overlay import LINE, ON_BRIGHT
 from napari_segnet.progress import run
 from napari_segnet.samples import nuclei_2d
-from napari_segnet.segmentation import Detected
+from napari_segnet.segmentation import Detected, Origin, Segmentation
 
 CENTRES = [(30, 30), (30, 90), (90, 30), (90, 90)]
 
@@ -92,8 +100,6 @@ def test_only_the_middle_of_a_large_image_is_looked_at(maskrcnn, monkeypatch):
 
 @pytest.fixture
 def recorded(maskrcnn, monkeypatch):
-    from dataclasses import replace
-
     def objects(batch, **_):
         return [Detected(instances=blobs_in(np.stack([batch[0, 0]] * 2)))]
 
@@ -154,6 +160,49 @@ def test_a_colour_picture_is_tried_by_its_stains():
     image = Image(data=immunohistochemistry()[:128, :128], axes="yxc", rgb=True, name="tissue")
     tried = run(try_inputs(identify(weights_path("nuclei")), image, PredictSettings(device="cpu")))
     assert [one.channels for one in tried] == ["auto", "auto", "hematoxylin", "eosin"]
+    assert all(one.picture.shape == (2 * DRAWN_PX, 2 * DRAWN_PX, 3) for one in tried)
+    assert max(one.found.count for one in tried) > 0
+    for one in tried:
+        drawn = [(one.picture == line).all(axis=2).any() for line in (LINE, ON_BRIGHT)]
+        assert any(drawn) == (one.found.count > 0)
+
+
+def test_a_channel_that_is_chosen_by_its_number_is_tried():
+    pixels = np.stack([np.asarray(nuclei_2d().data)[:64, :64]] * 3)
+    image = Image(data=pixels, axes="cyx", name="three markers")
+    how = PredictSettings(device="cpu", channels="1")
+    tried = run(try_inputs(identify(weights_path("nuclei")), image, how))
+    assert [(one.channels, one.invert) for one in tried] == [("1", "no"), ("1", "yes")]
+
+
+@pytest.mark.parametrize(
+    ("share", "how", "doubt"),
+    [
+        (0.0, {}, "Nothing was found. Perhaps the objects are dark where"),
+        (0.75, {}, "Objects cover 75% of the image. Perhaps"),
+        (0.5, {}, ""),
+        (0.75, {"invert": "no"}, ""),
+        (0.75, {"channels": "hematoxylin"}, ""),
+    ],
+)
+def test_too_much_or_nothing_raises_a_doubt(share, how, doubt):
+    labels = np.zeros((4, 4), np.int32)
+    labels.flat[: round(share * 16)] = 1
+    made = Segmentation(
+        labels=labels,
+        axes="yx",
+        pixel_size_um={},
+        kind="instance",
+        label_class={},
+        label_score={},
+        class_names=(),
+        origin=Origin(checkpoint={}, image={}, predict={}),
+    )
+    checkpoint = identify(weights_path("nuclei"))
+    told = light_dark_doubt(checkpoint, PredictSettings(**how), made)
+    assert told.startswith(doubt) if doubt else told == ""
+    assert light_dark_doubt(checkpoint, PredictSettings(), replace(made, kind="semantic")) == ""
+    assert light_dark_doubt(replace(checkpoint, channels=3), PredictSettings(), made) == ""
 
 
 def test_light_is_not_tried_for_networks_of_colours(maskrcnn):

@@ -13,7 +13,6 @@ LONGER = {
     "correct/_split.py: split_at": 65,
     "dataset/_store.py": 465,
     "dataset/_store.py: add": 130,
-    "detective.py: try_inputs": 70,
     "export.py: export": 65,
     "export.py: import_": 80,
     "families/graph.py: describe_graph": 75,

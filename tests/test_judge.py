@@ -137,6 +137,9 @@ def test_a_fork_without_a_word_is_offered_as_its_graph(tmp_path, change, forks):
     assert found.checkpoint.family == "graph"
     assert found.checkpoint.known["graph"].source == "decided"
     assert found.checkpoint.prepare == checkpoint.prepare
+    for name in ("pooling", "padding_mode", "norm_eps"):  # still not in the file
+        assert found.checkpoint.known[name].source in ("assumed", "decided")
+        assert found.checkpoint.hparams[name] == checkpoint.hparams[name]
     assert same_answers(found.checkpoint, module) < 1e-4
 
 
@@ -150,6 +153,25 @@ def test_what_fits_better_and_is_not_proven_is_hinted_at(tmp_path):
         "The statistics decide nothing. Not proven, but activation silu fits better (0.04 against "
         "0.08 of relu)."
     )
+
+
+def test_nothing_is_made_up_for_an_activation_that_no_word_names(tmp_path):
+    checkpoint = opened(tmp_path, fork(swap(torch.nn.Softsign)))
+    found = run(judge(checkpoint))
+    assert found.forks == {}
+    assert found.says.startswith("None of the networks that were tried fits the statistics")
+    assert found.checkpoint.hparams == checkpoint.hparams
+    assert found.checkpoint.known["nonlinearity"].source == "assumed"
+
+
+def test_paddings_are_looked_for_where_the_family_has_none(tmp_path):
+    from support.networks import Jvanvugt
+
+    module = Jvanvugt(padding=True, batch_norm=True, depth=3, width=4, classes=1)
+    found = run(judge(opened(tmp_path, trained(module, channels=1))))
+    assert found.verdicts["padding"].against == "same" or found.forks == {"padding": "same"}
+    if not found.verdicts["padding"].decided:
+        assert not found.verdicts["dilation"].decided
 
 
 def test_what_was_told_is_not_questioned(tmp_path):

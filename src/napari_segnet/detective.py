@@ -10,22 +10,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.overlay import overlay
 from napari_segnet.plan.input import scale_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import count_pixels
 
-__all__ = ["FACTORS", "Tried", "TriedInput", "try_inputs", "try_scales"]
+__all__ = ["FACTORS", "Tried", "TriedInput", "light_dark_doubt", "try_inputs", "try_scales"]
 
 FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
 """Steps of a half octave: networks stand a change of size by a fifth or so."""
@@ -35,6 +37,10 @@ EMPTY_POWER = 3
 bright field, 40 of fluorescence). On others, of its validation part, the way that fits best gives
 the network ``nuclei`` an AP50 of 0.58 on the 9 images of histology (0.00 as they are, 0.58
 inverted) and leaves 14 images of fluorescence as they are (0.83)."""
+MOST_COVERED = 0.6
+"""Share of an image that objects rarely cover: only where they touch each other everywhere."""
+DRAWN_PX = 128
+"""Of the middle, which is shown: some ten cells, each large enough to be judged."""
 MOST_EDGE_PX = 768
 """Of the middle of an image, which is enough to see some dozens of cells; on a CPU each scale
 takes a few seconds."""
@@ -79,6 +85,8 @@ class TriedInput:
         Share of the pixels that lie in objects, 0 to 1.
     fit : float
         How much speaks for this way, see :func:`try_inputs`; the highest fits best.
+    picture : ndarray
+        uint8 ``(y, x, 3)``: the middle of what was tried, with the outlines of what is found.
     """
 
     channels: str
@@ -86,6 +94,7 @@ class TriedInput:
     found: Tried
     covered: float
     fit: float
+    picture: npt.NDArray[np.uint8] = field(compare=False, repr=False)
 
 
 @job
@@ -109,7 +118,8 @@ def try_inputs(
     image : Image
         Such as what is visible.
     settings, label_settings : optional
-        As for ``predict`` and ``label``; ``channels`` and ``invert`` of them do not count.
+        As for ``predict`` and ``label``; ``invert`` of them does not count, nor do
+        ``channels``, unless they name one by its number.
 
     Yields
     ------
@@ -133,7 +143,8 @@ def try_inputs(
             "cannot be tried for it. Set channels and invert yourself."
         )
     yield Progress(what="input")
-    part, ways = _middle(image), [("auto", "no"), ("auto", "yes")]
+    part, plain = _middle(image), _plain_channel(settings)
+    ways = [(plain, "no"), (plain, "yes")]
     if image.rgb and image.sizes["c"] == 3:
         ways += [(stain, "no") for stain in TRIED_STAINS]
     found = []
@@ -144,19 +155,36 @@ def try_inputs(
         begun = time.perf_counter()
         prediction = yield from _quietly(predict(checkpoint, part, own), "input", done, len(ways))
         made = yield from _quietly(label(prediction, label_settings), "input", done, len(ways))
-        tried = _tried(made, 1.0, time.perf_counter() - begun)
-        covered = float(np.mean(made.labels > 0))
-        sure = sum(max(0.0, score - 0.5) for score in made.label_score.values())
-        found.append(
-            TriedInput(
-                channels=channels,
-                invert=invert,
-                found=tried,
-                covered=covered,
-                fit=sure * (1 - covered) ** EMPTY_POWER,
-            )
-        )
+        found.append(_tried_input(part, own, made, time.perf_counter() - begun))
     return tuple(found)
+
+
+def light_dark_doubt(checkpoint: Checkpoint, settings: PredictSettings, made: Segmentation) -> str:
+    """Return why light and dark of an image may be the wrong way round, a sentence or two.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network; only one of one channel can be tried.
+    settings : PredictSettings
+        How it was run; where they say what is light and dark, nothing is doubted.
+    made : Segmentation
+        What came of it.
+
+    Returns
+    -------
+    str
+        Empty where there is no doubt: objects were found, and cover no more than
+        ``MOST_COVERED`` of the pixels.
+    """
+    left_open = (settings.invert, settings.channels) == ("auto", "auto")
+    if checkpoint.channels != 1 or made.kind != "instance" or not left_open:
+        return ""
+    covered = float(np.count_nonzero(made.labels)) / max(made.labels.size, 1)
+    if 0 < covered <= MOST_COVERED:
+        return ""
+    what = f"Objects cover {covered:.0%} of the image." if covered else "Nothing was found."
+    return f"{what} Perhaps the objects are dark where the network looks for bright ones."
 
 
 @job
@@ -244,6 +272,41 @@ def _tried(made: Segmentation, scale: float, seconds: float) -> Tried:
         size_px=_diameter(float(np.median(sizes)), solid) if sizes.size else math.nan,
         seconds=round(seconds, 2),
     )
+
+
+def _plain_channel(settings: PredictSettings) -> str:
+    """Return the channel that is chosen by its number; without one the usual."""
+    chosen = settings.channels.strip()
+    return chosen if chosen.isdecimal() else "auto"
+
+
+def _tried_input(
+    part: Image, own: PredictSettings, made: Segmentation, seconds: float
+) -> TriedInput:
+    covered = float(np.mean(made.labels > 0))
+    sure = sum(max(0.0, score - 0.5) for score in made.label_score.values())
+    return TriedInput(
+        channels=own.channels,
+        invert=own.invert,
+        found=_tried(made, 1.0, seconds),
+        covered=covered,
+        fit=sure * (1 - covered) ** EMPTY_POWER,
+        picture=_drawn(part, made),
+    )
+
+
+def _drawn(part: Image, made: Segmentation) -> npt.NDArray[np.uint8]:
+    """Return the middle of the middle plane with outlines over it."""
+    sizes = part.sizes
+    t, z = sizes["t"] // 2, sizes["z"] // 2
+    first = {a: max(0, (sizes[a] - DRAWN_PX) // 2) for a in "yx"}
+    y, x = (slice(first[a], min(sizes[a], first[a] + DRAWN_PX)) for a in "yx")
+    pixels = part.read(t=t, z=slice(z, z + 1), y=y, x=x)[0, :, 0]  # (c, y, x)
+    colours = part.rgb and sizes["c"] == 3 and pixels.dtype == np.uint8
+    where: dict[str, slice | int] = {"t": t, "z": z, "y": y, "x": x}
+    labels = made.labels[tuple(where[a] for a in made.axes)]
+    labels = labels if made.axes.index("y") < made.axes.index("x") else labels.T
+    return overlay(np.moveaxis(pixels, 0, -1) if colours else pixels.mean(axis=0), labels)
 
 
 def _diameter(pixels: float, solid: bool) -> float:

@@ -40,7 +40,7 @@ WORDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"nearest": "nearest", "bilinear": "linear", "bilinear-aligned": "linear-aligned"},
     ),
     "join": ("join", {"up-skip": "skip-last", "skip-up": "skip-first"}),
-    "padding": ("padding_mode", {"same": "zeros", "reflect": "reflect"}),
+    "padding": ("padding_mode", {"same": "zeros", "reflect": "reflect", "valid": "zeros"}),
     "dilation": ("dilation", {"1": 1, "2": 2}),
     "epsilon": ("norm_eps", {"1e-05": 1e-5, "0.001": 1e-3}),
 }
@@ -51,6 +51,8 @@ HINT = 0.4
 truth is known, six have a wrong activation that leads by as much, and nothing else."""
 UNSAID = ("up_activation", "residual")
 """Choices for which these families have no word: a network with them is stored as its graph."""
+OF_GRAPHS = ("outputs", "prepare", "class_names", "pixel_size_um")
+"""Facts that hold of a network whether it is stored in a family's words or as its graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +72,13 @@ class Judgement:
         All of it in a sentence or two, for people.
     inputs : mapping of str to float
         Value of the setting ``normalize`` -> divergence in nats at the first norms, best first.
+    remarkable : bool
+        Whether something is or may be otherwise than was assumed.
     """
 
     checkpoint: Checkpoint
     says: str
+    remarkable: bool = False
     forks: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
@@ -131,11 +136,13 @@ def leaves_open(checkpoint: Checkpoint) -> bool:
 
 def _open(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the choices of which nobody has said anything."""
-    names = {choice: name for choice, (name, _) in WORDS.items()}
+    left = {
+        name for name, fact in checkpoint.known.items() if fact.source in ("assumed", "decided")
+    }
     found = [
         choice
-        for choice, name in names.items()
-        if name in checkpoint.known and checkpoint.known[name].source in ("assumed", "decided")
+        for choice, (name, _) in WORDS.items()
+        if name in left or (choice == "padding" and "padding" in left)
     ]
     # A network that stands in the file layer by layer has nothing of the kind left open.
     return (*found, *UNSAID) if found else ()
@@ -146,6 +153,10 @@ def _judged(
 ) -> Judgement:
     best, verdicts = decision.best, decision.verdicts
     forks = {n: v for n, v in best.choices.items() if n in space.usual and v != space.usual[n]}
+    if decision.doubtful:
+        # What fits best of what does not fit is made up: nothing is offered for it.
+        verdicts = {name: one for name, one in verdicts.items() if name not in forks}
+        forks = {}
     better = checkpoint
     if forks:
         better = _changed(family, checkpoint, best.graph, forks)
@@ -161,13 +172,20 @@ def _judged(
         better = replace(better, known={**better.known, **facts})
     else:
         words = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in forks.items())
-        said = Known(source="decided", why=f"the published network with {words}, by its statistics")
-        better = replace(better, known={**better.known, "graph": said})
+        proven = all(name in verdicts and verdicts[name].decided for name in forks)
+        said = Known(
+            source="decided" if proven else "assumed",
+            why=f"the published network with {words}, by its statistics",
+        )
+        better = replace(better, known={**better.known, **facts, "graph": said})
     return Judgement(
         checkpoint=better,
         forks=forks,
         verdicts=verdicts,
         says=_sentence(forks, verdicts, decision),
+        remarkable=bool(forks)
+        or decision.doubtful
+        or any(verdict.margin < -HINT for verdict in verdicts.values()),
         inputs=decision.inputs,
     )
 
@@ -176,13 +194,22 @@ def _changed(
     family: GraphFamily, checkpoint: Checkpoint, graph: Graph, forks: Mapping[str, str]
 ) -> Checkpoint:
     """Return the same file as another network: in the family's words, or as a graph."""
-    if all(choice in WORDS for choice in forks):
+    # Without paddings an image of another size is taken, which the graph tells.
+    padded = "padding" in forks and not checkpoint.hparams.get("padding", True)
+    if all(choice in WORDS for choice in forks) and not padded:
         said = {WORDS[choice][0]: WORDS[choice][1][value] for choice, value in forks.items()}
         hparams = {**checkpoint.hparams, **said}
         if "bilinear" in hparams and "upsampling" in said:
             hparams["bilinear"] = said["upsampling"] != "nearest"
         better = replace(checkpoint, hparams=hparams)
         return with_halo(family, better)  # type: ignore[arg-type]
+    # What is assumed of the family's network is assumed of its fork as well.
+    changed = {WORDS[choice][0] for choice in forks if choice in WORDS}
+    kept = [
+        name
+        for name, fact in checkpoint.known.items()
+        if fact.source != "read" and name in checkpoint.hparams and name not in changed
+    ]
     better = describe_graph(
         path=checkpoint.path,
         graph=graph,
@@ -195,10 +222,15 @@ def _changed(
         known={
             name: fact
             for name, fact in checkpoint.known.items()
-            if name in ("outputs", "prepare", "class_names", "pixel_size_um")
+            if name in OF_GRAPHS or name in kept
         },
     )
-    better = replace(better, stamp=checkpoint.stamp, notes=checkpoint.notes)
+    better = replace(
+        better,
+        hparams={**better.hparams, **{name: checkpoint.hparams[name] for name in kept}},
+        stamp=checkpoint.stamp,
+        notes=checkpoint.notes,
+    )
     return with_halo(family_of(better), better)
 
 

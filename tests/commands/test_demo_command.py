@@ -12,7 +12,6 @@ from PIL import Image as Pillow
 
 import napari_segnet as sn
 from napari_segnet.commands import demo
-from napari_segnet.commands._overlay import LINE, overlay
 from napari_segnet.samples import nuclei_2d, true_nuclei_2d
 
 FILES = ["demo-nuclei.json", "demo-nuclei.labels.tif", "demo-nuclei.overlay.png", "demo-nuclei.tif"]
@@ -114,19 +113,3 @@ def test_headless_needs_no_excuse(run, no_work, lacking):
     lacking("napari")
     assert run("demo", "--headless").err == ""
     assert no_work == [demo.FOLDER]
-
-
-def test_outlines_are_drawn_and_the_inside_is_left():
-    pixels = np.tile(np.linspace(0, 100, 20), (20, 1))
-    labels = np.zeros((20, 20), np.int32)
-    labels[5:15, 5:15] = 7
-    drawn = overlay(pixels, labels)
-    assert (drawn.shape, drawn.dtype) == ((40, 40, 3), np.uint8)
-    line = (drawn == LINE).all(axis=2)
-    assert line[10, 10:30].all() and line[10:30, 29].all()
-    assert not line[12:28, 12:28].any() and not line[:10].any()
-    assert drawn[0, 0].max() == 0 and drawn[0, -1].min() == 255
-
-
-def test_an_image_of_one_grey_level_can_be_drawn():
-    assert overlay(np.full((4, 4), 9), np.zeros((4, 4), np.int32)).max() == 0

@@ -54,10 +54,9 @@ def test_labels_and_their_origin(run, shop, tmp_path):
         "n_labels": int(pixels.max()),
         "device": line["device"],
         "rung": "as planned",
-        "notes": line["notes"],
+        "notes": [],
         "seconds": line["seconds"],
     }
-    assert line["notes"][0].startswith("Decided, as assumed: ")
     origin = json.loads((out / "cells.json").read_text(encoding="utf-8"))
     assert set(origin) == {
         "checkpoint", "image", "predict", "label", "device", "rung", "engine", "notes",
@@ -569,6 +568,34 @@ def test_notes_are_said(run, shop, tmp_path):
     done = run(*words)
     assert "  note: The network takes one channel: the brightness" in done.err
     assert done.json["notes"][0].startswith("The network takes one channel")
+
+
+def test_objects_are_written_for_other_programs(run, shop, tmp_path):
+    words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o", tmp_path)
+    refused = run(*words, "--export", "rio")
+    assert (refused.code, files_of(tmp_path)) == (2, [])
+    assert "nothing called 'rio' to export. Choose of roi (ImageJ ROI set), geojson" in refused.err
+    done = run(*words, "--export", "roi,geojson,coco,cellpose,outlines", "--json")
+    assert done.code == 0
+    named = [Path(file).name for file in done.json["files"]]
+    assert named == [
+        *("cells.labels.tif", "cells.rois.zip", "cells.geojson", "cells.coco.json"),
+        *("cells_masks.tif", "cells.outlines.png", "cells.json"),
+    ]
+    coco = json.loads((tmp_path / "cells.coco.json").read_text(encoding="utf-8"))
+    assert coco["images"][0]["file_name"] == "cells.tif"
+    assert len(coco["annotations"]) == done.json["n_labels"]
+    again = run(*words, "--export", "roi")
+    assert "cells.rois.zip" in again.err and again.code != 0
+
+
+def test_what_to_do_where_nothing_is_found_is_said(run, tmp_path):
+    tifffile.imwrite(tmp_path / "black.tif", np.zeros((64, 64), np.uint8))
+    words = ("segment", tmp_path / "black.tif", "-o", tmp_path / "out")
+    done = run(*words)
+    assert "note: Nothing was found. Perhaps the objects are dark" in done.err
+    assert "add --set invert=yes" in done.err
+    assert "Perhaps" not in run(*words, "--overwrite", "--set", "invert=yes").err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file names of bytes")

@@ -16,16 +16,26 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import roifile
 import tifffile
+from PIL import Image as Pillow
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import OutputError
 from napari_segnet.grid import Grid
+from napari_segnet.image import Image
 from napari_segnet.measure import Table, measure
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
 from napari_segnet.segmentation import Instances, Kind, Maps, Origin, Segmentation
-from napari_segnet.writers import WRITERS, Result, Writer, result_paths, write_segmentation
+from napari_segnet.writers import (
+    WRITERS,
+    Result,
+    Writer,
+    exporters,
+    result_paths,
+    write_segmentation,
+)
 
 HEADER = nibabel.Nifti1Header(endianness="<")
 HEADER.set_sform(np.eye(4), code="aligned")
@@ -87,8 +97,16 @@ def table_of(made: Segmentation) -> Table:
     return run(measure(made.labels, made.axes, label_score=made.label_score))
 
 
+EXPORTS = frozenset(writer.asked for writer in exporters())
+
+
+def image_of(axes: str) -> Image:
+    pixels = np.random.default_rng(5).integers(0, 4000, [LENGTHS[a] for a in axes], np.uint16)
+    return Image(data=pixels, axes=axes, name="cells")
+
+
 def asked_for(made: Segmentation) -> dict[str, Any]:
-    return {"maps": maps_of(made.axes), "table": table_of(made)}
+    return {"maps": maps_of(made.axes), "table": table_of(made), "exports": EXPORTS}
 
 
 def results() -> Iterator[Any]:
@@ -97,11 +115,23 @@ def results() -> Iterator[Any]:
         yield pytest.param(Result(segmentation=made), id=axes)
         yield pytest.param(Result(segmentation=made, maps=maps_of(axes)), id=f"{axes} maps")
         yield pytest.param(Result(segmentation=made, table=table_of(made)), id=f"{axes} table")
+        everything = Result(segmentation=made, exports=EXPORTS, image=image_of(axes))
+        yield pytest.param(everything, id=f"{axes} exports")
+        nothing = segmentation_of(axes, empty=True)
+        yield pytest.param(Result(segmentation=nothing, exports=EXPORTS), id=f"{axes} no objects")
+    for made in (segmentation_of("yx", "semantic"), segmentation_of("zyx", grid=GRID)):
+        exported = Result(segmentation=made, exports=EXPORTS)
+        yield pytest.param(exported, id=f"{made.kind} {made.axes} exports")
     found = Result(segmentation=segmentation_of("yx"), instances=instances_of("yx"))
     yield pytest.param(found, id="detections")
     yield pytest.param(Result(segmentation=segmentation_of("yx", empty=True)), id="nothing")
     yield pytest.param(Result(segmentation=segmentation_of("yx", "semantic")), id="classes")
     yield pytest.param(Result(segmentation=segmentation_of("zyx", grid=GRID)), id="on a grid")
+
+
+def objects_of(made: Segmentation) -> list[int]:
+    found: list[int] = np.unique(made.labels[made.labels > 0]).tolist()
+    return found
 
 
 every_writer = pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.name)
@@ -110,7 +140,7 @@ every_writer = pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: wri
 @every_writer
 def test_names_and_endings(writer: Writer) -> None:
     assert writer.name
-    assert writer.ending.startswith(".")
+    assert writer.ending.startswith((".", "_"))
     assert sum(other.name == writer.name for other in WRITERS) == 1
     assert sum(writer.ending.lower() == other.ending.lower() for other in WRITERS) == 1
 
@@ -140,7 +170,9 @@ def test_what_is_written_opens(writer: Writer, result: Result, tmp_path: Path) -
     path = tmp_path / f"cells{writer.ending}"
     writer.write(path, result)
     made = result.segmentation
-    if path.suffix in (".tif", ".tiff"):
+    if path.name.endswith("_masks.tif"):
+        assert np.array_equal(tifffile.imread(path), made.labels)
+    elif path.suffix in (".tif", ".tiff"):
         image = open_image(path)
         assert image.axes.replace("c", "") == made.axes
         assert image.pixel_size_um == pytest.approx(dict(made.pixel_size_um))
@@ -153,6 +185,15 @@ def test_what_is_written_opens(writer: Writer, result: Result, tmp_path: Path) -
         loaded = nibabel.load(path)
         assert np.array_equal(np.asarray(loaded.dataobj).T, made.labels)
         assert np.array_equal(loaded.affine, np.array(GRID.affine))
+    elif path.name.endswith(".rois.zip"):
+        rois = roifile.roiread(path) if objects_of(made) else []
+        assert sorted({int(roi.name) for roi in rois}) == objects_of(made)
+    elif path.suffix == ".geojson":
+        features = json.loads(path.read_text(encoding="utf8"))["features"]
+        assert sorted({int(one["properties"]["name"]) for one in features}) == objects_of(made)
+    elif path.suffix == ".png":
+        with Pillow.open(path) as picture:
+            assert picture.size == (2 * LENGTHS["x"], 2 * LENGTHS["y"])
     elif path.suffix == ".json":
         text = path.read_text(encoding="utf8")
         assert isinstance(json.loads(text, parse_constant=pytest.fail), dict)
@@ -179,7 +220,9 @@ def test_a_failure_leaves_what_was_there(
     first = segmentation_of("zyx", grid=grid)
     write_segmentation(first, tmp_path, "cells", **asked_for(first))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    named = result_paths(tmp_path, "cells", maps=True, table=True, grid=grid is not None)
+    named = result_paths(
+        tmp_path, "cells", maps=True, table=True, grid=grid is not None, exports=EXPORTS
+    )
     assert set(before) == {path.name for path in named}
 
     def full(self: Writer, path: Path, result: Result) -> None:

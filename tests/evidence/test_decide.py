@@ -1,5 +1,7 @@
 """The file's own statistics find the network that wrote them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from support.calibrated import OPEN, Toys, calibrated, drawn
@@ -95,6 +97,8 @@ def test_statistics_of_another_network_are_doubted():
             tensor.copy_(5 * torch.rand(tensor.shape, generator=generator) + 3)
     decision = run(decide(Toys(), tensors))
     assert decision.doubtful
+    assert decision.known()["layout"].source == "assumed"
+    assert "fit none of the networks" in decision.known()["layout"].why
     assert not any(verdict.decided for verdict in decision.verdicts.values())
 
 
@@ -129,6 +133,34 @@ def test_it_tells_how_far_it_is():
     assert {report.what for report in reports} == {"network"}
     done = [report.done for report in reports]
     assert done == sorted(done) and done[-1] > 5
+
+
+def test_topologies_that_fit_alike_have_to_agree():
+    class Two(Toys):
+        layouts = ("toy", "reversed")
+
+        def candidate(self, layout, choices):
+            one = super().candidate(layout, choices)
+            if layout == "toy":
+                return one
+            join = "up-skip" if one.choices["join"] == "skip-up" else "skip-up"
+            taken = {name: one.choices[name] for name in OPEN}
+            return replace(one, graph=drawn({**taken, "join": join}))
+
+    decision = run(decide(Two(), calibrated(drawn({}))))
+    assert not decision.verdicts["layout"].decided
+    assert not decision.verdicts["join"].decided
+    assert decision.verdicts["norm_place"].decided
+
+
+def test_a_first_candidate_that_cannot_take_the_tensors_stops_nothing():
+    class Wrong(Toys):
+        def first(self, n):
+            return (Toys(channels=3).candidate("u", {}), *super().first(n))
+
+    decision = run(decide(Wrong(), calibrated(drawn({"join": "skip-up"}))))
+    assert decision.best.choices["join"] == "skip-up"
+    assert decision.verdicts["join"].decided
 
 
 def test_a_graph_that_cannot_take_the_tensors_is_left_out():

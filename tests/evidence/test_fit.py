@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_segnet.evidence import Fit, margin
+from napari_segnet.evidence._fit import told_apart
 from napari_segnet.evidence._runner import divergence
 
 
@@ -57,3 +58,20 @@ def test_a_network_that_answers_no_numbers_loses():
 def test_without_norms_there_is_no_fit():
     assert Fit(norms={}).misfit == 0
     assert math.isnan(Fit(norms={}).typical)
+
+
+def test_unlike_pictures_show_in_the_first_norms_alone():
+    values = [7.0, 2.0, 0.5, 0.01, 0.02, 0.03, 0.09]
+    fit = Fit(norms={str(number): value for number, value in enumerate(values)})
+    assert fit.late == 0.09 and fit.worst == 0.09
+    better = Fit(norms={**fit.norms, "7": 0.001, "8": 0.002})
+    assert better.late == 0.03 and better.worst == 0.09
+
+
+def test_a_network_is_left_once_it_is_told_apart():
+    good = {str(number): 0.01 for number in range(9)}
+    assert not told_apart(good, {"0": 0.01, "1": 0.9, "2": 0.03})
+    assert told_apart(good, {"0": 0.01, "1": 0.9, "2": 0.9})
+    assert not told_apart(good, {"0": 0.02, "1": 0.02})
+    assert told_apart(good, {"0": 0.02, "1": 0.02}, most=2)
+    assert not told_apart(good, {"0": 0.01, "1": 0.01}, most=2)

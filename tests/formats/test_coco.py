@@ -15,12 +15,12 @@ from scipy import ndimage
 from napari_segnet.dataset import Dataset, add, read_labels
 from napari_segnet.errors import DatasetError
 from napari_segnet.export import export, import_
-from napari_segnet.formats._outline import fill, outlines
-from napari_segnet.formats._rle import counts_of, decode, from_text, to_text
 from napari_segnet.formats.coco import Coco
 from napari_segnet.image import Image
+from napari_segnet.outlines import fill, outlines
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
+from napari_segnet.rle import counts_of, decode, from_text, to_text
 
 masks = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 

@@ -14,9 +14,9 @@ from napari_segnet.errors import DatasetError
 from napari_segnet.export import export, import_
 from napari_segnet.formats._coco_objects import NOT_REVIEWED
 from napari_segnet.formats._find_picture import plain_name
-from napari_segnet.formats._rle import counts_of
 from napari_segnet.image import Image
 from napari_segnet.progress import run
+from napari_segnet.rle import counts_of
 
 SIZE = (64, 80)
 SMALL, LARGE = [5, 5, 20, 5, 20, 15, 5, 15], [40, 30, 60, 30, 60, 50, 40, 50]

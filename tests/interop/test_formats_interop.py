@@ -86,7 +86,7 @@ def test_pycocotools_opens_coco(name, tmp_path, data):
 
 def test_run_lengths_of_pycocotools_are_read(tmp_path):
     masks = pytest.importorskip("pycocotools.mask")
-    from napari_segnet.formats._rle import counts_of, decode, from_text, to_text
+    from napari_segnet.rle import counts_of, decode, from_text, to_text
 
     rng = np.random.default_rng(0)
     for _ in range(300):

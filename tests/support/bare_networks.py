@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BARE", "FOREIGN", "settled"]
+__all__ = ["BARE", "FOREIGN", "FUNCTIONAL", "SUPERVISED", "settled"]
 
 
 def settled(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -391,6 +391,140 @@ class _ResNetEncoder(nn.Module):
         return answer
 
 
+class _Squeezed(nn.Module):
+    """Squeeze-excitation behind each block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, (inputs, outputs) in {"enc1": (3, 8), "mid": (8, 16), "dec1": (16, 8)}.items():
+            setattr(self, name, _double(inputs, outputs))
+            narrow = nn.Sequential(
+                nn.Linear(outputs, 2), nn.ReLU(), nn.Linear(2, outputs), nn.Sigmoid()
+            )
+            setattr(self, f"{name}_se", narrow)
+            if name == "mid":
+                self.up1 = nn.ConvTranspose2d(16, 8, 2, 2)
+        self.out = nn.Conv2d(8, 2, 1)
+
+    def _run(self, name: str, x: Tensor) -> Tensor:
+        x = getattr(self, name)(x)
+        weights: Tensor = getattr(self, f"{name}_se")(x.mean((2, 3)))
+        return x * weights[:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = self._run("enc1", x)
+        x = self.up1(self._run("mid", functional.max_pool2d(one, 2)))
+        answer: Tensor = self.out(self._run("dec1", torch.cat([x, one], 1)))
+        return answer
+
+
+class _Variant(nn.Module):
+    """Two levels; what a subclass changes leaves no tensor, or one that is not run."""
+
+    dilation = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2 = _double(3, 4), _double(4, 8)
+        far = self.dilation
+        self.bottleneck = nn.Sequential(
+            nn.Conv2d(8, 16, 3, padding=far, dilation=far), nn.ReLU(),
+            nn.Conv2d(16, 16, 3, padding=far, dilation=far), nn.ReLU(),
+        )  # fmt: skip
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), _double(16, 8)
+        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), _double(8, 4)
+        self.final = nn.Conv2d(4, 2, 1)
+
+    def block(self, layers: nn.Sequential, x: Tensor) -> Tensor:
+        answer: Tensor = layers(x)
+        return answer
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = self.block(self.enc1, x)
+        two = self.block(self.enc2, functional.max_pool2d(one, 2))
+        x = self.block(self.bottleneck, functional.max_pool2d(two, 2))
+        x = self.block(self.dec2, torch.cat([self.up2(x), two], 1))
+        answer: Tensor = self.final(self.block(self.dec1, torch.cat([self.up1(x), one], 1)))
+        return answer
+
+
+class _Dilated(_Variant):
+    dilation = 2
+
+
+class _InnerSum(_Variant):
+    """The answer of a block's first convolution is added to that of its last one."""
+
+    def block(self, layers: nn.Sequential, x: Tensor) -> Tensor:
+        *steps, _ = layers
+        middle = len(steps) // 2 + 1
+        x = nn.Sequential(*steps[:middle])(x)
+        return torch.relu(x + nn.Sequential(*steps[middle:])(x))
+
+
+class _Supervised(_Variant):
+    """A head of a coarser level, which only training uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ds2 = nn.Conv2d(8, 2, 1)
+
+
+class _StepsDown(nn.Module):
+    """A convolution of stride 2 between the levels, without norm or activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.down_conv1 = _double(1, 4), nn.Conv2d(4, 4, 3, 2, 1)
+        self.enc2, self.down_conv2 = _double(4, 8), nn.Conv2d(8, 8, 3, 2, 1)
+        self.mid = _double(8, 16)
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), _double(16, 8)
+        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), _double(8, 4)
+        self.final = nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = self.enc1(x)
+        two = self.enc2(self.down_conv1(one))
+        x = self.dec2(torch.cat([self.up2(self.mid(self.down_conv2(two))), two], 1))
+        answer: Tensor = self.final(self.dec1(torch.cat([self.up1(x), one], 1)))
+        return answer
+
+
+class _Beside(nn.Module):
+    """A ResNet whose skip connections run through a layer each; the image is joined, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer0 = nn.Sequential(nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4))
+        self.layer1 = nn.Sequential(nn.MaxPool2d(3, 2, 1), _Basic(4, 4, 1), _Basic(4, 4, 1))
+        self.layer2 = nn.Sequential(_Basic(4, 8, 2), _Basic(8, 8, 1))
+        self.layer2_1x1, self.layer1_1x1 = self._unit(8, 8, 1), self._unit(4, 4, 1)
+        self.conv_up1 = self._unit(12, 4)
+        self.layer0_1x1, self.conv_up0 = self._unit(4, 4, 1), self._unit(8, 4)
+        self.conv_original_size0 = self._unit(3, 4)
+        self.conv_original_size1 = self._unit(4, 4)
+        self.conv_original_size2 = self._unit(8, 4)
+        self.conv_last = nn.Conv2d(4, 2, 1)
+
+    @staticmethod
+    def _unit(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        image, zero = x, torch.relu(self.layer0(x))
+        one = self.layer1(zero)
+        x = self.layer2_1x1(self.layer2(one))
+        x = self.conv_up1(torch.cat([_twice(x), self.layer1_1x1(one)], 1))
+        x = self.conv_up0(torch.cat([_twice(x), self.layer0_1x1(zero)], 1))
+        beside = self.conv_original_size1(self.conv_original_size0(image))
+        answer: Tensor = self.conv_last(self.conv_original_size2(torch.cat([_twice(x), beside], 1)))
+        return answer
+
+
+def _twice(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
 def _denoiser() -> nn.Module:
     layers: list[nn.Module] = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU()]
     for _ in range(3):
@@ -413,6 +547,34 @@ class _Generator(nn.Module):
             nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
             nn.ConvTranspose2d(16, 3, 4, 2, 1),
         )  # fmt: skip
+
+
+class _Discriminator(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(3, 8, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(8, 16, 4, 2, 1),
+            nn.LeakyReLU(0.2), nn.Conv2d(16, 32, 4, 2, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(32, 1, 4, 1, 0),
+        )  # fmt: skip
+
+
+class _SmallCode(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.ConvTranspose2d(16, 32, 4, 1, 0, bias=False), nn.ReLU(),
+            nn.ConvTranspose2d(32, 16, 4, 2, 1, bias=False), nn.ReLU(),
+            nn.ConvTranspose2d(16, 3, 4, 2, 1, bias=False),
+        )  # fmt: skip
+
+
+class _Enlarging(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 8, 9, padding=4)
+        self.upscale = nn.Sequential(nn.Conv2d(8, 128, 3, padding=1), nn.PixelShuffle(4))
+        self.tail = nn.Conv2d(8, 3, 9, padding=4)
 
 
 class _CodeVector(nn.Module):
@@ -457,6 +619,11 @@ BARE: Mapping[str, tuple[Callable[[], nn.Module], Mapping[str, str]]] = {
     "denoiser": (_denoiser, {}),
     "stacked": (_Stacked, {"join": "up-skip", "second_input": "answer-first"}),
     "resnet encoder": (_ResNetEncoder, {}),
+    "squeeze-excitation": (_Squeezed, {}),
+    "dilated": (_Dilated, {"dilation": "2"}),
+    "inner sum": (_InnerSum, {"residual": "inner"}),
+    "steps down": (_StepsDown, {"pooling": "strided", "down_activation": "none"}),
+    "layers on skips": (_Beside, {}),
 }
 """Networks by name, and what is to be told where it is not the likeliest."""
 
@@ -466,6 +633,13 @@ FOREIGN: Mapping[str, Callable[[], nn.Module]] = {
     "code vector": _CodeVector,
     "signals": _Signals,
     "features": _Features,
+    "discriminator": _Discriminator,
+    "small code": _SmallCode,
+    "enlarging": _Enlarging,
 }
 """What is never opened."""
+SUPERVISED: Callable[[], nn.Module] = _Supervised
+"""Holds a head that its forward does not run."""
+FUNCTIONAL: Callable[[], nn.Module] = _Variant
+"""Pools by functions: no layer of it says so."""
 EXTRA = {}

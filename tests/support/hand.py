@@ -44,6 +44,12 @@ class Hand:
         self._look()
         self._do(*_move(_on_screen(target, at)), "click", "1")
 
+    def point(self, target: QWidget, at: QPoint) -> None:
+        """Move the pointer onto a place of a widget, and press nothing."""
+        place = target.mapToGlobal(at)
+        self._do(*_move(place - QPoint(2, 0)))
+        self._do(*_move(place))
+
     def drag(self, target: QWidget, start: QPoint, end: QPoint) -> None:
         """Press at one place of a widget, move on, release at another."""
         self._look()

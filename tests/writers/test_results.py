@@ -21,7 +21,14 @@ from napari_segnet.measure import Table
 from napari_segnet.readers import open_image
 from napari_segnet.readers._file_pixels import FilePixels
 from napari_segnet.segmentation import Instances, Maps, Origin, Segmentation
-from napari_segnet.writers import WRITERS, check_output, ome_tiff, result_paths, write_segmentation
+from napari_segnet.writers import (
+    WRITERS,
+    check_output,
+    exporters,
+    ome_tiff,
+    result_paths,
+    write_segmentation,
+)
 
 RNG = np.random.default_rng(9)
 LENGTHS = {"t": 2, "z": 3, "y": 40, "x": 33}
@@ -254,6 +261,7 @@ def test_any_failure_leaves_nothing_new(
                 overwrite=True,
                 maps=maps_for("yx"),
                 table=Table(columns={"label": np.array([1])}),
+                exports=[writer.asked for writer in exporters()],
             )
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 

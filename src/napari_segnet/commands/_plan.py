@@ -9,11 +9,10 @@ from typing import Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.commands._proof import first_image, proven
+from napari_segnet.commands._proof import proven
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
 from napari_segnet.errors import SettingsError, WeightsError
 from napari_segnet.inference import LabelSettings, PredictSettings
-from napari_segnet.proof import is_open
 from napari_segnet.recognition import family_of, identify
 from napari_segnet.settings import settings_from, suggestion
 
@@ -40,6 +39,8 @@ class Plan:
         How to run it, and how to make labels.
     save_maps, table, overwrite : bool
         Also write what the network says, and measurements of the objects; replace results.
+    exports : tuple of str
+        Which files for other programs to write.
     earlier : Earlier or None
         The run that is repeated.
     """
@@ -52,6 +53,7 @@ class Plan:
     label: LabelSettings
     save_maps: bool
     table: bool
+    exports: tuple[str, ...]
     overwrite: bool
     earlier: Earlier | None
 
@@ -64,6 +66,7 @@ def make_plan(
     save_maps: bool,
     overwrite: bool,
     table: bool = False,
+    exports: str | None = None,
 ) -> Plan:
     """Refuse what cannot work; what costs least is looked at first.
 
@@ -73,8 +76,9 @@ def make_plan(
         Whatever speaks against the run, in a sentence.
     """
     from napari_segnet.readers import has_grid
-    from napari_segnet.writers import check_output
+    from napari_segnet.writers import check_output, parse_exports
 
+    asked = parse_exports(exports) if exports is not None else ()
     predict, label = checked_settings(wishes)
     if save_maps and predict.maps == "auto":
         # What is written is what the network said, not its half precision.
@@ -83,12 +87,20 @@ def make_plan(
     by_stem = _stems(images)
     for stem, path in by_stem.items():
         grid = has_grid(path)
-        check_output(folder, stem, overwrite=overwrite, save_maps=save_maps, table=table, grid=grid)
+        check_output(
+            folder,
+            stem,
+            overwrite=overwrite,
+            save_maps=save_maps,
+            table=table,
+            grid=grid,
+            exports=asked,
+        )
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
-    if is_open(checkpoint):
-        seen = first_image(by_stem.values(), wishes.axes)
-        checkpoint = proven(checkpoint, seen).checkpoint
-    _check_network(checkpoint, predict, label)
+    _check_settings(checkpoint, predict, label)
+    # On pictures of the package: the same file is the same network, whichever images it is run on.
+    checkpoint = proven(checkpoint).checkpoint
+    _check_weights(checkpoint, predict)
     return Plan(
         checkpoint=checkpoint,
         images=by_stem,
@@ -98,6 +110,7 @@ def make_plan(
         label=label,
         save_maps=save_maps,
         table=table,
+        exports=asked,
         overwrite=overwrite,
         earlier=wishes.earlier,
     )
@@ -129,10 +142,10 @@ def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
 
 def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
     try:
-        plain = identify(path)
+        plain = identify(path, source=told.get("source"))
     except WeightsError:
         return  # it may be recognised by what is told
-    unknown = [key for key in told if key not in plain.hparams]
+    unknown = [key for key in told if key not in plain.hparams and key != "source"]
     if not unknown:
         return
     known = [*SETTINGS, *plain.hparams]
@@ -145,8 +158,8 @@ def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
     )
 
 
-def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
-    """Check what depends on the network and the device, and read the weights."""
+def _check_settings(checkpoint: Checkpoint, predict: PredictSettings, label: LabelSettings) -> None:
+    """Check what depends on the network and the device."""
     from napari_segnet.answers import answer_of
     from napari_segnet.engines import choose_device, kind_for, require_precision
 
@@ -156,8 +169,13 @@ def _check_network(checkpoint: Checkpoint, predict: PredictSettings, label: Labe
         require_precision(predict.precision, device, kind.precisions(device))
     advice = checkpoint.card.get("label", {})
     answer_of(checkpoint).settings(label, checkpoint.outputs, advice)
-    # Weights that are cut off show now, not after the first image was read.
-    kind.load(checkpoint, predict.device)
+
+
+def _check_weights(checkpoint: Checkpoint, predict: PredictSettings) -> None:
+    """Read the weights: those that are cut off show now, not after the first image was read."""
+    from napari_segnet.engines import kind_for
+
+    kind_for(checkpoint).load(checkpoint, predict.device)
 
 
 def _stems(paths: Iterable[Path]) -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from napari_segnet.image import Image
     from napari_segnet.proof import Recognised
 
-__all__ = ["first_image", "proven"]
+__all__ = ["proven", "shown_image"]
 
 
 def proven(checkpoint: Checkpoint, image: Image | None = None) -> Recognised:
-    """Prove what names and shapes of a file leave open; say on standard error how far it is."""
+    """Prove what names and shapes of a file leave open; say in a terminal how far it is."""
     from napari_segnet.commands._bar import Bar
-    from napari_segnet.proof import prove
+    from napari_segnet.proof import Recognised, is_open, prove
 
+    if not is_open(checkpoint):
+        return Recognised(checkpoint=checkpoint)
     bar = Bar(checkpoint.path.name)
     steps = prove(checkpoint, image)
     said = False
     try:
         while True:
             report = next(steps)
-            if report.done:
+            if report.done and sys.stderr.isatty():  # a log has no use for it
                 said = True
                 bar.say(f"networks that fit its tensors: {report.done} tried")
     except StopIteration as stop:
@@ -39,16 +41,14 @@ def proven(checkpoint: Checkpoint, image: Image | None = None) -> Recognised:
             bar.clear()
 
 
-def first_image(paths: Iterable[Path], axes: str | None) -> Image | None:
-    """Return the first picture that opens: what the network is meant for.
+def shown_image(path: Path, axes: str | None) -> Image | None:
+    """Return a picture of what the network is meant for; None where it does not open.
 
-    One that does not open is told about when its turn comes.
+    Why it does not is told where it is looked at for its own sake.
     """
     from napari_segnet.readers import open_image
 
-    for path in paths:
-        try:
-            return open_image(path, axes)
-        except SegnetError:
-            continue
-    return None
+    try:
+        return open_image(path, axes)
+    except SegnetError:
+        return None

@@ -73,8 +73,8 @@ def _write(folder: Path) -> None:
     """Segment the sample and write image, labels, origin and overlay."""
     from napari_segnet.builtin import weights_path
     from napari_segnet.commands._bar import Bar
-    from napari_segnet.commands._overlay import write_overlay
     from napari_segnet.inference import segment
+    from napari_segnet.overlay import write_overlay
     from napari_segnet.readers import open_image
     from napari_segnet.recognition import identify
     from napari_segnet.writers import WRITERS, check_output, write_segmentation

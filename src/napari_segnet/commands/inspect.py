@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.card import can_be_told, card_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.commands._words import file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
@@ -46,6 +46,7 @@ class Inspect:
             metavar="KEY=VALUE",
             help="tell what the file does not say, or a setting of the run to check the image with",
         )
+        parser.add_argument("--source", type=some_text, metavar="FILE", help=SOURCE)
         add = parser.add_argument
         add("--json", action="store_true", help="print one JSON object")
         add(
@@ -69,8 +70,15 @@ class Inspect:
             "--save-as",
             type=file_name,
             metavar="FILE",
-            help="write the network with its graph as a .safetensors that needs no code",
+            help="write the network with its graph as a .safetensors that needs no code, or as a "
+            "model package of bioimage.io (.zip)",
         )
+        for name, what in (
+            ("--author", "an author of the package"),
+            ("--license", "its license, such as CC-BY-4.0"),
+            ("--cite", "what to cite: a DOI or an address of the web"),
+        ):
+            add(name, default="", metavar="TEXT", help=f"of a .zip: {what}")
 
     def run(self, args: argparse.Namespace) -> int:
         """Print the network's identity card; 1 if the image does not fit it."""
@@ -79,23 +87,27 @@ class Inspect:
 
         wishes = sort_wishes(parse_pairs(args.set))
         predict, _ = checked_settings(wishes)
-        if args.keep and not wishes.told:
+        told = wishes.told if args.source is None else {**wishes.told, "source": args.source}
+        if args.keep and not told:
             raise SettingsError(
                 "There is nothing to keep. Tell a fact of the network with --set NAME=VALUE."
             )
         _check_names(args)
-        checkpoint = identified(args.weights, wishes.told)
+        checkpoint = identified(args.weights, told)
         others: list[dict[str, Any]] = []
         if not args.quick:
             checkpoint, others = _proven(checkpoint, args.image, wishes.axes)
         if args.keep:
-            checkpoint = _kept(checkpoint, wishes.told)
+            checkpoint = _kept(checkpoint, told)
         card = card_of(checkpoint)
         if others:
             card["candidates"] = others
         if args.image is not None:
             card["image"] = _checked(checkpoint, args.image, wishes.axes, predict)
-        _write(checkpoint, args.picture, args.save_as)
+        own = args.save_as
+        if own is not None and _is_package(own):
+            card["package"], own = _published(checkpoint, args), None
+        _write(checkpoint, args.picture, own)
         if args.json:
             print(json.dumps(card, allow_nan=False))
         else:
@@ -106,13 +118,27 @@ class Inspect:
         return 1
 
 
+def _is_package(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"
+
+
+def _published(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, Any]:
+    """Write the network as a package of bioimage.io."""
+    from napari_segnet.publish import write_package
+
+    authors = (args.author,) if args.author else ()
+    path: Path = args.save_as
+    made = write_package(checkpoint, path, authors=authors, license=args.license, cite=args.cite)
+    return {"path": str(made.path), "notes": list(made.notes)}
+
+
 def _check_names(args: argparse.Namespace) -> None:
     """Refuse names of files before anything is read."""
     if args.picture is not None:
         from napari_segnet.diagram import check_name
 
         check_name(args.picture)
-    if args.save_as is not None:
+    if args.save_as is not None and not _is_package(args.save_as):
         from napari_segnet.own_file import check_own_name
 
         check_own_name(args.save_as)
@@ -126,9 +152,9 @@ def _proven(
 
     if not is_open(checkpoint):
         return checkpoint, []
-    from napari_segnet.commands._proof import first_image, proven
+    from napari_segnet.commands._proof import proven, shown_image
 
-    found = proven(checkpoint, None if image is None else first_image([image], axes))
+    found = proven(checkpoint, None if image is None else shown_image(image, axes))
     others = [
         {"differs_in": one.differs, "told": dict(one.choices), "score": one.score}
         for one in found.candidates
@@ -202,6 +228,12 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
         lines.append(f"  {name:{width}}  {_shown(fact['value'])}")
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
     lines += ["", *(f"note: {note}" for note in card["notes"])] if card["notes"] else []
+    if suggested := card["card"].get("suggested"):
+        lines += ["", "suggested by the code beside it, not taken:"]
+        lines += [
+            f"  {one['name']}: {_shown(one['value'])} ({one['where']}: {one['code']})"
+            for one in suggested
+        ]
     if "candidates" in card:
         lines += ["", "The file may be of several networks, of which nothing in it decides:"]
         for one in card["candidates"]:
@@ -211,6 +243,9 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     if tellable := [name for name in own if can_be_told(checkpoint, name)]:
         lines += ["", f"What is assumed of {', '.join(tellable)} you may know better. Tell it:"]
         lines += [f"  napari-segnet segment IMAGE -c WEIGHTS --set {tellable[0]}=VALUE"]
+    if "package" in card:
+        lines += ["", f"written: {card['package']['path']}"]
+        lines += [f"  note: {note}" for note in card["package"]["notes"]]
     if "image" in card:
         image = card["image"]
         lines += ["", f"{image['source']} {'fits' if image['fits'] else 'does not fit'}"]

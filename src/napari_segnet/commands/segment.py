@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.commands._words import file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
@@ -63,6 +63,13 @@ class Segment:
         )
         add("--save-maps", action="store_true", help="also write what the network says")
         add("--table", action="store_true", help="also measure the objects: a row of CSV for each")
+        add(
+            "--export",
+            type=some_text,
+            metavar="NAMES",
+            help="also write the objects for other programs, with commas between: roi (ImageJ), "
+            "geojson (QuPath), coco, cellpose, outlines (a picture)",
+        )
         add("--device", type=some_text, help="auto, cpu, mps, cuda or cuda:N")
         add(
             "--set",
@@ -78,6 +85,7 @@ class Segment:
             metavar="FILE.json",
             help="settings as a JSON object, or the .json of an earlier run, which is repeated",
         )
+        add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add("--overwrite", action="store_true", help="replace results that are there already")
         add("--json", action="store_true", help="print one JSON object per image")
 
@@ -94,6 +102,7 @@ class Segment:
             args.output,
             save_maps=args.save_maps,
             table=args.table,
+            exports=args.export,
             overwrite=args.overwrite,
         )
         for path in skipped_files(args.images):
@@ -132,6 +141,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     named = Wishes(
         weights=args.checkpoint,
         predict={} if args.device is None else {"device": args.device},
+        told={} if args.source is None else {"source": args.source},
     )
     return filed.updated(sort_wishes(typed)).updated(named)
 
@@ -139,6 +149,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
 def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     """Segment one image and write its files."""
     from napari_segnet.answers import instances_of, maps_of
+    from napari_segnet.detective import light_dark_doubt
     from napari_segnet.inference import label, predict
     from napari_segnet.readers import open_image
     from napari_segnet.writers import write_segmentation
@@ -163,6 +174,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         maps=maps,
         instances=instances,
         table=table,
+        exports=plan.exports,
+        image=image,
     )
     seconds = time.perf_counter() - begun
     count = len(made.label_score)
@@ -171,6 +184,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     bar.end(f"{count} {noun}, {seconds:.1f} s on {made.origin.device}")
     for note in made.origin.notes:
         print(f"  note: {note}", file=sys.stderr)
+    if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
+        print(f"  note: {doubt} For those, add --set invert=yes.", file=sys.stderr)
     return {
         "image": str(path),
         "files": [str(file) for file in files],

@@ -107,7 +107,7 @@ REFUSED: tuple[Refused, ...] = (
     Refused(
         "bioimageio",
         "a model package of bioimage.io",
-        "Unpack it and open the file named under 'pytorch_state_dict' in its rdf.yaml.",
+        "Its description does not lie at the top: unpack it and open the folder with its rdf.yaml.",
         _bioimageio,
     ),
     Refused(

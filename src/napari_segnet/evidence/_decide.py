@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_segnet.checkpoint import Known
 from napari_segnet.evidence._fit import SAME, Fit, margin
-from napari_segnet.evidence._margins import DOUBTFUL, FAIR, margin_of
+from napari_segnet.evidence._margins import DOUBTFUL, FAIR, ODD, OF_ALL, margin_of
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
@@ -22,6 +22,7 @@ __all__ = ["Decision", "Verdict", "decide"]
 
 MOST_RANKED = 8
 """Candidates that are worth showing."""
+UNFIT = "the BatchNorm statistics of the file fit none of the networks that were tried"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ class Decision:
     @property
     def doubtful(self) -> bool:
         """True if even the first is so far from the file's numbers that another one is meant."""
-        return self.fit is not None and self.fit.typical > DOUBTFUL
+        return self.fit is not None and self.fit.late > DOUBTFUL
 
     @property
     def best(self) -> Candidate:
@@ -90,7 +91,9 @@ class Decision:
         for name, values in self.best.open.items():
             why = self.best.why.get(name, "")
             verdict = self.verdicts.get(name)
-            if len(values) < 2:
+            if name == "layout" and self.doubtful:
+                found[name] = Known(source="assumed", why=f"{why}; {UNFIT}" if why else UNFIT)
+            elif len(values) < 2:
                 found[name] = Known(source="read", why=why)
             elif verdict is None:
                 found[name] = Known(source="assumed", why=why)
@@ -146,16 +149,17 @@ def decide(
     """
     yield Progress(what="network")
     first = space.first(MOST_RANKED)
-    search = Search.begin(space, first[0], tensors, image)
+    search = Search.begin(space, first, tensors, image)
     if search is None:
         return Decision(candidates=first)
     best = yield from search.best()
     if best is None:
         return Decision(candidates=first)
     verdicts = yield from _verdicts(search, best)
+    verdicts = yield from _agreed(search, best, verdicts)
     best, verdicts = yield from _likeliest(search, best, verdicts)
-    if best.fit.typical > DOUBTFUL:
-        verdicts = {n: _doubted(verdict) for n, verdict in verdicts.items()}
+    if best.fit.late > DOUBTFUL:
+        verdicts = {n: replace(verdict, decided=False) for n, verdict in verdicts.items()}
     return Decision(
         candidates=search.ranked(best, MOST_RANKED),
         verdicts=verdicts,
@@ -192,6 +196,31 @@ def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[st
             divergence=near,
             other=far,
         )
+    if "valid" in best.candidate.open.get("padding", ()) and "dilation" in found:
+        # Dilated kernels see as much less of the image as others without paddings.
+        sure = found["padding"].decided if "padding" in found else False
+        found["dilation"] = replace(found["dilation"], decided=found["dilation"].decided and sure)
+    return found
+
+
+def _agreed(
+    search: Search, best: Judged, verdicts: Mapping[str, Verdict]
+) -> Generator[Progress, None, dict[str, Verdict]]:
+    """Leave nothing decided that a topology does not share which the norms do not rule out.
+
+    Where topologies are left, the file proves a choice only if it proves it in each of them.
+    """
+    found = dict(verdicts)
+    for rival in search.rivals(best, margin_of("layout", best.fit.late)):
+        for name, verdict in found.items():
+            if name == "layout" or not verdict.decided:
+                continue
+            proven = rival.candidate.choices.get(name) == verdict.value
+            for value in rival.candidate.open.get(name, ()) if proven else ():
+                if value != verdict.value:
+                    other = yield from search.beside(rival, name, value)
+                    proven = proven and (other is None or _clearly(rival, other, name))
+            found[name] = replace(verdict, decided=proven)
     return found
 
 
@@ -227,7 +256,9 @@ def _likeliest(
 
 def _clearly(best: Judged, other: Judged, name: str) -> bool:
     """Tell if a network fits so much better than one with another value that this is proven."""
-    least = margin_of(name, best.fit.typical)
+    if name in OF_ALL and best.fit.worst > ODD:
+        return False
+    least = margin_of(name, best.fit.late)
     near, _ = _typical(best.fit, other.fit)
     return margin(best.fit, other.fit) >= (least if near < FAIR else 2 * least)
 
@@ -242,14 +273,3 @@ def _typical(fit: Fit, other: Fit) -> tuple[float, float]:
     if not names:
         return fit.typical, other.typical
     return fit.mean_of(names), other.mean_of(names)
-
-
-def _doubted(verdict: Verdict) -> Verdict:
-    return Verdict(
-        value=verdict.value,
-        decided=False,
-        margin=verdict.margin,
-        against=verdict.against,
-        divergence=verdict.divergence,
-        other=verdict.other,
-    )

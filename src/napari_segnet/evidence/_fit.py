@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-__all__ = ["SAME", "Fit", "gain", "margin"]
+__all__ = ["SAME", "Fit", "gain", "margin", "told_apart"]
 
 NOISE = 0.02
 """Nats. What comes to a norm of the true network is about so far from the stored numbers on
@@ -16,6 +16,12 @@ SAME = 1e-9
 """Norms that differ by less have the same layers before them."""
 WORST = 1e6
 """Nats, for what came out as no number."""
+EARLY = 3
+"""Norms at the beginning that show how unlike the pictures are to those of the training: true
+networks misfit by up to 7 nats there, and by 0.03 behind them."""
+HOPELESS = (6.0, 0.7)
+"""Sum and mean of the logarithms of the ratios at which a network is told to be worse: a true one
+is never behind by a third of either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +47,25 @@ class Fit:
     def typical(self) -> float:
         """Median divergence in nats; NaN without norms."""
         return sorted(self.norms.values())[len(self.norms) // 2] if self.norms else math.nan
+
+    @property
+    def late(self) -> float:
+        """Upper quartile of the divergence behind the first three norms, in nats.
+
+        Where a network is wired otherwise than the file's, a quarter of its norms or more misfit,
+        while the others are repaired by the norms before them; NaN without norms.
+        """
+        values = self._behind()
+        return values[len(values) * 3 // 4] if values else math.nan
+
+    @property
+    def worst(self) -> float:
+        """Largest divergence behind the first three norms, in nats; NaN without norms."""
+        return max(self._behind(), default=math.nan)
+
+    def _behind(self) -> list[float]:
+        values = list(self.norms.values())
+        return sorted(values[min(EARLY, len(values) // 2) :])
 
     def mean_of(self, names: Collection[str]) -> float:
         """Return the geometric mean of the divergences at some norms in nats, as margins see it."""
@@ -72,6 +97,24 @@ def gain(fit: Fit, other: Fit) -> float:
     shared = [name for name in fit.norms if name in other.norms]
     ratios = [_logarithm(other.norms[name]) - _logarithm(fit.norms[name]) for name in shared]
     return sum(ratios) * max(len(fit.norms), len(other.norms)) / len(shared) if shared else 0.0
+
+
+def told_apart(norms: Mapping[str, float], begun: Mapping[str, float], most: int = 0) -> bool:
+    """Tell if the first norms of a network show enough of how it fits beside another.
+
+    Parameters
+    ----------
+    norms, begun : mapping of str to float
+        As of :class:`Fit`, of the other one and of so much as is known of the network.
+    most : int
+        So many norms that differ are enough, whatever they show; 0: no number is.
+    """
+    shared = [(norms[name], value) for name, value in begun.items() if name in norms]
+    behind = [_logarithm(v) - _logarithm(n) for n, v in shared if not abs(v - n) < SAME]
+    total, mean = HOPELESS
+    if len(behind) > 1 and sum(behind) > total and sum(behind) > mean * len(behind):
+        return True
+    return 0 < most <= len(behind)
 
 
 def _logarithm(value: float) -> float:

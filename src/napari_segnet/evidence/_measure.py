@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from napari_segnet.evidence._fit import Fit
+from napari_segnet.evidence._fit import Fit, told_apart
 from napari_segnet.evidence._inputs import NORMALIZATIONS, normalized
 from napari_segnet.evidence._pictures import Pictures, bundled, of_image
 from napari_segnet.graph import BatchNorm, Convolution, Graph, TransposedConvolution, shapes
@@ -25,8 +25,6 @@ MOST_WORK = 1e10
 pixels, small ones four of 96."""
 TIE = 1.5
 """Natural pictures reach from black to white, so that min-max does to them what ÷255 does."""
-EARLY_NORMS = 8
-"""How many norms tell enough of a network that differs from the beginning on."""
 FIRST_NORMS = 2
 """How many of the first norms tell of the input: behind them, earlier misfits add up."""
 
@@ -64,15 +62,28 @@ class Measure:
         shown = normalized(self.pictures, next(iter(self.inputs)))
         self._runner = Runner(tensors, torch.from_numpy(shown))
 
-    def fit(self, graph: Graph, keep: bool = False) -> Fit | None:
+    def fit(
+        self, graph: Graph, keep: bool = False, against: Fit | None = None, most: int = 0
+    ) -> Fit | None:
         """Return how well a graph fits; None if it cannot take the pictures or the tensors.
 
-        ``keep``: graphs that come and begin alike go on from this one.
+        Parameters
+        ----------
+        graph : Graph
+            Of the same tensors.
+        keep : bool
+            Graphs that come and are alike in part go on from this one.
+        against : Fit, optional
+            Of another graph: only so many norms are looked at as show that this one is worse.
+        most : int
+            So many norms that differ from those of ``against`` are enough; 0: no number is.
         """
+
+        def enough(norms: Mapping[str, float]) -> bool:
+            return against is not None and told_apart(against.norms, norms, most)
+
         try:
-            # What differs from the beginning, such as the activation, differs everywhere.
-            early = 0 if keep or self._runner.knows(graph, 1) else EARLY_NORMS
-            return Fit(norms=self._runner.divergences(graph, keep, early))
+            return Fit(norms=self._runner.divergences(graph, keep, enough=enough))
         except (ValueError, RuntimeError):
             # Shapes that do not meet: one more way in which a candidate can be wrong.
             return None

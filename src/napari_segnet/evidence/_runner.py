@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +14,10 @@ from napari_segnet.graph.build import GraphNetwork, build
 from napari_segnet.progress import check_cancelled
 
 __all__ = ["Runner", "divergence"]
+
+MOST_KEPT = 300_000_000
+"""Bytes of answers that are kept: of the last graphs, so that others go on from there."""
+Enough = Callable[[Mapping[str, float]], bool]
 
 ALIVE = 1e-6
 """A channel whose stored variance is less than this share of the largest is dead: a ReLU that
@@ -55,7 +59,9 @@ class Runner:
         self._found: dict[int, float] = {}
 
     @torch.inference_mode()
-    def divergences(self, graph: Graph, keep: bool = False, first: int = 0) -> dict[str, float]:
+    def divergences(
+        self, graph: Graph, keep: bool = False, first: int = 0, enough: Enough | None = None
+    ) -> dict[str, float]:
         """Return how far what comes to each norm is from what the file says of it.
 
         Parameters
@@ -63,10 +69,11 @@ class Runner:
         graph : Graph
             Its tensors are among those of the file.
         keep : bool
-            Whether its answers are kept, instead of those of the last graph that was: graphs
-            that come and begin alike go on from there.
+            Whether its answers are kept: graphs that come and are alike in part go on from there.
         first : int
             Only so many norms, in running order; 0: all.
+        enough : callable, optional
+            Tells of what was found so far, as this function returns it, if that is enough.
 
         Returns
         -------
@@ -85,17 +92,15 @@ class Runner:
             return {}
         graph = needed(graph, tuple(node.name for node in norms))
         numbers = self._numbered(graph)
-        wanted = {numbers[n.name] for n in norms if keep or numbers[n.name] not in self._found}
-        if wanted:
-            self._run(graph, numbers, wanted, keep)
-        found = {n.tensors["running_mean"]: self._found[numbers[n.name]] for n in norms}
-        return {name: value for name, value in found.items() if not math.isnan(value)}
 
-    def knows(self, graph: Graph, norm: int) -> bool:
-        """Tell if what comes to one of the first norms is what came in a graph before."""
-        norms = [node for node in graph.nodes if isinstance(node.operation, BatchNorm)]
-        place = norms[min(norm, len(norms) - 1)]
-        return self._numbered(graph)[place.name] in self._found
+        def found() -> dict[str, float]:
+            values = {n.tensors["running_mean"]: self._found.get(numbers[n.name]) for n in norms}
+            return {k: v for k, v in values.items() if v is not None and not math.isnan(v)}
+
+        wanted = {numbers[n.name] for n in norms if keep or numbers[n.name] not in self._found}
+        if wanted and not (enough and enough(found())):
+            self._run(graph, numbers, wanted, keep, lambda: bool(enough and enough(found())))
+        return found()
 
     def _numbered(self, graph: Graph) -> dict[str, int]:
         """Return a number for each node; nodes of one number have the same answer."""
@@ -106,7 +111,14 @@ class Runner:
             found[node.name] = self._numbers.setdefault(own, len(self._numbers))
         return found
 
-    def _run(self, graph: Graph, numbers: dict[str, int], wanted: set[int], keep: bool) -> None:
+    def _run(
+        self,
+        graph: Graph,
+        numbers: dict[str, int],
+        wanted: set[int],
+        keep: bool,
+        enough: Callable[[], bool],
+    ) -> None:
         nodes = self._to_run(graph, numbers, wanted)
         fresh = [node for node in nodes if numbers[node.name] not in self._answers]
         uses = Counter(name for node in fresh for name in node.inputs)
@@ -120,12 +132,25 @@ class Runner:
                 continue
             inputs = [answers[name] for name in node.inputs]
             answers[node.name] = self._answer(network, node, number, inputs)
+            if number in wanted and not keep and enough():
+                return
             for name in node.inputs:
                 uses[name] -= 1
                 if not keep and uses[name] < 1:
                     answers.pop(name, None)
         if keep:
-            self._answers = {numbers[name]: answer for name, answer in answers.items()}
+            self._remember({numbers[name]: answer for name, answer in answers.items()})
+
+    def _remember(self, answers: Mapping[int, torch.Tensor]) -> None:
+        """Keep answers, and let the oldest go where they grow too many."""
+        for number in answers:
+            self._answers.pop(number, None)
+        self._answers.update(answers)
+        size = sum(one.nbytes for one in self._answers.values())
+        for number in tuple(self._answers):
+            if size <= MOST_KEPT or number in answers:
+                break
+            size -= self._answers.pop(number).nbytes
 
     def _to_run(self, graph: Graph, numbers: dict[str, int], wanted: set[int]) -> list[Node]:
         """Return the nodes that the wanted ones need, but none behind a kept answer."""

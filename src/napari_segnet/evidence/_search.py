@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Self
@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Judged", "Search"]
 
-MOST_LAYOUTS = 6
-"""Topologies that are tried; the search puts the likeliest first."""
+MOST_LAYOUTS = 16
+"""Topologies that are tried; the search gives no more, the likeliest first."""
 WALKED = 3
 """Of these, so many that fit best are walked around: a wrong choice misfits in some layers, a
 wrong topology in most."""
+MET = 6
+"""So many of the others are tried with the choices that were found, in all their ways to join."""
+REACH = 3.0
+"""Logarithms by which a topology may lie behind before it is walked around."""
+UNLIKELY = 5.0
+"""Logarithms of fit and prior together by which a topology lies behind that is ruled out."""
 SWEEPS = 3
 """A second sweep changes something in few networks; a third in none that was tried."""
 STEP = 0.5
@@ -31,6 +37,10 @@ STEP = 0.5
 elsewhere still dims it. Too small a gain is taken back at the end."""
 FAR = 1.0
 """Log prior that misfits of e-fold at one norm weigh up."""
+ENOUGH_NORMS = 8
+"""How many norms that differ tell enough of another value of a choice."""
+JOINED = ("join", "up_activation")
+"""Choices of a decoder: they have to be found anew for another topology."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,28 +67,48 @@ class Search:
         self.measure = measure
         self._space = space
         self._found: dict[tuple[str, frozenset[tuple[str, str]]], Judged | None] = {}
+        self._kept = set[tuple[str, frozenset[tuple[str, str]]]]()
         self._against: Fit | None = None
 
     @classmethod
     def begin(
         cls,
         space: Space,
-        first: Candidate,
+        first: Sequence[Candidate],
         tensors: Mapping[str, torch.Tensor],
         image: Image | None,
     ) -> Self | None:
-        """Return a search; None if the file says nothing of its layers' inputs."""
-        if not has_norms(first.graph):
-            return None
-        search = cls(space, Measure(tensors, first.graph, image))
-        fit = search.measure.fit(first.graph, keep=True)
-        return None if fit is not None and not fit.norms else search
+        """Return a search; None if the file says nothing of its layers' inputs.
 
-    def judged(self, layout: str, choices: Mapping[str, str], keep: bool = False) -> Steps:
-        """Return the candidate with these choices; None if there is none, or it cannot run."""
+        ``first``: the likeliest candidates; pictures are chosen for the first that can run.
+        """
+        for one in first:
+            if not has_norms(one.graph):
+                return None
+            try:
+                search = cls(space, Measure(tensors, one.graph, image))
+            except (ValueError, RuntimeError):
+                continue  # its tensors or its shapes do not meet
+            fit = search.measure.fit(one.graph, keep=True)
+            if fit is not None:
+                return search if fit.norms else None
+        return None
+
+    def judged(
+        self,
+        layout: str,
+        choices: Mapping[str, str],
+        keep: bool = False,
+        against: Judged | None = None,
+        most: int = 0,
+    ) -> Steps:
+        """Return the candidate with these choices; None if there is none, or it cannot run.
+
+        ``keep``, ``against`` and ``most`` are those of :meth:`Measure.fit`.
+        """
         own = {name: value for name, value in choices.items() if name != "layout"}
         key = (layout, frozenset(own.items()))
-        if key in self._found and not keep:
+        if key in self._kept or (key in self._found and not keep):
             return self._found[key]
         check_cancelled()
         try:
@@ -86,25 +116,34 @@ class Search:
         except ValueError:
             self._found[key] = None
             return None
-        fit = self.measure.fit(candidate.graph, keep)
+        fit = self.measure.fit(candidate.graph, keep, against.fit if against else None, most)
         made = None if fit is None else Judged(candidate=candidate, fit=fit)
         self._found[key] = made
+        if keep:
+            self._kept.add(key)
         yield Progress(what="network", done=len(self._found))
         return made
 
     def best(self) -> Steps:
         """Return the best network that the walk finds."""
-        starts = []
+        leader: Judged | None = None
         for layout in self._space.layouts[:MOST_LAYOUTS]:
-            found = yield from self.judged(layout, {}, keep=True)
-            if found is not None:
-                starts.append(found)
-        starts.sort(key=self._score, reverse=True)
-        ends = []
-        for start in starts[:WALKED]:
-            end = yield from self._walk(start)
-            ends.append(end)
-        return max(ends, key=self._score, default=None)
+            found = yield from self.judged(layout, {}, keep=leader is None, against=leader)
+            if found and (leader is None or self._score(found) > self._score(leader)):
+                leader = yield from self._whole(found)
+        if leader is None:
+            return None
+        best = yield from self._walk(leader)
+        walked = {leader.candidate.layout}
+        yield from self._met(best)
+        while len(walked) < WALKED:
+            others = [one for one in self._by_layout() if one.candidate.layout not in walked]
+            if not others or self._score(others[0]) < self._score(best) - REACH:
+                break
+            walked.add(others[0].candidate.layout)
+            found = yield from self._walk(others[0])
+            best = max(best, found, key=self._score)
+        return best
 
     def beside(self, best: Judged, name: str, value: str) -> Steps:
         """Return the network with another value of one choice, at its best.
@@ -114,16 +153,28 @@ class Search:
         """
         layout, choices = best.candidate.layout, dict(best.candidate.choices)
         if name == "layout":
-            tried = [one for (of, _), one in self._found.items() if of == value and one]
-            return max(tried, key=self._score, default=None)
+            return next((one for one in self._by_layout() if one.candidate.layout == value), None)
         choices[name] = value
         free = [other for pair in PAIRS if name in pair for other in pair if other != name]
         found = []
         for varied in self._variants(best.candidate, choices, free):
-            made = yield from self.judged(layout, varied)
+            made = yield from self.judged(layout, varied, against=best, most=ENOUGH_NORMS)
             if made is not None:
                 found.append(made)
         return max(found, key=lambda one: gain(one.fit, best.fit), default=None)
+
+    def rivals(self, best: Judged, least: float) -> tuple[Judged, ...]:
+        """Return the best of each other topology that neither norms nor prior rule out.
+
+        ``least``: the margin by which it is told.
+        """
+        return tuple(
+            one
+            for one in self._by_layout()
+            if one.candidate.layout != best.candidate.layout
+            and margin(best.fit, one.fit) < least
+            and self._score(one) > self._score(best) - UNLIKELY
+        )
 
     def ranked(self, best: Judged, most: int) -> tuple[Candidate, ...]:
         """Return candidates by fit and prior together, after the best one; no graph twice."""
@@ -136,16 +187,33 @@ class Search:
                 found.append(one.candidate)
         return tuple(found)
 
+    def _by_layout(self) -> list[Judged]:
+        """Return the best network of each topology, the best first."""
+        found: dict[str, Judged] = {}
+        for one in sorted((o for o in self._found.values() if o), key=self._score, reverse=True):
+            found.setdefault(one.candidate.layout, one)
+        return list(found.values())
+
+    def _met(self, best: Judged) -> Generator[Progress, None, None]:
+        """Try other topologies with the choices that were found for one."""
+        others = [o for o in self._by_layout() if o.candidate.layout != best.candidate.layout]
+        for other in others[:MET]:
+            possible = other.candidate.open
+            choices = {n: v for n, v in best.candidate.choices.items() if v in possible.get(n, ())}
+            for varied in self._variants(other.candidate, choices, JOINED):
+                yield from self.judged(other.candidate.layout, varied, against=best)
+
     def _variants(
         self, candidate: Candidate, choices: Mapping[str, str], free: Iterable[str]
     ) -> Iterable[dict[str, str]]:
         names = [name for name in free if len(candidate.open.get(name, ())) > 1]
+        own = {**candidate.choices, **choices}
         for values in product(*(candidate.open[name] for name in names)):
-            yield {**choices, **dict(zip(names, values, strict=True))}
+            yield {**own, **dict(zip(names, values, strict=True))}
 
     def _walk(self, start: Judged) -> Generator[Progress, None, Judged]:
         """Change one choice at a time, then two that interact, while that is a clear gain."""
-        best = yield from self._kept(start)
+        best = yield from self._whole(start)
         names = [
             n for n, values in best.candidate.open.items() if len(values) > 1 and n != "layout"
         ]
@@ -156,7 +224,7 @@ class Search:
             for step in steps:
                 found = yield from self._stepped(best, step)
                 if found is not best:
-                    best = yield from self._kept(found)
+                    best = yield from self._whole(found)
             if best is before:
                 break
         return best
@@ -165,7 +233,7 @@ class Search:
         candidate = best.candidate
         found = best
         for varied in self._variants(candidate, candidate.choices, names):
-            made = yield from self.judged(candidate.layout, varied)
+            made = yield from self.judged(candidate.layout, varied, False, best, ENOUGH_NORMS)
             least = STEP * min(margin_of(name) for name in names)
             if made is None or margin(made.fit, best.fit) < least:
                 continue
@@ -173,8 +241,8 @@ class Search:
                 found = made
         return found
 
-    def _kept(self, one: Judged) -> Generator[Progress, None, Judged]:
-        """Run a network again, so that those after it go on from its answers."""
+    def _whole(self, one: Judged) -> Generator[Progress, None, Judged]:
+        """Run a network to its end, so that those after it go on from its answers."""
         again = yield from self.judged(one.candidate.layout, one.candidate.choices, keep=True)
         return again or one
 

@@ -33,12 +33,14 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "activation": ("relu", "leaky-0.01", "leaky-0.1", "leaky-0.2", "elu", "gelu", "silu", "none"),
     "pooling": ("max", "average", "max-3"),
     "resize": ("nearest", "bilinear", "bilinear-aligned"),
-    "padding": ("same", "reflect"),
+    "padding": ("same", "valid", "reflect"),
     "dilation": ("1", "2"),
     "epsilon": ("1e-05", "0.001"),
     "residual": ("none", "add"),
 }
 """Every value of a choice that a graph can be changed to."""
+NEVER = (("padding", "valid"),)
+"""Nobody takes paddings out of a network that is published with them."""
 LIKELY = 0.9
 """Share of the networks with the names of a published one that are as published: of the forks that
 were looked at most change one thing."""
@@ -99,7 +101,7 @@ class Variants:
         self.graph = graph
         self.usual = choices_of(graph)
         self.open = {
-            name: (value, *(other for other in VALUES[name] if other != value))
+            name: (value, *(v for v in VALUES[name] if v != value and (name, v) not in NEVER))
             for name, value in self.usual.items()
             if name in open
         }
@@ -244,8 +246,12 @@ def _paddings(graph: Graph, value: str) -> Graph:
 
     def change(node: Node) -> Operation:
         own = node.operation
-        padded = isinstance(own, Convolution) and _wide(own) and any((*own.before, *own.after))
-        return replace(own, fill=fill) if isinstance(own, Convolution) and padded else own
+        if not isinstance(own, Convolution) or not _wide(own):
+            return own
+        if not any((*own.before, *own.after)):
+            half = tuple(d * (k - 1) // 2 for k, d in zip(own.kernel, own.dilation, strict=True))
+            own = replace(own, before=half, after=half)
+        return replace(own, fill=fill)
 
     return _each(graph, change)
 

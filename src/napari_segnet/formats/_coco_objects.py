@@ -15,7 +15,7 @@ from napari_segnet.errors import DatasetError
 from napari_segnet.formats._coco_listing import Listing, key_of, number_of
 from napari_segnet.formats._paint import HIDDEN, Shape, cropped, paint, polygon_shape
 from napari_segnet.formats._pair import Remark
-from napari_segnet.formats._rle import decode, from_text
+from napari_segnet.rle import decode, from_text
 
 __all__ = ["NOT_REVIEWED", "Objects", "objects_of"]
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from napari_segnet.dataset import Split
 from napari_segnet.errors import DatasetError
-from napari_segnet.formats._outline import outlines
 from napari_segnet.formats._paint import HIDDEN, Shape, cropped, paint, polygon_shape
 from napari_segnet.formats._pair import Pair, Remark
+from napari_segnet.outlines import outlines
 
 __all__ = ["OBJECT", "Drawing", "Loop", "circle", "class_name", "loops_of", "pair_of", "rectangle"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.formats._outline import fill
+from napari_segnet.outlines import fill
 
 __all__ = ["HIDDEN", "Shape", "cropped", "paint", "polygon_shape"]
 

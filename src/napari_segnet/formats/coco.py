@@ -22,15 +22,13 @@ from napari_segnet.errors import DatasetError
 from napari_segnet.formats._coco_listing import Listing, listings, looks_like_coco, number_of
 from napari_segnet.formats._coco_objects import NOT_REVIEWED, objects_of
 from napari_segnet.formats._find_picture import PictureFinder
-from napari_segnet.formats._outline import outlines
 from napari_segnet.formats._pair import Entry, Found, Pair
 from napari_segnet.formats._pictures import save_image, side_named
-from napari_segnet.formats._rle import counts_of, to_text
+from napari_segnet.outlines import outlines
+from napari_segnet.rle import counts_of, to_text
+from napari_segnet.writers.coco import OBJECT, categories, coco_annotations, run_lengths
 
 __all__ = ["Coco", "CocoPolygons"]
-
-OBJECT = "object"
-"""What the category is called where objects have no classes."""
 
 
 class Coco:
@@ -62,7 +60,7 @@ class Coco:
 
     def write(self, pairs: Iterator[Pair], folder: Path) -> Iterator[str]:
         """Write images, and one JSON for each side of the split."""
-        return _write(pairs, folder, _run_lengths)
+        return _write(pairs, folder, run_lengths)
 
 
 class CocoPolygons(Coco):
@@ -100,56 +98,18 @@ def _write(pairs: Iterator[Pair], folder: Path, shape_of: Any) -> Iterator[str]:
         listing["images"].append(
             {"id": number, "file_name": file, "height": height, "width": width}
         )
-        listing["annotations"] += _annotations(
-            labels, pair.classes, number, len(listing["annotations"]), shape_of
-        )
+        first = len(listing["annotations"])
+        made = coco_annotations(labels, pair.classes, number, first, shape_of)
+        listing["annotations"] += made.values()
         if pair.trusted is not None:
             crowd = _unseen(~pair.trusted[0, 0], number, len(listing["annotations"]))
             listing["annotations"].append(crowd)
         yield pair.name
-    categories = [
-        {"id": i, "name": names[i] if i < len(names) else OBJECT if most == 1 else f"class {i}"}
-        for i in range(1, max(most, len(names) - 1) + 1)
-    ]
+    found = categories(names, most)
     for side, listing in listings.items():
-        text = json.dumps({**listing, "categories": categories}, ensure_ascii=False)
+        text = json.dumps({**listing, "categories": found}, ensure_ascii=False)
         path = folder / f"instances_{side}.json"
         write_whole(path, partial(write_text, text=text))
-
-
-def _annotations(
-    labels: npt.NDArray[np.int32],
-    classes: Mapping[int, int],
-    image: int,
-    first: int,
-    shape_of: Any,
-) -> list[dict[str, Any]]:
-    import fastremap
-    from scipy import ndimage
-
-    found: list[dict[str, Any]] = []
-    # A list of boxes is as long as the highest id: 2 GB for one of 50 million.
-    ids = fastremap.unique(labels)
-    ids = ids[ids > 0]
-    small = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
-    for number, box in enumerate(ndimage.find_objects(small), start=1):
-        if box is None:
-            continue
-        label = int(ids[number - 1])
-        mask = small[box] == number
-        y, x = box
-        found.append(
-            {
-                "id": first + len(found) + 1,
-                "image_id": image,
-                "category_id": int(classes.get(label, 1)),
-                "iscrowd": 0,
-                "area": int(mask.sum()),
-                "bbox": [x.start, y.start, x.stop - x.start, y.stop - y.start],
-                "segmentation": shape_of(mask, labels.shape, box),
-            }
-        )
-    return found
 
 
 def _unseen(mask: npt.NDArray[np.bool_], image: int, first: int) -> dict[str, Any]:
@@ -167,23 +127,6 @@ def _unseen(mask: npt.NDArray[np.bool_], image: int, first: int) -> dict[str, An
         "bbox": box,
         "segmentation": {"size": list(mask.shape), "counts": to_text(counts_of(mask))},
     }
-
-
-def _run_lengths(
-    mask: npt.NDArray[np.bool_], shape: tuple[int, int], box: tuple[slice, slice]
-) -> dict[str, Any]:
-    # Only the columns of the box: an image of 4096 pixels may hold thousands of objects.
-    height, x = shape[0], box[1]
-    strip = np.zeros((height, mask.shape[1]), bool)
-    strip[box[0]] = mask
-    counts = counts_of(strip)
-    counts[0] += height * x.start
-    rest = height * (shape[1] - x.stop)
-    if len(counts) % 2:
-        counts[-1] += rest
-    elif rest:
-        counts.append(rest)
-    return {"size": list(shape), "counts": to_text(counts)}
 
 
 def _polygons(mask: npt.NDArray[np.bool_], box: tuple[slice, slice]) -> list[list[float]]:

@@ -20,9 +20,9 @@ from napari_segnet.atomic import write_text, write_whole
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import Drawing, circle, loops_of, pair_of, rectangle
 from napari_segnet.formats._find_picture import PictureFinder
-from napari_segnet.formats._outline import outlines
 from napari_segnet.formats._pair import Entry, Found, Pair, Remark
 from napari_segnet.formats._pictures import pictures, save_image, side_named
+from napari_segnet.outlines import outlines
 
 __all__ = ["LabelMe"]
 

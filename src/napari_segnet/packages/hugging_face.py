@@ -24,7 +24,7 @@ class HuggingFace:
 
     name = "hugging-face"
     title = "Model folder of Hugging Face"
-    descriptions = (CONFIG,)
+    descriptions: tuple[str, ...] = (CONFIG,)
 
     def describes(self, name: str) -> bool:
         """Tell by the name."""

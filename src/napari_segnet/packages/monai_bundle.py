@@ -40,7 +40,7 @@ class MonaiBundle:
 
     name = "monai-bundle"
     title = "MONAI bundle"
-    descriptions = (METADATA, *INFERENCE)
+    descriptions: tuple[str, ...] = (METADATA, *INFERENCE)
 
     def describes(self, name: str) -> bool:
         """Tell by the name; its descriptions lie in a folder of their own."""

@@ -10,7 +10,7 @@ from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import candidates as views_of
 from napari_segnet.containers import open_tree
 from napari_segnet.evidence import Decision, decide, load_tensors
-from napari_segnet.graph import BatchNorm, Graph
+from napari_segnet.graph import BatchNorm, Graph, sizes
 from napari_segnet.image import Image
 from napari_segnet.programs import STRUCTURE
 from napari_segnet.programs.keras import space_of
@@ -44,6 +44,8 @@ class Settled:
     def candidate(self, layout: str, choices: Mapping[str, str]) -> Candidate:
         """Return the network with these choices and those that are made."""
         found = self._space.candidate(layout, {**choices, **self._made})
+        if sizes(found.graph) is None:
+            raise ValueError("its answer has another scale than the image")
         single = {name: (value,) for name, value in self._made.items()}
         return replace(found, open={**found.open, **single, "layout": self.layouts})
 
@@ -106,7 +108,7 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
 
 def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
     """Return the space of a file, and what describes one of its networks."""
-    tree = open_tree(checkpoint.path)
+    tree = open_tree(checkpoint.path, checkpoint.store.member)
     if checkpoint.program != STRUCTURE.name:
 
         def by_order(one: Candidate, decision: Decision) -> Checkpoint:
@@ -124,6 +126,7 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
 
     def by_tensors(one: Candidate, decision: Decision) -> Checkpoint:
         made = checkpoint_of(weights, one, {})
+        made = replace(made, store=replace(made.store, member=store.member))
         return _known_as(checkpoint, with_halo(family_of(made), made), one, decision)
 
     return read_structure(weights), by_tensors

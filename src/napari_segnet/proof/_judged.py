@@ -15,7 +15,8 @@ __all__ = ["of_judgement"]
 
 def of_judgement(before: Checkpoint, judged: Judgement) -> Recognised:
     """Return the network that fits best; beside a fork the published one."""
-    notes = (judged.says, *input_note(before, judged.inputs)) if judged.verdicts else ()
+    said = (judged.says,) if judged.remarkable else ()
+    notes = (*said, *input_note(before, judged.inputs))
     better = replace(judged.checkpoint, notes=(*before.notes, *notes))
     if not judged.forks:
         return Recognised(checkpoint=better, says=judged.says, inputs=judged.inputs)

@@ -53,7 +53,7 @@ __all__ = [
 HEAD_BYTES = 4096
 IGNORES_CASE = sys.platform in ("darwin", "win32")
 """Whether ``Cells.tif`` and ``cells.tif`` are one file, as they are unless a disk is set up so."""
-OWN_OUTPUTS = (".labels.tif", ".labels.nii.gz", ".maps.tif")
+OWN_OUTPUTS = (".labels.tif", ".labels.nii.gz", ".maps.tif", ".outlines.png")
 WEIGHTS = (
     *(".ckpt", ".h5", ".hdf5", ".keras", ".onnx", ".pkl", ".pt", ".pth", ".pytorch"),
     ".safetensors",

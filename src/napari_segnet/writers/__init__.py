@@ -9,19 +9,26 @@ given its own name only when all are complete. What fails leaves no file behind.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from napari_segnet.atomic import Write, probe, reason, write_all
-from napari_segnet.errors import OutputError
+from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.image import Image
 from napari_segnet.measure import Table
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 from napari_segnet.writers._result import Result
+from napari_segnet.writers.cellpose_masks import CellposeMasksWriter
+from napari_segnet.writers.coco import CocoWriter
+from napari_segnet.writers.geojson import GeoJsonWriter
+from napari_segnet.writers.imagej_rois import ImagejRoisWriter
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
 from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
 from napari_segnet.writers.origin import OriginWriter
+from napari_segnet.writers.outlines_picture import OutlinesPictureWriter
 from napari_segnet.writers.table import TableWriter
 
 __all__ = [
@@ -29,6 +36,8 @@ __all__ = [
     "Result",
     "Writer",
     "check_output",
+    "exporters",
+    "parse_exports",
     "plain_grid",
     "result_paths",
     "write_nifti_labels",
@@ -44,7 +53,8 @@ class Writer(Protocol):
     ending: str
     """What stands behind the stem of the image in the name of the file."""
     asked: str
-    """What a user asks for to have it: ``"maps"``, ``"table"``; empty where every result has it."""
+    """What a user asks for to have it: ``"maps"``, ``"table"``, the name of an export (which then
+    is among ``Result.exports``); empty where every result has it."""
     on_grid: bool | None
     """Whether only images on a medical grid have it (True), only others (False), or all (None)."""
 
@@ -64,13 +74,47 @@ WRITERS: tuple[Writer, ...] = (
     NiftiLabelsWriter(),
     MapsWriter(),
     TableWriter(),
+    ImagejRoisWriter(),
+    GeoJsonWriter(),
+    CocoWriter(),
+    CellposeMasksWriter(),
+    OutlinesPictureWriter(),
     OriginWriter(),
 )
 """In the order in which the files get their names: the origin, which tells of all, last."""
 
 
+def exporters() -> tuple[Writer, ...]:
+    """Return the writers of files for other programs, which are asked for by name."""
+    return tuple(writer for writer in WRITERS if writer.asked not in ("", "maps", "table"))
+
+
+def parse_exports(text: str) -> tuple[str, ...]:
+    """Return the exports that a text such as ``"roi,geojson"`` names, each once.
+
+    Raises
+    ------
+    SettingsError
+        If there is none of that name.
+    """
+    known = {writer.asked: writer.name for writer in exporters()}
+    found = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
+    unknown = [word for word in found if word not in known]
+    if unknown or not found:
+        listed = ", ".join(f"{asked} ({name})" for asked, name in known.items())
+        what = f"nothing called {' or '.join(map(repr, unknown))}" if unknown else "nothing named"
+        raise SettingsError(f"There is {what} to export. Choose of {listed}; with commas between.")
+    return found
+
+
 def result_paths(
-    folder: Path, stem: str, *, maps: bool = False, table: bool = False, grid: bool = False
+    folder: Path,
+    stem: str,
+    *,
+    maps: bool = False,
+    table: bool = False,
+    grid: bool = False,
+    exports: Iterable[str] = (),
 ) -> list[Path]:
     """Return the files that a result has, in the order of ``WRITERS``.
 
@@ -86,12 +130,14 @@ def result_paths(
         Also the table of objects.
     grid : bool
         The image is a medical one, whose labels lie on its grid.
+    exports : iterable of str
+        Files for other programs, by what they are asked for: ``"roi"``.
     """
-    asked = {"": True, "maps": maps, "table": table}
+    asked = {"", *exports, *(["maps"] if maps else []), *(["table"] if table else [])}
     return [
         _path(folder, stem, writer)
         for writer in WRITERS
-        if asked[writer.asked] and writer.on_grid in (None, grid)
+        if writer.asked in asked and writer.on_grid in (None, grid)
     ]
 
 
@@ -102,6 +148,7 @@ def check_output(
     save_maps: bool = False,
     grid: bool = False,
     table: bool = False,
+    exports: Iterable[str] = (),
 ) -> None:
     """Find out before a long run if its result can be written; leaves nothing behind.
 
@@ -111,7 +158,7 @@ def check_output(
         If a result is there already and ``overwrite`` is false, or if nothing can be
         written to the folder (which need not exist yet).
     """
-    paths = result_paths(folder, stem, maps=save_maps, table=table, grid=grid)
+    paths = result_paths(folder, stem, maps=save_maps, table=table, grid=grid, exports=exports)
     try:
         _refuse_existing(folder, paths, overwrite)
         probe(max(paths, key=lambda path: len(path.name)))
@@ -127,6 +174,8 @@ def write_segmentation(
     maps: Maps | None = None,
     instances: Instances | None = None,
     table: Table | None = None,
+    exports: Iterable[str] = (),
+    image: Image | None = None,
 ) -> list[Path]:
     """Write labels and their origin, with ``maps`` or ``instances`` also the raw answer.
 
@@ -147,6 +196,10 @@ def write_segmentation(
         Boxes, scores and classes go into the JSON.
     table : Table, optional
         Measurements of the objects, written as ``<stem>.table.csv``.
+    exports : iterable of str
+        Files for other programs, by what they are asked for: ``"roi"``.
+    image : Image, optional
+        What the labels are of, for a picture of both.
 
     Returns
     -------
@@ -158,7 +211,8 @@ def write_segmentation(
     OutputError
         If a file exists already, or cannot be written.
     """
-    result = Result(segmentation=segmentation, maps=maps, instances=instances, table=table)
+    parts: dict[str, Any] = {"maps": maps, "instances": instances, "table": table, "image": image}
+    result = Result(segmentation=segmentation, exports=frozenset(exports), **parts)
     files: list[tuple[Path, Write]] = [
         (_path(folder, stem, writer), partial(writer.write, result=result))
         for writer in WRITERS

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from napari_segnet.grid import Grid
+from napari_segnet.image import Image
 from napari_segnet.measure import Table
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 
@@ -30,12 +31,18 @@ class Result:
         The same where it is detections.
     table : Table or None
         Measurements of the objects, where they are to be written too.
+    image : Image or None
+        What the labels are of, for a picture of both.
+    exports : frozenset of str
+        What else is to be written: ``asked`` of writers for other programs.
     """
 
     segmentation: Segmentation
     maps: Maps | None = None
     instances: Instances | None = None
     table: Table | None = None
+    image: Image | None = None
+    exports: frozenset[str] = frozenset()
 
     @cached_property
     def grid(self) -> Grid | None:

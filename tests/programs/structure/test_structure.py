@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.bare_networks import BARE, FOREIGN, settled
+from support.bare_networks import BARE, FOREIGN, FUNCTIONAL, SUPERVISED, settled
 from torch import nn
 
 from napari_segnet.containers import Weights, open_weights
@@ -197,3 +197,85 @@ def test_a_deep_network_is_found_within_two_seconds_of_cpu(tmp_path: Path) -> No
     before = time.process_time()
     read_structure(weights).first(3)
     assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize(
+    "name", ["two lists", "residual", "resizing", "backwards", "squeeze-excitation"]
+)
+def test_a_file_sorted_by_name_is_the_same_network(name: str, tmp_path: Path) -> None:
+    make, told = BARE[name]
+    network, path = settled(make()), tmp_path / "net.pth"
+    torch.save(dict(sorted(network.state_dict().items())), path)
+    weights, space = opened(path)
+    fitting_ones = (fitting(space, layout, dict(told)) for layout in space.layouts[:3])
+    assert any(one is not None and equal(one.graph, weights, network) for one in fitting_ones)
+
+
+def test_a_head_that_only_training_uses_is_named(tmp_path: Path) -> None:
+    network = settled(SUPERVISED())
+    path = saved(network, tmp_path / "net.pth")
+    found = identify(path)
+    assert any("no layer uses: ds2.weight, ds2.bias" in note for note in found.notes)
+    weights, space = opened(path)
+    assert equal(space.first(1)[0].graph, weights, network)
+
+
+def test_a_module_that_pools_by_functions_is_no_network_without_levels(tmp_path: Path) -> None:
+    network, path = settled(FUNCTIONAL()), tmp_path / "net.pth"
+    torch.save(network, path)
+    weights, space = opened(path)
+    first = space.first(1)[0]
+    assert first.layout.startswith("3-levels-2-skips")
+    assert equal(first.graph, weights, network)
+
+
+def test_a_sum_of_the_right_width_is_never_excluded(tmp_path: Path) -> None:
+    _, space = opened(saved(BARE["added"][0](), tmp_path / "net.pth"))
+    first = space.first(1)[0]
+    assert set(first.open["join"]) == {"none", "add"}
+    both = {
+        space.candidate(first.layout, {"join": word}).choices["join"] for word in ("none", "add")
+    }
+    assert both == {"none", "add"}
+
+
+def test_a_topology_is_never_proven_by_shapes_alone(tmp_path: Path) -> None:
+    found = identify(saved(BARE["backwards"][0](), tmp_path / "net.pth"))
+    assert found.known["layout"].source == "assumed"
+    assert "another forward may leave the same file" in found.known["layout"].why
+
+
+def test_layers_that_are_registered_twice_are_read_once(tmp_path: Path) -> None:
+    network = settled(BARE["layers on skips"][0]())
+    state = network.state_dict()
+    own = {key: value for key, value in state.items() if key.startswith("layer1.")}
+    path = tmp_path / "net.pth"
+    torch.save({**{f"base_model.{key}": value for key, value in own.items()}, **state}, path)
+    found = identify(path)
+    assert any("no layer uses: base_model.layer1" in note for note in found.notes)
+    changed = {f"base_model.{key}": value + 1 for key, value in own.items()}
+    torch.save({**changed, **state}, path)
+    # The same shapes with other values are layers of their own, which have no place.
+    with pytest.raises(UnknownNetworkError):
+        identify(path)
+
+
+def test_an_answer_of_half_the_size_is_said_to_be_enlarged(tmp_path: Path) -> None:
+    network = nn.Module()
+    network.enc1, network.enc2, network.mid = (
+        nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Conv2d(b, b, 3, padding=1))
+        for a, b in ((3, 4), (4, 8), (8, 16))
+    )
+    network.up1, network.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), nn.Conv2d(16, 8, 3, padding=1)
+    network.out = nn.Conv2d(8, 2, 1)
+    path = saved(network, tmp_path / "net.pth")
+    small = next(one for one in opened(path)[1].layouts if one.startswith("3-levels-1-skips"))
+    found = identify(path, {"layout": small})
+    assert any("answers at a smaller size than the image" in note for note in found.notes)
+
+
+def test_padding_that_is_recorded_beside_the_tensors_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"padding": True, "state_dict": BARE["two lists"][0]().state_dict()}, path)
+    found = identify(path)
+    assert (found.hparams["padding"], found.known["padding"].source) == ("same", "read")

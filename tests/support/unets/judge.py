@@ -22,7 +22,7 @@ import torch
 
 from napari_segnet import identify
 from napari_segnet.containers import Weights, candidates, open_tree
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import SegnetError, UntoldError
 from napari_segnet.families import FAMILIES
 
 __all__ = ["Opened", "Verdict", "judge", "opened", "tolerance"]
@@ -80,7 +80,7 @@ def opened(path: Path, statistics: bool = True) -> Opened:
     try:
         checkpoint = identify(path)
     except SegnetError as error:
-        return Opened(refused=str(error), asked=_asks(str(error)))
+        return Opened(refused=str(error), asked=_asks(error))
     if "layout" not in checkpoint.known:
         if statistics:
             from napari_segnet.judge import judge as ask
@@ -91,9 +91,9 @@ def opened(path: Path, statistics: bool = True) -> Opened:
     return _as_bare(path, statistics)
 
 
-def _asks(message: str) -> bool:
-    """Tell if a refusal asks for what the file does not say, and a setting takes the answer."""
-    return bool(re.search(r"\b[Tt]ell\b|--told", message))
+def _asks(error: SegnetError) -> bool:
+    """Tell if a refusal asks for what the file does not say, and names what takes the answer."""
+    return isinstance(error, UntoldError) or bool(re.search(r"--told \w", str(error)))
 
 
 def _as_known(checkpoint: Any, path: Path) -> Opened:
@@ -118,13 +118,13 @@ def _as_known(checkpoint: Any, path: Path) -> Opened:
 def _as_bare(path: Path, statistics: bool) -> Opened:
     from napari_segnet.programs.structure import read_structure
 
-    reasons = []
+    reasons: list[SegnetError] = []
     for weights in candidates(open_tree(path), path):
         try:
             return _of_space(read_structure(weights), weights, statistics)
         except SegnetError as error:
-            reasons.append(str(error))
-    return Opened(refused=reasons[0], asked=_asks(reasons[0]))
+            reasons.append(error)
+    return Opened(refused=str(reasons[0]), asked=_asks(reasons[0]))
 
 
 def _of_space(space: Any, weights: Weights, statistics: bool) -> Opened:

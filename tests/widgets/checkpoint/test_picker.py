@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from support.packages import package, rdf, zipped
+
 from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
 from napari_segnet.widgets.qt.recent import recent_networks, remember_network
 
@@ -52,3 +54,15 @@ def test_weights_are_known_by_their_endings():
     assert is_weights("model_final_f10217.pkl")
     assert is_weights(Path("b.safetensors"))
     assert not is_weights("cells.tif")
+
+
+def test_packages_are_known_by_what_they_hold(tmp_path):
+    folder = package(tmp_path / "p", rdf())
+    assert is_weights(folder)
+    assert is_weights(zipped(folder))
+    assert is_weights(folder / "rdf.yaml")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.tif").touch()
+    (tmp_path / "other.yaml").touch()
+    for other in (tmp_path / "pictures", zipped(tmp_path / "pictures"), tmp_path / "other.yaml"):
+        assert not is_weights(other)

@@ -11,6 +11,7 @@ import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from support.keras_files import h5, small
+from support.packages import package, rdf, zipped
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.errors import WeightsError
@@ -145,3 +146,13 @@ def test_damaged_hdf5_is_explained_by_the_dock(tmp_path):
     path = keras_file(tmp_path / "net.h5")
     path.write_bytes(path.read_bytes()[:-200])
     assert weights_reader(str(path)) is not None
+
+
+def test_a_folder_is_taken_if_it_is_a_package(viewer, tmp_path, chosen):
+    folder = package(tmp_path / "p", rdf())
+    viewer.open(folder, plugin="napari-segnet")
+    assert [choice for _, choice in chosen] == [str(folder)]
+    (tmp_path / "pictures").mkdir()
+    np.save(tmp_path / "pictures" / "a.npy", np.zeros((4, 4)))
+    assert weights_reader(str(tmp_path / "pictures")) is None
+    assert weights_reader(str(zipped(tmp_path / "pictures"))) is None

@@ -18,6 +18,7 @@ from napari_segnet.readers.nifti import NiftiReader
 from napari_segnet.samples import SAMPLES
 from napari_segnet.widgets.checkpoint.picker import WEIGHTS_SUFFIXES
 from napari_segnet.widgets.evaluate.dock import EvaluateDock
+from napari_segnet.widgets.measure.dock import MeasureDock
 from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
 from napari_segnet.widgets.plugin.drop_reader import DOCK
 from napari_segnet.widgets.qt.preferences import PLUGIN
@@ -25,8 +26,14 @@ from napari_segnet.widgets.train.dock import TrainDock
 
 MANIFEST = PluginManifest.from_distribution(PLUGIN)
 THERE = MANIFEST.contributions
-DOCKS = {DOCK: SegmentDock, "Correct": CorrectDock, "Train": TrainDock, "Evaluate": EvaluateDock}
-MENUS = {"Evaluate": "napari/layers/measure"}
+DOCKS = {
+    DOCK: SegmentDock,
+    "Correct": CorrectDock,
+    "Train": TrainDock,
+    "Measure": MeasureDock,
+    "Evaluate": EvaluateDock,
+}
+MENUS = {"Evaluate": "napari/layers/measure", "Measure": "napari/layers/measure"}
 """Of the others: napari/layers/segment."""
 
 
@@ -95,6 +102,7 @@ def test_every_sample_there_is_has_its_entry():
 def test_the_readers_claim_what_the_dock_takes_and_medical_images():
     reader, medical = THERE.readers
     assert medical.accepts_directories
+    assert reader.accepts_directories  # of packages
     kinds = [kind for kind in READERS if isinstance(kind, NiftiReader | DicomReader)]
     claimed = {f"*{suffix}" for kind in kinds for suffix in kind.suffixes}
     assert claimed == set(medical.filename_patterns)

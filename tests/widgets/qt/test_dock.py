@@ -9,6 +9,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow
 
 from napari_segnet.widgets.qt.dock import Dock, titled
+from napari_segnet.widgets.qt.scroll_column import Column, scroll_into_view
 
 
 class Told(Dock):
@@ -82,3 +83,28 @@ def test_files_that_are_dropped_are_taken(qtbot, tmp_path):
     assert entered.isAccepted()
     told.dropEvent(QDropEvent(QPointF(5, 5), copy, mime, left, none))
     assert told.heard == [[Path(tmp_path / "a.tif")]]
+
+
+def test_what_is_new_in_a_column_is_scrolled_into_view(qtbot):
+    rows = [QLabel(f"row {number}") for number in range(60)]
+    column = Column(*rows)
+    qtbot.addWidget(column)
+    column.resize(200, 150)
+    column.show()
+    bar = column.verticalScrollBar()
+
+    def seen(row):
+        top = row.mapTo(column.viewport(), QPoint(0, 0)).y()
+        return top >= 0 and top + row.height() <= column.viewport().height()
+
+    assert not seen(rows[40])
+    scroll_into_view(rows[40])
+    qtbot.waitUntil(lambda: seen(rows[40]))
+    rows[2].setMinimumHeight(400)  # higher than the column: its top is what is read first
+    scroll_into_view(rows[2])
+    qtbot.waitUntil(lambda: 0 <= rows[2].mapTo(column.viewport(), QPoint(0, 0)).y() < 20)
+    before = bar.value()
+    rows[50].hide()
+    scroll_into_view(rows[50])
+    qtbot.wait(20)
+    assert bar.value() == before

@@ -1,6 +1,7 @@
 """What the window says of errors."""
 
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_segnet.errors import SegnetError
@@ -46,3 +47,17 @@ def test_memory_and_disk_have_a_way_out():
 )
 def test_options_of_the_command_are_rows_of_the_dock(for_the_command, for_the_window):
     assert in_words(SegnetError(for_the_command)) == for_the_window
+
+
+def test_an_offer_is_taken_at_one_click(qtbot):
+    bar = MessageBar()
+    qtbot.addWidget(bar)
+    bar.show()
+    bar.offer("Nothing was found.", "Try light and dark", "try")
+    assert bar.action.isVisible()
+    with qtbot.waitSignal(bar.acted) as acted:
+        qtbot.mouseClick(bar.action, Qt.MouseButton.LeftButton)
+    assert acted.args == ["try"]
+    assert bar.isHidden()
+    bar.say("Something else.")
+    assert bar.action.isHidden()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QCoreApplication, QEvent, QPoint
 from support import hand
 from support.hand import until
 
@@ -100,7 +100,10 @@ def test_the_mark_is_seen_only_with_its_object(viewer, panel):
 def test_the_mark_grows_with_its_object(viewer, panel):
     until(lambda: is_around(viewer, panel), SOON_S)
     before = panel.mark.height()
-    panel.layer.data_setitem((np.full(8, 1), np.arange(76, 84), np.full(8, 52)), 5)
+    layer = panel.layer
+    layer.data[1, 62:70, 50:60] = 5
+    changed = slice(1, 2), slice(62, 70), slice(50, 60)
+    panel.reviews.touched.emit(layer, np.array([0, 5]), changed)
     until(lambda: panel.mark.height() > before, SOON_S)
     until(lambda: is_around(viewer, panel), SOON_S)
 
@@ -113,7 +116,9 @@ def test_the_mark_ends_with_the_panel(viewer, qtbot):
     canvas = canvas_of(viewer)
     assert canvas.findChild(QWidget, "segnet_review_mark") is not None
     panel.deleteLater()
-    until(lambda: canvas.findChild(QWidget, "segnet_review_mark") is None, SOON_S)
+    for _ in range(2):  # the panel, then what ends with it
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    assert canvas.findChild(QWidget, "segnet_review_mark") is None
     viewer.scene.camera.zoom *= 2
 
 

@@ -58,6 +58,11 @@ def run(dock, qtbot):
         qtbot.mouseClick(dock.run_box.button, Qt.MouseButton.LeftButton)
 
 
+def nothing_failed(dock):
+    """Tell if there is no message but an offer: a network that knows nothing is suspected."""
+    return dock.message.isHidden() or not dock.message.action.isHidden()
+
+
 def labels_of(viewer):
     from napari.layers import Labels
 
@@ -74,7 +79,7 @@ def test_nuclei_become_labels(viewer, dock, qtbot):
     viewer.add_image(np.asarray(image.data)[:256, :256], scale=(0.5, 0.5), units="um", name="cells")
     choose(dock, qtbot, "nuclei")
     run(dock, qtbot)
-    assert dock.message.isHidden(), dock.message.text.text()
+    assert nothing_failed(dock), dock.message.text.text()
     (layer,) = labels_of(viewer)
     assert layer.data.dtype == np.int32
     assert layer.data.max() > 5
@@ -102,7 +107,7 @@ def test_the_threshold_is_followed_without_the_network(viewer, dock, qtbot, monk
 
     with qtbot.waitSignal(dock.shown.live.runner.finished, timeout=WAIT_MS):
         row.findChild(QLabeledDoubleSlider).setValue(0.95)
-    assert dock.message.isHidden(), dock.message.text.text()
+    assert nothing_failed(dock), dock.message.text.text()
     assert labels_of(viewer) == [layer]
     assert 0 < int((layer.data > 0).sum()) < before
 
@@ -168,7 +173,7 @@ def test_a_layer_removed_during_the_run(viewer, dock, qtbot):
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         dock.run()
         viewer.layers.remove(layer)
-    assert dock.message.isHidden(), dock.message.text.text()
+    assert nothing_failed(dock), dock.message.text.text()
     assert len(labels_of(viewer)) == 1
 
 
@@ -179,7 +184,7 @@ def test_the_current_plane_lies_where_it_was_cut(viewer, dock, qtbot, weights):
     viewer.dims.set_current_step(0, 2)
     dock.region.setCurrentIndex(dock.region.findData("plane"))
     run(dock, qtbot)
-    assert dock.message.isHidden(), dock.message.text.text()
+    assert nothing_failed(dock), dock.message.text.text()
     (layer,) = labels_of(viewer)
     assert layer.data.shape == (1, 64, 64)
     np.testing.assert_allclose(layer.translate, (4, 0, 0))
@@ -191,7 +196,7 @@ def test_many_channels_ask_which(viewer, dock, qtbot, weights):
     assert dock.axes.currentText() == "cyx"
     assert not dock.channels.isHidden()
     run(dock, qtbot)
-    assert dock.message.isHidden(), dock.message.text.text()
+    assert nothing_failed(dock), dock.message.text.text()
     (layer,) = labels_of(viewer)
     assert layer.data.shape == (64, 64)
     assert layer.metadata["segnet"]["origin"]["predict"]["channels"] == "0"

@@ -13,8 +13,9 @@ from napari_segnet.packages._types import Member, Package, text_of
 from napari_segnet.packages._yaml import read_mapping
 from napari_segnet.packages.bioimageio._adds import Adding
 from napari_segnet.packages.bioimageio._description import Description, read_description
+from napari_segnet.packages.bioimageio._write import preprocessing
 
-__all__ = ["Bioimageio"]
+__all__ = ["Bioimageio", "preprocessing"]
 
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml", "rdf.yml", "bioimageio.yml")
 ENDINGS = (".bioimageio.yaml", ".rdf.yaml")
@@ -28,7 +29,7 @@ class Bioimageio:
 
     name = "bioimageio"
     title = "Model package of bioimage.io"
-    descriptions = (*NAMES, *(f"*{ending}" for ending in ENDINGS))
+    descriptions: tuple[str, ...] = (*NAMES, *(f"*{ending}" for ending in ENDINGS))
 
     def describes(self, name: str) -> bool:
         """Tell by the name."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from napari_segnet.checkpoint import Checkpoint, Known, Output, Role, Size
+from napari_segnet.checkpoint import Activation, Checkpoint, Known, Output, Role, Size
 from napari_segnet.packages._types import listed, mapping_of, text_of
 from napari_segnet.packages.bioimageio._description import Description, Tensor
 from napari_segnet.packages.bioimageio._prepare import NotDone, prepared
@@ -150,7 +150,8 @@ class Adding:
                 f"The package changes its answer by {', '.join(other)[:120]} afterwards, which is "
                 "not done here."
             )
-        activation, clear = group.activation, True
+        activation: Activation = group.activation
+        clear = True
         if "sigmoid" in names:
             activation = "sigmoid"
         elif "softmax" in names:
@@ -170,7 +171,7 @@ class Adding:
         if group.channels == 1 and role == "foreground":
             said = role_of(tensor.name if not channels else f"{tensor.name} {channels[0]}")
             role = said or role
-        how = "none" if role == "distance" else activation
+        how: Activation = "none" if role == "distance" else activation
         return [Output(role=role, channels=group.channels, activation=how)], clear
 
     # ---- Sizes ----
@@ -230,8 +231,8 @@ class Adding:
         return {name: value for name, value in card.items() if value}
 
 
-def _output(role: Role, activation: Any) -> Output:
-    how = "none" if role == "distance" else activation
+def _output(role: Role, activation: Activation) -> Output:
+    how: Activation = "none" if role == "distance" else activation
     return Output(role=role, channels=1, activation=how)
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._facts import Facts
-from napari_segnet.programs.structure._names import pattern
+from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
@@ -45,7 +45,10 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
     for name, value in facts.said.items():
         if name in found:
-            found[name] = ((value,), "said by the layers of the pickled module")
+            found[name] = (
+                (value,),
+                "said by the file: by layers of a pickled module, or beside the tensors",
+            )
     return found
 
 
@@ -154,6 +157,8 @@ def _scales(
             values = tuple(value for value in values if value != "strided")
         elif firsts and all(max(unit.kernel) % 2 == 0 for unit in firsts):
             values, why = ("strided",), "from the even kernels"
+        elif any(parts[step.part].gap == 1 and not step.transposed for step in pooled):
+            values, why = ordered("pooling", "strided"), "no number is left for a pooling"
         elif topology.steps[0].before == "pool" or _steps_down(parts, topology):
             values = ordered("pooling", "strided")
         elif (
@@ -168,7 +173,10 @@ def _scales(
     if topology.level or any(step.before.startswith("resize") for step in topology.steps):
         ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
-        found["resize"] = (ordered("resize", "bilinear" if narrow else ""), MEASURED)
+        # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
+        whole = any(is_whole(part.name) for part in parts)
+        favoured = "bilinear-aligned" if whole else "bilinear" if narrow else ""
+        found["resize"] = (ordered("resize", favoured), MEASURED)
 
 
 def _after_pooling(topology: Topology) -> bool:

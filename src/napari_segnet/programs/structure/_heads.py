@@ -13,7 +13,9 @@ from napari_segnet.programs.structure._parts import Part
 
 __all__ = ["without_side_heads"]
 
-_NAMED = re.compile(r"(^|[._])(ds|dsv|aux|deep|side|sup|super|head|out|output|seg|pred|final|cls)")
+_NAMED = re.compile(
+    r"(^|[._])(ds|dsv|aux|deep|side|sup|super|head|out|output|seg|pred|final|cls|class|logit)"
+)
 
 
 def without_side_heads(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
@@ -32,6 +34,7 @@ def without_side_heads(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[P
         if at != last
         and parts[at].outputs(False) == classes
         and parts[at].inputs(False) > parts[last].inputs(False)
+        and _NAMED.search(parts[at].units[0].layer.name.lower())
     }
     kept = tuple(part for at, part in enumerate(parts) if at not in beside)
     return kept, tuple(parts[at] for at in sorted(beside))
@@ -43,4 +46,4 @@ def _head(part: Part) -> bool:
     unit = part.units[0]
     plain = max(unit.kernel) == 1 and unit.norm is None and unit.slopes is None
     narrow = unit.outputs(False) < unit.inputs(False)
-    return plain and narrow and bool(_NAMED.search(unit.layer.name.lower()))
+    return plain and narrow

@@ -6,7 +6,7 @@ import re
 
 __all__ = [
     "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "head", "is_bridge", "is_down",
-    "is_shortcut", "is_up", "numbers", "pattern", "role",
+    "is_shortcut", "is_up", "is_whole", "numbers", "pattern", "role",
 ]  # fmt: skip
 
 UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
@@ -42,6 +42,11 @@ def role(path: str) -> int:
 def is_shortcut(name: str) -> bool:
     """Tell if a name says that the layer stands beside others, not behind them."""
     return bool(_SHORTCUT.search(name.lower()))
+
+
+def is_whole(name: str) -> bool:
+    """Tell if a name says that the layer sees the image itself, beside the encoder."""
+    return bool(re.search(r"(original|full_?(size|res))", name.lower()))
 
 
 def is_down(name: str) -> bool:

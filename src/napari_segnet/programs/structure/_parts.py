@@ -277,12 +277,17 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
     loose = _networks(left)
     found: list[Part] = []
     hidden = _hidden(left)
-    repeated = _repeated(left)
+    repeated, growing = _repeated(left), _growing(left)
     blocks = Counter(unit.layer.parent.rpartition(".")[0] for unit in left)
     for unit in left:
         before = found[-1].units[-1] if found else None
         if before is not None and _joined(
-            before, unit, loose, 2 if unit.layer.parent in repeated else hidden, blocks
+            before,
+            unit,
+            loose,
+            growing,
+            2 if unit.layer.parent in repeated else hidden,
+            blocks,
         ):
             found[-1] = replace(found[-1], units=(*found[-1].units, unit))
             continue
@@ -339,10 +344,27 @@ def _repeated(left: Sequence[Unit]) -> set[str]:
     }
 
 
-def _joined(one: Unit, two: Unit, loose: set[str], hidden: int, blocks: Mapping[str, int]) -> bool:
+def _grows(unit: Unit) -> bool:
+    return unit.outputs(False) > unit.inputs(False) and not unit.ways[0]
+
+
+def _growing(left: Sequence[Unit]) -> set[str]:
+    """Return modules in which channels grow twice or more: whole encoders, and no blocks."""
+    counts = Counter(unit.layer.parent for unit in left if _grows(unit) and unit.layer.parent)
+    return {name for name, count in counts.items() if count > 1}
+
+
+def _joined(
+    one: Unit,
+    two: Unit,
+    loose: set[str],
+    growing: set[str],
+    hidden: int,
+    blocks: Mapping[str, int],
+) -> bool:
     if one.layer.parent != two.layer.parent:
         return _in_one_block(one, two, blocks)
-    if one.layer.parent in loose:
+    if one.layer.parent in loose or (one.layer.parent in growing and _grows(two)):
         return False
     if False not in one.ways or one.ways[0] or two.ways[0] or not _follows(one, two):
         return False

@@ -20,10 +20,8 @@ from napari_segnet.programs.structure._names import (
     ENCODER,
     OUTPUT,
     is_bridge,
-    numbers,
-    pattern,
+    is_whole,
 )
-from napari_segnet.programs.structure._orders import orders
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import (
     LEVELS,
@@ -34,6 +32,7 @@ from napari_segnet.programs.structure._topology import (
     Step,
     Topology,
 )
+from napari_segnet.programs.structure._turns import Turns
 
 __all__ = ["MOST_STATES", "Search"]
 
@@ -44,7 +43,7 @@ MOST_FOUND = 16
 """More topologies are not looked at."""
 MOST_CHANNELS = 32
 """No image has more channels."""
-MOST_COLOURS = 4
+MOST_COLOURS = 8
 """Images of more channels are met by layers of as many or more."""
 MOST_OUTPUTS = 256
 """No segmentation has more classes (ADE20K has 150)."""
@@ -52,6 +51,8 @@ MIXED = 1.5
 """Of a resizing beside transposed convolutions: networks have one or the other."""
 AHEAD = 0.25
 """Of each part that is left. Complete networks have none, so these come out by their costs."""
+MOST_COST = 10.5
+"""What costs more explains nothing: three or four things in it would be unheard of."""
 WORST = 7.0
 """Topologies that cost so much more than the first are left out: e^7 is 1,000 times rarer."""
 
@@ -70,15 +71,9 @@ class Search:
     def __init__(self, parts: Sequence[Part], facts: Facts) -> None:
         self.parts = parts
         self.facts = facts
-        self.orders = orders(parts, facts.by_name)
-        self.ranks = [{at: turn for turn, at in enumerate(order)} for _, order in self.orders]
+        self.turns = Turns(parts, facts)
         self.all = (1 << len(parts)) - 1
-        self.series: dict[str, list[int]] = {}
-        for at, part in enumerate(parts):
-            self.series.setdefault(part.series, []).append(at)
-        self.depth = _shared([part.name.split(".") for part in parts])
         self.flat = facts.strided and all(one == 1 for one in facts.strides.values())
-        self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
         gaps = [part.gap for part in parts if part.gap is not None]
         gaps += [u.after for part in parts for u in part.units[:-1] if u.after is not None]
         self.usual = max(1, min(gaps, default=1)) if set(gaps) != {2} else 1
@@ -100,7 +95,7 @@ class Search:
         most = min(MOST_STATES, MOST_WORK // len(self.parts))
         while heap and popped < most and found < MOST_FOUND:
             cost, _, state, complete = heapq.heappop(heap)
-            if best is not None and cost > best + WORST:
+            if cost > MOST_COST or (best is not None and cost > best + WORST):
                 return
             if complete:
                 if state.steps in seen:
@@ -136,14 +131,18 @@ class Search:
     # ---- Both ends -----------------------------------------------------------------
 
     def _starts(self) -> Iterator[tuple[float, State]]:
-        for number, (price, order) in enumerate(self.orders):
+        for number, (price, order) in enumerate(self.turns.orders):
             starts = [order[0]]
             if not number:
-                starts += [places[0] for places in self.series.values() if places[0] != order[0]]
+                starts += [
+                    places[0] for places in self.turns.series.values() if places[0] != order[0]
+                ]
             for at in starts:
                 part, count = self.parts[at], self.parts[at].inputs(False)
                 if part.gate or False not in part.ways or count > MOST_CHANNELS:
                     continue
+                if part.gap:
+                    continue  # another layer of its Sequential runs before
                 if count > MOST_COLOURS and part.outputs(False) < count:
                     continue  # a code that becomes an image, and no image
                 cost = price + (0.0 if at == order[0] else 2.5)
@@ -158,9 +157,7 @@ class Search:
         last = self.parts[state.steps[-1].part]
         if state.level > (2 if state.ups else 1) or state.channels > MOST_OUTPUTS:
             return None
-        if state.gated >= 0 or (
-            state.taken and not state.poolings and not self.flat
-        ):
+        if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
             return None  # a skip connection joins levels
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
@@ -179,7 +176,7 @@ class Search:
             cost += 1.4
         elif naturals > state.taken:
             cost += 2.0 * (naturals - state.taken)
-        if not state.poolings:
+        if not state.poolings and not self.flat:
             cost += 2.0
         if last.role != OUTPUT and self.says_out:
             cost += 2.0
@@ -189,8 +186,8 @@ class Search:
 
     def _continued(self, state: State) -> Iterator[tuple[float, State]]:
         before = state.steps[-1].part
-        for at in self._eligible(state.used):
-            jump = self._jump(state, before, at)
+        for at in self.turns.eligible(state.used):
+            jump = self.turns.jump(state, before, at)
             part = self.parts[at]
             if part.gate is not None:
                 yield from self._gate(state, at, jump)
@@ -205,48 +202,6 @@ class Search:
                     yield from self._straight(state, at, jump + doubt)
                     yield from self._bridge(state, at, jump + doubt)
 
-    def _eligible(self, used: int) -> Iterator[int]:
-        seen = set()
-        for places in self.series.values():
-            open_places = [at for at in places if not used >> at & 1]
-            for at in open_places[:1] + open_places[-1:]:
-                if at not in seen:
-                    seen.add(at)
-                    yield at
-
-    def _jump(self, state: State, before: int, at: int) -> float:
-        """Return the cost of an order other than that of the file."""
-        one, two = self.parts[before], self.parts[at]
-        if at in self.bridges:
-            return 0.2
-        if self._following(state, before) == at:
-            return 1.5 if 0 <= two.role < one.role and state.level else 0.0
-        if next((own for own in self._unused(state) if own not in self.bridges), -1) == at:
-            return 0.4
-        if one.name != two.name and one.gap is None and self._torn(before, state.used):
-            return 6.0
-        if two.role > one.role >= 0:
-            return 1.5
-        return 2.5
-
-    def _following(self, state: State, before: int) -> int:
-        """Return the next part in the order that the state follows; -1: there is none."""
-        behind = self.ranks[state.order][before]
-        if before in self.bridges:  # it stands beside the way: that goes on where it was
-            main = (one.part for one in reversed(state.steps) if one.part not in self.bridges)
-            behind = max((self.ranks[state.order][at] for at in main), default=behind)
-        later = self._unused(state, behind + 1)
-        return next((at for at in later if at not in self.bridges), -1)
-
-    def _unused(self, state: State, first: int = 0) -> Iterator[int]:
-        order = self.orders[state.order][1]
-        return (at for at in order[first:] if not state.used >> at & 1)
-
-    def _torn(self, before: int, used: int) -> bool:
-        """Tell if the next part stands in the same ``Sequential`` as the one before."""
-        after = before + 1
-        return after < len(self.parts) and not used >> after & 1 and bool(self.parts[after].gap)
-
     def _straight(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
         wants, groups = part.inputs(False), 1
@@ -255,8 +210,8 @@ class Search:
         bridged = state.gated >= 0 and state.steps[-1].join == "bridge"
         if wants == state.channels and not bridged:
             aside = 0.0
-            if at in self.bridges:
-                aside = 1.0 if next(self._unused(state), -1) == at else 3.0
+            if at in self.turns.bridges:
+                aside = 1.0 if next(self.turns.unused(state), -1) == at else 3.0
             cost += 1.5 if state.up and is_bridge(part.name) and part.role == DECODER else 0.0
             cost += aside
             if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
@@ -276,7 +231,7 @@ class Search:
             else:
                 continue
             up = answer.level < state.level
-            if not bridged and any(not state.used >> one & 1 for one in self.bridges):
+            if not bridged and any(not state.used >> one & 1 for one in self.turns.bridges):
                 more += 1.0  # others are left for skip connections
             step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
             mixed = MIXED * any(one.transposed for one in state.steps)
@@ -307,7 +262,7 @@ class Search:
                 yield cost, self._after(state, Step(part=at, transposed=True))
             elif odd:
                 step = Step(part=at, transposed=True, stride_one=True)
-                yield cost + 4.0, self._after(state, step)
+                yield cost + (0.3 if self.flat else 4.0), self._after(state, step)
             if not state.up and (part.gap is None or part.gap > 0):
                 step = Step(part=at, transposed=True, before="pool")
                 yield cost + (1.5 if part.gap == 1 else 0.4), self._after(state, step)
@@ -317,7 +272,10 @@ class Search:
                 continue  # nothing but a stride makes an even kernel useful
             if answer.level == state.level and wants == state.channels + answer.channels:
                 step = Step(part=at, transposed=True, join="concat", skip=place, stride_one=flat)
-                yield cost + more + (1.0 if flat else 0.2), self._after(state, step)
+                yield (
+                    cost + more + (1.0 if flat and not self.flat else 0.2),
+                    self._after(state, step),
+                )
 
     def _gate(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         gate = self.parts[at].gate
@@ -348,7 +306,8 @@ class Search:
                 continue
             if state.gated >= 0 and state.gated != place:
                 continue
-            more = 0.3 if place == 0 else more  # the image itself, by the name of the part
+            if place == 0:
+                more = 0.3 if is_whole(part.name) else 2.5
             step = Step(part=at, join="bridge", skip=place)
             wider = replace(answer, channels=part.outputs(False))
             answers = (*state.answers[:place], wider, *state.answers[place + 1 :])
@@ -369,7 +328,7 @@ class Search:
         gap, even = part.gap, max(part.first.kernel) % 2 == 0 and max(part.first.kernel) > 1
         stride = self.facts.strides.get(part.first.layer.name)
         room = gap is None or gap > 0
-        related = self._related(state, at)
+        related = self.turns.related(state, at)
         if stride == 2 or (even and stride is None):
             if not state.up:
                 yield "pool", 0.2
@@ -379,14 +338,14 @@ class Search:
             yield "pool", 0.0
             yield "none", 2.0
             return
-        if stride == 1 and self.facts.strided:
+        if (stride == 1 and self.facts.strided) or self.flat:
             yield "none", 0.0
             if self.facts.functional and not state.up and gap is None:
                 yield "pool", 2.5
             return
         down = self.parts[state.steps[-1].part].steps_down if state.steps else False
         if gap is not None:
-            none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 3.0)
+            none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 1.5 if grows else 3.0)
         elif not state.steps:
             none, pool = (0.5, 0.5) if self.facts.nested else (0.0, 3.0)
         elif part.steps_down and self.downs:
@@ -417,15 +376,6 @@ class Search:
             yield "resize", mixed + (0.1 if rises or gone else 0.4 if ups else 1.5)
             if state.level > 1 and (rises or (gap or 0) > self.usual + 1):
                 yield "resize-twice", mixed + 1.5
-
-    def _related(self, state: State, at: int) -> bool:
-        """Tell if a part belongs to the same level as the one before, by its name."""
-        if not state.steps:
-            return False
-        names = self.parts[state.steps[-1].part].name, self.parts[at].name
-        one, two = (".".join(name.split(".")[self.depth :]) for name in names)
-        first, second = numbers(one), numbers(two)
-        return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
 
     def _skips(self, state: State, part: Part) -> Iterator[tuple[int, Answer, float]]:
         """Yield answers that may be joined now, with what is unusual about each."""
@@ -495,17 +445,3 @@ class Search:
             ups=ups,
             order=state.order,
         )
-
-
-def _beside(part: Part) -> bool:
-    """Tell if a part is one convolution that by its name stands on a skip connection."""
-    single = len(part.units) == 1 and not part.shortcut and not part.identity
-    return single and is_bridge(part.units[0].layer.name) and part.role != OUTPUT
-
-
-def _shared(names: Sequence[Sequence[str]]) -> int:
-    """Return how many parts of their names all have in common from the front on."""
-    if len(names) < 2:
-        return 0
-    columns = list(zip(*names, strict=False))
-    return next((at for at, one in enumerate(columns) if len(set(one)) > 1), len(columns))

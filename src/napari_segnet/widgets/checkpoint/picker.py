@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_segnet.builtin import builtin_models
 from napari_segnet.containers import holds_keras
 from napari_segnet.errors import UnsafeWeightsError, WeightsError
+from napari_segnet.packages import holds_package
 from napari_segnet.widgets.qt.recent import recent_networks
 
 __all__ = [
@@ -39,15 +40,24 @@ WEIGHTS_SUFFIXES = (
     ".hdf5",
     ".pytorch",
     ".pkl",
+    ".zip",
+    ".yaml",
 )
-"""Endings of networks; the reader of the manifest claims the same."""
+"""Endings of networks; the reader of the manifest claims the same, and folders."""
+PACKAGED = (".zip", ".yaml")
+"""Endings of packages of networks, and of much else."""
 EITHER = (".h5", ".hdf5")
 """Endings of HDF5, which may hold a network of Keras or images."""
 
 
 def is_weights(path: str | Path) -> bool:
-    """Tell if a file is taken for a network: by its ending, of HDF5 by what it holds."""
+    """Tell if a file or folder is taken for a network.
+
+    By its ending; HDF5, zip files and folders by what they hold.
+    """
     suffix = Path(path).suffix.lower()
+    if suffix in PACKAGED or Path(path).is_dir():
+        return holds_package(Path(path))
     if suffix not in EITHER:
         return suffix in WEIGHTS_SUFFIXES
     try:

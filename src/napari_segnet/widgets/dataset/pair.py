@@ -17,8 +17,9 @@ from napari_segnet.image import Image
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, image_layer_args, source_of
 from napari_segnet.widgets.layers.digest import digest_of
+from napari_segnet.widgets.layers.part import part_under
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of, update
-from napari_segnet.widgets.layers.subject import belongs_to, subject_of
+from napari_segnet.widgets.layers.subject import subject_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -77,7 +78,7 @@ def training_pair(
             "is not open. Choose its image, then add it."
         )
     axes = guess_axes(image)
-    region = Region(kind="layer", box=_box(image, labels, axes))
+    region = Region(kind="layer", box=part_under(image, labels, axes))
     source = source_of(image, axes, region)
     letters = axes[: image.ndim] if labels.ndim == image.ndim else axes.replace("c", "")
     data = without_channels(labels.name, np.asarray(labels.data), letters)
@@ -197,35 +198,6 @@ def open_again(
 
 
 # ---- Which part ----
-
-
-def _box(image: napari.layers.Image, labels: napari.layers.Labels, axes: str) -> tuple[slice, ...]:
-    """Return the part of an image that a Labels layer covers."""
-    axes = axes[: image.ndim]
-    whole = [int(n) for n in level_0(image).shape[: image.ndim]]
-    shape = [int(n) for n in labels.data.shape]
-    if len(shape) == len(whole) - 1 and "c" in axes:
-        shape.insert(axes.index("c"), whole[axes.index("c")])
-    offset = record_of(labels).offset_px if belongs_to(labels, image) else ()
-    known = len(offset) == len(whole)
-    start = offset if known else (0,) * len(whole)
-    fits = len(shape) == len(whole) and all(
-        a == "c" or (o + n <= w and (known or n == w))
-        for a, o, n, w in zip(axes, start, shape, whole, strict=False)
-    )
-    if not fits:
-        raise DatasetError(
-            f"“{labels.name}” has {_text(labels.data.shape)} pixels and “{image.name}” has "
-            f"{_text(whole)}: they do not belong together. Choose the image that was labelled."
-        )
-    return tuple(
-        slice(0, w) if a == "c" else slice(o, o + n)
-        for a, o, n, w in zip(axes, start, shape, whole, strict=True)
-    )
-
-
-def _text(shape: Any) -> str:
-    return " x ".join(str(int(n)) for n in shape)
 
 
 def _part(box: tuple[slice, ...], axes: str, shape: Any) -> str:

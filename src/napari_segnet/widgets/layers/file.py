@@ -14,7 +14,7 @@ from napari_segnet.widgets.layers.record import record_of
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["FileSays", "file_notes", "of_file"]
+__all__ = ["FileSays", "file_notes", "of_file", "other_pixels"]
 
 PLUGIN = "napari-segnet"
 """Whose reader gives the pixels that the command line has, too."""
@@ -62,7 +62,7 @@ def file_notes(layer: napari.layers.Layer) -> tuple[str, ...]:
     Napari's own reader gives the numbers as they are stored, whatever the file says of them.
     """
     notes = of_file(layer).notes
-    if layer.source.path is None or layer.source.reader_plugin == PLUGIN:
+    if not _is_foreign(layer):
         return notes
     name = Path(str(layer.source.path)).name
     return tuple(
@@ -70,6 +70,19 @@ def file_notes(layer: napari.layers.Layer) -> tuple[str, ...]:
         "line; napari has opened it as it is stored.)"
         for note in notes
     )
+
+
+def other_pixels(layer: napari.layers.Layer) -> tuple[str, ...]:
+    """Return how the file of a layer is to be read, where napari has opened it as it is stored.
+
+    Empty where both are the same.
+    """
+    return of_file(layer).notes if _is_foreign(layer) else ()
+
+
+def _is_foreign(layer: napari.layers.Layer) -> bool:
+    """Tell if a layer was read from a file, and not by our reader."""
+    return layer.source.path is not None and layer.source.reader_plugin != PLUGIN
 
 
 def _read(path: str) -> FileSays:

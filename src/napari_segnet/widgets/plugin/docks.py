@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QWidget
 from napari_segnet.widgets.correct import dock as correct
 from napari_segnet.widgets.correct.edit_panel import EditPanel
 from napari_segnet.widgets.dataset.panel import DatasetPanel
+from napari_segnet.widgets.measure.dock import MeasureDock
+from napari_segnet.widgets.plugin.opening import open_dock
 from napari_segnet.widgets.plugin.prompting import PromptSubject
 from napari_segnet.widgets.prompt.panel import AskBox
 from napari_segnet.widgets.qt.collapsible import Section
@@ -31,7 +33,15 @@ class SegmentDock(segment.SegmentDock):
         self.ask.failed.connect(self.message.fail)
         self.asking = Section("Ask the network for objects", self.ask)
         self.asking.setObjectName("segnet_ask_section")
+        self.shown.box.measure.clicked.connect(self.measure)
         return (self.asking,)
+
+    def measure(self) -> None:
+        """Measure the objects of the result, in the Measure dock."""
+        if self.result is not None:
+            dock = open_dock(self.viewer, "Measure", MeasureDock)
+            dock.choose(self.result)
+            dock.run()
 
     def closed(self) -> None:
         """Stop what is at work."""

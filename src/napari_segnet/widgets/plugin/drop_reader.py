@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.errors import WeightsError
 from napari_segnet.widgets.checkpoint.picker import is_weights
-from napari_segnet.widgets.qt.preferences import PLUGIN
+from napari_segnet.widgets.plugin.opening import open_dock
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -26,7 +26,8 @@ NO_LAYER: list[tuple[None]] = [(None,)]
 def weights_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None]]] | None:
     """Return what takes dropped weight files; which files, the manifest says.
 
-    None for HDF5 files that hold no network: another reader may know their images.
+    None for HDF5 files, zip files and folders that hold no network: another reader may know
+    their images.
     """
     first = path if isinstance(path, str) else path[0]
     return _choose if is_weights(first) else None
@@ -34,24 +35,9 @@ def weights_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple[None
 
 def find_or_open_dock(viewer: napari.viewer.Viewer) -> SegmentDock:
     """Return the Segment dock of a viewer, visible and in front of docks beside it."""
-    from qtpy.QtWidgets import QDockWidget
-
     from napari_segnet.widgets.plugin.docks import SegmentDock
 
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, SegmentDock):
-            dock = widget
-            break
-    else:
-        _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
-    around = dock.parent()
-    while around is not None and not isinstance(around, QDockWidget):
-        around = around.parent()
-    if isinstance(around, QDockWidget):
-        around.show()
-        around.raise_()
-    assert isinstance(dock, SegmentDock)
-    return dock
+    return open_dock(viewer, DOCK, SegmentDock)
 
 
 def _choose(path: str | Sequence[str]) -> list[tuple[None]]:

@@ -9,6 +9,7 @@ __all__ = ["dock_around", "share_place"]
 OURS = (
     *("segnet_segment_dock", "segnet_correct_dock", "segnet_train_dock"),
     "segnet_evaluate_dock",
+    "segnet_measure_dock",
 )
 """Object names of the widgets in our docks."""
 

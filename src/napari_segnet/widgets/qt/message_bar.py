@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -25,7 +25,15 @@ __all__ = ["MessageBar", "in_words"]
 
 
 class MessageBar(QFrame):
-    """One message at a time, until it is closed or the next job begins."""
+    """One message at a time, until it is closed or the next job begins.
+
+    Attributes
+    ----------
+    acted : Signal of str
+        The button of an offer was pressed; which act it stands for.
+    """
+
+    acted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,6 +52,10 @@ class MessageBar(QFrame):
         self._details = QPushButton("Copy details for a report")
         self._details.clicked.connect(self._copy)
         self._trace = ""
+        self.action = QPushButton()
+        self.action.setObjectName("segnet_message_action")
+        self.action.clicked.connect(self._act)
+        self._offered = ""
         row = QHBoxLayout()
         row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self.text, 1)
@@ -51,12 +63,30 @@ class MessageBar(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(row)
+        layout.addWidget(self.action)
         layout.addWidget(self._details)
         self.hide()
 
     def say(self, text: str) -> None:
         """Tell something that is no error."""
         self._show(text, QStyle.StandardPixmap.SP_MessageBoxInformation)
+
+    def offer(self, text: str, button: str, act: str) -> None:
+        """Tell something that is no error, and what can be done at one click.
+
+        Parameters
+        ----------
+        text : str
+            The message.
+        button : str
+            What the button says.
+        act : str
+            What ``acted`` says then.
+        """
+        self.say(text)
+        self._offered = act
+        self.action.setText(button)
+        self.action.show()
 
     def fail(self, error: BaseException) -> None:
         """Tell what went wrong and what to do."""
@@ -71,7 +101,12 @@ class MessageBar(QFrame):
             self._icon.setPixmap(style.standardIcon(icon).pixmap(20, 20))
         self.text.setText(text)
         self._details.hide()
+        self.action.hide()
         self.show()
+
+    def _act(self) -> None:
+        self.hide()
+        self.acted.emit(self._offered)
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()

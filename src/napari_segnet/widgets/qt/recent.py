@@ -6,15 +6,21 @@ from pathlib import Path
 
 from qtpy.QtCore import QSettings
 
+from napari_segnet.builtin import builtin_models
+
 __all__ = [
+    "last_network",
     "last_training_set",
     "recent_networks",
+    "remember_last_network",
     "remember_network",
     "remember_training_set",
     "store",
 ]
 
 MOST_RECENT = 8
+LAST_NETWORK = "last network"
+"""Key of the network that was chosen last."""
 TRAINING_SET = "training set"
 """Key of the folder that was used last."""
 
@@ -39,6 +45,18 @@ def remember_network(path: Path) -> None:
     """Put a file in front of the list of recent ones."""
     others = [str(p) for p in recent_networks() if p != path]
     store().setValue("recent", [str(path), *others][:MOST_RECENT])
+
+
+def last_network() -> str:
+    """Return what was chosen last, if it is still there: a file, or a built-in network."""
+    last = str(store().value(LAST_NETWORK, "") or "")
+    return last if last in builtin_models() or Path(last).is_file() else ""
+
+
+def remember_last_network(choice: str) -> None:
+    """Take a file, or the name of a built-in network, for what was chosen last."""
+    known = choice in builtin_models()
+    store().setValue(LAST_NETWORK, choice if known else str(Path(choice).absolute()))
 
 
 def last_training_set() -> Path | None:

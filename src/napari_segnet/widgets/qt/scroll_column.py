@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+import weakref
+from functools import partial
+
+from qtpy.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-__all__ = ["Column"]
+__all__ = ["Column", "scroll_into_view"]
 
+EDGE_PX = 8
+"""Around what is scrolled into view."""
 USUAL_PX = 350
 """Width that is asked for: half of a small screen is left to the image."""
 
@@ -44,3 +49,31 @@ class Column(QScrollArea):
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
+
+
+def scroll_into_view(widget: QWidget, *_: object) -> None:
+    """Scroll the column that a widget stands in, when it has its place there.
+
+    All of it comes into view, or its top where it is higher than the column. What a signal
+    brings besides is left unread.
+    """
+    # A widget that was just shown or filled has its place after the layouts have been made.
+    timer = QTimer(widget)  # goes with the widget
+    timer.setSingleShot(True)
+    timer.timeout.connect(partial(_scroll, weakref.ref(widget)))
+    timer.timeout.connect(timer.deleteLater)
+    timer.start(0)
+
+
+def _scroll(there: weakref.ref[QWidget]) -> None:
+    widget = there()
+    area = widget
+    while area is not None and not isinstance(area, Column):
+        area = area.parentWidget()
+    if widget is None or area is None or not widget.isVisible():
+        return
+    area.ensureWidgetVisible(widget, 0, EDGE_PX)
+    inside, bar = area.widget(), area.verticalScrollBar()
+    if inside is not None and bar is not None:
+        top = widget.mapTo(inside, QPoint(0, 0)).y() - EDGE_PX
+        bar.setValue(min(bar.value(), top))

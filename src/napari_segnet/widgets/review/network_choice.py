@@ -36,7 +36,7 @@ class NetworkChoice(QComboBox):
             choices[OWN] = "the network that made them"
         choices |= {name: f"{name} (built in)" for name in builtin_models()}
         choices |= {str(path): path.name for path in recent_networks()}
-        choices[NONE] = "no network: only by size"
+        choices[NONE] = "no network: size and shape"
         if [self.itemData(i) for i in range(self.count())] == list(choices):
             return
         self.clear()

@@ -192,9 +192,7 @@ class ReviewPanel(ReviewForm):
             if label > 0:
                 self.layer.selected_label = label
             look_there(self.viewer, self.layer, self.model.items.box(row))
-            why = self.model.items.why[row]
-            self.progress.setToolTip(why)
-            self.show_progress(why)
+            self.show_progress()
 
     def marked(self) -> tuple[napari.layers.Labels, tuple[slice, ...]] | None:
         """Return the layer and the box of the object that is looked at."""
@@ -204,7 +202,10 @@ class ReviewPanel(ReviewForm):
         return self.layer, self.model.items.box(int(self.model.order[row]))
 
     def show_progress(self, why: str = "") -> None:
-        """Show how much was looked at, and mark the object."""
+        """Show how much was looked at and why the object is doubtful, and mark it."""
+        row = self.current()
+        why = why or ("" if row is None else self.model.items.why[int(self.model.order[row])])
+        self.progress.setToolTip(why)
         super().show_progress(why)
         self.mark.follow()
 

@@ -9,6 +9,9 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
 
 __all__ = ["ChannelBox"]
 
+AUTOMATIC = -1
+STAINS = ("hematoxylin", "eosin", "dab")
+"""Those of :mod:`napari_segnet.prepare.channels`, for a network of one channel."""
 MOST_INPUTS = 8
 """More network channels than that are not mapped one by one."""
 
@@ -61,9 +64,12 @@ class ChannelBox(QWidget):
             combo.setObjectName(f"segnet_channel_{index}")
             with QSignalBlocker(combo):
                 if fits:
-                    combo.addItem("automatic", -1)
+                    combo.addItem("automatic", AUTOMATIC)
                 for number, name in enumerate(names):
                     combo.addItem(name, number)
+                if rgb and wanted == 1:
+                    for stain in STAINS:
+                        combo.addItem(f"{stain} (stain)", stain)
                 combo.setCurrentIndex(0 if fits else min(index, len(names) - 1))
             combo.currentIndexChanged.connect(self._sync)
             self._form.addRow("gets" if wanted == 1 else f"channel {index + 1} gets", combo)
@@ -72,18 +78,24 @@ class ChannelBox(QWidget):
 
     def value(self) -> str:
         """Return the setting ``channels``: ``auto``, or indices such as ``0,2``."""
-        chosen = [int(combo.currentData()) for combo in self._combos]
-        if not chosen or any(number < 0 for number in chosen):
+        chosen = [combo.currentData() for combo in self._combos]
+        if not chosen or AUTOMATIC in chosen:
             return "auto"
         return ",".join(str(number) for number in chosen)
+
+    def take(self, setting: str) -> None:
+        """Choose for the network's only channel: ``auto``, the number of a channel, a stain."""
+        wanted = AUTOMATIC if setting == "auto" else setting
+        for combo in self._combos:
+            combo.setCurrentIndex(combo.findData(int(wanted) if setting.isdecimal() else wanted))
 
     def _sync(self) -> None:
         """Automatic is for all or for none."""
         sender = self.sender()
         if isinstance(sender, QComboBox):
-            automatic = int(sender.currentData()) < 0
+            automatic = sender.currentData() == AUTOMATIC
             for place, combo in enumerate(self._combos):
-                if combo is not sender and (int(combo.currentData()) < 0) != automatic:
+                if combo is not sender and (combo.currentData() == AUTOMATIC) != automatic:
                     with QSignalBlocker(combo):
                         index = 0 if automatic else 1 + min(place, len(self._names) - 1)
                         combo.setCurrentIndex(index)

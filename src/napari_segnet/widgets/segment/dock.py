@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QApplication, QLineEdit, QWidget
+from qtpy.QtWidgets import QWidget
 
+from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SegnetError, SettingsError
+from napari_segnet.errors import SegnetError
 from napari_segnet.inference import PredictSettings
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.checkpoint.picker import is_weights
 from napari_segnet.widgets.layers.private import unwrapped
-from napari_segnet.widgets.layers.record import record_of
-from napari_segnet.widgets.qt.dock import Dock, titled
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
-from napari_segnet.widgets.qt.message_bar import MessageBar
-from napari_segnet.widgets.qt.preferences import Preferences, preferences
-from napari_segnet.widgets.qt.run_bar import RunBox
+from napari_segnet.widgets.qt.preferences import preferences
+from napari_segnet.widgets.qt.recent import last_network
+from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.recovery.reviews import reviews
-from napari_segnet.widgets.segment.batch import BatchBox
-from napari_segnet.widgets.segment.image_box import ImageBox
+from napari_segnet.widgets.segment.form import SegmentForm
 from napari_segnet.widgets.segment.jobs import Answer
-from napari_segnet.widgets.segment.labels_box import MARGIN_PX
-from napari_segnet.widgets.segment.network_box import NetworkBox
 from napari_segnet.widgets.segment.request import RunRequest, subject_of_run
-from napari_segnet.widgets.segment.run_settings import RunSettings
 from napari_segnet.widgets.segment.session import SegmentSession, usual_settings
 from napari_segnet.widgets.segment.shown_result import ShownResult
 
@@ -41,8 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SegmentDock"]
 
+TRY_INPUTS = "try light and dark"
 
-class SegmentDock(Dock):
+
+class SegmentDock(SegmentForm):
     """Runs a network on an image layer and shows its labels.
 
     Parameters
@@ -64,7 +61,7 @@ class SegmentDock(Dock):
         self._waiting: list[Path] = []
         self._run_waits = False
         self._runner = JobRunner(self)
-        self._build(preferences())
+        self.lay_out(self.viewer, self.session, self.shown, self.request, preferences())
         self._connect()
         self.image_box.list_layers()
         self._refresh()
@@ -79,51 +76,6 @@ class SegmentDock(Dock):
         """The layer that the live settings act on."""
         return self.shown.layer
 
-    # ---- What it looks like ----
-
-    def _build(self, wishes: Preferences) -> None:
-        self.message = MessageBar()
-        self.network = NetworkBox(self.session, self._chosen, wishes.folder, self.request)
-        self.weights, self.card, self.untold, self.proof, self._looker = (
-            getattr(self.network, name) for name in ("weights", "card", "untold", "proof", "looker")
-        )
-        self.image_box = ImageBox(self.viewer)
-        self.layer, self.axes, self.region = (
-            getattr(self.image_box, name) for name in ("layer", "axes", "region")
-        )
-        self.axes_question, self.channels = self.image_box.axes_question, self.image_box.channels
-        self.run_settings = RunSettings(self.request)
-        self.main, self.advanced = self.run_settings.main, self.run_settings.advanced
-        self.more, self.preview = self.run_settings.more, self.run_settings.preview
-        self.scales = self.run_settings.scales
-        self.run_box = RunBox()
-        box, self.merge = self.shown.box, self.shown.merge
-        self.labels, self.classes, self.summary = box.form, box.classes, box.summary
-        self.maps, self.copy = box.maps, box.copy
-        self.batch = BatchBox(self.viewer)
-        usual = PredictSettings()
-        try:
-            usual = replace(usual, device=wishes.device, precision=wishes.precision)
-        except SettingsError as error:
-            self.message.fail(error)
-        self.run_settings.set_value(usual)
-        self.fill(
-            titled("Network", self.network, margin_px=MARGIN_PX),
-            titled("Image", self.image_box, self.run_settings, margin_px=MARGIN_PX),
-            self.run_box,
-            self.message,
-            self.merge,
-            box,
-            *self.sections(),
-            self.batch,
-        )
-        for line in self.findChildren(QLineEdit):
-            line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too
-
-    def sections(self) -> Sequence[QWidget]:
-        """Return what else acts on the result, to be shown below the label settings."""
-        return ()
-
     def _connect(self) -> None:
         self.network.began.connect(self._looking)
         self.network.known.connect(self._show_network)
@@ -131,8 +83,11 @@ class SegmentDock(Dock):
         self.image_box.changed.connect(self.run_settings.clear_trials)
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
-        self.copy.clicked.connect(self.copy_command)
         self.run_settings.began.connect(self.message.hide)
+        self.run_settings.channels_taken.connect(self.channels.take)
+        self.message.acted.connect(self._act)
+        for box in (self.scales, self.run_settings.inputs):
+            box.taken.connect(partial(scroll_into_view, self.run_box))
         self.batch.files_chosen.connect(self.segment_files)
         self.batch.segmented.connect(self.shown.adopt)
         self.shown.changed.connect(self._refresh)
@@ -156,8 +111,14 @@ class SegmentDock(Dock):
             runner.end_with(self)
 
     def _runners(self) -> tuple[JobRunner, ...]:
-        tried = self.run_settings.previewer, self.run_settings.trier
+        own = self.run_settings
+        tried = own.previewer, own.trier, own.inputs_trier
         return (*self.network.runners(), self._runner, self.shown.live.runner, *tried)
+
+    def opened(self) -> None:
+        """Choose the network of last time, or the first one that is built in."""
+        if not self.session.choice:
+            self.choose_weights(last_network() or next(iter(builtin_models())))
 
     def closed(self) -> None:
         """Stop what is at work, and offer the network to nobody."""
@@ -174,7 +135,7 @@ class SegmentDock(Dock):
         self.network.choose(choice)
 
     def _looking(self) -> None:
-        self.scales.clear()
+        self.run_settings.clear_trials()
         self.message.hide()
         self._refresh()
 
@@ -269,6 +230,13 @@ class SegmentDock(Dock):
             return
         self.shown.show_answer(asked, made)
         self.run_box.end(f"done in {sum(made.segmentation.origin.seconds.values()):.1f} s")
+        if doubt := self.session.light_dark_doubt(asked, made):
+            self.message.offer(doubt, "Try light and dark", TRY_INPUTS)
+
+    def _act(self, act: str) -> None:
+        """Do what a message has offered."""
+        if act == TRY_INPUTS:
+            self.run_settings.try_inputs()
 
     def _failed(self, error: BaseException) -> None:
         self.session.end()
@@ -278,18 +246,6 @@ class SegmentDock(Dock):
     def _stopped(self) -> None:
         self.session.end()
         self.run_box.end("Stopped on request; nothing was changed.")
-
-    # ---- Around the result ----
-
-    def copy_command(self) -> None:
-        """Put the command line that repeats the result into the clipboard."""
-        if self.result is None:
-            return
-        line = record_of(self.result).command
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(line)
-        self.message.say(f"Copied:\n{line}")
 
     def _refresh(self, event: object = None) -> None:
         """Enable what can be done now."""

@@ -9,12 +9,20 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import ImageError, SegnetError
+from napari_segnet.readers import open_image
 from napari_segnet.widgets.layers.axes import said_axes
-from napari_segnet.widgets.layers.convert import Source, guess_axes, region_of, source_of
-from napari_segnet.widgets.layers.record import update
+from napari_segnet.widgets.layers.convert import (
+    Source,
+    guess_axes,
+    image_layer_args,
+    region_of,
+    source_of,
+)
+from napari_segnet.widgets.layers.file import other_pixels
+from napari_segnet.widgets.layers.record import metadata_with, update
 from napari_segnet.widgets.layers.subject import images_in
 from napari_segnet.widgets.qt.message_bar import in_words
-from napari_segnet.widgets.qt.named import named_combo, named_label
+from napari_segnet.widgets.qt.named import named_button, named_combo, named_label
 from napari_segnet.widgets.segment.channel_picker import ChannelBox
 from napari_segnet.widgets.segment.hints import REGIONS, axes_choices, axes_question, axes_words
 
@@ -57,6 +65,12 @@ class ImageBox(QWidget):
         self.axes_question = named_label("segnet_axes_question")
         self.axes_question.hide()
         self.channels = ChannelBox()
+        self.file_note = named_label("segnet_file_note")
+        self.as_filed = named_button(
+            "Open it as the file means it",
+            "segnet_open_as_filed",
+            "Add the picture as this package reads it, as on the command line, and hide this layer",
+        )
         chosen = QWidget()
         self._rows = QFormLayout(chosen)
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -65,11 +79,16 @@ class ImageBox(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         # Not a row: a form gives a text of several lines too little height.
-        for widget in (chosen, self.axes_question, self.channels):
+        for widget in (
+            *(chosen, self.axes_question, self.file_note, self.as_filed),
+            self.channels,
+        ):
             layout.addWidget(widget)
         self.layer.currentIndexChanged.connect(self._layer_chosen)
         self.axes.currentIndexChanged.connect(self._keep_axes)
         self.axes.activated.connect(self._keep_axes)  # what was proposed is chosen, too
+        self.as_filed.clicked.connect(self.open_as_filed)
+        self._show_file_note(None)
 
     # ---- What is chosen ----
 
@@ -153,8 +172,30 @@ class ImageBox(QWidget):
             self.axes.clear()
             self.axes_question.setText("" if layer is None else self._offer_axes(layer))
         self._show_axes_rows()
+        self._show_file_note(layer)
         self.changed.emit()
         self.offer_channels(self._network)
+
+    def _show_file_note(self, layer: napari.layers.Image | None) -> None:
+        notes = () if layer is None else other_pixels(layer)
+        self.file_note.setText(" ".join(("napari shows this file as it is stored.", *notes)))
+        for widget in (self.file_note, self.as_filed):
+            widget.setVisible(bool(notes))
+
+    def open_as_filed(self) -> None:
+        """Add the picture of the chosen layer as our reader reads it, and hide the layer."""
+        layer = self.chosen()
+        if layer is None:
+            return
+        try:
+            image = open_image(str(layer.source.path))
+        except ImageError as error:
+            self.file_note.setText(in_words(error))
+            return
+        data, kwargs = image_layer_args(image)
+        kwargs["metadata"] = metadata_with(kwargs.get("metadata", {}), path=str(image.source or ""))
+        self._viewer.layers.selection.active = self._viewer.add_image(data, **kwargs)
+        layer.visible = False
 
     def _offer_axes(self, layer: napari.layers.Image) -> str:
         """List what the dimensions of a layer may be; return what is to be asked about it."""

@@ -55,6 +55,11 @@ class LabelsBox(QGroupBox):
             "segnet_copy_command",
             "The command line that repeats this result without the window",
         )
+        self.measure = named_button(
+            "Measure…",
+            "segnet_measure_result",
+            "Measure the objects: a table of size, place, brightness and shape, to be saved as CSV",
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX)
         for widget in (self.result_name, self.form, self.classes, self.summary):
@@ -62,8 +67,8 @@ class LabelsBox(QGroupBox):
         row = QWidget()
         buttons = QHBoxLayout(row)
         buttons.setContentsMargins(0, 0, 0, 0)
-        buttons.addWidget(self.maps)
-        buttons.addWidget(self.copy)
+        for button in (self.measure, self.maps, self.copy):
+            buttons.addWidget(button)
         layout.addWidget(row)
         self.form.changed.connect(self.changed)
         self.form.changed.connect(self.show_classes)
@@ -101,6 +106,7 @@ class LabelsBox(QGroupBox):
         self._has_objects = has_objects
         self.maps.setEnabled(known and not has_objects)
         self.copy.setEnabled(known)
+        self.measure.setEnabled(self.result is not None)
         if not known or self.result is None:
             self.result_name.setText("Run first; then these follow without running it again.")
             self.summary.setText("")

@@ -15,7 +15,7 @@ from napari_segnet.widgets.checkpoint.chosen import ChosenNetwork
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
 from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.qt.job_runner import JobRunner
-from napari_segnet.widgets.qt.recent import remember_network
+from napari_segnet.widgets.qt.recent import remember_last_network, remember_network
 from napari_segnet.widgets.segment.network_proof import NetworkProof
 from napari_segnet.widgets.segment.request import RunRequest
 from napari_segnet.widgets.segment.session import SegmentSession
@@ -122,6 +122,7 @@ class NetworkBox(QWidget):
 
     def _recognised(self, checkpoint: Checkpoint) -> None:
         self._chosen.choice = self._session.choice
+        remember_last_network(self._session.choice)
         file = self._session.own_file
         if file is not None:
             remember_network(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -19,14 +19,19 @@ from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.setting_rows import HINTS
 from napari_segnet.widgets.segment.hints import ADVANCED, MAIN
 from napari_segnet.widgets.segment.input_preview import PreviewBox, preview
+from napari_segnet.widgets.segment.inputs_finder import InputsBox, input_name, tried_inputs
 from napari_segnet.widgets.segment.request import RunRequest
 from napari_segnet.widgets.segment.scale_finder import ScalesBox, tried_scales
+from napari_segnet.widgets.segment.trial_table import TrialTable
+
+if TYPE_CHECKING:
+    from napari_segnet.detective import TriedInput
 
 __all__ = ["RunSettings"]
 
 
 class RunSettings(QWidget):
-    """The settings of a run; a preview of the network's input; scales tried on what is visible.
+    """The settings of a run; a preview of the network's input; trials on what is visible.
 
     Parameters
     ----------
@@ -41,23 +46,27 @@ class RunSettings(QWidget):
         Something is tried: older messages no longer matter.
     failed : Signal of BaseException
         What went wrong.
+    channels_taken : Signal of str
+        Which channels the way to show the image that was taken needs.
     """
 
     began = Signal()
     failed = Signal(object)
+    channels_taken = Signal(str)
 
     def __init__(self, request: Callable[..., RunRequest], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._request = WeakMethod(request)
         self.previewer, self.trier = JobRunner(self), JobRunner(self)
+        self.inputs_trier = JobRunner(self)
         self.main = Form(PredictSettings(), hints=HINTS, only=MAIN)
         self.advanced = Form(PredictSettings(), hints=HINTS, only=ADVANCED)
         self.preview = PreviewBox()
-        self.scales = ScalesBox()
+        self.scales, self.inputs = ScalesBox(), InputsBox()
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.advanced, self.scales, self.preview):
+        for widget in (self.advanced, self.scales, self.inputs, self.preview):
             column.addWidget(widget)
         self.more = Section("More settings of the run", inside)
         self.more.setObjectName("segnet_more_settings")
@@ -75,10 +84,13 @@ class RunSettings(QWidget):
         self.previewer.failed.connect(self.failed)
         self.scales.asked.connect(self._try_scales)
         self.scales.taken.connect(self._take_scale)
-        self.trier.progressed.connect(self.scales.progress)
-        self.trier.succeeded.connect(self.scales.show_tried)
-        self.trier.failed.connect(self._scales_failed)
-        self.trier.finished.connect(partial(self.scales.button.setEnabled, True))
+        self.inputs.asked.connect(self.try_inputs)
+        self.inputs.taken.connect(self._take_input)
+        for runner, box in ((self.trier, self.scales), (self.inputs_trier, self.inputs)):
+            runner.progressed.connect(box.progress)
+            runner.succeeded.connect(box.show_tried)
+            runner.failed.connect(partial(self._trial_failed, box))
+            runner.finished.connect(partial(box.button.setEnabled, True))
 
     def value(self, channels: str) -> PredictSettings:
         """Return how the network is to be run on some channels."""
@@ -100,6 +112,7 @@ class RunSettings(QWidget):
         """Take away what was tried: it is of another network or image."""
         self.preview.clear()
         self.scales.clear()
+        self.inputs.clear()
 
     # ---- Trials ----
 
@@ -135,8 +148,19 @@ class RunSettings(QWidget):
             partial(tried_scales, asked.checkpoint, asked.source.image, usual, asked.labels)
         )
 
-    def _scales_failed(self, error: BaseException) -> None:
-        self.scales.say("")
+    def try_inputs(self) -> None:
+        """Show the network what is visible as it is, with light and dark exchanged, by stains."""
+        self.inputs.clear()
+        asked = self._asked("visible")
+        if asked is None:
+            return
+        self.more.expand()
+        self.inputs.button.setEnabled(False)
+        image, how = asked.source.image, asked.predict
+        self.inputs_trier.start(partial(tried_inputs, asked.checkpoint, image, how, asked.labels))
+
+    def _trial_failed(self, box: TrialTable, error: BaseException) -> None:
+        box.say("")
         self.failed.emit(error)
 
     def _take_scale(self, scale: float) -> None:
@@ -145,4 +169,12 @@ class RunSettings(QWidget):
             replace(self.advanced.value(), scale=scale, object_px=None, object_um=None)
         )
         self.scales.say(f"The next run is at scale {scale:g}. Press Run.")
+        self.preview.clear()
+
+    def _take_input(self, tried: TriedInput) -> None:
+        """Show the network the image in a way that was tried."""
+        self.main.set_value(replace(self.main.value(), invert=tried.invert))
+        self.channels_taken.emit(tried.channels)
+        way = input_name(tried.channels, tried.invert)
+        self.inputs.say(f"The next run looks for {way}. Press Run.")
         self.preview.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QApplication
 
 from napari_segnet.errors import SegnetError
 from napari_segnet.widgets.layers.convert import labels_layer_args
@@ -77,6 +78,7 @@ class ShownResult(QObject):
         self._held = False
         self.box.changed.connect(self.live.follow)
         self.box.maps.clicked.connect(self._show_maps)
+        self.box.copy.clicked.connect(self._copy_command)
         self.live.due.connect(self.relabel)
         self.live.runner.succeeded.connect(self._relabelled)
         self.live.runner.failed.connect(self.failed)
@@ -167,6 +169,15 @@ class ShownResult(QObject):
             show_maps(self._viewer, made.key, request.source)
         except SegnetError as error:
             self.failed.emit(error)
+
+    def _copy_command(self) -> None:
+        """Put the command line that repeats the result into the clipboard."""
+        clipboard = QApplication.clipboard()
+        if self.layer is None or clipboard is None:
+            return
+        line = record_of(self.layer).command
+        clipboard.setText(line)
+        self.said.emit(f"Copied:\n{line}")
 
     # ---- Labels that follow the settings ----
 

@@ -15,7 +15,11 @@ __all__ = ["overlay", "write_overlay"]
 STRETCH = (1.0, 99.8)
 """Percentiles that become black and white: a few bright specks do not darken the rest."""
 LINE = (255, 214, 0)
-"""Yellow: seen on black as well as on the grey of what is stained."""
+"""Yellow: seen on black, and on the grey of fluorescence."""
+ON_BRIGHT = (0, 80, 255)
+"""Blue: seen on white, and on the pink and purple of stained tissue."""
+BRIGHT = 150
+"""Mean from which a picture is bright."""
 ZOOM = 2
 """A line of one pixel is then half a pixel of the image, and hides little of it."""
 
@@ -26,7 +30,7 @@ def overlay(pixels: npt.NDArray[Any], labels: npt.NDArray[np.int32]) -> npt.NDAr
     Parameters
     ----------
     pixels : ndarray
-        ``(y, x)``, grey levels.
+        ``(y, x)``, grey levels, or ``(y, x, 3)``, red, green, blue from 0 to 255.
     labels : ndarray
         ``(y, x)``; 0 is background.
 
@@ -37,10 +41,15 @@ def overlay(pixels: npt.NDArray[Any], labels: npt.NDArray[np.int32]) -> npt.NDAr
     """
     from skimage.segmentation import find_boundaries
 
-    low, high = np.percentile(pixels, STRETCH)
-    grey = np.clip((pixels - low) / max(high - low, 1e-12), 0, 1)
-    picture = np.repeat(np.rint(255 * _larger(grey)).astype(np.uint8)[..., None], 3, axis=2)
-    picture[find_boundaries(_larger(labels), mode="inner")] = LINE  # type: ignore[no-untyped-call]
+    if pixels.ndim == 3:
+        picture = _larger(np.clip(pixels, 0, 255)).astype(np.uint8)
+    else:
+        pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0)
+        low, high = np.percentile(pixels, STRETCH)
+        grey = np.clip((pixels - low) / max(high - low, 1e-12), 0, 1)
+        picture = np.repeat(np.rint(255 * _larger(grey)).astype(np.uint8)[..., None], 3, axis=2)
+    line = LINE if picture.mean() < BRIGHT else ON_BRIGHT
+    picture[find_boundaries(_larger(labels), mode="inner")] = line  # type: ignore[no-untyped-call]
     return picture
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["fill", "outlines"]
+__all__ = ["Ring", "fill", "outlines", "rings"]
 
 Corner = tuple[int, int]
+Ring = list[tuple[int, int]]
+"""Corners ``(x, y)`` of a closed line that crosses itself nowhere; the first is not repeated."""
 
 
 def outlines(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
@@ -32,6 +34,51 @@ def outlines(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
         if _area(loop) > 0:  # inner outlines run the other way round
             found.append([float(n - 1) for y, x in _corners(loop) for n in (x, y)])
     return found
+
+
+def rings(mask: npt.NDArray[np.bool_]) -> list[list[Ring]]:
+    """Return the exact outline of each part of a mask ``(y, x)``, holes included.
+
+    Pixels that touch at a corner only are two parts. No ring visits a corner twice, as the
+    polygons of OGC and GeoJSON want it.
+
+    Returns
+    -------
+    list of list of Ring
+        For each part its outer ring, clockwise where rows go down, then its holes, the other way
+        round; in edges: the first pixel reaches from 0 to 1.
+    """
+    from scipy import ndimage
+
+    parts, count = ndimage.label(mask)
+    found: list[list[Ring]] = []
+    for number, box in enumerate(ndimage.find_objects(parts, count) if count else (), 1):
+        steps, y0, x0 = _steps(np.pad(parts[box] == number, 1)), box[0].start, box[1].start
+        outer: list[Ring] = []
+        holes: list[Ring] = []
+        while steps:
+            for way in _simple(_loop(steps)):
+                ring = [(x - 1 + x0, y - 1 + y0) for y, x in _corners(way)]
+                (outer if _area(way) > 0 else holes).append(ring)
+        found.append([*outer, *holes])
+    return found
+
+
+def _simple(way: list[Corner]) -> list[list[Corner]]:
+    """Cut a closed way apart where it comes to a corner again."""
+    found: list[list[Corner]] = []
+    walked: list[Corner] = []
+    place: dict[Corner, int] = {}
+    for corner in way:
+        if corner in place:
+            begin = place[corner]
+            found.append(walked[begin:])
+            for gone in walked[begin:]:
+                del place[gone]
+            del walked[begin:]
+        place[corner] = len(walked)
+        walked.append(corner)
+    return [*found, walked]
 
 
 def _steps(padded: npt.NDArray[np.bool_]) -> dict[Corner, list[Corner]]:

@@ -1,0 +1,115 @@
+"""Which part may run next, and what is unusual about it: by the order of the file, by names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._names import (
+    OUTPUT,
+    is_bridge,
+    is_whole,
+    numbers,
+    pattern,
+)
+from napari_segnet.programs.structure._orders import orders
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._topology import State
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Turns of the parts of one network.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All of one network.
+    facts : Facts
+        What its file says besides.
+    """
+
+    def __init__(self, parts: Sequence[Part], facts: Facts) -> None:
+        self.parts = parts
+        self.facts = facts
+        self.orders = orders(parts, facts.by_name)
+        self.ranks = [{at: turn for turn, at in enumerate(order)} for _, order in self.orders]
+        self.series: dict[str, list[int]] = {}
+        for at, part in enumerate(parts):
+            self.series.setdefault(part.series, []).append(at)
+        self.depth = _shared([part.name.split(".") for part in parts])
+        self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
+
+    def eligible(self, used: int) -> Iterator[int]:
+        seen = set()
+        for places in self.series.values():
+            open_places = [at for at in places if not used >> at & 1]
+            for at in open_places[:1] + open_places[-1:]:
+                behind = (self.parts[at].gap or 0) > 0  # another layer of its Sequential
+                if at not in seen and not (behind and not used >> (at - 1) & 1):
+                    seen.add(at)
+                    yield at
+
+    def jump(self, state: State, before: int, at: int) -> float:
+        """Return the cost of an order other than that of the file."""
+        one, two = self.parts[before], self.parts[at]
+        if at in self.bridges:
+            return self._aside(state, at)
+        if self._following(state, before) == at:
+            return 1.5 if 0 <= two.role < one.role and state.level else 0.0
+        if next((own for own in self.unused(state) if own not in self.bridges), -1) == at:
+            return 0.4
+        if one.name != two.name and one.gap is None and self._torn(before, state.used):
+            return 6.0
+        if two.role > one.role >= 0:
+            return 1.5
+        return 2.5
+
+    def _aside(self, state: State, at: int) -> float:
+        """Return the cost of a part on a skip connection: the coarsest level comes first."""
+        alike = [one for one in self.series[self.parts[at].series] if not state.used >> one & 1]
+        coarsest = max(alike, key=lambda one: numbers(self.parts[one].name))
+        whole = next(self.unused(state), -1) == at and is_whole(self.parts[at].name)
+        return 0.1 if at == coarsest or whole else 0.6
+
+    def _following(self, state: State, before: int) -> int:
+        """Return the next part in the order that the state follows; -1: there is none."""
+        behind = self.ranks[state.order][before]
+        if before in self.bridges:  # it stands beside the way: that goes on where it was
+            main = (one.part for one in reversed(state.steps) if one.part not in self.bridges)
+            behind = max((self.ranks[state.order][at] for at in main), default=behind)
+        later = self.unused(state, behind + 1)
+        return next((at for at in later if at not in self.bridges), -1)
+
+    def unused(self, state: State, first: int = 0) -> Iterator[int]:
+        order = self.orders[state.order][1]
+        return (at for at in order[first:] if not state.used >> at & 1)
+
+    def _torn(self, before: int, used: int) -> bool:
+        """Tell if the next part stands in the same ``Sequential`` as the one before."""
+        after = before + 1
+        return after < len(self.parts) and not used >> after & 1 and bool(self.parts[after].gap)
+
+    def related(self, state: State, at: int) -> bool:
+        """Tell if a part belongs to the same level as the one before, by its name."""
+        if not state.steps:
+            return False
+        names = self.parts[state.steps[-1].part].name, self.parts[at].name
+        one, two = (".".join(name.split(".")[self.depth :]) for name in names)
+        first, second = numbers(one), numbers(two)
+        return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
+
+
+def _beside(part: Part) -> bool:
+    """Tell if a part is one convolution that by its name stands on a skip connection."""
+    single = len(part.units) == 1 and not part.shortcut and not part.identity
+    return single and is_bridge(part.units[0].layer.name) and part.role != OUTPUT
+
+
+def _shared(names: Sequence[Sequence[str]]) -> int:
+    """Return how many parts of their names all have in common from the front on."""
+    if len(names) < 2:
+        return 0
+    columns = list(zip(*names, strict=False))
+    return next((at for at, one in enumerate(columns) if len(set(one)) > 1), len(columns))

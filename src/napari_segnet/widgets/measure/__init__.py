@@ -1,0 +1,1 @@
+"""Measuring the objects of labels, and exporting them to other programs."""

@@ -1,0 +1,55 @@
+"""A picture that napari shows as it is stored is opened again as its file means it."""
+
+from __future__ import annotations
+
+import numpy as np
+import tifffile
+from qtpy.QtCore import Qt
+
+from napari_segnet.readers import open_image
+from napari_segnet.widgets.segment.image_box import ImageBox
+
+
+def test_white_is_zero_is_opened_again(viewer, qtbot, tmp_path):
+    stored = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30)
+    tifffile.imwrite(tmp_path / "white.tif", stored, photometric="miniswhite")
+    box = ImageBox(viewer)
+    viewer.window.add_dock_widget(box, name="Image")
+    (shown,) = viewer.open(tmp_path / "white.tif", plugin="napari")
+    box.list_layers()
+    np.testing.assert_array_equal(shown.data, stored)
+    assert "as it is stored" in box.file_note.text()
+    assert not box.as_filed.isHidden()
+    qtbot.mouseClick(box.as_filed, Qt.MouseButton.LeftButton)
+    box.list_layers()
+    assert not shown.visible
+    new = viewer.layers.selection.active
+    assert new is not shown
+    np.testing.assert_array_equal(new.data, np.asarray(open_image(tmp_path / "white.tif").data))
+    np.testing.assert_array_equal(new.data, 255 - stored)
+    assert box.choose(new)
+    assert box.as_filed.isHidden() and box.file_note.isHidden()
+
+
+def test_an_ordinary_file_and_a_layer_of_none_say_nothing(viewer, tmp_path):
+    tifffile.imwrite(tmp_path / "plain.tif", np.zeros((8, 9), np.uint8))
+    box = ImageBox(viewer)
+    viewer.window.add_dock_widget(box, name="Image")
+    viewer.open(tmp_path / "plain.tif", plugin="napari")
+    box.list_layers()
+    assert box.as_filed.isHidden()
+    box.choose(viewer.add_image(np.zeros((8, 9))))
+    assert box.as_filed.isHidden()
+
+
+def test_a_file_that_is_gone_is_told(viewer, qtbot, tmp_path):
+    path = tmp_path / "white.tif"
+    tifffile.imwrite(path, np.zeros((8, 9), np.uint8), photometric="miniswhite")
+    box = ImageBox(viewer)
+    viewer.window.add_dock_widget(box, name="Image")
+    (shown,) = viewer.open(path, plugin="napari")
+    box.list_layers()
+    path.unlink()
+    qtbot.mouseClick(box.as_filed, Qt.MouseButton.LeftButton)
+    assert "white.tif" in box.file_note.text()
+    assert list(viewer.layers) == [shown] and shown.visible

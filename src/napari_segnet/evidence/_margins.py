@@ -28,7 +28,12 @@ was, for networks of even kinds and of odd ones: join none (the truth leads by 0
 norm_place none (0.53 at least), up_activation 0.17 and none, pooling 0.24 and 0.19, activation
 0.60 and 0.47 (0.63 beside another wrong choice), resize 0.08 and 0.06, padding 0.12 and 0.07,
 dilation 0.31 and 0.08, epsilon 0.11 and 0.15.
-``layout``, ``skip`` and ``residual`` were not measured so: they are set beside the largest.
+Of 75 random networks (``tests/support/unets``, kinds that are not held out, seeds 8000 to 8139)
+with all else as in the truth, a wrong topology led by 0.38 at most, a wrong pooling by 0.29, a wrong
+activation by 0.23, a wrong padding by 0.07 and a wrong join, place of the norm or up_activation
+never; beside a wrong topology they may lead by more, see DOUBTFUL. Of eight real networks one led
+by 0.36 with a pooling that it does not have: hence 0.8. ``skip`` and ``residual`` were not measured:
+they are set beside the largest.
 """
 USUAL = 0.65
 """For a choice that is not named: the largest of those that are."""

@@ -131,6 +131,8 @@ def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, fa
     if joins & {"concat", "gate"}:
         why = "both orders have the same shapes" if not facts.nested else "named as MONAI does"
         found["join"] = (ordered("join", "skip-up" if facts.nested else ""), why)
+        if any(step.join == "concat" and step.skip == 0 for step in topology.steps):
+            found["image_join"] = (ordered("image_join"), why)
     else:
         found["join"] = (("add",) if joins else ("none",), "from the channels")
 

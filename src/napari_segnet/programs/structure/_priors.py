@@ -18,6 +18,7 @@ __all__ = ["CHOICES", "cost", "ordered"]
 
 CHOICES: Mapping[str, Mapping[str, int]] = {
     "join": {"up-skip": 36, "skip-up": 13},
+    "image_join": {"up-skip": 36, "skip-up": 13},
     "pooling": {"max": 48, "strided": 9, "max-3": 3, "average": 1},
     "resize": {"nearest": 14, "bilinear": 5, "bilinear-aligned": 5},
     "norm_place": {"after-convolution": 17, "after-activation": 3},

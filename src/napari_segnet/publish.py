@@ -114,7 +114,7 @@ def write_package(
         "weights.pt": made.script,
         "test_input.npy": _npy(made.image),
         "test_output.npy": _npy(made.answer),
-        "README.md": _readme(checkpoint, about).encode(),
+        "README.md": _readme(about).encode(),
     }
     description = {
         **about,
@@ -222,7 +222,7 @@ class _Axes:
             row = {"type": "space", "id": name, "size": length}
             pixel = self.checkpoint.pixel_size_um.get(name)
             rows.append({**row, "scale": pixel, "unit": "micrometer"} if pixel else row)
-        return [*self._first(self._names(self.checkpoint.channels, "channel")), *rows]
+        return [*self._first([f"channel{n}" for n in range(self.checkpoint.channels)]), *rows]
 
     def outputs(self) -> list[dict[str, Any]]:
         """Return those of the maps."""
@@ -255,10 +255,6 @@ class _Axes:
         return halo
 
     @staticmethod
-    def _names(count: int, word: str) -> list[str]:
-        return [f"{word}{n}" for n in range(count)]
-
-    @staticmethod
     def _first(names: list[str]) -> list[dict[str, Any]]:
         return [{"type": "batch"}, {"type": "channel", "channel_names": names}]
 
@@ -272,10 +268,9 @@ def _postprocessing(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     return [{"id": "softmax", "kwargs": {"axis": "channel"}}] if activation == "softmax" else []
 
 
-def _readme(checkpoint: Checkpoint, about: dict[str, Any]) -> str:
-    lines = [f"# {about['name']}", "", about["description"], "", "Written by napari-segnet.", ""]
-    lines += ["## Validation", "", "Compare its answer to the test image with test_output.npy."]
-    return "\n".join(lines) + "\n"
+def _readme(about: dict[str, Any]) -> str:
+    name, what = about["name"], about["description"]
+    return f"# {name}\n\n{what}\n\n## Validation\n\nCompare its answer with test_output.npy.\n"
 
 
 def _yaml(content: dict[str, Any]) -> bytes:

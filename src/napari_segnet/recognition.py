@@ -10,11 +10,17 @@ from typing import Any
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
 from napari_segnet.containers import Weights, candidates, open_tree
-from napari_segnet.errors import UnknownNetworkError, UnsafeWeightsError, WeightsError
+from napari_segnet.errors import (
+    SettingsError,
+    UnknownNetworkError,
+    UnsafeWeightsError,
+    WeightsError,
+)
 from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
-from napari_segnet.graph import receptive_field
+from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
-from napari_segnet.programs import PROGRAMS, STRUCTURE
+from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
+from napari_segnet.programs.source import SourceRefusal, refused, same_network
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.stamp import stamp_of
@@ -22,11 +28,17 @@ from napari_segnet.tiles import Halo
 
 __all__ = ["family_of", "identify", "with_halo"]
 
+COMPLETE = ("graph", "segnet-unet")
+"""Families whose files say all of their network, so that no code is asked."""
 MOST_FACTS, LONGEST_FACT = 200, 2000
 """Of what a training keeps beside its tensors."""
 
 
-def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpoint:
+def identify(
+    path: str | Path,
+    told: Mapping[str, Any] | None = None,
+    source: str | Path | None = None,
+) -> Checkpoint:
     """Tell what a weights file is, without reading its tensors.
 
     Parameters
@@ -37,6 +49,9 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
     told : mapping, optional
         What you know of the network that its file does not say: hyper-parameters of its
         family by name.
+    source : str or Path, optional
+        The Python file or notebook that defines the network; as ``source`` in ``told``. It is
+        read, never run. Without: what lies beside the file is tried.
 
     Raises
     ------
@@ -46,6 +61,7 @@ def identify(path: str | Path, told: Mapping[str, Any] | None = None) -> Checkpo
         If something is told that the family does not have.
     """
     path = weights_path(path)
+    told = told if source is None else {**(told or {}), "source": str(source)}
     package = find_package(path)
     if package is None or not package.members:
         return _one(path, path, told, package)
@@ -110,25 +126,100 @@ def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
             found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
             return with_halo(family_of(found), found)
     views = candidates(tree, path)
-    refusal: UnknownNetworkError | None = None
+    named = _by_name(views, told)
+    notes: tuple[str, ...] = ()
+    if isinstance(named, Checkpoint) and named.family in COMPLETE:
+        found = named
+    else:
+        code, notes = _by_code(views, told)
+        try:
+            found = _chosen(named, code, path, views, told)
+        except UnknownNetworkError as error:
+            if not notes:
+                raise
+            raise UnknownNetworkError(f"{error} {' '.join(notes)}") from error
+    found = replace(found, notes=(*found.notes, *notes))
+    return with_halo(family_of(found), _with_hyper_parameters(found, views[0]))
+
+
+def _by_name(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> Checkpoint | UnknownNetworkError | SettingsError | None:
+    """Return the network of a known family, why it is none, or None where no name is known."""
+    refusal: UnknownNetworkError | SettingsError | None = None
+    own = {name: value for name, value in told.items() if name != "source"}
     for weights in views:
         for family in FAMILIES:
             if not family.detect(weights):
                 continue
             try:
-                found = family.describe(weights, told)
-                found = replace(found, stamp=weights.stamp, notes=weights.notes)
-                return with_halo(family, _with_hyper_parameters(found, weights))
+                found = family.describe(weights, own)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error
-    if refusal is not None:
+            except SettingsError as error:
+                # The code beside the weights may have what is told; else it is raised.
+                return error
+            else:
+                return replace(found, stamp=weights.stamp, notes=weights.notes)
+    return refusal
+
+
+def _by_code(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> tuple[Checkpoint | None, tuple[str, ...]]:
+    """Return the network that code beside the file defines, or a note why it is not the one."""
+    try:
+        found = SOURCE.describe(views, told)
+    except SourceRefusal as refusal:
+        if told.get("source"):
+            raise refused(refusal) from refusal
+        return None, (f"{refusal} So the code is not used.",) if refusal.network else ()
+    if found is None:
+        return None, ()
+    return replace(found, stamp=views[0].stamp, notes=(*views[0].notes, *found.notes)), ()
+
+
+def _chosen(
+    named: Checkpoint | UnknownNetworkError | SettingsError | None,
+    code: Checkpoint | None,
+    path: Path,
+    views: tuple[Weights, ...],
+    told: Mapping[str, Any],
+) -> Checkpoint:
+    """Return what the code says, or the known family whose graph it is; else what is left."""
+    if isinstance(named, Checkpoint):
+        if code is None:
+            return named
+        family = family_of(named)
+        if isinstance(family, GraphFamily):
+            own = graph_from_json(code.hparams["graph"])
+            if same_network(family.graph(named), named.store.keys, own, code.store.keys):
+                known = _confirmed(named, code)
+                return replace(named, known=known, card={**named.card, **code.card})
+        note = f"Its tensors have the names of: {family.title}. What it does is read from its code."
+        return replace(code, notes=(*code.notes, note))
+    if code is not None:
+        return code
+    if named is not None:
         # By its names a known network that lacks or adds something: damaged, or changed.
-        raise refusal
-    read, reason = _by_structure(views, told)
+        raise named
+    own_told = {name: value for name, value in told.items() if name != "source"}
+    read, reason = _by_structure(views, own_told)
     if read is not None:
-        return with_halo(family_of(read), _with_hyper_parameters(read, views[0]))
+        return read
     raise UnknownNetworkError(_not_recognised(path, views[0], reason))
+
+
+def _confirmed(named: Checkpoint, code: Checkpoint) -> dict[str, Known]:
+    """Return how facts are known, where the code shows what the file does not."""
+    why = code.known["graph"].why
+    return {
+        name: Known(source="read", why=f"as in the code beside it, {why}")
+        if known.source == "assumed" and name in named.hparams
+        else known
+        for name, known in named.known.items()
+    }
 
 
 def _with_hyper_parameters(checkpoint: Checkpoint, weights: Weights) -> Checkpoint:

@@ -456,7 +456,7 @@ class _InnerSum(_Variant):
     """The answer of a block's first convolution is added to that of its last one."""
 
     def block(self, layers: nn.Sequential, x: Tensor) -> Tensor:
-        *steps, last = layers
+        *steps, _ = layers
         middle = len(steps) // 2 + 1
         x = nn.Sequential(*steps[:middle])(x)
         return torch.relu(x + nn.Sequential(*steps[middle:])(x))
@@ -496,8 +496,8 @@ class _Beside(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layer0 = nn.Sequential(nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4))
-        self.layer1 = nn.Sequential(nn.MaxPool2d(3, 2, 1), _Basic(4, 4), _Basic(4, 4))
-        self.layer2 = nn.Sequential(_Basic(4, 8, 2), _Basic(8, 8))
+        self.layer1 = nn.Sequential(nn.MaxPool2d(3, 2, 1), _Basic(4, 4, 1), _Basic(4, 4, 1))
+        self.layer2 = nn.Sequential(_Basic(4, 8, 2), _Basic(8, 8, 1))
         self.layer2_1x1, self.layer1_1x1 = self._unit(8, 8, 1), self._unit(4, 4, 1)
         self.conv_up1 = self._unit(12, 4)
         self.layer0_1x1, self.conv_up0 = self._unit(4, 4, 1), self._unit(8, 4)

@@ -142,10 +142,10 @@ def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
 
 def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
     try:
-        plain = identify(path)
+        plain = identify(path, source=told.get("source"))
     except WeightsError:
         return  # it may be recognised by what is told
-    unknown = [key for key in told if key not in plain.hparams]
+    unknown = [key for key in told if key not in plain.hparams and key != "source"]
     if not unknown:
         return
     known = [*SETTINGS, *plain.hparams]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["file_name", "some_text"]
+__all__ = ["SOURCE", "file_name", "some_text"]
+
+SOURCE = (
+    "the Python file or notebook that defines the network; it is read, never run (without: what "
+    "lies beside the weights)"
+)
 
 
 def some_text(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.card import can_be_told, card_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.commands._words import file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
@@ -46,6 +46,7 @@ class Inspect:
             metavar="KEY=VALUE",
             help="tell what the file does not say, or a setting of the run to check the image with",
         )
+        parser.add_argument("--source", type=some_text, metavar="FILE", help=SOURCE)
         add = parser.add_argument
         add("--json", action="store_true", help="print one JSON object")
         add(
@@ -86,17 +87,18 @@ class Inspect:
 
         wishes = sort_wishes(parse_pairs(args.set))
         predict, _ = checked_settings(wishes)
-        if args.keep and not wishes.told:
+        told = wishes.told if args.source is None else {**wishes.told, "source": args.source}
+        if args.keep and not told:
             raise SettingsError(
                 "There is nothing to keep. Tell a fact of the network with --set NAME=VALUE."
             )
         _check_names(args)
-        checkpoint = identified(args.weights, wishes.told)
+        checkpoint = identified(args.weights, told)
         others: list[dict[str, Any]] = []
         if not args.quick:
             checkpoint, others = _proven(checkpoint, args.image, wishes.axes)
         if args.keep:
-            checkpoint = _kept(checkpoint, wishes.told)
+            checkpoint = _kept(checkpoint, told)
         card = card_of(checkpoint)
         if others:
             card["candidates"] = others
@@ -226,6 +228,12 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
         lines.append(f"  {name:{width}}  {_shown(fact['value'])}")
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
     lines += ["", *(f"note: {note}" for note in card["notes"])] if card["notes"] else []
+    if suggested := card["card"].get("suggested"):
+        lines += ["", "suggested by the code beside it, not taken:"]
+        lines += [
+            f"  {one['name']}: {_shown(one['value'])} ({one['where']}: {one['code']})"
+            for one in suggested
+        ]
     if "candidates" in card:
         lines += ["", "The file may be of several networks, of which nothing in it decides:"]
         for one in card["candidates"]:

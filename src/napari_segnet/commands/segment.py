@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.commands._words import file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
@@ -85,6 +85,7 @@ class Segment:
             metavar="FILE.json",
             help="settings as a JSON object, or the .json of an earlier run, which is repeated",
         )
+        add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add("--overwrite", action="store_true", help="replace results that are there already")
         add("--json", action="store_true", help="print one JSON object per image")
 
@@ -140,6 +141,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     named = Wishes(
         weights=args.checkpoint,
         predict={} if args.device is None else {"device": args.device},
+        told={} if args.source is None else {"source": args.source},
     )
     return filed.updated(sort_wishes(typed)).updated(named)
 

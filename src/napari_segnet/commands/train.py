@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.commands._words import file_name, some_text
+from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.errors import OutputError
 from napari_segnet.settings import parse_pairs, settings_from
 
@@ -71,6 +71,7 @@ class Train:
             metavar="KEY=VALUE",
             help="what the weights file does not say of its network, such as lambda=divide-255",
         )
+        add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add(
             "--resume",
             action="store_true",
@@ -101,7 +102,7 @@ class Train:
             settings = replace(
                 read_unfinished(state).settings, **{name: getattr(settings, name) for name in pairs}
             )
-        network = identify(args.checkpoint, parse_pairs(args.told))
+        network = identify(args.checkpoint, parse_pairs(args.told), args.source)
         dataset = Dataset.open(args.dataset)
         # Pictures of the package, no sample: a training that goes on begins with the same network.
         found = proven(network).checkpoint

@@ -16,13 +16,14 @@ from napari_segnet.containers import Tree
 from napari_segnet.programs.exported import Exported
 from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.onnx import Onnx
+from napari_segnet.programs.source import Source
 from napari_segnet.programs.structure import Structure
 from napari_segnet.programs.torchscript import TorchScript
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PROGRAMS", "STRUCTURE", "Program", "WritingProgram", "title_of", "writer_of"]
+__all__ = ["PROGRAMS", "SOURCE", "STRUCTURE", "Program", "WritingProgram", "title_of", "writer_of"]
 
 
 class Program(Protocol):
@@ -67,13 +68,20 @@ class WritingProgram(Program, Protocol):
 PROGRAMS: tuple[Program, ...] = (Keras(), Onnx(), TorchScript(), Exported())
 """Every kind of program, in the order in which a file is shown to them."""
 
+SOURCE = Source()
+"""What reads the code beside bare weights; where it has their tensors, it is the network.
+
+Without such code families are asked, then :data:`STRUCTURE`.
+"""
+
 STRUCTURE = Structure()
 """What reads bare weights; it is asked after all families."""
 
 
 def title_of(checkpoint: Checkpoint) -> str:
     """Return what people call the program that a network came from; empty if from none."""
-    titles = {one.name: one.title for one in PROGRAMS} | {STRUCTURE.name: STRUCTURE.title}
+    titles = {one.name: one.title for one in PROGRAMS}
+    titles |= {SOURCE.name: SOURCE.title, STRUCTURE.name: STRUCTURE.title}
     return titles.get(checkpoint.program, "")
 
 

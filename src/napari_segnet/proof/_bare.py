@@ -108,7 +108,7 @@ def of_space(checkpoint: Checkpoint, image: Image | None) -> Generator[Progress,
 
 def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
     """Return the space of a file, and what describes one of its networks."""
-    tree = open_tree(checkpoint.path)
+    tree = open_tree(checkpoint.path, checkpoint.store.member)
     if checkpoint.program != STRUCTURE.name:
 
         def by_order(one: Candidate, decision: Decision) -> Checkpoint:
@@ -126,6 +126,7 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
 
     def by_tensors(one: Candidate, decision: Decision) -> Checkpoint:
         made = checkpoint_of(weights, one, {})
+        made = replace(made, store=replace(made.store, member=store.member))
         return _known_as(checkpoint, with_halo(family_of(made), made), one, decision)
 
     return read_structure(weights), by_tensors

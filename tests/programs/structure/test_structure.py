@@ -199,7 +199,9 @@ def test_a_deep_network_is_found_within_two_seconds_of_cpu(tmp_path: Path) -> No
     assert time.process_time() - before < 2
 
 
-@pytest.mark.parametrize("name", ["two lists", "residual", "resizing", "backwards", "steps down"])
+@pytest.mark.parametrize(
+    "name", ["two lists", "residual", "resizing", "backwards", "squeeze-excitation"]
+)
 def test_a_file_sorted_by_name_is_the_same_network(name: str, tmp_path: Path) -> None:
     make, told = BARE[name]
     network, path = settled(make()), tmp_path / "net.pth"
@@ -227,9 +229,8 @@ def test_a_module_that_pools_by_functions_is_no_network_without_levels(tmp_path:
     assert equal(first.graph, weights, network)
 
 
-@pytest.mark.parametrize("name", ["no skips", "added"])
-def test_a_sum_of_the_right_width_is_never_excluded(name: str, tmp_path: Path) -> None:
-    _, space = opened(saved(BARE[name][0](), tmp_path / "net.pth"))
+def test_a_sum_of_the_right_width_is_never_excluded(tmp_path: Path) -> None:
+    _, space = opened(saved(BARE["added"][0](), tmp_path / "net.pth"))
     first = space.first(1)[0]
     assert set(first.open["join"]) == {"none", "add"}
     both = {
@@ -254,6 +255,27 @@ def test_layers_that_are_registered_twice_are_read_once(tmp_path: Path) -> None:
     assert any("no layer uses: base_model.layer1" in note for note in found.notes)
     changed = {f"base_model.{key}": value + 1 for key, value in own.items()}
     torch.save({**changed, **state}, path)
-    # The same shapes with other values are layers of their own, which have no place.
-    with pytest.raises(UnknownNetworkError):
-        identify(path)
+    # The same shapes with other values are layers of their own.
+    used = tensors(opened(path)[1].first(1)[0].graph)
+    assert any(key.startswith("base_model.") for key in used)
+
+
+def test_an_answer_of_half_the_size_is_said_to_be_enlarged(tmp_path: Path) -> None:
+    network = nn.Module()
+    network.enc1, network.enc2, network.mid = (
+        nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Conv2d(b, b, 3, padding=1))
+        for a, b in ((3, 4), (4, 8), (8, 16))
+    )
+    network.up1, network.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), nn.Conv2d(16, 8, 3, padding=1)
+    network.out = nn.Conv2d(8, 2, 1)
+    path = saved(network, tmp_path / "net.pth")
+    small = next(one for one in opened(path)[1].layouts if one.startswith("3-levels-1-skips"))
+    found = identify(path, {"layout": small})
+    assert any("answers at a smaller size than the image" in note for note in found.notes)
+
+
+def test_padding_that_is_recorded_beside_the_tensors_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"padding": True, "state_dict": BARE["two lists"][0]().state_dict()}, path)
+    found = identify(path)
+    assert (found.hparams["padding"], found.known["padding"].source) == ("same", "read")

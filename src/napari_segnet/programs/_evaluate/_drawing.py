@@ -220,7 +220,7 @@ class Drawing:
         """
         wanted = range(self.ndim + 2)
         order = self.order(value)
-        if self.is_map(value.node) and order is not None and self._straight(value, order):
+        if self.is_map(value.node) and order is not None and _straight(self, value, order):
             return value.node
         if len(value.axes) != len(wanted):
             raise NotReadable(
@@ -228,16 +228,6 @@ class Drawing:
                 f"{max(len(value.axes) - 2, 0)}"
             )
         return self.as_array(value).node
-
-    def _straight(self, value: Value, order: Sequence[int | None]) -> bool:
-        """Tell if the axes of a value are those of its map, or left out where they are 1."""
-        base = self.bases[value.node]
-        there = [axis for axis in order if axis is not None]
-        if there != sorted(there):
-            return False
-        missing = set(range(self.ndim + 2)) - set(there)
-        long = [axis for axis in missing if axis and not self.probes.equal(base[axis].lengths, 1)]
-        return not long and (0 in there or self.probes.equal(self.probes.batch, 1))
 
     def as_array(self, value: Value) -> Value:
         """Return a value with the axes of its view as axes of a node.
@@ -247,7 +237,7 @@ class Drawing:
         NotReadable
             If the axis of the batch would be mixed with others.
         """
-        shuffled = self._shuffled(value)
+        shuffled = _shuffled(self, value)
         if shuffled is not None:
             return shuffled
         first = value.axes[0] if value.axes else ()
@@ -327,29 +317,6 @@ class Drawing:
         if one != two and not all(self.probes.equal(a.lengths, b.lengths) for a, b in pairs):
             raise NotReadable(f"{self.at} mixes axes of maps of several sizes")
 
-    def _shuffled(self, value: Value) -> Value | None:
-        """Return the map of channels that become pixels, where a view is that."""
-        if not self.is_map(value.node) or len(value.axes) != self.ndim + 2:
-            return None
-        base, axes = self.bases[value.node], value.axes
-        factors = []
-        for number, axis in enumerate(axes[2:], start=2):
-            if len(axis) != 2 or axis[0] is not base[number] or axis[1].base != 1:
-                return None
-            factors.append(axis[1])
-        numbers = [self.probes.single(atom.lengths) for atom in factors]
-        if len(axes[1]) != 1 or axes[1][0].base != 1 or None in numbers:
-            return None
-        row = sorted([axes[1][0], *factors], key=_place)
-        if row == [axes[1][0], *factors]:
-            order = "channels-first"
-        elif row == [*factors, axes[1][0]]:
-            order = "block-first"
-        else:
-            return None
-        operation = PixelShuffle(factor=tuple(int(n or 1) for n in numbers), order=order)  # type: ignore[arg-type]
-        return self.mapped(operation, value.node)
-
     # ---- Sizes -------------------------------------------------------------------------
 
     def with_lengths(self, lengths: Sequence[Ints], prefer: str = "") -> str | None:
@@ -382,3 +349,38 @@ def _place(atom: Atom) -> tuple[int, ...]:
         path.append(one.side)
         one = one.parent
     return (base, *reversed(path))
+
+
+def _straight(draw: Drawing, value: Value, order: Sequence[int | None]) -> bool:
+    """Tell if the axes of a value are those of its map, or left out where they are 1."""
+    base = draw.bases[value.node]
+    there = [axis for axis in order if axis is not None]
+    if there != sorted(there):
+        return False
+    missing = set(range(draw.ndim + 2)) - set(there)
+    long = [axis for axis in missing if axis and not draw.probes.equal(base[axis].lengths, 1)]
+    return not long and (0 in there or draw.probes.equal(draw.probes.batch, 1))
+
+
+def _shuffled(draw: Drawing, value: Value) -> Value | None:
+    """Return the map of channels that become pixels, where a view is that."""
+    if not draw.is_map(value.node) or len(value.axes) != draw.ndim + 2:
+        return None
+    base, axes = draw.bases[value.node], value.axes
+    factors = []
+    for number, axis in enumerate(axes[2:], start=2):
+        if len(axis) != 2 or axis[0] is not base[number] or axis[1].base != 1:
+            return None
+        factors.append(axis[1])
+    numbers = [draw.probes.single(atom.lengths) for atom in factors]
+    if len(axes[1]) != 1 or axes[1][0].base != 1 or None in numbers:
+        return None
+    row = sorted([axes[1][0], *factors], key=_place)
+    if row == [axes[1][0], *factors]:
+        order = "channels-first"
+    elif row == [*factors, axes[1][0]]:
+        order = "block-first"
+    else:
+        return None
+    operation = PixelShuffle(factor=tuple(int(n or 1) for n in numbers), order=order)  # type: ignore[arg-type]
+    return draw.mapped(operation, value.node)

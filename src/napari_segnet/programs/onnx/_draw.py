@@ -133,9 +133,9 @@ class Reader:
             view = self._view(at, inputs)
             if view is not None:
                 return [view]
-        numbers = [self._known(at, one) for one in inputs]
-        given = sum(0 if one is None else one.size for one in numbers)
-        self._spend(given // NUMBERS_A_STEP)
+        numbers: list[Known | None] = [self._known(at, one) for one in inputs]
+        given = [one for one in numbers if one is not None]
+        self._spend(sum(one.size for one in given) // NUMBERS_A_STEP)
         found = list(folded(at, numbers))
         self._spend(sum(one.size for one in found) // NUMBERS_A_STEP)
         return found

@@ -7,6 +7,7 @@ closed list is refused by its line; steps, items and depth are counted, see ``_b
 
 from __future__ import annotations
 
+from napari_segnet.programs.source._same import same_network
 from napari_segnet.programs.source.program import Source, SourceRefusal, refused
 
-__all__ = ["Source", "SourceRefusal", "refused"]
+__all__ = ["Source", "SourceRefusal", "refused", "same_network"]

@@ -12,7 +12,7 @@ from napari_segnet.programs._evaluate import NotReadable
 
 __all__ = ["LARGEST", "LONGEST", "Budget"]
 
-MOST_STEPS = 3_000_000
+MOST_STEPS = 1_500_000
 """Pieces of syntax that are evaluated for one file of weights; the search of arguments of a U-Net
 takes 5,000 for each try."""
 MOST_ITEMS = 2_000_000

@@ -334,8 +334,10 @@ def _repeat(run: Runner, one: Any, times: Any) -> list[Any]:
 def _product(run: Runner, row: Any) -> Any:
     found: Any = 1
     for one in _row(run, row):
-        found = run.budget.number(found * _float(run, one)) if isinstance(one, float) else (
-            run.budget.number(found * _integer(run, one))
+        found = (
+            run.budget.number(found * _float(run, one))
+            if isinstance(one, float)
+            else (run.budget.number(found * _integer(run, one)))
         )
     return found
 
@@ -391,9 +393,7 @@ def _folded(run: Runner, function: Any, row: Any, first: Sequence[Any]) -> Any:
     return found
 
 
-def library_call(
-    run: Runner, name: External, args: Sequence[Any], named: Mapping[str, Any]
-) -> Any:
+def library_call(run: Runner, name: External, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """Return what a function or class of a library answers; unknown ones are noted."""
     dotted, short = name.name, name.short
     if dotted.startswith("builtins."):
@@ -455,5 +455,3 @@ def method_call(run: Runner, method: Method, args: Sequence[Any], named: Mapping
     if isinstance(owner, list | tuple | dict | str | set | range | int | float | np.ndarray):
         return guarded(run, name, row_method, (name, owner, args, named), {})
     return guarded(run, name, module_method, (name, owner, args, named), {})
-
-

@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_segnet.checkpoint import Output
-from napari_segnet.graph import Graph, needed, scales
+from napari_segnet.graph import Channels, Graph, Resize, needed, scales
 from napari_segnet.graph import sizes as sizes_of
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Value
 from napari_segnet.programs._outputs import group_of
 
 __all__ = ["Ended", "FixedSize", "ended"]
+
+LARGEST = 16
+"""An answer of fewer pixels in each axis than a 16th of the image is no map of it."""
 
 
 class FixedSize(Exception):
@@ -32,7 +38,7 @@ class Ended:
     count: int
 
 
-def ended(draw: Drawing, answer: Any, main: int) -> Ended:
+def ended(draw: Drawing, answer: Any, main: int, started: npt.NDArray[np.bool_]) -> Ended:
     """Return the graph of an answer; of several maps that mean the same only one is kept.
 
     Parameters
@@ -43,6 +49,8 @@ def ended(draw: Drawing, answer: Any, main: int) -> Ended:
         A map, or maps in a list, tuple or dict.
     main : int
         Which of several is the one.
+    started : ndarray
+        bool ``(probe,)``: sizes of the image with which the reading began.
     """
     every = [pair for pair in _answers(answer) if isinstance(pair[1], Value)]
     if not every:
@@ -52,20 +60,31 @@ def ended(draw: Drawing, answer: Any, main: int) -> Ended:
     whole = draw.graph([node for _, node in ends])
     sizes = [scales(whole, axis) for axis in range(draw.ndim)]
     kept = [pair for pair in ends if all(scale[pair[1]] == 1 for scale in sizes)]
-    if not kept:
-        raise NotReadable("its answer has another scale than the image")
-    counts = {draw.builder.channels(node) for _, node in kept}
     notes: list[str] = []
-    if len(kept) < len(every):
+    if not kept:
+        name, node = ends[min(main, len(ends) - 1)]
+        factors = [scale[node] for scale in sizes]
+        if any(one.denominator != 1 or one > LARGEST for one in factors):
+            raise NotReadable("its answer has another scale than the image")
+        larger = Resize(factor=tuple(int(one) for one in factors), mode="linear")
+        kept = [(name, draw.mapped(larger, node, stem="resized").node)]
+        shown = " x ".join(str(int(one)) for one in factors)
+        notes.append(
+            f"Its answer has fewer pixels than the image; made {shown} times as large (linear)."
+        )
+        whole = draw.graph([kept[0][1]])
+        every = every[:1]
+    counts = {draw.builder.channels(node) for _, node in kept}
+    if len(kept) < len(every) and not notes:
         left = len(every) - len(kept)
         notes.append(f"{left} outputs that are no maps of the image's size are left out.")
     outputs: tuple[Output, ...] = ()
-    if len(kept) > 1 and len(counts) == 1:
+    if len(kept) > 1 and len(counts) == 1 and not _parts(whole, [node for _, node in kept]):
         # Deep supervision: the same map from several depths.
         place = min(main, len(kept) - 1)
         notes.append(
-            f"Its forward answers with {len(kept)} maps of the same channels; number {place + 1} is "
-            "used."
+            f"Its forward answers with {len(kept)} maps of the same channels; number {place + 1} "
+            "is used."
         )
         kept = [kept[place]]
     elif len(kept) > 1:
@@ -75,8 +94,14 @@ def ended(draw: Drawing, answer: Any, main: int) -> Ended:
             for place, (name, node) in enumerate(kept)
         )
     graph = needed(whole, tuple(dict.fromkeys(node for _, node in kept)))
-    _require_one_way(draw, graph)
+    _require_one_way(draw, graph, started)
     return Ended(graph=graph, outputs=outputs, notes=tuple(notes), count=len(every))
+
+
+def _parts(graph: Graph, ends: list[str]) -> bool:
+    """Tell if several maps are channels of one."""
+    nodes = {node.name: node for node in graph.nodes}
+    return all(isinstance(nodes[name].operation, Channels) for name in ends)
 
 
 def _answers(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -100,10 +125,10 @@ def _require_free(draw: Drawing, node: str) -> None:
         raise FixedSize(tuple(int(n or 1) for n in lengths))
 
 
-def _require_one_way(draw: Drawing, graph: Graph) -> None:
+def _require_one_way(draw: Drawing, graph: Graph, started: npt.NDArray[np.bool_]) -> None:
     """Refuse a graph that takes sizes at which the code does something else."""
     size, probes = sizes_of(graph), draw.probes
-    for place in probes.other.nonzero()[0]:
+    for place in (probes.other | ~started).nonzero()[0]:
         lengths = tuple(int(axis[place]) for axis in probes.lengths)
         if size is None:
             return

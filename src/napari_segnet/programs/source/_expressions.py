@@ -12,7 +12,7 @@ import numpy as np
 from napari_segnet.programs._evaluate import NotReadable
 from napari_segnet.programs.source._members import item
 from napari_segnet.programs.source._operators import as_text, binary, compared, unary
-from napari_segnet.programs.source._values import Frame, Function, Instance, Unknown
+from napari_segnet.programs.source._values import Frame, Function, Unknown
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
@@ -267,8 +267,6 @@ def _iterated(run: Runner, value: Any) -> Any:
     from napari_segnet.programs.source._builtins import iterated
 
     return iterated(run, value)
-
-
 
 
 READERS: dict[type[ast.expr], Any] = {

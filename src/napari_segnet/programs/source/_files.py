@@ -164,9 +164,7 @@ def _plain_cell(text: str) -> str:
     first = next((line for line in lines if line.strip()), "")
     if first.startswith("%%") and not first[2:].strip().startswith(TEXT_CELLS):
         return "\n" * (len(lines) - 1)
-    return "\n".join(
-        found[1] + "pass" if (found := MAGIC.match(line)) else line for line in lines
-    )
+    return "\n".join(found[1] + "pass" if (found := MAGIC.match(line)) else line for line in lines)
 
 
 def _parsed(text: str) -> list[ast.stmt] | None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.programs._evaluate import NotReadable, Stack, Value, batch_normed, convolved
+from napari_segnet.programs._torch import OPERATIONS
 from napari_segnet.programs.source._members import tensor_of
 from napari_segnet.programs.source._operators import shown
 from napari_segnet.programs.source._values import External, Instance, Parameter, Unknown
-from napari_segnet.programs.torchscript._operations import OPERATIONS
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
@@ -169,7 +169,10 @@ def _layer_norm_tensors(values: Mapping[str, Any]) -> Tensors:
 
 
 def _linear_tensors(values: Mapping[str, Any]) -> Tensors:
-    shape = (_count(values["out_features"], "out_features"), _count(values["in_features"], "in_features"))
+    shape = (
+        _count(values["out_features"], "out_features"),
+        _count(values["in_features"], "in_features"),
+    )
     bias = Parameter(shape=shape[:1]) if _flag(values["bias"]) else None
     return {"weight": Parameter(shape=shape), "bias": bias}, {}
 
@@ -182,9 +185,7 @@ def _prelu_tensors(values: Mapping[str, Any]) -> Tensors:
 # ---- Running ---------------------------------------------------------------------------
 
 
-def run_layer(
-    run: Runner, layer: Instance, args: Sequence[Any], named: Mapping[str, Any]
-) -> Any:
+def run_layer(run: Runner, layer: Instance, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """Return what a layer answers, or each layer of a row after the other."""
     inputs = [*args, *named.values()]
     if not inputs:
@@ -321,7 +322,11 @@ def _resized(run: Runner, layer: Instance, x: Value) -> Any:
 def _padded(mode: str) -> Callable[..., Any]:
     def pad(run: Runner, layer: Instance, x: Value) -> Any:
         margins = layer.values["padding"]
-        row = list(margins) if isinstance(margins, list | tuple) else [margins] * 2 * (len(x.axes) - 2)
+        row = (
+            list(margins)
+            if isinstance(margins, list | tuple)
+            else [margins] * 2 * (len(x.axes) - 2)
+        )
         return run.torch("pad", x, row, mode, layer.values.get("value", 0))
 
     return pad
@@ -376,15 +381,22 @@ ACTIVATIONS = {
     **{"Tanh": "tanh", "LogSigmoid": "log_sigmoid", "Softsign": "softsign"},
 }
 LAYERS: Mapping[str, Layer] = {
-    **{name: Layer(arguments={}, run=_same) for name in ("Module", "Sequential", "ModuleList", "ModuleDict")},
+    **{
+        name: Layer(arguments={}, run=_same)
+        for name in ("Module", "Sequential", "ModuleList", "ModuleDict")
+    },
     # torch's own takes any arguments.
     "Identity": Layer(arguments={f"_{i}": None for i in range(8)}, run=_same),
-    **_dimensions("Conv", lambda n: Layer(arguments=CONV, tensors=_conv_tensors(n, False), run=_conv)),
+    **_dimensions(
+        "Conv", lambda n: Layer(arguments=CONV, tensors=_conv_tensors(n, False), run=_conv)
+    ),
     **_dimensions(
         "ConvTranspose",
         lambda n: Layer(arguments=TRANSPOSED, tensors=_conv_tensors(n, True), run=_transposed),
     ),
-    **_dimensions("BatchNorm", lambda n: Layer(arguments=BATCH, tensors=_norm_tensors, run=_batch_norm)),
+    **_dimensions(
+        "BatchNorm", lambda n: Layer(arguments=BATCH, tensors=_norm_tensors, run=_batch_norm)
+    ),
     "SyncBatchNorm": Layer(
         arguments={**BATCH, "process_group": None}, tensors=_norm_tensors, run=_batch_norm
     ),
@@ -402,7 +414,12 @@ LAYERS: Mapping[str, Layer] = {
         run=_group_norm,
     ),
     "LayerNorm": Layer(
-        arguments={"normalized_shape": NEEDED, "eps": 1e-5, "elementwise_affine": True, "bias": True},
+        arguments={
+            "normalized_shape": NEEDED,
+            "eps": 1e-5,
+            "elementwise_affine": True,
+            "bias": True,
+        },
         tensors=_layer_norm_tensors,
         run=_layer_norm,
     ),
@@ -411,7 +428,9 @@ LAYERS: Mapping[str, Layer] = {
         tensors=_linear_tensors,
         run=_linear,
     ),
-    "PReLU": Layer(arguments={"num_parameters": 1, "init": 0.25}, tensors=_prelu_tensors, run=_prelu),
+    "PReLU": Layer(
+        arguments={"num_parameters": 1, "init": 0.25}, tensors=_prelu_tensors, run=_prelu
+    ),
     **{name: _plain(function) for name, function in ACTIVATIONS.items()},
     "LeakyReLU": _plain("leaky_relu", negative_slope=0.01),
     "ELU": _plain("elu", alpha=1.0),
@@ -434,13 +453,15 @@ LAYERS: Mapping[str, Layer] = {
     **_dimensions(
         "AdaptiveAvgPool",
         lambda n: Layer(
-            arguments={"output_size": NEEDED}, run=_function(f"adaptive_avg_pool{n}d", "output_size")
+            arguments={"output_size": NEEDED},
+            run=_function(f"adaptive_avg_pool{n}d", "output_size"),
         ),
     ),
     **_dimensions(
         "AdaptiveMaxPool",
         lambda n: Layer(
-            arguments={"output_size": NEEDED}, run=_function(f"adaptive_max_pool{n}d", "output_size")
+            arguments={"output_size": NEEDED},
+            run=_function(f"adaptive_max_pool{n}d", "output_size"),
         ),
     ),
     "Upsample": Layer(arguments=UP, run=_resized),
@@ -454,9 +475,15 @@ LAYERS: Mapping[str, Layer] = {
     "PixelShuffle": Layer(
         arguments={"upscale_factor": NEEDED}, run=_function("pixel_shuffle", "upscale_factor")
     ),
-    **_dimensions("ReflectionPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("reflect"))),
-    **_dimensions("ReplicationPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("replicate"))),
-    **_dimensions("ZeroPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("constant"))),
+    **_dimensions(
+        "ReflectionPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("reflect"))
+    ),
+    **_dimensions(
+        "ReplicationPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("replicate"))
+    ),
+    **_dimensions(
+        "ZeroPad", lambda n: Layer(arguments={"padding": NEEDED}, run=_padded("constant"))
+    ),
     **_dimensions(
         "ConstantPad",
         lambda n: Layer(arguments={"padding": NEEDED, "value": NEEDED}, run=_padded("constant")),

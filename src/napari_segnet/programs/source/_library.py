@@ -7,12 +7,12 @@ from pathlib import Path
 
 from napari_segnet.programs.source._files import SourceFile, read_file
 
-__all__ = ["library"]
+__all__ = ["FOLDER", "library"]
 
 FOLDER = Path(__file__).with_name("definitions")
 LIBRARIES = {
-    "torchvision.models": "torchvision_models.py",
-    "monai.networks.nets": "monai_nets.py",
+    "torchvision.models": "torchvision_models.txt",
+    "monai.networks.nets": "monai_nets.txt",
 }
 
 

@@ -40,8 +40,15 @@ class Difference:
 
     @property
     def score(self) -> int:
-        """How many tensors do not agree."""
-        return len(self.missing) + len(self.more) + len(self.shapes)
+        """How much does not agree: a name counts as much as all numbers of a kernel's shape."""
+        lengths = [sum(a != b for a, b in zip(one, two, strict=False)) + abs(len(one) - len(two))
+                   for _, one, two in self.shapes]  # fmt: skip
+        return 4 * (len(self.missing) + len(self.more)) + sum(lengths)
+
+    @property
+    def named(self) -> int:
+        """How many names both have."""
+        return self.same + len(self.shapes)
 
     def __str__(self) -> str:
         parts = []

@@ -78,12 +78,21 @@ def _of_instance(run: Runner, owner: Instance, name: str) -> Any:
         if found is not None:
             return found
     if name in owner.values:
-        return owner.values[name]
+        return _setting(owner, name)
     if name == "training":
         return False
     if name == "__class__":
         return owner.kind
     return Method(owner, name)
+
+
+def _setting(owner: Instance, name: str) -> Any:
+    """Return an argument of a layer, as the layer keeps it: one number for each axis."""
+    value = owner.values[name]
+    each = ("kernel_size", "stride", "padding", "dilation", "output_padding")
+    if owner.layer.startswith("Conv") and name in each and isinstance(value, int):
+        return (value,) * int(owner.layer[-2])
+    return value
 
 
 def tensor_of(run: Runner, tensor: Parameter | None) -> Any:

@@ -33,8 +33,25 @@ SELF = (
 )
 """Functions of a layer that answer with it and change nothing here."""
 NOTHING = (
-    *("load_state_dict", "zero_grad", "register_forward_hook", "init_weights", "save_hyperparameters"),
-    *("register_load_state_dict_pre_hook", "print", "log", "add_loss", "__init__", "reset_parameters"),
+    *(
+        "load_state_dict",
+        "zero_grad",
+        "register_forward_hook",
+        "init_weights",
+        "save_hyperparameters",
+    ),
+    *(
+        "register_load_state_dict_pre_hook",
+        "print",
+        "log",
+        "add_loss",
+        "__init__",
+        "reset_parameters",
+    ),
+)
+OF_ONE_TEXT = (
+    *("startswith", "endswith", "find", "count", "split", "strip", "rstrip", "lstrip", "index"),
+    *("removeprefix", "removesuffix", "rsplit"),
 )
 MOST_MODULES = 20_000
 FIELD = re.compile(r"\{(\w*)\}")
@@ -151,8 +168,7 @@ def _text_method(
     texts = all(isinstance(one, str) for one in args)
     if name in ("lower", "upper", "strip", "title", "capitalize", "isdigit") and not args:
         return getattr(owner, name)()
-    if name in ("startswith", "endswith", "find", "count", "split", "strip", "rstrip", "lstrip",
-                "index", "removeprefix", "removesuffix", "rsplit") and texts and len(args) < 2:  # fmt: skip
+    if name in OF_ONE_TEXT and texts and len(args) < 2:
         if name == "index" and args[0] not in owner:
             raise NotReadable("it looks for a text where it is not")
         return getattr(owner, name)(*args)
@@ -246,9 +262,7 @@ def _super_method(
     return _layer_method(run, name, target, args, named)
 
 
-def _constructed(
-    run: Runner, owner: Class, args: Sequence[Any], named: Mapping[str, Any]
-) -> None:
+def _constructed(run: Runner, owner: Class, args: Sequence[Any], named: Mapping[str, Any]) -> None:
     from napari_segnet.programs.source._calls import base_constructed
 
     if isinstance(args[0], Instance):

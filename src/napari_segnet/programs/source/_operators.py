@@ -137,8 +137,10 @@ def compared(budget: Budget, kind: type[ast.cmpop], one: Any, two: Any) -> Any:
         return one if isinstance(one, Unknown) else two
     if kind in (ast.Eq, ast.NotEq):
         same = _equal(budget, one, two)
-        return np.logical_not(same) if kind is ast.NotEq and isinstance(same, np.ndarray) else (
-            same if kind is ast.Eq else not same
+        return (
+            np.logical_not(same)
+            if kind is ast.NotEq and isinstance(same, np.ndarray)
+            else (same if kind is ast.Eq else not same)
         )
     texts = isinstance(one, str) and isinstance(two, str)
     if (is_number(one) and is_number(two)) or texts:

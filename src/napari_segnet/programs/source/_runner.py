@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Value, Weight
+from napari_segnet.programs._torch import truth
 from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._calls import called
 from napari_segnet.programs.source._expressions import evaluated
@@ -18,9 +19,25 @@ from napari_segnet.programs.source._names import USUAL, Files, Globals
 from napari_segnet.programs.source._statements import class_of, function_of, run_block
 from napari_segnet.programs.source._torch import torch_call
 from napari_segnet.programs.source._values import External, Frame, Parameter, Unknown
-from napari_segnet.programs.torchscript._operations import truth
 
 __all__ = ["Runner"]
+
+LIBRARIES = (
+    *(
+        "torch",
+        "torchvision",
+        "numpy",
+        "monai",
+        "keras",
+        "tensorflow",
+        "timm",
+        "math",
+        "collections",
+    ),
+    *("functools", "itertools", "typing", "cv2", "PIL", "skimage", "albumentations", "os", "copy"),
+    "segmentation_models_pytorch",
+)
+"""Modules that are no files of the user."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +68,10 @@ class Runner:
     place: tuple[Globals, int] | None = None
 
     # ---- What the parts need of each other ---------------------------------------------
+
+    def spend(self, steps: int) -> None:
+        """Count items that an operation of torch moves."""
+        self.budget.made(steps)
 
     def value(self, node: ast.expr, frame: Frame) -> Any:
         """Return what an expression is."""
@@ -168,13 +189,25 @@ class Runner:
             return given
         inside, name, dotted = self.files.member(names, given)
         if inside is None:
-            return self.external(dotted)
+            near = self._near(dotted)
+            return near if near is not None else self.external(dotted)
         if not name:
             return inside
         if inside.statement(name) is None and not inside.stars:
             below = self.files.module(inside, name, 1)
             return below or self.external(dotted)
         return self.looked_up(name, inside)
+
+    def _near(self, dotted: External) -> Any:
+        """Return what another file here defines, where its folder is not the one that it had."""
+        if dotted.name.split(".")[0] in LIBRARIES:
+            return None
+        kinds = ast.FunctionDef | ast.ClassDef
+        own = [
+            one for one in self.files.known.values()
+            if any(isinstance(row, kinds) for row in one.bound.get(dotted.short, ()))
+        ]  # fmt: skip
+        return self.looked_up(dotted.short, own[0]) if len(own) == 1 else None
 
     def external(self, name: External) -> Any:
         """Return a name of a library, or its definition where we have one."""

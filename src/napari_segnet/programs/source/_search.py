@@ -20,7 +20,7 @@ from napari_segnet.programs.source._values import Class, Frame, Function, Instan
 __all__ = ["Argument", "Match", "Miss", "best_match"]
 
 MOST_CALLS = 24
-MOST_TRIES = 1200
+MOST_TRIES = 500
 """Constructors that are read in the search for one file."""
 MOST_VALUES = 22
 ROUNDS = 3
@@ -154,6 +154,7 @@ class _Search:
     near: list[tuple[int, Try, dict[str, Any]]] = field(default_factory=list)
     failed: list[tuple[Try, str]] = field(default_factory=list)
     seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    named: int = 0
 
     # ---- What there is to try ----------------------------------------------------------
 
@@ -281,7 +282,8 @@ class _Search:
         if _only_norms(found, self.shapes):
             score = 0
         self.seen[key] = score
-        if found.same and (self.best is None or score < self.best[0]):
+        self.named = found.named
+        if found.named and (self.best is None or score < self.best[0]):
             self.best = (score, one, dict(values), found)
         return score
 
@@ -293,12 +295,17 @@ class _Search:
             if name not in values and own is not None and name not in own.defaults:
                 if (guess := self._guess(name)) is not None:
                     values[name] = guess
-        before = len(self.failed)
-        score = self.score(one, values)
-        if 0 < score:
-            rank = score if score < 10**9 else 10**8 + len(self.near)
-            if len(self.failed) == before or one.names:
-                self.near.append((rank, one, values))
+        self.named = 0
+        if self.score(one, values) > 0 and one.names:
+            # Those that cannot be put together yet may still have all names.
+            rank = -self.named if self.named else -1
+            if rank == -1 or -rank * 3 > len(self.shapes):
+                self.near.append((rank, self._loosened(one), values))
+
+    def _loosened(self, one: Try) -> Try:
+        """Return the same without what calls say, which is that of another network."""
+        kept = {n: a for n, a in one.given.items() if not a.why.startswith("in the call")}
+        return Try(made_by=one.made_by, given=kept)
 
     def _guess(self, name: str) -> Any:
         first, last = self._ends()
@@ -335,13 +342,34 @@ class _Search:
                 if name in one.given:
                     continue
                 for value in self.domain(one, name, values):
-                    score = self.score(one, {**values, name: value})
-                    if score < best:
-                        best, values = score, {**values, name: value}
+                    for changed in self._changed(one, name, value, values):
+                        score = self.score(one, changed)
+                        if score < best:
+                            best, values = score, changed
                     if best == 0:
                         return
             if best == before:
                 return
+
+    def _changed(
+        self, one: Try, name: str, value: Any, values: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield arguments with another value; rows as long as it are cut or go on with it."""
+        yield {**values, name: value}
+        defaults = one.constructor.defaults if one.constructor is not None else {}
+        now = values.get(name, defaults.get(name))
+        if not isinstance(now, list | tuple) or not isinstance(value, list | tuple):
+            return
+        more = len(value) - len(now)
+        others: dict[str, Any] = {}
+        for other in one.names:
+            row = values.get(other, defaults.get(other))
+            if other == name or other in one.given or not isinstance(row, list | tuple):
+                continue
+            if row and abs(len(row) - len(now)) <= 1 and len(row) + more > 0:
+                others[other] = type(row)([*row, *[row[-1]] * max(more, 0)][: len(row) + more])
+        if more and others:
+            yield {**values, **others, name: value}
 
     def domain(self, one: Try, name: str, values: Mapping[str, Any]) -> list[Any]:
         """Return what an argument may be, the likeliest first."""
@@ -376,7 +404,12 @@ class _Search:
 
     def _rows(self, now: Sequence[int]) -> list[Any]:
         """Return rows of numbers of channels: multiples, beginnings, and that of the file."""
-        kind = type(now)
+        kind: Any = type(now)
+        if max(now) <= 8:  # strides, kernels, numbers of blocks
+            ends = [list(now[:n]) for n in range(len(now) - 1, 0, -1)]
+            longer = [[*now, *[now[-1]] * n] for n in (1, 2)]
+            alike = [[n] * len(now) for n in (2, 1, 3)]
+            return [kind(row) for row in (*ends, *longer, *alike) if row != list(now)]
         widths: list[int] = []
         for shape in self.shapes.values():
             if len(shape) in (4, 5) and (not widths or shape[0] > widths[-1]):
@@ -393,17 +426,29 @@ class _Search:
         """Return the network, its arguments with how each is known; or what comes nearest."""
         if self.best is not None and self.best[0] == 0:
             _, one, values, found = self.best
-            return Match(
-                made_by=one.made_by, arguments=self._arguments(one, values), unused=found.more
-            )
+            values = self._settled(one, values)
+            arguments = self._arguments(one, values)
+            return Match(made_by=one.made_by, arguments=arguments, unused=found.more)
         if self.best is not None:
             _, one, _, found = self.best
-            near = found.same * 2 > len(self.shapes)
+            near = found.named * 2 > len(self.shapes)
             return _miss(one, str(found), near=near)
         if self.failed:
             one, why = self.failed[0]
             return _miss(one, why, near=False)
         return Miss(name="", where="", why="it defines no network of PyTorch", near=False)
+
+    def _settled(self, one: Try, values: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments as calls and the code have them, where no tensor says otherwise."""
+        starts = [row[2] for row in self.near if row[1].made_by is one.made_by]
+        own = one.constructor
+        defaults = dict(own.defaults) if own is not None else {}
+        for start in (*starts, defaults):
+            for name, value in start.items():
+                if name in values and name not in one.given and values[name] != value:
+                    if self.score(one, {**values, name: value}) == 0:
+                        values = {**values, name: value}
+        return values
 
     def _arguments(self, one: Try, values: Mapping[str, Any]) -> dict[str, Argument]:
         own = one.constructor

@@ -116,6 +116,11 @@ def _activation(value: str) -> Callable[[ast.Call], Iterator[Finding]]:
     return read
 
 
+def _argmax(node: ast.Call) -> Iterator[Finding]:
+    if any(word in _text(node).lower() for word in ("pred", "out", "logit", "prob", "mask")):
+        yield "activation", "softmax (argmax)", node.lineno
+
+
 def _normalize(node: ast.Call) -> Iterator[Finding]:
     mean, std = _numbers(_argument(node, 0, "mean")), _numbers(_argument(node, 1, "std"))
     if mean is not None and std is not None:
@@ -165,7 +170,7 @@ def _resize(node: ast.Call) -> Iterator[Finding]:
 CALLS: dict[str, Callable[[ast.Call], Iterator[Finding]]] = {
     **dict.fromkeys(("sigmoid", "Sigmoid", "expit"), _activation("sigmoid")),
     **dict.fromkeys(("softmax", "Softmax", "log_softmax"), _activation("softmax")),
-    **dict.fromkeys(("argmax",), _activation("softmax (argmax)")),
+    "argmax": _argmax,
     **dict.fromkeys(("BCEWithLogitsLoss", "binary_cross_entropy_with_logits"),
                     _activation("sigmoid (the loss has it inside)")),
     **dict.fromkeys(("CrossEntropyLoss", "cross_entropy"),

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.graph import AdaptivePooling, GlobalPooling
-from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight
+from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight, padded
+from napari_segnet.programs._torch import OPERATIONS
 from napari_segnet.programs.source._members import tensor_of
 from napari_segnet.programs.source._operators import is_number, shown
 from napari_segnet.programs.source._values import External, Filled, Parameter, Partial, Unknown
-from napari_segnet.programs.torchscript._operations import OPERATIONS
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
@@ -111,15 +111,15 @@ def filled(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, An
     return Unknown(f"torch.{short} of a shape that is not read")
 
 
-def module_function(
-    run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, Any]
-) -> Any:
+def module_function(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """Return a transform of torchvision as a function, or None if it is something else."""
     short = dotted.rpartition(".")[2]
     if not dotted.startswith("torchvision.transforms.") or dotted.startswith(TRANSFORMS):
         return None
     if short == "CenterCrop":
-        return Partial(External(f"{TRANSFORMS}.center_crop"), (), _named(args, named, "output_size"))
+        return Partial(
+            External(f"{TRANSFORMS}.center_crop"), (), _named(args, named, "output_size")
+        )
     if short == "Resize":
         return Partial(External(f"{TRANSFORMS}.resize"), (), _named(args, named, "size"))
     return None
@@ -159,17 +159,18 @@ def _getitem(run: Runner, x: Any, place: Any) -> Any:
         where = next(i for i, one in enumerate(places) if one is Ellipsis)
         missing = len(x.axes) - real
         places[where : where + 1] = [slice(None)] * missing
+    if None not in places and len(places) <= len(x.axes):
+        x, places = _window(run, x, places)
     axis = 0
     for one in places:
         if one is None:
             x = OPERATIONS["unsqueeze"](run, x, axis)
         elif isinstance(one, slice):
-            if one.start is not None or one.stop is not None:
-                own = [one.start, one.stop]
-                bounds = [0 if own[0] is None else own[0], own[1]]
-                x = OPERATIONS["slice"](run, x, axis, bounds[0], bounds[1], one.step or 1)
-            elif one.step not in (None, 1):
+            if one.step not in (None, 1):
                 raise NotReadable(f"it takes every {shown(one.step)}th pixel")
+            if one.start is not None or one.stop is not None:
+                first = 0 if one.start is None else one.start
+                x = OPERATIONS["slice"](run, x, axis, first, one.stop, 1)
         elif is_number(one):
             x = OPERATIONS["select"](run, x, axis, one)
             continue
@@ -180,6 +181,29 @@ def _getitem(run: Runner, x: Any, place: Any) -> Any:
             raise NotReadable(f"it takes {shown(one)} of a map")
         axis += 1
     return x
+
+
+def _window(run: Runner, x: Value, places: list[Any]) -> tuple[Value, list[Any]]:
+    """Cut all axes of the image at once: a window may be that of another map."""
+    draw = run.drawing()
+    have = draw.shape(x)
+    zeros = [draw.probes.number(0) for _ in have]
+    before, after = list(zeros), list(zeros)
+    rest = list(places)
+    for axis, one in enumerate(places):
+        if axis < 2 or not isinstance(one, slice) or one.step not in (None, 1):
+            continue
+        ends = []
+        for given, default in ((one.start, zeros[axis]), (one.stop, have[axis])):
+            if given is not None and not is_number(given):
+                raise NotReadable(f"it cuts a map at {shown(given)}")
+            number = default if given is None else np.broadcast_to(given, default.shape)
+            number = number.astype(np.int64)
+            ends.append(np.clip(np.where(number < 0, number + have[axis], number), 0, have[axis]))
+        draw.probes.require(ends[1] > ends[0], "it leaves nothing of a map")
+        before[axis], after[axis] = -ends[0], ends[1] - have[axis]
+        rest[axis] = slice(None)
+    return padded(draw, x, before, after, "zeros"), rest
 
 
 def _part(x: Any, places: Sequence[Any]) -> Any:
@@ -205,20 +229,18 @@ def _part(x: Any, places: Sequence[Any]) -> Any:
 def _center_crop(run: Runner, x: Any, output_size: Any) -> Any:
     size = list(output_size) if isinstance(output_size, list | tuple) else [output_size] * 2
     draw = run.drawing()
-    have = draw.shape(x)[-2:]
-    for axis, (length, want) in enumerate(zip(have, size, strict=True), start=len(x.axes) - 2):
+    places: list[Any] = [slice(None), slice(None)]
+    for length, want in zip(draw.shape(x)[-2:], size, strict=True):
         number = want if isinstance(want, np.ndarray) else draw.probes.number(int(want))
-        fine = number <= length
-        draw.probes.require(fine, "it crops to more pixels than there are")
+        draw.probes.require(number <= length, "it crops to more pixels than there are")
         first = np.round((length - number) / 2.0).astype(np.int64)
-        x = OPERATIONS["slice"](run, x, axis, first, first + number)
-    return x
+        places.append(slice(first, first + number))
+    return _getitem(run, x, tuple(places))
 
 
 def _crop(run: Runner, x: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
-    rank = len(x.axes)
-    x = OPERATIONS["slice"](run, x, rank - 2, top, top + height)
-    return OPERATIONS["slice"](run, x, rank - 1, left, left + width)
+    cut = (slice(top, top + height), slice(left, left + width))
+    return _getitem(run, x, (slice(None), slice(None), *cut))
 
 
 # ---- Resizing --------------------------------------------------------------------------
@@ -272,7 +294,8 @@ def _resize(
     antialias: Any = True,
 ) -> Any:
     word = interpolation.short if isinstance(interpolation, External) else interpolation
-    mode = {None: "bilinear", 2: "bilinear", 0: "nearest"}.get(word, str(word).lower())
+    words: dict[Any, str] = {None: "bilinear", 2: "bilinear", 0: "nearest"}
+    mode = words.get(word, str(word).lower())
     if mode not in ("bilinear", "nearest") or max_size is not None:
         raise NotReadable(f"it resizes {shown(interpolation)}")
     if not isinstance(size, list | tuple) or len(size) != 2:
@@ -285,7 +308,11 @@ def _resize(
 def _adaptive(kind: Any) -> Callable[..., Any]:
     def pool(run: Runner, x: Any, output_size: Any, *_: Any) -> Any:
         draw = run.drawing()
-        row = list(output_size) if isinstance(output_size, list | tuple) else [output_size] * draw.ndim
+        row = (
+            list(output_size)
+            if isinstance(output_size, list | tuple)
+            else [output_size] * draw.ndim
+        )
         sizes = tuple(int(one) if one is not None else 0 for one in row)
         node = draw.as_map(x)
         if set(sizes) == {1}:
@@ -369,9 +396,7 @@ def _mean_pool(
     return OPERATIONS["avg_pool2d"](run, x, *own)
 
 
-def _pad(
-    run: Runner, x: Any, pad: Any, mode: Any = "constant", value: Any = 0, **_: Any
-) -> Any:
+def _pad(run: Runner, x: Any, pad: Any, mode: Any = "constant", value: Any = 0, **_: Any) -> Any:
     return OPERATIONS["pad"](run, x, list(pad), mode, value)
 
 
@@ -439,7 +464,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "hardtanh": lambda run, x, min_val=-1.0, max_val=1.0: OPERATIONS["hardtanh"](
         run, x, min_val, max_val
     ),
-    "softplus": lambda run, x, beta=1, threshold=20: OPERATIONS["softplus"](run, x, beta, threshold),
+    "softplus": lambda run, x, beta=1, threshold=20: OPERATIONS["softplus"](
+        run, x, beta, threshold
+    ),
     "prelu": lambda run, x, weight: OPERATIONS["prelu"](run, x, weight),
     "clamp": lambda run, x, min=None, max=None: OPERATIONS["clamp"](run, x, min, max),
     "clip": lambda run, x, min=None, max=None: OPERATIONS["clamp"](run, x, min, max),

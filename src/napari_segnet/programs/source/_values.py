@@ -88,7 +88,7 @@ class Class:
         """Return it and its bases, in the order in which they are asked for a name."""
         found: list[Class | External] = [self]
         for base in self.bases:
-            rest = base.order() if isinstance(base, Class) else [base]
+            rest: list[Class | External] = base.order() if isinstance(base, Class) else [base]
             # What comes again in a later base comes only there.
             found = [one for one in found if one not in rest] + rest
         return found

@@ -15,22 +15,26 @@ from napari_segnet.containers import TensorRef, Weights
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.graph import tensors
-from napari_segnet.programs._evaluate import Drawing, NotReadable, Probes
+from napari_segnet.programs._evaluate import Drawing, NotReadable, Probes, Value, sliced
 from napari_segnet.programs._outputs import rescaled_by
 from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._ends import Ended, FixedSize, ended
 from napari_segnet.programs.source._files import ENDINGS, SourceFile, files_beside
-from napari_segnet.programs.source._library import library
+from napari_segnet.programs.source._library import FOLDER, library
 from napari_segnet.programs.source._match import tensors_of
+from napari_segnet.programs.source._members import _found
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
 from napari_segnet.programs.source._search import Argument, Match, Miss, best_match
 from napari_segnet.programs.source._suggest import suggestions
+from napari_segnet.programs.source._values import Class, Function, Instance
 
 __all__ = ["Source", "SourceRefusal", "refused"]
 
 MOST_CHANNELS = 8
 """Numbers of channels of the image that are tried."""
+MULTIPLES = (1, 2, 4, 8, 16, 32)
+"""Of how many pixels the sizes are at which a network is drawn; all first."""
 MOST_VIEWS = 4
 MOST_NUMBERS = 2**16
 PREPARE = Known(
@@ -43,7 +47,19 @@ OWN = ("source", "class", "output")
 
 
 class SourceRefusal(Exception):
-    """Why the code beside weights does not describe them; a sentence."""
+    """Why the code beside weights does not describe them; a sentence.
+
+    Parameters
+    ----------
+    why : str
+        The sentence.
+    network : bool
+        Whether the code defines a network at all, so that the user may expect it to be read.
+    """
+
+    def __init__(self, why: str, *, network: bool = False) -> None:
+        super().__init__(why)
+        self.network = network
 
 
 class Source:
@@ -74,16 +90,19 @@ class Source:
         miss: Miss | None = None
         for weights in views[:MOST_VIEWS]:
             shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
-            said = {k: v for k, v in _flat(weights.metadata).items()}
+            said = _flat(weights.metadata)
             try:
                 found = best_match(files, names, shapes, said, told, budget)
-            except NotReadable as error:
-                raise SourceRefusal(f"The code beside {path.name} is not read: {error}.") from error
+            except (NotReadable, RecursionError) as error:
+                raise SourceRefusal(
+                    f"The code beside {path.name} is not read: {error}.", network=True
+                ) from error
             if isinstance(found, Match):
                 return self._described(weights, found, files, budget, told, names)
             if miss is None or (found.near and not miss.near):
                 miss = found
-        raise SourceRefusal(_sentence(path, miss, paths))
+        network = miss is not None and bool(miss.name)
+        raise SourceRefusal(_sentence(path, miss, paths), network=network)
 
     def _described(
         self,
@@ -102,11 +121,33 @@ class Source:
             why = "it is nested too deeply" if isinstance(error, RecursionError) else error
             raise SourceRefusal(
                 f"{match.made_by.name} ({where}) has the tensors of {weights.path.name}, but its "
-                f"forward is not read: {why}."
+                f"forward is not read: {why}.",
+                network=True,
             ) from error
+        if left := set(told) - {*OWN, *match.arguments}:
+            raise SourceRefusal(
+                f"{match.made_by.name} ({where}) has no argument {', '.join(sorted(left))} that "
+                "could be told.",
+                network=True,
+            )
+        checkpoint = _with_place(checkpoint, names[0].file.path, bool(told.get("source")))
         found = suggestions(_telling(files, names))
         card = {**checkpoint.card, "suggested": found} if found else checkpoint.card
         return replace(checkpoint, card=card)
+
+
+def _with_place(checkpoint: Checkpoint, path: Path, told: bool) -> Checkpoint:
+    """Add where the code lies; a card that training writes keeps it where a user told it."""
+    own = Path(str(checkpoint.hparams["source"]))
+    beside = path if own.parent == FOLDER else own
+    shown = str(beside) if told else beside.name
+    why = "by the user" if told else "it lies beside the file"
+    known = Known(source="told" if told else "read", why=why)
+    return replace(
+        checkpoint,
+        hparams={**checkpoint.hparams, "source": shown},
+        known={**checkpoint.known, "source": known},
+    )
 
 
 def _telling(files: Files, names: Sequence[Globals]) -> list[SourceFile]:
@@ -183,6 +224,7 @@ class _Drawn:
     ended: Ended
     draw: Drawing
     main: int
+    keys: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
 
@@ -193,7 +235,7 @@ def _drawn(
     refusal, farthest = NotReadable("the file holds no kernel along two or three axes"), -1
     for ndim, channels in _inputs(weights.tensors):
         try:
-            return _tried(weights, match, files, budget, channels, (None,) * ndim, main)
+            return _tried_at_sizes(weights, match, files, budget, channels, ndim, main)
         except FixedSize as fixed:
             drawn = _tried(weights, match, files, budget, channels, fixed.lengths, main)
             shown = " x ".join(map(str, fixed.lengths))
@@ -201,12 +243,35 @@ def _drawn(
                 f"Its forward brings its answer to {shown} pixels: it is meant for images of that "
                 "size, for which this changes nothing."
             )
-            return replace(drawn, notes=(note,))
+            return replace(drawn, notes=(*drawn.notes, note))
         except _Failed as error:
             # The try with the right channels comes farthest.
             if error.nodes > farthest:
                 refusal, farthest = error.why, error.nodes
     raise refusal
+
+
+def _tried_at_sizes(
+    weights: Weights,
+    match: Match,
+    files: Files,
+    budget: Budget,
+    channels: int,
+    ndim: int,
+    main: int,
+) -> _Drawn:
+    """Draw at all sizes, else at multiples of more and more pixels, where sizes are in the way."""
+    failed: _Failed | None = None
+    for multiple in MULTIPLES:
+        try:
+            free = (None,) * ndim
+            return _tried(weights, match, files, budget, channels, free, main, multiple)
+        except _Failed as error:
+            failed = failed or error
+            if not any(word in str(error.why) for word in ("size", "pixels", "map that is there")):
+                break
+    assert failed is not None
+    raise failed
 
 
 class _Failed(Exception):
@@ -230,7 +295,9 @@ def _inputs(root: Mapping[str, TensorRef]) -> list[tuple[int, int]]:
     for tensor in root.values():
         if len(tensor.shape) in (4, 5) and min(tensor.shape) > 0:
             seen.setdefault((len(tensor.shape) - 2, tensor.shape[1]))
-    return list(seen)[:MOST_CHANNELS]
+    own = list(seen)[: MOST_CHANNELS // 2]
+    several = [(ndim, n * count) for ndim, n in own[:1] for count in (2, 3, 4)]
+    return [*own, *(pair for pair in several if pair not in own)]
 
 
 def _tried(
@@ -241,8 +308,14 @@ def _tried(
     channels: int,
     lengths: tuple[int | None, ...],
     main: int,
+    multiple: int = 1,
+    place: int = 0,
 ) -> _Drawn:
     draw = Drawing(channels, Probes(lengths, None))
+    started = draw.probes.alive.copy()
+    for axis in draw.probes.lengths:
+        started &= axis % multiple == 0
+    draw.probes.alive = started.copy()
     run = Runner(files=files, budget=budget)
     made = match.made(run)
     own = tensors_of(made)
@@ -251,10 +324,20 @@ def _tried(
             tensor.key = ""
     run.draw, run.numbers = draw, functools.partial(_numbers, weights.tensors)
     draw.at = match.made_by.name
+    counts = _counts(made, channels)
     try:
-        answer = run.current(run.call(made, (draw.image,), {}))
-        return _Drawn(ended=ended(draw, _current(run, answer), main), draw=draw, main=main)
+        images = _images(draw, counts[place])
+        answer = run.current(run.call(made, images, {}))
+        end = ended(draw, _current(run, answer), main, started)
+        notes: tuple[str, ...] = ()
+        if len(images) > 1:
+            notes = (f"Its {len(images)} inputs are the channels of one image, in their order.",)
+        keys = {key: tensor.key for key, tensor in own.items()}
+        return _Drawn(ended=end, draw=draw, main=main, keys=keys, notes=notes)
     except NotReadable as error:
+        if place + 1 < len(counts):
+            same = (weights, match, files, budget, channels, lengths, main, multiple)
+            return _tried(*same, place=place + 1)
         raise _Failed(run.error(error), len(draw.bases)) from error
     except RecursionError as error:
         why = run.error(NotReadable("it is nested too deeply"))
@@ -262,6 +345,35 @@ def _tried(
     except ValueError as error:
         why = run.error(NotReadable(f"it cannot be built ({error})"))
         raise _Failed(why, len(draw.bases)) from error
+
+
+def _counts(made: Instance, channels: int) -> list[int]:
+    """Return how many images ``forward`` may take; those with defaults are one channel each."""
+    forward = _found(made.kind, "forward") if isinstance(made.kind, Class) else None
+    if not isinstance(forward, Function):
+        return [1]
+    own = forward.node.args
+    names = [*own.posonlyargs, *own.args][1:]
+    count = max(len(names) - len(own.defaults), 1)
+    if own.vararg is not None and not names:
+        return [channels]
+    return [count, channels] if count < channels <= len(names) else [count]
+
+
+def _images(draw: Drawing, count: int) -> tuple[Value, ...]:
+    """Return the image in so many parts."""
+    channels = draw.builder.channels(draw.builder.image)
+    if count == 1:
+        return (draw.image,)
+    if channels % count:
+        raise NotReadable(
+            f"its forward takes {count} inputs, and the image has {channels} channels"
+        )
+    each, number = channels // count, draw.probes.number
+    draw.at = "inputs"
+    return tuple(
+        sliced(draw, draw.image, 1, number(each * i), number(each * (i + 1))) for i in range(count)
+    )
 
 
 def _current(run: Runner, answer: Any) -> Any:
@@ -329,8 +441,7 @@ def _with_facts(
         known["prepare"] = Known(source="read", why=f"the network does it itself ({inside})")
     known["channels"] = Known(source="read", why="follows from the kernels of its convolutions")
     hparams: dict[str, Any] = {"source": str(file.path), "class": match.made_by.name}
-    # So that the card that training writes keeps where the code lies.
-    known["source"] = known["class"] = Known(source="told", why=f"the code {where}")
+    known["source"] = known["class"] = Known(source="read", why=f"its code, {where}")
     if drawn.ended.count > 1:
         hparams["output"] = drawn.main + 1
         known["output"] = Known(source="assumed", why="its forward answers with several maps")
@@ -346,7 +457,10 @@ def _with_facts(
     notes = [*drawn.notes, *drawn.ended.notes]
     used = {drawn.draw.slots[name].key for name in tensors(drawn.ended.graph)}
     unused = [
-        key for key in weights.tensors if key not in used and not key.endswith("batches_tracked")
+        key
+        for key in weights.tensors
+        # A layer that lies at two places has the key of the first.
+        if drawn.keys.get(key, key) not in used and not key.endswith("batches_tracked")
     ]
     if unused:
         shown = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
@@ -375,5 +489,3 @@ def refused(refusal: SourceRefusal) -> UnsupportedWeightsError:
     return UnsupportedWeightsError(
         f"{refusal} Leave the setting source out, and the weights are read by their tensors."
     )
-
-

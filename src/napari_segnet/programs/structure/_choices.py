@@ -45,7 +45,10 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
     for name, value in facts.said.items():
         if name in found:
-            found[name] = ((value,), "said by the layers of the pickled module")
+            found[name] = (
+                (value,),
+                "said by the file: by layers of a pickled module, or beside the tensors",
+            )
     return found
 
 
@@ -128,6 +131,8 @@ def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, fa
     if joins & {"concat", "gate"}:
         why = "both orders have the same shapes" if not facts.nested else "named as MONAI does"
         found["join"] = (ordered("join", "skip-up" if facts.nested else ""), why)
+        if any(step.join == "concat" and step.skip == 0 for step in topology.steps):
+            found["image_join"] = (ordered("image_join"), why)
     else:
         found["join"] = (("add",) if joins else ("none",), "from the channels")
 

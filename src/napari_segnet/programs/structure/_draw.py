@@ -123,7 +123,8 @@ class _Drawing:
             self.answers[step.skip] = self._gated(x, self.answers[step.skip], part)
             return x
         if step.join != "none":
-            x = self._joined(x, self.answers[step.skip], step.join)
+            of = "join" if step.skip else "image_join"
+            x = self._joined(x, self.answers[step.skip], step.join, of)
         stride = self.factors.get(self.level - 1) if strided else None
         x = self._part(x, turn, part, step, stride or ())
         if step.keeps:
@@ -163,12 +164,12 @@ class _Drawing:
         operation = Resize(factor=self.factors[self.level], mode=mode, grid=grid)
         return self._new("resize", operation, x)
 
-    def _joined(self, x: str, skip: str, join: str) -> str:
+    def _joined(self, x: str, skip: str, join: str, of: str) -> str:
         if self.choices.get("padding") == "valid":
             skip = self._new("crop", MatchSize(), skip, x)
         if join == "add":
             return self._new("add", Arithmetic(kind="add"), x, skip)
-        order = (skip, x) if self.choices["join"] == "skip-up" else (x, skip)
+        order = (skip, x) if self.choices.get(of) == "skip-up" else (x, skip)
         return self._new("join", Concatenate(), *order)
 
     def _gated(self, x: str, skip: str, part: Part) -> str:

@@ -54,7 +54,12 @@ class Facts:
     said: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer], by_name: bool = False) -> Facts:
+def facts_of(
+    parts: Sequence[Part],
+    layers: Mapping[str, Layer],
+    by_name: bool = False,
+    recorded: Mapping[str, object] | None = None,
+) -> Facts:
     """Return what names, shortcuts and the layers of a pickled module say."""
     strides = _strides(layers) or _by_shortcuts(parts)
     stem, pooled = _resnet(parts)
@@ -71,8 +76,20 @@ def facts_of(parts: Sequence[Part], layers: Mapping[str, Layer], by_name: bool =
         nested=any(".submodule." in f".{name}" for name in names),
         hidden_norms=bool(slopes) and all(name.endswith(".adn.A") for name in slopes),
         by_name=by_name,
-        said=_said(layers),
+        said={**_recorded(recorded or {}), **_said(layers)},
     )
+
+
+def _recorded(values: Mapping[str, object]) -> dict[str, str]:
+    """Return choices that values beside the tensors decide, such as ``padding: True``."""
+    within = [one for one in values.values() if isinstance(one, Mapping)]
+    for held in (values, *within):
+        padded = held.get("padding")
+        if isinstance(padded, bool):
+            return {"padding": "same" if padded else "valid"}
+        if padded in ("same", "valid"):
+            return {"padding": str(padded)}
+    return {}
 
 
 def _strides(layers: Mapping[str, Layer]) -> Mapping[str, int]:

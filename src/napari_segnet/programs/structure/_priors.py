@@ -3,7 +3,10 @@
 Counts are of 66 networks of public repositories whose definition was found in the repository's
 own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added 1, none 16;
 max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
-corners aligned both ways). Costs without a count are ours, and only order what shapes leave open.
+corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
+in ``hidden_norm`` are measured. ``first_norm``, ``dilation``, ``residual``, ``down_activation``,
+``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the split of the rare
+activations, and all costs of topologies are estimates: they only order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ __all__ = ["CHOICES", "cost", "ordered"]
 
 CHOICES: Mapping[str, Mapping[str, int]] = {
     "join": {"up-skip": 36, "skip-up": 13},
+    "image_join": {"up-skip": 36, "skip-up": 13},
     "pooling": {"max": 48, "strided": 9, "max-3": 3, "average": 1},
     "resize": {"nearest": 14, "bilinear": 5, "bilinear-aligned": 5},
     "norm_place": {"after-convolution": 17, "after-activation": 3},

@@ -12,6 +12,7 @@ from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
 from napari_segnet.programs.structure._parts import Part, parts_of
+from napari_segnet.programs.structure._search import MOST_STATES
 from napari_segnet.programs.structure._sorted import is_sorted, resorted
 from napari_segnet.programs.structure._space import Networks, layout_word
 from napari_segnet.programs.structure._squeeze import squeezed, squeezes_of
@@ -71,13 +72,17 @@ def read_structure(weights: Weights) -> Space:
     space = _space(main, weights, by_name) or (_space(parts, weights, by_name) if beside else None)
     if space is None:
         shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
-        raise _refused(weights, f"no network was found whose channels close: {_listed(shown)}")
+        raise _refused(
+            weights,
+            f"no network was found whose channels close among up to {MOST_STATES:,} that were "
+            f"begun: {_listed(shown)}",
+        )
     return space
 
 
 def _space(parts: tuple[Part, ...], weights: Weights, by_name: bool) -> Networks | None:
     """Return the networks of all parts; None where there is none."""
-    facts = facts_of(parts, weights.layers, by_name)
+    facts = facts_of(parts, weights.layers, by_name, weights.metadata)
     ranked, pairs = with_added(parts, topologies(parts, facts))
     words = [layout_word(one) for one in ranked]
     siblings = {words[a]: words[b] for pair in pairs for a, b in (pair, pair[::-1])}

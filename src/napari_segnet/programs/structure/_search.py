@@ -176,7 +176,7 @@ class Search:
             cost += 1.4
         elif naturals > state.taken:
             cost += 2.0 * (naturals - state.taken)
-        if not state.poolings:
+        if not state.poolings and not self.flat:
             cost += 2.0
         if last.role != OUTPUT and self.says_out:
             cost += 2.0
@@ -272,7 +272,10 @@ class Search:
                 continue  # nothing but a stride makes an even kernel useful
             if answer.level == state.level and wants == state.channels + answer.channels:
                 step = Step(part=at, transposed=True, join="concat", skip=place, stride_one=flat)
-                yield cost + more + (1.0 if flat else 0.2), self._after(state, step)
+                yield (
+                    cost + more + (1.0 if flat and not self.flat else 0.2),
+                    self._after(state, step),
+                )
 
     def _gate(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         gate = self.parts[at].gate
@@ -335,7 +338,7 @@ class Search:
             yield "pool", 0.0
             yield "none", 2.0
             return
-        if stride == 1 and self.facts.strided:
+        if (stride == 1 and self.facts.strided) or self.flat:
             yield "none", 0.0
             if self.facts.functional and not state.up and gap is None:
                 yield "pool", 2.5

@@ -10,7 +10,7 @@ from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Sto
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.graph import describe_graph
-from napari_segnet.graph import channels, sizes, tensors
+from napari_segnet.graph import Resize, channels, sizes, tensors
 from napari_segnet.programs.structure._read import common_dtype, read_structure
 from napari_segnet.programs.structure._space import OTHER
 from napari_segnet.programs.structure._types import Candidate, Space
@@ -25,6 +25,10 @@ PREPARE = Known(
 UNKNOWN_PURPOSE = (
     "The purpose of this network is not known: it has no skip connections, and no poolings or as "
     "many channels out as in. It may clean, enlarge or compress images instead of labelling them."
+)
+ENLARGED = (
+    "The network has fewer steps up than down, so its last layer answers at a smaller size than "
+    "the image. That is enlarged here; no tensor says whether its own code does so, too."
 )
 ALIKE = "a network without skip connections and without levels, or with images out, may not label"
 
@@ -113,6 +117,8 @@ def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any
     notes: tuple[str, ...] = (
         (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
     )
+    ends = next(node for node in graph.nodes if node.name == graph.outputs[0])
+    notes += (ENLARGED,) if isinstance(ends.operation, Resize) else ()
     facts = {"family": read, "program": read, "graph": structure}
     if purpose is not None:
         facts["task"] = purpose

@@ -1,0 +1,133 @@
+"""Definitions beside weights become the graph of the very network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support.definitions import LOOPS, NAMES, RESIDUAL, SIZES, answer, saved
+
+from napari_segnet.errors import SettingsError, UnsupportedWeightsError
+from napari_segnet.recognition import identify
+
+
+def _read(folder: Path, text: str, name: str = "unet.py") -> None:
+    (folder / name).write_text(text, encoding="utf8")
+
+
+@pytest.mark.parametrize(
+    ("text", "call", "shape"),
+    [
+        (NAMES, "Small(1, 2, 6)", (1, 32, 48)),
+        (LOOPS, "Looped(3, 1, [6, 10, 14])", (3, 32, 48)),
+        (LOOPS, "Looped(3, 1, [6, 10, 14])", (3, 38, 50)),
+        (SIZES, "Padded()", (1, 32, 48)),
+        (RESIDUAL, "Encoded(2)", (3, 64, 96)),
+    ],
+)
+def test_graph_answers_as_the_module(
+    tmp_path: Path, text: str, call: str, shape: tuple[int, ...]
+) -> None:
+    image, expected = saved(text, call, tmp_path, shape)
+    _read(tmp_path, text)
+    checkpoint = identify(tmp_path / "net.pth")
+    assert checkpoint.program == "source"
+    found = answer(checkpoint, image, torch.load(tmp_path / "net.pth"))
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-3 * expected.std()
+
+
+def test_arguments_say_how_they_are_known(tmp_path: Path) -> None:
+    saved(NAMES, "Small(3, 4, 6)", tmp_path, (3, 16, 16))
+    _read(tmp_path, NAMES)
+    checkpoint = identify(tmp_path / "net.pth")
+    assert (checkpoint.hparams["in_channels"], checkpoint.hparams["width"]) == (3, 6)
+    assert checkpoint.known["width"].source == "read"
+    assert checkpoint.known["average"].source == "assumed"
+    told = identify(tmp_path / "net.pth", {"average": "true"})
+    assert told.known["average"].source == "told"
+    assert told.hparams["graph"] != checkpoint.hparams["graph"]
+
+
+def test_calls_in_the_code_are_read(tmp_path: Path) -> None:
+    saved(NAMES, "Small(1, 2, 6, average=True)", tmp_path, (1, 16, 16))
+    _read(tmp_path, NAMES)
+    _read(tmp_path, "from unet import Small\nnet = Small(1, 2, 6, average=True)\n", "predict.py")
+    checkpoint = identify(tmp_path / "net.pth")
+    assert checkpoint.hparams["average"] is True
+    assert checkpoint.known["average"].why == "in the call, line 2 of predict.py"
+
+
+def test_notebook_and_told_source(tmp_path: Path) -> None:
+    image, expected = saved(LOOPS, "Looped(3, 1, [6, 10, 14])", tmp_path, (3, 16, 16))
+    other = tmp_path / "code"
+    other.mkdir()
+    cells = [
+        {"cell_type": "markdown", "source": ["# words"]},
+        {"cell_type": "code", "source": ["!pip install torch\n", "%matplotlib inline"]},
+        {"cell_type": "code", "source": LOOPS.splitlines(keepends=True)},
+    ]
+    (other / "a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf8")
+    checkpoint = identify(tmp_path / "net.pth", source=other / "a.ipynb")
+    found = answer(checkpoint, image, torch.load(tmp_path / "net.pth"))
+    assert (found - expected).abs().max() < 1e-4
+    assert checkpoint.known["source"].source == "told"
+    assert "cell 3, line" in checkpoint.known["graph"].why
+
+
+def test_code_of_another_version_is_named(tmp_path: Path) -> None:
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    _read(tmp_path, NAMES.replace("self.third", "self.fourth"))
+    checkpoint = identify(tmp_path / "net.pth")
+    assert checkpoint.program == "structure"
+    assert any("the file lacks fourth.0.weight" in note for note in checkpoint.notes)
+    with pytest.raises(UnsupportedWeightsError, match=r"is not the network of net\.pth"):
+        identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("b = F.dropout(b, 0.3, training=self.training)", "b = b[b > 0]", "line 32 of unet.py"),
+        ("b = F.dropout(b, 0.3, training=self.training)", "b = torch.fft.fft2(b)", "line"),
+        ("if average else nn.MaxPool2d(2)", "if average else nn.FractionalMaxPool2d(2)", "line"),
+        (
+            "        b = F.dropout",
+            "        if x.mean() > 0: b = b * 2\n        b = F.dropout",
+            "line",
+        ),
+    ],
+)
+def test_what_is_not_read_is_named_by_line(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    assert old in NAMES
+    _read(tmp_path, NAMES.replace(old, new))
+    with pytest.raises(UnsupportedWeightsError, match=message):
+        identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
+
+
+def test_source_that_is_no_code(tmp_path: Path) -> None:
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    with pytest.raises(SettingsError, match=r"is no file of code\. Give the \.py or \.ipynb"):
+        identify(tmp_path / "net.pth", source=tmp_path / "net.pth")
+
+
+def test_suggestions_stand_with_their_line(tmp_path: Path) -> None:
+    saved(NAMES, "Small(3, 1, 6)", tmp_path, (3, 16, 16))
+    _read(tmp_path, NAMES)
+    _read(
+        tmp_path,
+        "import cv2\nx = cv2.imread('a.png')\nx = x / 255.0\n"
+        "p = torch.sigmoid(net(x))\nmask = p_pred > 0.4\n",
+        "predict.py",
+    )
+    found = identify(tmp_path / "net.pth").card["suggested"]
+    rows = {(one["name"], one["value"], one["line"]) for one in found}
+    assert ("colour_order", "BGR (cv2.imread)", 2) in rows
+    assert ("normalize", "divide by 255", 3) in rows
+    assert ("activation", "sigmoid", 4) in rows
+    assert ("threshold", 0.4, 5) in rows

@@ -1,0 +1,191 @@
+"""Definitions of networks in Python, as people write them, and weights of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["LOOPS", "NAMES", "RESIDUAL", "SIZES", "answer", "saved"]
+
+NAMES = '''
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+def double(inputs, outputs):
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Small(nn.Module):
+    """A U-Net of two levels."""
+
+    def __init__(self, in_channels=1, classes=2, width=8, average=False):
+        super(Small, self).__init__()
+        self.first = double(in_channels, width)
+        self.pool = nn.AvgPool2d(2) if average else nn.MaxPool2d(2)
+        self.second = double(width, width * 2)
+        self.up = nn.ConvTranspose2d(width * 2, width, kernel_size=2, stride=2)
+        self.third = double(width * 2, width)
+        self.last = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x):
+        a = self.first(x)
+        b = self.second(self.pool(a))
+        b = F.dropout(b, 0.3, training=self.training)
+        x = torch.cat([self.up(b), a], dim=1)
+        return self.last(self.third(x))
+'''
+LOOPS = """
+from collections import OrderedDict
+from functools import partial
+import torch
+from torch import nn
+import torchvision.transforms.functional as TF
+
+ACT = partial(nn.LeakyReLU, 0.1)
+
+
+class Base(nn.Module):
+    depth = 2
+
+    def __init__(self, widths):
+        super().__init__()
+        self.widths = list(widths)
+
+    @staticmethod
+    def unit(name, i, o):
+        return nn.Sequential(OrderedDict([
+            (f"{name}_conv", nn.Conv2d(i, o, 3, padding=1, bias=False)),
+            (name + "_norm", nn.GroupNorm(2, o)),
+            ("%s_act" % name, ACT()),
+        ]))
+
+
+class Looped(Base):
+    def __init__(self, inputs, outputs, features=[4, 8, 16]):
+        super().__init__(features)
+        self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
+        for number, width in enumerate(features[:-1]):
+            self.downs.append(self.unit(f"d{number}", inputs, width))
+            inputs = width
+        self.middle = self.unit("m", inputs, features[-1])
+        previous = features[-1]
+        for number, width in enumerate(reversed(features[:-1])):
+            setattr(self, f"lift{number}", nn.Conv2d(previous, width, 1))
+            self.ups.append(self.unit("u", width * 2, width))
+            previous = width
+        self.pools = nn.ModuleDict({"max": nn.MaxPool2d(2)})
+        self.add_module("head", nn.Conv2d(previous, outputs, 1))
+
+    def forward(self, x):
+        skips = []
+        for down in self.downs:
+            x = down(x)
+            skips.append(x)
+            x = self.pools["max"](x)
+        x = self.middle(x)
+        for number, (up, skip) in enumerate(zip(self.ups, skips[::-1])):
+            x = getattr(self, "lift{}".format(number))(x)
+            x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+            if x.shape != skip.shape:
+                x = TF.resize(x, size=skip.shape[2:])
+            x = up(torch.cat((skip, x), 1))
+        return torch.sigmoid(self.head(x))
+
+
+model = Looped(inputs=3, outputs=1, features=[6, 10, 14])
+"""
+SIZES = """
+import torch, torch.nn as nn, torch.nn.functional as F
+
+class Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(1, 4, 3, padding=1)
+        self.b = nn.Conv2d(4, 8, 3, padding=1, stride=2)
+        self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+        self.c = nn.Conv2d(8, 2, 3, padding=1, padding_mode="reflect")
+        self.scale = nn.Parameter(torch.ones(1, 2, 1, 1))
+
+    def forward(self, x):
+        one = F.relu(self.a(x))
+        two = self.up(torch.tanh(self.b(one)))
+        dy = one.size()[2] - two.size()[2]
+        dx = one.size()[3] - two.size()[3]
+        two = F.pad(two, [dx // 2, dx - dx // 2, dy // 2, dy - dy // 2])
+        return self.c(torch.cat([one, two], dim=1)) * self.scale
+"""
+RESIDUAL = """
+import torch
+from torch import nn
+from torchvision import models
+
+class Encoded(nn.Module):
+    def __init__(self, n_class):
+        super().__init__()
+        self.base_model = models.resnet18(pretrained=True)
+        self.base_layers = list(self.base_model.children())
+        self.layer0 = nn.Sequential(*self.base_layers[:3])
+        self.layer1 = nn.Sequential(*self.base_layers[3:5])
+        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.mix = nn.Conv2d(128, 8, 3, padding=1)
+        self.last = nn.Conv2d(8, n_class, 1)
+
+    def forward(self, x):
+        a = self.layer0(x)
+        b = self.layer1(a)
+        x = self.mix(torch.cat([self.up(b), a], dim=1))
+        return self.last(self.up(x))
+"""
+
+
+def saved(
+    text: str, call: str, folder: Path, shape: tuple[int, ...], name: str = "net.pth"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Write the weights of our own definition; return an image and what it answers.
+
+    The tests run the text themselves: it is theirs.
+    """
+    names: dict[str, Any] = {}
+    exec(compile(text.replace("pretrained=True", "weights=None"), "definition", "exec"), names)
+    torch.manual_seed(3)
+    module = eval(call, names)
+    for key, value in module.state_dict().items():
+        if key.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+        elif value.dtype.is_floating_point and value.ndim > 1:
+            torch.nn.init.kaiming_normal_(value)
+        elif value.dtype.is_floating_point:
+            value.normal_(0.5, 0.2)
+    torch.save(module.state_dict(), folder / name)
+    image = torch.randn(1, *shape)
+    with torch.no_grad():
+        return image, module.eval()(image)
+
+
+def answer(checkpoint: Any, image: torch.Tensor, state: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return what the graph of a checkpoint answers with the tensors of a file."""
+    from napari_segnet.families.graph import StoredGraph
+    from napari_segnet.graph import tensors
+
+    family = StoredGraph()
+    module = family.build(checkpoint).eval()
+    wanted = tensors(family.graph(checkpoint))
+    own: dict[str, torch.Tensor] = {}
+    for key, name in checkpoint.store.keys.items():
+        layout = checkpoint.store.layouts.get(key)
+        tensor = state[(layout.key or key) if layout else key]
+        own[name] = tensor.permute(layout.order).reshape(wanted[name].shape) if layout else tensor
+    module.load_state_dict(own, strict=False)
+    with torch.no_grad():
+        return family.maps(module, image)

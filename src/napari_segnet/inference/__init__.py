@@ -144,9 +144,14 @@ def _source(checkpoint: Checkpoint, name: str) -> str:
 def _origin(plan: InferencePlan) -> Origin:
     checkpoint, image = plan.checkpoint, plan.image
     # Facts that follow from what was told (sizes, outputs) are marked so too, but not told.
-    # What was decided counts as told: a repeated run does not ask for the statistics again.
+    # What was decided counts as told: a repeated run does not ask for the statistics again. A whole
+    # graph follows from the file, or is found again.
     said = ("told", "decided")
-    told = {n: v for n, v in checkpoint.hparams.items() if _source(checkpoint, n) in said}
+    told = {
+        name: value
+        for name, value in checkpoint.hparams.items()
+        if name != "graph" and _source(checkpoint, name) in said
+    }
     return Origin(
         checkpoint={
             "path": str(checkpoint.path),

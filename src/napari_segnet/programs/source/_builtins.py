@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight
+from napari_segnet.programs._evaluate import NotReadable, Value, Weight
 from napari_segnet.programs.source._expressions import key_of
 from napari_segnet.programs.source._layers import LAYERS, layer_of
-from napari_segnet.programs.source._members import container_of, whole
+from napari_segnet.programs.source._members import row_of, set_attribute, whole
 from napari_segnet.programs.source._methods import module_method, row_method
-from napari_segnet.programs.source._operators import as_text, is_number, shown
+from napari_segnet.programs.source._operators import as_text, binary, is_number, shown
 from napari_segnet.programs.source._torch import KNOWN, filled, module_function
 from napari_segnet.programs.source._values import (
     Bound,
@@ -31,29 +32,7 @@ from napari_segnet.programs.source._values import (
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
 
-__all__ = ["BUILTINS", "iterated", "library_call", "method_call"]
-
-
-def iterated(run: Runner, value: Any) -> Any:
-    """Return the items that a loop goes through, as a list or a range."""
-    if isinstance(value, Instance) and container_of(value):
-        kind = container_of(value)
-        return list(value.children) if kind == "ModuleDict" else list(value.children.values())
-    if isinstance(value, Instance) and isinstance(value.kind, Class):
-        return list(value.children.values())
-    if isinstance(value, dict | set):
-        return list(value)
-    if isinstance(value, Unknown):
-        raise NotReadable(f"it goes through something that is not read: {value.why}")
-    if isinstance(value, Value | Weight | np.ndarray | Stack):
-        raise NotReadable(f"it goes through {shown(value)}")
-    if isinstance(value, list | tuple | str | range):
-        return value
-    raise NotReadable(f"it goes through {shown(value)}, which is no list")
-
-
-def _row(run: Runner, value: Any) -> list[Any]:
-    return run.budget.row(iterated(run, value))
+__all__ = ["BUILTINS", "library_call", "method_call"]
 
 
 # ---- Functions of Python ---------------------------------------------------------------
@@ -67,13 +46,13 @@ def _range(run: Runner, *ends: Any) -> range:
 
 
 def _zip(run: Runner, *rows: Any, strict: Any = False) -> list[Any]:
-    found = list(zip(*(_row(run, one) for one in rows), strict=False))
+    found = list(zip(*(row_of(run, one) for one in rows), strict=False))
     run.budget.made(len(found) * max(len(rows), 1))
     return found
 
 
 def _enumerate(run: Runner, row: Any, start: Any = 0) -> list[Any]:
-    return [(whole(run, start) + i, one) for i, one in enumerate(_row(run, row))]
+    return [(whole(run, start) + i, one) for i, one in enumerate(row_of(run, row))]
 
 
 def _length(run: Runner, row: Any) -> int:
@@ -119,7 +98,7 @@ def _text(run: Runner, value: Any = "") -> str:
 
 def _extreme(largest: bool) -> Callable[..., Any]:
     def extreme(run: Runner, *values: Any, default: Any = None, key: Any = None) -> Any:
-        row = _row(run, values[0]) if len(values) == 1 else list(values)
+        row = row_of(run, values[0]) if len(values) == 1 else list(values)
         if key is not None or not row or not all(is_number(one) for one in row):
             raise NotReadable("it takes the largest or smallest of something that is no number")
         if any(isinstance(one, np.ndarray) for one in row):
@@ -134,15 +113,11 @@ def _extreme(largest: bool) -> Callable[..., Any]:
 
 
 def _sum(run: Runner, row: Any, start: Any = 0) -> Any:
-    from ast import Add
-
-    from napari_segnet.programs.source._operators import binary
-
-    values = _row(run, row)
+    values = row_of(run, row)
     if values and isinstance(values[0], Value):
         start, values = values[0], values[1:]  # 0 + x is x
     for one in values:
-        start = binary(run.budget, run.torch, Add, start, one)
+        start = binary(run.budget, run.torch, ast.Add, start, one)
     return start
 
 
@@ -159,7 +134,7 @@ def _absolute(run: Runner, value: Any) -> Any:
 
 
 def _sorted(run: Runner, row: Any, key: Any = None, reverse: Any = False) -> list[Any]:
-    values = _row(run, row)
+    values = row_of(run, row)
     fine = all(isinstance(one, int | float) for one in values) or all(
         isinstance(one, str) for one in values
     )
@@ -179,24 +154,24 @@ def _map(run: Runner, function: Any, *rows: Any) -> list[Any]:
 
 
 def _filter(run: Runner, function: Any, row: Any) -> list[Any]:
-    values = _row(run, row)
+    values = row_of(run, row)
     if function is None:
         return [one for one in values if run.truth(one)]
     return [one for one in values if run.truth(run.call(function, (one,), {}))]
 
 
 def _all(run: Runner, row: Any) -> bool:
-    return all(run.truth(one) for one in _row(run, row))
+    return all(run.truth(one) for one in row_of(run, row))
 
 
 def _any(run: Runner, row: Any) -> bool:
-    return any(run.truth(one) for one in _row(run, row))
+    return any(run.truth(one) for one in row_of(run, row))
 
 
 def _dict(run: Runner, row: Any = (), /, **named: Any) -> dict[Any, Any]:
     if isinstance(row, dict):
         return {**row, **named}
-    pairs = [_row(run, one) for one in _row(run, row)]
+    pairs = [row_of(run, one) for one in row_of(run, row)]
     if any(len(pair) != 2 for pair in pairs):
         raise NotReadable("it makes a dict of something that is no row of pairs")
     return {**{key_of(a): b for a, b in pairs}, **named}
@@ -255,8 +230,6 @@ def _hasattr(run: Runner, owner: Any, name: Any) -> bool:
 
 
 def _setattr(run: Runner, owner: Any, name: Any, value: Any) -> None:
-    from napari_segnet.programs.source._members import set_attribute
-
     if not isinstance(name, str):
         raise NotReadable("it sets an attribute by something that is no text")
     set_attribute(run, owner, name, value)
@@ -269,7 +242,7 @@ def _type(run: Runner, value: Any) -> Any:
 
 
 def _next(run: Runner, row: Any, default: Any = None) -> Any:
-    values = _row(run, row)
+    values = row_of(run, row)
     return values[0] if values else default
 
 
@@ -283,11 +256,11 @@ BUILTINS: Mapping[str, Callable[..., Any]] = {
     **{"min": _extreme(False), "round": _rounded, "abs": _absolute, "sorted": _sorted},
     **{"divmod": _quotient, "map": _map, "filter": _filter, "all": _all, "any": _any},
     **{"dict": _dict, "isinstance": _isinstance, "getattr": _getattr, "hasattr": _hasattr},
-    **{"setattr": _setattr, "type": _type, "print": _nothing, "next": _next, "iter": _row},
-    "list": lambda run, row=(): _row(run, row),
-    "tuple": lambda run, row=(): tuple(_row(run, row)),
-    "set": lambda run, row=(): set(map(key_of, _row(run, row))),
-    "reversed": lambda run, row: _row(run, row)[::-1],
+    **{"setattr": _setattr, "type": _type, "print": _nothing, "next": _next, "iter": row_of},
+    "list": lambda run, row=(): row_of(run, row),
+    "tuple": lambda run, row=(): tuple(row_of(run, row)),
+    "set": lambda run, row=(): set(map(key_of, row_of(run, row))),
+    "reversed": lambda run, row: row_of(run, row)[::-1],
     "callable": lambda run, one: isinstance(
         one, Function | Bound | Class | External | Partial | Instance
     ),
@@ -333,7 +306,7 @@ def _repeat(run: Runner, one: Any, times: Any) -> list[Any]:
 
 def _product(run: Runner, row: Any) -> Any:
     found: Any = 1
-    for one in _row(run, row):
+    for one in row_of(run, row):
         found = (
             run.budget.number(found * _float(run, one))
             if isinstance(one, float)
@@ -368,7 +341,7 @@ LIBRARIES: Mapping[str, Callable[..., Any]] = {
     "functools.partial": lambda run, function, *args, **named: Partial(function, args, named),
     "functools.reduce": lambda run, function, row, *first: _folded(run, function, row, first),
     "itertools.repeat": _repeat,
-    "itertools.chain": lambda run, *rows: [one for row in rows for one in _row(run, row)],
+    "itertools.chain": lambda run, *rows: [one for row in rows for one in row_of(run, row)],
     "copy.deepcopy": lambda run, value, *_: module_method(run, "__deepcopy__", value, (), {}),
     "copy.copy": lambda run, value: module_method(run, "__deepcopy__", value, (), {}),
     "torch.cuda.is_available": lambda run: False,
@@ -379,12 +352,12 @@ LIBRARIES: Mapping[str, Callable[..., Any]] = {
     "torch.jit.is_scripting": lambda run: False,
     "torch.jit.is_tracing": lambda run: False,
     "torch.onnx.is_in_onnx_export": lambda run: False,
-    "torch.Size": lambda run, row: tuple(_row(run, row)),
+    "torch.Size": lambda run, row: tuple(row_of(run, row)),
 }
 
 
 def _folded(run: Runner, function: Any, row: Any, first: Sequence[Any]) -> Any:
-    values = [*first, *_row(run, row)]
+    values = [*first, *row_of(run, row)]
     if not values:
         raise NotReadable("it folds an empty list")
     found = values[0]

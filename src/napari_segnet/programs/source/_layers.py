@@ -13,12 +13,12 @@ from napari_segnet.programs._evaluate import NotReadable, Stack, Value, batch_no
 from napari_segnet.programs._torch import OPERATIONS
 from napari_segnet.programs.source._members import tensor_of
 from napari_segnet.programs.source._operators import shown
-from napari_segnet.programs.source._values import External, Instance, Parameter, Unknown
+from napari_segnet.programs.source._values import Class, External, Instance, Parameter, Unknown
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
 
-__all__ = ["LAYERS", "construct", "layer_of", "run_layer"]
+__all__ = ["LAYERS", "base_constructed", "construct", "layer_of", "run_layer"]
 
 NEEDED = object()
 MOST = 100_000
@@ -75,6 +75,16 @@ def construct(
         parameters, buffers = layer.tensors(values)
         made.parameters.update(parameters)
         made.buffers.update(buffers)
+
+
+def base_constructed(
+    run: Runner, made: Instance, kind: Class, args: Sequence[Any], named: Mapping[str, Any]
+) -> None:
+    """Do what the constructor of the library's class does that a class is derived from."""
+    for one in kind.order():
+        if isinstance(one, External) and one.short in LAYERS and one.name.startswith("torch.nn"):
+            construct(run, made, one.short, args, named)
+            return
 
 
 def _contain(run: Runner, made: Instance, args: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from napari_segnet.programs._evaluate import NotReadable
 from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._match import Difference, compared_with, tensors_of
-from napari_segnet.programs.source._members import _found
+from napari_segnet.programs.source._members import class_member
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
 from napari_segnet.programs.source._values import Class, Frame, Function, Instance, Unknown
@@ -57,7 +57,7 @@ class Try:
         """The function that takes the arguments."""
         if isinstance(self.made_by, Function):
             return self.made_by
-        found = _found(self.made_by, "__init__")
+        found = class_member(self.made_by, "__init__")
         return found if isinstance(found, Function) else None
 
     @property

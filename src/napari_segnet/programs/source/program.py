@@ -22,7 +22,7 @@ from napari_segnet.programs.source._ends import Ended, FixedSize, ended
 from napari_segnet.programs.source._files import ENDINGS, SourceFile, files_beside
 from napari_segnet.programs.source._library import FOLDER, library
 from napari_segnet.programs.source._match import tensors_of
-from napari_segnet.programs.source._members import _found
+from napari_segnet.programs.source._members import class_member
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
 from napari_segnet.programs.source._search import Argument, Match, Miss, best_match
@@ -349,7 +349,7 @@ def _tried(
 
 def _counts(made: Instance, channels: int) -> list[int]:
     """Return how many images ``forward`` may take; those with defaults are one channel each."""
-    forward = _found(made.kind, "forward") if isinstance(made.kind, Class) else None
+    forward = class_member(made.kind, "forward") if isinstance(made.kind, Class) else None
     if not isinstance(forward, Function):
         return [1]
     own = forward.node.args

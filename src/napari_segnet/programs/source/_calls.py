@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.programs._evaluate import NotReadable, Value, Weight
-from napari_segnet.programs.source._builtins import library_call, method_call
 from napari_segnet.programs.source._layers import base_constructed, run_layer
+from napari_segnet.programs.source._library_calls import library_call, method_call
 from napari_segnet.programs.source._members import class_member
 from napari_segnet.programs.source._operators import shown
 from napari_segnet.programs.source._statements import Returned

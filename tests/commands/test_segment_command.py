@@ -314,7 +314,7 @@ def test_a_device_that_is_not_there(run, shop, unread):
 
 
 BAD_SETTINGS = [
-    ("invert", "perhaps", "invert is .perhaps., but can be auto, no, yes"),
+    ("invert", "perhaps", "invert is 'perhaps', but can be auto, no, yes"),
     ("threshold", "1.5", "threshold=1.5 is out of range. Give a number from 0 to 1"),
     ("threshold", "-0.1", "out of range"),
     ("threshold", "nan", "threshold=nan is not a number"),

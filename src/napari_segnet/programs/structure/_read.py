@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from napari_segnet.containers import Weights
@@ -87,7 +88,8 @@ def _space(parts: tuple[Part, ...], weights: Weights, by_name: bool) -> Networks
     words = [layout_word(one) for one in ranked]
     siblings = {words[a]: words[b] for pair in pairs for a, b in (pair, pair[::-1])}
     found = dict(zip(words, ranked, strict=True))
-    space = Networks(parts=parts, facts=facts, found=found, siblings=siblings)
+    numbers = {name: math.prod(one.shape) for name, one in weights.tensors.items()}
+    space = Networks(parts=parts, facts=facts, found=found, siblings=siblings, numbers=numbers)
     return space if found and space.first(1) else None
 
 

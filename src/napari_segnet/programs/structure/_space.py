@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from napari_segnet.graph import Graph, Node, sizes
+from napari_segnet.graph import Graph, Node, sizes, tensors
 from napari_segnet.programs.structure._choices import Open, open_choices
 from napari_segnet.programs.structure._draw import drawn
 from napari_segnet.programs.structure._facts import Facts
@@ -39,12 +40,15 @@ class Networks:
         By layout, that of the highest prior first.
     siblings : mapping of str to str
         Layouts without skip connections -> the same with them added, and the reverse.
+    numbers : mapping of str to int
+        How many numbers each tensor of the file holds.
     """
 
     parts: Sequence[Part]
     facts: Facts
     found: Mapping[str, Topology]
     siblings: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
     _open: dict[str, Open] = field(default_factory=dict)
 
     @property
@@ -72,8 +76,10 @@ class Networks:
         prior = -topology.cost - sum(
             cost(name, chosen[name], values) for name, (values, _) in possible.items()
         )
+        graph = drawn(self.parts, topology, chosen, self.facts)
+        self._check_numbers(graph)
         return Candidate(
-            graph=drawn(self.parts, topology, chosen, self.facts),
+            graph=graph,
             choices={"layout": layout, **chosen},
             open={
                 "layout": (layout, *(one for one in self.layouts if one != layout), OTHER),
@@ -116,6 +122,13 @@ class Networks:
                 if at + 1 < len(values):
                     push(layout, {**dict(pairs), name: values[at + 1]})
         return tuple(found)
+
+    def _check_numbers(self, graph: Graph) -> None:
+        """Refuse a graph whose tensors are larger or smaller than those of the file."""
+        for name, tensor in tensors(graph).items():
+            there = self.numbers.get(name)
+            if there is not None and there != math.prod(tensor.shape):
+                raise ValueError(f"{name} holds {there} numbers, not {tensor.shape}")
 
     def _add(
         self,

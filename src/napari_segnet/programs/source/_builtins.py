@@ -1,20 +1,19 @@
-"""Functions of Python itself, and of ``math``, ``collections``, ``functools`` and the like."""
+"""Functions of Python itself, by their names."""
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight
+from napari_segnet.programs._evaluate import NotReadable, Value, Weight
 from napari_segnet.programs.source._expressions import key_of
-from napari_segnet.programs.source._layers import LAYERS, layer_of
-from napari_segnet.programs.source._members import container_of, whole
-from napari_segnet.programs.source._methods import module_method, row_method
-from napari_segnet.programs.source._operators import as_text, is_number, shown
-from napari_segnet.programs.source._torch import KNOWN, filled, module_function
+from napari_segnet.programs.source._layers import LAYERS
+from napari_segnet.programs.source._members import row_of, set_attribute, whole
+from napari_segnet.programs.source._operators import as_text, binary, is_number, shown
 from napari_segnet.programs.source._values import (
     Bound,
     Class,
@@ -22,7 +21,6 @@ from napari_segnet.programs.source._values import (
     Filled,
     Function,
     Instance,
-    Method,
     Parameter,
     Partial,
     Unknown,
@@ -31,32 +29,7 @@ from napari_segnet.programs.source._values import (
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
 
-__all__ = ["BUILTINS", "iterated", "library_call", "method_call"]
-
-
-def iterated(run: Runner, value: Any) -> Any:
-    """Return the items that a loop goes through, as a list or a range."""
-    if isinstance(value, Instance) and container_of(value):
-        kind = container_of(value)
-        return list(value.children) if kind == "ModuleDict" else list(value.children.values())
-    if isinstance(value, Instance) and isinstance(value.kind, Class):
-        return list(value.children.values())
-    if isinstance(value, dict | set):
-        return list(value)
-    if isinstance(value, Unknown):
-        raise NotReadable(f"it goes through something that is not read: {value.why}")
-    if isinstance(value, Value | Weight | np.ndarray | Stack):
-        raise NotReadable(f"it goes through {shown(value)}")
-    if isinstance(value, list | tuple | str | range):
-        return value
-    raise NotReadable(f"it goes through {shown(value)}, which is no list")
-
-
-def _row(run: Runner, value: Any) -> list[Any]:
-    return run.budget.row(iterated(run, value))
-
-
-# ---- Functions of Python ---------------------------------------------------------------
+__all__ = ["BUILTINS", "as_float", "as_integer"]
 
 
 def _range(run: Runner, *ends: Any) -> range:
@@ -67,13 +40,13 @@ def _range(run: Runner, *ends: Any) -> range:
 
 
 def _zip(run: Runner, *rows: Any, strict: Any = False) -> list[Any]:
-    found = list(zip(*(_row(run, one) for one in rows), strict=False))
+    found = list(zip(*(row_of(run, one) for one in rows), strict=False))
     run.budget.made(len(found) * max(len(rows), 1))
     return found
 
 
 def _enumerate(run: Runner, row: Any, start: Any = 0) -> list[Any]:
-    return [(whole(run, start) + i, one) for i, one in enumerate(_row(run, row))]
+    return [(whole(run, start) + i, one) for i, one in enumerate(row_of(run, row))]
 
 
 def _length(run: Runner, row: Any) -> int:
@@ -86,7 +59,8 @@ def _length(run: Runner, row: Any) -> int:
     raise NotReadable(f"it asks how long {shown(row)} is")
 
 
-def _integer(run: Runner, value: Any = 0) -> Any:
+def as_integer(run: Runner, value: Any = 0) -> Any:
+    """Return a number or a text as a whole number."""
     if isinstance(value, np.ndarray):
         return np.trunc(value).astype(np.int64)
     if isinstance(value, str) and len(value) < 20:
@@ -99,7 +73,8 @@ def _integer(run: Runner, value: Any = 0) -> Any:
     raise NotReadable(f"it takes {shown(value)} as a whole number")
 
 
-def _float(run: Runner, value: Any = 0.0) -> Any:
+def as_float(run: Runner, value: Any = 0.0) -> Any:
+    """Return a number, or a text of infinity, as a number."""
     if isinstance(value, np.ndarray):
         return value.astype(np.float64)
     if isinstance(value, bool | int | float):
@@ -119,7 +94,7 @@ def _text(run: Runner, value: Any = "") -> str:
 
 def _extreme(largest: bool) -> Callable[..., Any]:
     def extreme(run: Runner, *values: Any, default: Any = None, key: Any = None) -> Any:
-        row = _row(run, values[0]) if len(values) == 1 else list(values)
+        row = row_of(run, values[0]) if len(values) == 1 else list(values)
         if key is not None or not row or not all(is_number(one) for one in row):
             raise NotReadable("it takes the largest or smallest of something that is no number")
         if any(isinstance(one, np.ndarray) for one in row):
@@ -134,15 +109,11 @@ def _extreme(largest: bool) -> Callable[..., Any]:
 
 
 def _sum(run: Runner, row: Any, start: Any = 0) -> Any:
-    from ast import Add
-
-    from napari_segnet.programs.source._operators import binary
-
-    values = _row(run, row)
+    values = row_of(run, row)
     if values and isinstance(values[0], Value):
         start, values = values[0], values[1:]  # 0 + x is x
     for one in values:
-        start = binary(run.budget, run.torch, Add, start, one)
+        start = binary(run.budget, run.torch, ast.Add, start, one)
     return start
 
 
@@ -159,7 +130,7 @@ def _absolute(run: Runner, value: Any) -> Any:
 
 
 def _sorted(run: Runner, row: Any, key: Any = None, reverse: Any = False) -> list[Any]:
-    values = _row(run, row)
+    values = row_of(run, row)
     fine = all(isinstance(one, int | float) for one in values) or all(
         isinstance(one, str) for one in values
     )
@@ -179,24 +150,24 @@ def _map(run: Runner, function: Any, *rows: Any) -> list[Any]:
 
 
 def _filter(run: Runner, function: Any, row: Any) -> list[Any]:
-    values = _row(run, row)
+    values = row_of(run, row)
     if function is None:
         return [one for one in values if run.truth(one)]
     return [one for one in values if run.truth(run.call(function, (one,), {}))]
 
 
 def _all(run: Runner, row: Any) -> bool:
-    return all(run.truth(one) for one in _row(run, row))
+    return all(run.truth(one) for one in row_of(run, row))
 
 
 def _any(run: Runner, row: Any) -> bool:
-    return any(run.truth(one) for one in _row(run, row))
+    return any(run.truth(one) for one in row_of(run, row))
 
 
 def _dict(run: Runner, row: Any = (), /, **named: Any) -> dict[Any, Any]:
     if isinstance(row, dict):
         return {**row, **named}
-    pairs = [_row(run, one) for one in _row(run, row)]
+    pairs = [row_of(run, one) for one in row_of(run, row)]
     if any(len(pair) != 2 for pair in pairs):
         raise NotReadable("it makes a dict of something that is no row of pairs")
     return {**{key_of(a): b for a, b in pairs}, **named}
@@ -255,8 +226,6 @@ def _hasattr(run: Runner, owner: Any, name: Any) -> bool:
 
 
 def _setattr(run: Runner, owner: Any, name: Any, value: Any) -> None:
-    from napari_segnet.programs.source._members import set_attribute
-
     if not isinstance(name, str):
         raise NotReadable("it sets an attribute by something that is no text")
     set_attribute(run, owner, name, value)
@@ -269,7 +238,7 @@ def _type(run: Runner, value: Any) -> Any:
 
 
 def _next(run: Runner, row: Any, default: Any = None) -> Any:
-    values = _row(run, row)
+    values = row_of(run, row)
     return values[0] if values else default
 
 
@@ -278,16 +247,16 @@ def _nothing(run: Runner, *_: Any, **__: Any) -> None:
 
 
 BUILTINS: Mapping[str, Callable[..., Any]] = {
-    **{"range": _range, "zip": _zip, "enumerate": _enumerate, "len": _length, "int": _integer},
-    **{"float": _float, "bool": _bool, "str": _text, "max": _extreme(True), "sum": _sum},
+    **{"range": _range, "zip": _zip, "enumerate": _enumerate, "len": _length, "int": as_integer},
+    **{"float": as_float, "bool": _bool, "str": _text, "max": _extreme(True), "sum": _sum},
     **{"min": _extreme(False), "round": _rounded, "abs": _absolute, "sorted": _sorted},
     **{"divmod": _quotient, "map": _map, "filter": _filter, "all": _all, "any": _any},
     **{"dict": _dict, "isinstance": _isinstance, "getattr": _getattr, "hasattr": _hasattr},
-    **{"setattr": _setattr, "type": _type, "print": _nothing, "next": _next, "iter": _row},
-    "list": lambda run, row=(): _row(run, row),
-    "tuple": lambda run, row=(): tuple(_row(run, row)),
-    "set": lambda run, row=(): set(map(key_of, _row(run, row))),
-    "reversed": lambda run, row: _row(run, row)[::-1],
+    **{"setattr": _setattr, "type": _type, "print": _nothing, "next": _next, "iter": row_of},
+    "list": lambda run, row=(): row_of(run, row),
+    "tuple": lambda run, row=(): tuple(row_of(run, row)),
+    "set": lambda run, row=(): set(map(key_of, row_of(run, row))),
+    "reversed": lambda run, row: row_of(run, row)[::-1],
     "callable": lambda run, one: isinstance(
         one, Function | Bound | Class | External | Partial | Instance
     ),
@@ -299,159 +268,3 @@ BUILTINS: Mapping[str, Callable[..., Any]] = {
     "repr": _text,
 }
 """Functions of Python; every other is refused by its name."""
-
-# ---- Functions of libraries ------------------------------------------------------------
-
-
-def _ceil(run: Runner, value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return np.ceil(value).astype(np.int64)
-    return math.ceil(_float(run, value))
-
-
-def _floor(run: Runner, value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return np.floor(value).astype(np.int64)
-    return math.floor(_float(run, value))
-
-
-def _positive(function: Callable[[float], float]) -> Callable[..., float]:
-    def of(run: Runner, value: Any, *_: Any) -> float:
-        number = _float(run, value)
-        if isinstance(number, np.ndarray) or number <= 0:
-            raise NotReadable("it takes the root or logarithm of something that is not positive")
-        return function(number)
-
-    return of
-
-
-def _repeat(run: Runner, one: Any, times: Any) -> list[Any]:
-    count = whole(run, times)
-    run.budget.made(int(count))
-    return [one] * int(count)
-
-
-def _product(run: Runner, row: Any) -> Any:
-    found: Any = 1
-    for one in _row(run, row):
-        found = (
-            run.budget.number(found * _float(run, one))
-            if isinstance(one, float)
-            else (run.budget.number(found * _integer(run, one)))
-        )
-    return found
-
-
-def _checkpointed(run: Runner, function: Any, *args: Any, **_: Any) -> Any:
-    return run.call(function, args, {})
-
-
-LIBRARIES: Mapping[str, Callable[..., Any]] = {
-    "math.ceil": _ceil,
-    "math.floor": _floor,
-    "numpy.ceil": _ceil,
-    "numpy.floor": _floor,
-    "math.sqrt": _positive(math.sqrt),
-    "numpy.sqrt": _positive(math.sqrt),
-    "math.log": _positive(math.log),
-    "math.log2": _positive(math.log2),
-    "numpy.log2": _positive(math.log2),
-    "math.pow": lambda run, one, two: _float(run, run.torch("pow", one, two)),
-    "math.prod": _product,
-    "numpy.prod": _product,
-    "numpy.max": _extreme(True),
-    "numpy.min": _extreme(False),
-    "numpy.round": _rounded,
-    "numpy.array": lambda run, row, **_: row,
-    "collections.OrderedDict": _dict,
-    "typing.cast": lambda run, kind, value: value,
-    "functools.partial": lambda run, function, *args, **named: Partial(function, args, named),
-    "functools.reduce": lambda run, function, row, *first: _folded(run, function, row, first),
-    "itertools.repeat": _repeat,
-    "itertools.chain": lambda run, *rows: [one for row in rows for one in _row(run, row)],
-    "copy.deepcopy": lambda run, value, *_: module_method(run, "__deepcopy__", value, (), {}),
-    "copy.copy": lambda run, value: module_method(run, "__deepcopy__", value, (), {}),
-    "torch.cuda.is_available": lambda run: False,
-    "torch.is_tensor": lambda run, one: isinstance(one, Value | Weight | Parameter | Filled),
-    "torch.utils.checkpoint.checkpoint": _checkpointed,
-    "torch.utils.checkpoint": _checkpointed,
-    "torch.jit.script": lambda run, one, *_: one,
-    "torch.jit.is_scripting": lambda run: False,
-    "torch.jit.is_tracing": lambda run: False,
-    "torch.onnx.is_in_onnx_export": lambda run: False,
-    "torch.Size": lambda run, row: tuple(_row(run, row)),
-}
-
-
-def _folded(run: Runner, function: Any, row: Any, first: Sequence[Any]) -> Any:
-    values = [*first, *_row(run, row)]
-    if not values:
-        raise NotReadable("it folds an empty list")
-    found = values[0]
-    for one in values[1:]:
-        found = run.call(function, (found, one), {})
-    return found
-
-
-def library_call(run: Runner, name: External, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """Return what a function or class of a library answers; unknown ones are noted."""
-    dotted, short = name.name, name.short
-    if dotted.startswith("builtins."):
-        function = BUILTINS.get(short)
-        if function is None:
-            raise NotReadable(f"it calls {short}, which is not read")
-        return guarded(run, dotted, function, args, named)
-    if dotted in LIBRARIES:
-        return guarded(run, dotted, LIBRARIES[dotted], args, named)
-    if dotted.startswith("torch.nn.init."):
-        return args[0] if args else None
-    layer = dotted.startswith("torch.nn.") and not dotted.startswith("torch.nn.functional.")
-    if layer and short in LAYERS:
-        return layer_of(run, short, args, named)
-    if layer and short == "Parameter":
-        return parameter_of(args)
-    made = filled(run, dotted, args, named)
-    if made is not None:
-        return made
-    own = module_function(run, dotted, args, named)
-    if own is not None:
-        return own
-    if dotted.startswith(("torch.", "torchvision.transforms.functional.")) and short in KNOWN:
-        if run.draw is None and any(isinstance(one, Unknown) for one in args):
-            return Unknown(dotted)
-        return run.torch(_place(dotted), *args, **named)
-    return Unknown(f"{dotted} is not read")
-
-
-def _place(dotted: str) -> str:
-    return dotted if dotted.startswith("torchvision") else dotted.rpartition(".")[2]
-
-
-def parameter_of(args: Sequence[Any]) -> Any:
-    """Return a parameter of the shape of a tensor that the code makes."""
-    first = args[0] if args else None
-    if isinstance(first, Filled | Parameter):
-        return Parameter(shape=first.shape)
-    if isinstance(first, int | float):
-        return Parameter(shape=())
-    raise NotReadable("it makes a parameter of something whose shape is not read")
-
-
-def guarded(
-    run: Runner, name: str, function: Any, args: Sequence[Any], named: Mapping[str, Any]
-) -> Any:
-    """Return what one of our own functions answers; wrong arguments are the code's mistake."""
-    try:
-        return function(run, *args, **named)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise NotReadable(
-            f"it calls {name[:60]} in a way that is not read ({str(error)[:80]})"
-        ) from error
-
-
-def method_call(run: Runner, method: Method, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """Return what a function of a layer, a list or a text answers."""
-    owner, name = method.owner, method.name
-    if isinstance(owner, list | tuple | dict | str | set | range | int | float | np.ndarray):
-        return guarded(run, name, row_method, (name, owner, args, named), {})
-    return guarded(run, name, module_method, (name, owner, args, named), {})

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.programs._evaluate import NotReadable, Value, Weight
+from napari_segnet.programs.source._layers import base_constructed, run_layer
+from napari_segnet.programs.source._library_calls import library_call, method_call
+from napari_segnet.programs.source._members import class_member
 from napari_segnet.programs.source._operators import shown
+from napari_segnet.programs.source._statements import Returned
 from napari_segnet.programs.source._values import (
     Bound,
     Class,
@@ -30,8 +34,6 @@ __all__ = ["bound_arguments", "called"]
 
 def called(run: Runner, function: Any, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """Return what a call answers."""
-    from napari_segnet.programs.source._layers import run_layer
-
     run.budget.step()
     if isinstance(function, Function):
         return _function(run, function, args, named)
@@ -40,12 +42,12 @@ def called(run: Runner, function: Any, args: Sequence[Any], named: Mapping[str, 
     if isinstance(function, Class):
         return instance_of(run, function, args, named)
     if isinstance(function, Instance):
-        return _instance(run, function, args, named, run_layer)
+        return _instance(run, function, args, named)
     if isinstance(function, Partial):
         own = {**function.named, **named}
         return called(run, function.function, (*function.args, *args), own)
     if isinstance(function, External):
-        return _external(run, function, args, named)
+        return library_call(run, function, args, named)
     if isinstance(function, Method):
         return _method(run, function, args, named)
     if isinstance(function, Unknown):
@@ -63,8 +65,6 @@ def _function(
     named: Mapping[str, Any],
     target: Any = None,
 ) -> Any:
-    from napari_segnet.programs.source._statements import Returned
-
     if function.kind.startswith("decorated"):
         raise NotReadable(f"its function {function.name} is {function.kind}, which is not read")
     run.budget.call()
@@ -129,12 +129,10 @@ def instance_of(
     run: Runner, kind: Class, args: Sequence[Any], named: Mapping[str, Any]
 ) -> Instance:
     """Return an object of a class, its constructor read."""
-    from napari_segnet.programs.source._members import _found
-
     if kind.values.get("__decorated__"):
         raise NotReadable(f"its class {kind.name} is decorated by code of the file")
     made = Instance(kind=kind)
-    constructor = _found(kind, "__init__")
+    constructor = class_member(kind, "__init__")
     if isinstance(constructor, Function):
         called(run, Bound(constructor, made), args, named)
     else:
@@ -142,37 +140,17 @@ def instance_of(
     return made
 
 
-def base_constructed(
-    run: Runner, made: Instance, kind: Class, args: Sequence[Any], named: Mapping[str, Any]
-) -> None:
-    """Do what the constructor of the library's class does that a class is derived from."""
-    from napari_segnet.programs.source._layers import LAYERS, construct
-
-    for one in kind.order():
-        if isinstance(one, External) and one.short in LAYERS and one.name.startswith("torch.nn"):
-            construct(run, made, one.short, args, named)
-            return
-
-
 # ---- Layers ----------------------------------------------------------------------------
 
 
-def _instance(
-    run: Runner,
-    layer: Instance,
-    args: Sequence[Any],
-    named: Mapping[str, Any],
-    run_layer: Any,
-) -> Any:
-    from napari_segnet.programs.source._members import _found
-
+def _instance(run: Runner, layer: Instance, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     before = run.draw.at if run.draw is not None else ""
     if run.draw is not None and layer.path:
         run.draw.at = layer.path
     args = [run.current(one) for one in args]
     function = None
     if isinstance(layer.kind, Class):
-        function = _found(layer.kind, "forward") or _found(layer.kind, "__call__")
+        function = class_member(layer.kind, "forward") or class_member(layer.kind, "__call__")
     if isinstance(function, Function):
         answer = called(run, Bound(function, layer), args, named)
     elif function is not None:
@@ -187,15 +165,7 @@ def _instance(
 # ---- Libraries -------------------------------------------------------------------------
 
 
-def _external(run: Runner, name: External, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    from napari_segnet.programs.source._builtins import library_call
-
-    return library_call(run, name, args, named)
-
-
 def _method(run: Runner, method: Method, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    from napari_segnet.programs.source._builtins import method_call
-
     owner = run.current(method.owner)
     if isinstance(owner, Value | Weight | Parameter | Filled):
         return run.torch(method.name, owner, *args, **named)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable
-from napari_segnet.programs.source._members import item
+from napari_segnet.programs.source._members import item, row_of
 from napari_segnet.programs.source._operators import as_text, binary, compared, unary
-from napari_segnet.programs.source._values import Frame, Function, Unknown
+from napari_segnet.programs.source._statements import assign
+from napari_segnet.programs.source._values import Class, Frame, Function, Super, Unknown
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
 
-__all__ = ["evaluated"]
+__all__ = ["evaluated", "key_of"]
 
 SPEC = re.compile(r"^0?\d{0,2}d?$")
 """How a number may be written into a text."""
@@ -55,7 +56,7 @@ def _items(run: Runner, nodes: Sequence[ast.expr], frame: Frame) -> list[Any]:
     found: list[Any] = []
     for one in nodes:
         if isinstance(one, ast.Starred):
-            found += run.budget.row(_iterated(run, run.value(one.value, frame)))
+            found += row_of(run, run.value(one.value, frame))
         else:
             found.append(run.value(one, frame))
     run.budget.made(len(found))
@@ -173,8 +174,6 @@ def _is_super(node: ast.Call) -> bool:
 
 
 def _super(run: Runner, node: ast.Call, frame: Frame) -> Any:
-    from napari_segnet.programs.source._values import Class, Super
-
     own: Frame | None = frame
     while own is not None and own.target is None:
         own = own.outer
@@ -228,15 +227,13 @@ def _walrus(run: Runner, node: ast.NamedExpr, frame: Frame) -> Any:
 
 
 def _turns(run: Runner, rows: Sequence[ast.comprehension], frame: Frame) -> Iterator[Frame]:
-    from napari_segnet.programs.source._statements import _assign
-
     if not rows:
         yield frame
         return
     first, rest = rows[0], rows[1:]
-    for one in run.budget.row(_iterated(run, run.value(first.iter, frame))):
+    for one in row_of(run, run.value(first.iter, frame)):
         run.budget.step()
-        _assign(run, first.target, one, frame)
+        assign(run, first.target, one, frame)
         if all(run.truth(run.value(test, frame)) for test in first.ifs):
             yield from _turns(run, rest, frame)
 
@@ -261,12 +258,6 @@ def _dict_of(run: Runner, node: ast.DictComp, frame: Frame) -> Any:
         found[key_of(run.value(node.key, own))] = run.value(node.value, own)
         run.budget.made(1)
     return found
-
-
-def _iterated(run: Runner, value: Any) -> Any:
-    from napari_segnet.programs.source._builtins import iterated
-
-    return iterated(run, value)
 
 
 READERS: dict[type[ast.expr], Any] = {

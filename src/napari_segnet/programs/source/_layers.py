@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.programs._evaluate import NotReadable, Stack, Value, batch_normed, convolved
 from napari_segnet.programs._torch import OPERATIONS
+from napari_segnet.programs.source._layer_tensors import (
+    Tensors,
+    checked_count,
+    conv_tensors,
+    group_tensors,
+    kernel_of,
+    layer_norm_tensors,
+    linear_tensors,
+    norm_tensors,
+    prelu_tensors,
+)
 from napari_segnet.programs.source._members import tensor_of
 from napari_segnet.programs.source._operators import shown
-from napari_segnet.programs.source._values import External, Instance, Parameter, Unknown
+from napari_segnet.programs.source._values import Class, External, Instance, Unknown
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
 
-__all__ = ["LAYERS", "construct", "layer_of", "run_layer"]
+__all__ = ["LAYERS", "base_constructed", "construct", "layer_of", "run_layer"]
 
 NEEDED = object()
-MOST = 100_000
-"""No layer has more channels, or a larger kernel."""
 IGNORED = ("device", "dtype", "inplace")
-Tensors = tuple[Mapping[str, Parameter | None], Mapping[str, Parameter | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +85,16 @@ def construct(
         made.buffers.update(buffers)
 
 
+def base_constructed(
+    run: Runner, made: Instance, kind: Class, args: Sequence[Any], named: Mapping[str, Any]
+) -> None:
+    """Do what the constructor of the library's class does that a class is derived from."""
+    for one in kind.order():
+        if isinstance(one, External) and one.short in LAYERS and one.name.startswith("torch.nn"):
+            construct(run, made, one.short, args, named)
+            return
+
+
 def _contain(run: Runner, made: Instance, args: Sequence[Any]) -> None:
     """Fill a container with layers."""
     rows: Any = list(args)
@@ -96,90 +114,6 @@ def _contain(run: Runner, made: Instance, args: Sequence[Any]) -> None:
             why = f" ({one.why})" if isinstance(one, Unknown) else ""
             raise NotReadable(f"{made.layer} holds {shown(one)}, which is no layer{why}")
         made.children[str(name)] = one
-
-
-def _count(value: Any, what: str, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-        raise NotReadable(f"{what} is {shown(value)}, where a whole number was expected")
-    return value
-
-
-def _kernel(value: Any, ndim: int) -> tuple[int, ...]:
-    row = list(value) if isinstance(value, list | tuple) else [value] * ndim
-    if len(row) != ndim:
-        raise NotReadable(f"a kernel along {ndim} axes is {shown(value)}")
-    return tuple(_count(one, "a kernel") for one in row)
-
-
-def _conv_tensors(ndim: int, transposed: bool) -> Callable[[Mapping[str, Any]], Tensors]:
-    def tensors(values: Mapping[str, Any]) -> Tensors:
-        inputs = _count(values["in_channels"], "in_channels")
-        outputs = _count(values["out_channels"], "out_channels")
-        groups = _count(values["groups"], "groups")
-        if inputs % groups or outputs % groups:
-            raise NotReadable(f"{inputs} and {outputs} channels make no {groups} groups")
-        kernel = _kernel(values["kernel_size"], ndim)
-        pair = (inputs, outputs // groups) if transposed else (outputs, inputs // groups)
-        bias = Parameter(shape=(outputs,)) if _flag(values["bias"]) else None
-        return {"weight": Parameter(shape=(*pair, *kernel)), "bias": bias}, {}
-
-    return tensors
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool | int | None):
-        return bool(value)
-    if isinstance(value, list | tuple | str):
-        return bool(value)
-    raise NotReadable(f"a switch is {shown(value)}")
-
-
-def _norm_tensors(values: Mapping[str, Any]) -> Tensors:
-    count = _count(values["num_features"], "num_features")
-    parameters: dict[str, Parameter | None] = {"weight": None, "bias": None}
-    if _flag(values["affine"]):
-        parameters = {"weight": Parameter(shape=(count,)), "bias": Parameter(shape=(count,))}
-    buffers: dict[str, Parameter | None] = {}
-    if _flag(values["track_running_stats"]):
-        buffers = {
-            "running_mean": Parameter(shape=(count,), trained=False),
-            "running_var": Parameter(shape=(count,), trained=False),
-            "num_batches_tracked": Parameter(shape=(), trained=False),
-        }
-    return parameters, buffers
-
-
-def _group_tensors(values: Mapping[str, Any]) -> Tensors:
-    count = _count(values["num_channels"], "num_channels")
-    if count % _count(values["num_groups"], "num_groups"):
-        raise NotReadable(f"{count} channels make no {values['num_groups']} groups")
-    if not _flag(values["affine"]):
-        return {"weight": None, "bias": None}, {}
-    return {"weight": Parameter(shape=(count,)), "bias": Parameter(shape=(count,))}, {}
-
-
-def _layer_norm_tensors(values: Mapping[str, Any]) -> Tensors:
-    given = values["normalized_shape"]
-    row = list(given) if isinstance(given, list | tuple) else [given]
-    shape = tuple(_count(one, "normalized_shape") for one in row)
-    if not _flag(values["elementwise_affine"]):
-        return {"weight": None, "bias": None}, {}
-    bias = Parameter(shape=shape) if _flag(values["bias"]) else None
-    return {"weight": Parameter(shape=shape), "bias": bias}, {}
-
-
-def _linear_tensors(values: Mapping[str, Any]) -> Tensors:
-    shape = (
-        _count(values["out_features"], "out_features"),
-        _count(values["in_features"], "in_features"),
-    )
-    bias = Parameter(shape=shape[:1]) if _flag(values["bias"]) else None
-    return {"weight": Parameter(shape=shape), "bias": bias}, {}
-
-
-def _prelu_tensors(values: Mapping[str, Any]) -> Tensors:
-    count = _count(values["num_parameters"], "num_parameters")
-    return {"weight": Parameter(shape=(count,))}, {}
 
 
 # ---- Running ---------------------------------------------------------------------------
@@ -231,10 +165,10 @@ def _conv(run: Runner, layer: Instance, x: Value) -> Any:
         x,
         weight,
         bias,
-        stride=_kernel(values["stride"], ndim),
+        stride=kernel_of(values["stride"], ndim),
         before=margins,
         after=margins,
-        dilation=_kernel(values["dilation"], ndim),
+        dilation=kernel_of(values["dilation"], ndim),
         groups=values["groups"],
         fill=fill,
     )
@@ -242,7 +176,7 @@ def _conv(run: Runner, layer: Instance, x: Value) -> Any:
 
 def _kernel_or_zero(value: Any, ndim: int) -> tuple[int, ...]:
     row = list(value) if isinstance(value, list | tuple) else [value] * ndim
-    return tuple(_count(one, "a padding", 0) for one in row)
+    return tuple(checked_count(one, "a padding", 0) for one in row)
 
 
 def _transposed(run: Runner, layer: Instance, x: Value) -> Any:
@@ -388,29 +322,29 @@ LAYERS: Mapping[str, Layer] = {
     # torch's own takes any arguments.
     "Identity": Layer(arguments={f"_{i}": None for i in range(8)}, run=_same),
     **_dimensions(
-        "Conv", lambda n: Layer(arguments=CONV, tensors=_conv_tensors(n, False), run=_conv)
+        "Conv", lambda n: Layer(arguments=CONV, tensors=conv_tensors(n, False), run=_conv)
     ),
     **_dimensions(
         "ConvTranspose",
-        lambda n: Layer(arguments=TRANSPOSED, tensors=_conv_tensors(n, True), run=_transposed),
+        lambda n: Layer(arguments=TRANSPOSED, tensors=conv_tensors(n, True), run=_transposed),
     ),
     **_dimensions(
-        "BatchNorm", lambda n: Layer(arguments=BATCH, tensors=_norm_tensors, run=_batch_norm)
+        "BatchNorm", lambda n: Layer(arguments=BATCH, tensors=norm_tensors, run=_batch_norm)
     ),
     "SyncBatchNorm": Layer(
-        arguments={**BATCH, "process_group": None}, tensors=_norm_tensors, run=_batch_norm
+        arguments={**BATCH, "process_group": None}, tensors=norm_tensors, run=_batch_norm
     ),
     **_dimensions(
         "InstanceNorm",
         lambda n: Layer(
             arguments={**BATCH, "affine": False, "track_running_stats": False},
-            tensors=_norm_tensors,
+            tensors=norm_tensors,
             run=_instance_norm,
         ),
     ),
     "GroupNorm": Layer(
         arguments={"num_groups": NEEDED, "num_channels": NEEDED, "eps": 1e-5, "affine": True},
-        tensors=_group_tensors,
+        tensors=group_tensors,
         run=_group_norm,
     ),
     "LayerNorm": Layer(
@@ -420,16 +354,16 @@ LAYERS: Mapping[str, Layer] = {
             "elementwise_affine": True,
             "bias": True,
         },
-        tensors=_layer_norm_tensors,
+        tensors=layer_norm_tensors,
         run=_layer_norm,
     ),
     "Linear": Layer(
         arguments={"in_features": NEEDED, "out_features": NEEDED, "bias": True},
-        tensors=_linear_tensors,
+        tensors=linear_tensors,
         run=_linear,
     ),
     "PReLU": Layer(
-        arguments={"num_parameters": 1, "init": 0.25}, tensors=_prelu_tensors, run=_prelu
+        arguments={"num_parameters": 1, "init": 0.25}, tensors=prelu_tensors, run=_prelu
     ),
     **{name: _plain(function) for name, function in ACTIVATIONS.items()},
     "LeakyReLU": _plain("leaky_relu", negative_slope=0.01),

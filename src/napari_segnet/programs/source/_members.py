@@ -27,7 +27,20 @@ from napari_segnet.programs.source._values import (
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
 
-__all__ = ["attribute", "child_at", "delete_item", "item", "set_attribute", "set_item"]
+__all__ = [
+    "attribute",
+    "child_at",
+    "class_member",
+    "container_of",
+    "delete_item",
+    "item",
+    "iterated",
+    "row_of",
+    "set_attribute",
+    "set_item",
+    "tensor_of",
+    "whole",
+]
 
 SAME = ("data", "values", "grad_fn", "T")
 CONTAINERS = ("Sequential", "ModuleList")
@@ -68,7 +81,7 @@ def _of_instance(run: Runner, owner: Instance, name: str) -> Any:
         if name in tensors:
             return tensor_of(run, tensors[name])
     if isinstance(owner.kind, Class):
-        found = _found(owner.kind, name)
+        found = class_member(owner.kind, name)
         if isinstance(found, Function):
             if found.kind == "property":
                 return run.call(Bound(found, owner), (), {})
@@ -105,7 +118,8 @@ def tensor_of(run: Runner, tensor: Parameter | None) -> Any:
     return Weight(key=tensor.key, shape=shape, order=tuple(range(len(shape))), moved=shape)
 
 
-def _found(kind: Class, name: str) -> Any:
+def class_member(kind: Class, name: str) -> Any:
+    """Return what a class of the code, or one that it is derived from, has by a name."""
     for one in kind.order():
         if isinstance(one, Class) and name in one.values:
             return one.values[name]
@@ -126,7 +140,7 @@ def _of_super(owner: Super, name: str) -> Any:
 
 
 def _of_class(owner: Class, name: str) -> Any:
-    found = _found(owner, name)
+    found = class_member(owner, name)
     if isinstance(found, Function):
         return Bound(found, owner) if found.kind == "class" else found
     if found is not None:
@@ -248,7 +262,7 @@ def child_at(run: Runner, owner: Instance, place: Any) -> Any:
     if kind in CONTAINERS and isinstance(place, int) and -len(rows) <= place < len(rows):
         return rows[place][1]
     if isinstance(owner.kind, Class):
-        found = _found(owner.kind, "__getitem__")
+        found = class_member(owner.kind, "__getitem__")
         if isinstance(found, Function):
             return run.call(Bound(found, owner), (place,), {})
     raise NotReadable(f"it takes {shown(place)} of {shown(owner)}")
@@ -263,6 +277,29 @@ def container_of(owner: Instance) -> str:
             if isinstance(one, External) and one.short in (*CONTAINERS, "ModuleDict"):
                 return one.short
     return ""
+
+
+def iterated(run: Runner, value: Any) -> Any:
+    """Return the items that a loop goes through, as a list or a range."""
+    if isinstance(value, Instance) and container_of(value):
+        kind = container_of(value)
+        return list(value.children) if kind == "ModuleDict" else list(value.children.values())
+    if isinstance(value, Instance) and isinstance(value.kind, Class):
+        return list(value.children.values())
+    if isinstance(value, dict | set):
+        return list(value)
+    if isinstance(value, Unknown):
+        raise NotReadable(f"it goes through something that is not read: {value.why}")
+    if isinstance(value, Value | Weight | np.ndarray | Stack):
+        raise NotReadable(f"it goes through {shown(value)}")
+    if isinstance(value, list | tuple | str | range):
+        return value
+    raise NotReadable(f"it goes through {shown(value)}, which is no list")
+
+
+def row_of(run: Runner, value: Any) -> list[Any]:
+    """Return the items that a loop goes through as a list; they are counted."""
+    return run.budget.row(iterated(run, value))
 
 
 def set_item(run: Runner, owner: Any, place: Any, value: Any) -> None:

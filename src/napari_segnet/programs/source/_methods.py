@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable
-from napari_segnet.programs.source._layers import LAYERS, construct, run_layer
-from napari_segnet.programs.source._members import container_of, set_attribute, whole
+from napari_segnet.programs.source._layers import LAYERS, base_constructed, construct, run_layer
+from napari_segnet.programs.source._members import container_of, row_of, set_attribute, whole
 from napari_segnet.programs.source._operators import as_text, shown
 from napari_segnet.programs.source._values import (
     Class,
@@ -101,7 +101,7 @@ def _list_method(run: Runner, name: str, owner: list[Any], args: Sequence[Any]) 
     if name == "append" and len(args) == 1:
         owner.append(args[0])
     elif name == "extend" and len(args) == 1:
-        more = run.budget.row(_iterated(run, args[0]))
+        more = row_of(run, args[0])
         run.budget.made(len(owner) + len(more))
         owner.extend(more)
     elif name == "insert" and len(args) == 2:
@@ -162,7 +162,7 @@ def _text_method(
     if name == "format":
         return _formatted(run, owner, args, named)
     if name == "join" and len(args) == 1:
-        row = [as_text(one) for one in run.budget.row(_iterated(run, args[0]))]
+        row = [as_text(one) for one in row_of(run, args[0])]
         run.budget.made(sum(map(len, row)) + len(owner) * len(row))
         return owner.join(row)
     texts = all(isinstance(one, str) for one in args)
@@ -195,12 +195,6 @@ def _formatted(run: Runner, text: str, args: Sequence[Any], named: Mapping[str, 
     found = FIELD.sub(one, text)
     run.budget.made(len(found))
     return found
-
-
-def _iterated(run: Runner, value: Any) -> Any:
-    from napari_segnet.programs.source._builtins import iterated
-
-    return iterated(run, value)
 
 
 # ---- Layers ----------------------------------------------------------------------------
@@ -263,8 +257,6 @@ def _super_method(
 
 
 def _constructed(run: Runner, owner: Class, args: Sequence[Any], named: Mapping[str, Any]) -> None:
-    from napari_segnet.programs.source._calls import base_constructed
-
     if isinstance(args[0], Instance):
         base_constructed(run, args[0], owner, args[1:], named)
 
@@ -347,7 +339,7 @@ def _grown(run: Runner, name: str, owner: Instance, args: Sequence[Any]) -> Any:
     if name == "append":
         rows.append(args[0])
     elif name == "extend":
-        rows.extend(run.budget.row(_iterated(run, args[0])))
+        rows.extend(row_of(run, args[0]))
     elif name == "insert":
         rows.insert(int(whole(run, args[0])), args[1])
     else:

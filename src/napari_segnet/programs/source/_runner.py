@@ -12,8 +12,10 @@ import numpy as np
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Value, Weight
 from napari_segnet.programs._torch import truth
 from napari_segnet.programs.source._budget import Budget
+from napari_segnet.programs.source._builtins import BUILTINS
 from napari_segnet.programs.source._calls import called
 from napari_segnet.programs.source._expressions import evaluated
+from napari_segnet.programs.source._layers import LAYERS
 from napari_segnet.programs.source._members import attribute
 from napari_segnet.programs.source._names import USUAL, Files, Globals
 from napari_segnet.programs.source._statements import class_of, function_of, run_block
@@ -215,9 +217,6 @@ class Runner:
         return name if library is None else self.looked_up(name.short, library)
 
     def _elsewhere(self, name: str, names: Globals) -> Any:
-        from napari_segnet.programs.source._builtins import BUILTINS
-        from napari_segnet.programs.source._layers import LAYERS
-
         missing = ""
         for star in names.stars:
             inside = self.files.module(names, star.module or "", star.level)

@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable, Value
 from napari_segnet.programs.source._budget import LONGEST
-from napari_segnet.programs.source._members import set_attribute, set_item
+from napari_segnet.programs.source._members import delete_item, row_of, set_attribute, set_item
+from napari_segnet.programs.source._operators import binary
 from napari_segnet.programs.source._values import (
     Class,
     External,
@@ -23,7 +24,7 @@ from napari_segnet.programs.source._values import (
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
 
-__all__ = ["Returned", "class_of", "function_of", "run_block"]
+__all__ = ["Returned", "assign", "class_of", "function_of", "run_block"]
 
 FITTING = ("resize", "interpolate", "upsample", "pad", "center_crop", "crop")
 """Calls that bring a map to the size of another: nothing where it has that size."""
@@ -58,12 +59,12 @@ def _statement(run: Runner, one: ast.stmt, frame: Frame) -> None:
     if isinstance(one, ast.Assign):
         value = run.value(one.value, frame)
         for target in one.targets:
-            _assign(run, target, value, frame)
+            assign(run, target, value, frame)
     elif isinstance(one, ast.AugAssign):
         _augment(run, one, frame)
     elif isinstance(one, ast.AnnAssign):
         if one.value is not None:
-            _assign(run, one.target, run.value(one.value, frame), frame)
+            assign(run, one.target, run.value(one.value, frame), frame)
     elif isinstance(one, ast.Expr):
         _alone(run, one, frame)
     elif isinstance(one, ast.If):
@@ -158,9 +159,9 @@ def _fits_only(body: Sequence[ast.stmt]) -> bool:
 def _loop(run: Runner, one: ast.For | ast.While, frame: Frame) -> None:
     broken = False
     if isinstance(one, ast.For):
-        turns = run.budget.row(_iterated(run, run.value(one.iter, frame)))
+        turns = row_of(run, run.value(one.iter, frame))
         for turn in turns:
-            _assign(run, one.target, turn, frame)
+            assign(run, one.target, turn, frame)
             if _turn(run, one.body, frame):
                 broken = True
                 break
@@ -188,16 +189,11 @@ def _turn(run: Runner, body: Sequence[ast.stmt], frame: Frame) -> bool:
     return False
 
 
-def _iterated(run: Runner, value: Any) -> Any:
-    from napari_segnet.programs.source._builtins import iterated
-
-    return iterated(run, value)
-
-
 # ---- Giving names ----------------------------------------------------------------------
 
 
-def _assign(run: Runner, target: ast.expr, value: Any, frame: Frame) -> None:
+def assign(run: Runner, target: ast.expr, value: Any, frame: Frame) -> None:
+    """Give a value to a name, an attribute, an item, or its parts to several of them."""
     if isinstance(target, ast.Name):
         own: Frame | None = frame
         if target.id in frame.nonlocal_names:
@@ -219,7 +215,7 @@ def _unpack(run: Runner, targets: Sequence[ast.expr], value: Any, frame: Frame) 
     if isinstance(value, Unknown):
         parts: list[Any] = [value] * len(targets)
     else:
-        parts = run.budget.row(_iterated(run, value))
+        parts = row_of(run, value)
     stars = [i for i, one in enumerate(targets) if isinstance(one, ast.Starred)]
     if stars:
         after = len(targets) - stars[0] - 1
@@ -231,7 +227,7 @@ def _unpack(run: Runner, targets: Sequence[ast.expr], value: Any, frame: Frame) 
         raise NotReadable(f"it unpacks {len(parts)} values into {len(targets)}")
     for target, part in zip(targets, parts, strict=True):
         own = target.value if isinstance(target, ast.Starred) else target
-        _assign(run, own, part, frame)
+        assign(run, own, part, frame)
 
 
 def _augment(run: Runner, one: ast.AugAssign, frame: Frame) -> None:
@@ -244,16 +240,14 @@ def _augment(run: Runner, one: ast.AugAssign, frame: Frame) -> None:
         loaded = ast.Subscript(value=one.target.value, slice=one.target.slice, ctx=ast.Load())
     old, more = run.value(loaded, frame), run.value(one.value, frame)
     if isinstance(old, list) and isinstance(one.op, ast.Add):
-        row = run.budget.row(_iterated(run, more))
+        row = row_of(run, more)
         run.budget.made(len(old) + len(row))
         old.extend(row)
         new: Any = old
     else:
-        from napari_segnet.programs.source._operators import binary
-
         new = binary(run.budget, run.torch, type(one.op), old, more)
         new = run.replace(old, new)
-    _assign(run, one.target, new, frame)
+    assign(run, one.target, new, frame)
 
 
 def _delete(run: Runner, target: ast.expr, frame: Frame) -> None:
@@ -265,8 +259,6 @@ def _delete(run: Runner, target: ast.expr, frame: Frame) -> None:
             for place in (owner.children, owner.fields, owner.parameters, owner.buffers):
                 place.pop(target.attr, None)
     elif isinstance(target, ast.Subscript):
-        from napari_segnet.programs.source._members import delete_item
-
         delete_item(run, run.value(target.value, frame), run.value(target.slice, frame))
 
 

@@ -9,13 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_segnet.graph import AdaptivePooling, GlobalPooling
-from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight, padded
+from napari_segnet.programs._evaluate import NotReadable, Value
 from napari_segnet.programs._torch import OPERATIONS
 from napari_segnet.programs.source._members import tensor_of
 from napari_segnet.programs.source._operators import is_number, shown
+from napari_segnet.programs.source._torch_space import (
+    adaptive_pool,
+    center_cropped,
+    cropped,
+    interpolated,
+    item_of,
+    resized,
+    size_of,
+)
 from napari_segnet.programs.source._values import External, Filled, Parameter, Partial, Unknown
 
 if TYPE_CHECKING:
@@ -129,197 +135,6 @@ def _named(args: Sequence[Any], named: Mapping[str, Any], first: str) -> dict[st
     found = {"size": "output_size"} if first == "output_size" else {}
     own = {found.get(key, key): value for key, value in named.items()}
     return {first: args[0], **own} if args else own
-
-
-# ---- Sizes and cuts --------------------------------------------------------------------
-
-
-def _size(run: Runner, x: Any, dim: Any = None) -> Any:
-    if isinstance(x, Weight | Filled):
-        return x.shape if dim is None else x.shape[int(dim)]
-    if not isinstance(x, Value):
-        raise NotReadable(f"it asks for the size of {shown(x)}")
-    probes = run.drawing().probes
-    row: list[Any] = list(run.drawing().shape(x))
-    for axis, lengths in enumerate(row):
-        # Numbers of channels decide loops; sizes of the image stay what they are.
-        if axis == 1 and (lengths == lengths[0]).all() and probes.single(lengths) is not None:
-            row[axis] = int(lengths[0])
-    return tuple(row) if dim is None else row[int(dim)]
-
-
-def _getitem(run: Runner, x: Any, place: Any) -> Any:
-    if isinstance(x, Stack):
-        raise NotReadable("it takes an item of maps that are stacked")
-    places = list(place) if isinstance(place, tuple) else [place]
-    if isinstance(x, Weight | Filled):
-        return _part(x, places)
-    real = sum(1 for one in places if one is not None and one is not Ellipsis)
-    if Ellipsis in [one for one in places if one is Ellipsis]:
-        where = next(i for i, one in enumerate(places) if one is Ellipsis)
-        missing = len(x.axes) - real
-        places[where : where + 1] = [slice(None)] * missing
-    if None not in places and len(places) <= len(x.axes):
-        x, places = _window(run, x, places)
-    axis = 0
-    for one in places:
-        if one is None:
-            x = OPERATIONS["unsqueeze"](run, x, axis)
-        elif isinstance(one, slice):
-            if one.step not in (None, 1):
-                raise NotReadable(f"it takes every {shown(one.step)}th pixel")
-            if one.start is not None or one.stop is not None:
-                first = 0 if one.start is None else one.start
-                x = OPERATIONS["slice"](run, x, axis, first, one.stop, 1)
-        elif is_number(one):
-            x = OPERATIONS["select"](run, x, axis, one)
-            continue
-        elif isinstance(one, list) and all(isinstance(n, int) for n in one):
-            parts = [OPERATIONS["slice"](run, x, axis, n, n + 1) for n in one]
-            x = OPERATIONS["cat"](run, parts, axis)
-        else:
-            raise NotReadable(f"it takes {shown(one)} of a map")
-        axis += 1
-    return x
-
-
-def _window(run: Runner, x: Value, places: list[Any]) -> tuple[Value, list[Any]]:
-    """Cut all axes of the image at once: a window may be that of another map."""
-    draw = run.drawing()
-    have = draw.shape(x)
-    zeros = [draw.probes.number(0) for _ in have]
-    before, after = list(zeros), list(zeros)
-    rest = list(places)
-    for axis, one in enumerate(places):
-        if axis < 2 or not isinstance(one, slice) or one.step not in (None, 1):
-            continue
-        ends = []
-        for given, default in ((one.start, zeros[axis]), (one.stop, have[axis])):
-            if given is not None and not is_number(given):
-                raise NotReadable(f"it cuts a map at {shown(given)}")
-            number = default if given is None else np.broadcast_to(given, default.shape)
-            number = number.astype(np.int64)
-            ends.append(np.clip(np.where(number < 0, number + have[axis], number), 0, have[axis]))
-        draw.probes.require(ends[1] > ends[0], "it leaves nothing of a map")
-        before[axis], after[axis] = -ends[0], ends[1] - have[axis]
-        rest[axis] = slice(None)
-    return padded(draw, x, before, after, "zeros"), rest
-
-
-def _part(x: Any, places: Sequence[Any]) -> Any:
-    if isinstance(x, Filled):
-        return Unknown("a part of a tensor")
-    ones = [1 if one is None else 0 for one in places]
-    if all(one is None or one == slice(None) or one is Ellipsis for one in places):
-        shape: list[int] = []
-        rest = list(x.shape)
-        for one in places:
-            if one is None:
-                shape.append(1)
-            elif one is Ellipsis:
-                keep = sum(1 for later in places[len(ones) :] if later == slice(None))
-                shape += rest[: len(rest) - keep]
-                rest = rest[len(rest) - keep :]
-            else:
-                shape.append(rest.pop(0))
-        return x.reshaped([*shape, *rest])
-    raise NotReadable("it takes a part of a weight")
-
-
-def _center_crop(run: Runner, x: Any, output_size: Any) -> Any:
-    size = list(output_size) if isinstance(output_size, list | tuple) else [output_size] * 2
-    draw = run.drawing()
-    places: list[Any] = [slice(None), slice(None)]
-    for length, want in zip(draw.shape(x)[-2:], size, strict=True):
-        number = want if isinstance(want, np.ndarray) else draw.probes.number(int(want))
-        draw.probes.require(number <= length, "it crops to more pixels than there are")
-        first = np.round((length - number) / 2.0).astype(np.int64)
-        places.append(slice(first, first + number))
-    return _getitem(run, x, tuple(places))
-
-
-def _crop(run: Runner, x: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
-    cut = (slice(top, top + height), slice(left, left + width))
-    return _getitem(run, x, (slice(None), slice(None), *cut))
-
-
-# ---- Resizing --------------------------------------------------------------------------
-
-
-def _interpolate(
-    run: Runner,
-    x: Any,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: Any = "nearest",
-    align_corners: Any = None,
-    recompute_scale_factor: Any = None,
-    antialias: Any = False,
-) -> Any:
-    ndim = run.drawing().ndim
-    if size is not None:
-        size = list(size) if isinstance(size, list | tuple) else [size] * ndim
-    scales = scale_factor
-    if scales is not None:
-        scales = list(scales) if isinstance(scales, list | tuple) else [scales] * ndim
-    if (size is None) == (scales is None) or len(size or scales) != ndim:
-        raise NotReadable("it resizes to a size and by a factor, or to none of both")
-    if run.truth(antialias):
-        _require_larger(run, x, size)
-    if mode in ("bilinear", "trilinear"):
-        corners = align_corners is not None and run.truth(align_corners)
-        return OPERATIONS["upsample_bilinear2d"](run, x, size, corners, scales)
-    if mode == "nearest":
-        return OPERATIONS["upsample_nearest2d"](run, x, size, scales)
-    if mode == "nearest-exact":
-        return OPERATIONS["_upsample_nearest_exact2d"](run, x, size, scales)
-    raise NotReadable(f"it resizes {shown(mode)}")
-
-
-def _require_larger(run: Runner, x: Any, size: Any) -> None:
-    """Refuse an antialiased resizing to fewer pixels; to more it is the plain one."""
-    draw = run.drawing()
-    have = draw.shape(x)[2:]
-    for length, want in zip(have, size or have, strict=True):
-        if (np.asarray(want) < length)[draw.probes.alive].any():
-            raise NotReadable("it makes a map smaller with antialiasing")
-
-
-def _resize(
-    run: Runner,
-    x: Any,
-    size: Any,
-    interpolation: Any = None,
-    max_size: Any = None,
-    antialias: Any = True,
-) -> Any:
-    word = interpolation.short if isinstance(interpolation, External) else interpolation
-    words: dict[Any, str] = {None: "bilinear", 2: "bilinear", 0: "nearest"}
-    mode = words.get(word, str(word).lower())
-    if mode not in ("bilinear", "nearest") or max_size is not None:
-        raise NotReadable(f"it resizes {shown(interpolation)}")
-    if not isinstance(size, list | tuple) or len(size) != 2:
-        raise NotReadable("it resizes the shorter side only")
-    if mode == "bilinear" and (antialias is None or run.truth(antialias)):
-        _require_larger(run, x, size)
-    return _interpolate(run, x, size=size, mode=mode)
-
-
-def _adaptive(kind: Any) -> Callable[..., Any]:
-    def pool(run: Runner, x: Any, output_size: Any, *_: Any) -> Any:
-        draw = run.drawing()
-        row = (
-            list(output_size)
-            if isinstance(output_size, list | tuple)
-            else [output_size] * draw.ndim
-        )
-        sizes = tuple(int(one) if one is not None else 0 for one in row)
-        node = draw.as_map(x)
-        if set(sizes) == {1}:
-            return draw.mapped(GlobalPooling(kind=kind), node)
-        return draw.mapped(AdaptivePooling(kind=kind, size=sizes), node)
-
-    return pool
 
 
 # ---- Others ----------------------------------------------------------------------------
@@ -478,17 +293,17 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{"true_divide": _two("div"), "bmm": _two("matmul")},
     **{"cat": _cat, "concat": _cat, "concatenate": _cat},
     "stack": lambda run, tensors, dim=0: OPERATIONS["stack"](run, list(tensors), dim),
-    **{"interpolate": _interpolate, "upsample": _interpolate},
-    "upsample_bilinear": lambda run, x, size=None, scale_factor=None: _interpolate(
+    **{"interpolate": interpolated, "upsample": interpolated},
+    "upsample_bilinear": lambda run, x, size=None, scale_factor=None: interpolated(
         run, x, size, scale_factor, "bilinear", True
     ),
-    "upsample_nearest": lambda run, x, size=None, scale_factor=None: _interpolate(
+    "upsample_nearest": lambda run, x, size=None, scale_factor=None: interpolated(
         run, x, size, scale_factor
     ),
     **{f"max_pool{n}d": _max_pool for n in (2, 3)},
     **{f"avg_pool{n}d": _mean_pool for n in (2, 3)},
-    **{f"adaptive_avg_pool{n}d": _adaptive("average") for n in (2, 3)},
-    **{f"adaptive_max_pool{n}d": _adaptive("max") for n in (2, 3)},
+    **{f"adaptive_avg_pool{n}d": adaptive_pool("average") for n in (2, 3)},
+    **{f"adaptive_max_pool{n}d": adaptive_pool("max") for n in (2, 3)},
     **{f"conv{n}d": _conv(f"conv{n}d") for n in (2, 3)},
     "linear": _linear,
     "pad": _pad,
@@ -496,9 +311,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
         run, x, upscale_factor
     ),
     **dict.fromkeys(("dropout", "dropout2d", "dropout3d", "alpha_dropout"), _dropout),
-    "size": _size,
+    "size": size_of,
     "dim": lambda run, x: len(x.axes),
-    "getitem": _getitem,
+    "getitem": item_of,
     "narrow": lambda run, x, dim, start, length: OPERATIONS["narrow"](run, x, dim, start, length),
     "select": lambda run, x, dim, index: OPERATIONS["select"](run, x, dim, index),
     **{"chunk": _chunk, "split": _split, "permute": _permute},
@@ -508,7 +323,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
         run, x, start_dim, end_dim
     ),
     **{name: _shaped(name) for name in ("view", "reshape", "expand", "repeat")},
-    "view_as": lambda run, x, other: OPERATIONS["view"](run, x, list(_size(run, other))),
+    "view_as": lambda run, x, other: OPERATIONS["view"](run, x, list(size_of(run, other))),
     "expand_as": lambda run, x, other: OPERATIONS["expand_as"](run, x, other),
     "transpose": lambda run, x, dim0, dim1: OPERATIONS["transpose"](run, x, dim0, dim1),
     "swapaxes": lambda run, x, dim0, dim1: OPERATIONS["transpose"](run, x, dim0, dim1),
@@ -519,9 +334,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
          "half", "double", "data"), _same,
     ),
     "clone": _clone,
-    f"{TRANSFORMS}.resize": _resize,
-    f"{TRANSFORMS}.center_crop": lambda run, x, output_size: _center_crop(run, x, output_size),
-    f"{TRANSFORMS}.crop": _crop,
+    f"{TRANSFORMS}.resize": resized,
+    f"{TRANSFORMS}.center_crop": lambda run, x, output_size: center_cropped(run, x, output_size),
+    f"{TRANSFORMS}.crop": cropped,
 }  # fmt: skip
 """What draws or computes each, by its name."""
 KNOWN = {name.rpartition(".")[2] for name in FUNCTIONS}

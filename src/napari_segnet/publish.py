@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import re
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.atomic import why, write_whole
-from napari_segnet.checkpoint import Checkpoint, Size
+from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import OutputError
 from napari_segnet.families import MapFamily
 from napari_segnet.image import Image
+from napari_segnet.packages._written_axes import LARGEST_HALO, WrittenAxes, steady
 from napari_segnet.packages.bioimageio import preprocessing
 from napari_segnet.plan.input import recipe
 from napari_segnet.prepare import fit, parse_normalizer
@@ -40,8 +40,6 @@ FORMAT = "0.5.4"
 """Version of the specification."""
 TEST_PX = {2: (64, 64), 3: (16, 32, 32)}
 """Least size of the test image, ``([z,] y, x)``."""
-LARGEST_HALO = 256
-"""Wider halos are left out: programs that cut tiles would have to make them too large."""
 SAME = 1e-4
 """Greatest difference of the traced network, relative to its largest value."""
 PYTORCH = "2.4"
@@ -93,17 +91,12 @@ def write_package(
         If the specification has no place for the network or its preparation, if it needs what
         neither the card nor you say, or the disk refuses.
     """
-    family = family_of(checkpoint)
-    if not isinstance(family, MapFamily):
-        raise OutputError(
-            f"{checkpoint.path.name} answers with objects, for which bioimage.io has no outputs. "
-            "Only networks that answer with maps are written as packages."
-        )
+    family = _map_family(checkpoint)
     about = _about(checkpoint, authors, license, cite)
     how, over = recipe(checkpoint)
     steps, notes = preprocessing(how, over, checkpoint.ndim, checkpoint.channels)
     made = _traced(checkpoint, family)
-    axes = _Axes(checkpoint, made.any_size, made.given.shape[2:])
+    axes = WrittenAxes(checkpoint, made.any_size, made.given.shape[2:])
     if not made.any_size:
         shown = " x ".join(map(str, made.given.shape[2:]))
         notes += (
@@ -116,8 +109,29 @@ def write_package(
         "test_output.npy": _npy(made.answer),
         "README.md": _readme(about).encode(),
     }
-    description = {
-        **about,
+    files["rdf.yaml"] = _yaml({**about, **_tensors(checkpoint, axes, steps, files)})
+    _write(path, files)
+    return Published(path=path, notes=notes)
+
+
+# ---- The description -------------------------------------------------------------------
+
+
+def _map_family(checkpoint: Checkpoint) -> MapFamily:
+    family = family_of(checkpoint)
+    if isinstance(family, MapFamily):
+        return family
+    raise OutputError(
+        f"{checkpoint.path.name} answers with objects, for which bioimage.io has no outputs. "
+        "Only networks that answer with maps are written as packages."
+    )
+
+
+def _tensors(
+    checkpoint: Checkpoint, axes: WrittenAxes, steps: Sequence[Any], files: dict[str, bytes]
+) -> dict[str, Any]:
+    """Return what the package says of images, maps and weights."""
+    return {
         "format_version": FORMAT,
         "type": "model",
         "documentation": "README.md",
@@ -143,12 +157,6 @@ def write_package(
             "torchscript": {**_file(files, "weights.pt"), "pytorch_version": PYTORCH},
         },
     }
-    files["rdf.yaml"] = _yaml(description)
-    _write(path, files)
-    return Published(path=path, notes=notes)
-
-
-# ---- The description -------------------------------------------------------------------
 
 
 def _about(
@@ -200,63 +208,6 @@ def _citations(checkpoint: Checkpoint, cite: str) -> list[dict[str, str]]:
             "U-Net)."
         )
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Axes:
-    """The axes of both tensors."""
-
-    checkpoint: Checkpoint
-    any_size: bool
-    shape: tuple[int, ...]
-
-    def inputs(self) -> list[dict[str, Any]]:
-        """Return those of the image."""
-        size, rows = _steady(self.checkpoint.size), []
-        # The specification wants something to be left between the halos.
-        least = size.next_allowed(tuple(2 * edge + 1 for edge in self._halo()))
-        for place, name in enumerate("zyx"[-self.checkpoint.ndim :]):
-            length: Any = self.shape[place]
-            if self.any_size:
-                length = {"min": least[place], "step": size.multiple[place]}
-            row = {"type": "space", "id": name, "size": length}
-            pixel = self.checkpoint.pixel_size_um.get(name)
-            rows.append({**row, "scale": pixel, "unit": "micrometer"} if pixel else row)
-        return [*self._first([f"channel{n}" for n in range(self.checkpoint.channels)]), *rows]
-
-    def outputs(self) -> list[dict[str, Any]]:
-        """Return those of the maps."""
-        size, halo, rows = self.checkpoint.size, self._halo(), []
-        names = [
-            name
-            for output in self.checkpoint.outputs
-            for name in (
-                [output.role]
-                if output.channels == 1
-                else [f"{output.role}{n}" for n in range(output.channels)]
-            )
-        ]
-        own = self.checkpoint.class_names
-        names = list(own) if len(own) == len(names) else names
-        for place, name in enumerate("zyx"[-self.checkpoint.ndim :]):
-            follows = {"tensor_id": "image", "axis_id": name, "offset": -size.loss[place]}
-            length: Any = follows if self.any_size else self.shape[place] - size.loss[place]
-            row: dict[str, Any] = {"type": "space", "id": name, "size": length}
-            if halo[place]:
-                row["halo"] = halo[place]
-            rows.append(row)
-        return [*self._first(names), *rows]
-
-    def _halo(self) -> tuple[int, ...]:
-        """Return pixels at each edge that tiles share; 0 where the package has none."""
-        halo = self.checkpoint.halo_px
-        if halo is None or not self.any_size or max(halo) > LARGEST_HALO:
-            return (0,) * self.checkpoint.ndim
-        return halo
-
-    @staticmethod
-    def _first(names: list[str]) -> list[dict[str, Any]]:
-        return [{"type": "batch"}, {"type": "channel", "channel_names": names}]
 
 
 def _postprocessing(checkpoint: Checkpoint) -> list[dict[str, Any]]:
@@ -405,17 +356,11 @@ def _same(script: Any, whole: torch.nn.Module, given: torch.Tensor) -> bool:
     return float((found - expected).abs().max()) <= SAME * max(1.0, float(expected.abs().max()))
 
 
-def _steady(size: Size) -> Size:
-    """Return sizes whose poolings leave nothing over: what pads by itself is traced with none."""
-    multiple = tuple(map(math.lcm, size.multiple, size.stride))
-    return replace(size, multiple=multiple)
-
-
 def _test_image(checkpoint: Checkpoint, steps: int) -> npt.NDArray[np.float32]:
     """Return ``(1, c, [z,] y, x)``: smooth bright spots on noise, 0 to 255; larger by steps."""
     from scipy.ndimage import gaussian_filter
 
-    size, halo = _steady(checkpoint.size), checkpoint.halo_px or (0,) * checkpoint.ndim
+    size, halo = steady(checkpoint.size), checkpoint.halo_px or (0,) * checkpoint.ndim
     wanted = [
         max(least, 2 * (edge if edge <= LARGEST_HALO else 0) + 8)
         for least, edge in zip(TEST_PX[checkpoint.ndim], halo, strict=True)

@@ -15,7 +15,9 @@ from napari_segnet.widgets.review.table import ItemsModel
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["add_missing", "delete_labels", "middle_of"]
+    from napari_segnet.widgets.recovery.reviews import Reviews
+
+__all__ = ["add_and_say", "add_missing", "delete_labels", "middle_of"]
 
 
 def delete_labels(layer: napari.layers.Labels, shown: ItemsModel, labels: Sequence[int]) -> None:
@@ -63,4 +65,19 @@ def add_missing(layer: napari.layers.Labels, items: Items, label: int) -> int | 
     editing_of(layer).know_ids(int(items.ids.max(initial=0)))  # of all objects that there are
     fresh = next_id(layer)
     apply_edit(layer, new_object(layer.data, fresh, box, shape))
+    return fresh
+
+
+def add_and_say(
+    reviews: Reviews, layer: napari.layers.Labels, items: Items, label: int
+) -> int | None:
+    """Add a missing object and note in the review that it is no longer missing.
+
+    Returns and raises as :func:`add_missing`.
+    """
+    place = middle_of(items, label)
+    fresh = add_missing(layer, items, label)
+    if fresh is not None:
+        review = reviews.of(layer).with_dismissed(place)
+        reviews.change(layer, review, f"added {fresh}")
     return fresh

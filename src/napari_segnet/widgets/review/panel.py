@@ -23,7 +23,7 @@ from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.keys import ViewerKeys
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.recovery.reviews import reviews
-from napari_segnet.widgets.review.edits import add_missing, delete_labels, middle_of
+from napari_segnet.widgets.review.edits import add_and_say, delete_labels, middle_of
 from napari_segnet.widgets.review.form import ReviewForm
 from napari_segnet.widgets.review.jobs import look_at, network_input, rectangle_of
 from napari_segnet.widgets.review.mark import ObjectMark
@@ -126,11 +126,10 @@ class ReviewPanel(ReviewForm):
         """Find out what is doubtful in the layer."""
         self.message.hide()
         layer = self.layer
-        if layer is None:
-            self.message.fail(SegnetError("Select a Labels layer first: it is what is reviewed."))
-            return
         choice = str(self.network.currentData())
         try:
+            if layer is None:
+                raise SegnetError("Select a Labels layer first: it is what is reviewed.")
             given = network_input(layer, self.viewer, choice not in (OWN, NONE))
         except SegnetError as error:
             self.message.fail(error)
@@ -218,9 +217,8 @@ class ReviewPanel(ReviewForm):
             return
         review = self.reviews.of(self.layer)
         review = review.with_state([i for i in labels if i > 0], State.ACCEPTED)
-        for label in labels:
-            if label < 0:
-                review = review.with_dismissed(middle_of(self.model.items, label))
+        for label in (label for label in labels if label < 0):
+            review = review.with_dismissed(middle_of(self.model.items, label))
         self.reviews.change(self.layer, review, f"accepted {_named(labels)}")
         self.next()
 
@@ -229,14 +227,12 @@ class ReviewPanel(ReviewForm):
         labels = self.table.labels()
         if self.layer is None or not labels:
             return
-        lacking = [label for label in labels if label < 0]
-        for label in lacking:
+        for label in (label for label in labels if label < 0):
             self._add(label)
-        wrong = [label for label in labels if label > 0]
-        if wrong:
+        if wrong := [label for label in labels if label > 0]:
             review = self.reviews.of(self.layer).with_state(wrong, State.WRONG)
             self.reviews.change(self.layer, review, f"to fix: {_named(wrong)}")
-        elif lacking:
+        else:
             self.next()
 
     def delete(self) -> None:
@@ -244,13 +240,11 @@ class ReviewPanel(ReviewForm):
         layer = self.layer
         if layer is None:
             return
-        locked = self.reviews.of(layer).locked
         labels = [label for label in self.table.labels() if label > 0]
-        free = [label for label in labels if label not in locked]
+        free = [label for label in labels if label not in self.reviews.of(layer).locked]
         if len(free) < len(labels):
             self.message.say("Locked objects stay. Unlock them first.")
-        row = self.current()
-        if not free or row is None:
+        if not free or (row := self.current()) is None:
             return
         try:
             delete_labels(layer, self.model, free)
@@ -260,8 +254,7 @@ class ReviewPanel(ReviewForm):
         self._go_from(row - 1)
 
     def _go_from(self, row: int) -> None:
-        found = self.model.next_row(row)
-        if found >= 0:
+        if (found := self.model.next_row(row)) >= 0:
             self.select(found)
 
     def lock(self) -> None:
@@ -303,17 +296,11 @@ class ReviewPanel(ReviewForm):
         layer, items = self.layer, self.model.items
         if layer is None or items.row_of(label) is None:
             return
-        place = middle_of(items, label)
         try:
-            fresh = add_missing(layer, items, label)
+            if add_and_say(self.reviews, layer, items, label) is None:
+                self.message.say("There is an object by now.")
         except EditError as error:
             self.message.fail(error)
-            return
-        if fresh is None:
-            self.message.say("There is an object by now.")
-            return
-        review = self.reviews.of(layer).with_dismissed(place)
-        self.reviews.change(layer, review, f"added {fresh}")
 
     # ---- What changes ----
 

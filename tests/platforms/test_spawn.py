@@ -97,6 +97,9 @@ ERRORS = [
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_an_error_keeps_its_words(kind):
-    again = pickle.loads(pickle.dumps(kind("cells.tif is cut off. Copy it again.")))
+    more = {errors.UntoldError: ("padding", (("valid", "no padding"),), ("down",))}.get(kind, ())
+    again = pickle.loads(pickle.dumps(kind("cells.tif is cut off. Copy it again.", *more)))
     assert type(again) is kind
     assert str(again) == "cells.tif is cut off. Copy it again."
+    for name, value in zip(("name", "words", "places"), more, strict=False):
+        assert getattr(again, name) == value

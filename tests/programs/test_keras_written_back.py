@@ -200,8 +200,8 @@ def test_a_disk_that_refuses(tmp_path: Path) -> None:
         save(changed(found), found, tmp_path / "no such folder" / "new.keras")
 
 
-def test_keras_is_a_program_that_writes() -> None:
-    assert [one.name for one in PROGRAMS if isinstance(one, WritingProgram)] == ["keras"]
+def test_programs_that_write() -> None:
+    assert [one.name for one in PROGRAMS if isinstance(one, WritingProgram)] == ["keras", "onnx"]
 
 
 # ---- Taught ----------------------------------------------------------------------------

@@ -32,5 +32,9 @@ class CellposeMasksWriter:
         labels, axes = rows_last(made.labels, made.axes)
         kind = np.uint16 if labels.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
         tifffile.imwrite(
-            path, labels.astype(kind), compression="zlib", metadata={"axes": axes.upper()}
+            path,
+            labels.astype(kind),
+            photometric="minisblack",  # three planes are no colours
+            compression="zlib",
+            metadata={"axes": axes.upper()},
         )

@@ -66,10 +66,10 @@ def test_a_built_in_network_is_known_by_its_name():
 
 def test_a_network_that_nobody_knows_is_refused_with_what_was_seen(tmp_path):
     path = tmp_path / "strange.pth"
-    torch.save({"stem.weight": torch.zeros(4, 1, 3, 3), "stem.bias": torch.zeros(4)}, path)
+    torch.save({"stem.weight": torch.zeros(4, 7), "stem.bias": torch.zeros(4)}, path)
     with pytest.raises(
         UnknownNetworkError,
-        match=r"strange\.pth: 2 of them, first stem\.weight \(4, 1, 3, 3\), stem\.bias .*milesial",
+        match=r"strange\.pth: 2 of them, first stem\.weight \(4, 7\), stem\.bias .*milesial",
     ):
         identify(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,8 @@ def objects_of(
         (np.full(len(kind), number), kind, wrong, orders, measures)
         for number, (kind, wrong, orders, measures) in enumerate(_each(files, checkpoint, settings))
     ]
+    if not rows:
+        raise SystemExit(f"The network finds no object in {len(files)} images.")
     image, kind, wrong, orders, measures = zip(*rows, strict=True)
     return Objects(
         *(np.concatenate(part) for part in (image, kind, wrong)),
@@ -204,6 +207,8 @@ def _apart(
             for n, first in zip((one, two), whole, strict=True)
         ]
         apart.append(_part(firsts[0], rows[drawn]) - _part(firsts[1], rows[drawn]))
+    if np.isnan(apart).all():  # no such mistake in any image
+        return math.nan, math.nan, math.nan
     low, high = np.nanpercentile(apart, [2.5, 97.5])
     return float(low), _part(whole[0], rows) - _part(whole[1], rows), float(high)
 

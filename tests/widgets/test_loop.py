@@ -40,7 +40,10 @@ def click(qtbot, button):
 def run(dock, qtbot):
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         click(qtbot, dock.run_box.button)
-    assert not dock.message.isVisible(), dock.message.text.text()
+    said = dock.message.text.text() if dock.message.isVisible() else ""
+    assert not said or said.startswith(("Nothing was found.", "Objects cover ")), (
+        said
+    )  # it is hardly trained
 
 
 def labels_of(viewer):

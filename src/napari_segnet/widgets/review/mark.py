@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
 from napari_segnet.widgets.layers.private import canvas_of
+from napari_segnet.widgets.qt.deletion import when_deleted
 from napari_segnet.widgets.qt.listen import listen
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class ObjectMark(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
         self.hide()
         panel.installEventFilter(self)
-        panel.destroyed.connect(self.deleteLater)
+        own = weakref.ref(self)
+        when_deleted(panel, lambda: _end(own))
         if canvas is not None:
             canvas.installEventFilter(self)
         dims, layers = viewer.dims.events, viewer.layers.events
@@ -127,3 +130,11 @@ class ObjectMark(QWidget):
         ):
             self.follow()
         return False
+
+
+def _end(mark: weakref.ref[ObjectMark]) -> None:
+    """Take the mark away."""
+    there = mark()
+    if there is not None:
+        with suppress(RuntimeError):  # Qt has deleted it with the canvas
+            there.deleteLater()

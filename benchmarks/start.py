@@ -6,7 +6,8 @@
 
 Writes a U-Net of milesial/Pytorch-UNet (124 MB with 64 features at full size), the same with
 bilinear up-sampling, and torchvision's Mask R-CNN, into a temporary folder, and runs
-``napari-segnet inspect FILE --json`` on each, on the built-in network, and ``napari-segnet
+``napari-segnet inspect --quick FILE --json`` (names and shapes, without the proof by statistics)
+on each, on the built-in network, and ``napari-segnet
 models``. Printed: the median of the CPU time of the whole process (user and system, all
 threads), beside the limit, and as a multiple of an interpreter that imports numpy only.
 """
@@ -76,7 +77,7 @@ def main() -> None:
         runs["inspect nuclei"] = "nuclei"
         print(f"{'import numpy':32} {bare:6.2f} s")
         for name, what in runs.items():
-            report(name, cpu_s([*command, "inspect", what, "--json"], args.times), bare)
+            report(name, cpu_s([*command, "inspect", "--quick", what, "--json"], args.times), bare)
         report("models", cpu_s([*command, "models"], args.times), bare)
 
 

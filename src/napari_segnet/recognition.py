@@ -286,8 +286,13 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
         why = "some layer looks at the whole image, so tiles are blended"
     else:
         why = "computed from the network's layers"
-    fact = Known(source="read", why=why)
+    graph = checkpoint.known.get("graph", Known(source="read"))
+    fact = Known(source=graph.source, why=why)
     known = {**checkpoint.known, "halo_px": fact, "exact": fact}
+    size = known.get("size")
+    if graph.source != "read" and size is not None and size.source == "read":
+        # What follows from layers is known no better than they are.
+        known["size"] = Known(source=graph.source, why=size.why)
     return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
 
 

@@ -201,14 +201,39 @@ def _chosen(
         return replace(code, notes=(*code.notes, note))
     if code is not None:
         return code
-    if named is not None:
-        # By its names a known network that lacks or adds something: damaged, or changed.
+    if isinstance(named, SettingsError):
         raise named
     own_told = {name: value for name, value in told.items() if name != "source"}
+    if named is not None:
+        return _edited(named, views, own_told)
     read, reason = _by_structure(views, own_told)
     if read is not None:
         return read
     raise UnknownNetworkError(_not_recognised(path, views[0], reason))
+
+
+def _edited(
+    named: UnknownNetworkError, views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> Checkpoint:
+    """Return what an edited copy of a known network is: the names say little, the layers the rest.
+
+    A known network that lacks or adds something may be damaged as well; then no network is found
+    that uses every tensor that is left.
+    """
+    first = next(family for view in views for family in FAMILIES if family.detect(view))
+    if not isinstance(first, MapFamily) or first.name in COMPLETE:
+        raise named
+    try:
+        found, reason = _by_structure(views, told)
+    except SettingsError as error:
+        raise SettingsError(f"{named} Read from its tensors: {error}") from error
+    if found is None:
+        raise UnknownNetworkError(f"{named} {reason}".rstrip()) from named
+    note = (
+        f"{named} So its network was found from its tensors: what the published one does is only "
+        "a hint."
+    )
+    return replace(found, notes=(note, *found.notes))
 
 
 def _confirmed(named: Checkpoint, code: Checkpoint) -> dict[str, Known]:

@@ -1,0 +1,45 @@
+"""What networks with the layer names of a published one do, where shapes do not show it.
+
+People copy a network, change it and keep its names. Of such a copy nothing is proven by them, but
+what the published one does is likelier than what most networks do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+__all__ = ["habits_of"]
+
+HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
+    (
+        "milesial/Pytorch-UNet",
+        (r"(^|\.)down\d+\..*(double_conv|mpconv)", r"(^|\.)up\d+\.conv\."),
+        {"join": "skip-up", "resize": "bilinear-aligned"},
+    ),
+    (
+        "milesial/Pytorch-UNet",
+        (r"(^|\.)inc\.", r"(^|\.)down1\.", r"(^|\.)up1\."),
+        {"join": "skip-up", "resize": "bilinear-aligned"},
+    ),
+    (
+        "jvanvugt/pytorch-unet",
+        (r"(^|\.)down_path\.0\.", r"(^|\.)up_path\.0\."),
+        {"join": "up-skip", "resize": "bilinear"},
+    ),
+    (
+        "mateuszbuda/brain-segmentation-pytorch",
+        (r"(^|\.)encoder1\.enc1", r"(^|\.)decoder1\.dec1"),
+        {"join": "up-skip"},
+    ),
+)
+"""Network, expressions that all are found among its names, and what it does."""
+
+
+def habits_of(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return choices of the published network that has such names: name -> value and network."""
+    listed = tuple(names)
+    for network, patterns, does in HABITS:
+        if all(any(re.search(pattern, name) for name in listed) for pattern in patterns):
+            return {choice: (value, network) for choice, value in does.items()}
+    return {}

@@ -21,6 +21,7 @@ from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
 from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
 from napari_segnet.programs.source import SourceRefusal, refused, same_network
+from napari_segnet.programs.structure import ends_as_named
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.stamp import stamp_of
@@ -227,7 +228,7 @@ def _edited(
         found, reason = _by_structure(views, told)
     except SettingsError as error:
         raise SettingsError(f"{named} Read from its tensors: {error}") from error
-    if found is None:
+    if found is None or not ends_as_named(graph_from_json(found.hparams["graph"])):
         raise UnknownNetworkError(f"{named} {reason}".rstrip()) from named
     note = (
         f"{named} So its network was found from its tensors: what the published one does is only "

@@ -93,7 +93,7 @@ WEIGHTS = {
     ),
     "less.pth": (altered(lambda state: state.pop("up1.up.weight")), "looks like the U-Net of"),
     "shape.pth": (
-        altered(lambda state: state.update({"outc.conv.weight": zeros(1, 5, 1, 1)})),
+        altered(lambda state: state.update({"outc.conv.weight": zeros(1, 23, 1, 1)})),
         "looks like the U-Net of",
     ),
     "other.pth": (altered(lambda state: state.clear() or state.update(a=zeros(2))), "No known ki"),

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["habits_of"]
+from napari_segnet.graph import Convolution, Graph
+from napari_segnet.programs.structure._names import OUTPUT, role
+
+__all__ = ["ends_as_named", "habits_of"]
 
 HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
     (
@@ -43,3 +46,14 @@ def habits_of(names: Iterable[str]) -> dict[str, tuple[str, str]]:
         if all(any(re.search(pattern, name) for name in listed) for pattern in patterns):
             return {choice: (value, network) for choice, value in does.items()}
     return {}
+
+
+def ends_as_named(graph: Graph) -> bool:
+    """Tell if a network ends with a layer that is named as its answer, where one is.
+
+    Of a copy with a tensor too many, another order of its layers may close: it is no explanation.
+    """
+    layers = [node.name for node in graph.nodes if isinstance(node.operation, Convolution)]
+    heads = [name for name in layers if role(name) == OUTPUT]
+    last = next(node.name for node in reversed(graph.nodes) if node.tensors)
+    return not heads or last in heads

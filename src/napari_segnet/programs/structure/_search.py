@@ -159,8 +159,6 @@ class Search:
             return None
         if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
             return None  # a skip connection joins levels
-        if last.units and last.units[-1].slopes is not None and state.channels > 1:
-            return None  # slopes behind the answer are no layer's: a tensor too many
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
             return None  # a backbone alone

@@ -69,9 +69,7 @@ def test_what_is_told_of_a_copy_is_what_its_tensors_leave_open(tmp_path):
     path, *_ = written(tmp_path, "milesial-unet", "three convolutions")
     told = sn.identify(path, {"join": "up-skip"})
     assert told.known["join"].source == "told"
-    with pytest.raises(
-        SettingsError, match=r"looks like .* from its tensors: .*cannot be r"
-    ):
+    with pytest.raises(SettingsError, match=r"looks like .* from its tensors: .*cannot be r"):
         sn.identify(path, {"padding_mode": "reflect"})
 
 

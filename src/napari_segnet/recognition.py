@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from napari_segnet import cache
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
 from napari_segnet.containers import Weights, candidates, open_tree
@@ -21,13 +22,13 @@ from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
 from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
 from napari_segnet.programs.source import SourceRefusal, refused, same_network
-from napari_segnet.programs.structure import ends_as_named
+from napari_segnet.programs.structure import Space, ends_as_named, read_structure
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Halo
 
-__all__ = ["family_of", "identify", "with_halo"]
+__all__ = ["family_of", "identify", "space_of", "with_halo"]
 
 COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
@@ -274,12 +275,31 @@ def _by_structure(
     reason = ""
     for weights in views:
         try:
-            found = STRUCTURE.describe(weights, told)
+            found = STRUCTURE.describe(weights, told, space_of(weights))
         except UnknownNetworkError as error:
             reason = reason or str(error)
             continue
         return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes)), ""
     return None, reason
+
+
+def space_of(weights: Weights) -> Space:
+    """Return all networks that the tensors of a file can be.
+
+    They are searched for once: what was found by names and shapes is asked of the statistics.
+
+    Raises
+    ------
+    UnknownNetworkError
+        If there is none.
+    """
+    key = (str(weights.path), weights.stamp, weights.wrapper, weights.prefix)
+    known = cache.structures.get(key) if weights.stamp is not None else None
+    if known is not None:
+        return cast("Space", known)
+    found = read_structure(weights)
+    cache.structures.put(key, found, 1)
+    return found
 
 
 def family_of(checkpoint: Checkpoint) -> Family:

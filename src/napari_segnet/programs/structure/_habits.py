@@ -35,6 +35,46 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         (r"(^|\.)encoder1\.enc1", r"(^|\.)decoder1\.dec1"),
         {"join": "up-skip"},
     ),
+    (
+        "aladdinpersson/Machine-Learning-Collection",
+        (r"(^|\.)downs\.0\.", r"(^|\.)ups\.0$", r"(^|\.)ups\.1\."),
+        {"join": "skip-up"},
+    ),
+    (
+        "usuyama/pytorch-unet",
+        (r"(^|\.)dconv_down1\.", r"(^|\.)dconv_up1\."),
+        {"join": "up-skip", "resize": "bilinear-aligned"},
+    ),
+    (
+        "LeeJunHyun/Image_Segmentation",
+        (r"(^|\.)Conv1\.", r"(^|\.)Up_?(conv|RRCNN)\d\.", r"(^|\.)Conv_1x1"),
+        {"join": "skip-up", "resize": "nearest"},
+    ),
+    (
+        "bubbliiiing/unet-pytorch",
+        (r"(^|\.)up_concat\d\.", r"^(vgg|resnet|backbone)\."),
+        {"join": "skip-up", "resize": "bilinear-aligned"},
+    ),
+    (
+        "HiLab-git/SSL4MIS",
+        (r"(^|\.)in_conv\.conv_conv\.", r"(^|\.)up1\.conv\.conv_conv\."),
+        {"join": "skip-up", "resize": "bilinear-aligned", "activation": "leaky-0.01"},
+    ),
+    (
+        "a tutorial of U-Nets for PyTorch with blocks that contract and expand",
+        (r"^conv1\.0$", r"^conv2\.3$", r"^upconv1\.6$", r"^upconv2\.6$"),
+        {"join": "up-skip", "pooling": "max-3"},
+    ),
+    (
+        "a tutorial of U-Nets for PyTorch without paddings",
+        (r"^encoder\.enc_?[bB]locks\.0\.", r"^decoder\.dec_?[bB]locks\.0\."),
+        {"join": "up-skip", "padding": "valid"},
+    ),
+    (
+        "a tutorial of U-Nets for PyTorch with a bridge",
+        (r"^down_1\.", r"^bridge\.", r"^trans_1\.", r"^up_1\."),
+        {"join": "up-skip", "activation": "leaky-0.2"},
+    ),
 )
 """Network, expressions that all are found among its names, and what it does."""
 

@@ -99,9 +99,7 @@ def lists(put):
 def resized(put):
     """``dconv_down`` and ``dconv_up`` with bilinear resizing between, without norms."""
     downs = [put(f"dconv_down{i + 1}", double((3, *W)[i], W[i], False)) for i in range(4)]
-    ups = [
-        put(f"dconv_up{i}", double(W[i - 1] + W[i], W[i - 1], False)) for i in (3, 2, 1)
-    ]
+    ups = [put(f"dconv_up{i}", double(W[i - 1] + W[i], W[i - 1], False)) for i in (3, 2, 1)]
     head = put("conv_last", conv(W[0], 2, 1))
 
     def up(x):
@@ -217,6 +215,7 @@ def contracting(put):
 
 def numbered(put):
     """``e11, e12 … upconv1, d11 … outconv``: every layer by its number, without norms."""
+
     def block(a, b, names):
         one, two = put(names[0], conv(a, b)), put(names[1], conv(b, b))
         return lambda x: F.relu(two(F.relu(one(x))))
@@ -297,6 +296,7 @@ def plain(put):
 
 def late_lists(put):
     """``down_convs.N.conv1``, ``up_convs.N.upconv``, ``conv_final``."""
+
     def block(name, a, b):
         one, two = put(f"{name}.conv1", conv(a, b)), put(f"{name}.conv2", conv(b, b))
         return lambda x: F.relu(two(F.relu(one(x))))

@@ -33,6 +33,8 @@ __all__ = ["family_of", "identify", "space_of", "title_of", "with_halo"]
 
 COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
+FIELD = ("pooling", "dilation", "upsampling")
+"""Facts of known families from which follows how far their networks see."""
 MOST_FACTS, LONGEST_FACT = 200, 2000
 """Of what a training keeps beside its tensors."""
 
@@ -355,7 +357,7 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
         why = "some layer looks at the whole image, so tiles are blended"
     else:
         why = "computed from the network's layers"
-    graph = checkpoint.known.get("graph", Known(source="read"))
+    graph = checkpoint.known.get("graph") or _weakest(checkpoint)
     fact = Known(source=graph.source, why=why)
     known = {**checkpoint.known, "halo_px": fact, "exact": fact}
     size = known.get("size")
@@ -363,6 +365,17 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
         # What follows from layers is known no better than they are.
         known["size"] = Known(source=graph.source, why=size.why)
     return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
+
+
+def _weakest(checkpoint: Checkpoint) -> Known:
+    """Return how the least sure fact is known that a family's receptive field follows from."""
+    facts = [checkpoint.known[name] for name in FIELD if name in checkpoint.known]
+    order = ("assumed", "decided")
+    return min(
+        (one for one in facts if one.source in order),
+        key=lambda one: order.index(one.source),
+        default=Known(source="read"),
+    )
 
 
 def _halo_of_module(family: MapFamily, checkpoint: Checkpoint) -> Halo | None:

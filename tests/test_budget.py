@@ -14,10 +14,10 @@ import torch
 
 from napari_segnet.budget import Budget, OverBudget, parsed_json, parsed_yaml
 from napari_segnet.containers import candidates, open_tree
-from napari_segnet.containers._inert import plain
-from napari_segnet.containers._types import Tree
+from napari_segnet.containers._inert import Inert, plain
+from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
-from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
+from napari_segnet.errors import BrokenWeightsError, UnknownNetworkError, UnsupportedWeightsError
 from napari_segnet.families._detectron2_config import recorded_in
 
 DOUBLED = "".join(
@@ -176,13 +176,28 @@ def test_what_is_copied_counts_the_numbers_of_arrays() -> None:
     assert plain({1 << 20_000: slice(1 << 20_000)}) == {"...": "..."}
 
 
+def ref(n: int) -> TensorRef:
+    return TensorRef(shape=(n,), dtype="float32", load=lambda: torch.zeros(n))
+
+
+def inert(parameters: Any, modules: Any) -> Inert:
+    held = {"_parameters": parameters, "_buffers": {}, "_modules": modules}
+    return Inert("net.Block", state=held)
+
+
 def test_networks_that_share_their_parts_are_counted_for_each_place(tmp_path: Any) -> None:
     inner: Any = {f"n{n}": n for n in range(1500)}
     for _ in range(5):
         inner = {f"k{n}": dict(inner) if n < 1 else inner for n in range(16)}
     tree = Tree(container="pickle", root=inner, metadata={})
-    with pytest.raises(BrokenWeightsError, match="as often as it is referred to"):
+    with pytest.raises(UnknownNetworkError, match="holds no network"):
         candidates(tree, tmp_path / "weights.pkl")
+    shared = {f"w{n}": ref(n) for n in range(300)}
+    module = inert(shared, {})
+    for _ in range(12):
+        module = inert(shared, {"a": module, "b": module})
+    with pytest.raises(BrokenWeightsError, match="as often as it is referred to"):
+        candidates(Tree(container="pickle", root=module, metadata={}), tmp_path / "weights.pkl")
 
 
 def test_tensors_that_expand_to_more_than_a_file_holds(tmp_path: Any) -> None:

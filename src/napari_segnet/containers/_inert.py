@@ -93,7 +93,7 @@ class Plain:
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a plain copy."""
-        if depth > _MAX_DEPTH or not self.budget.can(1):
+        if not self.budget.can(1) or depth > _MAX_DEPTH:
             return _LEFT_OUT
         if value is None or isinstance(value, bool | float | str):
             return value

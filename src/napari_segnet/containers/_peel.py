@@ -67,8 +67,8 @@ _MAX_LIST = 16
 _MAX_CANDIDATES = 64
 _MAX_PREFIXES = 16
 """Prefixes that all names share; five are the most that is known."""
-_MAX_STEPS = 2_000_000
-"""Values that a walk looks at, shared ones again for each place."""
+_MAX_STEPS = 400_000
+"""Values that a walk looks at, shared ones again for each place; files have up to 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,8 @@ class _Search:
             layers = dict(module_layers(node))
             return [_Found(wrapper, module, told, rank, layers=layers)] if module else []
         children = _children(node)
-        self.budget.step(len(children))
+        if not self.budget.can(len(children)):
+            return []
         nested = {
             key: child
             for key, child in sorted(children.items(), key=_wrapper_order)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import math
 import numbers
 import types
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_segnet.errors import SettingsError
@@ -117,7 +116,7 @@ def check_types(settings: Any) -> None:
     SettingsError
         For the first that is not.
     """
-    for name, hint in _hints(type(settings)).items():
+    for name, hint in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
         if get_origin(hint) in (Union, types.UnionType):
             if value is None:
@@ -135,11 +134,6 @@ def _is_of(value: Any, hint: Any) -> bool:
         number = numbers.Integral if hint is int else numbers.Real
         return isinstance(value, number) and not isinstance(value, bool)
     return isinstance(value, hint)
-
-
-@functools.cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return get_type_hints(cls)
 
 
 def short_repr(settings: Any) -> str:

@@ -150,7 +150,7 @@ class ReviewPanel(ReviewForm):
         self._tables[layer] = items
         if layer is self.layer:
             self._show_layer()
-            self.said.setText(f"Doubt: {items.said}.")
+            self.said.setText(f"Uncertainty: {items.said}.")
             self.next()
 
     def _failed(self, error: BaseException) -> None:

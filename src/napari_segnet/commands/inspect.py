@@ -218,10 +218,9 @@ def _checked(
 
 
 def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    from napari_segnet.programs import title_of
-    from napari_segnet.recognition import family_of
+    from napari_segnet.recognition import title_of
 
-    title = title_of(checkpoint) or family_of(checkpoint).title
+    title = title_of(checkpoint)
     lines = [f"{checkpoint.path.name}: {title}", ""]
     width = max(len(name) for name in card["facts"])
     for name, fact in card["facts"].items():

@@ -43,13 +43,11 @@ GROUPS = {
 
 def headline(checkpoint: Checkpoint) -> str:
     """Return what a network is in two or three short lines."""
-    from napari_segnet.families import FAMILIES
-    from napari_segnet.programs import title_of
+    from napari_segnet.recognition import title_of
 
-    title = title_of(checkpoint) or next(f.title for f in FAMILIES if f.name == checkpoint.family)
     channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
     size = _count(checkpoint.parameters)
-    lines = [title, f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
+    lines = [title_of(checkpoint), f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
     lines.append(answer_of(checkpoint).headline(checkpoint))
     return "\n".join(lines)
 

@@ -64,13 +64,13 @@ def test_the_next_image_of_the_folder_is_shown_alone_with_its_labels(viewer, fol
     assert [layer.visible for layer in (first, mine, second)] == [False, False, True]
     third = show_neighbour(viewer, 1)
     assert third.data.shape == (8, 19), "10 comes after 2"
-    with pytest.raises(ImageError, match="well_10.tif is the last image of its folder"):
+    with pytest.raises(ImageError, match=r"well_10\.tif is the last image of its folder"):
         show_neighbour(viewer, 1)
     show_neighbour(viewer, -1)
     assert show_neighbour(viewer, -1) is first
     assert viewer.layers.selection.active is mine
     assert [layer.visible for layer in (first, mine, second)] == [True, True, False]
-    with pytest.raises(ImageError, match="well_1.tif is the first image"):
+    with pytest.raises(ImageError, match=r"well_1\.tif is the first image"):
         show_neighbour(viewer, -1)
 
 

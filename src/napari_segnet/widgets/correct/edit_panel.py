@@ -164,8 +164,7 @@ class EditPanel(EditForm):
 
     def _found(self, places: Places) -> None:
         reference, data = self._looking_at
-        layer = reference()
-        if layer is not None:
+        if (layer := reference()) is not None:
             editing_of(layer).found(data, places)
             self.locks.follow()
 

@@ -45,13 +45,13 @@ def state(reach: Callable[[Stage], Any]) -> Callable[[Stage], Any]:
 
 @state
 def segment_empty(on: Stage) -> None:
-    on.wait(lambda: not on.dock.network.busy)
+    on.choose("nuclei")
 
 
 @state
 def segment_ready(on: Stage) -> None:
     on.sample()
-    on.wait(lambda: not on.dock.network.busy)
+    on.choose("nuclei")
 
 
 @state
@@ -83,7 +83,7 @@ def segment_more(on: Stage) -> None:
 @state
 def segment_stack(on: Stage) -> None:
     on.sample("nuclei-stack")
-    on.wait(lambda: not on.dock.network.busy)
+    on.choose("nuclei")
 
 
 @state
@@ -91,12 +91,12 @@ def segment_channels(on: Stage) -> None:
     nuclei = np.asarray(on.sample("nuclei-rgb").data)
     on.viewer.layers.clear()
     on.show(on.viewer.add_image(np.moveaxis(nuclei, -1, 0), name="three stains"))
-    on.wait(lambda: not on.dock.network.busy)
+    on.choose("nuclei")
 
 
 @state
 def segment_error(on: Stage) -> None:
-    on.wait(lambda: not on.dock.network.busy)
+    on.choose("nuclei")
     on.dock.run_box.button.click()
     on.pause(0.3)
 
@@ -118,7 +118,7 @@ def segment_dark_objects(on: Stage) -> None:
     on.viewer.layers.clear()
     dark = 255 - 200 * np.clip((pixels - pixels.min()) / (2400 - pixels.min()), 0, 1)
     on.show(on.viewer.add_image(dark.astype(np.uint8), name="bright field"))
-    on.wait(lambda: not on.dock.network.busy)
+    on.choose("nuclei")
     on.run()
 
 
@@ -149,7 +149,7 @@ def segment_message(on: Stage) -> None:
 def segment_folder(on: Stage) -> None:
     folder = files() / "plate 7"
     write_plate(folder)
-    on.wait(lambda: not on.dock.network.busy)
+    on.choose("nuclei")
     on.drop(folder)
     bottom(on, on.dock)
 

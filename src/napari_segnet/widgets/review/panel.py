@@ -100,6 +100,7 @@ class ReviewPanel(ReviewForm):
             found = labels_in(self.viewer.layers)
             layer = found[-1] if found else None
         if layer is not self.layer or layer is None:
+            self.message.outdated()
             self.layer = layer
             self._show_layer()
         self.network.show_networks(self.layer)

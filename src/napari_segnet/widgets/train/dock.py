@@ -60,6 +60,8 @@ class TrainDock(TrainForm):
         self.files.read.connect(self._read)
         self.files.changed.connect(self._refresh)
         self.files.failed.connect(self.message.fail)
+        for form in (self.main, self.more):
+            form.changed.connect(self.message.settings_changed)
         self.examples.clicked.connect(self.show_examples)
         self.unfinished.go_on.connect(self.go_on_unfinished)
         self.unfinished.anew.connect(self.begin_anew)

@@ -106,7 +106,7 @@ def test_what_the_dock_begins_with_is_allowed(dock):
 
 def test_it_says_what_is_in_the_training_set(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
-    assert dock.summary.text() == "3 to learn from, 1 held out."
+    assert dock.summary.text() == "3 for training, 1 held out."
     assert dock.where.text() == "set"
 
 
@@ -189,7 +189,8 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     click(qtbot, dock.outcome.changes)
     (layer,) = dock.viewer.layers
     assert layer.rgb
-    assert layer.data.shape[:2] == (40, 48)
+    assert layer.data.shape[1] == 48
+    assert layer.data.shape[0] > 40, "a legend stands below the picture"
 
 
 @pytest.mark.trains

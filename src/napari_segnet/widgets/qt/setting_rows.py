@@ -57,7 +57,7 @@ LABEL_HINTS = {
         names=(
             ("none", "no objects, classes only"),
             ("components", "no"),
-            ("watershed", "yes (watershed)"),
+            ("watershed", "yes"),
         ),
     ),
     "seed_threshold": Hint(label="seed threshold", minimum=0.0, maximum=1.0, step=0.01),

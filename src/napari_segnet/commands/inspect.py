@@ -27,6 +27,11 @@ class Inspect:
 
     name = "inspect"
     help = "tell what a weights file is, without executing anything in it"
+    examples = (
+        ("inspect unet.pth", "family, channels, classes, size, and how each is known"),
+        ("inspect unet.pth cells.tif --json", "the same as JSON, checked with an image"),
+        ("inspect unet.pth --picture unet.svg", "a drawing of its levels"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""

@@ -41,6 +41,12 @@ class Segment:
 
     name = "segment"
     help = "make labels of images with a network"
+    examples = (
+        ("segment cells.tif -o results", "with the built-in network"),
+        ("segment folder/ -c unet.pth -o results --table", "a folder, with measurements"),
+        ("segment cells.tif -c unet.pth --set threshold=0.4 --set scale=2", "with settings"),
+        ("segment other.tif --settings results/cells.json", "as an earlier run"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""

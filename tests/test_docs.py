@@ -94,7 +94,7 @@ def typed(value: object) -> str:
     [
         ("How the network is run (`PredictSettings`)", PredictSettings),
         ("How labels are made (`LabelSettings`)", LabelSettings),
-        ("How a network is taught (`TrainSettings`)", TrainSettings),
+        ("How a network is trained (`TrainSettings`)", TrainSettings),
     ],
 )
 def test_every_setting_stands_in_its_table_with_its_default(title, settings):

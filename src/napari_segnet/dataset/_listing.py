@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.dataset._label_picture import LABEL_ENDINGS
 from napari_segnet.dataset._sample import Sample, Split, held_out, sides
 from napari_segnet.errors import DatasetError
@@ -133,7 +134,7 @@ def read_listing(root: Path) -> Listing:
     if not path.is_file():
         return Listing(rows=[_as_row(root, s) for s in _all_paired(root)])
     try:
-        content = json.loads(path.read_text(encoding="utf8"))
+        content = parsed_json(path.read_text(encoding="utf8"))
         rows, names = content["samples"], content.get("class_names", [])
         if not isinstance(rows, list) or not all(isinstance(name, str) for name in names):
             raise TypeError("samples must be a list of objects, class_names one of texts")

@@ -181,6 +181,7 @@ def _origin(plan: InferencePlan) -> Origin:
             "axes": image.axes,
             "shape": [int(n) for n in image.data.shape],
             "dtype": str(image.dtype),
+            **({"channels_from": list(image.channel_sources)} if image.channel_sources else {}),
             **({} if image.grid is None else {"grid": image.grid.to_json()}),
         },
         predict=plan.origin_settings(),

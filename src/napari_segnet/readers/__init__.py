@@ -22,6 +22,7 @@ from typing import Protocol, runtime_checkable
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers._channel_set import channel_sets
 from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
 from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
@@ -35,6 +36,7 @@ from napari_segnet.settings import type_name
 __all__ = [
     "READERS",
     "Reader",
+    "channel_sets",
     "ends_as_image",
     "file_axes",
     "file_key",

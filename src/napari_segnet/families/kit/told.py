@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.checkpoint import Known
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
@@ -248,7 +249,7 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value.strip().lower())
+        return parsed_json(value.strip().lower())
     except ValueError:
         return value.strip()
 

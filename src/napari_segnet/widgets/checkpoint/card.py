@@ -30,11 +30,11 @@ SOURCES = {
     "read": "read from the file",
     "decided": "decided by the statistics of the file",
     "assumed": "assumed",
-    "told": "told by you",
+    "told": "set by you",
 }
 GROUPS = {
-    "told": "Told by you",
-    "assumed": "Assumed: you may know better",
+    "told": "Set by you",
+    "assumed": "Assumed; change what is wrong",
     "decided": "Decided by the statistics of the file",
     "read": "Read from the file",
 }
@@ -97,12 +97,12 @@ class CardView(QWidget):
         inside = QWidget()
         box = QVBoxLayout(inside)
         box.setContentsMargins(0, 0, 0, 0)
-        hint = QLabel("Rows with a pencil: double-click the value to tell it.")
+        hint = QLabel("Rows with a pencil can be changed: double-click the value.")
         hint.setWordWrap(True)
         hint.setEnabled(False)
         box.addWidget(hint)
         box.addWidget(self.tree)
-        self.more = Section("What is known, and how", inside)
+        self.more = Section("Details", inside)
         self.more.setObjectName("segnet_card_more")
         self.more.hide()
         layout = QVBoxLayout(self)

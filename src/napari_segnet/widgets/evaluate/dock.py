@@ -116,6 +116,7 @@ class EvaluateDock(Dock):
         layers = self.viewer.layers.events
         events = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
         listen(self, events, self.sides.list_layers)
+        self._runner.end_with(self)
 
     def closed(self) -> None:
         """Stop what is at work."""

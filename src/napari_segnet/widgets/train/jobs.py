@@ -194,7 +194,7 @@ def writes_as(checkpoint: Checkpoint) -> str:
     title = title_of(checkpoint)
     if not isinstance(family_of(checkpoint), Teachable):
         names = "; ".join(family.title for family in FAMILIES.trainable)
-        raise SettingsError(f"{title} cannot be taught here yet. Can be taught: {names}.")
+        raise SettingsError(f"{title} cannot be trained here yet. These can: {names}.")
     if checkpoint.family == "segnet-unet":
         return f"{title[0].upper()}{title[1:]}"
     return (

@@ -97,8 +97,7 @@ class ReviewPanel(ReviewForm):
         active = self.viewer.layers.selection.active
         layer = active if isinstance(active, Labels) else self.layer
         if layer is None or layer not in self.viewer.layers:
-            found = labels_in(self.viewer.layers)
-            layer = found[-1] if found else None
+            layer = next(reversed(labels_in(self.viewer.layers)), None)
         if layer is not self.layer or layer is None:
             self.message.outdated()
             self.layer = layer

@@ -34,7 +34,7 @@ from napari_segnet.inference import LabelSettings, PredictSettings, label, predi
 from napari_segnet.progress import Progress, job, run
 from napari_segnet.prompts import Found, PointPrompt, open_prompts
 from napari_segnet.review import doubt_labels, doubt_own
-from napari_segnet.train import TrainSettings, teach
+from napari_segnet.train import TrainSettings, fine_tune
 
 SHAPE = (140, 150)
 CENTRES = [(25, 30), (40, 110), (110, 75)]
@@ -244,7 +244,7 @@ def test_it_is_taught(toy, tmp_path):
         epochs=2, steps_per_epoch=12, batch_size=4, crop_px=32, learning_rate=0.4, average=0.5
     )
     taught = run(
-        teach(identify(poor), Dataset.open(root), tmp_path / "new.pth", settings, device="cpu")
+        fine_tune(identify(poor), Dataset.open(root), tmp_path / "new.pth", settings, device="cpu")
     )
     assert (taught.before.scores.ap50, taught.after.scores.ap50) == (0, 1)
     assert taught.promoted

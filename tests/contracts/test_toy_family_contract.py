@@ -36,7 +36,7 @@ from napari_segnet.progress import run
 from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
 from napari_segnet.review import doubt_labels, doubt_own
 from napari_segnet.segmentation import Detected, Instances
-from napari_segnet.train import TrainSettings, teach
+from napari_segnet.train import TrainSettings, fine_tune
 
 SHAPE = (150, 170)
 CENTRES = [(25, 30), (40, 120), (75, 77), (118, 140), (125, 40)]
@@ -207,7 +207,7 @@ def test_it_is_taught_and_written_back(toy, tmp_path):
     poor = weights_file(tmp_path / "poor.pth", slope=1.0, level=1.2)  # sees nothing at all
     root = write_split(tmp_path / "set", truth())
     taught = run(
-        teach(identify(poor), Dataset.open(root), tmp_path / "new.pth", QUICK, device="cpu")
+        fine_tune(identify(poor), Dataset.open(root), tmp_path / "new.pth", QUICK, device="cpu")
     )
     assert taught.promoted
     assert (taught.before.scores.ap50, taught.after.scores.ap50) == (0, 1)

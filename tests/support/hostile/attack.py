@@ -51,7 +51,7 @@ class Report:
     nbytes: int = 0
 
 
-def attack(kind: Any, count: int, first: int, folder: Path) -> Report:
+def attack(kind: Any, count: int, first: int, folder: Path, *, alone: bool = False) -> Report:
     """Open ``count`` damaged files of a kind.
 
     Parameters
@@ -62,6 +62,8 @@ def attack(kind: Any, count: int, first: int, folder: Path) -> Report:
         Seeds.
     folder : Path
         An empty one.
+    alone : bool
+        End this process where a file hangs.
     """
     report = Report()
     seeds = kind.make(folder)
@@ -71,6 +73,8 @@ def attack(kind: Any, count: int, first: int, folder: Path) -> Report:
         _one(kind, file, whole[file], -number, report)
     for seed in range(first, first + count):
         file = seeds[seed % len(seeds)]
+        if alone:
+            faulthandler.dump_traceback_later(HANGS_S, exit=True)
         data = mutated(whole[file], kind.mutators, f"{kind.name} {seed}")
         file.write_bytes(data)
         _one(kind, file, data, seed, report)
@@ -139,10 +143,9 @@ def main() -> None:
 
     name, count, first = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    faulthandler.dump_traceback_later(HANGS_S + count, exit=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        report = attack(KINDS[name], count, first, Path(folder))
+        report = attack(KINDS[name], count, first, Path(folder), alone=True)
     print(json.dumps(asdict(report)))
 
 

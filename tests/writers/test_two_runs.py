@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import subprocess
@@ -97,3 +98,4 @@ def test_a_disk_that_fails_at_any_call_leaves_old_or_new(number: int, tmp_path: 
         assert refused or said(tmp_path)[0] == failing + 3, disk.failed
     write_segmentation(made(2), tmp_path, "a", overwrite=True)
     assert said(tmp_path) == (2, 2)
+    gc.collect()  # so that what tifffile left open is complained of here

@@ -292,6 +292,8 @@ def scale_of(
         return settings.scale, ()
     if settings.object_px is not None or settings.object_um is not None:
         return _scale_by_object(checkpoint, image, settings)
+    if checkpoint.hparams.get("resize") == "square":
+        return _scale_of_square(checkpoint, image)
     trained, has = checkpoint.pixel_size_um.get("x"), image.pixel_size_um.get("x")
     if not trained or not has:
         return 1.0, ()
@@ -307,6 +309,29 @@ def scale_of(
     note = (
         f"The network was trained at {trained:g} µm per pixel and the image has {has:g} µm, so it "
         f"was shown at scale {scale:.3g}."
+    )
+    return scale, (note,)
+
+
+def _scale_of_square(checkpoint: Checkpoint, image: Image) -> tuple[float, tuple[str, ...]]:
+    """Return the scale at which a whole picture fits the square that a network was taught with.
+
+    As ``resize_image`` of matterport: enlarged until its short side is ``min_size``, but never
+    beyond ``max_size``.
+    """
+    short, long = sorted((image.sizes["y"], image.sizes["x"]))
+    least, most = checkpoint.hparams["min_size"], checkpoint.hparams["max_size"]
+    larger = max(1.0, least / short)
+    if round(long * larger) > most:
+        larger = most / long
+    scale = 1 / larger
+    if scale == 1:
+        return 1.0, ()
+    better = "" if scale < 1 else " Small objects may vanish so."
+    note = (
+        f"As in the program of its training the whole picture was resized for the network, from "
+        f"{long} to {round(long * larger)} pixels (scale {scale:.3g}).{better} Set scale=1, or "
+        "tell the network resize=none, to show it pixel by pixel in tiles."
     )
     return scale, (note,)
 

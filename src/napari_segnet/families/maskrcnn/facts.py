@@ -10,12 +10,12 @@ read from shapes
     ResNet ``block``, ``layers``, ``groups``, ``width_per_group``, ``stem_channels``,
     ``body_channels`` (of the first stage), then ``norm``, ``fpn_norm``, ``box_norm``,
     ``mask_norm`` (``batch``, ``frozen``, ``group``, ``none``), ``fpn_channels``,
-    ``rpn_layers``, ``anchors_per_pixel``, ``box_head`` (``mlp`` or ``sequence``),
+    ``rpn_layers``, ``anchors_per_pixel``, ``box_head`` (``mlp``, ``sequence`` or ``conv``),
     ``box_convs``, ``box_fcs``, ``box_pool_px``, ``box_agnostic``, ``mask_layers``,
     ``mask_hidden``, ``mask_agnostic``
 of the program that trained it
-    ``arithmetic`` (``torchvision``, ``detectron2``, ``mmdetection``), ``background``
-    (``first`` or ``last`` of the classes)
+    ``arithmetic`` (``torchvision``, ``detectron2``, ``mmdetection``, ``matterport``),
+    ``background`` (``first`` or ``last`` of the classes)
 recorded, told or assumed
     all others, see ``CHOICES`` and ``NUMBERS``
 """
@@ -91,7 +91,7 @@ NUMBERS = (
     ),
 )
 
-_LISTS = ("box_weights", "pixel_mean", "pixel_std")
+_LISTS = ("box_weights", "proposal_weights", "pixel_mean", "pixel_std")
 _SCALE_WHY = (
     "the file does not record it; the picture is not resized by itself, the setting scale "
     "(image pixels per network pixel) decides"
@@ -162,7 +162,8 @@ def settle_maskrcnn(
     steps = [settle(choices, {}, _without_metadata(weights), own, title)]
     steps.append(settle_numbers(_numbers(defaults), told))
     steps.append(_lists(told, defaults, reading.channels()))
-    steps.append(settle_anchors(read, told, recorded.values, recorded.where))
+    ratios = (defaults["anchor_ratios"][0],) if "anchor_ratios" in defaults else ()
+    steps.append(settle_anchors(read, told, recorded.values, recorded.where, *ratios))
     for values, how in steps:
         hparams |= values
         known |= how
@@ -238,7 +239,9 @@ def _lists(
     """Return the lists of numbers other than anchors."""
     hparams: dict[str, Any] = {"pixel_mean": None, "pixel_std": None}
     known = dict.fromkeys(hparams, Known(source="read", why="the step prepare does it"))
-    for name, count in (("box_weights", 4), ("pixel_mean", channels), ("pixel_std", channels)):
+    counts = dict.fromkeys(("box_weights", "proposal_weights"), 4)
+    counts |= dict.fromkeys(("pixel_mean", "pixel_std"), channels)
+    for name, count in counts.items():
         if name not in defaults:
             continue
         hparams[name], why = defaults[name]

@@ -186,7 +186,7 @@ class Stage:
         self.scroll_to(row)
         left, _, right, _ = self.box(form)
         _, top, _, bottom = self.box(row)
-        return self.window().crop((left, top, right, bottom))
+        return self.window().crop((left, top - 8, right, bottom + 8))  # a name may have two lines
 
     def group(self, title: str) -> Any:
         """Return a group of the dock."""

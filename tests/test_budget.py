@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from napari_segnet.families._detectron2_config import recorded_in
 
 from napari_segnet.budget import Budget, OverBudget, parsed_json, parsed_yaml
 from napari_segnet.containers import candidates, open_tree
@@ -19,6 +18,7 @@ from napari_segnet.containers._inert import Inert, plain
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.errors import BrokenWeightsError, UnknownNetworkError, UnsupportedWeightsError
+from napari_segnet.families.maskrcnn.detectron2.config import recorded_in
 
 DOUBLED = "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(10)

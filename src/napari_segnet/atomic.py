@@ -20,6 +20,7 @@ __all__ = [
     "create_private",
     "flush",
     "flush_folder",
+    "make_folders",
     "make_private_folder",
     "open_private",
     "probe",
@@ -148,7 +149,7 @@ def write_all(
     try:
         for (path, write), part in zip(files, parts, strict=True):
             if make_folder:
-                made = [*_make_folder(path.parent), *made]
+                made = [*make_folders(path.parent), *made]
             elif not path.parent.is_dir():
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
             if private:
@@ -180,7 +181,7 @@ def probe(path: Path, *, make_folder: bool = True) -> None:
     OSError
         If it cannot.
     """
-    made = _make_folder(path.parent) if make_folder else []
+    made = make_folders(path.parent) if make_folder else []
     # As long as the longest name that will be needed, so that the disk can refuse it now.
     part = _temporary(path)
     try:
@@ -282,21 +283,41 @@ def put_in_place(part: Path, path: Path) -> None:
 
 
 def _put_all_in_place(waiting: list[tuple[Path, Path]]) -> None:
-    """Give files their names; whoever interrupts now waits until all of them have it."""
+    """Give files their names, all or none; whoever interrupts now waits until all have it.
+
+    Of several, the old ones are set aside first, the last one before the others: so a program
+    that is killed in between leaves old ones or new ones, and never some of each.
+    """
+    every, aside = list(waiting), list[tuple[Path, Path]]()
     interrupted: KeyboardInterrupt | None = None
-    while waiting:
-        try:
-            put_in_place(*waiting[0])
-            del waiting[0]
-        except KeyboardInterrupt as error:
-            interrupted = error
-            # It may have come after the file had moved.
-            waiting = [(part, path) for part, path in waiting if os.path.exists(part)]
+    try:
+        for _, path in reversed(every if len(every) > 1 else []):
+            if os.path.lexists(path):
+                aside.append((_temporary(path), path))
+                put_in_place(path, aside[-1][0])
+        while waiting:
+            try:
+                put_in_place(*waiting[0])
+                del waiting[0]
+            except KeyboardInterrupt as error:
+                interrupted = error
+                # It may have come after the file had moved.
+                waiting = [(part, path) for part, path in waiting if os.path.exists(part)]
+    except BaseException:
+        for part, path in every:
+            if len(every) > 1 and not os.path.exists(part):
+                _remove(path)
+        for old, path in reversed(aside):
+            if os.path.exists(old):
+                put_in_place(old, path)
+        raise
+    for old, _ in aside:
+        _remove(old)
     if interrupted is not None:
         raise interrupted
 
 
-def _make_folder(folder: Path) -> list[Path]:
+def make_folders(folder: Path) -> list[Path]:
     """Create a folder and its parents; return what was created, the deepest first."""
     made: list[Path] = []
     missing = [p for p in (folder, *folder.parents) if not p.exists()]

@@ -9,15 +9,17 @@ given its own name only when all are complete. What fails leaves no file behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_segnet.atomic import Write, probe, reason, write_all
+from napari_segnet.atomic import Write, make_folders, probe, reason, write_all
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
+from napari_segnet.ownership import hold
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 from napari_segnet.settings import suggestion
 from napari_segnet.writers._result import Result
@@ -44,6 +46,9 @@ __all__ = [
     "write_nifti_labels",
     "write_segmentation",
 ]
+
+WAIT_S = 120.0
+"""How long another run may write the files of the same image; a large one takes seconds."""
 
 
 class Writer(Protocol):
@@ -222,11 +227,34 @@ def write_segmentation(
     ]
     paths = [path for path, _ in files]
     try:
-        _refuse_existing(folder, paths, overwrite)
-        write_all(files)
+        with _alone(folder, stem):
+            _refuse_existing(folder, paths, overwrite)
+            write_all(files)
     except OSError as error:
         raise _output_error(folder, stem, error) from error
     return paths
+
+
+@contextmanager
+def _alone(folder: Path, stem: str) -> Iterator[None]:
+    """Write the results of a stem while no other run does: the files of two are never mixed."""
+    made = make_folders(folder)
+    try:
+        mine = hold(folder / stem, WAIT_S)
+        if mine is None:
+            raise OutputError(
+                f"Another run writes the results of {stem} in {folder} and does not end. Close "
+                "it, or choose another folder with -o."
+            )
+        try:
+            yield
+        finally:
+            mine.release()
+        made = []
+    finally:
+        for path in made:
+            with suppress(OSError):  # what another program put there stays
+                path.rmdir()
 
 
 def _path(folder: Path, stem: str, writer: Writer) -> Path:

@@ -443,7 +443,7 @@ def test_a_folder_that_is_no_training_set(dock, qtbot, weights, tmp_path):
 def test_a_network_that_cannot_be_taught_is_refused_before_anything(dock, weights, monkeypatch):
     monkeypatch.setattr("napari_segnet.widgets.train.jobs.family_of", lambda _: object())
     dock._recognised(identify(weights))
-    assert "cannot be taught here yet" in dock.message.text.text()
+    assert "cannot be trained here yet" in dock.message.text.text()
     assert dock.checkpoint is None
 
 

@@ -63,7 +63,7 @@ def test_a_network_that_cannot_be_trained_is_not_taken(session, monkeypatch):
     monkeypatch.setattr(jobs, "family_of", lambda _: object())
     other = TrainSession()
     other.resuming = SimpleNamespace()
-    with pytest.raises(SettingsError, match="cannot be taught here yet"):
+    with pytest.raises(SettingsError, match="cannot be trained here yet"):
         other.take_network(found)
     assert other.checkpoint is None
     assert other.resuming is None

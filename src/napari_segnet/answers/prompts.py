@@ -11,11 +11,11 @@ import numpy.typing as npt
 from napari_segnet.progress import Job
 from napari_segnet.steps import LabelSettings
 
-__all__ = ["Again", "At", "Found", "InBox", "Question", "Responder"]
+__all__ = ["BoxPrompt", "Found", "MaskPrompt", "PointPrompt", "Prompt", "PromptSession"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InBox:
+class BoxPrompt:
     """Ask which object fills a box.
 
     Attributes
@@ -32,13 +32,13 @@ class InBox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class At:
+class PointPrompt:
     """Ask which object is at a point.
 
     Attributes
     ----------
     y, x : float
-        In image pixels, as in :class:`InBox`.
+        In image pixels, as in :class:`BoxPrompt`.
     t, z : int
         The plane.
     """
@@ -50,7 +50,7 @@ class At:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Again:
+class MaskPrompt:
     """Ask what an object that is not right should look like.
 
     Attributes
@@ -81,7 +81,7 @@ class Again:
         )
 
 
-Question = InBox | At | Again
+Prompt = BoxPrompt | PointPrompt | MaskPrompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,10 +106,10 @@ class Found:
     class_index: int
 
 
-class Responder(Protocol):
+class PromptSession(Protocol):
     """A network that is ready to be asked about one image."""
 
-    def ask(self, question: Question, settings: LabelSettings | None = None) -> Job[Found]:
+    def ask(self, question: Prompt, settings: LabelSettings | None = None) -> Job[Found]:
         """Answer a question.
 
         ``settings`` are those that labels are made with: ``mask_threshold`` and ``classes``

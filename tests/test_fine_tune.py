@@ -17,7 +17,7 @@ from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.inference import segment
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
-from napari_segnet.train import HeldOut, Look, changes, preview, score_held_out, teach, train
+from napari_segnet.train import HeldOut, Look, changes, fine_tune, preview, score_held_out, train
 
 
 def dataset_of(root, count=2):
@@ -58,7 +58,9 @@ LEARN = replace(
 @pytest.mark.trains
 def test_what_has_learned_is_promoted_with_scores_and_pictures(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
-    taught = run(teach(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN))
+    taught = run(
+        fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
+    )
     assert taught.promoted
     assert taught.after.scores.ap50 > taught.before.scores.ap50
     assert {"ap50", "ap75", "pq", "dice"} <= set(taught.after.figures())
@@ -76,7 +78,7 @@ def test_what_is_worse_is_not_promoted(tmp_path):
     data = dataset_of(tmp_path / "d")
     good = run(train(untaught(tmp_path / "0.safetensors"), data, tmp_path / "1.safetensors", LEARN))
     spoil = replace(LEARN, epochs=1, steps_per_epoch=3, learning_rate=5.0, average=0.0, seed=9)
-    taught = run(teach(good, data, tmp_path / "2.safetensors", spoil))
+    taught = run(fine_tune(good, data, tmp_path / "2.safetensors", spoil))
     assert taught.after.scores.ap50 < taught.before.scores.ap50
     assert not taught.promoted
     assert (tmp_path / "2.safetensors").exists(), "the user decides"
@@ -91,7 +93,7 @@ def test_with_one_image_a_region_is_held_out_and_never_learned_from(tmp_path):
         data = dataset_of(tmp_path / name, count=1)
         network = untaught(tmp_path / f"{name}.old.safetensors")
         out = tmp_path / f"{name}.safetensors"
-        taught = run(teach(network, data, out, QUICK))
+        taught = run(fine_tune(network, data, out, QUICK))
         (val,) = taught.dataset.of("val")
         assert val.box is not None
         states.append(torch.cat([p.flatten() for p in _parameters(out)]))
@@ -114,7 +116,7 @@ def test_with_one_image_a_region_is_held_out_and_never_learned_from(tmp_path):
         samples=tuple(replace(data.samples[0], box=box, split=side) for side in ("train", "val")),
     )
     out = tmp_path / "c.safetensors"
-    run(teach(untaught(tmp_path / "c.old.safetensors"), held, out, QUICK))
+    run(fine_tune(untaught(tmp_path / "c.old.safetensors"), held, out, QUICK))
     found = torch.cat([p.flatten() for p in _parameters(out)])
     assert torch.equal(states[0], found)
 
@@ -129,7 +131,7 @@ def _parameters(path):
 @pytest.mark.trains
 def test_a_network_that_begins_from_nothing_has_no_before(tmp_path):
     out = tmp_path / "new.safetensors"
-    taught = run(teach(fresh(out), dataset_of(tmp_path / "d"), out, QUICK))
+    taught = run(fine_tune(fresh(out), dataset_of(tmp_path / "d"), out, QUICK))
     assert taught.before is None
     assert taught.promoted
     assert next(taught.changes()).counts["lost"] == 0
@@ -139,7 +141,7 @@ def test_a_network_that_begins_from_nothing_has_no_before(tmp_path):
 def test_other_classes_cannot_be_compared(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
     how = replace(QUICK, head="9")
-    taught = run(teach(network, dataset_of(tmp_path / "d"), tmp_path / "n.safetensors", how))
+    taught = run(fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "n.safetensors", how))
     assert (taught.before.kind, taught.after.kind) == ("instance", "semantic")
     assert not taught.promoted
 
@@ -147,15 +149,16 @@ def test_other_classes_cannot_be_compared(tmp_path):
 @pytest.mark.trains
 def test_after_every_round_it_shows_what_it_makes_of_the_held_out_part(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
-    steps = teach(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
+    steps = fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
     reports = list(steps)
     rounds = [r for r in reports if r.what == "epoch"]
     for report in rounds:
         assert {"train_loss", "val_loss", "val_dice", "val_ap50"} == set(dict(report.values))
         seen = report.shown
         assert isinstance(seen, Look)
-        assert seen.labels.shape == seen.truth.shape == seen.trusted.shape == (32, 32)
-        assert seen.pixels.shape == (1, 32, 32)
+        assert seen.labels.shape == seen.truth.shape == seen.trusted.shape
+        assert seen.pixels.shape == (1, *seen.labels.shape)
+        assert max(seen.labels.shape) <= 32  # of the crop what is no mirrored margin
     last = rounds[-1].shown
     assert evaluate(last.labels > 0, last.truth > 0).dice > 0.7
     whats = [r.what for r in reports]
@@ -174,7 +177,7 @@ def test_the_labels_of_a_valid_network_lie_on_the_middle_of_what_it_sees(tmp_pat
     for sample in data.samples:
         labels = (objects((48, 48), count=8, seed=int(sample.source)) > 0).astype(np.int32)
         write(sample.labels, labels)
-    steps = teach(identify(old), data, tmp_path / "b.pth", QUICK)
+    steps = fine_tune(identify(old), data, tmp_path / "b.pth", QUICK)
     (seen, *_) = [r.shown for r in steps if r.what == "epoch"]
     assert seen.pixels.shape[1:] == seen.labels.shape == seen.truth.shape
 
@@ -184,7 +187,7 @@ def test_every_family_passes_the_gate(tmp_path):
     old = save_as(
         calibrate(Milesial(channels=1, classes=1, width=3, depth=2)), tmp_path / "a.pth", "training"
     )
-    taught = run(teach(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
+    taught = run(fine_tune(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
     assert taught.after.images == 1
     assert taught.checkpoint.family == "milesial-unet"
 
@@ -259,7 +262,7 @@ def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
     rest = scored.without(scored.own)
     assert (rest.images, rest.own) == (1, ())
     assert rest.scores.n_true == len(np.unique(objects((48, 48), count=8, seed=2))) - 1
-    notes, taught = told(teach(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    notes, taught = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
     assert notes == [
         "1 is left out of the score: its labels are the network's own answer, unchanged, so that "
         "the old network would seem right in all of it. Correct it, or hold another image out."
@@ -273,7 +276,7 @@ def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
 def test_where_nothing_else_is_held_out_nobody_knows(tmp_path, taught_once):
     data = judged_by_itself(tmp_path / "d", taught_once)
     data = replace(data, samples=data.samples[:2])
-    _, taught = told(teach(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    _, taught = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
     assert (taught.before.images, taught.after.images) == (0, 0)
     assert not taught.promoted
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_segnet.differences import KINDS, differences, draw
+from napari_segnet.error_map import KINDS, differences, draw
 from napari_segnet.errors import MismatchError
 from napari_segnet.evaluate import evaluate
 

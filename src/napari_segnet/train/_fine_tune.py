@@ -21,7 +21,7 @@ from napari_segnet.train._begin import advised
 from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Change", "Taught", "changes", "teach"]
+__all__ = ["Change", "TrainingResult", "changes", "fine_tune"]
 
 COLOURS = {
     "right": (255, 255, 255),
@@ -56,7 +56,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Taught:
+class TrainingResult:
     """A network that was taught, and whether it is better.
 
     Attributes
@@ -84,7 +84,7 @@ class Taught:
 
 
 @job
-def teach(
+def fine_tune(
     network: Checkpoint,
     dataset: Dataset,
     out: Path,
@@ -92,8 +92,8 @@ def teach(
     *,
     device: str = "auto",
     resume: bool = False,
-) -> Generator[Progress, None, Taught]:
-    """Score a network, teach it, and score it again; arguments as for :func:`train`.
+) -> Generator[Progress, None, TrainingResult]:
+    """Score a network, train it, and score it again; arguments as for :func:`train`.
 
     Where no image is held out, a region of each is (``dataset.hold_out``). What is held out with
     labels that are the old network's own answer, pixel by pixel, is left out of both scores.
@@ -106,7 +106,7 @@ def teach(
 
     Returns
     -------
-    Taught
+    TrainingResult
         The new network and whether it is better.
 
     Raises
@@ -141,7 +141,7 @@ def teach(
         before, after = before.without(own), after.without(own)
     better = before is None or (before.kind == after.kind and after.better_than(before))
     better = better and bool(after.images)
-    return Taught(
+    return TrainingResult(
         checkpoint=checkpoint, before=before, after=after, promoted=better, dataset=dataset
     )
 

@@ -14,9 +14,9 @@ import napari_segnet as sn
 from napari_segnet import recognition
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store
 from napari_segnet.errors import UnknownNetworkError
-from napari_segnet.families import DescribedFamily, GraphFamily
-from napari_segnet.families._facts import Shapes, complete
-from napari_segnet.families._told import settle
+from napari_segnet.families import DescribedFamily, Families, GraphFamily
+from napari_segnet.families.kit.facts import Shapes, complete
+from napari_segnet.families.kit.told import settle
 
 READ = Known(source="read", why="a test")
 
@@ -69,7 +69,7 @@ class Bare:
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
     family = Bare()
-    monkeypatch.setattr(recognition, "FAMILIES", (family,))
+    monkeypatch.setattr(recognition, "FAMILIES", Families(()).also(family))
 
     def write(**how):
         path = tmp_path / "bare.pth"
@@ -102,6 +102,8 @@ def test_shapes_that_no_layer_can_have_are_a_refusal(bare, monkeypatch):
         raise ValueError("no such layer")
 
     path = bare(channels=1, width=4, whole=False)
+    state = torch.load(path)
+    torch.save({**state, "third.weight": torch.zeros(3, 4)}, path)
     monkeypatch.setattr(Bare, "build", build)
     with pytest.raises(UnknownNetworkError, match=r"it cannot be built \(no such layer\)"):
         recognition.identify(path)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_segnet.errors import SettingsError
 
-__all__ = ["field_names", "parse_pairs", "settings_from", "suggestion"]
+__all__ = [
+    "as_settings",
+    "check_types",
+    "field_names",
+    "parse_pairs",
+    "parse_value",
+    "settings_from",
+    "short_repr",
+    "suggestion",
+    "type_name",
+]
 
 S = TypeVar("S")
 
@@ -74,8 +85,72 @@ def settings_from(cls: type[S], values: Mapping[str, Any]) -> S:
                 f"There is no setting {name!r}{suggestion(name, hints)}. Settings: "
                 f"{', '.join(sorted(hints))}."
             )
-        parsed[name] = _convert(name, value, hints[name], getattr(default, name))
+        parsed[name] = parse_value(name, value, hints[name], getattr(default, name))
     return cls(**parsed)
+
+
+def as_settings(cls: type[S], value: S | Mapping[str, Any] | None) -> S:
+    """Return settings that are given as themselves, as a mapping of names, or not at all.
+
+    Raises
+    ------
+    SettingsError
+        If it is anything else, or the mapping has unknown names or values.
+    """
+    if value is None:
+        return cls()
+    if isinstance(value, cls):
+        return value
+    if isinstance(value, Mapping):
+        return settings_from(cls, value)
+    raise SettingsError(
+        f"Settings are {cls.__name__}(...) or a dict of its names, not {type_name(value)}. Give "
+        f"one of these, such as {cls.__name__}()."
+    )
+
+
+def check_types(settings: Any) -> None:
+    """Refuse fields of a settings object that are not of their type.
+
+    Raises
+    ------
+    SettingsError
+        For the first that is not.
+    """
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if get_origin(hint) in (Union, types.UnionType):
+            if value is None:
+                continue
+            (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
+        if not _is_of(value, hint):
+            raise SettingsError(f"{name} is {value!r}, but must be {_words(hint)}.")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is tuple:
+        kind = get_args(hint)[0]
+        return isinstance(value, list | tuple) and all(_is_of(part, kind) for part in value)
+    if hint in (int, float):
+        number = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def short_repr(settings: Any) -> str:
+    """Return ``Name(field=value)`` of a settings object, with what is not the default."""
+    parts = [
+        f"{one.name}={getattr(settings, one.name)!r}"
+        for one in dataclasses.fields(settings)
+        if getattr(settings, one.name) != one.default
+    ]
+    return f"{type(settings).__name__}({', '.join(parts)})"
+
+
+def type_name(value: Any) -> str:
+    """Return what a value is, for a message: ``int``, ``pandas.DataFrame``."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -85,7 +160,26 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_letters[close[0]]!r}?)" if close else ""
 
 
-def _convert(name: str, value: Any, hint: Any, default: Any) -> Any:
+def parse_value(name: str, value: Any, kind: Any, default: Any) -> Any:
+    """Return the value of one setting.
+
+    Parameters
+    ----------
+    name : str
+        That of the setting, for the message.
+    value : Any
+        A text (as typed) or a JSON value.
+    kind : type
+        What the setting's class says that it is, such as ``float | None``.
+    default : Any
+        What ``auto`` stands for.
+
+    Raises
+    ------
+    SettingsError
+        If it is not of that type.
+    """
+    hint = kind
     word = value.strip().lower() if isinstance(value, str) else None
     if hint is not str and word in AUTO:
         return default

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from napari_segnet.errors import SettingsError
+from napari_segnet.settings import check_types, short_repr, suggestion
 
 __all__ = ["INVERT", "MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
 
@@ -82,7 +83,10 @@ class PredictSettings:
     device: str = "auto"
     threads: int = 0
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
+        check_types(self)
         for name, known in (
             ("normalize_over", SCOPES),
             ("invert", INVERT),
@@ -92,7 +96,8 @@ class PredictSettings:
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}, but can be {', '.join(known)}."
+                    f"{name} is {getattr(self, name)!r}{suggestion(getattr(self, name), known)}, "
+                    f"but can be {', '.join(known)}."
                 )
         if self.scale is not None and not 0.01 <= self.scale <= 100:
             raise SettingsError(

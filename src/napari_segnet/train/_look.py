@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
-from napari_segnet.evaluate import evaluate, pool
+from napari_segnet.evaluate import pool, score_objects
 from napari_segnet.inference import LabelSettings, label
 from napari_segnet.progress import check_cancelled, run
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
@@ -59,13 +59,21 @@ def look(learner: Learner, network: Checkpoint, crops: list[Crop]) -> tuple[Figu
         kind = made.kind
         pixels = _middle(crop.pixels, crop.labels.shape)
         seen = crop.trusted[0] > 0
-        found.append(Look(pixels=pixels, labels=made.labels, truth=crop.labels, trusted=seen))
+        inner = _box_of(seen)
+        found.append(
+            Look(
+                pixels=pixels[(slice(None), *inner)],
+                labels=made.labels[inner],
+                truth=crop.labels[inner],
+                trusted=seen[inner],
+            )
+        )
     if not found:
         return (), None
     best = max(found, key=lambda one: np.unique(one.truth * one.trusted).size)
     if kind != "instance":
         return (), best
-    scores = pool(evaluate(one.labels * one.trusted, one.truth * one.trusted) for one in found)
+    scores = pool(score_objects(one.labels * one.trusted, one.truth * one.trusted) for one in found)
     return (("val_ap50", scores.ap50),), best
 
 
@@ -78,6 +86,17 @@ def _labelled(learner: Learner, network: Checkpoint, crop: Crop) -> Segmentation
         advice=network.card.get("label", {}),
     )
     return run(label(prediction, LabelSettings()))
+
+
+def _box_of(seen: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the box of the trusted pixels; all of them where there are none.
+
+    Beyond the edge of an image a crop shows its mirror image, which is never trusted.
+    """
+    places = np.nonzero(seen)
+    if not places[0].size:
+        return tuple(slice(None) for _ in seen.shape)
+    return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
 
 
 def _middle(pixels: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

@@ -40,7 +40,11 @@ from napari_segnet.widgets.layers.subject import images_in, is_recorded, labels_
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.pixmaps import pixmap_of
-from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
+from napari_segnet.widgets.qt.recent import (
+    last_training_set,
+    remember_training_set,
+    training_set_news,
+)
 from napari_segnet.widgets.recovery.reviews import reviews
 
 if TYPE_CHECKING:
@@ -55,7 +59,7 @@ UNTOUCHED = (
     "network learns little from them, and they cannot tell which of two networks is better. "
     "Review or correct them, then add them again."
 )
-SIDES = {"train": "to learn from", "val": "held out"}
+SIDES = {"train": "for training", "val": "held out"}
 
 
 class DatasetPanel(DatasetForm):
@@ -187,11 +191,11 @@ class DatasetPanel(DatasetForm):
         for button in (self.open_button, self.side_button, self.remove_button):
             button.setEnabled(bool(marked) and not busy)
         held = bool(marked) and marked[0].split == "val"
-        self.side_button.setText("Learn from it" if held else "Hold out")
+        self.side_button.setText("Train on it" if held else "Hold out")
         self.side_button.setToolTip(
-            "Let the network learn from it"
+            "Use it for training"
             if held
-            else "Never learn from it: it shows if a taught network is better"
+            else "Never train on it: it shows whether a trained network is better"
         )
 
     def _review_changed(self, _layer: object) -> None:
@@ -302,6 +306,7 @@ class DatasetPanel(DatasetForm):
                     self.list.setCurrentItem(item)
         self._tell(added, told if isinstance(told, list) else [])
         self.changed.emit()
+        training_set_news().changed.emit()
 
     def _tell(self, added: Sample | None, report: list[str]) -> None:
         """Say what of the folder is left out, and what a new sample is not good for."""
@@ -343,7 +348,7 @@ def _summary(rows: tuple[Row, ...], dataset: Dataset | None) -> str:
     objects = sum(row.objects for row in rows)
     learn, held = (sum(row.sample.split == s for row in rows) for s in ("train", "val"))
     text = (
-        f"{len(rows)} image{'' if len(rows) == 1 else 's'} with {objects} objects: {learn} to "
-        f"learn from, {held} held out."
+        f"{len(rows)} image{'' if len(rows) == 1 else 's'} with {objects} objects: {learn} for "
+        f"training, {held} held out."
     )
-    return text if held else f"{text} A part of them will be held out to see what was learned."
+    return text if held else f"{text} A part of them is held out, to score the trained network."

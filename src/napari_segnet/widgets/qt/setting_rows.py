@@ -12,6 +12,13 @@ NORMALIZERS = (
 )
 
 
+def two_lines(words: str) -> str:
+    """Return words in two lines of about the same length: a dock is narrow."""
+    spaces = [at for at, letter in enumerate(words) if letter == " "]
+    middle = min(spaces, key=lambda at: abs(at - len(words) / 2))
+    return f"{words[:middle]}\n{words[middle + 1 :]}"
+
+
 def check_normalizer(text: str) -> None:
     """Refuse what is no normalisation.
 
@@ -38,10 +45,10 @@ HINTS = {
     ),
     "normalize_over": Hint(label="normalise over", choices=("auto", "volume", "plane", "series")),
     "scale": Hint(label="scale", minimum=0.01, maximum=100.0, step=0.1),
-    "object_px": Hint(label="objects (px)", minimum=0.1, maximum=100_000.0, step=1.0),
-    "object_um": Hint(label="objects (µm)", minimum=0.001, maximum=100_000.0, step=1.0),
-    "tile_px": Hint(label="tile (px)", special="auto"),
-    "batch_size": Hint(label="tiles at once", minimum=0, maximum=256, special="auto"),
+    "object_px": Hint(label="object diameter", minimum=0.1, maximum=100_000.0, step=1.0),
+    "object_um": Hint(label="object diameter", minimum=0.001, maximum=100_000.0, step=1.0),
+    "tile_px": Hint(label="tile size (px)", special="auto"),
+    "batch_size": Hint(label="batch size", minimum=0, maximum=256, special="auto"),
     "precision": Hint(label="precision", choices=("auto", "fp32", "tf32", "fp16", "bf16")),
     "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
@@ -52,25 +59,38 @@ HINTS = {
 LABEL_HINTS = {
     "threshold": Hint(label="threshold", minimum=0.0, maximum=1.0, step=0.01),
     "instances": Hint(
-        label="objects by",
+        label=two_lines("separate touching objects"),
         choices=("auto", "none", "components", "watershed"),
-        names=(("none", "classes, no objects"),),
+        names=(
+            ("none", "no objects, classes only"),
+            ("components", "no"),
+            ("watershed", "yes"),
+        ),
     ),
-    "seed_threshold": Hint(label="split at", minimum=0.0, maximum=1.0, step=0.01),
-    "min_size_px": Hint(label="min. size", minimum=0, maximum=100_000),
+    "seed_threshold": Hint(label="seed threshold", minimum=0.0, maximum=1.0, step=0.01),
+    "min_size_px": Hint(label="minimum size (px)", minimum=0, maximum=100_000),
     "fill_holes": Hint(label="fill holes"),
-    "clear_border": Hint(label="drop at edge"),
-    "link": Hint(label="link along", choices=("none", "z", "t", "tz")),
-    "steps": Hint(label="more steps", special="none"),
-    "score": Hint(label="least score", minimum=0.0, maximum=1.0, step=0.01),
-    "nms": Hint(label="most overlap", minimum=0.0, maximum=1.0, step=0.01),
-    "mask_threshold": Hint(label="mask above", minimum=0.0, maximum=1.0, step=0.01),
-    "mask_overlap": Hint(label="most covered", minimum=0.0, maximum=1.0, step=0.05),
+    "clear_border": Hint(label=two_lines("remove at image edge")),
+    "link": Hint(
+        label="join slices",
+        choices=("none", "z", "t", "tz"),
+        names=(
+            ("none", "no"),
+            ("z", "of the z-stack"),
+            ("t", "of the time series"),
+            ("tz", "of both"),
+        ),
+    ),
+    "steps": Hint(label="further steps", special="none"),
+    "score": Hint(label="minimum score", minimum=0.0, maximum=1.0, step=0.01),
+    "nms": Hint(label="maximum overlap", minimum=0.0, maximum=1.0, step=0.01),
+    "mask_threshold": Hint(label="mask threshold", minimum=0.0, maximum=1.0, step=0.01),
+    "mask_overlap": Hint(label="maximum covered", minimum=0.0, maximum=1.0, step=0.05),
     "overlap": Hint(
         label="overlaps go to",
         choices=("score", "probability"),
-        names=(("score", "the highest score"), ("probability", "the surest mask")),
+        names=(("score", "the higher score"), ("probability", "the higher probability")),
     ),
-    "classes": Hint(label="only classes", special="all"),
-    "max_objects": Hint(label="most objects", minimum=0, maximum=1_000_000, special="no limit"),
+    "classes": Hint(label="classes", special="all"),
+    "max_objects": Hint(label="maximum objects", minimum=0, maximum=1_000_000, special="no limit"),
 }

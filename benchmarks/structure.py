@@ -126,7 +126,7 @@ def write_line(path: Path, one: Tried) -> None:
 def read_lines(path: Path | None) -> list[Tried]:
     """Return the networks of such a file."""
     found = []
-    for line in path.read_text().splitlines() if path and path.is_file() else ():
+    for line in path.read_text().splitlines() if path and path.exists() else ():
         held = json.loads(line)
         verdict = SimpleNamespace(**held["counted"], opened=SimpleNamespace(known=held["known"]))
         found.append(Tried(verdict=verdict, **{name: held[name] for name in NAMED}))

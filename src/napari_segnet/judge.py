@@ -221,7 +221,7 @@ def _offered(
     taken = {name: value for name, value in decision.best.choices.items() if name != "layout"}
     for name in sorted(hinted, key=lambda one: hinted[one].margin)[:MOST_OFFERED]:
         value = hinted[name].against
-        if family_of(checkpoint).name != family.name:
+        if checkpoint.family == "graph":
             return  # a graph already; its facts have other words
         graph = space.candidate(decision.best.layout, {**taken, name: value}).graph
         other = _changed(family, checkpoint, graph, {name: value})

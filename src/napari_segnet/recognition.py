@@ -358,6 +358,8 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     else:
         why = "computed from the network's layers"
     graph = checkpoint.known.get("graph") or _weakest(checkpoint)
+    if graph.source != "read" and halo is not None:
+        why += f"; what is {graph.source} of them counts"
     fact = Known(source=graph.source, why=why)
     known = {**checkpoint.known, "halo_px": fact, "exact": fact}
     size = known.get("size")

@@ -175,6 +175,9 @@ def _scales(
             or _after_pooling(topology)
         ):
             values = tuple(value for value in values if value != "strided")
+        if len(firsts) < len(pooled):
+            # Before a transposed convolution nothing strides: a layer pools there.
+            values = tuple(value for value in ordered("pooling") if value != "strided")
         if _after_pooling(topology) and "max-3" in values:
             why = "so does the network of tutorials that takes its skip connections there"
             values = tuple(sorted(values, key=lambda value: value != "max-3"))

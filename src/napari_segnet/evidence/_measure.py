@@ -59,8 +59,8 @@ class Measure:
         self.pictures = _pictures(graph, image)
         self._tensors = tensors
         self.inputs = self._tried_inputs(graph)
-        shown = normalized(self.pictures, next(iter(self.inputs)))
-        self._runner = Runner(tensors, torch.from_numpy(shown))
+        self._shown = torch.from_numpy(normalized(self.pictures, next(iter(self.inputs))))
+        self._runner = Runner(tensors, self._shown)
 
     def fit(
         self, graph: Graph, keep: bool = False, against: Fit | None = None, most: int = 0
@@ -83,9 +83,17 @@ class Measure:
             return against is not None and told_apart(against.norms, norms, most)
 
         try:
-            return Fit(norms=self._runner.divergences(graph, keep, enough=enough))
+            norms = self._runner.divergences(graph, keep, enough=enough)
+            return Fit(norms=norms, misfits=self._runner.misfits(graph, norms))
         except (ValueError, RuntimeError):
             # Shapes that do not meet: one more way in which a candidate can be wrong.
+            return None
+
+    def answer(self, graph: Graph) -> torch.Tensor | None:
+        """Return what a graph answers to the first picture; None if it cannot take it."""
+        try:
+            return self._runner.answer(graph, self._shown[:1])
+        except (ValueError, RuntimeError):
             return None
 
     def _tried_inputs(self, graph: Graph) -> dict[str, float]:

@@ -7,7 +7,7 @@ import difflib
 import math
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_segnet.errors import SettingsError
 
@@ -92,7 +92,10 @@ def _convert(name: str, value: Any, hint: Any, default: Any) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         if value is None or word in OPEN:
             return None
-        (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        if word in (said for kind in kinds for said in get_args(kind)):  # of a Literal
+            return word
+        (hint,) = (kind for kind in kinds if get_origin(kind) is not Literal)
     try:
         return _plain(value, hint)
     except (ValueError, TypeError, OverflowError) as error:

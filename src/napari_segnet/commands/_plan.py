@@ -118,15 +118,16 @@ def make_plan(
 
 def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
     """Return the settings, if their values make sense for any image and any network."""
+    from napari_segnet.plan.settings import FIND, SOURCE
     from napari_segnet.prepare import parse_normalizer
     from napari_segnet.prepare.channels import parse_channels
     from napari_segnet.steps.resolve import check
 
     predict = settings_from(PredictSettings, wishes.predict)
     label = settings_from(LabelSettings, wishes.label)
-    if predict.normalize != "auto":
+    if predict.normalize not in ("auto", FIND, SOURCE):
         parse_normalizer(predict.normalize)
-    if predict.channels.strip() != "auto":
+    if predict.channels.strip() not in ("auto", FIND):
         parse_channels(predict.channels)
     check(label)
     return predict, label

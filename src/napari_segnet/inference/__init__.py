@@ -16,7 +16,7 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
 from napari_segnet.image import Image
-from napari_segnet.plan import InferencePlan, PredictSettings, resolve
+from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.steps import LabelSettings
@@ -28,7 +28,7 @@ VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "t
 
 @job
 def predict(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings | None = None
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings | Settled | None = None
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -40,8 +40,8 @@ def predict(
         What ``identify`` returned.
     image : Image
         What ``open_image`` returned, or your own.
-    settings : PredictSettings, optional
-        How to run it.
+    settings : PredictSettings or Settled, optional
+        How to run it. What plain settings leave to be found is found first, see ``plan.settle``.
 
     Yields
     ------
@@ -63,6 +63,8 @@ def predict(
         If the job was cancelled; within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
+    if not isinstance(settings, Settled):
+        settings = yield from settle(checkpoint, image, settings or PredictSettings())
     plan = resolve(checkpoint, image, settings)
     engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
     elsewhere = _elsewhere(engine, plan)

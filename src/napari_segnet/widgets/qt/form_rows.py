@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -383,7 +383,9 @@ def make_row(hint: Hint, kind: Any) -> Row:
     """Return the editor for a type such as ``int`` or ``float | None``."""
     optional = get_origin(kind) in (Union, types.UnionType)
     if optional:
-        (kind,) = (part for part in get_args(kind) if part is not type(None))
+        # Words that a number may have beside it are typed on the command line alone.
+        words = (type(None), Literal)
+        (kind,) = (part for part in get_args(kind) if (get_origin(part) or part) not in words)
     row: Row
     if kind is bool and optional:
         row = ChoiceRow(hint, (None, True, False), (hint.special or "auto", "yes", "no"))

@@ -30,8 +30,8 @@ def write_networks(folder: Path, width: int) -> list[Path]:
     import torch
     from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-    from napari_segnet.families._kinds import Kinds
-    from napari_segnet.families._milesial_module import Plan, UNet
+    from napari_segnet.families.kit.kinds import Kinds
+    from napari_segnet.families.milesial.module import Plan, UNet
 
     widths = [width * 2**level for level in range(5)]
     skips = widths[-2::-1]

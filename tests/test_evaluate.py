@@ -349,8 +349,8 @@ def test_unpaired_stems_are_listed(tmp_path):
 
 def test_many_unpaired_stems_are_counted(tmp_path):
     for number in range(13):
-        write(tmp_path / "ours" / f"{number:02}.tif")
-    write(tmp_path / "theirs" / "00.tif")
+        write(tmp_path / "theirs" / f"{number:02}.tif")
+    write(tmp_path / "ours" / "00.tif")
     with pytest.raises(MismatchError, match=r"01, 02, .*10 and 2 more\."):
         pair_folders(tmp_path / "ours", tmp_path / "theirs")
 
@@ -382,8 +382,9 @@ def test_the_scores_of_each_image_are_written_beside_the_pooled_ones():
     written = evaluate_many(pairs).to_json()
     assert [image["name"] for image in written["images"]] == ["0", "1"]
     assert written["images"][1]["ap50"] == 0
-    assert set(written["images"][0]) == {"name", "n_true", "n_pred", *FIGURES}
-    assert set(written) == {"n_true", "n_pred", "images", *FIGURES}
+    means = {"mean_dice", "mean_iou", "mean_hd95_px", "mean_hd95_um"}
+    assert set(written["images"][0]) == {"name", "n_true", "n_pred", "classes", *means, *FIGURES}
+    assert set(written) == {"n_true", "n_pred", "classes", "images", *means, *FIGURES}
 
 
 def test_an_axis_of_length_one_makes_no_difference(tmp_path):

@@ -15,7 +15,7 @@ LONGER = {
     "dataset/_store.py: add": 130,
     "export.py: export": 65,
     "export.py: import_": 80,
-    "families/graph.py: describe_graph": 75,
+    "families/graph/family.py: describe_graph": 75,
     "measure.py: measure": 80,
     "programs/structure/_search.py: Search": 390,
     "train/_gate.py: score_held_out": 70,

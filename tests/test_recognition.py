@@ -15,8 +15,8 @@ from napari_segnet import recognition
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families import DescribedFamily, GraphFamily
-from napari_segnet.families._facts import Shapes, complete
-from napari_segnet.families._told import settle
+from napari_segnet.families.kit.facts import Shapes, complete
+from napari_segnet.families.kit.told import settle
 
 READ = Known(source="read", why="a test")
 

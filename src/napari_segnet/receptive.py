@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from napari_segnet.checkpoint import Size
-from napari_segnet.families._blocks import PlacedUpsample
+from napari_segnet.families.kit.blocks import PlacedUpsample
 from napari_segnet.graph import Resize
 from napari_segnet.graph.build import ChannelNorm, Resized
 from napari_segnet.tiles import Halo

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +11,7 @@ from support.teaching import objects
 
 KEYS = {
     "ap50", "ap75", "ap", "precision50", "recall50", "f1_50", "pq", "dice", "n_true", "n_pred",
+    "classes", "mean_dice", "mean_iou", "mean_hd95_px", "mean_hd95_um",
 }  # fmt: skip
 
 
@@ -66,6 +69,61 @@ def test_what_lies_beside_labels_is_no_label_file(run, folders):
 def test_ome_names_pair_with_what_segment_writes_of_them(run, folders):
     (folders[1] / "a.tif").rename(folders[1] / "a.ome.tif")
     assert run("evaluate", *folders, "--json").code == 0
+
+
+def test_a_truth_for_some_images(run, folders):
+    (folders[1] / "b.tif").unlink()
+    done = run("evaluate", *folders, "--json")
+    assert done.code == 0
+    assert [image["name"] for image in done.json["images"]] == ["a", "c"]
+    assert done.err == "Note: Not judged, since they have no truth: b.\n"
+
+
+def test_classes_are_scored_each_and_written_as_a_table(run, tmp_path):
+    truth = np.zeros((2, 20, 20), np.uint8)
+    truth[:, 2:12, 2:12], truth[:, 14:18, 2:18] = 1, 2
+    found = np.roll(truth, 1, axis=2)
+    for name, labels in (("found", found), ("truth", truth)):
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif", labels, imagej=True, resolution=(2, 2),
+            metadata={"axes": "ZYX", "spacing": 2, "unit": "um"},
+        )  # fmt: skip
+    files = (tmp_path / "found.tif", tmp_path / "truth.tif")
+    done = run("evaluate", *files, "--csv", tmp_path / "scores.csv", "--json")
+    assert (done.code, done.err) == (0, "")
+    one, two = (done.json["classes"][number] for number in "12")
+    assert one["dice"] == pytest.approx(0.9)
+    assert two["iou"] == pytest.approx(15 / 17)
+    assert (one["hd95_px"], one["hd95_um"], one["hd95_mm"]) == (1, 0.5, 0.0005)
+    assert done.json["mean_iou"] == pytest.approx((one["iou"] + two["iou"]) / 2)
+    with (tmp_path / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["found", "all"]
+    assert float(rows[1]["dice_1"]) == pytest.approx(0.9)
+    assert (
+        "class        dice    iou     hd95\n1            0.9000  0.8182  1 px (0.5 µm)"
+        in run("evaluate", *files).out
+    )
+    assert run("evaluate", *files, "--classes", "2", "--json").json["classes"].keys() == {"2"}
+    said = run("evaluate", *files, "--classes", "liver").refused()
+    assert "'liver' is not understood: give whole numbers joined by commas" in said
+
+
+def test_a_part_of_an_image(run, folders, tmp_path):
+    (tmp_path / "part").mkdir()
+    for name in ("a", "b"):
+        part = np.zeros((50, 60), np.uint8)
+        part[:, :30] = 255
+        tifffile.imwrite(tmp_path / "part" / f"{name}.tif", part)
+    done = run("evaluate", *folders, "--within", tmp_path / "part", "--json")
+    assert [image["name"] for image in done.json["images"]] == ["a", "b"]
+    assert done.json["failed"][0]["name"] == "c"
+    assert "no picture of what is judged for c" in done.json["failed"][0]["error"]
+    truth = tifffile.imread(folders[1] / "a.tif")[:, :30]
+    assert done.json["images"][0]["n_true"] == np.unique(truth[truth > 0]).size
+    ours, theirs = folders[0] / "a.labels.tif", folders[1] / "a.tif"
+    done = run("evaluate", ours, theirs, "--ignore", "1", "--json")
+    assert done.json["ap50"] == 1  # what was not found is not judged
 
 
 def test_images_without_a_partner_are_all_named(run, folders):

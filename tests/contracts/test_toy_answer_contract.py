@@ -28,8 +28,8 @@ from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import NothingFoundError, UnknownNetworkError
 from napari_segnet.evaluate import evaluate
-from napari_segnet.families._facts import complete
-from napari_segnet.families._teaching import MapTeaching
+from napari_segnet.families.kit.facts import complete
+from napari_segnet.families.kit.teaching import MapTeaching
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job, run

@@ -29,8 +29,8 @@ from napari_segnet.engines.fake import FakeKind
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import NothingFoundError
 from napari_segnet.evaluate import evaluate
-from napari_segnet.families._facts import complete
-from napari_segnet.families._write import write_back
+from napari_segnet.families.kit.facts import complete
+from napari_segnet.families.kit.write import write_back
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from napari_segnet.families._blocks import PlacedUpsample, place, unplace
+from napari_segnet.families.kit.blocks import PlacedUpsample, place, unplace
 
 
 def whole_and_part(shape, offset, length, dtype):

@@ -20,8 +20,8 @@ from support.networks import assemble, weights_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import SettingsError, UnknownNetworkError, UnsupportedWeightsError
-from napari_segnet.families._maskrcnn_rules import Rules, cell_anchors, grid
-from napari_segnet.families.detectron2_maskrcnn import Detectron2MaskRCNN
+from napari_segnet.families.maskrcnn.detectron2 import Detectron2MaskRCNN
+from napari_segnet.families.maskrcnn.rules import Rules, cell_anchors, grid
 from napari_segnet.segmentation import Instances
 
 FAMILY = Detectron2MaskRCNN()

@@ -9,7 +9,7 @@ import torch
 from support.networks import Milesial, weights_of
 
 from napari_segnet.errors import UnknownNetworkError
-from napari_segnet.families._facts import Shapes, common_dtype, convolutions, plain
+from napari_segnet.families.kit.facts import Shapes, common_dtype, convolutions, plain
 from napari_segnet.families.milesial import MilesialUNet
 
 

@@ -14,7 +14,7 @@ from support.teaching import CLASSES, FOREGROUND, NUCLEI, objects
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
-from napari_segnet.families._learning import RIM_PX, map_loss, map_targets
+from napari_segnet.families.kit.map_loss import RIM_PX, map_loss, map_targets
 
 
 def output(role="foreground", channels=1, activation="sigmoid"):

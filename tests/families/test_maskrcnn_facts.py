@@ -12,12 +12,12 @@ import torch
 from support.maskrcnns import calibrated, detect, normalised, small_maskrcnn
 from support.networks import assemble, pictures, weights_of
 
-from napari_segnet.families import detectron2_maskrcnn, mmdetection_maskrcnn, torchvision_maskrcnn
-from napari_segnet.families._maskrcnn_facts import CHOICES, NUMBERS
-from napari_segnet.families._maskrcnn_module import (
+from napari_segnet.families.maskrcnn import detectron2, mmdetection, torchvision
+from napari_segnet.families.maskrcnn.facts import CHOICES, NUMBERS
+from napari_segnet.families.maskrcnn.module import (
     detect as detect_ours,
 )
-from napari_segnet.families._maskrcnn_module import (
+from napari_segnet.families.maskrcnn.module import (
     features,
     masks_in,
     most_proposals,
@@ -26,14 +26,14 @@ from napari_segnet.families._maskrcnn_module import (
 )
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mask-rcnn-files.md"
-FAMILY = torchvision_maskrcnn.TorchvisionMaskRCNN()
+FAMILY = torchvision.TorchvisionMaskRCNN()
 
 
 def test_the_page_names_all_that_can_be_told() -> None:
     named = set(re.findall(r"`(\w+)`", PAGE.read_text(encoding="utf-8")))
     tellable = {fact.name for fact in (*CHOICES, *NUMBERS)}
-    for module in (torchvision_maskrcnn, detectron2_maskrcnn):
-        source = Path(module.__file__).read_text(encoding="utf-8")
+    for module in (torchvision, detectron2):
+        source = Path(module.__file__).with_name("family.py").read_text(encoding="utf-8")
         tellable |= set(re.findall(r'^ {4,8}"(\w+)": \(', source, re.M)) - {"cls_logits"}
     assert {"box_weights", "pixel_mean", "stride_in"} <= tellable
     assert tellable | {"class_names", "anchor_sizes_px", "anchor_ratios"} <= named
@@ -43,8 +43,8 @@ def test_the_page_names_every_family() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for family in (
         FAMILY,
-        detectron2_maskrcnn.Detectron2MaskRCNN(),
-        mmdetection_maskrcnn.MMDetectionMaskRCNN(),
+        detectron2.Detectron2MaskRCNN(),
+        mmdetection.MMDetectionMaskRCNN(),
     ):
         assert f"`{family.name}`" in text
 

@@ -13,14 +13,14 @@ from support.networks import assemble, pictures, save_as, weights_of
 from support.teaching import QUICK, objects, write
 from torch import nn
 
-import napari_segnet.families._maskrcnn_learning as learning
+import napari_segnet.families.maskrcnn.detection_loss as learning
 from napari_segnet.crops import Augmentation, Crops
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families._maskrcnn_learning import objects_of
-from napari_segnet.families._maskrcnn_rules import decode
-from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
+from napari_segnet.families.maskrcnn.detection_loss import objects_of
+from napari_segnet.families.maskrcnn.rules import decode
+from napari_segnet.families.maskrcnn.torchvision import TorchvisionMaskRCNN
 from napari_segnet.progress import run
 from napari_segnet.train import Look, score_held_out, teach, train
 

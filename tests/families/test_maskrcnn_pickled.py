@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_segnet.containers import open_weights
 from napari_segnet.errors import UnknownNetworkError
-from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
+from napari_segnet.families.maskrcnn.torchvision import TorchvisionMaskRCNN
 from napari_segnet.recognition import identify
 
 SMALL = ((8,), (16,), (32,), (64,), (128,))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
-from napari_segnet.families import _coco_names
-from napari_segnet.families._maskrcnn_layers import Layers
-from napari_segnet.families._maskrcnn_shapes import MOBILENETS
-from napari_segnet.families._maskrcnn_tensors import maskrcnn_tensors
+from napari_segnet.families.maskrcnn import coco_names
+from napari_segnet.families.maskrcnn.layers import Layers
+from napari_segnet.families.maskrcnn.shapes import MOBILENETS
+from napari_segnet.families.maskrcnn.tensors import maskrcnn_tensors
 
 PLAIN = {
     "body": "resnet",
@@ -86,6 +86,6 @@ def test_what_cannot_be_built_is_refused():
 
 def test_names_of_coco_are_those_of_torchvision():
     theirs = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-    assert ["__background__", *_coco_names.BY_NUMBER] == theirs
-    assert len(_coco_names.CLASSES) == 80
-    assert [name for name in theirs[1:] if name != "N/A"] == list(_coco_names.CLASSES)
+    assert ["__background__", *coco_names.BY_NUMBER] == theirs
+    assert len(coco_names.CLASSES) == 80
+    assert [name for name in theirs[1:] if name != "N/A"] == list(coco_names.CLASSES)

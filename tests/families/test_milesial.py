@@ -8,7 +8,7 @@ from support.networks import Milesial, assemble, calibrate, pictures, weights_of
 
 from napari_segnet.checkpoint import Output, Size
 from napari_segnet.errors import SettingsError, UnknownNetworkError
-from napari_segnet.families._blocks import place, unplace
+from napari_segnet.families.kit.blocks import place, unplace
 from napari_segnet.families.milesial import MilesialUNet
 
 FAMILY = MilesialUNet()

@@ -15,8 +15,8 @@ from support.networks import weights_of
 
 from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import UnknownNetworkError, UnsupportedWeightsError
-from napari_segnet.families._mmdetection_config import parse_config
-from napari_segnet.families.mmdetection_maskrcnn import CHECKED, MMDetectionMaskRCNN
+from napari_segnet.families.maskrcnn.mmdetection.config import parse_config
+from napari_segnet.families.maskrcnn.mmdetection.family import CHECKED, MMDetectionMaskRCNN
 from napari_segnet.segmentation import Instances
 
 FAMILY = MMDetectionMaskRCNN()

@@ -24,7 +24,7 @@ from napari_segnet.errors import (
     UnknownNetworkError,
     UnsupportedWeightsError,
 )
-from napari_segnet.families._segnet_header import HEADER
+from napari_segnet.families.kit.own_header import HEADER
 from napari_segnet.families.segnet_unet import SegnetUNet
 
 FAMILY = SegnetUNet()

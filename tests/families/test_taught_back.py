@@ -256,7 +256,7 @@ def test_untrusted_pixels_have_exactly_no_gradient(name, kind, tmp_path):
 
 
 def test_the_outputs_of_every_family_have_a_loss_of_every_kind():
-    from napari_segnet.families._learning import map_loss
+    from napari_segnet.families.kit.map_loss import map_loss
 
     for role, channels, activation in (
         ("foreground", 1, "sigmoid"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from napari_segnet.errors import SettingsError
-from napari_segnet.families._told_numbers import Number, list_told, numbers_of, settle_numbers
+from napari_segnet.families.kit.told_numbers import Number, list_told, numbers_of, settle_numbers
 
 EPS = Number(name="eps", low=0.0, high=0.1, default=1e-5, why="usual")
 COUNT = Number(name="count", low=1, high=50, default=None, why="chosen later")

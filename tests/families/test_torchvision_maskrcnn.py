@@ -33,8 +33,8 @@ from napari_segnet.errors import (
     UnknownNetworkError,
     UnsupportedWeightsError,
 )
-from napari_segnet.families._maskrcnn_module import suppressed
-from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
+from napari_segnet.families.maskrcnn.module import suppressed
+from napari_segnet.families.maskrcnn.torchvision import TorchvisionMaskRCNN
 from napari_segnet.segmentation import Instances
 
 FAMILY = TorchvisionMaskRCNN()
@@ -514,6 +514,6 @@ def test_many_boxes_are_swept_and_the_same_stay(iou, monkeypatch):
     scores = torch.from_numpy(rng.permutation(3000) / 3000).float()
     groups = torch.from_numpy(rng.integers(0, 3, 3000))
     expected = batched_nms(boxes, scores, groups, iou)
-    monkeypatch.setattr("napari_segnet.families._maskrcnn_module.batched_nms", None)
+    monkeypatch.setattr("napari_segnet.families.maskrcnn.module.batched_nms", None)
     assert suppressed(boxes, scores, groups, iou).tolist() == expected.tolist()
     assert 100 < len(expected) < 3000

@@ -6,8 +6,8 @@ import pytest
 
 from napari_segnet.checkpoint import Size
 from napari_segnet.errors import SettingsError
-from napari_segnet.families._drawing import pool
-from napari_segnet.families._unseen import size_told
+from napari_segnet.families.kit.drawing import pool
+from napari_segnet.families.kit.unseen import size_told
 from napari_segnet.graph import GraphBuilder
 
 

@@ -12,7 +12,7 @@ from support.networks import calibrate, pictures
 from support.random_graphs import random_graph
 
 from napari_segnet.engines.torch.fast import fast_copy
-from napari_segnet.families._blocks import place, unplace
+from napari_segnet.families.kit.blocks import place, unplace
 from napari_segnet.graph import graph_from_json, graph_to_json, receptive_field, sizes
 from napari_segnet.graph.build import build
 

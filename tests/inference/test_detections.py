@@ -22,8 +22,8 @@ from napari_segnet.answers.detections import tiling as tiling_module
 from napari_segnet.engines.fake import FakeKind
 from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import MemoryExhaustedError
-from napari_segnet.families import _maskrcnn_find as find_module
-from napari_segnet.families._maskrcnn_find import find_all
+from napari_segnet.families.maskrcnn import find as find_module
+from napari_segnet.families.maskrcnn.find import find_all
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run

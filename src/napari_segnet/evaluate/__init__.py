@@ -4,29 +4,50 @@ All figures are pooled: true positives (TP), false positives (FP) and false nega
 are summed over all images before a quotient is made, so that an image counts by its
 objects. A predicted and a true object match at a threshold t if their intersection over
 union (IoU) is at least t; each matches at most once.
+
+Beside objects, classes are scored: Dice, IoU and the 95 % surface distance of each.
 """
 
-from napari_segnet.evaluate._files import Pairing, pair_folders, pairing, read_labels
-from napari_segnet.evaluate._scores import (
-    IOU_PERCENT,
-    Scores,
+from napari_segnet.evaluate._classes import ClassScores
+from napari_segnet.evaluate._files import (
+    LabelFile,
+    Pairing,
+    pair_folders,
+    pairing,
+    read_label_file,
+    read_labels,
+    whole_numbers,
+)
+from napari_segnet.evaluate._image import (
+    Classes,
     as_labels,
     evaluate,
     evaluate_many,
     matched_pairs,
-    pool,
+    score_objects,
 )
+from napari_segnet.evaluate._scores import IOU_PERCENT, Scores, pool
+from napari_segnet.evaluate._surface import distances_95
+from napari_segnet.evaluate._table import rows_of
 
 __all__ = [
     "IOU_PERCENT",
+    "ClassScores",
+    "Classes",
+    "LabelFile",
     "Pairing",
     "Scores",
     "as_labels",
+    "distances_95",
     "evaluate",
     "evaluate_many",
     "matched_pairs",
     "pair_folders",
     "pairing",
     "pool",
+    "read_label_file",
     "read_labels",
+    "rows_of",
+    "score_objects",
+    "whole_numbers",
 ]

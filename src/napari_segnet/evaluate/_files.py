@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,17 @@ import numpy.typing as npt
 
 from napari_segnet.dataset import LABEL_ENDINGS, open_labels
 from napari_segnet.errors import DatasetError, ImageError, MismatchError
+from napari_segnet.image import AXES
 
-__all__ = ["Pairing", "pair_folders", "pairing", "read_labels"]
+__all__ = [
+    "LabelFile",
+    "Pairing",
+    "pair_folders",
+    "pairing",
+    "read_label_file",
+    "read_labels",
+    "whole_numbers",
+]
 
 MAPS = ".maps.tif"
 """Beside the labels of an image, ``segment`` may write such a file."""
@@ -41,7 +50,7 @@ def pair_folders(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
     ------
     MismatchError
         If a path does not exist, one is a file and one a folder, a folder is empty or
-        has two files for one stem, or a stem stands on one side only (all are named).
+        has two files for one stem, or a truth has no prediction (all are named).
     """
     found = pairing(predicted, truth)
     if found.failed:
@@ -59,10 +68,20 @@ class Pairing:
         Stem, predicted file, true file.
     failed : tuple of (str, str)
         Stem and reason of each that has several files.
+    without_truth : tuple of str
+        Stems of predictions that have no truth: they are not judged.
     """
 
     pairs: tuple[tuple[str, Path, Path], ...]
     failed: tuple[tuple[str, str], ...] = ()
+    without_truth: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its user should know, one sentence each."""
+        if not self.without_truth:
+            return ()
+        return (f"Not judged, since they have no truth: {_listed(self.without_truth)}.",)
 
 
 def pairing(predicted: Path, truth: Path) -> Pairing:
@@ -86,22 +105,53 @@ def pairing(predicted: Path, truth: Path) -> Pairing:
     failed: dict[str, str] = {}
     ours, theirs = _by_stem(predicted, failed), _by_stem(truth, failed)
     theirs = _named_alike(ours, theirs, failed)
-    if ours.keys() != theirs.keys():
+    if theirs.keys() - ours.keys():  # a prediction that is missing must not better the scores
         raise MismatchError(
-            "Every prediction needs its truth, a file of the same stem."
+            "Every truth needs its prediction, a file of the same stem."
             + _unpaired(ours.keys() - theirs.keys(), predicted, truth)
             + _unpaired(theirs.keys() - ours.keys(), truth, predicted)
             + " Add what is missing or move the others out of the folder."
         )
-    good = [stem for stem in sorted(ours) if stem not in failed]
+    good = [stem for stem in sorted(theirs) if stem not in failed]
     return Pairing(
         pairs=tuple((stem, ours[stem], theirs[stem]) for stem in good),
         failed=tuple(sorted(failed.items())),
+        without_truth=tuple(sorted(ours.keys() - theirs.keys())),
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelFile:
+    """The numbers of a label file.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        Whole numbers, without axes of length one.
+    axes : str
+        A letter for each dimension.
+    pixel_size_um : mapping of str to float
+        Micrometres per pixel by letter; what is not known is absent.
+    """
+
+    pixels: npt.NDArray[np.integer[Any]]
+    axes: str
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+
+
 def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
-    """Read a label file, without axes of length one.
+    """Read the numbers of a label file, without axes of length one.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or is coloured, or has broken numbers.
+    """
+    return read_label_file(path).pixels
+
+
+def read_label_file(path: Path) -> LabelFile:
+    """Read a label file.
 
     Raises
     ------
@@ -119,12 +169,22 @@ def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
             "pixel: 0 for background, then one per object. Export the label image itself, not a "
             "coloured picture of it."
         )
-    pixels = np.squeeze(image.read())
+    block = image.read()
+    axes = "".join(axis for axis, n in zip(AXES, block.shape, strict=True) if n > 1)
+    return LabelFile(
+        pixels=whole_numbers(np.squeeze(block), path.name),
+        axes=axes.replace("c", "t" if "z" in axes else "z"),
+        pixel_size_um=image.pixel_size_um,
+    )
+
+
+def whole_numbers(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Return numbers as integers where they are whole, or raise ``ImageError`` for ``name``."""
     if pixels.dtype.kind == "f":
         whole = np.rint(pixels)
         if not np.isfinite(pixels).all() or not np.array_equal(whole, pixels):
             raise ImageError(
-                f"{path.name} has broken numbers ({pixels.dtype}); labels are whole numbers: 0 for "
+                f"{name} has broken numbers ({pixels.dtype}); labels are whole numbers: 0 for "
                 "background, then one per object. Is it an image or a probability map?"
             )
         pixels = whole.astype(np.int64)
@@ -195,7 +255,8 @@ def _chosen(paths: list[Path]) -> list[Path]:
 
 def _unpaired(stems: Iterable[str], here: Path, there: Path) -> str:
     names = sorted(stems)
-    if not names:
-        return ""
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-    return f" In {here} but not in {there}: {shown}."
+    return f" In {here} but not in {there}: {_listed(names)}." if names else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

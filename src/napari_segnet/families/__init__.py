@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.checkpoint import Checkpoint, Task
 from napari_segnet.containers import Weights
-from napari_segnet.families.detectron2_maskrcnn import Detectron2MaskRCNN
-from napari_segnet.families.graph import StoredGraph
-from napari_segnet.families.jvanvugt import JvanvugtUNet
-from napari_segnet.families.mateuszbuda import MateuszbudaUNet
-from napari_segnet.families.milesial import MilesialUNet
-from napari_segnet.families.mmdetection_maskrcnn import MMDetectionMaskRCNN
-from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.families.torchvision_maskrcnn import TorchvisionMaskRCNN
+from napari_segnet.families.graph.family import StoredGraph
+from napari_segnet.families.jvanvugt.family import JvanvugtUNet
+from napari_segnet.families.maskrcnn.detectron2.family import Detectron2MaskRCNN
+from napari_segnet.families.maskrcnn.mmdetection.family import MMDetectionMaskRCNN
+from napari_segnet.families.maskrcnn.torchvision.family import TorchvisionMaskRCNN
+from napari_segnet.families.mateuszbuda.family import MateuszbudaUNet
+from napari_segnet.families.milesial.family import MilesialUNet
+from napari_segnet.families.segnet_unet.family import SegnetUNet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_segnet.checkpoint import Output
-    from napari_segnet.families._learning import Loss
+    from napari_segnet.families.kit.map_loss import Loss
     from napari_segnet.graph import Graph, Tensor
     from napari_segnet.segmentation import Detected, Instances
 

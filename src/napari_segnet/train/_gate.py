@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample, read_labels, read_objects, usable
 from napari_segnet.errors import DatasetError, ImageError
-from napari_segnet.evaluate import Scores, evaluate, pool
+from napari_segnet.evaluate import Scores, pool, score_objects
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings, segment
 from napari_segnet.progress import Progress, job
@@ -134,7 +134,7 @@ def score_held_out(
         labels = made.labels.reshape(truth.shape) * trusted
         pairs = list(_pairs(labels, truth * trusted, network.ndim))
         path = str(sample.image)
-        scores = tuple(evaluate(*pair, name=sample.image.stem) for pair in pairs)
+        scores = tuple(score_objects(*pair, name=sample.image.stem) for pair in pairs)
         each[path] = (*each.get(path, ()), *scores)
         if truth.any(where=trusted) and all(_are_same(*pair, kind) for pair in pairs):
             own.append(path)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.crops import Crop
-from napari_segnet.evaluate import evaluate, pool
+from napari_segnet.evaluate import pool, score_objects
 from napari_segnet.inference import LabelSettings, label
 from napari_segnet.progress import check_cancelled, run
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
@@ -65,7 +65,7 @@ def look(learner: Learner, network: Checkpoint, crops: list[Crop]) -> tuple[Figu
     best = max(found, key=lambda one: np.unique(one.truth * one.trusted).size)
     if kind != "instance":
         return (), best
-    scores = pool(evaluate(one.labels * one.trusted, one.truth * one.trusted) for one in found)
+    scores = pool(score_objects(one.labels * one.trusted, one.truth * one.trusted) for one in found)
     return (("val_ap50", scores.ap50),), best
 
 

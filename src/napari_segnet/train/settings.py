@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_segnet.errors import SettingsError
-from napari_segnet.families._learning import LOSSES
+from napari_segnet.families.kit.map_loss import LOSSES
 from napari_segnet.plan.settings import INVERT
 
 __all__ = ["HEADS", "OPTIMIZERS", "PRECISIONS", "TrainSettings"]

@@ -26,7 +26,7 @@ from napari_segnet.engines.torch import chain
 from napari_segnet.engines.torch.fast import fast_copy, watch_cancel
 from napari_segnet.errors import Cancelled
 from napari_segnet.families import FAMILIES
-from napari_segnet.families._blocks import Joining
+from napari_segnet.families.kit.blocks import Joining
 from napari_segnet.families.segnet_unet import describe_new
 from napari_segnet.progress import Progress, job
 

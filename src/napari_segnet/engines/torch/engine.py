@@ -33,7 +33,7 @@ from napari_segnet.families import (
     MeasurableFamily,
     PromptableFamily,
 )
-from napari_segnet.families._blocks import depends_on_place, place, unplace
+from napari_segnet.families.kit.blocks import depends_on_place, place, unplace
 from napari_segnet.progress import check_cancelled
 from napari_segnet.recognition import family_of
 from napari_segnet.segmentation import Detected

@@ -128,7 +128,7 @@ class GraphNetwork(nn.Module):
         return Rows(self.graph, plan, made)
 
     def place(self, offset_px: tuple[int, ...], whole_px: tuple[int, ...]) -> None:
-        """Tell where the cut-outs lie that come, see ``families._blocks.place``."""
+        """Tell where the cut-outs lie that come, see ``families.kit.blocks.place``."""
         place_layers(self, self.graph, offset_px, whole_px)
 
     def unplace(self) -> None:

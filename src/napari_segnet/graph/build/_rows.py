@@ -88,7 +88,7 @@ class Rows(nn.Module):
         return answers[0] if len(answers) == 1 else torch.cat(answers, dim=1)
 
     def place(self, offset_px: tuple[int, ...], whole_px: tuple[int, ...]) -> None:
-        """Tell where the cut-outs lie that come, see ``families._blocks.place``."""
+        """Tell where the cut-outs lie that come, see ``families.kit.blocks.place``."""
         place_layers(self, self.graph, offset_px, whole_px)
 
     def unplace(self) -> None:

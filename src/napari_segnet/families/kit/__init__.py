@@ -1,0 +1,1 @@
+"""What families share: facts from shapes, hyper-parameters, layers, losses, writing back."""

@@ -79,15 +79,20 @@ def _hypotheses(
     names: tuple[str, ...],
     said: tuple[Suggestion, ...],
 ) -> Hypotheses:
-    hows = [s.value for s in said if s.setting == "normalize"]
-    hows += [given.normalize, *_normalizations(image, checkpoint.channels)]
-    orders = _orders(checkpoint, image, said)
+    hows = [str(s.value) for s in said if s.setting == "normalize"]
+    fact = checkpoint.known.get("prepare")
+    if checkpoint.prepare and fact is not None and fact.source != "assumed":
+        hows.append(given.normalize)
+    usual = _normalizations(image, checkpoint.channels)
+    scales = tuple(float(f"{given.scale * step:.3g}") for step in STEPS)
     return Hypotheses(
-        normalize=_open("normalize", names, hows, given.normalize),
-        channels=_open("channels", names, orders, given.channels),
+        normalize=_open("normalize", names, (*hows, *usual), given.normalize),
+        channels=_open("channels", names, _orders(checkpoint, image, said), given.channels),
         invert=_open("invert", names, ("no", "yes"), given.invert),
-        scale=tuple(given.scale * step for step in STEPS) if "scale" in names else (given.scale,),
+        scale=scales if "scale" in names else (given.scale,),
         over=given.over,
+        usual_scale=given.scale,
+        named=frozenset(hows),
     )
 
 

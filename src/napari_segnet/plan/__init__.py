@@ -10,4 +10,12 @@ from napari_segnet.plan.found import Settled, settle, way_of
 from napari_segnet.plan.inference import InferencePlan, RunResult, resolve
 from napari_segnet.plan.settings import PredictSettings
 
-__all__ = ["InferencePlan", "PredictSettings", "RunResult", "Settled", "resolve", "settle", "way_of"]
+__all__ = [
+    "InferencePlan",
+    "PredictSettings",
+    "RunResult",
+    "Settled",
+    "resolve",
+    "settle",
+    "way_of",
+]

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.image import Image
 from napari_segnet.find import Found
+from napari_segnet.image import Image
 from napari_segnet.plan.found import Settled, settle
 from napari_segnet.plan.input import NetworkInput, prepare_input
 from napari_segnet.plan.settings import PredictSettings

@@ -7,7 +7,16 @@ from typing import Literal
 
 from napari_segnet.errors import SettingsError
 
-__all__ = ["FIND", "INVERT", "MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "SOURCE", "PredictSettings"]
+__all__ = [
+    "FIND",
+    "INVERT",
+    "MOST_THREADS",
+    "PRECISIONS",
+    "SCOPES",
+    "SEAMS",
+    "SOURCE",
+    "PredictSettings",
+]
 
 SCOPES = ("auto", "volume", "plane", "series")
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")

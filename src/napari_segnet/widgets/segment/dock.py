@@ -24,6 +24,7 @@ from napari_segnet.widgets.qt.recent import last_network
 from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.segment.form import SegmentForm
+from napari_segnet.widgets.segment.heat_layer import show_heat
 from napari_segnet.widgets.segment.jobs import Answer
 from napari_segnet.widgets.segment.request import RunRequest, subject_of_run
 from napari_segnet.widgets.segment.session import SegmentSession, usual_settings
@@ -32,6 +33,8 @@ from napari_segnet.widgets.segment.shown_result import ShownResult
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+
+    from napari_segnet.find import Likeness
 
 
 __all__ = ["SegmentDock"]
@@ -81,6 +84,10 @@ class SegmentDock(SegmentForm):
         self.network.known.connect(self._show_network)
         self.network.settled.connect(self._take_waiting)
         self.image_box.changed.connect(self.run_settings.clear_trials)
+        self.image_box.changed.connect(self._offer_finding)
+        self.run_settings.finder.told.connect(self.network.tell)
+        self.run_settings.finder.threshold_taken.connect(self._take_threshold)
+        self.run_settings.finder.heat_asked.connect(self._show_heat)
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
         self.run_settings.began.connect(self.message.hide)
@@ -112,7 +119,7 @@ class SegmentDock(SegmentForm):
 
     def _runners(self) -> tuple[JobRunner, ...]:
         own = self.run_settings
-        tried = own.previewer, own.trier, own.inputs_trier
+        tried = own.previewer, own.trier, own.inputs_trier, *own.finder.runners()
         return (*self.network.runners(), self._runner, self.shown.live.runner, *tried)
 
     def opened(self) -> None:
@@ -144,7 +151,21 @@ class SegmentDock(SegmentForm):
         self.shown.box.show_settings(checkpoint)
         self.run_settings.set_defaults(usual_settings(checkpoint))
         self.image_box.offer_channels(checkpoint)
+        self._offer_finding()
         self._refresh()
+
+    def _offer_finding(self) -> None:
+        """Offer to find settings for the network and the image that are chosen now."""
+        self.run_settings.finder.set_network(self.checkpoint)
+
+    def _take_threshold(self, threshold: float) -> None:
+        """Use a threshold that code suggests."""
+        self.labels.set_value(replace(self.labels.value(), threshold=threshold))
+        self.shown.box.changed.emit()
+
+    def _show_heat(self, like: Likeness, asked: RunRequest) -> None:
+        """Show where the image is unlike those of the training."""
+        show_heat(self.viewer, like, asked.source)
 
     def _take_waiting(self) -> None:
         """Do what has waited for the network."""
@@ -188,14 +209,16 @@ class SegmentDock(SegmentForm):
         source = self.image_box.source(checkpoint, kind)
         box = tuple((part.start, part.stop) for part in source.region.box)
         layer = self.image_box.image()
+        predict = self.settings()
         return RunRequest(
             source=source,
             checkpoint=checkpoint,
-            predict=self.settings(),
+            predict=predict,
             labels=self.labels.value(),
             axes=self.image_box.said_axes(),
             overrides=overrides,
             subject=subject_of_run(layer.unique_id, box, checkpoint, overrides),
+            found=self.run_settings.finder.found_for(predict),
         )
 
     def run(self) -> None:

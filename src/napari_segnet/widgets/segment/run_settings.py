@@ -22,10 +22,12 @@ from napari_segnet.widgets.segment.input_preview import PreviewBox, preview
 from napari_segnet.widgets.segment.inputs_finder import InputsBox, input_name, tried_inputs
 from napari_segnet.widgets.segment.request import RunRequest
 from napari_segnet.widgets.segment.scale_finder import ScalesBox, tried_scales
+from napari_segnet.widgets.segment.settings_finder import FindBox, settings_of
 from napari_segnet.widgets.segment.trial_table import TrialTable
 
 if TYPE_CHECKING:
     from napari_segnet.detective import TriedInput
+    from napari_segnet.find import Way
 
 __all__ = ["RunSettings"]
 
@@ -63,6 +65,7 @@ class RunSettings(QWidget):
         self.advanced = Form(PredictSettings(), hints=HINTS, only=ADVANCED)
         self.preview = PreviewBox()
         self.scales, self.inputs = ScalesBox(), InputsBox()
+        self.finder = FindBox(request)
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
@@ -72,13 +75,18 @@ class RunSettings(QWidget):
         self.more.setObjectName("segnet_more_settings")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.finder)
         layout.addWidget(self.main)
         layout.addWidget(self.more)
         self._connect()
 
     def _connect(self) -> None:
-        self.main.changed.connect(self.preview.clear)
-        self.advanced.changed.connect(self.preview.clear)
+        for form in (self.main, self.advanced):
+            form.changed.connect(self.preview.clear)
+            form.changed.connect(self.finder.look_soon)
+        self.finder.began.connect(self.began)
+        self.finder.failed.connect(self.failed)
+        self.finder.taken.connect(self._take_way)
         self.preview.button.clicked.connect(self._preview)
         self.previewer.succeeded.connect(self.preview.set_preview)
         self.previewer.failed.connect(self.failed)
@@ -113,6 +121,7 @@ class RunSettings(QWidget):
         self.preview.clear()
         self.scales.clear()
         self.inputs.clear()
+        self.finder.clear()
 
     # ---- Trials ----
 
@@ -169,6 +178,14 @@ class RunSettings(QWidget):
             replace(self.advanced.value(), scale=scale, object_px=None, object_um=None)
         )
         self.scales.say(f"The next run is at scale {scale:g}. Press Run.")
+        self.preview.clear()
+
+    def _take_way(self, way: Way, names: tuple[str, ...]) -> None:
+        """Show the network the image in a way that was found, or that code suggests."""
+        for form in (self.main, self.advanced):
+            form.set_value(settings_of(form.value(), way, names))
+        if "channels" in names:
+            self.channels_taken.emit(way.channels)
         self.preview.clear()
 
     def _take_input(self, tried: TriedInput) -> None:

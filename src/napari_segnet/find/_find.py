@@ -209,4 +209,6 @@ def _words(way: Way, names: Collection[str]) -> str:
         else "light and dark as they are",
         "scale": f"scale {way.scale:.3g}",
     }
+    if way.channels == "auto":
+        del said["channels"]  # there was no order to choose
     return ", ".join(said[name] for name in said if name in names)

@@ -117,7 +117,7 @@ class FindBox(QWidget):
         self.liker.succeeded.connect(self._liked)
         self.liker.failed.connect(self._not_liked)
         self.where.clicked.connect(self._show_where)
-        self._timer.timeout.connect(self.look)
+        self._timer.timeout.connect(self._look_if_seen)
 
     def runners(self) -> tuple[JobRunner, ...]:
         """Return what works off the GUI thread."""
@@ -147,9 +147,13 @@ class FindBox(QWidget):
         if self._network is not None and remembers(self._network):
             self._timer.start()
 
+    def _look_if_seen(self) -> None:
+        if self.isVisible() and not self.finder.busy:
+            self.look()
+
     def look(self) -> None:
-        """Compare the image with the training now, if there is an image and somebody to see it."""
-        asked = self._asked() if self.isVisible() and not self.finder.busy else None
+        """Compare the image with the training now, if there is an image."""
+        asked = self._asked()
         if asked is not None and remembers(asked.checkpoint):
             self._like = None
             self._looked_at = asked

@@ -8,8 +8,9 @@
 
 ``DATA/nuclei`` is BBBC038v1 with an index of kinds and splits, see ``_find_networks``. Networks
 with an odd number are for tuning and are shown images kept back of the train split; those with an
-even number are for the report and are shown images of the val split. All that is done goes on where it
-stopped. "Unlike" is measured beside other kinds of microscopy and the photographs of skimage.data.
+even number are for the report and are shown images of the val split. All that is done goes on
+where it stopped. "Unlike" is measured beside other kinds of microscopy and photographs of
+skimage.data.
 """
 
 from __future__ import annotations

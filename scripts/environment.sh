@@ -5,6 +5,9 @@
 # makes the virtual environment FOLDER with the first Python >= 3.11 that works here (or
 # keeps it, if it is there) and installs the requirements into it with uv. Where the machine
 # has no uv, one is installed inside FOLDER, never elsewhere.
+#
+# Where no NVIDIA card is seen, PyTorch comes from its index of builds for the CPU, a tenth of the
+# size. UV_TORCH_BACKEND says otherwise: auto (what the card takes), cpu, or such as cu128.
 
 # Many institutes and hospitals sign their traffic with a certificate that only the system
 # knows; uv and pip by themselves trust lists of their own.
@@ -52,6 +55,33 @@ make_environment() { # FOLDER
     "$python" -m venv "$1"
 }
 
+CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+has_nvidia() { # a card that its driver sees
+    [ -e /proc/driver/nvidia/version ] || nvidia-smi -L >/dev/null 2>&1
+}
+
+reaches() { # PYTHON ADDRESS
+    "$1" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=10).close()' "$2" \
+        >/dev/null 2>&1
+}
+
+choose_torch() { # PYTHON: which build of PyTorch uv takes
+    if [ -n "${UV_TORCH_BACKEND:-}" ]; then
+        say "PyTorch: $UV_TORCH_BACKEND, as UV_TORCH_BACKEND says"
+    elif [ "$(uname)" != Linux ] || has_nvidia; then
+        return 0 # a Mac has one build, a card needs that with CUDA
+    elif "$1" -c 'import importlib.util as i, sys; sys.exit(i.find_spec("torch") is None)'; then
+        return 0 # it is there already
+    elif reaches "$1" "$CPU_INDEX/torch/"; then
+        say "no NVIDIA card is seen: PyTorch for the CPU (UV_TORCH_BACKEND=auto takes another)"
+        export UV_TORCH_BACKEND=cpu
+    else
+        say "no NVIDIA card is seen, but $CPU_INDEX is not reached:" \
+            "PyTorch with CUDA comes instead, 3 GB to download and 6 GB of disk"
+    fi
+}
+
 environment() { # FOLDER REQUIREMENT...
     folder=$1
     shift
@@ -63,12 +93,15 @@ environment() { # FOLDER REQUIREMENT...
     uv=uv
     if ! uv --version >/dev/null 2>&1; then
         uv=$folder/bin/uv
-        [ -x "$uv" ] || "$folder/bin/python" -m pip install --quiet uv
+        [ -x "$uv" ] || "$folder/bin/python" -m pip install uv
     fi
-    say "installing into $folder (the first time PyTorch is several GB)"
+    choose_torch "$folder/bin/python"
+    say "installing into $folder"
+    # What is downloaded, and how far it is, stands on the terminal; a log needs none of it.
+    [ -z "${CI:-}" ] || set -- --quiet "$@"
     # Compiled once, here: napari and PyTorch have ten thousand files, and the first window
     # would wait for theirs.
-    "$uv" pip install --quiet --compile-bytecode --python "$folder/bin/python" "$@"
+    "$uv" pip install --compile-bytecode --python "$folder/bin/python" "$@"
 }
 
 # ---- The window ----

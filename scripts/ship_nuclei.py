@@ -26,6 +26,9 @@ from napari_segnet.inference import segment
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
 
+OBJECT_PX = 20.3
+"""Median diameter (of the circle of their area) of the 18,815 nuclei of the 435 fluorescence
+images of the ``train`` split."""
 ADVICE = {"threshold": 0.5, "seed_threshold": 0.15, "min_size_px": 20}
 
 
@@ -57,7 +60,7 @@ def main() -> None:
     trained = identify(args.weights)
     module = load(trained, "cpu").module
     target = MODELS / "nuclei.safetensors"
-    card = {**trained.card, "label": ADVICE}
+    card = {**trained.card, "label": ADVICE, "object_px": OBJECT_PX}
     if args.note:
         card["note"] = args.note
     shipped = SegnetUNet().save(module, dataclasses.replace(trained, card=card), target)

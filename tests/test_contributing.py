@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md does what it says: one file and one name in a list, and it runs.
+"""CONTRIBUTING.md does what it says: one file or folder and one name in a list, and it runs.
 
 The code blocks of that page are added to a copy of the package and of its contract tests, in
 the way the page tells; then the contracts are run, and the newcomers are tried together
@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import pytest
@@ -31,18 +32,21 @@ pytestmark = pytest.mark.subprocess
 LISTS = {
     "readers": "READERS",
     "containers": "CONTAINERS",
-    "families": "FAMILIES",
+    "families": "ENTRIES",
     "prepare": "NORMALIZERS",
     "steps": "REFINERS",
     "writers": "WRITERS",
+    "formats": "FORMATS",
 }
-NEWCOMERS = ("PGM", "numpy", "two-layers", "unit-mean", "shrink", "table")
+NEWCOMERS = ("PGM", "numpy", "two-layers", "unit-mean", "shrink", "object-sizes", "raw-gt")
 COMMAND = "from napari_segnet.__main__ import main"
 SHOW = ["inspect", "toy.npz", "cells.pgm"]
 SEGMENT = """segment . -c toy.npz -o done --save-maps --set normalize=unit-mean --set steps=shrink
 --set tile_px=16 --set fill_holes=false""".split()
-MEMBER = re.compile(r"```python\n# src/(napari_segnet/(\w+)/(\w+)\.py)\n(.*?)```", re.DOTALL)
-SAMPLE = re.compile(r"```python\n# (tests/[\w/]+\.py), at the end\n(.*?)```", re.DOTALL)
+MEMBER = re.compile(r"```python\n# src/(napari_segnet/(\w+)/([\w/]+)\.py)\n(.*?)```", re.DOTALL)
+SAMPLE = re.compile(r"```python\n# (tests/[\w/]+\.py)(?:, at the end)?\n(.*?)```", re.DOTALL)
+LINES = re.compile(r"```\w+\n# (src/[\w./]+), first in (\w+)\n(.*?)```", re.DOTALL)
+ROOM = ('"correct | ', '"correct | count | ')
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +64,33 @@ def extended(page: str, root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     shutil.copytree(root / "tests", folder / "tests", ignore=skip)
     shutil.copy(root / "pyproject.toml", folder)
     members = MEMBER.findall(page)
-    assert sorted(kind for _, kind, _, _ in members) == sorted(LISTS)
+    assert sorted({kind for _, kind, _, _ in members}) == sorted([*LISTS, "widgets"])
     for path, kind, module, code in members:
         assert not (folder / "src" / path).exists()
-        (folder / "src" / path).write_text(code, encoding="utf-8")
+        write(folder / "src" / path, code)
         init = "members.py" if kind == "steps" else "__init__.py"
-        register(folder / "src/napari_segnet" / kind / init, LISTS[kind], module, code)
+        if kind not in ("families", "widgets"):  # these have a line of their own
+            register(folder / "src/napari_segnet" / kind / init, LISTS[kind], module, code)
+    write(folder / "src/napari_segnet/widgets/count/__init__.py", '"""Counting objects."""\n')
+    for path, entries, lines in LINES.findall(page):
+        file = folder / path
+        lines = indent(lines, "    ") if file.suffix == ".py" else lines
+        start = re.compile(rf"^( *{entries}:.*[=:].*\n|  {entries}:\n)", re.MULTILINE)
+        text, done = start.subn(lambda found: found[0] + lines, file.read_text("utf-8"), count=1)  # noqa: B023
+        assert done == 1, (path, entries)
+        file.write_text(text, encoding="utf-8")
     for path, code in SAMPLE.findall(page):
-        with (folder / path).open("a", encoding="utf-8") as file:
-            file.write(f"\n\n{code}")
+        old = (folder / path).read_text("utf-8") + "\n\n" if (folder / path).exists() else ""
+        write(folder / path, old + code)
+    rooms = (folder / "pyproject.toml").read_text("utf-8")
+    assert rooms.count(ROOM[0]) == 1
+    write(folder / "pyproject.toml", rooms.replace(*ROOM))
     return folder
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def register(file: Path, entries: str, module: str, code: str) -> None:
@@ -171,6 +192,22 @@ def test_the_newcomers_run_together_from_the_command(python, tmp_path: Path):
     rows = list(csv.DictReader((tmp_path / "done/cells.sizes.csv").read_text("utf-8").splitlines()))
     assert [int(row["label"]) for row in rows] == [row["label"] for row in origin["labels"]]
     assert sum(int(row["size_px"]) for row in rows) == (labels > 0).sum()
+
+
+def test_imports_point_down_with_every_newcomer(python, extended: Path):
+    lint = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    assert "0 broken" in python("-c", lint, "--no-cache", folder=extended)
+
+
+def test_the_dock_is_found_by_napari_and_works(python, extended: Path):
+    npe2 = pytest.importorskip("npe2")
+    pytest.importorskip("napari")
+    found = npe2.PluginManifest.from_file(extended / "src/napari_segnet/napari.yaml").contributions
+    (command,) = (one for one in found.commands if one.id == "napari-segnet.count")
+    assert command.python_name == "napari_segnet.widgets.count.dock:CountDock"
+    assert command.id in [widget.command for widget in found.widgets]
+    words = ["-m", "pytest", "tests/widgets/count", "-q", "-p", "no:cacheprovider"]
+    assert "1 passed" in python(*words, folder=extended)
 
 
 def test_the_reader_opens_its_files(run):

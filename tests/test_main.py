@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 from napari_segnet import __main__, commands
 from napari_segnet.__main__ import main
 from napari_segnet.commands._failure import in_words
+from napari_segnet.commands._parser import make_parser
 
 HEAVY = "torch torchvision scipy skimage cc3d edt fill_voids tifffile imagecodecs PIL".split()
 
@@ -29,9 +32,17 @@ def python(code: str) -> str:
     ("words", "says"),
     [
         ([], "required: COMMAND. See napari-segnet --help."),
-        (["sgement"], "invalid choice: 'sgement' (choose from"),
+        (["sgement"], "invalid choice: 'sgement' (did you mean 'segment'?) (choose from"),
+        (["segment", "a.tif", "--set", "normalize=percentle"], "did you mean 'percentile'?"),
+        (["segment", "a.tif", "--set", "instances=watershd"], "did you mean 'watershed'?"),
+        (["segment", "a.tif", "--set", "steps=smoth"], "did you mean 'smooth'?"),
+        (["segment", "a.tif", "--set", "precision=fp31"], "did you mean 'fp32'?"),
+        (["segment", "a.tif", "--export", "geojsn"], "did you mean 'geojson'?"),
+        (["import", ".", "-o", "x", "--format", "cocoo"], "did you mean 'coco'?"),
         (["segment"], "required: IMAGE. See napari-segnet segment --help."),
-        (["segment", "a.tif", "--ovrwrite"], "unrecognized arguments: --ovrwrite"),
+        (["segment", "a.tif", "--ovrwrite"], "--ovrwrite (did you mean '--overwrite'?). See"),
+        (["evaluate", "a", "b", "--labels=peaces"], "'peaces' (did you mean 'pieces'?) (choose"),
+        (["segment", "a.tif", "--xyz"], "unrecognized arguments: --xyz. See napari-segnet segment"),
         (["segment", "a.tif", "--over"], "unrecognized arguments: --over"),
         (["segment", "a.tif", "-c"], "-c/--checkpoint: expected one argument"),
         (["evaluate", "a.tif"], "required: TRUTH"),
@@ -64,7 +75,14 @@ def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
     assert end.value.code == 0
-    assert f"usage: napari-segnet {name}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"usage: napari-segnet {name}" in shown
+    _, _, examples = shown.partition("examples:\n")
+    lines = re.findall(r"^  napari-segnet (.*)$", examples, re.M)
+    assert len(lines) > 1
+    for line in lines:  # each is understood
+        args = make_parser(commands.COMMANDS, argparse.Action).parse_args(line.split())
+        assert args.command.name == name
 
 
 def test_segment_names_every_setting(capsys):
@@ -118,6 +136,9 @@ def test_what_needs_no_network_does_not_import_torch(tmp_path):
         ["segment", str(image), "--settings", str(text)],
         ["inspect", str(text)],
         ["inspect", str(tmp_path / "missing.pth")],
+        ["train", str(tmp_path), "-c", "nuclei", "-o", "x.pth", "--set", "epoch=3"],
+        ["train", str(tmp_path / "gone"), "-c", "nuclei", "-o", "x.pth"],
+        ["train", str(tmp_path), "-c", "nuceli", "-o", "x.pth"],
         ["bogus"],
     ]
     code = f"""
@@ -148,7 +169,7 @@ def test_it_runs_as_a_module_and_help_imports_nothing_heavy():
 class Odd:
     """A command that does what a test says."""
 
-    name, help = "odd", "for a test"
+    name, help, examples = "odd", "for a test", ()
 
     def __init__(self, do):
         self._do = do
@@ -257,7 +278,7 @@ def test_a_reader_that_leaves_is_no_error():
     code = (
         "import sys; from napari_segnet import __main__ as m\n"
         "class Much:\n"
-        "    name = help = 'much'\n"
+        "    name, help, examples = 'much', 'much', ()\n"
         "    def arguments(self, parser): pass\n"
         "    def run(self, args):\n"
         "        [print('x' * 1000) for _ in range(1000)]\n"

@@ -14,7 +14,7 @@ import napari_segnet as sn
 from napari_segnet import recognition
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store
 from napari_segnet.errors import UnknownNetworkError
-from napari_segnet.families import DescribedFamily, GraphFamily
+from napari_segnet.families import DescribedFamily, Families, GraphFamily
 from napari_segnet.families.kit.facts import Shapes, complete
 from napari_segnet.families.kit.told import settle
 
@@ -69,7 +69,7 @@ class Bare:
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
     family = Bare()
-    monkeypatch.setattr(recognition, "FAMILIES", (family,))
+    monkeypatch.setattr(recognition, "FAMILIES", Families(()).also(family))
 
     def write(**how):
         path = tmp_path / "bare.pth"

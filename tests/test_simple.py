@@ -54,7 +54,7 @@ def test_paths_and_values_give_the_same(pixels: np.ndarray, tmp_path: Path) -> N
 
 
 def test_what_an_array_means() -> None:
-    from napari_segnet.simple import as_image
+    from napari_segnet.inputs import as_image
 
     grey = np.zeros((8, 9), np.uint8)
     assert as_image(grey).axes == "yx"
@@ -101,3 +101,55 @@ def test_reprs_are_short(pixels: np.ndarray) -> None:
     assert repr(prediction).startswith("Prediction(cells: Maps(cyx (")
     assert len(repr(prediction)) < 120
     assert len(repr(prediction.answer)) < 100
+
+
+def test_predict_and_segment_take_names_paths_and_arrays(
+    pixels: np.ndarray, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "cells.tif", pixels)
+    by_name = sn.run(sn.segment("nuclei", pixels, FAST, {"threshold": 0.4}))
+    prediction = sn.run(sn.predict("nuclei", tmp_path / "cells.tif", sn.PredictSettings(**FAST)))
+    by_path = sn.run(sn.label(prediction, {"threshold": "0.4"}))
+    np.testing.assert_array_equal(by_name.labels, by_path.labels)
+
+
+@pytest.mark.parametrize(
+    ("do", "kind", "says"),
+    [
+        (
+            lambda: sn.identify(3),
+            WeightsError,
+            "A network is named by a text or a path, not by int",
+        ),
+        (lambda: sn.open_image(3), ImageError, "takes the path of an image, not int"),
+        (lambda: sn.run(3), sn.SegnetError, "does a job to its end, .* not int"),
+        (lambda: sn.run(sn.label(3)), MismatchError, "made of what predict.. returned, not of int"),
+        (lambda: sn.run(sn.predict("nuclei", 3)), ImageError, "An image is a path, an array"),
+        (lambda: sn.run(sn.predict(3, 3)), WeightsError, "A network is the name of a built-in"),
+        (lambda: sn.run(sn.predict("nuclei", 3, 0.4)), SettingsError, "not float. Give one of"),
+        (lambda: sn.run(sn.segment("nuclei", 3, {"scal": 1})), SettingsError, "mean 'scale'"),
+        (lambda: sn.PredictSettings(scale="x"), SettingsError, "scale is 'x', but must be a num"),
+        (lambda: sn.LabelSettings(threshold="x"), SettingsError, "must be a number"),
+        (lambda: sn.LabelSettings(steps="smooth"), SettingsError, "must be a list of names"),
+        (lambda: sn.TrainSettings(epochs=1.5), SettingsError, "must be a whole number"),
+        (lambda: sn.Dataset.open(3), sn.SegnetError, "A dataset is a folder, not int"),
+        (lambda: sn.load(3), WeightsError, "A network is the name of a built-in"),
+    ],
+)
+def test_wrong_types_are_our_errors(do, kind, says) -> None:
+    with pytest.raises(kind, match=says):
+        do()
+
+
+def test_what_is_shown_of_a_value_is_short() -> None:
+    network = sn.identify("nuclei")
+    assert len(repr(network)) < 200
+    assert "nuclei.safetensors" in repr(network)
+    assert repr(sn.PredictSettings(scale=2)) == "PredictSettings(scale=2)"
+    job = sn.segment(network, np.zeros((8, 8)))
+    assert repr(job) == "Job(segment: created)"
+    job.cancel()
+    assert repr(job) == "Job(segment: cancelled)"
+    scores = sn.evaluate(np.eye(4, dtype=int), np.eye(4, dtype=int))
+    assert repr(scores) == "Scores(ap50 1.000, dice 1.000, 1 found, 1 true)"
+    assert {"segment_image", "evaluate", "identify"} <= set(dir(sn)) == set(sn.__all__)

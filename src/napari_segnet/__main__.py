@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from napari_segnet.commands import COMMANDS
-from napari_segnet.errors import Cancelled, SettingsError
+from napari_segnet.commands._parser import make_parser
+from napari_segnet.errors import Cancelled
 
 __all__ = ["main"]
 
@@ -36,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         with _stoppable():
             try:
-                args = _parser().parse_args(words)
+                args = make_parser(COMMANDS, _Version).parse_args(words)
             except SystemExit:  # after --help and --version
                 sys.stdout.flush()
                 raise
@@ -64,30 +65,6 @@ def _leave(code: int) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in a sentence, without a page of usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(f"{message}. See {self.prog} --help.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="napari-segnet",
-        description="Your own network, on your own image: run it, score it, know what it is.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        sub = commands.add_parser(
-            command.name, help=command.help, description=command.help, allow_abbrev=False
-        )
-        command.arguments(sub)
-        sub.set_defaults(command=command)
-    return parser
 
 
 class _Version(argparse.Action):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from napari_segnet.errors import WeightsError
-from napari_segnet.settings import suggestion
+from napari_segnet.settings import suggestion, type_name
 
 __all__ = ["builtin_models", "weights_path"]
 
@@ -26,6 +27,11 @@ def weights_path(name: str | Path) -> Path:
     WeightsError
         If it looks like a name but is none, and no file is called so.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise WeightsError(
+            f"A network is named by a text or a path, not by {type_name(name)}. Give the name of a "
+            "built-in network, or the path of a weights file."
+        )
     known = builtin_models()
     if str(name) in known:
         return known[str(name)]

@@ -249,26 +249,26 @@ class Checkpoint:
     path: Path
     family: str
     task: Task
-    hparams: Mapping[str, Any]
+    hparams: Mapping[str, Any] = field(repr=False)
     ndim: int
     channels: int
     classes: int
-    outputs: tuple[Output, ...]
-    size: Size
-    store: Store
+    outputs: tuple[Output, ...] = field(repr=False)
+    size: Size = field(repr=False)
+    store: Store = field(repr=False)
     parameters: int
-    halo_px: tuple[int, ...] | None = None
-    exact: bool = True
-    prepare: tuple[PrepareStep, ...] = ()
-    class_names: tuple[str, ...] = ()
-    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
-    members: tuple[Path, ...] = ()
-    known: Mapping[str, Known] = field(default_factory=dict)
-    card: Mapping[str, Any] = field(default_factory=dict)
-    stamp: Stamp | None = None
-    notes: tuple[str, ...] = ()
-    answer_kind: str = ""
-    program: str = ""
+    halo_px: tuple[int, ...] | None = field(default=None, repr=False)
+    exact: bool = field(default=True, repr=False)
+    prepare: tuple[PrepareStep, ...] = field(default=(), repr=False)
+    class_names: tuple[str, ...] = field(default=(), repr=False)
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict, repr=False)
+    members: tuple[Path, ...] = field(default=(), repr=False)
+    known: Mapping[str, Known] = field(default_factory=dict, repr=False)
+    card: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    stamp: Stamp | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    answer_kind: str = field(default="", repr=False)
+    program: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not self.answer_kind:

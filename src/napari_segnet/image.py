@@ -34,6 +34,8 @@ class Image:
         Micrometres per pixel by axis letter; an unknown axis is absent.
     channel_names : tuple of str
         One name per channel, or empty where unknown.
+    channel_sources : tuple of str
+        Where each channel comes from, if they come from several pictures; else empty.
     rgb : bool
         True if the channel axis holds red, green, blue.
     name : str
@@ -50,6 +52,7 @@ class Image:
     axes: str
     pixel_size_um: Mapping[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
+    channel_sources: tuple[str, ...] = ()
     rgb: bool = False
     name: str = "image"
     source: str | None = None

@@ -8,13 +8,14 @@ single step may last seconds, :func:`check_cancelled` looks at the same flag.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from napari_segnet.errors import Cancelled
+from napari_segnet.errors import Cancelled, SegnetError
 
 __all__ = ["Job", "Progress", "check_cancelled", "job", "run"]
 
@@ -58,6 +59,11 @@ class Job(Generator[Progress, None, T]):
         self._steps = steps
         self._flag = threading.Event()
 
+    def __repr__(self) -> str:
+        name = getattr(self._steps, "__name__", "steps")
+        state = "cancelled" if self._flag.is_set() else inspect.getgeneratorstate(self._steps)
+        return f"Job({name}: {state.removeprefix('GEN_').lower()})"
+
     def cancel(self) -> None:
         """Ask the job to stop; it raises :class:`Cancelled` where it is at work."""
         self._flag.set()
@@ -98,7 +104,18 @@ def check_cancelled() -> None:
 
 
 def run(steps: Generator[Progress, None, T]) -> T:
-    """Do a job to its end and return its result."""
+    """Do a job to its end and return its result.
+
+    Raises
+    ------
+    SegnetError
+        If it is no job.
+    """
+    if not isinstance(steps, Generator):
+        raise SegnetError(
+            f"run() does a job to its end, such as that of segment() or train(), not "
+            f"{type(steps).__name__}. Give it a job."
+        )
     while True:
         try:
             next(steps)

@@ -20,13 +20,14 @@ from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
 from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
 from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
+from napari_segnet.programs import title_of as program_title
 from napari_segnet.programs.source import SourceRefusal, refused, same_network
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Halo
 
-__all__ = ["family_of", "identify", "with_halo"]
+__all__ = ["family_of", "identify", "title_of", "with_halo"]
 
 COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
@@ -126,7 +127,7 @@ def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
             found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
             return with_halo(family_of(found), found)
     views = candidates(tree, path)
-    named = _by_name(views, told)
+    named = _named(views, told)
     notes: tuple[str, ...] = ()
     if isinstance(named, Checkpoint) and named.family in COMPLETE:
         found = named
@@ -142,6 +143,24 @@ def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
     return with_halo(family_of(found), _with_hyper_parameters(found, views[0]))
 
 
+def _named(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> Checkpoint | UnknownNetworkError | SettingsError | None:
+    """Return what a family of this package says of the tensors, else one of another package."""
+    named: Checkpoint | WeightsError | SettingsError | None
+    try:
+        named = _by_name(views, told)
+    except WeightsError as error:
+        named = error
+    if not isinstance(named, Checkpoint):
+        own = {name: value for name, value in told.items() if name != "source"}
+        other = FAMILIES.described_elsewhere(views, own)
+        named = other if isinstance(other, Checkpoint) else named or other
+    if isinstance(named, WeightsError) and not isinstance(named, UnknownNetworkError):
+        raise named
+    return named
+
+
 def _by_name(
     views: tuple[Weights, ...], told: Mapping[str, Any]
 ) -> Checkpoint | UnknownNetworkError | SettingsError | None:
@@ -149,9 +168,7 @@ def _by_name(
     refusal: UnknownNetworkError | SettingsError | None = None
     own = {name: value for name, value in told.items() if name != "source"}
     for weights in views:
-        for family in FAMILIES:
-            if not family.detect(weights):
-                continue
+        for family in FAMILIES.looks_like(weights):
             try:
                 found = family.describe(weights, own)
             except UnknownNetworkError as error:
@@ -258,12 +275,18 @@ def _by_structure(
 
 def family_of(checkpoint: Checkpoint) -> Family:
     """Return the family that a checkpoint belongs to."""
-    for family in FAMILIES:
-        if family.name == checkpoint.family:
-            return family
-    raise UnknownNetworkError(
-        f"The family {checkpoint.family!r} is not known to this version. Update napari-segnet."
-    )
+    family = FAMILIES.named(checkpoint.family)
+    if family is None:
+        raise UnknownNetworkError(
+            f"The family {checkpoint.family!r} is not known to this version. Update napari-segnet, "
+            "or install the package that brought it."
+        )
+    return family
+
+
+def title_of(checkpoint: Checkpoint) -> str:
+    """Return what people call the kind of network: its program or its family."""
+    return program_title(checkpoint) or family_of(checkpoint).title
 
 
 def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:

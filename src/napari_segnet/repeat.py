@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ __all__ = ["command_line", "setting_text"]
 
 
 def command_line(
-    image: str,
+    image: str | Sequence[str],
     weights: str | Path,
     *settings: Any,
     axes: str | None = None,
@@ -26,8 +26,8 @@ def command_line(
 
     Parameters
     ----------
-    image : str
-        The picture file.
+    image : str or sequence of str
+        The picture file, or the files that are its channels.
     weights : str or Path
         The weights file; one that ships with the package is called by its name.
     *settings : settings dataclasses
@@ -37,7 +37,8 @@ def command_line(
     told : mapping, optional
         Facts of the network that were told.
     """
-    words = ["napari-segnet", "segment", image, "-c", _called(weights)]
+    images = [image] if isinstance(image, str) else list(image)
+    words = ["napari-segnet", "segment", *images, "-c", _called(weights)]
     pairs: dict[str, str] = {} if axes is None else {"axes": axes}
     for name, value in (told or {}).items():
         pairs[name] = setting_text(value)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_segnet.errors import SettingsError
 
-__all__ = ["field_names", "parse_pairs", "settings_from", "suggestion"]
+__all__ = [
+    "as_settings",
+    "check_types",
+    "field_names",
+    "parse_pairs",
+    "settings_from",
+    "short_repr",
+    "suggestion",
+    "type_name",
+]
 
 S = TypeVar("S")
 
@@ -78,6 +88,78 @@ def settings_from(cls: type[S], values: Mapping[str, Any]) -> S:
     return cls(**parsed)
 
 
+def as_settings(cls: type[S], value: S | Mapping[str, Any] | None) -> S:
+    """Return settings that are given as themselves, as a mapping of names, or not at all.
+
+    Raises
+    ------
+    SettingsError
+        If it is anything else, or the mapping has unknown names or values.
+    """
+    if value is None:
+        return cls()
+    if isinstance(value, cls):
+        return value
+    if isinstance(value, Mapping):
+        return settings_from(cls, value)
+    raise SettingsError(
+        f"Settings are {cls.__name__}(...) or a dict of its names, not {type_name(value)}. Give "
+        f"one of these, such as {cls.__name__}()."
+    )
+
+
+def check_types(settings: Any) -> None:
+    """Refuse fields of a settings object that are not of their type.
+
+    Raises
+    ------
+    SettingsError
+        For the first that is not.
+    """
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if get_origin(hint) in (Union, types.UnionType):
+            if value is None:
+                continue
+            kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+            if value in _said(kinds):
+                continue
+            (hint,) = (kind for kind in kinds if get_origin(kind) is not Literal)
+        if not _is_of(value, hint):
+            raise SettingsError(f"{name} is {value!r}, but must be {_words(hint)}.")
+
+
+def _said(kinds: Iterable[Any]) -> tuple[str, ...]:
+    """Return the words that a setting takes beside values of its type."""
+    return tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is tuple:
+        kind = get_args(hint)[0]
+        return isinstance(value, list | tuple) and all(_is_of(part, kind) for part in value)
+    if hint in (int, float):
+        number = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def short_repr(settings: Any) -> str:
+    """Return ``Name(field=value)`` of a settings object, with what is not the default."""
+    parts = [
+        f"{one.name}={getattr(settings, one.name)!r}"
+        for one in dataclasses.fields(settings)
+        if getattr(settings, one.name) != one.default
+    ]
+    return f"{type(settings).__name__}({', '.join(parts)})"
+
+
+def type_name(value: Any) -> str:
+    """Return what a value is, for a message: ``int``, ``pandas.DataFrame``."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the most similar name, or nothing."""
     by_letters = {k.lower(): k for k in known}
@@ -93,7 +175,7 @@ def _convert(name: str, value: Any, hint: Any, default: Any) -> Any:
         if value is None or word in OPEN:
             return None
         kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-        if word in (said for kind in kinds for said in get_args(kind)):  # of a Literal
+        if word in _said(kinds):
             return word
         (hint,) = (kind for kind in kinds if get_origin(kind) is not Literal)
     try:

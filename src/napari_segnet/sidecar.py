@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.atomic import why, write_text, write_whole
+from napari_segnet.budget import parsed_json
 from napari_segnet.checkpoint import Checkpoint, Known, PrepareStep, fields_from_json, file_sha256
 from napari_segnet.errors import OutputError, SettingsError, WeightsError
 from napari_segnet.folders import data_folder
@@ -213,7 +214,7 @@ def _read(card: Path, path: Path) -> Sidecar | None:
     if not card.is_file():
         return None
     try:
-        content = json.loads(card.read_text(encoding="utf8"))
+        content = parsed_json(card.read_bytes())
         if content["sha256"] != file_sha256(path) or content["format"] > FORMAT:
             return None
         found = fields_from_json({"known": {}, **content}, ("known", *_there(content)))

@@ -13,7 +13,6 @@ from napari_segnet.checkpoint import ANSWER_KINDS
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import (
     FAMILIES,
-    TRAINABLE,
     InstanceFamily,
     MapFamily,
     MeasurableFamily,
@@ -61,7 +60,7 @@ def test_every_family_names_a_kind_of_answer():
 
 
 def test_what_a_family_can_do_is_told_by_its_methods():
-    assert TRAINABLE == FAMILIES
+    assert FAMILIES.trainable == tuple(FAMILIES)
     optional = (PromptableFamily, MeasurableFamily, SmallInitFamily)
     for family in FAMILIES:
         looks = family.task == "instance"

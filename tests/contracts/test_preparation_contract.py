@@ -14,7 +14,7 @@ from support.networks import pictures
 from napari_segnet.crops import Augmentation, Crops, prepared_pixels
 from napari_segnet.dataset import Sample
 from napari_segnet.errors import DatasetError, MismatchError
-from napari_segnet.families import FAMILIES, TRAINABLE
+from napari_segnet.families import FAMILIES
 from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.plan import resolve
 from napari_segnet.progress import run
@@ -111,7 +111,7 @@ def test_training_sees_what_prediction_feeds(
     # The sample in memory is the very same, bit for bit.
     prepared = prepared_pixels(given)
     assert np.array_equal(prepared[0] if ndim == 3 else prepared[0, :, 0], whole)
-    if family not in {one.name for one in TRAINABLE}:
+    if family not in {one.name for one in FAMILIES.trainable}:
         return
     # And so is a crop without augmentation, but for the rounding of its places.
     lengths = (3, 7, 7)[-ndim:]

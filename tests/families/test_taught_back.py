@@ -13,7 +13,7 @@ from napari_segnet.checkpoint import Output
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import identify, load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import TRAINABLE
+from napari_segnet.families import FAMILIES
 from napari_segnet.progress import run
 from napari_segnet.train import train
 
@@ -241,7 +241,7 @@ def test_untrusted_pixels_have_exactly_no_gradient(name, kind, tmp_path):
     make, told = NETWORKS[name]
     old = save_as(calibrate(make()), tmp_path / "old.pth", "bare")
     checkpoint = identify(old, told)
-    family = next(f for f in TRAINABLE if f.name == checkpoint.family)
+    family = FAMILIES.named(checkpoint.family)
     channels = sum(o.channels for o in checkpoint.outputs)
     rng = torch.Generator().manual_seed(0)
     answer = torch.rand(2, channels, 8, 8, generator=rng, requires_grad=True)

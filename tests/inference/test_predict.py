@@ -351,7 +351,7 @@ class NormedFamily:
 
 @pytest.fixture
 def normed(tmp_path, monkeypatch):
-    monkeypatch.setattr(recognition, "FAMILIES", (NormedFamily(), *FAMILIES))
+    monkeypatch.setattr(recognition, "FAMILIES", FAMILIES.also(NormedFamily()))
     torch.manual_seed(3)
     module = Normed().eval()
     module.norm.weight.data.normal_(0, 3)

@@ -17,10 +17,7 @@ from support.teaching import write
 def register(monkeypatch: pytest.MonkeyPatch, family: Any = None, answer: Any = None) -> None:
     """Do what one more entry in ``FAMILIES`` and in ``ANSWERS`` does."""
     if family is not None:
-        more = (*families.FAMILIES, family)
-        _swap(monkeypatch, families.FAMILIES, more)
-        taught = tuple(each for each in more if isinstance(each, families.Teachable))
-        _swap(monkeypatch, families.TRAINABLE, taught)
+        _swap(monkeypatch, families.FAMILIES, families.FAMILIES.also(family))
     if answer is not None:
         _swap(monkeypatch, answers.ANSWERS, (*answers.ANSWERS, answer))
 

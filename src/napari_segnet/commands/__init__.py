@@ -7,6 +7,7 @@ in ``COMMANDS``.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Protocol
 
 from napari_segnet.commands.demo import Demo
@@ -25,6 +26,10 @@ class Command(Protocol):
 
     name: str
     help: str
+
+    @property
+    def examples(self) -> Sequence[tuple[str, str]]:
+        """Words behind ``napari-segnet``, and what they do; shown at the end of the help."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""

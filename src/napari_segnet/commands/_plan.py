@@ -31,6 +31,8 @@ class Plan:
         The network.
     images : mapping of str to Path
         By the stem of their results, in order.
+    channel_files : mapping of str to tuple of Path
+        The files of those images whose channels lie in files of their own, by stem.
     folder : Path
         Where results go.
     axes : str or None
@@ -47,6 +49,7 @@ class Plan:
 
     checkpoint: Checkpoint
     images: Mapping[str, Path]
+    channel_files: Mapping[str, tuple[Path, ...]]
     folder: Path
     axes: str | None
     predict: PredictSettings
@@ -84,7 +87,7 @@ def make_plan(
         # What is written is what the network said, not its half precision.
         wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
         predict, label = checked_settings(wishes)
-    by_stem = _stems(images)
+    by_stem, channel_files = _stems(images, predict.channels)
     for stem, path in by_stem.items():
         grid = has_grid(path)
         check_output(
@@ -104,6 +107,7 @@ def make_plan(
     return Plan(
         checkpoint=checkpoint,
         images=by_stem,
+        channel_files=channel_files,
         folder=folder,
         axes=wishes.axes,
         predict=predict,
@@ -179,14 +183,23 @@ def _check_weights(checkpoint: Checkpoint, predict: PredictSettings) -> None:
     kind_for(checkpoint).load(checkpoint, predict.device)
 
 
-def _stems(paths: Iterable[Path]) -> dict[str, Path]:
-    """Return the images by the stem of their results."""
+def _stems(
+    paths: Iterable[Path], channels: str
+) -> tuple[dict[str, Path], dict[str, tuple[Path, ...]]]:
+    """Return the images by the stem of their results, and the files of those that have several."""
     from napari_segnet.readers import file_key, has_grid, image_paths, image_stem
 
+    found = image_paths(list(paths))
+    sets = _joined(found, channels)
+    parts = {file for files in sets.values() for file in files[1:]}
     stems: dict[str, Path] = {}
+    joined: dict[str, tuple[Path, ...]] = {}
     files: dict[str, Path] = {}
-    for path in image_paths(list(paths)):
+    for path in (path for path in found if path not in parts):
         stem = image_stem(path)
+        if path in sets:
+            stem = stem.rpartition("_")[0]
+            joined[stem] = sets[path]
         if (other := files.setdefault(file_key(stem), path)) is not path:
             ending = ".labels.nii.gz" if has_grid(path) else ".labels.tif"
             raise SettingsError(
@@ -194,4 +207,30 @@ def _stems(paths: Iterable[Path]) -> dict[str, Path]:
                 "them in two runs with different folders (-o)."
             )
         stems[stem] = path
-    return stems
+    return stems, joined
+
+
+def _joined(paths: list[Path], channels: str) -> dict[Path, tuple[Path, ...]]:
+    """Return the sets of files that the setting ``channels`` makes one image each.
+
+    Only where it names a channel that no single file has: one of several, in files of one.
+    """
+    from napari_segnet.errors import ImageError
+    from napari_segnet.plan.settings import FIND
+    from napari_segnet.prepare.channels import parse_channels
+    from napari_segnet.readers import channel_sets, open_image
+
+    if channels.strip() in ("auto", FIND):
+        return {}
+    numbers = [str(one).rpartition("-")[2] for one in parse_channels(channels)]
+    if not any(number.isdigit() and int(number) > 0 for number in numbers):
+        return {}
+    sets = {}
+    for first, files in channel_sets(paths).items():
+        try:
+            alone = open_image(first).sizes["c"] == 1
+        except ImageError:  # said in words when it is its turn
+            alone = True
+        if alone:
+            sets[first] = files
+    return sets

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import file_sha256
 from napari_segnet.errors import SettingsError
@@ -131,7 +131,7 @@ def read_wishes(path: Path, weights: str | None = None) -> Wishes:
         If it is no such file, or its network is no longer what it was.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parsed_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(
             f"The settings file {path} cannot be read ({error.strerror or error}). Check its name."

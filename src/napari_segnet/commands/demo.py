@@ -26,6 +26,10 @@ class Demo:
 
     name = "demo"
     help = "segment a sample image: in napari, or as files where there is no display"
+    examples = (
+        ("demo", "in napari"),
+        ("demo --headless -o out", "as files, without a window"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""

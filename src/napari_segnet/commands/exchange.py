@@ -24,6 +24,10 @@ class Import:
 
     name = "import"
     help = "add images with labels of another program to a dataset"
+    examples = (
+        ("import masks/ -o dataset", "images with labels of another program; the format is found"),
+        ("import annotations.json -o dataset --format coco", "a COCO file"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
@@ -59,6 +63,10 @@ class Export:
 
     name = "export"
     help = "write a dataset in the format of another program"
+    examples = (
+        ("export dataset/ --format coco -o out", "for another program"),
+        ("export dataset/ --format cellpose -o out", "for Cellpose"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""

@@ -27,6 +27,11 @@ class Inspect:
 
     name = "inspect"
     help = "tell what a weights file is, without executing anything in it"
+    examples = (
+        ("inspect unet.pth", "family, channels, classes, size, and how each is known"),
+        ("inspect unet.pth cells.tif --json", "the same as JSON, checked with an image"),
+        ("inspect unet.pth --picture unet.svg", "a drawing of its levels"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
@@ -226,10 +231,9 @@ def _checked(
 
 
 def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    from napari_segnet.programs import title_of
-    from napari_segnet.recognition import family_of
+    from napari_segnet.recognition import title_of
 
-    title = title_of(checkpoint) or family_of(checkpoint).title
+    title = title_of(checkpoint)
     lines = [f"{checkpoint.path.name}: {title}", ""]
     width = max(len(name) for name in card["facts"])
     for name, fact in card["facts"].items():

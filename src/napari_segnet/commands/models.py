@@ -13,6 +13,10 @@ class Models:
 
     name = "models"
     help = "list the built-in networks"
+    examples = (
+        ("models", "names, and what they are for"),
+        ("models --json", "the same for a script"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""

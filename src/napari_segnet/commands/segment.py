@@ -44,6 +44,12 @@ class Segment:
 
     name = "segment"
     help = "make labels of images with a network"
+    examples = (
+        ("segment cells.tif -o results", "with the built-in network"),
+        ("segment folder/ -c unet.pth -o results --table", "a folder, with measurements"),
+        ("segment cells.tif -c unet.pth --set threshold=0.4 --set scale=2", "with settings"),
+        ("segment other.tif --settings results/cells.json", "as an earlier run"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
@@ -155,12 +161,11 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     from napari_segnet.detective import light_dark_doubt
     from napari_segnet.inference import label, predict
     from napari_segnet.plan import settle
-    from napari_segnet.readers import open_image
     from napari_segnet.writers import write_segmentation
 
     begun = time.perf_counter()
     bar.say("reading")
-    image = open_image(path, plan.axes)
+    image = _opened(plan, stem, path)
     settings = plan.earlier.pinned(plan.predict, image) if plan.earlier else plan.predict
     settled = bar.follow(settle(plan.checkpoint, image, settings))
     like = _likeness(plan.checkpoint, image, settled.settings, bar)
@@ -217,6 +222,17 @@ def _likeness(
         bar.clear()
         print(f"  warning: {found.says}", file=sys.stderr)
     return found
+
+
+def _opened(plan: Plan, stem: str, path: Path) -> Image:
+    """Open an image, whose channels may lie in files of their own."""
+    from napari_segnet.joined import join_channels
+    from napari_segnet.readers import open_image
+
+    files = plan.channel_files.get(stem)
+    if files is None:
+        return open_image(path, plan.axes)
+    return join_channels([open_image(file, plan.axes) for file in files], stem)
 
 
 def _measured(made: Segmentation, image: Image) -> Job[Table]:

@@ -30,6 +30,11 @@ class Train:
 
     name = "train"
     help = "teach a network from approved labels"
+    examples = (
+        ("train dataset/ -c nuclei -o mine.safetensors", "go on from the built-in network"),
+        ("train dataset/ -c unet.pth -o better.pth --set epochs=20", "a shorter training"),
+        ("train dataset/ -c unet.pth -o better.pth --resume", "go on where it was stopped"),
+    )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add its arguments."""
@@ -84,13 +89,7 @@ class Train:
         from napari_segnet.commands._proof import proven
         from napari_segnet.dataset import Dataset
         from napari_segnet.recognition import identify
-        from napari_segnet.train import (
-            TrainSettings,
-            is_running,
-            read_unfinished,
-            state_path,
-            teach,
-        )
+        from napari_segnet.train import TrainSettings, is_running, read_unfinished, state_path
 
         pairs = parse_pairs(args.set)
         settings = settings_from(TrainSettings, pairs)
@@ -104,6 +103,8 @@ class Train:
             )
         network = identify(args.checkpoint, parse_pairs(args.told), args.source)
         dataset = Dataset.open(args.dataset)
+        from napari_segnet.train import teach  # here, since it takes torch: mistakes show at once
+
         # Pictures of the package, no sample: a training that goes on begins with the same network.
         found = proven(network).checkpoint
         for note in found.notes[len(network.notes) :]:

@@ -10,7 +10,6 @@ https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.containers._hdf5_bytes import Part, text_lengths
 from napari_segnet.containers._storage import (
     Place,
@@ -407,10 +407,10 @@ def parsed(text: Any, path: Path, what: str) -> Mapping[str, Any] | None:
     if text is None:
         return None
     try:
-        content = json.loads(text)
+        content = parsed_json(text)
         # Keras 1 wrote a text that holds the text of the object.
-        content = json.loads(content) if isinstance(content, str) else content
-    except (ValueError, RecursionError, TypeError) as error:
+        content = parsed_json(content) if isinstance(content, str) else content
+    except (ValueError, TypeError) as error:
         raise BrokenWeightsError(
             f"{path.name} is damaged: {what} cannot be read as JSON ({error}). Download or copy it "
             "again."

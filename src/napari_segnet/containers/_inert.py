@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_segnet.budget import Budget
 from napari_segnet.containers._types import TensorRef
 
 __all__ = ["Inert", "Named", "Plain", "Record", "plain"]
 
-# A pickle may refer to the same list a million times in a few bytes; a copy of it may not.
 _MAX_VALUES = 200_000
 _MAX_DEPTH = 24
 _MAX_ARRAY = 4096
@@ -83,15 +83,17 @@ class Record(dict[str, Any]):
 
 
 class Plain:
-    """Copies values into plain ones, see :func:`plain`; all of them share one limit."""
+    """Copies values into plain ones, see :func:`plain`; all of them share one budget.
 
-    def __init__(self, left: int = _MAX_VALUES) -> None:
-        self.left = left
+    A pickle may refer to the same list a million times in a few bytes; a copy of it may not.
+    """
+
+    def __init__(self, most: int = _MAX_VALUES) -> None:
+        self.budget = Budget(steps=most)
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Return a plain copy."""
-        self.left -= 1
-        if self.left < 0 or depth > _MAX_DEPTH:
+        if not self.budget.can(1) or depth > _MAX_DEPTH:
             return _LEFT_OUT
         if value is None or isinstance(value, bool | float | str):
             return value
@@ -104,26 +106,32 @@ class Plain:
         if isinstance(value, Inert):
             return self._inert(value, depth)
         if isinstance(value, np.ndarray):
-            return value.tolist() if value.size <= _MAX_ARRAY else _LEFT_OUT
+            small = value.size <= _MAX_ARRAY and self.budget.can(value.size)
+            return value.tolist() if small else _LEFT_OUT
         if isinstance(value, datetime.date | datetime.time):
             return value.isoformat()
         if isinstance(value, bytes | bytearray):
             return f"<{len(value)} bytes>"
-        return str(value) if isinstance(value, Named | datetime.timedelta) else repr(value)
+        return str(value) if isinstance(value, Named | datetime.timedelta) else _shown(value)
 
     def _dict(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         copied = {}
         for key, item in value.items():
-            if self.left < 0:
+            if not self.budget.steps:
                 break
             if not isinstance(item, TensorRef):
-                copied[key if isinstance(key, str) else repr(key)] = self.value(item, depth + 1)
+                copied[self._key(key)] = self.value(item, depth + 1)
         return copied
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, str):
+            return key
+        return _LEFT_OUT if isinstance(key, bytes) and len(key) > _MAX_ARRAY else _shown(key)
 
     def _list(self, value: Any, depth: int) -> list[Any]:
         copied = []
         for item in value:
-            if self.left < 0:
+            if not self.budget.steps:
                 break
             if not isinstance(item, TensorRef):
                 copied.append(self.value(item, depth + 1))
@@ -139,11 +147,18 @@ class Plain:
         return copied
 
 
-def plain(value: Any) -> Any:
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # a whole number that Python does not print, somewhere in it
+        return _LEFT_OUT
+
+
+def plain(value: Any, copy: Plain | None = None) -> Any:
     """Return a copy of plain values (dict, list, text, number), without tensors.
 
     Stand-ins become dicts with the name of their class under ``__class__``; what is very
     large or very deep becomes ``"..."``, so that a copy never has more than 200,000 values,
     whatever a file claims.
     """
-    return Plain().value(value)
+    return (copy or Plain()).value(value)

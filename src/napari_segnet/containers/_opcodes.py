@@ -13,17 +13,30 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
+from napari_segnet.budget import Budget
+
 __all__ = ["Stream", "operations"]
 
 _ESCAPED = re.compile(rb"(?:[^\\]|\\(?:[\\'\"abfnrtv]|x[0-9a-fA-F]{2}|[0-3]?[0-7]{1,2}))*")
 
 
 class Stream:
-    """Bytes of a file from its present position on; never asks for more than there are."""
+    """Bytes of a file from its present position on; never asks for more than there are.
 
-    def __init__(self, file: BinaryIO, left: int) -> None:
+    Parameters
+    ----------
+    file : BinaryIO
+        At the first byte.
+    left : int
+        How many bytes there are.
+    budget : Budget, optional
+        For all pickles in it together; without, that of a file of this length.
+    """
+
+    def __init__(self, file: BinaryIO, left: int, budget: Budget | None = None) -> None:
         self._file = file
         self.left = left
+        self.budget = budget or Budget.of_file(left)
 
     def read(self, count: int) -> bytes:
         if count > self.left:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from napari_segnet.containers._types import Container, Tree
+from napari_segnet.budget import Budget
+from napari_segnet.containers._types import Container, TensorRef, Tree
 from napari_segnet.errors import BrokenWeightsError, WeightsError
 
 __all__ = ["open_with"]
@@ -20,7 +22,9 @@ def open_with(containers: Iterable[Container], path: Path) -> Tree:
         head = _head(path)
         for container in containers:
             if container.detect(head, path):
-                return container.open(path)
+                tree = container.open(path)
+                _require_modest(tree.root, path)
+                return tree
     except PermissionError as error:
         raise WeightsError(
             f"{path} may not be read by you; ask its owner for the right to read it, or copy it "
@@ -49,6 +53,18 @@ def open_with(containers: Iterable[Container], path: Path) -> Tree:
         f"{path.name} is no kind of weights file that we know (it begins with the bytes "
         f"{shown}); {_CHOOSE}."
     )
+
+
+def _require_modest(root: Any, path: Path) -> None:
+    """Refuse tensors that are many times as large as their file: views of the same few bytes."""
+    if not isinstance(root, Mapping):
+        return
+    expanded = sum(one.nbytes for one in root.values() if isinstance(one, TensorRef))
+    if expanded > Budget.of_file(path.stat().st_size).nbytes:
+        raise BrokenWeightsError(
+            f"{path.name} is damaged or no weights file: its tensors expand to {expanded:,} bytes, "
+            "many times as many as it has. Save the network's state dict again."
+        )
 
 
 def _head(path: Path) -> bytes:

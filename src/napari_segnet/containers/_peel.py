@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_segnet.budget import Budget, OverBudget
 from napari_segnet.containers._company import AVERAGED, company_of, printable, said
 from napari_segnet.containers._inert import Inert, Plain, plain
 from napari_segnet.containers._modules import module_facts, module_layers, module_tensors
 from napari_segnet.containers._types import Layer, TensorRef, Tree, Weights
-from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.errors import BrokenWeightsError, UnknownNetworkError
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +65,10 @@ _MAX_DEPTH = 6
 _MAX_NODES = 5_000
 _MAX_LIST = 16
 _MAX_CANDIDATES = 64
+_MAX_PREFIXES = 16
+"""Prefixes that all names share; five are the most that is known."""
+_MAX_STEPS = 400_000
+"""Values that a walk looks at, shared ones again for each place; files have up to 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class _Search:
     left: int = _MAX_NODES
     above: list[int] = field(default_factory=list)
     copy: Plain = field(default_factory=Plain)
+    budget: Budget = field(default_factory=lambda: Budget(steps=_MAX_STEPS))
 
     def walk(
         self, node: Any, wrapper: tuple[str, ...], metadata: Mapping[str, Any], rank: int
@@ -98,6 +104,8 @@ class _Search:
             layers = dict(module_layers(node))
             return [_Found(wrapper, module, told, rank, layers=layers)] if module else []
         children = _children(node)
+        if not self.budget.can(len(children)):
+            return []
         nested = {
             key: child
             for key, child in sorted(children.items(), key=_wrapper_order)
@@ -138,7 +146,19 @@ def candidates(tree: Tree, path: Path) -> tuple[Weights, ...]:
     UnknownNetworkError
         If there are no named tensors in the file, or several networks of one build and
         nothing that tells which one is meant.
+    BrokenWeightsError
+        If its parts share each other so often that they would be more than any network.
     """
+    try:
+        return _candidates(tree, path)
+    except OverBudget as error:
+        raise BrokenWeightsError(
+            f"{path.name} is damaged or no weights file: with each part counted as often as it is "
+            f"referred to, {error}. Save the network's state dict alone."
+        ) from error
+
+
+def _candidates(tree: Tree, path: Path) -> tuple[Weights, ...]:
     found = _Search().walk(tree.root, (), dict(plain(tree.metadata)), _KNOWN)
     joined = _joined(tree.root, found)
     ranked = sorted([*found, *joined], key=lambda reading: reading.rank)
@@ -263,7 +283,7 @@ def _prefixes(found: _Found) -> Iterator[_Found]:
 
     Where there is none, the last one is without losses.
     """
-    while True:
+    for _ in range(_MAX_PREFIXES):
         yield found
         alone = _without_company(found)
         first = {key.partition(".")[0] for key in alone.tensors}

@@ -45,7 +45,7 @@ _STORAGE_DTYPES = {
 # kind and bytes of a number; never "O", whose bytes are pickles
 _NUMPY_DTYPE = re.compile(r"[<>|=]?([biufcSUmM]\d{0,6}|[?])(\[[a-zA-Z]{1,2}\])?")
 _DATES = (datetime.date, datetime.time, datetime.timedelta)
-_KEYS = (str, int, float, bytes, type(None), complex, frozenset, Named, Inert, *_DATES)
+_KEYS = (str, int, float, bytes, type(None), complex, Named, Inert, *_DATES)
 _MAX_KEY_PARTS = 1000
 _MAX_DIGITS = 100
 
@@ -61,14 +61,14 @@ def storage_dtype(kind: Any) -> str:
 def hashable(key: Any) -> Any:
     """Return a dict key or set member if it is a plain one, else raise ``ValueError``.
 
-    Tuples are counted before they are hashed: very deep ones overflow the interpreter's
-    stack, and ones that hold the same tuple again and again take for ever.
+    Tuples and sets are counted before they are hashed: very deep ones overflow the
+    interpreter's stack, and ones that hold the same one again and again take for ever.
     """
     waiting, parts = [key], 0
     while waiting:
         part = waiting.pop()
         parts += 1
-        if isinstance(part, tuple) and parts + len(part) < _MAX_KEY_PARTS:
+        if isinstance(part, tuple | frozenset) and parts + len(part) < _MAX_KEY_PARTS:
             waiting.extend(part)
         elif not isinstance(part, _KEYS):
             raise ValueError(f"a {type(part).__name__} cannot be a key")

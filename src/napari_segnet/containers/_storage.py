@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from napari_segnet.containers._types import TensorRef
+from napari_segnet.containers._types import ITEMSIZE, TensorRef
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError, WeightsError
 from napari_segnet.stamp import Stamp, stamp_of
 
@@ -32,16 +32,6 @@ __all__ = [
     "unreadable",
 ]
 
-# Bytes of one element, by torch's name.
-ITEMSIZE = {
-    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
-    **dict.fromkeys(("float32", "int32", "uint32", "qint32", "complex32"), 4),
-    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
-    **dict.fromkeys(("int8", "uint8", "bool", "qint8", "quint8", "quint4x2", "quint2x4"), 1),
-    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"), 1),
-    **dict.fromkeys(("float8_e8m0fnu",), 1),
-    "complex128": 16,
-}
 UNPACKING = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -223,7 +213,9 @@ def tensor_ref(
 
 def unreadable(shape: Any, dtype: str, why: str) -> TensorRef:
     """Return a tensor that is listed but cannot be loaded; ``why`` is a sentence."""
-    return TensorRef(shape=_shape(shape), dtype=dtype, load=functools.partial(_refuse, why))
+    return TensorRef(
+        shape=_shape(shape), dtype=dtype, load=functools.partial(_refuse, why), readable=False
+    )
 
 
 def _lengths(values: Any) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,18 @@ from napari_segnet.stamp import Stamp
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Container", "Layer", "TensorRef", "Tree", "Weights"]
+__all__ = ["ITEMSIZE", "Container", "Layer", "TensorRef", "Tree", "Weights"]
+
+# Bytes of one element, by torch's name.
+ITEMSIZE = {
+    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
+    **dict.fromkeys(("float32", "int32", "uint32", "qint32", "complex32"), 4),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    **dict.fromkeys(("int8", "uint8", "bool", "qint8", "quint8", "quint4x2", "quint2x4"), 1),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"), 1),
+    **dict.fromkeys(("float8_e8m0fnu",), 1),
+    "complex128": 16,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,11 +39,19 @@ class TensorRef:
         torch's name without the module: ``"float32"``, ``"bfloat16"``, ``"int64"``.
     load : callable
         Reads it into memory of the CPU.
+    readable : bool
+        False if it is only listed, and ``load`` says why.
     """
 
     shape: tuple[int, ...]
     dtype: str
     load: Callable[[], torch.Tensor]
+    readable: bool = True
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, one for each number of an unknown kind."""
+        return math.prod(self.shape) * ITEMSIZE.get(self.dtype, 1) if self.readable else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,14 +4,17 @@ Python's own unpickler imports what a file names and calls it. This one does nei
 each opcode is a function below, a named class stays a :class:`Named`, and where a pickle
 would call it, the tables of ``_rebuild.py`` make a tensor or a plain value, or an
 :class:`Inert` stand-in records what would have been done. So a hostile file can at most
-build odd dicts and lists, whose number is limited.
+build odd dicts and lists, and for those it has a budget (``budget.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
+import numpy as np
+
+from napari_segnet.budget import Budget, OverBudget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
 from napari_segnet.containers._inert import Inert, Named, Record
 from napari_segnet.containers._opcodes import Stream, operations
@@ -20,8 +23,8 @@ from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["Stream", "unpickle"]
 
-# 20 million opcodes are some 400,000 tensors, or a minute; beyond it is no weights file.
-_MAX_OPCODES = 20_000_000
+_INERT_BYTES = 300
+"""A stand-in and its two lists."""
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
 # What damage does to the machine below: odd types, missing operands, absurd numbers.
@@ -56,7 +59,7 @@ def unpickle(stream: Stream, file_name: str, persistent: Callable[[Any], Any] | 
     BrokenWeightsError
         If it is damaged or ends too early.
     """
-    machine = _Machine(file_name, persistent)
+    machine = _Machine(file_name, persistent, stream.budget)
     try:
         return machine.run(stream)
     except _DAMAGE as error:
@@ -75,32 +78,48 @@ def _reason(error: BaseException) -> str:
 
 
 class _Machine:
-    def __init__(self, file_name: str, persistent: Callable[[Any], Any] | None) -> None:
+    def __init__(
+        self, file_name: str, persistent: Callable[[Any], Any] | None, budget: Budget
+    ) -> None:
         self.file_name = file_name
+        self.budget = budget
         self.persistent = persistent
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
     def run(self, stream: Stream) -> Any:
-        count = 0
+        step = self.budget.step
         for name, argument in operations(stream):
-            count += 1
-            if count > _MAX_OPCODES:
-                raise ValueError(f"more than {_MAX_OPCODES:,} steps")
+            step()
             _OPCODES[name](self, argument)
         return self.stack.pop()
 
     # ---- Calls, which are none -----------------------------------------------------
 
     def named(self, module: str, name: str) -> Named:
+        self.budget.step((len(module) + len(name)) // 16)  # they are joined and compared
         named = Named(_OLD_MODULES.get(module, module), name)
         if str(named) not in PLAIN and str(named) not in TENSORS:
             refuse_dangerous(named, self.file_name)
         return named
 
     def call(self, target: Any, args: Any) -> Any:
-        """Return what stands for ``target(*args)``."""
+        """Return what stands for ``target(*args)``; what it makes is counted."""
+        if isinstance(args, tuple):
+            self.budget.step(len(args))
+        if isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], Sized):
+            self.budget.step(len(args[0]) // 16)  # it may be copied
+        made = self._called(target, args)
+        if isinstance(made, Inert):
+            self.budget.hold(_INERT_BYTES + len(made.name))
+        elif isinstance(made, np.ndarray):
+            self.budget.hold(made.nbytes)
+        else:
+            self.budget.made(made)
+        return made
+
+    def _called(self, target: Any, args: Any) -> Any:
         if not isinstance(args, tuple):
             raise ValueError("arguments are not a tuple")
         if isinstance(target, Inert):
@@ -111,13 +130,13 @@ class _Machine:
         if name in TENSORS:
             return TENSORS[name](*args)
         if name in _FROM_TYPE:
-            return self.call(args[0], args[2])
+            return self._called(args[0], args[2])
         if name in PLAIN:
             return _plain_or_inert(name, args)
         if name == "builtins.getattr":
             refuse_attribute(args, self.file_name)
         if name == "copyreg._reconstructor" and args and isinstance(args[0], Named):
-            return self.call(args[0], ()) if str(args[0]) in PLAIN else Inert(str(args[0]))
+            return self._called(args[0], ()) if str(args[0]) in PLAIN else Inert(str(args[0]))
         return Inert(name, args)
 
     def pop_mark(self) -> list[Any]:
@@ -150,6 +169,7 @@ class _Machine:
         options = self.stack.pop()
         args = self.stack.pop()
         if options:
+            self.budget.hold(8 * len(args))
             args = (*args, options)
         self.stack[-1] = self.call(self.stack[-1], args)
 
@@ -164,12 +184,18 @@ class _Machine:
     def build(self) -> None:
         state = self.stack.pop()
         value = self.stack[-1]
+        if isinstance(state, dict):
+            self.budget.step(len(state))
         if isinstance(value, HalfBuilt):
             built = value.build(state)
+            if isinstance(built, np.ndarray):
+                self.budget.hold(built.nbytes)
             self.stack[-1] = built
             for key in value.memo_keys:
                 self.memo[key] = built
         elif isinstance(value, Inert):
+            if isinstance(value.state, dict):
+                self.budget.step(len(value.state))
             value.build(state)
         elif isinstance(value, Record) and isinstance(state, dict):
             value.update((hashable(key), item) for key, item in state.items())
@@ -215,7 +241,7 @@ class _Machine:
         self.stack.append(self.persistent(value))
 
     def push(self, value: Any) -> None:
-        self.stack.append(value)
+        self.stack.append(self.budget.made(value))
 
     def refuse(self, what: str) -> None:
         raise ValueError(what)
@@ -224,6 +250,8 @@ class _Machine:
 def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
     try:
         return PLAIN[name](*args)
+    except OverBudget:
+        raise
     except (ValueError, TypeError, OverflowError, AttributeError):
         return Inert(name, args)
 
@@ -240,17 +268,17 @@ _Opcode = Callable[[_Machine, Any], None]
 
 
 def _push(machine: _Machine, argument: Any) -> None:
-    machine.stack.append(argument)
+    machine.push(argument)
 
 
 def _push_unicode(machine: _Machine, argument: Any) -> None:
     # Half a surrogate pair could not be printed or written to a file later.
     text = argument if argument.isascii() else argument.encode("utf-8", "replace").decode()
-    machine.stack.append(text)
+    machine.push(text)
 
 
 def _push_text(machine: _Machine, argument: Any) -> None:
-    machine.stack.append(_old_text(argument))
+    machine.push(_old_text(argument))
 
 
 def _get(machine: _Machine, argument: Any) -> None:
@@ -309,7 +337,7 @@ _OPCODES: Mapping[str, _Opcode] = {
     "MARK": lambda m, _: m.mark(),
     "POP": lambda m, _: m.pop(),
     "POP_MARK": _drop_mark,
-    "DUP": lambda m, _: m.push(m.stack[-1]),
+    "DUP": lambda m, _: m.stack.append(m.stack[-1]),
     "MEMOIZE": lambda m, _: m.put(len(m.memo)),
     "GLOBAL": lambda m, names: m.push(m.named(*names.split(" ", 1))),
     "STACK_GLOBAL": lambda m, _: m.push(m.named(*_texts(m.take(2)))),

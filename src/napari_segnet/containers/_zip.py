@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from napari_segnet.budget import Budget
+from napari_segnet.containers._opcodes import Stream
 from napari_segnet.containers._storage import UNPACKING, Region
 from napari_segnet.errors import BrokenWeightsError
 from napari_segnet.stamp import Stamp, stamp_of
@@ -23,6 +25,9 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
 _ENCRYPTED = 1
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
 _MAX_INDEX_BYTES = 256 * 2**20
+_LEAST_INDEX_BYTES = 16 * 2**20
+_INDEX_FOR_EACH = 16
+"""Bytes of a list of tensors that are unpacked for each byte of the file; text packs 10 to 1."""
 _UTF8 = 0x800  # APPNOTE 4.4.4, bit 11: names are UTF-8, else code page 437
 # What the zipfile module raises on damaged directories.
 _DAMAGE = (
@@ -155,10 +160,11 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return a small entry, such as the pickle that lists the tensors."""
         info = self.entries[name]
-        if info.file_size > _MAX_INDEX_BYTES:
+        most = min(_MAX_INDEX_BYTES, _LEAST_INDEX_BYTES + _INDEX_FOR_EACH * self.length)
+        if info.file_size > most:
             raise BrokenWeightsError(
                 f"{self.path.name} has a list of tensors of {info.file_size:,} bytes, more than "
-                f"the {_MAX_INDEX_BYTES:,} that any network needs; it is damaged or no weights "
+                f"the {most:,} that a network in such a file needs; it is damaged or no weights "
                 "file. Save the network's state dict alone."
             )
         try:
@@ -178,6 +184,10 @@ class Archive:
                 f"{self.path.name} is damaged: its part {name} cannot be read ({error}). "
                 "Download or copy it again."
             ) from error
+
+    def stream(self, data: bytes) -> Stream:
+        """Return an entry's bytes as a pickle, with the budget of the file that it came out of."""
+        return Stream(io.BytesIO(data), len(data), Budget.of_file(min(len(data), self.length)))
 
     def _data_start(self, info: zipfile.ZipInfo) -> int:
         with self.path.open("rb") as file:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -68,11 +68,8 @@ class Safetensors:
         if len(text) < length:
             raise _damaged(path, f"{length - len(text):,} bytes of its header are missing")
         try:
-            header = json.loads(
-                text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number
-            )
-            json.dumps(header, ensure_ascii=False).encode("utf-8")  # not half a surrogate pair
-        except (ValueError, RecursionError) as error:
+            header = parsed_json(text.decode("utf-8"), unique=True)
+        except ValueError as error:
             raise _damaged(path, "its header is not readable") from error
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
@@ -127,17 +124,6 @@ def _dense(shape: Any) -> list[int]:
         stride.append(step)
         step *= max(int(length), 1)
     return stride[::-1]
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name appears twice")
-    return found
 
 
 def _damaged(path: Path, what: str) -> BrokenWeightsError:

@@ -7,12 +7,11 @@ https://pytorch.org/docs/stable/export/pt2_archive.html
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -22,7 +21,7 @@ from napari_segnet.containers._storage import (
     unreadable,
 )
 from napari_segnet.containers._types import TensorRef, Tree
-from napari_segnet.containers._unpickle import Stream, unpickle
+from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
 from napari_segnet.containers.torch_zip import ORDERS, Storages
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
@@ -107,8 +106,8 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
             f"network has. {STATE}"
         )
     try:
-        found = json.loads(archive.read(name).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        found = parsed_json(archive.read(name).decode("utf-8"))
+    except ValueError as error:
         raise _damaged(archive.path, f"its part {name[-60:]} cannot be read") from error
     if not isinstance(found, dict):
         raise _damaged(archive.path, f"its part {name[-60:]} is no program")
@@ -179,7 +178,7 @@ def _saved(archive: Archive, name: str) -> Iterator[tuple[str, TensorRef]]:
         order = inner.read(folder + "byteorder").decode("ascii", "replace")
     data = inner.read(lists[0])
     storages = Storages(inner, folder, swap=foreign(order))
-    found = unpickle(Stream(io.BytesIO(data), len(data)), archive.path.name, storages.get)
+    found = unpickle(inner.stream(data), archive.path.name, storages.get)
     if isinstance(found, dict):
         yield from ((str(k), v) for k, v in found.items() if isinstance(v, TensorRef))
 

@@ -6,7 +6,6 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/docs/serialization
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from napari_segnet.containers._inert import Inert
 from napari_segnet.containers._storage import foreign
 from napari_segnet.containers._types import TensorRef, Tree
-from napari_segnet.containers._unpickle import Stream, unpickle
+from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
 from napari_segnet.containers.torch_zip import ORDERS, Storages
 from napari_segnet.errors import BrokenWeightsError
@@ -53,7 +52,7 @@ class TorchScript:
         for part in ("data", "constants"):
             data = archive.read(f"{folder}{part}.pkl")
             storages = Storages(archive, folder, swap=foreign(order), part=part)
-            found[part] = unpickle(Stream(io.BytesIO(data), len(data)), path.name, storages.get)
+            found[part] = unpickle(archive.stream(data), path.name, storages.get)
         module, constants = found["data"], found["constants"]
         if not isinstance(module, Inert):
             raise BrokenWeightsError(

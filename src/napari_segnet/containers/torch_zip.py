@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.containers._rebuild import storage_dtype
 from napari_segnet.containers._storage import ITEMSIZE, Place, Storage, foreign
 from napari_segnet.containers._types import Tree
-from napari_segnet.containers._unpickle import Stream, unpickle
+from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
 from napari_segnet.errors import BrokenWeightsError
 
@@ -57,7 +56,7 @@ class TorchZip:
             )
         data = archive.read(folder + "data.pkl")
         storages = Storages(archive, folder, swap=foreign(order))
-        root = unpickle(Stream(io.BytesIO(data), len(data)), path.name, storages.get)
+        root = unpickle(archive.stream(data), path.name, storages.get)
         notes = () if archive.checksums else (UNCHECKED.format(name=path.name),)
         return Tree(container=self.name, root=root, metadata={}, stamp=archive.stamp, notes=notes)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.dataset._label_picture import open_labels
 from napari_segnet.dataset._pieces import numbers_of, pieces_of
 from napari_segnet.dataset._sample import Sample
@@ -186,7 +186,7 @@ def classes_of(sample: Sample) -> dict[int, int]:
     if sample.objects is None or not sample.objects.is_file():
         return {}
     try:
-        content: Any = json.loads(sample.objects.read_text(encoding="utf8"))
+        content: Any = parsed_json(sample.objects.read_text(encoding="utf8"))
         return {int(label): int(kind) for label, kind in content.get("classes", {}).items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.dataset._label_picture import LABEL_ENDINGS
 from napari_segnet.dataset._sample import Sample, Split, held_out, sides
 from napari_segnet.errors import DatasetError
+from napari_segnet.settings import type_name
 
 __all__ = ["FOLDERS", "FORMAT", "LISTING", "Dataset", "Listing", "read_folder", "read_listing"]
 
@@ -67,6 +70,11 @@ class Dataset:
         DatasetError
             If there is no usable pair in it, or ``dataset.json`` cannot be understood.
         """
+        if not isinstance(root, str | os.PathLike):
+            raise DatasetError(
+                f"A dataset is a folder, not {type_name(root)}. Give the path of one with the "
+                "folders images and labels."
+            )
         return read_folder(Path(root))
 
     def of(self, split: Split) -> tuple[Sample, ...]:
@@ -126,7 +134,7 @@ def read_listing(root: Path) -> Listing:
     if not path.is_file():
         return Listing(rows=[_as_row(root, s) for s in _all_paired(root)])
     try:
-        content = json.loads(path.read_text(encoding="utf8"))
+        content = parsed_json(path.read_text(encoding="utf8"))
         rows, names = content["samples"], content.get("class_names", [])
         if not isinstance(rows, list) or not all(isinstance(name, str) for name in names):
             raise TypeError("samples must be a list of objects, class_names one of texts")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from napari_segnet.errors import SettingsError
+from napari_segnet.settings import suggestion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,8 +153,8 @@ def choose_device(wish: str, there: Sequence[str]) -> str:
     device = "cuda:0" if wish == "cuda" else wish
     if device not in there:
         raise SettingsError(
-            f"The device {wish!r} is not available here. Available: {', '.join(there)}; "
-            "or leave it to --device auto."
+            f"The device {wish!r} is not available here{suggestion(wish, there)}. Available: "
+            f"{', '.join(there)}; or leave it to --device auto."
         )
     return device
 

@@ -78,6 +78,11 @@ class Scores:
     are_classes: bool = False
     images: tuple[Scores, ...] = ()
 
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{key} {getattr(self, key):.3f}" for key in ("ap50", "dice"))
+        many = f", {len(self.images)} images" if self.images else ""
+        return f"Scores({figures}, {self.n_pred} found, {self.n_true} true{many})"
+
     @property
     def classes(self) -> tuple[ClassScores, ...]:
         """Scores of each class; of the foreground alone where numbers are objects."""

@@ -22,6 +22,7 @@ from napari_segnet.formats.labelme import LabelMe
 from napari_segnet.formats.stardist import StarDist
 from napari_segnet.formats.tiff_pairs import TiffPairs
 from napari_segnet.formats.via import Via
+from napari_segnet.settings import suggestion
 
 __all__ = [
     "FORMATS",
@@ -98,7 +99,10 @@ def format_named(name: str) -> Format:
     for kind in FORMATS:
         if kind.name == name:
             return kind
-    raise DatasetError(f"There is no format {name!r}. Formats: {_names()}.")
+    raise DatasetError(
+        f"There is no format {name!r}{suggestion(name, [kind.name for kind in FORMATS])}. "
+        f"Formats: {_names()}."
+    )
 
 
 def format_of(path: Path) -> Format:

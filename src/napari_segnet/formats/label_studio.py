@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.atomic import write_text, write_whole
+from napari_segnet.budget import parsed_json
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import OBJECT, Drawing, circle, loops_of, pair_of, rectangle
 from napari_segnet.formats._find_picture import PictureFinder, plain_name
@@ -125,7 +126,7 @@ def _jsons(path: Path) -> list[Path]:
 def _tasks(path: Path) -> list[Row]:
     """Return the tasks of a JSON in the form of the full export; empty if it is none."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parsed_json(path.read_bytes())
     except (ValueError, RecursionError):
         return []
     rows = content if isinstance(content, list) else [content]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_segnet.atomic import write_text, write_whole
+from napari_segnet.budget import parsed_json
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import Drawing, circle, loops_of, pair_of, rectangle
 from napari_segnet.formats._find_picture import PictureFinder
@@ -118,7 +119,7 @@ def _entry(file: Path, path: Path, root: Path) -> Entry:
 
     def read() -> Pair:
         try:
-            content = json.loads(file.read_bytes())
+            content = parsed_json(file.read_bytes())
             shapes = content["shapes"]
             picture = PictureFinder(file, top).find(str(content["imagePath"]))
             drawings = _drawings(file, shapes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.atomic import write_text, write_whole
+from napari_segnet.budget import parsed_json
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import OBJECT, Drawing, circle, loops_of, pair_of, rectangle
 from napari_segnet.formats._find_picture import PictureFinder
@@ -99,7 +100,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if b'"regions"' not in data or b'"filename"' not in data:
         return []
     try:
-        content = json.loads(data)
+        content = parsed_json(data)
     except (ValueError, RecursionError):
         return []
     if isinstance(content, dict) and isinstance(content.get(PROJECT), dict):

@@ -7,18 +7,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
-from napari_segnet.image import Image
+from napari_segnet.errors import MismatchError
+from napari_segnet.inputs import as_checkpoint, as_image
 from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
+from napari_segnet.settings import as_settings, type_name
 from napari_segnet.steps import LabelSettings
 
 __all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
@@ -28,7 +32,9 @@ VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "t
 
 @job
 def predict(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings | Settled | None = None
+    checkpoint: Checkpoint | str | Path,
+    image: Any,
+    settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -36,12 +42,13 @@ def predict(
 
     Parameters
     ----------
-    checkpoint : Checkpoint
-        What ``identify`` returned.
-    image : Image
-        What ``open_image`` returned, or your own.
-    settings : PredictSettings or Settled, optional
-        How to run it. What plain settings leave to be found is found first, see ``plan.settle``.
+    checkpoint : Checkpoint, str or Path
+        What ``identify`` returned, the name of a built-in network, or the path of a weights file.
+    image : Image, str, Path or array
+        What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
+        or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
+    settings : PredictSettings, Settled or mapping, optional
+        How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
 
     Yields
     ------
@@ -63,9 +70,9 @@ def predict(
         If the job was cancelled; within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
-    if not isinstance(settings, Settled):
-        settings = yield from settle(checkpoint, image, settings or PredictSettings())
-    plan = resolve(checkpoint, image, settings)
+    wishes = settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
+    checkpoint, image = as_checkpoint(checkpoint), as_image(image)
+    plan = resolve(checkpoint, image, (yield from settle(checkpoint, image, wishes)))
     engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
@@ -88,7 +95,7 @@ def predict(
 
 @job
 def label(
-    prediction: Prediction, settings: LabelSettings | None = None
+    prediction: Prediction, settings: LabelSettings | Mapping[str, Any] | None = None
 ) -> Generator[Progress, None, Segmentation]:
     """Make labels of a network's answer; the network is not run.
 
@@ -96,8 +103,8 @@ def label(
     ----------
     prediction : Prediction
         What ``predict`` returned.
-    settings : LabelSettings, optional
-        How to make them.
+    settings : LabelSettings or mapping, optional
+        How to make them; a mapping by the names of ``LabelSettings``.
 
     Yields
     ------
@@ -110,22 +117,29 @@ def label(
         int32 labels, with score and class of each.
     """
     clock = time.perf_counter()
-    made = yield from answer_of(prediction).label(prediction, settings or LabelSettings())
+    if not isinstance(prediction, Prediction):
+        raise MismatchError(
+            f"Labels are made of what predict() returned, not of {type_name(prediction)}. Run "
+            "predict() first, or segment(), which does both."
+        )
+    settings = as_settings(LabelSettings, settings)
+    made = yield from answer_of(prediction).label(prediction, settings)
     seconds = {**made.origin.seconds, "label": round(time.perf_counter() - clock, 3)}
     return replace(made, origin=replace(made.origin, seconds=seconds))
 
 
 @job
 def segment(
-    checkpoint: Checkpoint,
-    image: Image,
-    settings: PredictSettings | None = None,
-    label_settings: LabelSettings | None = None,
+    checkpoint: Checkpoint | str | Path,
+    image: Any,
+    settings: PredictSettings | Mapping[str, Any] | None = None,
+    label_settings: LabelSettings | Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Run a network on an image and make labels of its answer.
 
     Parameters and progress are those of :func:`predict` and :func:`label`.
     """
+    label_settings = as_settings(LabelSettings, label_settings)  # a mistake is said at once
     prediction = yield from predict(checkpoint, image, settings)
     return (yield from label(prediction, label_settings))
 
@@ -167,6 +181,7 @@ def _origin(plan: InferencePlan) -> Origin:
             "axes": image.axes,
             "shape": [int(n) for n in image.data.shape],
             "dtype": str(image.dtype),
+            **({"channels_from": list(image.channel_sources)} if image.channel_sources else {}),
             **({} if image.grid is None else {"grid": image.grid.to_json()}),
         },
         predict=plan.origin_settings(),

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from napari_segnet.budget import parsed_json, parsed_yaml
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["read_mapping"]
-
-MOST_EVENTS = 100_000
-"""Values in one description; the longest known has some hundred."""
-DEEPEST = 64
 
 
 def read_mapping(text: str, name: str, package: str) -> Mapping[str, Any]:
@@ -31,8 +27,8 @@ def read_mapping(text: str, name: str, package: str) -> Mapping[str, Any]:
         If it is none, would make objects of Python, or is larger than any description.
     """
     try:
-        value = json.loads(text) if name.lower().endswith(".json") else _yaml(text)
-    except (ValueError, RecursionError) as error:
+        value = parsed_json(text) if name.lower().endswith(".json") else parsed_yaml(text)
+    except ValueError as error:
         raise BrokenWeightsError(
             f"{name} in {package} cannot be understood ({str(error)[:160]}). Get the package again "
             "from where it was published, or correct the line."
@@ -43,19 +39,3 @@ def read_mapping(text: str, name: str, package: str) -> Mapping[str, Any]:
             "the package again from where it was published."
         )
     return value
-
-
-def _yaml(text: str) -> Any:
-    import yaml
-
-    left, depth = MOST_EVENTS, 0
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            left -= 1
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if left < 0 or depth > DEEPEST:
-                raise ValueError("it has more values, or more in each other, than a description")
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error

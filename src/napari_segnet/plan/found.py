@@ -40,7 +40,7 @@ class Settled:
 
 @job
 def settle(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings | Settled
 ) -> Generator[Progress, None, Settled]:
     """Find what settings leave to be found.
 
@@ -50,7 +50,7 @@ def settle(
         The network.
     image : Image
         The image that it is to be run on.
-    settings : PredictSettings
+    settings : PredictSettings or Settled
         Those that say ``find`` are found on the image; ``normalize=source`` takes what the code
         beside the weights says.
 
@@ -66,6 +66,8 @@ def settle(
     WeightsError
         If the file cannot be read any more.
     """
+    if isinstance(settings, Settled):
+        return settings
     if settings.normalize == SOURCE:
         settings = replace(settings, normalize=_by_source(checkpoint))
     names = settings.to_find

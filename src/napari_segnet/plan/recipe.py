@@ -73,7 +73,7 @@ def scale_of(
     MismatchError
         If the pixel sizes can hardly be true, or the size of objects says nothing here.
     """
-    if isinstance(settings.scale, int | float):
+    if settings.scale is not None and not isinstance(settings.scale, str):
         return float(settings.scale), ()
     if settings.object_px is not None or settings.object_um is not None:
         return _scale_by_object(checkpoint, image, settings)

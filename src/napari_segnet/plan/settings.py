@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from napari_segnet.errors import SettingsError
+from napari_segnet.settings import check_types, short_repr, suggestion
 
 __all__ = [
     "FIND",
@@ -101,7 +102,10 @@ class PredictSettings:
     device: str = "auto"
     threads: int = 0
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
+        check_types(self)
         for name, known in (
             ("normalize_over", SCOPES),
             ("invert", INVERT),
@@ -111,9 +115,11 @@ class PredictSettings:
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}, but can be {', '.join(known)}."
+                    f"{name} is {getattr(self, name)!r}{suggestion(getattr(self, name), known)}, "
+                    f"but can be {', '.join(known)}."
                 )
-        if isinstance(self.scale, int | float) and not 0.01 <= self.scale <= 100:
+        scale = 1.0 if self.scale is None or isinstance(self.scale, str) else self.scale
+        if not 0.01 <= scale <= 100:
             raise SettingsError(
                 f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per "
                 "network pixel; 2 shows the network an image of half the size."

@@ -33,6 +33,7 @@ from napari_segnet.prepare.measured import (
 )
 from napari_segnet.prepare.normalization import OVER, Normalization, fit
 from napari_segnet.prepare.statistics import ArrayStatistics
+from napari_segnet.settings import suggestion
 
 __all__ = [
     "NORMALIZERS",
@@ -112,9 +113,13 @@ def parse_normalizer(text: str) -> Normalizer:
             raise SettingsError(f"normalize={text} has numbers, but {name} takes none.")
         return known
     raise SettingsError(
-        f"normalize={text} is not known. Use auto or one of: "
+        f"normalize={text} is not known{_similar(text)}. Use auto or one of: "
         f"{', '.join(n.name for n in NORMALIZERS)}; with numbers for example percentile:1,99.8."
     )
+
+
+def _similar(text: str) -> str:
+    return suggestion(text.partition(":")[0], [n.name for n in NORMALIZERS])
 
 
 def _chain(text: str) -> Chain:

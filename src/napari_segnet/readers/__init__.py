@@ -22,6 +22,7 @@ from typing import Protocol, runtime_checkable
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers._channel_set import channel_sets
 from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
 from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
@@ -30,10 +31,12 @@ from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_fi
 from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
+from napari_segnet.settings import type_name
 
 __all__ = [
     "READERS",
     "Reader",
+    "channel_sets",
     "ends_as_image",
     "file_axes",
     "file_key",
@@ -137,6 +140,11 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     ImageError
         If the file is missing, empty, damaged or of a kind that does not open.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ImageError(
+            f"open_image() takes the path of an image, not {type_name(path)}. Give a path; pixels "
+            "become an image by Image(data=..., axes=...)."
+        )
     path = Path(path)
     if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
         return _open_folder(path, axes)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Kind
+from napari_segnet.settings import check_types, short_repr
 
 __all__ = ["LabelSettings", "Labeler", "Refiner", "Unit", "filled_in"]
 
@@ -75,6 +76,11 @@ class LabelSettings:
     max_objects: int = 0
     overlap: str = "score"
     classes: tuple[str, ...] = ()
+
+    __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import SettingsError
 from napari_segnet.segmentation import Kind
+from napari_segnet.settings import suggestion
 from napari_segnet.steps._channels import channel_of, classes_of
 from napari_segnet.steps._types import LabelSettings
 from napari_segnet.steps.link import LINKS
@@ -50,7 +51,8 @@ def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
     if setting != "auto":
         if setting not in names:
             raise SettingsError(
-                f"instances={setting!r} is not known. Choose one of: {', '.join(['auto', *names])}."
+                f"instances={setting!r} is not known{suggestion(setting, names)}. Choose one of: "
+                f"{', '.join(['auto', *names])}."
             )
         return setting
     if any(channel_of(outputs, role) is not None for role in ("boundary", "distance")):
@@ -133,7 +135,10 @@ def resolve_classes(wanted: Sequence[str], names: Sequence[str]) -> frozenset[in
         index = known.get(word.strip().casefold())
         if index is None and not word.strip().isdecimal():
             there = f"its classes: {', '.join(names[1:])}" if names else "a number, such as 1"
-            raise SettingsError(f"classes={word!r} is no class of this network. Choose of {there}.")
+            raise SettingsError(
+                f"classes={word!r} is no class of this network{suggestion(word, names[1:])}. "
+                f"Choose of {there}."
+            )
         chosen.add(int(word) if index is None else index)
     return frozenset(chosen)
 
@@ -161,11 +166,13 @@ def check(settings: LabelSettings) -> None:
             )
     if settings.link not in LINKS:
         raise SettingsError(
-            f"link={settings.link!r} is not known. Choose one of: {', '.join(LINKS)}."
+            f"link={settings.link!r} is not known{suggestion(settings.link, LINKS)}. Choose "
+            f"one of: {', '.join(LINKS)}."
         )
     if settings.overlap not in OVERLAPS:
         raise SettingsError(
-            f"overlap={settings.overlap!r} is not known. Choose one of: {', '.join(OVERLAPS)}."
+            f"overlap={settings.overlap!r} is not known{suggestion(settings.overlap, OVERLAPS)}. "
+            f"Choose one of: {', '.join(OVERLAPS)}."
         )
     for word in settings.classes:
         if word.strip().isdecimal() and int(word) == 0:
@@ -175,7 +182,10 @@ def check(settings: LabelSettings) -> None:
     known = [refiner.name for refiner in REFINERS]
     for step in settings.steps:
         if step not in known:
-            raise SettingsError(f"The step {step!r} is not known. Choose of: {', '.join(known)}.")
+            raise SettingsError(
+                f"The step {step!r} is not known{suggestion(step, known)}. Choose of: "
+                f"{', '.join(known)}."
+            )
 
 
 def _is_number(value: object) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_segnet.train._train import preview, train
 
 __all__ = [
+    "COLOURS",
     "Change",
     "HeldOut",
     "Look",
@@ -46,6 +47,7 @@ __all__ = [
 
 # Imported on first use, since they import torch: a form of the settings does without.
 _HOMES = {
+    "COLOURS": "_teach",
     "Change": "_teach",
     "HeldOut": "_gate",
     "Look": "_look",

@@ -12,7 +12,7 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import TRAINABLE, RawFamily, SmallInitFamily, Teachable
+from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Teachable
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Start", "advised", "start", "trainable", "wanted"]
@@ -60,10 +60,10 @@ def trainable(network: Checkpoint) -> Teachable:
     SettingsError
         If it cannot.
     """
-    for family in TRAINABLE:
-        if family.name == network.family:
-            return family
-    names = ", ".join(family.title for family in TRAINABLE)
+    family = FAMILIES.named(network.family)
+    if isinstance(family, Teachable):
+        return family
+    names = ", ".join(family.title for family in FAMILIES.trainable)
     raise SettingsError(
         f"Networks of the family {network.family!r} cannot be trained here yet. Can be trained: "
         f"{names}."

@@ -59,7 +59,15 @@ def look(learner: Learner, network: Checkpoint, crops: list[Crop]) -> tuple[Figu
         kind = made.kind
         pixels = _middle(crop.pixels, crop.labels.shape)
         seen = crop.trusted[0] > 0
-        found.append(Look(pixels=pixels, labels=made.labels, truth=crop.labels, trusted=seen))
+        inner = _box_of(seen)
+        found.append(
+            Look(
+                pixels=pixels[(slice(None), *inner)],
+                labels=made.labels[inner],
+                truth=crop.labels[inner],
+                trusted=seen[inner],
+            )
+        )
     if not found:
         return (), None
     best = max(found, key=lambda one: np.unique(one.truth * one.trusted).size)
@@ -78,6 +86,17 @@ def _labelled(learner: Learner, network: Checkpoint, crop: Crop) -> Segmentation
         advice=network.card.get("label", {}),
     )
     return run(label(prediction, LabelSettings()))
+
+
+def _box_of(seen: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the box of the trusted pixels; all of them where there are none.
+
+    Beyond the edge of an image a crop shows its mirror image, which is never trusted.
+    """
+    places = np.nonzero(seen)
+    if not places[0].size:
+        return tuple(slice(None) for _ in seen.shape)
+    return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
 
 
 def _middle(pixels: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

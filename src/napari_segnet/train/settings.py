@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.map_loss import LOSSES
 from napari_segnet.plan.settings import FIND, INVERT
+from napari_segnet.settings import check_types, short_repr, suggestion
 
 __all__ = ["HEADS", "OPTIMIZERS", "PRECISIONS", "TrainSettings"]
 
@@ -140,7 +141,10 @@ class TrainSettings:
     threads: int = 0
     seed: int = 0
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
+        check_types(self)
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if not least <= value <= most:
@@ -166,11 +170,13 @@ class TrainSettings:
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}, but training knows {', '.join(known)}."
+                    f"{name} is {getattr(self, name)!r}{suggestion(getattr(self, name), known)}, "
+                    f"but training knows {', '.join(known)}."
                 )
         classes = int(self.head) if self.head.isdecimal() else 0
         if self.head not in HEADS and not 2 <= classes <= MOST_CLASSES:
             raise SettingsError(
-                f"head is {self.head!r}, but can be {', '.join(HEADS)}, or a number of classes "
-                f"from 2 (background and one) to {MOST_CLASSES}."
+                f"head is {self.head!r}{suggestion(self.head, HEADS)}, but can be "
+                f"{', '.join(HEADS)}, or a number of classes from 2 (background and one) to "
+                f"{MOST_CLASSES}."
             )

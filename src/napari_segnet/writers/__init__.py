@@ -19,6 +19,7 @@ from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
 from napari_segnet.segmentation import Instances, Maps, Segmentation
+from napari_segnet.settings import suggestion
 from napari_segnet.writers._result import Result
 from napari_segnet.writers.cellpose_masks import CellposeMasksWriter
 from napari_segnet.writers.coco import CocoWriter
@@ -101,8 +102,9 @@ def parse_exports(text: str) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
     unknown = [word for word in found if word not in known]
     if unknown or not found:
+        named = [f"{word!r}{suggestion(word, known)}" for word in unknown]
         listed = ", ".join(f"{asked} ({name})" for asked, name in known.items())
-        what = f"nothing called {' or '.join(map(repr, unknown))}" if unknown else "nothing named"
+        what = f"nothing called {' or '.join(named)}" if unknown else "nothing named"
         raise SettingsError(f"There is {what} to export. Choose of {listed}; with commas between.")
     return found
 

@@ -28,7 +28,7 @@ def test_every_fact_has_its_origin(qtbot, nuclei):
     qtbot.addWidget(card)
     card.set_checkpoint(nuclei)
     rows = rows_of(card)
-    assert set(rows) <= {"Read from the file", "Assumed: you may know better", "Told by you"}
+    assert set(rows) <= {"Read from the file", "Assumed; change what is wrong", "Told by you"}
     names = [row.data(0, Qt.ItemDataRole.UserRole) for row in rows["Read from the file"]]
     assert "halo_px" in names
 
@@ -44,7 +44,7 @@ def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     assert not card.doubt.isHidden()
     rows = rows_of(card)
     editable = [r for g in rows.values() for r in g if r.flags() & Qt.ItemFlag.ItemIsEditable]
-    assert editable[0] is rows["Assumed: you may know better"][0]
+    assert editable[0] is rows["Assumed; change what is wrong"][0]
     name = editable[0].data(0, Qt.ItemDataRole.UserRole)
     with qtbot.waitSignal(card.told) as told:
         editable[0].setText(1, "whatever")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
+from support import hand
 from tifffile import imwrite
 
 from napari_segnet.evaluate import evaluate
@@ -56,11 +57,12 @@ def mistakes(dock):
     }
 
 
-def test_two_layers_are_needed(dock):
+def test_labels_and_a_truth_are_needed(dock):
     assert not dock.run_box.button.isEnabled()
-    assert "two Labels layers" in dock.run_box.button.toolTip()
+    assert "needs a Labels layer to judge" in dock.run_box.button.toolTip()
     dock.viewer.add_labels(FOUND)
     assert not dock.run_box.button.isEnabled()
+    assert "two Labels layers, an Image layer" in dock.run_box.button.toolTip()
     dock.viewer.add_labels(TRUTH)
     assert dock.run_box.button.isEnabled()
 
@@ -164,8 +166,8 @@ def test_planes_of_a_stack_whose_numbers_begin_anew(dock, qtbot):
     found = np.stack([TRUTH, squares((20, 20), (40, 40))])
     dock.viewer.add_labels(found, name="found")
     dock.viewer.add_labels(truth, name="truth")
-    assert dock.objects.isVisible()
-    dock.objects.setCurrentIndex(1)
+    assert dock.sides.objects.isVisible()
+    dock.sides.objects.setCurrentIndex(1)
     compare(dock, qtbot)
     assert (shown(dock)["true objects"], shown(dock)["labels"]) == ("5", "6")
     qtbot.mouseClick(dock.mistakes.after, Qt.MouseButton.LeftButton)
@@ -227,12 +229,89 @@ def test_folders(dock, qtbot, tmp_path):
     assert rows == [["a", "0.400", "4", "3"], ["b", "1.000", "4", "4"]]  # the worst first
     dock.copy_figures()
     table = [line.split("\t") for line in QApplication.clipboard().text().splitlines()]
+    assert "dice_foreground" in table[0] or "dice_1" in table[0]
     assert [line[0] for line in table] == ["image", "a", "b", "all"]
     assert table[1][1] == "0.4"
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         dock.images.cellDoubleClicked.emit(0, 0)
     assert {"a labels", "a truth"} <= {layer.name for layer in dock.viewer.layers}
     assert dock.run_box.words.text() == "3 mistakes"
+
+
+@pytest.mark.skipif(bool(hand.missing()), reason=hand.missing())
+def test_a_picture_is_the_truth(dock, qtbot):
+    """By hand: the truth is an Image layer of numbers, here as floats."""
+    truth = np.kron(np.array([[1, 0, 2, 0, 1, 0, 2, 0]]), np.ones((8, 8))).astype(np.float32)
+    found = np.roll(truth, 1, axis=1).astype(np.uint8)
+    place = {"scale": (0.5, 0.5), "units": ("um", "um")}
+    dock.viewer.add_image(truth, name="annotation", **place)
+    dock.viewer.add_image(truth, name="cells", **place)
+    dock.viewer.add_labels(found, name="found", **place)
+    assert dock.truth.currentText() == "annotation"
+    dock.sides.choose(dock.viewer.layers["found"], dock.viewer.layers["cells"])
+    user = hand.Hand()
+    hand.until(lambda: dock.truth.isVisible(), 10)
+    user.click(dock.truth)
+    user.key("Up", "Return")
+    hand.until(lambda: dock.truth.currentText() == "annotation", 10)
+    user.click(dock.run_box.button)
+    hand.until(lambda: dock.classes.rowCount() == 3, 10)
+    cells = [[dock.classes.item(row, c).text() for c in range(4)] for row in range(3)]
+    one = evaluate(found, truth.astype(int)).classes[0]
+    assert cells[0] == ["1", f"{one.dice:.3f}", f"{one.iou:.3f}", "0.5 µm"]
+    assert [row[0] for row in cells] == ["1", "2", "mean"]
+
+
+def test_a_truth_of_a_part_is_compared_where_it_lies(dock, qtbot):
+    truth, found = TRUTH[24:, :60], FOUND
+    dock.viewer.add_labels(found, name="found", scale=(2, 2), translate=(10, 0))
+    dock.viewer.add_image(truth, name="truth", scale=(2, 2), translate=(10 + 48, 0))
+    compare(dock, qtbot)
+    scores = evaluate(found[24:, :60], truth)
+    assert shown(dock)["AP 50"] == f"{scores.ap50:.3f}"
+    layer = mistakes(dock)["false"]
+    assert layer.data.shape == truth.shape
+    assert np.allclose(layer.translate, (58, 0))
+    qtbot.mouseClick(dock.mistakes.after, Qt.MouseButton.LeftButton)
+    at = [part.start for part in dock.mistakes._rows.shown[0].box]
+    size = [part.stop - part.start for part in dock.mistakes._rows.shown[0].box]
+    middle = np.array([at[0] + 24, at[1]]) + (np.array(size) - 1) / 2
+    assert np.allclose(dock.viewer.scene.camera.center[-2:], 2 * middle + (10, 0))
+
+
+def test_a_rectangle_and_chosen_classes(dock, qtbot):
+    dock.viewer.add_labels(FOUND, name="found")
+    dock.viewer.add_labels(TRUTH, name="truth")
+    dock.viewer.add_shapes([[[0, 0], [0, 63], [20, 63], [20, 0]]])
+    dock.sides.where.setCurrentIndex(1)
+    dock.sides.classes.setEditText("1, 2")
+    compare(dock, qtbot)
+    scores = evaluate(FOUND[:21], TRUTH[:21], classes=(1, 2))
+    assert shown(dock)["true objects"] == "2"
+    assert dock.classes.item(0, 1).text() == f"{scores.classes[0].dice:.3f}"
+    assert dock.classes.item(1, 3).text() == "none"
+    dock.sides.classes.setEditText("liver")
+    qtbot.mouseClick(dock.run_box.button, Qt.MouseButton.LeftButton)
+    assert "“liver” names no classes" in dock.message.text.text()
+
+
+def test_truth_from_a_file(dock, qtbot, tmp_path):
+    dock.viewer.add_labels(FOUND[None], name="found", scale=(3, 2, 2))
+    imwrite(tmp_path / "truth.tif", TRUTH.astype(np.uint8))
+    dock.sides.open_truth(tmp_path / "truth.tif")
+    assert dock.truth.currentText() == "truth.tif (truth)"
+    compare(dock, qtbot)
+    assert shown(dock)["AP 50"] == "0.400"
+    imwrite(tmp_path / "small.tif", TRUTH[:9].astype(np.uint8))
+    dock.sides.open_truth(tmp_path / "small.tif")
+    assert "small.tif has 9 x 64 pixels, “found” has 1 x 64 x 64" in dock.message.text.text()
+
+
+def test_a_picture_of_fractions_is_no_truth(dock, qtbot):
+    dock.viewer.add_labels(FOUND, name="found")
+    dock.viewer.add_image(np.full((64, 64), 0.5), name="probability mask")
+    compare(dock, qtbot)
+    assert "The truth has broken numbers (float64)" in dock.message.text.text()
 
 
 def test_a_folder_that_does_not_fit_is_said(dock, qtbot, tmp_path):

@@ -90,25 +90,25 @@ def dock(viewer, tmp_path, monkeypatch):
 def test_the_dock_takes_what_the_file_says(viewer, dock, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", pixels(2, 20, 24), imagej=True, metadata={"axes": "CYX"})
     viewer.open(tmp_path / "a.tif", plugin="napari")
-    assert dock.axes.currentText() == "cyx"
+    assert dock.image_box.letters() == "cyx"
     assert dock.axes_question.text() == ""
     assert dock.axes_question.isHidden()
 
 
 def test_the_dock_asks_once_what_nothing_says(viewer, dock):
     movie = viewer.add_image(pixels(3, 20, 24), name="movie")
-    assert dock.axes.currentText() == "zyx"
+    assert dock.image_box.letters() == "zyx"
     assert dock.axes_question.text() == (
-        "Nothing says what the dimensions of “movie” are; depth, rows, columns are assumed. Choose "
-        "in “axes” what is right: it is remembered for this layer."
+        "The dimensions of “movie” are not named. They are read as z-stack, rows, columns. If that "
+        "is wrong, choose another entry in “dimensions”; the choice stays with this layer."
     )
     assert not dock.axes_question.isHidden()
-    dock.axes.setCurrentText("tyx")
+    dock.image_box.choose_axes("tyx")
     assert dock.axes_question.isHidden()
     viewer.add_image(pixels(20, 24), name="plane")
     assert dock.axes_question.isHidden()
     viewer.layers.selection.active = movie
-    assert dock.axes.currentText() == "tyx"
+    assert dock.image_box.letters() == "tyx"
     assert dock.axes_question.isHidden()
     labels = viewer.add_labels(np.ones((3, 20, 24), np.int32))
     pair = training_pair(movie, labels, only_reviewed=False)
@@ -162,7 +162,7 @@ def test_a_layer_of_six_dimensions_is_told_of_and_ends_nothing(
     viewer.layers.selection.active = plate
     viewer.layers.selection.active = viewer.layers["plane"]
     if make is SegmentDock:
-        assert dock.axes.currentText() == "yx"
+        assert dock.image_box.letters() == "yx"
         assert dock.axes_question.text() == ""
 
 

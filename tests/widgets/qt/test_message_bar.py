@@ -41,7 +41,7 @@ def test_memory_and_disk_have_a_way_out():
         ("Run it elsewhere (--device cpu).", "Run it elsewhere (“device” cpu)."),
         ("Choose with --set channels=0,2.", "Choose with “channels” 0,2."),
         ("Name them with --set axes=...", "Name them with “axes”"),
-        ("For example --set min_size_px=20", "For example “min. size” 20"),
+        ("For example --set min_size_px=20", "For example “minimum size (px)” 20"),
         ("Try --set threshold=0.4.", "Try “threshold” 0.4."),
     ],
 )

@@ -137,7 +137,7 @@ def test_to_fix_stays_open_and_delete_goes_on(panel, layer):
     first = current(panel)
     panel.fix()
     assert current(panel) == first
-    assert "to fix" == cell(panel, panel.model.row_of(first), 5)
+    assert "wrong" == cell(panel, panel.model.row_of(first), 5)
     panel.delete()
     assert not (layer.data == first).any()
     assert -1 == panel.model.row_of(first)

@@ -193,7 +193,7 @@ def test_the_current_plane_lies_where_it_was_cut(viewer, dock, qtbot, weights):
 def test_many_channels_ask_which(viewer, dock, qtbot, weights):
     viewer.add_image(np.stack([cells(64)] * 3), name="three", axis_labels=("c", "y", "x"))
     choose(dock, qtbot, weights)
-    assert dock.axes.currentText() == "cyx"
+    assert dock.image_box.letters() == "cyx"
     assert not dock.channels.isHidden()
     run(dock, qtbot)
     assert nothing_failed(dock), dock.message.text.text()

@@ -160,7 +160,7 @@ def test_labels_are_those_of_the_core_and_lie_on_the_image(viewer, dock, qtbot, 
     if kind.channels != "auto":
         box = dock.channels.findChildren(type(dock.layer))[0]
         box.setCurrentIndex(box.findData(int(kind.channels)))
-    assert dock.axes.currentText() == kind.axes
+    assert dock.image_box.letters() == kind.axes
     result = run(dock, qtbot)
     expected = sn.run(
         sn.segment(
@@ -187,8 +187,8 @@ def test_what_the_user_says_of_the_axes_counts(viewer, dock, qtbot, networks):
     """A stack that is none: its planes are channels, also for the current plane."""
     viewer.add_image(np.stack([plane(), plane()[::-1]]), name="two")
     choose(dock, qtbot, networks[2, 2])
-    assert dock.axes.currentText() == "zyx"
-    dock.axes.setCurrentText("cyx")
+    assert dock.image_box.letters() == "zyx"
+    dock.image_box.choose_axes("cyx")
     choose_region(dock, "plane")
     result = run(dock, qtbot)
     assert result.data.shape == (40, 36)
@@ -229,6 +229,7 @@ def test_a_part_lies_where_it_was_cut(viewer, dock, qtbot, networks, region, lay
 
 def test_a_rectangle_is_asked_for_in_words(viewer, dock, qtbot, networks):
     viewer.add_image(plane(), name="cells")
+    viewer.add_shapes(ndim=2)
     choose(dock, qtbot, networks[2, 1])
     choose_region(dock, "rectangle")
     dock.run()

@@ -17,7 +17,6 @@ from support.teaching import FOREGROUND, QUICK, fresh, write_dataset
 
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
-from napari_segnet.families import TRAINABLE
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.progress import Progress, run
 from napari_segnet.train import TrainSettings, state_path
@@ -430,8 +429,7 @@ def test_a_folder_that_is_no_training_set(dock, qtbot, weights, tmp_path):
 
 
 def test_a_network_that_cannot_be_taught_is_refused_before_anything(dock, weights, monkeypatch):
-    others = tuple(family for family in TRAINABLE if family.name != "segnet-unet")
-    monkeypatch.setattr("napari_segnet.widgets.train.jobs.TRAINABLE", others)
+    monkeypatch.setattr("napari_segnet.widgets.train.jobs.family_of", lambda _: object())
     dock._recognised(identify(weights))
     assert "cannot be taught here yet" in dock.message.text.text()
     assert dock.checkpoint is None

@@ -95,7 +95,7 @@ class DetectionResponder:
             raise NothingFoundError(
                 "The network sees nothing in this box that is surer than "
                 f"{settings.mask_threshold:g}. Draw it closer around the object, or lower the "
-                "setting mask_threshold (“mask above”)."
+                "setting mask_threshold (“mask threshold”)."
             )
         return found
 

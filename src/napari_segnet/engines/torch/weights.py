@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -13,18 +14,21 @@ from napari_segnet.containers import Weights, arranged, open_weights
 from napari_segnet.engines.torch.device import best_device, is_out_of_memory
 from napari_segnet.engines.torch.engine import TorchEngine
 from napari_segnet.errors import BrokenWeightsError, MemoryExhaustedError
+from napari_segnet.inputs import as_checkpoint
 from napari_segnet.recognition import family_of
 
 __all__ = ["load"]
 
 
-def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> TorchEngine:
+def load(
+    checkpoint: Checkpoint | str | Path, device: str = "auto", threads: int = 0
+) -> TorchEngine:
     """Read the weights and put them on a device; loaded networks are kept for a while.
 
     Parameters
     ----------
-    checkpoint : Checkpoint
-        What :func:`identify` returned.
+    checkpoint : Checkpoint, str or Path
+        What :func:`identify` returned, the name of a built-in network or the path of a file.
     device : str
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``. If it is ``auto`` and the best
         device has no room for the weights, they go to the CPU.
@@ -39,6 +43,7 @@ def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Torc
         If the file has changed since it was recognised.
     """
     best = best_device(device)
+    checkpoint = as_checkpoint(checkpoint)
     try:
         return _kept(checkpoint, best).on_threads(threads)
     except (RuntimeError, MemoryError) as error:

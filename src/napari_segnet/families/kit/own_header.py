@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.checkpoint import MOST, Checkpoint, Output, PrepareStep, fields_from_json
 from napari_segnet.containers import Weights
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
@@ -54,7 +55,7 @@ def said_family(weights: Weights) -> str:
 @functools.lru_cache(maxsize=4)
 def _said_family(text: str) -> str:
     try:
-        family = json.loads(text)["family"]
+        family = parsed_json(text)["family"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     return family if isinstance(family, str) else ""
@@ -83,7 +84,7 @@ def read_header(
         said = weights.metadata[HEADER]
         if len(said) > LONGEST_TEXT:
             raise ValueError(f"it has {len(said):,} letters, where {LONGEST_TEXT:,} are read")
-        text = json.loads(said)
+        text = parsed_json(said)
         version = _count(text["format"], "format")
         if version > FORMAT:
             raise UnsupportedWeightsError(

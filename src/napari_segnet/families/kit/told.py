@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.checkpoint import Known
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
+from napari_segnet.settings import suggestion
 
 __all__ = ["Choice", "parsed", "settle"]
 
@@ -182,8 +184,9 @@ def _refuse_unknown(
         if name not in read:
             can = ", ".join(str(choice) for choice in choices)
             raise SettingsError(
-                f"{title} has no hyper-parameter {name!r}. What can be told of it: {can}; the "
-                "rest is read from the file."
+                f"{title} has no hyper-parameter {name!r}"
+                f"{suggestion(name, [choice.name for choice in choices])}. What can be told of "
+                f"it: {can}; the rest is read from the file."
             )
         if _plain(value) != read[name]:
             raise SettingsError(
@@ -246,7 +249,7 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value.strip().lower())
+        return parsed_json(value.strip().lower())
     except ValueError:
         return value.strip()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.checkpoint import Known
 from napari_segnet.errors import SettingsError
 
@@ -64,7 +64,7 @@ def numbers_of(told: Any) -> Any:
     value = told
     if isinstance(told, str):
         try:
-            value = json.loads(told if "[" in told or "," not in told else f"[{told}]")
+            value = parsed_json(told if "[" in told or "," not in told else f"[{told}]")
         except ValueError:
             return None
     if isinstance(value, (list, tuple)):

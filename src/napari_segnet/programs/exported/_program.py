@@ -6,12 +6,12 @@ kinds is a dict of one field whose name is the kind: ``{"as_int": 3}``.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.programs._evaluate import NotReadable
 
 __all__ = ["Program", "Step", "read_program"]
@@ -180,8 +180,8 @@ def _keys(module: Mapping[str, Any], count: int) -> Sequence[str]:
     """Return what the answers are called: keys of a dict, or numbers."""
     plain = [str(place) for place in range(count)] if count > 1 else [""]
     try:
-        spec = json.loads(module["module_call_graph"][0]["signature"]["out_spec"])[1]
-        keys = json.loads(spec["context"]) if "ict" in spec["type"] else []
+        spec = parsed_json(module["module_call_graph"][0]["signature"]["out_spec"])[1]
+        keys = parsed_json(spec["context"]) if "ict" in spec["type"] else []
     except (KeyError, IndexError, TypeError, ValueError, RecursionError):
         return plain  # names are a courtesy, the maps are what counts
     fine = isinstance(keys, list) and len(keys) == count

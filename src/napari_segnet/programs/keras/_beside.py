@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.containers import Tree
 from napari_segnet.errors import UnsupportedWeightsError
 from napari_segnet.programs.keras._model import NotReadable, read_model
@@ -52,8 +52,8 @@ def _json(file: Path) -> Mapping[str, Any] | None:
     try:
         if file.stat().st_size > LARGEST_JSON:
             return None
-        content = json.loads(file.read_text(encoding="utf-8"))
-        content = json.loads(content) if isinstance(content, str) else content
+        content = parsed_json(file.read_text(encoding="utf-8"))
+        content = parsed_json(content) if isinstance(content, str) else content
     except (OSError, ValueError, RecursionError):
         return None  # one of many files that may lie there; it is not the network
     fine = isinstance(content, dict) and {"class_name", "config"} <= content.keys()

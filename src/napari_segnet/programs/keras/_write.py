@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from napari_segnet.atomic import Write, why, write_all, write_text
+from napari_segnet.budget import parsed_json
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree, open_tree, restored, rewrite_keras, weights_file
 from napari_segnet.errors import OutputError, UnsupportedWeightsError, WeightsError
@@ -155,11 +156,11 @@ def _description(checkpoint: Checkpoint, tree: Tree, path: Path) -> tuple[Path, 
 
 def _is_same(path: Path, text: str) -> bool:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    content = json.loads(content) if isinstance(content, str) else content
-    return bool(content == json.loads(text))
+    content = parsed_json(content) if isinstance(content, str) else content
+    return bool(content == parsed_json(text))
 
 
 def _numbers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.programs._evaluate import NotReadable
 
 __all__ = ["SourceFile", "files_beside", "read_file", "wanted_module"]
@@ -133,7 +133,7 @@ def read_file(path: Path) -> SourceFile:
 
 def _notebook(path: Path, text: str) -> SourceFile:
     try:
-        cells = json.loads(text)["cells"]
+        cells = parsed_json(text)["cells"]
         rows = [
             (number, "".join(cell["source"]))
             for number, cell in enumerate(cells, start=1)

@@ -30,11 +30,11 @@ SOURCES = {
     "read": "read from the file",
     "decided": "decided by the statistics of the file",
     "assumed": "assumed",
-    "told": "told by you",
+    "told": "set by you",
 }
 GROUPS = {
-    "told": "Told by you",
-    "assumed": "Assumed: you may know better",
+    "told": "Set by you",
+    "assumed": "Assumed; change what is wrong",
     "decided": "Decided by the statistics of the file",
     "read": "Read from the file",
 }
@@ -43,13 +43,11 @@ GROUPS = {
 
 def headline(checkpoint: Checkpoint) -> str:
     """Return what a network is in two or three short lines."""
-    from napari_segnet.families import FAMILIES
-    from napari_segnet.programs import title_of
+    from napari_segnet.recognition import title_of
 
-    title = title_of(checkpoint) or next(f.title for f in FAMILIES if f.name == checkpoint.family)
     channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
     size = _count(checkpoint.parameters)
-    lines = [title, f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
+    lines = [title_of(checkpoint), f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
     lines.append(answer_of(checkpoint).headline(checkpoint))
     return "\n".join(lines)
 
@@ -99,12 +97,12 @@ class CardView(QWidget):
         inside = QWidget()
         box = QVBoxLayout(inside)
         box.setContentsMargins(0, 0, 0, 0)
-        hint = QLabel("Rows with a pencil: double-click the value to tell it.")
+        hint = QLabel("Rows with a pencil can be changed: double-click the value.")
         hint.setWordWrap(True)
         hint.setEnabled(False)
         box.addWidget(hint)
         box.addWidget(self.tree)
-        self.more = Section("What is known, and how", inside)
+        self.more = Section("Details", inside)
         self.more.setObjectName("segnet_card_more")
         self.more.hide()
         layout = QVBoxLayout(self)

@@ -47,7 +47,7 @@ class PictureBox(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.area)
         box.addWidget(self.save)
-        self.section = Section("The network as a picture", inside)
+        self.section = Section("Diagram", inside)
         self.section.setObjectName("segnet_picture_section")
         self.section.toggled.connect(self._draw)
         layout = QVBoxLayout(self)

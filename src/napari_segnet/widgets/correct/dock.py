@@ -9,8 +9,11 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_segnet.widgets.correct.edit_panel import EditPanel
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.view_acts import view_acts
 from napari_segnet.widgets.qt.dock import Dock
 from napari_segnet.widgets.qt.dock_placement import dock_around
+from napari_segnet.widgets.qt.keys import shared_keys
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -37,6 +40,7 @@ class CorrectDock(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__("segnet_correct_dock", parent)
+        self._view_acts, self._view_keys = view_acts(viewer), shared_keys(unwrapped(viewer))
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         for title, make in self.TABS:
@@ -65,20 +69,28 @@ class CorrectDock(Dock):
         """Let the keys act."""
         super().showEvent(event)
         if event is not None and not event.spontaneous():
-            self.edit.bind_keys()
+            self._bind_keys()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Give the keys back while the dock is closed."""
         super().hideEvent(event)
         if event is not None and not event.spontaneous():
-            self.edit.unbind_keys()
+            self._unbind_keys()
 
     def _seen(self, visible: bool) -> None:
         if visible:
-            self.edit.bind_keys()
+            self._bind_keys()
         else:
-            self.edit.unbind_keys()
+            self._unbind_keys()
 
     def closed(self) -> None:
         """Give the keys back."""
+        self._unbind_keys()
+
+    def _bind_keys(self) -> None:
+        self.edit.bind_keys()
+        self._view_keys.hold(self.objectName(), self._view_acts.keys())
+
+    def _unbind_keys(self) -> None:
         self.edit.unbind_keys()
+        self._view_keys.release(self.objectName())

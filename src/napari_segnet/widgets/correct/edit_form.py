@@ -27,11 +27,12 @@ __all__ = ["IDLE", "EditForm"]
 
 IDLE = (
     "Point at an object and press a key, or press a button and use the mouse. <i>Ctrl+Z</i> "
-    "undoes, <i>Ctrl+Shift+Z</i> redoes."
+    "undoes, <i>Ctrl+Shift+Z</i> redoes. <i>⇧V</i> switches the labels off and on, <i>⇧L</i> shows "
+    "outlines, <i>PgDn</i> and <i>PgUp</i> show the next and the previous image of the folder."
 )
 COLUMNS = 2
-HINT_PX = 64
-"""Three lines, or a message of two: nothing below moves when the words change."""
+HINT_PX = 84
+"""Five lines, or a message of three: nothing below moves when the words change."""
 
 
 class EditForm(QWidget):

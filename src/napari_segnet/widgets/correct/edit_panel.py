@@ -23,6 +23,7 @@ from napari_segnet.correct import (
 from napari_segnet.errors import EditError
 from napari_segnet.widgets.correct.edit_form import IDLE, EditForm
 from napari_segnet.widgets.correct.edit_tools import ACTS, Act, Points, Wishes
+from napari_segnet.widgets.correct.lock_marks import LockMarks
 from napari_segnet.widgets.correct.mouse_tool import Tool
 from napari_segnet.widgets.correct.pointer import View, labels_in_front, view_of
 from napari_segnet.widgets.layers.editing import (
@@ -70,6 +71,7 @@ class EditPanel(EditForm):
         self._calm = QTimer(self)
         self._calm.setSingleShot(True)
         self._calm.setInterval(CALM_MS)
+        self.locks = LockMarks(self.viewer, self)
         self._connect()
         self._follow_layers()
 
@@ -112,6 +114,8 @@ class EditPanel(EditForm):
             self._pending = []
             self._list_classes()
             self._look_for_places()
+            self.message.outdated()
+            self.locks.follow()
         self._renamed()
 
     def _renamed(self, event: object = None) -> None:
@@ -160,9 +164,9 @@ class EditPanel(EditForm):
 
     def _found(self, places: Places) -> None:
         reference, data = self._looking_at
-        layer = reference()
-        if layer is not None:
+        if (layer := reference()) is not None:
             editing_of(layer).found(data, places)
+            self.locks.follow()
 
     def _finish_looking(self, layer: napari.layers.Labels) -> None:
         """Look through labels of usual size now, if that has not ended by itself."""

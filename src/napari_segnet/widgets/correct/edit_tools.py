@@ -35,7 +35,7 @@ from napari_segnet.correct import (
 )
 from napari_segnet.errors import EditError
 from napari_segnet.widgets.correct.pointer import View
-from napari_segnet.widgets.layers.editing import editing_of, next_id
+from napari_segnet.widgets.layers.editing import distinct_id, editing_of, next_id
 from napari_segnet.widgets.layers.features import classes_of
 
 __all__ = ["ACTS", "Act", "Wishes"]
@@ -136,7 +136,7 @@ def _split_line(view: View, ids: Sequence[int], points: Points, wishes: Wishes) 
         view.labels,
         one,
         points,
-        next_id(view.layer),
+        distinct_id(view.layer, [one]),
         axes=view.flat,
         box=view.box([one]),
         locked=view.locked,
@@ -150,7 +150,7 @@ def _split_clicks(view: View, ids: Sequence[int], points: Points, wishes: Wishes
         view.labels,
         ids[0],
         np.rint(points).astype(int),  # type: ignore[arg-type]
-        next_id(view.layer),
+        distinct_id(view.layer, ids[:1], max(1, len(points) - 1)),
         axes=view.axes,
         maps=view.landscape,
         pixel_size=view.pixel_size,
@@ -184,7 +184,11 @@ def _redraw(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> E
 def _separate(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> Edit:
     one = _first(ids)
     return separate(
-        view.labels, one, next_id(view.layer), box=view.whole_box([one]), locked=view.locked
+        view.labels,
+        one,
+        distinct_id(view.layer, [one]),
+        box=view.whole_box([one]),
+        locked=view.locked,
     )
 
 

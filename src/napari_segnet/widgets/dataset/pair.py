@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.dataset import Sample
 from napari_segnet.errors import DatasetError
 from napari_segnet.image import Image
@@ -244,7 +244,7 @@ def _about(sample: Sample) -> dict[str, Any]:
     if sample.objects is None:
         return {}
     try:
-        content = json.loads(sample.objects.read_text(encoding="utf8"))
+        content = parsed_json(sample.objects.read_text(encoding="utf8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(
             f"{sample.objects} cannot be understood ({error!r}). Remove it: the state of the "

@@ -40,7 +40,11 @@ from napari_segnet.widgets.layers.subject import images_in, is_recorded, labels_
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.pixmaps import pixmap_of
-from napari_segnet.widgets.qt.recent import last_training_set, remember_training_set
+from napari_segnet.widgets.qt.recent import (
+    last_training_set,
+    remember_training_set,
+    training_set_news,
+)
 from napari_segnet.widgets.recovery.reviews import reviews
 
 if TYPE_CHECKING:
@@ -191,7 +195,7 @@ class DatasetPanel(DatasetForm):
         self.side_button.setToolTip(
             "Let the network learn from it"
             if held
-            else "Never learn from it: it shows if a taught network is better"
+            else "Never train on it: it shows whether a trained network is better"
         )
 
     def _review_changed(self, _layer: object) -> None:
@@ -302,6 +306,7 @@ class DatasetPanel(DatasetForm):
                     self.list.setCurrentItem(item)
         self._tell(added, told if isinstance(told, list) else [])
         self.changed.emit()
+        training_set_news().changed.emit()
 
     def _tell(self, added: Sample | None, report: list[str]) -> None:
         """Say what of the folder is left out, and what a new sample is not good for."""

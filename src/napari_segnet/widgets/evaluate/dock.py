@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QApplication,
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QHeaderView,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
 
 from napari_segnet.differences import Difference
-from napari_segnet.errors import MismatchError
-from napari_segnet.evaluate import IOU_PERCENT, Scores, pairing, read_labels
+from napari_segnet.errors import SegnetError
+from napari_segnet.evaluate import IOU_PERCENT, Scores, pairing, read_labels, rows_of
 from napari_segnet.widgets.evaluate.jobs import Compared, compare, compare_folders
 from napari_segnet.widgets.evaluate.mistakes import MistakeList, show_mistakes
+from napari_segnet.widgets.evaluate.sides import Chosen, Sides
+from napari_segnet.widgets.evaluate.tables import fit, make_table, put, show_classes
 from napari_segnet.widgets.layers.camera import look_at
 from napari_segnet.widgets.layers.convert import frame_of
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.layers.record import record_of
-from napari_segnet.widgets.layers.subject import labels_in
 from napari_segnet.widgets.qt.dock import Dock
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.listen import listen
@@ -57,7 +46,7 @@ FIGURES = (
 
 
 class EvaluateDock(Dock):
-    """Compares two Labels layers, or two folders of label files.
+    """Compares labels with the truth: layers, a file, or two folders of label files.
 
     Parameters
     ----------
@@ -69,52 +58,26 @@ class EvaluateDock(Dock):
         super().__init__("segnet_evaluate_dock", parent)
         self.viewer: napari.viewer.Viewer = unwrapped(viewer)
         self.scores: Scores | None = None
-        self._picked: set[QComboBox] = set()
-        """Where the user has chosen; elsewhere we go on guessing as layers come."""
-        self._asked: tuple[Any, Any] = (None, None)
+        self._asked: Chosen | None = None
         self._folders: tuple[Path, Path] | None = None
         self._runner = JobRunner(self)
         self._build()
         self._connect()
-        self._list_layers()
+        self.sides.list_layers()
 
     # ---- What it looks like ----
 
     def _build(self) -> None:
-        self.labels, self.truth, self.objects = QComboBox(), QComboBox(), QComboBox()
-        for box, name, tip in (
-            (self.labels, "labels", "The labels to judge"),
-            (self.truth, "truth", "The labels that are right"),
-            (
-                self.objects,
-                "objects",
-                "Whether an object keeps its number through all planes, or numbers begin anew "
-                "in each plane",
-            ),
-        ):
-            box.setObjectName(f"segnet_evaluate_{name}")
-            box.setToolTip(tip)
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            box.setMinimumContentsLength(10)
-        self.objects.addItem("through all planes", False)
-        self.objects.addItem("plane by plane", True)
-        self._rows = QFormLayout()
-        self._rows.setContentsMargins(0, 0, 0, 0)
-        self._rows.addRow("labels", self.labels)
-        self._rows.addRow("truth", self.truth)
-        self._rows.addRow("objects", self.objects)
-        chosen = QWidget()
-        chosen.setLayout(self._rows)
+        self.sides = Sides(self.viewer)
+        self.labels, self.truth = self.sides.labels, self.sides.truth
         self.run_box = RunBox("Compare")
         self.folders = QPushButton("Compare folders…")
         self.folders.setObjectName("segnet_compare_folders")
         self.folders.setToolTip("Two folders of label files, paired by their names")
         self.message = MessageBar()
-        self.figures = _table("segnet_figures", 2)
-        self.images = _table("segnet_compared_images", 4)
-        self.images.setHorizontalHeaderLabels(["image", "AP 50", "true", "found"])
+        self.figures = make_table("segnet_figures", 2)
+        self.classes = make_table("segnet_class_figures", 4, ("class", "Dice", "IoU", "HD95"))
+        self.images = make_table("segnet_compared_images", 4, ("image", "AP 50", "true", "found"))
         self.images.setToolTip("Double-click a row to see that image")
         self.images.setMinimumHeight(150)
         self.plot = Plot(
@@ -124,8 +87,15 @@ class EvaluateDock(Dock):
         self.copy = QPushButton("Copy figures")
         self.copy.setObjectName("segnet_copy_figures")
         self.copy.setToolTip("As a table that a spreadsheet takes")
-        self._outcome = (self.figures, self.plot, self.images, self.mistakes, self.copy)
-        self.fill(chosen, self.run_box, self.folders, self.message, *self._outcome)
+        self._outcome = (
+            self.figures,
+            self.classes,
+            self.plot,
+            self.images,
+            self.mistakes,
+            self.copy,
+        )
+        self.fill(self.sides, self.run_box, self.folders, self.message, *self._outcome)
         for widget in self._outcome:
             widget.hide()
 
@@ -134,9 +104,8 @@ class EvaluateDock(Dock):
         self.run_box.cancel.connect(self.cancel)
         self.folders.clicked.connect(self._browse)
         self.copy.clicked.connect(self.copy_figures)
-        self.labels.currentIndexChanged.connect(self._chosen)
-        for box in (self.labels, self.truth):
-            box.activated.connect(partial(self._pick, box))
+        self.sides.changed.connect(self._chosen)
+        self.sides.failed.connect(self.message.fail)
         self.mistakes.wanted.connect(self._show)
         self.images.cellDoubleClicked.connect(self._open_row)
         self._runner.progressed.connect(self.run_box.show_progress)
@@ -146,7 +115,8 @@ class EvaluateDock(Dock):
         self._runner.finished.connect(self._chosen)
         layers = self.viewer.layers.events
         events = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
-        listen(self, events, self._list_layers)
+        listen(self, events, self.sides.list_layers)
+        self._runner.end_with(self)
 
     def closed(self) -> None:
         """Stop what is at work."""
@@ -154,62 +124,40 @@ class EvaluateDock(Dock):
 
     # ---- What is compared ----
 
-    def _list_layers(self, event: object = None) -> None:
-        there = labels_in(self.viewer.layers)
-        for box, first in ((self.labels, 0), (self.truth, 1)):
-            before = box.currentData()
-            with QSignalBlocker(box):
-                box.clear()
-                for layer in there:
-                    box.addItem(layer.name, layer)
-                if before in there and box in self._picked:
-                    box.setCurrentIndex(there.index(before))
-                else:
-                    box.setCurrentIndex(self._guess(there, first) if there else -1)
-        self._chosen()
-
-    def _pick(self, box: QComboBox, index: int) -> None:
-        self._picked.add(box)
-
-    def _guess(self, there: list[napari.layers.Labels], which: int) -> int:
-        """Return the layer that looks like labels (0) or truth (1): ours are to be judged."""
-        ours = [i for i, layer in enumerate(there) if record_of(layer).key]
-        others = [i for i in range(len(there)) if i not in ours]
-        if which == 0:
-            return ours[0] if ours else 0
-        return others[0] if ours and others else min(1, len(there) - 1)
-
     def _chosen(self, event: object = None) -> None:
-        layer = self.labels.currentData()
-        self._rows.setRowVisible(self.objects, layer is not None and layer.ndim > 2)
-        self.run_box.button.setEnabled(not self._runner.busy and self.labels.count() > 1)
-        self.run_box.button.setToolTip(
-            "" if self.labels.count() > 1 else "It needs two Labels layers: labels and the truth"
-        )
+        missing = self.sides.missing
+        self.run_box.button.setEnabled(not self._runner.busy and not missing)
+        self.run_box.button.setToolTip(missing)
 
     def run(self) -> None:
         """Compare the chosen layers."""
-        labels, truth = self.labels.currentData(), self.truth.currentData()
-        if labels is None or truth is None:
+        if self.sides.missing:
             return
         self.message.hide()
         try:
-            _check(labels, truth)
-        except MismatchError as error:
+            chosen = self.sides.chosen()
+        except SegnetError as error:
             self.message.fail(error)
             return
-        self._asked, self._folders = (labels, truth), None
+        self._asked, self._folders = chosen, None
         self.run_box.begin()
-        by_plane = bool(self.objects.currentData()) and labels.ndim > 2
-        # What the user does meanwhile to the layers is not what is compared.
-        given = [x.data.copy() if isinstance(x.data, np.ndarray) else x.data for x in self._asked]
-        self._runner.start(partial(compare, *given, by_plane=by_plane))
+        ours, theirs = chosen.pixels()
+        job = partial(
+            compare,
+            ours,
+            theirs,
+            by_plane=chosen.by_plane,
+            classes=chosen.classes,
+            axes=chosen.axes,
+            pixel_size_um=chosen.pixel_size_um,
+        )
+        self._runner.start(job)
         self._chosen()
 
     def compare_folders(self, predicted: Path, truth: Path) -> None:
         """Compare two folders of label files."""
         self.message.hide()
-        self._asked, self._folders = (None, None), (predicted, truth)
+        self._asked, self._folders = None, (predicted, truth)
         self.run_box.begin()
         self._runner.start(partial(compare_folders, predicted, truth))
         self._chosen()
@@ -228,9 +176,11 @@ class EvaluateDock(Dock):
             self.mistakes.set_mistakes(result.found)
             self.mistakes.setVisible(bool(result.found))
             self.images.hide()
-            labels, truth = self._asked
-            if labels in self.viewer.layers and truth in self.viewer.layers:
-                show_mistakes(self.viewer, truth, dict(result.drawn), frame_of(labels).to_layer())
+            asked, layers = self._asked, self.viewer.layers
+            if asked and asked.labels in layers and asked.truth in layers:
+                ones = np.ones(asked.labels.ndim)
+                frame = frame_of(asked.labels).moved(np.asarray(asked.offset_px, float), ones)
+                show_mistakes(self.viewer, asked.truth, dict(result.drawn), frame.to_layer())
             words = f"{len(result.found)} mistakes" if result.found else "no mistake"
             self.run_box.end(words)
         elif isinstance(result, Scores):
@@ -252,10 +202,13 @@ class EvaluateDock(Dock):
         self.figures.setRowCount(half)
         for place, (name, value, tip) in enumerate(rows):
             row, column = place % half, 2 * (place // half)
-            _put(self.figures, row, column, name, tip)
-            _put(self.figures, row, column + 1, value.replace("nan", "none"), tip)
-        _fit(self.figures)
+            put(self.figures, row, column, name, tip)
+            put(self.figures, row, column + 1, value.replace("nan", "none"), tip)
+        fit(self.figures)
+        labels = self._asked.labels if self._asked else None
+        show_classes(self.classes, scores, () if labels is None else record_of(labels).class_names)
         self.figures.show()
+        self.classes.show()
         self.copy.show()
         self.plot.show_lines(
             [
@@ -275,12 +228,16 @@ class EvaluateDock(Dock):
             for column, text in enumerate(
                 (one.name, f"{one.ap50:.3f}", f"{one.n_true:,}", f"{one.n_pred:,}")
             ):
-                _put(self.images, row, column, text.replace("nan", "none"), one.name)
+                put(self.images, row, column, text.replace("nan", "none"), one.name)
 
     def _show(self, one: Difference) -> None:
-        labels, _ = self._asked
-        if labels in self.viewer.layers:
-            look_at(self.viewer, labels, one.box)
+        asked = self._asked
+        if asked and asked.labels in self.viewer.layers:
+            box = tuple(
+                slice(part.start + n, part.stop + n)
+                for part, n in zip(one.box, asked.offset_px, strict=True)
+            )
+            look_at(self.viewer, asked.labels, box)
 
     def _open_row(self, row: int, column: int) -> None:
         """Open the labels and the truth of a row, and compare them."""
@@ -292,8 +249,7 @@ class EvaluateDock(Dock):
             self.viewer.add_labels(read_labels(path), name=f"{item.text()} {what}")
             for path, what in zip(pairs[item.text()], ("labels", "truth"), strict=True)
         ]
-        for box, layer in zip((self.labels, self.truth), opened, strict=True):
-            box.setCurrentIndex([box.itemData(i) for i in range(box.count())].index(layer))
+        self.sides.choose(*opened)
         self.viewer.reset_view()
         self.run()
 
@@ -301,11 +257,7 @@ class EvaluateDock(Dock):
         """Put the figures into the clipboard, tab-separated; of folders, a row for each image."""
         if self.scores is None:
             return
-        keys = [key for key, _, _ in FIGURES] + ["n_true", "n_pred"]
-        rows = ["\t".join(["image", *keys])]
-        for one in (*self.scores.images, self.scores):
-            values = [getattr(one, key) for key in keys]
-            rows.append("\t".join([one.name or "all", *[f"{value:.6g}" for value in values]]))
+        rows = ["\t".join(row) for row in rows_of(self.scores)]
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText("\n".join(rows))
@@ -323,47 +275,3 @@ class EvaluateDock(Dock):
         theirs = ours and QFileDialog.getExistingDirectory(self, "Folder of the true labels")
         if ours and theirs:
             self.compare_folders(Path(ours), Path(theirs))
-
-
-def _check(labels: napari.layers.Labels, truth: napari.layers.Labels) -> None:
-    if labels is truth:
-        raise MismatchError(
-            f"“{labels.name}” was chosen twice: it agrees with itself. Choose the true labels."
-        )
-    if labels.data.shape != truth.data.shape:
-        raise MismatchError(
-            f"“{labels.name}” has {_size(labels)} pixels, “{truth.name}” has {_size(truth)}. "
-            "Choose two layers of the same image."
-        )
-
-
-def _size(layer: napari.layers.Labels) -> str:
-    return " x ".join(str(n) for n in layer.data.shape)
-
-
-def _table(name: str, columns: int) -> QTableWidget:
-    table = QTableWidget(0, columns)
-    table.setObjectName(name)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setShowGrid(False)
-    side, head = table.verticalHeader(), table.horizontalHeader()
-    if side is not None and head is not None:
-        side.hide()
-        head.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        if name == "segnet_figures":
-            head.hide()
-    return table
-
-
-def _put(table: QTableWidget, row: int, column: int, text: str, tip: str) -> None:
-    item = QTableWidgetItem(text)
-    item.setToolTip(tip)
-    table.setItem(row, column, item)
-
-
-def _fit(table: QTableWidget) -> None:
-    """Make a table as high as its rows."""
-    table.resizeRowsToContents()
-    high = sum(table.rowHeight(row) for row in range(table.rowCount()))
-    table.setFixedHeight(high + 2 * table.frameWidth() + 2)

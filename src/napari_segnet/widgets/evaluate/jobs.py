@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from napari_segnet.differences import KINDS, Difference, Kind, differences, draw
 from napari_segnet.errors import MismatchError, SegnetError
-from napari_segnet.evaluate import Scores, evaluate, pairing, pool, read_labels
+from napari_segnet.evaluate import (
+    Classes,
+    Scores,
+    evaluate,
+    pairing,
+    pool,
+    read_label_file,
+    whole_numbers,
+)
 from napari_segnet.progress import Progress, check_cancelled, job
 
 __all__ = ["Compared", "compare", "compare_folders"]
@@ -28,7 +36,15 @@ class Compared:
 
 
 @job
-def compare(labels: Any, truth: Any, *, by_plane: bool) -> Generator[Progress, None, Compared]:
+def compare(
+    labels: Any,
+    truth: Any,
+    *,
+    by_plane: bool,
+    classes: Classes = "auto",
+    axes: str | None = None,
+    pixel_size_um: Mapping[str, float] | None = None,
+) -> Generator[Progress, None, Compared]:
     """Score labels against truth and find the mistakes.
 
     Parameters
@@ -37,12 +53,15 @@ def compare(labels: Any, truth: Any, *, by_plane: bool) -> Generator[Progress, N
         Whole numbers of the same shape; read here.
     by_plane : bool
         Ids begin anew in each plane: planes are compared one by one, and the scores pooled.
+    classes, axes, pixel_size_um
+        As :func:`napari_segnet.evaluate.evaluate` takes them.
     """
     yield Progress(what="reading")
-    predicted, true = np.asarray(labels), np.asarray(truth)
+    predicted = np.asarray(labels)
+    true = whole_numbers(np.asarray(truth), "The truth")
     if not by_plane:
         yield Progress(what="comparing")
-        scores = evaluate(predicted, true)
+        scores = evaluate(predicted, true, classes=classes, axes=axes, pixel_size_um=pixel_size_um)
         check_cancelled()
         found = differences(predicted, true)
     else:
@@ -50,7 +69,15 @@ def compare(labels: Any, truth: Any, *, by_plane: bool) -> Generator[Progress, N
         places = list(np.ndindex(predicted.shape[:-2]))
         for done, place in enumerate(places):
             yield Progress(what="plane", done=done, total=len(places))
-            each.append(evaluate(predicted[place], true[place]))
+            each.append(
+                evaluate(
+                    predicted[place],
+                    true[place],
+                    classes=classes,
+                    axes=None if axes is None else axes[-2:],
+                    pixel_size_um=pixel_size_um,
+                )
+            )
             found += _in_stack(differences(predicted[place], true[place]), place)
         scores = pool(each)
         found = tuple(sorted(found, key=lambda one: KINDS.index(one.kind)))
@@ -74,11 +101,15 @@ def compare_folders(predicted: Path, truth: Path) -> Generator[Progress, None, S
         check_cancelled()
         yield Progress(what="image", done=done, total=len(found.pairs))
         try:
-            scores.append(evaluate(read_labels(ours), read_labels(theirs), name=stem))
+            mine, its = read_label_file(ours), read_label_file(theirs)
+            sizes = {**mine.pixel_size_um, **its.pixel_size_um}
+            scores.append(
+                evaluate(mine.pixels, its.pixels, name=stem, axes=its.axes, pixel_size_um=sizes)
+            )
         except SegnetError as error:
             failed.append((stem, f"{stem}: {error}"))
     if failed and not scores:
         raise MismatchError(failed[0][1])
     pooled = pool(scores)
     left_out = (f"Left out: {reason}" for _, reason in failed)
-    return replace(pooled, notes=(*left_out, *pooled.notes))
+    return replace(pooled, notes=(*found.notes, *left_out, *pooled.notes))

@@ -37,12 +37,17 @@ __all__ = [
     "Editing",
     "apply_edit",
     "check_editable",
+    "distinct_id",
     "editing_of",
     "locked_ids",
     "next_id",
     "set_locked",
 ]
 
+CANDIDATES = 24
+"""Ids that are looked at for one whose colour differs; a colormap of napari repeats after 49."""
+DIFFERENT = 0.5
+"""Distance of two colours in RGB, each from 0 to 1, that is told apart at a glance."""
 COMPUTED = ("dask", "xarray")
 """Arrays that cannot be set pixel by pixel, by the package that they come from."""
 AT_ONCE_PX = 2**25
@@ -105,6 +110,47 @@ def next_id(layer: napari.layers.Labels) -> int:
         If it is not known yet which ids there are.
     """
     return editing_of(layer).highest() + 1
+
+
+def distinct_id(layer: napari.layers.Labels, near: Sequence[int], count: int = 1) -> int:
+    """Return an id that no object has or ever had, in a colour that differs from its neighbours'.
+
+    Parameters
+    ----------
+    layer : Labels
+        The layer.
+    near : sequence of int
+        Objects that it will touch.
+    count : int
+        How many consecutive ids are needed, all told apart.
+
+    Returns
+    -------
+    int
+        The first of the ids.
+
+    Raises
+    ------
+    EditError
+        If it is not known yet which ids there are.
+    """
+    first = next_id(layer)
+    most, best = -1.0, first
+    for start in range(first, first + CANDIDATES):
+        least = _least_distance(layer, [*near, *range(start, start + count)])
+        if least >= DIFFERENT:
+            return start
+        if least > most:
+            most, best = least, start
+    return best
+
+
+def _least_distance(layer: napari.layers.Labels, ids: Sequence[int]) -> float:
+    """Return the least distance of two of the colours of some ids."""
+    shown = [layer.get_color(one) for one in ids]
+    colours = [np.asarray(one, float)[:3] for one in shown if one is not None]
+    pairs = [(a, b) for n, a in enumerate(colours) for b in colours[:n]]
+    return min((float(np.linalg.norm(a - b)) for a, b in pairs), default=DIFFERENT)
 
 
 def locked_ids(layer: napari.layers.Labels) -> frozenset[int]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from qtpy.QtWidgets import QWidget
 
+from napari_segnet.answers import answer_of
 from napari_segnet.widgets.correct import dock as correct
 from napari_segnet.widgets.correct.edit_panel import EditPanel
 from napari_segnet.widgets.dataset.panel import DatasetPanel
@@ -31,10 +32,19 @@ class SegmentDock(segment.SegmentDock):
         self.ask.runner.end_with(self)
         self.ask.began.connect(self.message.hide)
         self.ask.failed.connect(self.message.fail)
-        self.asking = Section("Ask the network for objects", self.ask)
+        self.asking = Section("Prompt the network", self.ask)
         self.asking.setObjectName("segnet_ask_section")
+        self.network.known.connect(self._offer_prompts)
+        self.shown.changed.connect(self._offer_prompts)
+        self._offer_prompts()
         self.shown.box.measure.clicked.connect(self.measure)
         return (self.asking,)
+
+    def _offer_prompts(self, _: object = None) -> None:
+        """Show the prompts as soon as they can be answered: maps are needed for some networks."""
+        network = self.session.checkpoint
+        ready = network is not None and not answer_of(network).prompts_need_prediction
+        self.asking.setVisible(ready or self.result is not None)
 
     def measure(self) -> None:
         """Measure the objects of the result, in the Measure dock."""

@@ -54,7 +54,9 @@ class PromptSubject:
         return _about_layer(dock, layer, request.source, checkpoint, key)
 
     def _about_image(self, dock: SegmentDock, checkpoint: Checkpoint) -> About:
-        image, axes = dock.image_box.image(), dock.axes.currentText()
+        image = dock.image_box.image()
+        others = [str(one.unique_id) for one in dock.image_box.channel_layers()]
+        axes = " ".join([dock.image_box.letters(), *others])
         known = self._whole.get(image)
         if known is None or known[0] != axes:
             known = self._whole[image] = axes, dock.image_box.source(checkpoint, "layer")
@@ -96,7 +98,7 @@ def _about_layer(
             checkpoint=checkpoint, image=source.image, predict=dock.settings(), key=key
         ),
         labels=dock.labels.value(),
-        visible=visible_part(dock.viewer, image, source, dock.axes.currentText())
+        visible=visible_part(dock.viewer, image, source, dock.image_box.letters())
         if image is not None and over
         else None,
     )

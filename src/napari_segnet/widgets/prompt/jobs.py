@@ -103,6 +103,6 @@ def _responder(about: Listening) -> Generator[Progress, None, Responder]:
         if prediction is None:
             raise Gone(
                 "The network's answer is no longer kept in memory, so no object can be chosen from "
-                "it. Press Run, then ask again."
+                "it. Press Run, then prompt again."
             )
     return (yield from listen(about.checkpoint, about.image, about.predict, prediction))

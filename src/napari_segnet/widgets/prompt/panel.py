@@ -87,7 +87,7 @@ class AskBox(QWidget):
         )
         self.switch.setCheckable(True)
         self.again = named_button(
-            "Ask again", "segnet_ask_again", "Redraw the selected label as the network sees it"
+            "Prompt again", "segnet_ask_again", "Redraw the selected label as the network finds it"
         )
         self.shapes = named_button(
             "From Shapes",
@@ -199,7 +199,7 @@ class AskBox(QWidget):
             self.failed.emit(
                 SegnetError(
                     f"There is no object {one} in this plane. Choose one in the layer controls "
-                    "(“label”) or with the picker, then ask again."
+                    "(“label”) or with the picker, then prompt again."
                 )
             )
             return

@@ -12,7 +12,10 @@ from qtpy.QtWidgets import QGroupBox, QVBoxLayout, QWidget
 from napari_segnet.widgets.qt.dock_placement import share_place
 from napari_segnet.widgets.qt.scroll_column import Column
 
-__all__ = ["Dock", "titled"]
+__all__ = ["Dock", "stacked", "titled"]
+
+FOOT_PX = 6
+"""Around what stands below the column."""
 
 
 class Dock(QWidget):
@@ -34,15 +37,29 @@ class Dock(QWidget):
         self.setObjectName(name)
         self._new = True
 
-    def fill(self, *widgets: QWidget) -> None:
-        """Show widgets below each other, in a column that scrolls."""
-        self.hold(Column(*widgets))
+    def fill(self, *widgets: QWidget, foot: Sequence[QWidget] = ()) -> None:
+        """Show widgets below each other, in a column that scrolls.
 
-    def hold(self, widget: QWidget) -> None:
-        """Show one widget, which fills the dock."""
+        Parameters
+        ----------
+        *widgets : QWidget
+            From top to bottom.
+        foot : sequence of QWidget
+            Below the column: they do not scroll, so the last one never moves.
+        """
+        self.hold(Column(*widgets), *foot)
+
+    def hold(self, widget: QWidget, *foot: QWidget) -> None:
+        """Show one widget, which fills the dock; others below it keep their height."""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(widget)
+        layout.addWidget(widget, 1)
+        if foot:
+            below = QVBoxLayout()
+            below.setContentsMargins(FOOT_PX, 0, FOOT_PX, FOOT_PX)
+            for one in foot:
+                below.addWidget(one)
+            layout.addLayout(below)
 
     # ---- What a dock may answer to ----
 
@@ -96,6 +113,16 @@ class Dock(QWidget):
             return
         event.acceptProposedAction()
         self.take_files([Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()])
+
+
+def stacked(*widgets: QWidget) -> QWidget:
+    """Return widgets below each other, without a frame."""
+    box = QWidget()
+    column = QVBoxLayout(box)
+    column.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        column.addWidget(widget)
+    return box
 
 
 def titled(title: str, *widgets: QWidget, margin_px: int | None = None) -> QGroupBox:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from weakref import WeakMethod
+from weakref import WeakKeyDictionary, WeakMethod, ref
 
-__all__ = ["ViewerKeys"]
+__all__ = ["SharedKeys", "ViewerKeys", "shared_keys"]
 
 
 class ViewerKeys:
@@ -21,8 +21,16 @@ class ViewerKeys:
     """
 
     def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
+        self._viewer_ref = ref(
+            viewer
+        )  # who shares keys is kept by the viewer, and must not keep it
         self._bound: list[str] = []
+
+    @property
+    def _viewer(self) -> Any:
+        viewer = self._viewer_ref()
+        assert viewer is not None  # its docks have ended with it
+        return viewer
 
     def bind(self, key: str, method: Callable[..., None], *arguments: Any) -> None:
         """Let a key call a method; a key that another plugin has taken stays with it.
@@ -45,9 +53,55 @@ class ViewerKeys:
 
     def release(self) -> None:
         """Give the keys back."""
-        for key in self._bound:
-            self._viewer.bind_key(key, None, overwrite=True)
+        viewer = self._viewer_ref()
+        if viewer is not None:
+            for key in self._bound:
+                viewer.bind_key(key, None, overwrite=True)
         self._bound.clear()
+
+
+class SharedKeys:
+    """Keys that act while any of several docks is seen.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Not a stand-in.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._keys = ViewerKeys(viewer)
+        self._seen: set[str] = set()
+
+    def hold(self, dock: str, acts: Mapping[str, Callable[[], None]]) -> None:
+        """Let the keys act: a dock of that name is seen.
+
+        Parameters
+        ----------
+        dock : str
+            Name of the dock.
+        acts : mapping of str to callable
+            Key -> a bound method; only weak references are kept.
+        """
+        self._seen.add(dock)
+        for key, method in acts.items():
+            self._keys.bind(key, method)
+
+    def release(self, dock: str) -> None:
+        """Give the keys back if no other dock is seen."""
+        self._seen.discard(dock)
+        if not self._seen:
+            self._keys.release()
+
+
+_shared: WeakKeyDictionary[Any, SharedKeys] = WeakKeyDictionary()
+
+
+def shared_keys(viewer: Any) -> SharedKeys:
+    """Return the keys that all docks of a viewer share; the viewer is not a stand-in."""
+    if viewer not in _shared:
+        _shared[viewer] = SharedKeys(viewer)
+    return _shared[viewer]
 
 
 def _presser(method: WeakMethod[Any], arguments: tuple[Any, ...]) -> Callable[[Any], None]:

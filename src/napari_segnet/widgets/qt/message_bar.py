@@ -67,6 +67,15 @@ class MessageBar(QFrame):
         layout.addWidget(self._details)
         self.hide()
 
+    def outdated(self, *_: object) -> None:
+        """Close the message: what it speaks of has changed. What a signal brings is not read."""
+        self.hide()
+
+    def settings_changed(self, *_: object) -> None:
+        """Close the message unless it offers something, which other settings do not settle."""
+        if self.action.isHidden():
+            self.hide()
+
     def say(self, text: str) -> None:
         """Tell something that is no error."""
         self._show(text, QStyle.StandardPixmap.SP_MessageBoxInformation)
@@ -143,5 +152,5 @@ def _for_the_window(text: str) -> str:
 def _row_named(found: re.Match[str]) -> str:
     name, value = found[1], found[2] or "..."
     hint = HINTS.get(name) or LABEL_HINTS.get(name)
-    row = f"“{hint.label if hint is not None else name}”"
+    row = f"“{hint.label if hint is not None else name}”".replace("\n", " ")
     return row if value == "..." else f"{row} {value}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from qtpy.QtCore import QSettings
+from qtpy.QtCore import QObject, QSettings, Signal  # type: ignore[attr-defined]
 
 from napari_segnet.builtin import builtin_models
 
@@ -16,6 +17,7 @@ __all__ = [
     "remember_network",
     "remember_training_set",
     "store",
+    "training_set_news",
 ]
 
 MOST_RECENT = 8
@@ -68,3 +70,21 @@ def last_training_set() -> Path | None:
 def remember_training_set(folder: Path) -> None:
     """Take a folder for the one that was used last."""
     store().setValue(TRAINING_SET, str(folder))
+
+
+class TrainingSetNews(QObject):
+    """Tells all docks of what happens to the training set that was used last.
+
+    Attributes
+    ----------
+    changed : Signal
+        Another one is used, or it has another content.
+    """
+
+    changed = Signal()
+
+
+@cache
+def training_set_news() -> TrainingSetNews:
+    """Return what tells of the training set; one for all windows, as the set is."""
+    return TrainingSetNews()

@@ -16,12 +16,22 @@ SETTLED_S = 1.5
 
 
 class RunBox(QWidget):
-    """The buttons and the bar of one kind of run."""
+    """The buttons and the bar of one kind of run.
+
+    Parameters
+    ----------
+    text : str
+        What the button says.
+    at_foot : bool
+        The box ends a dock: the buttons stand below bar and words, where nothing moves them.
+    """
 
     run = Signal()
     cancel = Signal()
 
-    def __init__(self, text: str = "Run", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, text: str = "Run", parent: QWidget | None = None, *, at_foot: bool = False
+    ) -> None:
         super().__init__(parent)
         self.button = QPushButton(text)
         self.button.setObjectName("segnet_run")
@@ -42,9 +52,14 @@ class RunBox(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        layout.addLayout(row)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.words)
+        if at_foot:
+            layout.addWidget(self.words)
+            layout.addWidget(self.bar)
+            layout.addLayout(row)
+        else:
+            layout.addLayout(row)
+            layout.addWidget(self.bar)
+            layout.addWidget(self.words)
         room = self.bar.sizePolicy()
         room.setRetainSizeWhenHidden(True)  # nothing below jumps when a run begins or ends
         self.bar.setSizePolicy(room)

@@ -77,3 +77,6 @@ def _scroll(there: weakref.ref[QWidget]) -> None:
     if inside is not None and bar is not None:
         top = widget.mapTo(inside, QPoint(0, 0)).y() - EDGE_PX
         bar.setValue(min(bar.value(), top))
+    across = area.horizontalScrollBar()
+    if across is not None:
+        across.setValue(0)  # a row that has just appeared may be wider than the dock still is

@@ -23,19 +23,23 @@ from napari_segnet.widgets.review.table import ItemsModel
 __all__ = ["ReviewForm"]
 
 BUTTONS = {
-    "accept": ("Accept", "O", "This object is right (or: nothing lacks here); go on"),
-    "fix": ("To fix", "J", "Mark it as wrong and stay; where one lacks, add it"),
-    "delete": ("Delete", "Del", "Take this object away and go on"),
-    "previous": ("Back", "⇧N", "Back to the object before"),
-    "next": ("Next", "N", "Go to the next object that was not looked at"),
-    "lock": ("Lock", "", "Its pixels never change; press again to unlock"),
-    "region": (
-        "Box is right",
-        "",
-        "All that lies in the selected rectangle of a Shapes layer was looked at, on this plane",
+    "accept": (
+        "Accept",
+        "O",
+        "The object is correct, or none is missing here; go to the next",
     ),
-    "undo": ("Unsay", "U", "Take back what was said last in the review; strokes stay"),
-    "redo": ("Say again", "⇧U", "Redo what was taken back in the review"),
+    "fix": ("Mark wrong", "J", "Mark the object as wrong and stay; add it where it is missing"),
+    "delete": ("Delete", "Del", "Delete the object and go to the next"),
+    "previous": ("Previous", "⇧N", "Go to the previous object"),
+    "next": ("Next", "N", "Go to the next object that is not reviewed"),
+    "lock": ("Lock", "", "Lock the object: its pixels never change. Press again to unlock"),
+    "region": (
+        "Rectangle is correct",
+        "",
+        "Everything inside the selected rectangle of a Shapes layer is correct, on this plane",
+    ),
+    "undo": ("Undo mark", "U", "Undo the last mark of the review; painted pixels stay"),
+    "redo": ("Redo mark", "⇧U", "Redo the mark of the review that was undone"),
 }
 """Name of an act: its words, its key, and what it does."""
 
@@ -52,13 +56,13 @@ class ReviewForm(QWidget):
     def _build(self) -> None:
         self.name = named_label("segnet_review_layer")
         self.network = NetworkChoice()
-        self.flips = QCheckBox("flips")
+        self.flips = QCheckBox("also check mirrored")
         self.flips.setObjectName("segnet_review_flips")
         self.flips.setToolTip(
-            "Also run the network on the image turned over, and doubt what it then sees "
-            "differently: takes three times as long"
+            "Also run the network on the mirrored image: objects that it then finds differently "
+            "are uncertain. This takes three times as long"
         )
-        self.run_box = RunBox("Find doubtful objects")
+        self.run_box = RunBox("Find uncertain objects")
         self.run_box.button.setObjectName("segnet_review_run")
         self.message = MessageBar()
         self.said = named_label("segnet_review_said")
@@ -72,10 +76,10 @@ class ReviewForm(QWidget):
         self.progress.setObjectName("segnet_review_progress")
         chosen = QHBoxLayout()
         chosen.addWidget(self.network, 1)
-        chosen.addWidget(self.flips)
         layout = QVBoxLayout(self)
         layout.addWidget(self.name)
         layout.addLayout(chosen)
+        layout.addWidget(self.flips)
         layout.addWidget(self.run_box)
         layout.addWidget(self.message)
         layout.addWidget(self.said)
@@ -94,9 +98,9 @@ class ReviewForm(QWidget):
         return grid
 
     def show_progress(self, why: str = "") -> None:
-        """Show how much was looked at, and why the current object is doubtful."""
+        """Show how much was looked at, and why the current object is uncertain."""
         done, total = self.model.progress()
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
-        words = f"{done} of {total} looked at" if total else ""
+        words = f"{done} of {total} reviewed" if total else ""
         self.progress.setText(f"{words} · {why}" if why else words)

@@ -6,11 +6,11 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
+from napari_segnet.widgets.layers.on_canvas import box_on_canvas
 from napari_segnet.widgets.layers.private import canvas_of
 from napari_segnet.widgets.qt.deletion import when_deleted
 from napari_segnet.widgets.qt.listen import listen
@@ -81,27 +81,11 @@ class ObjectMark(QWidget):
 
     def _place(self, layer: napari.layers.Labels, box: tuple[slice, ...]) -> QRect | None:
         """Return where the object is on the canvas, in its pixels."""
-        canvas, viewer = self.parentWidget(), self._viewer
-        if canvas is None or viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
+        canvas = self.parentWidget()
+        at = None if canvas is None else box_on_canvas(self._viewer, canvas, layer, box)
+        if at is None:
             return None
-        if layer not in viewer.layers:
-            return None
-        ends = np.array([[p.start - 0.5 for p in box], [p.stop - 0.5 for p in box]])
-        world = np.array([layer.data_to_world(end) for end in ends], float)
-        first = viewer.dims.ndim - layer.ndim  # a layer of fewer dimensions has the last of them
-        shown = [axis - first for axis in viewer.dims.displayed]
-        for axis in range(layer.ndim):
-            slider = viewer.dims.point[axis + first]
-            if axis not in shown and not world[:, axis].min() <= slider <= world[:, axis].max():
-                return None
-        camera = viewer.scene.camera
-        ways = [-1.0 if str(w) in ("up", "left") else 1.0 for w in camera.orientation2d]
-        middle = np.array(camera.center[-2:])
-        half = np.array([canvas.height(), canvas.width()]) / 2
-        at = half + (world[:, shown] - middle) * camera.zoom * np.array(ways)
-        # A widget has a greatest size; what lies beyond the canvas is not seen anyway.
-        at = at.clip(-100, 2 * half + 100)
-        low, high = at.min(axis=0) - AWAY_PX, at.max(axis=0) + AWAY_PX
+        low, high = at[0] - AWAY_PX, at[1] + AWAY_PX
         return QRect(QPoint(round(low[1]), round(low[0])), QPoint(round(high[1]), round(high[0])))
 
     def paintEvent(self, event: QPaintEvent | None) -> None:

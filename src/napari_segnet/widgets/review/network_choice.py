@@ -1,4 +1,4 @@
-"""Which network says what is doubtful."""
+"""Which network finds the uncertain objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NetworkChoice(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("segnet_review_network")
-        self.setToolTip("Which network says what is doubtful")
+        self.setToolTip("The network that finds the uncertain objects")
         shrink(self, 10)
 
     def show_networks(self, layer: Any) -> None:
@@ -36,7 +36,7 @@ class NetworkChoice(QComboBox):
             choices[OWN] = "the network that made them"
         choices |= {name: f"{name} (built in)" for name in builtin_models()}
         choices |= {str(path): path.name for path in recent_networks()}
-        choices[NONE] = "no network: size and shape"
+        choices[NONE] = "no network: size and shape only"
         if [self.itemData(i) for i in range(self.count())] == list(choices):
             return
         self.clear()

@@ -97,9 +97,9 @@ class ReviewPanel(ReviewForm):
         active = self.viewer.layers.selection.active
         layer = active if isinstance(active, Labels) else self.layer
         if layer is None or layer not in self.viewer.layers:
-            found = labels_in(self.viewer.layers)
-            layer = found[-1] if found else None
+            layer = next(reversed(labels_in(self.viewer.layers)), None)
         if layer is not self.layer or layer is None:
+            self.message.outdated()
             self.layer = layer
             self._show_layer()
         self.network.show_networks(self.layer)
@@ -150,7 +150,7 @@ class ReviewPanel(ReviewForm):
         self._tables[layer] = items
         if layer is self.layer:
             self._show_layer()
-            self.said.setText(f"Doubt: {items.said}.")
+            self.said.setText(f"Uncertainty: {items.said}.")
             self.next()
 
     def _failed(self, error: BaseException) -> None:

@@ -13,11 +13,13 @@ from napari_segnet.review import Items, Review, State, in_order, items_of, seen_
 __all__ = ["COLUMNS", "ItemsModel"]
 
 COLUMNS = ("object", "class", "score", "doubt", "area", "state")
+TITLES = {"doubt": "uncertainty"}
+"""Column -> its title, where that is another word."""
 SHOWN = {
     State.UNSEEN: "",
     State.ACCEPTED: "accepted",
     State.FIXED: "fixed",
-    State.WRONG: "to fix",
+    State.WRONG: "wrong",
     State.CONFLICT: "conflict",
 }
 EMPTY = items_of(np.zeros((1, 1), np.int32))
@@ -106,7 +108,7 @@ class ItemsModel(QAbstractTableModel):
     ) -> Any:
         """Return the name of a column."""
         if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return COLUMNS[section]
+            return TITLES.get(COLUMNS[section], COLUMNS[section])
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

@@ -12,6 +12,8 @@ __all__ = ["ChannelBox"]
 AUTOMATIC = -1
 STAINS = ("hematoxylin", "eosin", "dab")
 """Those of :mod:`napari_segnet.prepare.channels`, for a network of one channel."""
+GREY_REPEATED = 3
+"""A network of so many channels takes one of grey three times."""
 MOST_INPUTS = 8
 """More network channels than that are not mapped one by one."""
 
@@ -26,12 +28,13 @@ class ChannelBox(QWidget):
         self.setObjectName("segnet_channels")
         self._names: tuple[str, ...] = ()
         self._wanted = 0
+        self._layers = False
         self._combos: list[QComboBox] = []
         self._form = QFormLayout(self)
         self._form.setContentsMargins(0, 0, 0, 0)
         self.hide()
 
-    def offer(self, names: Sequence[str], wanted: int, rgb: bool) -> None:
+    def offer(self, names: Sequence[str], wanted: int, rgb: bool, *, layers: bool = False) -> None:
         """Offer the channels of an image to a network.
 
         Parameters
@@ -42,20 +45,26 @@ class ChannelBox(QWidget):
             Channels that the network takes.
         rgb : bool
             The image is a colour picture.
+        layers : bool
+            The names are those of layers of one channel each, the chosen one first.
         """
         fits = len(names) == wanted or len(names) == 1 or (rgb and wanted in (1, 3))
-        if (tuple(names), wanted) == (self._names, self._wanted):
+        if layers:
+            fits = wanted == GREY_REPEATED
+        if (tuple(names), wanted, layers) == (self._names, self._wanted, self._layers):
             return
-        self._names, self._wanted = tuple(names), wanted
+        self._names, self._wanted, self._layers = tuple(names), wanted, layers
         while self._form.rowCount():
             self._form.removeRow(0)
         self._combos = []
         if len(names) < 2 or wanted > MOST_INPUTS:
             self.hide()
             return
+        what = f"The image has {len(names)} channels, the network takes {wanted}. "
+        if layers:
+            what = f"The network takes {wanted} channels. {len(names)} layers have one each. "
         head = QLabel(
-            f"The image has {len(names)} channels, the network takes {wanted}. "
-            + ("Change this if the order differs:" if fits else "Choose which it gets:")
+            what + ("Change this if the order differs:" if fits else "Choose which it gets:")
         )
         head.setWordWrap(True)
         self._form.addRow(head)
@@ -64,7 +73,8 @@ class ChannelBox(QWidget):
             combo.setObjectName(f"segnet_channel_{index}")
             with QSignalBlocker(combo):
                 if fits:
-                    combo.addItem("automatic", AUTOMATIC)
+                    automatic = "automatic" if not layers else "automatic (the chosen layer)"
+                    combo.addItem(automatic, AUTOMATIC)
                 for number, name in enumerate(names):
                     combo.addItem(name, number)
                 if rgb and wanted == 1:
@@ -77,11 +87,23 @@ class ChannelBox(QWidget):
         self.show()
 
     def value(self) -> str:
-        """Return the setting ``channels``: ``auto``, or indices such as ``0,2``."""
+        """Return the setting ``channels``: ``auto``, or indices such as ``0,2``.
+
+        Of layers that are joined, each channel of the joined image has its place already.
+        """
         chosen = [combo.currentData() for combo in self._combos]
         if not chosen or AUTOMATIC in chosen:
             return "auto"
+        if self._layers:
+            return ",".join(str(number) for number in range(len(chosen)))
         return ",".join(str(number) for number in chosen)
+
+    def layers(self) -> tuple[int, ...]:
+        """Return which of the layers each channel comes from; empty where only one is read."""
+        chosen = [combo.currentData() for combo in self._combos]
+        if not self._layers or not chosen or AUTOMATIC in chosen:
+            return ()
+        return tuple(int(number) for number in chosen)
 
     def take(self, setting: str) -> None:
         """Choose: ``auto``, or numbers of channels and stains with commas between them.

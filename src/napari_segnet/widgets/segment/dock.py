@@ -17,12 +17,15 @@ from napari_segnet.inference import PredictSettings
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.checkpoint.picker import is_weights
 from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.view_acts import view_acts
 from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.keys import shared_keys
 from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.preferences import preferences
 from napari_segnet.widgets.qt.recent import last_network
 from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.recovery.reviews import reviews
+from napari_segnet.widgets.segment.folder_jobs import FolderRequest
 from napari_segnet.widgets.segment.form import SegmentForm
 from napari_segnet.widgets.segment.heat_layer import show_heat
 from napari_segnet.widgets.segment.jobs import Answer
@@ -33,8 +36,6 @@ from napari_segnet.widgets.segment.shown_result import ShownResult
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
-
-    from napari_segnet.find import Likeness
 
 
 __all__ = ["SegmentDock"]
@@ -83,19 +84,21 @@ class SegmentDock(SegmentForm):
         self.network.began.connect(self._looking)
         self.network.known.connect(self._show_network)
         self.network.settled.connect(self._take_waiting)
-        self.image_box.changed.connect(self.run_settings.clear_trials)
-        self.image_box.changed.connect(self._offer_finding)
+        self.image_box.changed.connect(self._image_changed)
+        self.image_box.fell_back.connect(self.message.say)
         self.run_settings.finder.told.connect(self.network.tell)
-        self.run_settings.finder.threshold_taken.connect(self._take_threshold)
-        self.run_settings.finder.heat_asked.connect(self._show_heat)
+        self.run_settings.finder.threshold_taken.connect(self.shown.box.use_threshold)
+        self.run_settings.finder.heat_asked.connect(partial(show_heat, self.viewer))
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
         self.run_settings.began.connect(self.message.hide)
         self.run_settings.channels_taken.connect(self.channels.take)
         self.message.acted.connect(self._act)
-        for box in (self.scales, self.run_settings.inputs):
-            box.taken.connect(partial(scroll_into_view, self.run_box))
+        self.shown.box.appeared.connect(partial(scroll_into_view, self.shown.box))
+        for edited in (self.image_box.edited, self.run_settings.changed, self.shown.box.changed):
+            edited.connect(self.message.settings_changed)
         self.batch.files_chosen.connect(self.segment_files)
+        self.whole_folder.wanted.connect(self.segment_folder)
         self.batch.segmented.connect(self.shown.adopt)
         self.shown.changed.connect(self._refresh)
         self.shown.said.connect(self.message.say)
@@ -112,6 +115,7 @@ class SegmentDock(SegmentForm):
         self._runner.finished.connect(self._refresh)
         layers = self.viewer.layers.events
         changes = (layers.inserted, layers.removed, layers.renamed, layers.reordered)
+        listen(self, (layers.removed,), self.message.outdated)
         listen(self, changes, self._list_layers)
         listen(self, (self.viewer.layers.selection.events.active,), self._active_changed)
         for runner in self._runners():
@@ -120,15 +124,18 @@ class SegmentDock(SegmentForm):
     def _runners(self) -> tuple[JobRunner, ...]:
         own = self.run_settings
         tried = own.previewer, own.trier, own.inputs_trier, *own.finder.runners()
-        return (*self.network.runners(), self._runner, self.shown.live.runner, *tried)
+        others = self.shown.live.runner, self.whole_folder.runner
+        return (*self.network.runners(), self._runner, *others, *tried)
 
     def opened(self) -> None:
         """Choose the network of last time, or the first one that is built in."""
+        shared_keys(self.viewer).hold(self.objectName(), view_acts(self.viewer).keys())
         if not self.session.choice:
             self.choose_weights(last_network() or next(iter(builtin_models())))
 
     def closed(self) -> None:
         """Stop what is at work, and offer the network to nobody."""
+        shared_keys(self.viewer).release(self.objectName())
         self._chosen.choice = ""
         self.shown.live.pause()
         self.batch.cancel()
@@ -151,21 +158,8 @@ class SegmentDock(SegmentForm):
         self.shown.box.show_settings(checkpoint)
         self.run_settings.set_defaults(usual_settings(checkpoint))
         self.image_box.offer_channels(checkpoint)
-        self._offer_finding()
+        self._fit_image()
         self._refresh()
-
-    def _offer_finding(self) -> None:
-        """Offer to find settings for the network and the image that are chosen now."""
-        self.run_settings.finder.set_network(self.checkpoint)
-
-    def _take_threshold(self, threshold: float) -> None:
-        """Use a threshold that code suggests."""
-        self.labels.set_value(replace(self.labels.value(), threshold=threshold))
-        self.shown.box.changed.emit()
-
-    def _show_heat(self, like: Likeness, asked: RunRequest) -> None:
-        """Show where the image is unlike those of the training."""
-        show_heat(self.viewer, like, asked.source)
 
     def _take_waiting(self) -> None:
         """Do what has waited for the network."""
@@ -187,9 +181,37 @@ class SegmentDock(SegmentForm):
     def _active_changed(self, event: object = None) -> None:
         """Follow the layer that the user selects: an image, or a result of ours."""
         active = self.viewer.layers.selection.active
-        if not self.image_box.choose(active):
-            self.shown.take_if_ours(active)
+        if not self.image_box.choose(active) and self.shown.take_if_ours(active):
+            self._choose_image_of_result()
         self._refresh()
+
+    def _choose_image_of_result(self) -> None:
+        """Show in the image box what the label settings act on."""
+        wanted = self.shown.image_id()
+        for layer in self.viewer.layers:
+            if layer.unique_id == wanted:
+                self.image_box.choose(layer)
+
+    def _image_changed(self) -> None:
+        """Let settings and results of another image go."""
+        self.message.outdated()
+        self.run_settings.clear_trials()
+        self.shown.follow_image(self.image_box.chosen())
+        self._fit_image()
+        self._refresh()
+
+    def _fit_image(self) -> None:
+        """Offer what fits network and image, and say what was given up."""
+        self.run_settings.finder.set_network(self.checkpoint)
+        axes = self.image_box.letters()
+        said = [
+            self.run_settings.fit(
+                self.session.checkpoint, has_pixel_size=self.image_box.has_pixel_size()
+            ),
+            self.shown.box.fit(axes) if axes else "",
+        ]
+        if any(said):
+            self.message.say("\n".join(filter(None, said)))
 
     # ---- Run ----
 
@@ -299,5 +321,24 @@ class SegmentDock(SegmentForm):
         if self.checkpoint is None:
             self.message.fail(SegnetError("Choose a network first; then drop the pictures again."))
             return
+        self.several.expand()
         wishes = replace(self.settings(), channels="auto")
         self.batch.begin(paths, self.checkpoint, wishes, self.labels.value())
+
+    def segment_folder(self, folder: Path, out: Path) -> None:
+        """Segment every image of a folder into another folder, without layers."""
+        self.message.hide()
+        try:
+            asked = FolderRequest(
+                folder=folder,
+                out=out,
+                checkpoint=self.session.network(),
+                predict=replace(self.settings(), channels="auto"),
+                labels=self.labels.value(),
+                table=self.whole_folder.table.isChecked(),
+                overwrite=self.whole_folder.overwrite.isChecked(),
+            )
+        except SegnetError as error:
+            self.message.fail(error)
+            return
+        self.whole_folder.begin(asked)

@@ -11,11 +11,13 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 from napari_segnet.errors import SettingsError
 from napari_segnet.inference import PredictSettings
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
-from napari_segnet.widgets.qt.dock import Dock, titled
+from napari_segnet.widgets.qt.collapsible import Section
+from napari_segnet.widgets.qt.dock import Dock, stacked, titled
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.preferences import Preferences
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.segment.batch import BatchBox
+from napari_segnet.widgets.segment.folder_box import FolderBox
 from napari_segnet.widgets.segment.image_box import ImageBox
 from napari_segnet.widgets.segment.labels_box import MARGIN_PX
 from napari_segnet.widgets.segment.network_box import NetworkBox
@@ -71,21 +73,22 @@ class SegmentForm(Dock):
         self.main, self.advanced = self.run_settings.main, self.run_settings.advanced
         self.more, self.preview = self.run_settings.more, self.run_settings.preview
         self.scales = self.run_settings.scales
-        self.run_box = RunBox()
+        self.run_box = RunBox(at_foot=True)
         box, self.merge = shown.box, shown.merge
         self.labels, self.classes, self.summary = box.form, box.classes, box.summary
         self.maps, self.copy = box.maps, box.copy
-        self.batch = BatchBox(viewer)
+        self.batch, self.whole_folder = BatchBox(viewer), FolderBox()
+        self.several = Section("Many images", stacked(self.batch, self.whole_folder))
+        self.several.setObjectName("segnet_many_images")
         self._take(wishes)
         self.fill(
             titled("Network", self.network, margin_px=MARGIN_PX),
             titled("Image", self.image_box, self.run_settings, margin_px=MARGIN_PX),
-            self.run_box,
-            self.message,
             self.merge,
             box,
             *self.sections(),
-            self.batch,
+            self.several,
+            foot=(self.message, self.run_box),
         )
         for line in self.findChildren(QLineEdit):
             line.setAcceptDrops(False)  # a file that falls on a text field is for the dock, too

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_segnet.widgets.layers.convert import Source
+from napari_segnet.widgets.segment.request import RunRequest
 
 if TYPE_CHECKING:
     import napari.layers
@@ -19,8 +19,11 @@ __all__ = ["show_heat"]
 NAME = "unlike the training"
 
 
-def show_heat(viewer: napari.viewer.Viewer, like: Likeness, source: Source) -> napari.layers.Image:
+def show_heat(
+    viewer: napari.viewer.Viewer, like: Likeness, asked: RunRequest
+) -> napari.layers.Image:
     """Add the layer, in the place of an earlier one; the layer that is active stays it."""
+    source = asked.source
     name = f"{source.layer_name} · {NAME}"
     for layer in [layer for layer in viewer.layers if layer.name == name]:
         viewer.layers.remove(layer)

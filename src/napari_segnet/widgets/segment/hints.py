@@ -8,10 +8,11 @@ __all__ = [
     "REGIONS",
     "axes_choices",
     "axes_question",
+    "axes_title",
     "axes_words",
 ]
 
-AXES = {"t": "time", "c": "channels", "z": "depth", "y": "rows", "x": "columns"}
+AXES = {"t": "time series", "c": "channels", "z": "z-stack", "y": "rows", "x": "columns"}
 """Letter of a dimension -> what it is."""
 
 REGIONS = {
@@ -22,10 +23,10 @@ REGIONS = {
 }
 """Kind of region -> its name in the dock."""
 
-MAIN = ("normalize", "invert", "device")
+MAIN = ("normalize", "invert")
 ADVANCED = (
-    *("normalize_over", "scale", "object_px", "object_um", "tile_px", "batch_size", "precision"),
-    *("seams", "maps", "threads"),
+    *("device", "normalize_over", "scale", "tile_px", "batch_size", "precision", "seams", "maps"),
+    "threads",
 )
 
 
@@ -56,9 +57,17 @@ def axes_choices(guess: str, rgb: bool) -> list[str]:
 def axes_question(name: str, guess: str) -> str:
     """Return the question of what the dimensions of a layer are, with what is taken meanwhile."""
     return (
-        f"Nothing says what the dimensions of “{name}” are; {axes_words(guess)} are assumed. "
-        "Choose in “axes” what is right: it is remembered for this layer."
+        f"The dimensions of “{name}” are not named. They are read as {axes_words(guess)}. If that "
+        "is wrong, choose another entry in “dimensions”; the choice stays with this layer."
     )
+
+
+def axes_title(axes: str) -> str:
+    """Return what kind of image axes make, such as ``z-stack (zyx)``."""
+    kinds = [AXES[letter] for letter in axes if letter in "tcz" and not axes.endswith("xc")]
+    if axes.endswith("xc"):
+        kinds = [*(AXES[letter] for letter in axes[:-1] if letter in "tz"), "colour"]
+    return f"{', '.join(kinds) or 'plane'} ({axes})"
 
 
 def axes_words(axes: str) -> str:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.readers import open_image
-from napari_segnet.widgets.layers.axes import said_axes
+from napari_segnet.widgets.layers.axes import pixel_sizes_um, said_axes
 from napari_segnet.widgets.layers.convert import (
     Source,
     guess_axes,
@@ -19,12 +19,19 @@ from napari_segnet.widgets.layers.convert import (
     source_of,
 )
 from napari_segnet.widgets.layers.file import other_pixels
+from napari_segnet.widgets.layers.joined import check_same_place, joined_source
 from napari_segnet.widgets.layers.record import metadata_with, update
 from napari_segnet.widgets.layers.subject import images_in
 from napari_segnet.widgets.qt.message_bar import in_words
 from napari_segnet.widgets.qt.named import named_button, named_combo, named_label
 from napari_segnet.widgets.segment.channel_picker import ChannelBox
-from napari_segnet.widgets.segment.hints import REGIONS, axes_choices, axes_question, axes_words
+from napari_segnet.widgets.segment.hints import (
+    REGIONS,
+    axes_choices,
+    axes_question,
+    axes_title,
+    axes_words,
+)
 
 if TYPE_CHECKING:
     import napari.layers
@@ -33,7 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["ImageBox"]
 
 AXES_TIP = (
-    "What the image's dimensions are, slowest first: t time, c channel, z depth, y row, x column"
+    "What the image's dimensions are, slowest first: t time, c channel, z depth, y row, x column. "
+    "A z-stack is segmented as a volume by a 3D network, slice by slice by a 2D one"
 )
 
 
@@ -49,19 +57,24 @@ class ImageBox(QWidget):
     ----------
     changed : Signal
         Another layer is chosen.
+    edited : Signal
+        The user has chosen another meaning of its dimensions, or another region.
+    fell_back : Signal of str
+        What does not fit the layer that is chosen now, and was given up.
     """
 
     changed = Signal()
+    edited = Signal()
+    fell_back = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._network: Checkpoint | None = None
         self.layer = named_combo("segnet_layer")
+        self.layer.setPlaceholderText("open an image first")
         self.axes = named_combo("segnet_axes", AXES_TIP)
         self.region = named_combo("segnet_region")
-        for kind, text in REGIONS.items():
-            self.region.addItem(text, kind)
         self.axes_question = named_label("segnet_axes_question")
         self.axes_question.hide()
         self.channels = ChannelBox()
@@ -74,8 +87,12 @@ class ImageBox(QWidget):
         chosen = QWidget()
         self._rows = QFormLayout(chosen)
         self._rows.setContentsMargins(0, 0, 0, 0)
-        for name in ("layer", "axes", "region"):
-            self._rows.addRow(name, getattr(self, name))
+        for name, editor in (
+            ("layer", self.layer),
+            ("dimensions", self.axes),
+            ("region", self.region),
+        ):
+            self._rows.addRow(name, editor)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         # Not a row: a form gives a text of several lines too little height.
@@ -87,7 +104,12 @@ class ImageBox(QWidget):
         self.layer.currentIndexChanged.connect(self._layer_chosen)
         self.axes.currentIndexChanged.connect(self._keep_axes)
         self.axes.activated.connect(self._keep_axes)  # what was proposed is chosen, too
+        self.axes.activated.connect(self.edited)
+        self.region.activated.connect(self.edited)
+        self.channels.changed.connect(self.edited)
         self.as_filed.clicked.connect(self.open_as_filed)
+        self._offer_regions()
+        self._show_axes_rows()
         self._show_file_note(None)
 
     # ---- What is chosen ----
@@ -99,6 +121,21 @@ class ImageBox(QWidget):
         layer = self.layer.currentData()
         there = layer in self._viewer.layers if layer is not None else False
         return layer if there and isinstance(layer, Image) else None
+
+    def letters(self) -> str:
+        """Return the chosen meaning of the dimensions, a letter for each; empty: no layer."""
+        return str(self.axes.currentData() or "")
+
+    def has_pixel_size(self) -> bool:
+        """Tell if the chosen layer says how large its pixels are."""
+        layer = self.chosen()
+        return layer is not None and "x" in pixel_sizes_um(layer, self.letters())
+
+    def choose_axes(self, axes: str) -> None:
+        """Choose what the dimensions are, if that is among what they may be."""
+        index = self.axes.findData(axes)
+        if index >= 0:
+            self.axes.setCurrentIndex(index)
 
     def image(self) -> napari.layers.Image:
         """Return the chosen image layer.
@@ -121,16 +158,48 @@ class ImageBox(QWidget):
         SegnetError
             If there is no image, or no such part of it.
         """
-        layer, axes = self.image(), self.axes.currentText()
+        layer, axes = self.image(), self.letters()
         kind = kind or str(self.region.currentData())
         region = region_of(kind, layer, self._viewer, axes=axes, volume=network.ndim == 3)
+        chosen = self.channel_layers()
+        if chosen:
+            return joined_source([source_of(one, axes, region) for one in chosen], layer)
         return source_of(layer, axes, region)
+
+    def channel_layers(self) -> tuple[napari.layers.Image, ...]:
+        """Return the layer of each network channel; empty where all are of the chosen layer.
+
+        Raises
+        ------
+        ImageError
+            If one of them lies elsewhere than the chosen layer.
+        """
+        layer, numbers = self.image(), self.channels.layers()
+        there = (layer, *self._mates(layer))
+        if not numbers or max(numbers) >= len(there):
+            return ()
+        chosen = tuple(there[number] for number in numbers)
+        for one in chosen:
+            check_same_place(layer, one)
+        return chosen
+
+    def _mates(self, layer: napari.layers.Image) -> list[napari.layers.Image]:
+        """Return the other layers that may be channels of the same image, the lowest first."""
+        if layer.rgb or "c" in self.letters() or layer.multiscale:
+            return []
+        return [
+            one
+            for one in images_in(self._viewer.layers)
+            if one is not layer
+            and not (one.rgb or one.multiscale)
+            and tuple(one.data.shape) == tuple(layer.data.shape)
+        ]
 
     def said_axes(self) -> str | None:
         """Return the chosen meaning of the dimensions; None where there is nothing to say."""
         layer = self.chosen()
         open_ = layer is not None and layer.ndim > 2 and not layer.rgb
-        return self.axes.currentText() if open_ else None
+        return self.letters() if open_ else None
 
     # ---- Lists ----
 
@@ -148,6 +217,9 @@ class ImageBox(QWidget):
                 self.layer.setCurrentIndex(len(images) - 1)
         if self.chosen() is not current:
             self._layer_chosen()
+        else:
+            self._offer_regions()
+            self.offer_channels(self._network)
 
     def choose(self, layer: Any) -> bool:
         """Choose a layer; tell if it is listed."""
@@ -163,8 +235,10 @@ class ImageBox(QWidget):
         if layer is None or network is None:
             self.channels.offer((), 0, rgb=False)
             return
-        names = _channel_names(layer, self.axes.currentText())
-        self.channels.offer(names, network.channels, rgb=bool(layer.rgb))
+        mates = self._mates(layer) if network.channels > 1 else []
+        names = _channel_names(layer, self.letters())
+        names = (*names, *(str(one.name) for one in mates))
+        self.channels.offer(names, network.channels, rgb=bool(layer.rgb), layers=bool(mates))
 
     def _layer_chosen(self, index: int = -1) -> None:
         layer = self.chosen()
@@ -174,7 +248,28 @@ class ImageBox(QWidget):
         self._show_axes_rows()
         self._show_file_note(layer)
         self.changed.emit()
+        self._offer_regions()
         self.offer_channels(self._network)
+
+    def _offer_regions(self) -> None:
+        """Offer the kinds of region that there are; the whole layer takes the place of others."""
+        from napari.layers import Shapes
+
+        layer, before = self.chosen(), self.region.currentData()
+        planes = layer is not None and layer.ndim > 2
+        shapes = any(isinstance(one, Shapes) for one in self._viewer.layers)
+        there = {"plane": planes, "rectangle": shapes}
+        kinds = [kind for kind in REGIONS if there.get(kind, True)]
+        if kinds != [self.region.itemData(i) for i in range(self.region.count())]:
+            with QSignalBlocker(self.region):
+                self.region.clear()
+                for kind in kinds:
+                    self.region.addItem(REGIONS[kind], kind)
+                self.region.setCurrentIndex(max(0, self.region.findData(before)))
+        if before is not None and self.region.currentData() != before:
+            self.fell_back.emit(
+                f"The region is the whole layer again: there is no {REGIONS[before]} here."
+            )
 
     def _show_file_note(self, layer: napari.layers.Image | None) -> None:
         notes = () if layer is None else other_pixels(layer)
@@ -204,17 +299,17 @@ class ImageBox(QWidget):
         except ImageError as error:  # too many; an event of napari would end with it
             return in_words(error)
         for axes in axes_choices(guess, bool(layer.rgb)):
-            self.axes.addItem(axes)
+            self.axes.addItem(axes_title(axes), axes)
             tip = Qt.ItemDataRole.ToolTipRole
             self.axes.setItemData(self.axes.count() - 1, axes_words(axes), tip)
-        self.axes.setCurrentText(guess)
+        self.choose_axes(guess)
         return "" if said else axes_question(layer.name, guess)
 
     def _keep_axes(self, index: int = -1) -> None:
         """Remember what the user says of the dimensions of the chosen layer."""
         layer = self.chosen()
-        if layer is not None and self.axes.currentText():
-            update(layer, axes=self.axes.currentText())
+        if layer is not None and self.letters():
+            update(layer, axes=self.letters())
             self.axes_question.setText("")
             self._show_axes_rows()
         self.offer_channels(self._network)

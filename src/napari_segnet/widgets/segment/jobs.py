@@ -64,7 +64,7 @@ def relabel(key: str, labels: LabelSettings) -> Generator[Progress, None, Answer
     if prediction is None:
         raise Gone(
             "The network's answer is no longer kept in memory, so the labels cannot follow the "
-            "settings. Press Run to ask the network again."
+            "settings. Press Run to run the network again."
         )
     made = yield from label(prediction, labels)
     return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))

@@ -32,12 +32,15 @@ class LabelsBox(QGroupBox):
     ----------
     changed : Signal
         The user wants other labels.
+    appeared : Signal
+        The first result is there, and the settings with it.
     """
 
     changed = Signal()
+    appeared = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Labels (follow at once)", parent)
+        super().__init__("Adjust labels", parent)
         self.result: Any = None
         """The layer that is shown here."""
         self.result_name = named_label("segnet_result_name")
@@ -45,9 +48,9 @@ class LabelsBox(QGroupBox):
         self.classes = ClassesBox()
         self.summary = named_label("segnet_summary")
         self.maps = named_button(
-            "Show maps",
+            "Probabilities",
             "segnet_show_maps",
-            "Add what the network says (probability maps) as image layers; a network that finds "
+            "Add the probability maps of the network as image layers; a network that detects "
             "objects has none",
         )
         self.copy = named_button(
@@ -75,16 +78,45 @@ class LabelsBox(QGroupBox):
         self.classes.chosen.connect(self._keep_classes)
         self.classes.coloured.connect(self._colour)
         self._has_objects = False
+        self._offered: tuple[str, ...] = ()
+        self._axes = ""
+        self.hide()
 
     def show_settings(self, checkpoint: Checkpoint) -> None:
         """Offer the settings that matter for this network, with what they are by default."""
         kind = answer_of(checkpoint)
         self.form.set_defaults(usual_labels(checkpoint))
-        self.form.show_only(kind.label_settings)
+        self._offered = kind.label_settings
+        self._show_rows()
         self.classes.offer(
             checkpoint.classes - 1 if kind.objects_have_classes else 0, checkpoint.class_names
         )
         self.show_classes()
+
+    def fit(self, axes: str) -> str:
+        """Show the settings that fit an image of these axes; return what was given up, in words.
+
+        Parameters
+        ----------
+        axes : str
+            One letter per dimension; without ``z`` and ``t`` there is nothing to join.
+        """
+        self._axes = axes
+        self._show_rows()
+        settings = self.form.value()
+        if not set(settings.link) & set("zt") or set(settings.link) & set(axes):
+            return ""
+        self.form.set_value(replace(settings, link="none"))
+        return "Slices are not joined: this image has none."
+
+    def _show_rows(self) -> None:
+        joins = bool(set(self._axes) & set("zt"))
+        self.form.show_only([name for name in self._offered if name != "link" or joins])
+
+    def use_threshold(self, threshold: float) -> None:
+        """Use a threshold that code suggests."""
+        self.form.set_value(replace(self.form.value(), threshold=threshold))
+        self.changed.emit()
 
     def take(self, result: Any) -> None:
         """Act on an earlier result, with the settings that it was made with."""
@@ -107,11 +139,17 @@ class LabelsBox(QGroupBox):
         self.maps.setEnabled(known and not has_objects)
         self.copy.setEnabled(known)
         self.measure.setEnabled(self.result is not None)
-        if not known or self.result is None:
-            self.result_name.setText("Run first; then these follow without running it again.")
-            self.summary.setText("")
+        shown = known and self.result is not None
+        if shown:
+            self.result_name.setText(
+                f"“{self.result.name}” follows these settings at once, without another run."
+            )
         else:
-            self.result_name.setText(f"of “{self.result.name}”")
+            self.summary.setText("")
+        appears = shown and self.isHidden()
+        self.setVisible(shown)
+        if appears:
+            self.appeared.emit()
 
     def show_summary(self, text: str, *, has_objects: bool) -> None:
         """Show what came out, and of which classes."""

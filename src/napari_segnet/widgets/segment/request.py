@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan import Settled
+from napari_segnet.readers import channel_sets
 from napari_segnet.repeat import command_line
 
 if TYPE_CHECKING:
@@ -69,8 +71,9 @@ class RunRequest:
         """Return the command line that repeats the run, with what it cannot repeat above it."""
         path = self.source.image.source
         image = path or f"{self.source.layer_name}.tif"
+        parts = self.source.image.channel_sources
         line = command_line(
-            image,
+            parts or (image,),
             self.checkpoint.path,
             self.predict,
             labels,
@@ -78,7 +81,12 @@ class RunRequest:
             told=self.overrides,
         )
         remarks = []
-        if path is None:
+        if parts and not _is_set(parts):
+            remarks.append(
+                "# The channels come from several layers: save them as NAME_0000.tif, "
+                "NAME_0001.tif, ... first, and name those files."
+            )
+        elif path is None:
             remarks.append(f"# The layer is in no file yet: save it as {image} first.")
         if self.source.region.kind != "layer":
             remarks.append("# The result is of a part of the layer; the command takes all of it.")
@@ -92,6 +100,12 @@ class RunRequest:
             "command": self.command(labels),
             "summary": summary(made),
         }
+
+
+def _is_set(names: Sequence[str]) -> bool:
+    """Tell if files are named so that the command takes them as the channels of one image."""
+    paths = [Path(name) for name in names]
+    return tuple(paths) in channel_sets(paths).values()
 
 
 def subject_of_run(

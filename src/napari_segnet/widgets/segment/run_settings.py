@@ -17,6 +17,7 @@ from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.form import Form
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.setting_rows import HINTS
+from napari_segnet.widgets.segment.diameter import DiameterBox
 from napari_segnet.widgets.segment.hints import ADVANCED, MAIN
 from napari_segnet.widgets.segment.input_preview import PreviewBox, preview
 from napari_segnet.widgets.segment.inputs_finder import InputsBox, input_name, tried_inputs
@@ -26,6 +27,7 @@ from napari_segnet.widgets.segment.settings_finder import FindBox, settings_of
 from napari_segnet.widgets.segment.trial_table import TrialTable
 
 if TYPE_CHECKING:
+    from napari_segnet.checkpoint import Checkpoint
     from napari_segnet.detective import TriedInput
     from napari_segnet.find import Way
 
@@ -50,17 +52,21 @@ class RunSettings(QWidget):
         What went wrong.
     channels_taken : Signal of str
         Which channels the way to show the image that was taken needs.
+    changed : Signal
+        The user entered another setting.
     """
 
     began = Signal()
     failed = Signal(object)
     channels_taken = Signal(str)
+    changed = Signal()
 
     def __init__(self, request: Callable[..., RunRequest], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._request = WeakMethod(request)
         self.previewer, self.trier = JobRunner(self), JobRunner(self)
         self.inputs_trier = JobRunner(self)
+        self.diameter = DiameterBox()
         self.main = Form(PredictSettings(), hints=HINTS, only=MAIN)
         self.advanced = Form(PredictSettings(), hints=HINTS, only=ADVANCED)
         self.preview = PreviewBox()
@@ -71,19 +77,23 @@ class RunSettings(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self.advanced, self.scales, self.inputs, self.preview):
             column.addWidget(widget)
-        self.more = Section("More settings of the run", inside)
+        self.more = Section("More settings", inside)
         self.more.setObjectName("segnet_more_settings")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.finder)
+        layout.addWidget(self.diameter)
         layout.addWidget(self.main)
         layout.addWidget(self.more)
         self._connect()
 
     def _connect(self) -> None:
-        for form in (self.main, self.advanced):
+        self.advanced.changed.connect(self._keep_one_scale)
+        self.diameter.changed.connect(self._use_diameter)
+        for form in (self.main, self.advanced, self.diameter):
             form.changed.connect(self.preview.clear)
             form.changed.connect(self.finder.look_soon)
+            form.changed.connect(self.changed)
         self.finder.began.connect(self.began)
         self.finder.failed.connect(self.failed)
         self.finder.taken.connect(self._take_way)
@@ -104,17 +114,34 @@ class RunSettings(QWidget):
         """Return how the network is to be run on some channels."""
         advanced = self.advanced.value()
         rest = {name: getattr(advanced, name) for name in ADVANCED}
-        return replace(self.main.value(), **rest, channels=channels)
+        px, um = self.diameter.value()
+        return replace(self.main.value(), **rest, channels=channels, object_px=px, object_um=um)
 
     def set_value(self, settings: PredictSettings) -> None:
         """Show other settings."""
-        self.main.set_value(settings)
-        self.advanced.set_value(settings)
+        open_ = replace(settings, object_px=None, object_um=None)
+        self.main.set_value(open_)
+        self.advanced.set_value(open_)
+        self.diameter.set_value(settings.object_px, settings.object_um)
 
     def set_defaults(self, usual: PredictSettings) -> None:
         """Show what settings that are left open come to."""
         self.main.set_defaults(usual)
         self.advanced.set_defaults(usual)
+
+    def fit(self, network: Checkpoint | None, *, has_pixel_size: bool) -> str:
+        """Offer what fits a network and an image; return what was given up, in words."""
+        trained = network.card.get("object_px") if network is not None else None
+        known = float(trained) if isinstance(trained, int | float) and trained > 0 else None
+        return self.diameter.offer(known, has_pixel_size=has_pixel_size)
+
+    def _use_diameter(self) -> None:
+        """Let a diameter take the place of a scale: each says at which scale the network runs."""
+        self.advanced.set_value(replace(self.advanced.value(), scale=None))
+
+    def _keep_one_scale(self) -> None:
+        if self.advanced.value().scale is not None:
+            self.diameter.clear()
 
     def clear_trials(self) -> None:
         """Take away what was tried: it is of another network or image."""
@@ -174,9 +201,8 @@ class RunSettings(QWidget):
 
     def _take_scale(self, scale: float) -> None:
         """Use a scale that was tried."""
-        self.advanced.set_value(
-            replace(self.advanced.value(), scale=scale, object_px=None, object_um=None)
-        )
+        self.advanced.set_value(replace(self.advanced.value(), scale=scale))
+        self.diameter.clear()
         self.scales.say(f"The next run is at scale {scale:g}. Press Run.")
         self.preview.clear()
 
@@ -184,6 +210,8 @@ class RunSettings(QWidget):
         """Show the network the image in a way that was found, or that code suggests."""
         for form in (self.main, self.advanced):
             form.set_value(settings_of(form.value(), way, names))
+        if "scale" in names:
+            self.diameter.clear()
         if "channels" in names:
             self.channels_taken.emit(way.channels)
         self.preview.clear()

@@ -103,6 +103,7 @@ class ShownResult(QObject):
         data, kwargs = _layer_args(asked, made, asked.labels)
         result = Result(subject=asked.subject, key=made.key)
         corrected = self.results.corrected(asked.subject, data.shape)
+        self.box.fit(asked.source.image.axes)
         self.box.result = new = self.results.put(result, data, kwargs)
         self._session.remember(made.key, asked)
         same = corrected is not None and record_of(corrected).kind == made.segmentation.kind
@@ -119,12 +120,35 @@ class ShownResult(QObject):
         request = self._session.request_of(self.results.of(layer))
         if request is not None:
             self.box.show_settings(request.checkpoint)
+            self.box.fit(request.source.image.axes)
         self.box.summary.setText(record_of(layer).summary)
 
-    def take_if_ours(self, layer: Any) -> None:
-        """Follow a layer that the user selects, if it is another result of ours."""
-        if self.results.of(layer) is not None and layer is not self.layer:
+    def take_if_ours(self, layer: Any) -> bool:
+        """Follow a layer that the user selects, if it is a result of ours; tell if it is."""
+        ours = self.results.of(layer) is not None
+        if ours and layer is not self.layer:
             self.take(layer)
+        return ours
+
+    def image_id(self) -> object:
+        """Return the ``unique_id`` of the image layer that the result is of; None: no result."""
+        made = self.results.of(self.layer)
+        return None if made is None else made.subject[0]
+
+    def follow_image(self, image: Any) -> None:
+        """Act on the topmost result of an image; on none where it has no result yet."""
+        if image is None or self.image_id() == image.unique_id:
+            return
+        of_image = [
+            layer
+            for layer in self._viewer.layers
+            if (made := self.results.of(layer)) is not None and made.subject[0] == image.unique_id
+        ]
+        if of_image:
+            self.take(of_image[-1])
+        else:
+            self.box.result = None
+            self.live.pause()
 
     def adopt(self, one: Segmented) -> None:
         """Let the live settings act on a picture that was dropped, too."""

@@ -15,9 +15,8 @@ from napari_segnet.progress import Progress
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.preferences import preferences
-from napari_segnet.widgets.qt.recent import (
-    remember_network,
-)
+from napari_segnet.widgets.qt.recent import remember_network, training_set_news
+from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.train.curves import curves
 from napari_segnet.widgets.train.examples_window import LessonWindow
 from napari_segnet.widgets.train.form import NO_NETWORK, TrainForm
@@ -61,6 +60,8 @@ class TrainDock(TrainForm):
         self.files.read.connect(self._read)
         self.files.changed.connect(self._refresh)
         self.files.failed.connect(self.message.fail)
+        for form in (self.main, self.more):
+            form.changed.connect(self.message.settings_changed)
         self.examples.clicked.connect(self.show_examples)
         self.unfinished.go_on.connect(self.go_on_unfinished)
         self.unfinished.anew.connect(self.begin_anew)
@@ -79,6 +80,9 @@ class TrainDock(TrainForm):
         self._runner.failed.connect(self._failed)
         self._runner.cancelled.connect(self._stopped)
         self._runner.finished.connect(self._refresh)
+        training_set_news().changed.connect(self.seen_again)
+        for runner in (self._looker, self.files.reader, self._runner):
+            runner.end_with(self)
 
     # ---- The dock ----
 
@@ -126,7 +130,7 @@ class TrainDock(TrainForm):
         try:
             self.about.setText(self.session.take_network(checkpoint))
         except SegnetError as error:
-            self.about.setText("This network cannot be taught here.")
+            self.about.setText("This network cannot be trained here.")
             self.message.fail(error)
         self.files.suggest_out()
         self._refresh()
@@ -283,7 +287,9 @@ class TrainDock(TrainForm):
         if not epochs:
             return
         self.plot.show_lines(curves(epochs))
-        self.plot.show()
+        if self.plot.isHidden():
+            self.plot.show()
+            scroll_into_view(self.plot)
         seen = self.session.seen()
         if seen is not None and self.show_crop.isChecked():
             self._learning.show(seen)
@@ -299,6 +305,7 @@ class TrainDock(TrainForm):
             self.message.say("\n".join(lines))
         self.run_box.end(f"{taught.checkpoint.path.name} is written.")
         self.outcome.show_outcome(taught)
+        scroll_into_view(self.outcome)
         if taught.after.images and taught.promoted:
             self.use_new_network()
         self.files.suggest_out()

@@ -48,7 +48,7 @@ class FilesBox(QGroupBox):
         )
         self.summary = named_label("segnet_train_summary")
         self.save_as = named_button("Choose…", "segnet_train_save_as")
-        self.examples = named_button("Show what it learns from", "segnet_train_examples")
+        self.examples = named_button("Show training examples", "segnet_train_examples")
         chosen = QWidget()
         rows = QFormLayout(chosen)
         rows.setContentsMargins(0, 0, 0, 0)
@@ -65,7 +65,7 @@ class FilesBox(QGroupBox):
 
     def take_last(self) -> None:
         """Offer the training set that was used last; what is wrong with it is not told yet."""
-        folder = self._session.folder or last_training_set()
+        folder = last_training_set() or self._session.folder
         if folder is not None:
             self.choose(folder)
             self._offered = True

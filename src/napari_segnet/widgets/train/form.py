@@ -36,8 +36,8 @@ __all__ = ["TrainForm"]
 
 FINE_TUNING = TrainSettings(epochs=20, steps_per_epoch=50, learning_rate=3e-4)
 """To begin with: a network that has learned before needs small steps, and few of them."""
-MISSING = "Choose the network to begin with and a training set first"
-NO_NETWORK = "Choose the network to begin with."
+MISSING = "Choose a starting network and a training set first"
+NO_NETWORK = "Choose the starting network."
 
 
 class TrainForm(Dock):
@@ -86,7 +86,7 @@ class TrainForm(Dock):
         self.unfinished = UnfinishedBox()
         self.main = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MAIN)
         self.more = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MORE)
-        self.run_box = RunBox("Train")
+        self.run_box = RunBox("Train", at_foot=True)
         self.plot = Plot(
             self.viewer, x_label="epoch", y_label="loss", right_label="held out", parent=self
         )
@@ -102,17 +102,16 @@ class TrainForm(Dock):
         self.stopped = StopBox()
         self.outcome = OutcomeBox()
         self.fill(
-            titled("Network to begin with", self.weights, self.about, self.untold),
+            titled("Starting network", self.weights, self.about, self.untold),
             self.files,
             self.unfinished,
             titled("Settings", self.main, Section("More settings", self.more)),
             self.show_crop,
-            self.run_box,
-            self.message,
             self.stopped,
             self.plot,
             self.look,
             self.outcome,
+            foot=(self.message, self.run_box),
         )
         self.plot.hide()
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset
 from napari_segnet.errors import BrokenWeightsError, SettingsError
-from napari_segnet.families import FAMILIES, TRAINABLE
-from napari_segnet.programs import title_of
+from napari_segnet.families import FAMILIES, Teachable
 from napari_segnet.progress import Job, Progress, job
+from napari_segnet.recognition import family_of, title_of
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import (
     STATE,
@@ -191,10 +191,10 @@ def writes_as(checkpoint: Checkpoint) -> str:
     SettingsError
         If networks of its family cannot be taught.
     """
-    title = title_of(checkpoint) or next(f.title for f in FAMILIES if f.name == checkpoint.family)
-    if checkpoint.family not in [family.name for family in TRAINABLE]:
-        names = "; ".join(family.title for family in TRAINABLE)
-        raise SettingsError(f"{title} cannot be taught here yet. Can be taught: {names}.")
+    title = title_of(checkpoint)
+    if not isinstance(family_of(checkpoint), Teachable):
+        names = "; ".join(family.title for family in FAMILIES.trainable)
+        raise SettingsError(f"{title} cannot be trained here yet. These can: {names}.")
     if checkpoint.family == "segnet-unet":
         return f"{title[0].upper()}{title[1:]}"
     return (

@@ -19,7 +19,7 @@ class OutcomeBox(QGroupBox):
     """Figures on what was held out; buttons to see and to use the new network."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("On what was held out", parent)
+        super().__init__("On the held-out images", parent)
         self.verdict = named_label("segnet_train_verdict")
         self.figures = QTableWidget(0, 3)
         self.figures.setObjectName("segnet_train_figures")

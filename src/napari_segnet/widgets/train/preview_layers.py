@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, update
+from napari_segnet.widgets.qt.pixmaps import with_legend
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LearningLayers", "show_changes"]
 
+LEGEND = {
+    "right": "found before and after",
+    "gained": "gained",
+    "lost": "lost",
+    "missed": "found neither before nor after",
+    "false": "false",
+}
+"""Kind of a change -> what its colour means, in words."""
 GAP = 0.05
 """Between what is in the viewer already and the crop, of the width of what is there."""
 
@@ -93,10 +102,15 @@ def show_changes(viewer: napari.viewer.Viewer, taught: Taught) -> None:
     SegnetError
         If an image cannot be read any more.
     """
+    from napari_segnet.train import COLOURS
+
+    legend = {LEGEND[kind]: colour for kind, colour in COLOURS.items()}
     for change in taught.changes():
         counts = ", ".join(f"{n} {kind}" for kind, n in change.counts.items() if n)
         layer = viewer.add_image(
-            change.picture, rgb=True, name=f"{change.name}: {counts or 'no object'}"
+            with_legend(change.picture, legend),
+            rgb=True,
+            name=f"{change.name}: {counts or 'no object'}",
         )
         update(layer, learning=True)
         layer.visible = False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_yaml
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnsupportedWeightsError
 from napari_segnet.families.maskrcnn.facts import Recorded
@@ -18,6 +19,9 @@ NAMES = ("config.yaml", "config.yml")
 INSIDE = ("cfg", "config")
 """Where programs built on it put the same text (or a dict) beside the tensors."""
 _MAX_BYTES = 2**20
+_MOST_NUMBERS = 64
+_LARGEST = 1e6
+"""Pixel values have at most 16 bits, anchors fit in a picture."""
 
 _UNSUPPORTED = (
     # (path in the configuration, what it must be, what any other value means)
@@ -46,7 +50,9 @@ def recorded_in(weights: Weights, classes: int) -> tuple[Recorded, list[str]]:
             notes.append(f"{where} was not used: it has {own} classes, the tensors {classes}")
             continue
         _refuse_unsupported(weights.path.name, where, config)
-        values = {**_buffers(weights), **_values(config)}
+        said, odd = _values(config)
+        notes += [f"{one} of {where} was not used: it cannot be" for one in odd]
+        values = {**_buffers(weights), **said}
         return Recorded(where=where, values=values, scale_why=_scale(where, config)), notes
     values = _buffers(weights)
     return Recorded(where="the file's buffers" if values else "", values=values), notes
@@ -78,11 +84,9 @@ def _text(path: Path) -> str | None:
 
 def _parsed(text: str) -> Any:
     """Return a YAML text as plain values, or None; tags that would make objects are refused."""
-    import yaml
-
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
+        return parsed_yaml(text)
+    except ValueError:
         return None
 
 
@@ -96,7 +100,7 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
     if isinstance(value, str) and value[:1] in {"(", "["} and len(value) < 1000:
         try:
             value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             return None
     return list(value) if isinstance(value, tuple) else value
 
@@ -104,21 +108,21 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
 def _refuse_unsupported(name: str, where: str, config: Mapping[str, Any]) -> None:
     """Refuse what the tensors alone would not show to be different."""
     faults = [
-        f"{path}: {value} ({what})"
+        f"{path}: {_shown(value)} ({what})"
         for path, wanted, what in _UNSUPPORTED
         if (value := _at(config, path)) not in (None, wanted)
     ]
     weights = _at(config, "MODEL.RPN.BBOX_REG_WEIGHTS")
-    if weights is not None and any(weight != 1 for weight in weights):
-        faults.append(f"MODEL.RPN.BBOX_REG_WEIGHTS: {weights} (proposals are scaled)")
+    if weights is not None and any(weight != 1 for weight in _numbers(weights) or (0,)):
+        faults.append(f"MODEL.RPN.BBOX_REG_WEIGHTS: {_shown(weights)} (proposals are scaled)")
     poolers = [
         tuple(_at(config, f"MODEL.ROI_{head}_HEAD.POOLER_{what}") for what in _POOLER)
         for head in ("BOX", "MASK")
     ]
     if all(None not in pooler for pooler in poolers) and poolers[0] != poolers[1]:
         faults.append("MODEL.ROI_MASK_HEAD.POOLER_TYPE (another than for boxes)")
-    elif poolers[0][0] not in {None, *_ALIGNED}:
-        faults.append(f"MODEL.ROI_BOX_HEAD.POOLER_TYPE: {poolers[0][0]}")
+    elif poolers[0][0] not in (None, *_ALIGNED):
+        faults.append(f"MODEL.ROI_BOX_HEAD.POOLER_TYPE: {_shown(poolers[0][0])}")
     if faults:
         raise UnsupportedWeightsError(
             f"{name} is Detectron2's Mask R-CNN with a step that this version does not have: "
@@ -126,27 +130,27 @@ def _refuse_unsupported(name: str, where: str, config: Mapping[str, Any]) -> Non
         )
 
 
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN = 60
 _POOLER = ("TYPE", "SAMPLING_RATIO")
 _ALIGNED = {"ROIAlignV2": True, "ROIAlign": False}
 
 
-def _values(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyper-parameters by name, as far as they are recorded and of the right kind."""
-    flag, colours = _at(config, "MODEL.RESNETS.STRIDE_IN_1X1"), _at(config, "INPUT.FORMAT")
-    found = {
-        "stride_in": {True: "1x1", False: "3x3"}.get(flag) if isinstance(flag, bool) else None,
-        "colours": {"BGR": "bgr", "RGB": "rgb"}.get(colours) if isinstance(colours, str) else None,
-        "pixel_mean": _numbers(_at(config, "MODEL.PIXEL_MEAN")),
-        "pixel_std": _numbers(_at(config, "MODEL.PIXEL_STD")),
-        "roi_aligned": _ALIGNED.get(str(_at(config, "MODEL.ROI_BOX_HEAD.POOLER_TYPE"))),
-        "roi_sampling": _whole(_at(config, "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO")),
-        "box_weights": _numbers(_at(config, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS")),
-        "mask_pool_px": _whole(_at(config, "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION")),
-        "box_nms": _share(_at(config, "MODEL.ROI_HEADS.NMS_THRESH_TEST")),
-        "proposal_nms": _share(_at(config, "MODEL.RPN.NMS_THRESH")),
-        **_anchors(config),
-    }
-    return {name: value for name, value in found.items() if value is not None}
+def _values(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return hyper-parameters by name where they are what they should be, and the other paths."""
+    found, odd = {}, []
+    for name, path, understood in _KNOWN:
+        value = _at(config, path)
+        fits = None if value is None else understood(value)
+        if fits is not None:
+            found[name] = fits
+        elif value is not None:
+            odd.append(f"{path}: {_shown(value)}")
+    return {**found, **_anchors(config)}, odd
 
 
 def _anchors(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,20 +168,51 @@ def _anchors(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"anchor_sizes_px": rows, "anchor_ratios": heights[0]}
 
 
-def _numbers(value: Any) -> list[float] | None:
-    if not isinstance(value, list) or not value:
+def _numbers(value: Any, least: float | None = None) -> list[float] | None:
+    """Return a short list of finite numbers, all above ``least``; None if it is none."""
+    if not isinstance(value, list) or not 0 < len(value) <= _MOST_NUMBERS:
         return None
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
         return None
+    if not all(abs(v) <= _LARGEST and (least is None or v > least) for v in value):
+        return None  # not a number fails the first, too
     return [float(v) for v in value]
 
 
 def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    fine = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+    return value if fine else None
 
 
 def _share(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and 0 <= value <= 1 else None
+
+
+def _flag(value: Any) -> str | None:
+    return {True: "1x1", False: "3x3"}[value] if isinstance(value, bool) else None
+
+
+def _word(words: Mapping[str, Any]) -> Callable[[Any], Any]:
+    return lambda value: words.get(value) if isinstance(value, str) else None
+
+
+def _above_0(value: Any) -> list[float] | None:
+    return _numbers(value, least=0)
+
+
+_KNOWN: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("stride_in", "MODEL.RESNETS.STRIDE_IN_1X1", _flag),
+    ("colours", "INPUT.FORMAT", _word({"BGR": "bgr", "RGB": "rgb"})),
+    ("pixel_mean", "MODEL.PIXEL_MEAN", _numbers),
+    ("pixel_std", "MODEL.PIXEL_STD", _above_0),
+    ("roi_aligned", "MODEL.ROI_BOX_HEAD.POOLER_TYPE", _word(_ALIGNED)),
+    ("roi_sampling", "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO", _whole),
+    ("box_weights", "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS", _above_0),
+    ("mask_pool_px", "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION", _whole),
+    ("box_nms", "MODEL.ROI_HEADS.NMS_THRESH_TEST", _share),
+    ("proposal_nms", "MODEL.RPN.NMS_THRESH", _share),
+)
+"""A hyper-parameter, where it stands, and what returns it, or None for what it cannot be."""
 
 
 def _scale(where: str, config: Mapping[str, Any]) -> str:

@@ -1,0 +1,133 @@
+"""A whole folder of images to a folder of results, without a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import OutputError, SegnetError
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.measure import measure
+from napari_segnet.progress import Job, Progress, job
+from napari_segnet.readers import file_key, image_paths, image_stem, open_image, skipped_files
+from napari_segnet.widgets.qt.torch_loading import load_torch
+from napari_segnet.writers import write_segmentation
+
+__all__ = ["FolderReport", "FolderRequest", "segment_folder"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderRequest:
+    """What is to be done with a folder.
+
+    Attributes
+    ----------
+    folder, out : Path
+        Where the images are, and where results go.
+    checkpoint : Checkpoint
+        The network.
+    predict, labels : PredictSettings, LabelSettings
+        How it is run, and how labels are made.
+    table : bool
+        Also measure the objects: a CSV file for each image.
+    overwrite : bool
+        Replace results that are there.
+    """
+
+    folder: Path
+    out: Path
+    checkpoint: Checkpoint
+    predict: PredictSettings
+    labels: LabelSettings
+    table: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderReport:
+    """What came of a folder.
+
+    Attributes
+    ----------
+    out : Path
+        Where the results are.
+    done : tuple of str
+        Names of the images that are segmented.
+    failed : tuple of (str, BaseException)
+        Name of each other image, and why.
+    skipped : tuple of str
+        Names of files of a kind that does not open.
+    """
+
+    out: Path
+    done: tuple[str, ...]
+    failed: tuple[tuple[str, BaseException], ...]
+    skipped: tuple[str, ...]
+
+
+@job
+def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderReport]:
+    """Segment each image of a folder and write its results; one that fails stops no other.
+
+    Raises
+    ------
+    SegnetError
+        If the folder holds no image.
+    """
+    yield Progress(what="reading the weights")
+    load_torch()
+    paths = image_paths([asked.folder])
+    done: list[str] = []
+    failed: list[tuple[str, BaseException]] = []
+    stems: dict[str, Path] = {}
+    for number, path in enumerate(paths, 1):
+        where = f"image {number} of {len(paths)}, {path.name}"
+        try:
+            first = stems.setdefault(file_key(image_stem(path)), path)
+            if first is not path:
+                raise OutputError(
+                    f"{first.name} and {path.name} would be written under the same name. Move one "
+                    "of them to another folder."
+                )
+            yield from _told_where(where, _one(asked, path))
+        except (SegnetError, OSError, MemoryError) as error:
+            failed.append((path.name, error))
+        else:
+            done.append(path.name)
+    return FolderReport(
+        out=asked.out,
+        done=tuple(done),
+        failed=tuple(failed),
+        skipped=tuple(path.name for path in skipped_files([asked.folder])),
+    )
+
+
+def _told_where(where: str, steps: Job[None]) -> Generator[Progress, None, None]:
+    for progress in steps:
+        yield replace(progress, what=f"{where}: {progress.what}")
+
+
+@job
+def _one(asked: FolderRequest, path: Path) -> Generator[Progress, None, None]:
+    """Segment one image and write its files."""
+    yield Progress(what="reading")
+    image = open_image(path)
+    prediction = yield from predict(asked.checkpoint, image, asked.predict)
+    made = yield from label(prediction, asked.labels)
+    del prediction  # its maps need the room that the table may need
+    table = None
+    if asked.table:
+        table = yield from measure(
+            made.labels,
+            made.axes,
+            image,
+            label_class=made.label_class,
+            label_score=made.label_score,
+            class_names=made.class_names,
+        )
+    yield Progress(what="writing")
+    write_segmentation(
+        made, asked.out, image_stem(path), overwrite=asked.overwrite, table=table, image=image
+    )

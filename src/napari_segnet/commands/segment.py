@@ -216,8 +216,9 @@ def _likeness(
     """Warn before the run of an image that is unlike those of the training."""
     from napari_segnet.find import likeness
     from napari_segnet.plan import way_of
+    from napari_segnet.progress import run
 
-    found = bar.follow(likeness(checkpoint, image, way_of(checkpoint, image, settings)))
+    found = run(likeness(checkpoint, image, way_of(checkpoint, image, settings)))
     if found is not None and found.says:
         bar.clear()
         print(f"  warning: {found.says}", file=sys.stderr)

@@ -151,7 +151,7 @@ def tutorial_network() -> Image.Image:
     with stage() as on:
         on.sample()
         on.choose("nuclei")
-        return on.part(on.group("Network"), on.dock.run_box)
+        return on.part(on.group("Network"), on.group("Image"))
 
 
 @picture

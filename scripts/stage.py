@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +112,10 @@ class Stage:
         self.relabelled()
 
     def pick(self, name: str, value: str) -> None:
-        """Choose in a combo box of the label settings; the labels follow."""
-        from qtpy.QtWidgets import QComboBox
-
-        box = self.dock.labels.row(name).findChild(QComboBox)
-        box.setCurrentIndex(box.findText(value))
-        box.activated.emit(box.currentIndex())
+        """Choose another value of a label setting; the labels follow."""
+        form = self.dock.labels
+        form.set_value(replace(form.value(), **{name: value}))
+        form.changed.emit()
         self.relabelled()
 
     def relabelled(self) -> None:
@@ -187,7 +186,7 @@ class Stage:
         self.scroll_to(row)
         left, _, right, _ = self.box(form)
         _, top, _, bottom = self.box(row)
-        return self.window().crop((left, top, right, bottom))
+        return self.window().crop((left, top - 8, right, bottom + 8))  # a name may have two lines
 
     def group(self, title: str) -> Any:
         """Return a group of the dock."""

@@ -28,6 +28,7 @@ from pictures import (
 )
 from stage import Stage, new_user, stage
 
+from napari_segnet.widgets.measure.dock import MeasureDock
 from napari_segnet.widgets.train.dock import TrainDock
 
 SIZE_PX = (1280, 720)
@@ -240,7 +241,9 @@ def train_changes(on: Stage) -> None:
 def measure(on: Stage) -> None:
     segment_result(on)
     on.dock.shown.box.measure.click()
-    on.pause(2.0)
+    dock = on.viewer.window._qt_window.findChild(MeasureDock)
+    on.wait(lambda: dock.found is not None)
+    on.pause(0.3)
 
 
 @state

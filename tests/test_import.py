@@ -50,10 +50,10 @@ print(*[m for m in {HEAVY} if m in sys.modules])
         ["models"],
         ["models", "--json"],
         ["inspect", "nuclei", "--json"],
-        ["inspect", "unet.pth", "--quick"],
+        ["inspect", "unet.pth"],
         ["inspect", "graph.safetensors", "--json"],
         ["inspect", "maskrcnn.pth", "--json", "--set", "norm_eps=0"],
-        ["inspect", "unet.pth", "cells.npy", "--set", "scale=2", "--quick"],
+        ["inspect", "unet.pth", "cells.npy", "--set", "scale=2"],
     ],
     ids=" ".join,
 )

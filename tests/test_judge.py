@@ -9,8 +9,9 @@ from support.networks import Mateuszbuda
 
 from napari_segnet.errors import Cancelled
 from napari_segnet.evidence import Decision, Variants, Verdict
-from napari_segnet.judge import _sentence, judge
+from napari_segnet.judge import HINTS, _sentence, judge
 from napari_segnet.progress import run
+from napari_segnet.proof._judged import of_judgement
 from napari_segnet.recognition import identify
 from napari_segnet.sidecar import sidecar_path, write_sidecar
 
@@ -242,3 +243,17 @@ def test_it_stops_when_asked(tmp_path):
     job.cancel()
     with pytest.raises(Cancelled, match="Stopped on request"):
         run(job)
+
+
+def test_what_fits_better_and_is_not_proven_is_offered(tmp_path, monkeypatch):
+    checkpoint = opened(tmp_path, fork(lambda _: None))
+    monkeypatch.setitem(HINTS, "activation", -9.0)
+    found = run(judge(checkpoint))
+    ((name, value, other),) = found.offered
+    assert name == "activation" and value != "relu"
+    assert other.hparams["nonlinearity"] != checkpoint.hparams["nonlinearity"]
+    assert other.known["nonlinearity"].source == "assumed"
+    assert found.checkpoint.hparams == checkpoint.hparams
+    shown = of_judgement(checkpoint, found)
+    assert shown.candidates[0].differs == "as published"
+    assert identify(checkpoint.path, shown.candidates[1].choices).hparams == other.hparams

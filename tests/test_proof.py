@@ -9,9 +9,9 @@ import pytest
 import torch
 from support.bare_networks import BARE, settled
 from support.forks import MilesialFork
-from support.networks import Milesial, save_as
+from support.networks import Milesial, calibrate, save_as
 
-from napari_segnet import cache, proof
+from napari_segnet import cache, proof, recognition
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import OutputError
 from napari_segnet.folders import data_folder
@@ -20,6 +20,7 @@ from napari_segnet.progress import run
 from napari_segnet.proof import prove, recognise
 from napari_segnet.recognition import identify
 from napari_segnet.sidecar import keep_choice, read_sidecar, sidecar_path
+from napari_segnet.simple import segment_image
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_the_first_three_in_words_and_each_can_be_had(resizing):
     found = run(recognise(resizing))
     assert len(found.candidates) == 3
     assert found.candidates[0].checkpoint == found.checkpoint
-    assert found.candidates[0].differs == "skip connection joined last, resize nearest"
+    assert found.candidates[0].differs == "skip connection joined last, resize bilinear-aligned"
     assert len({one.differs for one in found.candidates}) == 3
     assert found.checkpoint.known["join"].source == "assumed"
     x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -200,3 +201,30 @@ def test_where_neither_can_be_written_it_is_said(resizing, monkeypatch):
     monkeypatch.setattr(sidecar, "write_whole", refusing)
     with pytest.raises(OutputError, match=r"could not be kept beside bare\.pth \(.*\), nor in "):
         keep_choice(identify(resizing, {"join": "skip-up"}), ["join"])
+
+
+def test_the_networks_of_a_file_are_searched_for_once(resizing, monkeypatch):
+    searched = []
+    read = recognition.read_structure
+    monkeypatch.setattr(
+        recognition, "read_structure", lambda weights: searched.append(weights) or read(weights)
+    )
+    cache.structures.clear()
+    found = run(recognise(resizing))
+    assert identify(resizing, found.candidates[1].choices).known["join"].source == "told"
+    assert len(searched) == 1
+    torch.save(settled(BARE["resizing"][0]()).state_dict(), resizing)
+    os.utime(resizing, ns=(1, 1))
+    identify(resizing)
+    assert len(searched) == 2
+
+
+def test_one_call_to_segment_proves_a_file_and_takes_a_checkpoint_at_its_word(tmp_path):
+    fork = calibrate(MilesialFork(width=4, depth=2))
+    fork.skip_first = False
+    path = save_as(calibrate(fork), tmp_path / "fork.pth", "bare")
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    made = segment_image(path, pixels, device="cpu")
+    assert made.origin.checkpoint["told"]["join"] == "skip-last"
+    as_it_is = segment_image(identify(path), pixels, device="cpu")
+    assert "join" not in as_it_is.origin.checkpoint["told"]

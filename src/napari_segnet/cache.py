@@ -1,4 +1,4 @@
-"""The only process-wide state: four caches and what the memory ladder learnt, all bounded.
+"""The only process-wide state: five caches and what the memory ladder learnt, all bounded.
 
 Loaded networks are kept up to a number of bytes. Predictions are kept as float16 in
 nameless temporary files; labels are always made of float16 values, so a cached answer
@@ -28,6 +28,7 @@ __all__ = [
     "predictions",
     "recognised",
     "rungs",
+    "structures",
 ]
 
 V = TypeVar("V")
@@ -37,6 +38,7 @@ PREDICTION_BYTES = 8 * 1024**3
 LANDSCAPE_BYTES = 256 * 1024**2
 RUNGS = 256
 RECOGNISED = 16
+STRUCTURES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,5 +170,7 @@ landscapes: Bounded[npt.NDArray[np.float32]] = Bounded(LANDSCAPE_BYTES)
 """What watersheds of kept answers run on, by ``Unit.key``: no setting changes it."""
 rungs: Bounded[Fitted] = Bounded(RUNGS)
 """What fitted into memory last time, by device, weights and frame; each counts as 1."""
+structures: Bounded[object] = Bounded(STRUCTURES)
+"""All networks that the tensors of a file can be, by file; each counts as 1."""
 recognised: Bounded[object] = Bounded(RECOGNISED)
 """What files turned out to be, by file hash, facts and image; each counts as 1."""

@@ -22,10 +22,14 @@
     Cancelled                 the user asked to stop (not a SegnetError)
 
 ``str(error)`` is one or two sentences for a biologist: what was expected, what
-came, and what to do. Windows and the command line show it as it is.
+came, and what to do. What to set stands in ``error.remedies``, too: the text has it as the command
+line does, and a window puts its own words in their place.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 __all__ = [
     "BrokenWeightsError",
@@ -39,6 +43,7 @@ __all__ = [
     "MissingExtraError",
     "NothingFoundError",
     "OutputError",
+    "Remedy",
     "SegnetError",
     "SettingsError",
     "UnknownNetworkError",
@@ -49,8 +54,48 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A setting that puts an error right.
+
+    Attributes
+    ----------
+    setting : str
+        Name of a field of a settings class.
+    value : str
+        What to set it to; empty where the user has to know.
+    """
+
+    setting: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        if self.setting == "device":  # which has an option of its own
+            return f"--device {self.value or '...'}"
+        return f"--set {self.setting}={self.value or '...'}"
+
+
 class SegnetError(Exception):
-    """Anything that this package refuses, in words for its user."""
+    """Anything that this package refuses, in words for its user.
+
+    Parameters
+    ----------
+    *args : object
+        The message, with ``str(remedy)`` where a remedy stands.
+    remedies : tuple of Remedy
+        What to set, for a program that says it in its own words.
+    """
+
+    def __init__(self, *args: object, remedies: tuple[Remedy, ...] = ()) -> None:
+        super().__init__(*args)
+        self.remedies = remedies
+
+    def phrased(self, phrase: Callable[[Remedy], str]) -> str:
+        """Return the message with each remedy in the words that ``phrase`` has for it."""
+        text = str(self)
+        for remedy in self.remedies:
+            text = text.replace(str(remedy), phrase(remedy))
+        return text
 
 
 class ImageError(SegnetError):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.errors import ImageError
+from napari_segnet.errors import ImageError, Remedy
 from napari_segnet.grid import Grid
 
 __all__ = ["AXES", "Image"]
@@ -62,10 +62,12 @@ class Image:
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
         if len(self.axes) != len(shape):
+            remedy = Remedy("axes", "zyx" if len(shape) == 3 else "yx")
             raise ImageError(
                 f"{self.name} has {len(shape)} dimensions {shape}, but {len(self.axes)} axis "
                 f"names were given ({self.axes!r}). Name one axis per dimension out of 'tczyx', "
-                f"for example --set axes={'zyx' if len(shape) == 3 else 'yx'}."
+                f"for example {remedy}.",
+                remedies=(remedy,),
             )
         if len(set(self.axes)) != len(self.axes) or not set(self.axes) <= set(AXES):
             raise ImageError(
@@ -75,7 +77,8 @@ class Image:
         if not {"y", "x"} <= set(self.axes):
             raise ImageError(
                 f"{self.name} has the axes {self.axes!r}, but a picture needs rows and columns "
-                "(y and x). Name them with --set axes=..."
+                f"(y and x). Name them with {Remedy('axes')}",
+                remedies=(Remedy("axes"),),
             )
         if 0 in shape:
             raise ImageError(f"{self.name} is empty: its shape is {shape}. Save it again.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from napari_segnet import cache
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
 from napari_segnet.containers import Weights, candidates, open_tree
@@ -22,15 +23,18 @@ from napari_segnet.packages import Package, find_package
 from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
 from napari_segnet.programs import title_of as program_title
 from napari_segnet.programs.source import SourceRefusal, refused, same_network
+from napari_segnet.programs.structure import Space, ends_as_named, read_structure
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
 from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Halo
 
-__all__ = ["family_of", "identify", "title_of", "with_halo"]
+__all__ = ["family_of", "identify", "space_of", "title_of", "with_halo"]
 
 COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
+FIELD = ("pooling", "dilation", "upsampling")
+"""Facts of known families from which follows how far their networks see."""
 MOST_FACTS, LONGEST_FACT = 200, 2000
 """Of what a training keeps beside its tensors."""
 
@@ -218,14 +222,39 @@ def _chosen(
         return replace(code, notes=(*code.notes, note))
     if code is not None:
         return code
-    if named is not None:
-        # By its names a known network that lacks or adds something: damaged, or changed.
+    if isinstance(named, SettingsError):
         raise named
     own_told = {name: value for name, value in told.items() if name != "source"}
+    if named is not None:
+        return _edited(named, views, own_told)
     read, reason = _by_structure(views, own_told)
     if read is not None:
         return read
     raise UnknownNetworkError(_not_recognised(path, views[0], reason))
+
+
+def _edited(
+    named: UnknownNetworkError, views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> Checkpoint:
+    """Return what an edited copy of a known network is: the names say little, the layers the rest.
+
+    A known network that lacks or adds something may be damaged as well; then no network is found
+    that uses every tensor that is left.
+    """
+    first = next((one for view in views for one in FAMILIES.looks_like(view)), None)
+    if not isinstance(first, MapFamily) or first.name in COMPLETE:
+        raise named
+    try:
+        found, reason = _by_structure(views, told)
+    except SettingsError as error:
+        raise SettingsError(f"{named} Read from its tensors: {error}") from error
+    if found is None or not ends_as_named(graph_from_json(found.hparams["graph"])):
+        raise UnknownNetworkError(f"{named} {reason}".rstrip()) from named
+    note = (
+        f"{named} So its network was found from its tensors: what the published one does is only "
+        "a hint."
+    )
+    return replace(found, notes=(note, *found.notes))
 
 
 def _confirmed(named: Checkpoint, code: Checkpoint) -> dict[str, Known]:
@@ -265,12 +294,31 @@ def _by_structure(
     reason = ""
     for weights in views:
         try:
-            found = STRUCTURE.describe(weights, told)
+            found = STRUCTURE.describe(weights, told, space_of(weights))
         except UnknownNetworkError as error:
             reason = reason or str(error)
             continue
         return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes)), ""
     return None, reason
+
+
+def space_of(weights: Weights) -> Space:
+    """Return all networks that the tensors of a file can be.
+
+    They are searched for once: what was found by names and shapes is asked of the statistics.
+
+    Raises
+    ------
+    UnknownNetworkError
+        If there is none.
+    """
+    key = (str(weights.path), weights.stamp, weights.wrapper, weights.prefix)
+    known = cache.structures.get(key) if weights.stamp is not None else None
+    if known is not None:
+        return cast("Space", known)
+    found = read_structure(weights)
+    cache.structures.put(key, found, 1)
+    return found
 
 
 def family_of(checkpoint: Checkpoint) -> Family:
@@ -309,7 +357,9 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
         why = "some layer looks at the whole image, so tiles are blended"
     else:
         why = "computed from the network's layers"
-    graph = checkpoint.known.get("graph", Known(source="read"))
+    graph = checkpoint.known.get("graph") or _weakest(checkpoint)
+    if graph.source != "read" and halo is not None:
+        why += f"; what is {graph.source} of them counts"
     fact = Known(source=graph.source, why=why)
     known = {**checkpoint.known, "halo_px": fact, "exact": fact}
     size = known.get("size")
@@ -317,6 +367,17 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
         # What follows from layers is known no better than they are.
         known["size"] = Known(source=graph.source, why=size.why)
     return replace(checkpoint, halo_px=halo, exact=halo is not None, known=known)
+
+
+def _weakest(checkpoint: Checkpoint) -> Known:
+    """Return how the least sure fact is known that a family's receptive field follows from."""
+    facts = [checkpoint.known[name] for name in FIELD if name in checkpoint.known]
+    order = ("assumed", "decided")
+    return min(
+        (one for one in facts if one.source in order),
+        key=lambda one: order.index(one.source),
+        default=Known(source="read"),
+    )
 
 
 def _halo_of_module(family: MapFamily, checkpoint: Checkpoint) -> Halo | None:

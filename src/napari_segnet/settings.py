@@ -17,6 +17,7 @@ __all__ = [
     "check_types",
     "field_names",
     "parse_pairs",
+    "parse_value",
     "settings_from",
     "short_repr",
     "suggestion",
@@ -84,7 +85,7 @@ def settings_from(cls: type[S], values: Mapping[str, Any]) -> S:
                 f"There is no setting {name!r}{suggestion(name, hints)}. Settings: "
                 f"{', '.join(sorted(hints))}."
             )
-        parsed[name] = _convert(name, value, hints[name], getattr(default, name))
+        parsed[name] = parse_value(name, value, hints[name], getattr(default, name))
     return cls(**parsed)
 
 
@@ -167,7 +168,26 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_letters[close[0]]!r}?)" if close else ""
 
 
-def _convert(name: str, value: Any, hint: Any, default: Any) -> Any:
+def parse_value(name: str, value: Any, kind: Any, default: Any) -> Any:
+    """Return the value of one setting.
+
+    Parameters
+    ----------
+    name : str
+        That of the setting, for the message.
+    value : Any
+        A text (as typed) or a JSON value.
+    kind : type
+        What the setting's class says that it is, such as ``float | None``.
+    default : Any
+        What ``auto`` stands for.
+
+    Raises
+    ------
+    SettingsError
+        If it is not of that type.
+    """
+    hint = kind
     word = value.strip().lower() if isinstance(value, str) else None
     if hint is not str and word in AUTO:
         return default

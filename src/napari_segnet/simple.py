@@ -13,6 +13,7 @@ from napari_segnet.inference import LabelSettings, PredictSettings, segment
 from napari_segnet.inputs import as_checkpoint, as_image
 from napari_segnet.measure import Table, measure
 from napari_segnet.progress import run
+from napari_segnet.proof import prove
 from napari_segnet.readers import image_stem
 from napari_segnet.segmentation import Segmentation
 from napari_segnet.settings import field_names, settings_from
@@ -90,7 +91,9 @@ def segment_image(
     Parameters
     ----------
     network : str, Path or Checkpoint
-        Name of a built-in network, path of a weights file, or what ``identify`` returned.
+        Name of a built-in network, path of a weights file, or what ``identify`` or ``recognise``
+        returned. Of a file, what its names leave open is asked of its statistics first; what
+        ``identify`` returned is taken as it is.
     image : str, Path, array or Image
         Path of an image, pixels, or what ``open_image`` returned. An array of three dimensions is
         a volume ``zyx``, or a picture ``yxc`` where its last axis has 3 or 4 entries of uint8.
@@ -123,6 +126,9 @@ def segment_image(
     facts = {k: v for k, v in settings.items() if k not in (*runs, *labels)}
     checkpoint = as_checkpoint(network, facts, known=(*runs, *labels))
     opened = as_image(image, axes)
+    if checkpoint is not network:
+        # As the window and the command line do; what identify() returned is taken at its word.
+        checkpoint = run(prove(checkpoint)).checkpoint
     made = run(segment(checkpoint, opened, predict, label))
     own = {one.name: getattr(made, one.name) for one in fields(Segmentation)}
     return ImageSegmentation(**own, image=opened)

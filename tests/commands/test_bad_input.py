@@ -91,9 +91,9 @@ WEIGHTS = {
         altered(lambda state: state.update({"strange.weight": zeros(3, 3)})),
         "1 tensor is not part of it: strange.weight (3, 3)",
     ),
-    "less.pth": (altered(lambda state: state.pop("outc.conv.bias")), "looks like the U-Net of"),
+    "less.pth": (altered(lambda state: state.pop("up1.up.weight")), "looks like the U-Net of"),
     "shape.pth": (
-        altered(lambda state: state.update({"outc.conv.weight": zeros(1, 7, 1, 1)})),
+        altered(lambda state: state.update({"outc.conv.weight": zeros(1, 23, 1, 1)})),
         "looks like the U-Net of",
     ),
     "other.pth": (altered(lambda state: state.clear() or state.update(a=zeros(2))), "No known ki"),

@@ -13,7 +13,8 @@ import torch
 from support.bare_networks import BARE as BARE_NETWORKS
 from support.bare_networks import settled
 from support.examples import EXAMPLES
-from support.networks import Milesial, save_as
+from support.forks import MilesialFork
+from support.networks import Milesial, calibrate, save_as
 
 from napari_segnet.commands.inspect import card_of
 from napari_segnet.engines.torch import identify
@@ -201,7 +202,7 @@ def test_the_networks_that_a_file_may_be(run, bare):
     assert scores == sorted(scores, reverse=True)
     plain = run("inspect", bare).out
     assert "The file may be of several networks, of which nothing in it decides:" in plain
-    assert "  skip connection joined first, resize nearest\n    --set " in plain
+    assert "  skip connection joined first, resize bilinear-aligned\n    --set " in plain
     assert "note: Assumed of the network: layout 3-levels-2-skips-" in plain
     quick = run("inspect", bare, "--quick", "--json").json
     assert "candidates" not in quick and quick["notes"] == []
@@ -249,3 +250,21 @@ def test_a_run_says_what_is_assumed_and_can_be_repeated(run, bare, tmp_path):
     assert any("Assumed of the network: " in note for note in done.json["notes"])
     origin = json.loads((tmp_path / "a" / "rgb.json").read_text())
     assert any("Assumed of the network: " in note for note in origin["notes"])
+
+
+def test_a_known_network_is_proven_where_that_is_asked_for(run, tmp_path):
+    fork = calibrate(MilesialFork(width=4, depth=2))
+    fork.skip_first = False
+    path = save_as(calibrate(fork), tmp_path / "fork.pth", "bare")
+    at_once = run("inspect", path, "--json").json
+    quick = run("inspect", path, "--quick", "--json").json
+    assert at_once["facts"]["join"] == quick["facts"]["join"]
+    assert at_once["facts"]["join"]["value"] == "skip-first"
+    assert "inspect --prove tells" in at_once["notes"][-1]
+    card = run("inspect", path, "--prove", "--json").json
+    assert card["facts"]["join"]["value"] == "skip-last"
+    assert card["facts"]["join"]["source"] == "decided"
+    assert [one["differs_in"] for one in card["candidates"]] == [
+        "changed: skip connection joined last",
+        "as published",
+    ]

@@ -75,19 +75,19 @@ def _display() -> bool:
 
 def _write(folder: Path) -> None:
     """Segment the sample and write image, labels, origin and overlay."""
-    from napari_segnet.builtin import weights_path
     from napari_segnet.commands._bar import Bar
     from napari_segnet.inference import segment
     from napari_segnet.overlay import write_overlay
+    from napari_segnet.proof import recognise
     from napari_segnet.readers import open_image
-    from napari_segnet.recognition import identify
     from napari_segnet.writers import WRITERS, check_output, write_segmentation
 
     check_output(folder, STEM, overwrite=True)
     image = _write_image(folder / f"{STEM}.tif")
     picture = folder / f"{STEM}.overlay.png"
     bar = Bar(STEM)
-    made = bar.follow(segment(identify(weights_path(NETWORK)), open_image(image)))
+    network = bar.follow(recognise(NETWORK)).checkpoint
+    made = bar.follow(segment(network, open_image(image)))
     files = write_segmentation(made, folder, STEM, overwrite=True)
     write_overlay(picture, open_image(image).read()[0, 0, 0], made.labels)
     bar.end(f"{len(made.label_score)} nuclei found")

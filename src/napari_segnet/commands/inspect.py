@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["Inspect"]
 
 
+UNASKED = (
+    "Its names say what it is; a changed copy has the same ones. Whether its statistics fit what "
+    "is assumed, inspect --prove tells, and segment asks by itself."
+)
+
+
 class Inspect:
     """Tell what a weights file is."""
 
@@ -57,8 +63,14 @@ class Inspect:
         add(
             "--quick",
             action="store_true",
-            help="read names and shapes alone; do not ask the statistics in the file what they "
-            "leave open",
+            help="read names and shapes alone; of a file that no names explain, do not ask its "
+            "statistics what they leave open either",
+        )
+        add(
+            "--prove",
+            action="store_true",
+            help="ask the statistics in the file what names and shapes leave open, also of a known "
+            "network: is it a changed copy? Segmenting asks always",
         )
         add(
             "--keep",
@@ -100,8 +112,8 @@ class Inspect:
         _check_names(args)
         checkpoint = identified(args.weights, told)
         others: list[dict[str, Any]] = []
-        if not args.quick:
-            checkpoint, others = _proven(checkpoint, args.image, wishes.axes)
+        if args.prove or not args.quick:
+            checkpoint, others = _proven(checkpoint, args.image, wishes.axes, args.prove)
         if args.keep:
             checkpoint = _kept(checkpoint, told)
         card = card_of(checkpoint)
@@ -150,13 +162,18 @@ def _check_names(args: argparse.Namespace) -> None:
 
 
 def _proven(
-    checkpoint: Checkpoint, image: Path | None, axes: str | None
+    checkpoint: Checkpoint, image: Path | None, axes: str | None, asked: bool
 ) -> tuple[Checkpoint, list[dict[str, Any]]]:
-    """Prove what is open; return the network, and what else it may be."""
-    from napari_segnet.proof import is_open
+    """Prove what is open; return the network, and what else it may be.
+
+    What a known network is, its names say at once: there the proof has to be ``asked`` for.
+    """
+    from napari_segnet.proof import is_bare, is_open
 
     if not is_open(checkpoint):
         return checkpoint, []
+    if not asked and not is_bare(checkpoint):
+        return replace(checkpoint, notes=(*checkpoint.notes, UNASKED)), []
     from napari_segnet.commands._proof import proven, shown_image
 
     found = proven(checkpoint, None if image is None else shown_image(image, axes))

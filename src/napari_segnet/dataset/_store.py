@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import json
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +23,7 @@ from napari_segnet.atomic import ENDING, put_in_place, why, write_text, write_wh
 from napari_segnet.dataset._classes import merged_classes
 from napari_segnet.dataset._labels import HIGHEST, renumbered
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
+from napari_segnet.dataset._names import free_name, name_of, numbered
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
 from napari_segnet.image import Image
@@ -39,13 +38,6 @@ ROW_FILES = ("image", *FOLDERS[1:])
 """Keys of a row that name its files."""
 PATIENCE_S = 60.0
 """How long another program may take to write one image before we give up."""
-LONGEST_NAME = 80
-"""Letters of a file name; with its folder it should stay below 260 on Windows."""
-LONGEST_BYTES = 200
-"""Linux and macOS take 255 with all that is added to it; a letter of Japanese has three."""
-DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
-"""What no file is called on Windows.
-https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file"""
 
 
 def add(
@@ -110,18 +102,7 @@ def add(
         If the disk refuses; the dataset is as it was.
     """
     root = Path(root)
-    whole = _whole(image, labels, "labels")
-    mask = None if trusted is None else _whole(image, trusted, "reviewed part") > 0
-    if whole.min(initial=0) < 0:
-        raise DatasetError(
-            f"The labels of {image.name} go down to {whole.min()}, but 0 is background and objects "
-            "are 1 and above. Set what should be ignored to 0."
-        )
-    if mask is not None and not mask.any():
-        raise DatasetError(
-            f"Nothing of {image.name} is reviewed, so there would be nothing to learn from. "
-            "Accept or correct some objects first, or add the whole image."
-        )
+    whole, mask = _checked(image, labels, trusted)
     classes = dict(classes or {})
     whole, new_ids = renumbered(whole)
     if new_ids:
@@ -140,7 +121,7 @@ def add(
         mark = image.digest()
         source = source or image.source or f"{image.name} {mark[:8]}"
         old = _find(root, listing.rows, source, plane, mark)
-        stem = _free_name(root, listing.rows, _name(image, plane), old)
+        stem = free_name(root, listing.rows, name_of(image, plane), old)
         same_image = old is not None and "digest" in old and _file(root, old, "image")
         row: dict[str, Any] = {
             "image": old["image"] if old and same_image else f"images/{stem}.tif",
@@ -155,20 +136,10 @@ def add(
             "added": _now(),
             "digest": old["digest"] if old and same_image else mark,
         }
-        new = [row[k] for k in ROW_FILES if k in row and not (k == "image" and same_image)]
-        write_text(root / ADDING, "\n".join(new))
-        if not same_image:
-            write_whole(root / row["image"], lambda path: write_image(path, image))
-        sizes = image.pixel_size_um
-        axes = image.axes.replace("c", "")
-        write_whole(root / row["labels"], lambda path: write_labels(path, whole, axes, sizes))
-        if mask is not None:
-            seen = (mask * 255).astype(np.uint8)  # white, so that a person sees it
-            write_whole(root / row["trusted"], lambda path: write_labels(path, seen, axes, sizes))
+        _write_pictures(root, row, image, whole, mask, image_is_there=bool(same_image))
         if "objects" in row:
             about = {"classes": {str(k): v for k, v in classes.items()}, "review": review}
-            text = json.dumps(about, ensure_ascii=False, indent=1)
-            write_whole(root / row["objects"], lambda path: write_text(path, text))
+            _write_json(root / row["objects"], about)
         listing.rows = [row if other is old else other for other in listing.rows]
         if old is None:
             listing.rows.append(row)
@@ -314,8 +285,7 @@ def _retire(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         _move(path, target)
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(dict(old), ensure_ascii=False, indent=1)
-    write_whole(folder / "sample.json", lambda path: write_text(path, text))
+    _write_json(folder / "sample.json", dict(old))
 
 
 def _move(path: Path, target: Path) -> None:
@@ -331,7 +301,7 @@ def _move(path: Path, target: Path) -> None:
 def _stamp(root: Path) -> str:
     first = _now().replace(":", "").replace("-", "")
     history = root / "history"
-    return next(name for name in _numbered(first, "-") if not (history / name).exists())
+    return next(name for name in numbered(first, "-") if not (history / name).exists())
 
 
 # ---- Rows ----
@@ -399,38 +369,46 @@ def _file(root: Path, row: Mapping[str, Any], key: str) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _name(image: Image, plane: str) -> str:
-    """Return a file name that every system takes."""
-    from napari_segnet.readers import one_spelling
-
-    stem = one_spelling(Path(image.source).stem if image.source else image.name)
-    text = re.sub(r"[^\w.-]+", "_", f"{stem}_{plane}" if plane else stem).strip("._")
-    text = text.removesuffix(".ome").removesuffix(".labels")[:LONGEST_NAME]
-    text = text.encode()[:LONGEST_BYTES].decode(errors="ignore").rstrip(".")
-    return DEVICE.sub(r"\1_", text) or "image"
+# ---- Pictures ----
 
 
-def _free_name(
-    root: Path, rows: list[dict[str, Any]], name: str, old: Mapping[str, Any] | None
-) -> str:
-    """Return a name that no file has; a new version of a sample is called after it."""
-    if old is not None:
-        name = re.sub(r"\.v\d+$", "", Path(old["labels"]).stem)
-    taken = {Path(row[k]).stem.lower() for row in rows for k in ("image", "labels")}
-    for folder in FOLDERS:
-        if (root / folder).is_dir():
-            taken |= {path.stem.lower() for path in (root / folder).iterdir()}
-    mark = "-" if old is None else ".v"
-    return next(text for text in _numbered(name, mark) if text.lower() not in taken)
+def _write_pictures(
+    root: Path,
+    row: Mapping[str, Any],
+    image: Image,
+    labels: npt.NDArray[np.int32],
+    trusted: npt.NDArray[np.bool_] | None,
+    *,
+    image_is_there: bool,
+) -> None:
+    new = [row[k] for k in ROW_FILES if k in row and not (k == "image" and image_is_there)]
+    write_text(root / ADDING, "\n".join(new))
+    if not image_is_there:
+        write_whole(root / row["image"], lambda path: write_image(path, image))
+    sizes, axes = image.pixel_size_um, image.axes.replace("c", "")
+    write_whole(root / row["labels"], lambda path: write_labels(path, labels, axes, sizes))
+    if trusted is not None:
+        seen = (trusted * 255).astype(np.uint8)  # white, so that a person sees it
+        write_whole(root / row["trusted"], lambda path: write_labels(path, seen, axes, sizes))
 
 
-def _numbered(name: str, mark: str) -> Iterator[str]:
-    yield name
-    for n in itertools.count(2):
-        yield f"{name}{mark}{n}"
-
-
-# ---- Files ----
+def _checked(
+    image: Image, labels: npt.ArrayLike, trusted: npt.ArrayLike | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+    """Return labels and the reviewed part, of the image's size; refuse what teaches nothing."""
+    whole = _whole(image, labels, "labels")
+    mask = None if trusted is None else _whole(image, trusted, "reviewed part") > 0
+    if whole.min(initial=0) < 0:
+        raise DatasetError(
+            f"The labels of {image.name} go down to {whole.min()}, but 0 is background and objects "
+            "are 1 and above. Set what should be ignored to 0."
+        )
+    if mask is not None and not mask.any():
+        raise DatasetError(
+            f"Nothing of {image.name} is reviewed, so there would be nothing to learn from. "
+            "Accept or correct some objects first, or add the whole image."
+        )
+    return whole, mask
 
 
 def _whole(image: Image, values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
@@ -449,6 +427,11 @@ def _whole(image: Image, values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
         f"The {what} of {image.name} have the shape {array.shape}, but the image is {own}. Each "
         "pixel of the image needs one label."
     )
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    write_whole(path, lambda file: write_text(file, text))
 
 
 def _refused(root: Path, error: OSError) -> OutputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from napari_segnet.errors import SettingsError
+from napari_segnet.errors import Remedy, SettingsError
 from napari_segnet.settings import suggestion
 
 if TYPE_CHECKING:
@@ -152,9 +152,11 @@ def choose_device(wish: str, there: Sequence[str]) -> str:
         return there[0]
     device = "cuda:0" if wish == "cuda" else wish
     if device not in there:
+        auto = Remedy("device", "auto")
         raise SettingsError(
             f"The device {wish!r} is not available here{suggestion(wish, there)}. Available: "
-            f"{', '.join(there)}; or leave it to --device auto."
+            f"{', '.join(there)}; or leave it to {auto}.",
+            remedies=(auto,),
         )
     return device
 

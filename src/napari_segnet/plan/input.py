@@ -214,7 +214,8 @@ def prepare_input(
     if checkpoint.ndim == 3 and "z" not in image.axes:
         raise MismatchError(
             f"This network needs a volume with a z axis, but {image.name} has the axes "
-            f"{image.axes!r}. {remedies.volume}"
+            f"{image.axes!r}. {remedies.volume}",
+            remedies=remedies.settings,
         )
     channels = map_channels(
         image, checkpoint.channels, settings.channels, invert=inverted(checkpoint, settings)

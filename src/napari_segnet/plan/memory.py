@@ -7,7 +7,7 @@ from typing import Protocol
 
 from napari_segnet import cache
 from napari_segnet.engines import Engine, engine_for
-from napari_segnet.errors import MemoryExhaustedError
+from napari_segnet.errors import MemoryExhaustedError, Remedy
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.tiles import Frame, Tiling
 
@@ -188,10 +188,12 @@ def _key(engine: Engine, frame: Frame) -> tuple[object, ...]:
 
 
 def _exhausted(device: str, edge: str) -> MemoryExhaustedError:
-    elsewhere = "" if device == "cpu" else "run on the CPU (--device cpu), "
+    smaller, cpu = Remedy("scale", "2"), Remedy("device", "cpu")
+    elsewhere = "" if device == "cpu" else f"run on the CPU ({cpu}), "
     return MemoryExhaustedError(
         f"There is not enough memory on {device} even for tiles of {edge} pixels. Close other "
-        f"programs, {elsewhere}or shrink the image with --set scale=2."
+        f"programs, {elsewhere}or shrink the image with {smaller}.",
+        remedies=(smaller, cpu),
     )
 
 

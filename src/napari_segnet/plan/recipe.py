@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import MismatchError
+from napari_segnet.errors import MismatchError, Remedy
 from napari_segnet.image import Image
 from napari_segnet.plan.settings import PredictSettings
 
@@ -19,17 +19,28 @@ LEAST_DIFFERENCE = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedies:
-    """What a user can do about an image that does not fit; a sentence each."""
+    """What a user can do about an image that does not fit; a sentence each.
+
+    Attributes
+    ----------
+    volume, pixel_size : str
+        Where a plane is taken for a volume, and where a pixel size is odd.
+    settings : tuple of Remedy
+        What the sentences name.
+    """
 
     volume: str
     pixel_size: str
+    settings: tuple[Remedy, ...] = ()
 
 
+DEPTH, AS_IT_IS = Remedy("axes", "zyx"), Remedy("scale", "1")
 RUNNING = Remedies(
-    volume=("If one of them is really the depth, say so, for example --set axes=zyx."),
+    volume=f"If one of them is really the depth, say so, for example {DEPTH}.",
     pixel_size=(
-        "If the image's pixel size is wrong, say --set scale=1 to take its pixels as they are."
+        f"If the image's pixel size is wrong, say {AS_IT_IS} to take its pixels as they are."
     ),
+    settings=(DEPTH, AS_IT_IS),
 )
 """Where a network is run on an image."""
 LEARNING = Remedies(
@@ -85,7 +96,8 @@ def scale_of(
         raise MismatchError(
             f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
             f"pixels are {has:g} µm, which is hardly true of the same objects. "
-            f"{remedies.pixel_size}"
+            f"{remedies.pixel_size}",
+            remedies=remedies.settings,
         )
     if abs(scale - 1) < LEAST_DIFFERENCE:
         return 1.0, ()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.errors import MismatchError, SettingsError
+from napari_segnet.errors import MismatchError, Remedy, SettingsError
 from napari_segnet.image import Image
 
 __all__ = ["INVERTED", "LUMINANCE", "STAINS", "ChannelMap", "map_channels", "parse_channels"]
@@ -121,9 +121,11 @@ def _chosen(image: Image, want: int, setting: str) -> ChannelMap:
         return ChannelMap(channels=channels)
     if len(channels) == 1:
         return ChannelMap(channels=channels * want, note=_repeated(channels[0], want))
+    remedy = Remedy("channels", _example(want))
     raise MismatchError(
         f"channels={setting} chooses {_count(len(channels))}, but this network takes "
-        f"{_count(want)}. Choose with --set channels={_example(want)}."
+        f"{_count(want)}. Choose with {remedy}.",
+        remedies=(remedy,),
     )
 
 
@@ -138,9 +140,11 @@ def _automatic(image: Image, have: int, want: int) -> ChannelMap:
         )
     if want == 3 and have == 1:
         return ChannelMap(channels=(0, 0, 0), note=_repeated(0, want))
+    remedy = Remedy("channels", _example(want))
     raise MismatchError(
         f"This network takes {_count(want)}, but {image.name} has {_count(have)}"
-        f"{_names(image)}. Choose with --set channels={_example(want)}."
+        f"{_names(image)}. Choose with {remedy}.",
+        remedies=(remedy,),
     )
 
 

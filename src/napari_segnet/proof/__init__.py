@@ -24,7 +24,7 @@ from napari_segnet.proof._judged import of_judgement
 from napari_segnet.proof._types import Possible, Recognised
 from napari_segnet.recognition import family_of, identify
 
-__all__ = ["MOST_SHOWN", "Possible", "Recognised", "is_open", "prove", "recognise"]
+__all__ = ["MOST_SHOWN", "Possible", "Recognised", "is_bare", "is_open", "prove", "recognise"]
 
 
 @job
@@ -99,7 +99,7 @@ def prove(
     known = cache.recognised.get(key) if key else None
     if isinstance(known, Recognised):
         return known
-    if _is_bare(checkpoint):
+    if is_bare(checkpoint):
         found = yield from of_space(checkpoint, image)
     else:
         judged = yield from judge(checkpoint, image)
@@ -111,7 +111,7 @@ def prove(
 
 def is_open(checkpoint: Checkpoint) -> bool:
     """Tell if a file leaves open what its statistics, or its user, may decide."""
-    if _is_bare(checkpoint):
+    if is_bare(checkpoint):
         facts = [n for n in checkpoint.hparams if n in checkpoint.known and n != "graph"]
         return any(checkpoint.known[name].source == "assumed" for name in facts)
     family = family_of(checkpoint)
@@ -120,7 +120,7 @@ def is_open(checkpoint: Checkpoint) -> bool:
     return has_statistics(family.graph(checkpoint))
 
 
-def _is_bare(checkpoint: Checkpoint) -> bool:
+def is_bare(checkpoint: Checkpoint) -> bool:
     """Tell if a network was found from its tensors alone, or from the order of its layers."""
     if checkpoint.program == STRUCTURE.name:
         return True

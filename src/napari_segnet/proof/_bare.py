@@ -13,12 +13,12 @@ from napari_segnet.evidence import Decision, decide, load_tensors
 from napari_segnet.graph import BatchNorm, Graph, sizes
 from napari_segnet.image import Image
 from napari_segnet.programs import STRUCTURE
-from napari_segnet.programs.keras import space_of
-from napari_segnet.programs.structure import Candidate, Space, checkpoint_of, read_structure
+from napari_segnet.programs.keras import space_of as space_of_order
+from napari_segnet.programs.structure import Candidate, Space, checkpoint_of
 from napari_segnet.progress import Progress
 from napari_segnet.proof._types import Possible, Recognised
 from napari_segnet.proof._words import in_words, made_of, notes_of
-from napari_segnet.recognition import family_of, identify, with_halo
+from napari_segnet.recognition import family_of, identify, space_of, with_halo
 
 __all__ = ["MOST_SHOWN", "has_statistics", "of_space"]
 
@@ -116,7 +116,7 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
             made = identify(checkpoint.path, told)
             return _known_as(checkpoint, made, one, decision)
 
-        return space_of(tree), by_order
+        return space_of_order(tree), by_order
     store = checkpoint.store
     (weights, *_) = [
         view
@@ -129,7 +129,7 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
         made = replace(made, store=replace(made.store, member=store.member))
         return _known_as(checkpoint, with_halo(family_of(made), made), one, decision)
 
-    return read_structure(weights), by_tensors
+    return space_of(weights), by_tensors
 
 
 KEPT = ("prepare", "class_names", "pixel_size_um")

@@ -19,14 +19,10 @@ def of_judgement(before: Checkpoint, judged: Judgement) -> Recognised:
     notes = (*said, *input_note(before, judged.inputs))
     better = replace(judged.checkpoint, notes=(*before.notes, *notes))
     if not judged.forks:
-        return Recognised(checkpoint=better, says=judged.says, inputs=judged.inputs)
+        return _with_offers(before, better, judged)
     own = {} if better.family != before.family else _changed_facts(before, better)
     words = ", ".join(in_words(name, value) for name, value in judged.forks.items())
-    assumed = {
-        name: value
-        for name, value in before.hparams.items()
-        if name in before.known and before.known[name].source == "assumed"
-    }
+    assumed = _assumed_facts(before)
     return Recognised(
         checkpoint=better,
         candidates=(
@@ -36,6 +32,34 @@ def of_judgement(before: Checkpoint, judged: Judgement) -> Recognised:
         says=judged.says,
         inputs=judged.inputs,
     )
+
+
+def _with_offers(before: Checkpoint, better: Checkpoint, judged: Judgement) -> Recognised:
+    """Return the published network, and beside it what fits better without being proven."""
+    others = tuple(
+        Possible(
+            checkpoint=replace(other, notes=better.notes),
+            choices={**_assumed_facts(before), **_changed_facts(before, other)},
+            differs=f"changed: {in_words(name, value)}",
+        )
+        for name, value, other in judged.offered
+        if other.family == before.family
+    )
+    own = Possible(checkpoint=better, choices=_assumed_facts(before), differs="as published")
+    return Recognised(
+        checkpoint=better,
+        candidates=(own, *others) if others else (),
+        says=judged.says,
+        inputs=judged.inputs,
+    )
+
+
+def _assumed_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in checkpoint.hparams.items()
+        if name in checkpoint.known and checkpoint.known[name].source == "assumed"
+    }
 
 
 def _changed_facts(before: Checkpoint, better: Checkpoint) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from napari_segnet.errors import ImageError
+from napari_segnet.errors import ImageError, Remedy
 
 __all__ = [
     "channel_names",
@@ -88,11 +88,12 @@ def series_axes(series: Any, path: Path) -> str:
     if len(unknown) == 1 and "Z" not in own and {"Y", "X"} <= set(own):
         return own.replace(unknown[0], "Z").lower()
     if unknown or not {"Y", "X"} <= set(own):
-        example = {3: "zyx", 4: "tzyx"}.get(len(own), "tczyx")
+        remedy = Remedy("axes", {3: "zyx", 4: "tzyx"}.get(len(own), "tczyx"))
         raise ImageError(
             f"{path.name} does not say what its {len(own)} dimensions {tuple(series.shape)} are. "
             "Name one axis per dimension out of t, c, z, y, x, for example "
-            f"--set axes={example}."
+            f"{remedy}.",
+            remedies=(remedy,),
         )
     return own.lower()
 

@@ -240,7 +240,7 @@ def _dims(header: Any, shape: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
     sure = " as its unit says" if units in SECONDS else " as NIfTI defines it"
     return dims, (
         f"The fourth dimension ({shape[3]}) was taken for time,{sure}. If it holds channels, such "
-        "as several MR sequences, say so with --set axes=czyx.",
+        "as several MR sequences, say so by axes=czyx.",
     )
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.errors import ImageError
+from napari_segnet.errors import ImageError, Remedy
 from napari_segnet.image import Image
 from napari_segnet.readers._damage import decoding
 from napari_segnet.stamp import Stamp, stamp_of
@@ -85,8 +85,10 @@ def _assumed_axes(path: Path, shape: tuple[int, ...]) -> str:
             f"{path.name} has {'one dimension' if shape else 'a single number'}, but a picture has "
             "at least two dimensions (rows and columns)."
         )
+    remedy = Remedy("axes", {3: "zyx", 4: "tzyx"}.get(len(shape), "tczyx"))
     raise ImageError(
         f"{path.name} has {len(shape)} dimensions {shape}, and an npy file does not say what "
         "they are. Name one axis per dimension out of t, c, z, y, x, for example "
-        f"--set axes={ {3: 'zyx', 4: 'tzyx'}.get(len(shape), 'tczyx') }."
+        f"{remedy}.",
+        remedies=(remedy,),
     )

@@ -86,8 +86,8 @@ def test_selected_labels_go_in_with_their_image(panel, viewer, qtbot):
     np.testing.assert_array_equal(labels.data, tifffile.imread(sample.labels))
     assert sample.trusted is None
     count = len(np.unique(labels.data)) - 1
-    assert shown(panel) == [f"cells\n{count} objects\nto learn from"]
-    assert panel.summary.text().startswith(f"1 image with {count} objects: 1 to learn from, 0 held")
+    assert shown(panel) == [f"cells\n{count} objects\nfor training"]
+    assert panel.summary.text().startswith(f"1 image with {count} objects: 1 for training, 0 held")
 
 
 def test_only_what_was_reviewed(panel, viewer, qtbot, reviewing):
@@ -144,7 +144,7 @@ def test_opened_again_and_corrected_it_takes_its_own_place(panel, viewer, qtbot)
 def test_held_out_and_back(panel, viewer, qtbot):
     layers(viewer)
     added(qtbot, panel)
-    for expected, button in (("val", "Learn from it"), ("train", "Hold out")):
+    for expected, button in (("val", "Train on it"), ("train", "Hold out")):
         panel.list.item(0).setSelected(True)
         panel.side_button.click()
         finished(qtbot, panel)

@@ -110,7 +110,7 @@ def test_without_a_network_it_says_so_and_sizes_count(panel, layer):
     looked_at(panel)
     assert "no network was chosen" in panel.said.text()
     assert 1 == current(panel) == layer.selected_label
-    assert "0 of 20 looked at · uneven outline: solidity 0.44" == panel.progress.text()
+    assert "0 of 20 reviewed · uneven outline: solidity 0.44" == panel.progress.text()
 
 
 def test_accept_goes_on_and_the_camera_with_it(panel, viewer, layer):

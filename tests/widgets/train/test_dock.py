@@ -22,7 +22,7 @@ from napari_segnet.progress import Progress, run
 from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner
 from napari_segnet.train._train import train as train_core
-from napari_segnet.widgets.qt.recent import remember_training_set
+from napari_segnet.widgets.qt.recent import remember_training_set, training_set_news
 from napari_segnet.widgets.train.dock import TrainDock
 from napari_segnet.widgets.train.examples_window import LessonWindow
 from napari_segnet.widgets.train.form import FINE_TUNING
@@ -104,9 +104,20 @@ def test_what_the_dock_begins_with_is_allowed(dock):
     assert not dock.run_box.button.isEnabled()
 
 
+def test_the_dock_follows_the_training_set_that_others_fill(dock, qtbot, folder, tmp_path):
+    dock.choose_folder(folder)
+    qtbot.waitUntil(lambda: dock.session.contents is not None, timeout=WAIT_MS)
+    other = write_dataset(tmp_path / "other", count=2)
+    remember_training_set(other)
+    training_set_news().changed.emit()
+    assert dock.folder == other
+    qtbot.waitUntil(lambda: dock.session.contents is not None, timeout=WAIT_MS)
+    assert dock.where.text() == "other"
+
+
 def test_it_says_what_is_in_the_training_set(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
-    assert dock.summary.text() == "3 to learn from, 1 held out."
+    assert dock.summary.text() == "3 for training, 1 held out."
     assert dock.where.text() == "set"
 
 
@@ -189,7 +200,8 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     click(qtbot, dock.outcome.changes)
     (layer,) = dock.viewer.layers
     assert layer.rgb
-    assert layer.data.shape[:2] == (40, 48)
+    assert layer.data.shape[1] == 48
+    assert layer.data.shape[0] > 40, "a legend stands below the picture"
 
 
 @pytest.mark.trains
@@ -431,7 +443,7 @@ def test_a_folder_that_is_no_training_set(dock, qtbot, weights, tmp_path):
 def test_a_network_that_cannot_be_taught_is_refused_before_anything(dock, weights, monkeypatch):
     monkeypatch.setattr("napari_segnet.widgets.train.jobs.family_of", lambda _: object())
     dock._recognised(identify(weights))
-    assert "cannot be taught here yet" in dock.message.text.text()
+    assert "cannot be trained here yet" in dock.message.text.text()
     assert dock.checkpoint is None
 
 

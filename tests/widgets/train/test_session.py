@@ -63,7 +63,7 @@ def test_a_network_that_cannot_be_trained_is_not_taken(session, monkeypatch):
     monkeypatch.setattr(jobs, "family_of", lambda _: object())
     other = TrainSession()
     other.resuming = SimpleNamespace()
-    with pytest.raises(SettingsError, match="cannot be taught here yet"):
+    with pytest.raises(SettingsError, match="cannot be trained here yet"):
         other.take_network(found)
     assert other.checkpoint is None
     assert other.resuming is None
@@ -96,7 +96,7 @@ def test_what_was_learned_before_a_stop_is_kept_until_it_is_forgotten(session):
 
 
 def test_words_say_what_is_held_out():
-    assert held(Contents(train=3, val=1)) == "3 to learn from, 1 held out."
+    assert held(Contents(train=3, val=1)) == "3 for training, 1 held out."
     assert "Hold one out in the Correct dock" in held(Contents(train=3, val=0))
     assert held(Contents(train=3, val=1, problems=("a.tif",))).endswith("Left out: a.tif")
 
@@ -109,4 +109,4 @@ def test_words_say_if_the_new_network_is_better():
     assert "NOT better" in outcome(taught)
     assert figure_rows(taught) == [("AP 50", "none", "0.500")]
     taught.after.images = ()
-    assert "nobody knows" in outcome(taught)
+    assert "No image is held out" in outcome(taught)

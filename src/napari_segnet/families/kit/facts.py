@@ -288,7 +288,7 @@ def refusal(weights: Weights, title: str, reason: str) -> UnknownNetworkError:
     """Return the error for a file that looks like a network but is not it."""
     return UnknownNetworkError(
         f"{weights.path.name} looks like {title}, but {reason}. Its author has probably changed "
-        "the network; only the published form can be opened from weights alone."
+        "the network."
     )
 
 

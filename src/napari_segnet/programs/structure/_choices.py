@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
@@ -43,6 +44,11 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
     if any(step.sees == "both" for step in topology.steps):
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
+    for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
+        values = found.get(name, ((), ""))[0]
+        if value in values and len(values) > 1:
+            others = (one for one in values if one != value)
+            found[name] = ((value, *others), f"as in {network}, whose names its layers have")
     for name, value in facts.said.items():
         if name in found:
             found[name] = (

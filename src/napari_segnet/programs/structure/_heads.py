@@ -1,7 +1,9 @@
-"""Heads that only training uses: deep supervision answers at coarser levels, too.
+"""Heads beside the one whose answer is taken.
 
-Lee et al. 2015, arXiv 1409.5185. Such a head is one convolution of a pixel from a level of the
-decoder to the classes; nothing takes its answer when images are segmented.
+Deep supervision answers at coarser levels, too (Lee et al. 2015, arXiv 1409.5185): such a head is
+one convolution of a pixel from a level of the decoder to the classes; nothing takes its answer when
+images are segmented. Other networks answer several questions from their last level: of these
+heads the first one is taken, or the one that is named as the answer.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from napari_segnet.programs.structure._names import OUTPUT
 from napari_segnet.programs.structure._parts import Part
 
 __all__ = ["without_side_heads"]
@@ -23,9 +26,27 @@ def without_side_heads(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[P
 
     Heads are known by their shapes (one pixel, as many channels as the last one) and by names.
     """
+    twins = _twins(parts)
+    kept, beside = _deeply(tuple(part for at, part in enumerate(parts) if at not in twins))
+    return kept, (*beside, *(parts[at] for at in twins))
+
+
+def _twins(parts: Sequence[Part]) -> tuple[int, ...]:
+    """Return the last parts that are heads of one level, but for the one that is the answer."""
+    found: list[int] = []
+    for at in range(len(parts) - 1, 0, -1):
+        if not _head(parts[at]) or parts[at].inputs(False) != parts[-1].inputs(False):
+            break
+        found.insert(0, at)
+    named = [at for at in found if parts[at].role == OUTPUT]
+    answer = (named or found or [-1])[0]
+    return tuple(at for at in found if at != answer)
+
+
+def _deeply(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     heads = [at for at, part in enumerate(parts) if _head(part)]
     if len(heads) < 2:
-        return tuple(parts), ()
+        return parts, ()
     last = min(heads, key=lambda at: (parts[at].inputs(False), -at))
     classes = parts[last].outputs(False)
     beside = {

@@ -21,6 +21,8 @@ from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Gate", "Part", "Squeeze", "parts_of"]
 
+ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b"))
+"""Names of layers that follow one another in a block, without a number."""
 MOST_IN_BLOCK = 4
 """A module with more convolutions of its own, without numbers, is a network and no block."""
 
@@ -147,11 +149,14 @@ class Part:
         return self.units[-1].outputs(transposed)
 
 
-def parts_of(units: Sequence[Unit]) -> tuple[Part, ...]:
-    """Return the parts in the order of the file."""
+def parts_of(units: Sequence[Unit], shortcuts: bool = True) -> tuple[Part, ...]:
+    """Return the parts in the order of the file.
+
+    ``shortcuts``: whether convolutions that are named as a shortcut, and fit, are one.
+    """
     left = list(units)
     found = _gates(left)
-    found += _residuals(left)
+    found += _residuals(left) if shortcuts else []
     found += _runs(left)
     found.sort(key=lambda part: part.place)
     return tuple(found)
@@ -372,6 +377,9 @@ def _joined(
         return False
     if one.after is not None and one.after > hidden:
         return False
+    leaves = tuple(unit.layer.name.rpartition(".")[2] for unit in (one, two))
+    if leaves in ORDINALS:
+        return True
     names = (one.layer.number is None, two.layer.number is None)
     return not (all(names) and numbers(one.layer.name) == numbers(two.layer.name) != ())
 

@@ -26,6 +26,8 @@ __all__ = ["common_dtype", "read_structure"]
 NAMED = 4
 FLOATING = ("float32", "float16", "bfloat16", "float64")
 COUNTER = "num_batches_tracked"
+LIKELY = 2.0
+"""Cost of a topology: about one thing in it is unusual, see ``_search``."""
 MOST_LAYERS = 1500
 """No hand-written network has more; the search of one would never end."""
 
@@ -71,6 +73,11 @@ def read_structure(weights: Weights) -> Space:
     # Heads beside the last one have no place in the answer; the card names their tensors.
     main, beside = without_side_heads(parts)
     space = _space(main, weights, by_name) or (_space(parts, weights, by_name) if beside else None)
+    if any(part.shortcut for part in parts) and _unlikely(space):
+        # What is named as a shortcut may stand in the way itself, such as before a resizing.
+        straight = squeezed(parts_of(units, shortcuts=False), squeezes)
+        other = _space(straight, weights, by_name) if straight is not None else None
+        space = other if other is not None and not _unlikely(other) else space
     if space is None:
         shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
         raise _refused(
@@ -91,6 +98,11 @@ def _space(parts: tuple[Part, ...], weights: Weights, by_name: bool) -> Networks
     numbers = {name: math.prod(one.shape) for name, one in weights.tensors.items()}
     space = Networks(parts=parts, facts=facts, found=found, siblings=siblings, numbers=numbers)
     return space if found and space.first(1) else None
+
+
+def _unlikely(space: Networks | None) -> bool:
+    """Tell if even the likeliest topology has something that few networks have."""
+    return space is None or min(one.cost for one in space.found.values()) > LIKELY
 
 
 def common_dtype(weights: Weights) -> str:

@@ -75,14 +75,14 @@ def units_of(
     found: list[Unit] = []
     left: list[StoredLayer] = []
     waiting: StoredLayer | None = None
-    for one in layers:
+    for one, after in zip(layers, (*layers[1:], None), strict=True):
         if one.kind == "convolution":
             unit = Unit(layer=one, ways=_ways(one, kinds))
             if waiting is not None and waiting.weight[0] in {unit.inputs(w) for w in unit.ways}:
                 unit, waiting = replace(unit, norm=waiting, norm_first=True), None
             found.append(unit)
         elif one.kind in ("norm", "slopes"):
-            if not _attach(found, one):
+            if _leads(found, one, after) or not _attach(found, one):
                 left += [waiting] if waiting else []
                 waiting = one if one.kind == "norm" else None
                 left += [one] if waiting is None else []
@@ -149,6 +149,19 @@ def _attach(found: list[Unit], one: StoredLayer) -> bool:
     part = {"norm": one} if _is_norm(found[place], one) else {"slopes": one}
     found[place] = replace(found[place], **part)  # type: ignore[arg-type]
     return True
+
+
+def _leads(found: Sequence[Unit], one: StoredLayer, after: StoredLayer | None) -> bool:
+    """Tell if a norm is the first layer of its module, and the next one there takes its channels.
+
+    Then it stands before that convolution, and is none of the module before.
+    """
+    if one.kind != "norm" or after is None or after.kind != "convolution" or not found:
+        return False
+    last = found[-1].layer
+    inside = any(unit.layer.parent == one.parent for unit in found[-1:])
+    named = after.parent == one.parent and not inside and last.parent != one.parent
+    return bool(one.parent) and named and after.weight[1] == one.weight[0]
 
 
 def _near(found: Sequence[Unit], one: StoredLayer) -> Iterable[int]:

@@ -39,8 +39,12 @@ class Structure:
     name = "structure"
     title = "Network read from its tensors"
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(
+        self, weights: Weights, told: Mapping[str, Any], space: Space | None = None
+    ) -> Checkpoint:
         """Return the likeliest network with what was told.
+
+        ``space``: what ``read_structure`` returned, where that is known already.
 
         Raises
         ------
@@ -49,7 +53,8 @@ class Structure:
         SettingsError
             If something is told that the file does not leave open.
         """
-        return checkpoint_of(weights, chosen(read_structure(weights), told, weights), told)
+        space = read_structure(weights) if space is None else space
+        return checkpoint_of(weights, chosen(space, told, weights), told)
 
 
 def chosen(space: Space, told: Mapping[str, Any], weights: Weights) -> Candidate:

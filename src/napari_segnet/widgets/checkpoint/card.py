@@ -69,7 +69,7 @@ class CardView(QWidget):
         self.setObjectName("segnet_card")
         self._told: dict[str, str] = {}
         self._filling = False
-        self.title = QLabel("No network chosen yet.")
+        self.title = QLabel("No network is chosen.")
         self.title.setObjectName("segnet_card_title")
         self.title.setWordWrap(True)
         self.doubt = QLabel()
@@ -118,7 +118,7 @@ class CardView(QWidget):
         self.title.setText(f"Looking at {name} …")
         self._hide_details()
 
-    def clear(self, said: str = "No network chosen yet.") -> None:
+    def clear(self, said: str = "No network is chosen.") -> None:
         """Show that there is no network."""
         self.title.setText(said)
         self._hide_details()

@@ -69,7 +69,7 @@ class DatasetForm(QWidget):
         form = QFormLayout()
         form.addRow("Labels", self.labels_name)
         form.addRow("Image", self.images)
-        form.addRow("Learn from", self.whole)
+        form.addRow("Train on", self.whole)
         form.addRow("", self.only_reviewed)
         form.addRow("Folder", self.where)
         box = QWidget()

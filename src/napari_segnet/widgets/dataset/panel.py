@@ -59,7 +59,7 @@ UNTOUCHED = (
     "network learns little from them, and they cannot tell which of two networks is better. "
     "Review or correct them, then add them again."
 )
-SIDES = {"train": "to learn from", "val": "held out"}
+SIDES = {"train": "for training", "val": "held out"}
 
 
 class DatasetPanel(DatasetForm):
@@ -191,9 +191,9 @@ class DatasetPanel(DatasetForm):
         for button in (self.open_button, self.side_button, self.remove_button):
             button.setEnabled(bool(marked) and not busy)
         held = bool(marked) and marked[0].split == "val"
-        self.side_button.setText("Learn from it" if held else "Hold out")
+        self.side_button.setText("Train on it" if held else "Hold out")
         self.side_button.setToolTip(
-            "Let the network learn from it"
+            "Use it for training"
             if held
             else "Never train on it: it shows whether a trained network is better"
         )
@@ -348,7 +348,7 @@ def _summary(rows: tuple[Row, ...], dataset: Dataset | None) -> str:
     objects = sum(row.objects for row in rows)
     learn, held = (sum(row.sample.split == s for row in rows) for s in ("train", "val"))
     text = (
-        f"{len(rows)} image{'' if len(rows) == 1 else 's'} with {objects} objects: {learn} to "
-        f"learn from, {held} held out."
+        f"{len(rows)} image{'' if len(rows) == 1 else 's'} with {objects} objects: {learn} for "
+        f"training, {held} held out."
     )
-    return text if held else f"{text} A part of them will be held out to see what was learned."
+    return text if held else f"{text} A part of them is held out, to score the trained network."

@@ -26,6 +26,7 @@ from napari_segnet.widgets.qt.listen import listen
 from napari_segnet.widgets.qt.message_bar import MessageBar
 from napari_segnet.widgets.qt.plot import Line, Plot
 from napari_segnet.widgets.qt.run_bar import RunBox
+from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 
 if TYPE_CHECKING:
     import napari.layers
@@ -208,6 +209,7 @@ class EvaluateDock(Dock):
         labels = self._asked.labels if self._asked else None
         show_classes(self.classes, scores, () if labels is None else record_of(labels).class_names)
         self.figures.show()
+        scroll_into_view(self.figures)
         self.classes.show()
         self.copy.show()
         self.plot.show_lines(

@@ -7,14 +7,14 @@ import html
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from napari_segnet.errors import SettingsError
-from napari_segnet.settings import settings_from
-from napari_segnet.widgets.qt.form_rows import Hint, TextRow, make_row
+from napari_segnet.widgets.qt.form_rows import Hint, Row
+from napari_segnet.widgets.qt.value_widgets import TYPES, SettingWidget
 
 __all__ = ["Form", "Hint", "explanations"]
 
@@ -60,10 +60,10 @@ class Form(QWidget, Generic[S]):
         super().__init__(parent)
         self._settings = settings
         self._problems: dict[str, str] = {}
-        kinds = get_type_hints(type(settings))
         names = tuple(only) if only is not None else tuple(_names(settings))
         self._visible = set(names)
-        self._rows = {name: make_row(hints.get(name, Hint()), kinds[name]) for name in names}
+        self._widgets = _value_widgets(settings, names, hints)
+        self._rows: dict[str, Row] = {name: one.native for name, one in self._widgets.items()}
         self._layout = QFormLayout(self)
         self._more = _more_button()
         self._lay_out(explanations(type(settings)))
@@ -82,8 +82,8 @@ class Form(QWidget, Generic[S]):
                 f"expected {type(self._settings).__name__}, got {type(settings).__name__}"
             )
         self._settings = settings
-        for name, row in self._rows.items():
-            row.show_value(getattr(settings, name))
+        for name, widget in self._widgets.items():
+            widget.value = getattr(settings, name)
             self._say(name, "")
 
     def set_defaults(self, resolved: S) -> None:
@@ -170,12 +170,9 @@ class Form(QWidget, Generic[S]):
         SettingsError
             If it cannot be used.
         """
-        row, cls = self._rows[name], type(self._settings)
-        value = row.read()
-        if isinstance(row, TextRow):
-            value = getattr(settings_from(cls, {name: value}), name)
-        if row.hint.check is not None:
-            row.hint.check(value)
+        value, check = self._widgets[name].value, self._rows[name].hint.check
+        if check is not None:
+            check(value)
         changed: S = dataclasses.replace(self._settings, **{name: value})  # type: ignore[type-var]
         return changed
 
@@ -186,6 +183,29 @@ class Form(QWidget, Generic[S]):
             self.refused.emit(problem)
         elif self._problems.pop(name, None) is not None:
             self.refused.emit(next(iter(self._problems.values()), ""))
+
+
+def _value_widgets(
+    settings: Any, names: Iterable[str], hints: Mapping[str, Hint]
+) -> dict[str, SettingWidget]:
+    """Return the editor of each setting, as magicgui makes it of the type."""
+    kinds, usual = get_type_hints(type(settings)), type(settings)()
+    made: dict[str, SettingWidget] = {}
+    for name in names:
+        given = {"hint": hints.get(name, Hint()), "default": getattr(usual, name)}
+        value = getattr(settings, name)
+        widget = TYPES.create_widget(
+            value, annotation=_plain(kinds[name]), name=name, options=given
+        )
+        assert isinstance(widget, SettingWidget), kinds[name]
+        made[name] = widget
+    return made
+
+
+def _plain(kind: Any) -> Any:
+    """Return a type without the words beside it, which are typed on the command line alone."""
+    parts = [part for part in get_args(kind) if get_origin(part) is not Literal]
+    return Union[tuple(parts)] if get_origin(kind) is Union else kind  # noqa: UP007
 
 
 def explanations(cls: type[Any]) -> dict[str, str]:

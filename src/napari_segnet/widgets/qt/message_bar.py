@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import Remedy, SegnetError
 from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 
 __all__ = ["MessageBar", "in_words"]
@@ -126,7 +126,7 @@ class MessageBar(QFrame):
 def in_words(error: BaseException) -> str:
     """Return a sentence for the user; a mistake of ours is not hidden."""
     if isinstance(error, SegnetError):
-        return _for_the_window(str(error))
+        return _for_the_window(error.phrased(_row_of))
     if isinstance(error, MemoryError):
         return (
             "There is not enough memory for this. Close other programs, or choose a region "
@@ -143,6 +143,11 @@ def in_words(error: BaseException) -> str:
     )
 
 
+def _row_of(remedy: Remedy) -> str:
+    """Return the row of the dock in which a remedy is set."""
+    return _row(remedy.setting, remedy.value)
+
+
 def _for_the_window(text: str) -> str:
     """Return advice for the command line as advice for the dock: its rows instead of options."""
     text = re.sub(r"--device (\w+)", r"--set device=\1", text)
@@ -150,7 +155,10 @@ def _for_the_window(text: str) -> str:
 
 
 def _row_named(found: re.Match[str]) -> str:
-    name, value = found[1], found[2] or "..."
+    return _row(found[1], found[2] or "...")
+
+
+def _row(name: str, value: str) -> str:
     hint = HINTS.get(name) or LABEL_HINTS.get(name)
     row = f"“{hint.label if hint is not None else name}”".replace("\n", " ")
-    return row if value == "..." else f"{row} {value}"
+    return row if value in ("", "...") else f"{row} {value}"

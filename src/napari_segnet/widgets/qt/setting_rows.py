@@ -15,6 +15,13 @@ LATER = ("find", "source")
 """Words that become a normalisation as soon as there are a network and an image."""
 
 
+def two_lines(words: str) -> str:
+    """Return words in two lines of about the same length: a dock is narrow."""
+    spaces = [at for at, letter in enumerate(words) if letter == " "]
+    middle = min(spaces, key=lambda at: abs(at - len(words) / 2))
+    return f"{words[:middle]}\n{words[middle + 1 :]}"
+
+
 def check_normalizer(text: str) -> None:
     """Refuse what is no normalisation.
 
@@ -55,18 +62,18 @@ HINTS = {
 LABEL_HINTS = {
     "threshold": Hint(label="threshold", minimum=0.0, maximum=1.0, step=0.01),
     "instances": Hint(
-        label="separate\ntouching objects",
+        label=two_lines("separate touching objects"),
         choices=("auto", "none", "components", "watershed"),
         names=(
             ("none", "no objects, classes only"),
             ("components", "no"),
-            ("watershed", "yes (watershed)"),
+            ("watershed", "yes"),
         ),
     ),
     "seed_threshold": Hint(label="seed threshold", minimum=0.0, maximum=1.0, step=0.01),
     "min_size_px": Hint(label="minimum size (px)", minimum=0, maximum=100_000),
     "fill_holes": Hint(label="fill holes"),
-    "clear_border": Hint(label="remove at\nimage edge"),
+    "clear_border": Hint(label=two_lines("remove at image edge")),
     "link": Hint(
         label="join slices",
         choices=("none", "z", "t", "tz"),

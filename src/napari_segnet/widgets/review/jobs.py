@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
+from napari_segnet.widgets.checkpoint.recognise import recognise_with_proof
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, source_of
 from napari_segnet.widgets.layers.record import record_of
@@ -147,10 +147,7 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
     elif network and given.image is not None:
         yield Progress(what="reading the weights")
         load_torch()
-        from napari_segnet.builtin import weights_path
-        from napari_segnet.recognition import identify
-
-        checkpoint = identify(Path(weights_path(network)).absolute())
+        checkpoint = yield from recognise_with_proof(network, {})
         items = yield from doubt_labels(given.labels, checkpoint, given.image, flips=flips)
     else:
         items = yield from doubt_unaided(given.labels, given.axes)

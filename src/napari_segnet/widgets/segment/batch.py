@@ -39,6 +39,7 @@ from napari_segnet.widgets.layers.record import metadata_with, record_of
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.message_bar import in_words
 from napari_segnet.widgets.qt.run_bar import RunBox
+from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.segment.jobs import Answer, answer
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ class BatchBox(QWidget):
         self.table.show()
         self.box.show()
         self.save.hide()
+        scroll_into_view(self)
         if idle:
             self.box.begin()
             self._read_next()

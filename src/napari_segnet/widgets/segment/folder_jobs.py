@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import OutputError, SegnetError
+from napari_segnet.errors import Cancelled, OutputError
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.measure import measure
 from napari_segnet.progress import Job, Progress, job
@@ -92,7 +92,10 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
                     "of them to another folder."
                 )
             yield from _told_where(where, _one(asked, path))
-        except (SegnetError, OSError, MemoryError) as error:
+        except Cancelled:
+            raise
+        except Exception as error:
+            # The others go on; the report names each failure.
             failed.append((path.name, error))
         else:
             done.append(path.name)

@@ -50,7 +50,7 @@ class LessonWindow(QDialog):
     def __init__(self, asked: Lesson, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_lesson_window")
-        self.setWindowTitle("What it learns from")
+        self.setWindowTitle("Training examples")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._asked, self._drawn = asked, 0
         self.titles: list[str] = []

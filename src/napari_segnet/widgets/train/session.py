@@ -217,8 +217,8 @@ def outcome(taught: Taught) -> str:
     """Return whether the new network is better, in words."""
     if not taught.after.images:
         return (
-            "Nothing that could judge it is held out, so nobody knows if the new network is "
-            "better. Look at what it does before you trust it."
+            "No image is held out, so no score shows whether the new network is better. Check its "
+            "labels before you use it."
         )
     if taught.promoted:
         return "The new network is better, and is chosen in the Segment dock."
@@ -242,10 +242,10 @@ def figure_rows(taught: Taught) -> list[tuple[str, str, str]]:
 
 def held(found: Contents) -> str:
     """Return what a training set holds, for the user."""
-    said = [f"{found.train} to learn from, {found.val} held out."]
+    said = [f"{found.train} for training, {found.val} held out."]
     if not found.val:
         said.append(
-            "Hold one out in the Correct dock: only then can it be known if the network gets "
+            "Hold one out in the Correct dock: without it nothing shows whether the network gets "
             "better."
         )
     return " ".join([*said, *(f"Left out: {problem}" for problem in found.problems)])

@@ -120,7 +120,7 @@ class Inspect:
         if others:
             card["candidates"] = others
         if args.image is not None:
-            card["image"] = _checked(checkpoint, args.image, wishes.axes, predict)
+            card["image"] = _checked(checkpoint, args.image, wishes.axes, predict, args.prove)
         own = args.save_as
         if own is not None and _is_package(own):
             card["package"], own = _published(checkpoint, args), None
@@ -208,9 +208,13 @@ def _write(checkpoint: Checkpoint, picture: Path | None, own: Path | None) -> No
 
 
 def _checked(
-    checkpoint: Checkpoint, path: Path, axes: str | None, settings: PredictSettings
+    checkpoint: Checkpoint,
+    path: Path,
+    axes: str | None,
+    settings: PredictSettings,
+    prove: bool,
 ) -> dict[str, Any]:
-    """Verify with an image what an image can verify."""
+    """Verify with an image what an image can verify; only ``prove`` runs the network's layers."""
     from napari_segnet.errors import SegnetError
     from napari_segnet.find import likeness
     from napari_segnet.plan import settle, way_of
@@ -231,7 +235,8 @@ def _checked(
         }
         settled = run(settle(checkpoint, image, settings))
         given = prepare_input(checkpoint, image, settled.settings)
-        like = run(likeness(checkpoint, image, way_of(checkpoint, image, settled.settings)))
+        way = way_of(checkpoint, image, settled.settings)
+        like = run(likeness(checkpoint, image, way)) if prove else None
     except SegnetError as error:
         return {**seen, "fits": False, "why": str(error)}
     figures = {

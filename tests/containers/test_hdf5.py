@@ -334,13 +334,6 @@ def test_images_are_named(tmp_path: Path) -> None:
         open_tree(path)
 
 
-def test_a_mask_rcnn_of_matterport_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "mask_rcnn.h5"
-    h5(path, {"mrcnn_mask_deconv": [("mrcnn_mask_deconv/kernel:0", np.ones(1, "f4"))]})
-    with pytest.raises(UnsupportedWeightsError, match="a Mask R-CNN of matterport"):
-        open_tree(path)
-
-
 # ---- Damage ----------------------------------------------------------------------------
 
 

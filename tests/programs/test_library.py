@@ -34,7 +34,9 @@ def saved(module, path, wrap=0):
     return path
 
 
-@pytest.mark.parametrize(("kind", "wrap"), tuple(zip(LIBRARIES, (0, 1, 2, 0, 1), strict=True)))
+@pytest.mark.parametrize(
+    ("kind", "wrap"), tuple(zip(LIBRARIES, (0, 1, 2, 0, 1, 2, 0, 1), strict=True))
+)
 def test_a_network_of_a_library_answers_as_it_does_there(kind, wrap, tmp_path):
     module, image, answer = made(kind)
     found = sn.identify(saved(module, tmp_path / "weights.pth", wrap))

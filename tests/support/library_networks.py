@@ -245,10 +245,128 @@ def segresnet(put):
     return run
 
 
+def nested_unet(put):
+    """The U-Net++ of 4uiiurz1/pytorch-nested-unet with three levels and a head on each column."""
+    widths, rows = (4, 6, 8), 3
+
+    def double(name, a, b):
+        layers = []
+        for n, inputs in ((1, a), (2, b)):
+            layers += [put(f"{name}.conv{n}", nn.Conv2d(inputs, b, 3, 1, 1))]
+            layers += [put(f"{name}.bn{n}", nn.BatchNorm2d(b)), nn.ReLU()]
+        return nn.Sequential(*layers)
+
+    nodes = {(r, 0): double(f"conv{r}_0", (2, *widths)[r], widths[r]) for r in range(rows)}
+    for column in range(1, rows):
+        for r in range(rows - column):
+            inputs = widths[r] * column + widths[r + 1]
+            nodes[r, column] = double(f"conv{r}_{column}", inputs, widths[r])
+    heads = [put(f"final{n}", nn.Conv2d(4, 2, 1)) for n in range(1, rows)]
+
+    def run(x):
+        done = {}
+        for r in range(rows):
+            done[r, 0] = nodes[r, 0](F.max_pool2d(done[r - 1, 0], 2) if r else x)
+        for column in range(1, rows):
+            for r in range(rows - column):
+                below = done[r + 1, column - 1]
+                up = F.interpolate(below, scale_factor=2, mode="bilinear", align_corners=True)
+                left = [done[r, one] for one in range(column)]
+                done[r, column] = nodes[r, column](torch.cat((*left, up), 1))
+        return heads[-1](done[0, rows - 1])
+
+    return run
+
+
+def unet3d(put):
+    """The UNet3D of pytorch-3dunet: group norm, convolution, ReLU; one group of few channels."""
+
+    def block(name, sizes):
+        layers = []
+        for n, (a, b) in enumerate(sizes, 1):
+            own, groups = f"{name}.basic_module.SingleConv{n}", 8 if a >= 8 else 1
+            layers += [put(f"{own}.groupnorm", nn.GroupNorm(groups, a))]
+            layers += [put(f"{own}.conv", nn.Conv3d(a, b, 3, 1, 1, bias=False)), nn.ReLU()]
+        return nn.Sequential(*layers)
+
+    first = block("encoders.0", ((1, 4), (4, 8)))
+    second = block("encoders.1", ((8, 8), (8, 16)))
+    last = block("decoders.0", ((24, 8), (8, 8)))
+    head = put("final_conv", nn.Conv3d(8, 3, 1))
+
+    def run(x):
+        x = first(x)
+        up = F.interpolate(second(F.max_pool3d(x, 2)), scale_factor=2)
+        return head(last(torch.cat((x, up), 1)))
+
+    return run
+
+
+def u2net(put):
+    """A U²-Net of narrow levels, three poolings at most in each."""
+
+    def conv(name, a, b, rate=1):
+        put(f"{name}.conv_s1", one := nn.Conv2d(a, b, 3, 1, rate, rate))
+        put(f"{name}.bn_s1", two := nn.BatchNorm2d(b))
+        return nn.Sequential(one, two, nn.ReLU())
+
+    def block(name, a, b, flat):
+        rates = (1, 2, 4, 8) if flat else (1, 1, 1, 2)
+        start = conv(f"{name}.rebnconvin", a, b)
+        downs = [
+            conv(f"{name}.rebnconv{n}", 2 if n > 1 else b, 2, r) for n, r in enumerate(rates, 1)
+        ]
+        backs = [(3, 2), (2, 2), (1, b)]
+        ups = [conv(f"{name}.rebnconv{n}d", 4, w, rates[n - 1]) for n, w in backs]
+
+        def run(x):
+            first = x = start(x)
+            kept = []
+            for n, down in enumerate(downs):
+                x = down(x)
+                kept.append(x)
+                x = F.max_pool2d(x, 2) if n < 2 and not flat else x
+            kept.pop()
+            for n, up in enumerate(ups):
+                x = enlarged(x, 2) if n and not flat else x
+                x = up(torch.cat((x, kept.pop()), 1))
+            return x + first
+
+        return run
+
+    def enlarged(x, factor):
+        return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+    downs = [block(f"stage{n}", 3 if n == 1 else 4, 4, n > 4) for n in range(1, 7)]
+    ups = [block(f"stage{n}d", 8, 4, n == 5) for n in range(5, 0, -1)]
+    sides = [put(f"side{n}", nn.Conv2d(4, 1, 3, 1, 1)) for n in range(1, 7)]
+    end = put("outconv", nn.Conv2d(6, 1, 1))
+
+    def run(x):
+        kept = []
+        for n, down in enumerate(downs):
+            x = down(x)
+            kept.append(x)
+            x = F.max_pool2d(x, 2) if n < 5 else x
+        levels = [x := kept.pop()]
+        for up in ups:
+            x = up(torch.cat((enlarged(x, 2), kept.pop()), 1))
+            levels.insert(0, x)
+        maps = [
+            enlarged(s(one), 2**n) for n, (s, one) in enumerate(zip(sides, levels, strict=True))
+        ]
+        return torch.sigmoid(end(torch.cat(maps, 1)))
+
+    return run
+
+
 LIBRARIES = {
     "nnunet": (nnunet, (1, 2, 8, 16, 16)),
     "smp-unet": (smp_unet, (1, 3, 64, 64)),
     "torchvision-fcn": (torchvision_fcn, (1, 3, 48, 40)),
     "monai-unet": (monai_unet, (1, 1, 24, 32)),
     "monai-segresnet": (segresnet, (1, 2, 12, 16)),
+    "nested-unet": (nested_unet, (1, 2, 24, 16)),
+    "pytorch-3dunet": (unet3d, (1, 1, 8, 12, 16)),
+    "u2net": (u2net, (1, 3, 64, 96)),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from napari_segnet.families.kit.kinds import NONLINEARITY, NORM_EPS, upsampling_choice
 from napari_segnet.families.kit.told import Choice
-from napari_segnet.programs.library import _monai, _nnunet, _torchvision
+from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision
 from napari_segnet.programs.library import _smp as _smp_module
 from napari_segnet.programs.library._pen import Pen, Shapes
 
@@ -69,6 +69,8 @@ class Kind:
                 continue
             if choice.name == "groups" and _any(r".+\.running_mean", shapes):
                 choice = replace(choice, why="batch norms have no groups; this counts for nothing")
+            if choice.name == "layer_order" and not _before(shapes):
+                choice = replace(choice, values=choice.values[1:], default="conv-norm")
             if choice.name == "adn_ordering" and self.ordered(shapes):
                 choice = replace(choice, default=self.ordered(shapes))
             found.append(choice)
@@ -86,6 +88,13 @@ class Kind:
 
 def _any(pattern: str, shapes: Shapes) -> bool:
     return any(re.fullmatch(pattern, key) for key in shapes)
+
+
+def _before(shapes: Shapes) -> bool:
+    """Tell if the first norm has the width of the image: then it stands before the convolution."""
+    own = "encoders.0.basic_module.SingleConv1"
+    width = shapes.get(f"{own}.groupnorm.weight") or shapes.get(f"{own}.batchnorm.weight")
+    return width == (shapes[f"{own}.conv.weight"][1],)
 
 
 def _act(default: str, why: str) -> Choice:
@@ -146,6 +155,15 @@ RESIDUAL = Choice(
     why="no block has a shortcut with tensors, so that none is assumed",
     also=("res_block",),
 )
+
+
+LAYERS = Choice(
+    name="layer_order",
+    values=("norm-conv", "conv-norm", "conv-act-norm"),
+    default="norm-conv",
+    why="order of norm, convolution and activation, as far as widths do not show it",
+)
+WHY_ALIGNED = "as in the published network; a resizing has no tensors"
 
 
 def _stride_of(default: int) -> Choice:
@@ -218,6 +236,33 @@ NNUNET = Kind(
     aside=(r"decoder\.seg_layers\..+",),
     canonical=_nnunet.canonical,
 )
+PUBLISHED = (
+    Kind(
+        name="u2net",
+        title="the U²-Net of xuebinqin/U-2-Net",
+        has=(r"stage1\.rebnconvin\.conv_s1\.weight", r"side1\.weight", r"outconv\.weight"),
+        first=("stage1.rebnconvin.conv_s1",),
+        draw=_nested.u2net,
+        choices=(RELU, EPS),
+    ),
+    Kind(
+        name="nested-unet",
+        title="the U-Net++ of 4uiiurz1/pytorch-nested-unet",
+        has=(r"conv0_0\.conv1\.weight", r"conv0_0\.bn1\.weight", r"conv0_1\..+", r"final\d?\..+"),
+        first=("conv0_0.conv1",),
+        draw=_nested.nested_unet,
+        choices=(RELU, EPS, upsampling_choice("linear-aligned", WHY_ALIGNED)),
+        aside=(r"final\d\..+",),
+    ),
+    Kind(
+        name="pytorch-3dunet",
+        title="the U-Net of pytorch-3dunet (PlantSeg)",
+        has=(r"encoders\.0\.basic_module\.SingleConv1\.conv\.weight", r"final_conv\.weight"),
+        first=("encoders.0.basic_module.SingleConv1.conv",),
+        draw=_nested.unet3d,
+        choices=(RELU, EPS, GROUPS, LAYERS),
+    ),
+)
 _TV = (RELU, EPS)
 TORCHVISION = tuple(
     Kind(
@@ -238,6 +283,7 @@ TORCHVISION = tuple(
 KINDS: tuple[Kind, ...] = (
     NNUNET,
     *TORCHVISION,
+    *PUBLISHED,
     _smp("unet-plus-plus", "U-Net++", _smp_module.unet_plus_plus,
          r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE,)),
     _smp("unet", "U-Net", _smp_module.unet, r"decoder\.blocks\.0\.conv1\.0\.weight",

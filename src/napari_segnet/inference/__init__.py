@@ -73,7 +73,7 @@ def predict(
     settings = as_settings(PredictSettings, settings)
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     plan = resolve(checkpoint, image, settings)
-    engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
+    engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
     return Prediction(
@@ -85,7 +85,7 @@ def predict(
             _origin(plan),
             device=ran.device,
             rung=ran.rung,
-            engine=ran.engine,
+            engine={**ran.engine, "name": engine.name},
             notes=(*checkpoint.notes, *plan.notes, *elsewhere, *ran.notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
@@ -146,7 +146,7 @@ def segment(
 
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
-    best = choose_device(plan.settings.device, kind_for(plan.checkpoint).devices())
+    best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

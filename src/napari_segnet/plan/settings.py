@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import check_types, short_repr, suggestion
 
-__all__ = ["INVERT", "MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
+__all__ = ["ENGINES", "INVERT", "MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
 
 SCOPES = ("auto", "volume", "plane", "series")
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
@@ -15,6 +15,7 @@ INVERT = ("auto", "no", "yes")
 SEAMS = ("auto", "exact", "blend")
 MOST_THREADS = 1024
 """More than a workstation has; OpenMP ends a program that asks for more than there can be."""
+ENGINES = ("auto", "torch", "openvino")
 MAPS = ("auto", "float32", "float16")
 
 
@@ -66,6 +67,9 @@ class PredictSettings:
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     threads : int
         Threads of the CPU that the network takes; 0: all that torch would take.
+    engine : str
+        Who computes: ``torch``; ``openvino``, the extra ``[fast]``, for networks that answer with
+        maps; ``auto``: OpenVINO where it was measured to be faster and to agree, else torch.
     """
 
     normalize: str = "auto"
@@ -82,6 +86,7 @@ class PredictSettings:
     maps: str = "auto"
     device: str = "auto"
     threads: int = 0
+    engine: str = "auto"
 
     __repr__ = short_repr
 
@@ -93,6 +98,7 @@ class PredictSettings:
             ("precision", PRECISIONS),
             ("seams", SEAMS),
             ("maps", MAPS),
+            ("engine", ENGINES),
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(

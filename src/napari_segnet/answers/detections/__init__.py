@@ -78,7 +78,7 @@ class DetectionAnswer:
         from napari_segnet.plan.input import prepare_input
 
         given = prepare_input(checkpoint, image, settings)
-        engine = engine_for(checkpoint, settings.device, settings.threads)
+        engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
         return DetectionResponder(engine, given, settings.precision)
 
     def doubt(

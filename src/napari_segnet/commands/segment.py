@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_segnet.commands._plan import Plan
     from napari_segnet.commands._wishes import Wishes
     from napari_segnet.image import Image
+    from napari_segnet.inference import PredictSettings
     from napari_segnet.measure import Table
     from napari_segnet.progress import Job
     from napari_segnet.segmentation import Segmentation
@@ -117,7 +118,8 @@ class Segment:
         for number, (stem, path) in enumerate(plan.images.items(), 1):
             bar = Bar(f"[{number}/{len(plan.images)}] {path.name}")
             try:
-                done = _one(plan, stem, path, bar)
+                done, predict = _one(plan, stem, path, bar)
+                plan = replace(plan, predict=predict)
             except KeyboardInterrupt:
                 bar.end("stopped")
                 raise
@@ -152,11 +154,11 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     return filed.updated(sort_wishes(typed)).updated(named)
 
 
-def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
-    """Segment one image and write its files."""
+def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> tuple[dict[str, Any], PredictSettings]:
+    """Segment one image and write its files; return what to print, and how to go on."""
     from napari_segnet.answers import instances_of, maps_of
     from napari_segnet.detective import light_dark_doubt
-    from napari_segnet.inference import label, predict
+    from napari_segnet.inference import label, predict, same_engine
     from napari_segnet.writers import write_segmentation
 
     begun = time.perf_counter()
@@ -191,7 +193,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         print(f"  note: {note}", file=sys.stderr)
     if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
         print(f"  note: {doubt} For those, add --set invert=yes.", file=sys.stderr)
-    return {
+    done = {
         "image": str(path),
         "files": [str(file) for file in files],
         "kind": made.kind,
@@ -201,6 +203,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         "notes": list(made.origin.notes),
         "seconds": round(seconds, 3),
     }
+    return done, same_engine(plan.predict, made.origin)
 
 
 def _opened(plan: Plan, stem: str, path: Path) -> Image:

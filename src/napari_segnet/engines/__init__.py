@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.openvino import OpenVinoKind
+from napari_segnet.engines.openvino.choice import begin_trial, is_better
 from napari_segnet.engines.protocol import (
     PRECISIONS,
     Engine,
@@ -35,7 +36,9 @@ __all__ = [
     "choose_device",
     "engine_for",
     "kind_for",
+    "learn",
     "require_precision",
+    "settled",
 ]
 
 ENGINES: tuple[EngineKind, ...] = (TorchKind(), OpenVinoKind())
@@ -78,6 +81,46 @@ def engine_for(
 ) -> Engine:
     """Load a network with the engine that runs it; see :meth:`EngineKind.load`."""
     return kind_for(checkpoint, wish).load(checkpoint, device, threads)
+
+
+def settled(checkpoint: Checkpoint, wish: str, device: str = "auto", threads: int = 0) -> str:
+    """Return the name of the engine for a wish, as it is to be recorded.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    wish, device, threads : str, str and int
+        The settings ``engine``, ``device`` and ``threads``.
+
+    Returns
+    -------
+    str
+        The wish, unless it is ``auto`` and there is a choice between torch and OpenVINO: then the
+        one of them that is measured to be faster and agrees, torch while that is not known.
+    """
+    rivals = {kind.name: kind for kind in ENGINES}
+    rival = rivals.get("openvino")
+    if wish != "auto" or ENGINES[0].name != "torch" or not isinstance(rival, OpenVinoKind):
+        return wish
+    if not rival.installed():
+        return wish
+    if choose_device(device, ENGINES[0].devices()) == "cpu" and rival.runs(checkpoint):
+        return "openvino" if is_better(checkpoint, threads) else "torch"
+    return "torch"
+
+
+def learn(engine: Engine) -> None:
+    """Measure beside what is at work if another engine is faster than torch, which just answered.
+
+    For later runs; this one waits for nothing. Nothing happens where that is known, where there is
+    no other engine, and on a GPU.
+    """
+    tile = getattr(engine, "tile", None)
+    rivals = (kind for kind in ENGINES if isinstance(kind, OpenVinoKind))
+    rival = next(rivals, None)
+    if engine.name == "torch" and tile is not None and rival and rival.runs(engine.checkpoint):
+        begin_trial(engine.checkpoint, tile, engine.threads)
 
 
 def _told(checkpoint: Checkpoint, wish: str) -> EngineKind:

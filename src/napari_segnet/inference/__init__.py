@@ -16,7 +16,7 @@ from typing import Any
 
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
+from napari_segnet.engines import Engine, choose_device, engine_for, kind_for, learn, settled
 from napari_segnet.errors import MismatchError
 from napari_segnet.inputs import as_checkpoint, as_image
 from napari_segnet.plan import InferencePlan, PredictSettings, resolve
@@ -25,7 +25,7 @@ from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
 from napari_segnet.steps import LabelSettings
 
-__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
+__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "same_engine", "segment"]
 
 VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "tifffile")
 
@@ -72,10 +72,15 @@ def predict(
     begun, clock = datetime.now(UTC), time.perf_counter()
     settings = as_settings(PredictSettings, settings)
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
+    wish = settings.engine
+    engine_now = settled(checkpoint, wish, settings.device, settings.threads)
+    settings = replace(settings, engine=engine_now)
     plan = resolve(checkpoint, image, settings)
     engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
+    if wish == "auto" and settings.engine != wish:
+        learn(engine)
     return Prediction(
         answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
@@ -142,6 +147,11 @@ def segment(
     label_settings = as_settings(LabelSettings, label_settings)  # a mistake is said at once
     prediction = yield from predict(checkpoint, image, settings)
     return (yield from label(prediction, label_settings))
+
+
+def same_engine(settings: PredictSettings, origin: Origin) -> PredictSettings:
+    """Return settings for the next image of a run: the engine of the first computes them all."""
+    return replace(settings, engine=str(origin.predict["engine"]))
 
 
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any, cast
 
 import numpy as np
@@ -69,8 +70,29 @@ def _compiled(checkpoint: Checkpoint, device: str, threads: int) -> OpenVinoEngi
     home = converted(checkpoint)
     home.touch()
     with turn(device):
-        network = compiled(core().read_model(home.model), device, threads)
-    return OpenVinoEngine(checkpoint, network, device)
+        program = _Program(core().read_model(home.model), device, threads)
+    return OpenVinoEngine(checkpoint, program, device)
+
+
+class _Program:
+    """A network that is compiled, and can be compiled anew.
+
+    Parameters
+    ----------
+    model : openvino.Model
+        As it was read; its weights stay in their file.
+    device, threads : str and int
+        What it is compiled for.
+    """
+
+    def __init__(self, model: Any, device: str, threads: int) -> None:
+        self._make = functools.partial(compiled, model, device, threads)
+        self.network: Any = self._make()
+
+    def renew(self) -> None:
+        """Compile it again: once cancelled, OpenVINO 2026.4 repeats old answers."""
+        self.network = None
+        self.network = self._make()
 
 
 class OpenVinoEngine:
@@ -80,7 +102,7 @@ class OpenVinoEngine:
     ----------
     checkpoint : Checkpoint
         What it is.
-    network : openvino.CompiledModel
+    program : _Program
         Compiled for the device, and for a number of threads.
     device : str
         ``cpu`` or ``xpu:N``.
@@ -96,13 +118,13 @@ class OpenVinoEngine:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        network: Any,
+        program: _Program,
         device: str,
         threads: int = 0,
         dry: DryRun | None = None,
     ) -> None:
         self.checkpoint, self.device, self.threads = checkpoint, device, threads
-        self._network = network
+        self._program = program
         self._dry = dry or DryRun(checkpoint)
 
     @property
@@ -114,7 +136,7 @@ class OpenVinoEngine:
         """Return the same network under the number of threads that was asked for."""
         if threads == self.threads:
             return self
-        return OpenVinoEngine(self.checkpoint, self._network, self.device, threads, self._dry)
+        return OpenVinoEngine(self.checkpoint, self._program, self.device, threads, self._dry)
 
     def maps(
         self,
@@ -128,23 +150,27 @@ class OpenVinoEngine:
         require_precision(precision, self.device, self.precisions)
         with turn(self.device):
             check_cancelled()
-            request = self._network.create_infer_request()
-            # Shared: what is given must stay as it is until it is answered, and does.
-            request.start_async([np.ascontiguousarray(batch, np.float32)], share_inputs=True)
-            try:
-                while not request.wait_for(LOOK_MS):
-                    check_cancelled()
-            except Cancelled:
-                request.cancel()
-                with contextlib.suppress(RuntimeError):  # says that it was cancelled
-                    request.wait()
-                raise
-            request.wait()  # raises what went wrong, which wait_for keeps to itself
-            answer = np.array(request.get_output_tensor(0).data, np.float32)
-            del request
+            answer = self._answer(np.ascontiguousarray(batch, np.float32))
             if self.peak_bytes(len(batch), batch.shape[2:]) > HELD_BYTES:
-                self._network.release_memory()
+                self._program.network.release_memory()
         return answer
+
+    def _answer(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        request = self._program.network.create_infer_request()
+        # Shared: what is given must stay as it is until it is answered, and does.
+        request.start_async([batch], share_inputs=True)
+        try:
+            while not request.wait_for(LOOK_MS):
+                check_cancelled()
+        except Cancelled:
+            request.cancel()
+            with contextlib.suppress(RuntimeError):  # says that it was cancelled
+                request.wait()
+            del request
+            self._program.renew()
+            raise
+        request.wait()  # raises what went wrong, which wait_for keeps to itself
+        return np.array(request.get_output_tensor(0).data, np.float32)
 
     def detect(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
         """Refuse: only networks that answer with maps are converted."""
@@ -168,7 +194,7 @@ class OpenVinoEngine:
     def release(self) -> None:
         """Give memory that is held between two tiles back to the system."""
         with turn(self.device):
-            self._network.release_memory()
+            self._program.network.release_memory()
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell if an error of OpenVINO, or of Python, means that memory ran out."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.openvino.choice import middle
 from napari_segnet.engines.protocol import require_precision
 from napari_segnet.engines.torch.device import (
     free_bytes,
@@ -70,6 +71,7 @@ class TorchEngine:
         watch_cancel(self._fast)
         self._placed = depends_on_place(self._fast)
         self._dry = DryRun(checkpoint)
+        self._tile: npt.NDArray[np.float32] | None = None
 
     @property
     def bytes(self) -> int:
@@ -92,6 +94,11 @@ class TorchEngine:
     def depends_on_offset(self) -> bool:
         """Tell if layers look at where a tile lies: those of a batch then begin at one place."""
         return self._placed
+
+    @property
+    def tile(self) -> npt.NDArray[np.float32] | None:
+        """Return ``(1, c, [z,] y, x)``: a part of what it answered on a CPU."""
+        return self._tile
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -123,6 +130,8 @@ class TorchEngine:
         ndarray
             ``(n, channel, [z,] y, x)`` float32, after the activations.
         """
+        if self.device == "cpu":
+            self._keep_tile(batch)
         with self._turn(), torch.inference_mode(), self._precision(precision):
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             if self.device == "cpu" and tensor.ndim == 4:
@@ -183,6 +192,11 @@ class TorchEngine:
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell if an error of torch, or of Python, means that memory ran out."""
         return is_out_of_memory(error)
+
+    def _keep_tile(self, batch: npt.NDArray[np.float32]) -> None:
+        tile = middle(batch, self.checkpoint.size)
+        if tile is not None and (self._tile is None or tile.size > self._tile.size):
+            self._tile = tile
 
     @property
     def _map_family(self) -> MapFamily:

@@ -37,8 +37,8 @@ __all__ = [
     "engine_for",
     "kind_for",
     "learn",
+    "named_engine",
     "require_precision",
-    "settled",
 ]
 
 ENGINES: tuple[EngineKind, ...] = (TorchKind(), OpenVinoKind())
@@ -83,7 +83,7 @@ def engine_for(
     return kind_for(checkpoint, wish).load(checkpoint, device, threads)
 
 
-def settled(checkpoint: Checkpoint, wish: str, device: str = "auto", threads: int = 0) -> str:
+def named_engine(checkpoint: Checkpoint, wish: str, device: str = "auto", threads: int = 0) -> str:
     """Return the name of the engine for a wish, as it is to be recorded.
 
     Parameters

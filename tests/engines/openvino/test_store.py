@@ -11,7 +11,7 @@ from support.networks import Milesial, calibrate, pictures, save_as
 import napari_segnet as sn
 from napari_segnet import cache, engines
 from napari_segnet.checkpoint import Size
-from napari_segnet.engines import kind_for, learn, settled
+from napari_segnet.engines import kind_for, learn, named_engine
 from napari_segnet.engines.openvino import OpenVinoKind, store
 from napari_segnet.engines.openvino.choice import begin_trial, is_better, middle, same_classes
 from napari_segnet.engines.openvino.device import is_out_of_memory, plain_threads
@@ -66,7 +66,7 @@ def test_the_extra_is_named_where_it_lacks_and_auto_says_nothing(checkpoint, mon
         kind_for(checkpoint, "openvino")
     with pytest.raises(MissingExtraError, match="engine=auto"):
         OpenVinoKind().load(checkpoint)
-    assert settled(checkpoint, "auto") == "auto", "there is no choice to record"
+    assert named_engine(checkpoint, "auto") == "auto", "there is no choice to record"
     assert kind_for(checkpoint).name == "torch"
     made = run(predict(checkpoint, pictures(1, 1, (32, 32))[0, 0].numpy()))
     assert made.origin.predict["engine"] == "auto"
@@ -113,15 +113,17 @@ def test_networks_used_longest_ago_are_dropped(tmp_path, monkeypatch):
 
 def test_auto_takes_the_faster_engine_that_agrees(checkpoint, versions, monkeypatch):
     installed(monkeypatch, True)
-    assert settled(checkpoint, "auto") == "torch", "nothing is measured yet"
+    assert named_engine(checkpoint, "auto") == "torch", "nothing is measured yet"
     kept, threads = kept_network(checkpoint), plain_threads()
     kept.put(written)
     for faster, agrees in ((True, False), (False, True), (True, True)):
         kept.choose(threads, {"faster": faster, "agrees": agrees})
         assert is_better(checkpoint, 0) == (faster and agrees)
-    assert settled(checkpoint, "auto") == "openvino"
-    assert settled(checkpoint, "auto", "cpu", threads + 1) == "torch", "measured for other threads"
-    assert settled(checkpoint, "torch") == "torch"
+    assert named_engine(checkpoint, "auto") == "openvino"
+    assert named_engine(checkpoint, "auto", "cpu", threads + 1) == "torch", (
+        "measured for other threads"
+    )
+    assert named_engine(checkpoint, "torch") == "torch"
 
 
 def test_a_run_settles_on_one_engine_and_is_learnt_from(checkpoint, versions, monkeypatch):

@@ -229,7 +229,6 @@ def write_segmentation(
     paths = [path for path, _ in files]
     try:
         with _alone(folder, stem):
-            complete(_every_path(folder, stem))
             _refuse_existing(folder, paths, overwrite)
             write_all(files)
     except OSError as error:
@@ -249,6 +248,7 @@ def _alone(folder: Path, stem: str) -> Iterator[None]:
                 "it, or choose another folder with -o."
             )
         try:
+            complete(_every_path(folder, stem))
             yield
         finally:
             mine.release()

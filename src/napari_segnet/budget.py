@@ -148,7 +148,9 @@ DEEPEST_TEXT = 64
 """Lists in lists of one YAML."""
 
 
-def parsed_json(text: str | bytes, *, unique: bool = False, nan: bool = False) -> Any:
+def parsed_json(
+    text: str | bytes, *, unique: bool = False, nan: bool = False, file_names: bool = False
+) -> Any:
     """Return the values of a text in JSON: no numbers or letters that do not exist.
 
     Parameters
@@ -160,6 +162,9 @@ def parsed_json(text: str | bytes, *, unique: bool = False, nan: bool = False) -
     nan : bool
         Let NaN and infinite numbers through, as Python writes them, to a caller that looks at
         each; otherwise they are refused.
+    file_names : bool
+        Let pass names of files that are no text, which Python writes with half letters
+        (PEP 383): for records of our own.
 
     Raises
     ------
@@ -179,7 +184,9 @@ def parsed_json(text: str | bytes, *, unique: bool = False, nan: bool = False) -
     except RecursionError as error:
         raise OverBudget("it has lists in each other, too deep to be read") from error
     if _HALF_A_LETTER.search(text) is not None:
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # UnicodeError is a ValueError
+        bytes_of_names = "surrogateescape" if file_names else "strict"
+        # UnicodeError is a ValueError.
+        json.dumps(found, ensure_ascii=False).encode("utf-8", bytes_of_names)
     return found
 
 

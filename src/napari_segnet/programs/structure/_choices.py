@@ -124,7 +124,7 @@ def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
     """Return names of the wide convolutions of the lowest level, where a dilation may be."""
     level, found = 0, set()
     for step in topology.steps:
-        level += LEVELS[step.before]
+        level = (level if step.begins < 0 else step.level) + LEVELS[step.before]
         if step.transposed:
             level -= not step.stride_one
         elif topology.poolings and level == topology.poolings and step.join == "none":
@@ -136,7 +136,9 @@ def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, fa
     joins = {step.join for step in topology.steps} - {"none", "bridge"}
     if joins & {"concat", "gate"}:
         why = "both orders have the same shapes" if not facts.nested else "named as MONAI does"
-        found["join"] = (ordered("join", "skip-up" if facts.nested else ""), why)
+        grid = any(step.row for step in topology.steps)
+        why = "nested U-Nets of public repositories join so" if grid else why
+        found["join"] = (ordered("join", "skip-up" if facts.nested or grid else ""), why)
         if any(step.join == "concat" and step.skip == 0 for step in topology.steps):
             found["image_join"] = (ordered("image_join"), why)
     else:
@@ -189,6 +191,7 @@ def _scales(
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
+        whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
         favoured = "bilinear-aligned" if whole else "bilinear" if narrow else ""
         found["resize"] = (ordered("resize", favoured), MEASURED)
 

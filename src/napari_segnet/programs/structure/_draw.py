@@ -105,6 +105,8 @@ class _Drawing:
                 first = self.choices["second_input"] == "image-first"
                 x = self._new("join", Concatenate(), *(both if first else both[::-1]))
             self.answers = [x]
+        if step.begins >= 0:
+            x, self.level = self.answers[step.begins], step.level
         name = part.first.layer.name
         strided = step.before == "pool" and (
             self.choices["pooling"] == "strided" or self.facts.strides.get(name) == 2
@@ -124,7 +126,8 @@ class _Drawing:
             return x
         if step.join != "none":
             of = "join" if step.skip else "image_join"
-            x = self._joined(x, self.answers[step.skip], step.join, of)
+            skips = [self.answers[one] for one in (step.skip, *step.row)]
+            x = self._joined(x, skips, step.join, of)
         stride = self.factors.get(self.level - 1) if strided else None
         x = self._part(x, turn, part, step, stride or ())
         if step.keeps:
@@ -164,12 +167,12 @@ class _Drawing:
         operation = Resize(factor=self.factors[self.level], mode=mode, grid=grid)
         return self._new("resize", operation, x)
 
-    def _joined(self, x: str, skip: str, join: str, of: str) -> str:
+    def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
         if self.choices.get("padding") == "valid":
-            skip = self._new("crop", MatchSize(), skip, x)
+            skips = [self._new("crop", MatchSize(), skip, x) for skip in skips]
         if join == "add":
-            return self._new("add", Arithmetic(kind="add"), x, skip)
-        order = (skip, x) if self.choices.get(of) == "skip-up" else (x, skip)
+            return self._new("add", Arithmetic(kind="add"), x, *skips)
+        order = (*skips, x) if self.choices.get(of) == "skip-up" else (x, *skips)
         return self._new("join", Concatenate(), *order)
 
     def _gated(self, x: str, skip: str, part: Part) -> str:
@@ -364,7 +367,7 @@ def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, 
     flat: dict[int, Axes] = {}
     level = 0
     for step in topology.steps:
-        level += LEVELS[step.before]
+        level = (level if step.begins < 0 else step.level) + LEVELS[step.before]
         kernel = parts[step.part].first.kernel
         if step.transposed and not step.stride_one:
             level -= 1

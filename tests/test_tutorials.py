@@ -9,7 +9,7 @@ from support.tutorials import TUTORIALS, Taught
 from support.unets.judge import judge, opened
 
 FEW = ("lists", "resized", "annotated", "backbone", "cropped", "nested", "nested_deep")
-LATER = {"contracting": 1}
+LATER: dict[str, int] = {}
 """Not the first candidate, but one of three."""
 UNTOLD = ("half_active", "dropped")
 """Blocks that end without an activation, and 1x1 convolutions that are named as shortcuts: opened

@@ -44,6 +44,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
     if any(step.sees == "both" for step in topology.steps):
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
+    _image(found, parts, topology)
     for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
         values = found.get(name, ((), ""))[0]
         if value in values and len(values) > 1:
@@ -56,6 +57,23 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
                 "said by the file: by layers of a pickled module, or beside the tensors",
             )
     return found
+
+
+def _image(
+    found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part], topology: Topology
+) -> None:
+    """Open what a chain that cleans images does with the image itself."""
+    first, last = (parts[topology.steps[at].part] for at in (0, -1))
+    alike = first.inputs(False) == last.outputs(topology.steps[-1].transposed)
+    if (
+        alike
+        and not topology.poolings
+        and not topology.skips
+        and len(topology.steps) + len(first.units) > 2
+    ):
+        named = any("dncnn" in unit.layer.name.lower() for unit in first.units)
+        why = "a sum with the image has no tensors; networks that learn the noise subtract theirs"
+        found["with_image"] = (ordered("with_image", "subtracted" if named else ""), why)
 
 
 def _sums(

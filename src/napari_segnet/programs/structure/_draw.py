@@ -92,6 +92,9 @@ class _Drawing:
             x = self._step(x, turn, step)
         while self.level:
             x = self._resized(x)
+        if (word := self.choices.get("with_image", "none")) != "none":
+            kind: Literal["add", "subtract"] = "add" if word == "added" else "subtract"
+            x = self._new("answer", Arithmetic(kind=kind), GraphBuilder.image, x)
         return self.draw.graph(x)
 
     # ---- Steps -----------------------------------------------------------------------
@@ -360,8 +363,8 @@ class _Drawing:
 def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, Axes]:
     """Return by how much each level is coarser than the one above it, per axis.
 
-    Transposed convolutions say it: a kernel of one pixel along an axis leaves it as it is. Else
-    convolutions that are flat along an axis do, at the finer level.
+    Transposed convolutions say it: a kernel of one pixel along an axis leaves it as it is, one
+    of two or four doubles it. Else convolutions that are flat along an axis do, at the finer level.
     """
     found: dict[int, Axes] = {}
     flat: dict[int, Axes] = {}
@@ -371,7 +374,8 @@ def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, 
         kernel = parts[step.part].first.kernel
         if step.transposed and not step.stride_one:
             level -= 1
-            found[level] = tuple(1 if edge == 1 else 2 for edge in kernel)
+            if not any(edge > 1 and edge % 2 for edge in kernel):
+                found[level] = tuple(1 if edge == 1 else 2 for edge in kernel)
         elif 1 in kernel and max(kernel) > 1:
             flat.setdefault(level, tuple(1 if edge == 1 else 2 for edge in kernel))
     return {

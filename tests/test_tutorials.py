@@ -9,11 +9,9 @@ from support.tutorials import TUTORIALS, Taught
 from support.unets.judge import judge, opened
 
 FEW = ("lists", "resized", "annotated", "backbone", "cropped", "nested", "nested_deep")
-LATER: dict[str, int] = {}
-"""Not the first candidate, but one of three."""
-UNTOLD = ("half_active", "dropped")
-"""Blocks that end without an activation, and 1x1 convolutions that are named as shortcuts: opened
-as another network, of which the layout or the choice is marked as assumed."""
+UNTOLD = ("half_active",)
+"""Blocks that end without an activation: opened as another network, of which the choice is marked
+as assumed."""
 REFUSED = {"halved": "no network was found"}
 
 
@@ -38,4 +36,4 @@ def test_the_network_of_a_tutorial(what, tmp_path):
     elif what in UNTOLD:
         assert verdict.marked
     else:
-        assert verdict.place == LATER.get(what, 0)
+        assert verdict.place == 0

@@ -5,8 +5,9 @@ own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added
 max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
 in ``hidden_norm`` are measured. ``first_norm``, ``dilation``, ``residual``, ``with_image``,
-``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the split of the rare
-activations, and all costs of topologies are estimates: they only order what shapes leave open.
+``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the
+split of the rare activations, and all costs of topologies are estimates: they only order what
+shapes leave open.
 """
 
 from __future__ import annotations

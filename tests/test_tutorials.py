@@ -9,9 +9,6 @@ from support.tutorials import TUTORIALS, Taught
 from support.unets.judge import judge, opened
 
 FEW = ("lists", "resized", "annotated", "backbone", "cropped", "nested", "nested_deep")
-UNTOLD = ("half_active",)
-"""Blocks that end without an activation: opened as another network, of which the choice is marked
-as assumed."""
 REFUSED = {"halved": "no network was found"}
 
 
@@ -33,7 +30,5 @@ def test_the_network_of_a_tutorial(what, tmp_path):
     if what in REFUSED:
         assert verdict.refused
         assert REFUSED[what] in verdict.why
-    elif what in UNTOLD:
-        assert verdict.marked
     else:
         assert verdict.place == 0

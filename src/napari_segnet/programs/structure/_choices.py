@@ -36,6 +36,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         found["activation"] = (ordered("activation"), MEASURED)
+    if any(ends_open(part) for part in parts):
+        found["block_end"] = (ordered("block_end"), MEASURED)
     wide = [unit for unit in units if max(unit.kernel) > 1]
     if wide:
         found["padding"] = (ordered("padding"), MEASURED)
@@ -281,6 +283,14 @@ def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> U
     rises = step.before == "resize" or (after is not None and after.before == "resize")
     joins = after is not None and after.join in ("concat", "add", "gate")
     return part.units[0] if alone and rises and joins and step.join == "none" else None
+
+
+def ends_open(part: Part) -> bool:
+    """Tell if a block without norms may end without an activation, as no number tells."""
+    last = part.units[-1] if len(part.units) > 1 else None
+    beside = part.shortcut or part.identity
+    bare = last is not None and all(unit.norm is None for unit in part.units)
+    return last is not None and bare and not beside and last.slopes is None and last.after is None
 
 
 def has_activation(unit: Unit) -> bool:

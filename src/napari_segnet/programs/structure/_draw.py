@@ -25,6 +25,7 @@ from napari_segnet.graph import (
 )
 from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._choices import (
+    ends_open,
     hidden_place,
     lowest,
     steps_down,
@@ -201,6 +202,8 @@ class _Drawing:
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)
+            if end and self.choices.get("block_end") == "none" and ends_open(part):
+                active = False
             if step.part in self.down or (end and residual and not before):
                 active = False
             x = self._summed(x, unit, active)

@@ -71,6 +71,11 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         {"join": "up-skip", "pooling": "max-3"},
     ),
     (
+        "a tutorial of U-Nets for PyTorch whose blocks end without an activation",
+        (r"^encoder\.encBlocks\.0\.", r"^decoder\.dec_blocks\.0\."),
+        {"join": "up-skip", "padding": "valid", "block_end": "none"},
+    ),
+    (
         "a tutorial of U-Nets for PyTorch without paddings",
         (r"^encoder\.enc_?[bB]locks\.0\.", r"^decoder\.dec_?[bB]locks\.0\."),
         {"join": "up-skip", "padding": "valid"},

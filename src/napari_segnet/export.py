@@ -109,22 +109,10 @@ def export(dataset: Dataset, format: str, folder: Path) -> Generator[Progress, N
     failed: list[tuple[str, str]] = [("dataset", problem) for problem in dataset.problems]
     unseen: list[str] = []
     names = _Names(kind.reserved)
-
-    def pairs() -> Iterator[Pair]:
-        for entry in _entries(dataset):
-            try:
-                pair = entry.read()
-            except SegnetError as error:
-                failed.append((entry.name, str(error)))
-                continue
-            if pair.trusted is not None and not kind.trusted:
-                unseen.append(pair.name)
-            flat = 3 not in kind.ndim
-            yield from map(names.own, planes(pair) if flat else (pair,))
-
+    pairs = _pairs_for(kind, dataset, failed, unseen)
     done: list[str] = []
     try:
-        for name in kind.write(pairs(), folder):
+        for name in kind.write(map(names.own, pairs), folder):
             done.append(name)
             yield Progress(what="image", done=len(done), total=len(dataset.samples))
     except OSError as error:
@@ -158,6 +146,21 @@ class _Names:
         why = "is written under another name, since its own one is taken or means something else"
         self.changed.append(Remark(kind="image", what=f"{pair.name} (as {name})", why=why))
         return replace(pair, name=name)
+
+
+def _pairs_for(
+    kind: Format, dataset: Dataset, failed: list[tuple[str, str]], unseen: list[str]
+) -> Iterator[Pair]:
+    """Yield what a format keeps of a dataset; note what cannot be read, or was reviewed in part."""
+    for entry in _entries(dataset):
+        try:
+            pair = entry.read()
+        except SegnetError as error:
+            failed.append((entry.name, str(error)))
+            continue
+        if pair.trusted is not None and not kind.trusted:
+            unseen.append(pair.name)
+        yield from (pair,) if 3 in kind.ndim else planes(pair)
 
 
 @job

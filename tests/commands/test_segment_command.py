@@ -47,6 +47,8 @@ def test_labels_and_their_origin(run, shop, tmp_path):
     pixels = np.asarray(labels.data)
 
     line = done.json
+    unlike = line.pop("unlike")
+    assert unlike["unlike"] is (unlike["score"] > unlike["limit"])
     assert line == {
         "image": str(image),
         "files": [str(out / "cells.labels.tif"), str(out / "cells.json")],

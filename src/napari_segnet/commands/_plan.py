@@ -122,15 +122,16 @@ def make_plan(
 
 def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
     """Return the settings, if their values make sense for any image and any network."""
+    from napari_segnet.plan.settings import FIND, SOURCE
     from napari_segnet.prepare import parse_normalizer
     from napari_segnet.prepare.channels import parse_channels
     from napari_segnet.steps.resolve import check
 
     predict = settings_from(PredictSettings, wishes.predict)
     label = settings_from(LabelSettings, wishes.label)
-    if predict.normalize != "auto":
+    if predict.normalize not in ("auto", FIND, SOURCE):
         parse_normalizer(predict.normalize)
-    if predict.channels.strip() != "auto":
+    if predict.channels.strip() not in ("auto", FIND):
         parse_channels(predict.channels)
     check(label)
     return predict, label
@@ -215,10 +216,11 @@ def _joined(paths: list[Path], channels: str) -> dict[Path, tuple[Path, ...]]:
     Only where it names a channel that no single file has: one of several, in files of one.
     """
     from napari_segnet.errors import ImageError
+    from napari_segnet.plan.settings import FIND
     from napari_segnet.prepare.channels import parse_channels
     from napari_segnet.readers import channel_sets, open_image
 
-    if channels.strip() == "auto":
+    if channels.strip() in ("auto", FIND):
         return {}
     numbers = [str(one).rpartition("-")[2] for one in parse_channels(channels)]
     if not any(number.isdigit() and int(number) > 0 for number in numbers):

@@ -15,10 +15,13 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
 if TYPE_CHECKING:
+    from napari_segnet.checkpoint import Checkpoint
     from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._plan import Plan
     from napari_segnet.commands._wishes import Wishes
+    from napari_segnet.find import Likeness
     from napari_segnet.image import Image
+    from napari_segnet.inference import PredictSettings
     from napari_segnet.measure import Table
     from napari_segnet.progress import Job
     from napari_segnet.segmentation import Segmentation
@@ -157,13 +160,16 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
     from napari_segnet.answers import instances_of, maps_of
     from napari_segnet.detective import light_dark_doubt
     from napari_segnet.inference import label, predict
+    from napari_segnet.plan import settle
     from napari_segnet.writers import write_segmentation
 
     begun = time.perf_counter()
     bar.say("reading")
     image = _opened(plan, stem, path)
     settings = plan.earlier.pinned(plan.predict, image) if plan.earlier else plan.predict
-    prediction = bar.follow(predict(plan.checkpoint, image, settings))
+    settled = bar.follow(settle(plan.checkpoint, image, settings))
+    like = _likeness(plan.checkpoint, image, settled.settings, bar)
+    prediction = bar.follow(predict(plan.checkpoint, image, settled))
     made = bar.follow(label(prediction, plan.label))
     origin = replace(made.origin, image={**made.origin.image, "axes_told": plan.axes})
     maps = maps_of(prediction) if plan.save_maps else None
@@ -200,7 +206,23 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         "rung": made.origin.rung,
         "notes": list(made.origin.notes),
         "seconds": round(seconds, 3),
+        "unlike": None if like is None else like.to_json(),
     }
+
+
+def _likeness(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, bar: Bar
+) -> Likeness | None:
+    """Warn before the run of an image that is unlike those of the training."""
+    from napari_segnet.find import likeness
+    from napari_segnet.plan import way_of
+    from napari_segnet.progress import run
+
+    found = run(likeness(checkpoint, image, way_of(checkpoint, image, settings)))
+    if found is not None and found.says:
+        bar.clear()
+        print(f"  warning: {found.says}", file=sys.stderr)
+    return found
 
 
 def _opened(plan: Plan, stem: str, path: Path) -> Image:

@@ -19,7 +19,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
 from napari_segnet.errors import MismatchError
 from napari_segnet.inputs import as_checkpoint, as_image
-from napari_segnet.plan import InferencePlan, PredictSettings, resolve
+from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
@@ -34,7 +34,7 @@ VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "t
 def predict(
     checkpoint: Checkpoint | str | Path,
     image: Any,
-    settings: PredictSettings | Mapping[str, Any] | None = None,
+    settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -45,10 +45,10 @@ def predict(
     checkpoint : Checkpoint, str or Path
         What ``identify`` returned, the name of a built-in network, or the path of a weights file.
     image : Image, str, Path or array
-        What ``open_image`` returned, or your own; the path of an image; or pixels, whose axes are
-        ``yx``, ``zyx`` or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
-    settings : PredictSettings or mapping, optional
-        How to run it; a mapping by the names of ``PredictSettings``.
+        What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
+        or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
+    settings : PredictSettings, Settled or mapping, optional
+        How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
 
     Yields
     ------
@@ -70,9 +70,9 @@ def predict(
         If the job was cancelled; within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
-    settings = as_settings(PredictSettings, settings)
+    wishes = settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
-    plan = resolve(checkpoint, image, settings)
+    plan = resolve(checkpoint, image, (yield from settle(checkpoint, image, wishes)))
     engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)

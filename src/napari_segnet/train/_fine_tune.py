@@ -140,12 +140,9 @@ def fine_tune(
         own = before.own
         before, after = before.without(own), after.without(own)
     better = before is None or (before.kind == after.kind and after.better_than(before))
+    better = better and bool(after.images)
     return TrainingResult(
-        checkpoint=checkpoint,
-        before=before,
-        after=after,
-        promoted=bool(after.images) and better,
-        dataset=dataset,
+        checkpoint=checkpoint, before=before, after=after, promoted=better, dataset=dataset
     )
 
 

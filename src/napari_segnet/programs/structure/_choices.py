@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import inner_sums
@@ -175,6 +175,12 @@ def _scales(
             or _after_pooling(topology)
         ):
             values = tuple(value for value in values if value != "strided")
+        if len(firsts) < len(pooled):
+            # Before a transposed convolution nothing strides: a layer pools there.
+            values = tuple(value for value in ordered("pooling") if value != "strided")
+        if _after_pooling(topology) and "max-3" in values:
+            why = "so does the network of tutorials that takes its skip connections there"
+            values = tuple(sorted(values, key=lambda value: value != "max-3"))
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
@@ -211,9 +217,25 @@ def _ups(
         why = MEASURED
         if bare := _bare_ups(parts, topology):
             why = "two transposed convolutions without an activation between are as good as one"
-        elif bare := all(unit.layer.number == 0 for unit in single):
+        elif bare := _followed(parts, topology):
+            why = "an activation stands behind each of the others, by the numbers"
+        elif bare := all(_alone(unit, parts) for unit in single):
             why = "a Sequential of a single layer with tensors holds another without as a rule"
         found["up_activation"] = (ordered("up_activation", "relu" if bare else ""), why)
+
+
+def _followed(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if numbers leave an activation behind each transposed convolution that has some."""
+    ups = [parts[step.part].units[0] for step in topology.steps if step.transposed]
+    known = [unit.after for unit in ups if unit.norm is None and unit.after is not None]
+    return bool(known) and min(known) > 0
+
+
+def _alone(unit: Unit, parts: Sequence[Part]) -> bool:
+    """Tell if a convolution is the first of its ``Sequential`` and no other layer stands there."""
+    own, inside = unit.layer, f"{unit.layer.parent}."
+    names = [one.layer.name for part in parts for one in part.all_units]
+    return own.number == 0 and not any(n.startswith(inside) for n in names if n != own.name)
 
 
 def _bare_ups(parts: Sequence[Part], topology: Topology) -> bool:
@@ -258,8 +280,10 @@ def _norms(
             found["norm_place"] = (ordered("norm_place"), MEASURED)
         if any(unit.between is None and unit.norm_first for unit in normed):
             found["first_norm"] = (ordered("first_norm"), MEASURED)
-        if any(unit.norm is not None and not unit.norm.running for unit in normed):
-            found["groups"] = (ordered("groups"), "a norm without statistics has any groups")
+        if widths := {u.norm.weight[0] for u in normed if u.norm and not u.norm.running}:
+            why = "a norm without statistics has any number of groups that divides its channels"
+            fitting = [v for v in ordered("groups") if v == "instance" or _divides(v, widths)]
+            found["groups"] = (tuple(fitting), why)
     elif facts.hidden_norms:
         why = "MONAI's default is an InstanceNorm without weights"
         found["hidden_norm"] = (("instance", "none"), why)
@@ -270,6 +294,11 @@ def _norms(
         if place == "functional":
             why = "a norm without weights has no tensors; few networks have it"
         found["hidden_norm"] = (ordered(name, favoured), why)
+
+
+def _divides(groups: str, widths: Collection[int]) -> bool:
+    # As many groups as channels are an InstanceNorm in another word.
+    return all(width % int(groups) == 0 for width in widths) and widths != {int(groups)}
 
 
 def hidden_place(parts: Sequence[Part]) -> str:

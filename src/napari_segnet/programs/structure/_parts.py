@@ -212,7 +212,9 @@ def _residuals(left: list[Unit]) -> list[Part]:
         owner = _owner(unit.layer.name)
         if not owner or unit not in left:
             continue
-        inside = [one for one in left if one.layer.name.startswith(f"{owner}.") and one != unit]
+        # Layers of a block are named ``block.conv1`` or ``block_1``.
+        held = (f"{owner}.", f"{owner}_")
+        inside = [one for one in left if one.layer.name.startswith(held) and one != unit]
         part = _with_shortcut(owner, inside, unit)
         if part is None:
             continue

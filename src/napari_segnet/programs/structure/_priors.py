@@ -54,12 +54,12 @@ def cost(name: str, value: str, values: tuple[str, ...]) -> float:
     """Return minus the logarithm of a value's frequency among those that are possible.
 
     The first value is favoured by the file itself where it is not the most frequent one; then
-    it counts as three of four.
+    it counts as six of seven.
     """
     counts = CHOICES.get(name)
     if counts is None or len(values) < 2:
         return 0.0
     weights = {one: counts.get(one, 1) for one in values}
     if weights[values[0]] < max(weights.values()):
-        weights[values[0]] = 3 * (sum(weights.values()) - weights[values[0]])
+        weights[values[0]] = 6 * (sum(weights.values()) - weights[values[0]])
     return -math.log(weights[value] / sum(weights.values()))

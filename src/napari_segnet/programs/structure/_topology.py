@@ -68,12 +68,15 @@ class Answer:
         Whether a pooling follows it: networks take their skip connections there.
     pooled : bool
         Whether it is the pooled one before it.
+    part : int
+        What gave it; -1: it is the image.
     """
 
     channels: int
     level: int
     natural: bool = False
     pooled: bool = False
+    part: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, r
 from napari_segnet.readers.jpeg import JpegReader
 from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_file
 from napari_segnet.readers.npy import NpyReader
-from napari_segnet.readers.ome_zarr import holds_image, holds_zarr, read_zarr
+from napari_segnet.readers.ome_zarr import holds_image, holds_zarr, read_zarr, zarr_layout
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
 from napari_segnet.settings import type_name
@@ -52,6 +52,7 @@ __all__ = [
     "open_numbers",
     "open_series",
     "skipped_files",
+    "zarr_layout",
 ]
 
 HEAD_BYTES = 4096
@@ -203,6 +204,8 @@ def open_numbers(path: str | Path, axes: str | None = None) -> Image:
     shown white inverts nothing. Otherwise as :func:`open_image`.
     """
     path = Path(path)
+    if os.path.isdir(path):
+        return _open_folder(path, axes)
     reader = _reader(path)
     if isinstance(reader, NumbersReader):
         return reader.read_numbers(path, axes)

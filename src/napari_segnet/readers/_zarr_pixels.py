@@ -12,40 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.errors import MissingExtraError
+from napari_segnet.extras import zarr_package
 from napari_segnet.readers._damage import decoding, require_memory
 from napari_segnet.readers._lazy import Box, LazyPixels
 
-__all__ = ["ZarrPixels", "zarr_package"]
+__all__ = ["ZarrPixels"]
 
 CACHE_BYTES, MOST_CACHE_BYTES = 64 * 2**20, 256 * 2**20
 """Decoded chunks kept per array: at least, and where a row of chunks over the whole width is
 more. So tiles and bands of rows side by side decode each chunk once."""
-
-
-def zarr_package(name: str) -> Any:
-    """Import zarr.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed, or older than its format 3; names the extra.
-    """
-    try:
-        import zarr
-    except ModuleNotFoundError as error:
-        if error.name != "zarr":
-            raise
-        raise MissingExtraError(
-            f"{name} is Zarr, and the package zarr, which reads and writes it, is not installed. "
-            "Install the extra [zarr]: pip install 'napari-segnet[zarr]'"
-        ) from error
-    if int(zarr.__version__.partition(".")[0]) < 3:
-        raise MissingExtraError(
-            f"{name} is Zarr, and zarr {zarr.__version__} is too old to read it. Install the extra "
-            "[zarr] again: pip install -U 'napari-segnet[zarr]'"
-        )
-    return zarr
 
 
 class ZarrPixels(LazyPixels):

@@ -6,6 +6,7 @@ https://ngff.openmicroscopy.org/0.5/ and https://ngff.openmicroscopy.org/0.4/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from napari_segnet.readers._names import image_stem
 from napari_segnet.readers._views import FirstSamples
 from napari_segnet.readers._zarr_meta import Node, below, holds_zarr, node_of, require_plain
 
-__all__ = ["holds_image", "holds_zarr", "read_zarr"]
+__all__ = ["holds_image", "holds_zarr", "read_zarr", "zarr_layout"]
 
 UNIT_UM = {
     "angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0, "um": 1.0, "µm": 1.0,
@@ -69,10 +70,56 @@ def read_zarr(folder: Path, axes: str | None) -> Image:
         raise ImageError(_no_image(folder, ome))
     first = scales[0]
     levels = _levels(node.folder, first)
-    letters = axes or _axes_of(folder, first, len(levels[0].array["shape"]))  # type: ignore[index]
+    letters = axes or _axes_of(folder, first, len(require_plain(levels[0])[0]))
     sizes = _pixel_sizes(first, letters)
     return _image(
         node, levels, letters, {} if axes else sizes, tuple(notes), axes is not None, folder
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZarrLayout:
+    """How an OME-Zarr image lies on the disk: what its labels have to fit.
+
+    Attributes
+    ----------
+    zarr_format : int
+        2 or 3.
+    axes : str
+        As stored.
+    scale : mapping of str to float
+        By axis, the size of a pixel in the axis' own unit.
+    units : mapping of str to str
+        By axis, where the image says one.
+    """
+
+    zarr_format: int
+    axes: str
+    scale: Mapping[str, float]
+    units: Mapping[str, str]
+
+
+def zarr_layout(folder: Path) -> ZarrLayout | None:
+    """Return how an OME-Zarr image lies on the disk.
+
+    None for what is no such image: labels, a set of images, a plain array, no Zarr at all.
+    """
+    if not holds_zarr(folder):
+        return None
+    node = node_of(folder)
+    scales = node.ome.get("multiscales")
+    if node.array is not None or "image-label" in node.ome or not isinstance(scales, list):
+        return None
+    first = _mapping(scales[0] if scales else None)
+    shape = require_plain(_levels(folder, first)[0])[0]
+    axes = _axes_of(folder, first, len(shape))
+    given = [_mapping(axis) for axis in first.get("axes", ())]
+    units = {a: str(one["unit"]) for a, one in zip(axes, given, strict=False) if one.get("unit")}
+    return ZarrLayout(
+        zarr_format=node.zarr_format,
+        axes=axes,
+        scale=dict(zip(axes, _factors(first, len(axes)), strict=True)),
+        units=units,
     )
 
 
@@ -188,19 +235,29 @@ def _letter(axis: object) -> str:
 
 def _pixel_sizes(multiscale: Mapping[str, Any], axes: str) -> dict[str, float]:
     """Return micrometres per pixel of the finest level; without a unit they are unknown."""
-    factors = [1.0] * len(axes)
-    for holder in (multiscale["datasets"][0], multiscale):
-        for one in holder.get("coordinateTransformations") or ():
-            scale = one.get("scale") if isinstance(one, Mapping) else None
-            if isinstance(scale, list) and len(scale) == len(axes):
-                factors = [f * _number(s) for f, s in zip(factors, scale, strict=True)]
     found = {}
+    factors = _factors(multiscale, len(axes))
     for axis, given, factor in zip(axes, multiscale.get("axes") or (), factors, strict=False):
-        unit = given.get("unit") if isinstance(given, Mapping) else None
-        um = UNIT_UM.get(str(unit).lower())
+        um = UNIT_UM.get(str(_mapping(given).get("unit")).lower())
         if axis in "zyx" and um is not None and factor > 0:
             found[axis] = float(f"{factor * um:.12g}")
     return found
+
+
+def _factors(multiscale: Mapping[str, Any], ndim: int) -> list[float]:
+    """Return the scale of the finest level, in the units of the axes."""
+    factors = [1.0] * ndim
+    for holder in (_mapping(multiscale["datasets"][0]), multiscale):
+        every = holder.get("coordinateTransformations")
+        for one in every if isinstance(every, list) else ():
+            scale = _mapping(one).get("scale")
+            if isinstance(scale, list) and len(scale) == ndim:
+                factors = [f * _number(s) for f, s in zip(factors, scale, strict=True)]
+    return factors
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _number(value: object) -> float:

@@ -136,7 +136,7 @@ DEEPEST_TEXT = 64
 """Lists in lists of one YAML."""
 
 
-def parsed_json(text: str | bytes, *, unique: bool = False) -> Any:
+def parsed_json(text: str | bytes, *, unique: bool = False, file_names: bool = False) -> Any:
     """Return the values of a text in JSON: no NaN, no numbers or letters that do not exist.
 
     Parameters
@@ -145,6 +145,9 @@ def parsed_json(text: str | bytes, *, unique: bool = False) -> Any:
         The text; bytes in UTF-8, UTF-16 or UTF-32.
     unique : bool
         Refuse an object that has a name twice, of which programs take the first or the last.
+    file_names : bool
+        Let pass names of files that are no text, which Python writes with half letters
+        (PEP 383): for records of our own.
 
     Raises
     ------
@@ -164,7 +167,9 @@ def parsed_json(text: str | bytes, *, unique: bool = False) -> Any:
     except RecursionError as error:
         raise OverBudget("it has lists in each other, too deep to be read") from error
     if _HALF_A_LETTER.search(text) is not None:
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # UnicodeError is a ValueError
+        bytes_of_names = "surrogateescape" if file_names else "strict"
+        # UnicodeError is a ValueError.
+        json.dumps(found, ensure_ascii=False).encode("utf-8", bytes_of_names)
     return found
 
 

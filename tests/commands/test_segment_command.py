@@ -320,7 +320,7 @@ BAD_SETTINGS = [
     ("invert", "perhaps", "invert is 'perhaps', but can be auto, no, yes"),
     ("threshold", "1.5", "threshold=1.5 is out of range. Give a number from 0 to 1"),
     ("threshold", "-0.1", "out of range"),
-    ("threshold", "nan", "threshold=nan is not a number"),
+    ("threshold", "nan", "NaN is no number of JSON"),
     ("seed_threshold", "2", "seed_threshold=2.0 is out of range"),
     ("score", "inf", "score=inf is not a number"),
     ("score", "-1", "score=-1.0 is out of range"),
@@ -508,8 +508,8 @@ def test_a_flat_settings_file(run, shop, tmp_path):
         ("[1]", "holds no JSON object"),
         ("[" * 100_000, "is no JSON"),
         (b"\xff\xfe\x00", "is no JSON"),
-        ('{"threshold": NaN}', "threshold=nan is not a number"),
-        ('{"scale": Infinity}', "scale=inf is not a number"),
+        ('{"threshold": NaN}', "NaN is no number of JSON"),
+        ('{"scale": Infinity}', "Infinity is no number of JSON"),
         ('{"threshold": [0.4]}', "threshold=[0.4] is not a number"),
         ('{"tile_px": {"y": 3}}', "is not a list of whole numbers"),
         ('{"treshold": 0.4}', "no setting 'treshold' (did you mean 'threshold'?)"),
@@ -577,7 +577,10 @@ def test_objects_are_written_for_other_programs(run, shop, tmp_path):
     words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o", tmp_path)
     refused = run(*words, "--export", "rio")
     assert (refused.code, files_of(tmp_path)) == (2, [])
-    assert "nothing called 'rio' to export. Choose of roi (ImageJ ROI set), geojson" in refused.err
+    assert (
+        "nothing called 'rio' (did you mean 'roi'?) to export. Choose of roi (ImageJ ROI set), geoj"
+        in refused.err
+    )
     done = run(*words, "--export", "roi,geojson,coco,cellpose,outlines", "--json")
     assert done.code == 0
     named = [Path(file).name for file in done.json["files"]]

@@ -131,7 +131,7 @@ def read_wishes(path: Path, weights: str | None = None) -> Wishes:
         If it is no such file, or its network is no longer what it was.
     """
     try:
-        content = parsed_json(path.read_text(encoding="utf-8-sig"))
+        content = parsed_json(path.read_text(encoding="utf-8-sig"), file_names=True)
     except OSError as error:
         raise SettingsError(
             f"The settings file {path} cannot be read ({error.strerror or error}). Check its name."

@@ -18,6 +18,7 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import Engine, choose_device, engine_for, kind_for, learn, named_engine
 from napari_segnet.errors import MismatchError
+from napari_segnet.image import Image
 from napari_segnet.inputs import as_checkpoint, as_image
 from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
 from napari_segnet.progress import Progress, job
@@ -73,13 +74,10 @@ def predict(
     wishes = settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, wishes)
-    wish, device, threads = given.settings.engine, given.settings.device, given.settings.threads
-    name = named_engine(checkpoint, wish, device, threads)
-    plan = resolve(checkpoint, image, replace(given, settings=replace(given.settings, engine=name)))
-    engine = engine_for(checkpoint, device, threads, name)
+    plan, engine = _with_engine(checkpoint, image, given)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
-    if wish == "auto" and name != wish:
+    if given.settings.engine != plan.settings.engine:
         learn(engine)
     return Prediction(
         answer=ran.answer,
@@ -152,6 +150,16 @@ def segment(
 def same_engine(settings: PredictSettings, origin: Origin) -> PredictSettings:
     """Return settings for the next image of a run: the engine of the first computes them all."""
     return replace(settings, engine=str(origin.predict["engine"]))
+
+
+def _with_engine(
+    checkpoint: Checkpoint, image: Image, given: Settled
+) -> tuple[InferencePlan, Engine]:
+    """Decide who computes, and return it with the plan that names it."""
+    wish, device, threads = given.settings.engine, given.settings.device, given.settings.threads
+    name = named_engine(checkpoint, wish, device, threads)
+    given = replace(given, settings=replace(given.settings, engine=name))
+    return resolve(checkpoint, image, given), engine_for(checkpoint, device, threads, name)
 
 
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:

@@ -75,10 +75,8 @@ def predict(
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, wishes)
     plan, engine = _with_engine(checkpoint, image, given)
-    elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
-    if given.settings.engine != plan.settings.engine:
-        learn(engine)
+    learn(engine, given.settings.engine)
     return Prediction(
         answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
@@ -89,7 +87,7 @@ def predict(
             device=ran.device,
             rung=ran.rung,
             engine={**ran.engine, "name": engine.name},
-            notes=(*checkpoint.notes, *plan.notes, *elsewhere, *ran.notes),
+            notes=(*checkpoint.notes, *plan.notes, *_elsewhere(engine, plan), *ran.notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
         ),

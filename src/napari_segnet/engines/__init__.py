@@ -14,6 +14,8 @@ A test puts a kind first, so that every run takes it::
 
 from __future__ import annotations
 
+import contextlib
+
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.openvino import OpenVinoKind
 from napari_segnet.engines.openvino.choice import begin_trial, is_better
@@ -110,17 +112,20 @@ def named_engine(checkpoint: Checkpoint, wish: str, device: str = "auto", thread
     return "torch"
 
 
-def learn(engine: Engine) -> None:
+def learn(engine: Engine, wish: str) -> None:
     """Measure beside what is at work if another engine is faster than torch, which just answered.
 
     For later runs; this one waits for nothing. Nothing happens where that is known, where there is
-    no other engine, and on a GPU.
+    no other engine, on a GPU, and where ``wish``, the setting ``engine``, is not ``auto``.
     """
     tile = getattr(engine, "tile", None)
     rivals = (kind for kind in ENGINES if isinstance(kind, OpenVinoKind))
     rival = next(rivals, None)
-    if engine.name == "torch" and tile is not None and rival and rival.runs(engine.checkpoint):
-        begin_trial(engine.checkpoint, tile, engine.threads)
+    if wish != "auto" or engine.name != "torch":
+        return
+    if tile is not None and rival and rival.runs(engine.checkpoint):
+        with contextlib.suppress(OSError):  # no disk, no process: the answer stands all the same
+            begin_trial(engine.checkpoint, tile, engine.threads)
 
 
 def _told(checkpoint: Checkpoint, wish: str) -> EngineKind:

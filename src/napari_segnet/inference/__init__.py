@@ -73,10 +73,9 @@ def predict(
     begun, clock = datetime.now(UTC), time.perf_counter()
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, _wishes(settings))
-    plan, engine, elsewhere = _planned(checkpoint, image, given)
+    plan, engine = _with_engine(checkpoint, image, given)
     ran = yield from answer_of(checkpoint).run(engine, plan)
-    if given.settings.engine == "auto" != plan.settings.engine:
-        learn(engine)
+    learn(engine, given.settings.engine)
     return Prediction(
         answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
@@ -87,7 +86,7 @@ def predict(
             device=ran.device,
             rung=ran.rung,
             engine={**ran.engine, "name": engine.name},
-            notes=(*checkpoint.notes, *plan.notes, *elsewhere, *ran.notes),
+            notes=(*checkpoint.notes, *plan.notes, *_elsewhere(engine, plan), *ran.notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
         ),
@@ -154,15 +153,14 @@ def _wishes(settings: PredictSettings | Settled | Mapping[str, Any] | None) -> A
     return settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
 
 
-def _planned(
+def _with_engine(
     checkpoint: Checkpoint, image: Image, given: Settled
-) -> tuple[InferencePlan, Engine, tuple[str, ...]]:
-    """Return how the network is run, the engine that runs it, and what to say of its device."""
-    wish = given.settings
-    name = named_engine(checkpoint, wish.engine, wish.device, wish.threads)
-    plan = resolve(checkpoint, image, replace(given, settings=replace(wish, engine=name)))
-    engine = engine_for(checkpoint, wish.device, wish.threads, name)
-    return plan, engine, _elsewhere(engine, plan)
+) -> tuple[InferencePlan, Engine]:
+    """Decide who computes, and return it with the plan that names it."""
+    wish, device, threads = given.settings.engine, given.settings.device, given.settings.threads
+    name = named_engine(checkpoint, wish, device, threads)
+    given = replace(given, settings=replace(given.settings, engine=name))
+    return resolve(checkpoint, image, given), engine_for(checkpoint, device, threads, name)
 
 
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:

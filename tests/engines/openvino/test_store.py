@@ -140,6 +140,12 @@ def test_a_run_settles_on_one_engine_and_is_learnt_from(checkpoint, versions, mo
     run(predict(checkpoint, image, again))
     assert len(begun) == 1, "what is told is not measured"
 
+    def no_disk(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(engines, "begin_trial", no_disk)
+    assert run(predict(checkpoint, image)).answer.data.shape == made.answer.data.shape
+
 
 def test_what_is_known_is_not_measured_again(checkpoint, versions, monkeypatch):
     kept = kept_network(checkpoint)
@@ -150,7 +156,7 @@ def test_what_is_known_is_not_measured_again(checkpoint, versions, monkeypatch):
     assert not OpenVinoKind().runs(checkpoint)
     with pytest.raises(SettingsError, match=r"openvino does not run network\.pth.*engine=auto"):
         kind_for(checkpoint, "openvino")
-    learn(kind_for(checkpoint).load(checkpoint, "cpu"))
+    learn(kind_for(checkpoint).load(checkpoint, "cpu"), "auto")
 
 
 def test_the_middle_of_a_tile_is_of_an_allowed_size():

@@ -1,7 +1,7 @@
 """Networks run by OpenVINO, the extra ``[fast]``; it is imported when something is asked of them.
 
 A network is converted once, from the module that torch runs, and kept on disk (``store.py``). On
-processors of Intel and AMD it answers two to four times as fast as torch, and differs from it by
+processors of Intel and AMD it often answers faster than torch, and differs from it by
 rounding alone, which is measured before a converted network is used (``convert.py``).
 """
 

@@ -170,8 +170,8 @@ SIGNATURES: tuple[Signature, ...] = (
     _smp("fpn", "FPN", r"decoder\.p5\.weight"),
     _smp("deeplab", "DeepLabV3", r"decoder\.(aspp\.)?0\.convs\.0\.0\."),
     _smp("pan", "PAN", r"decoder\.fpa\."),
-    _smp("pspnet", "PSPNet", r"decoder\.psp\."),
     _smp("upernet", "UPerNet", r"decoder\.feature_norms\."),
+    _smp("pspnet", "PSPNet", r"decoder\.psp\."),
     _smp("segformer", "SegFormer", r"decoder\.mlp_stage\."),
     Signature(
         name="segformer", what="a SegFormer of Hugging Face",

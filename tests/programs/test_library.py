@@ -8,6 +8,7 @@ from tests.support.library_networks import LIBRARIES, randomised
 from tests.support.tutorials import Taught
 
 import napari_segnet as sn
+from napari_segnet.checkpoint import Output
 from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families.graph import StoredGraph
 from napari_segnet.programs.library import KINDS
@@ -166,3 +167,13 @@ def test_plans_of_another_form_are_left_out(tmp_path):
     found = sn.identify(nnunet_file(tmp_path / "checkpoint.pth", plans, {"a": 1}))
     assert found.known["prepare"].source == "assumed"
     assert (found.pixel_size_um, found.class_names) == ({}, ())
+
+
+def test_a_network_gets_other_classes_and_stays_one_of_its_library(tmp_path):
+    module, image, _ = made("smp-unet")
+    found = sn.identify(saved(module, tmp_path / "weights.pth"))
+    other = FAMILY.with_outputs(found, (Output(role="class", channels=4, activation="softmax"),))
+    FAMILY.save(FAMILY.build(other), other, tmp_path / "taught.pth")
+    again = sn.identify(tmp_path / "taught.pth")
+    assert (again.program, again.hparams["library"], again.classes) == ("library", "smp-unet", 4)
+    assert sn.load(again, "cpu").module(image).shape == (1, 4, 64, 64)

@@ -194,7 +194,7 @@ def _check_settings(checkpoint: Checkpoint, predict: PredictSettings, label: Lab
     from napari_segnet.answers import answer_of
     from napari_segnet.engines import choose_device, kind_for, require_precision
 
-    kind = kind_for(checkpoint)
+    kind = kind_for(checkpoint, predict.engine)
     device = choose_device(predict.device, kind.devices())
     if predict.precision != "auto":
         require_precision(predict.precision, device, kind.precisions(device))
@@ -206,7 +206,7 @@ def _check_weights(checkpoint: Checkpoint, predict: PredictSettings) -> None:
     """Read the weights: those that are cut off show now, not after the first image was read."""
     from napari_segnet.engines import kind_for
 
-    kind_for(checkpoint).load(checkpoint, predict.device)
+    kind_for(checkpoint, predict.engine).load(checkpoint, predict.device, predict.threads)
 
 
 def _stems(

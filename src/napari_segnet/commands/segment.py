@@ -38,9 +38,9 @@ SCRATCH_HELP = "folder of temporary files (default that of the system)"
 IMAGES = "pictures, or folders of them; * and ? stand for any letters"
 KEYS = (
     "axes, normalize, normalize_over, channels, invert, scale, object_px, object_um, tile_px, "
-    "batch_size, precision, seams, maps, device, threads, threshold, instances, min_size_px, "
-    "fill_holes, clear_border, seed_threshold, link, steps, score, nms, mask_threshold, "
-    "mask_overlap, max_objects, overlap, classes"
+    "batch_size, precision, seams, maps, device, threads, engine, threshold, instances, "
+    "min_size_px, fill_holes, clear_border, seed_threshold, link, steps, score, nms, "
+    "mask_threshold, mask_overlap, max_objects, overlap, classes"
 )
 """Written out, since the classes that they come from take numpy to import; a test compares."""
 
@@ -131,7 +131,8 @@ class Segment:
         for number, (stem, path) in enumerate(plan.images.items(), 1):
             bar = Bar(f"[{number}/{len(plan.images)}] {path.name}")
             try:
-                done = _one(plan, stem, path, bar)
+                done, predict = _one(plan, stem, path, bar)
+                plan = replace(plan, predict=predict)
             except KeyboardInterrupt:
                 bar.end("stopped")
                 raise
@@ -180,11 +181,11 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     return filed.updated(sort_wishes(typed)).updated(named)
 
 
-def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
-    """Segment one image and write its files."""
+def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> tuple[dict[str, Any], PredictSettings]:
+    """Segment one image and write its files; return what to print, and how to go on."""
     from napari_segnet.answers import instances_of, maps_of
     from napari_segnet.detective import light_dark_doubt
-    from napari_segnet.inference import label, predict
+    from napari_segnet.inference import label, predict, same_engine
     from napari_segnet.plan import settle
     from napari_segnet.writers import write_segmentation
 
@@ -224,7 +225,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         print(f"  note: {note}", file=sys.stderr)
     if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
         print(f"  note: {doubt} For those, add --set invert=yes.", file=sys.stderr)
-    return {
+    done = {
         "image": str(path),
         "files": [str(file) for file in files],
         "kind": made.kind,
@@ -235,6 +236,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "unlike": None if like is None else like.to_json(),
     }
+    return done, same_engine(plan.predict, made.origin)
 
 
 def _likeness(

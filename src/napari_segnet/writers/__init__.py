@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_segnet.atomic import Write, make_folders, probe, reason, write_all
+from napari_segnet.atomic import Write, complete, is_left, make_folders, probe, reason, write_all
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
@@ -173,6 +173,7 @@ def check_output(
         check_place(zarr, overwrite)
         paths = [path for path in paths if not path.name.endswith(LabelsWriter.ending)]
     try:
+        _complete_left(folder, stem)
         _refuse_existing(folder, paths, overwrite)
         probe(max(paths, key=lambda path: len(path.name)))
     except OSError as error:
@@ -268,6 +269,7 @@ def _alone(folder: Path, stem: str) -> Iterator[None]:
                 "it, or choose another folder with -o."
             )
         try:
+            complete(_every_path(folder, stem))
             yield
         finally:
             mine.release()
@@ -276,6 +278,20 @@ def _alone(folder: Path, stem: str) -> Iterator[None]:
         for path in made:
             with suppress(OSError):  # what another program put there stays
                 path.rmdir()
+
+
+def _complete_left(folder: Path, stem: str) -> None:
+    """Give the results of a program that was killed their names, unless another one is at it."""
+    paths = _every_path(folder, stem)
+    if is_left(paths[-1]) and (mine := hold(folder / stem)) is not None:
+        try:
+            complete(paths)
+        finally:
+            mine.release()
+
+
+def _every_path(folder: Path, stem: str) -> list[Path]:
+    return [_path(folder, stem, writer) for writer in WRITERS]
 
 
 def _path(folder: Path, stem: str, writer: Writer) -> Path:

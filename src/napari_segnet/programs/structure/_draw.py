@@ -28,6 +28,7 @@ from napari_segnet.programs.structure._choices import (
     ends_open,
     hidden_place,
     lowest,
+    norms_first,
     steps_down,
     up_convolution,
 )
@@ -77,6 +78,7 @@ class _Drawing:
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.hidden = choices.get("hidden_norm") == "instance"
         self.place = hidden_place(parts)
+        self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
         self.sums = inner_sums(parts, topology) if choices.get("residual") == "inner" else {}
         self.kept: dict[str, str] = {}
@@ -204,7 +206,7 @@ class _Drawing:
             active = self._active(unit, end and part in self.last, unit is up)
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
-            if step.part in self.down or (end and residual and not before):
+            if step.part in self.down or (end and residual and (self.early or not before)):
                 active = False
             x = self._summed(x, unit, active)
         inside = part.squeeze is not None and (residual and self._within(part, part.squeeze))

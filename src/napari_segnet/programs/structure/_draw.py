@@ -209,15 +209,11 @@ class _Drawing:
             if step.part in self.down or (end and residual and (self.early or not before)):
                 active = False
             x = self._summed(x, unit, active)
-        inside = part.squeeze is not None and (residual and self._within(part, part.squeeze))
+        inside = part.squeeze is not None and (residual and _within(part, part.squeeze))
         x = self._weighed(x, part) if inside else x
         if residual:
             x = self._added(x, begin, part, step, stride)
         return x if inside else self._weighed(x, part)
-
-    def _within(self, part: Part, squeeze: Squeeze) -> bool:
-        """Tell if channels are weighed before the sum, as in a block that holds both."""
-        return squeeze.one.name.startswith(f"{part.name}.")
 
     def _weighed(self, x: str, part: Part) -> str:
         """Draw squeeze-excitation."""
@@ -263,7 +259,7 @@ class _Drawing:
         if unit.norm_first and unit.norm is not None:
             x = self._norm(x, unit.norm)
             x = self._activated(x, unit) if self._active_first(unit) else x
-        if self.hidden and self.place == "before" and self._in_chain(unit):
+        if self.hidden and self.place == "before" and _in_chain(self.parts, unit):
             x = self._new("norm", InstanceNorm(), x)
         if step.transposed and first:
             factor = (1,) * self.ndim
@@ -292,9 +288,6 @@ class _Drawing:
         values = [int(one) for one in self.choices.get("dilation", "1").split(",")]
         self.wide += 1
         return values[min(self.wide, len(values)) - 1]
-
-    def _in_chain(self, unit: Unit) -> bool:
-        return any(unit in part.units and len(part.units) > 1 for part in self.parts)
 
     def _active(self, unit: Unit, last: bool, up: bool) -> bool:
         """Tell if an activation follows: by the numbers, or as is usual."""
@@ -363,6 +356,15 @@ class _Drawing:
             fitting = groups if self.draw.channels(x) % groups == 0 else 1
             operation = GroupNorm(groups=fitting, epsilon=epsilon)
         return self.draw.add(layer.name, operation, x)
+
+
+def _within(part: Part, squeeze: Squeeze) -> bool:
+    """Tell if channels are weighed before the sum, as in a block that holds both."""
+    return squeeze.one.name.startswith(f"{part.name}.")
+
+
+def _in_chain(parts: Sequence[Part], unit: Unit) -> bool:
+    return any(unit in part.units and len(part.units) > 1 for part in parts)
 
 
 def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, Axes]:

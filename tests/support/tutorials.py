@@ -483,11 +483,37 @@ def halved(put):
     return run
 
 
+def preactivated(put):
+    """``input_layer``, ``input_skip``, ``residual_conv_1.conv_block``: strides in blocks."""
+
+    def block(name, a, b, stride):
+        layers = nn.BatchNorm2d(a), nn.ReLU(), nn.Conv2d(a, b, 3, stride, 1)
+        way = put(
+            f"{name}.conv_block", nn.Sequential(*layers, nn.BatchNorm2d(b), nn.ReLU(), conv(b, b))
+        )
+        beside = nn.Sequential(nn.Conv2d(a, b, 3, stride, 1), nn.BatchNorm2d(b))
+        put(f"{name}.conv_skip", beside)
+        return lambda x: way(x) + beside(x)
+
+    layers = conv(3, W[0]), nn.BatchNorm2d(W[0]), nn.ReLU(), conv(W[0], W[0])
+    first = put("input_layer", nn.Sequential(*layers))
+    beside = put("input_skip", nn.Sequential(conv(3, W[0])))
+    names = "residual_conv_1", "residual_conv_2", "bridge"
+    downs = [block(name, W[i], W[i + 1], 2) for i, name in enumerate(names)]
+    ups, decoders = [], []
+    for at, b in enumerate(W[2::-1]):
+        ups.append(put(f"upsample_{at + 1}.upsample", back(2 * b, 2 * b)))
+        decoders.append(block(f"up_residual_conv{at + 1}", 3 * b, b, 1))
+    head = put("output_layer", nn.Sequential(conv(W[0], 1, 1)))
+    stem = [lambda x: first(x) + beside(x), *downs[:2]]
+    return levels(stem, downs[2], ups, decoders, head, pool=lambda x: x)
+
+
 TUTORIALS: Mapping[str, Callable[[Put], Run]] = {
     one.__name__: one
     for one in (
         lists, resized, capitals, gated, letters, annotated, contracting, numbered, cropped,
         half_active, bridged, plain, late_lists, backbone, dropped, nested, beside_nested,
-        nested_deep, autoencoder, long_autoencoder, heads_up, halved,
+        nested_deep, autoencoder, long_autoencoder, heads_up, halved, preactivated,
     )
 }  # fmt: skip

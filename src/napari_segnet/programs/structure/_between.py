@@ -99,9 +99,8 @@ class Between:
             yield "none", none + (4.0 if even else 2.5 if rises and not pointwise else 0.0)
         if room and not even:
             yield "pool", pool
-        if (
-            state.level and room and not even and (rises or not pointwise)
-        ):  # a resizing may follow as well
+        # A resizing may stand there as well.
+        if state.level and room and not even and (rises or not pointwise):
             ups = part.lead > 0 or (part.role >= DECODER and not grows)
             mixed = MIXED * any(one.transposed for one in state.steps)
             gone = gap is not None and gap > self.usual and part.role != ENCODER

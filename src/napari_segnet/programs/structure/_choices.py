@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import inner_sums
@@ -32,7 +32,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     _norms(found, parts, units, facts)
     _sums(found, parts, topology, facts)
     if any(part.shortcut or part.identity for part in parts):
-        residual = "before-add" if facts.nested or _ends_with_norm(parts) else ""
+        early = facts.nested or _ends_with_norm(parts) or norms_first(parts)
+        residual = "before-add" if early else ""
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         found["activation"] = (ordered("activation"), MEASURED)
@@ -189,7 +190,11 @@ def _scales(
             values, why = ("strided",), "from the even kernels"
         elif any(parts[step.part].gap == 1 and not step.transposed for step in pooled):
             values, why = ordered("pooling", "strided"), "no number is left for a pooling"
-        elif topology.steps[0].before == "pool" or _steps_down(parts, topology):
+        elif (
+            topology.steps[0].before == "pool"
+            or _steps_down(parts, topology)
+            or norms_first(parts[step.part] for step in pooled)
+        ):
             values = ordered("pooling", "strided")
         elif (
             len(firsts) < len(pooled)
@@ -283,6 +288,16 @@ def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> U
     rises = step.before == "resize" or (after is not None and after.before == "resize")
     joins = after is not None and after.join in ("concat", "add", "gate")
     return part.units[0] if alone and rises and joins and step.join == "none" else None
+
+
+def norms_first(parts: Iterable[Part]) -> bool:
+    """Tell if blocks with a shortcut begin with their norm, as in deep residual U-Nets.
+
+    These halve by strides, and nothing follows their sums (Zhang et al. 2018, arXiv 1711.10684).
+    """
+    beside = [part for part in parts if part.shortcut is not None]
+    firsts = [part.first for part in beside[1:] or beside]
+    return bool(firsts) and all(unit.norm_first for unit in firsts)
 
 
 def ends_open(part: Part) -> bool:

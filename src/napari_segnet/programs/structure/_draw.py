@@ -28,6 +28,7 @@ from napari_segnet.programs.structure._choices import (
     ends_open,
     hidden_place,
     lowest,
+    norms_first,
     steps_down,
     up_convolution,
 )
@@ -77,6 +78,7 @@ class _Drawing:
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.hidden = choices.get("hidden_norm") == "instance"
         self.place = hidden_place(parts)
+        self.early = norms_first(parts)
         self.lowest = lowest(parts, topology)
         self.sums = inner_sums(parts, topology) if choices.get("residual") == "inner" else {}
         self.kept: dict[str, str] = {}
@@ -204,18 +206,14 @@ class _Drawing:
             active = self._active(unit, end and part in self.last, unit is up)
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
-            if step.part in self.down or (end and residual and not before):
+            if step.part in self.down or (end and residual and (self.early or not before)):
                 active = False
             x = self._summed(x, unit, active)
-        inside = part.squeeze is not None and (residual and self._within(part, part.squeeze))
+        inside = part.squeeze is not None and (residual and _within(part, part.squeeze))
         x = self._weighed(x, part) if inside else x
         if residual:
             x = self._added(x, begin, part, step, stride)
         return x if inside else self._weighed(x, part)
-
-    def _within(self, part: Part, squeeze: Squeeze) -> bool:
-        """Tell if channels are weighed before the sum, as in a block that holds both."""
-        return squeeze.one.name.startswith(f"{part.name}.")
 
     def _weighed(self, x: str, part: Part) -> str:
         """Draw squeeze-excitation."""
@@ -261,7 +259,7 @@ class _Drawing:
         if unit.norm_first and unit.norm is not None:
             x = self._norm(x, unit.norm)
             x = self._activated(x, unit) if self._active_first(unit) else x
-        if self.hidden and self.place == "before" and self._in_chain(unit):
+        if self.hidden and self.place == "before" and _in_chain(self.parts, unit):
             x = self._new("norm", InstanceNorm(), x)
         if step.transposed and first:
             factor = (1,) * self.ndim
@@ -290,9 +288,6 @@ class _Drawing:
         values = [int(one) for one in self.choices.get("dilation", "1").split(",")]
         self.wide += 1
         return values[min(self.wide, len(values)) - 1]
-
-    def _in_chain(self, unit: Unit) -> bool:
-        return any(unit in part.units and len(part.units) > 1 for part in self.parts)
 
     def _active(self, unit: Unit, last: bool, up: bool) -> bool:
         """Tell if an activation follows: by the numbers, or as is usual."""
@@ -361,6 +356,15 @@ class _Drawing:
             fitting = groups if self.draw.channels(x) % groups == 0 else 1
             operation = GroupNorm(groups=fitting, epsilon=epsilon)
         return self.draw.add(layer.name, operation, x)
+
+
+def _within(part: Part, squeeze: Squeeze) -> bool:
+    """Tell if channels are weighed before the sum, as in a block that holds both."""
+    return squeeze.one.name.startswith(f"{part.name}.")
+
+
+def _in_chain(parts: Sequence[Part], unit: Unit) -> bool:
+    return any(unit in part.units and len(part.units) > 1 for part in parts)
 
 
 def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, Axes]:

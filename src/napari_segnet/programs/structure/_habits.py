@@ -61,6 +61,11 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         {"join": "skip-up", "resize": "bilinear-aligned", "activation": "leaky-0.01"},
     ),
     (
+        "rishikksh20/ResUnet",
+        (r"(^|\.)input_layer\.", r"(^|\.)input_skip\.", r"(^|\.)residual_conv_?1\."),
+        {"join": "up-skip", "pooling": "strided"},
+    ),
+    (
         "4uiiurz1/pytorch-nested-unet",
         (r"(^|\.)conv0_0\.", r"(^|\.)conv1_0\.", r"(^|\.)conv0_[2-4]\."),
         {"join": "skip-up", "resize": "bilinear-aligned"},

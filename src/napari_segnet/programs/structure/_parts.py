@@ -208,7 +208,7 @@ def _common(names: Iterable[str]) -> str:
 
 def _residuals(left: list[Unit]) -> list[Part]:
     """Take out blocks with a shortcut of their own, and those of the same kind without."""
-    found, inner = [], Counter[tuple[str, str]]()
+    found, inner = _stem(left), Counter[tuple[str, str]]()
     for unit in list(left):
         owner = _owner(unit.layer.name)
         if not owner or unit not in left:
@@ -225,6 +225,18 @@ def _residuals(left: list[Unit]) -> list[Part]:
         for one in part.all_units:
             left.remove(one)
     return found + _same_kind(left, set(inner))
+
+
+def _stem(left: list[Unit]) -> list[Part]:
+    """Take out a first block whose layers lie open, with the shortcut that is listed behind."""
+    for at, unit in enumerate(left[: MOST_IN_BLOCK + 1]):
+        if at > 1 and is_shortcut(unit.layer.name.split(".")[0]):
+            inside = left[:at]
+            part = _with_shortcut(_holder(inside[0], {""}), inside, unit)
+            if part is not None:
+                del left[: at + 1]
+                return [part]
+    return []
 
 
 def _owner(name: str) -> str:

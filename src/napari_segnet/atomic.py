@@ -6,6 +6,7 @@ import errno
 import glob
 import os
 import re
+import shutil
 import stat
 import sys
 import time
@@ -27,6 +28,7 @@ __all__ = [
     "make_private_folder",
     "open_private",
     "probe",
+    "put_folder_in_place",
     "put_in_place",
     "reason",
     "sweep",
@@ -351,6 +353,29 @@ def put_in_place(part: Path, path: Path) -> None:
             if time.monotonic() >= until:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path)) from error
         time.sleep(0.05)
+
+
+def put_folder_in_place(part: Path, path: Path) -> None:
+    """Give a folder that is whole its name, in place of one that may have it.
+
+    All of its files are on the disk before. A program that is killed in between leaves the old
+    folder, or for a moment none.
+    """
+    for folder, _, names in os.walk(part):
+        for name in names:
+            flush(Path(folder, name))
+        flush_folder(Path(folder))
+    aside = _aside(path, _token())
+    if os.path.lexists(path):
+        put_in_place(path, aside)
+    try:
+        put_in_place(part, path)
+    except BaseException:
+        if os.path.lexists(aside):
+            put_in_place(aside, path)
+        raise
+    flush_folder(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _put_all_in_place(waiting: list[tuple[Path, Path]], token: str) -> None:

@@ -16,6 +16,7 @@ from support.maskrcnns import calibrated
 from support.networks import calibrate, pictures, save_as
 from support.teaching import objects, photograph
 
+from napari_segnet import room
 from napari_segnet.builtin import builtin_models
 from napari_segnet.evaluate import evaluate
 from napari_segnet.inference import LabelSettings, PredictSettings
@@ -652,3 +653,26 @@ def test_files_of_a_folder_that_are_skipped_are_named(run, shop, tmp_path):
     assert done.code == 0
     assert f"Skipped {folder / 'b.czi'}: it is of a kind that does not open here." in done.err
     assert done.json["image"] == str(folder / "a.tif")
+
+
+def test_memory_and_scratch_are_checked_before_anything_is_read(run, shop, monkeypatch):
+    monkeypatch.setenv(room.LIMIT, "")
+    monkeypatch.setenv(room.SCRATCH, "")
+    cells = shop / "cells.tif"
+    assert "no amount of memory" in run("segment", cells, "--memory", "much").refused()
+    assert "is no folder" in run("segment", cells, "--scratch", shop / "none").refused()
+
+
+def test_labels_as_ome_zarr_lie_beside_their_record(run, shop, tmp_path, monkeypatch):
+    pytest.importorskip("zarr")
+    monkeypatch.setenv(room.LIMIT, "")
+    out = tmp_path / "out.ome.zarr"
+    words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "--memory", "64GB")
+    done = run(*words, "-o", out, "--json")
+    assert done.code == 0, done.err
+    assert files_of(tmp_path) == ["out.json", "out.ome.zarr"]
+    assert done.json["files"] == [str(out), str(tmp_path / "out.json")]
+    run(*words, "-o", tmp_path / "tif")
+    labels = open_image(tmp_path / "tif" / "cells.labels.tif")
+    np.testing.assert_array_equal(open_image(out).read(), labels.read())
+    assert "would be replaced" in run(*words, "-o", out).refused()

@@ -13,6 +13,7 @@ from napari_segnet.checkpoint import file_sha256
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import AXES, Image
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.plan.settings import ENGINES
 from napari_segnet.settings import field_names
 
 __all__ = ["SETTINGS", "Earlier", "Wishes", "read_wishes", "sort_wishes"]
@@ -56,6 +57,8 @@ class Earlier:
                 pins["batch_size"] = batch
             if settings.seams == "auto" and isinstance(exact, bool):
                 pins["seams"] = "exact" if exact else "blend"
+        if settings.engine == "auto" and self.engine.get("name") in ENGINES:
+            pins["engine"] = self.engine["name"]
         return replace(settings, **pins)
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "UnsupportedWeightsError",
     "UntoldError",
     "WeightsError",
+    "is_of_the_device",
 ]
 
 
@@ -189,3 +190,21 @@ class MissingExtraError(SegnetError):
 
 class Cancelled(Exception):
     """The user asked to stop; nothing is half written."""
+
+
+DEVICE_FAULTS = (
+    "cuda error",
+    "cudnn error",
+    "cublas_status",
+    "hip error",
+    "mps backend",
+    "mtlcomm",
+)
+"""What PyTorch calls a graphics processor that was lost, or that failed within a computation;
+https://docs.pytorch.org/docs/stable/generated/torch.AcceleratorError.html"""
+
+
+def is_of_the_device(error: BaseException) -> bool:
+    """Tell if an error says that the graphics processor failed: every later computation would."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in DEVICE_FAULTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import SegnetError, is_of_the_device
 
 __all__ = ["TRACEBACK", "in_words"]
 
@@ -31,6 +31,11 @@ def in_words(error: Exception) -> str:
         return f"The system says: {error.strerror}{where}. Check the disk.{_trace(error)}"
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    if is_of_the_device(error):
+        return (
+            f"The graphics processor failed ({lines[0][:200]}), and this program can use it no "
+            f"more. Run the rest again, with --device cpu if it fails again.{_trace(error)}"
+        )
     return (
         f"Something happened that napari-segnet does not foresee ({what}). Please report it with "
         f"what the command prints when the variable {TRACEBACK} is set to 1.{_trace(error)}"

@@ -32,6 +32,8 @@ def test_a_mistake_of_ours_can_be_reported(qtbot):
 def test_memory_and_disk_have_a_way_out():
     assert "choose a region" in in_words(MemoryError())
     assert "No space left" in in_words(OSError(28, "No space left on device", "/tmp/x"))
+    lost = in_words(RuntimeError("CUDA error: unknown error"))
+    assert "The graphics processor failed" in lost and "“device” to cpu" in lost
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segnet.errors import Remedy, SegnetError
+from napari_segnet.errors import Remedy, SegnetError, is_of_the_device
 from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 
 __all__ = ["MessageBar", "in_words"]
@@ -137,6 +137,11 @@ def in_words(error: BaseException) -> str:
         return f"The system says: {error.strerror}{where}. Check the disk, then try again."
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    if is_of_the_device(error):
+        return (
+            f"The graphics processor failed ({lines[0][:200]}), and napari can use it no more "
+            "until it is restarted. Your layers are unchanged. Set “device” to cpu to go on now."
+        )
     return (
         f"Something happened that napari-segnet does not foresee ({what}). Your layers are "
         "unchanged. Please report it with the details below."

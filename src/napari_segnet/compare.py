@@ -122,7 +122,7 @@ def _middle(image: Image, ndim: int) -> Image:
             where[place] = slice(first, min(length, first + EDGE_PX))
         elif axis == "t" or (axis == "z" and ndim == 2):
             where[place] = slice(length // 2, length // 2 + 1)
-    return replace(image, data=image.data[tuple(where)])
+    return replace(image, data=image.data[tuple(where)], levels=())
 
 
 def _plane(maps: Maps) -> npt.NDArray[np.float32]:

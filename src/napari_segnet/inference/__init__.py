@@ -16,8 +16,9 @@ from typing import Any
 
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
+from napari_segnet.engines import Engine, choose_device, engine_for, kind_for, learn, named_engine
 from napari_segnet.errors import MismatchError
+from napari_segnet.image import Image
 from napari_segnet.inputs import as_checkpoint, as_image
 from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
 from napari_segnet.progress import Progress, job
@@ -25,7 +26,7 @@ from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
 from napari_segnet.steps import LabelSettings
 
-__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
+__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "same_engine", "segment"]
 
 VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "tifffile")
 
@@ -43,7 +44,7 @@ def predict(
     Parameters
     ----------
     checkpoint : Checkpoint, str or Path
-        What ``identify`` returned, the name of a built-in network, or the path of a weights file.
+        What ``identify`` returned, the name of a built-in network, or the path of a file.
     image : Image, str, Path or array
         What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
         or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
@@ -70,12 +71,12 @@ def predict(
         If the job was cancelled; within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
-    wishes = settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
-    plan = resolve(checkpoint, image, (yield from settle(checkpoint, image, wishes)))
-    engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
-    elsewhere = _elsewhere(engine, plan)
+    given = yield from settle(checkpoint, image, _wishes(settings))
+    plan, engine, elsewhere = _planned(checkpoint, image, given)
     ran = yield from answer_of(checkpoint).run(engine, plan)
+    if given.settings.engine == "auto" != plan.settings.engine:
+        learn(engine)
     return Prediction(
         answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
@@ -85,7 +86,7 @@ def predict(
             _origin(plan),
             device=ran.device,
             rung=ran.rung,
-            engine=ran.engine,
+            engine={**ran.engine, "name": engine.name},
             notes=(*checkpoint.notes, *plan.notes, *elsewhere, *ran.notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
@@ -144,9 +145,29 @@ def segment(
     return (yield from label(prediction, label_settings))
 
 
+def same_engine(settings: PredictSettings, origin: Origin) -> PredictSettings:
+    """Return settings for the next image of a run: the engine of the first computes them all."""
+    return replace(settings, engine=str(origin.predict["engine"]))
+
+
+def _wishes(settings: PredictSettings | Settled | Mapping[str, Any] | None) -> Any:
+    return settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
+
+
+def _planned(
+    checkpoint: Checkpoint, image: Image, given: Settled
+) -> tuple[InferencePlan, Engine, tuple[str, ...]]:
+    """Return how the network is run, the engine that runs it, and what to say of its device."""
+    wish = given.settings
+    name = named_engine(checkpoint, wish.engine, wish.device, wish.threads)
+    plan = resolve(checkpoint, image, replace(given, settings=replace(wish, engine=name)))
+    engine = engine_for(checkpoint, wish.device, wish.threads, name)
+    return plan, engine, _elsewhere(engine, plan)
+
+
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
-    best = choose_device(plan.settings.device, kind_for(plan.checkpoint).devices())
+    best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

@@ -106,7 +106,12 @@ class UnitInput:
         whole = tuple(slice(0, n) for n in self.shape)
         if self.seen == self.shape:
             return self.read(image, whole, out)
-        small = resize(self.read(image, whole), self.seen)
+        # Where the file has coarser copies, the nearest one is read: much less of it.
+        lengths = dict(zip("zyx"[-self.ndim :], self.seen, strict=True))
+        near = image.level_for(lengths)
+        sizes = near.sizes
+        whole = tuple(slice(0, sizes[a]) for a in lengths)
+        small = resize(self.read(near, whole), self.seen)
         if out is None:
             return small
         out[...] = small

@@ -81,7 +81,7 @@ class DetectionAnswer:
 
         settings = run(settle(checkpoint, image, settings)).settings
         given = prepare_input(checkpoint, image, settings)
-        engine = engine_for(checkpoint, settings.device, settings.threads)
+        engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
         return DetectionResponder(engine, given, settings.precision)
 
     def doubt(

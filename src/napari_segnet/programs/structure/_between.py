@@ -106,9 +106,10 @@ class Between:
             mixed = MIXED * any(one.transposed for one in state.steps)
             gone = gap is not None and gap > self.usual and part.role != ENCODER
             mixed += 1.5 * (part.role == ENCODER) + 0.5 * (at == self.turning > 0)
-            yield "resize", mixed + (0.1 if rises or gone else 0.4 if ups else 1.5)
-            if state.level > 1 and (rises or (gap or 0) > self.usual + 1):
-                yield "resize-twice", mixed + 0.9
+            twice = (gap or 0) > self.usual + 1  # an activation and two resizings
+            yield "resize", mixed + 0.8 * twice + (0.1 if rises or gone else 0.4 if ups else 1.5)
+            if state.level > 1 and (rises or twice):
+                yield "resize-twice", mixed + (0.3 if twice else 0.9)
 
     def _stepped_down(self, state: State) -> bool:
         """Tell if the last part did nothing but step down."""

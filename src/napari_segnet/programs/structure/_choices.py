@@ -36,6 +36,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         found["activation"] = (ordered("activation"), MEASURED)
+    if any(ends_open(part) for part in parts):
+        found["block_end"] = (ordered("block_end"), MEASURED)
     wide = [unit for unit in units if max(unit.kernel) > 1]
     if wide:
         found["padding"] = (ordered("padding"), MEASURED)
@@ -44,6 +46,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
     if any(step.sees == "both" for step in topology.steps):
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
+    _image(found, parts, topology)
     for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
         values = found.get(name, ((), ""))[0]
         if value in values and len(values) > 1:
@@ -56,6 +59,23 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
                 "said by the file: by layers of a pickled module, or beside the tensors",
             )
     return found
+
+
+def _image(
+    found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part], topology: Topology
+) -> None:
+    """Open what a chain that cleans images does with the image itself."""
+    first, last = (parts[topology.steps[at].part] for at in (0, -1))
+    alike = first.inputs(False) == last.outputs(topology.steps[-1].transposed)
+    if (
+        alike
+        and not topology.poolings
+        and not topology.skips
+        and len(topology.steps) + len(first.units) > 2
+    ):
+        named = any("dncnn" in unit.layer.name.lower() for unit in first.units)
+        why = "a sum with the image has no tensors; networks that learn the noise subtract theirs"
+        found["with_image"] = (ordered("with_image", "subtracted" if named else ""), why)
 
 
 def _sums(
@@ -124,7 +144,7 @@ def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
     """Return names of the wide convolutions of the lowest level, where a dilation may be."""
     level, found = 0, set()
     for step in topology.steps:
-        level += LEVELS[step.before]
+        level = (level if step.begins < 0 else step.level) + LEVELS[step.before]
         if step.transposed:
             level -= not step.stride_one
         elif topology.poolings and level == topology.poolings and step.join == "none":
@@ -136,7 +156,9 @@ def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, fa
     joins = {step.join for step in topology.steps} - {"none", "bridge"}
     if joins & {"concat", "gate"}:
         why = "both orders have the same shapes" if not facts.nested else "named as MONAI does"
-        found["join"] = (ordered("join", "skip-up" if facts.nested else ""), why)
+        grid = any(step.row for step in topology.steps)
+        why = "nested U-Nets of public repositories join so" if grid else why
+        found["join"] = (ordered("join", "skip-up" if facts.nested or grid else ""), why)
         if any(step.join == "concat" and step.skip == 0 for step in topology.steps):
             found["image_join"] = (ordered("image_join"), why)
     else:
@@ -189,6 +211,7 @@ def _scales(
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
+        whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
         favoured = "bilinear-aligned" if whole else "bilinear" if narrow else ""
         found["resize"] = (ordered("resize", favoured), MEASURED)
 
@@ -260,6 +283,14 @@ def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> U
     rises = step.before == "resize" or (after is not None and after.before == "resize")
     joins = after is not None and after.join in ("concat", "add", "gate")
     return part.units[0] if alone and rises and joins and step.join == "none" else None
+
+
+def ends_open(part: Part) -> bool:
+    """Tell if a block without norms may end without an activation, as no number tells."""
+    last = part.units[-1] if len(part.units) > 1 else None
+    beside = part.shortcut or part.identity
+    bare = last is not None and all(unit.norm is None for unit in part.units)
+    return last is not None and bare and not beside and last.slopes is None and last.after is None
 
 
 def has_activation(unit: Unit) -> bool:

@@ -27,7 +27,7 @@ _SHORTCUT = re.compile(
 )
 _DOWN = re.compile(r"(down|pool|stride|reduc|shrink)")
 _ELEMENT = re.compile(r"(.*?[a-z])_?\d+(?!\d)", re.IGNORECASE)
-_BRIDGE = re.compile(r"(bridge|lateral|side|skip|1x1|original|full_?size)")
+_BRIDGE = re.compile(r"(bridge|lateral|side|skip|\d_?1x1|original|full_?size)")
 
 
 def role(path: str) -> int:

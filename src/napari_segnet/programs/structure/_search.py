@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from napari_segnet.programs.structure._between import MIXED, Between
+from napari_segnet.programs.structure._blocks import unlike
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._names import (
     DECODER,
@@ -174,7 +175,7 @@ class Search:
             cost += 2.0
         if last.role != OUTPUT and self.says_out:
             cost += 2.0
-        return cost
+        return cost + unlike(self.parts, state.steps)
 
     # ---- One more part -------------------------------------------------------------
 

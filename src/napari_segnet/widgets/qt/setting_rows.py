@@ -56,6 +56,7 @@ HINTS = {
     "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
     "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
+    "engine": Hint(label="engine", choices=("auto", "torch", "openvino")),
 }
 
 

@@ -12,10 +12,11 @@ from support.calibrated import drawn
 from support.prepared import cells, image, stained, taught
 
 from napari_segnet.checkpoint import Store
-from napari_segnet.errors import MismatchError
+from napari_segnet.errors import Cancelled, MismatchError
 from napari_segnet.families.graph import StoredGraph, describe_graph
 from napari_segnet.find import Way, find_settings, likeness, remembers, suggestions_of
 from napari_segnet.graph.build import build
+from napari_segnet.image import Image
 from napari_segnet.inference import predict
 from napari_segnet.plan import PredictSettings, resolve, settle
 from napari_segnet.progress import run
@@ -36,6 +37,13 @@ def colour(tmp_path_factory):
     """Return a network that saw blue cells first, as cv2 reads them, raw."""
     path = tmp_path_factory.mktemp("find") / "colour.safetensors"
     return taught(path, 3, lambda pixels: stained(pixels).transpose(2, 0, 1)[::-1].copy())
+
+
+@pytest.fixture(scope="module")
+def unit(tmp_path_factory):
+    """Return a network that saw bright cells from 0 to 1."""
+    path = tmp_path_factory.mktemp("find") / "unit.safetensors"
+    return taught(path, 1, lambda pixels: (pixels / 255.0)[None])
 
 
 def test_normalisation_and_light_are_found_and_the_origin_repeats_the_run(grey):
@@ -173,6 +181,44 @@ def test_means_and_deviations_of_code(colour, mean, std, value):
 def test_a_card_that_is_no_list_of_findings_suggests_nothing(colour):
     for odd in ([1], [{"name": "mean"}], [{"name": 1, "value": 2, "where": 3, "code": 4}]):
         assert suggestions_of(replace(colour, card={"suggested": odd})) == ()
+
+
+@pytest.mark.parametrize(
+    ("made", "want"),
+    [
+        (lambda pixels: pixels.astype(np.uint16) * 257, "divide-65535"),
+        (lambda pixels: (pixels / 255).astype(np.float32), "none"),
+    ],
+)
+def test_other_types_of_numbers_have_normalisations_of_their_own(unit, made, want):
+    pixels = cells(50)
+    pixels[0, 0] = 255  # the brightest that there is, as in most images of the training
+    wish = PredictSettings(normalize="find", invert="find")
+    way = run(settle(unit, image(made(pixels)), wish)).found.way
+    assert (way.normalize, way.invert) == (want, "no")
+
+
+def test_a_volume_is_looked_at_in_depth(tmp_path):
+    def volume(seed):
+        return np.stack([cells(seed, edge=48)] * 8)
+
+    path = tmp_path / "volume.safetensors"
+    solid = taught(path, 1, lambda v: (v / 255.0)[None], ndim=3, shown=volume)
+    shown = Image(data=volume(51), axes="zyx")
+    wish = PredictSettings(normalize="divide-255", invert="find")
+    found = run(settle(solid, shown, wish)).found
+    assert (found.by, found.way.invert) == ("statistics", "no")
+    other = Image(data=255 - volume(51), axes="zyx")
+    assert run(settle(solid, other, wish)).found.way.invert == "yes"
+
+
+def test_a_search_stops_on_request(grey):
+    steps = settle(grey, image(cells(52)), FIND)
+    for _ in range(3):
+        assert next(steps).what == "settings"
+    steps.cancel()
+    with pytest.raises(Cancelled):
+        run(steps)
 
 
 def test_a_repeated_search_finds_the_same(grey):

@@ -11,6 +11,10 @@ from napari_segnet.graph.build import build
 from napari_segnet.image import Image
 from support.calibrated import drawn
 
+_CONVOLUTIONS = (
+    torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Conv3d, torch.nn.ConvTranspose3d,
+)  # fmt: skip
+
 
 def cells(seed, edge=160, radius=6.0):
     """Return uint8 pixels: bright discs of about one size on a dark, uneven ground."""
@@ -24,19 +28,19 @@ def cells(seed, edge=160, radius=6.0):
     return np.clip(light + rng.normal(0, 5, light.shape), 0, 255).astype(np.uint8)
 
 
-def taught(path, channels, prepared):
+def taught(path, channels, prepared, ndim=2, shown=cells):
     """Write a network whose norms counted what comes of prepared images; its weights are random."""
     torch.manual_seed(3)
-    graph = drawn({}, channels=channels)
+    graph = drawn({}, channels=channels, ndim=ndim)
     module = build(graph).train()
     for layer in module.modules():
-        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+        if isinstance(layer, _CONVOLUTIONS):
             torch.nn.init.kaiming_normal_(layer.weight)
-        if isinstance(layer, torch.nn.BatchNorm2d):
+        if isinstance(layer, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             layer.momentum = None
     with torch.no_grad():
         for seed in range(12):
-            module(torch.from_numpy(prepared(cells(seed)).astype(np.float32)[None]))
+            module(torch.from_numpy(prepared(shown(seed)).astype(np.float32)[None]))
     end = (Output(role="foreground", channels=1, activation="sigmoid"),)
     described = describe_graph(
         path=path, graph=graph, store=Store(container="safetensors"), outputs=end

@@ -39,9 +39,9 @@ OWN_TILES = 2
 UNLIKELY = 0.005
 """Misfit that a scale of half or twice the usual one has to make up for; four times as much at a
 quarter or four times."""
-RARE = {"z-score": 0.14, "none": 0.14, "half": 0.14, "imagenet": 0.28, "min-max": 0.35}
+RARE = {"z-score": 0.14, "none": 0.14, "half": 0.14, "imagenet": 0.28, "min-max": 0.5}
 """Misfit that a normalisation has to make up for beside ÷255, where neither the file nor code names
-it: a tenth to a fifth of the logarithm of how much rarer it is in 66 public networks. ÷255 and
+it: a tenth to a quarter of the logarithm of how much rarer it is in 66 public networks. ÷255 and
 min-max are hard to tell apart where one image is darker than those of the training."""
 USUALLY_RARE = 0.45
 COMMON = ("divide-255", "divide-65535")

@@ -91,6 +91,49 @@ def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot
     assert sum("unlike" in layer.name for layer in viewer.layers) == 1
 
 
+def test_a_warning_of_what_was_shown_before_is_not_shown(viewer, dock, qtbot, half):
+    stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), 64)[:256]
+    viewer.add_image(np.tile(stripes, (256, 1)), name="stripes")
+    choose(dock, qtbot, half)
+    box = dock.run_settings.finder
+    with qtbot.waitSignal(box.liker.finished, timeout=WAIT_MS):
+        box.look()
+        # No event of the dock tells it that the image was changed while it was compared.
+        dock.session.overrides["invert"] = "yes"
+    assert box.warning.isHidden() and box.where.isHidden()
+    assert box._timer.isActive()
+    dock.session.overrides.clear()
+    with qtbot.waitSignal(box.liker.finished, timeout=WAIT_MS):
+        box.look()
+    assert not box.where.isHidden()
+    dock.image_box.edited.emit()
+    assert box.where.isHidden() and box._timer.isActive()
+
+
+def test_a_run_stops_the_comparison_and_it_goes_on_later(viewer, dock, qtbot, half):
+    viewer.add_image(cells(40), name="cells")
+    choose(dock, qtbot, half)
+    box = dock.run_settings.finder
+    qtbot.waitUntil(lambda: not dock.proof.busy, timeout=WAIT_MS)
+    with (
+        qtbot.waitSignal(box.liker.cancelled, timeout=WAIT_MS),
+        qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS),
+    ):
+        box.look()
+        press(dock.run_box.button, qtbot)
+        assert box._held and not box._timer.isActive()
+    assert dock.result is not None
+    assert box._timer.isActive()
+    assert not box._held and box._looked_at is None
+    with qtbot.waitSignal(box.liker.succeeded, timeout=WAIT_MS):
+        box.look()
+    box._timer.stop()
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        press(dock.run_box.button, qtbot)
+    assert box._looked_at is not None
+    assert not box._timer.isActive()  # the same image is not compared again
+
+
 def test_without_statistics_a_contact_sheet_asks(viewer, dock, qtbot, tmp_path):
     graph = drawn({}, norm=False)
     path = tmp_path / "plain.safetensors"

@@ -106,6 +106,7 @@ class SegmentDock(SegmentForm):
         for part in (self.network, self.run_settings, self.shown):
             part.failed.connect(self.message.fail)
         self.image_box.changed.connect(self.proof.image_changed)
+        self.run_settings.finder.give_way_to(self._runner)
         self._runner.started.connect(partial(self.shown.hold, True))
         self._runner.finished.connect(partial(self.shown.hold, False))
         self._runner.progressed.connect(self.run_box.show_progress)

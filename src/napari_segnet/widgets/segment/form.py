@@ -73,6 +73,7 @@ class SegmentForm(Dock):
         self.main, self.advanced = self.run_settings.main, self.run_settings.advanced
         self.more, self.preview = self.run_settings.more, self.run_settings.preview
         self.scales = self.run_settings.scales
+        self.image_box.edited.connect(self.run_settings.finder.look_soon)
         self.run_box = RunBox(at_foot=True)
         box, self.merge = shown.box, shown.merge
         self.labels, self.classes, self.summary = box.form, box.classes, box.summary

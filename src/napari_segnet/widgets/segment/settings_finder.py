@@ -79,6 +79,9 @@ class FindBox(QWidget):
         self._found: Found | None = None
         self._like: tuple[Likeness, RunRequest] | None = None
         self._compared: RunRequest | None = None
+        self._looking_at: RunRequest | None = None
+        self._looked_at: RunRequest | None = None
+        self._held = False
         self._network: Checkpoint | None = None
         self.finder, self.comparer, self.liker = (JobRunner(self) for _ in range(3))
         self.button = named_button("Find settings", "segnet_find_settings", TIP)
@@ -147,16 +150,30 @@ class FindBox(QWidget):
         if self._network is not None and remembers(self._network):
             self._timer.start()
 
+    def give_way_to(self, runner: JobRunner) -> None:
+        """Compare nothing while a network is run: a run never shares the processor with it."""
+        runner.started.connect(self._hold)
+        runner.finished.connect(self._go_on)
+
+    def _hold(self) -> None:
+        self._held = True
+        self._timer.stop()
+        self.liker.cancel()
+
+    def _go_on(self) -> None:
+        self._held = False
+        if self._looked_at is None:
+            self.look_soon()
+
     def _look_if_seen(self) -> None:
-        if self.isVisible() and not self.finder.busy:
+        if self.isVisible() and not self.finder.busy and not self._held:
             self.look()
 
     def look(self) -> None:
         """Compare the image with the training now, if there is an image."""
         asked = self._asked()
         if asked is not None and remembers(asked.checkpoint):
-            self._like = None
-            self._looked_at = asked
+            self._like, self._looked_at, self._looking_at = None, None, asked
             self.liker.start(
                 partial(likeness_of, asked.checkpoint, asked.source.image, asked.predict)
             )
@@ -256,14 +273,21 @@ class FindBox(QWidget):
     def _forget_likeness(self) -> None:
         self._timer.stop()
         self.liker.cancel()
-        self._like = None
+        self._like, self._looked_at = None, None
         self.warning.hide()
         self.where.hide()
 
     def _liked(self, like: Likeness | None) -> None:
+        looked, asked = self._looking_at, self._asked()
+        if asked is None or looked is None:
+            return
+        if (asked.subject, asked.predict) != (looked.subject, looked.predict):
+            self.look_soon()  # it says nothing of what a run would be of now
+            return
+        self._looked_at = looked
         if like is None:
             return
-        self._like = like, self._looked_at
+        self._like = like, looked
         self.warning.setText(like.says)
         for widget in (self.warning, self.where):
             widget.setVisible(like.unlike)

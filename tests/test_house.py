@@ -16,7 +16,6 @@ LONGER = {
     "measure.py: measure": 80,
     "programs/structure/_search.py: Search": 390,
     "train/_gate.py: score_held_out": 70,
-    "train/_fine_tune.py: fine_tune": 65,
     "train/_train.py: train": 70,
     "writers/ome_tiff.py: write_ome_tiff": 65,
 }

@@ -245,7 +245,7 @@ def _changed(
         if "bilinear" in hparams and "upsampling" in said:
             hparams["bilinear"] = said["upsampling"] != "nearest"
         better = replace(checkpoint, hparams=hparams)
-        return with_halo(family, better)  # type: ignore[arg-type]
+        return with_halo(family, better)
     # What is assumed of the family's network is assumed of its fork as well.
     changed = {WORDS[choice][0] for choice in forks if choice in WORDS}
     kept = [

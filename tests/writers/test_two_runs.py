@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import json
@@ -15,10 +16,11 @@ import pytest
 import tifffile
 from support.hostile.disk import Disk, calls_of
 
+from napari_segnet import atomic
 from napari_segnet.errors import OutputError
 from napari_segnet.ownership import hold
 from napari_segnet.segmentation import Origin, Segmentation
-from napari_segnet.writers import write_segmentation
+from napari_segnet.writers import check_output, write_segmentation
 
 TURNS = 12
 
@@ -99,3 +101,41 @@ def test_a_disk_that_fails_at_any_call_leaves_old_or_new(number: int, tmp_path: 
     write_segmentation(made(2), tmp_path, "a", overwrite=True)
     assert said(tmp_path) == (2, 2)
     gc.collect()  # so that what tifffile left open is complained of here
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a child is forked and ends in the middle")
+@pytest.mark.parametrize("old", [True, False])
+def test_a_run_that_is_killed_between_two_names_is_gone_on_with(old: bool, tmp_path: Path) -> None:
+    turns = 0
+    for killed_at in range(9):
+        folder = tmp_path / str(killed_at)
+        if old:
+            write_segmentation(made(1), folder, "a")
+        ended = killed_within(folder, killed_at)
+        with contextlib.suppress(OutputError):  # that there is a result already
+            check_output(folder, "a")
+        if ended == 9:
+            turns += 1
+            assert said(folder) == (2, 2), killed_at
+        assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.labels.tif"]
+    assert turns == (4 if old else 2)
+    write_segmentation(made(3), folder, "a", overwrite=True)
+    assert said(folder) == (3, 3)
+
+
+def killed_within(folder: Path, place: int) -> int:
+    """Overwrite a result in a child that ends without a word at the n-th renaming."""
+    child = os.fork()
+    if child == 0:
+        calls, real = [0], atomic.put_in_place
+
+        def put_in_place(part: Path, path: Path) -> None:
+            if calls[0] == place:
+                os._exit(9)
+            calls[0] += 1
+            real(part, path)
+
+        atomic.put_in_place = put_in_place
+        write_segmentation(made(2), folder, "a", overwrite=True)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_segnet.atomic import Write, make_folders, probe, reason, write_all
+from napari_segnet.atomic import Write, complete, is_left, make_folders, probe, reason, write_all
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
@@ -30,6 +30,7 @@ from napari_segnet.writers.imagej_rois import ImagejRoisWriter
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
 from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
+from napari_segnet.writers.ome_zarr import ZarrPlace, check_place, write_zarr_labels
 from napari_segnet.writers.origin import OriginWriter
 from napari_segnet.writers.outlines_picture import OutlinesPictureWriter
 from napari_segnet.writers.table import TableWriter
@@ -38,6 +39,7 @@ __all__ = [
     "WRITERS",
     "Result",
     "Writer",
+    "ZarrPlace",
     "check_output",
     "exporters",
     "parse_exports",
@@ -156,6 +158,7 @@ def check_output(
     grid: bool = False,
     table: bool = False,
     exports: Iterable[str] = (),
+    zarr: ZarrPlace | None = None,
 ) -> None:
     """Find out before a long run if its result can be written; leaves nothing behind.
 
@@ -166,7 +169,11 @@ def check_output(
         written to the folder (which need not exist yet).
     """
     paths = result_paths(folder, stem, maps=save_maps, table=table, grid=grid, exports=exports)
+    if zarr is not None:
+        check_place(zarr, overwrite)
+        paths = [path for path in paths if not path.name.endswith(LabelsWriter.ending)]
     try:
+        _complete_left(folder, stem)
         _refuse_existing(folder, paths, overwrite)
         probe(max(paths, key=lambda path: len(path.name)))
     except OSError as error:
@@ -183,6 +190,7 @@ def write_segmentation(
     table: Table | None = None,
     exports: Iterable[str] = (),
     image: Image | None = None,
+    zarr: ZarrPlace | None = None,
 ) -> list[Path]:
     """Write labels and their origin, with ``maps`` or ``instances`` also the raw answer.
 
@@ -207,6 +215,8 @@ def write_segmentation(
         Files for other programs, by what they are asked for: ``"roi"``.
     image : Image, optional
         What the labels are of, for a picture of both.
+    zarr : ZarrPlace, optional
+        Where the labels go as OME-Zarr, in place of a file of theirs.
 
     Returns
     -------
@@ -219,20 +229,32 @@ def write_segmentation(
         If a file exists already, or cannot be written.
     """
     parts: dict[str, Any] = {"maps": maps, "instances": instances, "table": table, "image": image}
-    result = Result(segmentation=segmentation, exports=frozenset(exports), **parts)
-    files: list[tuple[Path, Write]] = [
-        (_path(folder, stem, writer), partial(writer.write, result=result))
-        for writer in WRITERS
-        if writer.takes(result)
-    ]
+    result = Result(segmentation=segmentation, exports=frozenset(exports), zarr=zarr, **parts)
+    files = _files(folder, stem, result)
     paths = [path for path, _ in files]
     try:
         with _alone(folder, stem):
             _refuse_existing(folder, paths, overwrite)
+            _write_zarr(result, overwrite)
             write_all(files)
     except OSError as error:
         raise _output_error(folder, stem, error) from error
-    return paths
+    return paths if zarr is None else [zarr.folder, *paths]
+
+
+def _files(folder: Path, stem: str, result: Result) -> list[tuple[Path, Write]]:
+    return [
+        (_path(folder, stem, writer), partial(writer.write, result=result))
+        for writer in WRITERS
+        if writer.takes(result)
+    ]
+
+
+def _write_zarr(result: Result, overwrite: bool) -> None:
+    """Write the labels first where they are OME-Zarr: the record of them never stands alone."""
+    if result.zarr is not None:
+        check_place(result.zarr, overwrite)
+        write_zarr_labels(result.segmentation, result.zarr)
 
 
 @contextmanager
@@ -247,6 +269,7 @@ def _alone(folder: Path, stem: str) -> Iterator[None]:
                 "it, or choose another folder with -o."
             )
         try:
+            complete(_every_path(folder, stem))
             yield
         finally:
             mine.release()
@@ -255,6 +278,20 @@ def _alone(folder: Path, stem: str) -> Iterator[None]:
         for path in made:
             with suppress(OSError):  # what another program put there stays
                 path.rmdir()
+
+
+def _complete_left(folder: Path, stem: str) -> None:
+    """Give the results of a program that was killed their names, unless another one is at it."""
+    paths = _every_path(folder, stem)
+    if is_left(paths[-1]) and (mine := hold(folder / stem)) is not None:
+        try:
+            complete(paths)
+        finally:
+            mine.release()
+
+
+def _every_path(folder: Path, stem: str) -> list[Path]:
+    return [_path(folder, stem, writer) for writer in WRITERS]
 
 
 def _path(folder: Path, stem: str, writer: Writer) -> Path:

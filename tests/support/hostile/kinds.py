@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from support import definitions, keras_files, onnx_files, packages
+from support import definitions, keras_definitions, keras_files, onnx_files, packages
 from support.hostile import sources
 from support.hostile.mutators import (
     BYTES,
@@ -206,6 +206,34 @@ def _definitions(folder: Path) -> list[Path]:
     made.append(folder / "net.ipynb")
     cells = [{"cell_type": "code", "source": [f"{line}\n" for line in texts[1].split("\n")]}]
     made[-1].write_text(json.dumps({"cells": cells, "nbformat": 4}))
+    (folder / "trap_module.py").write_text("open('TRAP', 'w')")
+    return made
+
+
+def _keras_source(path: Path) -> Values:
+    from napari_segnet.recognition import identify
+
+    found = identify(path.parent / f"{path.name.split('_')[0]}.h5", source=path)
+    return {"family": found.family}
+
+
+def _keras_definitions(folder: Path) -> list[Path]:
+    """Write code of each style with the weights of its model, which ``define_keras.py`` stored."""
+    stored = json.loads((Path(__file__).parents[2] / "data" / "keras_definitions.json").read_text())
+    dice, made = np.random.default_rng(0), []
+    for number, (name, (code, *_)) in enumerate(keras_definitions.DEFINITIONS.items()):
+        weights = {
+            layer: [(key, dice.normal(size=shape).astype("f4")) for key, shape in rows]
+            for layer, rows in stored[name]["layers"]
+        }
+        keras_files.h5(folder / f"net{number}.h5", weights)
+        texts = [code, *sources.hostile_keras(code)] if number < 2 else [code]
+        for place, text in enumerate(texts):
+            made.append(folder / f"net{number}_{place}.py")
+            made[-1].write_text(text)
+        cells = [{"cell_type": "code", "source": [f"{line}\n" for line in code.split("\n")]}]
+        made.append(folder / f"net{number}_book.ipynb")
+        made[-1].write_text(json.dumps({"cells": cells, "nbformat": 4}))
     (folder / "trap_module.py").write_text("open('TRAP', 'w')")
     return made
 
@@ -410,6 +438,22 @@ def _by_pillow(path: Path) -> Values:
         return {"pixels": _sum(np.asarray(picture))} if plain else {}
 
 
+def _by_nibabel(path: Path) -> Values:
+    import nibabel
+
+    found = nibabel.load(path)
+    header: Any = found.header
+    if header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
+        return {}  # scaled in another precision
+    return {"pixels": _sum(np.asanyarray(found.dataobj))}  # type: ignore[attr-defined]
+
+
+def _by_jit(path: Path) -> Values:
+    """Read tensors as PyTorch does, code included: only files whose code is whole load."""
+    held = torch.jit.load(path, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
+    return {str(k): _number(v) for k, v in held.items()}
+
+
 def _pillow(ending: str, *modes: str) -> Callable[[Path], list[Path]]:
     def make(folder: Path) -> list[Path]:
         import PIL.Image
@@ -465,9 +509,15 @@ EVERY = (
     Kind(name="pickles", make=_pickled, read=_weights, mutators=PICKLE),
     Kind(name="HDF5", make=_keras, read=_weights, mutators=(*BYTES, *TEXT), second=_by_h5py),
     Kind(name="ONNX", make=_onnx, read=_weights, mutators=BYTES),
-    Kind(name="TorchScript", make=_torchscript, read=_weights, mutators=ZIP),
+    Kind(name="TorchScript", make=_torchscript, read=_weights, mutators=ZIP, second=_by_jit),
     Kind(name="torch.export", make=_exported, read=_weights, mutators=ZIP),
     Kind(name="source", make=_definitions, read=_source, mutators=(*TEXT, *TEXT, *JSON)),
+    Kind(
+        name="Keras source",
+        make=_keras_definitions,
+        read=_keras_source,
+        mutators=(*TEXT, *TEXT, *JSON),
+    ),
     Kind(name="YAML", make=_described, read=_package, mutators=TEXT),
     Kind(name="side-cars", make=_sidecars, read=_sidecar, mutators=JSON),
     Kind(name="settings", make=_of_settings, read=_settings, mutators=JSON),
@@ -492,8 +542,9 @@ EVERY = (
         make=_pillow(".jpg", "L", "RGB"),
         read=_picture,
         mutators=BYTES,
+        second=_by_pillow,
     ),
     Kind(name="NPY", make=_npys, read=_picture, mutators=BYTES, second=_by_numpy, strict=True),
-    Kind(name="NIfTI", make=_niftis, read=_picture, mutators=BYTES),
+    Kind(name="NIfTI", make=_niftis, read=_picture, mutators=BYTES, second=_by_nibabel),
 )
 KINDS = {kind.name: kind for kind in EVERY}

@@ -57,6 +57,38 @@ PLACES = {
 }
 
 
+KERAS_PLACES = {
+    "lambda layer": f"from tensorflow.keras import layers, models\n{{code}}\n"
+    f"x = layers.Input((8, 8, 1))\ny = layers.Lambda(lambda v: {TRAP})(x)\n"
+    "other = models.Model(x, y)\n",
+    "own layer": "from tensorflow.keras import layers, models\n"
+    f"class Own(layers.Layer):\n    def __init__(self):\n        {TRAP}\n"
+    f"    def build(self, s): {TRAP}\n    def call(self, x): {TRAP}\n"
+    "x = layers.Input((8, 8, 1))\nother = models.Model(x, Own()(x))\n{code}\n",
+    "own model": "from tensorflow import keras\n"
+    f"class Own(keras.Model):\n    def call(self, x): {TRAP}\nown = Own()\nown(3)\n{{code}}",
+    "loader": "from tensorflow import keras\nkeras.models.load_model('TRAP')\n"
+    "keras.models.model_from_json(open('TRAP', 'w').name)\n{code}",
+    "generator of layers": "from tensorflow.keras import layers\n"
+    "xs = [layers.Dense(10 ** 9) for _ in range(10 ** 9)]\n{code}",
+    "endless model": "from tensorflow.keras import layers, models\nm = models.Sequential()\n"
+    "while True:\n    m.add(layers.Conv2D(4, 3))\n{code}",
+    "wide model": "from tensorflow.keras import layers, models\n"
+    "x = layers.Input((8, 8, 1))\nfor _ in range(9000):\n    x = layers.concatenate([x, x])\n"
+    "m = models.Model(x, x)\n{code}",
+    "recursion": f"def f(n=[{TRAP}]): return f(n)\nf()\n{{code}}",
+}
+"""Further ones that code for Keras has."""
+
+
+def hostile_keras(code: str) -> Iterator[str]:
+    """Yield code that makes a model of Keras, once with a trap at each place."""
+    own = ("{decorated}", "{code_before}", "{wide_layer}")
+    plain = [form for form in PLACES.values() if not any(word in form for word in own)]
+    for form in (*KERAS_PLACES.values(), *plain):
+        yield form.replace("{code}", code).replace("{{", "{").replace("}}", "}")
+
+
 def hostile(code: str) -> Iterator[str]:
     """Yield a definition, once with a trap at each place."""
     before, _, body = code.partition("class Small(nn.Module):")

@@ -75,10 +75,13 @@ class DetectionAnswer:
         """Return who looks at parts of the image, and keeps what the network sees of them."""
         from napari_segnet.answers.detections.prompt import DetectionResponder
         from napari_segnet.engines import engine_for
+        from napari_segnet.plan import settle
         from napari_segnet.plan.input import prepare_input
+        from napari_segnet.progress import run
 
+        settings = run(settle(checkpoint, image, settings)).settings
         given = prepare_input(checkpoint, image, settings)
-        engine = engine_for(checkpoint, settings.device, settings.threads)
+        engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
         return DetectionResponder(engine, given, settings.precision)
 
     def doubt(

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_segnet.checkpoint import Known
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told_numbers import list_told
+from napari_segnet.families.kit.told import list_told
 from napari_segnet.families.maskrcnn.shapes import level_strides
 
 __all__ = ["settle_anchors"]

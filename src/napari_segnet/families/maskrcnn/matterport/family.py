@@ -12,7 +12,6 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.families.kit.facts import complete
 from napari_segnet.families.kit.told import Choice, settle
-from napari_segnet.families.kit.told_numbers import Number, settle_numbers
 from napari_segnet.families.maskrcnn.facts import (
     Recorded,
     class_names,
@@ -45,15 +44,14 @@ _RESIZE = Choice(
     "large pictures are seen in tiles at the setting scale, which finds more small objects",
 )
 _NUMBERS = (
-    Number(
+    Choice(
         name="proposals_compared",
-        low=1,
-        high=1_000_000,
+        between=(1, 1_000_000),
         default=6000,
         why=f"{_CONFIG}, PRE_NMS_LIMIT; where more than 1000 are kept, so many more",
     ),
-    Number(name="min_size", low=0, high=16384, default=800, why=f"{_CONFIG}, IMAGE_MIN_DIM"),
-    Number(name="max_size", low=64, high=16384, default=1024, why=f"{_CONFIG}, IMAGE_MAX_DIM"),
+    Choice(name="min_size", between=(0, 16384), default=800, why=f"{_CONFIG}, IMAGE_MIN_DIM"),
+    Choice(name="max_size", between=(64, 16384), default=1024, why=f"{_CONFIG}, IMAGE_MAX_DIM"),
 )
 _PROGRAM = Known(source="read", why="the names of its layers are those of a Keras program")
 STEP_PX = 64
@@ -108,16 +106,16 @@ def _shown(told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Known]]:
             "roi_sampling cannot be told of the Mask R-CNN of matterport: it looks at one point "
             "for each pixel of what it cuts out. Leave it out."
         )
-    own = {name: told[name] for name in ("resize",) if name in told}
+    choices = (_RESIZE, *_NUMBERS)
+    own = {choice.name: told[choice.name] for choice in choices if choice.name in told}
     empty = Weights(path=Path(), container="", wrapper=(), prefix="", tensors={}, metadata={})
-    values, known = settle((_RESIZE,), {}, empty, own, MatterportMaskRCNN.title)
-    sizes, sizes_known = settle_numbers(_NUMBERS, told)
-    if sizes["max_size"] % STEP_PX:
+    values, known = settle(choices, {}, empty, own, MatterportMaskRCNN.title)
+    if values["max_size"] % STEP_PX:
         raise SettingsError(
-            f"max_size is {sizes['max_size']}, but matterport's networks take squares whose side "
+            f"max_size is {values['max_size']}, but matterport's networks take squares whose side "
             f"is a multiple of {STEP_PX}, such as 512 or 1024. Correct the setting."
         )
-    return {**values, **sizes}, {**known, **sizes_known}
+    return values, known
 
 
 def _defaults(channels: int) -> dict[str, tuple[Any, str]]:

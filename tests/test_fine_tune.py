@@ -58,16 +58,19 @@ LEARN = replace(
 @pytest.mark.trains
 def test_what_has_learned_is_promoted_with_scores_and_pictures(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
-    taught = run(
-        fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
-    )
+    data = dataset_of(tmp_path / "d", count=4)
+    taught = run(fine_tune(network, data, tmp_path / "new.safetensors", LEARN))
     assert taught.promoted
     assert taught.after.scores.ap50 > taught.before.scores.ap50
     assert {"ap50", "ap75", "pq", "dice"} <= set(taught.after.figures())
-    (change,) = taught.changes()
-    assert change.name == "1"
+    assert taught.comparison.verdict == "better"
+    assert taught.comparison.objects == taught.after.scores.n_true
+    # Eight objects are few: regions of the others join them.
+    *strips, change = taught.changes()
+    assert strips
+    assert change.name == "3"
     assert change.picture.shape == (48, 48, 3)
-    total = len(np.unique(objects((48, 48), count=8, seed=1))) - 1
+    total = len(np.unique(objects((48, 48), count=8, seed=3))) - 1
     assert sum(change.counts[k] for k in ("right", "gained", "lost", "missed")) == total
     assert change.counts["gained"] > 0
     assert (change.picture == (0, 200, 120)).all(-1).any()
@@ -188,7 +191,7 @@ def test_every_family_passes_the_gate(tmp_path):
         calibrate(Milesial(channels=1, classes=1, width=3, depth=2)), tmp_path / "a.pth", "training"
     )
     taught = run(fine_tune(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
-    assert taught.after.images == 1
+    assert taught.after.images == 2
     assert taught.checkpoint.family == "milesial-unet"
 
 
@@ -267,15 +270,20 @@ def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
         "1 is left out of the score: its labels are the network's own answer, unchanged, so that "
         "the old network would seem right in all of it. Correct it, or hold another image out."
     ]
-    assert (taught.before.images, taught.after.images) == (1, 1)
-    assert taught.before.scores.ap50 == rest.scores.ap50 < 1
-    assert [change.name for change in taught.changes()] == ["1", "2"], "to be looked at"
+    assert (taught.before.images, taught.after.images) == (2, 2)
+    own, other = (str(sample.image) for sample in data.samples[1:])
+    assert own not in taught.before.each
+    assert taught.before.each[other] == rest.each[other]
+    assert [change.name for change in taught.changes()] == ["0", "1", "2"], "to be looked at"
 
 
 @pytest.mark.trains
 def test_where_nothing_else_is_held_out_nobody_knows(tmp_path, taught_once):
     data = judged_by_itself(tmp_path / "d", taught_once)
     data = replace(data, samples=data.samples[:2])
+    one = np.zeros((48, 48), np.int32)
+    one[20:30, 20:30] = 1  # one object cannot be divided
+    write(data.samples[0].labels, one)
     _, taught = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
     assert (taught.before.images, taught.after.images) == (0, 0)
     assert not taught.promoted

@@ -62,11 +62,30 @@ def test_the_same_each_time(tmp_path):
     assert hold_out(dataset) == hold_out(dataset)
 
 
-def test_where_an_image_is_held_out_nothing_changes(tmp_path):
+def test_where_enough_objects_are_held_out_nothing_changes(tmp_path):
     one = dataset_of(tmp_path / "a", objects((40, 40)))
-    two = dataset_of(tmp_path / "b", objects((40, 40)), source="b", split="val")
+    labels = np.zeros((60, 80), np.int32)
+    labels[2::8, 2::8] = np.arange(1, 81).reshape(8, 10)
+    two = dataset_of(tmp_path / "b", labels, source="b", split="val")
     both = Dataset(root=tmp_path, samples=one.samples + two.samples)
     assert hold_out(both) is both
+
+
+def test_where_too_few_objects_are_held_out_regions_join_them(tmp_path):
+    """One source after the other, until there are enough; what comes later changes nothing."""
+    many = [objects((120, 120), count=90, seed=i) for i in range(6)]
+    few = dataset_of(tmp_path / "b", objects((40, 40)), source="b", split="val")
+    pool = dataset_of(tmp_path / "a", *many)
+    both = Dataset(root=tmp_path, samples=few.samples + pool.samples)
+    found = hold_out(both)
+    whole, *strips = found.of("val")
+    assert whole == few.samples[0]
+    assert 0 < len(strips) < len(many), "enough without the last ones"
+    assert sum(len(ids(s)) for s in found.of("val")) >= 40
+    assert [s.name for s in strips] == [str(i) for i in range(len(strips))]
+    assert [s.name for s in found.of("train")] == [str(i) for i in range(6)]
+    fewer = replace(both, samples=both.samples[:-1])
+    assert hold_out(fewer).of("val") == found.of("val")
 
 
 def test_only_what_is_trusted_counts(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from support.teaching import QUICK, fresh, write_dataset
 
 from napari_segnet.crops import Augmentation, Crops
@@ -76,6 +77,19 @@ def test_an_error_of_a_thread_is_raised(crops, monkeypatch):
     assert not drawing_threads()
 
 
-def test_a_cpu_draws_by_itself():
+def test_a_second_core_draws_ahead(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
     assert drawers("cpu") == 0
-    assert drawers("cuda:1") >= 1
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    assert drawers("cpu") == 1
+    assert drawers("cuda:1") == 8
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_crops_are_drawn_on_one_thread_of_torch(crops, monkeypatch, threads):
+    seen = []
+    monkeypatch.setattr(crops, "draw", lambda rng: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    list(batches(crops, MANY, 0, threads))
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == before

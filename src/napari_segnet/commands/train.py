@@ -76,6 +76,12 @@ class Train:
             metavar="KEY=VALUE",
             help="what the weights file does not say of its network, such as lambda=divide-255",
         )
+        add(
+            "--earlier",
+            type=file_name,
+            metavar="DATASET",
+            help="images of the kind that the network knew before, to see what it forgets",
+        )
         add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add(
             "--resume",
@@ -114,7 +120,13 @@ class Train:
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)
         steps = fine_tune(
-            found, dataset, args.output, settings, device=args.device, resume=args.resume
+            found,
+            dataset,
+            args.output,
+            settings,
+            device=args.device,
+            resume=args.resume,
+            earlier=None if args.earlier is None else Dataset.open(args.earlier),
         )
         try:
             taught, left_out = _follow(steps, as_json=args.json)
@@ -122,17 +134,20 @@ class Train:
             if state_path(args.output).exists() and not is_running(args.output):
                 print("Add --resume to go on from the last epoch.", file=sys.stderr)
             raise
+        told = taught.comparison
         done = {
             "done": True,
             "checkpoint": str(args.output),
             "before": {} if taught.before is None else taught.before.figures(),
             "after": taught.after.figures(),
             "promoted": taught.promoted,
+            "comparison": None if told is None else told.to_json(),
+            "earlier": None if taught.earlier is None else taught.earlier.to_json(),
         }
         folder = _write_changes(args.output, taught)
         for note in taught.after.scores.notes:
             print(f"Note: {note}", file=sys.stderr)
-        print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, folder))
+        print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, taught, folder))
         return 1 if left_out or dataset.problems else 0
 
 
@@ -211,7 +226,7 @@ def _shown(line: dict[str, Any], epochs: int) -> str:
     return f"epoch {line['epoch']} of {epochs}  {'  '.join(figures)}  {line['seconds']:.0f} s"
 
 
-def _verdict(done: dict[str, Any], folder: Path | None) -> str:
+def _verdict(done: dict[str, Any], taught: TrainingResult, folder: Path | None) -> str:
     if not done["after"]:
         return (
             f"{done['checkpoint']} is written. Nothing that could judge it is held out, so nobody "
@@ -222,12 +237,17 @@ def _verdict(done: dict[str, Any], folder: Path | None) -> str:
         f"  {name:12} {_four(done['before'].get(name))} -> {_four(done['after'][name])}"
         for name in names
     ]
-    better = "better than" if done["promoted"] else "NOT better than"
+    better = "better than" if done["promoted"] else "NOT proven better than"
+    told = taught.comparison
+    words = [] if told is None else [told.sentence()]
+    if taught.earlier is not None:
+        words.append(f"On the earlier images: {taught.earlier.sentence()}")
     seen = [] if folder is None else [f"What changed on each of them is drawn in {folder}."]
     return "\n".join(
         [
             "On what was held out, before -> after:",
             *rows,
+            *words,
             f"{done['checkpoint']} is written. It is {better} the network it began with.",
             *seen,
         ]

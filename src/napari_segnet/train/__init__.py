@@ -21,6 +21,7 @@ from napari_segnet.train.state import (
 )
 
 if TYPE_CHECKING:
+    from napari_segnet.train._comparison import Comparison
     from napari_segnet.train._fine_tune import Change, TrainingResult, changes, fine_tune
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "Change",
+    "Comparison",
     "HeldOut",
     "Look",
     "TrainSettings",
@@ -49,6 +51,7 @@ __all__ = [
 _HOMES = {
     "COLOURS": "_fine_tune",
     "Change": "_fine_tune",
+    "Comparison": "_comparison",
     "HeldOut": "_gate",
     "Look": "_look",
     "TrainingResult": "_fine_tune",

@@ -1,15 +1,16 @@
-"""Batches of crops, drawn ahead by threads where a GPU would wait for them."""
+"""Batches of crops, drawn ahead by threads, so that no step waits for them."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
 from napari_segnet.crops import Crop, Crops
+from napari_segnet.engines.torch.device import on_threads
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["batches", "drawers"]
@@ -19,13 +20,14 @@ MOST_DRAWERS = 8
 
 
 def drawers(device: str) -> int:
-    """Return how many threads draw crops for a device; 0: none, since it has the same cores."""
-    return 0 if device == "cpu" else max(1, min(MOST_DRAWERS, (os.cpu_count() or 1) - 1))
+    """Return how many threads draw crops for a device; 0: none, since there is a single core."""
+    others = (os.cpu_count() or 1) - 1
+    return min(others, 1) if device == "cpu" else max(1, min(MOST_DRAWERS, others))
 
 
 def batches(
     crops: Crops, settings: TrainSettings, epoch: int, threads: int
-) -> Iterator[list[Crop]]:
+) -> Generator[list[Crop]]:
     """Yield the batches of one epoch: always the same ones, whoever draws them.
 
     Parameters
@@ -42,7 +44,9 @@ def batches(
 
     def drawn(step: int) -> list[Crop]:
         rng = np.random.default_rng((settings.seed, epoch, step))
-        return [crops.draw(rng) for _ in range(settings.batch_size)]
+        # A crop is too small to be shared: two threads took four times as long as one.
+        with on_threads(1):
+            return [crops.draw(rng) for _ in range(settings.batch_size)]
 
     steps = range(settings.steps_per_epoch)
     if not threads:

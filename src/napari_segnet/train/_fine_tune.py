@@ -14,10 +14,11 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample, hold_out, read_objects
 from napari_segnet.engines.torch import best_device
 from napari_segnet.inference import PredictSettings
-from napari_segnet.progress import Progress, job
+from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
 from napari_segnet.train._begin import advised
+from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
 from napari_segnet.train.settings import TrainSettings
 
@@ -32,6 +33,8 @@ COLOURS = {
 }
 """Outlines of what was found before and after, only after, only before, never, and of what the
 new network invents. Told apart by the colour-blind too."""
+EARLIER_BEFORE, EARLIER_AFTER = "earlier image before", "earlier image after"
+"""Names of progress."""
 STRETCH = (1.0, 99.8)
 """Percentiles that become black and white."""
 
@@ -66,10 +69,15 @@ class TrainingResult:
     before, after : HeldOut or None
         Scores on what was held out. ``before`` is None for a network that begins from nothing.
     promoted : bool
-        Whether the new one is better: only then should it take the place of the old one. False
-        where nothing is held out, since nobody knows.
+        Whether the new one is better with the probability ``TrainSettings.promote_at``: only
+        then should it take the place of the old one. False where nothing is held out, since
+        nobody knows.
     dataset : Dataset
         With what was held out.
+    comparison : Comparison or None
+        How probably it is better, and by how much; None where nothing can be compared.
+    earlier : Comparison or None
+        The same on ``earlier`` images, which the old network knew: what was forgotten.
     """
 
     checkpoint: Checkpoint
@@ -77,6 +85,8 @@ class TrainingResult:
     after: HeldOut
     promoted: bool
     dataset: Dataset
+    comparison: Comparison | None = None
+    earlier: Comparison | None = None
 
     def changes(self) -> Iterator[Change]:
         """Yield what became of each held-out image."""
@@ -92,17 +102,27 @@ def fine_tune(
     *,
     device: str = "auto",
     resume: bool = False,
+    earlier: Dataset | None = None,
 ) -> Generator[Progress, None, TrainingResult]:
-    """Score a network, train it, and score it again; arguments as for :func:`train`.
+    """Score a network, train it, and score it again.
 
-    Where no image is held out, a region of each is (``dataset.hold_out``). What is held out with
-    labels that are the old network's own answer, pixel by pixel, is left out of both scores.
+    Where the held-out images have too few objects to judge by, a region of others is held out,
+    too (``dataset.hold_out``). What is held out with labels that are the old network's own
+    answer, pixel by pixel, is left out of both scores.
+
+    Parameters
+    ----------
+    network, dataset, out, settings, device, resume
+        As for :func:`train`.
+    earlier : Dataset, optional
+        Images of the kind that the network knew before. Nothing is learned from them; they show
+        what is forgotten. Where some are held out, only those are scored.
 
     Yields
     ------
     Progress
-        As :func:`train` and :func:`score_held_out`, with ``held-out image before`` and
-        ``held-out image after``.
+        As :func:`train` and :func:`score_held_out`, with ``held-out image before``,
+        ``held-out image after``, and the same for ``earlier image``.
 
     Returns
     -------
@@ -118,32 +138,64 @@ def fine_tune(
 
     settings = settings or TrainSettings()
     dataset = hold_out(dataset)
+    steps = train(network, dataset, out, settings, device=device, resume=resume)
+    # What cannot be trained is refused before anything is scored.
+    yield next(steps)
+    earlier = None if earlier is None else _all_held_out(earlier)
+    result: TrainingResult = yield from _judged(steps, network, dataset, earlier, settings, device)
+    return result
+
+
+def _judged(
+    steps: Job[Checkpoint],
+    network: Checkpoint,
+    dataset: Dataset,
+    earlier: Dataset | None,
+    settings: TrainSettings,
+    device: str,
+) -> Generator[Progress, None, TrainingResult]:
+    """Score a network, do the steps of its training, and score what comes out."""
     how = PredictSettings(
         device=best_device(device),
         channels=settings.channels,
         invert=settings.invert,
         threads=settings.threads,
     )
-    steps = train(network, dataset, out, settings, device=device, resume=resume)
-    # What cannot be trained is refused before anything is scored.
-    yield next(steps)
-    before = None
+    before = before_earlier = None
     if network.path.exists():
         # With the advice that the new one gets: what is compared is what was learned.
         before = yield from _scored(advised(network), dataset, how, "before")
+        if earlier is not None:
+            before_earlier = yield from _scored(advised(network), earlier, how, EARLIER_BEFORE)
         # What is its own answer would never let another one be better.
         for path in before.own:
             yield Progress(what="note", text=NO_JUDGE.format(name=Path(path).stem))
     checkpoint = yield from steps
     after = yield from _scored(checkpoint, dataset, how, "after")
+    known = None
+    if earlier is not None and before_earlier is not None:
+        after_earlier = yield from _scored(checkpoint, earlier, how, EARLIER_AFTER)
+        known = after_earlier.compared_to(before_earlier, settings.promote_at)
     if before is not None:
         own = before.own
         before, after = before.without(own), after.without(own)
-    better = before is None or (before.kind == after.kind and after.better_than(before))
-    better = better and bool(after.images)
+    told = None if before is None else after.compared_to(before, settings.promote_at)
+    better = before is None or (told is not None and told.verdict == "better")
     return TrainingResult(
-        checkpoint=checkpoint, before=before, after=after, promoted=better, dataset=dataset
+        checkpoint=checkpoint,
+        before=before,
+        after=after,
+        promoted=bool(after.images) and better,
+        dataset=dataset,
+        comparison=told,
+        earlier=known,
     )
+
+
+def _all_held_out(dataset: Dataset) -> Dataset:
+    """Return a dataset of which nothing is learned: what is held out, or else all of it."""
+    chosen = dataset.of("val") or dataset.samples
+    return replace(dataset, samples=tuple(replace(one, split="val") for one in chosen))
 
 
 def _scored(
@@ -157,7 +209,8 @@ def _scored(
             found: HeldOut = stop.value
             return found
         ours = report.what == "held-out image"
-        yield replace(report, what=f"{report.what} {when}") if ours else report
+        what = when if when in (EARLIER_BEFORE, EARLIER_AFTER) else f"{report.what} {when}"
+        yield replace(report, what=what) if ours else report
 
 
 # ---- Pictures ----

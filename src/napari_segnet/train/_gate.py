@@ -18,6 +18,13 @@ from napari_segnet.inference import PredictSettings, segment
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.segmentation import Kind
+from napari_segnet.train._comparison import (
+    Comparison,
+    Parts,
+    compare_parts,
+    parts_of_objects,
+    parts_of_pixels,
+)
 
 __all__ = ["NO_JUDGE", "HeldOut", "score_held_out", "trusted_part"]
 
@@ -48,6 +55,8 @@ class HeldOut:
         Of the planes or volumes of every image that is scored, by its path.
     own : tuple of str
         The images among them whose true labels are this network's answer, pixel by pixel.
+    parts : mapping of str to tuple of Parts
+        What the decisive score of every image is made of, by its path.
     """
 
     scores: Scores
@@ -56,13 +65,15 @@ class HeldOut:
     labels: Mapping[str, npt.NDArray[np.int32]] = field(default_factory=dict)
     each: Mapping[str, tuple[Scores, ...]] = field(default_factory=dict)
     own: tuple[str, ...] = ()
+    parts: Mapping[str, tuple[Parts, ...]] = field(default_factory=dict, compare=False)
 
     def without(self, images: Collection[str]) -> HeldOut:
         """Return the scores of the other images."""
         each = {path: scores for path, scores in self.each.items() if path not in images}
         own = tuple(path for path in self.own if path not in images)
         pooled = pool(one for scores in each.values() for one in scores)
-        return replace(self, scores=pooled, images=len(each), each=each, own=own)
+        parts = {path: parts for path, parts in self.parts.items() if path not in images}
+        return replace(self, scores=pooled, images=len(each), each=each, own=own, parts=parts)
 
     def figures(self) -> dict[str, Any]:
         """Return plain JSON values; empty where no image is held out."""
@@ -75,6 +86,25 @@ class HeldOut:
     def better_than(self, other: HeldOut) -> bool:
         """Tell by AP at an IoU of 0.5 for objects, else by Dice; not where there is neither."""
         return self._decisive() > other._decisive()
+
+    def compared_to(self, other: HeldOut, wanted: float = 0.9) -> Comparison | None:
+        """Tell how probably this network is better than another one on the same images.
+
+        Parameters
+        ----------
+        other : HeldOut
+            Of the other network.
+        wanted : float
+            The probability from which on this one counts as better.
+
+        Returns
+        -------
+        Comparison or None
+            None where there is nothing to compare, or one tells objects and the other classes.
+        """
+        if self.kind != other.kind or self.parts.keys() != other.parts.keys():
+            return None
+        return compare_parts(other.parts, self.parts, wanted)
 
     def _decisive(self) -> float:
         return self.scores.ap50 if self.kind == "instance" else self.scores.dice
@@ -111,6 +141,7 @@ def score_held_out(
     """
     samples = dataset.of("val")
     each: dict[str, tuple[Scores, ...]] = {}
+    parts: dict[str, tuple[Parts, ...]] = {}
     own: list[str] = []
     kind: Kind = "instance"
     kept: dict[str, npt.NDArray[np.int32]] = {}
@@ -134,8 +165,8 @@ def score_held_out(
         labels = made.labels.reshape(truth.shape) * trusted
         pairs = list(_pairs(labels, truth * trusted, network.ndim))
         path = str(sample.image)
-        scores = tuple(score_objects(*pair, name=sample.image.stem) for pair in pairs)
-        each[path] = (*each.get(path, ()), *scores)
+        scores, found = _scored(pairs, kind, sample)
+        each[path], parts[path] = (*each.get(path, ()), *scores), (*parts.get(path, ()), *found)
         if truth.any(where=trusted) and all(_are_same(*pair, kind) for pair in pairs):
             own.append(path)
     yield Progress(what="held-out image", done=len(samples), total=len(samples))
@@ -146,6 +177,22 @@ def score_held_out(
         labels=kept,
         each=each,
         own=tuple(own),
+        parts=parts,
+    )
+
+
+_Pair = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+"""Labels that were found, and true ones."""
+
+
+def _scored(
+    pairs: list[_Pair], kind: Kind, sample: Sample
+) -> tuple[tuple[Scores, ...], tuple[Parts, ...]]:
+    """Return the scores of planes or volumes, and what the decisive ones are made of."""
+    made_of = parts_of_objects if kind == "instance" else parts_of_pixels
+    return (
+        tuple(score_objects(*pair, name=sample.image.stem) for pair in pairs),
+        tuple(made_of(*pair, source=sample.source) for pair in pairs),
     )
 
 

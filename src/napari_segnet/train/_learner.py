@@ -62,6 +62,11 @@ class Learner:
         How to train.
     device : str
         Where.
+
+    Attributes
+    ----------
+    seconds : float
+        How long its steps took; kept in the saved state.
     """
 
     def __init__(self, begun: Start, settings: TrainSettings, device: str) -> None:
@@ -85,6 +90,7 @@ class Learner:
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
         self._parent = _parent(begun)
         self._steps = 0
+        self.seconds = 0.0
         self._best = Best()
 
     @property
@@ -184,6 +190,7 @@ class Learner:
             "settings": asdict(self._settings),
             "epochs": epochs,
             "steps": self._steps,
+            "seconds": self.seconds,
             "module": self._module.state_dict(),
             "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -235,6 +242,7 @@ class Learner:
             self._take_up(state["optimiser"])
             self._scaler.load_state_dict(state["scaler"])
             self._steps = int(state["steps"])
+            self.seconds = float(state.get("seconds", 0.0))
             if "best" in state:
                 self._best = Best(**state["best"])
             return int(state["epochs"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
@@ -26,6 +27,7 @@ from napari_segnet.train._batches import batches, drawers
 from napari_segnet.train._begin import advised, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
+from napari_segnet.train._pace import Pace
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import ours, state_path
 
@@ -136,30 +138,22 @@ def _taught(
     begun = start(network, settings)
     learner = Learner(begun, settings, device)
     first = learner.restore(state) if resume and state.exists() else 0
+    pace = Pace(settings, first, learner.seconds)
     scores: Figures = ()
-    for epoch in range(first, settings.epochs):
+    for epoch in pace.epochs():
         if _has_ended(settings, learner.best, epoch):
             break
-        losses: list[float] = []
-        for step, batch in enumerate(batches(crops, settings, epoch, drawers(device))):
-            check_cancelled()
-            fraction = (epoch + step / settings.steps_per_epoch) / settings.epochs
-            losses.append(learner.step(batch, fraction))
-            yield Progress(
-                what="step",
-                done=epoch * settings.steps_per_epoch + step + 1,
-                total=settings.epochs * settings.steps_per_epoch,
-                values=(("train_loss", losses[-1]),),
-            )
+        losses = yield from _round(learner, crops, settings, epoch, pace, drawers(device))
         first_crops = [crop for batch in held for crop in batch]
         found, seen = look(learner, target, first_crops)
         scores = (*learner.score(held), *found)
         learner.remember(epoch + 1, scores)
+        learner.seconds = pace.seconds
         learner.save_state(state, epoch + 1)
         yield Progress(
             what="epoch",
             done=epoch + 1,
-            total=settings.epochs,
+            total=pace.total_epochs,
             values=(("train_loss", float(np.mean(losses))), *scores),
             shown=seen,
         )
@@ -171,6 +165,33 @@ def _taught(
         write_sidecar(written)
     state.unlink(missing_ok=True)
     return identify(out)
+
+
+def _round(
+    learner: Learner,
+    crops: Crops,
+    settings: TrainSettings,
+    epoch: int,
+    pace: Pace,
+    threads: int,
+) -> Generator[Progress, None, list[float]]:
+    """Do the steps of one epoch; return their losses."""
+    losses: list[float] = []
+    drawn = batches(crops, settings, epoch, threads)
+    with contextlib.closing(drawn):
+        for _ in range(settings.steps_per_epoch):
+            if pace.is_over:
+                break
+            check_cancelled()
+            with pace.step():
+                losses.append(learner.step(next(drawn), pace.fraction))
+            yield Progress(
+                what="step",
+                done=pace.steps,
+                total=pace.total_steps,
+                values=(("train_loss", losses[-1]),),
+            )
+    return losses
 
 
 @job

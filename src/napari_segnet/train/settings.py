@@ -29,6 +29,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "warm_up": (0, 0.5),
     "freeze_stages": (0, 100),
     "patience": (0, 1e9),
+    "promote_at": (0.5, 0.9999),
+    "minutes": (0, 1e6),
     "replay": (0, 100),
     "on_objects": (0, 1),
     "gamma": (1, 100),
@@ -85,6 +87,12 @@ class TrainSettings:
     patience : int
         Stop after so many rounds in which the held-out part got no better, and keep the best;
         0: never, and keep the last.
+    minutes : float
+        How long to learn, scores before and after not counted: as many steps as are done in that
+        time, whatever ``epochs`` says, and with the learning rate that falls to zero by its end.
+        0: ``epochs`` rounds. What comes out depends on how fast the computer was.
+    promote_at : float
+        The new network takes the place of the old one if it is better with this probability.
     replay : float
         Where labels are not trusted, hold on to what the old network is sure of, with this
         weight, against forgetting. 0: learn nothing there.
@@ -126,6 +134,8 @@ class TrainSettings:
     freeze_stages: int = 0
     freeze_norm: bool | None = None
     patience: int = 0
+    minutes: float = 0.0
+    promote_at: float = 0.9
     replay: float = 0.0
     average: float = 0.998
     on_objects: float = 0.5

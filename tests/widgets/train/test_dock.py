@@ -143,8 +143,8 @@ def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     ]
     assert "AP 50" in names
     verdict = dock.outcome.verdict.text()
-    assert ("is better" in verdict) == dock.taught.promoted
-    assert ("NOT better" in verdict) != dock.taught.promoted
+    assert ("is chosen in the Segment dock" in verdict) == dock.taught.promoted
+    assert ("The old one stays chosen" in verdict) != dock.taught.promoted
     assert dock.outcome.use.isVisible() != dock.taught.promoted
 
 
@@ -198,7 +198,8 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     click(qtbot, dock.show_crop)
     train(dock, qtbot)
     click(qtbot, dock.outcome.changes)
-    (layer,) = dock.viewer.layers
+    assert len(dock.viewer.layers) == len(dock.taught.after.labels)
+    layer = dock.viewer.layers[0]
     assert layer.rgb
     assert layer.data.shape[1] == 48
     assert layer.data.shape[0] > 40, "a legend stands below the picture"

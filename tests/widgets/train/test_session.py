@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from support.teaching import FOREGROUND, QUICK, fresh, write_dataset
 
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.progress import run
+from napari_segnet.train._comparison import Parts, compare_parts
 from napari_segnet.train.state import state_path
 from napari_segnet.widgets.train import jobs
 from napari_segnet.widgets.train.jobs import Contents
@@ -30,7 +32,7 @@ def session(tmp_path):
 
 
 def figures(**values):
-    return SimpleNamespace(figures=lambda: values, images=(1,), labels=())
+    return SimpleNamespace(figures=lambda: values, images=(1,), labels=(), kind="instance")
 
 
 def test_it_is_ready_when_nothing_is_missing(session):
@@ -101,12 +103,42 @@ def test_words_say_what_is_held_out():
     assert held(Contents(train=3, val=1, problems=("a.tif",))).endswith("Left out: a.tif")
 
 
+def compared(old, new):
+    """Return what is told of objects that are found by the old and by the new network."""
+
+    def parts(found):
+        top = np.asarray(found, float)
+        return {"a": (Parts(top=top, bottom=np.ones(top.size), objects=top.size),)}
+
+    return compare_parts(parts(old), parts(new))
+
+
 def test_words_say_if_the_new_network_is_better():
-    taught = SimpleNamespace(after=figures(ap50=0.5), before=figures(ap50=0.4), promoted=True)
-    assert outcome(taught) == "The new network is better, and is chosen in the Segment dock."
-    assert figure_rows(taught) == [("AP 50", "0.400", "0.500")]
-    taught.promoted, taught.before = False, None
-    assert "NOT better" in outcome(taught)
+    told = compared([0] * 30 + [1] * 10, [1] * 40)
+    taught = SimpleNamespace(
+        after=figures(ap50=0.5),
+        before=figures(ap50=0.4),
+        promoted=True,
+        comparison=told,
+        earlier=None,
+    )
+    assert outcome(taught) == (
+        "The new network is better than the old one with a probability of over 99% (score +0.75, "
+        f"between {told.gain[0]:+.2f} and {told.gain[2]:+.2f}, on 40 held-out objects). It is "
+        "chosen in the Segment dock."
+    )
+    low, _, high = told.before
+    ((title, before, _),) = figure_rows(taught)
+    assert (title, before) == ("AP 50", f"0.400 ({low:.2f} to {high:.2f})")
+    taught.promoted, taught.comparison = False, compared([0, 0, 1, 1], [1, 0, 1, 1])
+    assert outcome(taught).startswith("Too few objects to tell: 4; about ")
+    assert "until you decide: look at what changed" in outcome(taught)
+    taught.comparison = compared([1] * 40, [0] * 30 + [1] * 10)
+    taught.earlier = taught.comparison
+    assert "The new network is worse than the old one" in outcome(taught)
+    assert "On the earlier images: The new network is worse" in outcome(taught)
+    taught.before = taught.comparison = taught.earlier = None
+    assert "The old one stays chosen" in outcome(taught)
     assert figure_rows(taught) == [("AP 50", "none", "0.500")]
     taught.after.images = ()
     assert "No image is held out" in outcome(taught)

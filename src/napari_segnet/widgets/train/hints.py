@@ -6,8 +6,9 @@ from napari_segnet.widgets.qt.form import Hint
 
 __all__ = ["MAIN", "MORE", "TRAIN_HINTS"]
 
-MAIN = ("epochs", "steps_per_epoch", "learning_rate", "head", "patience")
+MAIN = ("minutes", "learning_rate", "head", "patience")
 MORE = (
+    *("epochs", "steps_per_epoch", "promote_at"),
     *("batch_size", "crop_px", "crop_z_px", "channels", "invert", "loss", "optimizer", "warm_up"),
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "average"),
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
@@ -15,6 +16,10 @@ MORE = (
 )
 
 TRAIN_HINTS = {
+    "minutes": Hint(
+        label="minutes of training", minimum=0.0, maximum=10_000.0, step=1.0, special="as in epochs"
+    ),
+    "promote_at": Hint(label="sure that it is better", minimum=0.5, maximum=0.9999, step=0.05),
     "epochs": Hint(label="epochs", minimum=1, maximum=100_000),
     "steps_per_epoch": Hint(label="steps per epoch", minimum=1, maximum=100_000),
     "batch_size": Hint(label="batch size", minimum=1, maximum=4096),

@@ -179,7 +179,8 @@ def ended_early(asked: Lesson) -> Lesson:
     """
     done = epochs_done(state_path(asked.out))
     # With patience, the best is kept.
-    settings = replace(asked.settings, epochs=done, patience=asked.settings.patience or done)
+    patience = asked.settings.patience or done
+    settings = replace(asked.settings, epochs=done, minutes=0.0, patience=patience)
     return replace(asked, resume=True, settings=settings)
 
 

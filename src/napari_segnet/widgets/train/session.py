@@ -48,6 +48,9 @@ SHOWN = (
 """Figures of what was held out, as the table shows them."""
 
 
+CHOSEN = "The new network is better, and is chosen in the Segment dock."
+
+
 class TrainSession:
     """What is chosen, the training that is at work or was last, and what it has learned.
 
@@ -220,23 +223,43 @@ def outcome(taught: TrainingResult) -> str:
             "No image is held out, so no score shows whether the new network is better. Check its "
             "labels before you use it."
         )
+    told = taught.comparison
+    said = [] if told is None else [told.sentence()]
     if taught.promoted:
-        return "The new network is better, and is chosen in the Segment dock."
-    return (
-        "The new network is NOT better; the old one stays chosen. More corrected images or more "
-        "epochs may help."
-    )
+        said = [*said, "It is chosen in the Segment dock."] if said else [CHOSEN]
+    elif told is None or told.verdict == "worse":
+        said.append(
+            "The old one stays chosen. More corrected images or a longer training may help."
+        )
+    else:
+        said.append(
+            "The old one stays chosen until you decide: look at what changed, and use the new one "
+            "if you find its outlines better."
+        )
+    if taught.earlier is not None:
+        said.append(f"On the earlier images: {taught.earlier.sentence()}")
+    return " ".join(said)
 
 
 def figure_rows(taught: TrainingResult) -> list[tuple[str, str, str]]:
     """Return name, value before and value after of each figure that there is."""
     after = taught.after.figures()
     before = {} if taught.before is None else taught.before.figures()
-    rows = []
+    rows: list[tuple[str, str, str]] = []
+    told = taught.comparison
+    decisive = "dice" if taught.after.kind == "semantic" else "ap50"
     for key, title in SHOWN:
         old, new = before.get(key), after.get(key)
-        if new is not None:
-            rows.append((title, "none" if old is None else f"{old:.3f}", f"{new:.3f}"))
+        if new is None:
+            continue
+        texts = ["none" if old is None else f"{old:.3f}", f"{new:.3f}"]
+        if told is not None and key == decisive:
+            ranges = (told.before, told.after)
+            texts = [
+                f"{text} ({low:.2f} to {high:.2f})"
+                for text, (low, _, high) in zip(texts, ranges, strict=True)
+            ]
+        rows.append((title, texts[0], texts[1]))
     return rows
 
 

@@ -1,0 +1,305 @@
+"""Is one network better than another? Told with a probability, from objects both had to find.
+
+AP and Dice are quotients of sums over parts of the held-out images: true objects with the false
+ones beside them, or blocks of pixels. Both networks are scored on the same parts, so the parts
+are drawn anew in pairs (the bootstrap of Efron 1979, doi 10.1214/aos/1176344552), images first
+and then the parts of each, since the objects of one image are more alike than those of several.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.evaluate import matched_pairs
+from napari_segnet.steps.overlap import Overlaps, overlaps
+
+__all__ = ["Comparison", "Parts", "compare_parts", "parts_of_objects", "parts_of_pixels"]
+
+DRAWS = 4000
+"""The probability of 0.9 is then known to 0.005."""
+INTERVAL = (5.0, 95.0)
+"""Percentiles of the draws between which a figure lies."""
+BLOCK_PX = 64
+"""Edge of the blocks in which pixels are drawn: larger than what two networks see differently at
+one border."""
+FURTHER = 20
+"""So many times the objects that there are, and the difference is too small to be worth the
+labelling."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parts:
+    """What a score of one plane or volume is made of: ``top.sum() / bottom.sum()``.
+
+    Attributes
+    ----------
+    top, bottom : ndarray
+        ``(n,)`` float64. For objects: whether each true object is found, and one plus the false
+        objects beside it. For pixels: twice the right ones of each block, and those that are
+        foreground in labels plus those that are in the truth.
+    objects : int
+        True objects in it.
+    source : str
+        Which original image it comes from.
+    """
+
+    top: npt.NDArray[np.float64]
+    bottom: npt.NDArray[np.float64]
+    objects: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Whether a new network is better than an old one on the same held-out images.
+
+    Attributes
+    ----------
+    chance : float
+        Probability that the new one is better, 0 to 1.
+    before, after, gain : tuple of float
+        Scores (AP at an IoU of 0.5, or Dice) and their difference, each as low, measured, high:
+        the middle 90 %.
+    objects, images : int
+        On how many true objects, of how many original images, this rests.
+    more : int or None
+        How many more objects would do to tell; None where it is told, or where the difference
+        is so small that no labelling would pay.
+    wanted : float
+        The probability from which on the new one is promoted.
+    """
+
+    chance: float
+    before: tuple[float, float, float]
+    after: tuple[float, float, float]
+    gain: tuple[float, float, float]
+    objects: int
+    images: int
+    more: int | None
+    wanted: float
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "unsure"]:
+        """What can be told."""
+        if self.chance >= self.wanted:
+            return "better"
+        return "worse" if self.chance <= 1 - self.wanted else "unsure"
+
+    def sentence(self) -> str:
+        """Say it for a biologist."""
+        on = f"{self.objects} held-out object{'' if self.objects == 1 else 's'}"
+        low, gain, high = self.gain
+        figures = f"score {gain:+.2f}, between {low:+.2f} and {high:+.2f}"
+        if self.verdict != "unsure":
+            sure = self.chance if self.verdict == "better" else 1 - self.chance
+            return (
+                f"The new network is {self.verdict} than the old one with a probability of "
+                f"{_percent(sure)} ({figures}, on {on})."
+            )
+        if self.more is not None:
+            return (
+                f"Too few objects to tell: {self.objects}; about {self.more} more would do "
+                f"({figures}; better with a probability of {_percent(self.chance)})."
+            )
+        return f"Old and new network are about as good as each other ({figures}, on {on})."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "verdict": self.verdict,
+            "probability": round(self.chance, 4),
+            "wanted": self.wanted,
+            **{
+                name: [round(value, 6) for value in getattr(self, name)]
+                for name in ("before", "after", "gain")
+            },
+            "objects": self.objects,
+            "images": self.images,
+            "more_objects": self.more,
+        }
+
+
+def compare_parts(
+    before: Mapping[str, tuple[Parts, ...]],
+    after: Mapping[str, tuple[Parts, ...]],
+    wanted: float = 0.9,
+) -> Comparison | None:
+    """Compare two networks on the same parts of the same images.
+
+    One object that only the new network finds, and one that only the old one finds, are added
+    before parts are drawn (the rule of succession): else two objects that happen to be gained
+    would be certainty.
+
+    Parameters
+    ----------
+    before, after : mapping of str to tuple of Parts
+        Of the same images, by path, in the same order.
+    wanted : float
+        The probability from which on the new one counts as better.
+
+    Returns
+    -------
+    Comparison or None
+        None where there is nothing to compare.
+    """
+    groups: defaultdict[str, list[npt.NDArray[np.float64]]] = defaultdict(list)
+    objects = 0
+    for path, parts in before.items():
+        for old, new in zip(parts, after[path], strict=True):
+            groups[old.source or path].append(
+                np.stack([old.top, old.bottom, new.top, new.bottom], axis=1)
+            )
+            objects += old.objects
+    clusters = [table for table in map(np.concatenate, groups.values()) if table.any()]
+    if not clusters:
+        return None
+    everything = np.concatenate(clusters)
+    size = float(everything[:, (1, 3)].mean())
+    both_ways = size * np.array([[0, 1, 1, 1], [1, 1, 0, 1]], np.float64)
+    sums = _drawn(clusters, both_ways)
+    measured = _scores(everything.sum(axis=0)[None])
+    drawn = _scores(sums)
+    gains = drawn[:, 1] - drawn[:, 0]
+    chance = float((gains > 0).mean() + (gains == 0).mean() / 2)
+    gain = float(measured[0, 1] - measured[0, 0])
+    sure = chance >= wanted or chance <= 1 - wanted
+    return Comparison(
+        chance=chance,
+        before=_interval(drawn[:, 0], float(measured[0, 0])),
+        after=_interval(drawn[:, 1], float(measured[0, 1])),
+        gain=_interval(gains, gain),
+        objects=objects,
+        images=len(clusters),
+        more=None if sure else _more(objects, gain, float(gains.std()), wanted),
+        wanted=wanted,
+    )
+
+
+def _drawn(
+    clusters: list[npt.NDArray[np.float64]], both_ways: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the sums ``(DRAWS, 4)`` of images, and of parts of each, drawn with replacement."""
+    rng = np.random.default_rng(0)
+    count = len(clusters)
+    often = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    sums = np.zeros((DRAWS, 4))
+    for place, table in enumerate(clusters):
+        sums += often[:, place, None] * _resampled(table, rng)
+    return sums + _resampled(both_ways, rng)
+
+
+def _resampled(table: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the sums of as many rows as there are, drawn with replacement, ``DRAWS`` times."""
+    # Rows that are equal, as most are, are drawn together.
+    rows, counts = np.unique(table, axis=0, return_counts=True)
+    weights = rng.multinomial(int(counts.sum()), counts / counts.sum(), size=DRAWS)
+    sums: npt.NDArray[np.float64] = weights @ rows
+    return sums
+
+
+def _scores(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the scores ``(n, 2)`` before and after; 0 where nothing is there."""
+    bottom = sums[:, (1, 3)]
+    return np.divide(sums[:, (0, 2)], bottom, out=np.zeros_like(bottom), where=bottom > 0)
+
+
+def _interval(drawn: npt.NDArray[np.float64], measured: float) -> tuple[float, float, float]:
+    low, high = (float(value) for value in np.percentile(drawn, INTERVAL))
+    return min(low, measured), measured, max(high, measured)
+
+
+def _more(objects: int, gain: float, spread: float, wanted: float) -> int | None:
+    """Return how many more objects tell, if the difference stays as it is; to the next 5."""
+    from scipy.special import ndtri
+
+    if not gain or not objects:
+        return None
+    needed = objects * (float(ndtri(wanted)) * spread / abs(gain)) ** 2
+    if needed > FURTHER * objects:
+        return None
+    return max(5, 5 * math.ceil((needed - objects) / 5))
+
+
+def _percent(share: float) -> str:
+    return f"{min(max(share, 0.01), 0.99):.0%}" if 0.01 <= share <= 0.99 else "over 99%"
+
+
+# ---- Parts ----
+
+
+def parts_of_objects(labels: npt.NDArray[Any], truth: npt.NDArray[Any], source: str = "") -> Parts:
+    """Return which true objects are found, each with the false objects beside it.
+
+    Parameters
+    ----------
+    labels, truth : ndarray
+        ``([z,] y, x)`` integers.
+    source : str
+        The original image.
+    """
+    table = overlaps(truth, labels)
+    pairs = matched_pairs(table)
+    found = np.zeros(table.first_ids.size)
+    found[table.first[pairs]] = 1
+    false = np.ones(table.second_ids.size, bool)
+    false[table.second[pairs]] = False
+    if not found.size:
+        # Nothing to be beside of: they count together, since both networks saw one image.
+        return Parts(
+            top=np.zeros(1), bottom=np.array([float(false.sum())]), objects=0, source=source
+        )
+    bottom = np.ones(found.size)
+    np.add.at(bottom, _beside(table, false, labels, truth), 1)
+    return Parts(top=found, bottom=bottom, objects=found.size, source=source)
+
+
+def _beside(
+    table: Overlaps,
+    false: npt.NDArray[np.bool_],
+    labels: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+) -> npt.NDArray[np.int64]:
+    """Return for each false object the place of the true one that it covers most, or is next to."""
+    best = np.full(table.second_ids.size, -1, np.int64)
+    order = np.argsort(table.pixels, kind="stable")
+    best[table.second[order]] = table.first[order]  # the last one, which is the largest, stays
+    alone = np.flatnonzero(false & (best < 0))
+    if alone.size:
+        theirs = _centres(truth, table.first_ids, table.first_areas)
+        own = _centres(labels, table.second_ids, table.second_areas)[alone]
+        from scipy.spatial import cKDTree
+
+        best[alone] = cKDTree(theirs).query(own)[1]
+    return best[false]
+
+
+def _centres(
+    labels: npt.NDArray[Any], ids: npt.NDArray[np.int64], areas: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return the centres of gravity ``(n, ndim)`` of objects."""
+    where = np.nonzero(labels)
+    place = np.searchsorted(ids, labels[where])
+    sums = [np.bincount(place, weights=axis, minlength=ids.size) for axis in where]
+    centres: npt.NDArray[np.float64] = np.stack(sums, axis=1) / areas[:, None]
+    return centres
+
+
+def parts_of_pixels(labels: npt.NDArray[Any], truth: npt.NDArray[Any], source: str = "") -> Parts:
+    """Return the right and the judged foreground of each block of ``BLOCK_PX`` pixels."""
+    ours, theirs = labels > 0, truth > 0
+    top, bottom = [], []
+    height, width = truth.shape[-2:]
+    for y in range(0, height, BLOCK_PX):
+        for x in range(0, width, BLOCK_PX):
+            block = (..., slice(y, y + BLOCK_PX), slice(x, x + BLOCK_PX))
+            top.append(2.0 * np.count_nonzero(ours[block] & theirs[block]))
+            bottom.append(float(np.count_nonzero(ours[block]) + np.count_nonzero(theirs[block])))
+    objects = int(overlaps(truth, truth).first_ids.size)
+    return Parts(top=np.array(top), bottom=np.array(bottom), objects=objects, source=source)

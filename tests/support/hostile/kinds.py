@@ -448,12 +448,6 @@ def _by_nibabel(path: Path) -> Values:
     return {"pixels": _sum(np.asanyarray(found.dataobj))}  # type: ignore[attr-defined]
 
 
-def _by_jit(path: Path) -> Values:
-    """Read tensors as PyTorch does, code included: only files whose code is whole load."""
-    held = torch.jit.load(path, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-    return {str(k): _number(v) for k, v in held.items()}
-
-
 def _pillow(ending: str, *modes: str) -> Callable[[Path], list[Path]]:
     def make(folder: Path) -> list[Path]:
         import PIL.Image
@@ -509,7 +503,8 @@ EVERY = (
     Kind(name="pickles", make=_pickled, read=_weights, mutators=PICKLE),
     Kind(name="HDF5", make=_keras, read=_weights, mutators=(*BYTES, *TEXT), second=_by_h5py),
     Kind(name="ONNX", make=_onnx, read=_weights, mutators=BYTES),
-    Kind(name="TorchScript", make=_torchscript, read=_weights, mutators=ZIP, second=_by_jit),
+    # PyTorch itself ends the process (c10::Error) on some damaged ones, so it is no second reader.
+    Kind(name="TorchScript", make=_torchscript, read=_weights, mutators=ZIP),
     Kind(name="torch.export", make=_exported, read=_weights, mutators=ZIP),
     Kind(name="source", make=_definitions, read=_source, mutators=(*TEXT, *TEXT, *JSON)),
     Kind(

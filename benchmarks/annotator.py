@@ -43,7 +43,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.evaluate import Scores, evaluate, pool, read_labels
 from napari_segnet.settings import parse_pairs, settings_from
-from napari_segnet.train import TrainSettings, teach
+from napari_segnet.train import TrainSettings, fine_tune
 
 SETTINGS = TrainSettings(
     epochs=3, steps_per_epoch=100, batch_size=4, crop_px=128, learning_rate=3e-3, average=0.98
@@ -115,7 +115,7 @@ def run(
         begin = replace(network, path=out, card={}) if job["scratch"] else network
         begun = time.perf_counter()
         taught = sn.run(
-            teach(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
+            fine_tune(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
         )
         seconds = time.perf_counter() - begun
         after = pool(labelled(taught.checkpoint, test))

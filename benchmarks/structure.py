@@ -4,7 +4,7 @@
 
     python benchmarks/structure.py [DATA] [--count 500] [--seed 0] [--kinds WORD ...] [--held-out]
                                    [--wild FOLDER] [--part random|forks|foreign|wild ...]
-                                   [--prior] [--failures] [--minutes 60]
+                                   [--prior] [--failures] [--minutes 60] [--lines FILE]
 
 Random networks are drawn over the grammar of U-Nets (``tests/support/unets``), given the statistics
 of real pictures, written in the wrappers that people use, and opened as a user opens them. DATA
@@ -16,12 +16,16 @@ The columns: *tried* networks; *first*: the first candidate is equal; *in three*
 three is; *asked* or *refused* with the reason; *wrong*: opened, not equal, and nothing to blame is
 marked as assumed. ``tests/support/unets/judge.py`` says exactly what equal and marked mean.
 ``--prior`` leaves the statistics out; ``--failures`` lists every network whose first is not equal;
-``--minutes`` ends each part early.
+``--minutes`` ends each part early. With ``--lines`` each random network is written to FILE as it is
+tried, and those that stand there are not tried again: so a run goes on where it ended, and several
+at once (``--seed 0 --count 100``, ``--seed 100 --count 100``, with files of their own) are counted
+together at the end, by their files one behind the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -29,6 +33,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -69,6 +74,7 @@ class Tried:
     held_out: bool = False
     normed: bool = False
     right_if_refused: bool = False
+    asks: bool = False
 
     @property
     def failed(self) -> bool:
@@ -87,14 +93,61 @@ def random_ones(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
         if (not args.kinds or any(word in kind.name for word in args.kinds))
         and (not args.held_out or kind.held_out)
     )
+    done = {one.name for one in read_lines(args.lines)}
     for seed in range(args.seed, args.seed + args.count):
+        if f"seed {seed}" in done:
+            continue
         case = draw(seed, kinds, args.data)
         ending = "safetensors" if case.wrapper == "safetensors" else "pth"
         path = write(case, folder / f"network.{ending}")
         found = opened(path, statistics=not args.prior)
         verdict = judge(found, case.batch, case.raw, case.apart, case.facts)
         told = f"{case.style} | {case.wrapper} | {case.seen} | {_words(case.facts)}"
-        yield Tried(case.kind.name, f"seed {seed}", told, verdict, case.kind.held_out, case.normed)
+        yield Tried(
+            case.kind.name, f"seed {seed}", told, verdict, case.kind.held_out, case.normed,
+            asks=case.kind.asks,
+        )  # fmt: skip
+
+
+PLACES = ("join", "norm_place", "up_activation")
+"""Facts that the statistics of batch norms can decide on foreign pictures."""
+
+
+def write_line(path: Path, one: Tried) -> None:
+    """Append a network to a file, as one line of JSON."""
+    verdict, opened = one.verdict, one.verdict.opened
+    counted = {name: getattr(verdict, name) for name in COUNTED}
+    known = {name: opened.known[name] for name in PLACES if name in opened.known}
+    fields = {name: getattr(one, name) for name in NAMED}
+    with path.open("a") as file:
+        file.write(json.dumps({**fields, "counted": counted, "known": known}) + "\n")
+
+
+def read_lines(path: Path | None) -> list[Tried]:
+    """Return the networks of such a file."""
+    found = []
+    for line in path.read_text().splitlines() if path and path.exists() else ():
+        held = json.loads(line)
+        verdict = SimpleNamespace(**held["counted"], opened=SimpleNamespace(known=held["known"]))
+        found.append(Tried(verdict=verdict, **{name: held[name] for name in NAMED}))
+    return found
+
+
+COUNTED = ("place", "asked", "refused", "silently_wrong", "false_claims")
+NAMED = ("kind", "name", "told", "held_out", "normed", "asks")
+
+
+def left_assumed(tried: list[Tried]) -> str:
+    """Return a sentence: how often a fact that statistics can decide is left assumed."""
+    known = [
+        source
+        for one in tried
+        if one.normed and one.name.startswith("seed ")
+        for name, source in one.verdict.opened.known.items()
+        if name in PLACES and source in ("decided", "assumed")
+    ]
+    words = f"of {len(known)} facts that statistics can decide {known.count('assumed')} are assumed"
+    return f"{words} ({', '.join(PLACES)}; networks with BatchNorm)"
 
 
 def forks(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
@@ -185,6 +238,7 @@ def main() -> int:
     parser.add_argument("--part", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--prior", action="store_true", help="without the statistics of norms")
     parser.add_argument("--failures", action="store_true")
+    parser.add_argument("--lines", type=Path, help="one line of JSON for each random network")
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="then count what was tried"
     )
@@ -202,9 +256,12 @@ def main() -> int:
             if part == "wild" and args.wild is None:
                 print("no folder of real files: --wild FOLDER, or SEGNET_WILD", file=sys.stderr)
                 continue
-            mine, since = [], time.perf_counter()
+            mine = read_lines(args.lines) if part == "random" else []
+            since = time.perf_counter()
             for one in parts[part](args, Path(folder)):
                 mine.append(one)
+                if args.lines and part == "random":
+                    write_line(args.lines, one)
                 if time.perf_counter() - since > 60 * args.minutes:
                     break
                 if args.failures and one.failed:
@@ -214,16 +271,20 @@ def main() -> int:
         summed([one for one in tried if one.kind == kind], kind)
         for kind in dict.fromkeys(sorted(one.kind for one in tried))
     ]
+    drawn = [one for one in tried if one.name.startswith("seed ")]
     sums = [
-        ("all random", [t for t in tried if t.name.startswith("seed ")]),
-        ("random, held out", [t for t in tried if t.name.startswith("seed ") and t.held_out]),
+        ("all random", drawn),
+        ("random, held out", [t for t in drawn if t.held_out]),
+        ("random, their files can tell", [t for t in drawn if not t.asks]),
+        ("random, no BatchNorm", [t for t in drawn if not t.normed]),
         ("all forks", [t for t in tried if t.kind.startswith("forks")]),
         ("all foreign", [t for t in tried if t.right_if_refused]),
-        ("random, BatchNorm", [t for t in tried if t.name.startswith("seed ") and t.normed]),
+        ("random, BatchNorm", [t for t in drawn if t.normed]),
     ]
     print(table(rows + [summed(some, f"**{title}**") for title, some in sums if some]))
     false = sum(bool(one.verdict.false_claims) for one in tried)
     print(f"\n{false} with a fact that is called read or decided and is not true")
+    print(left_assumed(tried))
     print(f"{time.perf_counter() - begun:.0f} s")
     return 0
 

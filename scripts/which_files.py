@@ -16,6 +16,7 @@ from napari_segnet.families import FAMILIES
 from napari_segnet.packages import PACKAGES
 from napari_segnet.programs import PROGRAMS, WritingProgram
 from napari_segnet.programs.keras import read_layers
+from napari_segnet.programs.library import KINDS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "which-files-open.md"
 HEAD = """# Which files open
@@ -69,6 +70,9 @@ def page() -> str:
                 for one in FAMILIES
             ),
         ),
+        "\n## Networks of libraries, drawn by the names of their tensors\n",
+        "All can be taught, and go back as they came, so that the library loads them.\n",
+        table(("network", "what it is"), ((f"`{one.name}`", one.title) for one in KINDS)),
         "\n## Layers of Keras\n",
         "A network with any other layer is refused by the name of that layer. Names of Keras 1\n"
         "are read as well.\n",

@@ -158,6 +158,12 @@ def empty_working_folder(
     assert not left, f"the test left {left} in the working folder; write to tmp_path instead"
 
 
+@pytest.fixture(autouse=True)
+def no_trial_of_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where OpenVINO is installed, runs of the tests start no process that measures it."""
+    monkeypatch.setattr("napari_segnet.engines.begin_trial", lambda *_: None)
+
+
 @pytest.fixture
 def open_terminal():
     """As in a terminal: a test run under nohup hands an ignored SIGHUP on to its children."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from napari_segnet.families._detectron2_config import recorded_in
 
 from napari_segnet.budget import Budget, OverBudget, parsed_json, parsed_yaml
 from napari_segnet.containers import candidates, open_tree
 from napari_segnet.containers._inert import Inert, plain
+from napari_segnet.containers._protobuf import Message, Source
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
 from napari_segnet.errors import BrokenWeightsError, UnknownNetworkError, UnsupportedWeightsError
+from napari_segnet.families.maskrcnn.detectron2.config import recorded_in
+from napari_segnet.programs._evaluate import NotReadable
+from napari_segnet.programs.exported import _run as exported_run
+from napari_segnet.programs.onnx import _draw as onnx_draw
+from napari_segnet.programs.source._budget import Budget as SourceBudget
+from napari_segnet.programs.torchscript import _run as script_run
 
 DOUBLED = "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(10)
@@ -207,3 +214,50 @@ def test_tensors_that_expand_to_more_than_a_file_holds(tmp_path: Any) -> None:
         open_tree(path)
     torch.save({"conv.weight": torch.zeros(1).expand(400, 400)}, path)
     assert open_tree(path).root["conv.weight"].shape == (400, 400)
+
+
+def test_the_time_in_which_a_library_is_imported_is_not_that_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "thread_time", lambda: now[0])
+    budget = Budget(seconds=2, _begun=0.0, _looked=0.0)
+    monkeypatch.setitem(sys.modules, "a_library_of_the_first_use", sys)
+    now[0] = 60.0
+    budget.look()
+    now[0] = 63.0
+    with pytest.raises(OverBudget, match="more than 2 s to be understood"):
+        budget.look()
+
+
+@pytest.mark.parametrize("kind", ["source", "torchscript", "exported", "onnx"])
+def test_programs_are_read_by_the_clock(kind: str) -> None:
+    empty: Any = None
+    if kind == "source":
+        budget: Budget = SourceBudget(seconds=0)
+    elif kind == "onnx":
+        budget = onnx_draw.Reader(empty, empty, empty).budget
+    elif kind == "exported":
+        budget = exported_run.Runner(empty, empty, empty, empty).budget
+    else:
+        budget = script_run.Runner(empty, empty, empty, empty, empty).budget
+    budget.seconds = 0
+    until = time.thread_time() + 0.002
+    while time.thread_time() < until:
+        pass
+    with pytest.raises(NotReadable, match="more than 0 s to be understood"):
+        budget.step(10_000)
+
+
+def test_fields_of_protobuf_are_counted_and_timed() -> None:
+    data = b"\x08\x01" * 5000
+    source = Source(io.BytesIO(data), len(data))
+    source.budget.steps = 100
+    with pytest.raises(ValueError, match="more steps than any such file"):
+        list(Message(source, 0, len(data)))
+    text = b"\x0a\x7f" + b"x" * 127
+    source = Source(io.BytesIO(text), len(text))
+    source.budget.nbytes = 100
+    (field,) = Message(source, 0, len(text))
+    with pytest.raises(ValueError, match="more memory than any such file"):
+        Message(source, 0, len(text)).data(field)

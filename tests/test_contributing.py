@@ -74,7 +74,8 @@ def extended(page: str, root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     write(folder / "src/napari_segnet/widgets/count/__init__.py", '"""Counting objects."""\n')
     for path, entries, lines in LINES.findall(page):
         file = folder / path
-        lines = indent(lines, "    ") if file.suffix == ".py" else lines
+        if file.suffix == ".py":  # one value of a tuple, without its comma on the page
+            lines = indent(lines.rstrip(), "    ") + ",\n"
         start = re.compile(rf"^( *{entries}:.*[=:].*\n|  {entries}:\n)", re.MULTILINE)
         text, done = start.subn(lambda found: found[0] + lines, file.read_text("utf-8"), count=1)  # noqa: B023
         assert done == 1, (path, entries)

@@ -52,6 +52,7 @@ NO_SETTINGS = {
         "anchor_sizes_px",
         "lambda",
         "norm_eps",
+        "resize",
         "y",
         "z",
     ),

@@ -8,18 +8,13 @@ from pathlib import Path
 MOST_LINES = {"file": 450, "class": 300, "function": 60}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LONGER = {
-    "containers/keras_h5.py: listed": 65,
-    "correct/_split.py: split_at": 65,
     "dataset/_store.py: add": 110,
-    "export.py: export": 65,
     "export.py: import_": 80,
     "families/graph/family.py: describe_graph": 75,
     "measure.py: measure": 80,
     "programs/structure/_search.py: Search": 390,
     "train/_gate.py: score_held_out": 70,
-    "train/_teach.py: teach": 65,
     "train/_train.py: train": 70,
-    "writers/ome_tiff.py: write_ome_tiff": 65,
 }
 """Older than the law; each may shrink, none may grow. Nothing is added here."""
 

@@ -35,6 +35,26 @@ def test_random_networks_are_counted_by_kind(structure, monkeypatch, capsys):
     assert said.count("\n- no norm | seed ") + said.startswith("- no norm") == 2 - first
 
 
+def test_a_run_goes_on_where_it_ended(structure, monkeypatch, capsys, tmp_path):
+    lines = tmp_path / "lines.jsonl"
+    words = ("--part", "random", "--kinds", "no norm", "--prior", "--lines", str(lines))
+    run(structure, monkeypatch, capsys, *words, "--count", "1")
+    monkeypatch.setattr("support.unets.draw.draw", lambda *_: pytest.fail("it is tried again"))
+    said = run(structure, monkeypatch, capsys, *words, "--count", "1").out
+    assert "| **all random** | 1 |" in said
+    assert len(lines.read_text().splitlines()) == 1
+
+
+def test_facts_that_are_left_assumed_are_counted(structure):
+    known = {"join": "decided", "norm_place": "assumed", "up_activation": "read"}
+    verdict = SimpleNamespace(opened=SimpleNamespace(known=known))
+    one = structure.Tried("no norm", "seed 1", "", verdict, normed=True)
+    other = structure.Tried("no norm", "seed 2", "", verdict)
+    assert "of 2 facts that statistics can decide 1 are assumed" in structure.left_assumed(
+        [one, other]
+    )
+
+
 def test_without_a_folder_of_real_files_they_are_left_out(structure, monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("SEGNET_WILD", raising=False)
     said = run(structure, monkeypatch, capsys, "--part", "wild")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
+import shutil
 import stat
 import sys
 import time
@@ -17,12 +19,16 @@ __all__ = [
     "ENDING",
     "Reason",
     "Write",
+    "complete",
     "create_private",
     "flush",
     "flush_folder",
+    "is_left",
+    "make_folders",
     "make_private_folder",
     "open_private",
     "probe",
+    "put_folder_in_place",
     "put_in_place",
     "reason",
     "sweep",
@@ -37,6 +43,9 @@ Write = Callable[[Path], object]
 
 ENDING = ".part"
 """Of a file that is not whole yet; its name begins with a dot."""
+OLD, WHOLE = ".old", ".whole"
+"""Of a file that is being replaced, and of the note that all that replace others are whole."""
+_TOKEN = re.compile("[0-9a-f]{8}")
 
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 """How a disk says that it writes names by itself."""
@@ -143,12 +152,13 @@ def write_all(
     Each is written under a temporary name in its folder, and given its own name only when
     all are on the disk. Files of these names that are there already stay until then.
     """
-    parts = [_temporary(path) for path, _ in files]
+    token = _token()
+    parts = [_temporary(path, token) for path, _ in files]
     made: list[Path] = []
     try:
         for (path, write), part in zip(files, parts, strict=True):
             if make_folder:
-                made = [*_make_folder(path.parent), *made]
+                made = [*make_folders(path.parent), *made]
             elif not path.parent.is_dir():
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
             if private:
@@ -156,14 +166,62 @@ def write_all(
             write(part)
             flush(part)
         made = []
-        _put_all_in_place([(part, path) for part, (path, _) in zip(parts, files, strict=True)])
+        paths = [path for path, _ in files]
+        if len(files) > 1:
+            _note_whole(paths[-1], token)
+        _put_all_in_place(list(zip(parts, paths, strict=True)), token)
         for folder in {path.parent for path, _ in files}:
             flush_folder(folder)
     finally:
         for part in parts:
             _remove(part)
+        if len(files) > 1:
+            _remove(_whole_note(files[-1][0]))
         for folder in made:
             folder.rmdir()
+
+
+def is_left(path: Path) -> bool:
+    """Tell if files of which this is the last one wait for :func:`complete`, or are written now."""
+    return os.path.lexists(_whole_note(path))
+
+
+def complete(paths: Sequence[Path]) -> bool:
+    """Go on with :func:`write_all` where its program was killed while it gave files their names.
+
+    All were on the disk then, so the new ones get their names; what was set aside goes. Only for
+    who is alone with these files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        All that may have been written together, in their order; the last one was.
+
+    Returns
+    -------
+    bool
+        Whether there was something to go on with.
+    """
+    note = _whole_note(paths[-1])
+    if not is_left(paths[-1]):
+        return False
+    token = note.read_text("utf-8", "replace")
+    if _TOKEN.fullmatch(token) is not None:  # a note that was cut off: no file had moved
+        for path in paths:
+            part = _temporary(path, token)
+            if os.path.lexists(part):
+                put_in_place(part, path)
+            _remove(_aside(path, token))
+    _remove(note)
+    return True
+
+
+def _note_whole(path: Path, token: str) -> None:
+    """Note that all files of a token are on the disk; from here on they may get their names."""
+    note = _whole_note(path)
+    note.write_text(token, "utf-8")
+    flush(note)
+    flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -180,9 +238,9 @@ def probe(path: Path, *, make_folder: bool = True) -> None:
     OSError
         If it cannot.
     """
-    made = _make_folder(path.parent) if make_folder else []
+    made = make_folders(path.parent) if make_folder else []
     # As long as the longest name that will be needed, so that the disk can refuse it now.
-    part = _temporary(path)
+    part = _temporary(path, _token())
     try:
         part.write_bytes(b"\0")
     finally:
@@ -194,14 +252,30 @@ def probe(path: Path, *, make_folder: bool = True) -> None:
 def sweep(path: Path) -> None:
     """Remove what a program that was killed left of a file; only while nobody writes it."""
     name = glob.escape(path.name)
-    for pattern in (f".{name}.{'[0-9a-f]' * 8}{ENDING}", f".{name}{ENDING}"):
+    token = "[0-9a-f]" * 8
+    for pattern in (*(f".{name}.{token}{end}{ENDING}" for end in ("", OLD)), f".{name}{ENDING}"):
         for part in path.parent.glob(pattern):
             part.unlink(missing_ok=True)
 
 
-def _temporary(path: Path) -> Path:
-    """Return a name beside a file for what is not whole yet; no two callers get the same."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{ENDING}")
+def _token() -> str:
+    """Return eight digits that no two callers get."""
+    return uuid.uuid4().hex[:8]
+
+
+def _temporary(path: Path, token: str) -> Path:
+    """Return a name beside a file for what is not whole yet."""
+    return path.with_name(f".{path.name}.{token}{ENDING}")
+
+
+def _aside(path: Path, token: str) -> Path:
+    """Return a name beside a file for the old one while the new one takes its place."""
+    return path.with_name(f".{path.name}.{token}{OLD}{ENDING}")
+
+
+def _whole_note(path: Path) -> Path:
+    """Return where it is noted that files are whole and may get their names, the last of them."""
+    return path.with_name(f".{path.name}{WHOLE}")
 
 
 def _remove(part: Path) -> None:
@@ -281,22 +355,67 @@ def put_in_place(part: Path, path: Path) -> None:
         time.sleep(0.05)
 
 
-def _put_all_in_place(waiting: list[tuple[Path, Path]]) -> None:
-    """Give files their names; whoever interrupts now waits until all of them have it."""
+def put_folder_in_place(part: Path, path: Path) -> None:
+    """Give a folder that is whole its name, in place of one that may have it.
+
+    All of its files are on the disk before. A program that is killed in between leaves the old
+    folder, or for a moment none.
+    """
+    for folder, _, names in os.walk(part):
+        for name in names:
+            flush(Path(folder, name))
+        flush_folder(Path(folder))
+    aside = _aside(path, _token())
+    if os.path.lexists(path):
+        put_in_place(path, aside)
+    try:
+        put_in_place(part, path)
+    except BaseException:
+        if os.path.lexists(aside):
+            put_in_place(aside, path)
+        raise
+    flush_folder(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_all_in_place(waiting: list[tuple[Path, Path]], token: str) -> None:
+    """Give files their names, all or none; whoever interrupts now waits until all have it.
+
+    Of several, the old ones are set aside first, the last one before the others: so a program
+    that is killed in between leaves old ones or new ones, and never some of each; see
+    :func:`complete` for the rest.
+    """
+    every, aside = list(waiting), list[tuple[Path, Path]]()
     interrupted: KeyboardInterrupt | None = None
-    while waiting:
-        try:
-            put_in_place(*waiting[0])
-            del waiting[0]
-        except KeyboardInterrupt as error:
-            interrupted = error
-            # It may have come after the file had moved.
-            waiting = [(part, path) for part, path in waiting if os.path.exists(part)]
+    try:
+        for _, path in reversed(every if len(every) > 1 else []):
+            if os.path.lexists(path):
+                aside.append((_aside(path, token), path))
+                put_in_place(path, aside[-1][0])
+        while waiting:
+            try:
+                put_in_place(*waiting[0])
+                del waiting[0]
+            except KeyboardInterrupt as error:
+                interrupted = error
+                # It may have come after the file had moved.
+                waiting = [(part, path) for part, path in waiting if os.path.exists(part)]
+    except BaseException:
+        _remove(_whole_note(every[-1][1]))  # from here on the old ones count
+        for part, path in every:
+            if len(every) > 1 and not os.path.exists(part):
+                _remove(path)
+        for old, path in reversed(aside):
+            if os.path.exists(old):
+                put_in_place(old, path)
+        raise
+    for old, _ in aside:
+        _remove(old)
     if interrupted is not None:
         raise interrupted
 
 
-def _make_folder(folder: Path) -> list[Path]:
+def make_folders(folder: Path) -> list[Path]:
     """Create a folder and its parents; return what was created, the deepest first."""
     made: list[Path] = []
     missing = [p for p in (folder, *folder.parents) if not p.exists()]

@@ -52,7 +52,8 @@ class Budget:
     nbytes : int
         Bytes of memory that are made.
     seconds : float
-        Of computing in this thread, from the making of the budget on.
+        Of computing in this thread, from the making of the budget on; the first import of a
+        library that reading needs, such as torch, does not count.
     deepest : int
         Things in each other.
     error : type of Exception
@@ -66,6 +67,8 @@ class Budget:
     error: type[Exception] = OverBudget
     depth: int = 0
     _begun: float = field(default_factory=time.thread_time)
+    _looked: float = field(default_factory=time.thread_time)
+    _modules: int = field(default_factory=lambda: len(sys.modules))
     _look: int = _EACH
 
     @classmethod
@@ -91,8 +94,17 @@ class Budget:
             raise self.error("it takes more steps than any such file")
         if self._look < 0:
             self._look = _EACH
-            if time.thread_time() - self._begun > self.seconds:
-                raise self.error(f"it takes more than {self.seconds:.0f} s to be understood")
+            self.look()
+
+    def look(self) -> None:
+        """Look at the clock."""
+        now, modules = time.thread_time(), len(sys.modules)
+        if modules != self._modules:
+            self._begun += now - self._looked
+            self._modules = modules
+        self._looked = now
+        if now - self._begun > self.seconds:
+            raise self.error(f"it takes more than {self.seconds:.0f} s to be understood")
 
     def hold(self, nbytes: int) -> None:
         """Count memory, before it is taken."""
@@ -136,8 +148,10 @@ DEEPEST_TEXT = 64
 """Lists in lists of one YAML."""
 
 
-def parsed_json(text: str | bytes, *, unique: bool = False) -> Any:
-    """Return the values of a text in JSON: no NaN, no numbers or letters that do not exist.
+def parsed_json(
+    text: str | bytes, *, unique: bool = False, nan: bool = False, file_names: bool = False
+) -> Any:
+    """Return the values of a text in JSON: no numbers or letters that do not exist.
 
     Parameters
     ----------
@@ -145,6 +159,12 @@ def parsed_json(text: str | bytes, *, unique: bool = False) -> Any:
         The text; bytes in UTF-8, UTF-16 or UTF-32.
     unique : bool
         Refuse an object that has a name twice, of which programs take the first or the last.
+    nan : bool
+        Let NaN and infinite numbers through, as Python writes them, to a caller that looks at
+        each; otherwise they are refused.
+    file_names : bool
+        Let pass names of files that are no text, which Python writes with half letters
+        (PEP 383): for records of our own.
 
     Raises
     ------
@@ -157,14 +177,16 @@ def parsed_json(text: str | bytes, *, unique: bool = False) -> Any:
         found = json.loads(
             text,
             object_pairs_hook=_with_unique_names if unique else None,
-            parse_constant=_no_number,
+            parse_constant=float if nan else _no_number,
             parse_int=_whole_number,
-            parse_float=_real_number,
+            parse_float=float if nan else _real_number,
         )
     except RecursionError as error:
         raise OverBudget("it has lists in each other, too deep to be read") from error
     if _HALF_A_LETTER.search(text) is not None:
-        json.dumps(found, ensure_ascii=False).encode("utf-8")  # UnicodeError is a ValueError
+        bytes_of_names = "surrogateescape" if file_names else "strict"
+        # UnicodeError is a ValueError.
+        json.dumps(found, ensure_ascii=False).encode("utf-8", bytes_of_names)
     return found
 
 

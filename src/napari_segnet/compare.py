@@ -16,7 +16,7 @@ from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Maps
 
-__all__ = ["Compared", "compare"]
+__all__ = ["Compared", "compare", "compare_settings"]
 
 EDGE_PX = 256
 """Of the middle of the image: enough to see what a network finds, and quick on a CPU."""
@@ -71,12 +71,29 @@ def compare(
     Compared
         Pictures.
     """
-    part = _middle(image, networks[0].ndim)
+    return (yield from _compared([(network, settings) for network in networks], image))
+
+
+@job
+def compare_settings(
+    network: Checkpoint, image: Image, ways: Sequence[PredictSettings]
+) -> Generator[Progress, None, Compared]:
+    """Run a network on the middle of an image that it is shown in several ways.
+
+    Parameters and result are as of :func:`compare`, with one answer for each of ``ways``.
+    """
+    return (yield from _compared([(network, settings) for settings in ways], image))
+
+
+def _compared(
+    runs: Sequence[tuple[Checkpoint, PredictSettings | None]], image: Image
+) -> Generator[Progress, None, Compared]:
+    part = _middle(image, runs[0][0].ndim)
     found: list[npt.NDArray[np.float32]] = []
     shown: list[npt.NDArray[np.uint8]] = []
-    for done, network in enumerate(networks):
+    for done, (network, settings) in enumerate(runs):
         check_cancelled()
-        yield Progress(what="comparing", done=done, total=len(networks))
+        yield Progress(what="comparing", done=done, total=len(runs))
         steps: Any = predict(network, part, settings)
         while True:
             try:
@@ -84,7 +101,7 @@ def compare(
             except StopIteration as stop:
                 maps = maps_of(stop.value)
                 break
-            yield Progress(what="comparing", done=done, total=len(networks))
+            yield Progress(what="comparing", done=done, total=len(runs))
         assert maps is not None
         plane = _plane(maps)
         found.append(plane)
@@ -105,7 +122,7 @@ def _middle(image: Image, ndim: int) -> Image:
             where[place] = slice(first, min(length, first + EDGE_PX))
         elif axis == "t" or (axis == "z" and ndim == 2):
             where[place] = slice(length // 2, length // 2 + 1)
-    return replace(image, data=image.data[tuple(where)])
+    return replace(image, data=image.data[tuple(where)], levels=())
 
 
 def _plane(maps: Maps) -> npt.NDArray[np.float32]:

@@ -255,7 +255,7 @@ def _middle(image: Image) -> Image:
         length = where[index].stop
         first = max(0, (length - MOST_EDGE_PX) // 2)
         where[index] = slice(first, min(length, first + MOST_EDGE_PX))
-    return replace(image, data=image.data[tuple(where)])
+    return replace(image, data=image.data[tuple(where)], levels=())
 
 
 def _tried(made: Segmentation, scale: float, seconds: float) -> Tried:

@@ -5,13 +5,16 @@ What cannot be read is left out and named; the rest goes on.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_segnet.atomic import why
+from napari_segnet.atomic import flush_folder, make_folders, put_in_place, why
 from napari_segnet.dataset import Dataset, Sample, add, classes_of, read_labels
 from napari_segnet.dataset._listing import read_listing
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
@@ -27,9 +30,15 @@ from napari_segnet.formats import (
     sentences,
 )
 from napari_segnet.formats._pair import planes
+from napari_segnet.ownership import hold
 from napari_segnet.progress import Progress, job
 
 __all__ = ["Report", "export", "import_"]
+
+HALF, WHOLE = ".export.part", ".whole"
+"""Where an export is written inside of its folder, and what says there that all of it is."""
+OWN = "export"
+"""What the lock of an export is named after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,44 +107,82 @@ def export(dataset: Dataset, format: str, folder: Path) -> Generator[Progress, N
     DatasetError
         If the format is not known or nothing can be read.
     OutputError
-        If the folder is not empty, or the disk refuses.
+        If the folder is not empty, or the disk refuses; then nothing is left there.
     """
     kind, folder = format_named(format), Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(
-            f"{folder} exists and is not an empty folder, so it is left as it is. Choose another "
-            "name with -o."
-        )
     failed: list[tuple[str, str]] = [("dataset", problem) for problem in dataset.problems]
     unseen: list[str] = []
     names = _Names(kind.reserved)
-
-    def pairs() -> Iterator[Pair]:
-        for entry in _entries(dataset):
-            try:
-                pair = entry.read()
-            except SegnetError as error:
-                failed.append((entry.name, str(error)))
-                continue
-            if pair.trusted is not None and not kind.trusted:
-                unseen.append(pair.name)
-            flat = 3 not in kind.ndim
-            yield from map(names.own, planes(pair) if flat else (pair,))
-
+    pairs = _pairs_for(kind, dataset, failed, unseen)
     done: list[str] = []
     try:
-        for name in kind.write(pairs(), folder):
-            done.append(name)
-            yield Progress(what="image", done=len(done), total=len(dataset.samples))
+        with _whole(folder) as inside:
+            for name in kind.write(map(names.own, pairs), inside):
+                done.append(name)
+                yield Progress(what="image", done=len(done), total=len(dataset.samples))
     except OSError as error:
         raise OutputError(
-            f"The dataset cannot be written to {folder}: {why(error)}. What lies there is not "
-            "whole."
+            f"The dataset cannot be written to {folder}: {why(error)}. Nothing of it was left "
+            "there."
         ) from error
     if not done and failed:
         raise DatasetError(f"Nothing in {dataset.root} can be exported. {failed[0][1]}")
     notes = (*sentences(names.changed), *_unseen(kind, unseen))
     return Report(done=tuple(done), failed=tuple(failed), notes=notes)
+
+
+@contextlib.contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Return where an export is written; all of it moves into its folder at the end, or nothing.
+
+    What an export that was killed left there goes first, or is gone on with where it was whole.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise _taken(folder)
+    made = make_folders(folder)
+    half = folder / HALF
+    try:
+        mine = hold(folder / OWN)
+        if mine is None:
+            raise OutputError(
+                f"Another export is being written to {folder}. Wait until it has done, or choose "
+                "another name with -o."
+            )
+        try:
+            if (half / WHOLE).exists():
+                _move(half, folder)
+            if any(not path.name.startswith(f".{OWN}.") for path in folder.iterdir()):
+                raise _taken(folder)
+            if half.exists():
+                shutil.rmtree(half)
+            half.mkdir()
+            yield half
+            (half / WHOLE).touch()
+            flush_folder(half)
+            _move(half, folder)
+            made = []
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+            mine.release()
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):  # what another program put there stays
+                path.rmdir()
+
+
+def _taken(folder: Path) -> OutputError:
+    return OutputError(
+        f"{folder} exists and is not an empty folder, so it is left as it is. Choose another "
+        "name with -o."
+    )
+
+
+def _move(half: Path, folder: Path) -> None:
+    for path in sorted(half.iterdir()):
+        if path.name != WHOLE:
+            put_in_place(path, folder / path.name)
+    shutil.rmtree(half)
+    flush_folder(folder)
 
 
 class _Names:
@@ -150,7 +197,7 @@ class _Names:
         if name.endswith(self._reserved or ("\0",)):
             name = f"{name}_image"
         # Windows and macOS take a.tif and A.tif for one file.
-        tries = (name, *(f"{name}-{n}" for n in range(2, 10**6)))
+        tries = itertools.chain((name,), (f"{name}-{n}" for n in itertools.count(2)))
         name = next(text for text in tries if text.lower() not in self._taken)
         self._taken.add(name.lower())
         if name == pair.name:
@@ -158,6 +205,21 @@ class _Names:
         why = "is written under another name, since its own one is taken or means something else"
         self.changed.append(Remark(kind="image", what=f"{pair.name} (as {name})", why=why))
         return replace(pair, name=name)
+
+
+def _pairs_for(
+    kind: Format, dataset: Dataset, failed: list[tuple[str, str]], unseen: list[str]
+) -> Iterator[Pair]:
+    """Yield what a format keeps of a dataset; note what cannot be read, or was reviewed in part."""
+    for entry in _entries(dataset):
+        try:
+            pair = entry.read()
+        except SegnetError as error:
+            failed.append((entry.name, str(error)))
+            continue
+        if pair.trusted is not None and not kind.trusted:
+            unseen.append(pair.name)
+        yield from (pair,) if 3 in kind.ndim else planes(pair)
 
 
 @job

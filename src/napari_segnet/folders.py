@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["data_folder"]
+__all__ = ["cache_folder", "data_folder"]
 
 
 def data_folder() -> Path:
@@ -21,3 +21,18 @@ def data_folder() -> Path:
     except ImportError:
         return Path.home() / ".local" / "share" / "napari-segnet"
     return Path(user_data_path("napari-segnet", appauthor=False))
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: ``cache`` in ``NAPARI_SEGNET_DATA``, if set.
+
+    Else the user's cache folder; without ``platformdirs``, where Linux has it.
+    """
+    told = os.environ.get("NAPARI_SEGNET_DATA")
+    if told:
+        return Path(told) / "cache"
+    try:
+        from platformdirs import user_cache_path
+    except ImportError:
+        return Path.home() / ".cache" / "napari-segnet"
+    return Path(user_cache_path("napari-segnet", appauthor=False))

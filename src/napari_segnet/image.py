@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,9 @@ class Image:
         What its user should know of how it was read, one sentence each.
     grid : Grid or None
         Where the voxels of a medical image lie in the body; None for others.
+    levels : tuple of array-like
+        Coarser copies of ``data``, of the same dimensions and extent, the finest first; what
+        shrinks the image reads of them. Empty where there are none.
     """
 
     data: Any
@@ -58,6 +61,7 @@ class Image:
     source: str | None = None
     notes: tuple[str, ...] = ()
     grid: Grid | None = None
+    levels: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
@@ -83,6 +87,14 @@ class Image:
         if 0 in shape:
             raise ImageError(f"{self.name} is empty: its shape is {shape}. Save it again.")
         _check_dtype(self.name, np.dtype(self.data.dtype))
+        for level in self.levels:
+            smaller = len(level.shape) == len(shape) and all(map(int.__le__, level.shape, shape))
+            if not smaller or np.dtype(level.dtype) != self.data.dtype:
+                raise ImageError(
+                    f"A coarser copy of {self.name} has the shape {tuple(level.shape)} and the "
+                    f"type {level.dtype}, which do not fit {shape} and {self.data.dtype}. Leave "
+                    "levels out."
+                )
 
     def __repr__(self) -> str:
         shape = " x ".join(str(n) for n in self.data.shape)
@@ -103,6 +115,25 @@ class Image:
     def label_axes(self) -> str:
         """The axes that labels of this image have: its own without channels, slow to fast."""
         return "".join(a for a in AXES if a in self.axes and a != "c")
+
+    def level_for(self, lengths: Mapping[str, int]) -> Image:
+        """Return the coarsest copy of the image that is nowhere smaller than what is asked for.
+
+        Parameters
+        ----------
+        lengths : mapping of str to int
+            Pixels wanted along some axes; along the others the copy has those of the image.
+
+        Returns
+        -------
+        Image
+            One of ``levels`` in place of ``data``, without a pixel size; or the image itself.
+        """
+        for data in reversed(self.levels):
+            has = dict(zip(self.axes, (int(n) for n in data.shape), strict=True))
+            if all(n >= lengths.get(a, self.sizes[a]) for a, n in has.items()):
+                return replace(self, data=data, levels=(), pixel_size_um={}, grid=None)
+        return self
 
     def digest(self) -> str:
         """Return a hash of the pixels and what they mean: the same for the same image only.

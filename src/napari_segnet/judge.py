@@ -204,7 +204,10 @@ def _judged(
         or decision.doubtful
         or any(_hints(name, verdict) for name, verdict in verdicts.items()),
         inputs=decision.inputs,
-        offered=() if decision.doubtful else tuple(_offered(family, better, space, decision)),
+        # A fork that is stored as its graph has no words for more.
+        offered=()
+        if decision.doubtful or better.family != checkpoint.family
+        else tuple(_offered(family, better, space, decision)),
     )
 
 
@@ -221,8 +224,6 @@ def _offered(
     taken = {name: value for name, value in decision.best.choices.items() if name != "layout"}
     for name in sorted(hinted, key=lambda one: hinted[one].margin)[:MOST_OFFERED]:
         value = hinted[name].against
-        if checkpoint.family == "graph":
-            return  # a graph already; its facts have other words
         graph = space.candidate(decision.best.layout, {**taken, name: value}).graph
         other = _changed(family, checkpoint, graph, {name: value})
         if name in WORDS and WORDS[name][0] in other.known:
@@ -244,7 +245,7 @@ def _changed(
         if "bilinear" in hparams and "upsampling" in said:
             hparams["bilinear"] = said["upsampling"] != "nearest"
         better = replace(checkpoint, hparams=hparams)
-        return with_halo(family, better)  # type: ignore[arg-type]
+        return with_halo(family, better)
     # What is assumed of the family's network is assumed of its fork as well.
     changed = {WORDS[choice][0] for choice in forks if choice in WORDS}
     kept = [

@@ -20,7 +20,7 @@ from napari_segnet.errors import (
 from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
 from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
-from napari_segnet.programs import PROGRAMS, SOURCE, STRUCTURE
+from napari_segnet.programs import LIBRARY, PROGRAMS, SOURCE, STRUCTURE
 from napari_segnet.programs import title_of as program_title
 from napari_segnet.programs.source import SourceRefusal, refused, same_network
 from napari_segnet.programs.structure import Space, ends_as_named, read_structure
@@ -133,7 +133,7 @@ def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
     views = candidates(tree, path)
     named = _named(views, told)
     notes: tuple[str, ...] = ()
-    if isinstance(named, Checkpoint) and named.family in COMPLETE:
+    if isinstance(named, Checkpoint) and named.family in COMPLETE and not named.program:
         found = named
     else:
         code, notes = _by_code(views, told)
@@ -160,6 +160,8 @@ def _named(
         own = {name: value for name, value in told.items() if name != "source"}
         other = FAMILIES.described_elsewhere(views, own)
         named = other if isinstance(other, Checkpoint) else named or other
+    if named is None:
+        named = _by_library(views, told)
     if isinstance(named, WeightsError) and not isinstance(named, UnknownNetworkError):
         raise named
     return named
@@ -184,6 +186,17 @@ def _by_name(
             else:
                 return replace(found, stamp=weights.stamp, notes=weights.notes)
     return refusal
+
+
+def _by_library(
+    views: tuple[Weights, ...], told: Mapping[str, Any]
+) -> Checkpoint | UnknownNetworkError | SettingsError | None:
+    """Return what a library's names say of the tensors, or why they are not drawn."""
+    own = {name: value for name, value in told.items() if name != "source"}
+    try:
+        return LIBRARY.describe(views, own)
+    except (UnknownNetworkError, SettingsError) as error:
+        return error
 
 
 def _by_code(
@@ -242,8 +255,8 @@ def _edited(
     that uses every tensor that is left.
     """
     first = next((one for view in views for one in FAMILIES.looks_like(view)), None)
-    if not isinstance(first, MapFamily) or first.name in COMPLETE:
-        raise named
+    if first is not None and (not isinstance(first, MapFamily) or first.name in COMPLETE):
+        raise named  # without a family they are the names of a library
     try:
         found, reason = _by_structure(views, told)
     except SettingsError as error:

@@ -8,7 +8,7 @@ import math
 import numbers
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_segnet.errors import SettingsError
 
@@ -122,9 +122,17 @@ def check_types(settings: Any) -> None:
         if get_origin(hint) in (Union, types.UnionType):
             if value is None:
                 continue
-            (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
+            kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+            if value in _said(kinds):
+                continue
+            (hint,) = (kind for kind in kinds if get_origin(kind) is not Literal)
         if not _is_of(value, hint):
             raise SettingsError(f"{name} is {value!r}, but must be {_words(hint)}.")
+
+
+def _said(kinds: Iterable[Any]) -> tuple[str, ...]:
+    """Return the words that a setting takes beside values of its type."""
+    return tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
 
 
 def _is_of(value: Any, hint: Any) -> bool:
@@ -186,7 +194,10 @@ def parse_value(name: str, value: Any, kind: Any, default: Any) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         if value is None or word in OPEN:
             return None
-        (hint,) = (kind for kind in get_args(hint) if kind is not type(None))
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        if word in _said(kinds):
+            return word
+        (hint,) = (kind for kind in kinds if get_origin(kind) is not Literal)
     try:
         return _plain(value, hint)
     except (ValueError, TypeError, OverflowError) as error:

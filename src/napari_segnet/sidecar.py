@@ -180,7 +180,7 @@ def _in_user_folder(sha256: str) -> Path:
 
 def _is_told(checkpoint: Checkpoint, name: str) -> bool:
     known = checkpoint.known[name]
-    if checkpoint.program == "structure" and name != "graph":
+    if checkpoint.program in ("structure", "library") and name != "graph":
         return known.source != "read"  # what was assumed when it was trained holds for good
     # What was decided would be assumed again where nobody asks for the statistics.
     return known.source in ("told", "decided") or ".card.json" in known.why

@@ -197,7 +197,7 @@ SIGNATURES: tuple[Signature, ...] = (
         name="u2net", what="a U²-Net", has=(r"stage1\.rebnconv1\.", r"side1\.weight"),
     ),
     Signature(
-        name="unet-plus-plus", what="a U-Net++",
+        name="unet-plus-plus", what="a U-Net++", readable=True,
         has=(r"conv0_0\.(conv1\.)?weight", r"conv0_[34]\.(conv1\.)?weight"),
     ),
     # ---- What labels no pixels

@@ -16,6 +16,7 @@ from support.maskrcnns import calibrated
 from support.networks import calibrate, pictures, save_as
 from support.teaching import objects, photograph
 
+from napari_segnet import room
 from napari_segnet.builtin import builtin_models
 from napari_segnet.evaluate import evaluate
 from napari_segnet.inference import LabelSettings, PredictSettings
@@ -47,6 +48,8 @@ def test_labels_and_their_origin(run, shop, tmp_path):
     pixels = np.asarray(labels.data)
 
     line = done.json
+    unlike = line.pop("unlike")
+    assert unlike["unlike"] is (unlike["score"] > unlike["limit"])
     assert line == {
         "image": str(image),
         "files": [str(out / "cells.labels.tif"), str(out / "cells.json")],
@@ -317,7 +320,7 @@ BAD_SETTINGS = [
     ("invert", "perhaps", "invert is 'perhaps', but can be auto, no, yes"),
     ("threshold", "1.5", "threshold=1.5 is out of range. Give a number from 0 to 1"),
     ("threshold", "-0.1", "out of range"),
-    ("threshold", "nan", "threshold=nan is not a number"),
+    ("threshold", "nan", "NaN is no number of JSON"),
     ("seed_threshold", "2", "seed_threshold=2.0 is out of range"),
     ("score", "inf", "score=inf is not a number"),
     ("score", "-1", "score=-1.0 is out of range"),
@@ -505,8 +508,8 @@ def test_a_flat_settings_file(run, shop, tmp_path):
         ("[1]", "holds no JSON object"),
         ("[" * 100_000, "is no JSON"),
         (b"\xff\xfe\x00", "is no JSON"),
-        ('{"threshold": NaN}', "threshold=nan is not a number"),
-        ('{"scale": Infinity}', "scale=inf is not a number"),
+        ('{"threshold": NaN}', "NaN is no number of JSON"),
+        ('{"scale": Infinity}', "Infinity is no number of JSON"),
         ('{"threshold": [0.4]}', "threshold=[0.4] is not a number"),
         ('{"tile_px": {"y": 3}}', "is not a list of whole numbers"),
         ('{"treshold": 0.4}', "no setting 'treshold' (did you mean 'threshold'?)"),
@@ -574,7 +577,10 @@ def test_objects_are_written_for_other_programs(run, shop, tmp_path):
     words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o", tmp_path)
     refused = run(*words, "--export", "rio")
     assert (refused.code, files_of(tmp_path)) == (2, [])
-    assert "nothing called 'rio' to export. Choose of roi (ImageJ ROI set), geojson" in refused.err
+    assert (
+        "nothing called 'rio' (did you mean 'roi'?) to export. Choose of roi (ImageJ ROI set), geoj"
+        in refused.err
+    )
     done = run(*words, "--export", "roi,geojson,coco,cellpose,outlines", "--json")
     assert done.code == 0
     named = [Path(file).name for file in done.json["files"]]
@@ -647,3 +653,26 @@ def test_files_of_a_folder_that_are_skipped_are_named(run, shop, tmp_path):
     assert done.code == 0
     assert f"Skipped {folder / 'b.czi'}: it is of a kind that does not open here." in done.err
     assert done.json["image"] == str(folder / "a.tif")
+
+
+def test_memory_and_scratch_are_checked_before_anything_is_read(run, shop, monkeypatch):
+    monkeypatch.setenv(room.LIMIT, "")
+    monkeypatch.setenv(room.SCRATCH, "")
+    cells = shop / "cells.tif"
+    assert "no amount of memory" in run("segment", cells, "--memory", "much").refused()
+    assert "is no folder" in run("segment", cells, "--scratch", shop / "none").refused()
+
+
+def test_labels_as_ome_zarr_lie_beside_their_record(run, shop, tmp_path, monkeypatch):
+    pytest.importorskip("zarr")
+    monkeypatch.setenv(room.LIMIT, "")
+    out = tmp_path / "out.ome.zarr"
+    words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "--memory", "64GB")
+    done = run(*words, "-o", out, "--json")
+    assert done.code == 0, done.err
+    assert files_of(tmp_path) == ["out.json", "out.ome.zarr"]
+    assert done.json["files"] == [str(out), str(tmp_path / "out.json")]
+    run(*words, "-o", tmp_path / "tif")
+    labels = open_image(tmp_path / "tif" / "cells.labels.tif")
+    np.testing.assert_array_equal(open_image(out).read(), labels.read())
+    assert "would be replaced" in run(*words, "-o", out).refused()

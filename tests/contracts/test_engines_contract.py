@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -34,8 +35,14 @@ def area(lengths):
     return int(np.prod(lengths))
 
 
+LACKING = {
+    "openvino": pytest.mark.skipif(
+        importlib.util.find_spec("openvino") is None,
+        reason="openvino, the extra [fast], is not installed",
+    )
+}
 KINDS = [
-    *(pytest.param(kind, id=kind.name) for kind in ENGINES),
+    *(pytest.param(kind, id=kind.name, marks=LACKING.get(kind.name, ())) for kind in ENGINES),
     pytest.param(FakeKind(maps=half, bytes_of=area), id="fake"),
 ]
 IMAGE = Image(data=pictures(1, 1, (40, 50), seed=4)[0, 0].numpy(), axes="yx", name="cells")
@@ -161,7 +168,7 @@ def test_an_engine_for_tests_that_was_given_nothing_says_so(checkpoint):
 def test_the_list_of_engines_costs_no_library():
     code = "import sys, napari_segnet.engines, napari_segnet.plan, napari_segnet.sinks\n"
     code += "from napari_segnet.engines import ENGINES\n"
-    code += "assert [kind.name for kind in ENGINES] == ['torch']\n"
-    code += "assert 'torch' not in sys.modules, 'torch was imported'"
+    code += "assert [kind.name for kind in ENGINES] == ['torch', 'openvino']\n"
+    code += "assert not {'torch', 'openvino'} & set(sys.modules), 'a library was imported'"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

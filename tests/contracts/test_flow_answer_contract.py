@@ -13,7 +13,6 @@ from support.toys import register
 from torch import nn
 
 from napari_segnet import answers, cache, steps
-from napari_segnet.ask import Again, At, InBox, listen
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store
 from napari_segnet.engines.torch import identify
 from napari_segnet.errors import NothingFoundError, SegnetError, SettingsError
@@ -25,6 +24,7 @@ from napari_segnet.flows import heat_flows
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
+from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
 from napari_segnet.review import doubt_own
 
 SHAPE = (140, 150)
@@ -123,24 +123,24 @@ def test_its_settings_act_on_a_kept_answer(toy, monkeypatch):
 
 def test_it_is_prompted(toy):
     prediction = run(predict(toy, shown(truth()), ON_CPU))
-    asked = run(listen(toy, shown(truth()), ON_CPU, prediction))
+    asked = run(open_prompts(toy, shown(truth()), ON_CPU, prediction))
     labels = truth()
     for number, (y, x) in enumerate(CENTRES, 1):
         disc = labels == number
         half = disc[y - 10 : y + 4, x - 10 : x + 11]
         for question in (
-            InBox(box=(y - 13, x - 13, y + 14, x + 14)),
-            At(y=y + 0.5, x=x + 0.5),
-            Again(mask=half, corner=(y - 10, x - 10)),
+            BoxPrompt(box=(y - 13, x - 13, y + 14, x + 14)),
+            PointPrompt(y=y + 0.5, x=x + 0.5),
+            MaskPrompt(mask=half, corner=(y - 10, x - 10)),
         ):
             found = run(asked.ask(question))
             full = np.zeros(SHAPE, bool)
             full[found.where] = found.mask
             assert (full & disc).sum() / (full | disc).sum() > 0.85, question
     with pytest.raises(NothingFoundError):
-        run(asked.ask(At(y=70, x=5)))
+        run(asked.ask(PointPrompt(y=70, x=5)))
     with pytest.raises(SegnetError, match="answers with flows, and objects are chosen from them"):
-        run(listen(toy, shown(truth()), ON_CPU))
+        run(open_prompts(toy, shown(truth()), ON_CPU))
 
 
 def test_objects_of_other_flows_are_doubted(toy):

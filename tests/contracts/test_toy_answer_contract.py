@@ -22,7 +22,6 @@ from napari_segnet import answers, cache
 from napari_segnet.answers.labels import Table, segmentation_of
 from napari_segnet.answers.maps import MapAnswer
 from napari_segnet.answers.maps.objective import MapObjective
-from napari_segnet.ask import At, Found, listen
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
@@ -33,8 +32,9 @@ from napari_segnet.families.kit.teaching import MapTeaching
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job, run
+from napari_segnet.prompts import Found, PointPrompt, open_prompts
 from napari_segnet.review import doubt_labels, doubt_own
-from napari_segnet.train import TrainSettings, teach
+from napari_segnet.train import TrainSettings, fine_tune
 
 SHAPE = (140, 150)
 CENTRES = [(25, 30), (40, 110), (110, 75)]
@@ -223,8 +223,8 @@ def test_it_is_run_kept_and_labelled(toy):
 def test_it_is_prompted_and_reviewed(toy):
     checkpoint = identify(toy)
     prediction = run(predict(checkpoint, cells(), ON_CPU))
-    asked = run(listen(checkpoint, cells(), ON_CPU, prediction))
-    found = run(asked.ask(At(y=40.5, x=110.5)))
+    asked = run(open_prompts(checkpoint, cells(), ON_CPU, prediction))
+    found = run(asked.ask(PointPrompt(y=40.5, x=110.5)))
     assert truth()[found.where][found.mask].tolist() == [2] * np.count_nonzero(found.mask)
     made = run(label(prediction, LabelSettings()))
     own = run(doubt_own(made.labels, prediction, made.label_score, made.label_class))
@@ -244,7 +244,7 @@ def test_it_is_taught(toy, tmp_path):
         epochs=2, steps_per_epoch=12, batch_size=4, crop_px=32, learning_rate=0.4, average=0.5
     )
     taught = run(
-        teach(identify(poor), Dataset.open(root), tmp_path / "new.pth", settings, device="cpu")
+        fine_tune(identify(poor), Dataset.open(root), tmp_path / "new.pth", settings, device="cpu")
     )
     assert (taught.before.scores.ap50, taught.after.scores.ap50) == (0, 1)
     assert taught.promoted

@@ -22,7 +22,6 @@ from torch.nn import functional
 
 from napari_segnet import answers, families
 from napari_segnet.__main__ import main
-from napari_segnet.ask import Again, At, InBox, listen
 from napari_segnet.checkpoint import Checkpoint, Known, PrepareStep, Size, Store
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.fake import FakeKind
@@ -34,9 +33,10 @@ from napari_segnet.families.kit.write import write_back
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
+from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
 from napari_segnet.review import doubt_labels, doubt_own
 from napari_segnet.segmentation import Detected, Instances
-from napari_segnet.train import TrainSettings, teach
+from napari_segnet.train import TrainSettings, fine_tune
 
 SHAPE = (150, 170)
 CENTRES = [(25, 30), (40, 120), (75, 77), (118, 140), (125, 40)]
@@ -148,26 +148,26 @@ def test_it_is_run_over_tiles_and_labelled(toy, tile_px):
 
 
 def test_it_answers_prompts_by_what_it_detects_around_the_place(toy):
-    asked = run(listen(identify(toy), cells(), ON_CPU))
+    asked = run(open_prompts(identify(toy), cells(), ON_CPU))
     labels = truth()
     for number, (y, x) in enumerate(CENTRES, 1):
         disc = labels == number
         half = disc[y - 12 : y + 4, x - 12 : x + 13]
         questions = (
-            InBox(box=(y - 14, x - 13, y + 13, x + 14)),
-            At(y=y + 0.5, x=x + 0.5),
-            Again(mask=half, corner=(y - 12, x - 12)),
+            BoxPrompt(box=(y - 14, x - 13, y + 13, x + 14)),
+            PointPrompt(y=y + 0.5, x=x + 0.5),
+            MaskPrompt(mask=half, corner=(y - 12, x - 12)),
         )
         for question in questions:
             found = run(asked.ask(question))
             assert agreement(found, disc) > 0.9, question
             assert (found.class_index, found.score > 0.5) == (1, True)
     # A box over half of an object: that half, to a pixel, as masks are stretched over boxes.
-    part = run(asked.ask(InBox(box=(13, 18, 25, 43))))
+    part = run(asked.ask(BoxPrompt(box=(13, 18, 25, 43))))
     half = labels == 1
     half[25:] = False
     assert agreement(part, half) > 0.85
-    for place in (At(y=5, x=5), InBox(box=(90, 90, 100, 100))):
+    for place in (PointPrompt(y=5, x=5), BoxPrompt(box=(90, 90, 100, 100))):
         with pytest.raises(NothingFoundError):
             run(asked.ask(place))
 
@@ -196,8 +196,8 @@ def test_a_toy_engine_runs_it(toy, monkeypatch):
     made = run(label(prediction, LabelSettings()))
     assert evaluate(made.labels, truth()).ap50 == 1
     assert len(run(doubt_labels(truth(), checkpoint, cells(), ON_CPU))) == len(CENTRES)
-    asked = run(listen(checkpoint, cells(), ON_CPU))
-    assert agreement(run(asked.ask(At(y=25.5, x=30.5))), truth() == 1) > 0.9
+    asked = run(open_prompts(checkpoint, cells(), ON_CPU))
+    assert agreement(run(asked.ask(PointPrompt(y=25.5, x=30.5))), truth() == 1) > 0.9
     assert {(device, precision) for device, precision, _ in kind.tried} == {("cpu", "fp32")}
     assert len({shape for *_, shape in kind.tried}) > 1
 
@@ -207,7 +207,7 @@ def test_it_is_taught_and_written_back(toy, tmp_path):
     poor = weights_file(tmp_path / "poor.pth", slope=1.0, level=1.2)  # sees nothing at all
     root = write_split(tmp_path / "set", truth())
     taught = run(
-        teach(identify(poor), Dataset.open(root), tmp_path / "new.pth", QUICK, device="cpu")
+        fine_tune(identify(poor), Dataset.open(root), tmp_path / "new.pth", QUICK, device="cpu")
     )
     assert taught.promoted
     assert (taught.before.scores.ap50, taught.after.scores.ap50) == (0, 1)

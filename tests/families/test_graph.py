@@ -274,11 +274,11 @@ LIES = {
     ),
     "giant numbers": (
         lambda t: nodes(t)[1]["numbers"].update(outputs=10**300),
-        "outputs of 'convolution' is larger",
+        "a number has 301 digits",
     ),
     "no number": (
         lambda t: nodes(t)[2]["numbers"].update(slope=float("nan")),
-        "slope of 'activation' is nan, no finite number",
+        "NaN is no number of JSON",
     ),
     "a stride for which no image is large enough": (
         lambda t: nodes(t)[1]["numbers"].update(stride=[90_000, 90_000]),

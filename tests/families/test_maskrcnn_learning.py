@@ -22,7 +22,7 @@ from napari_segnet.families.maskrcnn.detection_loss import objects_of
 from napari_segnet.families.maskrcnn.rules import decode
 from napari_segnet.families.maskrcnn.torchvision import TorchvisionMaskRCNN
 from napari_segnet.progress import run
-from napari_segnet.train import Look, score_held_out, teach, train
+from napari_segnet.train import Look, fine_tune, score_held_out, train
 
 FAMILY = TorchvisionMaskRCNN()
 SIZE = (96, 128)
@@ -317,7 +317,7 @@ def test_who_learned_nothing_is_not_better_for_the_advice_on_its_labels(tmp_path
     network = identify(save_as(calibrated(classes=2), tmp_path / "old.pth", "bare"))
     data = dataset_of(tmp_path / "d")
     still = replace(TEACH, epochs=1, learning_rate=1e-15, weight_decay=0, freeze_norm=True)
-    judged = run(teach(network, data, tmp_path / "new.pth", still))
+    judged = run(fine_tune(network, data, tmp_path / "new.pth", still))
     assert judged.checkpoint.card["label"] == {"mask_overlap": 0.5}
     plain = run(score_held_out(network, data))
     assert plain.scores.n_pred > judged.before.scores.n_pred  # else this would show nothing

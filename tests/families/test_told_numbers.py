@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.networks import weights_of
 
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told_numbers import Number, list_told, numbers_of, settle_numbers
+from napari_segnet.families.kit.told import Choice, list_told, numbers_of, settle
 
-EPS = Number(name="eps", low=0.0, high=0.1, default=1e-5, why="usual")
-COUNT = Number(name="count", low=1, high=50, default=None, why="chosen later")
+EPS = Choice(name="eps", between=(0.0, 0.1), default=1e-5, why="usual")
+COUNT = Choice(name="count", between=(1, 50), default=None, why="chosen later")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_numbers_are_taken_from_values_and_text(told: Any, value: Any) -> None:
 
 
 def test_what_is_told_wins_over_what_is_assumed() -> None:
-    hparams, known = settle_numbers((EPS, COUNT), {"eps": "1e-3", "other": 4})
+    hparams, known = settle((EPS, COUNT), {}, weights_of({}), {"eps": "1e-3"}, "a network")
     assert hparams == {"eps": 1e-3, "count": None}
     assert known["eps"].source == "told"
     assert known["count"].source == "assumed"
@@ -51,7 +52,7 @@ def test_what_is_told_wins_over_what_is_assumed() -> None:
 )
 def test_values_out_of_range_are_refused(told: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        settle_numbers((EPS, COUNT), told)
+        settle((EPS, COUNT), {}, weights_of({}), told, "a network")
 
 
 @pytest.mark.parametrize("told", ["5", [], [0], [[1], []], "1,inf", "1,Infinity", None])

@@ -443,6 +443,8 @@ def test_an_image_without_a_name_leaves_the_others(tmp_path):
         ({"segmentation": [[60, 5, 65, 5]], "bbox": [60, 5, 5, 0]}, "fewer than three", None),
         ({"segmentation": [["x"] * 6]}, "could not convert string to float", None),
         ({"segmentation": [[float("nan")] * 6]}, "a corner is no number", None),
+        ({"segmentation": [[1, 1, float("inf"), 1, 9, 9]]}, "a corner is no number", None),
+        ({"segmentation": [[1, 1, 1e300, 1, 9, 9]]}, "a corner lies outside of any image", None),
         ({"segmentation": [[200, 5, 220, 5, 220, 15]]}, "it covers no pixel of the image", None),
         ({"segmentation": None}, "it has no shape", None),
         ({"segmentation": {"size": [1, 1], "counts": [1]}}, r"its size is \[1, 1\]", None),

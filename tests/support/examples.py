@@ -19,6 +19,7 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from napari_segnet.graph import graph_to_json
+from support import matterport_reference
 from support.cellposes import Cellpose
 from support.detectron2_reference import read, weights_of_case
 from support.graph_networks import Gated, Residual, gated, header, residual
@@ -312,6 +313,56 @@ def _elsewhere(name: str, program: str, make: Callable[[], nn.Module]) -> Exampl
     return dataclasses.replace(small, make=make, hparams=hparams, assumed=assumed)
 
 
+def _matterport() -> Example:
+    """A small network of matterport in the names and axes of Keras."""
+    small = _elsewhere("in small", "matterport", _matterport_tensors)
+    hparams = {
+        **small.hparams,
+        "background": "first",
+        "rpn_softmax": True,
+        "conv_bias": True,
+        "layers": [1, 1, 1, 1],
+        "width_per_group": 4,
+        "stem_channels": 4,
+        "body_channels": 16,
+        "rpn_layers": [32],
+        "box_head": "conv",
+        "box_fcs": [32, 32],
+        "box_norm": "frozen",
+        "mask_layers": [16, 16, 16, 16],
+        "mask_norm": "frozen",
+        "mask_hidden": 16,
+    }
+    del hparams["anchor_rounding"]
+    assumed = {
+        **small.assumed,
+        "stride_in": "1x1",
+        "pixel_mean": [123.7, 116.8, 103.9],
+        "pixel_std": [1.0, 1.0, 1.0],
+        "anchor_rounding": False,
+        "anchor_ratios": [2.0, 1.0, 0.5],
+        "proposal_weights": [10.0, 10.0, 5.0, 5.0],
+        "proposals_compared": 6000,
+        "norm_eps": 1e-3,
+        "least_score": 0.7,
+        "box_nms": 0.3,
+        "resize": "square",
+        "min_size": 800,
+        "max_size": 1024,
+    }
+    del assumed["roi_aligned"], assumed["roi_sampling"]
+    return dataclasses.replace(small, hparams=hparams, assumed=assumed)
+
+
+def _matterport_tensors() -> Named:
+    weights = matterport_reference.weights_of(0, (1, 1, 1, 1), width=4, classes=3)
+    tensors = {}
+    for key, value in weights.items():
+        folder = "rpn_model" if key.startswith("rpn_") else key.partition("/")[0]
+        tensors[f"{folder}/{key}"] = torch.from_numpy(value)
+    return Named(tensors, frozen=lambda key: "bn" in key)
+
+
 EXAMPLES: dict[str, tuple[Example, ...]] = {
     "segnet-unet": (
         _segnet(
@@ -580,5 +631,6 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "mmdetection-maskrcnn": (
         _elsewhere("two layers", "mmdetection", lambda: _stored("msra", mmdetection=True)),
     ),
+    "matterport-maskrcnn": (_matterport(),),
 }
 """For every family, by name, networks that it must know; the contract test runs them all."""

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.containers import TensorRef, Weights
+from napari_segnet.containers import TensorRef, Weights, arranged
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -511,5 +511,9 @@ def assemble(family: Any, checkpoint: Checkpoint, weights: Weights) -> nn.Module
         else torch.zeros((), dtype=torch.int64)
         for theirs, ours in checkpoint.store.keys.items()
     }
+    shapes = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    for theirs, layout in checkpoint.store.layouts.items():
+        ours = checkpoint.store.keys[theirs]
+        state[ours] = arranged(state[ours], layout, shapes[ours])
     module.load_state_dict(state, strict=True, assign=True)
     return module.eval()

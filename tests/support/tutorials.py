@@ -382,6 +382,43 @@ def nested(put):
     return run
 
 
+def beside_nested(put):
+    """``conv0_0 … conv3_1, conv2_2, conv1_3``: the plain network beside the nested one."""
+    downs = [_named_block(put, f"conv{i}_0", (3, *W)[i], W[i]) for i in range(4)]
+    rises = [
+        _named_block(put, f"conv{3 - j}_{j}", W[3 - j] + W[4 - j], W[3 - j]) for j in (1, 2, 3)
+    ]
+
+    def up(x):
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+    return levels(downs[:3], downs[3], [up] * 3, rises, put("final", conv(W[0], 1, 1)), True)
+
+
+def nested_deep(put):
+    """``conv00``, ``up_concat01.up``: nested, with transposed convolutions and a head a column."""
+    nodes, ups = {}, {}
+    for i in range(4):
+        nodes[i, 0] = put(f"conv{i}0.conv", double((3, *W)[i], W[i]))
+    for j in range(1, 4):
+        for i in range(4 - j):
+            nodes[i, j] = put(f"up_concat{i}{j}.conv", double((j + 1) * W[i], W[i]))
+            ups[i, j] = put(f"up_concat{i}{j}.up", back(W[i + 1], W[i]))
+    heads = [put(f"final_{j}", conv(W[0], 2, 1)) for j in (1, 2, 3)]
+
+    def run(x):
+        found = {}
+        for i in range(4):
+            found[i, 0] = nodes[i, 0](F.max_pool2d(found[i - 1, 0], 2) if i else x)
+        for j in range(1, 4):
+            for i in range(4 - j):
+                row = [found[i, k] for k in range(j)]
+                found[i, j] = nodes[i, j](torch.cat([*row, ups[i, j](found[i + 1, j - 1])], 1))
+        return heads[-1](found[0, 3])
+
+    return run
+
+
 def autoencoder(put):
     """Two Sequentials without skip connections."""
     encoder, decoder = [], []
@@ -450,7 +487,7 @@ TUTORIALS: Mapping[str, Callable[[Put], Run]] = {
     one.__name__: one
     for one in (
         lists, resized, capitals, gated, letters, annotated, contracting, numbered, cropped,
-        half_active, bridged, plain, late_lists, backbone, dropped, nested, autoencoder,
-        long_autoencoder, heads_up, halved,
+        half_active, bridged, plain, late_lists, backbone, dropped, nested, beside_nested,
+        nested_deep, autoencoder, long_autoencoder, heads_up, halved,
     )
 }  # fmt: skip

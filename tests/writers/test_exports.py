@@ -200,7 +200,10 @@ def test_exports_are_named_with_commas():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("rois", "nothing called 'rois' to export. Choose of roi"), (" ,", "nothing named to export")],
+    [
+        ("rois", "nothing called 'rois' .did you mean 'roi'.. to export. Choose of roi"),
+        (" ,", "nothing named to export"),
+    ],
 )
 def test_what_is_no_export_is_refused(text, words):
     with pytest.raises(SettingsError, match=words):

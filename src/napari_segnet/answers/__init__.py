@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_segnet.answers.objective import Objective
-    from napari_segnet.answers.question import Responder
+    from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.checkpoint import Checkpoint, Output
     from napari_segnet.engines import Engine
     from napari_segnet.families import Teachable
@@ -87,7 +87,7 @@ class Answer(Protocol):
         image: Image,
         settings: PredictSettings,
         prediction: Prediction | None,
-    ) -> Responder:
+    ) -> PromptSession:
         """Return who answers a box, a point, or an object that is wrong."""
 
     def doubt(

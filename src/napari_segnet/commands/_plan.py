@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._proof import proven
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
+from napari_segnet.commands._zarr import image_stem_of, zarr_place
 from napari_segnet.errors import SettingsError, WeightsError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.recognition import family_of, identify
 from napari_segnet.settings import settings_from, suggestion
+
+if TYPE_CHECKING:
+    from napari_segnet.writers import ZarrPlace
 
 __all__ = ["Plan", "checked_settings", "identified", "make_plan"]
 
@@ -45,6 +49,8 @@ class Plan:
         Which files for other programs to write.
     earlier : Earlier or None
         The run that is repeated.
+    zarr : ZarrPlace or None
+        Where the labels go as OME-Zarr.
     """
 
     checkpoint: Checkpoint
@@ -59,6 +65,7 @@ class Plan:
     exports: tuple[str, ...]
     overwrite: bool
     earlier: Earlier | None
+    zarr: ZarrPlace | None = None
 
 
 def make_plan(
@@ -88,16 +95,17 @@ def make_plan(
         wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
         predict, label = checked_settings(wishes)
     by_stem, channel_files = _stems(images, predict.channels)
+    folder, zarr, by_stem, channel_files = _placed(folder, by_stem, channel_files, wishes.weights)
     for stem, path in by_stem.items():
-        grid = has_grid(path)
         check_output(
             folder,
             stem,
             overwrite=overwrite,
             save_maps=save_maps,
             table=table,
-            grid=grid,
+            grid=has_grid(path),
             exports=asked,
+            zarr=zarr,
         )
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
     _check_settings(checkpoint, predict, label)
@@ -117,20 +125,39 @@ def make_plan(
         exports=asked,
         overwrite=overwrite,
         earlier=wishes.earlier,
+        zarr=zarr,
     )
+
+
+def _placed(
+    output: Path,
+    by_stem: dict[str, Path],
+    channel_files: dict[str, tuple[Path, ...]],
+    weights: str | None,
+) -> tuple[Path, ZarrPlace | None, dict[str, Path], dict[str, tuple[Path, ...]]]:
+    """Return the folder of the results; where it is named as Zarr, all that follows from it."""
+    if not output.name.lower().endswith(".zarr"):
+        return output, None, by_stem, channel_files
+    zarr = zarr_place(output, list(by_stem.values()), weights_path(weights or BUILT_IN))
+    # The files beside are called like the labels, whatever the one image is called.
+    stem = image_stem_of(output)
+    ((old, image),) = by_stem.items()
+    parts = {stem: channel_files[old]} if old in channel_files else {}
+    return output.parent, zarr, {stem: image}, parts
 
 
 def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
     """Return the settings, if their values make sense for any image and any network."""
+    from napari_segnet.plan.settings import FIND, SOURCE
     from napari_segnet.prepare import parse_normalizer
     from napari_segnet.prepare.channels import parse_channels
     from napari_segnet.steps.resolve import check
 
     predict = settings_from(PredictSettings, wishes.predict)
     label = settings_from(LabelSettings, wishes.label)
-    if predict.normalize != "auto":
+    if predict.normalize not in ("auto", FIND, SOURCE):
         parse_normalizer(predict.normalize)
-    if predict.channels.strip() != "auto":
+    if predict.channels.strip() not in ("auto", FIND):
         parse_channels(predict.channels)
     check(label)
     return predict, label
@@ -167,7 +194,7 @@ def _check_settings(checkpoint: Checkpoint, predict: PredictSettings, label: Lab
     from napari_segnet.answers import answer_of
     from napari_segnet.engines import choose_device, kind_for, require_precision
 
-    kind = kind_for(checkpoint)
+    kind = kind_for(checkpoint, predict.engine)
     device = choose_device(predict.device, kind.devices())
     if predict.precision != "auto":
         require_precision(predict.precision, device, kind.precisions(device))
@@ -179,7 +206,7 @@ def _check_weights(checkpoint: Checkpoint, predict: PredictSettings) -> None:
     """Read the weights: those that are cut off show now, not after the first image was read."""
     from napari_segnet.engines import kind_for
 
-    kind_for(checkpoint).load(checkpoint, predict.device)
+    kind_for(checkpoint, predict.engine).load(checkpoint, predict.device, predict.threads)
 
 
 def _stems(
@@ -215,10 +242,11 @@ def _joined(paths: list[Path], channels: str) -> dict[Path, tuple[Path, ...]]:
     Only where it names a channel that no single file has: one of several, in files of one.
     """
     from napari_segnet.errors import ImageError
+    from napari_segnet.plan.settings import FIND
     from napari_segnet.prepare.channels import parse_channels
     from napari_segnet.readers import channel_sets, open_image
 
-    if channels.strip() == "auto":
+    if channels.strip() in ("auto", FIND):
         return {}
     numbers = [str(one).rpartition("-")[2] for one in parse_channels(channels)]
     if not any(number.isdigit() and int(number) > 0 for number in numbers):

@@ -13,6 +13,7 @@ from napari_segnet.checkpoint import file_sha256
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import AXES, Image
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.plan.settings import ENGINES
 from napari_segnet.settings import field_names
 
 __all__ = ["SETTINGS", "Earlier", "Wishes", "read_wishes", "sort_wishes"]
@@ -56,6 +57,8 @@ class Earlier:
                 pins["batch_size"] = batch
             if settings.seams == "auto" and isinstance(exact, bool):
                 pins["seams"] = "exact" if exact else "blend"
+        if settings.engine == "auto" and self.engine.get("name") in ENGINES:
+            pins["engine"] = self.engine["name"]
         return replace(settings, **pins)
 
 
@@ -131,7 +134,7 @@ def read_wishes(path: Path, weights: str | None = None) -> Wishes:
         If it is no such file, or its network is no longer what it was.
     """
     try:
-        content = parsed_json(path.read_text(encoding="utf-8-sig"))
+        content = parsed_json(path.read_text(encoding="utf-8-sig"), file_names=True)
     except OSError as error:
         raise SettingsError(
             f"The settings file {path} cannot be read ({error.strerror or error}). Check its name."

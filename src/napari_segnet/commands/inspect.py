@@ -120,7 +120,7 @@ class Inspect:
         if others:
             card["candidates"] = others
         if args.image is not None:
-            card["image"] = _checked(checkpoint, args.image, wishes.axes, predict)
+            card["image"] = _checked(checkpoint, args.image, wishes.axes, predict, args.prove)
         own = args.save_as
         if own is not None and _is_package(own):
             card["package"], own = _published(checkpoint, args), None
@@ -208,11 +208,18 @@ def _write(checkpoint: Checkpoint, picture: Path | None, own: Path | None) -> No
 
 
 def _checked(
-    checkpoint: Checkpoint, path: Path, axes: str | None, settings: PredictSettings
+    checkpoint: Checkpoint,
+    path: Path,
+    axes: str | None,
+    settings: PredictSettings,
+    prove: bool,
 ) -> dict[str, Any]:
-    """Verify with an image what an image can verify."""
+    """Verify with an image what an image can verify; only ``prove`` runs the network's layers."""
     from napari_segnet.errors import SegnetError
-    from napari_segnet.plan.input import prepare_input
+    from napari_segnet.find import likeness
+    from napari_segnet.plan import settle, way_of
+    from napari_segnet.plan.input import inverted, prepare_input
+    from napari_segnet.progress import run
     from napari_segnet.readers import open_image
 
     seen: dict[str, Any] = {"source": str(path)}
@@ -226,7 +233,10 @@ def _checked(
             "channel_names": list(image.channel_names),
             "rgb": image.rgb,
         }
-        given = prepare_input(checkpoint, image, settings)
+        settled = run(settle(checkpoint, image, settings))
+        given = prepare_input(checkpoint, image, settled.settings)
+        way = way_of(checkpoint, image, settled.settings)
+        like = run(likeness(checkpoint, image, way)) if prove else None
     except SegnetError as error:
         return {**seen, "fits": False, "why": str(error)}
     figures = {
@@ -234,7 +244,10 @@ def _checked(
         "normalize": given.how,
         "normalize_over": given.over,
         "scale": given.scale,
-        "notes": list(given.notes),
+        "invert": "yes" if inverted(checkpoint, settled.settings) else "no",
+        "found": None if settled.found is None else settled.found.to_json(),
+        "unlike": None if like is None else like.to_json(),
+        "notes": [*given.notes, *settled.notes, *([like.says] if like and like.says else [])],
     }
     return {**seen, "fits": True, "why": "its channels and axes are what it takes", **figures}
 

@@ -1,4 +1,4 @@
-"""``napari-segnet train``: teach a network from approved labels."""
+"""``napari-segnet train``: train a network on approved labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_segnet.settings import parse_pairs, settings_from
 
 if TYPE_CHECKING:
     from napari_segnet.progress import Job
-    from napari_segnet.train import Taught
+    from napari_segnet.train import TrainingResult
 
 __all__ = ["Train"]
 
@@ -29,7 +29,7 @@ class Train:
     """Teach a network, and tell if it is better than before."""
 
     name = "train"
-    help = "teach a network from approved labels"
+    help = "train a network on approved labels"
     examples = (
         ("train dataset/ -c nuclei -o mine.safetensors", "go on from the built-in network"),
         ("train dataset/ -c unet.pth -o better.pth --set epochs=20", "a shorter training"),
@@ -103,7 +103,9 @@ class Train:
             )
         network = identify(args.checkpoint, parse_pairs(args.told), args.source)
         dataset = Dataset.open(args.dataset)
-        from napari_segnet.train import teach  # here, since it takes torch: mistakes show at once
+        from napari_segnet.train import (
+            fine_tune,
+        )  # here, since it takes torch: mistakes show at once
 
         # Pictures of the package, no sample: a training that goes on begins with the same network.
         found = proven(network).checkpoint
@@ -111,7 +113,9 @@ class Train:
             print(f"Note: {note}", file=sys.stderr)
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)
-        steps = teach(found, dataset, args.output, settings, device=args.device, resume=args.resume)
+        steps = fine_tune(
+            found, dataset, args.output, settings, device=args.device, resume=args.resume
+        )
         try:
             taught, left_out = _follow(steps, as_json=args.json)
         except BaseException:
@@ -132,7 +136,7 @@ class Train:
         return 1 if left_out or dataset.problems else 0
 
 
-def _follow(steps: Job[Taught], *, as_json: bool) -> tuple[Taught, int]:
+def _follow(steps: Job[TrainingResult], *, as_json: bool) -> tuple[TrainingResult, int]:
     """Do the training and print a line after every epoch; count what was left out."""
     begun, step, left_out, noted = time.monotonic(), 0, set[str](), set[str]()
     while True:
@@ -165,7 +169,7 @@ def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _write_changes(out: Path, taught: Taught) -> Path | None:
+def _write_changes(out: Path, taught: TrainingResult) -> Path | None:
     """Write a picture of each held-out image beside the network; return their folder."""
     from PIL import Image as Pillow
 

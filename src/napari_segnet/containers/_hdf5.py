@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.budget import parsed_json
+from napari_segnet.budget import Budget, parsed_json
 from napari_segnet.containers._hdf5_bytes import Part, text_lengths
 from napari_segnet.containers._storage import (
     Place,
@@ -103,7 +103,9 @@ def opened(part: Part) -> Iterator[Hdf5]:
         with _understood(part.path):
             content = h5py.File(file, "r")
         try:
-            yield Hdf5(part, content)
+            budget = Budget.of_file(part.region.length)
+            budget.steps = MOST_NODES
+            yield Hdf5(part, content, budget)
         finally:
             with _understood(part.path):
                 content.close()
@@ -119,13 +121,13 @@ class Hdf5:
         Where it is.
     content : h5py.File
         What is open.
-    left : int
-        How many more groups and datasets are looked at.
+    budget : Budget
+        What is left; a group or dataset that is looked at is a step.
     """
 
     part: Part
     content: Any
-    left: int = MOST_NODES
+    budget: Budget
     seen: set[Any] = field(default_factory=set)
     checked: dict[str, bool] = field(default_factory=dict)
 
@@ -162,15 +164,16 @@ class Hdf5:
         self._check_count()
         for name in names:
             self._refuse_link(group, name)
+        self.budget.look()
         return [name.decode("utf-8", "surrogateescape") for name in names]
 
     def _count(self, names: list[bytes], name: bytes) -> bool | None:
-        self.left -= 1
+        self.budget.steps -= 1
         names.append(name)
-        return True if self.left < 0 else None
+        return True if self.budget.steps < 0 else None
 
     def _check_count(self) -> None:
-        if self.left < 0:
+        if self.budget.steps < 0:
             raise BrokenWeightsError(
                 f"{self.part.path.name} has more than {MOST_NODES:,} parts, which no network has; "
                 "it is damaged or no weights file."

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from napari_segnet.budget import Budget
 from napari_segnet.containers._onnx_model import read_model
 from napari_segnet.containers._onnx_tensor import OnnxTensor, read_tensor
-from napari_segnet.containers._protobuf import BYTES, Field, Message, Source
+from napari_segnet.containers._protobuf import BYTES, MOST_FIELDS, Field, Message, Source
 from napari_segnet.containers.onnx_file import tensors_of
 
 __all__ = ["rewrite_onnx"]
@@ -47,7 +48,8 @@ def rewrite_onnx(old: Path, tensors: Mapping[str, bytes], new: Path) -> None:
             raise ValueError(f"it has no tensor {missing[0][:80]!r}")
         if left := [n for n, one in own.items() if one.outside and n not in tensors]:
             raise ValueError(f"its tensor {left[0][:80]!r} lies in another file")
-        source.left *= 2
+        source.budget = Budget.of_file(source.size)
+        source.budget.steps = 2 * MOST_FIELDS
         parts = list(_model(whole, tensors))
         if _length(parts) > LARGEST:
             raise ValueError("it would have more than 2 GB, which no ONNX file may")

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["Field", "Message", "Source", "varints"]
+from napari_segnet.budget import Budget
+
+__all__ = ["MOST_FIELDS", "Field", "Message", "Source", "varints"]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Kinds of fields that are in use; 3 and 4, groups, are not since 2008."""
@@ -21,6 +23,8 @@ MOST_FIELDS = 2_000_000
 """In one file; EfficientNet-B7 has 60,000."""
 LARGEST_PART = 2**26
 """Bytes that are read at once: names, numbers, documentation, never the weights."""
+EACH_NUMBER = 40
+"""Bytes that a whole number of Python takes in a list."""
 _WINDOW = 2**16
 _MOST_BITS = 70  # of a number in ten bytes, as every writer makes them
 
@@ -58,7 +62,8 @@ class Source:
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file, self.size, self.left = file, size, MOST_FIELDS
+        self.file, self.size, self.budget = file, size, Budget.of_file(size)
+        self.budget.steps = MOST_FIELDS
         self._start, self._window = 0, b""
 
     def bytes(self, start: int, stop: int) -> bytes:
@@ -115,9 +120,7 @@ class Message:
         """
         source, at = self.source, self.start
         while at < self.stop:
-            source.left -= 1
-            if source.left < 0:
-                raise ValueError(f"more than {MOST_FIELDS:,} fields")
+            source.budget.step()
             key, at = source.varint(at, self.stop)
             number, kind = key >> 3, key & 7
             if not number:
@@ -144,7 +147,9 @@ class Message:
 
     def data(self, field: Field) -> bytes:
         """Return the bytes of a field."""
-        return self.source.bytes(*_run(field))
+        start, stop = _run(field)
+        self.source.budget.hold(stop - start)
+        return self.source.bytes(start, stop)
 
     def text(self, field: Field) -> str:
         """Return the text of a field; what is no UTF-8 becomes a question mark."""
@@ -161,9 +166,8 @@ class Message:
         """Return whole numbers, packed or one alone."""
         if field.kind == VARINT:
             return [signed(field.value)]
-        self.source.left -= field.stop - field.value
-        if self.source.left < 0:
-            raise ValueError(f"more than {MOST_FIELDS:,} fields")
+        self.source.budget.step(field.stop - field.value)
+        self.source.budget.hold(EACH_NUMBER * (field.stop - field.value))
         return [signed(value) for value in varints(self.data(field))]
 
     def reals(self, field: Field) -> list[float]:

@@ -23,7 +23,9 @@ __all__ = ["KerasH5", "holds_keras", "listed"]
 
 WEIGHTS = "model_weights"
 NOT_WEIGHTS = ("optimizer", "optimizer_weights")
-MATTERPORT = ("mrcnn_mask_deconv", "mrcnn_class_logits", "mrcnn_bbox_fc")
+MATTERPORT = frozenset({"mrcnn_mask_deconv", "mrcnn_class_logits", "mrcnn_bbox_fc"})
+"""Layers of the Mask R-CNN of matterport, whose network is not in the file; ``metadata`` has
+``matterport`` (True) where one is there, and lacks it elsewhere."""
 MARKS = ("layer_names", "layer_names0", "model_config", "keras_version")
 
 
@@ -82,16 +84,12 @@ def listed(file: Hdf5, container: str, config: Mapping[str, Any] | None = None) 
         )
     group = f"/{WEIGHTS}" if WEIGHTS in top else "/"
     inside = file.children(group)
-    if any(name in MATTERPORT for name in inside):
-        raise UnsupportedWeightsError(
-            f"{path.name} is a Mask R-CNN of matterport (Keras weights), which this version does "
-            "not open as a network. Networks of torchvision, Detectron2 and MMDetection are opened."
-        )
     text = file.attribute("/", "model_config")
     about: dict[str, Any] = {
         "model_config": parsed(text, path, "the description of its layers") or config,
         "keras_version": _either(file, group, "keras_version"),
         "backend": _either(file, group, "backend"),
+        **({"matterport": True} if MATTERPORT.intersection(inside) else {}),
     }
     names = file.texts(group, "layer_names")
     if names is None:

@@ -49,6 +49,9 @@ _DTYPES = {
     "F8_E5M2FNUZ": "float8_e5m2fnuz",
 }
 
+_NARROW = ("F4", "F6_E2M3", "F6_E3M2")
+"""Kinds of the format whose numbers share bytes; torch has no tensors of them."""
+
 
 class Safetensors:
     """Eight bytes of length, JSON, numbers; it cannot hold code."""
@@ -104,6 +107,8 @@ def _tensor(path: Path, entry: Any, origin: int, stamp: Stamp) -> TensorRef:
     missing = origin + end - stamp[0]
     if missing > 0:
         raise ValueError(f"is cut off: {missing:,} bytes are missing at the end of the file")
+    if not isinstance(kind, str) or kind not in (*_DTYPES, *_NARROW):
+        raise ValueError(f"has numbers of the kind {str(kind)[:20]}, which is not known")
     if kind not in _DTYPES:
         why = f"A tensor has numbers of kind {str(kind)[:20]}, which are not read; save it as F32."
         return unreadable(shape, str(kind)[:20], why)

@@ -143,19 +143,17 @@ def split_at(
     box, before = object_in(labels, [object_id], box, locked)
     region = before == object_id
     places = np.asarray(seeds, np.int64).reshape(-1, region.ndim) - [part.start for part in box]
-    inside = ((places >= 0) & (places < region.shape)).all(axis=1)
-    places = places[inside]
+    places = places[((places >= 0) & (places < region.shape)).all(axis=1)]
     places = places[region[tuple(places.T)]]
     if len(np.unique(places, axis=0)) < 2:
         raise EditError(
             f"Click at least two parts of object {object_id}: each click becomes an object."
         )
     size = np.asarray(pixel_size if pixel_size is not None else (1.0,) * len(axes), np.float64)
-    heights = [] if maps is None else [_raised(region, np.asarray(maps[box]))]
-    heights.append(_inner(region, axes, size))
+    said = [] if maps is None else [_raised(region, np.asarray(maps[box]))]
     lengths = np.ones(region.ndim)
     lengths[sorted(axes)] = size
-    pieces = _flooded(region, heights, places, lengths)
+    pieces = _flooded(region, [*said, _inner(region, axes, size)], places, lengths)
     parts = _by_size(pieces, np.arange(1, len(places) + 1))
     return _numbered("split", labels, object_id, new_id, box, before, pieces, parts, locked)
 

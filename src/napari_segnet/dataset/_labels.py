@@ -186,7 +186,7 @@ def classes_of(sample: Sample) -> dict[int, int]:
     if sample.objects is None or not sample.objects.is_file():
         return {}
     try:
-        content: Any = parsed_json(sample.objects.read_text(encoding="utf8"))
+        content: Any = parsed_json(sample.objects.read_text(encoding="utf8"), file_names=True)
         return {int(label): int(kind) for label, kind in content.get("classes", {}).items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(

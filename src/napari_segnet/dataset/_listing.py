@@ -134,7 +134,7 @@ def read_listing(root: Path) -> Listing:
     if not path.is_file():
         return Listing(rows=[_as_row(root, s) for s in _all_paired(root)])
     try:
-        content = parsed_json(path.read_text(encoding="utf8"))
+        content = parsed_json(path.read_text(encoding="utf8"), file_names=True)
         rows, names = content["samples"], content.get("class_names", [])
         if not isinstance(rows, list) or not all(isinstance(name, str) for name in names):
             raise TypeError("samples must be a list of objects, class_names one of texts")

@@ -239,7 +239,7 @@ def _is_usable(row: Any) -> bool:
 
 def _sweep(root: Path, listing: Listing) -> None:
     """Remove what a program that was killed left half written: nobody else writes now."""
-    for folder in (root, *(root / name for name in FOLDERS)):
+    for folder in (root, *(root / name for name in FOLDERS), *(root / "history").glob("*")):
         for path in folder.glob(f".*{ENDING}"):
             path.unlink(missing_ok=True)
     begun = root / ADDING

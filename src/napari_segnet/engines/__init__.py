@@ -15,6 +15,8 @@ A test puts a kind first, so that every run takes it::
 from __future__ import annotations
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.openvino import OpenVinoKind
+from napari_segnet.engines.openvino.choice import begin_trial, is_better
 from napari_segnet.engines.protocol import (
     PRECISIONS,
     Engine,
@@ -23,7 +25,8 @@ from napari_segnet.engines.protocol import (
     require_precision,
 )
 from napari_segnet.engines.torch import TorchKind
-from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.errors import Remedy, SettingsError, UnknownNetworkError
+from napari_segnet.settings import suggestion
 
 __all__ = [
     "ENGINES",
@@ -33,21 +36,36 @@ __all__ = [
     "choose_device",
     "engine_for",
     "kind_for",
+    "learn",
+    "named_engine",
     "require_precision",
 ]
 
-ENGINES: tuple[EngineKind, ...] = (TorchKind(),)
-"""Every kind of engine; a network is run by the first that can."""
+ENGINES: tuple[EngineKind, ...] = (TorchKind(), OpenVinoKind())
+"""Every kind of engine; a network is run by the first that can, where none is asked for."""
 
 
-def kind_for(checkpoint: Checkpoint) -> EngineKind:
-    """Return the first of ``ENGINES`` that runs a network.
+def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
+    """Return the kind of engine that runs a network.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    wish : str
+        The name of one of ``ENGINES``; ``auto``: the first of them that runs it.
 
     Raises
     ------
+    MissingExtraError
+        If the one that is asked for is not installed.
+    SettingsError
+        If there is none of that name, or it does not run the network.
     UnknownNetworkError
         If none does.
     """
+    if wish != "auto":
+        return _told(checkpoint, wish)
     for kind in ENGINES:
         if kind.runs(checkpoint):
             return kind
@@ -58,6 +76,67 @@ def kind_for(checkpoint: Checkpoint) -> EngineKind:
     )
 
 
-def engine_for(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Engine:
+def engine_for(
+    checkpoint: Checkpoint, device: str = "auto", threads: int = 0, wish: str = "auto"
+) -> Engine:
     """Load a network with the engine that runs it; see :meth:`EngineKind.load`."""
-    return kind_for(checkpoint).load(checkpoint, device, threads)
+    return kind_for(checkpoint, wish).load(checkpoint, device, threads)
+
+
+def named_engine(checkpoint: Checkpoint, wish: str, device: str = "auto", threads: int = 0) -> str:
+    """Return the name of the engine for a wish, as it is to be recorded.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    wish, device, threads : str, str and int
+        The settings ``engine``, ``device`` and ``threads``.
+
+    Returns
+    -------
+    str
+        The wish, unless it is ``auto`` and there is a choice between torch and OpenVINO: then the
+        one of them that is measured to be faster and agrees, torch while that is not known.
+    """
+    rivals = {kind.name: kind for kind in ENGINES}
+    rival = rivals.get("openvino")
+    if wish != "auto" or ENGINES[0].name != "torch" or not isinstance(rival, OpenVinoKind):
+        return wish
+    if not rival.installed():
+        return wish
+    if choose_device(device, ENGINES[0].devices()) == "cpu" and rival.runs(checkpoint):
+        return "openvino" if is_better(checkpoint, threads) else "torch"
+    return "torch"
+
+
+def learn(engine: Engine) -> None:
+    """Measure beside what is at work if another engine is faster than torch, which just answered.
+
+    For later runs; this one waits for nothing. Nothing happens where that is known, where there is
+    no other engine, and on a GPU.
+    """
+    tile = getattr(engine, "tile", None)
+    rivals = (kind for kind in ENGINES if isinstance(kind, OpenVinoKind))
+    rival = next(rivals, None)
+    if engine.name == "torch" and tile is not None and rival and rival.runs(engine.checkpoint):
+        begin_trial(engine.checkpoint, tile, engine.threads)
+
+
+def _told(checkpoint: Checkpoint, wish: str) -> EngineKind:
+    names = [kind.name for kind in ENGINES]
+    if wish not in names:
+        raise SettingsError(
+            f"engine is {wish!r}{suggestion(wish, names)}, but can be auto, {', '.join(names)}."
+        )
+    kind = ENGINES[names.index(wish)]
+    if isinstance(kind, OpenVinoKind):
+        kind.require()
+    if not kind.runs(checkpoint):
+        auto = Remedy("engine", "auto")
+        raise SettingsError(
+            f"The engine {wish} does not run {checkpoint.path.name}, a network of the family "
+            f"{checkpoint.family!r}. Leave the choice to {auto}.",
+            remedies=(auto,),
+        )
+    return kind

@@ -153,8 +153,10 @@ def choose_device(wish: str, there: Sequence[str]) -> str:
     device = "cuda:0" if wish == "cuda" else wish
     if device not in there:
         auto = Remedy("device", "auto")
+        # Who writes gpu does not mean cpu.
+        near = suggestion(wish, [name for name in there if name != "cpu" or "c" in wish.lower()])
         raise SettingsError(
-            f"The device {wish!r} is not available here{suggestion(wish, there)}. Available: "
+            f"The device {wish!r} is not available here{near}. Available: "
             f"{', '.join(there)}; or leave it to {auto}.",
             remedies=(auto,),
         )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_segnet.checkpoint import Known
+from napari_segnet.evidence._answers import distinct
 from napari_segnet.evidence._fit import SAME, Fit, margin
 from napari_segnet.evidence._margins import DOUBTFUL, FAIR, ODD, OF_ALL, margin_of
 from napari_segnet.evidence._search import Judged, Search
+from napari_segnet.evidence._variants import Variants
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
 from napari_segnet.progress import Progress, job
@@ -22,6 +24,10 @@ __all__ = ["Decision", "Verdict", "decide"]
 
 MOST_RANKED = 8
 """Candidates that are worth showing."""
+MOST_SHOWN = 4
+"""Of these, so many are compared by their answers: three are shown beside one another."""
+TURNS = 3
+"""While other values are tried, a better network may turn up; then these are tried around it."""
 UNFIT = "the BatchNorm statistics of the file fit none of the networks that were tried"
 
 
@@ -155,18 +161,49 @@ def decide(
     best = yield from search.best()
     if best is None:
         return Decision(candidates=first)
-    verdicts = yield from _verdicts(search, best)
+    published = isinstance(space, Variants)
+    for turn in range(TURNS):
+        verdicts = yield from _verdicts(search, best)
+        ranked = yield from search.ranked(best, MOST_RANKED)
+        # What is published stays as it is until another network is proven.
+        if turn == TURNS - 1 or published or not _leads(ranked[0], best):
+            break
+        best = ranked[0]
     verdicts = yield from _agreed(search, best, verdicts)
-    best, verdicts = yield from _likeliest(search, best, verdicts)
+    if published:
+        best, verdicts = yield from _likeliest(search, best, verdicts)
     if best.fit.late > DOUBTFUL:
         verdicts = {n: replace(verdict, decided=False) for n, verdict in verdicts.items()}
     return Decision(
-        candidates=search.ranked(best, MOST_RANKED),
+        candidates=_shown(search, best, ranked, verdicts),
         verdicts=verdicts,
         fit=best.fit,
         inputs=search.measure.inputs,
         shown=str(search.measure.pictures),
     )
+
+
+def _leads(one: Judged, best: Judged) -> bool:
+    """Tell if a network that is likelier than the best so far takes its place."""
+    if one.candidate.graph == best.candidate.graph:
+        return False
+    others = one.candidate.choices
+    differ = [n for n, value in best.candidate.choices.items() if others.get(n) != value]
+    return margin(best.fit, one.fit) < min(margin_of(name) for name in differ or ("layout",))
+
+
+def _shown(
+    search: Search,
+    best: Judged,
+    ranked: Sequence[Judged],
+    verdicts: Mapping[str, Verdict],
+) -> tuple[Candidate, ...]:
+    """Return what is worth showing: first what contradicts no verdict, nothing twice."""
+    proven = {name: verdict.value for name, verdict in verdicts.items() if verdict.decided}
+    others = [one.candidate for one in ranked if one.candidate.graph != best.candidate.graph]
+    others.sort(key=lambda one: any(one.choices.get(n, v) != v for n, v in proven.items()))
+    found = (best.candidate, *others)[:MOST_RANKED]
+    return distinct(found, search.measure, MOST_SHOWN)
 
 
 def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[str, Verdict]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["SAME", "Fit", "gain", "margin", "told_apart"]
 
@@ -32,9 +32,12 @@ class Fit:
     ----------
     norms : mapping of str to float
         Name of the running mean -> divergence in nats; empty for a network without norms.
+    misfits : mapping of str to float
+        The same names -> minus the logarithm of how likely the network is by this norm alone.
     """
 
     norms: Mapping[str, float]
+    misfits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def misfit(self) -> float:
@@ -89,13 +92,12 @@ def margin(fit: Fit, other: Fit) -> float:
 
 
 def gain(fit: Fit, other: Fit) -> float:
-    """Return by how much a network fits better than another, over all norms together.
+    """Return by how much likelier a network is than another by all norms together, as a logarithm.
 
-    The sum of the logarithms of the ratios; where only the first norms of one of them were
-    measured, the others are taken to be like these.
+    Where only the first norms of one of them were measured, the others are taken to be like these.
     """
-    shared = [name for name in fit.norms if name in other.norms]
-    ratios = [_logarithm(other.norms[name]) - _logarithm(fit.norms[name]) for name in shared]
+    shared = [name for name in fit.misfits if name in other.misfits]
+    ratios = [other.misfits[name] - fit.misfits[name] for name in shared]
     return sum(ratios) * max(len(fit.norms), len(other.norms)) / len(shared) if shared else 0.0
 
 

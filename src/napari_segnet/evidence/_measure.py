@@ -15,7 +15,7 @@ from napari_segnet.image import Image
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Measure", "has_norms"]
+__all__ = ["Measure", "has_norms", "offer"]
 
 OFFERS = ((96, 4), (96, 3), (64, 4), (64, 3), (128, 3), (160, 3), (192, 3), (256, 2), (384, 1))
 """Edge in pixels, and how many; the last ones are for networks that need large inputs."""
@@ -59,8 +59,8 @@ class Measure:
         self.pictures = _pictures(graph, image)
         self._tensors = tensors
         self.inputs = self._tried_inputs(graph)
-        shown = normalized(self.pictures, next(iter(self.inputs)))
-        self._runner = Runner(tensors, torch.from_numpy(shown))
+        self._shown = torch.from_numpy(normalized(self.pictures, next(iter(self.inputs))))
+        self._runner = Runner(tensors, self._shown)
 
     def fit(
         self, graph: Graph, keep: bool = False, against: Fit | None = None, most: int = 0
@@ -83,9 +83,17 @@ class Measure:
             return against is not None and told_apart(against.norms, norms, most)
 
         try:
-            return Fit(norms=self._runner.divergences(graph, keep, enough=enough))
+            norms = self._runner.divergences(graph, keep, enough=enough)
+            return Fit(norms=norms, misfits=self._runner.misfits(graph, norms))
         except (ValueError, RuntimeError):
             # Shapes that do not meet: one more way in which a candidate can be wrong.
+            return None
+
+    def answer(self, graph: Graph) -> torch.Tensor | None:
+        """Return what a graph answers to the first picture; None if it cannot take it."""
+        try:
+            return self._runner.answer(graph, self._shown[:1])
+        except (ValueError, RuntimeError):
             return None
 
     def _tried_inputs(self, graph: Graph) -> dict[str, float]:
@@ -110,13 +118,18 @@ def has_norms(graph: Graph) -> bool:
     return any(isinstance(node.operation, BatchNorm) for node in graph.nodes)
 
 
+def offer(graph: Graph) -> tuple[int, int]:
+    """Return edge in pixels and count of pictures that a network can take in no long time."""
+    offers = OFFERS if graph.ndim == 2 else OFFERS_3D
+    able = [one for one in offers if _work(graph, one[0]) < math.inf]
+    cheap = [(edge, count) for edge, count in able if _work(graph, edge) * count <= MOST_WORK]
+    least = min(able, key=lambda one: one[0] * one[1], default=offers[0])
+    return cheap[0] if cheap else least
+
+
 def _pictures(graph: Graph, image: Image | None) -> Pictures:
     """Return pictures that the network can take, and that take no long time."""
-    offers = OFFERS if graph.ndim == 2 else OFFERS_3D
-    able = [offer for offer in offers if _work(graph, offer[0]) < math.inf]
-    cheap = [(edge, count) for edge, count in able if _work(graph, edge) * count <= MOST_WORK]
-    least = min(able, key=lambda offer: offer[0] * offer[1], default=offers[0])
-    edge, count = cheap[0] if cheap else least
+    edge, count = offer(graph)
     channels = graph.image.operation.channels(())
     own = None if image is None else of_image(image, channels, graph.ndim, edge, count)
     return own or bundled(channels, graph.ndim, edge, count)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 
-from napari_segnet.graph import BatchNorm, Graph, Image, Node, needed
-from napari_segnet.graph.build import GraphNetwork, build
+from napari_segnet.graph import BatchNorm, Graph, Image, Node, channels, needed
+from napari_segnet.graph.build import At, layers_of
 from napari_segnet.progress import check_cancelled
 
-__all__ = ["Runner", "divergence"]
+__all__ = ["Runner", "divergence", "misfit"]
 
 MOST_KEPT = 300_000_000
 """Bytes of answers that are kept: of the last graphs, so that others go on from there."""
@@ -24,6 +24,12 @@ ALIVE = 1e-6
 never fires. What comes to it says nothing."""
 FLOOR = 1e-3
 """Of the median variance, added to both variances: differences below it are rounding."""
+FINE = 0.01
+"""Standard deviations: what a running mean or the logarithm of one may be off by, whatever else."""
+FEW, MOST_WEIGHT = 8, 1.5
+"""So many channels weigh once. More weigh more, but not for long: foreign pictures shift many
+channels of a layer together."""
+FARTHEST = 1e6
 
 
 class Runner:
@@ -57,6 +63,8 @@ class Runner:
         self._numbers: dict[Any, int] = {}
         self._answers: dict[int, torch.Tensor] = {}
         self._found: dict[int, float] = {}
+        self._misfits: dict[int, float] = {}
+        self._built: dict[Any, list[Any]] = {}
 
     @torch.inference_mode()
     def divergences(
@@ -102,6 +110,24 @@ class Runner:
             self._run(graph, numbers, wanted, keep, lambda: bool(enough and enough(found())))
         return found()
 
+    def misfits(self, graph: Graph, names: Collection[str]) -> dict[str, float]:
+        """Return how far what comes to some norms is from the file's numbers, see :func:`misfit`.
+
+        Parameters
+        ----------
+        graph : Graph
+            That was just measured.
+        names : collection of str
+            Of running means.
+        """
+        numbers = self._numbered(graph)
+        norms = [node for node in graph.nodes if isinstance(node.operation, BatchNorm)]
+        return {
+            node.tensors["running_mean"]: self._misfits[numbers[node.name]]
+            for node in norms
+            if node.tensors["running_mean"] in names
+        }
+
     def _numbered(self, graph: Graph) -> dict[str, int]:
         """Return a number for each node; nodes of one number have the same answer."""
         found: dict[str, int] = {}
@@ -122,7 +148,7 @@ class Runner:
         nodes = self._to_run(graph, numbers, wanted)
         fresh = [node for node in nodes if numbers[node.name] not in self._answers]
         uses = Counter(name for node in fresh for name in node.inputs)
-        network = self._built(graph)
+        counts = channels(graph)
         answers: dict[str, torch.Tensor] = {}
         for node in nodes:
             check_cancelled()
@@ -131,7 +157,8 @@ class Runner:
                 answers[node.name] = self._answers[number]
                 continue
             inputs = [answers[name] for name in node.inputs]
-            answers[node.name] = self._answer(network, node, number, inputs)
+            incoming = counts[node.inputs[0]] if node.inputs else 0
+            answers[node.name] = self._answer(node, incoming, number, inputs)
             if number in wanted and not keep and enough():
                 return
             for name in node.inputs:
@@ -164,45 +191,81 @@ class Runner:
                     want.update(node.inputs)
         return found[::-1]
 
-    def _built(self, graph: Graph) -> GraphNetwork:
-        with torch.device("meta"):
-            network = build(graph).eval()
-        state = {}
-        for name, there in network.state_dict().items():
-            if name.endswith("num_batches_tracked"):
-                state[name] = torch.zeros((), dtype=torch.int64)
+    @torch.inference_mode()
+    def answer(self, graph: Graph, pictures: torch.Tensor) -> torch.Tensor:
+        """Return what a graph answers, by the stored mean and variance of its norms.
+
+        Parameters
+        ----------
+        graph : Graph
+            Its tensors are among those of the file.
+        pictures : Tensor
+            ``(n, c, [z,] y, x)`` float32.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            If the graph cannot be built, or cannot take these pictures.
+        """
+        counts, found = channels(graph), dict[str, torch.Tensor]()
+        for node in graph.nodes:
+            check_cancelled()
+            if isinstance(node.operation, Image):
+                found[node.name] = pictures
                 continue
-            if name not in self._tensors:
-                raise ValueError(f"the file has no tensor {name}")
-            state[name] = self._tensors[name].float()
-            if state[name].shape != there.shape:
-                raise ValueError(f"{name} is {tuple(state[name].shape)}, not {tuple(there.shape)}")
-        network.load_state_dict(state, assign=True)
-        return network
+            inputs = [found[name] for name in node.inputs]
+            incoming = counts[node.inputs[0]] if node.inputs else 0
+            found[node.name] = _through(self._layers(node, incoming), inputs)
+        return torch.cat([found[name] for name in graph.outputs], dim=1)
 
     def _answer(
-        self, network: GraphNetwork, node: Node, number: int, inputs: list[torch.Tensor]
+        self, node: Node, incoming: int, number: int, inputs: list[torch.Tensor]
     ) -> torch.Tensor:
         if isinstance(node.operation, Image):
             return self._pictures
-        first, *others = network.layers(node.name)
+        layers = self._layers(node, incoming)
         if isinstance(node.operation, BatchNorm):
-            return self._normed(first, node.operation, number, inputs[0])
-        x: torch.Tensor = first(*inputs)
-        for layer in others:
-            x = layer(x)
-        return x
+            return self._normed(layers[0], node.operation, number, inputs[0])
+        return _through(layers, inputs)
+
+    def _layers(self, node: Node, incoming: int) -> list[Any]:
+        """Return the layers of a node with the tensors of the file; many graphs share them."""
+        key = (node.operation, incoming, tuple(sorted(node.tensors.items())))
+        if key not in self._built:
+            at = At(node=node.name, channels=incoming, ndim=self._pictures.ndim - 2)
+            with torch.device("meta"):
+                made = [layer.eval() for layer in layers_of(node.operation, at)]
+            for layer in made:
+                self._load(layer, node.tensors)
+            self._built[key] = made
+        return self._built[key]
+
+    def _load(self, layer: torch.nn.Module, names: Mapping[str, str]) -> None:
+        state = {}
+        for role, there in layer.state_dict().items():
+            if role == "num_batches_tracked":
+                state[role] = torch.zeros((), dtype=torch.int64)
+                continue
+            name = names.get(role, role)
+            if name not in self._tensors:
+                raise ValueError(f"the file has no tensor {name}")
+            state[role] = self._tensors[name].float()
+            if state[role].shape != there.shape:
+                raise ValueError(f"{name} is {tuple(state[role].shape)}, not {tuple(there.shape)}")
+        layer.load_state_dict(state, assign=True)
 
     def _normed(self, layer: Any, own: BatchNorm, number: int, x: torch.Tensor) -> torch.Tensor:
         space = tuple(range(2, x.ndim))
         variance, mean = torch.var_mean(x, space, unbiased=False)
         # The running mean and variance are means over many pictures as well.
-        self._found[number] = divergence(
+        moments = (
             mean.double().mean(0),
             variance.double().mean(0),
             layer.running_mean.double(),
             layer.running_var.double(),
         )
+        self._found[number] = divergence(*moments)
+        self._misfits[number] = misfit(*moments)
         if self._stored:
             y: torch.Tensor = layer(x)
             return y
@@ -211,6 +274,14 @@ class Runner:
         if layer.weight is not None:
             y = y * layer.weight[wide]
         return y if layer.bias is None else y + layer.bias[wide]
+
+
+def _through(layers: list[Any], inputs: list[torch.Tensor]) -> torch.Tensor:
+    first, *others = layers
+    x: torch.Tensor = first(*inputs)
+    for layer in others:
+        x = layer(x)
+    return x
 
 
 def divergence(
@@ -229,6 +300,51 @@ def divergence(
         NaN where the file says nothing: numbers with which a norm begins, or all channels dead.
         Infinity where what came is no number.
     """
+    apart = _apart(mean, variance, to_mean, to_variance)
+    if isinstance(apart, float):
+        return apart
+    shift, ratio = apart
+    return float((0.5 * (ratio + shift**2 - 1 - torch.log(ratio))).median())
+
+
+def misfit(
+    mean: torch.Tensor, variance: torch.Tensor, to_mean: torch.Tensor, to_variance: torch.Tensor
+) -> float:
+    """Return how unlikely it is that these are of one network: minus a logarithm, up to a constant.
+
+    How far pictures are from those of the training is not known; so the means and the variances
+    of all channels are taken to differ by one amount each, which is what they differ by: that of
+    the true network is the least. Parameters are those of :func:`divergence`.
+
+    Returns
+    -------
+    float
+        The logarithms of the mean differences of both, more where there are more channels; NaN
+        where the file says nothing.
+    """
+    apart = _apart(mean, variance, to_mean, to_variance)
+    if isinstance(apart, float):
+        return apart if math.isnan(apart) else 2 * MOST_WEIGHT * math.log(FARTHEST)
+    shift, ratio = apart
+    weight = min(math.sqrt(len(shift) / FEW), MOST_WEIGHT)
+    return weight * sum(
+        math.log(min(_usual(one), FARTHEST) + FINE) for one in (shift, 0.5 * torch.log(ratio))
+    )
+
+
+def _usual(values: torch.Tensor) -> float:
+    """Return the mean size; what is far beyond the median counts as three times that."""
+    sizes = values.abs()
+    return float(torch.minimum(sizes, 3 * sizes.median()).mean())
+
+
+def _apart(
+    mean: torch.Tensor, variance: torch.Tensor, to_mean: torch.Tensor, to_variance: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor] | float:
+    """Return the shifts in standard deviations and the ratios of the variances, channel by channel.
+
+    NaN where the file says nothing, infinity where what came is no number.
+    """
     untrained = bool((to_mean == 0).all()) and bool((to_variance == 1).all())
     alive = to_variance > ALIVE * to_variance.max()
     if untrained or not bool(alive.any()):
@@ -239,6 +355,5 @@ def divergence(
         one[alive] for one in (mean, variance, to_mean, to_variance)
     )
     least = FLOOR * to_variance.median()
-    ratio = (variance + least) / (to_variance + least)
-    shift = (mean - to_mean) ** 2 / (to_variance + least)
-    return float((0.5 * (ratio + shift - 1 - torch.log(ratio))).median())
+    shift = (mean - to_mean) / torch.sqrt(to_variance + least)
+    return shift, (variance + least) / (to_variance + least)

@@ -69,7 +69,7 @@ class Family(Protocol):
 
 
 @runtime_checkable
-class DescribedFamily(Protocol):
+class DescribedFamily(Family, Protocol):
     """A family that knows the tensors of its networks without building one.
 
     Then its files are recognised without torch.

@@ -92,6 +92,14 @@ ENTRIES: tuple[Entry, ...] = (
         "bbox_head.retina_cls.weight",
         "bbox_head.cls_convs.0.conv.weight",
     ),
+    Entry(
+        "matterport-maskrcnn",
+        "napari_segnet.families.maskrcnn.matterport:MatterportMaskRCNN",
+        "matterport",  # beside the tensors of its .h5, where names differ by the version of Keras
+        "mrcnn_class_logits/mrcnn_class_logits/kernel:0",
+        "mrcnn_class_logits/mrcnn_class_logits/kernel",
+        "mrcnn_mask_deconv/mrcnn_mask_deconv/kernel:0",
+    ),
 )
 """Our families, in the order in which a file is shown to them."""
 

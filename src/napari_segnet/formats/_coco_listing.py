@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import parsed_json
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._pair import Remark
 from napari_segnet.formats._pictures import side_named
@@ -164,9 +164,7 @@ def _content(path: Path, strict: bool = False) -> dict[str, Any] | None:
     """
     try:
         # Bytes, not text: a byte order mark, UTF-8 and UTF-16 are told apart.
-        content = json.loads(path.read_bytes())
-    except RecursionError:
-        return None
+        content = parsed_json(path.read_bytes(), nan=True)  # which costs its annotation alone
     except ValueError:
         if strict:
             raise

@@ -13,6 +13,8 @@ from napari_segnet.outlines import fill
 
 __all__ = ["HIDDEN", "Shape", "cropped", "paint", "polygon_shape"]
 
+FARTHEST_PX = 2.0**31
+"""Where a corner may lie; no picture has longer sides, and sums of larger numbers are wrong."""
 HIDDEN = "is covered whole by other objects, and a pixel belongs to one object only"
 
 
@@ -82,6 +84,8 @@ def polygon_shape(
     loops = [np.asarray(corners, float).reshape(-1) for corners in polygons]
     if any(not np.isfinite(loop).all() for loop in loops):
         raise ValueError("a corner is no number")
+    if any((np.abs(loop) > FARTHEST_PX).any() for loop in loops):
+        raise ValueError("a corner lies outside of any image")
     good = [loop for loop in loops if loop.size >= 6 and loop.size % 2 == 0]
     if not good:
         raise ValueError("a polygon has fewer than three corners")

@@ -152,4 +152,5 @@ def planes(pair: Pair) -> Iterator[Pair]:
 def _plane(image: Image, t: int, z: int) -> Image:
     pixels = image.read(t=t, z=z)[0, :, 0]  # (c, y, x)
     several = "c" in image.axes
-    return replace(image, data=pixels if several else pixels[0], axes="cyx" if several else "yx")
+    data = pixels if several else pixels[0]
+    return replace(image, data=data, axes="cyx" if several else "yx", levels=())

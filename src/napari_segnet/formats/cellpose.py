@@ -160,6 +160,8 @@ def _entry(images: list[Path], files: list[Path], stem: str, split: Split | None
 
 def _seg_masks(path: Path) -> npt.NDArray[Any]:
     """Return ``masks`` out of a ``_seg.npy``, without running anything in it."""
+    from tokenize import TokenError  # of a header that numpy 1 or 2 cannot parse
+
     from numpy.lib import format as npy
 
     from napari_segnet.containers import read_pickle
@@ -170,7 +172,7 @@ def _seg_masks(path: Path) -> npt.NDArray[Any]:
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             _, _, dtype = read(file)
             content: Any = read_pickle(file, path) if dtype.hasobject else None
-    except (ValueError, EOFError, WeightsError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, WeightsError) as error:
         raise DatasetError(
             f"{path} cannot be read as a file of Cellpose ({str(error).splitlines()[0]}). Save "
             f"the masks as {path.name.removesuffix(SEG)}_masks.tif instead."

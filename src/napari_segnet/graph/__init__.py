@@ -8,7 +8,7 @@ the tensors, the receptive field, and the sizes that the network takes.
 from __future__ import annotations
 
 from napari_segnet.graph._arrays import Constant, Dense, MatrixProduct, Permute, Reshape
-from napari_segnet.graph._convolutions import Convolution, TransposedConvolution
+from napari_segnet.graph._convolutions import Convolution, TransposedConvolution, same_margins
 from napari_segnet.graph._extent import Extent
 from napari_segnet.graph._field import receptive_field, scales, sizes
 from napari_segnet.graph._graph import (
@@ -90,6 +90,7 @@ __all__ = [
     "needed",
     "parameters",
     "receptive_field",
+    "same_margins",
     "scales",
     "shapes",
     "sizes",

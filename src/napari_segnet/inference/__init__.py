@@ -16,16 +16,16 @@ from typing import Any
 
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.engines import Engine, choose_device, engine_for, kind_for
+from napari_segnet.engines import Engine, choose_device, engine_for, kind_for, learn, named_engine
 from napari_segnet.errors import MismatchError
 from napari_segnet.inputs import as_checkpoint, as_image
-from napari_segnet.plan import InferencePlan, PredictSettings, resolve
+from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
 from napari_segnet.steps import LabelSettings
 
-__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "segment"]
+__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "same_engine", "segment"]
 
 VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "tifffile")
 
@@ -34,7 +34,7 @@ VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "t
 def predict(
     checkpoint: Checkpoint | str | Path,
     image: Any,
-    settings: PredictSettings | Mapping[str, Any] | None = None,
+    settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -45,10 +45,10 @@ def predict(
     checkpoint : Checkpoint, str or Path
         What ``identify`` returned, the name of a built-in network, or the path of a weights file.
     image : Image, str, Path or array
-        What ``open_image`` returned, or your own; the path of an image; or pixels, whose axes are
-        ``yx``, ``zyx`` or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
-    settings : PredictSettings or mapping, optional
-        How to run it; a mapping by the names of ``PredictSettings``.
+        What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
+        or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
+    settings : PredictSettings, Settled or mapping, optional
+        How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
 
     Yields
     ------
@@ -70,12 +70,17 @@ def predict(
         If the job was cancelled; within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
-    settings = as_settings(PredictSettings, settings)
+    wishes = settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
-    plan = resolve(checkpoint, image, settings)
-    engine = engine_for(checkpoint, plan.settings.device, plan.settings.threads)
+    given = yield from settle(checkpoint, image, wishes)
+    wish, device, threads = given.settings.engine, given.settings.device, given.settings.threads
+    name = named_engine(checkpoint, wish, device, threads)
+    plan = resolve(checkpoint, image, replace(given, settings=replace(given.settings, engine=name)))
+    engine = engine_for(checkpoint, device, threads, name)
     elsewhere = _elsewhere(engine, plan)
     ran = yield from answer_of(checkpoint).run(engine, plan)
+    if wish == "auto" and name != wish:
+        learn(engine)
     return Prediction(
         answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
@@ -85,7 +90,7 @@ def predict(
             _origin(plan),
             device=ran.device,
             rung=ran.rung,
-            engine=ran.engine,
+            engine={**ran.engine, "name": engine.name},
             notes=(*checkpoint.notes, *plan.notes, *elsewhere, *ran.notes),
             time=begun.isoformat(timespec="microseconds"),
             seconds={"predict": round(time.perf_counter() - clock, 3)},
@@ -144,9 +149,14 @@ def segment(
     return (yield from label(prediction, label_settings))
 
 
+def same_engine(settings: PredictSettings, origin: Origin) -> PredictSettings:
+    """Return settings for the next image of a run: the engine of the first computes them all."""
+    return replace(settings, engine=str(origin.predict["engine"]))
+
+
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
-    best = choose_device(plan.settings.device, kind_for(plan.checkpoint).devices())
+    best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

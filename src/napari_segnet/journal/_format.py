@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import struct
@@ -46,6 +47,9 @@ DAMAGE = (
     *(OverflowError, MemoryError, RecursionError),
 )
 """What comes of a payload whose check sum is right and whose content is not."""
+LEAST_TEXT, TEXT_FOR_EACH = 2**24, 100
+"""Bytes of JSON that a record may unpack to, and as many more for each of its bytes."""
+SIDES = ("before", "after")
 SEARCH_BYTES = 2**22
 """Of a damaged file that are searched at once."""
 
@@ -175,7 +179,16 @@ def pack_json(value: Any) -> bytes:
 
 
 def unpack_json(payload: bytes) -> Any:
-    return json.loads(zlib.decompress(payload))
+    return json.loads(_inflated(payload, LEAST_TEXT + TEXT_FOR_EACH * len(payload)))
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    """Return what a stream holds; raises ``ValueError`` if that is more bytes than there may be."""
+    stream = zlib.decompressobj()
+    found = stream.decompress(data, most)
+    if not stream.eof:
+        raise ValueError("a stream is cut off, or longer than it says")
+    return found
 
 
 def pack_act(act: Act) -> bytes:
@@ -207,7 +220,10 @@ def front(payload: bytes) -> Any:
 def unpack_act(payload: bytes) -> Act:
     length, _ = _LENGTHS.unpack_from(payload)
     head = front(payload)
-    body, place = zlib.decompress(payload[_LENGTHS.size + length :]), 0
+    rows = head["changes"]
+    sizes = [_whole(row["mask"]) for row in rows]
+    sizes += [_kind(row[key][0]).itemsize * _whole(row[key][1]) for row in rows for key in SIDES]
+    body, place = _inflated(payload[_LENGTHS.size + length :], sum(sizes)), 0
 
     def take(dtype: str, count: int) -> Labels:
         nonlocal place
@@ -216,17 +232,31 @@ def unpack_act(payload: bytes) -> Act:
         return values
 
     changes = []
-    for change in head["changes"]:
-        box = tuple(slice(a, b) for a, b in change["box"])
+    for change in rows:
+        box = tuple(slice(_whole(a), _whole(b)) for a, b in change["box"])
         shape = tuple(part.stop - part.start for part in box)
         bits = take("|u1", change["mask"]).view(np.uint8)
         mask = None
         if change["mask"]:
-            flat = np.unpackbits(bits, count=int(np.prod(shape)))
+            flat = np.unpackbits(bits, count=math.prod(shape))
             mask = flat.astype(np.bool_).reshape(shape)
         before, after = take(*change["before"]), take(*change["after"])
         changes.append(Change(box=box, mask=mask, before=before, after=after))
-    return Act(what=head["what"], at=head["at"], changes=tuple(changes), patch=head["patch"])
+    return Act(what=str(head["what"]), at=head["at"], changes=tuple(changes), patch=head["patch"])
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} where a whole number was written")
+    return value
+
+
+def _kind(text: Any) -> np.dtype[Any]:
+    """Return a kind of numbers that labels have."""
+    found = np.dtype(str(text))
+    if found.kind not in "biu":
+        raise ValueError(f"labels of the kind {found}")
+    return found
 
 
 def pack_box(start: Sequence[int], values: Labels) -> bytes:
@@ -251,11 +281,17 @@ def pack_box(start: Sequence[int], values: Labels) -> bytes:
 def unpack_box(payload: bytes) -> tuple[list[int], Labels]:
     length, _ = _LENGTHS.unpack_from(payload)
     head = front(payload)
-    body, dtype = zlib.decompress(payload[_LENGTHS.size + length :]), np.dtype(head["dtype"])
-    runs = head.get("runs")
+    dtype, runs = _kind(head["dtype"]), head.get("runs")
+    start, shape = ([_whole(n) for n in head[key]] for key in ("start", "shape"))
+    if len(start) != len(shape):
+        raise ValueError(f"a box of {shape} at {start}")
+    count, packed = math.prod(shape), payload[_LENGTHS.size + length :]
     if runs is None:
-        values: Labels = np.frombuffer(body, dtype)
-    else:
-        lengths = np.frombuffer(body, "<u4", runs)
-        values = np.repeat(np.frombuffer(body, dtype, runs, 4 * runs), lengths)
-    return head["start"], values.reshape(head["shape"])
+        values: Labels = np.frombuffer(_inflated(packed, count * dtype.itemsize), dtype)
+        return start, values.reshape(shape)
+    body = _inflated(packed, min(_whole(runs), count) * (4 + dtype.itemsize))
+    lengths = np.frombuffer(body, "<u4", runs)
+    if int(lengths.sum(dtype=np.uint64)) != count:  # before as many pixels are made
+        raise ValueError(f"runs of other lengths than a box of {shape}")
+    values = np.repeat(np.frombuffer(body, dtype, runs, 4 * runs), lengths)
+    return start, values.reshape(shape)

@@ -142,7 +142,7 @@ def survey(path: Path) -> Survey:
 
     def act(payload: bytes) -> bool:
         head = front(payload)
-        at, patch = float(head["at"]), head["patch"]
+        at, patch = _time(head["at"]), head["patch"]
         reach.take(head["changes"])
         found.document = patched(found.document, patch or [])
         found.acts, found.last_at = found.acts + 1, at
@@ -167,7 +167,7 @@ def survey(path: Path) -> Survey:
     if found.acts and not found.snapshots:
         found.remains = begun[-1] if begun else reach.snapshot() if found.damaged else None
     found.acts += int(_number(found.document, "acts before"))
-    found.last_at = found.last_at or _number(found.document, "last act")
+    found.last_at = found.last_at or _time(_number(found.document, "last act"))
     return found
 
 
@@ -193,7 +193,18 @@ class _Reach:
 
 def _number(document: Document, key: str) -> float:
     value = document.get(key, 0.0)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+    fine = isinstance(value, int | float) and abs(value) <= _LATEST
+    return float(value) if fine else 0.0
+
+
+_LATEST = 253_402_300_799
+"""The last second of the year 9999, in seconds since 1970: dates end there."""
+
+
+def _time(value: Any) -> float:
+    """Return a time that can be shown as a date; 0 for any other."""
+    number = float(value)
+    return number if 0 <= number <= _LATEST else 0.0
 
 
 def _head(payload: bytes) -> tuple[tuple[int, ...], str]:

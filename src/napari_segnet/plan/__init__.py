@@ -6,7 +6,16 @@ then on only the plan travels: to the engine, to the tiles, to the origin of the
 
 from __future__ import annotations
 
+from napari_segnet.plan.found import Settled, settle, way_of
 from napari_segnet.plan.inference import InferencePlan, RunResult, resolve
 from napari_segnet.plan.settings import PredictSettings
 
-__all__ = ["InferencePlan", "PredictSettings", "RunResult", "resolve"]
+__all__ = [
+    "InferencePlan",
+    "PredictSettings",
+    "RunResult",
+    "Settled",
+    "resolve",
+    "settle",
+    "way_of",
+]

@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.find import Found
 from napari_segnet.image import Image
+from napari_segnet.plan.found import Settled, settle
 from napari_segnet.plan.input import NetworkInput, prepare_input
 from napari_segnet.plan.settings import PredictSettings
+from napari_segnet.progress import run
 from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.sinks import Keep, choose_keep
 
@@ -33,12 +36,15 @@ class InferencePlan:
         input is resolved in ``input``.
     keep : Keep or None
         Where its maps are kept; None for a network that answers with objects.
+    found : Found or None
+        What speaks for settings that were found; None where none was to be found.
     """
 
     checkpoint: Checkpoint
     input: NetworkInput
     settings: PredictSettings
     keep: Keep | None
+    found: Found | None = None
 
     @property
     def image(self) -> Image:
@@ -58,7 +64,7 @@ class InferencePlan:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know before anything runs, one sentence each."""
-        return self.input.notes
+        return (*self.input.notes, *(() if self.found is None else (self.found.says,)))
 
     def origin_settings(self) -> dict[str, Any]:
         """Return the settings as the origin records them, plain JSON values."""
@@ -67,6 +73,7 @@ class InferencePlan:
     def input_facts(self) -> dict[str, Any]:
         """Return how the image was shown to the network, plain JSON values for the origin."""
         return {
+            **({} if self.found is None else {"found": self.found.to_json()}),
             "normalize": self.input.how,
             "normalize_over": self.input.over,
             "channels": self.input.channels.to_json(),
@@ -76,7 +83,7 @@ class InferencePlan:
 
 
 def resolve(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings | None = None
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings | Settled | None = None
 ) -> InferencePlan:
     """Decide once how a network is run on an image.
 
@@ -89,8 +96,8 @@ def resolve(
         What ``identify`` returned.
     image : Image
         What ``open_image`` returned, or your own.
-    settings : PredictSettings, optional
-        What is asked for.
+    settings : PredictSettings or Settled, optional
+        What is asked for. Of plain settings, those that are to be found are found here.
 
     Raises
     ------
@@ -99,11 +106,13 @@ def resolve(
     ImageError
         If the image has no finite pixel.
     """
-    settings = settings or PredictSettings()
-    given = prepare_input(checkpoint, image, settings)
+    if not isinstance(settings, Settled):
+        settings = run(settle(checkpoint, image, settings or PredictSettings()))
+    asked, found = settings.settings, settings.found
+    given = prepare_input(checkpoint, image, asked)
     channels = sum(output.channels for output in checkpoint.outputs)
-    keep = choose_keep((channels, *_lengths(image)), settings.maps) if channels else None
-    return InferencePlan(checkpoint=checkpoint, input=given, settings=settings, keep=keep)
+    keep = choose_keep((channels, *_lengths(image)), asked.maps) if channels else None
+    return InferencePlan(checkpoint=checkpoint, input=given, settings=asked, keep=keep, found=found)
 
 
 def _lengths(image: Image) -> tuple[int, ...]:

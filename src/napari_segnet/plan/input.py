@@ -13,8 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import MismatchError, Remedy
+from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
+from napari_segnet.plan.recipe import (
+    LEARNING,
+    RUNNING,
+    Remedies,
+    inverted,
+    recipe,
+    scale_of,
+    spare_channels,
+)
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import (
     Affine,
@@ -39,48 +48,6 @@ __all__ = [
     "scale_of",
     "spare_channels",
 ]
-
-MOST_SCALE = 20.0
-"""Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
-LEAST_DIFFERENCE = 0.05
-"""Pixel sizes that differ less count as equal: resampling would blur for nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedies:
-    """What a user can do about an image that does not fit; a sentence each.
-
-    Attributes
-    ----------
-    volume, pixel_size : str
-        Where a plane is taken for a volume, and where a pixel size is odd.
-    settings : tuple of Remedy
-        What the sentences name.
-    """
-
-    volume: str
-    pixel_size: str
-    settings: tuple[Remedy, ...] = ()
-
-
-DEPTH, AS_IT_IS = Remedy("axes", "zyx"), Remedy("scale", "1")
-OBJECT = Remedy("object_px", "30")
-RUNNING = Remedies(
-    volume=f"If one of them is really the depth, say so, for example {DEPTH}.",
-    pixel_size=(
-        f"If the image's pixel size is wrong, say {AS_IT_IS} to take its pixels as they are."
-    ),
-    settings=(DEPTH, AS_IT_IS),
-)
-"""Where a network is run on an image."""
-LEARNING = Remedies(
-    volume="Take the sample out of the training set.",
-    pixel_size=(
-        "If the image's pixel size is wrong, correct it, take the sample out of the training set "
-        "and add it again."
-    ),
-)
-"""Where it learns from a sample of a training set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +108,12 @@ class UnitInput:
         whole = tuple(slice(0, n) for n in self.shape)
         if self.seen == self.shape:
             return self.read(image, whole, out)
-        small = resize(self.read(image, whole), self.seen)
+        # Where the file has coarser copies, the nearest one is read: much less of it.
+        lengths = dict(zip("zyx"[-self.ndim :], self.seen, strict=True))
+        near = image.level_for(lengths)
+        sizes = near.sizes
+        whole = tuple(slice(0, sizes[a]) for a in lengths)
+        small = resize(self.read(near, whole), self.seen)
         if out is None:
             return small
         out[...] = small
@@ -273,114 +245,3 @@ def prepare_input(
         over=over,
         notes=notes,
     )
-
-
-def recipe(checkpoint: Checkpoint, settings: PredictSettings | None = None) -> tuple[str, str]:
-    """Return normalisation and scope: the user's, else the checkpoint's.
-
-    No pixel is read, so a window may show them at once.
-    """
-    settings = settings or PredictSettings()
-    own = next((s.options for s in checkpoint.prepare if s.name == "normalize"), {})
-    how = str(own.get("how", "none")) if settings.normalize == "auto" else settings.normalize
-    over = settings.normalize_over
-    return how, str(own.get("over", "volume")) if over == "auto" else over
-
-
-def inverted(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
-    """Tell if dark and bright are exchanged: the user's word, else how the network was taught."""
-    if settings.invert != "auto":
-        return settings.invert == "yes"
-    return checkpoint.card.get("invert") == "yes"
-
-
-def spare_channels(checkpoint: Checkpoint) -> int:
-    """Return without how many of its channels, from the last on, a network can do."""
-    spare = checkpoint.card.get("empty_channels", 0)
-    return spare if isinstance(spare, int) and 0 <= spare < checkpoint.channels else 0
-
-
-def scale_of(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
-) -> tuple[float, tuple[str, ...]]:
-    """Return image pixels per network pixel in y and x, and what to say of it.
-
-    No pixel is read.
-
-    Raises
-    ------
-    MismatchError
-        If the pixel sizes can hardly be true, or the size of objects says nothing here.
-    """
-    if settings.scale is not None:
-        return settings.scale, ()
-    if settings.object_px is not None or settings.object_um is not None:
-        return _scale_by_object(checkpoint, image, settings)
-    trained, has = checkpoint.pixel_size_um.get("x"), image.pixel_size_um.get("x")
-    if not trained or not has:
-        return _scale_of_file(checkpoint)
-    scale = trained / has
-    if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
-        raise MismatchError(
-            f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
-            f"pixels are {has:g} µm, which is hardly true of the same objects. "
-            f"{remedies.pixel_size}",
-            remedies=remedies.settings,
-        )
-    if abs(scale - 1) < LEAST_DIFFERENCE:
-        return 1.0, ()
-    note = (
-        f"The network was trained at {trained:g} µm per pixel and the image has {has:g} µm, so it "
-        f"was shown at scale {scale:.3g}."
-    )
-    return scale, (note,)
-
-
-def _scale_of_file(checkpoint: Checkpoint) -> tuple[float, tuple[str, ...]]:
-    """Return the scale at which the program of a network shows images unless told otherwise."""
-    own = next((s.options.get("factor") for s in checkpoint.prepare if s.name == "scale"), None)
-    if not isinstance(own, int | float) or not 0.01 <= own <= 100 or own == 1:
-        return 1.0, ()
-    note = (
-        f"The objects of its training had {own * _object_px(checkpoint):.3g} pixels, so the image "
-        f"was shown at scale {own:.3g}. If they are of another size here, say {OBJECT}."
-    )
-    return float(own), (note,)
-
-
-def _object_px(checkpoint: Checkpoint) -> float:
-    """Return the diameter of objects in network pixels; 1 where it is not known."""
-    size = checkpoint.card.get("object_px")
-    return float(size) if isinstance(size, int | float) and size > 0 else 1.0
-
-
-def _scale_by_object(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
-) -> tuple[float, tuple[str, ...]]:
-    """Return the scale at which objects look as large as those of the training."""
-    trained = checkpoint.card.get("object_px")
-    if not isinstance(trained, int | float) or not trained > 0:
-        raise MismatchError(
-            f"{checkpoint.path.name} does not record how large the objects of its training were, "
-            "so their size in this image says nothing about the scale. Set scale instead; the "
-            "button “Try scales” of the window shows which one fits."
-        )
-    size, pixel = settings.object_px, image.pixel_size_um.get("x")
-    if size is None:
-        if not pixel:
-            raise MismatchError(
-                f"{image.name} does not say how large its pixels are, so object_um cannot be "
-                "turned into pixels. Set object_px instead."
-            )
-        size = float(settings.object_um or 0) / pixel
-    scale = size / trained
-    if not 0.01 <= scale <= 100:
-        raise MismatchError(
-            f"Objects of {size:.3g} pixels and a network trained on {trained:g} would need a scale "
-            f"of {scale:.3g}, but it must be between 0.01 and 100. Is the size right?"
-        )
-    note = (
-        f"The network was trained on objects of {trained:g} pixels and those of the image have "
-        f"{size:.3g}, so it was shown at scale {scale:.3g}."
-    )
-    return scale, (note,)

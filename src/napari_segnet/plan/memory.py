@@ -156,7 +156,7 @@ def after_shortage(
         raise _exhausted(engine.device, rule.text(plan.edge))
     if rule.remembers:
         remember(plan, engine)
-    engine = engine_for(engine.checkpoint, "cpu", engine.threads)
+    engine = engine_for(engine.checkpoint, "cpu", engine.threads, engine.name)
     return _noted(replace(first_plan(engine, rule), name="moved to the CPU"), rule), engine
 
 
@@ -184,7 +184,7 @@ def _fitted(engine: Engine, rule: TileRule) -> cache.Fitted | None:
 
 
 def _key(engine: Engine, frame: Frame) -> tuple[object, ...]:
-    return (engine.device, engine.checkpoint.sha256, frame.size)
+    return (engine.name, engine.device, engine.checkpoint.sha256, frame.size)
 
 
 def _exhausted(device: str, edge: str) -> MemoryExhaustedError:

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import check_types, short_repr, suggestion
 
-__all__ = ["INVERT", "MOST_THREADS", "PRECISIONS", "SCOPES", "SEAMS", "PredictSettings"]
+__all__ = [
+    "ENGINES",
+    "FIND",
+    "INVERT",
+    "MOST_THREADS",
+    "PRECISIONS",
+    "SCOPES",
+    "SEAMS",
+    "SOURCE",
+    "PredictSettings",
+]
 
 SCOPES = ("auto", "volume", "plane", "series")
 PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
-INVERT = ("auto", "no", "yes")
+FIND = "find"
+"""Of a setting: found on the image, see ``napari_segnet.find``."""
+SOURCE = "source"
+"""Of ``normalize``: what the code beside the weights says."""
+FOUND = ("normalize", "channels", "invert", "scale")
+"""Settings that can be found, in the order of a form."""
+INVERT = ("auto", "no", "yes", FIND)
 SEAMS = ("auto", "exact", "blend")
 MOST_THREADS = 1024
 """More than a workstation has; OpenMP ends a program that asks for more than there can be."""
+ENGINES = ("auto", "torch", "openvino")
 MAPS = ("auto", "float32", "float16")
 
 
@@ -27,8 +45,9 @@ class PredictSettings:
     normalize : str
         ``auto`` (what the checkpoint says, read or assumed), ``none``, ``divide-255``,
         ``divide-65535``, ``min-max``, ``percentile`` (1 and 99.8), ``percentile:LO,HI``,
-        ``z-score``, ``imagenet``, ``window:LO,HI``, ``mean-std:M,S``, or the name of
-        another normalizer.
+        ``z-score``, ``half``, ``imagenet``, ``window:LO,HI``, ``mean-std:M,S``, or the name of
+        another normalizer. ``find``: whatever fits the statistics in the file best on this
+        image, see ``napari_segnet.find``; ``source``: what the code beside the weights says.
     normalize_over : str
         Over what its figures are computed, always per channel and never per tile:
         ``volume`` (each time point), ``plane``, ``series`` (everything), or ``auto`` (what
@@ -37,13 +56,15 @@ class PredictSettings:
         Which image channels the network gets, in its order: ``0,2``; ``auto``: all of
         them, luminance of RGB for a network with one channel, or a grey image three times.
         ``luminance``, ``hematoxylin``, ``eosin`` and ``dab`` of an RGB image; ``inverted-`` before
-        a channel exchanges its dark and bright.
+        a channel exchanges its dark and bright. ``find``: red, green, blue or the other way
+        round, whichever fits.
     invert : str
         ``yes`` exchanges dark and bright: for dark objects, where the network knows bright ones;
-        ``no``; ``auto``: as the network was taught, else no.
-    scale : float or None
+        ``no``; ``auto``: as the network was taught, else no; ``find``: whichever fits.
+    scale : float, "find" or None
         Image pixels per network pixel; None: from the pixel sizes where both image and
-        network know theirs, else 1.
+        network know theirs, else 1; ``find``: whichever fits from a quarter of that to four
+        times as much.
     object_px, object_um : float or None
         Diameter of the objects in the image, in its pixels or in µm: another way to say the
         scale, for networks whose file records the diameter that they were trained on.
@@ -66,13 +87,16 @@ class PredictSettings:
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     threads : int
         Threads of the CPU that the network takes; 0: all that torch would take.
+    engine : str
+        Who computes: ``torch``; ``openvino``, the extra ``[fast]``, for networks that answer with
+        maps; ``auto``: OpenVINO where it was measured to be faster and to agree, else torch.
     """
 
     normalize: str = "auto"
     normalize_over: str = "auto"
     channels: str = "auto"
     invert: str = "auto"
-    scale: float | None = None
+    scale: float | Literal["find"] | None = None
     object_px: float | None = None
     object_um: float | None = None
     tile_px: tuple[int, ...] = field(default=())
@@ -82,6 +106,7 @@ class PredictSettings:
     maps: str = "auto"
     device: str = "auto"
     threads: int = 0
+    engine: str = "auto"
 
     __repr__ = short_repr
 
@@ -93,13 +118,15 @@ class PredictSettings:
             ("precision", PRECISIONS),
             ("seams", SEAMS),
             ("maps", MAPS),
+            ("engine", ENGINES),
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(
                     f"{name} is {getattr(self, name)!r}{suggestion(getattr(self, name), known)}, "
                     f"but can be {', '.join(known)}."
                 )
-        if self.scale is not None and not 0.01 <= self.scale <= 100:
+        scale = 1.0 if self.scale is None or isinstance(self.scale, str) else self.scale
+        if not 0.01 <= scale <= 100:
             raise SettingsError(
                 f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per "
                 "network pixel; 2 shows the network an image of half the size."
@@ -127,3 +154,8 @@ class PredictSettings:
             raise SettingsError(
                 f"threads is {self.threads}, but must be from 0 (all) to {MOST_THREADS}."
             )
+
+    @property
+    def to_find(self) -> tuple[str, ...]:
+        """Names of the settings that are to be found on the image."""
+        return tuple(name for name in FOUND if getattr(self, name) == FIND)

@@ -23,7 +23,7 @@ from napari_segnet.prepare.exchanged import (
     ScaleRange,
     ZeroMeanUnitVariance,
 )
-from napari_segnet.prepare.fixed import Divide, ImageNet, MeanStd, Unchanged, Window
+from napari_segnet.prepare.fixed import Divide, Half, ImageNet, MeanStd, Unchanged, Window
 from napari_segnet.prepare.measured import (
     DivideIfOverOne,
     MinMax,
@@ -45,6 +45,7 @@ __all__ = [
     "ChannelMap",
     "Divide",
     "DivideIfOverOne",
+    "Half",
     "ImageNet",
     "MeanStd",
     "Normalization",
@@ -67,6 +68,7 @@ NORMALIZERS: tuple[Normalizer, ...] = (
     ZScore(),
     PercentileZScore(),
     ImageNet(),
+    Half(),
     Window(),
     MeanStd(),
     Clip(),
@@ -79,7 +81,7 @@ NORMALIZERS: tuple[Normalizer, ...] = (
 MOST_STEPS = 16
 TOGETHER = (DivideIfOverOne, PercentileZScore, PooledZeroMeanUnitVariance, PooledScaleRange)
 """Normalisations that measure all channels together."""
-ALIKE = (Unchanged, Divide, Clip, Window, DivideIfOverOne, PooledZeroMeanUnitVariance,
+ALIKE = (Unchanged, Divide, Half, Clip, Window, DivideIfOverOne, PooledZeroMeanUnitVariance,
          PooledScaleRange)  # fmt: skip
 """Those that do the same to each channel."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from napari_segnet.errors import SettingsError
 from napari_segnet.prepare._affine import Affine, Statistics
 
-__all__ = ["Divide", "ImageNet", "MeanStd", "Unchanged", "Window"]
+__all__ = ["Divide", "Half", "ImageNet", "MeanStd", "Unchanged", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,25 @@ class ImageNet:
                 f"this one has a channel number {channel + 1}. Use for example "
                 "normalize=percentile or mean-std:M,S."
             )
-        full = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(statistics.dtype)
-        if full is None:
-            full = 255.0 if statistics.pooled_min_max()[1] > 1 else 1.0
+        full = _white(statistics)
         return Affine(offset=self.MEAN[channel] * full, scale=self.STD[channel] * full, unit=full)
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """``(x - 0.5) / 0.5`` of values from 0 to 1: black becomes -1, white 1.
+
+    uint8 is divided by 255 first, uint16 by 65535; of other types values up to 1 are taken as
+    they are and larger ones divided by 255. ``Normalize((0.5,), (0.5,))`` of torchvision after its
+    ``ToTensor``.
+    """
+
+    name: str = "half"
+
+    def affine(self, statistics: Statistics, channel: int) -> Affine:
+        """Return the same map for every channel."""
+        white = _white(statistics)
+        return Affine(offset=white / 2, scale=white / 2, unit=white)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,3 +142,11 @@ class MeanStd:
     def numbers(self) -> tuple[float, ...]:
         """Return all means, then all standard deviations."""
         return (*self.means, *self.stds)
+
+
+def _white(statistics: Statistics) -> float:
+    """Return the value of white: of its type, or as the pixels let guess."""
+    full = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(statistics.dtype)
+    if full is None:
+        full = 255.0 if statistics.pooled_min_max()[1] > 1 else 1.0
+    return full

@@ -15,6 +15,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.containers import Tree
 from napari_segnet.programs.exported import Exported
 from napari_segnet.programs.keras import Keras
+from napari_segnet.programs.library import Library
 from napari_segnet.programs.onnx import Onnx
 from napari_segnet.programs.source import Source
 from napari_segnet.programs.structure import Structure
@@ -23,7 +24,16 @@ from napari_segnet.programs.torchscript import TorchScript
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PROGRAMS", "SOURCE", "STRUCTURE", "Program", "WritingProgram", "title_of", "writer_of"]
+__all__ = [
+    "LIBRARY",
+    "PROGRAMS",
+    "SOURCE",
+    "STRUCTURE",
+    "Program",
+    "WritingProgram",
+    "title_of",
+    "writer_of",
+]
 
 
 class Program(Protocol):
@@ -74,6 +84,9 @@ SOURCE = Source()
 Without such code families are asked, then :data:`STRUCTURE`.
 """
 
+LIBRARY = Library()
+"""What draws bare weights of a known library by their names; it is asked after the families."""
+
 STRUCTURE = Structure()
 """What reads bare weights; it is asked after all families."""
 
@@ -82,6 +95,7 @@ def title_of(checkpoint: Checkpoint) -> str:
     """Return what people call the program that a network came from; empty if from none."""
     titles = {one.name: one.title for one in PROGRAMS}
     titles |= {SOURCE.name: SOURCE.title, STRUCTURE.name: STRUCTURE.title}
+    titles |= {LIBRARY.name: LIBRARY.title}
     return titles.get(checkpoint.program, "")
 
 

@@ -124,7 +124,8 @@ def is_bare(checkpoint: Checkpoint) -> bool:
     """Tell if a network was found from its tensors alone, or from the order of its layers."""
     if checkpoint.program == STRUCTURE.name:
         return True
-    return checkpoint.program == "keras" and checkpoint.known["graph"].source == "assumed"
+    bare = checkpoint.program == "keras" and "graph" in checkpoint.hparams
+    return bare and checkpoint.known["graph"].source == "assumed"
 
 
 def _key(checkpoint: Checkpoint, image: Image | None) -> tuple[Any, ...] | None:

@@ -29,6 +29,7 @@ from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, r
 from napari_segnet.readers.jpeg import JpegReader
 from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_file
 from napari_segnet.readers.npy import NpyReader
+from napari_segnet.readers.ome_zarr import holds_image, holds_zarr, read_zarr, zarr_layout
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
 from napari_segnet.settings import type_name
@@ -51,6 +52,7 @@ __all__ = [
     "open_numbers",
     "open_series",
     "skipped_files",
+    "zarr_layout",
 ]
 
 HEAD_BYTES = 4096
@@ -125,7 +127,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Parameters
     ----------
     path : str or Path
-        The file, or a folder that is one image: a DICOM series.
+        The file, or a folder that is one image: OME-Zarr, a DICOM series.
     axes : str, optional
         One letter out of ``tczyx`` per dimension as stored; overrides the file's own.
 
@@ -133,7 +135,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     -------
     Image
         Its pixels are read from the disk only when they are asked for, where the format
-        allows that (TIFF, npy, DICOM, NIfTI that is not packed).
+        allows that (TIFF, npy, OME-Zarr, DICOM, NIfTI that is not packed).
 
     Raises
     ------
@@ -162,7 +164,7 @@ def has_grid(path: Path) -> bool:
     False for what does not open: who opens it says why.
     """
     if os.path.isdir(path):
-        return holds_series(path)
+        return not holds_zarr(path) and holds_series(path)
     try:
         return isinstance(_reader(path), GridReader)
     except ImageError:
@@ -181,6 +183,8 @@ def _dicom_files(folder: Path) -> list[Path]:
 
 def _open_folder(folder: Path, axes: str | None) -> Image:
     """Open a folder that is one image."""
+    if holds_zarr(folder):
+        return read_zarr(folder, axes)
     files = _dicom_files(folder)
     if files:
         return read_folder(folder, files, axes)
@@ -200,6 +204,8 @@ def open_numbers(path: str | Path, axes: str | None = None) -> Image:
     shown white inverts nothing. Otherwise as :func:`open_image`.
     """
     path = Path(path)
+    if os.path.isdir(path):
+        return _open_folder(path, axes)
     reader = _reader(path)
     if isinstance(reader, NumbersReader):
         return reader.read_numbers(path, axes)
@@ -292,9 +298,9 @@ def file_key(name: str) -> str:
 def image_paths(paths: Sequence[Path]) -> list[Path]:
     """Put the pictures inside in place of each folder, in natural order (2 before 10).
 
-    DICOM files in a folder are one image, which the folder itself stands for. Folders inside
-    folders are not entered; of a set of OME-TIFF files, which are one image together, the
-    first is listed; a file named twice is listed once. A name with
+    DICOM files in a folder are one image, which the folder itself stands for, and so is OME-Zarr.
+    Other folders inside folders are not entered; of a set of OME-TIFF files, which are one image
+    together, the first is listed; a file named twice is listed once. A name with
     ``*`` or ``?`` that no file has stands for the pictures that match it, since not every
     shell looks for them. Other files that do not exist stay in the list: each fails by
     itself when it is opened.
@@ -308,6 +314,9 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
             found.update(dict.fromkeys(_matching(path)))
+            continue
+        if holds_zarr(path):
+            found[path] = None
             continue
         series = _dicom_files(path)
         inside = [path] if series else []
@@ -323,7 +332,8 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
 
 def _pictures_in(folder: Path) -> list[Path]:
     """Return the pictures in a folder, in natural order; those of a set are one."""
-    inside = sorted((p for p in folder.iterdir() if is_image_file(p)), key=_natural)
+    every = folder.iterdir()
+    inside = sorted((p for p in every if is_image_file(p) or holds_image(p)), key=_natural)
     return first_of_sets(inside)
 
 

@@ -16,15 +16,26 @@ def image_stem(path: Path) -> str:
     """Return the name of a picture without its ending.
 
     That of ``cells.ome.tif`` is ``cells``, that of ``head.nii.gz`` is ``head``. A folder that
-    is one image keeps its whole name.
+    is one image keeps its whole name, without ``.ome.zarr``; a part ``plate.zarr/A/1/0`` of such
+    a folder is ``plate_A_1_0``.
     """
     if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
-        return path.resolve().name or "image"
+        return _folder_stem(path.resolve())
     for ending in PACKED:
         if path.name.lower().endswith(ending) and len(path.name) > len(ending):
             return path.name[: -len(ending)]
     stem = path.stem
     return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
+def _folder_stem(folder: Path) -> str:
+    parts = folder.parts
+    for number in reversed(range(len(parts))):
+        if parts[number].lower().endswith(".zarr") and len(parts[number]) > len(".zarr"):
+            stem = parts[number][: -len(".zarr")]
+            stem = stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+            return "_".join([stem, *parts[number + 1 :]])
+    return folder.name or "image"
 
 
 def ends_with(path: Path, suffixes: Iterable[str]) -> bool:

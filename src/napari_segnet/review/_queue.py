@@ -181,7 +181,8 @@ def _foreground(prediction: Prediction) -> npt.NDArray[Any] | None:
 
 def _flipped(image: Image, axis: str) -> Image:
     data = np.asarray(image.data)
-    return replace(image, data=np.ascontiguousarray(np.flip(data, image.axes.index(axis))))
+    flipped = np.ascontiguousarray(np.flip(data, image.axes.index(axis)))
+    return replace(image, data=flipped, levels=())
 
 
 def _worse(items: Items, others: Items) -> Items:

@@ -13,14 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.sinks.file import file_sink
+from napari_segnet.sinks.file import IN_MEMORY_BYTES, file_sink, in_memory_bytes, large_array
 from napari_segnet.sinks.keep import Keep
 from napari_segnet.sinks.memory import memory_sink
 
-__all__ = ["IN_MEMORY_BYTES", "SINKS", "Keep", "Sink", "choose_keep", "open_sink"]
-
-IN_MEMORY_BYTES = 1024**3
-"""Larger maps are kept as float16 in a temporary file, where the system can page them."""
+__all__ = ["IN_MEMORY_BYTES", "SINKS", "Keep", "Sink", "choose_keep", "large_array", "open_sink"]
 
 
 class Sink(Protocol):
@@ -55,10 +52,13 @@ def choose_keep(shape: tuple[int, ...], wish: str) -> Keep:
     wish : str
         The setting ``maps``: ``auto``, ``float32`` or ``float16``.
     """
-    large = int(np.prod(shape, dtype=np.int64)) * 4 > IN_MEMORY_BYTES
+    nbytes = int(np.prod(shape, dtype=np.int64)) * 4
+    large = nbytes > IN_MEMORY_BYTES
     half = wish == "float16" or (wish == "auto" and large)
     return Keep(
-        shape=shape, dtype="float16" if half else "float32", place="file" if large else "memory"
+        shape=shape,
+        dtype="float16" if half else "float32",
+        place="file" if large or nbytes > in_memory_bytes() else "memory",
     )
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.steps._types import Labeler, LabelSettings, Refiner, Unit
-from napari_segnet.steps.ids import offset_unique, relabel_raster
+from napari_segnet.steps.forecast import require_label_room
+from napari_segnet.steps.ids import count_pixels, offset_unique, relabel_raster
 from napari_segnet.steps.link import link
 from napari_segnet.steps.members import LABELERS, REFINERS
 from napari_segnet.steps.refine import refine, refine_keeping_ids
@@ -29,6 +30,7 @@ __all__ = [
     "Labeler",
     "Refiner",
     "Unit",
+    "count_pixels",
     "label_unit",
     "labeler_of",
     "link",
@@ -36,6 +38,7 @@ __all__ = [
     "refine",
     "refine_keeping_ids",
     "relabel_raster",
+    "require_label_room",
     "resolve",
     "resolve_classes",
     "resolve_instances",

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.progress import check_cancelled
+from napari_segnet.sinks import large_array
 
 __all__ = ["bands", "join_bands"]
 
@@ -50,7 +51,7 @@ def join_bands(
     ndarray
         int32; the same ids as without bands.
     """
-    labels = np.empty(classes.shape, np.int32)
+    labels: Labels = large_array(classes.shape, np.int32)
     pairs: list[npt.NDArray[np.int32]] = []
     used = 0
     for part in parts:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
+from napari_segnet.sinks import large_array
 from napari_segnet.steps.ids import CHUNK_PX
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _by_rows(
     unit: Unit, channels: Sequence[int], dtype: Any, make: Callable[[Floats], Any]
 ) -> npt.NDArray[Any]:
     """Make ``([z,] y, x)`` of float32 ``(channel, rows, [y,] x)``, not all rows at once."""
-    out = np.empty(unit.maps.shape[1:], dtype)
+    out = large_array(unit.maps.shape[1:], dtype)
     row_px = max(1, int(np.prod(out.shape[1:])) * len(channels))
     rows = max(1, CHUNK_PX // row_px)
     for start in range(0, out.shape[0], rows):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.sinks import large_array
 from napari_segnet.steps.components import connected
-from napari_segnet.steps.ids import boxes, look_up
+from napari_segnet.steps.ids import boxes, chunks, look_up
 
 if TYPE_CHECKING:
     from napari_segnet.steps._types import LabelSettings
@@ -42,8 +43,10 @@ class FillHoles:
         table = np.zeros(owners.size, np.int32)
         alone = owners[pocket] == 1
         table[pocket[alone]] = neighbour[alone]
-        inside = pockets > 0
-        labels[inside] = table[pockets[inside]]
+        flat, numbers = labels.reshape(-1), pockets.reshape(-1)
+        for part in chunks(flat.size):
+            inside = np.flatnonzero(numbers[part])
+            flat[part][inside] = table[numbers[part][inside]]
         if not alone.all():
             _fill_shared(labels, pockets, pocket[~alone], neighbour[~alone])
         return labels
@@ -51,7 +54,9 @@ class FillHoles:
 
 def _pockets(labels: Labels) -> Labels | None:
     """Label the pieces of background that do not reach the image's edge, or None."""
-    pieces = connected(labels == 0)
+    background = large_array(labels.shape, np.bool_)
+    pieces = connected(np.equal(labels, 0, out=background))
+    del background
     count = int(pieces.max(initial=0))
     closed = np.ones(count + 1, bool)
     closed[0] = False

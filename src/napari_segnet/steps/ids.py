@@ -17,6 +17,10 @@ __all__ = ["boxes", "count_pixels", "look_up", "offset_unique", "relabel_raster"
 CHUNK_PX = 2**22
 
 
+AT_ONCE_PX = 2**28
+"""Up to so many pixels are renumbered at once, for which fastremap takes up to 1 GB besides."""
+
+
 def chunks(size: int) -> Iterator[slice]:
     """Cut ``size`` pixels, flattened in raster order, into slices of bounded length."""
     for start in range(0, size, CHUNK_PX):
@@ -41,9 +45,25 @@ def relabel_raster(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     labels = np.ascontiguousarray(labels, dtype=np.int32)
     if labels.size == 0:
         return labels
+    if labels.size > AT_ONCE_PX:
+        return look_up(labels, _raster_table(labels.reshape(-1)))
     # It counts in the order in which values appear; what it returns is a narrower copy.
     fastremap.renumber(labels.reshape(-1), preserve_zero=True, in_place=True)
     return labels
+
+
+def _raster_table(flat: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the new id of each old one, chunk by chunk: what fastremap does, without its copy."""
+    table = np.zeros(int(flat.max(initial=0)) + 1, np.int32)
+    used = 0
+    for part in chunks(flat.size):
+        values = flat[part]
+        begins = values[np.flatnonzero(np.diff(values, prepend=np.int32(-1)))]  # of runs
+        new = begins[(begins > 0) & (table[begins] == 0)]
+        found, first = np.unique(new, return_index=True)
+        table[found[np.argsort(first)]] = np.arange(used + 1, used + 1 + found.size)
+        used += found.size
+    return table
 
 
 def offset_unique(labels: npt.NDArray[np.int32], used: int) -> int:

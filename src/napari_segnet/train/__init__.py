@@ -1,8 +1,8 @@
-"""Teach a network from approved labels: a dataset in, a checkpoint out.
+"""Train a network on approved labels: a dataset in, a checkpoint out.
 
 :func:`train` is a job: it yields progress after every step and epoch, can be cancelled at
 any step, writes its state after every epoch, and goes on from there when it is resumed.
-:func:`score_held_out` tells if the new network is better than the old one, and :func:`teach`
+:func:`score_held_out` tells if the new network is better than the old one, and :func:`fine_tune`
 does all of it.
 """
 
@@ -21,9 +21,9 @@ from napari_segnet.train.state import (
 )
 
 if TYPE_CHECKING:
+    from napari_segnet.train._fine_tune import Change, TrainingResult, changes, fine_tune
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
-    from napari_segnet.train._teach import Change, Taught, changes, teach
     from napari_segnet.train._train import preview, train
 
 __all__ = [
@@ -31,36 +31,40 @@ __all__ = [
     "Change",
     "HeldOut",
     "Look",
-    "Taught",
     "TrainSettings",
+    "TrainingResult",
     "Unfinished",
     "changes",
     "epochs_done",
+    "fine_tune",
     "is_running",
     "preview",
     "read_unfinished",
     "score_held_out",
     "state_path",
-    "teach",
     "train",
 ]
 
 # Imported on first use, since they import torch: a form of the settings does without.
 _HOMES = {
-    "COLOURS": "_teach",
-    "Change": "_teach",
+    "COLOURS": "_fine_tune",
+    "Change": "_fine_tune",
     "HeldOut": "_gate",
     "Look": "_look",
-    "Taught": "_teach",
-    "changes": "_teach",
+    "TrainingResult": "_fine_tune",
+    "changes": "_fine_tune",
     "preview": "_train",
     "score_held_out": "_gate",
-    "teach": "_teach",
+    "fine_tune": "_fine_tune",
     "train": "_train",
 }
 
+_EARLIER = {"Taught": "TrainingResult", "teach": "fine_tune"}
+"""Names of earlier versions, for scripts that have them."""
+
 
 def __getattr__(name: str) -> Any:
+    name = _EARLIER.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -59,7 +59,7 @@ class Learner:
     begun : Start
         The network before its first step.
     settings : TrainSettings
-        How to teach.
+        How to train.
     device : str
         Where.
     """

@@ -51,7 +51,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
 ) -> Generator[Progress, None, Checkpoint]:
-    """Teach a network.
+    """Train a network.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def train(
         The file to write; one of that name is replaced when the training is done. Beside it
         lies ``<out>.state`` while the training runs, and after it was stopped.
     settings : TrainSettings
-        How to teach.
+        How to train.
     device : str
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     resume : bool

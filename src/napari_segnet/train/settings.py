@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.map_loss import LOSSES
-from napari_segnet.plan.settings import INVERT
+from napari_segnet.plan.settings import FIND, INVERT
 from napari_segnet.settings import check_types, short_repr, suggestion
 
 __all__ = ["HEADS", "OPTIMIZERS", "PRECISIONS", "TrainSettings"]
@@ -166,7 +166,7 @@ class TrainSettings:
             ("precision", PRECISIONS),
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
-            ("invert", INVERT),
+            ("invert", tuple(word for word in INVERT if word != FIND)),
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(

@@ -9,15 +9,17 @@ given its own name only when all are complete. What fails leaves no file behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_segnet.atomic import Write, probe, reason, write_all
+from napari_segnet.atomic import Write, complete, is_left, make_folders, probe, reason, write_all
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
+from napari_segnet.ownership import hold
 from napari_segnet.segmentation import Instances, Maps, Segmentation
 from napari_segnet.settings import suggestion
 from napari_segnet.writers._result import Result
@@ -28,6 +30,7 @@ from napari_segnet.writers.imagej_rois import ImagejRoisWriter
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
 from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
+from napari_segnet.writers.ome_zarr import ZarrPlace, check_place, write_zarr_labels
 from napari_segnet.writers.origin import OriginWriter
 from napari_segnet.writers.outlines_picture import OutlinesPictureWriter
 from napari_segnet.writers.table import TableWriter
@@ -36,6 +39,7 @@ __all__ = [
     "WRITERS",
     "Result",
     "Writer",
+    "ZarrPlace",
     "check_output",
     "exporters",
     "parse_exports",
@@ -44,6 +48,9 @@ __all__ = [
     "write_nifti_labels",
     "write_segmentation",
 ]
+
+WAIT_S = 120.0
+"""How long another run may write the files of the same image; a large one takes seconds."""
 
 
 class Writer(Protocol):
@@ -151,6 +158,7 @@ def check_output(
     grid: bool = False,
     table: bool = False,
     exports: Iterable[str] = (),
+    zarr: ZarrPlace | None = None,
 ) -> None:
     """Find out before a long run if its result can be written; leaves nothing behind.
 
@@ -161,7 +169,11 @@ def check_output(
         written to the folder (which need not exist yet).
     """
     paths = result_paths(folder, stem, maps=save_maps, table=table, grid=grid, exports=exports)
+    if zarr is not None:
+        check_place(zarr, overwrite)
+        paths = [path for path in paths if not path.name.endswith(LabelsWriter.ending)]
     try:
+        _complete_left(folder, stem)
         _refuse_existing(folder, paths, overwrite)
         probe(max(paths, key=lambda path: len(path.name)))
     except OSError as error:
@@ -178,6 +190,7 @@ def write_segmentation(
     table: Table | None = None,
     exports: Iterable[str] = (),
     image: Image | None = None,
+    zarr: ZarrPlace | None = None,
 ) -> list[Path]:
     """Write labels and their origin, with ``maps`` or ``instances`` also the raw answer.
 
@@ -202,6 +215,8 @@ def write_segmentation(
         Files for other programs, by what they are asked for: ``"roi"``.
     image : Image, optional
         What the labels are of, for a picture of both.
+    zarr : ZarrPlace, optional
+        Where the labels go as OME-Zarr, in place of a file of theirs.
 
     Returns
     -------
@@ -214,19 +229,69 @@ def write_segmentation(
         If a file exists already, or cannot be written.
     """
     parts: dict[str, Any] = {"maps": maps, "instances": instances, "table": table, "image": image}
-    result = Result(segmentation=segmentation, exports=frozenset(exports), **parts)
-    files: list[tuple[Path, Write]] = [
+    result = Result(segmentation=segmentation, exports=frozenset(exports), zarr=zarr, **parts)
+    files = _files(folder, stem, result)
+    paths = [path for path, _ in files]
+    try:
+        with _alone(folder, stem):
+            _refuse_existing(folder, paths, overwrite)
+            _write_zarr(result, overwrite)
+            write_all(files)
+    except OSError as error:
+        raise _output_error(folder, stem, error) from error
+    return paths if zarr is None else [zarr.folder, *paths]
+
+
+def _files(folder: Path, stem: str, result: Result) -> list[tuple[Path, Write]]:
+    return [
         (_path(folder, stem, writer), partial(writer.write, result=result))
         for writer in WRITERS
         if writer.takes(result)
     ]
-    paths = [path for path, _ in files]
+
+
+def _write_zarr(result: Result, overwrite: bool) -> None:
+    """Write the labels first where they are OME-Zarr: the record of them never stands alone."""
+    if result.zarr is not None:
+        check_place(result.zarr, overwrite)
+        write_zarr_labels(result.segmentation, result.zarr)
+
+
+@contextmanager
+def _alone(folder: Path, stem: str) -> Iterator[None]:
+    """Write the results of a stem while no other run does: the files of two are never mixed."""
+    made = make_folders(folder)
     try:
-        _refuse_existing(folder, paths, overwrite)
-        write_all(files)
-    except OSError as error:
-        raise _output_error(folder, stem, error) from error
-    return paths
+        mine = hold(folder / stem, WAIT_S)
+        if mine is None:
+            raise OutputError(
+                f"Another run writes the results of {stem} in {folder} and does not end. Close "
+                "it, or choose another folder with -o."
+            )
+        try:
+            complete(_every_path(folder, stem))
+            yield
+        finally:
+            mine.release()
+        made = []
+    finally:
+        for path in made:
+            with suppress(OSError):  # what another program put there stays
+                path.rmdir()
+
+
+def _complete_left(folder: Path, stem: str) -> None:
+    """Give the results of a program that was killed their names, unless another one is at it."""
+    paths = _every_path(folder, stem)
+    if is_left(paths[-1]) and (mine := hold(folder / stem)) is not None:
+        try:
+            complete(paths)
+        finally:
+            mine.release()
+
+
+def _every_path(folder: Path, stem: str) -> list[Path]:
+    return [_path(folder, stem, writer) for writer in WRITERS]
 
 
 def _path(folder: Path, stem: str, writer: Writer) -> Path:

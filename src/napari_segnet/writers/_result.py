@@ -13,6 +13,7 @@ from napari_segnet.grid import Grid
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
 from napari_segnet.segmentation import Instances, Maps, Segmentation
+from napari_segnet.writers.ome_zarr import ZarrPlace
 
 __all__ = ["Result"]
 
@@ -33,6 +34,8 @@ class Result:
         Measurements of the objects, where they are to be written too.
     image : Image or None
         What the labels are of, for a picture of both.
+    zarr : ZarrPlace or None
+        Where the labels go as OME-Zarr; then they are in no file besides.
     exports : frozenset of str
         What else is to be written: ``asked`` of writers for other programs.
     """
@@ -42,6 +45,7 @@ class Result:
     instances: Instances | None = None
     table: Table | None = None
     image: Image | None = None
+    zarr: ZarrPlace | None = None
     exports: frozenset[str] = frozenset()
 
     @cached_property

@@ -19,8 +19,8 @@ class LabelsWriter:
     on_grid: bool | None = False
 
     def takes(self, result: Result) -> bool:
-        """Every result has labels; those on a medical grid are NIfTI."""
-        return result.grid is None
+        """Every result has labels; those on a medical grid are NIfTI, others may be OME-Zarr."""
+        return result.grid is None and result.zarr is None
 
     def write(self, path: Path, result: Result) -> None:
         """Write them in tiles."""

@@ -73,9 +73,7 @@ def write_ome_tiff(
     """
     import tifffile
 
-    options: dict[str, Any] = dict(ZLIB) if compressed else {}
-    if tile is not None:
-        options["tile"] = tile
+    options: dict[str, Any] = (ZLIB if compressed else {}) | ({"tile": tile} if tile else {})
     kind = pixels.dtype if isinstance(pixels, np.ndarray) else np.dtype(dtype)
     kind = np.dtype(WIDER.get(kind.name, kind))
     if isinstance(pixels, np.ndarray):

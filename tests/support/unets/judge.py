@@ -5,9 +5,10 @@ A candidate is *equal* where its answer before the final activation is that of t
 
 *Wrong and not marked*: the first candidate is opened, is not equal, and its card marks no fact that
 is to blame as assumed. To blame are the facts with a word in the truth and on the card that differ.
-Where none differs, the topology is to blame, and ``layout`` has to be marked. A fact that the card
-calls read or decided by statistics is not marked; one that is called so and is not true is a *false
-claim*, whether or not another one is marked.
+Where none differs, the topology is to blame, and ``layout`` has to be marked. Of a real file no
+facts are known in these words: any on the card may be to blame, and one of them has to be marked.
+A fact that the card calls read or decided by statistics is not marked; one that is called so and is
+not true is a *false claim*, whether or not another one is marked.
 """
 
 from __future__ import annotations
@@ -181,7 +182,8 @@ def judge(
         for name in truth
         if name in found.choices and not _same(found.choices[name], truth[name])
     )
-    marks = [found.known.get(name) for name in blamed or ("layout",)]
+    suspects = blamed or (("layout",) if truth else tuple(found.choices))
+    marks = [found.known.get(name) for name in suspects]
     return Verdict(
         place=place,
         refused=bool(found.refused) and not found.asked,

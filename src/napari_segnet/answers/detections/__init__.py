@@ -14,7 +14,7 @@ from napari_segnet.segmentation import Instances, Maps, NetworkAnswer, Predictio
 
 if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
-    from napari_segnet.answers.question import Responder
+    from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
     from napari_segnet.families import Teachable
     from napari_segnet.image import Image
@@ -71,14 +71,17 @@ class DetectionAnswer:
         image: Image,
         settings: PredictSettings,
         prediction: Prediction | None,
-    ) -> Responder:
+    ) -> PromptSession:
         """Return who looks at parts of the image, and keeps what the network sees of them."""
         from napari_segnet.answers.detections.prompt import DetectionResponder
         from napari_segnet.engines import engine_for
+        from napari_segnet.plan import settle
         from napari_segnet.plan.input import prepare_input
+        from napari_segnet.progress import run
 
+        settings = run(settle(checkpoint, image, settings)).settings
         given = prepare_input(checkpoint, image, settings)
-        engine = engine_for(checkpoint, settings.device, settings.threads)
+        engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
         return DetectionResponder(engine, given, settings.precision)
 
     def doubt(

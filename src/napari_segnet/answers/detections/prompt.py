@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.answers.detections.look import DetectedLook
-from napari_segnet.answers.question import At, Found, InBox, Question
+from napari_segnet.answers.prompts import BoxPrompt, Found, PointPrompt, Prompt
 from napari_segnet.boxes import pairwise_iou
 from napari_segnet.cache import Bounded
 from napari_segnet.engines import Engine
@@ -43,7 +43,7 @@ Box = tuple[float, float, float, float]
 
 
 class DetectionResponder:
-    """Answers from feature maps; see :class:`napari_segnet.ask.Responder`.
+    """Answers from feature maps; see :class:`napari_segnet.prompts.PromptSession`.
 
     The plane is cut into the same overlapping tiles whatever part of it is visible, so that
     moving the view by a little needs nothing anew.
@@ -74,9 +74,9 @@ class DetectionResponder:
 
     @job
     def ask(
-        self, question: Question, settings: LabelSettings | None = None
+        self, question: Prompt, settings: LabelSettings | None = None
     ) -> Generator[Progress, None, Found]:
-        """Answer a question; see :class:`napari_segnet.ask.Responder`."""
+        """Answer a question; see :class:`napari_segnet.prompts.PromptSession`."""
         settings = settings or LabelSettings()
         wanted = resolve_classes(settings.classes, self._network.checkpoint.class_names)
         box = self._scaled(_box_of(question))
@@ -84,9 +84,9 @@ class DetectionResponder:
         tile, look = yield from self._look(self._tile_for(box), question.t, question.z)
         corner = np.array([part.start for part in tile.frame] * 2, np.float32)
         own = (np.asarray(box, np.float32) - corner).astype(np.float32)
-        if isinstance(question, At):
+        if isinstance(question, PointPrompt):
             return self._at(look, corner, own, question, settings.mask_threshold, wanted)
-        if isinstance(question, InBox):
+        if isinstance(question, BoxPrompt):
             one = self._as_drawn(look, own, wanted)
         else:
             one = self._refined(look, own, wanted)
@@ -226,7 +226,7 @@ class DetectionResponder:
         look: Look,
         corner: npt.NDArray[np.float32],
         point: npt.NDArray[np.float32],
-        question: At,
+        question: PointPrompt,
         threshold: float,
         wanted: Collection[int] | None,
     ) -> Found:
@@ -248,7 +248,7 @@ class DetectionResponder:
         instances: Instances,
         k: int,
         corner: npt.NDArray[np.float32],
-        question: Question,
+        question: Prompt,
         threshold: float,
     ) -> Found | None:
         """Return a detection at the image's pixels; None if no pixel is sure enough."""
@@ -267,8 +267,8 @@ class DetectionResponder:
         )
 
 
-def _box_of(question: Question) -> Box:
-    if isinstance(question, At):
+def _box_of(question: Prompt) -> Box:
+    if isinstance(question, PointPrompt):
         return (question.y, question.x, question.y, question.x)
     return question.box
 
@@ -336,12 +336,12 @@ def _instances(
     )
 
 
-def _planes(given: NetworkInput, question: Question) -> tuple[slice, ...]:
+def _planes(given: NetworkInput, question: Prompt) -> tuple[slice, ...]:
     at = {"t": question.t, "z": question.z}
     return tuple(slice(at[a], at[a] + 1) for a in "tz" if a in given.image.axes)
 
 
-def _covers(found: Found, point: At) -> bool:
+def _covers(found: Found, point: PointPrompt) -> bool:
     rows, columns = found.where[-2:]
     y, x = int(point.y) - rows.start, int(point.x) - columns.start
     height, width = found.mask.shape[-2:]

@@ -16,7 +16,7 @@ from napari_segnet.segmentation import Flows, Maps, NetworkAnswer, Prediction, S
 
 if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
-    from napari_segnet.answers.question import Responder
+    from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
     from napari_segnet.families import Teachable
     from napari_segnet.image import Image
@@ -59,7 +59,7 @@ class FlowAnswer(MapAnswer):
         image: Image,
         settings: PredictSettings,
         prediction: Prediction | None,
-    ) -> Responder:
+    ) -> PromptSession:
         """Return who chooses objects from the flows of the whole image."""
         from napari_segnet.answers.flows.prompt import FlowResponder
 

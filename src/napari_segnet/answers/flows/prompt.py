@@ -12,7 +12,7 @@ __all__ = ["FlowResponder"]
 
 
 class FlowResponder(MapResponder):
-    """Chooses as of other maps; see :class:`napari_segnet.ask.Responder`.
+    """Chooses as of other maps; see :class:`napari_segnet.prompts.PromptSession`.
 
     Objects are not judged by their flows: whoever points at one says that it is there.
 

@@ -125,7 +125,7 @@ class _Run:
             self.batch //= 2
             self.rung = f"batch halved to {self.batch}"
         elif engine.device != "cpu" and settings.device == "auto":
-            self.engine = engine_for(engine.checkpoint, "cpu", engine.threads)
+            self.engine = engine_for(engine.checkpoint, "cpu", engine.threads, engine.name)
             self.rung = "moved to the CPU"
         else:
             smaller, cpu = Remedy("scale", "2"), Remedy("device", "cpu")

@@ -15,7 +15,7 @@ from napari_segnet.segmentation import Instances, Maps, NetworkAnswer, Predictio
 
 if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
-    from napari_segnet.answers.question import Responder
+    from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
     from napari_segnet.families import Teachable
     from napari_segnet.image import Image
@@ -67,7 +67,7 @@ class MapAnswer:
         image: Image,
         settings: PredictSettings,
         prediction: Prediction | None,
-    ) -> Responder:
+    ) -> PromptSession:
         """Return who chooses objects from the maps of the whole image."""
         from napari_segnet.answers.maps.prompt import MapResponder
 

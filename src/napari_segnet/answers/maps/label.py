@@ -12,13 +12,16 @@ from napari_segnet import cache
 from napari_segnet.answers.labels import Table, renamed, segmentation_of
 from napari_segnet.progress import Progress, check_cancelled
 from napari_segnet.segmentation import Kind, Maps, Prediction, Segmentation
+from napari_segnet.sinks import large_array
 from napari_segnet.steps import (
     LabelSettings,
     Unit,
+    count_pixels,
     label_unit,
     labeler_of,
     link,
     offset_unique,
+    require_label_room,
     resolve,
     score_labels,
 )
@@ -36,8 +39,10 @@ def label_maps(
     settings = resolve(settings, answer.outputs, prediction.advice, "semantic")
     kind = labeler_of(settings.instances).kind
     axes = answer.axes[1:]
+    name = str(prediction.origin.image.get("name", "the image"))
+    require_label_room(answer.shape, answer.ndim, settings.instances, name)
     full = _with_all_axes(answer)
-    labels = np.zeros(full.shape[1:], np.int32)  # (t, z, y, x)
+    labels: npt.NDArray[np.int32] = large_array(full.shape[1:], np.int32)  # (t, z, y, x)
     units = _units(answer, labels.shape)
     kept = prediction.origin.key if cache.predictions.keeps(prediction) else ""
     table, used = Table(), 0
@@ -70,7 +75,7 @@ def _add_scores(
     table: Table, found: npt.NDArray[np.int32], unit: Unit, kind: Kind, used: int
 ) -> None:
     ids, scores, classes = score_labels(found, unit, kind)
-    counts = np.bincount(found.reshape(-1), minlength=int(ids.max(initial=0)) + 1)
+    counts = count_pixels(found)  # of a semantic unit, too, ids are those that it has
     table.ids.append(ids if kind == "semantic" else ids + used)
     table.scores.append(scores)
     table.classes.append(classes)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.answers.question import Again, At, Found, InBox, Question
+from napari_segnet.answers.prompts import BoxPrompt, Found, MaskPrompt, PointPrompt, Prompt
 from napari_segnet.errors import MismatchError, NothingFoundError
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Maps, Prediction
@@ -37,7 +37,7 @@ Box = tuple[float, float, float, float]
 
 
 class MapResponder:
-    """Answers from maps; see :class:`napari_segnet.ask.Responder`.
+    """Answers from maps; see :class:`napari_segnet.prompts.PromptSession`.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ class MapResponder:
 
     @job
     def ask(
-        self, question: Question, settings: LabelSettings | None = None
+        self, question: Prompt, settings: LabelSettings | None = None
     ) -> Generator[Progress, None, Found]:
-        """Answer a question; see :class:`napari_segnet.ask.Responder`."""
+        """Answer a question; see :class:`napari_segnet.prompts.PromptSession`."""
         how = self._settings(settings or LabelSettings())
         yield Progress(what="labels")
         for share in FAINTER:
             fainter = replace(how, threshold=share * filled_in(how.threshold, "threshold"))
-            if isinstance(question, At):
+            if isinstance(question, PointPrompt):
                 found = self._at(question, fainter)
-            elif isinstance(question, InBox):
+            elif isinstance(question, BoxPrompt):
                 found = self._in_box(question, fainter)
             else:
                 found = self._again(question, fainter)
@@ -88,7 +88,7 @@ class MapResponder:
 
     # ---- The three questions ----
 
-    def _at(self, point: At, settings: LabelSettings) -> Found | None:
+    def _at(self, point: PointPrompt, settings: LabelSettings) -> Found | None:
         """Return the basin under a point."""
         y, x = int(np.floor(point.y)), int(np.floor(point.x))
         for crop in self._growing((y, x)):
@@ -102,7 +102,7 @@ class MapResponder:
                 return self._found(mask, crop, point)
         raise AssertionError("the last crop is the whole plane, beyond which nothing goes on")
 
-    def _in_box(self, question: InBox, settings: LabelSettings) -> Found | None:
+    def _in_box(self, question: BoxPrompt, settings: LabelSettings) -> Found | None:
         """Return what most of lies in a box; nothing of it outside."""
         inside = self._pixels(question.box)
         crop = self._around(question.box)
@@ -116,7 +116,7 @@ class MapResponder:
         chosen = _meant(self._plane(labels, question), wanted, whole=False)
         return self._found(np.isin(labels, chosen) & wanted, crop, question)
 
-    def _again(self, question: Again, settings: LabelSettings) -> Found | None:
+    def _again(self, question: MaskPrompt, settings: LabelSettings) -> Found | None:
         """Return the basins that an object should have consisted of."""
         crop = self._around(question.box)
         labels = self._label(crop, question, settings)
@@ -168,12 +168,12 @@ class MapResponder:
             reach *= 2
 
     def _label(
-        self, crop: tuple[slice, slice], question: Question, settings: LabelSettings
+        self, crop: tuple[slice, slice], question: Prompt, settings: LabelSettings
     ) -> npt.NDArray[np.int32]:
         """Return labels ``([z,] y, x)`` of a crop of the plane, or of all planes of a volume."""
         return label_unit(self._unit(crop, question), settings)
 
-    def _unit(self, crop: tuple[slice, slice], question: Question) -> Unit:
+    def _unit(self, crop: tuple[slice, slice], question: Prompt) -> Unit:
         planes, times = self._full.shape[2], self._full.shape[1]
         if not (0 <= question.z < planes and 0 <= question.t < times):
             raise MismatchError("This plane is not part of the image. Move to one that is.")
@@ -189,7 +189,7 @@ class MapResponder:
             maps=maps, outputs=self._maps.outputs, pixel_size=relative or (1.0,) * len(axes)
         )
 
-    def _plane(self, labels: npt.NDArray[np.int32], question: Question) -> npt.NDArray[np.int32]:
+    def _plane(self, labels: npt.NDArray[np.int32], question: Prompt) -> npt.NDArray[np.int32]:
         return labels[question.z] if self._maps.ndim == 3 else labels
 
     def _goes_on(self, mask: npt.NDArray[np.bool_], crop: tuple[slice, slice]) -> bool:
@@ -205,7 +205,7 @@ class MapResponder:
         return any(more and edge.any() for more, edge in touched)
 
     def _found(
-        self, mask: npt.NDArray[np.bool_], crop: tuple[slice, slice], question: Question
+        self, mask: npt.NDArray[np.bool_], crop: tuple[slice, slice], question: Prompt
     ) -> Found | None:
         """Return an object with score and class; None if it has no pixel."""
         if not mask.any():

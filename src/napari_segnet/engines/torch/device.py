@@ -10,6 +10,7 @@ import psutil
 import torch
 
 from napari_segnet.engines.protocol import PRECISIONS, choose_device
+from napari_segnet.room import room_bytes
 
 __all__ = [
     "best_device",
@@ -88,7 +89,7 @@ def free_bytes(device: str) -> int:
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + held)
     free = int(psutil.virtual_memory().available)
-    return min(free, _cgroup_free(free))
+    return room_bytes(min(free, _cgroup_free(free)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

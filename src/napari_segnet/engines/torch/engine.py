@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import threading
-from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +13,7 @@ import torch
 from torch import nn
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.openvino.choice import middle
 from napari_segnet.engines.protocol import require_precision
 from napari_segnet.engines.torch.device import (
     free_bytes,
@@ -24,32 +22,23 @@ from napari_segnet.engines.torch.device import (
     precisions,
     release,
 )
+from napari_segnet.engines.torch.dry import DryRun, activated
 from napari_segnet.engines.torch.fast import fast_copy, watch_cancel
-from napari_segnet.engines.torch.memory import peak_bytes
+from napari_segnet.engines.turns import turn
 from napari_segnet.families import (
     InstanceFamily,
     Look,
     MapFamily,
-    MeasurableFamily,
     PromptableFamily,
 )
 from napari_segnet.families.kit.blocks import depends_on_place, place, unplace
-from napari_segnet.progress import check_cancelled
 from napari_segnet.recognition import family_of
 from napari_segnet.segmentation import Detected
 
 __all__ = ["Network", "TorchEngine", "check_precision"]
 
-KERNEL_SHARE = 1.25
-"""Layers take workspace of their own; measured 1.1 to 1.2 with oneDNN on a CPU."""
 PRECISIONS = {"fp32": None, "tf32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 """And what torch's autocast makes of them."""
-LOOK_SECONDS = 0.1
-"""How often a job that waits for a device looks whether it was cancelled."""
-
-_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-"""One network at a time on a device: two would each take the memory that was free for one,
-and TF32 is switched for all of a process."""
 
 
 class TorchEngine:
@@ -81,8 +70,8 @@ class TorchEngine:
             self._fast = self._fast.to(memory_format=torch.channels_last)
         watch_cancel(self._fast)
         self._placed = depends_on_place(self._fast)
-        self._bytes: dict[tuple[int, ...], int] = {}
-        self._bare: nn.Module | None = None
+        self._dry = DryRun(checkpoint)
+        self._tile: npt.NDArray[np.float32] | None = None
 
     @property
     def bytes(self) -> int:
@@ -105,6 +94,11 @@ class TorchEngine:
     def depends_on_offset(self) -> bool:
         """Tell if layers look at where a tile lies: those of a batch then begin at one place."""
         return self._placed
+
+    @property
+    def tile(self) -> npt.NDArray[np.float32] | None:
+        """Return ``(1, c, [z,] y, x)``: a part of what it answered on a CPU."""
+        return self._tile
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -136,6 +130,8 @@ class TorchEngine:
         ndarray
             ``(n, channel, [z,] y, x)`` float32, after the activations.
         """
+        if self.device == "cpu":
+            self._keep_tile(batch)
         with self._turn(), torch.inference_mode(), self._precision(precision):
             tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
             if self.device == "cpu" and tensor.ndim == 4:
@@ -147,7 +143,9 @@ class TorchEngine:
             finally:
                 if self._placed:
                     unplace(self._fast)
-            result: npt.NDArray[np.float32] = self._activated(answer).float().cpu().numpy()
+            result: npt.NDArray[np.float32] = (
+                activated(self.checkpoint, answer).float().cpu().numpy()
+            )
             return result
 
     def detect(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
@@ -180,18 +178,8 @@ class TorchEngine:
             yield self._fast
 
     def peak_bytes(self, batch: int, lengths: tuple[int, ...]) -> int:
-        """Estimate the memory for ``batch`` inputs of ``([z,] y, x)`` pixels.
-
-        Found by a dry run of the same size, which takes no memory, since layers shrink and
-        grow with the pixels, but not in proportion where they lose their border.
-        """
-        if lengths not in self._bytes:
-            if self._bare is None:
-                with torch.device("meta"):
-                    self._bare = fast_copy(self._family.build(self.checkpoint).eval(), "cpu")
-            shape = (1, self.checkpoint.channels, *lengths)
-            self._bytes[lengths] = peak_bytes(self._bare, self._dry, shape)
-        return int(KERNEL_SHARE * self._bytes[lengths] * batch)
+        """Estimate the memory for ``batch`` inputs of ``([z,] y, x)`` pixels."""
+        return self._dry.peak_bytes(batch, lengths)
 
     def free_bytes(self) -> int:
         """Return the bytes that can really be taken on the device now."""
@@ -205,12 +193,10 @@ class TorchEngine:
         """Tell if an error of torch, or of Python, means that memory ran out."""
         return is_out_of_memory(error)
 
-    def _dry(self, module: nn.Module, batch: torch.Tensor) -> Any:
-        """Do what takes the memory, as far as it can be done without values."""
-        family = self._family
-        if isinstance(family, MapFamily):
-            return self._activated(family.maps(module, batch))
-        return family.measured(module, batch) if isinstance(family, MeasurableFamily) else None
+    def _keep_tile(self, batch: npt.NDArray[np.float32]) -> None:
+        tile = middle(batch, self.checkpoint.size)
+        if tile is not None and (self._tile is None or tile.size > self._tile.size):
+            self._tile = tile
 
     @property
     def _map_family(self) -> MapFamily:
@@ -218,31 +204,11 @@ class TorchEngine:
             raise TypeError(f"{self._family.title} does not answer with maps")
         return self._family
 
-    def _activated(self, answer: torch.Tensor) -> torch.Tensor:
-        parts, first = [], 0
-        for output in self.checkpoint.outputs:
-            part = answer[:, first : first + output.channels]
-            first += output.channels
-            if output.activation == "sigmoid":
-                part = part.float().sigmoid()
-            elif output.activation == "softmax":
-                part = part.float().softmax(1)
-            elif output.activation == "tanh":
-                part = part.float().tanh()
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait until the device is free, unless the job is cancelled meanwhile."""
-        lock = _turns[self.device]
-        while not lock.acquire(timeout=LOOK_SECONDS):
-            check_cancelled()
-        try:
-            with on_threads(self.threads):
-                yield
-        finally:
-            lock.release()
+        """Wait until the device is free; TF32, too, is switched for all of a process."""
+        with turn(self.device), on_threads(self.threads):
+            yield
 
     @contextlib.contextmanager
     def _precision(self, precision: str) -> Iterator[None]:

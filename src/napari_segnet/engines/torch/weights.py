@@ -11,6 +11,7 @@ from torch import nn
 from napari_segnet import cache
 from napari_segnet.checkpoint import Checkpoint, Layout
 from napari_segnet.containers import Weights, arranged, open_weights
+from napari_segnet.engines.facts import deciding_facts
 from napari_segnet.engines.torch.device import best_device, is_out_of_memory
 from napari_segnet.engines.torch.engine import TorchEngine
 from napari_segnet.errors import BrokenWeightsError, MemoryExhaustedError
@@ -60,20 +61,13 @@ def load(
 
 def _kept(checkpoint: Checkpoint, device: str) -> TorchEngine:
     """Return the network out of the cache, or load it into it."""
-    key = (checkpoint.sha256, _facts(checkpoint), device)
+    key = (checkpoint.sha256, deciding_facts(checkpoint), device)
     kept = cache.networks.get(key)
     if kept is not None:
         return cast("TorchEngine", kept)
     network = TorchEngine(checkpoint, _filled(checkpoint), device)
     cache.networks.put(key, network, network.bytes)
     return network
-
-
-def _facts(checkpoint: Checkpoint) -> str:
-    """Return all that decides how the weights are used, as text."""
-    store = (checkpoint.store.member, checkpoint.store.wrapper, checkpoint.store.prefix)
-    how = (checkpoint.outputs, checkpoint.size, checkpoint.halo_px, checkpoint.exact)
-    return repr((sorted(checkpoint.hparams.items()), store, *how))
 
 
 def _filled(checkpoint: Checkpoint) -> nn.Module:

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["STRUCTURE", "StoredGraph", "describe_graph"]
+__all__ = ["BARE", "StoredGraph", "describe_graph"]
 
-STRUCTURE = "structure"
-"""The program that reads bare weights; all others hold a graph in a form that is not written."""
+BARE = ("structure", "library")
+"""Programs that read bare weights; all others hold a graph in a form that is not written."""
 
 
 class StoredGraph(Drawn, MapTeaching):
@@ -133,17 +133,17 @@ class StoredGraph(Drawn, MapTeaching):
             store=replace(checkpoint.store, keys={**keys, **{name: name for name in missing}}),
             known={**checkpoint.known, "outputs": Known(source="told", why="by the training")},
         )
-        if checkpoint.program != STRUCTURE:
+        if checkpoint.program not in BARE:
             return described
         hparams = {**checkpoint.hparams, **described.hparams}
-        return replace(described, hparams=hparams, program=STRUCTURE)
+        return replace(described, hparams=hparams, program=checkpoint.program)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write a file of our own, see ``write_own``.
 
         Bare weights are written back as they were: the code that they came from loads them.
         """
-        if checkpoint.program == STRUCTURE:
+        if checkpoint.program in BARE:
             return write_back(module, checkpoint, path)
         keys = {name: name for name in module.state_dict()}
         # A file of our own, whatever program the network came from.

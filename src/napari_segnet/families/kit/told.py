@@ -1,4 +1,8 @@
-"""Hyper-parameters that no tensor shows: told by the user, recorded beside, or assumed."""
+"""Hyper-parameters that no tensor shows: told by the user, recorded beside, or assumed.
+
+One schema for all families: a :class:`Choice` says what a hyper-parameter may be, in the words of
+which every refusal is made.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import suggestion
 
-__all__ = ["Choice", "parsed", "settle"]
+__all__ = ["Choice", "list_told", "numbers_of", "parsed", "settle"]
 
 RECORDS = ("hyper_parameters", "hparams", "model_kwargs", "model_args", "config", "args")
 """Where training programs write a network's arguments (Lightning: the first)."""
@@ -59,7 +63,8 @@ class Choice:
         Words that have a number, written ``word:number``, with the one that is meant where
         none is given.
     between : (float, float) or None
-        Least and greatest number, where it may be any between; whole if the default is.
+        Least and greatest number, where it may be any between; whole if the default is, or if
+        the default is None, which is chosen when the network runs.
     also : tuple of str
         Other names of it in the records of training programs.
     only_told : tuple
@@ -83,7 +88,8 @@ class Choice:
         """What it may be, in words."""
         words = [f"{v}:number" if v in self.numbers else _text(v) for v in self.values]
         if self.between is not None:
-            words.append("a number from {:g} to {:g}".format(*self.between))
+            kind = "a whole number" if self._whole else "a number"
+            words.append("{} from {:g} to {:g}".format(kind, *self.between))
         return " or ".join(words)
 
     def parsed(self, value: Any) -> Any:
@@ -100,9 +106,13 @@ class Choice:
         if self.between is None or isinstance(value, bool):
             return None
         found = _number(word, *self.between)
-        if found is None or not isinstance(self.default, int):
+        if found is None or not self._whole:
             return found
         return int(found) if found.is_integer() else None
+
+    @property
+    def _whole(self) -> bool:
+        return self.default is None or isinstance(self.default, int)
 
 
 def settle(
@@ -209,6 +219,38 @@ def parsed(choice: Choice, value: Any) -> Any:
             f"{choice.name} must be {choice.can}, not {value!r}. Correct the setting."
         )
     return found
+
+
+def numbers_of(told: Any) -> Any:
+    """Return a number or (nested) list of numbers from text or values; None if it is none."""
+    value = told
+    if isinstance(told, str):
+        try:
+            value = parsed_json(told if "[" in told or "," not in told else f"[{told}]")
+        except ValueError:
+            return None
+    if isinstance(value, (list, tuple)):
+        inner = [numbers_of(v) for v in value]
+        return None if any(v is None for v in inner) else inner
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number else None
+
+
+def list_told(name: str, told: Any) -> list[Any]:
+    """Return a told list of positive numbers (or of lists of them)."""
+    value = numbers_of(told)
+    if not isinstance(value, list) or not value or not _positive(value):
+        raise SettingsError(
+            f"{name} must be a list of positive numbers such as {name}=8,16,32, not {told!r}. "
+            "Correct the setting."
+        )
+    return value
+
+
+def _positive(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(_positive(v) for v in value)
+    return bool(0 < value < float("inf"))
 
 
 def _number(text: Any, low: float, high: float) -> float | None:

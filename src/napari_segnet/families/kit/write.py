@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.atomic import why, write_whole
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.containers import TensorRef, open_tree, open_weights
+from napari_segnet.containers import TensorRef, open_tree, open_weights, restored
 from napari_segnet.errors import OutputError
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ def _named(module: torch.nn.Module, checkpoint: Checkpoint) -> dict[str, torch.T
         if there and file_key not in there:
             continue  # a count of batches, which older files lack
         value = state[key].detach().cpu()
+        if file_key in store.layouts:
+            layout = store.layouts[file_key]
+            shape = tuple(value.shape[layout.order.index(axis)] for axis in range(value.ndim))
+            value = restored(value, layout, shape)
         if value.is_floating_point():
             kind = there[file_key].dtype if there else store.dtype
             value = value.to(getattr(torch, kind))

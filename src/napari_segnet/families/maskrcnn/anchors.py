@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_segnet.checkpoint import Known
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told_numbers import list_told
+from napari_segnet.families.kit.told import list_told
 from napari_segnet.families.maskrcnn.shapes import level_strides
 
 __all__ = ["settle_anchors"]
@@ -23,9 +23,16 @@ _ODD = "a guess: {} boxes per place are not those of the usual three ratios; bet
 
 
 def settle_anchors(
-    read: Mapping[str, Any], told: Mapping[str, Any], recorded: Mapping[str, Any], where: str
+    read: Mapping[str, Any],
+    told: Mapping[str, Any],
+    recorded: Mapping[str, Any],
+    where: str,
+    usual_ratios: tuple[float, ...] = RATIOS,
 ) -> tuple[dict[str, Any], dict[str, Known]]:
-    """Return sizes for each level and ratios that make all anchors of a place."""
+    """Return sizes for each level and ratios that make all anchors of a place.
+
+    ``usual_ratios`` are the three of the program, in its order.
+    """
     per_place, levels = int(read["anchors_per_pixel"]), len(read["levels"]) + 1
     fits = _fitting(recorded, per_place, levels)
     if "anchor_ratios" in told:
@@ -36,7 +43,7 @@ def settle_anchors(
         known = {"anchor_ratios": Known(source="read", why=f"recorded in {where}")}
     else:
         usual = per_place % len(RATIOS) == 0
-        ratios = list(RATIOS) if usual else [1.0]
+        ratios = list(usual_ratios) if usual else [1.0]
         why = "the default" if usual else _ODD.format(per_place)
         known = {"anchor_ratios": Known(source="assumed", why=why)}
     if per_place % len(ratios) or any(isinstance(ratio, list) for ratio in ratios):

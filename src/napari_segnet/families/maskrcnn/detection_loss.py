@@ -8,7 +8,6 @@ compared there. Which boxes are compared is drawn by a generator of the caller's
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from torch.nn import functional
 from torchvision.ops import box_iou, clip_boxes_to_image, roi_align
 
-from napari_segnet.families.maskrcnn.module import _DIVISOR, Features, propose
+from napari_segnet.families.maskrcnn.module import Features, pooled, propose, seen
 from napari_segnet.families.maskrcnn.rules import cell_anchors, grid
 
 __all__ = ["Objects", "detection_loss", "objects_of"]
@@ -114,18 +113,10 @@ def detection_loss(
     generator : torch.Generator
         Of the CPU; draws the boxes that are compared.
     """
-    height, width = batch.shape[-2:]
-    own = module.rules.colours(batch)
-    padded = functional.pad(own, (0, -width % _DIVISOR, 0, -height % _DIVISOR))
-    levels = module.backbone(padded)
-    seen = Features(
-        levels=OrderedDict((name, level.float()) for name, level in levels.items()),
-        shape=(height, width),
-        padded=(padded.shape[-2], padded.shape[-1]),
-    )
+    every = seen(module, batch, whole=False)
     total = batch.new_zeros((), dtype=torch.float32)
     for index, there in enumerate(objects):
-        picture = seen.picture(index)
+        picture = every.picture(index)
         total = total + _proposal_loss(module, picture, there, generator)
         total = total + _head_loss(module, picture, there, generator)
     return total / len(objects)
@@ -148,8 +139,11 @@ def _proposal_loss(
     want[: len(chosen_positive)] = 1
     loss = functional.binary_cross_entropy_with_logits(logits[chosen], want)
     if len(chosen_positive):
+        rules = module.rules
         wanted = _encode(
-            there.boxes[match[chosen_positive]], anchors[chosen_positive], (1.0, 1.0, 1.0, 1.0)
+            rules.inner(there.boxes[match[chosen_positive]]),
+            rules.inner(anchors[chosen_positive]),
+            rules.proposal_weights,
         )
         away = functional.smooth_l1_loss(
             deltas[chosen_positive], wanted, beta=SMOOTH, reduction="sum"
@@ -160,6 +154,7 @@ def _proposal_loss(
 
 def _answers(module: Any, features: Features) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return logits ``(n,)``, deltas and anchors ``(n, 4)`` of all levels of one picture."""
+    top, left = features.corner
     rules, head = module.rules, module.rpn["head"]
     dtype = next(head.parameters()).dtype
     logits, deltas, anchors = [], [], []
@@ -172,7 +167,8 @@ def _answers(module: Any, features: Features) -> tuple[torch.Tensor, torch.Tenso
         every = torch.arange(len(own_logits), device=own_logits.device)
         logits.append(own_logits)
         deltas.append(own_deltas.reshape(-1, 4))
-        anchors.append(grid(cells, stride, level.shape[-2:], every))
+        own = grid(cells, stride, level.shape[-2:], every)
+        anchors.append(own - own.new_tensor([left, top, left, top]))
     return torch.cat(logits), torch.cat(deltas), torch.cat(anchors)
 
 
@@ -221,9 +217,9 @@ def _head_loss(
     if not len(boxes):
         return next(iter(features.levels.values())).sum() * 0
     dtype = next(heads["box_predictor"].parameters()).dtype
-    pooled = module.box_pool(features.levels, boxes).to(dtype)
+    cut = pooled(module, module.box_pool, features, boxes).to(dtype)
     logits, deltas = (
-        each.float() for each in heads["box_predictor"](heads["box_head"](pooled).flatten(1))
+        each.float() for each in heads["box_predictor"](heads["box_head"](cut).flatten(1))
     )
     classes = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
     classes[:count] = there.classes[match]
@@ -268,7 +264,7 @@ def _box_loss(
     column = there.classes[match] - (0 if rules.background_first else 1)
     if deltas.shape[1] == 1:
         column = torch.zeros_like(column)
-    wanted = _encode(there.boxes[match], boxes, rules.box_weights)
+    wanted = _encode(rules.inner(there.boxes[match]), rules.inner(boxes), rules.box_weights)
     loss: torch.Tensor = functional.smooth_l1_loss(
         deltas[row, column], wanted, beta=SMOOTH, reduction="sum"
     )
@@ -279,8 +275,8 @@ def _mask_loss(
     module: Any, features: Features, boxes: torch.Tensor, there: Objects, match: torch.Tensor
 ) -> torch.Tensor:
     predictor = module.roi_heads["mask_predictor"]
-    pooled = module.mask_pool(features.levels, boxes).to(next(predictor.parameters()).dtype)
-    logits = predictor(module.roi_heads["mask_head"](pooled)).float()
+    cut = pooled(module, module.mask_pool, features, boxes).to(next(predictor.parameters()).dtype)
+    logits = predictor(module.roi_heads["mask_head"](cut)).float()
     row = torch.arange(len(logits), device=logits.device)
     own = logits[row, module.rules.mask_channel(there.classes[match])]
     side = own.shape[-1]

@@ -10,12 +10,12 @@ read from shapes
     ResNet ``block``, ``layers``, ``groups``, ``width_per_group``, ``stem_channels``,
     ``body_channels`` (of the first stage), then ``norm``, ``fpn_norm``, ``box_norm``,
     ``mask_norm`` (``batch``, ``frozen``, ``group``, ``none``), ``fpn_channels``,
-    ``rpn_layers``, ``anchors_per_pixel``, ``box_head`` (``mlp`` or ``sequence``),
+    ``rpn_layers``, ``anchors_per_pixel``, ``box_head`` (``mlp``, ``sequence`` or ``conv``),
     ``box_convs``, ``box_fcs``, ``box_pool_px``, ``box_agnostic``, ``mask_layers``,
     ``mask_hidden``, ``mask_agnostic``
 of the program that trained it
-    ``arithmetic`` (``torchvision``, ``detectron2``, ``mmdetection``), ``background``
-    (``first`` or ``last`` of the classes)
+    ``arithmetic`` (``torchvision``, ``detectron2``, ``mmdetection``, ``matterport``),
+    ``background`` (``first`` or ``last`` of the classes)
 recorded, told or assumed
     all others, see ``CHOICES`` and ``NUMBERS``
 """
@@ -24,14 +24,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from napari_segnet.checkpoint import Known, PrepareStep
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told import Choice, settle
-from napari_segnet.families.kit.told_numbers import Number, numbers_of, settle_numbers
+from napari_segnet.families.kit.told import Choice, numbers_of, settle
 from napari_segnet.families.maskrcnn.anchors import settle_anchors
 from napari_segnet.families.maskrcnn.coco_names import BY_NUMBER, CLASSES
 from napari_segnet.families.maskrcnn.shapes import Reading
@@ -49,49 +48,44 @@ _ROUNDING = Choice(name="anchor_rounding", values=(True, False), default=False, 
 CHOICES = (_COLOURS, _STRIDE_IN, _ALIGNED, _ORDER, _ROUNDING)
 
 NUMBERS = (
-    Number(name="norm_eps", low=0.0, high=0.1, default=1e-5, why="the default of torch"),
-    Number(name="roi_sampling", low=0, high=16, default=0, why=""),
-    Number(
+    Choice(name="norm_eps", between=(0.0, 0.1), default=1e-5, why="the default of torch"),
+    Choice(name="roi_sampling", between=(0, 16), default=0, why=""),
+    Choice(
         name="mask_pool_px",
-        low=1,
-        high=112,
+        between=(1, 112),
         default=14,
         why="the default; masks have twice as many pixels along each side",
     ),
-    Number(
+    Choice(
         name="least_score",
-        low=0.0,
-        high=1.0,
+        between=(0.0, 1.0),
         default=0.05,
         why="the default; weaker detections are not kept, so the setting score can not go below it",
     ),
-    Number(
+    Choice(
         name="box_nms",
-        low=0.0,
-        high=1.0,
+        between=(0.0, 1.0),
         default=0.5,
         why="the default; the setting nms can only be stricter",
     ),
-    Number(name="proposal_nms", low=0.0, high=1.0, default=0.7, why="the default"),
-    Number(name="proposal_score", low=0.0, high=1.0, default=0.0, why="the default: none"),
-    Number(
+    Choice(name="proposal_nms", between=(0.0, 1.0), default=0.7, why="the default"),
+    Choice(name="proposal_score", between=(0.0, 1.0), default=0.0, why="the default: none"),
+    Choice(
         name="most_proposals",
-        low=1,
-        high=1_000_000,
+        between=(1, 1_000_000),
         default=None,
         why="one per 256 pixels and at least 1000, since the usual 1000 would also limit the "
         "number of objects",
     ),
-    Number(
+    Choice(
         name="most_detections",
-        low=1,
-        high=1_000_000,
+        between=(1, 1_000_000),
         default=10_000,
         why="the usual 100 per picture are too few for a field of cells",
     ),
 )
 
-_LISTS = ("box_weights", "pixel_mean", "pixel_std")
+_LISTS = ("box_weights", "proposal_weights", "pixel_mean", "pixel_std")
 _SCALE_WHY = (
     "the file does not record it; the picture is not resized by itself, the setting scale "
     "(image pixels per network pixel) decides"
@@ -153,16 +147,13 @@ def settle_maskrcnn(
     for name, value in fixed.items():
         hparams[name] = value
         known[name] = Known(source="read", why=f"every network of this kind: {title}")
-    choices = tuple(
-        Choice(name=c.name, values=c.values, default=defaults[c.name][0], why=defaults[c.name][1])
-        for c in CHOICES
-        if c.name in defaults
-    )
+    choices = tuple(_as_trained(c, defaults) for c in CHOICES if c.name in defaults)
+    choices += tuple(_as_trained(number, defaults) for number in NUMBERS)
     own = {c.name: told[c.name] for c in choices if c.name in told}
     steps = [settle(choices, {}, _without_metadata(weights), own, title)]
-    steps.append(settle_numbers(_numbers(defaults), told))
     steps.append(_lists(told, defaults, reading.channels()))
-    steps.append(settle_anchors(read, told, recorded.values, recorded.where))
+    ratios = (defaults["anchor_ratios"][0],) if "anchor_ratios" in defaults else ()
+    steps.append(settle_anchors(read, told, recorded.values, recorded.where, *ratios))
     for values, how in steps:
         hparams |= values
         known |= how
@@ -179,9 +170,9 @@ def settle_maskrcnn(
 
 def _sound(name: str, value: Any, hparams: Mapping[str, Any]) -> bool:
     """Tell if a recorded value is one that could also be told."""
-    for number in NUMBERS:
-        if number.name == name:
-            return bool(number.low <= value <= number.high)
+    for choice in (*CHOICES, *NUMBERS):
+        if choice.name == name:
+            return choice.parsed(value) is not None
     # Ratios go with sizes (settle_anchors); other lists are as long as their defaults.
     lists = isinstance(value, list)
     return not lists or (name in _LISTS and len(value) == len(hparams[name]))
@@ -217,19 +208,12 @@ def _refuse_untellable(
         )
 
 
-def _numbers(defaults: Mapping[str, tuple[Any, str]]) -> tuple[Number, ...]:
-    return tuple(
-        n
-        if n.name not in defaults
-        else Number(
-            name=n.name,
-            low=n.low,
-            high=n.high,
-            default=defaults[n.name][0],
-            why=defaults[n.name][1],
-        )
-        for n in NUMBERS
-    )
+def _as_trained(choice: Choice, defaults: Mapping[str, tuple[Any, str]]) -> Choice:
+    """Return a hyper-parameter with the default of the program that trained the network."""
+    if choice.name not in defaults:
+        return choice
+    default, why = defaults[choice.name]
+    return replace(choice, default=default, why=why)
 
 
 def _lists(
@@ -238,7 +222,9 @@ def _lists(
     """Return the lists of numbers other than anchors."""
     hparams: dict[str, Any] = {"pixel_mean": None, "pixel_std": None}
     known = dict.fromkeys(hparams, Known(source="read", why="the step prepare does it"))
-    for name, count in (("box_weights", 4), ("pixel_mean", channels), ("pixel_std", channels)):
+    counts = dict.fromkeys(("box_weights", "proposal_weights"), 4)
+    counts |= dict.fromkeys(("pixel_mean", "pixel_std"), channels)
+    for name, count in counts.items():
         if name not in defaults:
             continue
         hparams[name], why = defaults[name]

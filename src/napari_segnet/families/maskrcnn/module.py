@@ -9,20 +9,21 @@ grow with the number of objects.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
-from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops import batched_nms, remove_small_boxes
 
 from napari_segnet.boxes import suppress
+from napari_segnet.families.maskrcnn.crop import pool_of
 from napari_segnet.families.maskrcnn.layers import Layers
-from napari_segnet.families.maskrcnn.rules import Pool, Rules, cell_anchors, decode, grid
+from napari_segnet.families.maskrcnn.rules import Rules, cell_anchors, decode, grid
 from napari_segnet.families.maskrcnn.shapes import level_strides
 from napari_segnet.segmentation import Instances
 
@@ -34,12 +35,11 @@ __all__ = [
     "features",
     "masks_in",
     "most_proposals",
+    "pooled",
     "propose",
     "scores_in",
+    "seen",
 ]
-
-_DIVISOR = 32
-"""Pictures are padded with zeros to a multiple (``size_divisible`` of torchvision)."""
 
 _LEAST_PROPOSALS = 1000
 _PX_PER_PROPOSAL = 256
@@ -65,8 +65,8 @@ class MaskRCNN(Layers):
         The arithmetic of the program that trained it.
     strides : tuple of int
         Of each pyramid level, the pooled last one included, in pixels.
-    box_pool, mask_pool : Pool
-        RoIAlign for either head.
+    box_pool, mask_pool : Pool or CropPool
+        What cuts boxes out for either head.
     """
 
     def __init__(self, hparams: Mapping[str, Any], channels: int, classes: int) -> None:
@@ -74,8 +74,8 @@ class MaskRCNN(Layers):
         strides = level_strides(hparams)
         self.strides = (*strides, 2 * strides[-1])
         self.rules = Rules.of(hparams)
-        self.box_pool = Pool.of(hparams, hparams["box_pool_px"], strides)
-        self.mask_pool = Pool.of(hparams, hparams["mask_pool_px"], strides)
+        self.box_pool = pool_of(hparams, hparams["box_pool_px"], strides)
+        self.mask_pool = pool_of(hparams, hparams["mask_pool_px"], strides)
 
 
 def build_maskrcnn(hparams: Mapping[str, Any], channels: int, classes: int) -> MaskRCNN:
@@ -106,11 +106,14 @@ class Features:
         ``(y, x)`` of the pictures in network pixels, before they were padded.
     padded : tuple of int
         ``(y, x)`` after that.
+    corner : tuple of int
+        ``(y, x)`` of the picture's first pixel in that.
     """
 
     levels: Mapping[str, torch.Tensor]
     shape: tuple[int, int]
     padded: tuple[int, int]
+    corner: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(next(iter(self.levels.values())))
@@ -124,21 +127,31 @@ class Features:
         """Return those of one picture; they share memory."""
         own = slice(index, index + 1)
         levels = OrderedDict((name, level[own]) for name, level in self.levels.items())
-        return Features(levels=levels, shape=self.shape, padded=self.padded)
+        return replace(self, levels=levels)
 
 
 def features(module: Any, batch: torch.Tensor) -> Features:
     """Return what the backbone says of each normalised picture of ``batch`` ``(n, c, y, x)``."""
-    height, width = batch.shape[-2:]
     with torch.no_grad():
-        own = module.rules.colours(batch)
-        padded = functional.pad(own, (0, -width % _DIVISOR, 0, -height % _DIVISOR))
-        levels = module.backbone(padded)
+        return seen(module, batch)
+
+
+def seen(module: Any, batch: torch.Tensor, *, whole: bool = True) -> Features:
+    """Return :func:`features` through which gradients flow, of ``whole`` pictures or of crops."""
+    padded, corner = module.rules.padding.fill(module.rules.colours(batch), whole=whole)
+    levels = module.backbone(padded)
     return Features(
         levels=OrderedDict((name, level.float()) for name, level in levels.items()),
-        shape=(height, width),
+        shape=(batch.shape[-2], batch.shape[-1]),
         padded=(padded.shape[-2], padded.shape[-1]),
+        corner=corner,
     )
+
+
+def pooled(module: Any, pool: Any, features: Features, boxes: torch.Tensor) -> torch.Tensor:
+    """Return what a pool cuts out: ``(n, c, y, x)`` of boxes ``(n, 4)`` of one picture."""
+    cut: torch.Tensor = pool(features.levels, module.rules.inner(boxes, features.corner))
+    return cut
 
 
 def propose(module: Any, features: Features, most: int | None = None) -> torch.Tensor:
@@ -163,17 +176,18 @@ def propose(module: Any, features: Features, most: int | None = None) -> torch.T
         for number, level in enumerate(features.levels.values()):
             logits, deltas = (each[0].float() for each in head(level.to(dtype)))
             logits = logits.permute(1, 2, 0).flatten()
-            best, chosen = logits.topk(min(most, len(logits)))
+            best, chosen = logits.topk(min(_compared(rules, most), len(logits)))
             # As many as anchors, place by place: (y, x, anchor, 4) in one row.
             deltas = deltas.view(-1, 4, *deltas.shape[1:]).permute(2, 3, 0, 1).reshape(-1, 4)
             cells = cell_anchors(rules, number).to(deltas)
             stride = rules.stride(module.strides[number], features.padded, level.shape[-2:])
-            anchors = grid(cells, stride, level.shape[-2:], chosen)
-            boxes.append(decode(deltas[chosen], anchors, (1.0, 1.0, 1.0, 1.0)))
+            anchors = rules.inner(grid(cells, stride, level.shape[-2:], chosen))
+            moved = decode(deltas[chosen], anchors, rules.proposal_weights, rules.largest)
+            boxes.append(moved)
             scores.append(best.sigmoid() if rules.proposals_by_probability else best)
             levels.append(torch.full_like(chosen, number))
         return _proposals(
-            rules, torch.cat(boxes), torch.cat(scores), torch.cat(levels), features.shape, most
+            rules, torch.cat(boxes), torch.cat(scores), torch.cat(levels), features, most
         )
 
 
@@ -182,18 +196,29 @@ def _proposals(
     boxes: torch.Tensor,
     scores: torch.Tensor,
     levels: torch.Tensor,
-    shape: tuple[int, int],
+    features: Features,
     most: int,
 ) -> torch.Tensor:
     """Return the boxes that are neither empty, nor unlikely, nor nearly the same as a better."""
-    boxes = clip_boxes_to_image(boxes, shape)
+    if rules.together:
+        best = scores.topk(min(_compared(rules, most), len(scores)))[1]
+        boxes, scores, levels = boxes[best], scores[best], torch.zeros_like(best)
+    if rules.clip_proposals:
+        boxes = rules.clip(boxes, features.shape, features.corner)
+    else:
+        boxes = rules.clip(boxes, features.padded)
     keep = remove_small_boxes(boxes, rules.least_proposal_px)
     if rules.proposal_score > 0:
         likely = scores if rules.proposals_by_probability else scores.sigmoid()
         keep = keep[likely[keep] >= rules.proposal_score]
     boxes, scores, levels = boxes[keep], scores[keep], levels[keep]
-    kept: torch.Tensor = boxes[suppressed(boxes, scores, levels, rules.proposal_nms)[:most]]
-    return kept
+    kept = boxes[suppressed(boxes, scores, levels, rules.proposal_nms)[:most]]
+    return rules.outer(kept, features.corner)
+
+
+def _compared(rules: Rules, most: int) -> int:
+    """Return how many proposals compete so that ``most`` are kept."""
+    return rules.together * math.ceil(most / _LEAST_PROPOSALS) if rules.together else most
 
 
 def suppressed(
@@ -238,9 +263,10 @@ def detect(
     most = module.rules.most_detections if most is None else most
     with torch.no_grad():
         scores, deltas = _judge(module, features, proposals)
-        boxes, chosen, classes = _select(module.rules, scores, deltas, proposals, features.shape)
+        boxes, chosen, classes = _select(module.rules, scores, deltas, proposals, features)
         best = suppressed(boxes, chosen, classes, module.rules.box_nms)[:most]
         boxes, chosen, classes = boxes[best], chosen[best], classes[best] + 1
+        boxes = module.rules.outer(boxes, features.corner)
         masks = _masks(module, features, boxes, classes)
     return Instances(
         boxes=boxes[:, _SWAPPED].cpu().numpy(),
@@ -258,15 +284,21 @@ def _select(
     scores: torch.Tensor,
     deltas: torch.Tensor,
     proposals: torch.Tensor,
-    shape: tuple[int, int],
+    features: Features,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return box, score and class (0 is the first) of all that is likely enough."""
+    """Return inner box, score and class (0 is the first) of all that is likely enough."""
     objects = scores[:, 1:]
+    places = rules.inner(proposals, features.corner)
     # (n, boxes, 4): one box for each class, background with them or not, or one for all.
-    moved = decode(deltas.view(len(deltas), -1, 4), proposals[:, None], rules.box_weights)
+    deltas = deltas.view(len(deltas), -1, 4)
+    moved = decode(deltas, places[:, None], rules.box_weights, rules.largest)
     moved = moved[:, -objects.shape[1] :].expand(-1, objects.shape[1], -1)
-    moved = clip_boxes_to_image(moved, shape)
-    rows, classes = torch.where(objects > rules.least_score)
+    moved = rules.clip(moved, features.shape, features.corner)
+    likely = objects > rules.least_score
+    if rules.one_class:
+        ours = torch.arange(1, scores.shape[1], device=scores.device)
+        likely = (objects >= rules.least_score) & (scores.argmax(1)[:, None] == ours)
+    rows, classes = torch.where(likely)
     boxes, chosen = moved[rows, classes], objects[rows, classes]
     keep = remove_small_boxes(boxes, rules.least_box_px)
     return boxes[keep], chosen[keep], classes[keep]
@@ -340,8 +372,8 @@ def _judge(
     dtype = next(heads["box_predictor"].parameters()).dtype
     logits, deltas = [], []
     for some in torch.split(proposals, _PROPOSALS_AT_ONCE):
-        pooled = module.box_pool(features.levels, some).to(dtype)
-        own_logits, own_deltas = heads["box_predictor"](heads["box_head"](pooled).flatten(1))
+        cut = pooled(module, module.box_pool, features, some).to(dtype)
+        own_logits, own_deltas = heads["box_predictor"](heads["box_head"](cut).flatten(1))
         logits.append(own_logits.float())
         deltas.append(own_deltas.float())
     scores = torch.cat(logits).softmax(1)
@@ -359,8 +391,8 @@ def _masks(
     channel = module.rules.mask_channel(classes)
     for start in range(0, len(boxes), _MASKS_AT_ONCE):
         some = slice(start, start + _MASKS_AT_ONCE)
-        pooled = module.mask_pool(features.levels, boxes[some]).to(dtype)
-        logits = predictor(module.roi_heads["mask_head"](pooled))
+        cut = pooled(module, module.mask_pool, features, boxes[some]).to(dtype)
+        logits = predictor(module.roi_heads["mask_head"](cut))
         own = torch.arange(len(logits), device=logits.device)
         masks[some] = logits[own, channel[some]].float().sigmoid()
     return masks

@@ -45,8 +45,16 @@ class Rows:
             self.tensors[f"{name}.num_batches_tracked"] = Tensor(shape=(), trained=False)
 
     def layer(
-        self, name: str, before: int, after: int, kernel: int, norm: str, groups: int = 1
+        self,
+        name: str,
+        before: int,
+        after: int,
+        kernel: int,
+        norm: str,
+        groups: int = 1,
+        bias: bool = False,
     ) -> None:
-        """Add ``Conv2dNormActivation``: a bias only where no normalisation follows."""
-        self.convolution(f"{name}.0", before, after, kernel, bias=norm == "none", groups=groups)
+        """Add ``Conv2dNormActivation``: a bias where no normalisation follows, or if told."""
+        bias = bias or norm == "none"
+        self.convolution(f"{name}.0", before, after, kernel, bias=bias, groups=groups)
         self.norm(f"{name}.1", after, norm)

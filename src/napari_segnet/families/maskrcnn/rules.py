@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torchvision.ops import roi_align
+from torchvision.ops import clip_boxes_to_image, roi_align
+
+from napari_segnet.families.maskrcnn.padding import Padding
 
 __all__ = ["Pool", "Rules", "cell_anchors", "decode", "grid"]
 
@@ -57,6 +59,19 @@ class Rules:
         True if proposals are ranked by their probability, where very sure ones are equal.
     least_proposal_px, least_box_px : float
         Boxes with a shorter side are dropped.
+    padding : Padding
+        Of pictures.
+    inclusive : bool
+        True if a box ends with its last pixel, not behind it; it is moved and compared so.
+    clip_proposals : bool
+        True if proposals end where the picture does; else where its padding does.
+    together : int
+        How many proposals of all levels together compete, where 1000 are kept at most; 0: those of
+        each level compete by themselves.
+    one_class : bool
+        True if a box can be of its likeliest class alone.
+    largest : float
+        Boxes grow by no more than this factor (its logarithm).
     """
 
     scale: tuple[float, ...]
@@ -79,6 +94,13 @@ class Rules:
     most_detections: int
     background_first: bool
     mask_agnostic: bool
+    proposal_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    padding: Padding = field(default_factory=Padding)
+    inclusive: bool = False
+    clip_proposals: bool = True
+    together: int = 0
+    one_class: bool = False
+    largest: float = _LARGEST
 
     @classmethod
     def of(cls, hparams: Mapping[str, Any]) -> Rules:
@@ -94,11 +116,8 @@ class Rules:
             size_major=hparams["anchor_order"] == "size",
             rounded=hparams["anchor_rounding"],
             fixed_stride=code != "torchvision",
-            proposals_by_probability=code != "detectron2",
-            # remove_small_boxes(min_size=...) in rpn.py and roi_heads.py of torchvision; the
-            # others drop empty proposals only.
-            least_proposal_px=1e-3 if code == "torchvision" else _ANY,
-            least_box_px=1e-2 if code == "torchvision" else 0.0,
+            proposals_by_probability=code not in ("detectron2", "matterport"),
+            **_least_px(code),
             proposal_nms=hparams["proposal_nms"],
             proposal_score=hparams["proposal_score"],
             most_proposals=hparams["most_proposals"],
@@ -108,6 +127,8 @@ class Rules:
             most_detections=hparams["most_detections"],
             background_first=hparams["background"] == "first",
             mask_agnostic=hparams["mask_agnostic"],
+            padding=Padding.of(hparams),
+            **(_of_matterport(hparams) if code == "matterport" else {}),
         )
 
     def colours(self, batch: torch.Tensor) -> torch.Tensor:
@@ -118,6 +139,35 @@ class Rules:
                 self.shift
             ).view(shape)
         return batch.flip(1) if self.reverse else batch
+
+    def inner(self, boxes: torch.Tensor, corner: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """Return boxes ``(n, 4)`` ``x0 y0 x1 y1`` as they are moved and compared.
+
+        ``corner`` ``(y, x)`` is where the picture is in its padding; boxes get counted from there.
+        """
+        shift = self._shift(corner)
+        return boxes + boxes.new_tensor(shift) if any(shift) else boxes
+
+    def outer(self, boxes: torch.Tensor, corner: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """Return boxes with edges, counted from the picture: undo :meth:`inner`."""
+        shift = self._shift(corner)
+        return boxes - boxes.new_tensor(shift) if any(shift) else boxes
+
+    def _shift(self, corner: tuple[int, int]) -> tuple[int, int, int, int]:
+        last = int(self.inclusive)
+        return corner[1], corner[0], corner[1] - last, corner[0] - last
+
+    def clip(
+        self, boxes: torch.Tensor, shape: tuple[int, int], corner: tuple[int, int] = (0, 0)
+    ) -> torch.Tensor:
+        """Return inner boxes that end where a picture of ``shape`` ``(y, x)`` does."""
+        if not any(corner) and not self.inclusive:
+            clipped: torch.Tensor = clip_boxes_to_image(boxes, shape)
+            return clipped
+        last = int(self.inclusive)
+        low = boxes.new_tensor([corner[1], corner[0]] * 2)
+        high = boxes.new_tensor([corner[1] + shape[1] - last, corner[0] + shape[0] - last] * 2)
+        return boxes.maximum(low).minimum(high)
 
     def stride(
         self, stride: int, padded: tuple[int, int], level: tuple[int, ...]
@@ -132,6 +182,27 @@ class Rules:
         if self.mask_agnostic:
             return torch.zeros_like(classes)
         return classes if self.background_first else classes - 1
+
+
+def _of_matterport(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``mrcnn/model.py`` of matterport/Mask_RCNN does its own way."""
+    return {
+        "proposal_weights": tuple(hparams["proposal_weights"]),  # RPN_BBOX_STD_DEV
+        "inclusive": True,  # utils.norm_boxes takes one off the far edges
+        "clip_proposals": False,  # ProposalLayer: to 0..1 of the padded picture
+        "together": hparams["proposals_compared"],  # PRE_NMS_LIMIT
+        "one_class": True,  # refine_detections_graph: tf.argmax
+        "largest": math.inf,  # apply_box_deltas_graph has no limit
+    }
+
+
+def _least_px(code: str) -> dict[str, Any]:
+    """Return the shortest sides of proposals and boxes in pixels."""
+    if code == "torchvision":  # remove_small_boxes(min_size=...) in rpn.py and roi_heads.py
+        return {"least_proposal_px": 1e-3, "least_box_px": 1e-2}
+    if code == "matterport":  # ProposalLayer: "Filter out small boxes [...] we're skipping it"
+        return {"least_proposal_px": 0.0, "least_box_px": 0.0}
+    return {"least_proposal_px": _ANY, "least_box_px": 0.0}  # empty proposals alone
 
 
 def _colours(hparams: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -180,13 +251,18 @@ def grid(
     return cells[chosen.remainder(len(cells))] + torch.stack([x, y, x, y], dim=1)
 
 
-def decode(deltas: torch.Tensor, boxes: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
+def decode(
+    deltas: torch.Tensor,
+    boxes: torch.Tensor,
+    weights: tuple[float, ...],
+    largest: float = _LARGEST,
+) -> torch.Tensor:
     """Return boxes ``(..., 4)`` ``x0 y0 x1 y1`` moved by deltas ``(..., 4)`` ``x y w h``."""
     size = boxes[..., 2:] - boxes[..., :2]
     centre = boxes[..., :2] + 0.5 * size
     moved = deltas / deltas.new_tensor(weights)
     centre = moved[..., :2] * size + centre
-    half = 0.5 * moved[..., 2:].clamp(max=_LARGEST).exp() * size
+    half = 0.5 * moved[..., 2:].clamp(max=largest).exp() * size
     return torch.cat([centre - half, centre + half], dim=-1)
 
 

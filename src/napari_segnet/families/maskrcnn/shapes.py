@@ -54,14 +54,22 @@ class Reading:
         Name in the graph -> name in the file.
     background : str
         ``first`` or ``last``.
+    logits : int
+        Numbers that say whether an anchor is an object.
     """
 
     def __init__(
-        self, weights: Weights, title: str, in_file: Callable[[str], str], background: str
+        self,
+        weights: Weights,
+        title: str,
+        in_file: Callable[[str], str],
+        background: str,
+        logits: int = 1,
     ) -> None:
         self.shapes = Shapes(weights, title)
         self.in_file = in_file
         self.background = background
+        self.logits = logits
 
     def hparams(self) -> dict[str, Any]:
         """Return all that shapes say."""
@@ -182,7 +190,7 @@ class Reading:
         return [level + first for level in reversed(levels)]
 
     def _pyramid(self) -> dict[str, Any]:
-        anchors = self._of("rpn.head.cls_logits.weight", 4)[0]
+        anchors = self._of("rpn.head.cls_logits.weight", 4)[0] // self.logits
         deltas = self._of("rpn.head.bbox_pred.weight", 4)[0]
         if deltas != 4 * anchors:
             raise self._refusal(
@@ -212,6 +220,10 @@ class Reading:
                 fcs.append(self._of(key, 2)[0])
             first = f"{head}{number}.weight" if fcs else "roi_heads.box_predictor.cls_score.weight"
             flat = self._of(first, 2)[1]
+        if convs and not fcs and self._of(head + "0.0.weight", 4)[2] != 3:
+            # Linear layers written as convolutions, the first over all that is cut out.
+            kind, fcs, flat = "conv", convs, math.prod(self._of(head + "0.0.weight", 4)[1:])
+            convs = []
         width = convs[-1] if convs else self._of("backbone.fpn.inner_blocks.0.0.weight", 4)[0]
         edge = math.isqrt(flat // width)
         if edge < 1 or width * edge**2 != flat:

@@ -51,7 +51,8 @@ def maskrcnn_tensors(
         rows.layer(f"rpn.head.conv.{i}", before, own, 3, "none")
         before = own
     anchors = hparams["anchors_per_pixel"]
-    rows.convolution("rpn.head.cls_logits", before, anchors, 1, bias=True)
+    logits = 2 * anchors if hparams.get("rpn_softmax") else anchors
+    rows.convolution("rpn.head.cls_logits", before, logits, 1, bias=True)
     rows.convolution("rpn.head.bbox_pred", before, 4 * anchors, 1, bias=True)
     _heads(rows, hparams, classes)
     return rows.tensors
@@ -60,8 +61,8 @@ def maskrcnn_tensors(
 def _resnet(rows: Rows, hparams: Mapping[str, Any], channels: int) -> list[int]:
     """Add a ResNet as far as the pyramid needs it; return the widths that go into it."""
     body, norm, width = "backbone.body", hparams["norm"], hparams["body_channels"]
-    before = hparams["stem_channels"]
-    rows.convolution(f"{body}.conv1", channels, before, 7)
+    before, bias = hparams["stem_channels"], bool(hparams.get("conv_bias"))
+    rows.convolution(f"{body}.conv1", channels, before, 7, bias=bias)
     rows.norm(f"{body}.bn1", before, norm)
     deepest = max(hparams["levels"])
     for i, count in enumerate(hparams["layers"][:deepest]):
@@ -70,7 +71,7 @@ def _resnet(rows: Rows, hparams: Mapping[str, Any], channels: int) -> list[int]:
             name = f"{body}.layer{i + 1}.{number}"
             _residual(rows, hparams, name, before, after, 2**i)
             if before != after or (i and not number):  # or its first block has a stride
-                rows.convolution(f"{name}.downsample.0", before, after, 1)
+                rows.convolution(f"{name}.downsample.0", before, after, 1, bias=bias)
                 rows.norm(f"{name}.downsample.1", after, norm)
             before = after
     return [width * 2 ** (level - 1) for level in hparams["levels"]]
@@ -85,7 +86,8 @@ def _residual(
         middle = hparams["width_per_group"] * hparams["groups"] * wider
         steps = [(1, middle, 1), (3, middle, hparams["groups"]), (1, after, 1)]
     for i, (kernel, width, groups) in enumerate(steps, 1):
-        rows.convolution(f"{name}.conv{i}", before, width, kernel, groups=groups)
+        bias = bool(hparams.get("conv_bias"))
+        rows.convolution(f"{name}.conv{i}", before, width, kernel, bias=bias, groups=groups)
         rows.norm(f"{name}.bn{i}", width, hparams["norm"])
         before = width
 
@@ -100,7 +102,8 @@ def _heads(rows: Rows, hparams: Mapping[str, Any], classes: int) -> None:
     rows.linear("roi_heads.box_predictor.bbox_pred", flat, 4 * boxes)
     before = width
     for i, own in enumerate(hparams["mask_layers"]):
-        rows.layer(f"roi_heads.mask_head.{i}", before, own, 3, hparams["mask_norm"])
+        bias = bool(hparams.get("conv_bias"))
+        rows.layer(f"roi_heads.mask_head.{i}", before, own, 3, hparams["mask_norm"], bias=bias)
         before = own
     hidden, name = hparams["mask_hidden"], "roi_heads.mask_predictor"
     rows.tensors[f"{name}.conv5_mask.weight"] = Tensor(shape=(before, hidden, 2, 2))
@@ -118,6 +121,12 @@ def _box_head(rows: Rows, hparams: Mapping[str, Any], head: str) -> int:
         rows.linear(f"{head}.fc6", width * area, fcs[0])
         rows.linear(f"{head}.fc7", fcs[0], fcs[0])
         return fcs[0]
+    if hparams["box_head"] == "conv":
+        kernel = hparams["box_pool_px"]
+        for i, own in enumerate(fcs):
+            rows.layer(f"{head}.{i}", width, own, kernel, hparams["box_norm"], bias=True)
+            width, kernel = own, 1
+        return width
     for i, own in enumerate(hparams["box_convs"]):
         rows.layer(f"{head}.{i}", width, own, 3, hparams["box_norm"])
         width = own

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from napari_segnet.graph.build._layers import At, layers_of
 from napari_segnet.graph.build._network import GraphNetwork, build
 from napari_segnet.graph.build._norms import ChannelNorm
 from napari_segnet.graph.build._placed import PlacedLayer, Resized
 from napari_segnet.graph.build._rows import Joining, Rows
 
 __all__ = [
+    "At",
     "ChannelNorm",
     "GraphNetwork",
     "Joining",
@@ -15,4 +17,5 @@ __all__ = [
     "Resized",
     "Rows",
     "build",
+    "layers_of",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_segnet.budget import Budget
 from napari_segnet.containers import TensorRef
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Value, Weight
 from napari_segnet.programs._torch import OPERATIONS
@@ -56,14 +57,12 @@ class Runner:
     draw: Drawing
     root: Mapping[str, TensorRef]
     read: Callable[[str], Any]
-    left: int = MOST_STEPS
+    budget: Budget = field(default_factory=lambda: Budget(steps=MOST_STEPS, error=NotReadable))
     values: dict[str, Any] = field(default_factory=dict)
 
     def spend(self, steps: int) -> None:
         """Count steps; raises ``NotReadable`` where there are more than any network takes."""
-        self.left -= steps
-        if self.left < 0:
-            raise NotReadable(f"it runs more than {MOST_STEPS:,} steps")
+        self.budget.step(steps)
 
     def number_of(self, weight: Weight) -> Any:
         """Return the numbers of a small tensor."""

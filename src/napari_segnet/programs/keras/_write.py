@@ -8,6 +8,7 @@ begins with a fresh one of the same settings.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,15 @@ from zipfile import BadZipFile
 
 from napari_segnet.atomic import Write, why, write_all, write_text
 from napari_segnet.budget import parsed_json
-from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.containers import Tree, open_tree, restored, rewrite_keras, weights_file
+from napari_segnet.checkpoint import Checkpoint, Layout
+from napari_segnet.containers import (
+    TensorRef,
+    Tree,
+    open_tree,
+    restored,
+    rewrite_keras,
+    weights_file,
+)
 from napari_segnet.errors import OutputError, UnsupportedWeightsError, WeightsError
 from napari_segnet.programs.keras._beside import described_beside
 from napari_segnet.programs.keras._weights import FOLDERS
@@ -174,7 +182,7 @@ def _numbers(
     for key, name in store.keys.items():
         held = tree.root[key]
         moved, layout = state[name].detach().cpu(), store.layouts.get(key)
-        moved = moved if layout is None else restored(moved, layout, held.shape)
+        moved = moved if layout is None else restored(moved, layout, _shape(held, moved, layout))
         with np.errstate(over="ignore"):  # said below
             found[key] = moved.numpy().astype(held.dtype)
         if not np.isfinite(found[key]).all():
@@ -183,3 +191,10 @@ def _numbers(
                 f"Choose {OWN}."
             )
     return found
+
+
+def _shape(held: TensorRef, moved: torch.Tensor, layout: Layout) -> tuple[int, ...]:
+    """Return the shape that a tensor gets in the file: its own, or that of a new last layer."""
+    if math.prod(held.shape) == moved.numel() or len(layout.order) != moved.ndim:
+        return held.shape
+    return tuple(moved.shape[layout.order.index(axis)] for axis in range(moved.ndim))

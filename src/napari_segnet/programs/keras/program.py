@@ -13,6 +13,7 @@ from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.programs.keras._bare import described_by_order
 from napari_segnet.programs.keras._beside import described_beside
 from napari_segnet.programs.keras._checkpoint import described
+from napari_segnet.programs.keras._code import Coded, coded_beside, with_code
 from napari_segnet.programs.keras._draw import image_shape
 from napari_segnet.programs.keras._drawing import Facts
 from napari_segnet.programs.keras._facts import BACKENDS, facts_of, version_of
@@ -36,8 +37,8 @@ class Keras:
     endings = ENDINGS
 
     def detect(self, tree: Tree) -> bool:
-        """Tell by the container."""
-        return tree.container.startswith("keras-")
+        """Tell by the container; the Mask R-CNN of matterport is a family of its own."""
+        return tree.container.startswith("keras-") and "matterport" not in tree.metadata
 
     def describe(self, tree: Tree, path: Path, told: Mapping[str, Any]) -> Checkpoint:
         """Read the network; see :class:`~napari_segnet.programs.Program`."""
@@ -46,29 +47,8 @@ class Keras:
             try:
                 config, beside = described_beside(tree, path)
             except UnsupportedWeightsError as refusal:
-                return described_by_order(tree, path, told, refusal)
-        version = version_of(tree, config)
-        try:
-            model = read_model(config)
-            facts, known = facts_of(model, config, tree, version, told)
-            draw, graph, name = drawn_output(model, facts, told.get("output"), known)
-            checkpoint = described(path, tree, graph, draw, model)
-        except SettingsError:
-            raise
-        except SeveralOutputs as error:
-            raise asked_output(path, version, error.usable, error.others) from error
-        except NotReadable as error:
-            raise UnsupportedWeightsError(_sentence(path, version, str(error))) from error
-        except ValueError as error:
-            reason = f"it cannot be built: {error}"
-            raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
-        except (TypeError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
-            # A number where text was expected, or the like: no Keras wrote that.
-            reason = f"the description of its layers is damaged ({error!r})"
-            raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
-        if "lambda" in known and known["lambda"].source == "assumed":
-            raise asked_lambda(path, version, tuple(facts.lambdas))
-        return _told_facts(checkpoint, model, facts, known, version, beside, name)
+                return _without_description(tree, path, told, refusal)
+        return _by_config(tree, path, told, config, beside)
 
     def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
         """See that it can be written; see :class:`~napari_segnet.programs.WritingProgram`."""
@@ -77,6 +57,58 @@ class Keras:
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
         """Write the network in the layout of its file, see ``write_keras``."""
         return write_keras(module, checkpoint, path)
+
+
+def _without_description(
+    tree: Tree, path: Path, told: Mapping[str, Any], refusal: UnsupportedWeightsError
+) -> Checkpoint:
+    """Return what weights alone are: by the code beside them, else by the order of their layers."""
+    found = coded_beside(tree, path, told)
+    if isinstance(found, Coded):
+        place = f"{found.definition.name} ({found.definition.where})"
+        checkpoint = _by_config(tree, path, found.rest, found.config, place)
+        return with_code(checkpoint, found, told)
+    note = f"The code beside {path.name} is not used: {found.why}." if found.why else ""
+    if told.get("source"):
+        raise UnsupportedWeightsError(
+            f"{note or f'The code makes no model of Keras that has the weights of {path.name}.'} "
+            "Leave the setting source out, and the weights are read by the order of their layers."
+        )
+    try:
+        checkpoint = described_by_order(tree, path, told, refusal)
+    except UnsupportedWeightsError as error:
+        if not note:
+            raise
+        raise UnsupportedWeightsError(f"{error} {note}") from error
+    return replace(checkpoint, notes=(*checkpoint.notes, note)) if note else checkpoint
+
+
+def _by_config(
+    tree: Tree, path: Path, told: Mapping[str, Any], config: Mapping[str, Any], beside: str
+) -> Checkpoint:
+    """Return the network that a description of its layers says, which stands ``beside``."""
+    version = version_of(tree, config)
+    try:
+        model = read_model(config)
+        facts, known = facts_of(model, config, tree, version, told)
+        draw, graph, name = drawn_output(model, facts, told.get("output"), known)
+        checkpoint = described(path, tree, graph, draw, model)
+    except SettingsError:
+        raise
+    except SeveralOutputs as error:
+        raise asked_output(path, version, error.usable, error.others) from error
+    except NotReadable as error:
+        raise UnsupportedWeightsError(_sentence(path, version, str(error))) from error
+    except ValueError as error:
+        reason = f"it cannot be built: {error}"
+        raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
+    except (TypeError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+        # A number where text was expected, or the like: no Keras wrote that.
+        reason = f"the description of its layers is damaged ({error!r})"
+        raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
+    if "lambda" in known and known["lambda"].source == "assumed":
+        raise asked_lambda(path, version, tuple(facts.lambdas))
+    return _told_facts(checkpoint, model, facts, known, version, beside, name)
 
 
 def _sentence(path: Path, version: str, reason: str) -> str:

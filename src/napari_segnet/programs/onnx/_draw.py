@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_segnet.budget import Budget
 from napari_segnet.containers import OnnxGraph, OnnxModel, OnnxNode, OnnxTensor
 from napari_segnet.programs._evaluate import (
     Drawing,
@@ -67,7 +68,7 @@ class Reader:
     draw: Drawing
     read: Callable[[OnnxTensor], np.ndarray[Any, Any] | None]
     tensors: dict[str, OnnxTensor] = field(default_factory=dict)
-    left: int = MOST_STEPS
+    budget: Budget = field(default_factory=lambda: Budget(steps=MOST_STEPS, error=NotReadable))
 
     def run(self, inputs: Mapping[str, Value]) -> dict[str, Any]:
         """Return every value of the outermost graph by name.
@@ -141,9 +142,7 @@ class Reader:
         return found
 
     def _spend(self, steps: int) -> None:
-        self.left -= steps
-        if self.left < 0:
-            raise NotReadable(f"it runs more than {MOST_STEPS:,} nodes")
+        self.budget.step(steps)
 
     def _constant(self, at: At) -> Any:
         own = at.node.attributes

@@ -7,7 +7,23 @@ closed list is refused by its line; steps, items and depth are counted, see ``_b
 
 from __future__ import annotations
 
+from napari_segnet.programs.source._keras import snake as keras_stem
 from napari_segnet.programs.source._same import same_network
-from napari_segnet.programs.source.program import Source, SourceRefusal, refused
+from napari_segnet.programs.source.keras_models import (
+    KerasDefinition,
+    KerasMiss,
+    keras_definition,
+)
+from napari_segnet.programs.source.program import Source, SourceRefusal, paths_of_code, refused
 
-__all__ = ["Source", "SourceRefusal", "refused", "same_network"]
+__all__ = [
+    "KerasDefinition",
+    "KerasMiss",
+    "Source",
+    "SourceRefusal",
+    "keras_definition",
+    "keras_stem",
+    "paths_of_code",
+    "refused",
+    "same_network",
+]

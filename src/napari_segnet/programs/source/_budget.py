@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_segnet import budget
 from napari_segnet.programs._evaluate import NotReadable
 
 __all__ = ["LARGEST", "LONGEST", "Budget"]
@@ -26,21 +27,17 @@ LARGEST = 2**40
 
 
 @dataclass(slots=True)
-class Budget:
-    """What is left."""
+class Budget(budget.Budget):
+    """What is left; a piece of syntax is a step."""
 
     steps: int = MOST_STEPS
+    deepest: int = DEEPEST
+    error: type[Exception] = NotReadable
     items: int = MOST_ITEMS
-    depth: int = 0
 
-    def step(self) -> None:
-        """Count a piece of syntax."""
-        self.steps -= 1
-        if self.steps < 0:
-            raise NotReadable(f"the code takes more than {MOST_STEPS:,} steps")
-
-    def made(self, count: int) -> None:
+    def made(self, value: int) -> None:
         """Count items of something new."""
+        count = value
         if count > LONGEST:
             raise NotReadable(f"the code makes {count:,} items at once, more than {LONGEST:,}")
         self.items -= max(count, 0) + 1

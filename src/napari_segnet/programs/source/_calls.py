@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.programs._evaluate import NotReadable, Value, Weight
+from napari_segnet.programs.source._keras import KerasLambda, KerasMethod, keras_called
+from napari_segnet.programs.source._keras_values import KerasLayer, KerasMap, KerasModel
 from napari_segnet.programs.source._layers import base_constructed, run_layer
 from napari_segnet.programs.source._library_calls import library_call, method_call
 from napari_segnet.programs.source._members import class_member
@@ -51,7 +53,11 @@ def called(run: Runner, function: Any, args: Sequence[Any], named: Mapping[str, 
     if isinstance(function, Method):
         return _method(run, function, args, named)
     if isinstance(function, Unknown):
+        if any(isinstance(one, KerasMap) for one in args):
+            raise NotReadable(f"a map goes through {function.why}")
         return function
+    if isinstance(function, KerasLayer | KerasModel | KerasMethod | KerasLambda):
+        return keras_called(run, function, args)
     raise NotReadable(f"it calls {shown(function)}, which is no function")
 
 

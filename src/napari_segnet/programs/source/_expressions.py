@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable
+from napari_segnet.programs.source._keras import keras_binary
+from napari_segnet.programs.source._keras_values import KerasMap
 from napari_segnet.programs.source._members import item, row_of
 from napari_segnet.programs.source._operators import as_text, binary, compared, unary
 from napari_segnet.programs.source._statements import assign
@@ -109,6 +111,8 @@ def _unary(run: Runner, node: ast.UnaryOp, frame: Frame) -> Any:
 
 def _binary(run: Runner, node: ast.BinOp, frame: Frame) -> Any:
     one, two = run.value(node.left, frame), run.value(node.right, frame)
+    if isinstance(one, KerasMap) or isinstance(two, KerasMap):
+        return keras_binary(run, type(node.op), one, two)
     return binary(run.budget, run.torch, type(node.op), run.current(one), run.current(two))
 
 

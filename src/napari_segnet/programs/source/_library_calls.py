@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable, Value, Weight
 from napari_segnet.programs.source._builtins import BUILTINS, as_float, as_integer
+from napari_segnet.programs.source._keras import PROGRAMS, keras_call
 from napari_segnet.programs.source._layers import LAYERS, layer_of
 from napari_segnet.programs.source._members import row_of, whole
 from napari_segnet.programs.source._methods import module_method, row_method
@@ -129,6 +130,8 @@ def library_call(run: Runner, name: External, args: Sequence[Any], named: Mappin
         return guarded(run, dotted, function, args, named)
     if dotted in LIBRARIES:
         return guarded(run, dotted, LIBRARIES[dotted], args, named)
+    if dotted.split(".")[0] in PROGRAMS:
+        return keras_call(run, name, args, named)
     if dotted.startswith("torch.nn.init."):
         return args[0] if args else None
     layer = dotted.startswith("torch.nn.") and not dotted.startswith("torch.nn.functional.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight
+from napari_segnet.programs.source._keras import keras_attribute
+from napari_segnet.programs.source._keras_values import KerasLayer, KerasMap, KerasModel
 from napari_segnet.programs.source._names import Globals
 from napari_segnet.programs.source._operators import shown
 from napari_segnet.programs.source._values import (
@@ -70,6 +72,8 @@ def attribute(run: Runner, owner: Any, name: str) -> Any:
         return owner[0]  # torch.max(x, dim=1).values
     if isinstance(owner, list | tuple | dict | str | set | range | int | float | np.ndarray):
         return Method(owner, name)
+    if isinstance(owner, KerasMap | KerasLayer | KerasModel):
+        return keras_attribute(owner, name)
     raise NotReadable(f"it takes {name!r} of {shown(owner)}")
 
 
@@ -217,6 +221,8 @@ def item(run: Runner, owner: Any, place: Any) -> Any:
     if isinstance(owner, list | tuple | str | range):
         place = whole(run, place)
         if isinstance(place, slice):
+            if not all(isinstance(n, int | None) for n in (place.start, place.stop, place.step)):
+                raise NotReadable("it takes a part of a list whose ends are no whole numbers")
             found = owner[place]
             run.budget.made(len(found))
             return found

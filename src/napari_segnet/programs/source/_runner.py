@@ -15,6 +15,7 @@ from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._builtins import BUILTINS
 from napari_segnet.programs.source._calls import called
 from napari_segnet.programs.source._expressions import evaluated
+from napari_segnet.programs.source._keras import PROGRAMS, KerasMade
 from napari_segnet.programs.source._layers import LAYERS
 from napari_segnet.programs.source._members import attribute
 from napari_segnet.programs.source._names import USUAL, Files, Globals
@@ -60,6 +61,8 @@ class Runner:
         Maps that were changed in place, by the identity of the value that stood for them.
     place : (Globals, int) or None
         File and line that are being read.
+    keras : KerasMade
+        Models of Keras that were made.
     """
 
     files: Files
@@ -68,6 +71,7 @@ class Runner:
     numbers: Callable[[str], Any] | None = None
     replaced: dict[int, tuple[Value, Value]] = field(default_factory=dict)
     place: tuple[Globals, int] | None = None
+    keras: KerasMade = field(default_factory=KerasMade)
 
     # ---- What the parts need of each other ---------------------------------------------
 
@@ -228,7 +232,8 @@ class Runner:
             module = star.module or ""
             if inside is None and module == "torch.nn" and name in LAYERS:
                 return External(f"torch.nn.{name}")
-            if inside is None and module.split(".")[0] in ("keras", "tensorflow"):
+            ours = module.split(".")[0] in PROGRAMS and name not in BUILTINS
+            if inside is None and ours:
                 return External(f"{module}.{name}")
             if inside is None:
                 missing = module

@@ -10,6 +10,8 @@ import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable, Value
 from napari_segnet.programs.source._budget import LONGEST
+from napari_segnet.programs.source._keras import keras_binary
+from napari_segnet.programs.source._keras_values import KerasMap
 from napari_segnet.programs.source._members import delete_item, row_of, set_attribute, set_item
 from napari_segnet.programs.source._operators import binary
 from napari_segnet.programs.source._values import (
@@ -244,6 +246,8 @@ def _augment(run: Runner, one: ast.AugAssign, frame: Frame) -> None:
         run.budget.made(len(old) + len(row))
         old.extend(row)
         new: Any = old
+    elif isinstance(old, KerasMap) or isinstance(more, KerasMap):
+        new = keras_binary(run, type(one.op), old, more)
     else:
         new = binary(run.budget, run.torch, type(one.op), old, more)
         new = run.replace(old, new)

@@ -24,7 +24,7 @@ from napari_segnet.programs.source._search import Match, Miss, best_match
 from napari_segnet.programs.source._suggest import suggestions
 from napari_segnet.programs.source._tries import Argument
 
-__all__ = ["Source", "SourceRefusal", "refused"]
+__all__ = ["Source", "SourceRefusal", "paths_of_code", "refused"]
 
 MOST_VIEWS = 4
 PREPARE = Known(
@@ -69,7 +69,7 @@ class Source:
             If ``source`` is told and is no file of code.
         """
         path = views[0].path
-        paths = _paths(path, told)
+        paths = paths_of_code(path, told)
         if not paths:
             return None
         budget = Budget()
@@ -148,8 +148,8 @@ def _telling(files: Files, names: Sequence[Globals]) -> list[SourceFile]:
 # ---- Files -----------------------------------------------------------------------------
 
 
-def _paths(path: Path, told: Mapping[str, Any]) -> list[Path]:
-    """Return the files of code, that which is told first."""
+def paths_of_code(path: Path, told: Mapping[str, Any]) -> list[Path]:
+    """Return the files of code that belong to weights, that which is told first."""
     beside = files_beside(path)
     given = told.get("source")
     if not given:

@@ -9,7 +9,10 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["inner_sums"]
+__all__ = ["inner_sums", "unlike"]
+
+UNLIKE = 2.0
+"""Of blocks of one kind whose layers of one number are partly transposed, partly straight."""
 
 
 def inner_sums(parts: Sequence[Part], topology: Topology) -> Mapping[str, str]:
@@ -40,3 +43,18 @@ def _goes_on(one: Part, two: Part, step: Step) -> bool:
     single = len(one.units) == len(two.units) == 1
     alike = pattern(one.name) == pattern(two.name) and first[:-1] == second[:-1] != ()
     return single and alike and step.before == "none" and step.join == "none"
+
+
+def unlike(parts: Sequence[Part], steps: Sequence[Step]) -> float:
+    """Return what is unusual about blocks such as ``upconv1`` and ``upconv2`` that differ in kind.
+
+    The layers of one number in them are all transposed or all straight.
+    """
+    kinds: dict[str, set[bool]] = {}
+    for step in steps:
+        for unit in parts[step.part].units:
+            layer = unit.layer
+            if layer.number is not None and numbers(layer.parent):
+                place = f"{pattern(layer.parent)}.{layer.number}"
+                kinds.setdefault(place, set()).add(step.transposed)
+    return UNLIKE * any(len(found) > 1 for found in kinds.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import inner_sums
@@ -36,6 +36,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         found["activation"] = (ordered("activation"), MEASURED)
+    if any(ends_open(part) for part in parts):
+        found["block_end"] = (ordered("block_end"), MEASURED)
     wide = [unit for unit in units if max(unit.kernel) > 1]
     if wide:
         found["padding"] = (ordered("padding"), MEASURED)
@@ -44,6 +46,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
     if any(step.sees == "both" for step in topology.steps):
         found["second_input"] = (ordered("second_input"), "both orders have the same shapes")
+    _image(found, parts, topology)
     for name, (value, network) in habits_of(unit.layer.name for unit in units).items():
         values = found.get(name, ((), ""))[0]
         if value in values and len(values) > 1:
@@ -56,6 +59,23 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
                 "said by the file: by layers of a pickled module, or beside the tensors",
             )
     return found
+
+
+def _image(
+    found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part], topology: Topology
+) -> None:
+    """Open what a chain that cleans images does with the image itself."""
+    first, last = (parts[topology.steps[at].part] for at in (0, -1))
+    alike = first.inputs(False) == last.outputs(topology.steps[-1].transposed)
+    if (
+        alike
+        and not topology.poolings
+        and not topology.skips
+        and len(topology.steps) + len(first.units) > 2
+    ):
+        named = any("dncnn" in unit.layer.name.lower() for unit in first.units)
+        why = "a sum with the image has no tensors; networks that learn the noise subtract theirs"
+        found["with_image"] = (ordered("with_image", "subtracted" if named else ""), why)
 
 
 def _sums(
@@ -124,7 +144,7 @@ def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
     """Return names of the wide convolutions of the lowest level, where a dilation may be."""
     level, found = 0, set()
     for step in topology.steps:
-        level += LEVELS[step.before]
+        level = (level if step.begins < 0 else step.level) + LEVELS[step.before]
         if step.transposed:
             level -= not step.stride_one
         elif topology.poolings and level == topology.poolings and step.join == "none":
@@ -136,7 +156,9 @@ def _skips(found: dict[str, tuple[tuple[str, ...], str]], topology: Topology, fa
     joins = {step.join for step in topology.steps} - {"none", "bridge"}
     if joins & {"concat", "gate"}:
         why = "both orders have the same shapes" if not facts.nested else "named as MONAI does"
-        found["join"] = (ordered("join", "skip-up" if facts.nested else ""), why)
+        grid = any(step.row for step in topology.steps)
+        why = "nested U-Nets of public repositories join so" if grid else why
+        found["join"] = (ordered("join", "skip-up" if facts.nested or grid else ""), why)
         if any(step.join == "concat" and step.skip == 0 for step in topology.steps):
             found["image_join"] = (ordered("image_join"), why)
     else:
@@ -175,6 +197,12 @@ def _scales(
             or _after_pooling(topology)
         ):
             values = tuple(value for value in values if value != "strided")
+        if len(firsts) < len(pooled):
+            # Before a transposed convolution nothing strides: a layer pools there.
+            values = tuple(value for value in ordered("pooling") if value != "strided")
+        if _after_pooling(topology) and "max-3" in values:
+            why = "so does the network of tutorials that takes its skip connections there"
+            values = tuple(sorted(values, key=lambda value: value != "max-3"))
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
@@ -183,6 +211,7 @@ def _scales(
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
+        whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
         favoured = "bilinear-aligned" if whole else "bilinear" if narrow else ""
         found["resize"] = (ordered("resize", favoured), MEASURED)
 
@@ -211,9 +240,25 @@ def _ups(
         why = MEASURED
         if bare := _bare_ups(parts, topology):
             why = "two transposed convolutions without an activation between are as good as one"
-        elif bare := all(unit.layer.number == 0 for unit in single):
+        elif bare := _followed(parts, topology):
+            why = "an activation stands behind each of the others, by the numbers"
+        elif bare := all(_alone(unit, parts) for unit in single):
             why = "a Sequential of a single layer with tensors holds another without as a rule"
         found["up_activation"] = (ordered("up_activation", "relu" if bare else ""), why)
+
+
+def _followed(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if numbers leave an activation behind each transposed convolution that has some."""
+    ups = [parts[step.part].units[0] for step in topology.steps if step.transposed]
+    known = [unit.after for unit in ups if unit.norm is None and unit.after is not None]
+    return bool(known) and min(known) > 0
+
+
+def _alone(unit: Unit, parts: Sequence[Part]) -> bool:
+    """Tell if a convolution is the first of its ``Sequential`` and no other layer stands there."""
+    own, inside = unit.layer, f"{unit.layer.parent}."
+    names = [one.layer.name for part in parts for one in part.all_units]
+    return own.number == 0 and not any(n.startswith(inside) for n in names if n != own.name)
 
 
 def _bare_ups(parts: Sequence[Part], topology: Topology) -> bool:
@@ -240,6 +285,14 @@ def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> U
     return part.units[0] if alone and rises and joins and step.join == "none" else None
 
 
+def ends_open(part: Part) -> bool:
+    """Tell if a block without norms may end without an activation, as no number tells."""
+    last = part.units[-1] if len(part.units) > 1 else None
+    beside = part.shortcut or part.identity
+    bare = last is not None and all(unit.norm is None for unit in part.units)
+    return last is not None and bare and not beside and last.slopes is None and last.after is None
+
+
 def has_activation(unit: Unit) -> bool:
     """Tell if an activation may stand behind a convolution, by the numbers."""
     return unit.after is None or unit.after > 0 or bool(unit.between)
@@ -258,8 +311,10 @@ def _norms(
             found["norm_place"] = (ordered("norm_place"), MEASURED)
         if any(unit.between is None and unit.norm_first for unit in normed):
             found["first_norm"] = (ordered("first_norm"), MEASURED)
-        if any(unit.norm is not None and not unit.norm.running for unit in normed):
-            found["groups"] = (ordered("groups"), "a norm without statistics has any groups")
+        if widths := {u.norm.weight[0] for u in normed if u.norm and not u.norm.running}:
+            why = "a norm without statistics has any number of groups that divides its channels"
+            fitting = [v for v in ordered("groups") if v == "instance" or _divides(v, widths)]
+            found["groups"] = (tuple(fitting), why)
     elif facts.hidden_norms:
         why = "MONAI's default is an InstanceNorm without weights"
         found["hidden_norm"] = (("instance", "none"), why)
@@ -270,6 +325,11 @@ def _norms(
         if place == "functional":
             why = "a norm without weights has no tensors; few networks have it"
         found["hidden_norm"] = (ordered(name, favoured), why)
+
+
+def _divides(groups: str, widths: Collection[int]) -> bool:
+    # As many groups as channels are an InstanceNorm in another word.
+    return all(width % int(groups) == 0 for width in widths) and widths != {int(groups)}
 
 
 def hidden_place(parts: Sequence[Part]) -> str:

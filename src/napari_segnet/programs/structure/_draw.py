@@ -25,6 +25,7 @@ from napari_segnet.graph import (
 )
 from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._choices import (
+    ends_open,
     hidden_place,
     lowest,
     steps_down,
@@ -92,6 +93,9 @@ class _Drawing:
             x = self._step(x, turn, step)
         while self.level:
             x = self._resized(x)
+        if (word := self.choices.get("with_image", "none")) != "none":
+            kind: Literal["add", "subtract"] = "add" if word == "added" else "subtract"
+            x = self._new("answer", Arithmetic(kind=kind), GraphBuilder.image, x)
         return self.draw.graph(x)
 
     # ---- Steps -----------------------------------------------------------------------
@@ -105,6 +109,8 @@ class _Drawing:
                 first = self.choices["second_input"] == "image-first"
                 x = self._new("join", Concatenate(), *(both if first else both[::-1]))
             self.answers = [x]
+        if step.begins >= 0:
+            x, self.level = self.answers[step.begins], step.level
         name = part.first.layer.name
         strided = step.before == "pool" and (
             self.choices["pooling"] == "strided" or self.facts.strides.get(name) == 2
@@ -124,7 +130,8 @@ class _Drawing:
             return x
         if step.join != "none":
             of = "join" if step.skip else "image_join"
-            x = self._joined(x, self.answers[step.skip], step.join, of)
+            skips = [self.answers[one] for one in (step.skip, *step.row)]
+            x = self._joined(x, skips, step.join, of)
         stride = self.factors.get(self.level - 1) if strided else None
         x = self._part(x, turn, part, step, stride or ())
         if step.keeps:
@@ -164,12 +171,12 @@ class _Drawing:
         operation = Resize(factor=self.factors[self.level], mode=mode, grid=grid)
         return self._new("resize", operation, x)
 
-    def _joined(self, x: str, skip: str, join: str, of: str) -> str:
+    def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
         if self.choices.get("padding") == "valid":
-            skip = self._new("crop", MatchSize(), skip, x)
+            skips = [self._new("crop", MatchSize(), skip, x) for skip in skips]
         if join == "add":
-            return self._new("add", Arithmetic(kind="add"), x, skip)
-        order = (skip, x) if self.choices.get(of) == "skip-up" else (x, skip)
+            return self._new("add", Arithmetic(kind="add"), x, *skips)
+        order = (*skips, x) if self.choices.get(of) == "skip-up" else (x, *skips)
         return self._new("join", Concatenate(), *order)
 
     def _gated(self, x: str, skip: str, part: Part) -> str:
@@ -195,6 +202,8 @@ class _Drawing:
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)
+            if end and self.choices.get("block_end") == "none" and ends_open(part):
+                active = False
             if step.part in self.down or (end and residual and not before):
                 active = False
             x = self._summed(x, unit, active)
@@ -357,18 +366,19 @@ class _Drawing:
 def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, Axes]:
     """Return by how much each level is coarser than the one above it, per axis.
 
-    Transposed convolutions say it: a kernel of one pixel along an axis leaves it as it is. Else
-    convolutions that are flat along an axis do, at the finer level.
+    Transposed convolutions say it: a kernel of one pixel along an axis leaves it as it is, one
+    of two or four doubles it. Else convolutions that are flat along an axis do, at the finer level.
     """
     found: dict[int, Axes] = {}
     flat: dict[int, Axes] = {}
     level = 0
     for step in topology.steps:
-        level += LEVELS[step.before]
+        level = (level if step.begins < 0 else step.level) + LEVELS[step.before]
         kernel = parts[step.part].first.kernel
         if step.transposed and not step.stride_one:
             level -= 1
-            found[level] = tuple(1 if edge == 1 else 2 for edge in kernel)
+            if not any(edge > 1 and edge % 2 for edge in kernel):
+                found[level] = tuple(1 if edge == 1 else 2 for edge in kernel)
         elif 1 in kernel and max(kernel) > 1:
             flat.setdefault(level, tuple(1 if edge == 1 else 2 for edge in kernel))
     return {

@@ -41,6 +41,9 @@ class Facts:
         Whether the file is sorted by name, so that its order says nothing.
     said : mapping of str to str
         Choices that the layers of a pickled module decide.
+    marks : mapping of str to tuple of str
+        Names of convolutions -> layers of a pickled module that stand before them in a
+        ``Sequential``: ``pool`` or ``resize``, in order.
     """
 
     strides: Mapping[str, int] = field(default_factory=dict)
@@ -52,6 +55,7 @@ class Facts:
     hidden_norms: bool = False
     by_name: bool = False
     said: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def facts_of(
@@ -77,6 +81,7 @@ def facts_of(
         hidden_norms=bool(slopes) and all(name.endswith(".adn.A") for name in slopes),
         by_name=by_name,
         said={**_recorded(recorded or {}), **_said(layers)},
+        marks=_marks(layers),
     )
 
 
@@ -181,6 +186,20 @@ def _said(layers: Mapping[str, Layer]) -> dict[str, str]:
         if layer.torch in ("Conv2d", "Conv3d"):
             found.setdefault("padding", set()).update(_padding(layer))
     return {name: words.pop() for name, words in found.items() if len(words) == 1}
+
+
+def _marks(layers: Mapping[str, Layer]) -> dict[str, tuple[str, ...]]:
+    """Return the poolings and resizings of ``Sequential``s, by the convolution behind them."""
+    found: dict[str, tuple[str, ...]] = {}
+    waiting: list[str] = []
+    for place, layer in layers.items():
+        if layer.torch.startswith("Conv"):
+            found[place], waiting = tuple(waiting), []
+        elif place.rpartition(".")[2].isdecimal():
+            waiting += ["pool"] * (layer.torch in POOLINGS) + ["resize"] * (
+                layer.torch == "Upsample"
+            )
+    return {place: words for place, words in found.items() if words and len(set(words)) == 1}
 
 
 def _padding(layer: Layer) -> set[str]:

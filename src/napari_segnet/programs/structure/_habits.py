@@ -61,9 +61,19 @@ HABITS: tuple[tuple[str, tuple[str, ...], Mapping[str, str]], ...] = (
         {"join": "skip-up", "resize": "bilinear-aligned", "activation": "leaky-0.01"},
     ),
     (
+        "4uiiurz1/pytorch-nested-unet",
+        (r"(^|\.)conv0_0\.", r"(^|\.)conv1_0\.", r"(^|\.)conv0_[2-4]\."),
+        {"join": "skip-up", "resize": "bilinear-aligned"},
+    ),
+    (
         "a tutorial of U-Nets for PyTorch with blocks that contract and expand",
         (r"^conv1\.0$", r"^conv2\.3$", r"^upconv1\.6$", r"^upconv2\.6$"),
         {"join": "up-skip", "pooling": "max-3"},
+    ),
+    (
+        "a tutorial of U-Nets for PyTorch whose blocks end without an activation",
+        (r"^encoder\.encBlocks\.0\.", r"^decoder\.dec_blocks\.0\."),
+        {"join": "up-skip", "padding": "valid", "block_end": "none"},
     ),
     (
         "a tutorial of U-Nets for PyTorch without paddings",

@@ -6,7 +6,7 @@ import re
 
 __all__ = [
     "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "head", "is_bridge", "is_down",
-    "is_shortcut", "is_up", "is_whole", "numbers", "pattern", "role",
+    "is_shortcut", "is_up", "is_whole", "numbers", "one_list", "pattern", "role", "same_element",
 ]  # fmt: skip
 
 UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
@@ -26,7 +26,8 @@ _SHORTCUT = re.compile(
     r"|conv_skip|res_?path|adjust)"
 )
 _DOWN = re.compile(r"(down|pool|stride|reduc|shrink)")
-_BRIDGE = re.compile(r"(bridge|lateral|side|skip|1x1|original|full_?size)")
+_ELEMENT = re.compile(r"(.*?[a-z])_?\d+(?!\d)", re.IGNORECASE)
+_BRIDGE = re.compile(r"(bridge|lateral|side|skip|\d_?1x1|original|full_?size)")
 
 
 def role(path: str) -> int:
@@ -69,6 +70,18 @@ def head(name: str) -> str:
 def is_bridge(name: str) -> bool:
     """Tell if a name says that the layer stands on a skip connection."""
     return bool(_BRIDGE.search(name.lower()))
+
+
+def one_list(one: str, other: str) -> bool:
+    """Tell if two names begin with the same word and a number: ``layer1_1x1``, ``layer0.2``."""
+    first, second = _ELEMENT.match(one), _ELEMENT.match(other)
+    return first is not None and second is not None and first[1] == second[1]
+
+
+def same_element(one: str, other: str) -> bool:
+    """Tell if names of one list have the same number there as well."""
+    first, second = _ELEMENT.match(one), _ELEMENT.match(other)
+    return first is not None and second is not None and first[0] == second[0]
 
 
 def pattern(path: str) -> str:

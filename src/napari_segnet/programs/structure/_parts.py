@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._names import (
+    BOTTLENECK,
     DECODER,
     is_down,
     is_shortcut,
@@ -212,7 +213,9 @@ def _residuals(left: list[Unit]) -> list[Part]:
         owner = _owner(unit.layer.name)
         if not owner or unit not in left:
             continue
-        inside = [one for one in left if one.layer.name.startswith(f"{owner}.") and one != unit]
+        # Layers of a block are named ``block.conv1`` or ``block_1``.
+        held = (f"{owner}.", f"{owner}_")
+        inside = [one for one in left if one.layer.name.startswith(held) and one != unit]
         part = _with_shortcut(owner, inside, unit)
         if part is None:
             continue
@@ -389,8 +392,14 @@ def _in_one_block(one: Unit, two: Unit, blocks: Mapping[str, int]) -> bool:
     first, second = one.layer.parent, two.layer.parent
     block = first.rpartition(".")[0]
     alike = pattern(first) == pattern(second) and block == second.rpartition(".")[0]
-    named = not first.rpartition(".")[2].isdecimal()
+    leaves = [name.rpartition(".")[2] for name in (first, second)]
     small = 1 < blocks.get(block, 0) <= MOST_IN_BLOCK and any(map(str.isdecimal, block))
+    named = not leaves[0].isdecimal()
+    if all(map(str.isdecimal, leaves)):
+        # ``down_1.0.0``, ``down_1.1.0``: no number is left for a pooling between them.
+        named = int(leaves[1]) == int(leaves[0]) + 1 and one.layer.number == two.layer.number == 0
+        named &= two.inputs(False) == two.outputs(False)
+        small |= 1 < blocks.get(block, 0) <= MOST_IN_BLOCK and role(block) == BOTTLENECK
     straight = False in one.ways and not one.ways[0] and not two.ways[0]
     return alike and named and small and straight and _follows(one, two)
 

@@ -4,9 +4,10 @@ Counts are of 66 networks of public repositories whose definition was found in t
 own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added 1, none 16;
 max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
-in ``hidden_norm`` are measured. ``first_norm``, ``dilation``, ``residual``, ``down_activation``,
-``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the split of the rare
-activations, and all costs of topologies are estimates: they only order what shapes leave open.
+in ``hidden_norm`` are measured. ``first_norm``, ``dilation``, ``residual``, ``with_image``,
+``block_end``, ``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and
+``groups``, the split of the rare activations, and all costs of topologies are estimates: they only
+order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
     "dilation": {"1": 60, "2": 1, "4": 1},
     "residual": {"none": 60, "inner": 1},
+    "block_end": {"activation": 60, "none": 2},
+    "with_image": {"none": 3, "subtracted": 2, "added": 1},
     "down_activation": {"none": 5, "relu": 4},
     "second_input": {"image-first": 2, "answer-first": 1},
     "between": {"none": 3, "sigmoid": 2, "softmax": 1},
@@ -54,12 +57,12 @@ def cost(name: str, value: str, values: tuple[str, ...]) -> float:
     """Return minus the logarithm of a value's frequency among those that are possible.
 
     The first value is favoured by the file itself where it is not the most frequent one; then
-    it counts as three of four.
+    it counts as six of seven.
     """
     counts = CHOICES.get(name)
     if counts is None or len(values) < 2:
         return 0.0
     weights = {one: counts.get(one, 1) for one in values}
     if weights[values[0]] < max(weights.values()):
-        weights[values[0]] = 3 * (sum(weights.values()) - weights[values[0]])
+        weights[values[0]] = 6 * (sum(weights.values()) - weights[values[0]])
     return -math.log(weights[value] / sum(weights.values()))

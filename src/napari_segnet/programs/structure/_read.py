@@ -12,6 +12,7 @@ from napari_segnet.programs.structure._aliases import without_aliases
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
+from napari_segnet.programs.structure._nested import nested
 from napari_segnet.programs.structure._parts import Part, parts_of
 from napari_segnet.programs.structure._search import MOST_STATES
 from napari_segnet.programs.structure._sorted import is_sorted, resorted
@@ -71,7 +72,7 @@ def read_structure(weights: Weights) -> Space:
         named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")
     # Heads beside the last one have no place in the answer; the card names their tensors.
-    main, beside = without_side_heads(parts)
+    main, beside = (parts, ()) if nested(parts) else without_side_heads(parts)
     space = _space(main, weights, by_name) or (_space(parts, weights, by_name) if beside else None)
     if any(part.shortcut for part in parts) and _unlikely(space):
         # What is named as a shortcut may stand in the way itself, such as before a resizing.

@@ -14,19 +14,21 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from napari_segnet.programs.structure._between import MIXED, Between
+from napari_segnet.programs.structure._blocks import unlike
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._names import (
     DECODER,
-    ENCODER,
     OUTPUT,
     is_bridge,
     is_whole,
+    one_list,
+    same_element,
 )
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import (
     LEVELS,
     Answer,
-    Before,
     Join,
     State,
     Step,
@@ -47,8 +49,6 @@ MOST_COLOURS = 8
 """Images of more channels are met by layers of as many or more."""
 MOST_OUTPUTS = 256
 """No segmentation has more classes (ADE20K has 150)."""
-MIXED = 1.5
-"""Of a resizing beside transposed convolutions: networks have one or the other."""
 AHEAD = 0.25
 """Of each part that is left. Complete networks have none, so these come out by their costs."""
 MOST_COST = 10.5
@@ -73,14 +73,9 @@ class Search:
         self.facts = facts
         self.turns = Turns(parts, facts)
         self.all = (1 << len(parts)) - 1
-        self.flat = facts.strided and all(one == 1 for one in facts.strides.values())
-        gaps = [part.gap for part in parts if part.gap is not None]
-        gaps += [u.after for part in parts for u in part.units[:-1] if u.after is not None]
-        self.usual = max(1, min(gaps, default=1)) if set(gaps) != {2} else 1
-        downs = {part.series for part in parts if part.steps_down}
-        self.downs = bool(downs) and any(
-            part.series not in downs and part.role <= ENCODER for part in parts
-        )
+        self.between = Between(parts, facts, self.turns)
+        self.flat = self.between.flat
+        self.says_whole = any(is_whole(part.name) for part in parts)
         self.says_out = any(part.role == OUTPUT for part in parts)
 
     def run(self) -> Iterator[Topology]:
@@ -180,7 +175,7 @@ class Search:
             cost += 2.0
         if last.role != OUTPUT and self.says_out:
             cost += 2.0
-        return cost
+        return cost + unlike(self.parts, state.steps)
 
     # ---- One more part -------------------------------------------------------------
 
@@ -213,13 +208,13 @@ class Search:
             if at in self.turns.bridges:
                 aside = 1.0 if next(self.turns.unused(state), -1) == at else 3.0
             cost += 1.5 if state.up and is_bridge(part.name) and part.role == DECODER else 0.0
-            cost += aside
+            cost += aside + 1.5 * is_whole(part.name)
             if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
                 cost += 0.7  # a level of the decoder without its skip connection
-            for before, more in self._befores(state, at):
+            for before, more in self.between.befores(state, at):
                 step = Step(part=at, before=before, groups=groups)
                 yield cost + more, self._after(state, step)
-            cost -= aside
+            cost -= aside + 1.5 * is_whole(part.name)
         for place, answer, more in self._skips(state, part):
             if wants == state.channels + answer.channels:
                 join: Join = "concat"
@@ -233,6 +228,8 @@ class Search:
             up = answer.level < state.level
             if not bridged and any(not state.used >> one & 1 for one in self.turns.bridges):
                 more += 1.0  # others are left for skip connections
+            if self.says_whole and is_whole(part.name) != (place == 0):
+                more += 2.0
             step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
             mixed = MIXED * any(one.transposed for one in state.steps)
             mixed += 0.7 * self._narrows(state)
@@ -308,6 +305,8 @@ class Search:
                 continue
             if place == 0:
                 more = 0.3 if is_whole(part.name) else 2.5
+            elif one_list(part.name, self.parts[answer.part].name):
+                more += 2.0 * (not same_element(part.name, self.parts[answer.part].name))
             step = Step(part=at, join="bridge", skip=place)
             wider = replace(answer, channels=part.outputs(False))
             answers = (*state.answers[:place], wider, *state.answers[place + 1 :])
@@ -319,63 +318,6 @@ class Search:
                 gated=place,
             )
             yield min(cost, 0.5) + more + 0.1, following
-
-    # ---- What may stand before a part ------------------------------------------------
-
-    def _befores(self, state: State, at: int) -> Iterator[tuple[Before, float]]:
-        part = self.parts[at]
-        grows = part.first.outputs(False) > part.first.inputs(False)
-        gap, even = part.gap, max(part.first.kernel) % 2 == 0 and max(part.first.kernel) > 1
-        stride = self.facts.strides.get(part.first.layer.name)
-        room = gap is None or gap > 0
-        related = self.turns.related(state, at)
-        if stride == 2 or (even and stride is None):
-            if not state.up:
-                yield "pool", 0.2
-            if stride == 2:
-                return
-        if part.first.layer.name in self.facts.pooled and not state.up:
-            yield "pool", 0.0
-            yield "none", 2.0
-            return
-        if (stride == 1 and self.facts.strided) or self.flat:
-            yield "none", 0.0
-            if self.facts.functional and not state.up and gap is None:
-                yield "pool", 2.5
-            return
-        down = self.parts[state.steps[-1].part].steps_down if state.steps else False
-        if gap is not None:
-            none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 1.5 if grows else 3.0)
-        elif not state.steps:
-            none, pool = (0.5, 0.5) if self.facts.nested else (0.0, 3.0)
-        elif part.steps_down and self.downs:
-            none, pool = 2.0, 0.0
-        elif down and self.downs and state.steps[-1].before == "pool":
-            none, pool = 0.0, 3.0
-        else:
-            none, pool = (0.9, 0.0) if grows and not related else (0.1, 1.2)
-            if related:
-                none, pool = 0.0, 3.0
-            if part.lead and not related:
-                sure = not self.parts[state.steps[0].part].lead
-                none, pool = none + (2.0 if sure else 0.5), 0.0 if sure else max(pool - 0.5, 0.0)
-        if state.up:
-            none, pool = 0.1, 6.0
-        pointwise = max(part.first.kernel) == 1
-        rises = part.lead > 0 and part.role == DECODER and state.level > 0
-        if not even or max(part.first.kernel) == 2:
-            yield "none", none + (4.0 if even else 2.5 if rises and not pointwise else 0.0)
-        if room and not even:
-            yield "pool", pool
-        if (
-            state.level and room and not even and (rises or not pointwise)
-        ):  # a resizing may follow as well
-            ups = part.lead > 0 or (part.role == DECODER and not grows)
-            mixed = MIXED * any(one.transposed for one in state.steps)
-            gone = gap is not None and gap > self.usual
-            yield "resize", mixed + (0.1 if rises or gone else 0.4 if ups else 1.5)
-            if state.level > 1 and (rises or (gap or 0) > self.usual + 1):
-                yield "resize-twice", mixed + 1.5
 
     def _skips(self, state: State, part: Part) -> Iterator[tuple[int, Answer, float]]:
         """Yield answers that may be joined now, with what is unusual about each."""
@@ -411,7 +353,7 @@ class Search:
             if not state.up:
                 last = answers[-1]
                 answers = (*answers[:-1], replace(last, natural=True))
-                pooled = Answer(channels=last.channels, level=level + 1, pooled=True)
+                pooled = replace(last, level=level + 1, natural=False, pooled=True)
                 answers = (*answers, pooled)
                 step = replace(step, keeps_pooled=True)
             level += 1
@@ -428,7 +370,7 @@ class Search:
                 after_pooling = answers[step.skip].pooled
         outputs = part.outputs(step.transposed)
         if not up:
-            answers = (*answers, Answer(channels=outputs, level=level))
+            answers = (*answers, Answer(channels=outputs, level=level, part=step.part))
             step = replace(step, keeps=True)
         return State(
             used=state.used | 1 << step.part,

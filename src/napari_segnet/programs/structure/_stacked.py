@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._nested import nested
 from napari_segnet.programs.structure._orders import networks
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._search import Search
@@ -16,6 +17,8 @@ __all__ = ["topologies"]
 
 def topologies(parts: Sequence[Part], facts: Facts) -> tuple[Topology, ...]:
     """Return the networks that can be made of all parts, cheapest first."""
+    if (grid := nested(parts)) is not None:
+        return (grid,)
     return tuple(_stacked(parts, facts)) or tuple(Search(parts, facts).run())
 
 

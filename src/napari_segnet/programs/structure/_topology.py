@@ -39,6 +39,11 @@ class Step:
     keeps, keeps_pooled : bool
         Whether its answer, and what was pooled before it, may be skip connections: they are
         the next of the encoder's answers.
+    begins, level : int
+        Of a nested network: place of the answer that is taken instead of the last one, and the
+        level of that; -1: the last one is taken.
+    row : tuple of int
+        Places of more answers that are joined behind the skip connection.
     sees : str
         Of the first step of a second network: what it is shown, the ``answer`` of the one
         before or ``both`` that and the image. Answers are counted anew.
@@ -53,6 +58,9 @@ class Step:
     stride_one: bool = False
     keeps: bool = False
     keeps_pooled: bool = False
+    begins: int = -1
+    level: int = -1
+    row: tuple[int, ...] = ()
     sees: Literal["", "answer", "both"] = ""
 
 
@@ -68,12 +76,15 @@ class Answer:
         Whether a pooling follows it: networks take their skip connections there.
     pooled : bool
         Whether it is the pooled one before it.
+    part : int
+        What gave it; -1: it is the image.
     """
 
     channels: int
     level: int
     natural: bool = False
     pooled: bool = False
+    part: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

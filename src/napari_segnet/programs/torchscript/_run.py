@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from napari_segnet.budget import Budget
 from napari_segnet.containers import Inert, TensorRef
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Weight
 from napari_segnet.programs._torch import OPERATIONS, truth
@@ -75,7 +76,7 @@ class Runner:
     root: Mapping[str, TensorRef]
     constants: Sequence[Any]
     read: Callable[[str], Any]
-    left: int = MOST_STEPS
+    budget: Budget = field(default_factory=lambda: Budget(steps=MOST_STEPS, error=NotReadable))
     depth: int = 0
 
     def spend(self, steps: int) -> None:
@@ -86,9 +87,7 @@ class Runner:
         NotReadable
             If there are more than any network takes.
         """
-        self.left -= steps
-        if self.left < 0:
-            raise NotReadable(f"it runs more than {MOST_STEPS:,} steps")
+        self.budget.step(steps)
 
     def method(self, module: Module, name: str, args: Sequence[Any], named: Any = None) -> Any:
         """Return what a function of a module answers."""

@@ -30,7 +30,16 @@ CHOSEN = "Your choice is kept for the next time."
 
 
 class ContactSheet(QWidget):
-    """Up to three networks that a file may be, with pictures as soon as they are made.
+    """Networks that a file may be, with pictures as soon as they are made.
+
+    Parameters
+    ----------
+    name : str
+        Object names begin so.
+    question : str
+        What is asked.
+    kept : str
+        What becomes of the choice, as a sentence.
 
     Attributes
     ----------
@@ -43,20 +52,27 @@ class ContactSheet(QWidget):
     chosen = Signal(int)
     asked = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "segnet_contact",
+        question: str = QUESTION,
+        kept: str = CHOSEN,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self.setObjectName("segnet_contact_sheet")
-        self.question = QLabel(QUESTION)
-        self.question.setObjectName("segnet_contact_question")
+        self._name, self._kept = name, kept
+        self.setObjectName(f"{name}_sheet")
+        self.question = QLabel(question)
+        self.question.setObjectName(f"{name}_question")
         self.question.setWordWrap(True)
         self.hint = QLabel()
-        self.hint.setObjectName("segnet_contact_hint")
+        self.hint.setObjectName(f"{name}_hint")
         self.hint.setWordWrap(True)
         self.image = QLabel()
-        self.image.setObjectName("segnet_contact_image")
+        self.image.setObjectName(f"{name}_image")
         self.image.setToolTip("The part of your image that they are compared on")
         self.again = QPushButton("Compare on what is visible")
-        self.again.setObjectName("segnet_contact_again")
+        self.again.setObjectName(f"{name}_again")
         self.again.clicked.connect(self.asked)
         self.buttons: list[QToolButton] = []
         self._grid = QGridLayout()
@@ -92,7 +108,7 @@ class ContactSheet(QWidget):
         self.clear()
         for place, text in enumerate(words):
             button = QToolButton()
-            button.setObjectName(f"segnet_contact_{place}")
+            button.setObjectName(f"{self._name}_{place}")
             button.setText("\n".join(text.split(", ")))
             button.setToolTip(text)
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
@@ -119,7 +135,7 @@ class ContactSheet(QWidget):
         for button, answer in zip(self.buttons, made.answers, strict=True):
             button.setIcon(QIcon(_small(answer)))
         words = SAME.format(count=len(made.same))
-        self.hint.setText(words if alike else "Click the one that fits. " + CHOSEN)
+        self.hint.setText(words if alike else f"Click the one that fits. {self._kept}".strip())
 
 
 def _small(picture: npt.NDArray[np.uint8]) -> QPixmap:

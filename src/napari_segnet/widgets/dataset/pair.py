@@ -244,7 +244,7 @@ def _about(sample: Sample) -> dict[str, Any]:
     if sample.objects is None:
         return {}
     try:
-        content = parsed_json(sample.objects.read_text(encoding="utf8"))
+        content = parsed_json(sample.objects.read_text(encoding="utf8"), file_names=True)
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(
             f"{sample.objects} cannot be understood ({error!r}). Remove it: the state of the "

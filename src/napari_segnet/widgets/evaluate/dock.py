@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
 
-from napari_segnet.differences import Difference
+from napari_segnet.error_map import Difference
 from napari_segnet.errors import SegnetError
 from napari_segnet.evaluate import IOU_PERCENT, Scores, pairing, read_labels, rows_of
 from napari_segnet.widgets.evaluate.jobs import Compared, compare, compare_folders

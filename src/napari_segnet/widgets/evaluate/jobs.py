@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.differences import KINDS, Difference, Kind, differences, draw
+from napari_segnet.error_map import KINDS, Difference, Kind, differences, draw
 from napari_segnet.errors import MismatchError, SegnetError
 from napari_segnet.evaluate import (
     Classes,

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segnet.differences import KINDS, Difference, Kind
+from napari_segnet.error_map import KINDS, Difference, Kind
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 
 if TYPE_CHECKING:

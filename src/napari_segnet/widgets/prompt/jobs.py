@@ -17,7 +17,7 @@ from napari_segnet.widgets.checkpoint.recognise import Gone
 from napari_segnet.widgets.qt.torch_loading import load_torch
 
 if TYPE_CHECKING:
-    from napari_segnet.ask import Found, Question, Responder
+    from napari_segnet.prompts import Found, Prompt, PromptSession
 
 __all__ = ["Listening", "Reply", "get_ready", "put_question"]
 
@@ -50,7 +50,7 @@ class Reply:
 
     Attributes
     ----------
-    responder : Responder
+    responder : PromptSession
         Who answered: it answers the next one faster.
     found : Found or None
         The object; None if nothing was asked yet.
@@ -58,7 +58,7 @@ class Reply:
         Where the objects of the layer lie, if that was looked for.
     """
 
-    responder: Responder
+    responder: PromptSession
     found: Found | None
     places: Places | None
 
@@ -66,7 +66,7 @@ class Reply:
 @job
 def get_ready(
     about: Listening,
-    held: Responder | None,
+    held: PromptSession | None,
     box: tuple[float, float, float, float],
     t: int,
     z: int,
@@ -80,8 +80,8 @@ def get_ready(
 @job
 def put_question(
     about: Listening,
-    held: Responder | None,
-    question: Question,
+    held: PromptSession | None,
+    question: Prompt,
     settings: LabelSettings,
     unknown: Any,
 ) -> Generator[Progress, None, Reply]:
@@ -92,10 +92,10 @@ def put_question(
     return Reply(responder=responder, found=found, places=places)
 
 
-def _responder(about: Listening) -> Generator[Progress, None, Responder]:
+def _responder(about: Listening) -> Generator[Progress, None, PromptSession]:
     yield Progress(what="reading the weights")
     load_torch()
-    from napari_segnet.ask import listen
+    from napari_segnet.prompts import open_prompts
 
     prediction = None
     if answer_of(about.checkpoint).prompts_need_prediction and about.key is not None:
@@ -105,4 +105,4 @@ def _responder(about: Listening) -> Generator[Progress, None, Responder]:
                 "The network's answer is no longer kept in memory, so no object can be chosen from "
                 "it. Press Run, then prompt again."
             )
-    return (yield from listen(about.checkpoint, about.image, about.predict, prediction))
+    return (yield from open_prompts(about.checkpoint, about.image, about.predict, prediction))

@@ -18,7 +18,7 @@ from napari_segnet.widgets.prompt.about import About
 if TYPE_CHECKING:
     import napari.layers
 
-    from napari_segnet.ask import Found, Question
+    from napari_segnet.prompts import Found, Prompt
 
 __all__ = ["Wish", "write_object"]
 
@@ -28,7 +28,7 @@ class Wish:
     """A question on its way; ``again``: the object that is to be redrawn."""
 
     about: About
-    question: Question
+    question: Prompt
     again: int | None
 
 

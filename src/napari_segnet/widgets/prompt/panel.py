@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_segnet.ask import Responder
+    from napari_segnet.prompts import PromptSession
 
 __all__ = ["AskBox"]
 
@@ -72,7 +72,7 @@ class AskBox(QWidget):
         self._about_method = WeakMethod(about)
         self._waiting: deque[Wish] = deque()
         self._now: Wish | None = None
-        self._held: tuple[tuple[Any, ...], Responder] | None = None
+        self._held: tuple[tuple[Any, ...], PromptSession] | None = None
         self.tool = AskTool(viewer, self)
         self.runner = JobRunner(self)
         self._build()
@@ -167,10 +167,10 @@ class AskBox(QWidget):
         if there:
             self._ask_object(about, int(there), point)
             return
-        from napari_segnet.ask import At
+        from napari_segnet.prompts import PointPrompt
 
         (y, x), (t, z) = about.yx(point), about.plane(point)
-        self._ask(Wish(about=about, question=At(y=y, x=x, t=t, z=z), again=None))
+        self._ask(Wish(about=about, question=PointPrompt(y=y, x=x, t=t, z=z), again=None))
 
     def _about_tool(self) -> About | None:
         about = self._about()
@@ -191,7 +191,7 @@ class AskBox(QWidget):
 
     def _ask_object(self, about: About, one: int, point: Any) -> None:
         """Ask again for an object of the layer, as it is in the plane that is shown."""
-        from napari_segnet.ask import Again
+        from napari_segnet.prompts import MaskPrompt
 
         plane = about.plane_box(point)
         shown = np.asarray(about.layer.data[plane]) == one
@@ -208,7 +208,9 @@ class AskBox(QWidget):
         rows, columns = (np.flatnonzero(flat.any(axis=axis)) for axis in (1, 0))
         corner = int(rows[0]), int(columns[0])
         mask = flat[corner[0] : rows[-1] + 1, corner[1] : columns[-1] + 1]
-        self._ask(Wish(about=about, question=Again(mask=mask, corner=corner, t=t, z=z), again=one))
+        self._ask(
+            Wish(about=about, question=MaskPrompt(mask=mask, corner=corner, t=t, z=z), again=one)
+        )
 
     def _ask_shapes(self) -> None:
         about = self._about()
@@ -226,12 +228,12 @@ class AskBox(QWidget):
             self._ask_box(about, corners)
 
     def _ask_box(self, about: About, corners: npt.NDArray[np.float64]) -> None:
-        from napari_segnet.ask import InBox
+        from napari_segnet.prompts import BoxPrompt
 
         points = np.array([about.yx(corner) for corner in corners])
         (y0, x0), (y1, x1) = points.min(axis=0), points.max(axis=0)
         t, z = about.plane(corners[0])
-        question = InBox(box=(float(y0), float(x0), float(y1), float(x1)), t=t, z=z)
+        question = BoxPrompt(box=(float(y0), float(x0), float(y1), float(x1)), t=t, z=z)
         self._ask(Wish(about=about, question=question, again=None))
 
     # ---- Questions, one after the other ----
@@ -303,7 +305,7 @@ class AskBox(QWidget):
         self.words.setText(READY if self.tool.layer is not None else OFF)
         self.failed.emit(error)
 
-    def _responder(self, about: About) -> Responder | None:
+    def _responder(self, about: About) -> PromptSession | None:
         """Return who has answered about this image already."""
         if self._held is not None and self._held[0] == self._identity(about.listening):
             return self._held[1]

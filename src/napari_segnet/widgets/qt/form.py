@@ -7,7 +7,7 @@ import html
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QToolButton, QWidget
@@ -194,10 +194,18 @@ def _value_widgets(
     for name in names:
         given = {"hint": hints.get(name, Hint()), "default": getattr(usual, name)}
         value = getattr(settings, name)
-        widget = TYPES.create_widget(value, annotation=kinds[name], name=name, options=given)
+        widget = TYPES.create_widget(
+            value, annotation=_plain(kinds[name]), name=name, options=given
+        )
         assert isinstance(widget, SettingWidget), kinds[name]
         made[name] = widget
     return made
+
+
+def _plain(kind: Any) -> Any:
+    """Return a type without the words beside it, which are typed on the command line alone."""
+    parts = [part for part in get_args(kind) if get_origin(part) is not Literal]
+    return Union[tuple(parts)] if get_origin(kind) is Union else kind  # noqa: UP007
 
 
 def explanations(cls: type[Any]) -> dict[str, str]:

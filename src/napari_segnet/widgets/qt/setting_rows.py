@@ -9,7 +9,10 @@ __all__ = ["HINTS", "LABEL_HINTS", "check_normalizer"]
 NORMALIZERS = (
     *("auto", "none", "percentile", "min-max", "z-score", "divide-255", "divide-65535"),
     "imagenet",
+    "half",
 )
+LATER = ("find", "source")
+"""Words that become a normalisation as soon as there are a network and an image."""
 
 
 def two_lines(words: str) -> str:
@@ -29,7 +32,7 @@ def check_normalizer(text: str) -> None:
     """
     from napari_segnet.prepare import parse_normalizer
 
-    if text != "auto":
+    if text not in ("auto", *LATER):
         parse_normalizer(text)
 
 
@@ -53,6 +56,7 @@ HINTS = {
     "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
     "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
+    "engine": Hint(label="engine", choices=("auto", "torch", "openvino")),
 }
 
 

@@ -106,10 +106,17 @@ class ChannelBox(QWidget):
         return tuple(int(number) for number in chosen)
 
     def take(self, setting: str) -> None:
-        """Choose for the network's only channel: ``auto``, the number of a channel, a stain."""
-        wanted = AUTOMATIC if setting == "auto" else setting
-        for combo in self._combos:
-            combo.setCurrentIndex(combo.findData(int(wanted) if setting.isdecimal() else wanted))
+        """Choose: ``auto``, or numbers of channels and stains with commas between them.
+
+        A single one is taken for all channels of the network.
+        """
+        words = setting.split(",") if "," in setting else [setting] * len(self._combos)
+        for combo, word in zip(self._combos, words, strict=False):
+            wanted = AUTOMATIC if word == "auto" else word
+            place = combo.findData(int(wanted) if word.isdecimal() else wanted)
+            with QSignalBlocker(combo):
+                combo.setCurrentIndex(place)
+        self.changed.emit()
 
     def _sync(self) -> None:
         """Automatic is for all or for none."""

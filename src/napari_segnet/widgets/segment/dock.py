@@ -27,6 +27,7 @@ from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.recovery.reviews import reviews
 from napari_segnet.widgets.segment.folder_jobs import FolderRequest
 from napari_segnet.widgets.segment.form import SegmentForm
+from napari_segnet.widgets.segment.heat_layer import show_heat
 from napari_segnet.widgets.segment.jobs import Answer
 from napari_segnet.widgets.segment.request import RunRequest, subject_of_run
 from napari_segnet.widgets.segment.session import SegmentSession, usual_settings
@@ -85,6 +86,9 @@ class SegmentDock(SegmentForm):
         self.network.settled.connect(self._take_waiting)
         self.image_box.changed.connect(self._image_changed)
         self.image_box.fell_back.connect(self.message.say)
+        self.run_settings.finder.told.connect(self.network.tell)
+        self.run_settings.finder.threshold_taken.connect(self.shown.box.use_threshold)
+        self.run_settings.finder.heat_asked.connect(partial(show_heat, self.viewer))
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
         self.run_settings.began.connect(self.message.hide)
@@ -119,7 +123,7 @@ class SegmentDock(SegmentForm):
 
     def _runners(self) -> tuple[JobRunner, ...]:
         own = self.run_settings
-        tried = own.previewer, own.trier, own.inputs_trier
+        tried = own.previewer, own.trier, own.inputs_trier, *own.finder.runners()
         others = self.shown.live.runner, self.whole_folder.runner
         return (*self.network.runners(), self._runner, *others, *tried)
 
@@ -198,6 +202,7 @@ class SegmentDock(SegmentForm):
 
     def _fit_image(self) -> None:
         """Offer what fits network and image, and say what was given up."""
+        self.run_settings.finder.set_network(self.checkpoint)
         axes = self.image_box.letters()
         said = [
             self.run_settings.fit(
@@ -226,14 +231,16 @@ class SegmentDock(SegmentForm):
         source = self.image_box.source(checkpoint, kind)
         box = tuple((part.start, part.stop) for part in source.region.box)
         layer = self.image_box.image()
+        predict = self.settings()
         return RunRequest(
             source=source,
             checkpoint=checkpoint,
-            predict=self.settings(),
+            predict=predict,
             labels=self.labels.value(),
             axes=self.image_box.said_axes(),
             overrides=overrides,
             subject=subject_of_run(layer.unique_id, box, checkpoint, overrides),
+            found=self.run_settings.finder.found_for(predict),
         )
 
     def run(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import Cancelled, OutputError
-from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
 from napari_segnet.measure import measure
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import file_key, image_paths, image_stem, open_image, skipped_files
@@ -16,6 +17,8 @@ from napari_segnet.widgets.qt.torch_loading import load_torch
 from napari_segnet.writers import write_segmentation
 
 __all__ = ["FolderReport", "FolderRequest", "segment_folder"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,8 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
                     f"{first.name} and {path.name} would be written under the same name. Move one "
                     "of them to another folder."
                 )
-            yield from _told_where(where, _one(asked, path))
+            settings = yield from _told_where(where, _one(asked, path))
+            asked = replace(asked, predict=settings)
         except Cancelled:
             raise
         except Exception as error:
@@ -107,14 +111,19 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
     )
 
 
-def _told_where(where: str, steps: Job[None]) -> Generator[Progress, None, None]:
-    for progress in steps:
+def _told_where(where: str, steps: Job[T]) -> Generator[Progress, None, T]:
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            made: T = stop.value
+            return made
         yield replace(progress, what=f"{where}: {progress.what}")
 
 
 @job
-def _one(asked: FolderRequest, path: Path) -> Generator[Progress, None, None]:
-    """Segment one image and write its files."""
+def _one(asked: FolderRequest, path: Path) -> Generator[Progress, None, PredictSettings]:
+    """Segment one image and write its files; return the settings for the next one."""
     yield Progress(what="reading")
     image = open_image(path)
     prediction = yield from predict(asked.checkpoint, image, asked.predict)
@@ -134,3 +143,4 @@ def _one(asked: FolderRequest, path: Path) -> Generator[Progress, None, None]:
     write_segmentation(
         made, asked.out, image_stem(path), overwrite=asked.overwrite, table=table, image=image
     )
+    return same_engine(asked.predict, made.origin)

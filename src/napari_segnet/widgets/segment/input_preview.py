@@ -51,10 +51,12 @@ def preview(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings
 ) -> Generator[Progress, None, Preview]:
     """Prepare the middle of an image as the network would see it; the network does not run."""
+    from napari_segnet.plan import settle
     from napari_segnet.plan.input import prepare_input
 
     yield Progress(what="preview")
-    given = prepare_input(checkpoint, image, settings)
+    settled = yield from settle(checkpoint, image, settings)
+    given = prepare_input(checkpoint, image, settled.settings)
     sizes = image.sizes
     t, z = sizes["t"] // 2, sizes["z"] // 2
     y, x = (_middle(sizes[a]) for a in "yx")

@@ -10,6 +10,7 @@ from napari_segnet.answers import maps_of
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.plan import Settled
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Prediction, Segmentation
 from napari_segnet.widgets.checkpoint.recognise import Gone
@@ -44,7 +45,7 @@ class Answer:
 def answer(
     checkpoint: Checkpoint,
     image: Image,
-    settings: PredictSettings,
+    settings: PredictSettings | Settled,
     labels: LabelSettings,
 ) -> Generator[Progress, None, Answer]:
     """Run a network, keep what it says, and make labels of it."""

@@ -113,6 +113,11 @@ class LabelsBox(QGroupBox):
         joins = bool(set(self._axes) & set("zt"))
         self.form.show_only([name for name in self._offered if name != "link" or joins])
 
+    def use_threshold(self, threshold: float) -> None:
+        """Use a threshold that code suggests."""
+        self.form.set_value(replace(self.form.value(), threshold=threshold))
+        self.changed.emit()
+
     def take(self, result: Any) -> None:
         """Act on an earlier result, with the settings that it was made with."""
         self.result = result

@@ -78,7 +78,7 @@ class NetworkBox(QWidget):
             layout.addWidget(widget)
         self.weights.chosen.connect(self.choose)
         for teller in (self.card.told, self.untold.told, self.proof.chosen):
-            teller.connect(self._tell)
+            teller.connect(self.tell)
         self._chosen.wanted.connect(self._take)
         self.looker.succeeded.connect(self._recognised)
         self.looker.failed.connect(self._refused)
@@ -109,7 +109,8 @@ class NetworkBox(QWidget):
         self.weights.refresh()
         self.choose(choice)
 
-    def _tell(self, facts: Mapping[str, str]) -> None:
+    def tell(self, facts: Mapping[str, str]) -> None:
+        """Take facts of the network that the user says, name -> text."""
         self._session.override(facts)
         self._look()
 

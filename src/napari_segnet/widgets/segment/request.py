@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.inference import LabelSettings, PredictSettings
+from napari_segnet.plan import Settled
 from napari_segnet.readers import channel_sets
 from napari_segnet.repeat import command_line
 
 if TYPE_CHECKING:
+    from napari_segnet.find import Found
     from napari_segnet.widgets.layers.convert import Source
     from napari_segnet.widgets.segment.batch import Segmented
     from napari_segnet.widgets.segment.jobs import Answer
@@ -40,6 +42,8 @@ class RunRequest:
         Facts of the network that the user said.
     subject : tuple
         What the result is of: a second run of the same may replace it.
+    found : Found or None
+        What speaks for its settings, where they were found on the image.
     """
 
     source: Source
@@ -49,6 +53,14 @@ class RunRequest:
     axes: str | None
     overrides: Mapping[str, str]
     subject: tuple[Any, ...]
+    found: Found | None = None
+
+    @property
+    def settled(self) -> PredictSettings | Settled:
+        """How it is run, with what speaks for settings that were found before."""
+        if self.found is None:
+            return self.predict
+        return Settled(settings=self.predict, found=self.found)
 
     @property
     def name(self) -> str:

@@ -23,11 +23,13 @@ from napari_segnet.widgets.segment.input_preview import PreviewBox, preview
 from napari_segnet.widgets.segment.inputs_finder import InputsBox, input_name, tried_inputs
 from napari_segnet.widgets.segment.request import RunRequest
 from napari_segnet.widgets.segment.scale_finder import ScalesBox, tried_scales
+from napari_segnet.widgets.segment.settings_finder import FindBox, settings_of
 from napari_segnet.widgets.segment.trial_table import TrialTable
 
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
     from napari_segnet.detective import TriedInput
+    from napari_segnet.find import Way
 
 __all__ = ["RunSettings"]
 
@@ -69,6 +71,7 @@ class RunSettings(QWidget):
         self.advanced = Form(PredictSettings(), hints=HINTS, only=ADVANCED)
         self.preview = PreviewBox()
         self.scales, self.inputs = ScalesBox(), InputsBox()
+        self.finder = FindBox(request)
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(0, 0, 0, 0)
@@ -78,6 +81,7 @@ class RunSettings(QWidget):
         self.more.setObjectName("segnet_more_settings")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.finder)
         layout.addWidget(self.diameter)
         layout.addWidget(self.main)
         layout.addWidget(self.more)
@@ -88,7 +92,11 @@ class RunSettings(QWidget):
         self.diameter.changed.connect(self._use_diameter)
         for form in (self.main, self.advanced, self.diameter):
             form.changed.connect(self.preview.clear)
+            form.changed.connect(self.finder.look_soon)
             form.changed.connect(self.changed)
+        self.finder.began.connect(self.began)
+        self.finder.failed.connect(self.failed)
+        self.finder.taken.connect(self._take_way)
         self.preview.button.clicked.connect(self._preview)
         self.previewer.succeeded.connect(self.preview.set_preview)
         self.previewer.failed.connect(self.failed)
@@ -140,6 +148,7 @@ class RunSettings(QWidget):
         self.preview.clear()
         self.scales.clear()
         self.inputs.clear()
+        self.finder.clear()
 
     # ---- Trials ----
 
@@ -195,6 +204,16 @@ class RunSettings(QWidget):
         self.advanced.set_value(replace(self.advanced.value(), scale=scale))
         self.diameter.clear()
         self.scales.say(f"The next run is at scale {scale:g}. Press Run.")
+        self.preview.clear()
+
+    def _take_way(self, way: Way, names: tuple[str, ...]) -> None:
+        """Show the network the image in a way that was found, or that code suggests."""
+        for form in (self.main, self.advanced):
+            form.set_value(settings_of(form.value(), way, names))
+        if "scale" in names:
+            self.diameter.clear()
+        if "channels" in names:
+            self.channels_taken.emit(way.channels)
         self.preview.clear()
 
     def _take_input(self, tried: TriedInput) -> None:

@@ -26,7 +26,7 @@ from napari_segnet.widgets.train.preview_layers import LearningLayers, show_chan
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_segnet.train import Taught
+    from napari_segnet.train import TrainingResult
     from napari_segnet.train.state import Unfinished
 
 __all__ = ["TrainDock"]
@@ -297,7 +297,7 @@ class TrainDock(TrainForm):
 
     # ---- What came of it ----
 
-    def _learned(self, taught: Taught) -> None:
+    def _learned(self, taught: TrainingResult) -> None:
         self.session.taught = taught
         self._follow()
         lines = self.session.notes()

@@ -30,7 +30,7 @@ from napari_segnet.widgets.train.session import TrainSession
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_segnet.train import Taught
+    from napari_segnet.train import TrainingResult
 
 __all__ = ["TrainForm"]
 
@@ -71,7 +71,7 @@ class TrainForm(Dock):
         return self.session.out
 
     @property
-    def taught(self) -> Taught | None:
+    def taught(self) -> TrainingResult | None:
         """What the last training came to."""
         return self.session.taught
 

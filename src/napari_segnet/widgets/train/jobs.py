@@ -25,7 +25,7 @@ from napari_segnet.train.state import (
 from napari_segnet.widgets.qt.torch_loading import load_torch
 
 if TYPE_CHECKING:
-    from napari_segnet.train import Look, Taught
+    from napari_segnet.train import Look, TrainingResult
     from napari_segnet.widgets.train.example_pictures import Panel
 
 __all__ = [
@@ -136,14 +136,14 @@ def examples(asked: Lesson) -> Generator[Progress, None, list[list[Panel]]]:
 
 
 @job
-def learn(asked: Lesson) -> Generator[Progress, None, Taught]:
-    """Score a network, teach it, score it again."""
+def learn(asked: Lesson) -> Generator[Progress, None, TrainingResult]:
+    """Score a network, train it, score it again."""
     yield Progress(what="reading the training set")
     load_torch()
-    from napari_segnet.train import teach
+    from napari_segnet.train import fine_tune
 
     dataset = Dataset.open(asked.dataset)
-    steps = teach(
+    steps = fine_tune(
         asked.network,
         dataset,
         asked.out,
@@ -151,7 +151,7 @@ def learn(asked: Lesson) -> Generator[Progress, None, Taught]:
         device=asked.device,
         resume=asked.resume,
     )
-    taught: Taught = yield from _logged(steps, asked.log)
+    taught: TrainingResult = yield from _logged(steps, asked.log)
     return taught
 
 

@@ -10,7 +10,7 @@ from napari_segnet.widgets.qt.named import fill_row, named_button, named_label
 from napari_segnet.widgets.train.session import figure_rows, outcome
 
 if TYPE_CHECKING:
-    from napari_segnet.train import Taught
+    from napari_segnet.train import TrainingResult
 
 __all__ = ["OutcomeBox", "StopBox"]
 
@@ -43,7 +43,7 @@ class OutcomeBox(QGroupBox):
             layout.addWidget(widget)
         self.hide()
 
-    def show_outcome(self, taught: Taught) -> None:
+    def show_outcome(self, taught: TrainingResult) -> None:
         """Show whether the new network is better."""
         rows = figure_rows(taught)
         self.figures.setRowCount(len(rows))

@@ -12,7 +12,7 @@ from napari_segnet.widgets.qt.pixmaps import with_legend
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_segnet.train import Look, Taught
+    from napari_segnet.train import Look, TrainingResult
 
 __all__ = ["LearningLayers", "show_changes"]
 
@@ -94,7 +94,7 @@ class LearningLayers:
             viewer.layers.selection.active = active
 
 
-def show_changes(viewer: napari.viewer.Viewer, taught: Taught) -> None:
+def show_changes(viewer: napari.viewer.Viewer, taught: TrainingResult) -> None:
     """Show what changed on each held-out image, as layers of pictures; the last is visible.
 
     Raises

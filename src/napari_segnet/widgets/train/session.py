@@ -30,7 +30,7 @@ from napari_segnet.widgets.train.jobs import (
 )
 
 if TYPE_CHECKING:
-    from napari_segnet.train import Look, Taught
+    from napari_segnet.train import Look, TrainingResult
     from napari_segnet.train.state import Unfinished
 
 __all__ = ["TrainSession", "figure_rows", "held", "outcome"]
@@ -65,7 +65,7 @@ class TrainSession:
         The file that is written.
     lesson : Lesson or None
         The training that is at work, or was last.
-    taught : Taught or None
+    taught : TrainingResult or None
         What it came to.
     resuming : Unfinished or None
         A training that was killed; it goes on as soon as its network is known.
@@ -78,7 +78,7 @@ class TrainSession:
         self.contents: Contents | None = None
         self.out: Path | None = None
         self.lesson: Lesson | None = None
-        self.taught: Taught | None = None
+        self.taught: TrainingResult | None = None
         self.resuming: Unfinished | None = None
         self._drawn = 0
 
@@ -146,7 +146,7 @@ class TrainSession:
 
     # ---- Training ----
 
-    def begin(self, lesson: Lesson) -> Callable[[], Job[Taught]]:
+    def begin(self, lesson: Lesson) -> Callable[[], Job[TrainingResult]]:
         """Remember a training; return its job."""
         self.lesson, self.taught, self._drawn = lesson, None, 0
         return partial(learn, lesson)
@@ -213,7 +213,7 @@ class TrainSession:
             found.state.unlink(missing_ok=True)
 
 
-def outcome(taught: Taught) -> str:
+def outcome(taught: TrainingResult) -> str:
     """Return whether the new network is better, in words."""
     if not taught.after.images:
         return (
@@ -228,7 +228,7 @@ def outcome(taught: Taught) -> str:
     )
 
 
-def figure_rows(taught: Taught) -> list[tuple[str, str, str]]:
+def figure_rows(taught: TrainingResult) -> list[tuple[str, str, str]]:
     """Return name, value before and value after of each figure that there is."""
     after = taught.after.figures()
     before = {} if taught.before is None else taught.before.figures()

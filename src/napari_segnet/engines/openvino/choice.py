@@ -1,0 +1,128 @@
+"""Who computes where nothing is asked for: OpenVINO, once it is faster and agrees.
+
+The first run is torch. Beside it, in a process of lowest priority, the network is converted, and
+both engines answer a tile of that run in turns; what comes of it is kept beside the network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.checkpoint import Checkpoint, Size
+from napari_segnet.engines.openvino.store import kept_network
+
+if TYPE_CHECKING:
+    from napari_segnet.checkpoint import Output
+
+__all__ = ["begin_trial", "is_better", "middle", "same_classes"]
+
+EDGE = {2: 512, 3: 64}
+"""Of the tile that is compared, per axis, in pixels: enough to tell how fast an engine is."""
+SAME_PIXELS = 0.9999
+"""Of the pixels, that are of one class for both engines."""
+
+_begun: set[tuple[str, int]] = set()
+"""Trials of this process: none is begun twice, however it ends."""
+
+
+def is_better(checkpoint: Checkpoint, threads: int) -> bool:
+    """Tell if OpenVINO was measured to be faster than torch on the CPU, and to agree with it."""
+    if importlib.util.find_spec("openvino") is None:
+        return False
+    from napari_segnet.engines.openvino.device import plain_threads
+
+    kept = kept_network(checkpoint)
+    found = kept.choice(threads or plain_threads())
+    if found is None or kept.model is None:
+        return False
+    return found.get("agrees") is True and found.get("faster") is True
+
+
+def begin_trial(
+    checkpoint: Checkpoint, tile: npt.NDArray[np.float32], threads: int
+) -> subprocess.Popen[bytes] | None:
+    """Measure beside what is at work, unless that was done or is under way; wait for nothing.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    tile : ndarray
+        ``(1, c, [z,] y, x)`` float32, as a run showed it to the network.
+    threads : int
+        Of the CPU, as the run was told; 0: all.
+
+    Returns
+    -------
+    Popen or None
+        The process, which ends by itself; None if there is nothing to measure.
+    """
+    from napari_segnet.engines.openvino.device import plain_threads
+
+    kept, taken = kept_network(checkpoint), threads or plain_threads()
+    key = (kept.folder.name, taken)
+    if key in _begun or kept.refusal is not None or kept.choice(taken) is not None:
+        return None
+    _begun.add(key)
+    # A file without a name: no other program can lay its own there.
+    with tempfile.TemporaryFile() as file:
+        pickle.dump((checkpoint, np.ascontiguousarray(tile), taken), file)
+        file.seek(0)
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        return subprocess.Popen(
+            [sys.executable, "-m", "napari_segnet.engines.openvino.trial"],
+            stdin=file,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(taken)},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            start_new_session=True,  # Ctrl-C in the terminal is meant for the run
+        )
+
+
+def middle(batch: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32] | None:
+    """Return the middle of the first of a batch, of an allowed size; None if there is none.
+
+    Parameters
+    ----------
+    batch : ndarray
+        ``(n, c, [z,] y, x)``, as it was shown to the network.
+    size : Size
+        What the network takes.
+    """
+    cut = []
+    for axis, length in enumerate(batch.shape[2:]):
+        most = min(length, max(EDGE[batch.ndim - 2], size.minimum[axis]))
+        most -= (most - size.remainder[axis]) % size.multiple[axis]
+        if most < max(size.minimum[axis], 1):
+            return None
+        cut.append(slice((length - most) // 2, (length - most) // 2 + most))
+    return batch[(slice(0, 1), slice(None), *cut)].copy()
+
+
+def same_classes(
+    one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], outputs: tuple[Output, ...]
+) -> bool:
+    """Tell if nearly all pixels are of one class in two answers ``(n, channel, [z,] y, x)``."""
+    first = 0
+    for output in outputs:
+        part = slice(first, first + output.channels)
+        first = part.stop
+        if output.activation == "softmax":
+            same = one[:, part].argmax(1) == other[:, part].argmax(1)
+        elif output.activation == "sigmoid":
+            same = (one[:, part] > 0.5) == (other[:, part] > 0.5)
+        else:
+            continue
+        if same.mean() < SAME_PIXELS:
+            return False
+    return True

@@ -1,0 +1,39 @@
+"""Packages that only some users need: imported where they are, or named with their extra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_segnet.errors import MissingExtraError
+
+__all__ = ["zarr_package"]
+
+
+def zarr_package(name: str) -> Any:
+    """Import zarr.
+
+    Parameters
+    ----------
+    name : str
+        What is Zarr, for the message.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed, or older than Zarr's format 3; names the extra.
+    """
+    try:
+        import zarr
+    except ModuleNotFoundError as error:
+        if error.name != "zarr":
+            raise
+        raise MissingExtraError(
+            f"{name} is Zarr, and the package zarr, which reads and writes it, is not installed. "
+            "Install the extra [zarr]: pip install 'napari-segnet[zarr]'"
+        ) from error
+    if int(zarr.__version__.partition(".")[0]) < 3:
+        raise MissingExtraError(
+            f"{name} is Zarr, and zarr {zarr.__version__} is too old to read it. Install the extra "
+            "[zarr] again: pip install -U 'napari-segnet[zarr]'"
+        )
+    return zarr

@@ -1,0 +1,166 @@
+"""What comes to each norm of a network, beside what its file remembers of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_segnet.graph import BatchNorm, Graph, needed
+from napari_segnet.graph.build import GraphNetwork, build
+
+__all__ = ["Norms", "Seen"]
+
+ALIVE = 1e-6
+"""A channel whose stored variance is less than this share of the largest is dead: a ReLU that
+never fires. What comes to it says nothing."""
+FLOOR = 1e-3
+"""Of the median variance, added to both variances: differences below it are rounding."""
+WORST = 1e6
+"""Nats, for what came out as no number."""
+Figures = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """What came to the norms, in running order.
+
+    Attributes
+    ----------
+    means, variances : tuple of ndarray
+        Of each norm ``(tiles, channels)``.
+    """
+
+    means: tuple[Figures, ...]
+    variances: tuple[Figures, ...]
+
+
+class Norms:
+    """A network up to its last norm, run as it answers: by the stored means and variances.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Of the file, under their names in the graph.
+    graph : Graph
+        The network.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If it cannot be built of these tensors.
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], graph: Graph) -> None:
+        found = [node for node in graph.nodes if isinstance(node.operation, BatchNorm)]
+        stored = [
+            (node, tensors[node.tensors["running_mean"]], tensors[node.tensors["running_var"]])
+            for node in found
+        ]
+        # Numbers with which a norm begins say nothing.
+        stored = [row for row in stored if bool((row[1] != 0).any()) or bool((row[2] != 1).any())]
+        self.names = [node.name for node, *_ in stored]
+        self._mean = [mean.double().numpy() for _, mean, _ in stored]
+        self._variance = [variance.double().numpy() for *_, variance in stored]
+        self._network: GraphNetwork | None = None
+        self._found: dict[str, tuple[Figures, Figures]] = {}
+        if not stored:
+            return
+        nodes = needed(graph, tuple(self.names)).nodes
+        # One output: those of several scales could not be joined.
+        self._network = build(Graph(nodes=nodes, outputs=(self.names[-1],))).eval()
+        state = {
+            name: tensors[name].float() if name in tensors else value
+            for name, value in self._network.state_dict().items()
+        }
+        self._network.load_state_dict(state)
+        for name in self.names:
+            norm = self._network.layers(name)[0]
+            norm.momentum = 0.0  # nothing is learnt from what is shown
+            norm.register_forward_pre_hook(self._measure(name))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @torch.inference_mode()
+    def show(self, tiles: npt.NDArray[np.float32], own: bool = False) -> Seen:
+        """Run the network over tiles.
+
+        Parameters
+        ----------
+        tiles : ndarray
+            ``(n, c, [z,] y, x)`` float32.
+        own : bool
+            Run norms by the mean and variance of what comes to them, as in the training: then
+            brightness and contrast of the tiles do not matter, but what is in them does.
+        """
+        assert self._network is not None
+        self._found = {}
+        for name in self.names:
+            self._network.layers(name)[0].training = own
+        for part in (tiles,) if own else tiles[:, None]:
+            self._network(torch.from_numpy(part))
+        rows = [self._found[name] for name in self.names]
+        return Seen(means=tuple(m for m, _ in rows), variances=tuple(v for _, v in rows))
+
+    def misfit(self, seen: Seen, soft: float) -> float:
+        """Return how far all tiles together are from what the file says.
+
+        The mean over norms, of the mean over their channels, of the logarithm of ``soft`` plus the
+        Kullback-Leibler divergence of two normal distributions, in nats.
+        """
+        rows = zip(seen.means, seen.variances, strict=True)
+        return self._mean_of([(m.mean(0), v.mean(0) + m.var(0)) for m, v in rows], soft)
+
+    def misfits(self, seen: Seen, soft: float) -> list[float]:
+        """Return the same of each tile for itself."""
+        rows = list(zip(seen.means, seen.variances, strict=True))
+        return [
+            self._mean_of([(m[i], v[i]) for m, v in rows], soft) for i in range(len(rows[0][0]))
+        ]
+
+    def _mean_of(self, came: Sequence[tuple[Figures, Figures]], soft: float) -> float:
+        found = []
+        for (mean, variance), to_mean, to_variance in zip(
+            came, self._mean, self._variance, strict=True
+        ):
+            far = _divergences(mean, variance, to_mean, to_variance)
+            if far.size:
+                found.append(float(np.log(far + soft).mean()))
+        return float(np.mean(found)) if found else float("nan")
+
+    def _measure(self, name: str) -> Any:
+        def hook(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            x = inputs[0]
+            variance, mean = torch.var_mean(x, tuple(range(2, x.ndim)), unbiased=False)
+            new = mean.double().numpy(), variance.double().numpy()
+            old = self._found.get(name)
+            if old is not None:
+                new = np.concatenate([old[0], new[0]]), np.concatenate([old[1], new[1]])
+            self._found[name] = new
+
+        return hook
+
+
+def _divergences(
+    mean: Figures, variance: Figures, to_mean: Figures, to_variance: Figures
+) -> Figures:
+    """Return the divergence of each channel that is alive, in nats."""
+    alive = to_variance > ALIVE * to_variance.max()
+    mean, variance, to_mean, to_variance = (
+        one[alive] for one in (mean, variance, to_mean, to_variance)
+    )
+    if not alive.any():
+        return to_mean
+    least = FLOOR * float(np.median(to_variance))
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = (variance + least) / (to_variance + least)
+        shift = (mean - to_mean) ** 2 / (to_variance + least)
+        far = 0.5 * (ratio + shift - 1 - np.log(ratio))
+    # What came out as no number is as far as can be; rounding may fall short of 0.
+    found: Figures = np.clip(np.nan_to_num(far, nan=WORST, posinf=WORST), 0.0, WORST)
+    return found

@@ -1,0 +1,100 @@
+"""EfficientNet as an encoder (Tan and Le 2019): seven stages of blocks that widen and narrow.
+
+segmentation-models-pytorch (MIT) has it twice: ``timm-efficientnet`` with the names of timm
+(Apache-2.0), and ``efficientnet`` with those of lukemelas/EfficientNet-PyTorch (Apache-2.0), whose
+paddings are those of TensorFlow at the size of the images that it was made for.
+"""
+
+from __future__ import annotations
+
+from napari_segnet.graph import same_margins
+from napari_segnet.programs.library._pen import Miss, Pen
+
+__all__ = ["efficientnet", "efficientnet_of_tensorflow"]
+
+STRIDES = (1, 2, 2, 2, 1, 2, 1)
+"""Of the stages (table 1 of the paper, behind a stem that halves)."""
+SIZES = {
+    (1280, 16): 224, (1280, 23): 240, (1408, 23): 260, (1536, 26): 300,
+    (1792, 32): 380, (2048, 39): 456, (2304, 45): 528, (2560, 55): 600,
+}  # fmt: skip
+"""Width of the last convolution and number of blocks -> pixels of the images, B0 to B7."""
+SMALLEST = 16
+"""Blocks of B0, of which the library takes the answer of the first block of the fifth stage."""
+EPSILON = 1e-3
+"""Of TensorFlow's norms."""
+
+
+def efficientnet(pen: Pen, name: str) -> list[str]:
+    """Return the answers at each halving, by the names of timm."""
+    x = _conv(pen, f"{name}.conv_stem", f"{name}.bn1", pen.image, 2)
+    found, stages = [pen.image, x], pen.count(f"{name}.blocks")
+    if stages != len(STRIDES):
+        raise Miss(f"its encoder has {stages} stages, where an EfficientNet has {len(STRIDES)}")
+    for stage, stride in enumerate(STRIDES):
+        if stride > 1 and stage > 1:
+            found.append(x)
+        for n in range(pen.count(f"{name}.blocks.{stage}")):
+            x = _timm(pen, f"{name}.blocks.{stage}.{n}", x, stride if n == 0 else 1)
+    return [*found, x]
+
+
+def _timm(pen: Pen, name: str, x: str, stride: int) -> str:
+    inner, wide = x, pen.has(f"{name}.conv_pwl")
+    if wide:
+        inner = _conv(pen, f"{name}.conv_pw", f"{name}.bn1", inner)
+    inner = _conv(pen, f"{name}.conv_dw", f"{name}.bn{2 if wide else 1}", inner, stride)
+    inner = _squeezed(pen, f"{name}.se.conv_reduce", f"{name}.se.conv_expand", inner)
+    ends = (f"{name}.conv_pwl", f"{name}.bn3") if wide else (f"{name}.conv_pw", f"{name}.bn2")
+    return _shortcut(pen, x, pen.norm(ends[1], pen.conv(ends[0], inner)), stride)
+
+
+def efficientnet_of_tensorflow(pen: Pen, name: str) -> list[str]:
+    """Return the answers at each halving, by the names of lukemelas/EfficientNet-PyTorch."""
+    blocks = pen.count(f"{name}._blocks")
+    size = SIZES.get((pen.shape(f"{name}._conv_head.weight")[0], blocks))
+    if size is None:
+        raise Miss(f"its encoder of {blocks} blocks is none of EfficientNet B0 to B7")
+    x = _conv(pen, f"{name}._conv_stem", f"{name}._bn0", pen.image, 2, EPSILON, size)
+    size = -(-size // 2)
+    found, stage, width = [pen.image, x], -1, 0
+    for n in range(blocks):
+        own = f"{name}._blocks.{n}"
+        outputs, stride = pen.shape(f"{own}._project_conv.weight")[0], 1
+        if outputs != width:  # every stage has a width of its own
+            stage, width = stage + 1, outputs
+            stride = STRIDES[min(stage, len(STRIDES) - 1)]
+            if stage in (2, 3) or (stage == 5 and blocks != SMALLEST):
+                found.append(x)
+        x = _tensorflow(pen, own, x, stride, size)
+        size = -(-size // stride)
+        if blocks == SMALLEST and stage == 4 and pen.draw.channels(found[-1]) != width:
+            found.append(x)
+    return [*found, x]
+
+
+def _tensorflow(pen: Pen, name: str, x: str, stride: int, size: int) -> str:
+    inner = x
+    if pen.has(f"{name}._expand_conv"):
+        inner = _conv(pen, f"{name}._expand_conv", f"{name}._bn0", inner, 1, EPSILON)
+    inner = _conv(pen, f"{name}._depthwise_conv", f"{name}._bn1", inner, stride, EPSILON, size)
+    inner = _squeezed(pen, f"{name}._se_reduce", f"{name}._se_expand", inner)
+    inner = pen.norm(f"{name}._bn2", pen.conv(f"{name}._project_conv", inner), EPSILON)
+    return _shortcut(pen, x, inner, stride)
+
+
+def _conv(
+    pen: Pen, conv: str, norm: str, x: str, stride: int = 1, eps: float = 0.0, size: int = 0
+) -> str:
+    margins = same_margins(size, max(pen.kernel(conv)), stride) if size else None
+    return pen.act(pen.norm(norm, pen.conv(conv, x, stride, margins=margins), eps), "silu")
+
+
+def _squeezed(pen: Pen, reduce: str, expand: str, x: str) -> str:
+    few = pen.act(pen.conv(reduce, pen.squeezed(x)), "silu")
+    return pen.times(x, pen.act(pen.conv(expand, few), "sigmoid"))
+
+
+def _shortcut(pen: Pen, x: str, inner: str, stride: int) -> str:
+    same = stride == 1 and pen.draw.channels(x) == pen.draw.channels(inner)
+    return pen.add(inner, x) if same else inner

@@ -1,0 +1,138 @@
+"""Encoders of image classifiers: their answers at each halving, the image first.
+
+torchvision (BSD-3-Clause) ``resnet.py``, ``mobilenetv2.py`` and ``vgg.py``, and their copies in
+segmentation-models-pytorch (MIT) and timm (Apache-2.0), whose tensors have the same names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from napari_segnet.programs.library._efficientnet import (
+    efficientnet,
+    efficientnet_of_tensorflow,
+)
+from napari_segnet.programs.library._pen import Miss, Pen
+
+__all__ = ["encoder", "resnet"]
+
+HALVED = (2, 4, 7, 14)
+"""Blocks of MobileNetV2 that halve (Sandler et al. 2018, table 2), numbered with the stem as 0."""
+
+
+def encoder(pen: Pen, name: str, stride: int) -> list[str]:
+    """Return the answers of an encoder whose last is 1/``stride`` of the image.
+
+    Levels beyond keep the size, and their kernels are dilated instead.
+    """
+    if pen.has(f"{name}.layer1"):
+        rates = {8: (1, 1, 2, 4), 16: (1, 1, 1, 2)}.get(stride, (1, 1, 1, 1))
+        return resnet(pen, name, rates, whole=True)
+    if stride == 32 and name == "encoder" and pen.has(f"{name}.conv_stem"):
+        return efficientnet(pen, name)
+    if stride == 32 and pen.has(f"{name}._conv_stem"):
+        return efficientnet_of_tensorflow(pen, name)
+    if pen.has(f"{name}.features.0.0"):
+        return _mobilenet(pen, f"{name}.features", stride)
+    if pen.has(f"{name}.features.0"):
+        return _vgg(pen, f"{name}.features")
+    known = "ResNet, ResNeXt, MobileNetV2, EfficientNet and VGG are"
+    raise Miss(f"its encoder is of a kind that is not drawn here ({known})")
+
+
+def resnet(pen: Pen, name: str, rates: Sequence[int], whole: bool) -> list[str]:
+    """Draw a ResNet.
+
+    ``rates`` are the dilations of its levels; one over 1 keeps the size. ``whole`` dilates all
+    convolutions of such a level; else its first block has the dilation of the level before.
+    """
+    x = pen.conv(f"{name}.conv1", pen.image, 2)
+    x = pen.act(pen.norm(f"{name}.bn1", x))
+    found = [pen.image, x]
+    x = pen.pool(x, 3, 2, 1)
+    before = 1
+    for level, rate in enumerate(rates, 1):
+        if not pen.has(f"{name}.layer{level}"):
+            break
+        for n in range(pen.count(f"{name}.layer{level}")):
+            first = n == 0
+            stride = 2 if first and level > 1 and rate == 1 else 1
+            own = before if first and not whole else rate
+            x = _residual(pen, f"{name}.layer{level}.{n}", x, stride, own)
+        before = rate
+        found.append(x)
+    return found
+
+
+def _residual(pen: Pen, name: str, x: str, stride: int, rate: int) -> str:
+    deep = pen.has(f"{name}.conv3")
+    wide = "conv2" if deep else "conv1"
+    inner = x
+    for part in ("1", "2", "3") if deep else ("1", "2"):
+        step = stride if f"conv{part}" == wide else 1
+        own = rate if max(pen.kernel(f"{name}.conv{part}")) > 1 else 1
+        inner = pen.norm(f"{name}.bn{part}", pen.conv(f"{name}.conv{part}", inner, step, own))
+        inner = pen.act(inner) if part != ("3" if deep else "2") else inner
+    if pen.has(f"{name}.se_module") or pen.has(f"{name}.se"):
+        raise Miss(f"{name} squeezes its channels, which is not drawn here")
+    if pen.has(f"{name}.downsample"):
+        x = pen.conv(f"{name}.downsample.0", x, stride)
+        x = pen.norm(f"{name}.downsample.1", x)
+    return pen.act(pen.add(inner, x))
+
+
+def _mobilenet(pen: Pen, name: str, stride: int) -> list[str]:
+    last = pen.count(name) - 1
+    scale, rate = 2, 1
+    x = _conv(pen, f"{name}.0.0", f"{name}.0.1", pen.image, 2)
+    found = [pen.image]
+    for n in range(1, last + 1):
+        if n == last and not pen.has(f"{name}.{n}.conv"):
+            x = _conv(pen, f"{name}.{n}.0", f"{name}.{n}.1", x)
+            break
+        step = 1
+        if n in HALVED:
+            found.append(x)
+            step = 2 if scale < stride else 1
+            # All depthwise kernels of a level that keeps its size are dilated.
+            scale, rate = scale * step, rate * 2 // step
+        x = _inverted(pen, f"{name}.{n}.conv", x, step, rate)
+    return [*found, x]
+
+
+def _inverted(pen: Pen, name: str, x: str, stride: int, rate: int) -> str:
+    """Draw a block that widens, filters each channel and narrows (Sandler et al. 2018)."""
+    inner, parts = x, pen.count(name)
+    for n in range(parts - 2):
+        wide = max(pen.kernel(f"{name}.{n}.0")) > 1
+        step, own = (stride, rate) if wide else (1, 1)
+        inner = _conv(pen, f"{name}.{n}.0", f"{name}.{n}.1", inner, step, own)
+    inner = pen.norm(f"{name}.{parts - 1}", pen.conv(f"{name}.{parts - 2}", inner))
+    same = stride == 1 and pen.draw.channels(inner) == pen.draw.channels(x)
+    # Where a level keeps its size instead of halving, the library adds no shortcut: widths differ.
+    return pen.add(x, inner) if same else inner
+
+
+def _conv(pen: Pen, conv: str, norm: str, x: str, stride: int = 1, rate: int = 1) -> str:
+    return pen.act(pen.norm(norm, pen.conv(conv, x, stride, rate)), "relu6")
+
+
+def _vgg(pen: Pen, name: str) -> list[str]:
+    """Draw a VGG; a gap in its numbers is an activation, a larger one a pooling as well."""
+    numbers = sorted(
+        int(number[1])
+        for key, shape in pen.shapes.items()
+        if len(shape) == 4 and (number := re.fullmatch(re.escape(name) + r"\.(\d+)\.weight", key))
+    )
+    x, found, pools = pen.image, list[str](), 0
+    for place, n in enumerate(numbers):
+        normed = pen.has(f"{name}.{n + 1}")
+        x = pen.conv(f"{name}.{n}", x)
+        x = pen.act(pen.norm(f"{name}.{n + 1}", x) if normed else x)
+        after = numbers[place + 1] if place + 1 < len(numbers) else n + 4
+        if after - n > (3 if normed else 2):
+            found.append(x)
+            x = pen.pool(x)
+            pools += 1
+    return [*found, x]

@@ -1,0 +1,315 @@
+"""Which networks are drawn by their names: what each is known by, and what tensors leave open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from napari_segnet.families.kit.kinds import NONLINEARITY, NORM_EPS, upsampling_choice
+from napari_segnet.families.kit.told import Choice
+from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision
+from napari_segnet.programs.library import _smp as _smp_module
+from napari_segnet.programs.library._pen import Pen, Shapes
+
+__all__ = ["KINDS", "Kind"]
+
+Draw = Callable[[Pen], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A network of a library.
+
+    Attributes
+    ----------
+    name : str
+        Short and stable; stands in files and JSON.
+    title : str
+        For people.
+    has : tuple of str
+        Tensors of which every file has all, as patterns of whole names.
+    lacks : tuple of str
+        The same of which it has none.
+    first : tuple of str
+        Where the first convolution may be.
+    draw : callable
+        Draws it.
+    choices : tuple of Choice
+        What no tensor shows.
+    aside : tuple of str
+        Patterns of the names of tensors that its answer does not need.
+    canonical : callable
+        Name of a tensor, those of all -> the first of the names that it has.
+    """
+
+    name: str
+    title: str
+    has: tuple[str, ...]
+    first: tuple[str, ...]
+    draw: Draw
+    choices: tuple[Choice, ...]
+    lacks: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+    canonical: Callable[[str, Shapes], str] | None = None
+
+    def fits(self, shapes: Shapes) -> bool:
+        """Tell by names alone."""
+        return all(_any(part, shapes) for part in self.has) and not any(
+            _any(part, shapes) for part in self.lacks
+        )
+
+    def open(self, shapes: Shapes) -> tuple[Choice, ...]:
+        """Return what these tensors leave open."""
+        found = []
+        for choice in self.choices:
+            if choice.name == "pooling" and not _any(r"encoder\.stages\.\d+\.1\.convs\..+", shapes):
+                continue
+            if choice.name == "norm" and _any(r".+\.adn\.N\..+", shapes):
+                continue
+            if choice.name == "groups" and _any(r".+\.running_mean", shapes):
+                choice = replace(choice, why="batch norms have no groups; this counts for nothing")
+            if choice.name == "layer_order" and not _before(shapes):
+                choice = replace(choice, values=choice.values[1:], default="conv-norm")
+            if choice.name == "adn_ordering" and self.ordered(shapes):
+                choice = replace(choice, default=self.ordered(shapes))
+            found.append(choice)
+        return tuple(found)
+
+    def ordered(self, shapes: Shapes) -> str:
+        """Return in which order norm and slopes are listed; a sorted file says nothing."""
+        keys = list(shapes)
+        norms = [n for n, key in enumerate(keys) if re.search(r"\.adn\.N\.", key)]
+        slopes = [n for n, key in enumerate(keys) if re.search(r"\.adn\.A\.", key)]
+        if not norms or not slopes or keys == sorted(keys):
+            return ""
+        return "NDA" if norms[0] < slopes[0] else "ADN"
+
+
+def _any(pattern: str, shapes: Shapes) -> bool:
+    return any(re.fullmatch(pattern, key) for key in shapes)
+
+
+def _before(shapes: Shapes) -> bool:
+    """Tell if the first norm has the width of the image: then it stands before the convolution."""
+    own = "encoders.0.basic_module.SingleConv1"
+    width = shapes.get(f"{own}.groupnorm.weight") or shapes.get(f"{own}.batchnorm.weight")
+    return width == (shapes[f"{own}.conv.weight"][1],)
+
+
+def _act(default: str, why: str) -> Choice:
+    numbers = dict(NONLINEARITY.numbers)
+    return replace(NONLINEARITY, default=default, why=f"{why}; a function has no tensors",
+                   numbers=numbers)  # fmt: skip
+
+
+RELU = _act("relu", "as in the library")
+LEAKY = _act("leaky_relu:0.01", "as in the library's default")
+ELU = _act("elu:1", "as in the library's default")
+EPS = replace(NORM_EPS, why="torch's default for the epsilon of a norm, which no tensor holds")
+NEAREST = upsampling_choice("nearest", "the library's default; a resizing has no tensors")
+LINEAR = upsampling_choice("linear", "the library's default; a resizing has no tensors")
+ALIGNED = upsampling_choice("linear-aligned", "the library's default; a resizing has no tensors")
+RATES = Choice(
+    name="rates",
+    values=("12,24,36", "6,12,18", "3,6,9", "24,48,72", "6,12,24"),
+    default="12,24,36",
+    why="dilations of the pyramid as in the library's default; kernels look the same with any",
+    also=("atrous_rates", "decoder_atrous_rates"),
+)
+POOLING = Choice(
+    name="pooling",
+    values=("max", "average"),
+    default="max",
+    why="before each level; a pooling has no tensors",
+)
+STRIDE = Choice(
+    name="stride",
+    default=2,
+    between=(1, 4),
+    why="of the convolutions that halve; kernels look the same with any",
+)
+ORDER = Choice(
+    name="adn_ordering",
+    values=("NDA", "ADN", "AND", "DAN", "DNA", "NAD"),
+    default="NDA",
+    why="order of activation, dropout and norm as in the library's default, or as they are listed",
+)
+NORM = Choice(
+    name="norm",
+    values=("instance", "none"),
+    default="instance",
+    why="the library's default, which has no tensors",
+)
+GROUPS = Choice(
+    name="groups",
+    default=8,
+    between=(1, 512),
+    why="of the group norms as in the library's default; no tensor shows them",
+    also=("num_groups",),
+)
+RESIDUAL = Choice(
+    name="residual",
+    values=(True, False),
+    default=False,
+    why="no block has a shortcut with tensors, so that none is assumed",
+    also=("res_block",),
+)
+
+
+LAYERS = Choice(
+    name="layer_order",
+    values=("norm-conv", "conv-norm", "conv-act-norm"),
+    default="norm-conv",
+    why="order of norm, convolution and activation, as far as widths do not show it",
+)
+WHY_ALIGNED = "as in the published network; a resizing has no tensors"
+
+
+def _stride_of(default: int) -> Choice:
+    return Choice(
+        name="output_stride",
+        values=(8, 16, 32),
+        default=default,
+        why="how much the encoder halves, as in the library's default; no tensor shows it",
+        also=("encoder_output_stride",),
+    )
+
+
+SMP_FIRST = (
+    "encoder.conv1",
+    "encoder.model.conv1",
+    "encoder.features.0.0",
+    "encoder.features.0",
+    "encoder.conv_stem",
+    "encoder._conv_stem",
+)
+LONE = r"decoder\.blocks\.\w+\.attention1\..+"
+"""The last block has weights for a skip connection, and none is there."""
+SMP_HEAD = r"segmentation_head\.0\.weight"
+
+
+def _smp(
+    name: str,
+    title: str,
+    draw: Draw,
+    *has: str,
+    choices: tuple[Choice, ...] = (),
+    lacks: tuple[str, ...] = (),
+    aside: tuple[str, ...] = (),
+) -> Kind:
+    return Kind(
+        name=f"smp-{name}",
+        title=f"the {title} of segmentation-models-pytorch",
+        has=(*has, SMP_HEAD),
+        first=SMP_FIRST,
+        draw=draw,
+        choices=(RELU, EPS, *choices),
+        lacks=lacks,
+        aside=(r"classification_head\..+", r"encoder\..+", *aside),
+    )
+
+
+def _monai_kind(
+    name: str, title: str, draw: Draw, first: str, choices: tuple[Choice, ...], *has: str
+) -> Kind:
+    return Kind(
+        name=f"monai-{name}",
+        title=f"the {title} of MONAI",
+        has=has,
+        first=(first,) if first else ("model.0.conv", "model.0.conv.unit0.conv"),
+        draw=draw,
+        choices=choices,
+        aside=(r"deep_supervision_heads\..+", r"skip_layers\.(next_layer\.)*super_head\..+"),
+        canonical=_monai.canonical if name == "dynunet" else None,
+    )
+
+
+NNUNET = Kind(
+    name="nnunet",
+    title="a network of nnU-Net (version 2)",
+    has=(r"encoder\.stages\.0\..+", r"decoder\.transpconvs\.0\.weight"),
+    lacks=(r"decoder\.stages\.\d+\.blocks\..+",),
+    first=("encoder.stem.convs.0.conv", "encoder.stages.0.0.convs.0.conv"),
+    draw=_nnunet.nnunet,
+    choices=(LEAKY, EPS, POOLING),
+    aside=(r"decoder\.seg_layers\..+",),
+    canonical=_nnunet.canonical,
+)
+PUBLISHED = (
+    Kind(
+        name="u2net",
+        title="the U²-Net of xuebinqin/U-2-Net",
+        has=(r"stage1\.rebnconvin\.conv_s1\.weight", r"side1\.weight", r"outconv\.weight"),
+        first=("stage1.rebnconvin.conv_s1",),
+        draw=_nested.u2net,
+        choices=(RELU, EPS),
+    ),
+    Kind(
+        name="nested-unet",
+        title="the U-Net++ of 4uiiurz1/pytorch-nested-unet",
+        has=(r"conv0_0\.conv1\.weight", r"conv0_0\.bn1\.weight", r"conv0_1\..+", r"final\d?\..+"),
+        first=("conv0_0.conv1",),
+        draw=_nested.nested_unet,
+        choices=(RELU, EPS, upsampling_choice("linear-aligned", WHY_ALIGNED)),
+        aside=(r"final\d\..+",),
+    ),
+    Kind(
+        name="pytorch-3dunet",
+        title="the U-Net of pytorch-3dunet (PlantSeg)",
+        has=(r"encoders\.0\.basic_module\.SingleConv1\.conv\.weight", r"final_conv\.weight"),
+        first=("encoders.0.basic_module.SingleConv1.conv",),
+        draw=_nested.unet3d,
+        choices=(RELU, EPS, GROUPS, LAYERS),
+    ),
+)
+_TV = (RELU, EPS)
+TORCHVISION = tuple(
+    Kind(
+        name=f"torchvision-{name}",
+        title=f"the {title} of torchvision",
+        has=(r"backbone\.layer1\.0\.conv1\.weight", has),
+        first=("backbone.conv1",),
+        draw=draw,
+        choices=(*_TV, *choices),
+        aside=(r"aux_classifier\..+",),
+    )
+    for name, title, has, draw, choices in (
+        ("deeplab", "DeepLabV3", r"classifier\.0\.convs\.0\.0\.weight", _torchvision.deeplab,
+         (RATES,)),
+        ("fcn", "FCN", r"classifier\.0\.weight", _torchvision.fcn, ()),
+    )
+)  # fmt: skip
+KINDS: tuple[Kind, ...] = (
+    NNUNET,
+    *TORCHVISION,
+    *PUBLISHED,
+    _smp("unet-plus-plus", "U-Net++", _smp_module.unet_plus_plus,
+         r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE,)),
+    _smp("unet", "U-Net", _smp_module.unet, r"decoder\.blocks\.0\.conv1\.0\.weight",
+         r"decoder\.blocks\.0\.conv2\.0\.weight", choices=(NEAREST,),
+         lacks=(r"decoder\.center\.top_conv\.weight",), aside=(LONE,)),
+    _smp("linknet", "LinkNet", _smp_module.linknet, r"decoder\.blocks\.0\.block\.0\.0\.weight"),
+    _smp("fpn", "FPN", _smp_module.fpn, r"decoder\.p5\.weight", choices=(NEAREST,)),
+    _smp("pspnet", "PSPNet", _smp_module.pspnet, r"decoder\.psp\.blocks\.0\.pool\.1\.0\.weight"),
+    _smp("deeplab-plus", "DeepLabV3+", _smp_module.deeplab_plus, r"decoder\.aspp\.0\.convs\..+",
+         choices=(RATES, _stride_of(16))),
+    _smp("deeplab", "DeepLabV3", _smp_module.deeplab, r"decoder\.(aspp|0)\.convs\.0\.0\.weight",
+         choices=(RATES, _stride_of(8))),
+    _monai_kind("attention-unet", "AttentionUnet", _monai.attention_unet, "model.0.conv.0.conv",
+                (RELU, EPS, STRIDE, ORDER), r"model\.1\.attention\.W_g\.0\.conv\.weight"),
+    _monai_kind("unet", "UNet", _monai.unet, "", (RELU, EPS, STRIDE, ORDER, NORM),
+                r"model\.1\.submodule\..+", r"model\.2\..+"),
+    _monai_kind("dynunet", "DynUNet", _monai.dynunet, "input_block.conv1.conv",
+                (LEAKY, EPS, RESIDUAL), r"input_block\.conv1\.conv\.weight",
+                r"upsamples\.0\.transp_conv\.conv\.weight"),
+    _monai_kind("basic-unet", "BasicUNet", _monai.basic_unet, "conv_0.conv_0.conv",
+                (replace(LEAKY, default="leaky_relu:0.1"), EPS, ORDER, NORM, ALIGNED),
+                r"conv_0\.conv_0\.conv\.weight", r"upcat_4\..+", r"final_conv\.weight"),
+    _monai_kind("segresnet", "SegResNet", _monai.segresnet, "convInit.conv",
+                (RELU, EPS, GROUPS, LINEAR), r"convInit\.conv\.weight", r"down_layers\..+",
+                r"conv_final\.2\.conv\.weight"),
+    _monai_kind("vnet", "VNet", _monai.vnet, "in_tr.conv_block.conv", (ELU, EPS),
+                r"in_tr\.conv_block\.conv\.weight", r"out_tr\.conv2\.weight"),
+)  # fmt: skip
+"""In the order in which a file is compared: what is special before what is common."""

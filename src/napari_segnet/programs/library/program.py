@@ -1,0 +1,159 @@
+"""What a file of a library holds, as a checkpoint of the family ``graph``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint, Known, PrepareStep, Store
+from napari_segnet.containers import Weights
+from napari_segnet.errors import UnknownNetworkError
+from napari_segnet.families.graph import describe_graph
+from napari_segnet.families.kit.facts import common_dtype, refusal
+from napari_segnet.families.kit.told import settle
+from napari_segnet.graph import Graph, channels, needed, tensors
+from napari_segnet.programs.library._kinds import KINDS, Kind
+from napari_segnet.programs.library._pen import Miss, Pen
+from napari_segnet.programs.library._plans import Plans, plans_of
+
+__all__ = ["Library"]
+
+FLOATING = ("float32", "float16", "bfloat16", "float64")
+COUNTER = "num_batches_tracked"
+GEOMETRY = ("stride", "output_stride", "rates", "pooling", "norm")
+"""Facts from which follows how far a network sees."""
+PREPARE = Known(
+    source="assumed",
+    why="the file does not say how images were prepared; dividing those with values over 1 by 255 "
+    "is usual",
+)
+
+
+class Library:
+    """The program; it is asked after all families, before what reads structures."""
+
+    name = "library"
+    title = "Network of a library, known by its names"
+
+    def describe(self, views: Sequence[Weights], told: Mapping[str, Any]) -> Checkpoint | None:
+        """Return the network; None if no view has the names of one.
+
+        Raises
+        ------
+        UnknownNetworkError
+            If some view has the names, but the network cannot be drawn; says what is missing.
+        SettingsError
+            If something is told that the network does not leave open.
+        """
+        refused: UnknownNetworkError | None = None
+        for weights in views:
+            shapes = {key: one.shape for key, one in weights.tensors.items()}
+            kind = next((one for one in KINDS if one.fits(shapes)), None)
+            if kind is None:
+                continue
+            try:
+                found = _described(weights, kind, told)
+            except UnknownNetworkError as error:
+                refused = refused or error
+                continue
+            return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes))
+        if refused is not None:
+            raise refused
+        return None
+
+
+def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpoint:
+    plain = {key: one.shape for key, one in weights.tensors.items()}
+    same = kind.canonical
+    names = {key: same(key, plain) if same else key for key in plain}
+    shapes = {names[key]: one.shape for key, one in weights.tensors.items()}
+    read = {"library": kind.name}
+    hparams, known = settle(kind.open(shapes), read, weights, told, kind.title)
+    try:
+        graph = _drawn(kind, shapes, hparams)
+        found = tensors(graph)
+        keys = _keys(weights, kind, names, found)
+        plans = _plans(weights, kind, graph)
+        checkpoint = describe_graph(
+            path=weights.path,
+            graph=graph,
+            prepare=plans.prepare,
+            pixel_size_um=plans.pixel_size_um,
+            class_names=plans.class_names,
+            store=Store(
+                container=weights.container,
+                wrapper=weights.wrapper,
+                prefix=weights.prefix,
+                dtype=common_dtype(weights),
+                keys=keys,
+            ),
+            known={"prepare": PREPARE, **plans.known},
+        )
+    except (Miss, ValueError) as error:
+        raise refusal(weights, kind.title, str(error)) from error
+    why = f"drawn as {kind.title}, by the names and shapes of its tensors"
+    drawn = Known(source="read", why=why)
+    guessed = [name for name in GEOMETRY if name in known and known[name].source == "assumed"]
+    layers = (
+        Known(source="assumed", why=f"{why}; {', '.join(guessed)} assumed") if guessed else drawn
+    )
+    facts = {"family": drawn, "program": drawn, "graph": layers}
+    unused = [key for key in weights.tensors if key not in keys]
+    return replace(
+        checkpoint,
+        program=Library.name,
+        hparams={**checkpoint.hparams, **hparams},
+        known={**checkpoint.known, **known, **facts},
+        notes=(*plans.notes, *((_aside(unused),) if unused else ())),
+    )
+
+
+def _plans(weights: Weights, kind: Kind, graph: Graph) -> Plans:
+    """Return what is said beside the tensors of how images are prepared, and of classes."""
+    usual = PrepareStep(name="normalize", options={"how": "divide-255-if-over-1", "over": "volume"})
+    counts, end = channels(graph), graph.outputs[0]
+    said = None
+    if kind.name == "nnunet":
+        said = plans_of(weights.metadata, counts[graph.image.name], graph.ndim, counts[end])
+    if said is None:
+        return Plans(prepare=(usual,), pixel_size_um={}, class_names=(), known={}, notes=())
+    return replace(said, prepare=said.prepare or (usual,))
+
+
+def _drawn(kind: Kind, shapes: Mapping[str, tuple[int, ...]], told: Mapping[str, Any]) -> Graph:
+    """Draw the network; nothing that its answer does not need stays."""
+    first = next((one for one in kind.first if len(shapes.get(f"{one}.weight", ())) > 3), None)
+    if first is None:
+        raise Miss("its first convolution is not where it is known to be")
+    shape = shapes[f"{first}.weight"]
+    pen = Pen(shapes, shape[1], len(shape) - 2, told)
+    end = kind.draw(pen)
+    return needed(pen.draw.graph(end), (end,))
+
+
+def _keys(
+    weights: Weights, kind: Kind, names: Mapping[str, str], found: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return names in the file -> those of the graph; every tensor has its place, or is aside."""
+    keys = {key: name for key, name in names.items() if name in found}
+    missing = [name for name in found if name not in keys.values() and not name.endswith(COUNTER)]
+    if missing:
+        raise Miss(f"the tensor {missing[0]} is missing")
+    for key, name in keys.items():
+        if weights.tensors[key].shape != found[name].shape:
+            have = weights.tensors[key].shape
+            raise Miss(f"the tensor {key} has the shape {have} instead of {found[name].shape}")
+        if weights.tensors[key].dtype not in FLOATING and not key.endswith(COUNTER):
+            raise Miss(f"the tensor {key} holds no floating numbers")
+    left = [key for key in weights.tensors if key not in keys]
+    odd = [key for key in left if not any(re.fullmatch(p, names[key]) for p in kind.aside)]
+    if odd:
+        raise Miss(f"{len(odd)} tensors are not part of it: {', '.join(odd[:4])}")
+    return keys
+
+
+def _aside(unused: list[str]) -> str:
+    shown = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
+    return f"Tensors that its answer does not need: {shown}."

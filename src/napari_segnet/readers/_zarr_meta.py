@@ -1,0 +1,197 @@
+"""What a Zarr folder says of itself, read and judged before the package zarr sees it.
+
+Zarr format 2 (``.zgroup``, ``.zarray``, ``.zattrs``) and 3 (``zarr.json``);
+https://zarr-specs.readthedocs.io/en/latest/specs.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.budget import parsed_json
+from napari_segnet.errors import ImageError
+
+__all__ = ["Node", "below", "holds_zarr", "node_of", "require_plain"]
+
+MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+MOST_BYTES = 16 * 2**20
+"""Of a description; those of plates with thousands of wells have a few hundred kilobytes."""
+
+CODECS = frozenset(
+    "adler32 bitround blosc bytes bz2 crc32 crc32c delta fixedscaleoffset fletcher32 "
+    "gzip jenkins_lookup3 lz4 lzma packbits quantize sharding_indexed shuffle transpose zlib "
+    "zstd".split()
+)
+"""Numbers in, numbers out. Others (``pickle``, ``vlen-*``) make Python objects, or are unknown."""
+KINDS = "buif"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A group or an array of a Zarr folder.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    zarr_format : int
+        2 or 3.
+    array : mapping or None
+        The description of an array; None for a group.
+    attributes : mapping
+        What its writer says of it.
+    """
+
+    folder: Path
+    zarr_format: int
+    array: Mapping[str, Any] | None
+    attributes: Mapping[str, Any]
+
+    @property
+    def ome(self) -> Mapping[str, Any]:
+        """The attributes of OME: since its version 0.5 they stand under a key of their own."""
+        own = self.attributes.get("ome")
+        return own if isinstance(own, Mapping) else self.attributes
+
+
+def holds_zarr(folder: Path) -> bool:
+    """Tell if a folder is a Zarr group or array."""
+    return any((folder / name).is_file() for name in MARKS)
+
+
+def node_of(folder: Path) -> Node:
+    """Return what a Zarr folder says of itself.
+
+    Raises
+    ------
+    ImageError
+        If it says nothing, or what cannot be understood.
+    """
+    if (folder / "zarr.json").is_file():
+        found = _mapping(folder / "zarr.json")
+        is_array = found.get("node_type") == "array"
+        attributes = found.get("attributes", {})
+        return Node(
+            folder=folder,
+            zarr_format=3,
+            array=found if is_array else None,
+            attributes=attributes if isinstance(attributes, Mapping) else {},
+        )
+    if not holds_zarr(folder):
+        raise ImageError(
+            f"{folder} is named as a part of an OME-Zarr image, but no Zarr array is there. Copy "
+            "the image again, whole."
+        )
+    attributes = _mapping(folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
+    array = _mapping(folder / ".zarray") if (folder / ".zarray").is_file() else None
+    return Node(folder=folder, zarr_format=2, array=array, attributes=attributes)
+
+
+def below(root: Path, name: object) -> Path:
+    """Return a folder inside another that a description names; nothing outside is ever read.
+
+    Raises
+    ------
+    ImageError
+        If it would lie outside.
+    """
+    if isinstance(name, str) and name:
+        inside = root / name
+        if inside.resolve().is_relative_to(root.resolve()) and inside.resolve() != root.resolve():
+            return inside
+    raise ImageError(
+        f"{root.name} names {str(name)[:60]!r} as one of its arrays, which does not lie inside of "
+        "it. Nothing outside is read: copy or export the image again."
+    )
+
+
+def require_plain(node: Node) -> tuple[tuple[int, ...], str]:
+    """Return shape and type of an array that holds numbers, packed by known means.
+
+    Raises
+    ------
+    ImageError
+        If it holds anything else: then nothing of it is decoded.
+    """
+    import numpy as np
+
+    name, found = node.folder, node.array
+    if found is None:
+        raise ImageError(f"{name} is a Zarr group, where an array is expected. Copy it again.")
+    packed = _codecs_2(found) if node.zarr_format == 2 else _codecs_3(found.get("codecs"))
+    unknown = sorted({one for one in packed if one not in CODECS})
+    if unknown:
+        raise ImageError(
+            f"{name} is packed by {', '.join(unknown)[:100]}, which is not read here: what is not "
+            "known might run code. Save it with blosc, zstd or gzip."
+        )
+    given = found.get("dtype" if node.zarr_format == 2 else "data_type")
+    try:
+        dtype = np.dtype(given if isinstance(given, str) else "O")
+        shape = tuple(_length(n) for n in found["shape"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise ImageError(
+            f"{name} is damaged: its shape or type cannot be understood. Copy it again."
+        ) from error
+    if dtype.kind not in KINDS:
+        raise ImageError(
+            f"{name} holds values of type {str(given)[:60]}, but pixels must be whole numbers or "
+            "floats. Save it as uint8, uint16 or float32."
+        )
+    if math.prod(shape) >= 2**62:
+        raise ImageError(f"{name} is damaged: no image has the shape {shape}. Copy it again.")
+    return shape, dtype.str
+
+
+def _length(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no length")
+    return value
+
+
+def _codecs_2(found: Mapping[str, Any]) -> Iterable[str]:
+    every = [found.get("compressor"), *(found.get("filters") or [])]
+    return [_short(one.get("id") if isinstance(one, Mapping) else one) for one in every if one]
+
+
+def _codecs_3(codecs: object, depth: int = 0) -> Iterable[str]:
+    """Return the names of codecs, those inside of shards too."""
+    if not isinstance(codecs, list) or depth > 4:
+        return ["nothing that is known"]
+    names: list[str] = []
+    for one in codecs:
+        if isinstance(one, str):
+            names.append(_short(one))
+            continue
+        if not isinstance(one, Mapping):
+            return ["nothing that is known"]
+        names.append(_short(one.get("name")))
+        inner = one.get("configuration")
+        if names[-1] == "sharding_indexed" and isinstance(inner, Mapping):
+            names += _codecs_3(inner.get("codecs"), depth + 1)
+            names += _codecs_3(inner.get("index_codecs", []), depth + 1)
+    return names
+
+
+def _short(name: object) -> str:
+    return str(name).removeprefix("numcodecs.").lower()
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ValueError("it is longer than any description")
+        found = parsed_json(text)
+        if not isinstance(found, Mapping):
+            raise ValueError("it is no object of JSON")
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            f"{path} cannot be read ({str(error)[:120]}). Copy or export the image again."
+        ) from error
+    return found

@@ -1,0 +1,99 @@
+"""The pixels of a Zarr array, read chunk by chunk when they are asked for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.extras import zarr_package
+from napari_segnet.readers._damage import decoding, require_memory
+from napari_segnet.readers._lazy import Box, LazyPixels
+
+__all__ = ["ZarrPixels"]
+
+CACHE_BYTES, MOST_CACHE_BYTES = 64 * 2**20, 256 * 2**20
+"""Decoded chunks kept per array: at least, and where a row of chunks over the whole width is
+more. So tiles and bands of rows side by side decode each chunk once."""
+
+
+class ZarrPixels(LazyPixels):
+    """A Zarr array whose chunks are decoded once while neighbouring boxes are read.
+
+    Supports basic indexing; safe to use from several threads. Another process opens it again.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the array; judged by ``_zarr_meta.require_plain`` before.
+    zarr_format : int
+        2 or 3.
+    """
+
+    def __init__(self, folder: Path, zarr_format: int) -> None:
+        zarr = zarr_package(folder.name)
+        with decoding(folder, "Zarr"):
+            array = zarr.open_array(store=str(folder), mode="r", zarr_format=zarr_format)
+            super().__init__(array.shape, array.dtype)
+            self.chunks = tuple(max(1, int(n)) for n in array.chunks)
+        self._array = array
+        self._folder = folder
+        self._zarr_format = zarr_format
+        self._lock = threading.RLock()
+        self._cache: OrderedDict[tuple[int, ...], npt.NDArray[Any]] = OrderedDict()
+        self._cached_bytes = 0
+        row = math.prod(min(c, n) for c, n in zip(self.chunks[:-1], self.shape, strict=False))
+        row_bytes = row * (self.shape[-1] if self.shape else 1) * self.dtype.itemsize
+        self._most_bytes = min(max(CACHE_BYTES, 2 * row_bytes), MOST_CACHE_BYTES)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ZarrPixels, (self._folder, self._zarr_format)
+
+    def _box(self, box: Box) -> npt.NDArray[Any]:
+        with decoding(self._folder, "Zarr"):
+            out = np.empty([s.stop - s.start for s in box], self.dtype)
+        if not out.size:
+            return out
+        ranges = [
+            range(s.start // c, -(-s.stop // c)) for s, c in zip(box, self.chunks, strict=True)
+        ]
+        for where in itertools.product(*ranges):
+            chunk = self._chunk(where)
+            first = [i * c for i, c in zip(where, self.chunks, strict=True)]
+            low = [max(s.start, f) for s, f in zip(box, first, strict=True)]
+            high = [min(s.stop, f + n) for s, f, n in zip(box, first, chunk.shape, strict=True)]
+            target = tuple(
+                slice(a - s.start, b - s.start) for a, b, s in zip(low, high, box, strict=True)
+            )
+            source = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
+            out[target] = chunk[source]
+        return out
+
+    def _chunk(self, where: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return a decoded chunk, cut off where the array ends."""
+        with self._lock:
+            found = self._cache.get(where)
+            if found is not None:
+                self._cache.move_to_end(where)
+                return found
+            need = math.prod(self.chunks) * self.dtype.itemsize
+            if need > CACHE_BYTES:
+                require_memory(self._folder, 2 * need, "Save it in smaller chunks.")
+            box = tuple(
+                slice(i * c, min((i + 1) * c, n))
+                for i, c, n in zip(where, self.chunks, self.shape, strict=True)
+            )
+            with decoding(self._folder, "Zarr"):
+                made = np.asarray(self._array[box])
+            self._cache[where] = made
+            self._cached_bytes += made.nbytes
+            while self._cached_bytes > self._most_bytes and len(self._cache) > 1:
+                _, old = self._cache.popitem(last=False)
+                self._cached_bytes -= old.nbytes
+            return made

@@ -1,0 +1,290 @@
+"""OME-Zarr, versions 0.1 to 0.5, and plain Zarr arrays: folders that are one image.
+
+https://ngff.openmicroscopy.org/0.5/ and https://ngff.openmicroscopy.org/0.4/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.errors import ImageError, Remedy
+from napari_segnet.image import AXES, Image
+from napari_segnet.readers._names import image_stem
+from napari_segnet.readers._views import FirstSamples
+from napari_segnet.readers._zarr_meta import Node, below, holds_zarr, node_of, require_plain
+
+__all__ = ["holds_image", "holds_zarr", "read_zarr", "zarr_layout"]
+
+UNIT_UM = {
+    "angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0, "um": 1.0, "µm": 1.0,
+    "nm": 1e-3, "mm": 1e3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6,
+}  # fmt: skip
+"""Micrometres in the units of length that OME-Zarr names (UDUNITS-2), and short ones found."""
+OLD_AXES = "tczyx"
+"""Of OME-Zarr before 0.3, whose images have all five."""
+COLOURS = (("red", "green", "blue"), ("r", "g", "b"))
+
+
+def read_zarr(folder: Path, axes: str | None) -> Image:
+    """Open an OME-Zarr image, the first series of a set, or a plain array.
+
+    Parameters
+    ----------
+    folder : Path
+        A Zarr group or array.
+    axes : str, optional
+        One letter per stored dimension; overrides what the folder says.
+
+    Returns
+    -------
+    Image
+        Chunks are read when they are asked for; ``levels`` are its coarser copies. A time or a
+        depth of one entry is left out unless ``axes`` names it.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged, no image, or of a kind that does not open.
+    MissingExtraError
+        If the package zarr is not there.
+    """
+    node = node_of(folder)
+    if node.array is not None:
+        return _image(node, [node], _said_axes(node, axes), {}, (), axes is not None)
+    ome, notes = node.ome, []
+    if "bioformats2raw.layout" in ome and "multiscales" not in ome:
+        if not holds_zarr(folder / "0"):
+            raise ImageError(f"{folder.name} holds no image. Convert it again, whole.")
+        if holds_zarr(folder / "1"):
+            notes = [
+                "The folder holds several images; only the first was read. Name the others, such "
+                f"as {folder.name}/1, to have them segmented too."
+            ]
+        node = node_of(folder / "0")
+        ome = node.ome
+    scales = ome.get("multiscales")
+    if not isinstance(scales, list) or not scales or not isinstance(scales[0], Mapping):
+        raise ImageError(_no_image(folder, ome))
+    first = scales[0]
+    levels = _levels(node.folder, first)
+    letters = axes or _axes_of(folder, first, len(require_plain(levels[0])[0]))
+    sizes = _pixel_sizes(first, letters)
+    return _image(
+        node, levels, letters, {} if axes else sizes, tuple(notes), axes is not None, folder
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZarrLayout:
+    """How an OME-Zarr image lies on the disk: what its labels have to fit.
+
+    Attributes
+    ----------
+    zarr_format : int
+        2 or 3.
+    axes : str
+        As stored.
+    scale : mapping of str to float
+        By axis, the size of a pixel in the axis' own unit.
+    units : mapping of str to str
+        By axis, where the image says one.
+    """
+
+    zarr_format: int
+    axes: str
+    scale: Mapping[str, float]
+    units: Mapping[str, str]
+
+
+def zarr_layout(folder: Path) -> ZarrLayout | None:
+    """Return how an OME-Zarr image lies on the disk.
+
+    None for what is no such image: labels, a set of images, a plain array, no Zarr at all.
+    """
+    if not holds_zarr(folder):
+        return None
+    node = node_of(folder)
+    scales = node.ome.get("multiscales")
+    if node.array is not None or "image-label" in node.ome or not isinstance(scales, list):
+        return None
+    first = _mapping(scales[0] if scales else None)
+    shape = require_plain(_levels(folder, first)[0])[0]
+    axes = _axes_of(folder, first, len(shape))
+    given = [_mapping(axis) for axis in first.get("axes", ())]
+    units = {a: str(one["unit"]) for a, one in zip(axes, given, strict=False) if one.get("unit")}
+    return ZarrLayout(
+        zarr_format=node.zarr_format,
+        axes=axes,
+        scale=dict(zip(axes, _factors(first, len(axes)), strict=True)),
+        units=units,
+    )
+
+
+def holds_image(folder: Path) -> bool:
+    """Tell if a folder in another one is an OME-Zarr image to work on: labels are none."""
+    if not folder.name.lower().endswith(".zarr") or not holds_zarr(folder):
+        return False
+    try:
+        return "image-label" not in node_of(folder).ome
+    except ImageError:  # said in words when it is opened
+        return True
+
+
+def _image(
+    node: Node,
+    levels: Sequence[Node],
+    axes: str,
+    sizes: Mapping[str, float],
+    notes: tuple[str, ...],
+    told: bool,
+    folder: Path | None = None,
+) -> Image:
+    from napari_segnet.readers._zarr_pixels import ZarrPixels
+
+    shapes = [require_plain(level)[0] for level in levels]
+    stored: list[Any] = [ZarrPixels(level.folder, level.zarr_format) for level in levels]
+    kept = axes
+    if not told and len(axes) == len(shapes[0]):
+        for axis in "tz":
+            if axis in kept and stored[0].shape[kept.index(axis)] == 1:
+                at = kept.index(axis)
+                stored = [FirstSamples(one, at, 1) for one in stored]
+                kept = kept.replace(axis, "")
+    source = folder or node.folder
+    count = dict(zip(kept, stored[0].shape, strict=False)).get("c", 1)
+    names = _channel_names(node.ome, count)
+    colours = tuple(name.lower() for name in names) in COLOURS and stored[0].dtype == "uint8"
+    return Image(
+        data=stored[0],
+        levels=tuple(stored[1:]),
+        axes=kept,
+        pixel_size_um={a: n for a, n in sizes.items() if a in kept},
+        channel_names=names,
+        rgb=colours and "c" in kept,
+        name=image_stem(source),
+        source=str(source),
+        notes=notes,
+    )
+
+
+def _levels(root: Path, multiscale: Mapping[str, Any]) -> list[Node]:
+    """Return the arrays, finest first; coarser ones that do not belong to it are left out."""
+    datasets = multiscale.get("datasets")
+    if not isinstance(datasets, list) or not datasets:
+        raise ImageError(f"{root.name} names no array of pixels. Copy or export it again.")
+    nodes = []
+    for dataset in datasets:
+        path = dataset.get("path") if isinstance(dataset, Mapping) else None
+        nodes.append(node_of(below(root, path)))
+    shapes = [require_plain(node)[0] for node in nodes]
+    fits = [
+        len(shape) == len(shapes[0])
+        and all(0 < a <= b for a, b in zip(shape, shapes[0], strict=True))
+        for shape in shapes
+    ]
+    return [node for node, fit in zip(nodes, fits, strict=True) if fit or node is nodes[0]]
+
+
+def _said_axes(node: Node, told: str | None) -> str:
+    """Return the axes of a plain array."""
+    if told is not None:
+        return told
+    shape = require_plain(node)[0]
+    array: Mapping[str, Any] = node.array or {}
+    names = array.get("dimension_names") or node.attributes.get("_ARRAY_DIMENSIONS")
+    if isinstance(names, list):
+        letters = "".join(_letter(name) for name in names)
+        if len(letters) == len(shape) and "?" not in letters:
+            return letters
+    if len(shape) == 2:
+        return "yx"
+    remedy = Remedy("axes", {3: "zyx", 4: "tzyx"}.get(len(shape), "tczyx"))
+    raise ImageError(
+        f"{node.folder.name} is an array of {len(shape)} dimensions {shape} that does not say what "
+        f"they are. Name one axis per dimension out of t, c, z, y, x, for example {remedy}.",
+        remedies=(remedy,),
+    )
+
+
+def _axes_of(folder: Path, multiscale: Mapping[str, Any], ndim: int) -> str:
+    """Return one letter per dimension, as the multiscale says."""
+    given = multiscale.get("axes", list(OLD_AXES))
+    letters = "".join(_letter(axis) for axis in given) if isinstance(given, list) else ""
+    if len(letters) != ndim or "?" in letters:
+        remedy = Remedy("axes", OLD_AXES[-ndim:] if ndim in (2, 3) else "tczyx")
+        names = [a.get("name") if isinstance(a, Mapping) else a for a in given or ()]
+        raise ImageError(
+            f"{folder.name} has {ndim} dimensions and calls them {str(names)[:80]}, which are not "
+            f"t, c, z, y, x. Name one axis per dimension, for example {remedy}.",
+            remedies=(remedy,),
+        )
+    return letters
+
+
+def _letter(axis: object) -> str:
+    """Return one of ``tczyx``, or a question mark."""
+    name, kind = (axis.get("name"), axis.get("type")) if isinstance(axis, Mapping) else (axis, "")
+    by_kind = {"channel": "c", "time": "t"}.get(str(kind))
+    word = str(name).lower()
+    short = {"channel": "c", "channels": "c", "time": "t", "depth": "z"}.get(word, word)
+    return by_kind or (short if len(short) == 1 and short in AXES else "?")
+
+
+def _pixel_sizes(multiscale: Mapping[str, Any], axes: str) -> dict[str, float]:
+    """Return micrometres per pixel of the finest level; without a unit they are unknown."""
+    found = {}
+    factors = _factors(multiscale, len(axes))
+    for axis, given, factor in zip(axes, multiscale.get("axes") or (), factors, strict=False):
+        um = UNIT_UM.get(str(_mapping(given).get("unit")).lower())
+        if axis in "zyx" and um is not None and factor > 0:
+            found[axis] = float(f"{factor * um:.12g}")
+    return found
+
+
+def _factors(multiscale: Mapping[str, Any], ndim: int) -> list[float]:
+    """Return the scale of the finest level, in the units of the axes."""
+    factors = [1.0] * ndim
+    for holder in (_mapping(multiscale["datasets"][0]), multiscale):
+        every = holder.get("coordinateTransformations")
+        for one in every if isinstance(every, list) else ():
+            scale = _mapping(one).get("scale")
+            if isinstance(scale, list) and len(scale) == ndim:
+                factors = [f * _number(s) for f, s in zip(factors, scale, strict=True)]
+    return factors
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _channel_names(ome: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    omero = ome.get("omero")
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(channels, list) or len(channels) != count:
+        return ()
+    names = [c.get("label") if isinstance(c, Mapping) else None for c in channels]
+    return tuple(str(name) for name in names) if all(names) else ()
+
+
+def _no_image(folder: Path, ome: Mapping[str, Any]) -> str:
+    plate = ome.get("plate")
+    if isinstance(plate, Mapping):
+        wells = plate.get("wells")
+        path = wells[0].get("path") if isinstance(wells, list) and wells else "A/1"
+        return (
+            f"{folder.name} is a plate of many images. Name the fields of its wells, such as "
+            f"{folder.name}/{path}/0."
+        )
+    if "well" in ome:
+        return f"{folder.name} is a well of a plate. Name one of its fields, such as {folder}/0."
+    return (
+        f"{folder.name} is a Zarr group without an OME-Zarr image. Name one of the arrays inside, "
+        "and its axes, or convert it to OME-Zarr."
+    )

@@ -1,0 +1,102 @@
+"""How much memory may be used, where scratch files go, and what is refused before it begins.
+
+Both are of the process, as ``TMPDIR`` is, so that they hold for what it starts, too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+
+from napari_segnet.errors import MemoryExhaustedError, Remedy, SettingsError
+
+__all__ = [
+    "LIMIT",
+    "SCRATCH",
+    "parse_bytes",
+    "require_room",
+    "room_bytes",
+    "scratch_folder",
+]
+
+LIMIT, SCRATCH = "NAPARI_SEGNET_MEMORY", "NAPARI_SEGNET_SCRATCH"
+"""Environment variables: the most memory (``8GB``), and the folder of temporary files."""
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+LEAST_LIMIT = 2**28
+"""Python with torch takes some 250 MB before it has read a pixel."""
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes that ``8GB``, ``500 MB`` or ``1.5g`` stand for.
+
+    Raises
+    ------
+    SettingsError
+        If it is no size, or one in which nothing runs.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
+    if found is None:
+        raise SettingsError(
+            f"{text!r} is no amount of memory. Write a number and its unit, such as 8GB or 500MB."
+        )
+    size = int(float(found[1]) * UNITS[found[2].upper()])
+    if size < LEAST_LIMIT:
+        raise SettingsError(
+            f"{text} of memory are too few: nothing runs in less than 256MB. Write more, with the "
+            "unit, such as 8GB."
+        )
+    return size
+
+
+def room_bytes(free: int) -> int:
+    """Return how many of the bytes that a machine has left may be taken.
+
+    Parameters
+    ----------
+    free : int
+        What the machine has left.
+    """
+    limit = os.environ.get(LIMIT, "")
+    if not limit.strip():
+        return free
+    import psutil
+
+    used = int(psutil.Process().memory_info().rss)
+    return max(0, min(free, parse_bytes(limit) - used))
+
+
+def scratch_folder() -> str:
+    """Return the folder of temporary files: the chosen one, or that of the system."""
+    return os.environ.get(SCRATCH) or tempfile.gettempdir()
+
+
+def require_room(need: int, what: str) -> None:
+    """Refuse what memory cannot hold before it begins.
+
+    Parameters
+    ----------
+    need : int
+        Bytes that it takes at least.
+    what : str
+        What takes them, as the subject of a sentence in the plural.
+
+    Raises
+    ------
+    MemoryExhaustedError
+        If there are fewer.
+    """
+    import psutil
+
+    room = room_bytes(int(psutil.virtual_memory().available))
+    if need <= room:
+        return
+    limited = os.environ.get(LIMIT, "").strip()
+    left = f"{room / 1e9:.1f} GB are {'left of the limit of ' + limited if limited else 'free'}"
+    smaller = Remedy("scale", "2")
+    raise MemoryExhaustedError(
+        f"{what} need at least {need / 1e9:.1f} GB of memory, and {left}. Close other programs, "
+        f"work on a part of the image, or shrink it with {smaller}.",
+        remedies=(smaller,),
+    )

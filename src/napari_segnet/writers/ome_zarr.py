@@ -1,0 +1,270 @@
+"""Labels as OME-Zarr: a group of their own, or one of the ``labels`` of an image.
+
+https://ngff.openmicroscopy.org/0.5/#labels-md; version 0.4 is the same in Zarr's format 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.atomic import ENDING, put_folder_in_place, write_text, write_whole
+from napari_segnet.budget import parsed_json
+from napari_segnet.errors import OutputError
+from napari_segnet.extras import zarr_package
+from napari_segnet.segmentation import Segmentation
+
+__all__ = ["ZarrPlace", "check_place", "write_zarr_labels"]
+
+CHUNK = 1024
+"""Edge of a chunk in rows and columns: 4 MB of labels, some 100 KB packed."""
+SMALLEST = 512
+"""Levels are halved until both edges are at most so long."""
+MOST_PROPERTIES = 100_000
+"""Of more objects the score and the class stand in the JSON beside it alone: who opens the labels
+would read them all."""
+KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+VERSIONS = {2: "0.4", 3: "0.5"}
+"""Of OME-Zarr, by Zarr's format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZarrPlace:
+    """Where labels go as OME-Zarr.
+
+    Attributes
+    ----------
+    folder : Path
+        Their group, which may not be there yet.
+    image : Path or None
+        The OME-Zarr image in whose ``labels`` that is; None if they stand by themselves.
+    zarr_format : int
+        2 for OME-Zarr 0.4, 3 for 0.5.
+    axes : str
+        Axes of that image as stored, which its labels have, too; empty without one.
+    scale : mapping of str to float
+        Size of a pixel by axis, as the segmented OME-Zarr image says it, so that viewers that know
+        no units show both in one place. Empty for other images: then it is in micrometres.
+    units : mapping of str to str
+        Of these sizes.
+    """
+
+    folder: Path
+    image: Path | None = None
+    zarr_format: int = 3
+    axes: str = ""
+    scale: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_place(place: ZarrPlace, overwrite: bool) -> None:
+    """Refuse to replace anything but labels, and these only where that is allowed.
+
+    Raises
+    ------
+    OutputError
+        If something is there that stays.
+    MissingExtraError
+        If the package zarr is not installed.
+    """
+    zarr_package(place.folder.name)
+    folder = place.folder
+    if not os.path.lexists(folder):
+        return
+    if not _is_labels(folder):
+        raise OutputError(
+            f"{folder} is there already and holds no OME-Zarr labels, so it is not replaced. "
+            "Choose another name with -o."
+        )
+    if not overwrite:
+        raise OutputError(
+            f"{folder} would be replaced. Add --overwrite to allow that, or choose another name "
+            "with -o."
+        )
+
+
+def write_zarr_labels(made: Segmentation, place: ZarrPlace) -> None:
+    """Write labels with their pyramid: nobody sees a part of them, what was there stays until then.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses; nothing is left behind.
+    """
+    folder = place.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{ENDING}")
+    try:
+        _write_group(part, made, place)
+        put_folder_in_place(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    if place.image is not None:
+        _list_labels(folder.parent, folder.name, place.zarr_format)
+
+
+def _is_labels(folder: Path) -> bool:
+    return "image-label" in _attributes(folder)
+
+
+def _attributes(folder: Path) -> Mapping[str, Any]:
+    """Return the attributes of OME in a group; none where there is no group."""
+    for name in ("zarr.json", ".zattrs"):
+        if (folder / name).is_file():
+            found = parsed_json((folder / name).read_bytes())
+            found = found.get("attributes", {}).get("ome", {}) if name == "zarr.json" else found
+            return found if isinstance(found, Mapping) else {}
+    return {}
+
+
+def _write_group(part: Path, made: Segmentation, place: ZarrPlace) -> None:
+    zarr = zarr_package(place.folder.name)
+    axes, labels = _as_stored(made, place.axes)
+    edges = [labels.shape[axes.index(a)] for a in "yx"]
+    factors = [1]
+    while max(edges) > SMALLEST * factors[-1]:
+        factors.append(2 * factors[-1])
+    zarr.open_group(
+        store=str(part),
+        mode="w-",
+        zarr_format=place.zarr_format,
+        attributes=_described(made, place, axes, factors),
+    )
+    for number, factor in enumerate(factors):
+        step = tuple(slice(None, None, factor if a in "yx" else 1) for a in axes)
+        _write_level(zarr, part / str(number), labels[step], axes, place.zarr_format)
+
+
+def _write_level(
+    zarr: Any, folder: Path, labels: npt.NDArray[Any], axes: str, zarr_format: int
+) -> None:
+    """Write one array, chunk by chunk: each is written once."""
+    chunks = tuple(
+        min(n, CHUNK) if a in "yx" else 1 for a, n in zip(axes, labels.shape, strict=True)
+    )
+    how: dict[str, Any] = {"dimension_names": tuple(axes)} if zarr_format == 3 else {}
+    how["chunk_key_encoding"] = {
+        "name": "default" if zarr_format == 3 else "v2",
+        "separator": "/",
+    }
+    array = zarr.create_array(
+        store=str(folder),
+        shape=labels.shape,
+        dtype=np.int32,
+        chunks=chunks,
+        compressors=_compressor(zarr, zarr_format),
+        fill_value=0,
+        zarr_format=zarr_format,
+        **how,
+    )
+    grid = [range(0, n, c) for n, c in zip(labels.shape, chunks, strict=True)]
+    for first in product(*grid):
+        box = tuple(slice(f, f + c) for f, c in zip(first, chunks, strict=True))
+        array[box] = labels[box]
+
+
+def _compressor(zarr: Any, zarr_format: int) -> Any:
+    """Return what packs labels best in little time, and what every reader of OME-Zarr unpacks."""
+    if zarr_format == 3:
+        return zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+    import numcodecs
+
+    return numcodecs.Blosc(cname="zstd", clevel=3, shuffle=numcodecs.Blosc.SHUFFLE)
+
+
+def _as_stored(made: Segmentation, stored: str) -> tuple[str, npt.NDArray[Any]]:
+    """Return axes and labels with those dimensions that their image has on the disk."""
+    axes = stored or "".join(a for a in "tzyx" if a in made.axes)
+    lost = [a for a in made.axes if a not in axes]
+    if lost:
+        raise OutputError(
+            f"The labels have the axes {made.axes!r}, and the image is stored with {stored!r}: "
+            "they do not fit each other. Choose another name with -o."
+        )
+    order = [made.axes.index(a) for a in axes if a in made.axes]
+    missing = tuple(i for i, a in enumerate(axes) if a not in made.axes)
+    return axes, np.expand_dims(made.labels.transpose(order), missing)
+
+
+def _described(
+    made: Segmentation, place: ZarrPlace, axes: str, factors: list[int]
+) -> dict[str, Any]:
+    """Return the attributes of the group."""
+    version = VERSIONS[place.zarr_format]
+    sizes = place.scale or made.pixel_size_um
+    units = place.units if place.scale else dict.fromkeys(made.pixel_size_um, "micrometer")
+    known = {a: {"unit": unit} for a, unit in units.items()}
+    datasets = [
+        {
+            "path": str(number),
+            "coordinateTransformations": [
+                {
+                    "type": "scale",
+                    "scale": [
+                        float(sizes.get(a, 1.0)) * (factor if a in "yx" else 1) for a in axes
+                    ],
+                }
+            ],
+        }
+        for number, factor in enumerate(factors)
+    ]
+    multiscale: dict[str, Any] = {
+        "name": place.folder.name,
+        "axes": [{"name": a, "type": KINDS[a], **known.get(a, {})} for a in axes],
+        "datasets": datasets,
+    }
+    label: dict[str, Any] = {}
+    if made.kind == "instance" and len(made.label_class) <= MOST_PROPERTIES:
+        label["properties"] = [
+            {
+                "label-value": int(one),
+                "class": int(made.label_class.get(one, 1)),
+                "score": float(made.label_score.get(one, 0.0)),
+            }
+            for one in sorted(made.label_class)
+        ]
+    if place.image is not None:
+        label["source"] = {"image": "../../"}
+    if place.zarr_format == 2:
+        multiscale["version"] = label["version"] = version
+        return {"multiscales": [multiscale], "image-label": label}
+    return {"ome": {"version": version, "multiscales": [multiscale], "image-label": label}}
+
+
+def _list_labels(group: Path, name: str, zarr_format: int) -> None:
+    """Name new labels among those of an image."""
+    if zarr_format == 2:
+        found = _read(group / ".zattrs")
+        _write(group / ".zgroup", {"zarr_format": 2})
+        _write(group / ".zattrs", {**found, "labels": _with(found.get("labels"), name)})
+        return
+    whole = _read(group / "zarr.json") or {"zarr_format": 3, "node_type": "group"}
+    attributes = dict(whole.get("attributes", {}))
+    ome = dict(attributes.get("ome", {}))
+    ome = {"version": VERSIONS[3], **ome, "labels": _with(ome.get("labels"), name)}
+    _write(group / "zarr.json", {**whole, "attributes": {**attributes, "ome": ome}})
+
+
+def _with(names: object, name: str) -> list[Any]:
+    known = names if isinstance(names, list) else []
+    return known if name in known else [*known, name]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found = parsed_json(path.read_bytes()) if path.is_file() else {}
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    write_whole(path, lambda part: write_text(part, text + "\n"))

@@ -1,0 +1,136 @@
+"""Networks run by OpenVINO itself, where the extra is installed."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from support.networks import Milesial, calibrate, pictures, save_as
+
+import napari_segnet as sn
+from napari_segnet import cache
+from napari_segnet.engines import kind_for
+from napari_segnet.errors import Cancelled, SettingsError
+from napari_segnet.inference import PredictSettings, predict
+from napari_segnet.progress import run
+
+pytest.importorskip("openvino", reason="openvino, the extra [fast], is not installed")
+
+from napari_segnet.engines.openvino import convert
+from napari_segnet.engines.openvino.choice import begin_trial
+from napari_segnet.engines.openvino.store import kept_network
+from napari_segnet.engines.openvino.trial import measure
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    yield
+    cache.networks.clear()
+    cache.rungs.clear()
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """An empty folder of converted networks; else the tests share those of the session."""
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path / "user"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return network(tmp_path_factory.mktemp("net"))
+
+
+def network(folder, ndim=2, **how):
+    edge = (32,) * ndim
+    module = Milesial(channels=1, width=3, depth=2, ndim=ndim, **how)
+    module = calibrate(module, images=pictures(2, 1, edge))
+    return sn.identify(save_as(module, folder / "network.pth", "bare"))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_it_agrees_with_torch_over_tiles(request, tmp_path, ndim):
+    flat = ndim == 2
+    checkpoint = request.getfixturevalue("checkpoint") if flat else network(tmp_path, ndim)
+    shape = (150, 130) if ndim == 2 else (40, 50, 44)
+    image = sn.Image(data=pictures(1, 1, shape, seed=3)[0, 0].numpy(), axes="zyx"[-ndim:])
+    tiles = {"tile_px": (64,)} if ndim == 2 else {"tile_px": (24,)}
+    ours, theirs = (
+        run(predict(checkpoint, image, PredictSettings(engine=engine, device="cpu", **tiles)))
+        for engine in ("torch", "openvino")
+    )
+    assert (ours.origin.engine["name"], theirs.origin.engine["name"]) == ("torch", "openvino")
+    assert theirs.origin.engine["tiles"] > 1
+    assert np.abs(ours.answer.data - theirs.answer.data).max() < 1e-4
+    assert not np.array_equal(ours.answer.data, theirs.answer.data), "another arithmetic"
+    again = run(predict(checkpoint, image, PredictSettings(**theirs.origin.predict)))
+    assert np.array_equal(again.answer.data, theirs.answer.data)
+
+
+def test_a_network_is_converted_once(checkpoint, monkeypatch):
+    kind = kind_for(checkpoint, "openvino")
+    kind.load(checkpoint, "cpu", 1)
+    cache.networks.clear()
+    monkeypatch.setattr(convert, "_model", None)
+    assert kind.load(checkpoint, "cpu", 2).threads == 2
+
+
+def test_a_network_that_looks_where_a_tile_lies_stays_with_torch(tmp_path):
+    checkpoint = network(tmp_path, bilinear=True)
+    with pytest.raises(SettingsError, match=r"answer depends on where a tile lies.*engine=torch"):
+        kind_for(checkpoint, "openvino").load(checkpoint, "cpu")
+    assert kind_for(checkpoint).name == "torch"
+    assert not measure(checkpoint, pictures(1, 1, (32, 32)).numpy(), 1)
+
+
+def test_a_network_that_answers_otherwise_is_refused(checkpoint, own_cache, monkeypatch):
+    right = convert.activated
+    monkeypatch.setattr(convert, "activated", lambda c, x: right(c, x) * 1.001)
+    with pytest.raises(SettingsError, match="it answers otherwise than torch"):
+        kind_for(checkpoint, "openvino").load(checkpoint, "cpu")
+    assert kept_network(checkpoint).model is None
+
+
+def test_a_cancelled_tile_ends_at_once_and_leaves_nothing_behind(checkpoint):
+    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 1)
+    first, second = pictures(2, 1, (384, 384), seed=7).numpy()[:, None]
+    before, right = engine.maps(second[..., :32, :32]), engine.maps(second)
+    job, ended = predicting(engine, first), []
+
+    def cancel():
+        ended.append(time.perf_counter())
+        job.cancel()
+
+    threading.Timer(0.1, cancel).start()
+    with pytest.raises(Cancelled):
+        run(job)
+    assert time.perf_counter() - ended[0] < 1.0, "a loaded machine included"
+    assert np.array_equal(engine.maps(second[..., :32, :32]), before)
+    assert np.array_equal(engine.maps(second), right)
+
+
+@sn.progress.job
+def predicting(engine, batch):
+    yield sn.Progress(what="tile")
+    while True:
+        engine.maps(batch)
+
+
+def test_what_is_measured_is_kept(checkpoint):
+    better = measure(checkpoint, pictures(1, 1, (64, 64)).numpy(), 1)
+    found = kept_network(checkpoint).choice(1)
+    assert found["agrees"] is True
+    assert found["off"] <= 1
+    assert found["faster"] is better
+    assert better == (found["openvino_s"] <= 0.9 * found["torch_s"])
+
+
+@pytest.mark.subprocess
+def test_it_is_measured_beside_what_is_at_work(checkpoint, own_cache):
+    tile = pictures(1, 1, (64, 64)).numpy()
+    process = begin_trial(checkpoint, tile, 1)
+    assert process is not None
+    assert begin_trial(checkpoint, tile, 1) is None, "it is under way"
+    assert process.wait(100) == 0
+    assert kept_network(checkpoint).choice(1)["agrees"] is True

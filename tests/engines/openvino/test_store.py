@@ -1,0 +1,192 @@
+"""What is kept of converted networks, who is asked, and what is said where OpenVINO lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+from support.networks import Milesial, calibrate, pictures, save_as
+
+import napari_segnet as sn
+from napari_segnet import cache, engines
+from napari_segnet.checkpoint import Size
+from napari_segnet.engines import kind_for, learn, named_engine
+from napari_segnet.engines.openvino import OpenVinoKind, store
+from napari_segnet.engines.openvino.choice import begin_trial, is_better, middle, same_classes
+from napari_segnet.engines.openvino.device import is_out_of_memory, plain_threads
+from napari_segnet.engines.openvino.store import kept_network
+from napari_segnet.errors import MissingExtraError, SettingsError
+from napari_segnet.inference import PredictSettings, predict, same_engine
+from napari_segnet.progress import run
+
+FIND = importlib.util.find_spec
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SEGNET_DATA", str(tmp_path / "user"))
+    yield
+    cache.networks.clear()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    module = calibrate(Milesial(channels=1, width=3, depth=2), images=pictures(2, 1, (32, 32)))
+    return sn.identify(save_as(module, tmp_path_factory.mktemp("net") / "network.pth", "bare"))
+
+
+def installed(monkeypatch, there):
+    """Let OpenVINO seem to be there or not; only what does not import it may be asked then."""
+
+    def find(name, *rest):
+        if name == "openvino":
+            return object() if there else None
+        return FIND(name, *rest)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+
+
+@pytest.fixture
+def versions(monkeypatch):
+    """Say versions, also of what is not installed."""
+    said = {"openvino": "2026.4"}
+    monkeypatch.setattr(store, "version", lambda name: said.get(name, "1"))
+    return said
+
+
+def written(folder, size=1000):
+    (folder / "network.xml").write_text("<net/>")
+    (folder / "network.bin").write_bytes(b"0" * size)
+
+
+def test_the_extra_is_named_where_it_lacks_and_auto_says_nothing(checkpoint, monkeypatch):
+    installed(monkeypatch, False)
+    with pytest.raises(MissingExtraError, match=r"extra \[fast\]: pip install 'napari-segnet\[fa"):
+        kind_for(checkpoint, "openvino")
+    with pytest.raises(MissingExtraError, match="engine=auto"):
+        OpenVinoKind().load(checkpoint)
+    assert named_engine(checkpoint, "auto") == "auto", "there is no choice to record"
+    assert kind_for(checkpoint).name == "torch"
+    made = run(predict(checkpoint, pictures(1, 1, (32, 32))[0, 0].numpy()))
+    assert made.origin.predict["engine"] == "auto"
+    assert made.origin.engine["name"] == "torch"
+    assert not [note for note in made.origin.notes if "openvino" in note.lower()]
+
+
+def test_an_engine_that_is_not_known_is_refused(checkpoint):
+    with pytest.raises(SettingsError, match=r"'openvin' \(did you mean 'openvino'"):
+        PredictSettings(engine="openvin")
+    with pytest.raises(SettingsError, match=r"engine is 'tensorrt'.*can be auto, torch, openvino"):
+        kind_for(checkpoint, "tensorrt")
+
+
+def test_a_network_is_kept_whole_under_its_versions(checkpoint, versions):
+    kept = kept_network(checkpoint)
+    assert (kept.model, kept.refusal, kept.choice(1)) == (None, None, None)
+    with pytest.raises(ZeroDivisionError):
+        kept.put(lambda folder: written(folder) or 1 / 0)
+    assert kept.model is None
+    assert list(kept.folder.parent.iterdir()) == [], "nothing half written is left"
+    kept.put(written)
+    assert kept.model == kept.folder / "network.xml"
+    kept.put(lambda folder: (folder / "refused.txt").write_text("later"))
+    assert (kept.model is not None, kept.refusal) == (True, None), "the first one stays"
+    kept.choose(2, {"faster": True, "agrees": True})
+    assert kept_network(checkpoint).choice(2) == {"faster": True, "agrees": True}
+    (kept.folder / "choice-2.json").write_text("{")
+    assert kept.choice(2) is None, "a damaged one is measured again"
+    versions["openvino"] = "2027.0"
+    assert kept_network(checkpoint).model is None
+
+
+def test_networks_used_longest_ago_are_dropped(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LIMIT_BYTES", 2500)
+    kept = [store.KeptNetwork(tmp_path / "store" / name) for name in "abc"]
+    for number, network in enumerate(kept[:2]):
+        network.put(written)
+        store.os.utime(network.folder, (number, number))
+    kept[0].touch()
+    kept[2].put(written)
+    assert [network.model is not None for network in kept] == [True, False, True]
+
+
+def test_auto_takes_the_faster_engine_that_agrees(checkpoint, versions, monkeypatch):
+    installed(monkeypatch, True)
+    assert named_engine(checkpoint, "auto") == "torch", "nothing is measured yet"
+    kept, threads = kept_network(checkpoint), plain_threads()
+    kept.put(written)
+    for faster, agrees in ((True, False), (False, True), (True, True)):
+        kept.choose(threads, {"faster": faster, "agrees": agrees})
+        assert is_better(checkpoint, 0) == (faster and agrees)
+    assert named_engine(checkpoint, "auto") == "openvino"
+    assert named_engine(checkpoint, "auto", "cpu", threads + 1) == "torch", (
+        "measured for other threads"
+    )
+    assert named_engine(checkpoint, "torch") == "torch"
+
+
+def test_a_run_settles_on_one_engine_and_is_learnt_from(checkpoint, versions, monkeypatch):
+    installed(monkeypatch, True)
+    begun = []
+    monkeypatch.setattr(engines, "begin_trial", lambda *asked: begun.append(asked))
+    image = pictures(1, 1, (48, 40))[0, 0].numpy()
+    made = run(predict(checkpoint, image, PredictSettings(threads=1)))
+    assert made.origin.predict["engine"] == "torch"
+    ((asked, tile, threads),) = begun
+    assert (asked, tile.shape, threads) == (checkpoint, (1, 1, 48, 40), 1)
+    again = same_engine(PredictSettings(), made.origin)
+    assert again.engine == "torch"
+    run(predict(checkpoint, image, again))
+    assert len(begun) == 1, "what is told is not measured"
+
+
+def test_what_is_known_is_not_measured_again(checkpoint, versions, monkeypatch):
+    kept = kept_network(checkpoint)
+    kept.put(lambda folder: (folder / "refused.txt").write_text("it is too odd"))
+    monkeypatch.setattr(engines.openvino.choice.subprocess, "Popen", None)
+    assert begin_trial(checkpoint, np.zeros((1, 1, 8, 8), np.float32), 1) is None
+    installed(monkeypatch, True)
+    assert not OpenVinoKind().runs(checkpoint)
+    with pytest.raises(SettingsError, match=r"openvino does not run network\.pth.*engine=auto"):
+        kind_for(checkpoint, "openvino")
+    learn(kind_for(checkpoint).load(checkpoint, "cpu"))
+
+
+def test_the_middle_of_a_tile_is_of_an_allowed_size():
+    one = (1, 1)
+    sixteen = Size(
+        minimum=(32, 32), multiple=(16, 16), stride=(16, 16), remainder=(4, 4), loss=(0, 0)
+    )
+    batch = np.arange(2 * 700 * 90, dtype=np.float32).reshape(2, 1, 700, 90)
+    part = middle(batch, sixteen)
+    assert part.shape == (1, 1, 500, 84)
+    assert part[0, 0, 0, 0] == batch[0, 0, 100, 3]
+    assert middle(batch[..., :30], sixteen) is None
+    plain = Size(minimum=one, multiple=one, stride=one, remainder=(0, 0), loss=(0, 0))
+    assert middle(batch, plain).shape == (1, 1, 512, 90)
+
+
+def test_classes_are_compared_pixel_by_pixel(checkpoint):
+    (output, *_rest) = checkpoint.outputs
+    rng = np.random.default_rng(1)
+    one = rng.random((1, output.channels, 100, 101), np.float32)
+    other = one.copy()
+    other[..., 0, 0] = 1 - one[..., 0, 0]
+    assert same_classes(one, other, checkpoint.outputs[:1]), "1 of 10100"
+    other[..., 1, :2] = 1 - one[..., 1, :2]
+    assert not same_classes(one, other, checkpoint.outputs[:1])
+
+
+@pytest.mark.parametrize(
+    ("error", "ran_out"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("Exception from src/x.cpp:1:\nstd::bad_alloc"), True),
+        (RuntimeError("[GPU] CL_OUT_OF_RESOURCES exception"), True),
+        (RuntimeError("Infer Request was canceled"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_of_openvino_that_mean_memory(error, ran_out):
+    assert is_out_of_memory(error) is ran_out

@@ -1,0 +1,185 @@
+"""What a small network was trained with is found on an image that it never saw."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.calibrated import drawn
+from support.prepared import cells, image, stained, taught
+
+from napari_segnet.checkpoint import Store
+from napari_segnet.errors import MismatchError
+from napari_segnet.families.graph import StoredGraph, describe_graph
+from napari_segnet.find import Way, find_settings, likeness, remembers, suggestions_of
+from napari_segnet.graph.build import build
+from napari_segnet.inference import predict
+from napari_segnet.plan import PredictSettings, resolve, settle
+from napari_segnet.progress import run
+from napari_segnet.recognition import identify
+
+FIND = PredictSettings(normalize="find", scale="find", invert="find", channels="find")
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory):
+    """Return a network that saw dark cells on a bright ground, by (x / 255 - 0.5) / 0.5."""
+    path = tmp_path_factory.mktemp("find") / "grey.safetensors"
+    return taught(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5)
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """Return a network that saw blue cells first, as cv2 reads them, raw."""
+    path = tmp_path_factory.mktemp("find") / "colour.safetensors"
+    return taught(path, 3, lambda pixels: stained(pixels).transpose(2, 0, 1)[::-1].copy())
+
+
+def test_normalisation_and_light_are_found_and_the_origin_repeats_the_run(grey):
+    shown = image(cells(40))
+    prediction = run(predict(grey, shown, replace(FIND, scale=1.0, channels="auto")))
+    origin = prediction.origin
+    assert origin.predict["normalize"] == "half"
+    assert origin.predict["invert"] == "yes"
+    found = origin.engine["found"]
+    assert found["by"] == "statistics"
+    assert found["settings"] == {"normalize": "half", "invert": "yes"}
+    assert found["margin"] > 0.2
+    assert found["runner_up"]["normalize"] != "half" or found["runner_up"]["invert"] == "no"
+    assert found["says"] in origin.notes
+    json.dumps(found, allow_nan=False)
+    again = run(predict(grey, shown, PredictSettings(**{**origin.predict, "tile_px": ()})))
+    np.testing.assert_array_equal(again.answer.data, prediction.answer.data)
+
+
+def test_the_scale_is_found_within_half_an_octave(grey):
+    large = cells(41).repeat(2, axis=0).repeat(2, axis=1)
+    wish = PredictSettings(normalize="half", invert="yes", scale="find")
+    found = run(settle(grey, image(large), wish)).found
+    assert abs(math.log2(found.way.scale / 2)) <= 0.51
+    assert found.names == ("scale",)
+    assert "scale" in found.says
+
+
+def test_the_order_of_colours_is_found(colour):
+    found = run(settle(colour, image(stained(cells(43))), replace(FIND, scale=None))).found
+    assert found.way.channels == "2,1,0"
+    assert found.way.normalize == "none"
+    assert "blue, green, red" in found.says
+
+
+def test_what_does_the_same_is_called_by_its_usual_name(grey):
+    # From black to white, min-max does what ÷255 does.
+    pixels = 255 - cells(44)
+    pixels[0, :2] = 0, 255
+    given = Way(normalize="divide-255")
+    found = run(find_settings(grey, image(pixels), given, ("normalize",)))
+    ways = [one.way.normalize for one in found.ranked]
+    assert ways[0] == "half"
+    assert "divide-255" in ways and "min-max" not in ways
+    assert found.ranked[0].misfit < found.ranked[1].misfit
+    assert found.margin == pytest.approx(found.ranked[1].misfit - found.ranked[0].misfit)
+
+
+def test_a_picture_of_another_kind_is_unlike_and_says_where(grey):
+    way = Way(normalize="half", invert="yes")
+    like = run(likeness(grey, image(cells(45, edge=256)), way))
+    assert not like.unlike and like.says == ""
+    stripes = np.tile(np.repeat([0, 255], 3), 64)[:256].astype(np.uint8)
+    unlike = run(likeness(grey, image(np.tile(stripes, (256, 1))), way))
+    assert unlike.score > 3 * max(like.score, 0.01)
+    assert unlike.unlike and "unlike those" in unlike.says
+    assert unlike.heat.shape == like.heat.shape
+    assert unlike.heat.min() > like.heat.max()
+    half = np.concatenate([cells(46, edge=256)[:, :128], np.tile(stripes, (256, 1))[:, 128:]], 1)
+    where = run(likeness(grey, image(half), way)).heat
+    assert where[:, -1].mean() > 2 * where[:, 0].mean()
+    assert json.loads(json.dumps(unlike.to_json()))["unlike"] is True
+
+
+def test_a_network_without_statistics_says_so(tmp_path):
+    graph = drawn({}, norm=False)
+    path = tmp_path / "plain.safetensors"
+    described = describe_graph(path=path, graph=graph, store=Store(container="safetensors"))
+    plain = StoredGraph().save(build(graph).eval(), described, path)
+    assert not remembers(plain)
+    shown = image(cells(47, edge=64))
+    assert run(likeness(plain, shown, Way(normalize="none"))) is None
+    found = run(settle(plain, shown, FIND)).found
+    assert found.by == "nothing"
+    assert found.way.normalize == "none" and found.way.scale == 1.0
+    assert {"divide-255", "z-score"} <= {one.way.normalize for one in found.ranked}
+    assert "Neither the file nor code" in found.says
+    told = replace(plain, card={"suggested": SUGGESTED})
+    said = run(settle(told, shown, FIND)).found
+    assert said.by == "code" and said.way.normalize == "imagenet"
+    assert "predict.py:7" in said.says
+    assert run(settle(told, shown, PredictSettings(normalize="source"))).settings.normalize == (
+        "imagenet"
+    )
+    with pytest.raises(MismatchError, match=r"No code beside plain\.safetensors"):
+        resolve(plain, shown, PredictSettings(normalize="source"))
+
+
+def row(name, value, line=7):
+    return {"name": name, "value": value, "where": f"predict.py:{line}", "code": "…"}
+
+
+SUGGESTED = [
+    row("normalize", "divide by 255 (ToTensor)", 3),
+    row("mean", [0.485, 0.456, 0.406]),
+    row("std", [0.229, 0.224, 0.225]),
+    row("colour_order", "BGR (cv2.imread)"),
+    row("threshold", 0.3),
+    row("activation", "sigmoid (the loss has it inside)"),
+    row("size_px", [80, 80]),
+]
+
+
+def test_suggestions_become_settings(colour):
+    told = replace(colour, card={"suggested": SUGGESTED})
+    shown = image(stained(cells(48)))
+    found = [(one.setting, one.value) for one in suggestions_of(told, shown)]
+    assert found == [
+        ("normalize", "imagenet"),
+        ("normalize", "divide-255"),
+        ("channels", "2,1,0"),
+        ("threshold", 0.3),
+        ("activation", "sigmoid"),
+        ("scale", 2.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "value"),
+    [
+        ([0.5], [0.5], "half"),
+        ([0.2335], [0.1712], "divide-255 then mean-std:0.2335,0.1712"),
+        ([0.0], [1.0], None),
+        ([0.5], [0.0], None),
+        ([0.5, 0.5], [0.5], None),
+        ("mean", "std", None),
+    ],
+)
+def test_means_and_deviations_of_code(colour, mean, std, value):
+    rows = [row("mean", mean), row("std", std)]
+    found = suggestions_of(replace(colour, card={"suggested": rows}))
+    assert [one.value for one in found] == ([] if value is None else [value])
+
+
+def test_a_card_that_is_no_list_of_findings_suggests_nothing(colour):
+    for odd in ([1], [{"name": "mean"}], [{"name": 1, "value": 2, "where": 3, "code": 4}]):
+        assert suggestions_of(replace(colour, card={"suggested": odd})) == ()
+
+
+def test_a_repeated_search_finds_the_same(grey):
+    shown, wish = image(cells(49)), PredictSettings(normalize="find")
+    one, other = (run(settle(grey, shown, wish)).found for _ in range(2))
+    assert one == other
+
+
+def test_the_file_opens_as_it_was_written(grey):
+    assert remembers(identify(grey.path))

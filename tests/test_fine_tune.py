@@ -1,0 +1,304 @@
+"""The gate: scored before and after on what was held out, and only what is better is promoted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support.networks import Milesial, calibrate, save_as
+from support.teaching import QUICK, fresh, objects, photograph, write
+
+from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.engines.torch import identify
+from napari_segnet.evaluate import evaluate, pool
+from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.inference import segment
+from napari_segnet.progress import run
+from napari_segnet.readers import open_image
+from napari_segnet.train import HeldOut, Look, changes, fine_tune, preview, score_held_out, train
+
+
+def dataset_of(root, count=2):
+    samples = []
+    for i in range(count):
+        labels = objects((48, 48), count=8, seed=i)
+        samples.append(
+            Sample(
+                image=write(root / "images" / f"{i}.tif", photograph(labels, seed=i)),
+                labels=write(root / "labels" / f"{i}.tif", labels),
+                source=str(i),
+                split="val" if i == count - 1 and count > 1 else "train",
+            )
+        )
+    return Dataset(root=root, samples=tuple(samples))
+
+
+def untaught(path, **how):
+    torch.manual_seed(0)
+    network = fresh(path, widths=(6, 8), **how)
+    module = SegnetUNet().build(network).eval()
+    return SegnetUNet().save(module, network, path)
+
+
+LEARN = replace(
+    QUICK,
+    epochs=2,
+    steps_per_epoch=40,
+    crop_px=32,
+    learning_rate=0.02,
+    average=0.8,
+    scale_range=(1.0, 1.0),
+    gamma=1.0,
+    rotate=False,
+)
+
+
+@pytest.mark.trains
+def test_what_has_learned_is_promoted_with_scores_and_pictures(tmp_path):
+    network = untaught(tmp_path / "old.safetensors")
+    taught = run(
+        fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
+    )
+    assert taught.promoted
+    assert taught.after.scores.ap50 > taught.before.scores.ap50
+    assert {"ap50", "ap75", "pq", "dice"} <= set(taught.after.figures())
+    (change,) = taught.changes()
+    assert change.name == "1"
+    assert change.picture.shape == (48, 48, 3)
+    total = len(np.unique(objects((48, 48), count=8, seed=1))) - 1
+    assert sum(change.counts[k] for k in ("right", "gained", "lost", "missed")) == total
+    assert change.counts["gained"] > 0
+    assert (change.picture == (0, 200, 120)).all(-1).any()
+
+
+@pytest.mark.trains
+def test_what_is_worse_is_not_promoted(tmp_path):
+    data = dataset_of(tmp_path / "d")
+    good = run(train(untaught(tmp_path / "0.safetensors"), data, tmp_path / "1.safetensors", LEARN))
+    spoil = replace(LEARN, epochs=1, steps_per_epoch=3, learning_rate=5.0, average=0.0, seed=9)
+    taught = run(fine_tune(good, data, tmp_path / "2.safetensors", spoil))
+    assert taught.after.scores.ap50 < taught.before.scores.ap50
+    assert not taught.promoted
+    assert (tmp_path / "2.safetensors").exists(), "the user decides"
+    assert next(taught.changes()).counts["lost"] > 0
+
+
+@pytest.mark.trains
+def test_with_one_image_a_region_is_held_out_and_never_learned_from(tmp_path):
+    """Whatever the labels say in the held-out region, the same weights come out."""
+    states = []
+    for name in ("a", "b"):
+        data = dataset_of(tmp_path / name, count=1)
+        network = untaught(tmp_path / f"{name}.old.safetensors")
+        out = tmp_path / f"{name}.safetensors"
+        taught = run(fine_tune(network, data, out, QUICK))
+        (val,) = taught.dataset.of("val")
+        assert val.box is not None
+        states.append(torch.cat([p.flatten() for p in _parameters(out)]))
+        if name == "a":
+            box = val.box
+    assert torch.equal(*states)
+    # Labels in the box are changed (not those that cross its border): nothing else comes out.
+    data = dataset_of(tmp_path / "c", count=1)
+    labels = objects((48, 48), count=8, seed=0)
+    inside = np.zeros((48, 48), bool)
+    inside[box[0] : box[2], box[1] : box[3]] = True
+    whole = [i for i in np.unique(labels)[1:] if inside[labels == i].all()]
+    assert whole
+    moved = np.where(np.isin(labels, whole), 0, labels)
+    y, x = np.argwhere(np.isin(labels, whole))[0]
+    moved[y, x] = whole[0]
+    write(tmp_path / "c" / "labels" / "0.tif", moved.astype(np.int32))
+    held = Dataset(
+        root=data.root,
+        samples=tuple(replace(data.samples[0], box=box, split=side) for side in ("train", "val")),
+    )
+    out = tmp_path / "c.safetensors"
+    run(fine_tune(untaught(tmp_path / "c.old.safetensors"), held, out, QUICK))
+    found = torch.cat([p.flatten() for p in _parameters(out)])
+    assert torch.equal(states[0], found)
+
+
+def _parameters(path):
+    from safetensors.torch import load_file
+
+    state = load_file(path)
+    return [state[key].float() for key in sorted(state)]
+
+
+@pytest.mark.trains
+def test_a_network_that_begins_from_nothing_has_no_before(tmp_path):
+    out = tmp_path / "new.safetensors"
+    taught = run(fine_tune(fresh(out), dataset_of(tmp_path / "d"), out, QUICK))
+    assert taught.before is None
+    assert taught.promoted
+    assert next(taught.changes()).counts["lost"] == 0
+
+
+@pytest.mark.trains
+def test_other_classes_cannot_be_compared(tmp_path):
+    network = untaught(tmp_path / "old.safetensors")
+    how = replace(QUICK, head="9")
+    taught = run(fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "n.safetensors", how))
+    assert (taught.before.kind, taught.after.kind) == ("instance", "semantic")
+    assert not taught.promoted
+
+
+@pytest.mark.trains
+def test_after_every_round_it_shows_what_it_makes_of_the_held_out_part(tmp_path):
+    network = untaught(tmp_path / "old.safetensors")
+    steps = fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", LEARN)
+    reports = list(steps)
+    rounds = [r for r in reports if r.what == "epoch"]
+    for report in rounds:
+        assert {"train_loss", "val_loss", "val_dice", "val_ap50"} == set(dict(report.values))
+        seen = report.shown
+        assert isinstance(seen, Look)
+        assert seen.labels.shape == seen.truth.shape == seen.trusted.shape
+        assert seen.pixels.shape == (1, *seen.labels.shape)
+        assert max(seen.labels.shape) <= 32  # of the crop what is no mirrored margin
+    last = rounds[-1].shown
+    assert evaluate(last.labels > 0, last.truth > 0).dice > 0.7
+    whats = [r.what for r in reports]
+    assert whats.index("held-out image before") < whats.index("step")
+    assert whats.index("held-out image after") > len(whats) - whats[::-1].index("epoch") - 1
+
+
+@pytest.mark.trains
+def test_the_labels_of_a_valid_network_lie_on_the_middle_of_what_it_sees(tmp_path):
+    from support.networks import Jvanvugt
+
+    old = save_as(
+        calibrate(Jvanvugt(channels=1, classes=2, depth=2, width=4)), tmp_path / "a.pth", "bare"
+    )
+    data = dataset_of(tmp_path / "d")
+    for sample in data.samples:
+        labels = (objects((48, 48), count=8, seed=int(sample.source)) > 0).astype(np.int32)
+        write(sample.labels, labels)
+    steps = fine_tune(identify(old), data, tmp_path / "b.pth", QUICK)
+    (seen, *_) = [r.shown for r in steps if r.what == "epoch"]
+    assert seen.pixels.shape[1:] == seen.labels.shape == seen.truth.shape
+
+
+@pytest.mark.trains
+def test_every_family_passes_the_gate(tmp_path):
+    old = save_as(
+        calibrate(Milesial(channels=1, classes=1, width=3, depth=2)), tmp_path / "a.pth", "training"
+    )
+    taught = run(fine_tune(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
+    assert taught.after.images == 1
+    assert taught.checkpoint.family == "milesial-unet"
+
+
+def test_a_preview_shows_what_the_first_step_sees(tmp_path):
+    network, data = untaught(tmp_path / "old.safetensors"), dataset_of(tmp_path / "d")
+    shown = run(preview(network, data, QUICK, count=3))
+    again = run(preview(network, data, QUICK, count=3))
+    assert len(shown) == 3
+    for one, other in zip(shown, again, strict=True):
+        assert one.pixels.shape == one.targets.shape == one.trusted.shape == (1, 16, 16)
+        assert (one.targets[0] == (one.labels > 0)).all()
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert not np.array_equal(shown[0].pixels, shown[1].pixels)
+
+
+def test_the_picture_of_a_stack_is_the_plane_with_most_changes(tmp_path):
+    truth = np.zeros((2, 20, 20), np.int32)
+    truth[:, 2:8, 2:8], truth[1, 12:18, 12:18] = 1, 2
+    data = Dataset(
+        root=tmp_path,
+        samples=(
+            Sample(
+                image=write(tmp_path / "i.tif", np.zeros(truth.shape, np.uint8), "zyx"),
+                labels=write(tmp_path / "l.tif", truth, "zyx"),
+                split="val",
+            ),
+        ),
+    )
+    old = np.where(truth == 1, truth, 0)
+    new = truth.copy()
+    new[1, 12:18, 2:5] = 9
+
+    def held(labels):
+        key = str(data.samples[0].image)
+        return HeldOut(
+            scores=pool([]), kind="instance", images=1, labels={key: labels[None].astype(np.int32)}
+        )
+
+    (change,) = changes(data, held(old), held(new))
+    assert change.counts == {"right": 2, "gained": 1, "lost": 0, "missed": 0, "false": 1}
+    assert tuple(change.picture[2, 4]) == (255, 255, 255)
+    assert tuple(change.picture[12, 14]) == (0, 200, 120)
+    assert tuple(change.picture[12, 3]) == (60, 120, 255)
+
+
+# ---- Who may not judge ----
+
+
+def judged_by_itself(root, network):
+    """Return a dataset that holds out a network's own answer, and another image."""
+    data = dataset_of(root, count=3)
+    own = replace(data.samples[1], split="val")
+    labels = run(segment(network, open_image(own.image))).labels
+    write(own.labels, (labels * 3).astype(np.int32))  # other numbers, the same objects
+    return replace(data, samples=(data.samples[0], own, data.samples[2]))
+
+
+@pytest.fixture(scope="module")
+def taught_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("good")
+    data = dataset_of(folder / "d")
+    return run(train(untaught(folder / "0.safetensors"), data, folder / "1.safetensors", LEARN))
+
+
+@pytest.mark.trains
+def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
+    data = judged_by_itself(tmp_path / "d", taught_once)
+    scored = run(score_held_out(taught_once, data))
+    assert scored.own == (str(data.samples[1].image),)
+    assert scored.images == 2
+    rest = scored.without(scored.own)
+    assert (rest.images, rest.own) == (1, ())
+    assert rest.scores.n_true == len(np.unique(objects((48, 48), count=8, seed=2))) - 1
+    notes, taught = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    assert notes == [
+        "1 is left out of the score: its labels are the network's own answer, unchanged, so that "
+        "the old network would seem right in all of it. Correct it, or hold another image out."
+    ]
+    assert (taught.before.images, taught.after.images) == (1, 1)
+    assert taught.before.scores.ap50 == rest.scores.ap50 < 1
+    assert [change.name for change in taught.changes()] == ["1", "2"], "to be looked at"
+
+
+@pytest.mark.trains
+def test_where_nothing_else_is_held_out_nobody_knows(tmp_path, taught_once):
+    data = judged_by_itself(tmp_path / "d", taught_once)
+    data = replace(data, samples=data.samples[:2])
+    _, taught = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    assert (taught.before.images, taught.after.images) == (0, 0)
+    assert not taught.promoted
+
+
+def test_labels_that_nobody_has_looked_at_judge_nobody(tmp_path):
+    network = untaught(tmp_path / "0.safetensors")
+    data = dataset_of(tmp_path / "d", count=3)
+    first, own, last = data.samples
+    own = replace(own, split="val", untouched=True)
+    notes, scored = told(score_held_out(network, replace(data, samples=(first, own, last))))
+    assert [note.split(" is ")[0] for note in notes] == ["1"]
+    assert scored.images == 1
+    assert list(scored.each) == [str(last.image)]
+
+
+def told(steps):
+    """Return the notes of a job, and what came of it."""
+    notes = []
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            return notes, stop.value
+        if report.what == "note" and report.text:
+            notes.append(report.text)

@@ -1,0 +1,142 @@
+"""One button finds the settings; a warning names an image that is unlike those of the training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from support.calibrated import drawn
+from support.prepared import cells, taught
+
+from napari_segnet import cache
+from napari_segnet.checkpoint import Store
+from napari_segnet.families.graph import StoredGraph, describe_graph
+from napari_segnet.find import Suggestion
+from napari_segnet.graph.build import build
+from napari_segnet.widgets.layers.record import record_of
+from napari_segnet.widgets.plugin.docks import SegmentDock
+from napari_segnet.widgets.segment.suggested_box import SuggestedBox
+
+WAIT_MS = 90_000
+
+
+@pytest.fixture(autouse=True)
+def no_answers_of_before():
+    cache.predictions.clear()
+    yield
+    cache.predictions.clear()
+
+
+@pytest.fixture
+def dock(viewer):
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment")
+    return dock
+
+
+@pytest.fixture
+def half(tmp_path):
+    path = tmp_path / "half.safetensors"
+    return taught(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5).path
+
+
+def choose(dock, qtbot, path):
+    with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
+        dock.choose_weights(str(path))
+
+
+def press(button, qtbot):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_a_click_finds_the_settings_and_the_next_run_records_them(viewer, dock, qtbot, half):
+    viewer.add_image(cells(40), name="cells")
+    choose(dock, qtbot, half)
+    box = dock.run_settings.finder
+    with qtbot.waitSignal(box.finder.finished, timeout=WAIT_MS):
+        press(box.button, qtbot)
+    assert box.words.text().startswith("Normalise half, light and dark exchanged")
+    assert dock.settings().normalize == "half"
+    assert dock.settings().invert == "yes"
+    scale = dock.settings().scale
+    assert scale is not None and box.button.isEnabled()
+    assert dock.request().found.by == "statistics"
+    with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
+        press(dock.run_box.button, qtbot)
+    origin = cache.predictions.recall(record_of(dock.result).key).origin
+    assert origin.predict["normalize"] == "half"
+    assert origin.engine["found"]["says"] in dock.summary.text()
+    # What the user changes then is no longer what was found.
+    dock.main.set_value(dock.settings())
+    dock.run_settings._take_scale(scale * 2)
+    assert dock.request().found is None
+
+
+def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot, half):
+    stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), 64)[:256]
+    viewer.add_image(np.tile(stripes, (256, 1)), name="stripes", scale=(2, 2))
+    dock.show()
+    choose(dock, qtbot, half)
+    box = dock.run_settings.finder
+    with qtbot.waitSignal(box.liker.finished, timeout=WAIT_MS):
+        box.look()
+    assert "unlike those that the network was trained on" in box.warning.text()
+    assert not box.warning.isHidden() and not box.where.isHidden()
+    press(box.where, qtbot)
+    heat = viewer.layers["stripes · unlike the training"]
+    assert heat.blending == "translucent" and heat.opacity == 0.5
+    corners = np.array(heat.extent.world)
+    np.testing.assert_allclose(corners[0], viewer.layers["stripes"].extent.world[0], atol=200)
+    press(box.where, qtbot)
+    assert sum("unlike" in layer.name for layer in viewer.layers) == 1
+
+
+def test_without_statistics_a_contact_sheet_asks(viewer, dock, qtbot, tmp_path):
+    graph = drawn({}, norm=False)
+    path = tmp_path / "plain.safetensors"
+    described = describe_graph(path=path, graph=graph, store=Store(container="safetensors"))
+    StoredGraph().save(build(graph).eval(), described, path)
+    viewer.add_image(cells(41, edge=64), name="cells")
+    choose(dock, qtbot, path)
+    box = dock.run_settings.finder
+    with qtbot.waitSignal(box.comparer.finished, timeout=WAIT_MS):
+        press(box.button, qtbot)
+    assert "Neither the file nor code" in box.words.text()
+    texts = [button.text() for button in box.sheet.buttons]
+    place = texts.index("z-score")
+    press(box.sheet.buttons[place], qtbot)
+    assert dock.settings().normalize == "z-score"
+    assert box.words.text() == "The next run shows the image so. Press Run."
+
+
+def test_one_click_takes_what_code_suggests(qtbot):
+    box = SuggestedBox()
+    qtbot.addWidget(box)
+    box.show()
+    one = Suggestion(setting="normalize", value="half", where="predict.py:7", code="x / 127.5 - 1")
+    box.show_suggestions([one])
+    label = box.findChild(object, "segnet_suggested_text_0")
+    assert label.text() == "normalise half\npredict.py:7: x / 127.5 - 1"
+    with qtbot.waitSignal(box.taken) as taken:
+        press(box.findChild(object, "segnet_suggested_0"), qtbot)
+    assert taken.args == [one]
+    box.show_suggestions([])
+    assert box.isHidden()
+
+
+def test_a_suggestion_that_is_taken_is_set(viewer, dock, qtbot, half):
+    viewer.add_image(cells(42, edge=64), name="cells")
+    choose(dock, qtbot, half)
+    box = dock.run_settings.finder
+
+    def take(setting, value):
+        box.suggested.taken.emit(
+            Suggestion(setting=setting, value=value, where="train.py:3", code="…")
+        )
+
+    take("normalize", "imagenet")
+    take("scale", 1.5)
+    take("threshold", 0.3)
+    assert (dock.settings().normalize, dock.settings().scale) == ("imagenet", 1.5)
+    assert dock.labels.value().threshold == 0.3
+    assert box.words.text() == "Taken from train.py:3."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import multiprocessing
 import pickle
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, is_dataclass
 
@@ -80,6 +82,10 @@ def same(a, b):
         return type(a) is type(b) and all(
             same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.compare
         )
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, float) and math.isnan(a):
+        return math.isnan(b)
     if hasattr(a, "__array__") and hasattr(a, "shape"):
         return np.array_equal(np.asarray(a), np.asarray(b))
     return bool(a == b)

@@ -197,7 +197,7 @@ def part_of(image: Image, channels: int, ndim: int, depth: int = 1) -> Part:
         where.append(slice(first, first + keep))
     pixels = np.asarray(image.data[tuple(where)])
     corner = where[image.axes.index("y")].start, where[image.axes.index("x")].start
-    return Part(replace(image, data=pixels), channels, ndim, depth, corner)
+    return Part(replace(image, data=pixels, levels=()), channels, ndim, depth, corner)
 
 
 def _figures(plane: Pixels, limits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -220,10 +220,20 @@ def test_every_line_for_the_shell_works(page, workplace, capsys):
                 named = [word for word in options if word.startswith("--")]
                 assert [word for word in named if word not in source] == [], line
             case ["pip", "install", *packages]:
-                extras = {".[all]", ".[medical]", ".[test,bench]", ".[test,test-window,bench]"}
+                extras = {
+                    ".[all]",
+                    ".[medical]",
+                    ".[fast]",
+                    ".[zarr]",
+                    ".[test,bench]",
+                    ".[test,test-window,bench]",
+                }
                 assert set(packages) <= {".", *extras}, line
             case [".venv/bin/pytest", *options]:
-                assert options in ([], ["-m", "long"], ["-n", "2", "--quick"]), line
+                marks = "long", "fuzz", "kills", "interop"
+                assert options in ([], ["-n", "2", "--quick"]) or options[0] == "-m", line
+                assert options[1:2] == [] or options[1] in (*marks, "2"), line
+                assert all((ROOT / path).exists() for path in options[2:] if "/" in path), line
             case [] | ["git", "clone", *_]:
                 pass
             case words:
@@ -236,7 +246,7 @@ def check_training(words: list[str]) -> None:
     settings_from(TrainSettings, parse_pairs(pairs))
     assert Path(words[0]).is_dir()
     assert words[words.index("-c") + 1] in NETWORKS
-    known = ("--set", "--told", "--resume", "--device", "--json")
+    known = ("--set", "--told", "--resume", "--device", "--json", "--earlier")
     assert [word for word in words if word.startswith("--") and word not in known] == []
 
 

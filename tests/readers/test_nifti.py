@@ -127,7 +127,7 @@ def test_time_channels_and_colours(tmp_path: Path) -> None:
     data = numbers("int16", (*SHAPE, 3))
     moving = open_image(saved(tmp_path / "t.nii", data))
     assert (moving.axes, moving.label_axes) == ("tzyx", "tzyx")
-    assert "--set axes=czyx" in moving.notes[0]
+    assert "say so by axes=czyx" in moving.notes[0]
     told = open_image(tmp_path / "t.nii", "czyx")
     assert (told.sizes["c"], told.label_axes, told.notes) == (3, "zyx", ())
     assert told.grid is not None

@@ -449,6 +449,26 @@ def network_preview() -> Image.Image:
 
 
 @picture
+def find_settings() -> Image.Image:
+    """The warning that the image is unlike the training, and after the settings were found."""
+    with stage("light", (1240, 1000)) as on:
+        on.sample()
+        on.choose(own_network())
+        on.wait(lambda: not on.dock.network.busy and not on.dock.proof.comparer.busy)
+        finder = on.dock.run_settings.finder
+        finder.look()
+        on.wait(lambda: not finder.liker.busy)
+        on.scroll_to(finder)
+        seen = [on.part(on.group("Image"))]
+        finder.button.click()
+        on.wait(lambda: not (finder.finder.busy or finder.comparer.busy))
+        on.pause(1.5)  # the comparison comes by itself
+        on.wait(lambda: not finder.liker.busy)
+        seen.append(on.part(on.group("Image")))
+        return beside(seen)
+
+
+@picture
 def network_wrong() -> Image.Image:
     """The same network, with the normalisation that was assumed, and with the right one."""
     seen = []
@@ -721,9 +741,9 @@ def train_gate() -> Image.Image:
     with stage(size_px=(1240, 760)) as on:
         dock = teaching(on)
         dock.main.set_value(
-            replace(dock.main.value(), epochs=5, steps_per_epoch=8, learning_rate=1e-3)
+            replace(dock.main.value(), epochs=4, steps_per_epoch=6, learning_rate=1e-3)
         )
-        dock.more.set_value(replace(dock.more.value(), crop_px=96, batch_size=4))
+        dock.more.set_value(replace(dock.more.value(), crop_px=96, batch_size=2))
         dock.run_box.button.click()
         on.wait(lambda: not dock._runner.busy)
         dock.look.click()

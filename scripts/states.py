@@ -103,6 +103,19 @@ def segment_error(on: Stage) -> None:
 
 
 @state
+def segment_unlike(on: Stage) -> None:
+    stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), 64)[:256]
+    on.show(on.viewer.add_image(np.tile(stripes, (256, 1)), name="stripes"))
+    on.choose("nuclei")
+    finder = on.dock.run_settings.finder
+    finder.look()
+    on.wait(lambda: not finder.liker.busy)
+    finder.where.click()
+    on.pause(0.5)
+    on.scroll_to(finder.where)
+
+
+@state
 def segment_own_network(on: Stage) -> None:
     on.sample()
     on.choose(own_network())

@@ -1,4 +1,4 @@
-"""The only process-wide state: five caches and what the memory ladder learnt, all bounded.
+"""The only process-wide state: six caches and what the memory ladder learnt, all bounded.
 
 Loaded networks are kept up to a number of bytes. Predictions are kept as float16 in
 nameless temporary files; labels are always made of float16 values, so a cached answer
@@ -23,6 +23,7 @@ __all__ = [
     "Bounded",
     "Fitted",
     "Predictions",
+    "followed",
     "landscapes",
     "networks",
     "predictions",
@@ -168,6 +169,9 @@ predictions = Predictions()
 """Answers of networks."""
 landscapes: Bounded[npt.NDArray[np.float32]] = Bounded(LANDSCAPE_BYTES)
 """What watersheds of kept answers run on, by ``Unit.key``: no setting changes it."""
+followed: Bounded[tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]] = Bounded(LANDSCAPE_BYTES)
+"""Objects that flows of kept answers lead to, and how far each is from them, by ``Unit.key`` and
+the settings that change them: others act at once."""
 rungs: Bounded[Fitted] = Bounded(RUNGS)
 """What fitted into memory last time, by device, weights and frame; each counts as 1."""
 structures: Bounded[object] = Bounded(STRUCTURES)

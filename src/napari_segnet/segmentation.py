@@ -16,6 +16,7 @@ from napari_segnet.checkpoint import Output
 __all__ = [
     "Allocate",
     "Detected",
+    "Flows",
     "Instances",
     "Kind",
     "Maps",
@@ -110,6 +111,22 @@ class Maps:
                 return first
             first += output.channels
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Flows(Maps):
+    """Maps with an output ``flow``: each pixel says in which direction its object's middle is.
+
+    Attributes
+    ----------
+    steps : int
+        How many steps along the flows bring every pixel to the middle of its object, unless
+        the user says another number: objects are larger in images that were shrunk.
+    """
+
+    answer_kind: ClassVar[str] = "flows"
+
+    steps: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

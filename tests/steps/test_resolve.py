@@ -60,6 +60,7 @@ def test_defaults_fill_the_gaps():
         min_size_px=0,
         fill_holes=True,
         seed_threshold=0.1,
+        flow_threshold=0.4,
         mask_overlap=1.0,
     )
 
@@ -125,7 +126,8 @@ def test_a_network_that_learned_from_labels_says_how_far_objects_may_overlap():
         ({"link": "x"}, "link='x' is not known. Choose one of: none, z, t, tz."),
         (
             {"instances": "magic"},
-            "instances='magic' is not known. Choose one of: auto, none, components, watershed.",
+            "instances='magic' is not known. Choose one of: auto, none, components, watershed, "
+            "flows.",
         ),
         (
             {"steps": ("smooth", "polish")},

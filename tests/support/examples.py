@@ -20,6 +20,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from napari_segnet.graph import graph_to_json
 from support import matterport_reference
+from support.cellposes import Cellpose
 from support.detectron2_reference import read, weights_of_case
 from support.graph_networks import Gated, Residual, gated, header, residual
 from support.maskrcnns import Bottleneck, Named, small_maskrcnn
@@ -143,6 +144,24 @@ def _mateuszbuda(name, sizes, **how) -> Example:
             "init_features": how["width"],
         },
         assumed={**UNSEEN, "activation": "sigmoid", "join": "skip-last", "norm_eps": 1e-5},
+    )
+
+
+def _cellpose(name, sizes, diameters, channels, widths=(4, 8, 12, 16)) -> Example:
+    hparams = {
+        "nchan": channels,
+        "nbase": list(widths),
+        "kernel": 3,
+        "diameters": bool(diameters),
+    }
+    known = dict(zip(("diam_mean", "diam_labels"), diameters or (30.0, 30.0), strict=True))
+    return Example(
+        name=name,
+        make=lambda: Cellpose(channels, widths, diameters),
+        channels=channels,
+        sizes=sizes,
+        hparams={**hparams, **(known if diameters else {})},
+        assumed={} if diameters else known,
     )
 
 
@@ -465,6 +484,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         _mateuszbuda("one in, seven out", ((32, 32),), channels=1, classes=7, width=5),
         _mateuszbuda("wide", ((16, 16),), channels=5, classes=2, width=48),
         _mateuszbuda("three dimensions", ((16, 16, 32),), channels=2, classes=1, width=3, ndim=3),
+    ),
+    "cellpose": (
+        _cellpose("Cellpose 2 and 3", ((32, 48), (64, 40)), (30.0, 21.0), channels=2),
+        _cellpose("Cellpose 1", ((32, 32),), (), channels=1, widths=(3, 5, 7)),
     ),
     "jvanvugt-unet": (
         _jvanvugt("paper", ((188, 204),), wf=2, channels=1, classes=2, depth=5, width=4),

@@ -481,13 +481,13 @@ def weights_of(
     closed: bool = False,
     name: str = "network.pth",
 ) -> Weights:
-    """Return a network's state as a container would show it; ``closed``: shapes only."""
+    """Return a network's state as a container shows it; ``closed``: shapes, single numbers."""
     state = module.state_dict() if isinstance(module, nn.Module) else module
     tensors = {
         key: TensorRef(
             shape=tuple(tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
-            load=_closed if closed else lambda t=tensor: t.detach().clone(),
+            load=_closed if closed and tensor.numel() > 1 else lambda t=tensor: t.detach().clone(),
         )
         for key, tensor in state.items()
     }

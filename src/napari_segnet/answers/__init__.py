@@ -1,4 +1,4 @@
-"""Kinds of answer: maps, detections, and whichever you add.
+"""Kinds of answer: maps, detections, flows, and whichever you add.
 
 A network of one kind says maps, that of another boxes with masks. All that depends on it stands
 in one folder each: how tiles are joined, how labels are made, how a prompt is answered, what
@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.answers.detections import DetectionAnswer
+from napari_segnet.answers.flows import FlowAnswer
 from napari_segnet.answers.maps import MapAnswer
 from napari_segnet.errors import UnknownNetworkError
 
@@ -101,8 +102,9 @@ class Answer(Protocol):
     ) -> npt.NDArray[np.float32]:
         """Return what the network should say of labels: ``(channel, [z,] y, x)``, 0 to 1.
 
-        No channel if it does not answer pixel by pixel. ``MismatchError`` for labels that it
-        has no place for.
+        Flows are from -1 to 1, and not a number where nobody knows them. No channel if it
+        does not answer pixel by pixel. ``MismatchError`` for labels that it has no
+        place for.
         """
 
     def advised(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -145,7 +147,7 @@ class ComparesFlips(Protocol):
         """Return objects with the doubts that follow where the others say something else."""
 
 
-ANSWERS: tuple[Answer, ...] = (MapAnswer(), DetectionAnswer())
+ANSWERS: tuple[Answer, ...] = (MapAnswer(), DetectionAnswer(), FlowAnswer())
 """Every kind of answer."""
 
 

@@ -54,7 +54,7 @@ class Family(Protocol):
         """
 
     def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
-        """Tell all that shapes and metadata say, without reading a tensor.
+        """Tell all that shapes and metadata say, without reading a tensor of many numbers.
 
         ``told`` holds what the user says of the file (hyper-parameters by name).
         Raises ``UnknownNetworkError`` that names the tensors that do not fit, and
@@ -225,6 +225,7 @@ class TrainableFamily(Teachable, MapFamily, Protocol):
     ) -> npt.NDArray[np.float32]:
         """Return what the network should answer: ``(channel, [z,] y, x)``, 0 to 1.
 
+        Flows are from -1 to 1, and not a number where nobody knows them.
         ``labels`` is ``([z,] y, x)`` int32.
         """
 

@@ -71,6 +71,7 @@ ENTRIES: tuple[Entry, ...] = (
         "encoder1.enc1conv1.weight",
     ),
     Entry("jvanvugt-unet", "napari_segnet.families.jvanvugt:JvanvugtUNet", "last.weight"),
+    Entry("cellpose", "napari_segnet.families.cellpose:CellposeNet", "output.2.weight"),
     Entry(
         "torchvision-maskrcnn",
         "napari_segnet.families.maskrcnn.torchvision:TorchvisionMaskRCNN",

@@ -126,7 +126,7 @@ def _jsons(path: Path) -> list[Path]:
 def _tasks(path: Path) -> list[Row]:
     """Return the tasks of a JSON in the form of the full export; empty if it is none."""
     try:
-        content = parsed_json(path.read_bytes())
+        content = parsed_json(path.read_bytes(), nan=True)
     except (ValueError, RecursionError):
         return []
     rows = content if isinstance(content, list) else [content]

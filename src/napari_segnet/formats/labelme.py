@@ -119,7 +119,7 @@ def _entry(file: Path, path: Path, root: Path) -> Entry:
 
     def read() -> Pair:
         try:
-            content = parsed_json(file.read_bytes())
+            content = parsed_json(file.read_bytes(), nan=True)
             shapes = content["shapes"]
             picture = PictureFinder(file, top).find(str(content["imagePath"]))
             drawings = _drawings(file, shapes)

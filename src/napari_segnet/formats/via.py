@@ -100,7 +100,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if b'"regions"' not in data or b'"filename"' not in data:
         return []
     try:
-        content = parsed_json(data)
+        content = parsed_json(data, nan=True)
     except (ValueError, RecursionError):
         return []
     if isinstance(content, dict) and isinstance(content.get(PROJECT), dict):

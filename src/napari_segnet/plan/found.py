@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import MismatchError
+from napari_segnet.errors import MismatchError, Remedy
 from napari_segnet.find import Found, Way, find_settings, suggestions_of
 from napari_segnet.image import Image
 from napari_segnet.plan.recipe import inverted, recipe, scale_of
@@ -105,7 +105,9 @@ def _by_source(checkpoint: Checkpoint) -> str:
     for one in suggestions_of(checkpoint):
         if one.setting == "normalize":
             return str(one.value)
+    find = Remedy("normalize", "find")
     raise MismatchError(
-        f"No code beside {checkpoint.path.name} says how its images were normalised. Name the code "
-        "with --source, or use --set normalize=find."
+        f"No code beside {checkpoint.path.name} says how its images were normalised. Put the code "
+        f"beside it, or let it be found: {find}.",
+        remedies=(find,),
     )

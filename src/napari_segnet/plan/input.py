@@ -22,6 +22,7 @@ from napari_segnet.plan.recipe import (
     inverted,
     recipe,
     scale_of,
+    spare_channels,
 )
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import (
@@ -45,6 +46,7 @@ __all__ = [
     "prepare_input",
     "recipe",
     "scale_of",
+    "spare_channels",
 ]
 
 
@@ -223,7 +225,11 @@ def prepare_input(
             remedies=remedies.settings,
         )
     channels = map_channels(
-        image, checkpoint.channels, settings.channels, invert=inverted(checkpoint, settings)
+        image,
+        checkpoint.channels,
+        settings.channels,
+        invert=inverted(checkpoint, settings),
+        spare=spare_channels(checkpoint),
     )
     how, over = recipe(checkpoint, settings)
     normalization = fit(image, channels, parse_normalizer(how), over)

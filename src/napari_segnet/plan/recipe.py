@@ -9,7 +9,7 @@ from napari_segnet.errors import MismatchError, Remedy
 from napari_segnet.image import Image
 from napari_segnet.plan.settings import PredictSettings
 
-__all__ = ["LEARNING", "RUNNING", "Remedies", "inverted", "recipe", "scale_of"]
+__all__ = ["LEARNING", "RUNNING", "Remedies", "inverted", "recipe", "scale_of", "spare_channels"]
 
 MOST_SCALE = 20.0
 """Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
@@ -35,6 +35,7 @@ class Remedies:
 
 
 DEPTH, AS_IT_IS = Remedy("axes", "zyx"), Remedy("scale", "1")
+OBJECT = Remedy("object_px", "30")
 RUNNING = Remedies(
     volume=f"If one of them is really the depth, say so, for example {DEPTH}.",
     pixel_size=(
@@ -72,6 +73,12 @@ def inverted(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
     return checkpoint.card.get("invert") == "yes"
 
 
+def spare_channels(checkpoint: Checkpoint) -> int:
+    """Return without how many of its channels, from the last on, a network can do."""
+    spare = checkpoint.card.get("empty_channels", 0)
+    return spare if isinstance(spare, int) and 0 <= spare < checkpoint.channels else 0
+
+
 def scale_of(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings, remedies: Remedies = RUNNING
 ) -> tuple[float, tuple[str, ...]]:
@@ -92,7 +99,7 @@ def scale_of(
         return _scale_of_square(checkpoint, image)
     trained, has = checkpoint.pixel_size_um.get("x"), image.pixel_size_um.get("x")
     if not trained or not has:
-        return 1.0, ()
+        return _scale_of_file(checkpoint)
     scale = trained / has
     if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
         raise MismatchError(
@@ -131,6 +138,24 @@ def _scale_of_square(checkpoint: Checkpoint, image: Image) -> tuple[float, tuple
         "tell the network resize=none, to show it pixel by pixel in tiles."
     )
     return scale, (note,)
+
+
+def _scale_of_file(checkpoint: Checkpoint) -> tuple[float, tuple[str, ...]]:
+    """Return the scale at which the program of a network shows images unless told otherwise."""
+    own = next((s.options.get("factor") for s in checkpoint.prepare if s.name == "scale"), None)
+    if not isinstance(own, int | float) or not 0.01 <= own <= 100 or own == 1:
+        return 1.0, ()
+    note = (
+        f"The objects of its training had {own * _object_px(checkpoint):.3g} pixels, so the image "
+        f"was shown at scale {own:.3g}. If they are of another size here, say {OBJECT}."
+    )
+    return float(own), (note,)
+
+
+def _object_px(checkpoint: Checkpoint) -> float:
+    """Return the diameter of objects in network pixels; 1 where it is not known."""
+    size = checkpoint.card.get("object_px")
+    return float(size) if isinstance(size, int | float) and size > 0 else 1.0
 
 
 def _scale_by_object(

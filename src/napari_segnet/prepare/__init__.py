@@ -169,6 +169,11 @@ def checked(step: PrepareStep) -> PrepareStep:
     ValueError, KeyError
         If it is not known.
     """
+    if step.name == "scale":
+        factor = float(step.options["factor"])
+        if not 0.01 <= factor <= 100:
+            raise ValueError(f"the scale {factor} is none between 0.01 and 100")
+        return PrepareStep(name="scale", options={"factor": factor})
     how, over = step.options["how"], step.options.get("over", "volume")
     if step.name != "normalize" or over not in OVER or not isinstance(how, str):
         raise ValueError(f"the preparation {step.name} {dict(step.options)} is not known")

@@ -11,13 +11,23 @@ import numpy.typing as npt
 from napari_segnet.errors import MismatchError, Remedy, SettingsError
 from napari_segnet.image import Image
 
-__all__ = ["INVERTED", "LUMINANCE", "STAINS", "ChannelMap", "map_channels", "parse_channels"]
+__all__ = [
+    "EMPTY",
+    "INVERTED",
+    "LUMINANCE",
+    "STAINS",
+    "ChannelMap",
+    "map_channels",
+    "parse_channels",
+]
 
 LUMINANCE = "luminance"
 """Stands for the brightness of red, green and blue in the place of a channel number."""
 STAINS = ("hematoxylin", "eosin", "dab")
 """Stand for how much of a stain light went through: high where an RGB picture is dark. Ruifrok and
 Johnston 2001, as ``skimage.color.rgb2hed`` has it."""
+EMPTY = "empty"
+"""Stands for a channel that is 0 everywhere, where a network can do without one of its channels."""
 INVERTED = "inverted-"
 """Stands before a channel whose dark pixels become bright ones: ``inverted-0``."""
 
@@ -32,8 +42,8 @@ class ChannelMap:
     Attributes
     ----------
     channels : tuple of int or str
-        Channel numbers of the image from 0, ``"luminance"`` or one of ``STAINS``; one per network
-        channel. ``inverted-`` before one: dark and bright exchanged.
+        Channel numbers of the image from 0, ``"luminance"``, one of ``STAINS`` or ``"empty"``; one
+        per network channel. ``inverted-`` before one: dark and bright exchanged.
     note : str
         What the user should know of the choice, one sentence; empty if there is nothing.
     """
@@ -67,7 +77,7 @@ class ChannelMap:
 
 
 def map_channels(
-    image: Image, want: int, setting: str = "auto", *, invert: bool = False
+    image: Image, want: int, setting: str = "auto", *, invert: bool = False, spare: int = 0
 ) -> ChannelMap:
     """Choose the image channels for a network.
 
@@ -80,10 +90,13 @@ def map_channels(
     setting : str
         ``"auto"``, or channel numbers from 0 with commas between them (one may come twice):
         ``"0,2"``; ``"luminance"`` is the brightness of an RGB image, ``"hematoxylin"``,
-        ``"eosin"`` and ``"dab"`` are its stains. ``inverted-`` before one exchanges dark and
-        bright.
+        ``"eosin"`` and ``"dab"`` are its stains; ``"empty"`` is 0 everywhere. ``inverted-`` before
+        one exchanges dark and bright.
     invert : bool
         Invert those that are chosen: for dark objects on a bright ground.
+    spare : int
+        How many of them, from the last on, the network can do without: they are empty where an
+        image has one channel, or the setting names fewer.
 
     Raises
     ------
@@ -92,12 +105,28 @@ def map_channels(
     MismatchError
         If image, setting and network do not fit.
     """
-    chosen = _chosen(image, want, setting)
+    chosen = _filled(image, want, setting, spare) if spare else _chosen(image, want, setting)
     if not invert:
         return chosen
     channels = tuple(_inverse(channel) for channel in chosen.channels)
     note = "Dark and bright were exchanged (invert)."
     return ChannelMap(channels=channels, note=f"{chosen.note} {note}".strip())
+
+
+def _filled(image: Image, want: int, setting: str, spare: int) -> ChannelMap:
+    """Return channels for a network that can do without its last ``spare`` ones."""
+    automatic = setting.strip() == "auto"
+    have = image.sizes["c"]
+    named = (1 if _is_rgb(image) else have) if automatic else len(parse_channels(setting))
+    if not want - spare <= named < want:
+        return _chosen(image, want, setting)
+    chosen = _chosen(image, named, setting)
+    channels = (*chosen.channels, *(EMPTY,) * (want - named))
+    note = (
+        f"{chosen.note} The network can take {want} channels and got {named}; what is left is "
+        f"empty. Choose others with {Remedy('channels', _example(want))}."
+    )
+    return ChannelMap(channels=channels, note=note.strip())
 
 
 def _chosen(image: Image, want: int, setting: str) -> ChannelMap:
@@ -107,7 +136,7 @@ def _chosen(image: Image, want: int, setting: str) -> ChannelMap:
     channels = parse_channels(setting)
     for channel in channels:
         plain = _plain(channel)
-        if isinstance(plain, str) and not _is_rgb(image):
+        if isinstance(plain, str) and plain != EMPTY and not _is_rgb(image):
             raise MismatchError(
                 f"channels={setting}: {image.name} is not a red-green-blue picture, so it has no "
                 f"{plain}. {_has(image, have)}; number them from 0."
@@ -159,7 +188,7 @@ def parse_channels(setting: str) -> tuple[int | str, ...]:
     channels: list[int | str] = []
     for part in (p.strip() for p in setting.split(",")):
         plain = part.removeprefix(INVERTED)
-        if plain == LUMINANCE or plain in STAINS:
+        if plain in (LUMINANCE, EMPTY, *STAINS):
             channels.append(part)
         elif plain.isascii() and plain.isdigit():
             channels.append(part if part != plain else int(part))
@@ -177,6 +206,10 @@ def _read(
 ) -> npt.NDArray[Any]:
     """Return ``(z, y, x)`` of one channel."""
     plain = _plain(channel)
+    if plain == EMPTY:
+        parts = ((z, "z"), (y, "y"), (x, "x"))
+        lengths = [len(range(*part.indices(image.sizes[axis]))) for part, axis in parts]
+        return np.zeros(lengths, image.dtype)
     if isinstance(plain, int):
         block: npt.NDArray[Any] = image.read(t=t, c=plain, z=z, y=y, x=x)[0, 0]
     else:
@@ -198,7 +231,9 @@ def _plain(channel: int | str) -> int | str:
 
 
 def _inverse(channel: int | str) -> int | str:
-    """Return a channel with dark and bright exchanged."""
+    """Return a channel with dark and bright exchanged; an empty one as it is."""
+    if channel == EMPTY:
+        return channel
     plain = _plain(channel)
     return plain if plain != channel else f"{INVERTED}{channel}"
 

@@ -26,18 +26,24 @@ def scaled_lengths(lengths: tuple[int, ...], factors: tuple[float, ...]) -> tupl
     return tuple(max(1, round(n / f)) for n, f in zip(lengths, factors, strict=True))
 
 
-def resize(array: npt.NDArray[Any], lengths: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def resize(
+    array: npt.NDArray[Any], lengths: tuple[int, ...], *, smooth: bool = True
+) -> npt.NDArray[np.float32]:
     """Resample to an exact size as :func:`resize_tensor` does; float32."""
     import torch
 
     pixels = np.ascontiguousarray(array, np.float32)
     if not pixels.flags.writeable:  # torch wants to be able to write
         pixels = pixels.copy()
-    resized: npt.NDArray[np.float32] = resize_tensor(torch.from_numpy(pixels), lengths).numpy()
+    resized: npt.NDArray[np.float32] = resize_tensor(
+        torch.from_numpy(pixels), lengths, smooth=smooth
+    ).numpy()
     return resized
 
 
-def resize_tensor(tensor: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+def resize_tensor(
+    tensor: torch.Tensor, lengths: tuple[int, ...], *, smooth: bool = True
+) -> torch.Tensor:
     """Resample to an exact size, linear along each axis, smoothed where it shrinks.
 
     Linear interpolation is the same whether done along all axes at once or one after the
@@ -50,6 +56,8 @@ def resize_tensor(tensor: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tenso
         ``(c, y, x)`` or ``(c, z, y, x)``, floating point.
     lengths : tuple of int
         The new ``([z,] y, x)``.
+    smooth : bool
+        False: not smoothed where it shrinks.
     """
     from torch.nn.functional import interpolate
 
@@ -57,7 +65,7 @@ def resize_tensor(tensor: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tenso
         old = images.shape[-2:]
         if tuple(old) == size:
             return images
-        shrinks = size[0] < old[0] or size[1] < old[1]
+        shrinks = smooth and (size[0] < old[0] or size[1] < old[1])
         return interpolate(
             images, size=list(size), mode="bilinear", align_corners=False, antialias=shrinks
         )

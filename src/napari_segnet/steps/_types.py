@@ -27,9 +27,9 @@ class LabelSettings:
         Foreground probability above which a pixel belongs to an object; None: what the
         network's card says, else 0.5.
     instances : str
-        ``auto`` (watershed where an output is boundary or distance, components for one
-        foreground, none for more than two classes), ``none``, ``components``,
-        ``watershed``, or the name of another labeler.
+        ``auto`` (flows where an output is flow, watershed where one is boundary or distance,
+        components for one foreground, none for more than two classes), ``none``,
+        ``components``, ``watershed``, ``flows``, or the name of another labeler.
     min_size_px : int or None
         Objects with fewer pixels are removed; None: what the card says, else 0.
     fill_holes : bool or None
@@ -40,6 +40,14 @@ class LabelSettings:
     seed_threshold : float or None
         Watershed: how deep the valley between two objects must be, 0 to 1, for them to be
         separated; None: what the card says, else 0.1.
+    flow_threshold : float or None
+        For networks that answer with flows: objects whose flows differ more from what the network
+        says are removed, and so are those that fill more than two fifths of the image; 0: none
+        is; None: what the card says, else 0.4. As in Cellpose.
+    flow_steps : int
+        For networks that answer with flows: how many steps pixels go along them; 0: 200 for
+        objects of the size that the network was trained on, in proportion for others. Long
+        objects need more.
     link : str
         ``none``, or the axis (``z``, ``t``, ``tz``) along which objects of neighbouring
         planes that overlap get the same id.
@@ -67,6 +75,8 @@ class LabelSettings:
     fill_holes: bool | None = None
     clear_border: bool = False
     seed_threshold: float | None = None
+    flow_threshold: float | None = None
+    flow_steps: int = 0
     link: str = "none"
     steps: tuple[str, ...] = ()
     score: float = 0.5

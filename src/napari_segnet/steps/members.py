@@ -6,6 +6,7 @@ from napari_segnet.steps._types import Labeler, Refiner
 from napari_segnet.steps.clear_border import ClearBorder
 from napari_segnet.steps.components import Components
 from napari_segnet.steps.fill_holes import FillHoles
+from napari_segnet.steps.flows import FlowLabeler
 from napari_segnet.steps.min_size import MinSize
 from napari_segnet.steps.semantic import Semantic
 from napari_segnet.steps.smooth import Smooth
@@ -13,7 +14,7 @@ from napari_segnet.steps.watershed import Watershed
 
 __all__ = ["LABELERS", "REFINERS"]
 
-LABELERS: tuple[Labeler, ...] = (Semantic(), Components(), Watershed())
+LABELERS: tuple[Labeler, ...] = (Semantic(), Components(), Watershed(), FlowLabeler())
 """Every labeler; its name is a value of ``instances``."""
 
 REFINERS: tuple[Refiner, ...] = (FillHoles(), MinSize(), ClearBorder(), Smooth())

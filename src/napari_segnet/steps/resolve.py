@@ -28,8 +28,11 @@ SEED_THRESHOLD = 0.1
 """As ``LabelSettings`` promises. Of full distance or probability: a valley less deep is
 within what neighbouring pixels of one object differ by."""
 
+FLOW_THRESHOLD = 0.4
+"""As Cellpose has it; of the largest error that there is, 4 for flows the wrong way round."""
+
 _FRACTIONS = ("threshold", "seed_threshold", "score", "nms", "mask_threshold", "mask_overlap")
-_COUNTS = ("min_size_px", "max_objects")
+_COUNTS = ("min_size_px", "max_objects", "flow_steps")
 
 OVERLAPS = ("score", "probability")
 """The values of the setting ``overlap``."""
@@ -38,9 +41,9 @@ OVERLAPS = ("score", "probability")
 def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
     """Return the name of the labeler that a value of ``instances`` means.
 
-    ``auto`` is ``watershed`` where an output is a boundary or a distance, ``components``
-    for one foreground, ``none`` for more than two classes (background included); any
-    other name is returned as it is.
+    ``auto`` is ``flows`` where an output is a flow, ``watershed`` where one is a boundary or a
+    distance, ``components`` for one foreground, ``none`` for more than two classes (background
+    included); any other name is returned as it is.
 
     Raises
     ------
@@ -55,6 +58,8 @@ def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
                 f"{', '.join(['auto', *names])}."
             )
         return setting
+    if channel_of(outputs, "flow") is not None:
+        return "flows"
     if any(channel_of(outputs, role) is not None for role in ("boundary", "distance")):
         return "watershed"
     classes = classes_of(outputs)
@@ -74,8 +79,8 @@ def resolve(
         Of the network; empty for instance networks.
     advice : mapping
         What the network's card says, by the names of ``LabelSettings``; ``threshold``,
-        ``seed_threshold``, ``min_size_px``, ``fill_holes``, ``mask_overlap`` and
-        ``instances`` are looked at.
+        ``seed_threshold``, ``flow_threshold``, ``min_size_px``, ``fill_holes``,
+        ``mask_overlap`` and ``instances`` are looked at.
     kind : Kind
         The network's task: ``semantic`` if it answers with maps, ``instance`` if with
         detections (then ``instances`` stays as it is, since no labeler is needed).
@@ -97,6 +102,7 @@ def resolve(
     defaults = {
         "threshold": DISTANCE_THRESHOLD if _only_distance(outputs) else THRESHOLD,
         "seed_threshold": SEED_THRESHOLD,
+        "flow_threshold": FLOW_THRESHOLD,
         "min_size_px": 0,
         "fill_holes": kind == "semantic" and _makes_instances(name),
         "mask_overlap": 1.0,
@@ -164,6 +170,12 @@ def check(settings: LabelSettings) -> None:
             raise SettingsError(
                 f"{name}={value!r} is out of range. Give a whole number, 0 or more."
             )
+    worst = settings.flow_threshold
+    if worst is not None and not (_is_number(worst) and worst >= 0):
+        raise SettingsError(
+            f"flow_threshold={worst!r} is out of range. Give a number from 0 (keep all) on, such "
+            "as 0.4."
+        )
     if settings.link not in LINKS:
         raise SettingsError(
             f"link={settings.link!r} is not known{suggestion(settings.link, LINKS)}. Choose "

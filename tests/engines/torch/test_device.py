@@ -51,7 +51,7 @@ def test_a_device_that_is_not_there_is_refused(machine, wish):
 
 def test_a_second_gpu_is_not_made_up(machine):
     machine(cuda=1)
-    with pytest.raises(SettingsError, match=r"'cuda:1' is not available here. .* cuda:0, cpu"):
+    with pytest.raises(SettingsError, match=r"'cuda:1' is not available here .*: cuda:0, cpu"):
         best_device("cuda:1")
 
 

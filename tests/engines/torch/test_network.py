@@ -14,7 +14,7 @@ from support.networks import Jvanvugt, Milesial, calibrate, pictures, save_as
 from napari_segnet import cache
 from napari_segnet.checkpoint import Output
 from napari_segnet.engines.torch import Network, check_precision, family_of, identify, load
-from napari_segnet.engines.torch import engine as engine_module
+from napari_segnet.engines.torch import dry
 from napari_segnet.engines.torch import weights as weights_module
 from napari_segnet.errors import (
     BrokenWeightsError,
@@ -265,7 +265,7 @@ def test_memory_is_estimated_for_each_size_once(path, monkeypatch):
     one = network.peak_bytes(1, (64, 64))
     assert network.peak_bytes(3, (64, 64)) == pytest.approx(3 * one, rel=1e-6)
     assert network.peak_bytes(1, (128, 64)) > 1.8 * one
-    monkeypatch.setattr(engine_module, "peak_bytes", None)
+    monkeypatch.setattr(dry, "peak_bytes", None)
     assert network.peak_bytes(1, (64, 64)) == one
 
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
+from napari_segnet.families.kit.flow_loss import flow_error
+from napari_segnet.flows import cut_objects, heat_flows
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +51,8 @@ def map_targets(
     Returns
     -------
     ndarray
-        ``(channel, [z,] y, x)`` float32 between 0 and 1.
+        ``(channel, [z,] y, x)`` float32 between 0 and 1; flows are from -1 to 1, and not a number
+        in objects that the edge cuts: nobody knows where the middle of the whole is.
 
     Raises
     ------
@@ -62,6 +65,8 @@ def map_targets(
     for output in outputs:
         if output.role == "class":
             maps.extend(_one_hot(labels, output))
+        elif output.role == "flow" and output.channels == labels.ndim == 2:
+            maps.extend(_flows(labels))
         elif output.channels != 1 or output.role not in ("foreground", "boundary", "distance"):
             raise MismatchError(
                 f"The network has an output of the kind {output.role!r} with {output.channels} "
@@ -77,6 +82,13 @@ def map_targets(
     return np.stack(maps)
 
 
+def _flows(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """Return the flows of labels ``(y, x)``, not a number in objects that the edge cuts."""
+    flows = heat_flows(labels)
+    flows[:, cut_objects(labels)] = np.nan
+    return flows
+
+
 def map_loss(
     answer: torch.Tensor,
     targets: torch.Tensor,
@@ -86,6 +98,7 @@ def map_loss(
 ) -> torch.Tensor:
     """Return the mean loss over all outputs; pixels that are not trusted have no part in it.
 
+    A flow has half its squared error, whatever ``kind``.
     A distance always has cross-entropy against the soft target, or the squared error where
     the raw answer is the distance itself.
 
@@ -113,6 +126,9 @@ def map_loss(
         raw = answer[:, first : first + output.channels]
         want = targets[:, first : first + output.channels]
         first += output.channels
+        if output.role == "flow":
+            total = total + flow_error(raw, want, trusted)
+            continue
         error, chance = _error(raw, want, output)
         soft = output.role == "distance"
         if kind == "focal" and not soft:

@@ -25,7 +25,13 @@ CARD = "napari_segnet_card"
 """Key of our card in the header of a safetensors file."""
 
 
-def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+def write_back(
+    module: torch.nn.Module,
+    checkpoint: Checkpoint,
+    path: Path,
+    *,
+    unnamed_is_torch: bool = False,
+) -> Checkpoint:
     """Write a network so that the code base its file came from loads it as before.
 
     Parameters
@@ -39,6 +45,8 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
     path : Path
         The file to write, whole or not at all. A name that ends as torch's do is what
         ``torch.save`` writes; any other is safetensors, which has no wrapper.
+    unnamed_is_torch : bool
+        True: every other name, too, but ``.safetensors``.
 
     Returns
     -------
@@ -51,7 +59,8 @@ def write_back(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> C
         If the disk refuses.
     """
     tensors, store = _named(module, checkpoint), checkpoint.store
-    if path.suffix.lower() in TORCH_SUFFIXES:
+    ending = path.suffix.lower()
+    if ending in TORCH_SUFFIXES or (unnamed_is_torch and ending != ".safetensors"):
         root, wrapper = _tree(tensors, checkpoint)
         legacy = store.container == "torch-legacy"
         store = replace(store, container="torch-legacy" if legacy else "torch-zip", wrapper=wrapper)

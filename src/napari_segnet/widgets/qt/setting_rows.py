@@ -64,14 +64,17 @@ LABEL_HINTS = {
     "threshold": Hint(label="threshold", minimum=0.0, maximum=1.0, step=0.01),
     "instances": Hint(
         label=two_lines("separate touching objects"),
-        choices=("auto", "none", "components", "watershed"),
+        choices=("auto", "none", "components", "watershed", "flows"),
         names=(
             ("none", "no objects, classes only"),
             ("components", "no"),
             ("watershed", "yes"),
+            ("flows", "by their flows"),
         ),
     ),
     "seed_threshold": Hint(label="seed threshold", minimum=0.0, maximum=1.0, step=0.01),
+    "flow_threshold": Hint(label="flow threshold", minimum=0.0, maximum=4.0, step=0.05),
+    "flow_steps": Hint(label="steps along flows", minimum=0, maximum=100_000, special="auto"),
     "min_size_px": Hint(label="minimum size (px)", minimum=0, maximum=100_000),
     "fill_holes": Hint(label="fill holes"),
     "clear_border": Hint(label=two_lines("remove at image edge")),

@@ -1,0 +1,185 @@
+"""Networks that answer with flows go every way of the data: a toy whose image holds its answer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support.blobseer import field
+from support.toys import register
+from torch import nn
+
+from napari_segnet import answers, cache, steps
+from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store
+from napari_segnet.engines.torch import identify
+from napari_segnet.errors import NothingFoundError, SegnetError, SettingsError
+from napari_segnet.evaluate import evaluate
+from napari_segnet.families.kit.facts import complete
+from napari_segnet.families.kit.map_loss import map_loss
+from napari_segnet.families.kit.teaching import MapTeaching
+from napari_segnet.flows import heat_flows
+from napari_segnet.image import Image
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.progress import run
+from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
+from napari_segnet.review import doubt_own
+
+SHAPE = (140, 150)
+CENTRES = [(25, 30), (25, 52), (40, 110), (110, 75)]
+ON_CPU = PredictSettings(device="cpu")
+OUTPUTS = (
+    Output(role="flow", channels=2, activation="none"),
+    Output(role="foreground", channels=1, activation="sigmoid"),
+)
+
+
+class ShownFlows(MapTeaching):
+    """A family whose images hold flows and cells."""
+
+    name, title, task = "shown-flows", "shown flows", "instance"
+
+    def detect(self, weights):
+        return weights.tensors.keys() == {"show.weight", "show.bias"}
+
+    def describe(self, weights, told):
+        facts = ("ndim", "channels", "classes", "outputs", "size", "prepare")
+        checkpoint = Checkpoint(
+            path=weights.path, family=self.name, task=self.task, hparams={}, ndim=2, channels=3,
+            answer_kind="flows", classes=1, outputs=OUTPUTS,
+            size=Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1)),
+            store=Store(container=weights.container), parameters=0, card={"object_px": 24},
+            prepare=(PrepareStep(name="normalize", options={"how": "none"}),),
+            known=dict.fromkeys(facts, Known(source="read")),
+        )  # fmt: skip
+        return complete(self.build, checkpoint, weights, self.title)
+
+    def build(self, checkpoint):
+        return nn.Sequential(OrderedDict(show=nn.Conv2d(3, 3, 1)))
+
+    def maps(self, module, batch):
+        return module(batch)
+
+    def stages(self, module):
+        return (module.show,)
+
+    def with_outputs(self, checkpoint, outputs):
+        return checkpoint
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    register(monkeypatch, family=ShownFlows())
+    weight = torch.diag(torch.tensor([1.0, 1.0, 12.0]))[..., None, None]
+    state = {"show.weight": weight, "show.bias": torch.tensor([0.0, 0.0, -6.0])}
+    torch.save(state, tmp_path / "toy.pth")
+    return identify(tmp_path / "toy.pth")
+
+
+def truth():
+    labels = np.zeros(SHAPE, np.int32)
+    for number, centre in enumerate(CENTRES, 1):
+        labels[(field(SHAPE, [centre], 12) > 0.5) & (labels == 0)] = number
+    return labels
+
+
+def shown(labels, lie=()):
+    flows = heat_flows(labels)
+    flows[:, np.isin(labels, lie)] *= -0.2
+    data = np.concatenate([flows, (labels > 0)[None]]).astype(np.float32)
+    return Image(data=data, axes="cyx", name="flows")
+
+
+@pytest.mark.parametrize(("tile_px", "object_px"), [((), None), ((64,), None), ((), 36.0)])
+def test_it_is_run_over_tiles_and_labelled(toy, tile_px, object_px):
+    settings = replace(ON_CPU, tile_px=tile_px, object_px=object_px)
+    prediction = run(predict(toy, shown(truth()), settings))
+    assert answers.answer_of(prediction).name == "flows"
+    assert prediction.answer.steps == (300 if object_px else 200)
+    assert (prediction.origin.engine["tiles"] > 1) == bool(tile_px)
+    made = run(label(prediction, LabelSettings()))
+    assert (made.kind, len(made.label_score)) == ("instance", len(CENTRES))
+    assert evaluate(made.labels, truth()).ap75 == 1
+
+
+def test_its_settings_act_on_a_kept_answer(toy, monkeypatch):
+    prediction = run(predict(toy, shown(truth(), lie=[4]), ON_CPU))
+    kept = cache.predictions.recall(cache.predictions.remember(prediction))
+    assert type(kept.answer) is type(prediction.answer)
+    counts = {
+        worst: len(run(label(kept, LabelSettings(flow_threshold=worst))).label_score)
+        for worst in (0.4, 3.0, 0.0)
+    }
+    assert counts[0.4] == len(CENTRES) - 1
+    assert counts[3.0] >= counts[0.4]
+    monkeypatch.setattr(steps.flows, "follow", None)  # it would be followed anew
+    larger = run(label(kept, LabelSettings(min_size_px=500)))
+    assert len(larger.label_score) == 0
+    with pytest.raises(SettingsError, match="flow_threshold=-1 is out of range"):
+        run(label(kept, LabelSettings(flow_threshold=-1)))
+
+
+def test_it_is_prompted(toy):
+    prediction = run(predict(toy, shown(truth()), ON_CPU))
+    asked = run(open_prompts(toy, shown(truth()), ON_CPU, prediction))
+    labels = truth()
+    for number, (y, x) in enumerate(CENTRES, 1):
+        disc = labels == number
+        half = disc[y - 10 : y + 4, x - 10 : x + 11]
+        for question in (
+            BoxPrompt(box=(y - 13, x - 13, y + 14, x + 14)),
+            PointPrompt(y=y + 0.5, x=x + 0.5),
+            MaskPrompt(mask=half, corner=(y - 10, x - 10)),
+        ):
+            found = run(asked.ask(question))
+            full = np.zeros(SHAPE, bool)
+            full[found.where] = found.mask
+            assert (full & disc).sum() / (full | disc).sum() > 0.85, question
+    with pytest.raises(NothingFoundError):
+        run(asked.ask(PointPrompt(y=70, x=5)))
+    with pytest.raises(SegnetError, match="answers with flows, and objects are chosen from them"):
+        run(open_prompts(toy, shown(truth()), ON_CPU))
+
+
+def test_objects_of_other_flows_are_doubted(toy):
+    prediction = run(predict(toy, shown(truth()), ON_CPU))
+    merged = np.where(truth() == 2, 1, truth())
+    score, kinds = dict.fromkeys((1, 3, 4), 0.9), dict.fromkeys((1, 3, 4), 1)
+    items = run(doubt_own(merged, prediction, score, kinds))
+    doubt = dict(zip(items.ids.tolist(), zip(items.doubts, items.why, strict=True), strict=True))
+    assert doubt[1] > max(doubt[3], doubt[4])
+    assert doubt[1][1] == "flows do not fit"
+
+
+def test_flows_turn_with_the_image(toy):
+    kind = answers.answer_of(toy)
+    plain = run(predict(toy, shown(truth()), ON_CPU)).answer
+    for axis in "yx":
+        flipped = np.flip(truth(), "yx".index(axis))
+        other = run(predict(toy, shown(flipped), ON_CPU)).answer
+        np.testing.assert_allclose(kind.turned_back(other, axis).data, plain.data, atol=0.2)
+
+
+def test_what_it_learns(toy):
+    kind = answers.answer_of(toy)
+    labels = truth()
+    labels[130:, 60:90] = 9
+    targets = kind.targets(labels, toy)
+    assert np.isnan(targets[:2, labels == 9]).all(), "the edge cuts it: its flows are not known"
+    assert np.isfinite(targets[:, labels != 9]).all()
+    trusted = torch.ones(1, 1, *SHAPE)
+    want = torch.from_numpy(targets)[None]
+    answer = want.nan_to_num(3.0).requires_grad_()
+    map_loss(answer, want, trusted, OUTPUTS).backward()
+    assert not answer.grad[:, :2].any()
+    assert answer.grad.isfinite().all()
+    objective = kind.objective(ShownFlows(), toy, "both", 0.0)
+    assert objective.channels_last
+    for loss, replay, words in (
+        ("dice", 0.0, "a network that answers with flows has a loss of its own"),
+        ("both", 0.5, "a network that answers with flows cannot replay"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            kind.objective(ShownFlows(), toy, loss, replay)

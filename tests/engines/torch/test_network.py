@@ -13,8 +13,7 @@ from support.networks import Jvanvugt, Milesial, calibrate, pictures, save_as
 
 from napari_segnet import cache
 from napari_segnet.checkpoint import Output
-from napari_segnet.engines.torch import Network, check_precision, family_of, identify, load
-from napari_segnet.engines.torch import dry
+from napari_segnet.engines.torch import Network, check_precision, dry, family_of, identify, load
 from napari_segnet.engines.torch import weights as weights_module
 from napari_segnet.errors import (
     BrokenWeightsError,

@@ -740,10 +740,8 @@ def train_gate() -> Image.Image:
     """After a short training: the plot, the crop as it is labelled now, and the gate."""
     with stage(size_px=(1240, 760)) as on:
         dock = teaching(on)
-        dock.main.set_value(
-            replace(dock.main.value(), epochs=4, steps_per_epoch=6, learning_rate=1e-3)
-        )
-        dock.more.set_value(replace(dock.more.value(), crop_px=96, batch_size=2))
+        short = replace(dock.settings(), minutes=0, epochs=4, steps_per_epoch=6)
+        dock.set_settings(replace(short, learning_rate=1e-3, crop_px=96, batch_size=2))
         dock.run_box.button.click()
         on.wait(lambda: not dock._runner.busy)
         dock.look.click()

@@ -111,7 +111,8 @@ def segment_unlike(on: Stage) -> None:
     finder.look()
     on.wait(lambda: not finder.liker.busy)
     finder.where.click()
-    on.pause(0.5)
+    on.pause(1.5)  # another layer is there: the comparison is made again
+    on.wait(lambda: not finder.liker.busy)
     on.scroll_to(finder.where)
 
 
@@ -231,9 +232,8 @@ def train_ready(on: Stage) -> None:
 @state
 def train_trained(on: Stage) -> None:
     dock = teaching(on)
-    few = replace(dock.main.value(), epochs=4, steps_per_epoch=4, learning_rate=1e-3)
-    dock.main.set_value(few)
-    dock.more.set_value(replace(dock.more.value(), crop_px=64, batch_size=2))
+    few = replace(dock.settings(), minutes=0, epochs=4, steps_per_epoch=4)
+    dock.set_settings(replace(few, learning_rate=1e-3, crop_px=64, batch_size=2))
     dock.run_box.button.click()
     on.wait(lambda: not dock._runner.busy)
     on.pause(0.8)

@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from support.cellposes import Cellpose
 from support.teaching import fresh, objects, write, write_dataset
 
 from napari_segnet.__main__ import main
@@ -188,3 +190,18 @@ def test_a_network_s_own_answer_is_said_to_be_no_judge(place, capsys):
     assert told.err.count(note) == 1
     last = json.loads(told.out.splitlines()[-1])
     assert (last["before"], last["after"], last["promoted"]) == ({}, {}, False)
+
+
+@pytest.mark.trains
+def test_a_model_of_cellpose_stays_one(place, capsys):
+    old = Cellpose(widths=(3, 4, 6), diameters=(30.0, 15.0)).state_dict()
+    torch.save(old, place / "model")
+    given = words(place, "--json", weights="model")
+    given[given.index("-o") + 1] = str(place / "taught")
+    assert main(given) == 0, "grey images fill the first channel of the new network, too"
+    found, new = identify(place / "taught"), torch.load(place / "taught")
+    assert (found.family, found.card["empty_channels"]) == ("cellpose", 1)
+    assert found.card["object_px"] == 30.0, "object_px says the scale as before"
+    assert list(new) == list(old)
+    assert (new["diam_mean"].item(), new["diam_labels"].item()) == (30.0, 15.0)
+    assert not torch.equal(new["output.2.weight"], old["output.2.weight"])

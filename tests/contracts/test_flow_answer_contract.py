@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 from support.blobseer import field
+from support.engines import put_first
 from support.toys import register
 from torch import nn
 
 from napari_segnet import answers, cache, steps
 from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Size, Store
-from napari_segnet.engines.torch import identify
-from napari_segnet.errors import NothingFoundError, SegnetError, SettingsError
+from napari_segnet.engines.fake import everywhere
+from napari_segnet.engines.torch import identify, load
+from napari_segnet.errors import MemoryExhaustedError, NothingFoundError, SegnetError, SettingsError
 from napari_segnet.evaluate import evaluate
 from napari_segnet.families.kit.facts import complete
 from napari_segnet.families.kit.map_loss import map_loss
@@ -102,6 +104,61 @@ def test_it_is_run_over_tiles_and_labelled(toy, tile_px, object_px):
     made = run(label(prediction, LabelSettings()))
     assert (made.kind, len(made.label_score)) == ("instance", len(CENTRES))
     assert evaluate(made.labels, truth()).ap75 == 1
+
+
+def scaled(toy, factor):
+    step = PrepareStep(name="scale", options={"factor": factor})
+    return replace(toy, prepare=(*toy.prepare, step))
+
+
+def test_the_file_says_at_which_scale_it_is_shown(toy):
+    origin = run(predict(scaled(toy, 0.5), shown(truth()), ON_CPU)).origin
+    assert (origin.engine["scale"], origin.engine["flow_steps"]) == (0.5, 100)
+    assert origin.notes[0] == (
+        "The objects of its training had 12 pixels, so the image was shown at scale 0.5. "
+        "If they are of another size here, say --set object_px=30."
+    )
+    told = run(predict(scaled(toy, 0.5), shown(truth()), replace(ON_CPU, object_px=36.0))).origin
+    assert told.engine["scale"] == 1.5
+    for factor in (1, 0, 1e9, float("nan"), "large"):
+        origin = run(predict(scaled(toy, factor), shown(truth()), ON_CPU)).origin
+        assert (origin.engine["scale"], origin.notes) == (1.0, ())
+
+
+@pytest.mark.parametrize(
+    ("fits", "rung"),
+    [
+        (everywhere(2 * 3 * 64 * 64), "batch halved to 2"),
+        (lambda device, size: device == "cpu", "moved to the CPU"),
+    ],
+)
+def test_it_takes_less_where_memory_runs_out(toy, monkeypatch, fits, rung):
+    settings = PredictSettings(tile_px=(64,))
+    expected = run(predict(toy, shown(truth()), replace(settings, device="cpu")))
+    precisions = {"cuda": ("fp32",), "cpu": ("fp32",)}
+    maps = load(toy, "cpu").maps
+    put_first(monkeypatch, maps=maps, device_precisions=precisions, fits=fits)
+    found = run(predict(toy, shown(truth()), settings))
+    assert found.origin.rung == rung
+    assert "Memory ran out, so in the end" in found.origin.notes[-1]
+    np.testing.assert_allclose(found.answer.data, expected.answer.data, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "tile_px", "words"),
+    [
+        ("cpu", 64, r"on cpu even for one tile of 64 pixels\. .*other programs or .*tile_px=32,"),
+        ("cuda", 512, r"on cuda:0 .*, run on the CPU \(--device cpu\) or set .*tile_px=224, whose"),
+    ],
+)
+def test_memory_for_no_tile_is_a_sentence(toy, monkeypatch, device, tile_px, words):
+    precisions = {"cuda:0": ("fp32",), "cpu": ("fp32",)}
+    put_first(monkeypatch, maps=np.zeros_like, device_precisions=precisions, fits=everywhere(0))
+    image = Image(data=np.zeros((3, 600, 600), np.float32), axes="cyx", name="dark")
+    with pytest.raises(MemoryExhaustedError, match=words) as caught:
+        run(predict(toy, image, PredictSettings(device=device, tile_px=(tile_px,))))
+    named = [remedy.setting for remedy in caught.value.remedies]
+    assert named == ["tile_px", *(["device"] if device == "cuda" else [])]
 
 
 def test_its_settings_act_on_a_kept_answer(toy, monkeypatch):

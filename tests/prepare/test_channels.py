@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,40 @@ def test_choices(
     assert found.channels == channels
     assert note in found.note
     assert bool(note) == bool(found.note)
+
+
+@pytest.mark.parametrize(
+    ("have", "rgb", "want", "spare", "setting", "channels", "note"),
+    [
+        (1, False, 2, 1, "auto", (0, "empty"), r"can take 2 channels and got 1; .*channels=0,1"),
+        (3, True, 2, 1, "auto", ("luminance", "empty"), "BT.601.* what is left is empty"),
+        (2, False, 2, 1, "auto", (0, 1), "^$"),
+        (5, False, 2, 1, "3", (3, "empty"), "got 1; what is left is empty"),
+        (5, False, 2, 1, "3,empty", (3, "empty"), "^$"),
+        (5, False, 2, 0, "empty,3", ("empty", 3), "^$"),
+        (1, False, 3, 2, "auto", (0, "empty", "empty"), "can take 3 channels and got 1"),
+    ],
+)
+def test_a_network_that_can_do_without_a_channel(
+    have: int,
+    rgb: bool,
+    want: int,
+    spare: int,
+    setting: str,
+    channels: tuple[object, ...],
+    note: str,
+) -> None:
+    given = image(have, rgb)
+    found = map_channels(given, want, setting, spare=spare)
+    assert found.channels == channels
+    assert re.search(note, found.note)
+    block = found.read(given, 0)
+    assert [bool(c.any()) for c in block] == [c != "empty" for c in channels]
+
+
+def test_what_a_network_cannot_do_without_is_asked_for() -> None:
+    with pytest.raises(MismatchError, match=r"takes 2 channels, but cells has 5 channels\. "):
+        map_channels(image(5), 2, spare=1)
 
 
 def test_a_picture_without_a_channel_axis() -> None:

@@ -19,7 +19,7 @@ from napari_segnet.containers._layouts import arranged, restored
 from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
 from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
 from napari_segnet.containers._onnx_write import rewrite_onnx
-from napari_segnet.containers._open import open_with
+from napari_segnet.containers._open import is_one_of, open_with
 from napari_segnet.containers._package_files import PackageFiles, open_package_files, unpacked
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -53,6 +53,7 @@ __all__ = [
     "arranged",
     "candidates",
     "holds_keras",
+    "holds_torch",
     "numbers_of",
     "open_package_files",
     "open_tree",
@@ -111,6 +112,11 @@ def open_weights(path: Path | str, member: str = "") -> tuple[Weights, ...]:
         As :func:`open_tree`; ``UnknownNetworkError`` if there are no named tensors in it.
     """
     return candidates(open_tree(path, member), Path(path))
+
+
+def holds_torch(path: Path) -> bool:
+    """Tell if a file is what ``torch.save`` writes, whatever its name."""
+    return is_one_of((TorchZip(), TorchLegacy()), path)
 
 
 def weights_file(path: Path, member: str = "") -> Path:

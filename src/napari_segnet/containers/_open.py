@@ -10,7 +10,7 @@ from napari_segnet.budget import Budget
 from napari_segnet.containers._types import Container, TensorRef, Tree
 from napari_segnet.errors import BrokenWeightsError, WeightsError
 
-__all__ = ["open_with"]
+__all__ = ["is_one_of", "open_with"]
 
 _HEAD_BYTES = 4096
 _CHOOSE = "choose a file written by torch.save (.pth, .pt) or a .safetensors file"
@@ -53,6 +53,17 @@ def open_with(containers: Iterable[Container], path: Path) -> Tree:
         f"{path.name} is no kind of weights file that we know (it begins with the bytes "
         f"{shown}); {_CHOOSE}."
     )
+
+
+def is_one_of(containers: Iterable[Container], path: Path) -> bool:
+    """Tell if a file is one of some containers; a file that cannot be read is none."""
+    if not path.is_file():
+        return False
+    try:
+        head = _head(path)
+        return any(container.detect(head, path) for container in containers)
+    except (OSError, WeightsError):
+        return False
 
 
 def _require_modest(root: Any, path: Path) -> None:

@@ -333,8 +333,10 @@ def _card(
 ) -> Mapping[str, Any]:
     card = dict(network.card)
     if parent is not None:
-        # Its scores and its data are no longer those of this network.
-        card = {"parent": parent, **({"label": card["label"]} if "label" in card else {})}
+        # Its scores and its data are no longer those of this network; how it is shown images is.
+        scaled = any(step.name == "scale" for step in network.prepare)
+        kept = ("label", "empty_channels", *(("object_px",) if scaled else ()))
+        card = {"parent": parent, **{name: card[name] for name in kept if name in card}}
     if inverted(network, PredictSettings(invert=settings.invert)):
         card["invert"] = "yes"
     card["training"] = {

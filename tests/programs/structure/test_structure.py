@@ -229,6 +229,30 @@ def test_a_module_that_pools_by_functions_is_no_network_without_levels(tmp_path:
     assert equal(first.graph, weights, network)
 
 
+def test_strides_do_not_prove_that_a_module_pools_by_no_function(tmp_path: Path) -> None:
+    network, path = BARE["resnet encoder"][0](), tmp_path / "net.pth"
+    torch.save(network, path)
+    _, space = opened(path)
+    first = space.first(1)[0]
+    # The names and strides are those of a ResNet, which pools behind its first layer.
+    assert first.layout.startswith("6-levels-4-skips")
+    assert first.choices["pooling"] == "max-3"
+    for layout in space.layouts:
+        one = space.candidate(layout, {})
+        assert len(one.open["pooling"]) > 1, layout
+    with pytest.raises(ValueError, match="pooling is"):
+        space.candidate(layout, {"pooling": "other"})
+
+
+def test_what_only_some_topologies_say_is_assumed(tmp_path: Path) -> None:
+    _, space = opened(saved(BARE["added"][0](), tmp_path / "net.pth"))
+    found = [space.candidate(layout, {}) for layout in space.layouts]
+    taken = {name: {one.choices.get(name) for one in found} for name in found[0].choices}
+    several = {name for name, values in taken.items() if len(values) > 1}
+    assert several > {"layout"}
+    assert all(len(one.open[name]) > 1 for one in found for name in several & set(one.open))
+
+
 def test_a_sum_of_the_right_width_is_never_excluded(tmp_path: Path) -> None:
     _, space = opened(saved(BARE["added"][0](), tmp_path / "net.pth"))
     first = space.first(1)[0]

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+import torch
 from support.packages import package, rdf, zipped
 
 from napari_segnet.widgets.checkpoint.picker import WeightsBox, is_weights
@@ -54,6 +57,19 @@ def test_weights_are_known_by_their_endings():
     assert is_weights("model_final_f10217.pkl")
     assert is_weights(Path("b.safetensors"))
     assert not is_weights("cells.tif")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["my_model", "cellpose_1700000000.12"])
+def test_files_of_torch_need_no_ending(tmp_path, name, zipped):
+    path = tmp_path / name
+    assert not is_weights(path)
+    torch.save({"a": torch.zeros(1)}, path, _use_new_zipfile_serialization=zipped)
+    assert is_weights(path)
+    path.write_bytes(path.read_bytes()[20:])
+    assert not is_weights(path)
+    np.savez(tmp_path / "arrays", a=np.zeros(1))
+    assert not is_weights(tmp_path / "arrays.npz")
 
 
 def test_packages_are_known_by_what_they_hold(tmp_path):

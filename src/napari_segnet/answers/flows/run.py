@@ -31,6 +31,8 @@ __all__ = ["run_flows"]
 
 TILE_PX = 224
 """Edge of the tiles on which the networks of Cellpose are trained."""
+LEAST_TILE_PX = 16
+"""No tile is smaller: as Cellpose, whose networks have three poolings."""
 OVERLAP = 0.1
 """At least so much of a tile is seen by its neighbour as well, on each side."""
 MARGIN_PX = 8
@@ -117,7 +119,7 @@ class _Run:
     rung: str = "as planned"
     notes: tuple[str, ...] = ()
 
-    def give_up(self, settings: PredictSettings) -> None:
+    def give_up(self, settings: PredictSettings, edge: int) -> None:
         """Take less memory after it ran out: half the tiles at once, in the end the CPU."""
         engine = self.engine
         engine.release()
@@ -128,17 +130,24 @@ class _Run:
             self.engine = engine_for(engine.checkpoint, "cpu", engine.threads, engine.name)
             self.rung = "moved to the CPU"
         else:
-            smaller, cpu = Remedy("scale", "2"), Remedy("device", "cpu")
-            elsewhere = "" if engine.device == "cpu" else f"run on the CPU ({cpu}), "
-            raise MemoryExhaustedError(
-                f"There is not enough memory on {engine.device} even for one tile at a time. "
-                f"Close other programs, {elsewhere}or shrink the image with {smaller}.",
-                remedies=(smaller, cpu),
-            )
+            raise self._exhausted(edge)
         at_once = f"{self.batch} tiles" if self.batch > 1 else "one tile"
         self.notes = (
             f"Memory ran out, so in the end {at_once} at a time went through the network, on "
             f"{self.engine.device}.",
+        )
+
+    def _exhausted(self, edge: int) -> MemoryExhaustedError:
+        """Return what to say where one tile of ``edge`` pixels is too much."""
+        device = self.engine.device
+        tile = Remedy("tile_px", str(TILE_PX if edge > TILE_PX else max(LEAST_TILE_PX, edge // 2)))
+        cpu = () if device == "cpu" else (Remedy("device", "cpu"),)
+        elsewhere = f", run on the CPU ({cpu[0]})" if cpu else ""
+        return MemoryExhaustedError(
+            f"There is not enough memory on {device} even for one tile of {edge} pixels. Close "
+            f"other programs{elsewhere} or set smaller tiles with {tile}, whose answer is slightly "
+            "another.",
+            remedies=(tile, *cpu),
         )
 
 
@@ -177,7 +186,7 @@ class _Tiles:
 
 def _tiles(seen: tuple[int, ...], multiple: int, wished: tuple[int, ...]) -> _Tiles:
     """Cut a plane ``(y, x)`` into tiles."""
-    multiple = max(multiple, 16)  # as Cellpose, whose networks have three poolings
+    multiple = max(multiple, LEAST_TILE_PX)
     wish = -(-(wished[-1] if wished else TILE_PX) // multiple) * multiple
     lengths, before, edges, starts = [], [], [], []
     for n in seen:
@@ -245,7 +254,7 @@ def _answered(
                 raise
             answer = None
         if answer is None:  # outside the except block: the error holds tensors
-            run.give_up(settings)
+            run.give_up(settings, max(tiles.edge))
             continue
         for box, maps in zip(boxes, answer, strict=True):
             whole[(slice(None), *box)] += maps * weight

@@ -68,6 +68,8 @@ def facts_of(
     strides = _strides(layers) or _by_shortcuts(parts)
     stem, pooled = _resnet(parts)
     strides = strides or stem
+    # What a pickled module says of the strides may be those of a ResNet.
+    agreed = all(strides.get(name) == stride for name, stride in stem.items())
     names = [unit.layer.name for part in parts for unit in part.all_units]
     slopes = [unit.slopes.name for p in parts for unit in p.all_units if unit.slopes is not None]
     return Facts(
@@ -76,7 +78,7 @@ def facts_of(
         strided=any(stride > 1 for stride in strides.values())
         or (not layers and _flat(parts, strides)),
         functional=bool(layers),
-        pooled=pooled if strides is stem else frozenset(),
+        pooled=pooled if agreed else frozenset(),
         nested=any(".submodule." in f".{name}" for name in names),
         hidden_norms=bool(slopes) and all(name.endswith(".adn.A") for name in slopes),
         by_name=by_name,

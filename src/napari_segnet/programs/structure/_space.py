@@ -23,7 +23,8 @@ MOST_TRIED = 400
 """So many combinations are drawn at most for one list."""
 SKIP_WHY = "the likeliest network whose channels close; another forward may leave the same file"
 OTHER = "other"
-"""A topology that is not in the list: no shapes prove that there is none."""
+"""What is not in the list: a topology, as no shapes prove that there is none; and the value of a
+choice that is the only one in this topology, but not in every other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class Networks:
             choices={"layout": layout, **chosen},
             open={
                 "layout": (layout, *(one for one in self.layouts if one != layout), OTHER),
-                **{name: v for name, (v, _) in possible.items()},
+                **{name: self._everywhere(name, v) for name, (v, _) in possible.items()},
             },
             prior=prior,
             why={"layout": SKIP_WHY, **{name: why for name, (_, why) in possible.items()}},
@@ -146,6 +147,20 @@ class Networks:
         if key not in seen and sizes(one.graph) is not None:
             seen.add(key)
             found.append(one)
+
+    def _everywhere(self, name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the values of a choice, and ``OTHER`` beside an only one that is not proven.
+
+        Topologies are assumed: a file proves only what is so in each of them. Nor do strides of
+        a pickled module prove that its forward does not pool by a function as well.
+        """
+        by_function = (
+            name == "pooling" and self.facts.functional and "pooling" not in self.facts.said
+        )
+        in_each = all(
+            self._possible(layout).get(name, ((), ""))[0] == values for layout in self.found
+        )
+        return values if len(values) > 1 or (in_each and not by_function) else (*values, OTHER)
 
     def _possible(self, layout: str) -> Open:
         if layout not in self._open:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.builtin import builtin_models
-from napari_segnet.containers import holds_keras
+from napari_segnet.containers import holds_keras, holds_torch
 from napari_segnet.errors import UnsafeWeightsError, WeightsError
 from napari_segnet.packages import holds_package
 from napari_segnet.widgets.qt.recent import recent_networks
@@ -53,13 +53,13 @@ EITHER = (".h5", ".hdf5")
 def is_weights(path: str | Path) -> bool:
     """Tell if a file or folder is taken for a network.
 
-    By its ending; HDF5, zip files and folders by what they hold.
+    By its ending; HDF5, zip files, folders and files without a known ending by what they hold.
     """
     suffix = Path(path).suffix.lower()
     if suffix in PACKAGED or Path(path).is_dir():
         return holds_package(Path(path))
     if suffix not in EITHER:
-        return suffix in WEIGHTS_SUFFIXES
+        return suffix in WEIGHTS_SUFFIXES or holds_torch(Path(path))
     try:
         return holds_keras(Path(path))
     except UnsafeWeightsError:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["show_maps"]
 
 COLOURS = ("green", "magenta", "cyan", "yellow", "red", "blue")
+PROBABILITY, FLOW = (0, 1), (-1, 1)
+"""What values lie between: a flow of length 1 points to either side."""
 
 
 def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
@@ -36,13 +38,16 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
     for layer in [x for x in viewer.layers if record_of(x).maps == key]:
         viewer.layers.remove(layer)
     active = viewer.layers.selection.active
+    limits = [
+        FLOW if o.role == "flow" else PROBABILITY for o in maps.outputs for _ in range(o.channels)
+    ]
     for index, name in enumerate(_names(maps, prediction.class_names)):
         data, where = placed(source, maps.data[index], maps.axes[1:])
         viewer.add_image(
             data,
             name=f"{source.layer_name} · {name}",
             colormap=COLOURS[index % len(COLOURS)],
-            contrast_limits=(0, 1),
+            contrast_limits=limits[index],
             blending="additive",
             opacity=0.6,
             metadata=metadata_of(LayerRecord(maps=key)),
@@ -58,6 +63,8 @@ def _names(maps: Maps, class_names: tuple[str, ...]) -> list[str]:
             names.append(output.role)
         elif output.role == "class" and len(class_names) == output.channels:
             names += class_names
+        elif output.role == "flow":
+            names += [f"flow {axis}" for axis in "zyx"[-output.channels :]]
         else:
             names += [f"{output.role} {i}" for i in range(output.channels)]
     return names

@@ -441,8 +441,31 @@ def network_preview() -> Image.Image:
             on.dock.preview.button.click()
             on.wait(lambda: not on.dock.run_settings.previewer.busy)
             on.pause(0.3)
-            seen.append(below(on.part(on.dock.main), on.part(on.dock.preview)))
+            on.scroll_to(on.dock.main)
+            settings = on.part(on.dock.main)
+            on.scroll_to(on.dock.preview)
+            seen.append(below(settings, on.part(on.dock.preview)))
     return beside(seen)
+
+
+@picture
+def find_settings() -> Image.Image:
+    """The warning that the image is unlike the training, and after the settings were found."""
+    with stage("light", (1240, 1000)) as on:
+        on.sample()
+        on.choose(own_network())
+        on.wait(lambda: not on.dock.network.busy and not on.dock.proof.comparer.busy)
+        finder = on.dock.run_settings.finder
+        finder.look()
+        on.wait(lambda: not finder.liker.busy)
+        on.scroll_to(finder)
+        seen = [on.part(on.group("Image"))]
+        finder.button.click()
+        on.wait(lambda: not (finder.finder.busy or finder.comparer.busy))
+        on.pause(1.5)  # the comparison comes by itself
+        on.wait(lambda: not finder.liker.busy)
+        seen.append(on.part(on.group("Image")))
+        return beside(seen)
 
 
 @picture
@@ -644,7 +667,9 @@ def evaluate() -> Image.Image:
         on.wait(lambda: not dock._runner.busy)
         for _ in range(2):
             dock.mistakes.after.click()
-        on.pause(0.5)
+        on.pause(0.3)
+        to_the_end(dock)
+        on.pause(0.3)
         return on.window()
 
 
@@ -654,7 +679,8 @@ def train_window() -> Image.Image:
     with stage(size_px=(1240, 720)) as on:
         dock = teaching(on)
         on.pause(0.3)
-        return on.window().crop(on.box(dock))
+        left, top, right, bottom = on.box(dock)
+        return on.window().crop((left, top + 4, right, bottom))  # without the title above it
 
 
 @picture
@@ -712,22 +738,27 @@ def grabbed(widget: Any) -> Image.Image:
 @picture
 def train_gate() -> Image.Image:
     """After a short training: the plot, the crop as it is labelled now, and the gate."""
-    from qtpy.QtWidgets import QScrollArea
-
     with stage(size_px=(1240, 760)) as on:
         dock = teaching(on)
-        dock.main.set_value(
-            replace(dock.main.value(), epochs=5, steps_per_epoch=8, learning_rate=1e-3)
-        )
-        dock.more.set_value(replace(dock.more.value(), crop_px=96, batch_size=4))
+        short = replace(dock.settings(), minutes=0, epochs=4, steps_per_epoch=6)
+        dock.set_settings(replace(short, learning_rate=1e-3, crop_px=96, batch_size=2))
         dock.run_box.button.click()
         on.wait(lambda: not dock._runner.busy)
         dock.look.click()
-        bar = dock.findChild(QScrollArea).verticalScrollBar()
         on.pause(0.3)
-        bar.setValue(bar.maximum())
+        to_the_end(dock)
         on.pause(0.5)
         return on.window()
+
+
+def to_the_end(inside: Any) -> None:
+    """Scroll to the end of a dock."""
+    from qtpy.QtWidgets import QScrollArea
+
+    area = inside.findChild(QScrollArea) or inside
+    while not isinstance(area, QScrollArea):
+        area = area.parentWidget()
+    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
 
 
 def teaching(on: Stage) -> Any:
@@ -777,7 +808,7 @@ def refused_weights() -> Image.Image:
     with stage() as on:
         on.sample()
         on.choose(path)
-        return on.part(on.group("Network"), on.dock.message)
+        return below(on.part(on.group("Network")), on.part(on.dock.message))
 
 
 @picture
@@ -908,14 +939,15 @@ def main(names: list[str]) -> int:
         print(f"no picture is called {', '.join(unknown)}; there are {known}", file=sys.stderr)
         return 2
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with new_user(), FOLDERS:
+    with FOLDERS:
         for name in names or usual():
-            if name in PICTURES:
-                path = FOLDER / f"{name}.png"
-                save_picture(PICTURES[name](), path)
-            else:
-                path = FOLDER / f"{name}.gif"
-                save_moving(MOVING[name](), path)
+            with new_user():  # nothing is left over from the picture before
+                if name in PICTURES:
+                    path = FOLDER / f"{name}.png"
+                    save_picture(PICTURES[name](), path)
+                else:
+                    path = FOLDER / f"{name}.gif"
+                    save_moving(MOVING[name](), path)
             print(f"{path.stat().st_size / 1000:6.0f} kB  {path.name}", flush=True)
     return 0
 

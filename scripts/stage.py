@@ -267,7 +267,7 @@ def save_moving(frames: list[tuple[Image.Image, float]], path: Path) -> None:
     # Fewer greys leave room in the palette for the colours of labels; one palette for all, so
     # that a pixel that stays the same costs nothing in the next picture.
     few = [f.point([min(255, round(v / 8) * 8) for v in range(256)] * 3) for f, _ in frames]
-    seen = beside(few[:: max(1, len(few) // 6)], 0)
+    seen = beside(few, 0)  # a label that is recoloured has a colour of its own in one picture
     palette = seen.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3)
     drawn = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in few]
     times = [round(1000 * seconds) for _, seconds in frames]

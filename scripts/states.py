@@ -103,6 +103,20 @@ def segment_error(on: Stage) -> None:
 
 
 @state
+def segment_unlike(on: Stage) -> None:
+    stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), 64)[:256]
+    on.show(on.viewer.add_image(np.tile(stripes, (256, 1)), name="stripes"))
+    on.choose("nuclei")
+    finder = on.dock.run_settings.finder
+    finder.look()
+    on.wait(lambda: not finder.liker.busy)
+    finder.where.click()
+    on.pause(1.5)  # another layer is there: the comparison is made again
+    on.wait(lambda: not finder.liker.busy)
+    on.scroll_to(finder.where)
+
+
+@state
 def segment_own_network(on: Stage) -> None:
     on.sample()
     on.choose(own_network())
@@ -218,9 +232,8 @@ def train_ready(on: Stage) -> None:
 @state
 def train_trained(on: Stage) -> None:
     dock = teaching(on)
-    few = replace(dock.main.value(), epochs=4, steps_per_epoch=4, learning_rate=1e-3)
-    dock.main.set_value(few)
-    dock.more.set_value(replace(dock.more.value(), crop_px=64, batch_size=2))
+    few = replace(dock.settings(), minutes=0, epochs=4, steps_per_epoch=4)
+    dock.set_settings(replace(few, learning_rate=1e-3, crop_px=64, batch_size=2))
     dock.run_box.button.click()
     on.wait(lambda: not dock._runner.busy)
     on.pause(0.8)

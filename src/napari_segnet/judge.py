@@ -281,8 +281,8 @@ def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decisio
     if decision.doubtful:
         return (
             "None of the networks that were tried fits the statistics of the file "
-            f"({decision.fit.typical if decision.fit else math.nan:.2g} nats on {decision.shown}): "
-            "ask whoever trained it for its code."
+            f"(they differ by {decision.fit.typical if decision.fit else math.nan:.2g} on "
+            f"{decision.shown}): ask whoever trained it for its code."
         )
     sure = ", ".join(n.replace("_", " ") for n, verdict in verdicts.items() if verdict.decided)
     perhaps = "".join(

@@ -117,7 +117,7 @@ def test_stopped_and_resumed(place, capsys, monkeypatch):
     monkeypatch.setattr(SegnetUNet, "save", save)
     # Begun anew by mistake, it would overwrite what was learnt.
     assert main(words(place, "--json")) == 2
-    assert "is left from a training that was stopped. Go on" in capsys.readouterr().err
+    assert "is left from a training that was stopped. Continue it" in capsys.readouterr().err
     assert state_path(place / "new.safetensors").exists()
     # It goes on with the settings that it began with, without saying them again.
     mute = [word for word in words(place, "--json", "--resume") if word not in {"--set", *QUICK}]

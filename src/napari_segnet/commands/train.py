@@ -215,8 +215,8 @@ def _refuse_existing(path: Path, state: Path, resume: bool) -> None:
         )
     if state.exists() and not resume:
         raise OutputError(
-            f"{state} is left from a training that was stopped. Go on with it by --resume, or "
-            "remove it to begin anew."
+            f"{state} is left from a training that was stopped. Continue it with --resume, or "
+            "remove it to start from the first epoch."
         )
 
 

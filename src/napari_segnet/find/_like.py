@@ -99,7 +99,7 @@ def _step(rows: tuple[tuple[Tile, ...], ...]) -> tuple[float, float]:
 
 def _sentence(score: float) -> str:
     return (
-        "This image is unlike those that the network was trained on: what comes to its layers "
-        f"is {score:.2g} nats from what its file remembers, where images of the training stay "
-        f"below {LIMIT:g}. Expect mistakes, or find the settings first."
+        "This image is unlike those that the network was trained on: the statistics of its layers "
+        f"differ by {score:.2g} from those that the file remembers; for images like the training "
+        f"it is mostly below {LIMIT:g}. Expect mistakes, or find the settings first."
     )

@@ -60,8 +60,8 @@ def notes_of(checkpoint: Checkpoint, decision: Decision) -> tuple[str, ...]:
     if decision.doubtful and decision.fit is not None:
         notes.append(
             "None of the networks that were tried fits the statistics of the file "
-            f"({decision.fit.typical:.2g} nats on {decision.shown}): ask whoever trained it for "
-            "its code."
+            f"(they differ by {decision.fit.typical:.2g} on {decision.shown}): ask whoever trained "
+            "it for its code."
         )
     if said["decided"]:
         words = ", ".join(said["decided"])
@@ -83,8 +83,8 @@ def input_note(checkpoint: Checkpoint, inputs: Mapping[str, float]) -> list[str]
     least = max(POOR, CLEARER * inputs[best])
     if best == used or inputs.get(used, float("inf")) < least:
         return []
-    against = f" against {inputs[used]:.2g} nats of {used}" if used in inputs else ""
+    against = f", and by {inputs[used]:.2g} with {used}" if used in inputs else ""
     return [
-        f"The statistics of the file fit images normalised by {best} best ({inputs[best]:.2g}"
-        f"{against}): try normalize={best}."
+        f"The statistics of the file fit images normalised by {best} best (they differ "
+        f"by {inputs[best]:.2g}{against}): try normalize={best}."
     ]

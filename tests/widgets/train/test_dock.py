@@ -289,7 +289,7 @@ def test_a_killed_training_is_gone_on_with(dock, qtbot, weights, folder):
     qtbot.waitUntil(dock.unfinished.isVisible, timeout=WAIT_MS)
     said = "A training of tiny.safetensors was interrupted after epoch 1 of 3. Nothing is lost."
     assert dock.unfinished.said.text() == said
-    assert dock.unfinished.go_on_button.text() == "Go on from epoch 2"
+    assert dock.unfinished.go_on_button.text() == "Resume from epoch 2"
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         click(qtbot, dock.unfinished.go_on_button)
     assert not dock.message.isVisible(), dock.message.text.text()

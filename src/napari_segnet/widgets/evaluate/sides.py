@@ -31,7 +31,7 @@ WHERE = (
     ("within what is visible", "visible"),
 )
 CLASSES = (
-    ("as the numbers look", "auto"),
+    ("auto", "auto"),
     ("foreground only", "foreground"),
     ("each number is a class", "numbers"),
 )

@@ -97,7 +97,11 @@ class TrainForm(Dock):
         self.show_crop.setToolTip(
             "After each epoch: what the network makes of it now, beside the layers that are there"
         )
-        self.look = named_button("Look at it", "segnet_train_look")
+        self.look = named_button(
+            "Zoom to the held-out crop",
+            "segnet_train_look",
+            "Move the view to the layers that the training shows",
+        )
         self.look.hide()
         self.stopped = StopBox()
         self.outcome = OutcomeBox()

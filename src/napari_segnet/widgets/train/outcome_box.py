@@ -68,14 +68,14 @@ class StopBox(QGroupBox):
         self.keep_best = named_button(
             "Keep the best so far",
             "segnet_train_keep",
-            "Write the network of the epoch that answered best what is held out, and compare it "
-            "with the old one",
+            "Save the network of the best epoch on the held-out images, and compare it with the "
+            "old one",
         )
         self.drop = named_button(
-            "Keep the old network", "segnet_train_drop", "Forget this training"
+            "Keep the old network", "segnet_train_drop", "Discard this training"
         )
         self.go_on = named_button(
-            "Go on", "segnet_train_go_on", "Train further from the last epoch"
+            "Continue training", "segnet_train_go_on", "Train further from the last epoch"
         )
         layout = QVBoxLayout(self)
         for button in (self.keep_best, self.drop, self.go_on):

@@ -11,7 +11,7 @@ __all__ = ["UnfinishedBox"]
 
 
 class UnfinishedBox(QGroupBox):
-    """Go on with a training that did not end, or begin anew; hidden while there is none."""
+    """Resume a training that did not end, or discard it; hidden while there is none."""
 
     go_on = Signal()
     anew = Signal()
@@ -24,11 +24,11 @@ class UnfinishedBox(QGroupBox):
         self.said.setWordWrap(True)
         self.go_on_button = QPushButton()
         self.go_on_button.setObjectName("segnet_train_resume")
-        self.go_on_button.setToolTip("With the settings that it began with")
+        self.go_on_button.setToolTip("With the same network and settings")
         self.go_on_button.clicked.connect(self.go_on)
-        self.anew_button = QPushButton("Begin anew")
+        self.anew_button = QPushButton("Discard it")
         self.anew_button.setObjectName("segnet_train_anew")
-        self.anew_button.setToolTip("Forget what it has learned so far")
+        self.anew_button.setToolTip("Delete what it has learned so far")
         self.anew_button.clicked.connect(self.anew)
         row = QHBoxLayout()
         row.addWidget(self.go_on_button)
@@ -50,4 +50,4 @@ class UnfinishedBox(QGroupBox):
             f"{found.settings.epochs}. Nothing is lost."
         )
         ended = found.epochs >= found.settings.epochs
-        self.go_on_button.setText("Finish it" if ended else f"Go on from epoch {found.epochs + 1}")
+        self.go_on_button.setText("Finish" if ended else f"Resume from epoch {found.epochs + 1}")

@@ -58,6 +58,9 @@ def picture_for(checkpoint):
     return Image(data=(grid % 251).astype(np.uint8), axes=axes, name="pattern")
 
 
+FOLLOWS = ("halo_px", "exact", "size_multiple_px", "size_minimum_px", "stride_px")
+
+
 @pytest.mark.parametrize("name", CARDS)
 def test_a_network_says_what_it_said(name):
     found = json.loads(json.dumps(card_of(identify(FIRST / "networks" / name))))
@@ -69,7 +72,10 @@ def test_a_network_says_what_it_said(name):
             assert found[key] == before[key], key
     for key, fact in before["facts"].items():
         now = found["facts"][key]
-        assert (now["value"], now["source"]) == (fact["value"], fact["source"]), key
+        assert now["value"] == fact["value"], key
+        # What follows from assumed layers was once called read.
+        weaker = {"assumed"} if key in FOLLOWS else set()
+        assert now["source"] in {fact["source"], *weaker}, key
         assert now["why"]
 
 

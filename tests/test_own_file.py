@@ -36,7 +36,7 @@ def test_a_bare_network_as_it_was_told(tmp_path):
     again = check(identify(path, {"join": "skip-up"}), tmp_path / "own.safetensors")
     converted = again.card["converted"]
     assert converted["from"] == "bare.pth"
-    assert converted["assumed"]["resize"] == "nearest"
+    assert converted["assumed"]["resize"] == "bilinear-aligned"
     assert "join" not in converted["assumed"]
 
 

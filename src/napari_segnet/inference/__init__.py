@@ -71,8 +71,9 @@ def predict(
         If the job was cancelled; within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
+    wishes = _wishes(settings)  # a mistake in them is said before a file is opened
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
-    given = yield from settle(checkpoint, image, _wishes(settings))
+    given = yield from settle(checkpoint, image, wishes)
     plan, engine = _with_engine(checkpoint, image, given)
     ran = yield from answer_of(checkpoint).run(engine, plan)
     learn(engine, given.settings.engine)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox
 from napari_segnet.errors import SettingsError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.train import TrainSettings
+from napari_segnet.widgets.qt.form import form_type
 from napari_segnet.widgets.qt.form_rows import Hint
 from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 from napari_segnet.widgets.qt.value_widgets import TYPES, SettingWidget
@@ -25,7 +26,7 @@ from napari_segnet.widgets.train.hints import TRAIN_HINTS
 
 CLASSES = {PredictSettings: HINTS, LabelSettings: LABEL_HINTS, TrainSettings: TRAIN_HINTS}
 FIELDS = [
-    pytest.param(kind, hints.get(name, Hint()), id=f"{cls.__name__}.{name}")
+    pytest.param(form_type(kind), hints.get(name, Hint()), id=f"{cls.__name__}.{name}")
     for cls, hints in CLASSES.items()
     for name, kind in typing.get_type_hints(cls).items()
 ]

@@ -64,7 +64,7 @@ def dock(viewer, qtbot, weights):
     with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
         dock.choose_weights(str(weights))
     with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
-        dock.network._tell({"class_names": "nucleus,spindle,debris"})
+        dock.network.tell({"class_names": "nucleus,spindle,debris"})
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         qtbot.mouseClick(dock.run_box.button, Qt.MouseButton.LeftButton)
     return dock

@@ -16,7 +16,7 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.widgets.qt.form_rows import Hint, Row
 from napari_segnet.widgets.qt.value_widgets import TYPES, SettingWidget
 
-__all__ = ["Form", "Hint", "explanations"]
+__all__ = ["Form", "Hint", "explanations", "form_type"]
 
 S = TypeVar("S")
 
@@ -195,14 +195,14 @@ def _value_widgets(
         given = {"hint": hints.get(name, Hint()), "default": getattr(usual, name)}
         value = getattr(settings, name)
         widget = TYPES.create_widget(
-            value, annotation=_plain(kinds[name]), name=name, options=given
+            value, annotation=form_type(kinds[name]), name=name, options=given
         )
         assert isinstance(widget, SettingWidget), kinds[name]
         made[name] = widget
     return made
 
 
-def _plain(kind: Any) -> Any:
+def form_type(kind: Any) -> Any:
     """Return a type without the words beside it, which are typed on the command line alone."""
     parts = [part for part in get_args(kind) if get_origin(part) is not Literal]
     return Union[tuple(parts)] if get_origin(kind) is Union else kind  # noqa: UP007

@@ -72,6 +72,7 @@ def test_the_scale_is_found_within_half_an_octave(grey):
     assert "scale" in found.says
 
 
+@pytest.mark.long
 def test_the_order_of_colours_is_found(colour):
     found = run(settle(colour, image(stained(cells(43))), replace(FIND, scale=None))).found
     assert found.way.channels == "2,1,0"
@@ -221,6 +222,7 @@ def test_a_search_stops_on_request(grey):
         run(steps)
 
 
+@pytest.mark.long
 def test_a_repeated_search_finds_the_same(grey):
     shown, wish = image(cells(49)), PredictSettings(normalize="find")
     one, other = (run(settle(grey, shown, wish)).found for _ in range(2))

@@ -269,6 +269,7 @@ def test_a_topology_is_never_proven_by_shapes_alone(tmp_path: Path) -> None:
     assert "another forward may leave the same file" in found.known["layout"].why
 
 
+@pytest.mark.long
 def test_layers_that_are_registered_twice_are_read_once(tmp_path: Path) -> None:
     network = settled(BARE["layers on skips"][0]())
     state = network.state_dict()

@@ -144,8 +144,10 @@ def test_a_run_repeats_from_its_origin(stem, weights, named, tmp_path):
     maps = ["--save-maps"] if stem == "cells" else []
     assert main([*words, *(["-c", str(weights)] if named else []), *maps]) == 0
     again = json.loads((tmp_path / f"{stem}.json").read_text(encoding="utf8"))
-    for key in ("label", "axes", "shape", "kind", "pixel_size_um", "class_names"):
+    for key in ("axes", "shape", "kind", "pixel_size_um", "class_names"):
         assert again[key] == origin[key], key
+    # Settings that are new since then stand beside, as they are by default.
+    assert {key: again["label"][key] for key in origin["label"]} == origin["label"]
     chosen = ("tile_px", "batch_size", "seams")  # as the engine did it then
     left = {key: value for key, value in origin["predict"].items() if key not in chosen}
     assert {key: again["predict"][key] for key in left} == left

@@ -11,7 +11,9 @@ import napari_segnet as sn
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families.graph import StoredGraph
+from napari_segnet.graph import Activation, GraphBuilder
 from napari_segnet.programs.library import KINDS
+from napari_segnet.programs.library.program import _fixed
 
 FAMILY = StoredGraph()
 
@@ -177,3 +179,11 @@ def test_a_network_gets_other_classes_and_stays_one_of_its_library(tmp_path):
     again = sn.identify(tmp_path / "taught.pth")
     assert (again.program, again.hparams["library"], again.classes) == ("library", "smp-unet", 4)
     assert sn.load(again, "cpu").module(image).shape == (1, 4, 64, 64)
+
+
+def test_activations_that_only_the_library_says_are_assumed_of_the_graph():
+    draw = GraphBuilder(1, 2)
+    x = draw.add("a", Activation(function="silu"), GraphBuilder.image)
+    graph = draw.graph(draw.add("b", Activation(function="relu"), x))
+    assert _fixed(graph, {"nonlinearity": "relu"}) == ["silu"]
+    assert _fixed(graph, {"nonlinearity": "silu"}) == ["relu"]

@@ -13,7 +13,7 @@ from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.families.kit.facts import common_dtype, refusal
 from napari_segnet.families.kit.told import settle
-from napari_segnet.graph import Graph, channels, needed, tensors
+from napari_segnet.graph import Activation, Graph, channels, needed, tensors
 from napari_segnet.programs.library._kinds import KINDS, Kind
 from napari_segnet.programs.library._pen import Miss, Pen
 from napari_segnet.programs.library._plans import Plans, plans_of
@@ -96,8 +96,11 @@ def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpo
     why = f"drawn as {kind.title}, by the names and shapes of its tensors"
     drawn = Known(source="read", why=why)
     guessed = [name for name in GEOMETRY if name in known and known[name].source == "assumed"]
+    guessed += [f"{name} as in the library" for name in _fixed(graph, hparams)]
     layers = (
-        Known(source="assumed", why=f"{why}; {', '.join(guessed)} assumed") if guessed else drawn
+        Known(source="assumed", why=f"{why}; assumed of it: {', '.join(guessed)}")
+        if guessed
+        else drawn
     )
     facts = {"family": drawn, "program": drawn, "graph": layers}
     unused = [key for key in weights.tensors if key not in keys]
@@ -108,6 +111,14 @@ def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpo
         known={**checkpoint.known, **known, **facts},
         notes=(*plans.notes, *((_aside(unused),) if unused else ())),
     )
+
+
+def _fixed(graph: Graph, hparams: Mapping[str, Any]) -> list[str]:
+    """Return the activations that are the library's own: no tensor and no setting shows them."""
+    told = str(hparams.get("nonlinearity", "")).partition(":")[0].replace("_", "-")
+    shown = {told, "prelu", "sigmoid"}
+    ops = (node.operation for node in graph.nodes)
+    return sorted({op.function for op in ops if isinstance(op, Activation)} - shown)
 
 
 def _plans(weights: Weights, kind: Kind, graph: Graph) -> Plans:

@@ -112,6 +112,7 @@ class Segment:
         """Check everything that can be checked first, then go through the images."""
         from napari_segnet.commands._bar import Bar
         from napari_segnet.commands._failure import in_words
+        from napari_segnet.commands._kept import kept_place, kept_words
         from napari_segnet.commands._plan import make_plan
         from napari_segnet.readers import skipped_files
 
@@ -135,11 +136,14 @@ class Segment:
                 plan = replace(plan, predict=predict)
             except KeyboardInterrupt:
                 bar.end("stopped")
+                if words := kept_words(kept_place(plan, stem)):
+                    print(words.strip(), file=sys.stderr)
                 raise
             except Exception as error:
                 # The others go on; each failure is in the table at the end.
                 bar.end("failed")
-                failed.append((path, in_words(error)))
+                said = in_words(error)
+                failed.append((path, said + kept_words(kept_place(plan, stem), said)))
                 done = {"image": str(path), "error": failed[-1][1]}
             if args.json:
                 print(json.dumps(done, allow_nan=False), flush=True)
@@ -184,6 +188,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
 def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> tuple[dict[str, Any], PredictSettings]:
     """Segment one image and write its files; return what to print, and how to go on."""
     from napari_segnet.answers import instances_of, maps_of
+    from napari_segnet.commands._kept import kept_place
     from napari_segnet.detective import light_dark_doubt
     from napari_segnet.inference import label, predict, same_engine
     from napari_segnet.plan import settle
@@ -196,7 +201,8 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> tuple[dict[str, Any], P
     _forecast(plan, image)
     settled = bar.follow(settle(plan.checkpoint, image, settings))
     like = _likeness(plan.checkpoint, image, settled.settings, bar)
-    prediction = bar.follow(predict(plan.checkpoint, image, settled))
+    kept = kept_place(plan, stem)
+    prediction = bar.follow(predict(plan.checkpoint, image, settled, kept))
     made = bar.follow(label(prediction, plan.label))
     origin = replace(made.origin, image={**made.origin.image, "axes_told": plan.axes})
     maps = maps_of(prediction) if plan.save_maps else None
@@ -216,6 +222,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> tuple[dict[str, Any], P
         image=image,
         zarr=plan.zarr,
     )
+    kept.remove()
     seconds = time.perf_counter() - begun
     count = len(made.label_score)
     what = {("instance", 1): "object", ("instance", 0): "objects", ("semantic", 1): "class"}

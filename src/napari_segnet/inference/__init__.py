@@ -20,10 +20,18 @@ from napari_segnet.engines import Engine, choose_device, engine_for, kind_for, l
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
 from napari_segnet.inputs import as_checkpoint, as_image
-from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
+from napari_segnet.plan import (
+    InferencePlan,
+    PredictSettings,
+    RunResult,
+    Settled,
+    resolve,
+    settle,
+)
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
+from napari_segnet.sinks import KeptPlace
 from napari_segnet.steps import LabelSettings
 
 __all__ = ["LabelSettings", "PredictSettings", "label", "predict", "same_engine", "segment"]
@@ -36,6 +44,7 @@ def predict(
     checkpoint: Checkpoint | str | Path,
     image: Any,
     settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
+    kept: KeptPlace | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -49,7 +58,10 @@ def predict(
         What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
         or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
     settings : PredictSettings, Settled or mapping, optional
-        How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
+        A mapping by the names of ``PredictSettings``. See ``plan.settle``.
+    kept : KeptPlace, optional
+        Where answered tiles are kept on the disk until its ``remove()``: the same run goes on
+        with them after it was cut off.
 
     Yields
     ------
@@ -59,7 +71,7 @@ def predict(
     Returns
     -------
     Prediction
-        Maps or instances at the image's pixels, and where they come from.
+        At the image's pixels, and where it comes from.
 
     Raises
     ------
@@ -68,29 +80,21 @@ def predict(
     MemoryExhaustedError
         If memory does not suffice even for the smallest tiles.
     Cancelled
-        If the job was cancelled; within about a second, also inside a large tile.
+        Within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
     wishes = _wishes(settings)  # a mistake in them is said before a file is opened
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, wishes)
     plan, engine = _with_engine(checkpoint, image, given)
-    ran = yield from answer_of(checkpoint).run(engine, plan)
+    ran = yield from answer_of(checkpoint).run(engine, replace(plan, kept=kept))
     learn(engine, given.settings.engine)
     return Prediction(
         answer=ran.answer,
         pixel_size_um=dict(image.pixel_size_um),
         class_names=checkpoint.class_names,
         advice=dict(checkpoint.card.get("label", {})),
-        origin=replace(
-            _origin(plan),
-            device=ran.device,
-            rung=ran.rung,
-            engine={**ran.engine, "name": engine.name},
-            notes=(*checkpoint.notes, *plan.notes, *_elsewhere(engine, plan), *ran.notes),
-            time=begun.isoformat(timespec="microseconds"),
-            seconds={"predict": round(time.perf_counter() - clock, 3)},
-        ),
+        origin=_origin_of_run(plan, engine, ran, begun, time.perf_counter() - clock),
     )
 
 
@@ -162,6 +166,20 @@ def _with_engine(
     name = named_engine(checkpoint, wish, device, threads)
     given = replace(given, settings=replace(given.settings, engine=name))
     return resolve(checkpoint, image, given), engine_for(checkpoint, device, threads, name)
+
+
+def _origin_of_run(
+    plan: InferencePlan, engine: Engine, ran: RunResult, begun: datetime, seconds: float
+) -> Origin:
+    return replace(
+        _origin(plan),
+        device=ran.device,
+        rung=ran.rung,
+        engine={**ran.engine, "name": engine.name},
+        notes=(*plan.checkpoint.notes, *plan.notes, *_elsewhere(engine, plan), *ran.notes),
+        time=begun.isoformat(timespec="microseconds"),
+        seconds={"predict": round(seconds, 3)},
+    )
 
 
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:

@@ -198,7 +198,7 @@ def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> tuple[dict[str, Any], P
     bar.say("reading")
     image = _opened(plan, stem, path)
     settings = plan.earlier.pinned(plan.predict, image) if plan.earlier else plan.predict
-    _forecast(plan, image)
+    _forecast(plan, image, bar)
     settled = bar.follow(settle(plan.checkpoint, image, settings))
     like = _likeness(plan.checkpoint, image, settled.settings, bar)
     kept = kept_place(plan, stem)
@@ -261,15 +261,18 @@ def _likeness(
     return found
 
 
-def _forecast(plan: Plan, image: Image) -> None:
-    """Refuse labels that memory cannot hold before the network runs, perhaps for hours."""
+def _forecast(plan: Plan, image: Image, bar: Bar) -> None:
+    """Refuse labels that there is no room for before the network runs; say if they are large."""
     from napari_segnet.answers import answer_of
     from napari_segnet.steps import require_label_room
 
     advice = plan.checkpoint.card.get("label", {})
     label = answer_of(plan.checkpoint).settings(plan.label, plan.checkpoint.outputs, advice)
     shape = [image.sizes[axis] for axis in image.label_axes]
-    require_label_room(shape, plan.checkpoint.ndim, label.instances, image.name)
+    large = require_label_room(shape, plan.checkpoint.ndim, label.instances, image.name)
+    if large:
+        bar.clear()
+        print(f"  note: {large}", file=sys.stderr)
 
 
 def _opened(plan: Plan, stem: str, path: Path) -> Image:

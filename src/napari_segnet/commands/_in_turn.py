@@ -128,4 +128,5 @@ def _read(plan: Plan, stem: str, path: Path) -> Image:
 
 
 def _nbytes(image: Image) -> int:
-    return math.prod(map(int, image.data.shape)) * np.dtype(image.data.dtype).itemsize
+    each: int = np.dtype(image.data.dtype).itemsize
+    return each * math.prod(map(int, image.data.shape))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.apart import is_apart, load_apart
 from napari_segnet.engines.openvino import OpenVinoKind
 from napari_segnet.engines.openvino.choice import begin_trial, is_better, note_failure
 from napari_segnet.engines.protocol import (
@@ -82,7 +83,12 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
 def engine_for(
     checkpoint: Checkpoint, device: str = "auto", threads: int = 0, wish: str = "auto"
 ) -> Engine:
-    """Load a network with the engine that runs it; see :meth:`EngineKind.load`."""
+    """Load a network with the engine that runs it; see :meth:`EngineKind.load`.
+
+    In a process of its own where that was asked for; see :mod:`napari_segnet.engines.apart`.
+    """
+    if is_apart():
+        return load_apart(checkpoint, device, threads, wish)
     return kind_for(checkpoint, wish).load(checkpoint, device, threads)
 
 

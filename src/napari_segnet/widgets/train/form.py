@@ -25,8 +25,8 @@ from napari_segnet.widgets.train.files_box import FilesBox
 from napari_segnet.widgets.train.hints import MAIN, MORE, TRAIN_HINTS
 from napari_segnet.widgets.train.outcome_box import OutcomeBox, StopBox
 from napari_segnet.widgets.train.resume_box import UnfinishedBox
-from napari_segnet.widgets.train.start_box import StartBox
 from napari_segnet.widgets.train.session import TrainSession
+from napari_segnet.widgets.train.start_box import StartBox
 
 if TYPE_CHECKING:
     import napari.viewer

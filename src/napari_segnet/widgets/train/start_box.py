@@ -1,4 +1,4 @@
-"""Before a training: how are the corrected images best shown to the network?"""
+"""Before a training: the ways to show the corrected images are tried, and the best is offered."""
 
 from __future__ import annotations
 

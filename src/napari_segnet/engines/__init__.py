@@ -18,7 +18,7 @@ import contextlib
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.openvino import OpenVinoKind
-from napari_segnet.engines.openvino.choice import begin_trial, is_better
+from napari_segnet.engines.openvino.choice import begin_trial, is_better, note_failure
 from napari_segnet.engines.protocol import (
     PRECISIONS,
     Engine,
@@ -36,6 +36,7 @@ __all__ = [
     "Engine",
     "EngineKind",
     "choose_device",
+    "distrust",
     "engine_for",
     "kind_for",
     "learn",
@@ -110,6 +111,12 @@ def named_engine(checkpoint: Checkpoint, wish: str, device: str = "auto", thread
     if choose_device(device, ENGINES[0].devices()) == "cpu" and rival.runs(checkpoint):
         return "openvino" if is_better(checkpoint, threads) else "torch"
     return "torch"
+
+
+def distrust(checkpoint: Checkpoint, threads: int, why: str) -> None:
+    """Remember that the engine beside torch failed: ``auto`` takes torch from now on."""
+    with contextlib.suppress(OSError):  # no disk: the next run finds out again
+        note_failure(checkpoint, threads, why)
 
 
 def learn(engine: Engine, wish: str) -> None:

@@ -24,7 +24,7 @@ __all__ = ["Comparison", "Parts", "compare_parts", "parts_of_objects", "parts_of
 
 INTERVAL = 0.95
 """A figure lies below its upper end with this probability, and above its lower end as well."""
-ALIKE = 0.01
+ALIKE = 0.006
 """Correlation of what happens to two objects of one image: chosen on the histology images of
 ``benchmarks/promotion.py``, checked on its fluorescence images."""
 PRIOR = 4

@@ -19,6 +19,7 @@
     ├── DatasetError          a folder of training data cannot be used
     ├── EditError             a correction cannot be made here
     ├── JournalError          a journal of corrections cannot be used
+    ├── WorkerLostError       the process that ran the network has ended
     └── MissingExtraError     an optional dependency is not installed
     Cancelled                 the user asked to stop (not a SegnetError)
 
@@ -53,6 +54,7 @@ __all__ = [
     "UnsupportedWeightsError",
     "UntoldError",
     "WeightsError",
+    "WorkerLostError",
     "is_of_the_device",
 ]
 
@@ -202,6 +204,10 @@ class EditError(SegnetError):
 
 class JournalError(SegnetError):
     """A journal of corrections that cannot be used."""
+
+
+class WorkerLostError(SegnetError):
+    """The process that ran the network has ended: by a crash, or for lack of memory."""
 
 
 class MissingExtraError(SegnetError):

@@ -35,6 +35,7 @@ __all__ = [
     "LabelSettings",
     "PredictSettings",
     "label",
+    "network_record",
     "predict",
     "same_engine",
     "segment",
@@ -176,8 +177,8 @@ def _source(checkpoint: Checkpoint, name: str) -> str:
     return known.source if known else "read"
 
 
-def _origin(plan: InferencePlan) -> Origin:
-    checkpoint, image = plan.checkpoint, plan.image
+def network_record(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what the origin of a result says of its network: file, hash, family, facts told."""
     # Facts that follow from what was told (sizes, outputs) are marked so too, but not told.
     # What was decided counts as told: a repeated run does not ask for the statistics again. A whole
     # graph follows from the file, or is found again.
@@ -187,13 +188,18 @@ def _origin(plan: InferencePlan) -> Origin:
         for name, value in checkpoint.hparams.items()
         if name != "graph" and _source(checkpoint, name) in said
     }
+    return {
+        "path": str(checkpoint.path),
+        "sha256": checkpoint.sha256,
+        "family": checkpoint.family,
+        "told": told,
+    }
+
+
+def _origin(plan: InferencePlan) -> Origin:
+    checkpoint, image = plan.checkpoint, plan.image
     return Origin(
-        checkpoint={
-            "path": str(checkpoint.path),
-            "sha256": checkpoint.sha256,
-            "family": checkpoint.family,
-            "told": told,
-        },
+        checkpoint=network_record(checkpoint),
         image={
             "source": image.source,
             "name": image.name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from napari_segnet.commands._plan import Plan
     from napari_segnet.sinks import KeptPlace
 
-__all__ = ["kept_place", "kept_words"]
+__all__ = ["kept_place", "said_if_kept"]
 
 ENDING = ".unfinished"
 
@@ -34,11 +36,15 @@ def kept_place(plan: Plan, stem: str) -> KeptPlace:
     return KeptPlace(folder=folder / name, overwrite=plan.overwrite, only_large=plan.zarr is None)
 
 
-def kept_words(place: KeptPlace, said: str = "") -> str:
-    """Return what to add to a failure, ``said``: that the answer is kept, and how to go on."""
-    if not place.folder.is_dir() or str(place.folder) in said:
-        return ""
-    return (
-        f" What the network said is kept in {place.folder}: repeat the command, also with other "
-        "settings of labels, and it goes on from there."
-    )
+@contextmanager
+def said_if_kept(place: KeptPlace) -> Iterator[None]:
+    """Add to what fails, or is stopped, that the answer is kept, and how to go on."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if place.folder.is_dir() and str(place.folder) not in str(error):
+            error.add_note(
+                f"What the network said is kept in {place.folder}: repeat the command, also with "
+                "other settings of labels, and it goes on from there."
+            )
+        raise

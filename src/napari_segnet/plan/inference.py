@@ -41,6 +41,9 @@ class InferencePlan:
     kept : KeptPlace or None
         Where tiles that are answered are kept on the disk, so that a run that was cut off goes on;
         None if they are not.
+    first : tuple of slice or None
+        What is looked at: one for each of ``axes``, in image pixels. It is answered first; the
+        answer does not depend on it.
     """
 
     checkpoint: Checkpoint
@@ -49,6 +52,7 @@ class InferencePlan:
     keep: Keep | None
     found: Found | None = None
     kept: KeptPlace | None = None
+    first: tuple[slice, ...] | None = None
 
     @property
     def image(self) -> Image:

@@ -220,7 +220,7 @@ def _identity(plan: InferencePlan, engine: Engine) -> dict[str, Any]:
         "network": [checkpoint.sha256, checkpoint.family, told],
         "image": [image.name, image.axes, [int(n) for n in image.data.shape], str(image.dtype),
                   _pixels(image)],
-        "setting": [settings, facts, keep],
+        "setting": [settings, facts, keep, str(plan.first)],  # the order of tiles, too
         "device": [engine.name, engine.device.partition(":")[0]],
         "version": {name: version(name) for name in VERSIONS},
     }  # fmt: skip

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     Moments = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-    """Mean and variance ``(pictures, channels)`` of what came; those of the file ``(channels,)``."""
+    """Mean and variance ``(pictures, channels)`` of what came; of the file ``(channels,)``."""
 
 __all__ = ["chosen", "shares"]
 

@@ -6,14 +6,19 @@ network and ends with this one; torch and the graphics processor are its own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
+from typing import TYPE_CHECKING
 
-from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.apart._engine import ApartEngine
-from napari_segnet.engines.apart._there import Wanted, loaded
+from napari_segnet.engines.apart._there import Wanted, loaded, warm
 from napari_segnet.engines.facts import deciding_facts
+from napari_segnet.errors import SegnetError
 from napari_segnet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari_segnet.checkpoint import Checkpoint
 
 __all__ = ["ApartEngine", "is_apart", "keep_apart", "load_apart", "worker"]
 
@@ -23,10 +28,14 @@ _worker: list[Worker] = []
 
 
 def keep_apart(apart: bool) -> None:
-    """Run networks in a process of their own from now on, or again in this one."""
+    """Run networks in a process of their own from now on, or again in this one.
+
+    That process begins beside what is at work here.
+    """
     with _lock:
         if apart and not _worker:
             _worker.append(Worker())
+            threading.Thread(target=_begin, args=(_worker[0],), daemon=True).start()
         elif not apart:
             while _worker:
                 _worker.pop().stop()
@@ -52,3 +61,8 @@ def load_apart(
     wanted = Wanted(key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish)
     home = worker()
     return ApartEngine(wanted, home.call(loaded, wanted), home.call)
+
+
+def _begin(home: Worker) -> None:
+    with contextlib.suppress(SegnetError, OSError):  # said again, in words, by the first run
+        home.call(warm)

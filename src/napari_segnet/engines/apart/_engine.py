@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.apart._there import (
     Facts,
     Gone,
@@ -20,8 +16,14 @@ from napari_segnet.engines.apart._there import (
     of_look,
 )
 from napari_segnet.engines.turns import turn
-from napari_segnet.families import Look
-from napari_segnet.segmentation import Detected, Instances
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_segnet.checkpoint import Checkpoint
+    from napari_segnet.families import Look
+    from napari_segnet.segmentation import Detected, Instances
 
 __all__ = ["ApartEngine"]
 

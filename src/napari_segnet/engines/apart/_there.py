@@ -10,14 +10,15 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-from napari_segnet.checkpoint import Checkpoint
+    from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["Facts", "Gone", "Seen", "Wanted", "ask", "loaded", "look_at", "of_look"]
+__all__ = ["Facts", "Gone", "Seen", "Wanted", "ask", "loaded", "look_at", "of_look", "warm"]
 
 T = TypeVar("T")
 
@@ -97,6 +98,11 @@ class Seen:
 
 _engines: OrderedDict[str, Any] = OrderedDict()
 _looks: OrderedDict[str, Any] = OrderedDict()
+
+
+def warm() -> None:
+    """Load what the first network would wait for."""
+    import napari_segnet.engines.torch.engine  # noqa: F401
 
 
 def loaded(wanted: Wanted) -> Facts:

@@ -34,7 +34,7 @@ PART = "only every N-th image, from the K-th on: for N runs on as many machines"
 IMAGES = "pictures, or folders of them; * and ? stand for any letters"
 KEYS = (
     "axes, normalize, normalize_over, channels, invert, scale, object_px, object_um, tile_px, "
-    "batch_size, precision, seams, maps, device, threads, engine, threshold, instances, "
+    "batch_size, precision, seams, mirror, maps, device, threads, engine, threshold, instances, "
     "min_size_px, fill_holes, clear_border, seed_threshold, flow_threshold, flow_steps, link, "
     "steps, score, nms, mask_threshold, mask_overlap, max_objects, overlap, classes"
 )

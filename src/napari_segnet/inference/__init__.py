@@ -18,9 +18,14 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import learn
 from napari_segnet.errors import MismatchError
-from napari_segnet.inference.one_engine import run_on_one_engine, same_engine, with_one_engine
+from napari_segnet.inference.one_engine import (
+    Chosen,
+    run_on_one_engine,
+    same_engine,
+    with_one_engine,
+)
 from napari_segnet.inputs import as_checkpoint, as_image
-from napari_segnet.plan import InferencePlan, PredictSettings, Settled, settle
+from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settled, settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
@@ -45,6 +50,8 @@ def predict(
     checkpoint: Checkpoint | str | Path,
     image: Any,
     settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
+    *,
+    first: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -59,11 +66,13 @@ def predict(
         or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
     settings : PredictSettings, Settled or mapping, optional
         How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
+    first : tuple of slice, optional
+        What is looked at, for each of ``image.label_axes`` in pixels: it is answered first.
 
     Yields
     ------
     Progress
-        ``tile``, from the first one on.
+        ``tile``, from the first one on; with ``first``, ``shown`` holds ``FinishedPart``s.
 
     Returns
     -------
@@ -83,22 +92,27 @@ def predict(
     wishes = _wishes(settings)  # a mistake in them is said before a file is opened
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, wishes)
-    chosen, ran = yield from run_on_one_engine(checkpoint, image, given)
-    plan, engine = chosen.plan, chosen.engine
-    learn(engine, given.settings.engine)
+    chosen, ran = yield from run_on_one_engine(checkpoint, image, given, first)
+    learn(chosen.engine, given.settings.engine)
+    took = {"predict": round(time.perf_counter() - clock, 3)}
+    return _prediction(chosen, ran, begun.isoformat(timespec="microseconds"), took)
+
+
+def _prediction(chosen: Chosen, ran: RunResult, begun: str, took: dict[str, float]) -> Prediction:
+    plan, checkpoint = chosen.plan, chosen.plan.checkpoint
     return Prediction(
         answer=ran.answer,
-        pixel_size_um=dict(image.pixel_size_um),
+        pixel_size_um=dict(plan.image.pixel_size_um),
         class_names=checkpoint.class_names,
         advice=dict(checkpoint.card.get("label", {})),
         origin=replace(
             _origin(plan),
             device=ran.device,
             rung=ran.rung,
-            engine={**ran.engine, "name": engine.name},
+            engine={**ran.engine, "name": chosen.engine.name},
             notes=(*checkpoint.notes, *plan.notes, *chosen.notes, *ran.notes),
-            time=begun.isoformat(timespec="microseconds"),
-            seconds={"predict": round(time.perf_counter() - clock, 3)},
+            time=begun,
+            seconds=took,
         ),
     )
 

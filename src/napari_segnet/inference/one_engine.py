@@ -34,7 +34,10 @@ class Chosen:
 
 
 def run_on_one_engine(
-    checkpoint: Checkpoint, image: Image, given: Settled
+    checkpoint: Checkpoint,
+    image: Image,
+    given: Settled,
+    first: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, tuple[Chosen, RunResult]]:
     """Run a network from beginning to end on one engine.
 
@@ -47,8 +50,8 @@ def run_on_one_engine(
         If the engine that the settings name fails.
     """
     try:
-        chosen = _first(checkpoint, image, given)
-        return chosen, (yield from answer_of(checkpoint).run(chosen.engine, chosen.plan))
+        chosen = _wished(checkpoint, image, given)
+        return chosen, (yield from _run(chosen, first))
     except EngineError as error:
         if given.settings.engine != "auto":
             raise
@@ -58,10 +61,15 @@ def run_on_one_engine(
     note = f"{why}, so torch computed this result."
     chosen = _chosen(checkpoint, image, given, "torch")
     chosen = replace(chosen, notes=(note, *chosen.notes))
-    return chosen, (yield from answer_of(checkpoint).run(chosen.engine, chosen.plan))
+    return chosen, (yield from _run(chosen, first))
 
 
-def _first(checkpoint: Checkpoint, image: Image, given: Settled) -> Chosen:
+def _run(chosen: Chosen, first: tuple[slice, ...] | None) -> Generator[Progress, None, RunResult]:
+    plan = replace(chosen.plan, first=first)
+    return (yield from answer_of(plan.checkpoint).run(chosen.engine, plan))
+
+
+def _wished(checkpoint: Checkpoint, image: Image, given: Settled) -> Chosen:
     wish = given.settings
     name = named_engine(checkpoint, wish.engine, wish.device, wish.threads)
     try:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.engines import Engine
+from napari_segnet.engines.cluster import WorksAhead
 from napari_segnet.image import Image
 from napari_segnet.plan.precision import PrecisionChoice
 from napari_segnet.plan.tasks import TaskReader, TileTask, batches, read_task
 from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import check_cancelled
 from napari_segnet.sinks import Sink
+from napari_segnet.stitch.ahead import answers_ahead
 
 __all__ = [
     "BlendedSink",
@@ -75,6 +78,9 @@ def stitch_maps(
     int
         How many tiles are done.
     """
+    if isinstance(engine, WorksAhead):
+        yield from _stitch_ahead(engine, tasks, reader, sink, precision)
+        return
     done = 0
     for group in batches(tasks, 1 if engine.depends_on_offset else batch):
         check_cancelled()
@@ -84,6 +90,35 @@ def stitch_maps(
             kept = maps[(slice(None), *task.tile.keep)]
             sink.write((slice(0, len(kept)), *task.tile.write), kept)
         done += len(group)
+        yield done
+
+
+def _stitch_ahead(
+    engine: Any,
+    tasks: Sequence[TileTask],
+    reader: TaskReader,
+    sink: Sink,
+    precision: PrecisionChoice[npt.NDArray[np.float32]],
+) -> Iterator[int]:
+    """Do the same where the engine takes many tiles at once, in the precision of the first."""
+    first: Sequence[TileTask] = tasks[:1] if precision.chosen is None else ()
+    for task in first:
+        block = reader.read(task)[None]
+        (maps,) = precision.answer(engine, partial(_answer, engine, [task], block))
+        sink.write((slice(0, len(maps)), *task.tile.write), maps[(slice(None), *task.tile.keep)])
+        yield 1
+    sent = precision.chosen or "fp32"
+    ahead = answers_ahead(engine, tasks[len(first) :], reader, sent)
+    for done, (task, kept) in enumerate(ahead, 1 + len(first)):
+
+        def again(how: str, task: TileTask = task, kept: Any = kept) -> Any:
+            if how == sent:
+                return kept
+            maps = _answer(engine, [task], reader.read(task)[None], how)[0]
+            return maps[(slice(None), *task.tile.keep)]
+
+        said = precision.answer(engine, again)
+        sink.write((slice(0, len(said)), *task.tile.write), said)
         yield done
 
 

@@ -20,7 +20,7 @@ from napari_segnet.worker import Worker
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["ApartEngine", "is_apart", "keep_apart", "load_apart", "worker"]
+__all__ = ["ApartEngine", "is_apart", "keep_apart", "load_apart", "wanted_of", "worker"]
 
 _lock = threading.Lock()
 _worker: list[Worker] = []
@@ -56,11 +56,15 @@ def load_apart(
     checkpoint: Checkpoint, device: str = "auto", threads: int = 0, wish: str = "auto"
 ) -> ApartEngine:
     """Load a network there; see ``engine_for``."""
+    wanted, home = wanted_of(checkpoint, device, threads, wish), worker()
+    return ApartEngine(wanted, home.call(loaded, wanted), home.call)
+
+
+def wanted_of(checkpoint: Checkpoint, device: str, threads: int, wish: str) -> Wanted:
+    """Return what names an engine: the same for the same network, device and threads."""
     network = f"{checkpoint.sha256} {deciding_facts(checkpoint)}".encode()
     key = f"{hashlib.sha256(network).hexdigest()} {device} {threads} {wish}"
-    wanted = Wanted(key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish)
-    home = worker()
-    return ApartEngine(wanted, home.call(loaded, wanted), home.call)
+    return Wanted(key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish)
 
 
 def _begin(home: Worker) -> None:

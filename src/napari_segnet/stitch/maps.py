@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from napari_segnet.sinks import Sink
 
 __all__ = [
     "BlendedSink",
+    "KeptMaps",
     "ScaledSink",
     "Seams",
     "UnitSink",
@@ -28,6 +30,16 @@ __all__ = [
 
 GAUSSIAN_SHARE = 1 / 8
 """Sigma of the blending weight, as a share of the tile's edge (nnU-Net, MONAI)."""
+
+
+class KeptMaps(Protocol):
+    """What tiles of one plane or volume say, kept by their number while the run goes on."""
+
+    def get(self, tile: int) -> npt.NDArray[np.float32] | None:
+        """Return the maps ``(channel, [z,] y, x)`` of a tile, if they are known."""
+
+    def put(self, tile: int, maps: npt.NDArray[np.float32]) -> None:
+        """Keep the maps of a tile."""
 
 
 def run_task(
@@ -52,6 +64,7 @@ def stitch_maps(
     sink: Sink,
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     batch: int = 1,
+    known: KeptMaps | None = None,
 ) -> Iterator[int]:
     """Answer all tasks of one plane or volume and hand the kept parts to a sink.
 
@@ -69,6 +82,8 @@ def stitch_maps(
         What to compute in.
     batch : int
         Tiles that the network sees at once, if they have one size.
+    known : KeptMaps, optional
+        What an earlier part of the run kept; the network does not see these tiles again.
 
     Yields
     ------
@@ -78,13 +93,35 @@ def stitch_maps(
     done = 0
     for group in batches(tasks, 1 if engine.depends_on_offset else batch):
         check_cancelled()
-        blocks = np.stack([reader.read(task) for task in group])
-        answer = precision.answer(engine, partial(_answer, engine, group, blocks))
-        for task, maps in zip(group, answer, strict=True):
-            kept = maps[(slice(None), *task.tile.keep)]
+        for task, kept in zip(
+            group, _kept_parts(engine, group, done, reader, precision, known), strict=True
+        ):
             sink.write((slice(0, len(kept)), *task.tile.write), kept)
         done += len(group)
         yield done
+
+
+def _kept_parts(
+    engine: Engine,
+    group: list[TileTask],
+    first: int,
+    reader: TaskReader,
+    precision: PrecisionChoice[npt.NDArray[np.float32]],
+    known: KeptMaps | None,
+) -> list[npt.NDArray[np.float32]]:
+    """Return what each tile of a batch says of what it writes; ``first`` is the first's number."""
+    if known is not None:
+        # All of a batch or none: what stands beside a tile in it may move its last digits.
+        found = [one for n in range(len(group)) if (one := known.get(first + n)) is not None]
+        if len(found) == len(group):
+            return found
+    blocks = np.stack([reader.read(task) for task in group])
+    answer = precision.answer(engine, partial(_answer, engine, group, blocks))
+    parts = [maps[(slice(None), *task.tile.keep)] for task, maps in zip(group, answer, strict=True)]
+    if known is not None:
+        for number, part in enumerate(parts, first):
+            known.put(number, part)
+    return parts
 
 
 def _answer(

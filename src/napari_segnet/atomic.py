@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 __all__ = [
     "ENDING",
+    "WHOLE",
     "Reason",
     "Write",
     "complete",

@@ -17,8 +17,9 @@ from __future__ import annotations
 import contextlib
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.apart import is_apart, load_apart
 from napari_segnet.engines.openvino import OpenVinoKind
-from napari_segnet.engines.openvino.choice import begin_trial, is_better
+from napari_segnet.engines.openvino.choice import begin_trial, is_better, note_failure
 from napari_segnet.engines.protocol import (
     PRECISIONS,
     Engine,
@@ -36,6 +37,7 @@ __all__ = [
     "Engine",
     "EngineKind",
     "choose_device",
+    "distrust",
     "engine_for",
     "kind_for",
     "learn",
@@ -81,7 +83,12 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
 def engine_for(
     checkpoint: Checkpoint, device: str = "auto", threads: int = 0, wish: str = "auto"
 ) -> Engine:
-    """Load a network with the engine that runs it; see :meth:`EngineKind.load`."""
+    """Load a network with the engine that runs it; see :meth:`EngineKind.load`.
+
+    In a process of its own where that was asked for; see :mod:`napari_segnet.engines.apart`.
+    """
+    if is_apart():
+        return load_apart(checkpoint, device, threads, wish)
     return kind_for(checkpoint, wish).load(checkpoint, device, threads)
 
 
@@ -110,6 +117,12 @@ def named_engine(checkpoint: Checkpoint, wish: str, device: str = "auto", thread
     if choose_device(device, ENGINES[0].devices()) == "cpu" and rival.runs(checkpoint):
         return "openvino" if is_better(checkpoint, threads) else "torch"
     return "torch"
+
+
+def distrust(checkpoint: Checkpoint, threads: int, why: str) -> None:
+    """Remember that the engine beside torch failed: ``auto`` takes torch from now on."""
+    with contextlib.suppress(OSError):  # no disk: the next run finds out again
+        note_failure(checkpoint, threads, why)
 
 
 def learn(engine: Engine, wish: str) -> None:

@@ -38,6 +38,9 @@ class InferencePlan:
         Where its maps are kept; None for a network that answers with objects.
     found : Found or None
         What speaks for settings that were found; None where none was to be found.
+    first : tuple of slice or None
+        What is looked at: one for each of ``axes``, in image pixels. It is answered first; the
+        answer does not depend on it.
     """
 
     checkpoint: Checkpoint
@@ -45,6 +48,7 @@ class InferencePlan:
     settings: PredictSettings
     keep: Keep | None
     found: Found | None = None
+    first: tuple[slice, ...] | None = None
 
     @property
     def image(self) -> Image:

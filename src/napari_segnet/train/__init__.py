@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_segnet.train._fine_tune import Change, TrainingResult, changes, fine_tune
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
+    from napari_segnet.train._start_well import StartingPoint, TriedWay, start_well
     from napari_segnet.train._train import preview, train
 
 __all__ = [
@@ -33,8 +34,10 @@ __all__ = [
     "Comparison",
     "HeldOut",
     "Look",
+    "StartingPoint",
     "TrainSettings",
     "TrainingResult",
+    "TriedWay",
     "Unfinished",
     "changes",
     "epochs_done",
@@ -43,6 +46,7 @@ __all__ = [
     "preview",
     "read_unfinished",
     "score_held_out",
+    "start_well",
     "state_path",
     "train",
 ]
@@ -54,11 +58,14 @@ _HOMES = {
     "Comparison": "_comparison",
     "HeldOut": "_gate",
     "Look": "_look",
+    "StartingPoint": "_start_well",
     "TrainingResult": "_fine_tune",
+    "TriedWay": "_start_well",
     "changes": "_fine_tune",
     "preview": "_train",
     "score_held_out": "_gate",
     "fine_tune": "_fine_tune",
+    "start_well": "_start_well",
     "train": "_train",
 }
 

@@ -157,8 +157,10 @@ def _judged(
     """Score a network, do the steps of its training, and score what comes out."""
     how = PredictSettings(
         device=best_device(device),
+        normalize=settings.normalize,
         channels=settings.channels,
         invert=settings.invert,
+        scale=settings.scale or None,
         threads=settings.threads,
     )
     before = before_earlier = None

@@ -24,7 +24,7 @@ from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
-from napari_segnet.train._begin import advised, start, trainable, wanted
+from napari_segnet.train._begin import advised, shown, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
 from napari_segnet.train._pace import Pace
@@ -101,7 +101,7 @@ def train(
     """
     settings, out = settings or TrainSettings(), Path(out)
     trainable(network)
-    target = advised(wanted(network, settings))
+    target = advised(shown(wanted(network, settings), settings))
     device = best_device(device)
     with ours(out) as turn:
         steps = _taught(network, target, dataset, out, settings, device=device, resume=resume)
@@ -228,7 +228,8 @@ def preview(
     """
     settings = settings or TrainSettings()
     trainable(network)
-    crops = yield from _crops(hold_out(dataset), wanted(network, settings), settings)
+    target = shown(wanted(network, settings), settings)
+    crops = yield from _crops(hold_out(dataset), target, settings)
     rng = np.random.default_rng((settings.seed, 0, 0))
     return tuple(crops.draw(rng) for _ in range(count))
 
@@ -335,10 +336,12 @@ def _card(
     if parent is not None:
         # Its scores and its data are no longer those of this network; how it is shown images is.
         scaled = any(step.name == "scale" for step in network.prepare)
-        kept = ("label", "empty_channels", *(("object_px",) if scaled else ()))
+        kept = ("label", "empty_channels", "channels", *(("object_px",) if scaled else ()))
         card = {"parent": parent, **{name: card[name] for name in kept if name in card}}
     if inverted(network, PredictSettings(invert=settings.invert)):
         card["invert"] = "yes"
+    if settings.channels != "auto":
+        card["channels"] = settings.channels
     card["training"] = {
         "samples": len(dataset.of("train")),
         "held_out": len(dataset.of("val")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.map_loss import LOSSES
 from napari_segnet.plan.settings import FIND, INVERT
+from napari_segnet.prepare import parse_normalizer
 from napari_segnet.settings import check_types, short_repr, suggestion
 
 __all__ = ["HEADS", "OPTIMIZERS", "PRECISIONS", "TrainSettings"]
@@ -60,9 +61,12 @@ class TrainSettings:
         and to twice its stride at least.
     crop_z_px : int
         Depth of a crop for 3D networks.
-    channels, invert : str
-        Which image channels the network gets, and if dark and bright are exchanged, as in
-        ``PredictSettings``; the network that is taught so wants it so from then on.
+    normalize, channels, invert : str
+        How pixels are normalised, which image channels the network gets, and if dark and bright
+        are exchanged, as in ``PredictSettings``; the network that is taught so wants it so from
+        then on.
+    scale : float
+        Image pixels per network pixel, likewise; 0: as the network wants it.
     head : str
         ``keep``: the network's own last layer; ``foreground``, ``objects`` (foreground,
         boundary and distance) or a number of classes with the background: a new one, which
@@ -122,8 +126,10 @@ class TrainSettings:
     batch_size: int = 8
     crop_px: int = 192
     crop_z_px: int = 32
+    normalize: str = "auto"
     channels: str = "auto"
     invert: str = "auto"
+    scale: float = 0.0
     head: str = "keep"
     loss: str = "both"
     optimizer: str = "adamw"
@@ -166,6 +172,12 @@ class TrainSettings:
             )
         if not 0 <= self.average < 1:
             raise SettingsError(f"average is {self.average}, but must be from 0 to below 1.")
+        parse_normalizer("none" if self.normalize == "auto" else self.normalize)
+        if self.scale and not 0.01 <= self.scale <= 100:
+            raise SettingsError(
+                f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per network "
+                "pixel, or 0: as the network wants it."
+            )
         low, high = self.scale_range
         if not 0.05 <= low <= high <= 20:
             raise SettingsError(

@@ -9,13 +9,24 @@ given its own name only when all are complete. What fails leaves no file behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_segnet.atomic import Write, complete, is_left, make_folders, probe, reason, write_all
+from napari_segnet.atomic import (
+    WHOLE,
+    Write,
+    complete,
+    is_left,
+    make_folders,
+    probe,
+    reason,
+    write_all,
+)
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
@@ -41,6 +52,7 @@ __all__ = [
     "Writer",
     "ZarrPlace",
     "check_output",
+    "check_outputs",
     "exporters",
     "parse_exports",
     "plain_grid",
@@ -178,6 +190,61 @@ def check_output(
         probe(max(paths, key=lambda path: len(path.name)))
     except OSError as error:
         raise _output_error(folder, stem, error) from error
+
+
+def check_outputs(
+    folder: Path,
+    images: Mapping[str, Path],
+    has_grid: Callable[[Path], bool],
+    *,
+    overwrite: bool = False,
+    save_maps: bool = False,
+    table: bool = False,
+    exports: Iterable[str] = (),
+    zarr: ZarrPlace | None = None,
+) -> None:
+    """Do what :func:`check_output` does for many images; the folder is listed once.
+
+    Parameters
+    ----------
+    folder, overwrite, save_maps, table, exports, zarr
+        As there.
+    images : mapping of str to Path
+        By the stem of their results.
+    has_grid : callable
+        Tells of an image file if it is a medical one; asked only where that matters.
+
+    Raises
+    ------
+    OutputError
+        As there.
+    """
+    try:
+        there = {_key(name) for name in os.listdir(folder)}
+    except OSError:  # no folder yet; what speaks against one is said of the longest name
+        there = set()
+    endings = [writer.ending for writer in WRITERS]
+    longest = max(images, key=lambda stem: len(os.fsencode(stem)), default="")
+    for stem, path in images.items():
+        key = _key(stem)
+        if stem == longest or any(
+            key + e in there or f".{key}{e}{WHOLE}" in there for e in endings
+        ):
+            check_output(
+                folder,
+                stem,
+                overwrite=overwrite,
+                save_maps=save_maps,
+                grid=has_grid(path),
+                table=table,
+                exports=exports,
+                zarr=zarr,
+            )
+
+
+def _key(name: str) -> str:
+    """Return what two names share that may be one file, on whatever system."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def write_segmentation(

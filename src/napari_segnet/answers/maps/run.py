@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.answers.maps.first import InView
 from napari_segnet.answers.maps.tiling import MapTiles
 from napari_segnet.engines import Engine
 from napari_segnet.errors import SegnetError
@@ -41,22 +42,25 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
     given, settings = plan.input, plan.settings
     if plan.keep is None:
         raise SegnetError(f"{plan.checkpoint.path.name} answers with objects, not with maps.")
-    sink = open_sink(plan.keep)
+    view = InView(plan)
+    sink = view.sink(open_sink(plan.keep))
     rule = MapTiles(plan.checkpoint, given.seen, settings)
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, MapAgreement())
     seams, reader = Seams(), TaskReader(plan.image)
-    done, units = 0, given.units
+    yield from view.first_look(engine, rule, memory, reader)
+    done, units = 0, view.units(given.units)
     for number, (t, z) in enumerate(units):
         while True:
             total = len(memory.tiling.tiles)
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
                 into = partial(_unit_sink, sink, plan, memory, seams, t, z)
-                tasks = tile_tasks(given, memory.tiling, t, z)
+                tasks = view.tasks(tile_tasks(given, memory.tiling, t, z), memory, (t, z))
                 for done in _unit(engine, tasks, reader, into, precision, memory.batch):
+                    at = number * total + done
                     yield Progress(
-                        what="tile", done=number * total + done, total=len(units) * total
+                        what="tile", done=at, total=len(units) * total, shown=view.parts()
                     )
                 break
             except Exception as error:

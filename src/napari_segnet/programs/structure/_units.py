@@ -220,9 +220,21 @@ def _numbered(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[U
                 after = found[places[turn + 1]]
                 begin = min(p.number for p in after.layers if p.number is not None)
                 listed = any(own[-1] < number < begin for number in children[parent])
-                # Two transposed convolutions with nothing between them are elements of a list.
-                listed |= begin == own[-1] + 1 and unit.ways[0] and after.ways[0]
+                listed |= begin == own[-1] + 1 and _alike(unit, after)
                 if not listed:
                     update["after"] = begin - own[-1] - 1
             filled[at] = replace(unit, **update)  # type: ignore[arg-type]
     return filled
+
+
+def _alike(one: Unit, two: Unit) -> bool:
+    """Tell if two neighbours are elements of a list: nothing stands between them.
+
+    So are transposed convolutions, and bare ones of one kernel that change the channels: in a
+    ``Sequential`` an activation would stand between.
+    """
+    if one.ways[0] and two.ways[0]:
+        return True
+    bare = all(unit.norm is None and unit.slopes is None for unit in (one, two))
+    change = all(unit.inputs(False) != unit.outputs(False) for unit in (one, two))
+    return bare and change and one.kernel == two.kernel

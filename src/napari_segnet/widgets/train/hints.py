@@ -9,7 +9,18 @@ __all__ = ["MAIN", "MORE", "TRAIN_HINTS"]
 MAIN = ("minutes", "learning_rate", "head", "patience")
 MORE = (
     *("epochs", "steps_per_epoch", "promote_at"),
-    *("batch_size", "crop_px", "crop_z_px", "channels", "invert", "loss", "optimizer", "warm_up"),
+    *(
+        "batch_size",
+        "crop_px",
+        "crop_z_px",
+        "normalize",
+        "channels",
+        "invert",
+        "scale",
+        "loss",
+        "optimizer",
+        "warm_up",
+    ),
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "average"),
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
     *("blur_px", "precision", "threads", "seed"),
@@ -26,7 +37,11 @@ TRAIN_HINTS = {
     "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
     "crop_px": Hint(label="crop (px)", minimum=8, maximum=100_000),
     "crop_z_px": Hint(label="crop depth (px)", minimum=1, maximum=100_000),
+    "normalize": Hint(label="normalise"),
     "channels": Hint(label="channels"),
+    "scale": Hint(
+        label="scale", minimum=0.0, maximum=100.0, step=0.1, special="as the network wants it"
+    ),
     "invert": Hint(
         label="invert",
         choices=("auto", "no", "yes"),

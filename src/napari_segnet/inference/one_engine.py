@@ -21,6 +21,7 @@ from napari_segnet.image import Image
 from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settled, resolve
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Origin
+from napari_segnet.sinks import KeptPlace
 
 __all__ = ["Chosen", "run_on_one_engine", "same_engine", "with_one_engine"]
 
@@ -38,6 +39,7 @@ def run_on_one_engine(
     checkpoint: Checkpoint,
     image: Image,
     given: Settled,
+    kept: KeptPlace | None = None,
     first: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, tuple[Chosen, RunResult]]:
     """Run a network from beginning to end on one engine.
@@ -52,7 +54,7 @@ def run_on_one_engine(
     """
     try:
         chosen = _wished(checkpoint, image, given)
-        return chosen, (yield from _run(chosen, first))
+        return chosen, (yield from _run(chosen, kept, first))
     except EngineError as error:
         if given.settings.engine != "auto":
             raise
@@ -62,11 +64,13 @@ def run_on_one_engine(
     note = f"{why}, so torch computed this result."
     chosen = _chosen(checkpoint, image, given, "torch")
     chosen = replace(chosen, notes=(note, *chosen.notes))
-    return chosen, (yield from _run(chosen, first))
+    return chosen, (yield from _run(chosen, kept, first))
 
 
-def _run(chosen: Chosen, first: tuple[slice, ...] | None) -> Generator[Progress, None, RunResult]:
-    plan = replace(chosen.plan, first=first)
+def _run(
+    chosen: Chosen, kept: KeptPlace | None, first: tuple[slice, ...] | None
+) -> Generator[Progress, None, RunResult]:
+    plan = replace(chosen.plan, kept=kept, first=first)
     return (yield from answer_of(plan.checkpoint).run(chosen.engine, plan))
 
 

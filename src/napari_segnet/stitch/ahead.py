@@ -17,7 +17,8 @@ from napari_segnet.plan.tasks import TaskReader, TileTask, read_task
 from napari_segnet.progress import check_cancelled
 
 if TYPE_CHECKING:
-    from napari_segnet.engines.cluster import Pending, WorksAhead
+    from napari_segnet.engines.cluster import WorksAhead
+    from napari_segnet.engines.cluster._scheduler import Pending
 
 __all__ = ["answers_ahead"]
 

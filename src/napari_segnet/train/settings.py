@@ -76,7 +76,8 @@ class TrainSettings:
     optimizer : str
         ``adamw`` (Loshchilov and Hutter 2019), ``adam`` or ``sgd`` (with Nesterov's momentum).
     learning_rate : float
-        The highest; it warms up and then falls to zero as a cosine.
+        The highest; it warms up and then falls to zero as a cosine. 0: what suits the network,
+        0.0003 for one that has learned before, 0.003 for one that begins from nothing.
     warm_up : float
         Share of the training over which it warms up.
     momentum : float
@@ -133,7 +134,7 @@ class TrainSettings:
     head: str = "keep"
     loss: str = "both"
     optimizer: str = "adamw"
-    learning_rate: float = 3e-3
+    learning_rate: float = 0.0
     warm_up: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 1e-2
@@ -165,10 +166,10 @@ class TrainSettings:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise SettingsError(f"{name} is {value}, but must be from {least:g} to {most:g}.")
-        if not 0 < self.learning_rate <= 10:
+        if not 0 <= self.learning_rate <= 10:
             raise SettingsError(
-                f"learning_rate is {self.learning_rate}, but must be above 0 and at most 10; "
-                "0.003 suits most networks."
+                f"learning_rate is {self.learning_rate}, but must be from 0 to 10; 0 is what suits "
+                "the network."
             )
         if not 0 <= self.average < 1:
             raise SettingsError(f"average is {self.average}, but must be from 0 to below 1.")

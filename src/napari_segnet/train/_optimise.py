@@ -52,9 +52,7 @@ def frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.
     return still
 
 
-def optimiser(
-    module: nn.Module, settings: TrainSettings, rate: float
-) -> torch.optim.Optimizer:
+def optimiser(module: nn.Module, settings: TrainSettings, rate: float) -> torch.optim.Optimizer:
     """Return what moves the weights that are not frozen, at a learning rate to begin with."""
     weights = [p for p in module.parameters() if p.requires_grad]
     decay = settings.weight_decay

@@ -2,7 +2,8 @@
 
 The score of a network rises with the number of corrected images like ``a - b / n`` or slower
 (Hestness et al. 2017, arXiv 1712.00409), and each new image may be a lucky or a useless one. How
-much it rises, and how much that varies, was measured with small trainings (``benchmarks/forecast.py``).
+much it rises, and how much that varies, was measured with small trainings
+(``benchmarks/forecast.py``).
 """
 
 from __future__ import annotations

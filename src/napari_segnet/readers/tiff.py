@@ -118,7 +118,7 @@ def _levels(
     path: Path, series: Any, stamp: Stamp, data: Any, axes: str, *, as_numbers: bool
 ) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """Return the coarser copies of a picture that are like it, and a note if one is damaged."""
-    found = []
+    found: list[Any] = []
     for number, level in enumerate(series.levels[1:], 1):
         try:
             stored = _pixels(path, level, stamp, number)

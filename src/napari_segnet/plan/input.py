@@ -19,6 +19,7 @@ from napari_segnet.plan.recipe import (
     LEARNING,
     RUNNING,
     Remedies,
+    channels_of,
     inverted,
     recipe,
     scale_of,
@@ -42,6 +43,7 @@ __all__ = [
     "NetworkInput",
     "Remedies",
     "UnitInput",
+    "channels_of",
     "inverted",
     "prepare_input",
     "recipe",
@@ -227,7 +229,7 @@ def prepare_input(
     channels = map_channels(
         image,
         checkpoint.channels,
-        settings.channels,
+        channels_of(checkpoint, image, settings),
         invert=inverted(checkpoint, settings),
         spare=spare_channels(checkpoint),
     )

@@ -36,6 +36,15 @@ def test_the_cache_gets_its_size(preferences_file):
     assert cache.predictions.limit_bytes == 500_000_000
 
 
+def test_networks_get_a_process_of_their_own(preferences_file, monkeypatch):
+    asked = []
+    monkeypatch.setattr("napari_segnet.widgets.qt.preferences.keep_apart", asked.append)
+    assert not preferences().own_process
+    preferences_file.engine.own_process = True
+    assert preferences().own_process
+    assert asked == [False, True]
+
+
 def test_a_folder_in_the_home_folder_may_be_written_short(preferences_file, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     preferences_file.engine.networks_folder = " ~/networks "

@@ -19,7 +19,7 @@ from napari_segnet.errors import Remedy, SettingsError
 from napari_segnet.families import MapFamily
 from napari_segnet.recognition import family_of
 
-__all__ = ["TOLERANCE", "converted", "differs"]
+__all__ = ["TOLERANCE", "converted", "differs", "first_line"]
 
 TOLERANCE = 1e-4
 """Maps may differ by this part of the range that they take: rounding of float32 through a deep
@@ -84,7 +84,7 @@ def _convert(checkpoint: Checkpoint, kept: KeptNetwork) -> None:
         # Whatever an operation that it does not know raises, out of two libraries.
         if is_out_of_memory(error):
             raise
-        model, wrong = None, f"it cannot be converted ({_first_line(error)})"
+        model, wrong = None, f"it cannot be converted ({first_line(error)})"
     refusal = model if isinstance(model, str) else wrong
 
     def write(folder: Path) -> None:
@@ -149,6 +149,7 @@ def _example(checkpoint: Checkpoint, batch: int, times: int) -> npt.NDArray[np.f
     return noise.astype(np.float32)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, and of which kind it is."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}"[:200] if lines else type(error).__name__

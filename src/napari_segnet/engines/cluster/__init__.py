@@ -26,6 +26,7 @@ __all__ = [
     "disconnect",
     "is_clustered",
     "load_on_cluster",
+    "use",
     "workers",
 ]
 
@@ -93,11 +94,26 @@ def connect(address: str) -> None:
     ----------
     address : str
         Of its scheduler; ``local``: workers of this machine.
+
+    Raises
+    ------
+    MissingExtraError
+        If dask.distributed is not installed.
+    WorkerLostError
+        If no scheduler answers there, or it has no workers.
     """
-    disconnect()
-    with _lock:
-        _address.append(address)
+    use(address)
     _connected()
+
+
+def use(address: str) -> None:
+    """Run networks on a cluster once one is asked for; empty: here again."""
+    if _address == [address]:
+        return
+    disconnect()
+    if address:
+        with _lock:
+            _address.append(address)
 
 
 def disconnect() -> None:

@@ -33,6 +33,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "promote_at": (0.5, 0.9999),
     "minutes": (0, 1e6),
     "replay": (0, 100),
+    "rehearsal": (0, 1),
     "on_objects": (0, 1),
     "gamma": (1, 100),
     "gain": (1, 100),
@@ -101,6 +102,9 @@ class TrainSettings:
     replay : float
         Where labels are not trusted, hold on to what the old network is sure of, with this
         weight, against forgetting. 0: learn nothing there.
+    rehearsal : float
+        Where ``earlier`` images are given to a training: so many crops of theirs join each batch,
+        as a share of its crops, so that the network does not forget them. 0: they are only scored.
     average : float
         Share of the old weights in the running average that is kept as the result; 0: the
         last weights.
@@ -144,6 +148,7 @@ class TrainSettings:
     minutes: float = 0.0
     promote_at: float = 0.9
     replay: float = 0.0
+    rehearsal: float = 0.0
     average: float = 0.998
     on_objects: float = 0.5
     flip: bool = True

@@ -21,7 +21,8 @@ MORE = (
         "optimizer",
         "warm_up",
     ),
-    *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "average"),
+    *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "rehearsal"),
+    "average",
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
     *("blur_px", "precision", "threads", "seed"),
 )
@@ -81,6 +82,7 @@ TRAIN_HINTS = {
     "freeze_norm": Hint(label="freeze norm layers"),
     "patience": Hint(label="early stopping", minimum=0, maximum=100_000, special="never"),
     "replay": Hint(label="replay", minimum=0.0, maximum=100.0, step=0.1),
+    "rehearsal": Hint(label="rehearsal", minimum=0.0, maximum=1.0, step=0.05),
     "average": Hint(label="weight averaging", minimum=0.0, maximum=0.99999, step=0.001),
     "on_objects": Hint(label="crops on objects", minimum=0.0, maximum=1.0, step=0.05),
     "flip": Hint(label="flip"),

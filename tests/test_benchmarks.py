@@ -161,7 +161,7 @@ def test_forecast(bench_here, tmp_path):
     lines = [json.dumps({**dict(zip(names, row, strict=True)), "held": 0.6}) for row in rows]
     (tmp_path / "runs.jsonl").write_text("\n".join(lines))
     said = bench_here("forecast.py", "--table", "--out", str(tmp_path / "runs.jsonl"))
-    assert "| 1 | 2 | +0.160 | +0.024 | 1 of 2 |" in said
+    assert "| 1 | 2 | +0.160 | +0.014 | 1 of 2 |" in said
     assert "by likeness instead of chance: -0.060 on average, better in 0 of 2" in said
 
 

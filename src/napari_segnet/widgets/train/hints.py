@@ -41,7 +41,7 @@ TRAIN_HINTS = {
     "normalize": Hint(label="normalise"),
     "channels": Hint(label="channels"),
     "scale": Hint(
-        label="scale", minimum=0.0, maximum=100.0, step=0.1, special="as the network wants it"
+        label="scale", minimum=0.0, maximum=100.0, step=0.1, special="auto"
     ),
     "invert": Hint(
         label="invert",
@@ -73,7 +73,7 @@ TRAIN_HINTS = {
         minimum=0.0,
         maximum=10.0,
         step=1e-4,
-        special="what suits the network",
+        special="auto",
     ),
     "warm_up": Hint(label="warm-up", minimum=0.0, maximum=0.5, step=0.01),
     "momentum": Hint(label="momentum", minimum=0.0, maximum=0.9999, step=0.01),

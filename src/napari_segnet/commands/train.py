@@ -163,6 +163,7 @@ def _done(out: Path, taught: TrainingResult, begun: StartingPoint | None) -> dic
         "promoted": taught.promoted,
         "comparison": None if told is None else told.to_json(),
         "earlier": None if taught.earlier is None else taught.earlier.to_json(),
+        "forecast": None if taught.forecast is None else taught.forecast.to_json(),
         "start": None if begun is None else begun.to_json(),
     }
 
@@ -290,6 +291,8 @@ def _verdict(done: dict[str, Any], taught: TrainingResult, folder: Path | None) 
     words = [] if told is None else [told.sentence()]
     if taught.earlier is not None:
         words.append(f"On the earlier images: {taught.earlier.sentence()}")
+    if taught.forecast is not None:
+        words.append(taught.forecast.sentence())
     seen = [] if folder is None else [f"What changed on each of them is drawn in {folder}."]
     return "\n".join(
         [

@@ -15,6 +15,7 @@ from napari_segnet.engines import (
     kind_for,
     named_engine,
 )
+from napari_segnet.engines.cluster import ClusterEngine
 from napari_segnet.errors import EngineError
 from napari_segnet.image import Image
 from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settled, resolve
@@ -131,6 +132,8 @@ def _chosen(checkpoint: Checkpoint, image: Image, given: Settled, name: str) -> 
 
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
+    if isinstance(engine, ClusterEngine):  # which devices there are is not known here
+        return ()
     best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()

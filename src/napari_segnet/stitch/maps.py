@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.engines import Engine
+from napari_segnet.engines.cluster import WorksAhead
 from napari_segnet.image import Image
 from napari_segnet.plan.precision import PrecisionChoice
 from napari_segnet.plan.tasks import TaskReader, TileTask, batches, read_task
@@ -18,6 +19,7 @@ from napari_segnet.prepare.scale import BAND_PX, resize, resize_in_bands
 from napari_segnet.progress import check_cancelled
 from napari_segnet.sinks import Sink, large_array
 from napari_segnet.sinks.file import in_memory_bytes
+from napari_segnet.stitch.ahead import answers_ahead
 
 __all__ = [
     "BlendedSink",
@@ -92,6 +94,9 @@ def stitch_maps(
     int
         How many tiles are done.
     """
+    if isinstance(engine, WorksAhead):
+        yield from _stitch_ahead(engine, tasks, reader, sink, precision, known)
+        return
     done = 0
     for group in batches(tasks, 1 if engine.depends_on_offset else batch):
         check_cancelled()
@@ -101,6 +106,54 @@ def stitch_maps(
             sink.write((slice(0, len(kept)), *task.tile.write), kept)
         done += len(group)
         yield done
+
+
+def _stitch_ahead(
+    engine: Any,
+    tasks: Sequence[TileTask],
+    reader: TaskReader,
+    sink: Sink,
+    precision: PrecisionChoice[npt.NDArray[np.float32]],
+    known: KeptMaps | None,
+) -> Iterator[int]:
+    """Do the same where the engine takes many tiles at once, in the precision of the first."""
+
+    def here(task: TileTask, how: str) -> npt.NDArray[np.float32]:
+        maps = _answer(engine, [task], reader.read(task)[None], how)[0]
+        kept: npt.NDArray[np.float32] = maps[(slice(None), *task.tile.keep)]
+        return kept
+
+    def put(number: int, maps: npt.NDArray[np.float32]) -> None:
+        if known is not None:
+            known.put(number, maps)
+
+    lacking = [n for n in range(len(tasks)) if known is None or known.get(n) is None]
+    first: dict[int, npt.NDArray[np.float32]] = {}
+    if lacking and precision.chosen is None:
+        first[lacking[0]] = precision.answer(engine, partial(here, tasks[lacking[0]]))
+        put(lacking[0], first[lacking[0]])
+    sent = precision.chosen or "fp32"
+    ahead = answers_ahead(engine, [tasks[n] for n in lacking if n not in first], reader, sent)
+    for number, task in enumerate(tasks):
+        part = first.pop(number, None)
+        if part is None and known is not None:
+            part = known.get(number)
+        if part is None:
+            _, said = next(ahead)
+            # Where half precision overflowed, it is answered again in full.
+            part = precision.answer(engine, partial(_as_sent, said, sent, partial(here, task)))
+            put(number, part)
+        sink.write((slice(0, len(part)), *task.tile.write), part)
+        yield number + 1
+
+
+def _as_sent(
+    said: npt.NDArray[np.float32],
+    sent: str,
+    again: Callable[[str], npt.NDArray[np.float32]],
+    precision: str,
+) -> npt.NDArray[np.float32]:
+    return said if precision == sent else again(precision)
 
 
 def _kept_parts(

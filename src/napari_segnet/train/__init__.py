@@ -23,6 +23,7 @@ from napari_segnet.train.state import (
 if TYPE_CHECKING:
     from napari_segnet.train._comparison import Comparison
     from napari_segnet.train._fine_tune import Change, TrainingResult, changes, fine_tune
+    from napari_segnet.train._forecast import Forecast
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
     from napari_segnet.train._start_well import StartingPoint, TriedWay, start_well
@@ -32,6 +33,7 @@ __all__ = [
     "COLOURS",
     "Change",
     "Comparison",
+    "Forecast",
     "HeldOut",
     "Look",
     "StartingPoint",
@@ -56,6 +58,7 @@ _HOMES = {
     "COLOURS": "_fine_tune",
     "Change": "_fine_tune",
     "Comparison": "_comparison",
+    "Forecast": "_forecast",
     "HeldOut": "_gate",
     "Look": "_look",
     "StartingPoint": "_start_well",

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainForm"]
 
-FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50, learning_rate=3e-4)
-"""To begin with: a network that has learned before needs small steps, and few of them."""
+FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50)
+"""To begin with: a network that has learned before needs few steps."""
 MISSING = "Choose a starting network and a training set first"
 NO_NETWORK = "Choose the starting network."
 

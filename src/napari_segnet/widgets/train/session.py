@@ -244,6 +244,8 @@ def outcome(taught: TrainingResult) -> str:
         )
     if taught.earlier is not None:
         said.append(f"On the earlier images: {taught.earlier.sentence()}")
+    if taught.forecast is not None:
+        said.append(taught.forecast.sentence())
     return " ".join(said)
 
 

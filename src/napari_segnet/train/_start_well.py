@@ -29,8 +29,8 @@ from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["GOOD", "StartingPoint", "TriedWay", "start_well"]
 
-FACTORS = (0.5, 0.71, 1.41, 2.0)
-"""Of the usual scale; networks stand a change of size by a fifth or so."""
+FACTORS = (0.5, 0.5**0.5, 2**0.5, 2.0)
+"""Of the usual scale, by half octaves; networks stand a change of size by a fifth or so."""
 STAINS = ("hematoxylin", "eosin")
 NORMALIZERS = ("percentile", "min-max", "z-score", "divide-255")
 """Those that most public networks were trained with, see ``find``."""
@@ -43,6 +43,13 @@ NOTHING = 0.01
 GOOD = 0.8
 """A score from which on a training often brings little: the built-in network has 0.8 on images of
 the kind that it was trained on (docs/how-many.md)."""
+BRIGHTNESS = {
+    "percentile": "brightness stretched between its darkest and brightest percent (percentile)",
+    "min-max": "brightness stretched between the darkest and the brightest pixel (min-max)",
+    "z-score": "brightness centred on its mean (z-score)",
+    "divide-255": "brightness as it is in the file (divide-255)",
+    "divide-65535": "brightness as it is in the file (divide-65535)",
+}
 SETTINGS = ("invert", "channels", "scale", "normalize")
 
 
@@ -72,13 +79,15 @@ class TriedWay:
         """What is changed, for a biologist."""
         if not self.changes:
             return "as they are now"
+        how = str(self.changes.get("normalize"))
+        scale = float(self.changes.get("scale", 1.0))
         words = {
             "invert": "light and dark exchanged"
             if self.changes.get("invert") == "yes"
             else "light and dark not exchanged",
             "channels": f"channel {self.changes.get('channels')}",
-            "scale": f"scale {self.changes.get('scale')}",
-            "normalize": f"normalised {self.changes.get('normalize')}",
+            "scale": f"scale {scale:g} (objects {'enlarged' if scale < 1 else 'made smaller'})",
+            "normalize": BRIGHTNESS.get(how, f"normalised by {how}"),
         }
         return ", ".join(words[name] for name in SETTINGS if name in self.changes)
 

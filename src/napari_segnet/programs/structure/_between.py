@@ -73,7 +73,9 @@ class Between:
             if self.facts.functional and not state.up and gap is None:
                 yield "pool", 2.5
             return
-        if gap is not None:
+        if self.striding and at < self.turning and gap == 1:
+            none, pool = 1.0, 0.2
+        elif gap is not None:
             none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 1.5 if grows else 3.0)
         elif not state.steps:
             none, pool = (0.5, 0.5) if self.facts.nested else (0.0, 3.0)

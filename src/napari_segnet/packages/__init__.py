@@ -16,10 +16,11 @@ from napari_segnet.packages._types import Member, Package, PackageKind
 from napari_segnet.packages.bioimageio import Bioimageio
 from napari_segnet.packages.hugging_face import HuggingFace
 from napari_segnet.packages.monai_bundle import MonaiBundle
+from napari_segnet.packages.stardist import StarDistFolder
 
 __all__ = ["PACKAGES", "Member", "Package", "PackageKind", "find_package", "holds_package"]
 
-PACKAGES: tuple[PackageKind, ...] = (Bioimageio(), MonaiBundle(), HuggingFace())
+PACKAGES: tuple[PackageKind, ...] = (Bioimageio(), MonaiBundle(), StarDistFolder(), HuggingFace())
 """Every kind of package, in the order in which a folder is shown to them."""
 ABOVE = 2
 """Folders above a weights file in which its description may lie."""
@@ -73,7 +74,8 @@ def _is_zip(path: Path) -> bool:
 
 def _first(files: PackageFiles, description: str) -> Package | None:
     for kind in PACKAGES:
-        if kind.describes(description) if description else kind.detect(files):
+        # Several kinds may have descriptions of one name: what lies beside it tells them apart.
+        if (not description or kind.describes(description)) and kind.detect(files):
             return kind.read(files, description)
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,11 +18,11 @@ from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, re
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
 from napari_segnet.plan.tasks import TaskReader, TileTask, tile_tasks
 from napari_segnet.progress import Progress
-from napari_segnet.segmentation import Maps
+from napari_segnet.segmentation import Maps, NetworkAnswer
 from napari_segnet.sinks import Sink, open_sink
 from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink, stitch_maps
 
-__all__ = ["MapAgreement", "run_maps"]
+__all__ = ["MapAgreement", "Ran", "run_maps", "run_tiles"]
 
 FP16_TOLERANCE = 5e-3
 """Half precision is used on a GPU where no map differs by more than that on the first
@@ -38,21 +39,61 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
     plan : InferencePlan
         What was resolved for it and the image.
     """
-    given, settings = plan.input, plan.settings
     if plan.keep is None:
         raise SegnetError(f"{plan.checkpoint.path.name} answers with objects, not with maps.")
-    sink = open_sink(plan.keep)
+    sink, seams = open_sink(plan.keep), Seams()
+
+    def open_unit(memory: MemoryPlan, t: int, z: int) -> UnitSink | ScaledSink | BlendedSink:
+        return _unit_sink(sink, plan, memory, seams, t, z)
+
+    ran = yield from run_tiles(engine, plan, open_unit)
+    answer = Maps(
+        data=sink.finish(),
+        axes="c" + plan.axes,
+        outputs=plan.checkpoint.outputs,
+        ndim=plan.input.ndim,
+    )
+    return ran.result(answer, plan, seams)
+
+
+OpenUnit = Callable[[MemoryPlan, int, int], Sink]
+"""Gives what receives the tiles of a plane or volume, from how it is cut, ``t`` and ``z``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How all tiles were run in the end."""
+
+    memory: MemoryPlan
+    precision: PrecisionChoice[npt.NDArray[np.float32]]
+
+    def result(self, answer: NetworkAnswer, plan: InferencePlan, seams: Seams) -> RunResult:
+        """Return the answer, and what was chosen for it."""
+        return RunResult(
+            answer=answer,
+            device=self.memory.device,
+            rung=self.memory.name,
+            notes=self.memory.notes,
+            engine=_facts(plan, self.memory, self.precision, seams),
+        )
+
+
+def run_tiles(
+    engine: Engine, plan: InferencePlan, open_unit: OpenUnit
+) -> Generator[Progress, None, Ran]:
+    """Hand the maps of all tiles to the sinks of their units; begin one anew where memory fails."""
+    given, settings = plan.input, plan.settings
     rule = MapTiles(plan.checkpoint, given.seen, settings)
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, MapAgreement())
-    seams, reader = Seams(), TaskReader(plan.image)
+    reader = TaskReader(plan.image)
     done, units = 0, given.units
     for number, (t, z) in enumerate(units):
         while True:
             total = len(memory.tiling.tiles)
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
-                into = partial(_unit_sink, sink, plan, memory, seams, t, z)
+                into = partial(open_unit, memory, t, z)
                 tasks = tile_tasks(given, memory.tiling, t, z)
                 for done in _unit(engine, tasks, reader, into, precision, memory.batch):
                     yield Progress(
@@ -67,16 +108,7 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
             if used is not engine:
                 engine, precision = used, PrecisionChoice("fp32", MapAgreement())
     remember(memory, engine)
-    answer = Maps(
-        data=sink.finish(), axes="c" + plan.axes, outputs=plan.checkpoint.outputs, ndim=given.ndim
-    )
-    return RunResult(
-        answer=answer,
-        device=memory.device,
-        rung=memory.name,
-        notes=memory.notes,
-        engine=_facts(plan, memory, precision, seams),
-    )
+    return Ran(memory=memory, precision=precision)
 
 
 def _unit(

@@ -37,12 +37,12 @@ def make(folder: Path) -> None:
         # Weights as they are first drawn answer alike everywhere.
         weights = model.keras_model.get_weights()
         wild = [
-            np.abs(one + random.normal(0, 0.1, one.shape)) if one.ndim == 1 else 1.5 * one
+            np.abs(one + random.normal(0, 0.1, one.shape)) if one.ndim == 1 else 1.2 * one
             for one in weights
         ]
         model.keras_model.set_weights(wild)
         model.keras_model.save_weights(str(folder / name / "weights_best.h5"))
-        shape = (48, 64) if config.n_dim == 2 else (8, 32, 32)
+        shape = (64, 64) if config.n_dim == 2 else (8, 32, 32)
         image = random.random((*shape, config.n_channel_in)).astype(np.float32)
         np.savez(folder / f"{name}.npz", image=image, **answers(model, image))
 

@@ -1,6 +1,6 @@
 """The compiled code of StarDist, without its package: importing that would ask for TensorFlow.
 
-The library is the extra ``[stardist]``. Its two modules hold plain functions on arrays of numpy.
+The library is the extra ``[stardist]``. Its module holds plain functions on arrays of numpy.
 Where it is not installed, or another version of it, what is here in numpy does the same.
 """
 
@@ -14,25 +14,26 @@ from typing import Any
 
 __all__ = ["compiled"]
 
+NAME = "stardist2d"
+
 
 @functools.cache
-def compiled(ndim: int) -> Any:
-    """Return the module ``stardist2d`` or ``stardist3d`` of the library; None without it."""
+def compiled() -> Any:
+    """Return the module ``stardist2d`` of the library; None without it."""
     try:
         package = importlib.util.find_spec("stardist")
     except (ImportError, ValueError):
         return None
     for folder in (package.submodule_search_locations or ()) if package else ():
-        name = f"stardist{ndim}d"
         for ending in EXTENSION_SUFFIXES:
-            file = Path(folder) / "lib" / f"{name}{ending}"
+            file = Path(folder) / "lib" / f"{NAME}{ending}"
             if file.is_file():
-                return _loaded(name, file)
+                return _loaded(file)
     return None
 
 
-def _loaded(name: str, file: Path) -> Any:
-    spec = importlib.util.spec_from_loader(name, ExtensionFileLoader(name, str(file)))
+def _loaded(file: Path) -> Any:
+    spec = importlib.util.spec_from_loader(NAME, ExtensionFileLoader(NAME, str(file)))
     if spec is None or spec.loader is None:
         return None
     try:

@@ -34,7 +34,6 @@ def star_distances(labels: npt.NDArray[np.int32], rays: Rays, grid: tuple[int, .
         ``(rays, [z,] y, x)`` float32 in pixels, smaller than the labels by the grid; 0 in the
         background.
     """
-    lengths = np.array(labels.shape)
     shown = labels[tuple(slice(None, None, step) for step in grid)]
     found = np.zeros((len(rays), *shown.shape), np.float32)
     places = np.argwhere(shown > 0)
@@ -42,22 +41,26 @@ def star_distances(labels: npt.NDArray[np.int32], rays: Rays, grid: tuple[int, .
     start = (places * np.array(grid)).astype(np.float32)
     # One ring of background: a step beyond the end ends there.
     padded = np.pad(labels, 1)
-    for number, ray in enumerate(rays.vertices):
-        going = np.arange(len(places))
+    strides = np.cumprod([1, *padded.shape[:0:-1]])[::-1]
+    flat, most = padded.reshape(-1), np.array(padded.shape) - 1
+    far = np.zeros((len(rays), len(places)), np.float32)
+    ray, place = (each.reshape(-1) for each in np.indices(far.shape, np.int32))
+    gone = np.zeros_like(rays.vertices)
+    # Half a pixel, along the axis that a ray follows most.
+    back = 1 - 0.5 / np.abs(rays.vertices).max(1, keepdims=True)
+    while ray.size:
         # float32, added step by step: as the library has it.
-        gone = np.zeros(rays.ndim, np.float32)
-        far = np.zeros(len(places), np.float32)
-        # Half a pixel, along the axis that the ray follows most.
-        back = np.float32(1 - 0.5 / np.abs(ray).max())
-        while going.size:
-            gone = gone + ray
-            at = np.rint(start[going] + gone).astype(np.int64) + 1
-            at = np.clip(at, 0, lengths + 1)
-            ended = padded[tuple(at.T)] != own[going]
-            end = gone - back * ray if rays.ndim == 2 else np.rint(gone)
-            far[going[ended]] = np.linalg.norm(end)
-            going = going[~ended]
-        found[(number, *places.T)] = far
+        gone = gone + rays.vertices
+        ends = gone - back * rays.vertices if rays.ndim == 2 else np.rint(gone)
+        reached = np.linalg.norm(ends, axis=1).astype(np.float32)
+        at = np.zeros(ray.size, np.int64)
+        for axis, stride in enumerate(strides.tolist()):
+            along = np.rint(start[place, axis] + gone[ray, axis]).astype(np.int64) + 1
+            at += stride * np.clip(along, 0, most[axis])
+        ended = flat[at] != own[place]
+        far[ray[ended], place[ended]] = reached[ray[ended]]
+        ray, place = ray[~ended], place[~ended]
+    found[(slice(None), *places.T)] = far
     return found
 
 

@@ -16,6 +16,8 @@ Floats = npt.NDArray[np.float32]
 Box = tuple[slice, ...]
 ON_FACE = 1e-5
 """A pixel so near to a face, relative to its distance, is inside."""
+MOST_REACH, REACH_STEP = 60, 8
+"""Around pixels, offsets of up to so many pixels are looked up: in 28 MB at most."""
 AT_ONCE = 2**22
 """Numbers of pixels times faces that are looked at together: 50 MB."""
 
@@ -72,10 +74,22 @@ def mask_of(
         rows, columns = polygon(ends[:, 0], ends[:, 1], shape)  # type: ignore[no-untyped-call]
         mask[rows - low[0], columns - low[1]] = True
         return where, mask
-    offsets = np.stack(
-        np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1
-    ).reshape(-1, 3) - np.asarray(point)
-    mask[...] = _in_cones(offsets, distances, rays).reshape(mask.shape)
+    place = np.asarray(point)
+    reach = int(max(np.abs(low - place).max(), np.abs(high - place).max())) + 1
+    whole = np.rint(place).astype(np.int64)
+    if reach <= MOST_REACH and (whole == place).all():
+        # The same offsets for all objects around pixels: which cone each is in is known.
+        reach += -reach % REACH_STEP
+        face, shares = _cube(rays.vertices.tobytes(), rays.faces.tobytes(), reach)
+        at = tuple(
+            slice(a - p + reach, b - p + reach) for a, b, p in zip(low, high, whole, strict=True)
+        )
+        mask[...] = _reached(face[at], shares[at], distances, rays)
+        return where, mask
+    axes = [np.arange(a, b) for a, b in zip(low, high, strict=True)]
+    offsets = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3) - place
+    face, shares = cone_of(offsets, rays)
+    mask[...] = _reached(face, shares, distances, rays).reshape(mask.shape)
     return where, mask
 
 
@@ -164,7 +178,22 @@ def _within(
     return np.asarray((shares / np.maximum(reach, 1e-6)).sum(1) <= 1 + ON_FACE)
 
 
-def _in_cones(offsets: npt.NDArray[Any], distances: Floats, rays: Rays) -> npt.NDArray[np.bool_]:
-    face, shares = cone_of(offsets, rays)
-    reach = np.asarray(distances)[rays.faces[face]]
-    return np.asarray((shares / np.maximum(reach, 1e-6)).sum(1) <= 1 + ON_FACE)
+def _reached(
+    face: npt.NDArray[np.int32], shares: Floats, distances: Floats, rays: Rays
+) -> npt.NDArray[np.bool_]:
+    """Tell where the shares reach no further than the distances ``(rays,)`` of one object."""
+    per_face = 1 / np.maximum(np.asarray(distances), 1e-6)[rays.faces]
+    return np.asarray(np.einsum("...k,...k->...", shares, per_face[face]) <= 1 + ON_FACE)
+
+
+@functools.lru_cache(maxsize=2)
+def _cube(vertices: bytes, faces: bytes, reach: int) -> tuple[npt.NDArray[np.int32], Floats]:
+    """Return the cone of each offset up to ``reach`` pixels along each axis, and its shares."""
+    rays = Rays(
+        vertices=np.frombuffer(vertices, np.float32).reshape(-1, 3),
+        faces=np.frombuffer(faces, np.int32).reshape(-1, 3),
+    )
+    axis = np.arange(-reach, reach + 1)
+    offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    face, shares = cone_of(offsets.reshape(-1, 3), rays)
+    return face.reshape(offsets.shape[:3]), shares.reshape(offsets.shape)

@@ -59,25 +59,13 @@ def suppress(
     if len(order) < 2:
         return order
     points, distances = points[order], np.ascontiguousarray(distances[order], np.float32)
-    module = compiled(rays.ndim) if use_library else None
+    # Of polyhedra the library compares convex hulls first, which takes ten times as long.
+    module = compiled() if use_library and rays.ndim == 2 else None
     check_cancelled()
     if module is None:
         return np.asarray(order[_kept(points, distances, rays, most)])
     places = np.ascontiguousarray(points, np.float32)
-    if rays.ndim == 2:
-        kept = module.c_non_max_suppression_inds(distances, places, 1, 1, 0, np.float32(most))
-    else:
-        kept = module.c_non_max_suppression_inds(
-            distances,
-            places,
-            np.ascontiguousarray(rays.vertices, np.float32),
-            np.ascontiguousarray(rays.faces, np.int32),
-            np.ascontiguousarray(scores[order], np.float32),
-            1,
-            1,
-            0,
-            np.float32(most),
-        )
+    kept = module.c_non_max_suppression_inds(distances, places, 1, 1, 0, np.float32(most))
     return np.asarray(order[np.asarray(kept, bool)])
 
 

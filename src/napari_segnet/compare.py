@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_segnet.answers import maps_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.image import Image
-from napari_segnet.inference import PredictSettings, predict
+from napari_segnet.inference import PredictSettings, predict, with_one_engine
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Maps
 
@@ -89,9 +89,10 @@ def _compared(
     runs: Sequence[tuple[Checkpoint, PredictSettings | None]], image: Image
 ) -> Generator[Progress, None, Compared]:
     part = _middle(image, runs[0][0].ndim)
+    fixed = with_one_engine([(network, how or PredictSettings()) for network, how in runs])
     found: list[npt.NDArray[np.float32]] = []
     shown: list[npt.NDArray[np.uint8]] = []
-    for done, (network, settings) in enumerate(runs):
+    for done, (network, settings) in enumerate(fixed):
         check_cancelled()
         yield Progress(what="comparing", done=done, total=len(runs))
         steps: Any = predict(network, part, settings)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
-from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, with_one_engine
 from napari_segnet.overlay import overlay
 from napari_segnet.plan.input import scale_of
 from napari_segnet.progress import Progress, check_cancelled, job
@@ -143,6 +143,7 @@ def try_inputs(
             "cannot be tried for it. Set channels and invert yourself."
         )
     yield Progress(what="input")
+    ((_, settings),) = with_one_engine([(checkpoint, settings)])
     part, plain = _middle(image), _plain_channel(settings)
     ways = [(plain, "no"), (plain, "yes")]
     if image.rgb and image.sizes["c"] == 3:
@@ -221,6 +222,7 @@ def try_scales(
     """
     settings, label_settings = settings or PredictSettings(), label_settings or LabelSettings()
     yield Progress(what="scale")
+    ((_, settings),) = with_one_engine([(checkpoint, settings)])
     part = _middle(image)
     if scales is None:
         usual, _ = scale_of(checkpoint, part, settings)

@@ -14,10 +14,12 @@
     ├── MismatchError         image and network, or prediction and truth, do not fit
     ├── NothingFoundError     the network sees no object where one was asked for
     ├── MemoryExhaustedError  every rung of the memory ladder was tried
+    ├── EngineError           an engine other than torch is damaged, or failed
     ├── OutputError           a result cannot be written
     ├── DatasetError          a folder of training data cannot be used
     ├── EditError             a correction cannot be made here
     ├── JournalError          a journal of corrections cannot be used
+    ├── WorkerLostError       the process that ran the network has ended
     └── MissingExtraError     an optional dependency is not installed
     Cancelled                 the user asked to stop (not a SegnetError)
 
@@ -36,6 +38,7 @@ __all__ = [
     "Cancelled",
     "DatasetError",
     "EditError",
+    "EngineError",
     "ImageError",
     "JournalError",
     "MemoryExhaustedError",
@@ -51,6 +54,7 @@ __all__ = [
     "UnsupportedWeightsError",
     "UntoldError",
     "WeightsError",
+    "WorkerLostError",
     "is_of_the_device",
 ]
 
@@ -168,6 +172,24 @@ class MemoryExhaustedError(SegnetError):
     """Not enough memory even on the last rung of the memory ladder."""
 
 
+class EngineError(SegnetError):
+    """An engine other than torch that is damaged, or failed; torch runs the same network.
+
+    Parameters
+    ----------
+    why : str
+        What happened, a clause: what the message begins with.
+    """
+
+    def __init__(self, why: str) -> None:
+        torch = Remedy("engine", "torch")
+        super().__init__(f"{why}. Run again with {torch}.", remedies=(torch,))
+        self.why = why
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.why,)
+
+
 class OutputError(SegnetError):
     """A result that cannot be written."""
 
@@ -182,6 +204,10 @@ class EditError(SegnetError):
 
 class JournalError(SegnetError):
     """A journal of corrections that cannot be used."""
+
+
+class WorkerLostError(SegnetError):
+    """The process that ran the network has ended: by a crash, or for lack of memory."""
 
 
 class MissingExtraError(SegnetError):

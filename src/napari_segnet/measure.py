@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import write_text
-from napari_segnet.errors import MismatchError
+from napari_segnet.atomic import why, write_text, write_whole
+from napari_segnet.errors import MismatchError, OutputError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, check_cancelled, job
 
@@ -72,10 +72,13 @@ class Table:
 
         Raises
         ------
-        OSError
+        OutputError
             If the disk refuses.
         """
-        write_text(Path(path), self.to_csv())
+        try:
+            write_whole(Path(path), lambda part: write_text(part, self.to_csv()))
+        except OSError as error:
+            raise OutputError(f"The table could not be written to {path}: {why(error)}.") from error
 
 
 @job

@@ -105,6 +105,9 @@ def test_classes_are_scored_each_and_written_as_a_table(run, tmp_path):
         in run("evaluate", *files).out
     )
     assert run("evaluate", *files, "--classes", "2", "--json").json["classes"].keys() == {"2"}
+    done = run("evaluate", *files, "--csv", tmp_path, "--json")
+    assert done.code == 1 and "could not be written" in done.err
+    assert done.json["mean_iou"] > 0, "what was scored is said"
     said = run("evaluate", *files, "--classes", "liver").refused()
     assert "'liver' is not understood: give whole numbers joined by commas" in said
 

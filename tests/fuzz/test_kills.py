@@ -3,7 +3,8 @@
     pytest -m kills tests/fuzz                   # 60 kills of each
     SEGNET_KILLS=200 pytest -m kills tests/fuzz
 
-The window that is killed while somebody paints is in ``tests/widgets/recovery/test_crash.py``.
+The window that is killed while somebody paints is in ``tests/widgets/recovery/test_crash.py``; its
+test of many kills has the mark ``long`` and takes ``SEGNET_KILLS``, too.
 A child is forked, so that it begins at once and dies within its work.
 """
 
@@ -196,3 +197,68 @@ def test_journals(tmp_path: Path) -> None:
             path.unlink()
 
     many(work, check)
+
+
+@pytest.mark.trains
+def test_trainings(tmp_path: Path) -> None:
+    """A training goes on from a state that is whole; the file is there whole or not at all."""
+    import torch
+    from support.teaching import QUICK, fresh, write_dataset
+
+    from napari_segnet.recognition import identify
+    from napari_segnet.train import read_unfinished, train
+
+    torch.set_num_threads(1)
+    write_dataset(tmp_path / "data")
+    dataset, out = Dataset.open(tmp_path / "data"), tmp_path / "taught.safetensors"
+    network = fresh(tmp_path / "new.safetensors")
+    state = out.with_name(out.name + ".state")
+
+    def work(turn: int) -> None:
+        sn.run(train(network, dataset, out, QUICK, device="cpu", resume=True))
+
+    def check() -> None:
+        if out.exists():
+            assert identify(out).family == "segnet-unet"
+        if state.exists():
+            read_unfinished(state)
+        assert sum(path.suffix == ".part" for path in tmp_path.iterdir()) <= 1
+
+    work(0)
+    check()
+    many(work, check)
+    work(1)
+    check()
+    assert not state.exists()
+
+
+def test_runs_of_a_folder(tmp_path: Path) -> None:
+    """What a killed run left reads as whole results; the next run of the folder makes the rest."""
+    from support.examples import EXAMPLES
+    from support.files import identified, write_picture
+
+    from napari_segnet.__main__ import main
+
+    identified(tmp_path, "milesial-unet", EXAMPLES["milesial-unet"][0])
+    dice, images, out = np.random.default_rng(0), tmp_path / "images", tmp_path / "out"
+    for number in range(4):
+        channels = EXAMPLES["milesial-unet"][0].channels
+        pixels = dice.integers(0, 255, (channels, 32, 32), np.uint8)
+        write_picture(images / f"{number}.tif", pixels, "cyx")
+    words = ["segment", str(images), "-c", str(tmp_path / "network.pth"), "-o"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+
+    def work(turn: int) -> None:
+        main([*words, str(out), "--overwrite"])
+
+    def check() -> None:
+        for path in out.glob("*.labels.tif") if out.is_dir() else ():
+            wanted = tifffile.imread(tmp_path / "whole" / path.name)
+            assert np.array_equal(tifffile.imread(path), wanted)
+            record = path.with_name(path.name.replace(".labels.tif", ".json"))
+            assert not record.exists() or json.loads(record.read_text())["image"]
+
+    many(work, check)
+    assert main([*words, str(out), "--overwrite"]) == 0
+    check()
+    assert len(list(out.glob("*.json"))) == 4 and not list(out.rglob("*.part"))

@@ -66,6 +66,13 @@ class Bar:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def _show(self, report: Progress) -> None:
+        if report.text:
+            self.clear()
+            print(f"  {report.text}", file=sys.stderr)
+            return
+        if not report.total:
+            self.say(report.what)
+            return
         text = f"{report.what} {report.done} of {report.total}"
         # The first of several tiles tells how long the others will take; it is said once,
         # also where the first tile of a plane is reported at its end and at the next begin.
@@ -78,4 +85,5 @@ class Bar:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        print(f"{self._title}: {text}", file=sys.stderr, flush=True)
+        # In one piece: other images may be at work beside it.
+        print(f"{self._title}: {text}\n", end="", file=sys.stderr, flush=True)

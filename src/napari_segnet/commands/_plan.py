@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.commands._going_on import going_on
 from napari_segnet.commands._proof import proven
 from napari_segnet.commands._wishes import SETTINGS, Earlier, Wishes
 from napari_segnet.commands._zarr import image_stem_of, zarr_place
@@ -51,6 +52,8 @@ class Plan:
         The run that is repeated.
     zarr : ZarrPlace or None
         Where the labels go as OME-Zarr.
+    kept : mapping of str to list of Path
+        The files of results that are there already and stay, by stem.
     """
 
     checkpoint: Checkpoint
@@ -66,6 +69,7 @@ class Plan:
     overwrite: bool
     earlier: Earlier | None
     zarr: ZarrPlace | None = None
+    kept: Mapping[str, list[Path]] = field(default_factory=dict)
 
 
 def make_plan(
@@ -77,6 +81,9 @@ def make_plan(
     overwrite: bool,
     table: bool = False,
     exports: str | None = None,
+    resume: bool = False,
+    part: tuple[int, int] | None = None,
+    elsewhere: bool = False,
 ) -> Plan:
     """Refuse what cannot work; what costs least is looked at first.
 
@@ -86,33 +93,30 @@ def make_plan(
         Whatever speaks against the run, in a sentence.
     """
     from napari_segnet.readers import has_grid
-    from napari_segnet.writers import check_output, parse_exports
+    from napari_segnet.writers import check_outputs, parse_exports
 
     asked = parse_exports(exports) if exports is not None else ()
-    predict, label = checked_settings(wishes)
-    if save_maps and predict.maps == "auto":
-        # What is written is what the network said, not its half precision.
-        wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
-        predict, label = checked_settings(wishes)
-    by_stem, channel_files = _stems(images, predict.channels)
+    wishes, predict, label = _checked(wishes, save_maps)
+    by_stem, channel_files = _stems(images, predict.channels, part)
     folder, zarr, by_stem, channel_files = _placed(folder, by_stem, channel_files, wishes.weights)
-    for stem, path in by_stem.items():
-        check_output(
-            folder,
-            stem,
-            overwrite=overwrite,
-            save_maps=save_maps,
-            table=table,
-            grid=has_grid(path),
-            exports=asked,
-            zarr=zarr,
-        )
+    check_outputs(
+        folder,
+        by_stem,
+        has_grid,
+        overwrite=overwrite or resume,
+        save_maps=save_maps,
+        table=table,
+        exports=asked,
+        zarr=zarr,
+    )
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
-    _check_settings(checkpoint, predict, label)
+    # Who works elsewhere loads the network there, perhaps on devices that are not here.
+    here = replace(predict, device="cpu", precision="auto") if elsewhere else predict
+    _check_settings(checkpoint, here, label)
     # On pictures of the package: the same file is the same network, whichever images it is run on.
     checkpoint = proven(checkpoint).checkpoint
-    _check_weights(checkpoint, predict)
-    return Plan(
+    _check_weights(checkpoint, here)
+    plan = Plan(
         checkpoint=checkpoint,
         images=by_stem,
         channel_files=channel_files,
@@ -127,6 +131,16 @@ def make_plan(
         earlier=wishes.earlier,
         zarr=zarr,
     )
+    return going_on(plan) if resume else plan
+
+
+def _checked(wishes: Wishes, save_maps: bool) -> tuple[Wishes, PredictSettings, LabelSettings]:
+    predict, label = checked_settings(wishes)
+    if save_maps and predict.maps == "auto":
+        # What is written is what the network said, not its half precision.
+        wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
+        predict, label = checked_settings(wishes)
+    return wishes, predict, label
 
 
 def _placed(
@@ -210,20 +224,24 @@ def _check_weights(checkpoint: Checkpoint, predict: PredictSettings) -> None:
 
 
 def _stems(
-    paths: Iterable[Path], channels: str
+    paths: Iterable[Path], channels: str, part: tuple[int, int] | None
 ) -> tuple[dict[str, Path], dict[str, tuple[Path, ...]]]:
-    """Return the images by the stem of their results, and the files of those that have several."""
+    """Return the images by the stem of their results, and the files of those that have several.
+
+    ``part``: of K and N, every N-th image, from the K-th on.
+    """
+    from napari_segnet.prepare.channel_files import joined_files
     from napari_segnet.readers import file_key, has_grid, image_paths, image_stem
 
     found = image_paths(list(paths))
-    sets = _joined(found, channels)
+    sets = joined_files(found, channels)
     parts = {file for files in sets.values() for file in files[1:]}
     stems: dict[str, Path] = {}
     joined: dict[str, tuple[Path, ...]] = {}
     files: dict[str, Path] = {}
-    for path in (path for path in found if path not in parts):
+    for path in (path for path in found if path not in parts) if parts else found:
         stem = image_stem(path)
-        if path in sets:
+        if sets and path in sets:
             stem = stem.rpartition("_")[0]
             joined[stem] = sets[path]
         if (other := files.setdefault(file_key(stem), path)) is not path:
@@ -233,30 +251,6 @@ def _stems(
                 "them in two runs with different folders (-o)."
             )
         stems[stem] = path
+    if part is not None:
+        stems = dict(list(stems.items())[part[0] - 1 :: part[1]])
     return stems, joined
-
-
-def _joined(paths: list[Path], channels: str) -> dict[Path, tuple[Path, ...]]:
-    """Return the sets of files that the setting ``channels`` makes one image each.
-
-    Only where it names a channel that no single file has: one of several, in files of one.
-    """
-    from napari_segnet.errors import ImageError
-    from napari_segnet.plan.settings import FIND
-    from napari_segnet.prepare.channels import parse_channels
-    from napari_segnet.readers import channel_sets, open_image
-
-    if channels.strip() in ("auto", FIND):
-        return {}
-    numbers = [str(one).rpartition("-")[2] for one in parse_channels(channels)]
-    if not any(number.isdigit() and int(number) > 0 for number in numbers):
-        return {}
-    sets = {}
-    for first, files in channel_sets(paths).items():
-        try:
-            alone = open_image(first).sizes["c"] == 1
-        except ImageError:  # said in words when it is its turn
-            alone = True
-        if alone:
-            sets[first] = files
-    return sets

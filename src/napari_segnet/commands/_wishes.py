@@ -47,7 +47,11 @@ class Earlier:
             "shape": [int(n) for n in image.data.shape],
             "dtype": str(image.dtype),
         }
-        if any(self.image.get(key) != value for key, value in seen.items()):
+        return self.pinned_as(settings, seen)
+
+    def pinned_as(self, settings: PredictSettings, seen: Mapping[str, Any]) -> PredictSettings:
+        """Do the same for an image of which the name, axes, shape and dtype are known."""
+        if any(self.image.get(key) != seen.get(key) for key in ("name", "axes", "shape", "dtype")):
             return settings
         edge, batch, exact = (self.engine.get(key) for key in ("tile_px", "batch_size", "exact"))
         pins: dict[str, Any] = {}

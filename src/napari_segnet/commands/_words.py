@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["SOURCE", "file_name", "some_text"]
+__all__ = ["SOURCE", "count", "file_name", "part", "some_text"]
 
 SOURCE = (
     "the Python file or notebook that defines the network; it is read, never run (without: what "
@@ -26,3 +26,23 @@ def some_text(text: str) -> str:
 def file_name(text: str) -> Path:
     """Return the path of a name that is not empty."""
     return Path(some_text(text))
+
+
+def count(text: str) -> int:
+    """Return a whole number, 1 or more."""
+    if not text.strip().isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a whole number, 1 or more")
+    return int(text)
+
+
+def part(text: str) -> tuple[int, int]:
+    """Return ``(K, N)`` of ``K/N``."""
+    first, slash, last = text.partition("/")
+    if not (slash and first.strip().isdecimal() and last.strip().isdecimal()):
+        raise argparse.ArgumentTypeError(f"is {text!r}, but must be K/N, such as 1/4")
+    number, of = int(first), int(last)
+    if not 1 <= number <= of:
+        raise argparse.ArgumentTypeError(
+            f"is {text!r}, but K must be from 1 to N (of a SLURM job array: --array=1-{max(of, 1)})"
+        )
+    return number, of

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.commands._words import file_name
-from napari_segnet.errors import MismatchError
+from napari_segnet.errors import MismatchError, OutputError
 
 if TYPE_CHECKING:
     from napari_segnet.evaluate import Scores
@@ -114,8 +114,6 @@ class Evaluate:
                 failed.append((stem, in_words(error)))
         pooled = pool(scored)
         notes = (*found.notes, *pooled.notes)
-        if args.csv and scored:
-            _write_table(args.csv, pooled)
         if args.json:
             reasons = [{"name": name, "error": why} for name, why in failed]
             print(
@@ -129,6 +127,12 @@ class Evaluate:
             rows = [f"  {name}  {why}" for name, why in failed]
             total = len(scored) + len(failed)
             print(f"{len(failed)} of {total} images failed:", *rows, sep="\n", file=sys.stderr)
+        if args.csv and scored:  # last: a disk that refuses costs no score
+            try:
+                _write_table(args.csv, pooled)
+            except OutputError as error:
+                print(in_words(error), file=sys.stderr)
+                return 1
         return 1 if failed else 0
 
 
@@ -209,10 +213,13 @@ def _write_table(path: Path, scores: Scores) -> None:
     import csv
     import io
 
-    from napari_segnet.atomic import write_text
+    from napari_segnet.atomic import why, write_text, write_whole
     from napari_segnet.evaluate import rows_of
 
     text = io.StringIO()
     rows: Any = csv.writer(text, lineterminator="\n")
     rows.writerows(rows_of(scores))
-    write_text(path, text.getvalue())
+    try:
+        write_whole(path, lambda part: write_text(part, text.getvalue()))
+    except OSError as error:
+        raise OutputError(f"The table could not be written to {path}: {why(error)}.") from error

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_segnet.commands._words import SOURCE, file_name, some_text
+from napari_segnet.commands._words import SOURCE, count, file_name, part, some_text
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import parse_pairs
 
 if TYPE_CHECKING:
-    from napari_segnet.checkpoint import Checkpoint
-    from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._plan import Plan
+    from napari_segnet.commands._show import Show
     from napari_segnet.commands._wishes import Wishes
-    from napari_segnet.find import Likeness
-    from napari_segnet.image import Image
-    from napari_segnet.inference import PredictSettings
-    from napari_segnet.measure import Table
-    from napari_segnet.progress import Job
-    from napari_segnet.segmentation import Segmentation
 
 __all__ = ["Segment"]
 
@@ -35,10 +27,22 @@ MEMORY = (
     "temporary files"
 )
 SCRATCH_HELP = "folder of temporary files (default that of the system)"
+RESUME = (
+    "go on where an earlier run ended: results of the same network and settings are kept; with "
+    "--overwrite, others are made again"
+)
+JOBS = "work on N images at once, in processes that share cores, memory and graphics processors"
+SCHEDULER = (
+    "let the workers of a dask scheduler run the network, such as tcp://127.0.0.1:8786; local: "
+    "workers of this machine, one for each graphics processor"
+)
+MOST_AT_ONCE = 8
+"""Images that are read, labelled and written here while their tiles are elsewhere."""
+PART = "only every N-th image, from the K-th on: for N runs on as many machines"
 IMAGES = "pictures, or folders of them; * and ? stand for any letters"
 KEYS = (
     "axes, normalize, normalize_over, channels, invert, scale, object_px, object_um, tile_px, "
-    "batch_size, precision, seams, maps, device, threads, engine, threshold, instances, "
+    "batch_size, precision, seams, mirror, maps, device, threads, engine, threshold, instances, "
     "min_size_px, fill_holes, clear_border, seed_threshold, flow_threshold, flow_steps, link, "
     "steps, score, nms, mask_threshold, mask_overlap, max_objects, overlap, classes"
 )
@@ -56,6 +60,7 @@ class Segment:
         ("segment cells.tif -c unet.pth --set threshold=0.4 --set scale=2", "with settings"),
         ("segment other.tif --settings results/cells.json", "as an earlier run"),
         ("segment slide.zarr -o labels.zarr", "OME-Zarr in and out"),
+        ("segment folder/ --resume --jobs 4", "go on with a folder, four images at once"),
     )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -106,16 +111,23 @@ class Segment:
         )
         add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add("--overwrite", action="store_true", help="replace results that are there already")
+        add("--resume", action="store_true", help=RESUME)
+        add("--jobs", type=count, default=1, metavar="N", help=JOBS)
+        add("--scheduler", type=some_text, metavar="ADDRESS|local", help=SCHEDULER)
+        add("--part", type=part, metavar="K/N", help=PART)
         add("--json", action="store_true", help="print one JSON object per image")
 
     def run(self, args: argparse.Namespace) -> int:
         """Check everything that can be checked first, then go through the images."""
-        from napari_segnet.commands._bar import Bar
-        from napari_segnet.commands._failure import in_words
         from napari_segnet.commands._plan import make_plan
+        from napari_segnet.commands._show import Show
         from napari_segnet.readers import skipped_files
 
         _set_room(args.memory, args.scratch)
+        if args.scheduler is not None and args.jobs > 1:
+            raise SettingsError(
+                "--jobs and --scheduler are two ways to use several processes. Choose one of them."
+            )
         plan = make_plan(
             _wishes(args),
             args.images,
@@ -124,32 +136,59 @@ class Segment:
             table=args.table,
             exports=args.export,
             overwrite=args.overwrite,
+            resume=args.resume,
+            part=args.part,
+            elsewhere=args.jobs > 1 or args.scheduler is not None,
         )
         for path in skipped_files(args.images):
             print(f"Skipped {path}: it is of a kind that does not open here.", file=sys.stderr)
-        failed: list[tuple[Path, str]] = []
-        for number, (stem, path) in enumerate(plan.images.items(), 1):
-            bar = Bar(f"[{number}/{len(plan.images)}] {path.name}")
-            try:
-                done, predict = _one(plan, stem, path, bar)
-                plan = replace(plan, predict=predict)
-            except KeyboardInterrupt:
-                bar.end("stopped")
-                raise
-            except Exception as error:
-                # The others go on; each failure is in the table at the end.
-                bar.end("failed")
-                failed.append((path, in_words(error)))
-                done = {"image": str(path), "error": failed[-1][1]}
-            if args.json:
-                print(json.dumps(done, allow_nan=False), flush=True)
+        show = Show(args.json)
+        with _cluster(args.scheduler):
+            _do(plan, show, args.jobs, clustered=args.scheduler is not None)
         if not args.json:
-            good = len(plan.images) - len(failed)
+            good = len(plan.images) - len(show.failed)
             where = plan.zarr.folder if plan.zarr else plan.folder
             print(f"{good} of {len(plan.images)} images are in {where}")
-        if failed:
-            print(_table(failed, len(plan.images)), file=sys.stderr)
-        return 1 if failed else 0
+        if show.failed:
+            print(_table(show.failed, len(plan.images)), file=sys.stderr)
+        return 1 if show.failed else 0
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Let networks run on the workers of a scheduler, if there is one."""
+    if address is None:
+        yield
+        return
+    from napari_segnet.engines.cluster import connect, disconnect
+
+    try:
+        connect(address)
+        yield
+    finally:
+        disconnect()
+
+
+def _do(plan: Plan, show: Show, jobs: int, *, clustered: bool) -> None:
+    """Go through the images; those that are done already are only named."""
+    from napari_segnet.commands._bar import Bar
+    from napari_segnet.commands._in_turn import in_turn
+    from napari_segnet.commands._side_by_side import on_cluster, side_by_side
+    from napari_segnet.engines import cluster
+
+    show.kept(plan.images, plan.kept)
+    total = len(plan.images)
+    todo = [
+        (Bar(f"[{number}/{total}] {path.name}"), stem, path)
+        for number, (stem, path) in enumerate(plan.images.items(), 1)
+        if stem not in plan.kept
+    ]
+    if clustered and len(todo) > 1:
+        on_cluster(plan, todo, show, min(len(todo), cluster.workers() + 1, MOST_AT_ONCE))
+    elif jobs > 1 and len(todo) > 1:
+        side_by_side(plan, todo, show, min(jobs, len(todo)))
+    else:
+        in_turn(plan, todo, show)
 
 
 def _set_room(memory: str | None, scratch: Path | None) -> None:
@@ -179,114 +218,6 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         told={} if args.source is None else {"source": args.source},
     )
     return filed.updated(sort_wishes(typed)).updated(named)
-
-
-def _one(plan: Plan, stem: str, path: Path, bar: Bar) -> tuple[dict[str, Any], PredictSettings]:
-    """Segment one image and write its files; return what to print, and how to go on."""
-    from napari_segnet.answers import instances_of, maps_of
-    from napari_segnet.detective import light_dark_doubt
-    from napari_segnet.inference import label, predict, same_engine
-    from napari_segnet.plan import settle
-    from napari_segnet.writers import write_segmentation
-
-    begun = time.perf_counter()
-    bar.say("reading")
-    image = _opened(plan, stem, path)
-    settings = plan.earlier.pinned(plan.predict, image) if plan.earlier else plan.predict
-    _forecast(plan, image)
-    settled = bar.follow(settle(plan.checkpoint, image, settings))
-    like = _likeness(plan.checkpoint, image, settled.settings, bar)
-    prediction = bar.follow(predict(plan.checkpoint, image, settled))
-    made = bar.follow(label(prediction, plan.label))
-    origin = replace(made.origin, image={**made.origin.image, "axes_told": plan.axes})
-    maps = maps_of(prediction) if plan.save_maps else None
-    instances = instances_of(prediction) if plan.save_maps else None
-    table = bar.follow(_measured(made, image)) if plan.table else None
-    del prediction  # maps of a large image need room that writing may need
-    bar.say("writing")
-    files = write_segmentation(
-        replace(made, origin=origin),
-        plan.folder,
-        stem,
-        overwrite=plan.overwrite,
-        maps=maps,
-        instances=instances,
-        table=table,
-        exports=plan.exports,
-        image=image,
-        zarr=plan.zarr,
-    )
-    seconds = time.perf_counter() - begun
-    count = len(made.label_score)
-    what = {("instance", 1): "object", ("instance", 0): "objects", ("semantic", 1): "class"}
-    noun = what.get((made.kind, int(count == 1)), "classes")
-    bar.end(f"{count} {noun}, {seconds:.1f} s on {made.origin.device}")
-    for note in made.origin.notes:
-        print(f"  note: {note}", file=sys.stderr)
-    if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
-        print(f"  note: {doubt} For those, add --set invert=yes.", file=sys.stderr)
-    done = {
-        "image": str(path),
-        "files": [str(file) for file in files],
-        "kind": made.kind,
-        "n_labels": count,
-        "device": made.origin.device,
-        "rung": made.origin.rung,
-        "notes": list(made.origin.notes),
-        "seconds": round(seconds, 3),
-        "unlike": None if like is None else like.to_json(),
-    }
-    return done, same_engine(plan.predict, made.origin)
-
-
-def _likeness(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings, bar: Bar
-) -> Likeness | None:
-    """Warn before the run of an image that is unlike those of the training."""
-    from napari_segnet.find import likeness
-    from napari_segnet.plan import way_of
-    from napari_segnet.progress import run
-
-    found = run(likeness(checkpoint, image, way_of(checkpoint, image, settings)))
-    if found is not None and found.says:
-        bar.clear()
-        print(f"  warning: {found.says}", file=sys.stderr)
-    return found
-
-
-def _forecast(plan: Plan, image: Image) -> None:
-    """Refuse labels that memory cannot hold before the network runs, perhaps for hours."""
-    from napari_segnet.answers import answer_of
-    from napari_segnet.steps import require_label_room
-
-    advice = plan.checkpoint.card.get("label", {})
-    label = answer_of(plan.checkpoint).settings(plan.label, plan.checkpoint.outputs, advice)
-    shape = [image.sizes[axis] for axis in image.label_axes]
-    require_label_room(shape, plan.checkpoint.ndim, label.instances, image.name)
-
-
-def _opened(plan: Plan, stem: str, path: Path) -> Image:
-    """Open an image, whose channels may lie in files of their own."""
-    from napari_segnet.joined import join_channels
-    from napari_segnet.readers import open_image
-
-    files = plan.channel_files.get(stem)
-    if files is None:
-        return open_image(path, plan.axes)
-    return join_channels([open_image(file, plan.axes) for file in files], stem)
-
-
-def _measured(made: Segmentation, image: Image) -> Job[Table]:
-    from napari_segnet.measure import measure
-
-    return measure(
-        made.labels,
-        made.axes,
-        image,
-        label_class=made.label_class,
-        label_score=made.label_score,
-        class_names=made.class_names,
-    )
 
 
 def _table(failed: list[tuple[Path, str]], total: int) -> str:

@@ -16,17 +16,32 @@ from typing import Any
 
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.engines import Engine, choose_device, engine_for, kind_for, learn, named_engine
+from napari_segnet.engines import learn
 from napari_segnet.errors import MismatchError
-from napari_segnet.image import Image
+from napari_segnet.inference.one_engine import (
+    Chosen,
+    run_on_one_engine,
+    same_engine,
+    with_one_engine,
+)
 from napari_segnet.inputs import as_checkpoint, as_image
-from napari_segnet.plan import InferencePlan, PredictSettings, Settled, resolve, settle
+from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settled, settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
+from napari_segnet.sinks import KeptPlace
 from napari_segnet.steps import LabelSettings
 
-__all__ = ["LabelSettings", "PredictSettings", "label", "predict", "same_engine", "segment"]
+__all__ = [
+    "LabelSettings",
+    "PredictSettings",
+    "label",
+    "network_record",
+    "predict",
+    "same_engine",
+    "segment",
+    "with_one_engine",
+]
 
 VERSIONS = ("napari-segnet", "torch", "torchvision", "numpy", "scikit-image", "tifffile")
 
@@ -36,6 +51,9 @@ def predict(
     checkpoint: Checkpoint | str | Path,
     image: Any,
     settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
+    kept: KeptPlace | None = None,
+    *,
+    first: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -49,17 +67,22 @@ def predict(
         What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
         or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
     settings : PredictSettings, Settled or mapping, optional
-        How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
+        A mapping by the names of ``PredictSettings``. See ``plan.settle``.
+    kept : KeptPlace, optional
+        Where answered tiles are kept on the disk until its ``remove()``: the same run goes on
+        with them after it was cut off.
+    first : tuple of slice, optional
+        What is looked at, for each of ``image.label_axes`` in pixels: it is answered first.
 
     Yields
     ------
     Progress
-        ``tile``, from the first one on.
+        ``tile``, from the first one on; with ``first``, ``shown`` holds ``FinishedPart``s.
 
     Returns
     -------
     Prediction
-        Maps or instances at the image's pixels, and where they come from.
+        At the image's pixels, and where it comes from.
 
     Raises
     ------
@@ -68,28 +91,33 @@ def predict(
     MemoryExhaustedError
         If memory does not suffice even for the smallest tiles.
     Cancelled
-        If the job was cancelled; within about a second, also inside a large tile.
+        Within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
     wishes = _wishes(settings)  # a mistake in them is said before a file is opened
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, wishes)
-    plan, engine = _with_engine(checkpoint, image, given)
-    ran = yield from answer_of(checkpoint).run(engine, plan)
-    learn(engine, given.settings.engine)
+    chosen, ran = yield from run_on_one_engine(checkpoint, image, given, kept, first)
+    learn(chosen.engine, given.settings.engine)
+    took = {"predict": round(time.perf_counter() - clock, 3)}
+    return _prediction(chosen, ran, begun.isoformat(timespec="microseconds"), took)
+
+
+def _prediction(chosen: Chosen, ran: RunResult, begun: str, took: dict[str, float]) -> Prediction:
+    plan, checkpoint = chosen.plan, chosen.plan.checkpoint
     return Prediction(
         answer=ran.answer,
-        pixel_size_um=dict(image.pixel_size_um),
+        pixel_size_um=dict(plan.image.pixel_size_um),
         class_names=checkpoint.class_names,
         advice=dict(checkpoint.card.get("label", {})),
         origin=replace(
             _origin(plan),
             device=ran.device,
             rung=ran.rung,
-            engine={**ran.engine, "name": engine.name},
-            notes=(*checkpoint.notes, *plan.notes, *_elsewhere(engine, plan), *ran.notes),
-            time=begun.isoformat(timespec="microseconds"),
-            seconds={"predict": round(time.perf_counter() - clock, 3)},
+            engine={**ran.engine, "name": chosen.engine.name},
+            notes=(*checkpoint.notes, *plan.notes, *chosen.notes, *ran.notes),
+            time=begun,
+            seconds=took,
         ),
     )
 
@@ -145,31 +173,8 @@ def segment(
     return (yield from label(prediction, label_settings))
 
 
-def same_engine(settings: PredictSettings, origin: Origin) -> PredictSettings:
-    """Return settings for the next image of a run: the engine of the first computes them all."""
-    return replace(settings, engine=str(origin.predict["engine"]))
-
-
 def _wishes(settings: PredictSettings | Settled | Mapping[str, Any] | None) -> Any:
     return settings if isinstance(settings, Settled) else as_settings(PredictSettings, settings)
-
-
-def _with_engine(
-    checkpoint: Checkpoint, image: Image, given: Settled
-) -> tuple[InferencePlan, Engine]:
-    """Decide who computes, and return it with the plan that names it."""
-    wish, device, threads = given.settings.engine, given.settings.device, given.settings.threads
-    name = named_engine(checkpoint, wish, device, threads)
-    given = replace(given, settings=replace(given.settings, engine=name))
-    return resolve(checkpoint, image, given), engine_for(checkpoint, device, threads, name)
-
-
-def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
-    """Say if the weights had no room on the best device."""
-    best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
-    if engine.device == best:
-        return ()
-    return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)
 
 
 def _source(checkpoint: Checkpoint, name: str) -> str:
@@ -177,8 +182,8 @@ def _source(checkpoint: Checkpoint, name: str) -> str:
     return known.source if known else "read"
 
 
-def _origin(plan: InferencePlan) -> Origin:
-    checkpoint, image = plan.checkpoint, plan.image
+def network_record(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what the origin of a result says of its network: file, hash, family, facts told."""
     # Facts that follow from what was told (sizes, outputs) are marked so too, but not told.
     # What was decided counts as told: a repeated run does not ask for the statistics again. A whole
     # graph follows from the file, or is found again.
@@ -188,13 +193,18 @@ def _origin(plan: InferencePlan) -> Origin:
         for name, value in checkpoint.hparams.items()
         if name != "graph" and _source(checkpoint, name) in said
     }
+    return {
+        "path": str(checkpoint.path),
+        "sha256": checkpoint.sha256,
+        "family": checkpoint.family,
+        "told": told,
+    }
+
+
+def _origin(plan: InferencePlan) -> Origin:
+    checkpoint, image = plan.checkpoint, plan.image
     return Origin(
-        checkpoint={
-            "path": str(checkpoint.path),
-            "sha256": checkpoint.sha256,
-            "family": checkpoint.family,
-            "told": told,
-        },
+        checkpoint=network_record(checkpoint),
         image={
             "source": image.source,
             "name": image.name,

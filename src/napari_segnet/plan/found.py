@@ -10,11 +10,11 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError, Remedy
 from napari_segnet.find import Found, Way, find_settings, suggestions_of
 from napari_segnet.image import Image
-from napari_segnet.plan.recipe import inverted, recipe, scale_of
+from napari_segnet.plan.recipe import channels_of, inverted, recipe, scale_of
 from napari_segnet.plan.settings import SOURCE, PredictSettings
 from napari_segnet.progress import Progress, job
 
-__all__ = ["Settled", "settle", "way_of"]
+__all__ = ["Settled", "normalize_by_source", "settle", "way_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def settle(
     if isinstance(settings, Settled):
         return settings
     if settings.normalize == SOURCE:
-        settings = replace(settings, normalize=_by_source(checkpoint))
+        settings = replace(settings, normalize=normalize_by_source(checkpoint))
     names = settings.to_find
     if not names:
         return Settled(settings=settings)
@@ -95,13 +95,20 @@ def way_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> W
     return Way(
         normalize=how,
         over=over,
-        channels=settings.channels,
+        channels=channels_of(checkpoint, image, settings),
         invert="yes" if inverted(checkpoint, settings) else "no",
         scale=scale,
     )
 
 
-def _by_source(checkpoint: Checkpoint) -> str:
+def normalize_by_source(checkpoint: Checkpoint) -> str:
+    """Return the normalisation that the code beside a network says.
+
+    Raises
+    ------
+    MismatchError
+        If no code says one.
+    """
     for one in suggestions_of(checkpoint):
         if one.setting == "normalize":
             return str(one.value)

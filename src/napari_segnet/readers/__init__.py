@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from typing import Protocol, runtime_checkable
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers._channel_set import channel_sets
+from napari_segnet.readers._listing import in_order, names_in, natural
 from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
 from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
@@ -51,6 +51,7 @@ __all__ = [
     "open_image",
     "open_numbers",
     "open_series",
+    "opens_as_image",
     "skipped_files",
     "zarr_layout",
 ]
@@ -119,6 +120,7 @@ READERS: tuple[Reader, ...] = (
     NiftiReader(),
 )
 """Every kind of picture file that opens, in the order they are asked."""
+_SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
 
 def open_image(path: str | Path, axes: str | None = None) -> Image:
@@ -268,6 +270,12 @@ def _reader(path: Path) -> Reader:
     )
 
 
+def opens_as_image(path: Path) -> bool:
+    """Tell by its first bytes if a file is of a kind of picture that opens, whatever its name."""
+    head = _head(path)
+    return any(reader.detect(head, path) for reader in READERS)
+
+
 def is_image_file(path: Path) -> bool:
     """Tell if a file in a folder is a picture to work on.
 
@@ -332,9 +340,18 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
 
 def _pictures_in(folder: Path) -> list[Path]:
     """Return the pictures in a folder, in natural order; those of a set are one."""
-    every = folder.iterdir()
-    inside = sorted((p for p in every if is_image_file(p) or holds_image(p)), key=_natural)
-    return first_of_sets(inside)
+    files, folders = names_in(folder)
+    names = [name for name in files if _names_picture(folder, name)]
+    names += [n for n in folders if n.lower().endswith(".zarr") and holds_image(folder / n)]
+    return first_of_sets([folder / name for name in in_order(names)])
+
+
+def _names_picture(folder: Path, name: str) -> bool:
+    """Tell of a file in a folder if it is a picture to work on, by its name if that is enough."""
+    small = name.lower()
+    if small.startswith(".") or small.endswith(OWN_OUTPUTS):
+        return False
+    return small.endswith(_SUFFIXES) or is_header_file(folder / name)
 
 
 def skipped_files(paths: Sequence[Path]) -> list[Path]:
@@ -343,23 +360,27 @@ def skipped_files(paths: Sequence[Path]) -> list[Path]:
     Hidden files, our own results, weights, tables and texts are not meant.
     """
     folders = [path for path in paths if os.path.isdir(path)]
-    slices = {file for folder in folders for file in _dicom_files(folder)}
-    inside = [p for folder in folders for p in folder.iterdir() if p not in slices]
-    return sorted((path for path in inside if _is_foreign_picture(path)), key=_natural)
+    found: list[Path] = []
+    for folder in folders:
+        slices = {path.name for path in _dicom_files(folder)}
+        names = [n for n in names_in(folder)[0] if _is_foreign_picture(folder, n)]
+        found += [folder / name for name in in_order(names) if name not in slices]
+    return found
 
 
-def _is_foreign_picture(path: Path) -> bool:
-    name = path.name.lower()
-    if name.startswith(".") or name.endswith((*OWN_OUTPUTS, *NO_PICTURES, *WEIGHTS)):
+def _is_foreign_picture(folder: Path, name: str) -> bool:
+    small = name.lower()
+    if small.startswith(".") or small.endswith((*OWN_OUTPUTS, *NO_PICTURES, *WEIGHTS)):
         return False
-    return path.is_file() and not is_image_file(path)
+    return not _names_picture(folder, name)
 
 
 def _matching(path: Path) -> list[Path]:
     pattern = str(path).replace("[", "[[]")  # brackets are letters of many real names
     if os.path.lexists(path) or not {"*", "?"} & set(pattern):
         return [path]
-    inside = sorted((p for p in map(Path, glob.glob(pattern)) if is_image_file(p)), key=_natural)
+    found = (p for p in map(Path, glob.glob(pattern)) if is_image_file(p))
+    inside = sorted(found, key=lambda p: natural(p.name))
     if not inside:
         raise ImageError(
             f"No picture matches {path}. Check the folder and the letters around the * or ?."
@@ -399,9 +420,3 @@ def _shown(head: bytes) -> str:
     start = head[:24]
     text = start.decode("ascii", errors="replace")
     return repr(text) if text.isprintable() and "\ufffd" not in text else start[:8].hex(" ")
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key in which digits count as numbers."""
-    parts = re.findall(r"\d+|\D+", path.name.lower())
-    return [(int(p), "") if p.isdigit() else (-1, p) for p in parts] + [(-2, path.name)]

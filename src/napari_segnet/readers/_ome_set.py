@@ -16,6 +16,8 @@ FILE_NAME = re.compile(r"<UUID[^>]*\bFileName=\"([^\"]+)\"")
 
 def first_of_sets(paths: Sequence[Path]) -> list[Path]:
     """Return files of a folder without those that belong to the set of one before."""
+    if not any(path.name.lower().endswith(ENDINGS) for path in paths):
+        return list(paths)  # of 100,000 pictures, looking at each takes a while
     there = set(paths)
     taken: set[Path] = set()
     found: list[Path] = []

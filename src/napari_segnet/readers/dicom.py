@@ -10,6 +10,7 @@ from napari_segnet.errors import ImageError
 from napari_segnet.grid import Grid
 from napari_segnet.image import Image
 from napari_segnet.readers._dicom_frames import Frame, Scan, Series, is_dicom, scan_files
+from napari_segnet.readers._listing import names_in
 from napari_segnet.readers._medical import needed, rounded_um
 from napari_segnet.readers._names import image_stem
 
@@ -72,14 +73,10 @@ def dicom_files(folder: Path, known: Sequence[str]) -> list[Path]:
     known : sequence of str
         Endings of other kinds of files, which are not looked into.
     """
-    found = []
-    for path in sorted(folder.iterdir()):
-        name = path.name.lower()
-        if name.startswith(".") or name.endswith(tuple(known)) or not path.is_file():
-            continue
-        if is_dicom(_head(path), path):
-            found.append(path)
-    return found
+    ours = tuple(known)
+    names = sorted(n for n in names_in(folder)[0] if not n.lower().endswith(ours) and n[0] != ".")
+    paths = [folder / name for name in names]
+    return [path for path in paths if is_dicom(_head(path), path)]
 
 
 def read_folder(folder: Path, files: Sequence[Path], axes: str | None) -> Image:

@@ -13,7 +13,7 @@ from napari_segnet.answers import ComparesFlips, answer_of, maps_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
-from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
+from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
 from napari_segnet.items import Items, items_of
 from napari_segnet.progress import Progress, job
 from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_shape
@@ -164,6 +164,7 @@ def doubt_labels(
     if not flips or not isinstance(kind, ComparesFlips):
         return items
     others = []
+    settings = same_engine(settings or PredictSettings(), prediction.origin)
     for axis in ("y", "x"):
         turned = yield from predict(checkpoint, _flipped(image, axis), settings)
         others.append(kind.turned_back(turned.answer, axis))

@@ -9,13 +9,25 @@ given its own name only when all are complete. What fails leaves no file behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_segnet.atomic import Write, complete, is_left, make_folders, probe, reason, write_all
+from napari_segnet.atomic import (
+    WHOLE,
+    Write,
+    complete,
+    is_left,
+    make_folders,
+    probe,
+    reason,
+    sweep,
+    write_all,
+)
 from napari_segnet.errors import OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
@@ -30,7 +42,7 @@ from napari_segnet.writers.imagej_rois import ImagejRoisWriter
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
 from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
-from napari_segnet.writers.ome_zarr import ZarrPlace, check_place, write_zarr_labels
+from napari_segnet.writers.ome_zarr import ZarrPlace, check_place, zarr_files
 from napari_segnet.writers.origin import OriginWriter
 from napari_segnet.writers.outlines_picture import OutlinesPictureWriter
 from napari_segnet.writers.table import TableWriter
@@ -41,6 +53,7 @@ __all__ = [
     "Writer",
     "ZarrPlace",
     "check_output",
+    "check_outputs",
     "exporters",
     "parse_exports",
     "plain_grid",
@@ -180,6 +193,61 @@ def check_output(
         raise _output_error(folder, stem, error) from error
 
 
+def check_outputs(
+    folder: Path,
+    images: Mapping[str, Path],
+    has_grid: Callable[[Path], bool],
+    *,
+    overwrite: bool = False,
+    save_maps: bool = False,
+    table: bool = False,
+    exports: Iterable[str] = (),
+    zarr: ZarrPlace | None = None,
+) -> None:
+    """Do what :func:`check_output` does for many images; the folder is listed once.
+
+    Parameters
+    ----------
+    folder, overwrite, save_maps, table, exports, zarr
+        As there.
+    images : mapping of str to Path
+        By the stem of their results.
+    has_grid : callable
+        Tells of an image file if it is a medical one; asked only where that matters.
+
+    Raises
+    ------
+    OutputError
+        As there.
+    """
+    try:
+        there = {_key(name) for name in os.listdir(folder)}
+    except OSError:  # no folder yet; what speaks against one is said of the longest name
+        there = set()
+    endings = [writer.ending for writer in WRITERS]
+    longest = max(images, key=lambda stem: len(os.fsencode(stem)), default="")
+    for stem, path in images.items():
+        key = _key(stem)
+        if stem == longest or any(
+            key + e in there or f".{key}{e}{WHOLE}" in there for e in endings
+        ):
+            check_output(
+                folder,
+                stem,
+                overwrite=overwrite,
+                save_maps=save_maps,
+                grid=has_grid(path),
+                table=table,
+                exports=exports,
+                zarr=zarr,
+            )
+
+
+def _key(name: str) -> str:
+    """Return what two names share that may be one file, on whatever system."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def write_segmentation(
     segmentation: Segmentation,
     folder: Path,
@@ -235,8 +303,7 @@ def write_segmentation(
     try:
         with _alone(folder, stem):
             _refuse_existing(folder, paths, overwrite)
-            _write_zarr(result, overwrite)
-            write_all(files)
+            write_all(_with_zarr(files, result, overwrite))
     except OSError as error:
         raise _output_error(folder, stem, error) from error
     return paths if zarr is None else [zarr.folder, *paths]
@@ -250,11 +317,17 @@ def _files(folder: Path, stem: str, result: Result) -> list[tuple[Path, Write]]:
     ]
 
 
-def _write_zarr(result: Result, overwrite: bool) -> None:
-    """Write the labels first where they are OME-Zarr: the record of them never stands alone."""
-    if result.zarr is not None:
-        check_place(result.zarr, overwrite)
-        write_zarr_labels(result.segmentation, result.zarr)
+def _with_zarr(
+    files: list[tuple[Path, Write]], result: Result, overwrite: bool
+) -> list[tuple[Path, Write]]:
+    """Add labels that are OME-Zarr to the files, in one go with which they are replaced."""
+    if result.zarr is None:
+        return files
+    check_place(result.zarr, overwrite)
+    every = [*zarr_files(result.segmentation, result.zarr), *files]
+    for path, _ in every:
+        sweep(path)  # a large one that was cut off takes room
+    return every
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_segnet.atomic import write_text
 from napari_segnet.writers._result import Result
 
 __all__ = ["TableWriter"]
@@ -24,4 +25,4 @@ class TableWriter:
     def write(self, path: Path, result: Result) -> None:
         """Write it."""
         assert result.table is not None
-        result.table.save(path)
+        write_text(path, result.table.to_csv())

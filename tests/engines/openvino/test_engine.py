@@ -20,6 +20,7 @@ pytest.importorskip("openvino", reason="openvino, the extra [fast], is not insta
 
 from napari_segnet.engines.openvino import convert
 from napari_segnet.engines.openvino.choice import begin_trial
+from napari_segnet.engines.openvino.device import plain_threads
 from napari_segnet.engines.openvino.store import kept_network
 from napari_segnet.engines.openvino.trial import measure
 
@@ -134,3 +135,23 @@ def test_it_is_measured_beside_what_is_at_work(checkpoint, own_cache):
     assert begin_trial(checkpoint, tile, 1) is None, "it is under way"
     assert process.wait(100) == 0
     assert kept_network(checkpoint).choice(1)["agrees"] is True
+
+
+def test_a_damaged_network_leaves_auto_to_torch_and_is_converted_anew_where_it_is_told(
+    checkpoint, own_cache
+):
+    image = pictures(1, 1, (40, 48))[0, 0].numpy()
+    right = run(predict(checkpoint, image, PredictSettings(engine="openvino")))
+    for told, name in (("openvino", "openvino"), ("auto", "torch")):
+        kept = kept_network(checkpoint)
+        kept.choose(plain_threads(), {"agrees": True, "faster": True})
+        bytes_ = bytearray((kept.folder / "network.bin").read_bytes())
+        bytes_[len(bytes_) // 2] ^= 64
+        (kept.folder / "network.bin").write_bytes(bytes_)
+        cache.networks.clear()
+        made = run(predict(checkpoint, image, PredictSettings(engine=told)))
+        assert made.origin.engine["name"] == name
+        said = [note for note in made.origin.notes if "was damaged on disk" in note]
+        assert len(said) == (told == "auto")
+        if name == "openvino":
+            assert np.array_equal(made.answer.data, right.answer.data)

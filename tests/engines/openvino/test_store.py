@@ -14,10 +14,11 @@ from napari_segnet.checkpoint import Size
 from napari_segnet.engines import kind_for, learn, named_engine
 from napari_segnet.engines.openvino import OpenVinoKind, store
 from napari_segnet.engines.openvino.choice import begin_trial, is_better, middle, same_classes
+from napari_segnet.engines.openvino.convert import traced_lengths
 from napari_segnet.engines.openvino.device import is_out_of_memory, plain_threads
 from napari_segnet.engines.openvino.store import kept_network
-from napari_segnet.errors import MissingExtraError, SettingsError
-from napari_segnet.inference import PredictSettings, predict, same_engine
+from napari_segnet.errors import EngineError, MissingExtraError, SettingsError
+from napari_segnet.inference import PredictSettings, predict, same_engine, with_one_engine
 from napari_segnet.progress import run
 
 FIND = importlib.util.find_spec
@@ -159,6 +160,17 @@ def test_what_is_known_is_not_measured_again(checkpoint, versions, monkeypatch):
     learn(kind_for(checkpoint).load(checkpoint, "cpu"), "auto")
 
 
+def test_the_tracer_sees_every_pooling_of_an_odd_size():
+    free = Size(minimum=(16, 16), multiple=(1, 1), stride=(16, 16), remainder=(0, 0), loss=(0, 0))
+    lengths = traced_lengths(free)
+    assert lengths == (79, 95), "of 64 at least, not alike"
+    assert all((n >> level) % 2 for n in lengths for level in range(4))
+    sixteen = Size(
+        minimum=(32, 32), multiple=(16, 16), stride=(16, 16), remainder=(4, 4), loss=(0, 0)
+    )
+    assert traced_lengths(sixteen) == (68, 84)
+
+
 def test_the_middle_of_a_tile_is_of_an_allowed_size():
     one = (1, 1)
     sixteen = Size(
@@ -196,3 +208,94 @@ def test_classes_are_compared_pixel_by_pixel(checkpoint):
 )
 def test_errors_of_openvino_that_mean_memory(error, ran_out):
     assert is_out_of_memory(error) is ran_out
+
+
+@pytest.fixture
+def chosen(checkpoint, versions, monkeypatch):
+    """OpenVINO measured to be faster on a network; it fails as ``failing`` says."""
+    installed(monkeypatch, True)
+    monkeypatch.setattr(OpenVinoKind, "devices", lambda _self: ("cpu",))
+    kept = kept_network(checkpoint)
+    kept.put(written)
+    kept.choose(plain_threads(), {"faster": True, "agrees": True})
+    return kept
+
+
+class Failing:
+    """An engine that answers the first tile and fails in the second."""
+
+    name, threads, device, precisions, depends_on_offset = "openvino", 0, "cpu", ("fp32",), False
+
+    def __init__(self, checkpoint):
+        self.checkpoint, self.tiles = checkpoint, 0
+
+    def maps(self, batch, **_how):
+        self.tiles += 1
+        if self.tiles == 2:
+            raise EngineError("The engine openvino failed on network.pth (RuntimeError: oneDNN)")
+        return np.full((len(batch), 1, *batch.shape[2:]), 7, np.float32)
+
+    def peak_bytes(self, *_size):
+        return 1
+
+    def free_bytes(self):
+        return 10**9
+
+    def is_out_of_memory(self, _error):
+        return False
+
+
+def test_an_engine_that_fails_in_a_tile_leaves_the_whole_run_to_torch(
+    checkpoint, chosen, monkeypatch
+):
+    monkeypatch.setattr(OpenVinoKind, "load", lambda *_: Failing(checkpoint))
+    image, how = pictures(1, 1, (96, 40))[0, 0].numpy(), PredictSettings(tile_px=(48,))
+    made = run(predict(checkpoint, image, how))
+    right = run(predict(checkpoint, image, PredictSettings(tile_px=(48,), engine="torch")))
+    assert np.array_equal(made.answer.data, right.answer.data), "no tile of the other is in it"
+    assert (made.origin.engine["name"], made.origin.predict["engine"]) == ("torch", "torch")
+    (note,) = [note for note in made.origin.notes if "openvino" in note]
+    assert note.endswith("(RuntimeError: oneDNN), so torch computed this result.")
+    assert chosen.choice(plain_threads())["failed"].startswith("The engine openvino failed")
+    assert named_engine(checkpoint, "auto") == "torch", "later runs do not meet it again"
+    with pytest.raises(EngineError, match=r"failed on network\.pth.*Run again with --set engine=t"):
+        run(predict(checkpoint, image, PredictSettings(tile_px=(48,), engine="openvino")))
+
+
+def test_what_is_compared_is_computed_by_one_engine(checkpoint, chosen, monkeypatch):
+    """A trial that ends meanwhile changes nothing, and one network without it decides for all."""
+    loaded = []
+
+    def load(_kind, network, device, threads):
+        loaded.append(network)
+        if len(loaded) > 1:
+            raise EngineError("The converted network of network.pth was damaged")
+        return Failing(network)
+
+    monkeypatch.setattr(OpenVinoKind, "load", load)
+    plain, other = PredictSettings(), PredictSettings(engine="torch")
+    both = with_one_engine([(checkpoint, plain), (checkpoint, plain)])
+    assert [how.engine for _, how in both] == ["torch", "torch"], "one of them does not load"
+    assert len(loaded) == 2
+    chosen.choose(plain_threads(), {"faster": True, "agrees": True})
+    loaded.clear()
+    assert with_one_engine([(checkpoint, plain)])[0][1].engine == "openvino"
+    mixed = with_one_engine([(checkpoint, plain), (checkpoint, other)])
+    assert [how.engine for _, how in mixed] == ["torch", "torch"], "as the one that is told"
+
+
+def test_bytes_that_changed_on_disk_are_noticed(checkpoint, versions):
+    kept = kept_network(checkpoint)
+    assert not kept.is_sound()
+    kept.put(written)
+    assert kept.is_sound()
+    path = kept.folder / "network.bin"
+    path.write_bytes(b"0" * 500 + b"1" + b"0" * 499)
+    assert not kept.is_sound(), "of the same length"
+    kept.discard()
+    assert kept.model is None
+    kept.put(written)
+    path.write_bytes(b"0" * 999)
+    assert not kept.is_sound()
+    (kept.folder / store.SUMS).write_text("[]")
+    assert not kept.is_sound()

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.answers.maps.first import InView
 from napari_segnet.answers.maps.tiling import MapTiles
 from napari_segnet.engines import Engine
 from napari_segnet.errors import SegnetError
 from napari_segnet.plan import InferencePlan, RunResult
+from napari_segnet.plan.kept import KeptRun, UnitBlocks, engine_of, kept_run
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
 from napari_segnet.plan.tasks import TaskReader, TileTask, tile_tasks
 from napari_segnet.progress import Progress
-from napari_segnet.segmentation import Maps, NetworkAnswer
+from napari_segnet.segmentation import Maps
 from napari_segnet.sinks import Sink, open_sink
 from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink, stitch_maps
 
-__all__ = ["MapAgreement", "Ran", "run_maps", "run_tiles"]
+__all__ = ["MapAgreement", "run_facts", "run_maps"]
 
 FP16_TOLERANCE = 5e-3
 """Half precision is used on a GPU where no map differs by more than that on the first
@@ -39,65 +40,40 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
     plan : InferencePlan
         What was resolved for it and the image.
     """
+    with kept_run(plan, engine) as kept:
+        return (yield from _run(engine, plan, kept))
+
+
+def _run(
+    engine: Engine, plan: InferencePlan, kept: KeptRun
+) -> Generator[Progress, None, RunResult]:
+    given, settings = plan.input, plan.settings
     if plan.keep is None:
         raise SegnetError(f"{plan.checkpoint.path.name} answers with objects, not with maps.")
-    sink, seams = open_sink(plan.keep), Seams()
-
-    def open_unit(memory: MemoryPlan, t: int, z: int) -> UnitSink | ScaledSink | BlendedSink:
-        return _unit_sink(sink, plan, memory, seams, t, z)
-
-    ran = yield from run_tiles(engine, plan, open_unit)
-    answer = Maps(
-        data=sink.finish(),
-        axes="c" + plan.axes,
-        outputs=plan.checkpoint.outputs,
-        ndim=plan.input.ndim,
-    )
-    return ran.result(answer, plan, seams)
-
-
-OpenUnit = Callable[[MemoryPlan, int, int], Sink]
-"""Gives what receives the tiles of a plane or volume, from how it is cut, ``t`` and ``z``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """How all tiles were run in the end."""
-
-    memory: MemoryPlan
-    precision: PrecisionChoice[npt.NDArray[np.float32]]
-
-    def result(self, answer: NetworkAnswer, plan: InferencePlan, seams: Seams) -> RunResult:
-        """Return the answer, and what was chosen for it."""
-        return RunResult(
-            answer=answer,
-            device=self.memory.device,
-            rung=self.memory.name,
-            notes=self.memory.notes,
-            engine=_facts(plan, self.memory, self.precision, seams),
-        )
-
-
-def run_tiles(
-    engine: Engine, plan: InferencePlan, open_unit: OpenUnit
-) -> Generator[Progress, None, Ran]:
-    """Hand the maps of all tiles to the sinks of their units; begin one anew where memory fails."""
-    given, settings = plan.input, plan.settings
+    view = InView(plan)
+    sink = view.sink(open_sink(plan.keep))
     rule = MapTiles(plan.checkpoint, given.seen, settings)
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, MapAgreement())
-    reader = TaskReader(plan.image)
-    done, units = 0, given.units
+    kept.precision(precision)
+    seams, reader = Seams(), TaskReader(plan.image)
+    yield from view.first_look(engine, rule, memory, reader)
+    done, units = 0, view.units(given.units)
     for number, (t, z) in enumerate(units):
+        memory = kept.memory(number, memory, rule.tiles)
+        engine = engine_of(memory, engine)
         while True:
             total = len(memory.tiling.tiles)
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
-                into = partial(open_unit, memory, t, z)
-                tasks = tile_tasks(given, memory.tiling, t, z)
-                for done in _unit(engine, tasks, reader, into, precision, memory.batch):
+                into = partial(_unit_sink, sink, plan, memory, seams, t, z)
+                tasks = view.tasks(tile_tasks(given, memory.tiling, t, z), memory, (t, z))
+                known = kept.of_unit(number, _block_dtype(plan, memory))
+                for done in _unit(engine, tasks, reader, into, precision, memory.batch, known):
+                    kept.settled(precision)
+                    at = number * total + done
                     yield Progress(
-                        what="tile", done=number * total + done, total=len(units) * total
+                        what="tile", done=at, total=len(units) * total, shown=view.parts()
                     )
                 break
             except Exception as error:
@@ -105,10 +81,20 @@ def run_tiles(
                     raise
             # Outside the except block: the error holds the tensors of the failed forward.
             memory, used = after_shortage(memory, engine, rule, settings, total)
+            kept.begin_again(number, total, memory)
             if used is not engine:
                 engine, precision = used, PrecisionChoice("fp32", MapAgreement())
     remember(memory, engine)
-    return Ran(memory=memory, precision=precision)
+    answer = Maps(
+        data=sink.finish(), axes="c" + plan.axes, outputs=plan.checkpoint.outputs, ndim=given.ndim
+    )
+    return RunResult(
+        answer=answer,
+        device=memory.device,
+        rung=memory.name,
+        notes=(*memory.notes, *kept.note(len(units) * len(memory.tiling.tiles))),
+        engine=run_facts(plan, memory, precision, seams),
+    )
 
 
 def _unit(
@@ -118,10 +104,11 @@ def _unit(
     open_unit: Callable[[], Sink],
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     batch: int,
+    known: UnitBlocks | None,
 ) -> Iterator[int]:
     """Answer one plane or volume; what its sink holds is let go of in the end, or if that fails."""
     into = open_unit()
-    yield from stitch_maps(engine, tasks, reader, into, precision, batch)
+    yield from stitch_maps(engine, tasks, reader, into, precision, batch, known)
     into.finish()
 
 
@@ -159,12 +146,19 @@ def _unit_sink(
     return into
 
 
-def _facts(
+def _block_dtype(plan: InferencePlan, memory: MemoryPlan) -> str:
+    """Return in how many digits tiles are kept: those of the maps, where these take them as is."""
+    direct = memory.tiling.exact and plan.input.seen == plan.input.shape
+    return plan.keep.dtype if direct and plan.keep is not None else "float32"
+
+
+def run_facts(
     plan: InferencePlan,
     memory: MemoryPlan,
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     seams: Seams,
 ) -> dict[str, Any]:
+    """Return what was chosen for a run over tiles, plain JSON values for the origin."""
     facts: dict[str, Any] = {
         **plan.input_facts(),
         "tile_px": list(memory.edge),

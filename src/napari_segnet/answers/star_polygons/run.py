@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Callable, Generator
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_segnet.answers.maps.run import run_tiles
+from napari_segnet.answers.maps.run import MapAgreement, run_facts
+from napari_segnet.answers.maps.tiling import MapTiles
 from napari_segnet.answers.star_polygons.candidates import (
     Candidates,
     CandidateSink,
@@ -16,13 +17,17 @@ from napari_segnet.answers.star_polygons.candidates import (
 )
 from napari_segnet.engines import Engine
 from napari_segnet.plan import InferencePlan, RunResult
-from napari_segnet.plan.memory import MemoryPlan
+from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
+from napari_segnet.plan.precision import PrecisionChoice
+from napari_segnet.plan.tasks import TaskReader, tile_tasks
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Maps, StarPolygons
 from napari_segnet.sinks import Sink, choose_keep, open_sink
-from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink
+from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink, stitch_maps
 
 __all__ = ["run_stars"]
+
+Choice = PrecisionChoice[npt.NDArray[np.float32]]
 
 
 def run_stars(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
@@ -53,7 +58,7 @@ def run_stars(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
         whole = (channels, *given.seen)
         return BlendedSink(WholeSink(sink, whole), whole, seams)
 
-    ran = yield from run_tiles(engine, plan, open_unit)
+    ran = yield from _run_tiles(engine, plan, open_unit)
     units = [Candidates.joined(found[unit].parts, star) for unit in given.units]
     one = Candidates.joined([], star)
     answer = StarPolygons(
@@ -73,6 +78,43 @@ def run_stars(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
             ndim=given.ndim,
         ),
     )
-    result = ran.result(answer, plan, seams)
+    memory, precision = ran
     facts = {"least_score": star.least, "candidates": len(answer.points)}
-    return replace(result, engine={**result.engine, **facts})
+    return RunResult(
+        answer=answer,
+        device=memory.device,
+        rung=memory.name,
+        notes=memory.notes,
+        engine={**run_facts(plan, memory, precision, seams), **facts},
+    )
+
+
+def _run_tiles(
+    engine: Engine, plan: InferencePlan, open_unit: Callable[[MemoryPlan, int, int], Sink]
+) -> Generator[Progress, None, tuple[MemoryPlan, Choice]]:
+    """Hand the maps of all tiles to the sinks of their units; begin one anew where memory fails."""
+    given, settings = plan.input, plan.settings
+    rule = MapTiles(plan.checkpoint, given.seen, settings)
+    memory = first_plan(engine, rule)
+    precision: Choice = PrecisionChoice(settings.precision, MapAgreement())
+    reader, units = TaskReader(plan.image), given.units
+    for number, (t, z) in enumerate(units):
+        while True:
+            total = len(memory.tiling.tiles)
+            yield Progress(what="tile", done=number * total, total=len(units) * total)
+            try:
+                sink, tasks = open_unit(memory, t, z), tile_tasks(given, memory.tiling, t, z)
+                for done in stitch_maps(engine, tasks, reader, sink, precision, memory.batch):
+                    at = number * total + done
+                    yield Progress(what="tile", done=at, total=len(units) * total)
+                sink.finish()
+                break
+            except Exception as error:
+                if not engine.is_out_of_memory(error):
+                    raise
+            # Outside the except block: the error holds the tensors of the failed forward.
+            memory, used = after_shortage(memory, engine, rule, settings, total)
+            if used is not engine:
+                engine, precision = used, PrecisionChoice("fp32", MapAgreement())
+    remember(memory, engine)
+    return memory, precision

@@ -23,7 +23,7 @@ from napari_segnet.engines.openvino.store import kept_network
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Output
 
-__all__ = ["begin_trial", "is_better", "middle", "same_classes"]
+__all__ = ["begin_trial", "is_better", "middle", "note_failure", "same_classes"]
 
 EDGE = {2: 512, 3: 64}
 """Of the tile that is compared, per axis, in pixels: enough to tell how fast an engine is."""
@@ -45,6 +45,21 @@ def is_better(checkpoint: Checkpoint, threads: int) -> bool:
     if found is None or kept.model is None:
         return False
     return found.get("agrees") is True and found.get("faster") is True
+
+
+def note_failure(checkpoint: Checkpoint, threads: int, why: str) -> None:
+    """Keep that a converted network failed; nothing where none is kept.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    from napari_segnet.engines.openvino.device import plain_threads
+
+    kept = kept_network(checkpoint)
+    if kept.folder.is_dir():
+        kept.choose(threads or plain_threads(), {"agrees": False, "faster": False, "failed": why})
 
 
 def begin_trial(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_segnet import cache
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.facts import deciding_facts
-from napari_segnet.engines.openvino.convert import converted
+from napari_segnet.engines.openvino.convert import converted, first_line
 from napari_segnet.engines.openvino.device import (
     compiled,
     core,
@@ -24,7 +24,7 @@ from napari_segnet.engines.protocol import choose_device, require_precision
 from napari_segnet.engines.torch.device import free_bytes
 from napari_segnet.engines.torch.dry import DryRun
 from napari_segnet.engines.turns import turn
-from napari_segnet.errors import Cancelled, MemoryExhaustedError
+from napari_segnet.errors import Cancelled, EngineError, MemoryExhaustedError, SegnetError
 from napari_segnet.families import Look
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Detected
@@ -50,9 +50,11 @@ def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Open
     if kept is None:
         try:
             kept = _compiled(checkpoint, best, taken)
-        except (RuntimeError, MemoryError) as error:
+        except SegnetError:
+            raise
+        except Exception as error:  # of OpenVINO, in any of its parts
             if not is_out_of_memory(error):
-                raise
+                raise _failed(checkpoint, error) from error
         else:
             cache.networks.put(key, kept, kept.bytes)
     if kept is not None:
@@ -68,10 +70,21 @@ def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Open
 
 def _compiled(checkpoint: Checkpoint, device: str, threads: int) -> OpenVinoEngine:
     home = converted(checkpoint)
+    if not home.is_sound():
+        home.discard()
+        raise EngineError(
+            f"The converted network of {checkpoint.path.name} was damaged on disk and has been "
+            "removed"
+        )
     home.touch()
     with turn(device):
         program = _Program(core().read_model(home.model), device, threads)
     return OpenVinoEngine(checkpoint, program, device)
+
+
+def _failed(checkpoint: Checkpoint, error: BaseException) -> EngineError:
+    said = first_line(error)
+    return EngineError(f"The engine openvino failed on {checkpoint.path.name} ({said})")
 
 
 class _Program:
@@ -150,7 +163,12 @@ class OpenVinoEngine:
         require_precision(precision, self.device, self.precisions)
         with turn(self.device):
             check_cancelled()
-            answer = self._answer(np.ascontiguousarray(batch, np.float32))
+            try:
+                answer = self._answer(np.ascontiguousarray(batch, np.float32))
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
+                raise _failed(self.checkpoint, error) from error
             if self.peak_bytes(len(batch), batch.shape[2:]) > HELD_BYTES:
                 self._program.network.release_memory()
         return answer

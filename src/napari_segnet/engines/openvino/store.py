@@ -1,8 +1,9 @@
 """Converted networks on disk: whole or not at all, by weights and versions, up to a bound.
 
 Each has a folder in the user's cache: ``network.xml`` and ``network.bin`` as OpenVINO writes them,
-or ``refused.txt`` where it cannot be converted; ``choice-N.json`` says for N threads whether it is
-faster than torch and agrees with it.
+or ``refused.txt`` where it cannot be converted; ``sums.json`` tells whether they
+are as they were written, ``choice-N.json`` for N threads whether it is faster than torch and
+agrees with it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,8 +30,10 @@ __all__ = ["KeptNetwork", "kept_network"]
 
 LIMIT_BYTES = 4 * 1024**3
 """Of all converted networks: twice what is kept loaded (``cache.py``)."""
-FORMAT = "1"
+FORMAT = "3"
 """Raised where networks are to be converted again, though no version of a package changed."""
+SUMS = "sums.json"
+CHUNK_BYTES = 2**20
 PACKAGES = ("napari-segnet", "openvino", "torch")
 
 
@@ -75,9 +79,23 @@ class KeptNetwork:
             whole = Path(part) / "whole"
             whole.mkdir()
             write(whole)
+            sums = {file.name: _sum(file) for file in whole.iterdir()}
+            (whole / SUMS).write_text(json.dumps(sums), "utf-8")
             with contextlib.suppress(OSError):  # another was faster: the same network
                 whole.rename(self.folder)
         _drop_old(self.folder.parent, LIMIT_BYTES, self.folder)
+
+    def is_sound(self) -> bool:
+        """Tell if what was kept is there, and as it was written."""
+        try:
+            sums = json.loads((self.folder / SUMS).read_text("utf-8"))
+            return bool(sums) and all(_sum(self.folder / n) == told for n, told in sums.items())
+        except (OSError, ValueError, AttributeError):  # gone, or no longer what was written
+            return False
+
+    def discard(self) -> None:
+        """Remove it with all that was measured of it."""
+        _remove(self.folder)
 
     def touch(self) -> None:
         """Mark it as just used."""
@@ -116,8 +134,21 @@ def _drop_old(store: Path, limit_bytes: int, but: Path) -> None:
     for mine, _, folder, size in sorted(found, reverse=True):
         total += size
         if total > limit_bytes and not mine and not folder.name.startswith("."):
-            # Renamed first: half a network is never found.
-            gone = store / f".part-{folder.name}"
-            with contextlib.suppress(OSError):
-                folder.rename(gone)
-                shutil.rmtree(gone, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    # Renamed first: half a network is never found.
+    gone = folder.with_name(f".part-{folder.name}-{os.getpid()}")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _sum(file: Path) -> int:
+    """Return a sum over the bytes of a file, which changes with any of them."""
+    total = 0
+    with file.open("rb") as read:
+        while chunk := read.read(CHUNK_BYTES):
+            total = zlib.crc32(chunk, total)
+    return total

@@ -21,7 +21,7 @@ import psutil
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.openvino.choice import same_classes
-from napari_segnet.errors import SettingsError
+from napari_segnet.errors import EngineError, SettingsError
 from napari_segnet.ownership import hold
 
 __all__ = ["measure"]
@@ -54,8 +54,14 @@ def measure(checkpoint: Checkpoint, tile: npt.NDArray[np.float32], threads: int)
         kept = converted(checkpoint)
     except SettingsError:  # why is kept on disk: it is not tried again
         return False
-    ours, theirs = TorchKind().load(checkpoint, "cpu", threads), load(checkpoint, "cpu", threads)
-    right, said = ours.maps(tile), theirs.maps(tile)
+    ours = TorchKind().load(checkpoint, "cpu", threads)
+    right = ours.maps(tile)
+    try:
+        theirs = load(checkpoint, "cpu", threads)
+        said = theirs.maps(tile)
+    except EngineError as error:
+        kept.choose(threads, {"agrees": False, "faster": False, "failed": error.why})
+        return False
     off = differs(said, right)
     agrees = off <= 1 and same_classes(said, right, checkpoint.outputs)
     times: tuple[list[float], list[float]] = ([], [])

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
+from napari_segnet.programs.structure._topology import LEVELS, RESIZINGS, Step, Topology
 
 __all__ = ["added", "with_added"]
 
 ADDED = 3.0
 """Of skip connections that are added between bare steps up."""
-ADDED_BEFORE_BLOCKS = 0.3
+ADDED_BEFORE_BLOCKS = -0.5
 """The same where each step up is followed by a block of its own, as in a U-Net."""
 
 
@@ -64,7 +64,7 @@ def added(parts: Sequence[Part], topology: Topology) -> Topology | None:
                 natural[level] = (places - 1, channels)
             places += step.keeps_pooled
         level += LEVELS[step.before]
-        up |= LEVELS[step.before] < 0
+        up |= step.before in RESIZINGS
         place, width = natural.get(level, (0, 0))
         if up and place and width == channels and step.before != "pool":
             natural.pop(level)

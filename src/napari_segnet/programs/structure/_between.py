@@ -73,11 +73,13 @@ class Between:
             if self.facts.functional and not state.up and gap is None:
                 yield "pool", 2.5
             return
-        if gap is not None:
+        if self.striding and at < self.turning and gap == 1:
+            none, pool = 1.0, 0.2
+        elif gap is not None:
             none, pool = (0.7, 0.0) if gap > self.usual else (0.0, 1.5 if grows else 3.0)
         elif not state.steps:
             none, pool = (0.5, 0.5) if self.facts.nested else (0.0, 3.0)
-            pool = 1.0 if self.striding else pool
+            pool = 1.0 if self.striding else 1.5 if self.turning else pool
         elif part.steps_down and self.downs:
             none, pool = 2.0, 0.0
         elif self.downs and self._stepped_down(state):
@@ -92,7 +94,9 @@ class Between:
         if self.turning and at == self.turning:
             none, pool = 0.5, 0.0
         if state.up:
+            room_left = gap is not None and gap > self.usual
             none, pool = 0.5 if self._rising(state, part) and not related else 0.1, 6.0
+            none = max(none, 0.7 * room_left)
         pointwise = max(part.first.kernel) == 1 and not self._closes(state, part)
         rises = part.lead > 0 and part.role == DECODER and state.level > 0
         if not even or max(part.first.kernel) == 2:
@@ -109,11 +113,19 @@ class Between:
             yield "resize", mixed + 0.8 * twice + (0.1 if rises or gone else 0.4 if ups else 1.5)
             if state.level > 1 and (rises or twice):
                 yield "resize-twice", mixed + (0.3 if twice else 0.9)
+        if part.lead > 0 and not even and part.role == DECODER and self._ends(state):
+            yield "pool-resize", 0.1 if at == self.turning else 1.0
 
     def _stepped_down(self, state: State) -> bool:
         """Tell if the last part did nothing but step down."""
         last = state.steps[-1]
         return self.parts[last.part].steps_down and last.before == "pool"
+
+    def _ends(self, state: State) -> bool:
+        """Tell if the last part is of the encoder, which may end in its pooling."""
+        return (
+            bool(state.steps) and not state.up and self.parts[state.steps[-1].part].role < DECODER
+        )
 
     def _rising(self, state: State, part: Part) -> bool:
         """Tell if each level of the decoder is one part, and some are left to rise through."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from napari_segnet.programs.structure._names import numbers, pattern
 from napari_segnet.programs.structure._parts import Part
@@ -13,6 +14,8 @@ __all__ = ["inner_sums", "unlike"]
 
 UNLIKE = 2.0
 """Of blocks of one kind whose layers of one number are partly transposed, partly straight."""
+UNEVEN = 0.7
+"""Of each change between levels of one list, such as one without its pooling."""
 
 
 def inner_sums(parts: Sequence[Part], topology: Topology) -> Mapping[str, str]:
@@ -57,4 +60,28 @@ def unlike(parts: Sequence[Part], steps: Sequence[Step]) -> float:
             if layer.number is not None and numbers(layer.parent):
                 place = f"{pattern(layer.parent)}.{layer.number}"
                 kinds.setdefault(place, set()).add(step.transposed)
-    return UNLIKE * any(len(found) > 1 for found in kinds.values())
+    mixed = any(len(found) > 1 for found in kinds.values())
+    return UNLIKE * mixed + UNEVEN * sum(_changes(parts, steps).values())
+
+
+def _changes(parts: Sequence[Part], steps: Sequence[Step]) -> Mapping[str, int]:
+    """Return how often levels of one name differ in what stands before them, first ones aside.
+
+    Levels are those of one list, such as ``decoder2`` to ``decoder4``; within one ``Sequential``,
+    those behind as many layers without tensors.
+    """
+    found: dict[str, list[tuple[str, bool, bool]]] = {}
+    for step in steps:
+        part = parts[step.part]
+        first, *inner = numbers(part.name) or (-1,)
+        if 9 < first < 100 and not inner:  # ``e11``, ``e12``, ``e21``: level and place in it
+            inner = [first % 10]
+        if first >= 0 and len(inner) < 2 and step.join != "bridge":
+            place = f"{pattern(part.name)} {inner} {part.gap}"
+            kind = (step.before, step.transposed, step.join in ("concat", "add"))
+            found.setdefault(place, []).append(kind)
+    return {
+        place: sum(one != two for one, two in pairwise(kinds[1:]))
+        for place, kinds in found.items()
+        if len(kinds) > 2
+    }

@@ -11,7 +11,7 @@ from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import ordered
-from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
+from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Open", "open_choices", "up_convolution"]
@@ -177,9 +177,10 @@ def _scales(
         for step in topology.steps
         if step.before == "pool" and facts.strides.get(parts[step.part].first.layer.name) == 2
     ]
-    pooled = [step for step in topology.steps if step.before == "pool" and step not in known]
+    pooled = [step for step in topology.steps if step.before in POOLS and step not in known]
     if pooled:
-        firsts = [parts[step.part].first for step in pooled if not step.transposed]
+        steps = [step for step in pooled if step.before == "pool" and not step.transposed]
+        firsts = [parts[step.part].first for step in steps]
         values = ordered("pooling", "strided" if facts.nested else "")
         why = MEASURED
         if facts.pooled:
@@ -203,7 +204,7 @@ def _scales(
         ):
             values = tuple(value for value in values if value != "strided")
         if len(firsts) < len(pooled):
-            # Before a transposed convolution nothing strides: a layer pools there.
+            # Before a transposed convolution or a resizing nothing strides: a layer pools there.
             values = tuple(value for value in ordered("pooling") if value != "strided")
         if _after_pooling(topology) and "max-3" in values:
             why = "so does the network of tutorials that takes its skip connections there"
@@ -211,7 +212,7 @@ def _scales(
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
-    if topology.level or any(step.before.startswith("resize") for step in topology.steps):
+    if topology.level or any(step.before in RESIZINGS for step in topology.steps):
         ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.

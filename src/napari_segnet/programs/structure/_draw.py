@@ -36,7 +36,7 @@ from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._parts import Part, Squeeze
-from napari_segnet.programs.structure._topology import LEVELS, Step, Topology
+from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["drawn"]
@@ -117,12 +117,12 @@ class _Drawing:
         strided = step.before == "pool" and (
             self.choices["pooling"] == "strided" or self.facts.strides.get(name) == 2
         )
-        if step.before == "pool":
+        if step.before in POOLS:
             x = x if strided else self._pooled(x)
             self.level += 1
             if step.keeps_pooled:
                 self.answers.append(x)
-        for _ in range(-LEVELS[step.before]):
+        for _ in range(RESIZINGS.get(step.before, 0)):
             x = self._resized(x)
         if step.join == "bridge":
             self.answers[step.skip] = self._part(self.answers[step.skip], turn, part, step, ())

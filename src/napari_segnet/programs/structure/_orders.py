@@ -8,7 +8,7 @@ its encoder, a decoder that is numbered from the finest level on (which runs bac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from itertools import chain, groupby, zip_longest
 
 from napari_segnet.programs.structure._names import (
     BOTTLENECK,
@@ -17,6 +17,7 @@ from napari_segnet.programs.structure._names import (
     OUTPUT,
     UNKNOWN,
     head,
+    is_down,
     is_up,
     numbers,
     pattern,
@@ -30,7 +31,10 @@ Group = tuple[int, ...]
 """Places of parts that stay together: one element of a list."""
 List = tuple[Group, ...]
 
-COSTS = {"by number": 0.3, "by role": 0.3, "in turns": 0.3, "reversed turns": 0.3, "backwards": 0.6}
+COSTS = {
+    "by number": 0.3, "by role": 0.3, "in turns": 0.3, "as registered, in turns": 0.3,
+    "reversed turns": 0.3, "backwards": 0.6,
+}  # fmt: skip
 """What each costs, see ``_priors.py``."""
 MOST_NETWORKS = 3
 LEAST_PARTS = 5
@@ -84,12 +88,32 @@ def _orders_of(
     plain = _lists(names)
     ranked = tuple(sorted(plain, key=lambda one: _rank(names, one)))
     known = sum(_role(names, one) != UNKNOWN for one in plain)
+    if inserted := _with_steps_down(parts, places):
+        yield ("by role",), inserted
     for base, first in ((plain, ()), (ranked, ("by role",))):
         if first and known * 2 < len(plain):
             continue
         for turned, second in _turned(names, base):
             for order, third in _taking_turns(names, turned):
                 yield (*first, *second, *third), tuple(chain.from_iterable(order))
+
+
+def _with_steps_down(parts: Sequence[Part], places: Sequence[int]) -> tuple[int, ...]:
+    """Return places with steps down that are registered behind all others where they belong.
+
+    That is behind the first part whose answer has their channels; empty where there are none.
+    """
+    late = [at for at in places if parts[at].steps_down]
+    main = [at for at in places if at not in late]
+    if not late or not main or min(late) < max(main):
+        return ()
+    for at in late:
+        wide = parts[at].inputs(False)
+        before = next((n for n, one in enumerate(main) if parts[one].outputs(False) == wide), None)
+        if before is None:
+            return ()
+        main.insert(before + 1, at)
+    return tuple(main)
 
 
 def _by_number(parts: Sequence[Part], names: Names) -> tuple[int, ...]:
@@ -151,11 +175,15 @@ def _turned(
 def _taking_turns(
     names: Names, lists: tuple[List, ...]
 ) -> Iterator[tuple[tuple[Group, ...], tuple[str, ...]]]:
-    """Yield the groups one list after the other, and in turns where lists have one length."""
+    """Yield the groups one list after the other, and in turns where lists have one length.
+
+    The first one may be longer by one: the lowest level has no step down.
+    """
     yield tuple(chain.from_iterable(lists)), ()
     runs: list[list[List]] = []
     for one in lists:
-        fits = runs and len(runs[-1][0]) == len(one) > 1 and len(runs[-1]) < MOST_IN_TURNS
+        longer = len(runs[-1][0]) - len(one) if runs else 0
+        fits = runs and longer in (0, 1) and len(one) > 1 and len(runs[-1]) < MOST_IN_TURNS
         apart = runs and _role(names, runs[-1][0]) != _role(names, one)
         if fits and not apart:
             runs[-1].append(one)
@@ -163,9 +191,20 @@ def _taking_turns(
             runs.append([one])
     if all(len(run) == 1 for run in runs):
         return
-    for back in (False, True):
-        groups: list[Group] = []
-        for run in runs:
-            ordered = run[::-1] if back else run
-            groups += [group for turn in zip(*ordered, strict=True) for group in turn]
-        yield tuple(groups), ("reversed turns" if back else "in turns",)
+    named = [sorted(run, key=lambda one: _turn(names, one)) for run in runs]
+    for word, ordered in (
+        ("in turns", named),
+        ("as registered, in turns", runs),
+        ("reversed turns", [run[::-1] for run in runs]),
+    ):
+        turns = (zip_longest(*run, fillvalue=()) for run in ordered)
+        groups = (group for turn in chain.from_iterable(turns) for group in turn if group)
+        yield tuple(groups), (word,)
+
+
+def _turn(names: Names, one: List) -> int:
+    """Return what sorts lists in turns: steps up stand before blocks, steps down behind them."""
+    name = names[one[0][0]]
+    if _role(names, one) == DECODER:
+        return -int(is_up(name))
+    return int(is_down(name))

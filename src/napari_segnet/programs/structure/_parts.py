@@ -189,7 +189,12 @@ def _gates(left: list[Unit]) -> list[Part]:
 
 
 def _sees_skip(name: str) -> bool:
-    return bool(re.search(r"(^|[._])(w_?x|theta|x|skip|enc)([._]|$)", name.lower()))
+    words = re.split(r"[._]", name.lower())
+    if words[-1].isdecimal():
+        words.pop()
+    if words[-1] in ("g", "x"):
+        return words[-1] == "x"
+    return bool(set(words) & {"wx", "theta", "skip", "enc"})
 
 
 def _common(names: Iterable[str]) -> str:
@@ -314,6 +319,9 @@ def _runs(left: Sequence[Unit]) -> list[Part]:
         gap = None
         if before is not None and before.layer.parent == unit.layer.parent:
             gap = before.after
+            if gap is None and found[-1].name == unit.layer.parent != "" and unit.layer.number:
+                # Neighbours of which no number tells what stands between: elements of a list.
+                found[-1] = replace(found[-1], name=found[-1].first.layer.name)
         found.append(Part(units=(unit,), name=_holder(unit, loose), gap=gap))
     return [piece for part in found for piece in _split(part)]
 
@@ -392,6 +400,9 @@ def _joined(
         return False
     if one.after is not None and one.after > hidden:
         return False
+    if one.after is None and one.layer.number is not None and not one.norm:
+        if one.layer.number + 1 == two.layer.number:
+            return False  # elements of a list
     leaves = tuple(unit.layer.name.rpartition(".")[2] for unit in (one, two))
     if leaves in ORDINALS:
         return True

@@ -28,6 +28,8 @@ from napari_segnet.programs.structure._names import (
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import (
     LEVELS,
+    POOLS,
+    RESIZINGS,
     Answer,
     Join,
     State,
@@ -208,21 +210,27 @@ class Search:
             if at in self.turns.bridges:
                 aside = 1.0 if next(self.turns.unused(state), -1) == at else 3.0
             cost += 1.5 if state.up and is_bridge(part.name) and part.role == DECODER else 0.0
-            cost += aside + 1.5 * is_whole(part.name)
             if state.up and len(part.units) > 1 and state.taken and state.limit > 1:
-                cost += 0.7  # a level of the decoder without its skip connection
+                aside += 0.7  # a level of the decoder without its skip connection
+            cost += aside + 1.5 * is_whole(part.name)
             for before, more in self.between.befores(state, at):
                 step = Step(part=at, before=before, groups=groups)
                 yield cost + more, self._after(state, step)
             cost -= aside + 1.5 * is_whole(part.name)
         for place, answer, more in self._skips(state, part):
-            if wants == state.channels + answer.channels:
+            both = state.channels + answer.channels
+            alone = part.inputs(False) == 1 and part.first.outputs(False) == both
+            if wants == both or alone:
                 join: Join = "concat"
+                grouped = both if alone else 1
             elif wants == state.channels == answer.channels:
                 added = any(one.join == "add" for one in state.steps)
                 up = answer.level < state.level
-                join, more = "add", more + (0.0 if added else 2.0)
-                more += 0.0 if up or self._arrived(state) else 1.5
+                # Behind a step up of its own a block is joined with what has its width.
+                arrived = self._arrived(state)
+                own, grouped = arrived and not up and len(part.units) > 1, groups
+                join, more = "add", more + (0.0 if added else 0.7 if own else 2.0)
+                more += 0.0 if up or arrived else 1.5
             else:
                 continue
             up = answer.level < state.level
@@ -230,7 +238,9 @@ class Search:
                 more += 1.0  # others are left for skip connections
             if self.says_whole and is_whole(part.name) != (place == 0):
                 more += 2.0
-            step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
+            step = Step(
+                part=at, before="resize" if up else "none", join=join, skip=place, groups=grouped
+            )  # fmt: skip
             mixed = MIXED * any(one.transposed for one in state.steps)
             mixed += 0.7 * self._narrows(state)
             yield cost + more + (0.3 + mixed if up else 0.0), self._after(state, step)
@@ -247,12 +257,12 @@ class Search:
     def _arrived(self, state: State) -> bool:
         """Tell if the last step was one up, of a single convolution."""
         last = next(one for one in reversed(state.steps) if one.join not in ("bridge", "gate"))
-        risen = last.transposed or LEVELS[last.before] < 0
+        risen = last.transposed or last.before in RESIZINGS
         return risen and len(self.parts[last.part].units) == 1
 
     def _transposed(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]
-        cost += MIXED * any(LEVELS[one.before] < 0 for one in state.steps)
+        cost += MIXED * any(one.before in RESIZINGS for one in state.steps)
         wants, odd = part.inputs(True), max(part.first.kernel) % 2 == 1
         if wants == state.channels:
             if state.level:
@@ -349,6 +359,8 @@ class Search:
         part = self.parts[step.part]
         level, answers, up, limit = state.level, state.answers, state.up, state.limit
         ups = state.ups
+        if step.before == "pool-resize":
+            answers = (*answers[:-1], replace(answers[-1], natural=True))
         if step.before == "pool":
             if not state.up:
                 last = answers[-1]
@@ -357,8 +369,8 @@ class Search:
                 answers = (*answers, pooled)
                 step = replace(step, keeps_pooled=True)
             level += 1
-        if LEVELS[step.before] < 0:
-            level, up, ups = level + LEVELS[step.before], True, ups - LEVELS[step.before]
+        if resizings := RESIZINGS.get(step.before, 0):
+            level, up, ups = level + LEVELS[step.before], True, ups + resizings
         if step.transposed:
             up = True
             level, ups = (level, ups) if step.stride_one else (level - 1, ups + 1)
@@ -383,7 +395,7 @@ class Search:
             taken=taken,
             after_pooling=after_pooling,
             gated=gated,
-            poolings=state.poolings + (step.before == "pool"),
+            poolings=state.poolings + (step.before in POOLS),
             ups=ups,
             order=state.order,
         )

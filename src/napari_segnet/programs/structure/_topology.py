@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LEVELS", "Answer", "Before", "Join", "State", "Step", "Topology"]
+__all__ = ["LEVELS", "POOLS", "RESIZINGS", "Answer", "Before", "Join", "State", "Step", "Topology"]
 
-Before = Literal["none", "pool", "resize", "resize-twice"]
+Before = Literal["none", "pool", "resize", "resize-twice", "pool-resize"]
 Join = Literal["none", "concat", "add", "gate", "bridge"]
 
 
-LEVELS: Mapping[str, int] = {"none": 0, "pool": 1, "resize": -1, "resize-twice": -2}
+POOLS = ("pool", "pool-resize")
+"""What begins with a pooling."""
+RESIZINGS: Mapping[str, int] = {"resize": 1, "resize-twice": 2, "pool-resize": 1}
+"""How many resizings there are; behind a pooling, an encoder ends and its decoder begins."""
+LEVELS: Mapping[str, int] = {
+    "none": 0, "pool": 1, "resize": -1, "resize-twice": -2, "pool-resize": 0,
+}  # fmt: skip
 """By how many levels the answer goes down before a part runs."""
 
 
@@ -27,7 +33,8 @@ class Step:
     transposed : bool
         Whether it is a transposed convolution.
     before : str
-        What happens to the answer so far: ``pool``, ``resize``, ``resize-twice`` or ``none``.
+        What happens to the answer so far: ``pool``, ``resize``, ``resize-twice``,
+        ``pool-resize`` or ``none``.
     join : str
         How a skip connection comes in.
     skip : int

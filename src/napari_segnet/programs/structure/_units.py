@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_segnet.programs.structure._layers import StoredLayer
-from napari_segnet.programs.structure._names import DECODER, ENCODER, numbers, pattern, role
+from napari_segnet.programs.structure._names import (
+    DECODER,
+    ENCODER,
+    is_down,
+    numbers,
+    pattern,
+    role,
+)
 
 __all__ = ["Unit", "units_of"]
 
@@ -134,7 +141,7 @@ def _ways_as_others(unit: Unit, units: Sequence[Unit]) -> Unit:
     }  # fmt: skip
     place = role(unit.layer.name)
     up = known == {True} or (max(unit.kernel) % 2 == 0 and place == DECODER)
-    down = known == {False} or place == ENCODER
+    down = known == {False} or place == ENCODER or is_down(unit.layer.name)
     return replace(unit, ways=(True, False) if up else (False, True)) if up or down else unit
 
 
@@ -220,9 +227,21 @@ def _numbered(found: Sequence[Unit], children: Mapping[str, set[int]]) -> list[U
                 after = found[places[turn + 1]]
                 begin = min(p.number for p in after.layers if p.number is not None)
                 listed = any(own[-1] < number < begin for number in children[parent])
-                # Two transposed convolutions with nothing between them are elements of a list.
-                listed |= begin == own[-1] + 1 and unit.ways[0] and after.ways[0]
+                listed |= begin == own[-1] + 1 and _alike(unit, after)
                 if not listed:
                     update["after"] = begin - own[-1] - 1
             filled[at] = replace(unit, **update)  # type: ignore[arg-type]
     return filled
+
+
+def _alike(one: Unit, two: Unit) -> bool:
+    """Tell if two neighbours are elements of a list: nothing stands between them.
+
+    So are transposed convolutions, and bare ones of one kernel that change the channels: in a
+    ``Sequential`` an activation would stand between.
+    """
+    if one.ways[0] and two.ways[0]:
+        return True
+    bare = all(unit.norm is None and unit.slopes is None for unit in (one, two))
+    change = all(unit.inputs(False) != unit.outputs(False) for unit in (one, two))
+    return bare and change and one.kernel == two.kernel

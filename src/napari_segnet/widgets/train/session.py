@@ -26,11 +26,12 @@ from napari_segnet.widgets.train.jobs import (
     contents,
     ended_early,
     learn,
+    ways,
     writes_as,
 )
 
 if TYPE_CHECKING:
-    from napari_segnet.train import Look, TrainingResult
+    from napari_segnet.train import Look, StartingPoint, TrainingResult
     from napari_segnet.train.state import Unfinished
 
 __all__ = ["TrainSession", "figure_rows", "held", "outcome"]
@@ -149,6 +150,11 @@ class TrainSession:
 
     # ---- Training ----
 
+    @staticmethod
+    def ways_of(lesson: Lesson) -> Callable[[], Job[StartingPoint]]:
+        """Return the job that tries how the corrected images are best shown to the network."""
+        return partial(ways, lesson)
+
     def begin(self, lesson: Lesson) -> Callable[[], Job[TrainingResult]]:
         """Remember a training; return its job."""
         self.lesson, self.taught, self._drawn = lesson, None, 0
@@ -238,6 +244,8 @@ def outcome(taught: TrainingResult) -> str:
         )
     if taught.earlier is not None:
         said.append(f"On the earlier images: {taught.earlier.sentence()}")
+    if taught.forecast is not None:
+        said.append(taught.forecast.sentence())
     return " ".join(said)
 
 

@@ -1,0 +1,60 @@
+"""What is said of each image of a run, on whatever ways it is worked on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.commands._failure import added, in_words
+
+if TYPE_CHECKING:
+    from napari_segnet.commands._bar import Bar
+    from napari_segnet.commands._image_run import Done
+
+__all__ = ["Show"]
+
+
+class Show:
+    """Prints what came of each image, from any thread; remembers what failed.
+
+    Parameters
+    ----------
+    as_json : bool
+        Print a JSON object per image on standard output.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._lock = threading.Lock()
+        self.failed: list[tuple[Path, str]] = []
+
+    def done(self, bar: Bar, done: Done) -> None:
+        """Say what was made of an image."""
+        with self._lock:
+            bar.end(done.words)
+            for note in done.notes:
+                print(f"  note: {note}", file=sys.stderr)
+            self._line(done.line)
+
+    def failure(self, bar: Bar, path: Path, error: Exception) -> None:
+        """Say that an image failed; the others go on, and the end says why."""
+        with self._lock:
+            bar.end("failed")
+            self.failed.append((path, in_words(error) + added(error)))
+            self._line({"image": str(path), "error": self.failed[-1][1]})
+
+    def kept(self, images: Mapping[str, Path], files: Mapping[str, list[Path]]) -> None:
+        """Say which results were there already, by stem."""
+        if files:
+            print(f"{len(files)} of {len(images)} images are done already.", file=sys.stderr)
+        for stem, mine in files.items():
+            line = {"image": str(images[stem]), "files": [str(f) for f in mine], "kept": True}
+            self._line(line)
+
+    def _line(self, values: dict[str, Any]) -> None:
+        if self._json:
+            print(json.dumps(values, allow_nan=False), flush=True)

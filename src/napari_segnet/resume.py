@@ -1,0 +1,140 @@
+"""Is the result that lies there the one that this run would make? Then the run goes on behind it.
+
+What is compared is what changes labels: the network and what was told of it, the settings, and that
+the image is no newer than its result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.answers import answer_of
+from napari_segnet.budget import parsed_json
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.inference import LabelSettings, network_record
+from napari_segnet.plan import PredictSettings
+from napari_segnet.plan.found import normalize_by_source
+from napari_segnet.plan.settings import FIND, SOURCE
+
+__all__ = ["Run", "difference", "read_record"]
+
+HEAD_BYTES = 2**18
+"""The part of a record before its rows of labels is shorter."""
+ROWS = '\n "labels": ['
+"""Where the rows of labels begin in a record that this package wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run asks for, of every image.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The network.
+    predict, label : PredictSettings, LabelSettings
+        How it is run, and how labels are made.
+    axes : str or None
+        What is told of the axes of the images.
+    """
+
+    checkpoint: Checkpoint
+    predict: PredictSettings
+    label: LabelSettings
+    axes: str | None = None
+
+
+def read_record(path: Path) -> Mapping[str, Any] | None:
+    """Return the record of a result, perhaps without its rows of labels; None if it is none."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(HEAD_BYTES)
+            head, rows, _ = text.partition(ROWS)
+            text = f"{head}{ROWS}]}}" if rows else text + file.read()
+        found = parsed_json(text, file_names=True)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def difference(
+    run: Run, record: Mapping[str, Any], files: Iterable[Path], images: Iterable[Path]
+) -> str | None:
+    """Return in what a result is another than that of a run; None if it is the same.
+
+    Parameters
+    ----------
+    run : Run
+        What is asked for.
+    record : mapping
+        What lies there; see :func:`read_record`.
+    files : iterable of Path
+        All that the result has to have; the record is the last.
+    images : iterable of Path
+        The picture, or the files of its channels.
+
+    Returns
+    -------
+    str or None
+        The part of a sentence behind "it was made": ``"with threshold=0.4 instead of 0.5"``.
+    """
+    files = list(files)
+    lacking = [file.name for file in files if not file.exists()]
+    if lacking:
+        return f"without {' and '.join(lacking)}"
+    made, mine = _part(record, "checkpoint"), network_record(run.checkpoint)
+    if made.get("sha256") != mine["sha256"]:
+        return f"with another network ({Path(str(made.get('path'))).name})"
+    if made.get("told") != _plain(mine["told"]):
+        return "with something else told of the network"
+    if _part(record, "image").get("axes_told") != run.axes:
+        return "with other axes"
+    other = _other_predict(run, record) or _other_label(run, record)
+    if other is not None:
+        return "with {} = {} instead of {}".format(*other)
+    written = files[-1].stat().st_mtime_ns
+    newer = [path.name for path in images if path.is_file() and path.stat().st_mtime_ns > written]
+    return f"before {newer[0]} changed" if newer else None
+
+
+def _other_predict(run: Run, record: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return name, old and new value of the first setting that differs."""
+    made = _part(record, "predict")
+    found = _part(_part(_part(record, "engine"), "found"), "settings")
+    wishes = _plain(dataclasses.asdict(run.predict))
+    for name, wish in wishes.items():
+        had = made.get(name)
+        if name == "normalize" and wish == SOURCE:
+            wish = normalize_by_source(run.checkpoint)
+        if had == wish or (wish == FIND and name in found):
+            continue
+        if name == "engine" and wish == "auto" and isinstance(had, str):
+            continue  # what auto came to
+        return name, had, wish
+    return None
+
+
+def _other_label(run: Run, record: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    made, checkpoint = _part(record, "label"), run.checkpoint
+    advice = checkpoint.card.get("label", {})
+    asked = answer_of(checkpoint).settings(run.label, checkpoint.outputs, advice)
+    for name, wish in _plain(dataclasses.asdict(asked)).items():
+        had = made.get(name)
+        if had != wish and not (name == "flow_steps" and not wish):  # 0: as the image asks for
+            return name, had, wish
+    return None
+
+
+def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = record.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a record has it: JSON knows no tuples."""
+    return json.loads(json.dumps(value, default=str))

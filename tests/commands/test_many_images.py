@@ -1,0 +1,190 @@
+"""Runs over many images: shares of them, several at once, going on after an end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_segnet.commands._side_by_side import shares
+from napari_segnet.errors import SettingsError
+from napari_segnet.readers import image_paths, open_image
+
+
+@pytest.fixture(scope="module")
+def many(shop, tmp_path_factory) -> Path:
+    """A folder of five pictures, the third of which is damaged."""
+    folder = tmp_path_factory.mktemp("many")
+    cells = tifffile.imread(shop / "cells.tif")
+    for number in (1, 2, 4, 10):
+        tifffile.imwrite(folder / f"cell{number}.tif", np.roll(cells, 3 * number))
+    (folder / "cell3.tif").touch()
+    return folder
+
+
+def named(lines) -> list[str]:
+    return [Path(line["image"]).name for line in lines]
+
+
+def test_parts_are_all_images_and_none_twice(run, shop, many, tmp_path):
+    words = ("segment", many, "-c", shop / "unet.pth", "-o", tmp_path, "--json")
+    first, second = (run(*words, "--part", part) for part in ("1/2", "2/2"))
+    assert named(first.lines) == ["cell1.tif", "cell3.tif", "cell10.tif"]
+    assert named(second.lines) == ["cell2.tif", "cell4.tif"]
+    assert (first.code, second.code) == (1, 0)
+    empty = run(*words, "--part", "6/7")
+    assert (empty.code, empty.out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--part", "3"), "is '3', but must be K/N, such as 1/4"),
+        (("--part", "0/4"), "K must be from 1 to N (of a SLURM job array: --array=1-4)"),
+        (("--jobs", "0"), "is '0', but must be a whole number, 1 or more"),
+    ],
+)
+def test_what_is_no_part_and_no_number(run, shop, words, says):
+    assert says in run("segment", shop / "cells.tif", *words).refused()
+
+
+def test_a_run_goes_on_where_it_ended(run, shop, many, tmp_path):
+    words = ("segment", many, "-c", shop / "unet.pth", "-o", tmp_path, "--json")
+    whole = run(*words)
+    assert named(whole.lines) == [f"cell{n}.tif" for n in (1, 2, 3, 4, 10)]
+    (tmp_path / "cell4.labels.tif").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert "it was made without cell4.labels.tif" in run(*words, "--resume").refused()
+    again = run(*words, "--resume", "--overwrite")
+    assert named(again.lines) == [f"cell{n}.tif" for n in (1, 2, 10, 3, 4)]
+    assert [line.get("kept", False) for line in again.lines] == [True] * 3 + [False] * 2
+    assert "3 of 5 images are done already." in again.err
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"cell4.labels.tif", "cell4.json"}
+
+
+OTHERS = [
+    (("--set", "threshold=0.3"), "with threshold = 0.5 instead of 0.3. 3 more are of another run"),
+    (("--set", "tile_px=32"), "with tile_px = [] instead of [32]"),
+    (("--set", "axes=yx"), "with other axes"),
+    (("-c", "padded.pth"), "with another network (unet.pth)"),
+    (("--table",), "without cell1.table.csv"),
+]
+
+
+@pytest.fixture(scope="module")
+def done_folder(shop, many, tmp_path_factory):
+    from napari_segnet.__main__ import main
+
+    out = tmp_path_factory.mktemp("done")
+    main(["segment", str(many), "-c", str(shop / "unet.pth"), "-o", str(out)])
+    return out
+
+
+@pytest.mark.parametrize(("more", "says"), OTHERS, ids=[" ".join(o[0]) for o in OTHERS])
+def test_results_of_another_run_are_not_taken_for_this_one(
+    run, shop, many, done_folder, more, says
+):
+    network = () if "-c" in more else ("-c", shop / "unet.pth")
+    more = [shop / word if word.endswith(".pth") else word for word in more]
+    done = run("segment", many, *network, "-o", done_folder, "--resume", *more)
+    assert f"it was made {says}" in done.refused()
+
+
+def test_a_picture_that_changed_since_is_done_again(run, shop, tmp_path):
+    image, out = tmp_path / "cells.tif", tmp_path / "out"
+    shutil.copy(shop / "cells.tif", image)
+    words = ("segment", image, "-c", shop / "unet.pth", "-o", out, "--resume")
+    assert run(*words).code == 0
+    assert "done already" in run(*words).err
+    os.utime(image, (time.time() + 5, time.time() + 5))
+    assert "it was made before cells.tif changed" in run(*words).refused()
+    (out / "cells.json").write_text("mine")
+    assert "it was made by another program" in run(*words).refused()
+
+
+def test_settings_that_are_found_and_earlier_runs_are_the_same_again(run, shop, tmp_path):
+    image = shop / "cells.tif"
+    words = ("segment", image, "-c", shop / "unet.pth", "--set", "scale=find", "--resume")
+    assert run(*words, "-o", tmp_path / "1").code == 0
+    assert "done already" in run(*words, "-o", tmp_path / "1").err
+    repeat = ("segment", image, "--settings", tmp_path / "1" / "cells.json", "--resume")
+    assert run(*repeat, "-o", tmp_path / "2").code == 0
+    assert "done already" in run(*repeat, "-o", tmp_path / "2").err
+
+
+@pytest.mark.subprocess
+def test_several_at_once_make_the_same_labels(run, shop, many, done_folder, tmp_path):
+    words = ("segment", many, "-c", shop / "unet.pth", "-o", tmp_path, "--jobs", "2", "--json")
+    done = run(*words)
+    assert done.code == 1
+    assert sorted(named(done.lines)) == sorted(f"cell{n}.tif" for n in (1, 2, 3, 4, 10))
+    assert "cell3.tif is empty (0 bytes)" in done.err
+    for number in (1, 2, 4, 10):
+        name = f"cell{number}.labels.tif"
+        np.testing.assert_array_equal(
+            open_image(tmp_path / name).read(), open_image(done_folder / name).read()
+        )
+        record = json.loads((tmp_path / f"cell{number}.json").read_text())
+        assert record["predict"]["threads"] == 0
+    assert "done already" in run(*words, "--resume").err
+
+
+def test_shares_divide_the_machine(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    monkeypatch.setattr(
+        "napari_segnet.engines.torch.device.devices", lambda: ("cuda:0", "cuda:1", "cpu")
+    )
+    monkeypatch.setenv("NAPARI_SEGNET_MEMORY", "64GB")
+    made = shares("auto", 3)
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in made] == ["2", "5", "2"]
+    assert all(int(share["OMP_NUM_THREADS"]) >= 1 for share in made)
+    assert "CUDA_VISIBLE_DEVICES" not in shares("cpu", 2)[0]
+    with pytest.raises(SettingsError, match=r"--jobs 4000 leaves each process .* Choose fewer"):
+        shares("cpu", 4000)
+
+
+@pytest.mark.long
+@pytest.mark.subprocess
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_folder_run_that_was_killed_goes_on(run, shop, many, done_folder, tmp_path):
+    words = ["segment", str(many), "-c", str(shop / "unet.pth"), "-o", str(tmp_path), "--resume"]
+    code = "import sys; from napari_segnet.__main__ import main; main(sys.argv[1:])"
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.DEVNULL)
+    threading.Timer(60, process.kill).start()
+    while process.poll() is None and not (tmp_path / "cell1.json").exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = run(*words)
+    assert "images are done already" in done.err
+    for number in (1, 2, 4, 10):
+        name = f"cell{number}.labels.tif"
+        np.testing.assert_array_equal(
+            open_image(tmp_path / name).read(), open_image(done_folder / name).read()
+        )
+
+
+def test_pictures_of_a_folder_come_in_natural_order_of_names(tmp_path):
+    for name in ("b10.tif", "b9.TIF", "a.png", "1.tif", "²2.tif", ".x.tif", "b9.maps.tif"):
+        (tmp_path / name).touch()
+    assert [p.name for p in image_paths([tmp_path])] == [
+        "a.png",
+        "b9.TIF",
+        "b10.tif",
+        "²2.tif",
+        "1.tif",
+    ]

@@ -391,6 +391,7 @@ def discs(seed: int, size: int = 96, count: int = 12) -> tuple[np.ndarray, np.nd
 
 @pytest.mark.long
 @pytest.mark.trains
+@pytest.mark.timeout(900)
 def test_a_small_network_learns_to_find_nuclei_with_the_default_settings(tmp_path: Path) -> None:
     """Step size, optimiser and norms as they are; only how long and how large is set."""
     samples = []
@@ -420,7 +421,13 @@ def test_a_small_network_learns_to_find_nuclei_with_the_default_settings(tmp_pat
             break
         if report.what == "step":
             losses.append(dict(report.values)["train_loss"])
-    print(np.mean(losses[:5]), np.mean(losses[-5:]), made.before.scores.ap50, made.after.scores.ap50, made.comparison)
+    print(
+        np.mean(losses[:5]),
+        np.mean(losses[-5:]),
+        made.before.scores.ap50,
+        made.after.scores.ap50,
+        made.comparison,
+    )
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert made.before.scores.ap50 < 0.1
     assert made.after.scores.ap50 > 0.6

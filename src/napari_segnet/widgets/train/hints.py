@@ -40,9 +40,7 @@ TRAIN_HINTS = {
     "crop_z_px": Hint(label="crop depth (px)", minimum=1, maximum=100_000),
     "normalize": Hint(label="normalise"),
     "channels": Hint(label="channels"),
-    "scale": Hint(
-        label="scale", minimum=0.0, maximum=100.0, step=0.1, special="auto"
-    ),
+    "scale": Hint(label="scale", minimum=0.0, maximum=100.0, step=0.1, special="auto"),
     "invert": Hint(
         label="invert",
         choices=("auto", "no", "yes"),

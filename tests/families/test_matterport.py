@@ -421,13 +421,6 @@ def test_a_small_network_learns_to_find_nuclei_with_the_default_settings(tmp_pat
             break
         if report.what == "step":
             losses.append(dict(report.values)["train_loss"])
-    print(
-        np.mean(losses[:5]),
-        np.mean(losses[-5:]),
-        made.before.scores.ap50,
-        made.after.scores.ap50,
-        made.comparison,
-    )
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert made.before.scores.ap50 < 0.1
     assert made.after.scores.ap50 > 0.6

@@ -129,10 +129,8 @@ def cross_fit(
 
     Raises
     ------
-    DatasetError
-        If there are more than three images.
     SegnetError
-        As ``train``.
+        As ``train``; if there are more than three images.
     """
     settings = settings or TrainSettings()
     count, _ = cross_fit_cost(dataset, settings)

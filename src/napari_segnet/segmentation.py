@@ -16,6 +16,7 @@ from napari_segnet.checkpoint import Output
 __all__ = [
     "Allocate",
     "Detected",
+    "FinishedPart",
     "Flows",
     "Instances",
     "Kind",
@@ -127,6 +128,22 @@ class Flows(Maps):
     answer_kind: ClassVar[str] = "flows"
 
     steps: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinishedPart:
+    """A part of an answer that is there while the rest is computed.
+
+    Attributes
+    ----------
+    answer : Maps
+        Of that part alone.
+    where : tuple of slice
+        Which part: one for each of the answer's axes without its channels, in image pixels.
+    """
+
+    answer: Maps
+    where: tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -66,11 +66,15 @@ class Output:
     activation : Activation
         What turns the raw answer into the map; ``none`` where the network's own
         forward already does, or for a distance.
+    paints : tuple of int
+        Of regions that may overlap (nnU-Net): the number that each channel writes into the labels
+        where it is above the threshold, one after the other. Empty for all others.
     """
 
     role: Role
     channels: int
     activation: Activation
+    paints: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,18 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import learn
 from napari_segnet.errors import MismatchError
-from napari_segnet.inference.one_engine import run_on_one_engine, same_engine, with_one_engine
+from napari_segnet.inference.one_engine import (
+    Chosen,
+    run_on_one_engine,
+    same_engine,
+    with_one_engine,
+)
 from napari_segnet.inputs import as_checkpoint, as_image
-from napari_segnet.plan import InferencePlan, PredictSettings, Settled, settle
+from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settled, settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
+from napari_segnet.sinks import KeptPlace
 from napari_segnet.steps import LabelSettings
 
 __all__ = [
@@ -45,6 +51,9 @@ def predict(
     checkpoint: Checkpoint | str | Path,
     image: Any,
     settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
+    kept: KeptPlace | None = None,
+    *,
+    first: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run a network on an image.
 
@@ -58,17 +67,22 @@ def predict(
         What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
         or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
     settings : PredictSettings, Settled or mapping, optional
-        How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
+        A mapping by the names of ``PredictSettings``. See ``plan.settle``.
+    kept : KeptPlace, optional
+        Where answered tiles are kept on the disk until its ``remove()``: the same run goes on
+        with them after it was cut off.
+    first : tuple of slice, optional
+        What is looked at, for each of ``image.label_axes`` in pixels: it is answered first.
 
     Yields
     ------
     Progress
-        ``tile``, from the first one on.
+        ``tile``, from the first one on; with ``first``, ``shown`` holds ``FinishedPart``s.
 
     Returns
     -------
     Prediction
-        Maps or instances at the image's pixels, and where they come from.
+        At the image's pixels, and where it comes from.
 
     Raises
     ------
@@ -77,28 +91,33 @@ def predict(
     MemoryExhaustedError
         If memory does not suffice even for the smallest tiles.
     Cancelled
-        If the job was cancelled; within about a second, also inside a large tile.
+        Within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
     wishes = _wishes(settings)  # a mistake in them is said before a file is opened
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, wishes)
-    chosen, ran = yield from run_on_one_engine(checkpoint, image, given)
-    plan, engine = chosen.plan, chosen.engine
-    learn(engine, given.settings.engine)
+    chosen, ran = yield from run_on_one_engine(checkpoint, image, given, kept, first)
+    learn(chosen.engine, given.settings.engine)
+    took = {"predict": round(time.perf_counter() - clock, 3)}
+    return _prediction(chosen, ran, begun.isoformat(timespec="microseconds"), took)
+
+
+def _prediction(chosen: Chosen, ran: RunResult, begun: str, took: dict[str, float]) -> Prediction:
+    plan, checkpoint = chosen.plan, chosen.plan.checkpoint
     return Prediction(
         answer=ran.answer,
-        pixel_size_um=dict(image.pixel_size_um),
+        pixel_size_um=dict(plan.image.pixel_size_um),
         class_names=checkpoint.class_names,
         advice=dict(checkpoint.card.get("label", {})),
         origin=replace(
             _origin(plan),
             device=ran.device,
             rung=ran.rung,
-            engine={**ran.engine, "name": engine.name},
+            engine={**ran.engine, "name": chosen.engine.name},
             notes=(*checkpoint.notes, *plan.notes, *chosen.notes, *ran.notes),
-            time=begun.isoformat(timespec="microseconds"),
-            seconds={"predict": round(time.perf_counter() - clock, 3)},
+            time=begun,
+            seconds=took,
         ),
     )
 

@@ -16,10 +16,11 @@ from napari_segnet.packages._types import Member, Package, PackageKind
 from napari_segnet.packages.bioimageio import Bioimageio
 from napari_segnet.packages.hugging_face import HuggingFace
 from napari_segnet.packages.monai_bundle import MonaiBundle
+from napari_segnet.packages.nnunet import Nnunet
 
 __all__ = ["PACKAGES", "Member", "Package", "PackageKind", "find_package", "holds_package"]
 
-PACKAGES: tuple[PackageKind, ...] = (Bioimageio(), MonaiBundle(), HuggingFace())
+PACKAGES: tuple[PackageKind, ...] = (Bioimageio(), MonaiBundle(), Nnunet(), HuggingFace())
 """Every kind of package, in the order in which a folder is shown to them."""
 ABOVE = 2
 """Folders above a weights file in which its description may lie."""

@@ -37,6 +37,7 @@ FULL = LayerRecord(
     command="napari-segnet segment",
     summary="3 objects",
     learning=True,
+    provisional=True,
     evaluated="missed",
     asked="cells objects",
     maps="k2",

@@ -80,6 +80,8 @@ class LayerRecord:
         What came out, in words.
     learning : bool
         The layer shows a training.
+    provisional : bool
+        The layer shows labels while a run goes on: nobody edits them, no journal is kept.
     evaluated : str
         The layer shows mistakes of this kind.
     asked : str
@@ -117,6 +119,7 @@ class LayerRecord:
     command: str = ""
     summary: str = ""
     learning: bool = False
+    provisional: bool = False
     evaluated: str = ""
     asked: str = ""
     maps: str = ""
@@ -188,7 +191,7 @@ _READ = {
     **dict.fromkeys(("maps", "path", "source"), _text),
     **dict.fromkeys(("origin", "review", "dataset", "wishes", "grid"), _mapping),
     **dict.fromkeys(("highest_id", "version"), _whole),
-    "learning": _flag,
+    **dict.fromkeys(("learning", "provisional"), _flag),
     **dict.fromkeys(("class_names", "notes"), _texts),
     "offset_px": _wholes,
 }

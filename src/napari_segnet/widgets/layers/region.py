@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import napari.components
     import napari.layers
 
-__all__ = ["Region", "region_of"]
+__all__ = ["Region", "region_of", "view_in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +82,44 @@ def region_of(
     else:
         raise ValueError(f"unknown kind of region {kind!r}")
     return Region(kind=kind, box=box)
+
+
+def view_in(
+    box: tuple[slice, ...],
+    layer: napari.layers.Image,
+    viewer: napari.components.ViewerModel,
+    axes: str,
+) -> dict[str, slice] | None:
+    """Return what is looked at of a box of an image layer, a plane of y and x.
+
+    Parameters
+    ----------
+    box : tuple of slice
+        In the layer's data, as of a :class:`Region`.
+    layer, viewer : Image and ViewerModel
+        As for :func:`region_of`.
+    axes : str
+        What the dimensions of the data mean.
+
+    Returns
+    -------
+    dict of str to slice or None
+        For each axis but the channels, in pixels of the box; None where nothing of it is on the
+        canvas, or no plane of y and x is.
+    """
+    try:
+        seen = region_of("visible", layer, viewer, axes=axes).box
+    except SegnetError:  # in 3D, or out of sight: nothing is answered first
+        return None
+    found: dict[str, slice] = {}
+    for letter, shown, part in zip(axes, seen, box, strict=False):
+        start, stop = max(shown.start, part.start), min(shown.stop, part.stop)
+        if letter == "c":
+            continue
+        if start >= stop or (letter in "tz" and stop - start > 1):
+            return None
+        found[letter] = slice(start - part.start, stop - part.start)
+    return found
 
 
 def _plane(

@@ -149,7 +149,7 @@ def is_drawn(layer: napari.layers.Layer) -> bool:
     from napari_segnet.readers import OWN_OUTPUTS
 
     record = record_of(layer)
-    if record.maps or record.learning or record.evaluated:
+    if record.maps or record.learning or record.provisional or record.evaluated:
         return True
     path = str(layer.source.path or record.path).lower()
     return isinstance(layer, Image) and path.endswith(OWN_OUTPUTS)

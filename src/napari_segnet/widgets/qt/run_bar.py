@@ -86,7 +86,10 @@ class RunBox(QWidget):
             return
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
+        told = dict(progress.values).get("seconds left")
         left = time_left(time.monotonic() - self._begun, progress.done, progress.total)
+        if told is not None:
+            left = in_words(told)
         self.words.setText(f"{progress.what} {progress.done} of {progress.total}{left}")
 
     def stopping(self) -> None:
@@ -105,7 +108,11 @@ def time_left(spent_s: float, done: int, total: int) -> str:
     """Return ``", about 20 s left"``, or nothing while that is unknown."""
     if done < 1 or done >= total or spent_s < SETTLED_S:
         return ""
-    left = spent_s / done * (total - done)
-    if left < 90:
-        return f", about {max(1, round(left))} s left"
-    return f", about {round(left / 60)} min left"
+    return in_words(spent_s / done * (total - done))
+
+
+def in_words(left_s: float) -> str:
+    """Return ``", about 20 s left"``."""
+    if left_s < 90:
+        return f", about {max(1, round(left_s))} s left"
+    return f", about {round(left_s / 60)} min left"

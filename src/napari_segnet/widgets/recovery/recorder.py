@@ -177,6 +177,8 @@ class JournalKeeper(QObject):
     def _take(self, layer: Any) -> None:
         from napari.layers import Image, Labels
 
+        if record_of(layer).provisional:
+            return
         if isinstance(layer, Labels):
             if not layer.multiscale and id(layer) not in self._watched:
                 self._bind_former(layer)

@@ -29,6 +29,7 @@ from napari_segnet.widgets.segment.folder_jobs import FolderRequest
 from napari_segnet.widgets.segment.form import SegmentForm
 from napari_segnet.widgets.segment.heat_layer import show_heat
 from napari_segnet.widgets.segment.jobs import Answer
+from napari_segnet.widgets.segment.provisional_layer import ProvisionalLayer
 from napari_segnet.widgets.segment.request import RunRequest, subject_of_run
 from napari_segnet.widgets.segment.session import SegmentSession, usual_settings
 from napari_segnet.widgets.segment.shown_result import ShownResult
@@ -65,6 +66,7 @@ class SegmentDock(SegmentForm):
         self._waiting: list[Path] = []
         self._run_waits = False
         self._runner = JobRunner(self)
+        self._parts = ProvisionalLayer(self.viewer, self.session, self._runner)
         self.lay_out(self.viewer, self.session, self.shown, self.request, preferences())
         self._connect()
         self.image_box.list_layers()
@@ -189,9 +191,8 @@ class SegmentDock(SegmentForm):
     def _choose_image_of_result(self) -> None:
         """Show in the image box what the label settings act on."""
         wanted = self.shown.image_id()
-        for layer in self.viewer.layers:
-            if layer.unique_id == wanted:
-                self.image_box.choose(layer)
+        for layer in [one for one in self.viewer.layers if one.unique_id == wanted]:
+            self.image_box.choose(layer)
 
     def _image_changed(self) -> None:
         """Let settings and results of another image go."""
@@ -231,8 +232,7 @@ class SegmentDock(SegmentForm):
         checkpoint, overrides = self.session.network(), dict(self.session.overrides)
         source = self.image_box.source(checkpoint, kind)
         box = tuple((part.start, part.stop) for part in source.region.box)
-        layer = self.image_box.image()
-        predict = self.settings()
+        layer, predict = self.image_box.image(), self.settings()
         return RunRequest(
             source=source,
             checkpoint=checkpoint,
@@ -242,6 +242,7 @@ class SegmentDock(SegmentForm):
             overrides=overrides,
             subject=subject_of_run(layer.unique_id, box, checkpoint, overrides),
             found=self.run_settings.finder.found_for(predict),
+            view=self.image_box.view_of(source),
         )
 
     def run(self) -> None:

@@ -21,6 +21,7 @@ from napari_segnet.widgets.layers.convert import (
 from napari_segnet.widgets.layers.file import other_pixels
 from napari_segnet.widgets.layers.joined import check_same_place, joined_source
 from napari_segnet.widgets.layers.record import metadata_with, update
+from napari_segnet.widgets.layers.region import view_in
 from napari_segnet.widgets.layers.subject import images_in
 from napari_segnet.widgets.qt.message_bar import in_words
 from napari_segnet.widgets.qt.named import named_button, named_combo, named_label
@@ -165,6 +166,13 @@ class ImageBox(QWidget):
         if chosen:
             return joined_source([source_of(one, axes, region) for one in chosen], layer)
         return source_of(layer, axes, region)
+
+    def view_of(self, source: Source) -> tuple[slice, ...] | None:
+        """Return what is looked at of the pixels of a run; None where that is no plane of them."""
+        layer = self.image()
+        axes = self.letters() or guess_axes(layer)
+        seen = view_in(source.region.box, layer, self._viewer, axes)
+        return None if seen is None else tuple(seen[a] for a in source.image.label_axes)
 
     def channel_layers(self) -> tuple[napari.layers.Image, ...]:
         """Return the layer of each network channel; empty where all are of the chosen layer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Prediction, Segmentation
 from napari_segnet.widgets.checkpoint.recognise import Gone
 from napari_segnet.widgets.qt.torch_loading import load_torch
+from napari_segnet.widgets.segment.provisional import Provisional, followed
 
 __all__ = ["Answer", "answer", "relabel"]
 
@@ -47,11 +49,23 @@ def answer(
     image: Image,
     settings: PredictSettings | Settled,
     labels: LabelSettings,
+    view: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, Answer]:
-    """Run a network, keep what it says, and make labels of it."""
+    """Run a network, keep what it says, and make labels of it.
+
+    Yields
+    ------
+    Progress
+        Where ``view`` says what is looked at, ``shown`` is a ``Provisional`` of it.
+    """
     yield Progress(what="reading the weights")
     load_torch()
-    prediction = yield from predict(checkpoint, image, settings)
+    steps = predict(checkpoint, image, settings, first=view)
+    if view is not None:
+        into = Provisional(checkpoint, view, labels)
+        prediction = yield from followed(steps, into, math.prod(_lengths(image)))
+    else:
+        prediction = yield from steps
     key = cache.predictions.remember(prediction)
     made = yield from label(prediction, labels)
     return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))
@@ -68,6 +82,10 @@ def relabel(key: str, labels: LabelSettings) -> Generator[Progress, None, Answer
         )
     made = yield from label(prediction, labels)
     return Answer(key=key, segmentation=made, outputs=_outputs(prediction), settings=_used(made))
+
+
+def _lengths(image: Image) -> list[int]:
+    return [image.sizes[axis] for axis in image.label_axes]
 
 
 def _outputs(prediction: Prediction) -> tuple[Output, ...]:

@@ -44,6 +44,8 @@ class RunRequest:
         What the result is of: a second run of the same may replace it.
     found : Found or None
         What speaks for its settings, where they were found on the image.
+    view : tuple of slice or None
+        What of the image is looked at, a plane: one slice for each of its axes without channels.
     """
 
     source: Source
@@ -54,6 +56,7 @@ class RunRequest:
     overrides: Mapping[str, str]
     subject: tuple[Any, ...]
     found: Found | None = None
+    view: tuple[slice, ...] | None = None
 
     @property
     def settled(self) -> PredictSettings | Settled:

@@ -94,7 +94,9 @@ class SegmentSession:
         """Remember what is asked for; return the job that answers it."""
         self.asked = request
         image = request.source.image
-        return partial(answer, request.checkpoint, image, request.settled, request.labels)
+        return partial(
+            answer, request.checkpoint, image, request.settled, request.labels, request.view
+        )
 
     def end(self) -> RunRequest | None:
         """Return what was asked for; nothing is asked for any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def bench_here(root, monkeypatch, capsys):
         return capsys.readouterr().out
 
     yield go
-    for name in ("_real", "_wrong", "annotator", "nuclei", "review"):
+    for name in ("_real", "_wrong", "annotator", "forecast", "nuclei", "review"):
         if name not in before:
             sys.modules.pop(name, None)
 
@@ -142,7 +143,7 @@ def test_annotator(bench_here, network, tmp_path):
     (folder / "index.csv").write_text("\n".join(rows))
     quick = ("epochs=1", "steps_per_epoch=1", "crop_px=16", "batch_size=1")
     words = [str(tmp_path), "--network", network, "--images", "1", "all", "--folds", "2"]
-    words += ["--seeds", "1", "--no-scratch", "--out", str(tmp_path / "runs.jsonl")]
+    words += ["--seeds", "1", "--out", str(tmp_path / "runs.jsonl")]
     words += [word for pair in quick for word in ("--set", pair)]
     said = bench_here("annotator.py", *words)
     assert "\n| 1 | 2 |" in said  # two folds each
@@ -151,6 +152,17 @@ def test_annotator(bench_here, network, tmp_path):
     before = (tmp_path / "runs.jsonl").read_bytes()
     assert bench_here("annotator.py", *words) == said  # goes on where it stopped: nothing to do
     assert (tmp_path / "runs.jsonl").read_bytes() == before
+
+
+def test_forecast(bench_here, tmp_path):
+    rows = [(0, 1, "chance", 0.6), (0, 2, "chance", 0.62), (1, 1, "chance", 0.6)]
+    rows += [(1, 2, "chance", 0.9), (0, 2, "alike", 0.6), (1, 2, "alike", 0.8)]
+    names = ("seed", "images", "order", "unseen")
+    lines = [json.dumps({**dict(zip(names, row, strict=True)), "held": 0.6}) for row in rows]
+    (tmp_path / "runs.jsonl").write_text("\n".join(lines))
+    said = bench_here("forecast.py", "--table", "--out", str(tmp_path / "runs.jsonl"))
+    assert "| 1 | 2 | +0.160 | +0.014 | 1 of 2 |" in said
+    assert "by likeness instead of chance: -0.060 on average, better in 0 of 2" in said
 
 
 @pytest.mark.subprocess
@@ -164,16 +176,29 @@ def test_memory(root, network):
 
 @pytest.mark.long
 @pytest.mark.subprocess
+def test_gpu_runs_without_one(root, tmp_path):
+    words = ("--device", "cpu", "--small", "--out", str(tmp_path))
+    said = bench(root, "gpu.py", *words, "--parts", "equality", "ladder", "speed", "train")
+    assert "BAD" not in said
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert {row["part"] for row in rows} == {"equality", "ladder", "speed", "train"}
+    assert any(row.get("rung", "").startswith("tile halved") for row in rows)
+
+
+@pytest.mark.long
+@pytest.mark.subprocess
 def test_speed(root, network):
-    pytest.importorskip("monai", reason="MONAI is not installed: pip install '.[bench]'")
-    said = bench(root, "speed.py", "--quick", "--repeat", "1", "--network", network)
-    rows = [line for line in said.splitlines() if "x faster" in line]
-    assert [row.split("²")[0].split() for row in rows] == [
-        ["built-in", "64"],
-        ["built-in", "128"],
-        ["U-Net", "32", "64"],
-        ["U-Net", "32", "128"],
-    ]
+    said = bench(root, "speed.py", "--quick", "--repeat", "1", "--busy", "--network", network)
+    quiet, busy = said.split("beside a busy thread")
+    for table in (quiet, busy):
+        rows = [line for line in table.splitlines() if "automatic" in line or "tile_px" in line]
+        assert [row.replace("³", "²").split("²")[0].split() for row in rows] == [
+            ["built-in", "64"],
+            ["built-in", "128"],
+            ["U-Net", "32", "64"],
+            ["U-Net", "32", "128"],
+            ["3D", "16", "32"],
+        ]
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from napari_segnet.checkpoint import Size
 from napari_segnet.families.jvanvugt import valid_size
-from napari_segnet.tiles import frame_of, plan, plan_blended, plan_whole
+from napari_segnet.tiles import frame_of, plan, plan_blended, plan_even, plan_whole
 
 KINDS = ("any size", "multiples", "valid")
 
@@ -133,6 +134,33 @@ def test_blended_tiles_leave_no_gap(cut, overlap):
         count[box.write] += 1
     assert count.min() >= 1
     assert not tiling.exact
+
+
+@settings(max_examples=150)
+@given(cuts(), st.sampled_from([0, 3, 40]))
+def test_even_tiles_are_few_leave_no_gap_and_share_what_is_asked_for(cut, shared):
+    frame, size, _, tile = cut
+    if any(size.loss):
+        return
+    tiling = plan_even(frame, size, tile, [shared] * len(tile))
+    count = np.zeros(frame.image, int)
+    for box in tiling.tiles:
+        count[box.write] += 1
+    assert count.min() >= 1
+    for axis, stride in enumerate(size.stride):
+        parts = sorted({(b.frame[axis].start, b.frame[axis].stop) for b in tiling.tiles})
+        assert parts[-1][1] == frame.size[axis]
+        for (start, stop), (next_start, _) in pairwise(parts):
+            assert next_start % stride == 0
+            assert stop - next_start >= max(0, shared - stride)
+            assert start < next_start
+
+
+def test_even_tiles_of_a_large_image_cost_little_more_than_the_whole():
+    size = size_of([("multiples", 5)] * 2)
+    frame = frame_of((4096, 4096), size)
+    assert plan_even(frame, size, (1024,) * 2, (128,) * 2).cost < 1.3
+    assert len(plan_even(frame, size, (2176,) * 2, (256,) * 2).tiles) == 4
 
 
 @given(cuts())

@@ -19,6 +19,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ __all__ = [
     "frame_of",
     "plan",
     "plan_blended",
+    "plan_even",
     "plan_whole",
     "tile_at",
 ]
@@ -217,6 +219,51 @@ def plan_blended(frame: Frame, size: Size, tile: Sequence[int], overlap: float =
             ]
         )
     return _tiling(frame, axes, exact=False)
+
+
+def plan_even(frame: Frame, size: Size, tile: Sequence[int], overlap: Sequence[int]) -> Tiling:
+    """Cut a frame into as few tiles as share enough with their neighbours, of even size.
+
+    For answers that are joined object by object.
+
+    Parameters
+    ----------
+    frame : Frame
+        See :func:`frame_of`; of a network that loses no border.
+    size : Size
+        Which sizes the network takes.
+    tile : sequence of int
+        The longest edge per axis; as it is, or less where fewer pixels are enough.
+    overlap : sequence of int
+        Pixels that neighbours share per axis; up to a stride less.
+    """
+    axes = []
+    for axis, length in enumerate(frame.image):
+        stride, whole = size.stride[axis], frame.size[axis]
+        most, shared = max(int(tile[axis]), stride + overlap[axis]), overlap[axis]
+        count = max(1, math.ceil((whole - shared) / (most - shared)))
+        edge = _allowed_edge(size, axis, math.ceil((whole + (count - 1) * shared) / count))
+        starts = _even_starts(whole - edge, count, stride)
+        while any(b - a > edge - max(0, shared - stride) for a, b in pairwise(starts)):
+            edge = _allowed_edge(size, axis, edge + 1)  # small ones, where strides count for more
+            starts = _even_starts(whole - edge, count, stride)
+        ends = [start + edge for start in starts[:-1]] + [whole]
+        axes.append(
+            [
+                _slices(frame, axis, slice(a, b), slice(a, min(length, b)))
+                for a, b in zip(starts, ends, strict=True)
+            ]
+        )
+    return _tiling(frame, axes, exact=False)
+
+
+def _even_starts(last: int, count: int, stride: int) -> list[int]:
+    """Return where tiles begin, from 0 to about ``last``.
+
+    At multiples of the stride, so that the windows of poolings lie as in the whole.
+    """
+    room, gaps = max(0, last), max(1, count - 1)
+    return sorted({room * i // gaps // stride * stride for i in range(count)})
 
 
 def tile_at(frame: Frame, parts: Sequence[slice]) -> Tile:

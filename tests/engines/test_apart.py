@@ -70,6 +70,7 @@ def test_maps_are_those_of_this_process(apart, here, network):
         run(sn.predict(network, IMAGE, sn.PredictSettings(device="cuda:7")))
 
 
+@pytest.mark.long  # a second process loads torchvision
 def test_objects_and_what_is_asked_about_a_box(apart, here, tmp_path):
     save_as(calibrated(), tmp_path / "rcnn.pth", "training")
     net = sn.identify(tmp_path / "rcnn.pth")
@@ -135,7 +136,7 @@ def ended_within(apart, network, kills):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no signals")
 def test_a_process_that_is_killed_ends_one_run(apart, network):
-    ended_within(apart, network, 2)
+    ended_within(apart, network, 1)
 
 
 @pytest.mark.long

@@ -166,7 +166,7 @@ def test_small_planes_go_through_together(checkpoint, blobs):
 def test_less_is_seen_at_once_where_memory_runs_out(
     checkpoint, blobs, monkeypatch, limit, rung, device
 ):
-    monkeypatch.setattr(tiling_module, "EDGE_PX", {"cpu": 256, "gpu": 256})
+    monkeypatch.setattr(tiling_module, "EDGE_PX", 256)
     centres = scattered(1, (200, 200), 12, 10.0)
     stack = np.stack([field((200, 200), centres[k:], 10.0) for k in (0, 4)])
     expected = labels_of(answer(checkpoint, stack, axes="zyx"))

@@ -83,7 +83,7 @@ def make_plan(
     exports: str | None = None,
     resume: bool = False,
     part: tuple[int, int] | None = None,
-    jobs: int = 1,
+    elsewhere: bool = False,
 ) -> Plan:
     """Refuse what cannot work; what costs least is looked at first.
 
@@ -117,11 +117,12 @@ def make_plan(
         zarr=zarr,
     )
     checkpoint = known or identified(wishes.weights or BUILT_IN, wishes.told)
-    _check_settings(checkpoint, predict, label)
+    # Who works elsewhere loads the network there, perhaps on devices that are not here.
+    here = replace(predict, device="cpu", precision="auto") if elsewhere else predict
+    _check_settings(checkpoint, here, label)
     # On pictures of the package: the same file is the same network, whichever images it is run on.
     checkpoint = proven(checkpoint).checkpoint
-    # Those who work beside each other load it for themselves, and need the room.
-    _check_weights(checkpoint, replace(predict, device="cpu") if jobs > 1 else predict)
+    _check_weights(checkpoint, here)
     plan = Plan(
         checkpoint=checkpoint,
         images=by_stem,

@@ -168,7 +168,7 @@ def compare_parts(
         return None
     everything = np.concatenate(clusters)
     sums = everything.sum(axis=0)
-    size = float(everything[:, (1, 3)].mean())
+    size = float(np.median(everything[everything[:, 1] > 0, 1])) if everything[:, 1].any() else 1.0
     both_ways = size * np.array([[0, 1, 1, 1], [1, 1, 0, 1]], np.float64)
     clusters.append(both_ways)
     old_score, new_score = (float(s) for s in _scores(sums[None])[0])

@@ -7,12 +7,17 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import Engine
 from napari_segnet.plan.memory import Edge, budget_bytes
 from napari_segnet.plan.settings import PredictSettings
-from napari_segnet.tiles import Tiling, frame_of, plan_blended
+from napari_segnet.tiles import Tiling, frame_of, plan_even
 
 __all__ = ["DetectionTiles"]
 
-EDGE_PX = {"cpu": 1024, "gpu": 2048}
-"""Edge of a tile, in network pixels; objects up to a quarter of it are seen whole."""
+EDGE_PX = 2208
+"""Edge of a tile, in network pixels, where memory allows: two of them see 4096 pixels."""
+OVERLAP_PX = 128
+"""What neighbours share, about: so many pixels, or an eighth of the edge if that is more; of small
+tiles no more than a quarter. Objects up to this size are seen whole by one of them; of larger ones
+the pieces are joined. Sharing a quarter of 1024 pixels, tiles of 4096² were 2.25 times the work of
+the whole; with an eighth and even tiles it is 1.28 times."""
 LEAST_EDGE_PX = 256
 """Smaller tiles would cut most objects."""
 BATCH = {"cpu": 1, "gpu": 4}
@@ -46,14 +51,15 @@ class DetectionTiles:
         if self._settings.tile_px:
             edge = self._settings.tile_px[-1]
         else:
-            edge = EDGE_PX[_kind(engine)]
+            edge = EDGE_PX
             while edge > LEAST_EDGE_PX and self._need(engine, edge) > budget_bytes(engine):
-                edge //= 2
+                edge = max(LEAST_EDGE_PX, edge // 2)
         return self.cut((edge, edge)), (edge, edge), ()
 
     def cut(self, edge: Edge) -> Tiling:
-        """Return tiles of this size; what they share is found twice and joined."""
-        return plan_blended(self.frame, self._size, edge)
+        """Return even tiles of at most this size; what they share is found twice and joined."""
+        overlap = [min(most // 4, max(OVERLAP_PX, most // 8)) for most in edge]
+        return plan_even(self.frame, self._size, edge, overlap)
 
     def smaller(self, edge: Edge) -> Edge | None:
         """Halve the edge, as far as ``LEAST_EDGE_PX``."""

@@ -6,16 +6,21 @@ network and ends with this one; torch and the graphics processor are its own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
+from typing import TYPE_CHECKING
 
-from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.apart._engine import ApartEngine
-from napari_segnet.engines.apart._there import Wanted, loaded
+from napari_segnet.engines.apart._there import Wanted, loaded, warm
 from napari_segnet.engines.facts import deciding_facts
+from napari_segnet.errors import SegnetError
 from napari_segnet.worker import Worker
 
-__all__ = ["ApartEngine", "is_apart", "keep_apart", "load_apart", "worker"]
+if TYPE_CHECKING:
+    from napari_segnet.checkpoint import Checkpoint
+
+__all__ = ["ApartEngine", "is_apart", "keep_apart", "load_apart", "wanted_of", "worker"]
 
 _lock = threading.Lock()
 _worker: list[Worker] = []
@@ -23,10 +28,14 @@ _worker: list[Worker] = []
 
 
 def keep_apart(apart: bool) -> None:
-    """Run networks in a process of their own from now on, or again in this one."""
+    """Run networks in a process of their own from now on, or again in this one.
+
+    That process begins beside what is at work here.
+    """
     with _lock:
         if apart and not _worker:
             _worker.append(Worker())
+            threading.Thread(target=_begin, args=(_worker[0],), daemon=True).start()
         elif not apart:
             while _worker:
                 _worker.pop().stop()
@@ -47,8 +56,17 @@ def load_apart(
     checkpoint: Checkpoint, device: str = "auto", threads: int = 0, wish: str = "auto"
 ) -> ApartEngine:
     """Load a network there; see ``engine_for``."""
+    wanted, home = wanted_of(checkpoint, device, threads, wish), worker()
+    return ApartEngine(wanted, home.call(loaded, wanted), home.call)
+
+
+def wanted_of(checkpoint: Checkpoint, device: str, threads: int, wish: str) -> Wanted:
+    """Return what names an engine: the same for the same network, device and threads."""
     network = f"{checkpoint.sha256} {deciding_facts(checkpoint)}".encode()
     key = f"{hashlib.sha256(network).hexdigest()} {device} {threads} {wish}"
-    wanted = Wanted(key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish)
-    home = worker()
-    return ApartEngine(wanted, home.call(loaded, wanted), home.call)
+    return Wanted(key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish)
+
+
+def _begin(home: Worker) -> None:
+    with contextlib.suppress(SegnetError, OSError):  # said again, in words, by the first run
+        home.call(warm)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.apart._there import (
     Facts,
     Gone,
@@ -20,8 +17,14 @@ from napari_segnet.engines.apart._there import (
     of_look,
 )
 from napari_segnet.engines.turns import turn
-from napari_segnet.families import Look
-from napari_segnet.segmentation import Detected, Instances
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_segnet.checkpoint import Checkpoint
+    from napari_segnet.families import Look
+    from napari_segnet.segmentation import Detected, Instances
 
 __all__ = ["ApartEngine"]
 
@@ -40,10 +43,22 @@ class ApartEngine:
         What it says of itself.
     there : callable
         Calls a function where it is; raises what that raises, and ``WorkerLostError``.
+    load : callable, optional
+        Makes it known there again, where it is not any more.
+    turn : callable
+        Holds a device of this machine while it answers.
     """
 
-    def __init__(self, wanted: Wanted, facts: Facts, there: Ask) -> None:
-        self._wanted, self._facts, self._there = wanted, facts, there
+    def __init__(
+        self,
+        wanted: Wanted,
+        facts: Facts,
+        there: Ask,
+        load: Callable[[], Facts] | None = None,
+        turn: Callable[[str], AbstractContextManager[None]] = turn,
+    ) -> None:
+        self._wanted, self._facts, self._there, self._turn = wanted, facts, there, turn
+        self._load = load or (lambda: self._there(loaded, self._wanted))
 
     @property
     def name(self) -> str:
@@ -90,7 +105,7 @@ class ApartEngine:
         whole: tuple[int, ...] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Answer a batch ``(n, c, [z,] y, x)``."""
-        with turn(self.device):
+        with self._turn(self.device):
             answer: npt.NDArray[np.float32] = self._ask(
                 "maps", batch, precision=precision, offset=offset, whole=whole
             )
@@ -98,7 +113,7 @@ class ApartEngine:
 
     def detect(self, batch: npt.NDArray[np.float32], *, precision: str = "fp32") -> list[Detected]:
         """Detect the objects of each picture of ``batch`` ``(n, c, y, x)``."""
-        with turn(self.device):
+        with self._turn(self.device):
             found: list[Detected] = self._ask("detect", batch, precision=precision)
         return found
 
@@ -106,7 +121,7 @@ class ApartEngine:
         """Return what the network sees in a picture ``(c, y, x)``, to be prompted."""
 
         def again() -> Seen | None:
-            with turn(self.device):
+            with self._turn(self.device):
                 seen: Seen | None = self._call(look_at, picture, precision)
             return seen
 
@@ -131,7 +146,7 @@ class ApartEngine:
 
     def of_look(self, look: str, name: str, *args: Any) -> Any:
         """Ask what was seen in a picture; ``Gone`` if that is not kept there any more."""
-        with turn(self.device):
+        with self._turn(self.device):
             return self._there(of_look, self._wanted.key, look, name, *args)
 
     def _ask(self, name: str, *args: Any, **more: Any) -> Any:
@@ -142,7 +157,7 @@ class ApartEngine:
         try:
             return self._there(function, self._wanted.key, *args, **more)
         except Gone:
-            self._facts = self._there(loaded, self._wanted)
+            self._facts = self._load()
         return self._there(function, self._wanted.key, *args, **more)
 
 

@@ -10,14 +10,29 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-from napari_segnet.checkpoint import Checkpoint
+    from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["Facts", "Gone", "Seen", "Wanted", "ask", "loaded", "look_at", "of_look"]
+__all__ = [
+    "Facts",
+    "Gone",
+    "Seen",
+    "Wanted",
+    "ask",
+    "facts",
+    "introduce",
+    "kept_part",
+    "loaded",
+    "look_at",
+    "of_look",
+    "warm",
+]
+
 
 T = TypeVar("T")
 
@@ -95,17 +110,63 @@ class Seen:
     nbytes: int
 
 
+_introduced: dict[str, Wanted] = {}
+"""Engines that are loaded here when they are asked for the first time."""
 _engines: OrderedDict[str, Any] = OrderedDict()
 _looks: OrderedDict[str, Any] = OrderedDict()
 
 
+def warm() -> None:
+    """Load what the first network would wait for."""
+    import napari_segnet.engines.torch.engine  # noqa: F401
+
+
+def introduce(wanted: Wanted) -> None:
+    """Make an engine known, to be loaded when it is asked for."""
+    _introduced[wanted.key] = wanted
+    _engines.pop(wanted.key, None)
+
+
+def facts(key: str) -> Facts:
+    """Return what an engine that was introduced says of itself."""
+    return _facts(_engine(key))
+
+
 def loaded(wanted: Wanted) -> Facts:
     """Load an engine and return what it says of itself."""
+    return _facts(_load(wanted))
+
+
+def kept_part(
+    key: str,
+    block: npt.NDArray[np.float32],
+    keep: tuple[slice, ...],
+    precision: str,
+    offset: tuple[int, ...],
+    whole: tuple[int, ...],
+) -> npt.NDArray[np.float32]:
+    """Answer one tile ``(c, [z,] y, x)`` and return what is kept of it."""
+    answer = ask(key, "maps", block[None], precision=precision, offset=offset, whole=whole)[0]
+    part: npt.NDArray[np.float32] = answer[(slice(None), *keep)]
+    return part
+
+
+def _load(wanted: Wanted) -> Any:
     from napari_segnet.engines import kind_for
 
     kind = kind_for(wanted.checkpoint, wanted.wish)
     engine = kind.load(wanted.checkpoint, wanted.device, wanted.threads)
     _keep(_engines, wanted.key, engine, ENGINES)
+    return engine
+
+
+def _engine(key: str) -> Any:
+    if key not in _engines and key in _introduced:
+        return _load(_introduced[key])
+    return _kept(_engines, key)
+
+
+def _facts(engine: Any) -> Facts:
     return Facts(
         name=engine.name,
         device=engine.device,
@@ -125,7 +186,7 @@ def ask(key: str, name: str, *args: Any, **more: Any) -> Any:
     MemoryError
         If memory ran out on the device, whatever its library calls that.
     """
-    engine = _kept(_engines, key)
+    engine = _engine(key)
     member = getattr(engine, name, None)
     if not callable(member):
         return member
@@ -150,7 +211,7 @@ def of_look(key: str, look: str, name: str, *args: Any) -> Any:
     Gone
         If it is not kept any more.
     """
-    engine, seen = _kept(_engines, key), _kept(_looks, look)
+    engine, seen = _engine(key), _kept(_looks, look)
     return _guarded(engine, lambda: getattr(seen, name)(*args))
 
 

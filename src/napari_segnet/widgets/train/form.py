@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainForm"]
 
-FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50, learning_rate=3e-4)
-"""To begin with: a network that has learned before needs small steps, and few of them."""
+FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50)
+"""To begin with: a network that has learned before needs few steps."""
 MISSING = "Choose a starting network and a training set first"
 NO_NETWORK = "Choose the starting network."
 
@@ -106,7 +106,7 @@ class TrainForm(Dock):
         )
         self.look.hide()
         self.stopped = StopBox()
-        self.outcome = OutcomeBox()
+        self.outcome = OutcomeBox(self.session)
         self.fill(
             titled("Starting network", self.weights, self.about, self.untold),
             self.files,
@@ -122,7 +122,8 @@ class TrainForm(Dock):
         )
         self.plot.hide()
         self.begin_well.taken.connect(self.set_settings)
-        self.begin_well.failed.connect(self.message.fail)
+        for part in (self.begin_well, self.outcome.cross_fit):
+            part.failed.connect(self.message.fail)
 
     def settings(self) -> TrainSettings:
         """Return what both forms say."""

@@ -21,7 +21,8 @@ MORE = (
         "optimizer",
         "warm_up",
     ),
-    *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "average"),
+    *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "rehearsal"),
+    "average",
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
     *("blur_px", "precision", "threads", "seed"),
 )
@@ -39,9 +40,7 @@ TRAIN_HINTS = {
     "crop_z_px": Hint(label="crop depth (px)", minimum=1, maximum=100_000),
     "normalize": Hint(label="normalise"),
     "channels": Hint(label="channels"),
-    "scale": Hint(
-        label="scale", minimum=0.0, maximum=100.0, step=0.1, special="as the network wants it"
-    ),
+    "scale": Hint(label="scale", minimum=0.0, maximum=100.0, step=0.1, special="auto"),
     "invert": Hint(
         label="invert",
         choices=("auto", "no", "yes"),
@@ -67,7 +66,13 @@ TRAIN_HINTS = {
         choices=("adamw", "adam", "sgd"),
         names=(("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")),
     ),
-    "learning_rate": Hint(label="learning rate", minimum=1e-7, maximum=10.0, step=1e-4),
+    "learning_rate": Hint(
+        label="learning rate",
+        minimum=0.0,
+        maximum=10.0,
+        step=1e-4,
+        special="auto",
+    ),
     "warm_up": Hint(label="warm-up", minimum=0.0, maximum=0.5, step=0.01),
     "momentum": Hint(label="momentum", minimum=0.0, maximum=0.9999, step=0.01),
     "weight_decay": Hint(label="weight decay", minimum=0.0, maximum=1000.0, step=0.001),
@@ -75,6 +80,7 @@ TRAIN_HINTS = {
     "freeze_norm": Hint(label="freeze norm layers"),
     "patience": Hint(label="early stopping", minimum=0, maximum=100_000, special="never"),
     "replay": Hint(label="replay", minimum=0.0, maximum=100.0, step=0.1),
+    "rehearsal": Hint(label="rehearsal", minimum=0.0, maximum=1.0, step=0.05),
     "average": Hint(label="weight averaging", minimum=0.0, maximum=0.99999, step=0.001),
     "on_objects": Hint(label="crops on objects", minimum=0.0, maximum=1.0, step=0.05),
     "flip": Hint(label="flip"),

@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/nuclei.safetensors"))
     parser.add_argument("--epochs", type=int, default=45)
+    parser.add_argument("--steps", type=int, default=100, help="in an epoch")
     parser.add_argument("--crop-px", type=int, default=160)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--resume", action="store_true")
@@ -95,6 +96,7 @@ def main() -> None:
     settings = dataclasses.replace(
         TrainSettings(),
         epochs=args.epochs,
+        steps_per_epoch=args.steps,
         crop_px=args.crop_px,
         on_objects=0.75,
         scale_range=(0.75, 1.6),

@@ -161,7 +161,7 @@ def test_forecast(bench_here, tmp_path):
     lines = [json.dumps({**dict(zip(names, row, strict=True)), "held": 0.6}) for row in rows]
     (tmp_path / "runs.jsonl").write_text("\n".join(lines))
     said = bench_here("forecast.py", "--table", "--out", str(tmp_path / "runs.jsonl"))
-    assert "| 1 | 2 | +0.160 | +0.024 | 1 of 2 |" in said
+    assert "| 1 | 2 | +0.160 | +0.014 | 1 of 2 |" in said
     assert "by likeness instead of chance: -0.060 on average, better in 0 of 2" in said
 
 
@@ -176,16 +176,29 @@ def test_memory(root, network):
 
 @pytest.mark.long
 @pytest.mark.subprocess
+def test_gpu_runs_without_one(root, tmp_path):
+    words = ("--device", "cpu", "--small", "--out", str(tmp_path))
+    said = bench(root, "gpu.py", *words, "--parts", "equality", "ladder", "speed", "train")
+    assert "BAD" not in said
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert {row["part"] for row in rows} == {"equality", "ladder", "speed", "train"}
+    assert any(row.get("rung", "").startswith("tile halved") for row in rows)
+
+
+@pytest.mark.long
+@pytest.mark.subprocess
 def test_speed(root, network):
-    pytest.importorskip("monai", reason="MONAI is not installed: pip install '.[bench]'")
-    said = bench(root, "speed.py", "--quick", "--repeat", "1", "--network", network)
-    rows = [line for line in said.splitlines() if "x faster" in line]
-    assert [row.split("²")[0].split() for row in rows] == [
-        ["built-in", "64"],
-        ["built-in", "128"],
-        ["U-Net", "32", "64"],
-        ["U-Net", "32", "128"],
-    ]
+    said = bench(root, "speed.py", "--quick", "--repeat", "1", "--busy", "--network", network)
+    quiet, busy = said.split("beside a busy thread")
+    for table in (quiet, busy):
+        rows = [line for line in table.splitlines() if "automatic" in line or "tile_px" in line]
+        assert [row.replace("³", "²").split("²")[0].split() for row in rows] == [
+            ["built-in", "64"],
+            ["built-in", "128"],
+            ["U-Net", "32", "64"],
+            ["U-Net", "32", "128"],
+            ["3D", "16", "32"],
+        ]
 
 
 @pytest.mark.long

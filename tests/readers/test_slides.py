@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import tifffile
 
 from napari_segnet import open_image
 from napari_segnet.plan.input import UnitInput
-from napari_segnet.prepare import Affine, ChannelMap
+from napari_segnet.prepare import Affine, ChannelMap, scale
 from napari_segnet.readers._tiff_pixels import TiffPixels
+from napari_segnet.sinks import file as in_file
 
 RGB = {"photometric": "rgb", "tile": (32, 32), "metadata": None}
 
@@ -68,6 +70,11 @@ def test_levels_of_an_ome_tiff_are_read_where_it_shrinks(tmp_path: Path, monkeyp
         affines=((Affine(),),),
     )  # fmt: skip
     np.testing.assert_array_equal(unit.read_seen(image)[0], stack[0, ::2, ::2])
+    small = replace(unit, seen=(40, 31))
+    at_once = small.read_seen(image)
+    monkeypatch.setattr(in_file, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(scale, "BAND_PX", 100)
+    np.testing.assert_allclose(small.read_seen(image), at_once, atol=1e-3)  # of 255
     assert set(seen) == {(3, 64, 48)}
 
 

@@ -24,7 +24,7 @@ def test_each_further_image_brings_less_and_is_surer():
     assert few.gain(4)[1] > few.gain(1)[1]
     assert Forecast(images=1, score=0.99).gain(1)[2] == pytest.approx(0.01)
     said = few.sentence()
-    assert said.startswith("One more corrected image of this kind: score +0.03 (between ")
+    assert said.startswith("One more corrected image of this kind: score +0.02 (between ")
     assert "; four more: score +" in said
     form = few.to_json()
     assert (form["images"], form["says"]) == (1, said)

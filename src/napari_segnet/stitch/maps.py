@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -14,9 +15,10 @@ from napari_segnet.engines.cluster import WorksAhead
 from napari_segnet.image import Image
 from napari_segnet.plan.precision import PrecisionChoice
 from napari_segnet.plan.tasks import TaskReader, TileTask, batches, read_task
-from napari_segnet.prepare.scale import resize
+from napari_segnet.prepare.scale import BAND_PX, resize, resize_in_bands
 from napari_segnet.progress import check_cancelled
-from napari_segnet.sinks import Sink
+from napari_segnet.sinks import Sink, large_array
+from napari_segnet.sinks.file import in_memory_bytes
 from napari_segnet.stitch.ahead import answers_ahead
 
 __all__ = [
@@ -260,17 +262,25 @@ class ScaledSink:
         self, into: Sink, channels: int, seen: tuple[int, ...], shape: tuple[int, ...]
     ) -> None:
         self._into, self._shape = into, shape
-        self._array = np.empty((channels, *seen), np.float32)
+        self._array: npt.NDArray[np.float32] = large_array((channels, *seen), np.float32)
 
     def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
         """Keep a box ``(channel, [z,] y, x)`` in network pixels."""
         self._array[where] = values
 
     def finish(self) -> None:
-        """Resample the unit and hand it on."""
-        whole = tuple(slice(0, n) for n in (len(self._array), *self._shape))
-        self._into.write(whole, resize(self._array, self._shape))
+        """Resample the unit and hand it on: a large one band by band."""
+        channels, *seen = self._array.shape
+        whole = tuple(slice(0, n) for n in (channels, *self._shape))
+        if 4 * math.prod((channels, *self._shape)) <= in_memory_bytes():
+            self._into.write(whole, resize(self._array, self._shape))
+        else:
+            for rows, block in resize_in_bands(self._rows, channels, tuple(seen), self._shape):
+                self._into.write((whole[0], rows, *whole[2:]), block)
         self._into.finish()
+
+    def _rows(self, rows: slice) -> npt.NDArray[np.float32]:
+        return self._array[:, rows]
 
 
 class BlendedSink:
@@ -288,8 +298,10 @@ class BlendedSink:
 
     def __init__(self, into: Sink, shape: tuple[int, ...], seams: Seams | None = None) -> None:
         self._into, self._seams = into, seams or Seams()
-        self._sum = np.zeros(shape, np.float32)
-        self._weight = np.zeros(shape[1:], np.float32)
+        self._sum: npt.NDArray[np.float32] = large_array(shape, np.float32)
+        self._weight: npt.NDArray[np.float32] = large_array(shape[1:], np.float32)
+        self._sum[...] = 0
+        self._weight[...] = 0
 
     def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
         """Add the answer of a tile, all of its channels."""
@@ -303,8 +315,12 @@ class BlendedSink:
         self._weight[box] += weight
 
     def finish(self) -> None:
-        """Divide by the weights and hand on, channel by channel."""
-        box = tuple(slice(0, n) for n in self._weight.shape)
+        """Divide by the weights and hand on, channel by channel and band by band."""
+        across = tuple(slice(0, n) for n in self._weight.shape[1:])
+        rows = max(1, BAND_PX // math.prod(self._weight.shape[1:]))
         for channel, total in enumerate(self._sum):
-            self._into.write((slice(channel, channel + 1), *box), (total / self._weight)[None])
+            for start in range(0, len(total), rows):
+                part = slice(start, min(start + rows, len(total)))
+                mean = total[part] / self._weight[part]
+                self._into.write((slice(channel, channel + 1), part, *across), mean[None])
         self._into.finish()

@@ -14,6 +14,7 @@ from napari_segnet.checkpoint import Size
 from napari_segnet.engines import kind_for, learn, named_engine
 from napari_segnet.engines.openvino import OpenVinoKind, store
 from napari_segnet.engines.openvino.choice import begin_trial, is_better, middle, same_classes
+from napari_segnet.engines.openvino.convert import traced_lengths
 from napari_segnet.engines.openvino.device import is_out_of_memory, plain_threads
 from napari_segnet.engines.openvino.store import kept_network
 from napari_segnet.errors import EngineError, MissingExtraError, SettingsError
@@ -157,6 +158,17 @@ def test_what_is_known_is_not_measured_again(checkpoint, versions, monkeypatch):
     with pytest.raises(SettingsError, match=r"openvino does not run network\.pth.*engine=auto"):
         kind_for(checkpoint, "openvino")
     learn(kind_for(checkpoint).load(checkpoint, "cpu"), "auto")
+
+
+def test_the_tracer_sees_every_pooling_of_an_odd_size():
+    free = Size(minimum=(16, 16), multiple=(1, 1), stride=(16, 16), remainder=(0, 0), loss=(0, 0))
+    lengths = traced_lengths(free)
+    assert lengths == (79, 95), "of 64 at least, not alike"
+    assert all((n >> level) % 2 for n in lengths for level in range(4))
+    sixteen = Size(
+        minimum=(32, 32), multiple=(16, 16), stride=(16, 16), remainder=(4, 4), loss=(0, 0)
+    )
+    assert traced_lengths(sixteen) == (68, 84)
 
 
 def test_the_middle_of_a_tile_is_of_an_allowed_size():

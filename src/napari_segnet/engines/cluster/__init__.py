@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.engines.apart import wanted_of
 from napari_segnet.engines.apart._engine import ApartEngine
+from napari_segnet.errors import WorkerLostError
+from napari_segnet.progress import check_cancelled
 
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
@@ -26,6 +28,7 @@ __all__ = [
     "disconnect",
     "is_clustered",
     "load_on_cluster",
+    "use",
     "workers",
 ]
 
@@ -33,6 +36,10 @@ _lock = threading.Lock()
 _address: list[str] = []
 _connection: list[Cluster] = []
 """Where tasks go, and the connection, which is made again where it was lost."""
+_failures: list[str] = []
+"""Why connections could not be made."""
+LOCK_S = 0.2
+"""How often one who waits for a connection looks if the job was cancelled."""
 
 
 @runtime_checkable
@@ -93,11 +100,26 @@ def connect(address: str) -> None:
     ----------
     address : str
         Of its scheduler; ``local``: workers of this machine.
+
+    Raises
+    ------
+    MissingExtraError
+        If dask.distributed is not installed.
+    WorkerLostError
+        If no scheduler answers there, or it has no workers.
     """
-    disconnect()
-    with _lock:
-        _address.append(address)
+    use(address)
     _connected()
+
+
+def use(address: str) -> None:
+    """Run networks on a cluster once one is asked for; empty: here again."""
+    if _address == [address]:
+        return
+    disconnect()
+    if address:
+        with _lock:
+            _address.append(address)
 
 
 def disconnect() -> None:
@@ -127,12 +149,31 @@ def load_on_cluster(
 
 
 def _connected() -> Cluster:
-    """Return the connection: another one, if the scheduler was lost."""
-    from napari_segnet.engines.cluster._scheduler import Cluster
+    """Return the connection: another one, if the scheduler was lost.
 
-    with _lock:
+    Who waits while somebody else tries in vain fails with it: one after the other they would wait
+    as many times as long.
+    """
+    before = len(_failures)
+    while not _lock.acquire(timeout=LOCK_S):
+        check_cancelled()
+    try:
         if _connection and not _connection[0].lives:
             _connection.pop().close()
         if not _connection:
-            _connection.append(Cluster(_address[0]))
+            if len(_failures) > before:
+                raise WorkerLostError(_failures[-1])
+            _connection.append(_connect(_address[0]))
         return _connection[0]
+    finally:
+        _lock.release()
+
+
+def _connect(address: str) -> Cluster:
+    from napari_segnet.engines.cluster._scheduler import Cluster
+
+    try:
+        return Cluster(address)
+    except WorkerLostError as error:
+        _failures.append(str(error))
+        raise

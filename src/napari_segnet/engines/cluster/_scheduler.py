@@ -200,7 +200,7 @@ class Cluster:
         """Return what to say where the scheduler is no more."""
         return WorkerLostError(
             f"The dask scheduler at {self.address} is gone. What is finished is kept, and nothing "
-            "is half written. Start it again, and run again with --resume."
+            "is half written. Start it and its workers again, then run again with --resume."
         )
 
     def close(self) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.checkpoint import Checkpoint, Size
 from napari_segnet.engines.openvino.device import compiled, is_out_of_memory
 from napari_segnet.engines.openvino.store import KeptNetwork, kept_network
 from napari_segnet.engines.torch.dry import activated
@@ -19,7 +20,7 @@ from napari_segnet.errors import Remedy, SettingsError
 from napari_segnet.families import MapFamily
 from napari_segnet.recognition import family_of
 
-__all__ = ["TOLERANCE", "converted", "differs", "first_line"]
+__all__ = ["TOLERANCE", "converted", "differs", "first_line", "traced_lengths"]
 
 TOLERANCE = 1e-4
 """Maps may differ by this part of the range that they take: rounding of float32 through a deep
@@ -117,7 +118,7 @@ def _model(checkpoint: Checkpoint) -> Any:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return activated(checkpoint, family.maps(self.network, x))
 
-    example = torch.from_numpy(_example(checkpoint, 2, 1))
+    example = torch.from_numpy(_noise(checkpoint, 2, traced_lengths(checkpoint.size), 1))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer: what it missed shows in the comparison
         model = openvino.convert_model(Answer().eval(), example_input=example)
@@ -145,7 +146,31 @@ def _example(checkpoint: Checkpoint, batch: int, times: int) -> npt.NDArray[np.f
         least += (size.remainder[axis] - least) % step
         # Where every size is allowed, an odd one tells more.
         lengths.append(least + (times - 1 + axis) * (step if step > 1 else 7))
-    noise = np.random.default_rng(times).normal(size=(batch, checkpoint.channels, *lengths))
+    return _noise(checkpoint, batch, lengths, times)
+
+
+def traced_lengths(size: Size) -> tuple[int, ...]:
+    """Return the pixels per axis ``([z,] y, x)`` of what is shown to torch once.
+
+    Where every size is allowed, all poolings get an odd one: networks that pad their skip
+    connections leave that out where nothing is to be padded, and the tracer would miss it.
+    """
+    lengths = []
+    for axis, least in enumerate(size.minimum):
+        step, stride = size.multiple[axis], size.stride[axis]
+        edge = max(least, TRACED_EDGE[len(size.minimum)])
+        if step == 1 and stride > 1:
+            lengths.append((-(-edge // stride) + axis + 1) * stride - 1)
+        else:
+            edge += (size.remainder[axis] - edge) % step
+            lengths.append(edge + axis * (step if step > 1 else 7))
+    return tuple(lengths)
+
+
+def _noise(
+    checkpoint: Checkpoint, batch: int, lengths: Sequence[int], seed: int
+) -> npt.NDArray[np.float32]:
+    noise = np.random.default_rng(seed).normal(size=(batch, checkpoint.channels, *lengths))
     return noise.astype(np.float32)
 
 

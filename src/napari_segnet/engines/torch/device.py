@@ -28,6 +28,8 @@ OUT_OF_MEMORY = (
     *("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc"),
     # What cuDNN says when there is no room for the workspace of any of its ways.
     *("unable to find an engine", "unable to find a valid cudnn algorithm"),
+    # What oneDNN says on a CPU when its own buffers cannot be had (seen under RLIMIT_AS).
+    *("could not create a primitive", "could not create a memory"),
 )
 """Parts of the messages of torch and its libraries, in small letters."""
 

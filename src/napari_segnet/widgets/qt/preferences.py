@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_segnet import cache
+from napari_segnet.engines import cluster
 from napari_segnet.engines.apart import keep_apart
 
 __all__ = ["PLUGIN", "Preferences", "preferences"]
@@ -27,6 +28,8 @@ class Preferences:
         Where the user keeps networks.
     own_process : bool
         Networks run in a process of their own, whose end does not end napari.
+    scheduler : str
+        Address of the dask scheduler on whose workers networks run; empty for this machine.
     """
 
     device: str = "auto"
@@ -34,6 +37,7 @@ class Preferences:
     cache_gb: float = 8.0
     folder: Path | None = None
     own_process: bool = False
+    scheduler: str = ""
 
 
 def preferences() -> Preferences:
@@ -56,7 +60,9 @@ def preferences() -> Preferences:
         cache_gb=float(engine.cache_gb),
         folder=Path(folder).expanduser() if folder else None,
         own_process=bool(engine.own_process),
+        scheduler=str(engine.scheduler).strip(),
     )
     cache.predictions.limit_bytes = int(found.cache_gb * 1e9)
     keep_apart(found.own_process)
+    cluster.use(found.scheduler)
     return found

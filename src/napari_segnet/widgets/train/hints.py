@@ -40,9 +40,7 @@ TRAIN_HINTS = {
     "crop_z_px": Hint(label="crop depth (px)", minimum=1, maximum=100_000),
     "normalize": Hint(label="normalise"),
     "channels": Hint(label="channels"),
-    "scale": Hint(
-        label="scale", minimum=0.0, maximum=100.0, step=0.1, special="as the network wants it"
-    ),
+    "scale": Hint(label="scale", minimum=0.0, maximum=100.0, step=0.1, special="auto"),
     "invert": Hint(
         label="invert",
         choices=("auto", "no", "yes"),
@@ -73,7 +71,7 @@ TRAIN_HINTS = {
         minimum=0.0,
         maximum=10.0,
         step=1e-4,
-        special="what suits the network",
+        special="auto",
     ),
     "warm_up": Hint(label="warm-up", minimum=0.0, maximum=0.5, step=0.01),
     "momentum": Hint(label="momentum", minimum=0.0, maximum=0.9999, step=0.01),

@@ -66,11 +66,13 @@ class StartBox(QGroupBox):
         self.words = named_label("segnet_train_start_words")
         self.ways = QTableWidget(0, 2)
         self.ways.setObjectName("segnet_train_ways")
-        self.ways.setHorizontalHeaderLabels(["shown to the network", "score"])
+        self.ways.setHorizontalHeaderLabels(["score", "shown to the network"])
         self.ways.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.ways.setShowGrid(False)
         if (side := self.ways.verticalHeader()) is not None:
             side.hide()
+        if (head := self.ways.horizontalHeader()) is not None:
+            head.setStretchLastSection(True)
         self.take = named_button(
             "Use these settings",
             "segnet_train_start_take",
@@ -137,13 +139,13 @@ class StartBox(QGroupBox):
         self.ways.setRowCount(len(shown))
         for row, way in enumerate(shown):
             mark = " (offered)" if found.offered and way is found.chosen else ""
-            fill_row(self.ways, row, (f"{way.title}{mark}", f"{way.score:.2f}"))
+            fill_row(self.ways, row, (f"{way.score:.2f}", f"{way.title}{mark}"))
+        self.ways.show()
+        self.ways.resizeColumnToContents(0)
         self.ways.resizeRowsToContents()
         head = self.ways.horizontalHeader()
         high = sum(self.ways.rowHeight(row) for row in range(len(shown)))
         self.ways.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
-        self.ways.resizeColumnsToContents()
-        self.ways.show()
         self.take.setVisible(found.offered)
 
     def _take(self) -> None:

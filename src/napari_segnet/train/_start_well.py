@@ -17,12 +17,11 @@ from napari_segnet.engines.torch import best_device
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.find import find_settings
 from napari_segnet.image import Image
-from napari_segnet.inference import PredictSettings
 from napari_segnet.plan.found import way_of
 from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
 from napari_segnet.progress import Progress, check_cancelled, job, run
 from napari_segnet.readers import open_image
-from napari_segnet.train._begin import advised
+from napari_segnet.train._begin import advised, as_run
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._gate import HeldOut, score_held_out
 from napari_segnet.train.settings import TrainSettings
@@ -244,8 +243,7 @@ class _Tries:
             if dict(way.changes) == dict(changes):
                 return way
         values: Any = dict(changes)
-        wished = _as_run(replace(self._settings, **values))
-        how = replace(wished, device=self._device, threads=self._settings.threads)
+        how = as_run(replace(self._settings, **values), self._device)
         steps = score_held_out(self._network, self._dataset, how)
         while True:
             try:
@@ -310,12 +308,12 @@ def _lights(
     network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
 ) -> Iterable[Changes]:
     """Yield light and dark exchanged, and the stains of a picture in colour."""
-    own = "yes" if inverted(network, _as_run(settings)) else "no"
+    own = "yes" if inverted(network, as_run(settings)) else "no"
     other = "no" if own == "yes" else "yes"
     yield {"invert": other}
     if network.channels == 1 and image.rgb and image.sizes["c"] == 3:
         for stain in STAINS:
-            if stain != channels_of(network, image, _as_run(settings)):
+            if stain != channels_of(network, image, as_run(settings)):
                 yield {"channels": stain, **({"invert": "no"} if own == "yes" else {})}
     elif network.channels == 1 and 1 < image.sizes["c"] <= 4:
         yield from ({"channels": str(c)} for c in range(image.sizes["c"]))
@@ -326,7 +324,7 @@ def _scales(
 ) -> Iterable[Changes]:
     """Yield smaller and larger ones by half octaves."""
     try:
-        usual = settings.scale or scale_of(network, image, _as_run(settings))[0]
+        usual = settings.scale or scale_of(network, image, as_run(settings))[0]
     except MismatchError:
         usual = 1.0  # pixel sizes that cannot be true: the pixels as they are
     for factor in FACTORS:
@@ -337,7 +335,7 @@ def _normalizers(
     network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
 ) -> Iterable[Changes]:
     """Yield the usual normalisations."""
-    own, _ = recipe(network, _as_run(settings))
+    own, _ = recipe(network, as_run(settings))
     names = [*NORMALIZERS, *(("divide-65535",) if image.dtype == "uint16" else ())]
     for name in names:
         if name != own and not (name.startswith("divide") and image.dtype.kind == "f"):
@@ -348,19 +346,10 @@ def _by_statistics(
     network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
 ) -> Iterable[Changes]:
     """Yield what fits best what the file remembers of its training, if it does."""
-    given = way_of(network, image, _as_run(settings))
+    given = way_of(network, image, as_run(settings))
     names = ("normalize", "scale", "invert", *(("channels",) if network.channels > 1 else ()))
     found = run(find_settings(network, image, given, names))
     if found.by != "nothing":
         for ranked in found.ranked[:MOST_FOUND]:
             values = {name: getattr(ranked.way, name) for name in SETTINGS}
             yield {n: v for n, v in values.items() if v != getattr(given, n)}
-
-
-def _as_run(settings: TrainSettings) -> PredictSettings:
-    return PredictSettings(
-        normalize=settings.normalize,
-        channels=settings.channels,
-        invert=settings.invert,
-        scale=settings.scale or None,
-    )

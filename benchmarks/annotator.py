@@ -4,14 +4,15 @@
 
     python benchmarks/annotator.py [DATA] [--network NAME|FILE] [--kind histology]
         [--images 1 4 16 all] [--folds 4] [--seeds 3] [--out runs/annotator.jsonl]
-        [--set NAME=VALUE] [--no-scratch] [--table]
+        [--set NAME=VALUE] [--scratch] [--table]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv`` (columns name, split, kind). A simulated annotator corrects some
-images of a kind that the built-in network never saw: all their objects, exactly. The network is
-taught them as the Train dock does it (something is held out, and only a better network is kept)
-and then labels images that neither the annotator nor the training ever saw. The same is done
-with a network of the same shape that begins from nothing.
+images of a kind that the built-in network never saw: all their objects, exactly. How they are
+best shown to the network is tried on these objects first (``start_well``) and taken if it is
+offered. The network is taught them so as the Train dock does it (something is held out, and only
+a better network is kept) and then labels images that neither the annotator nor the training ever
+saw. The same is done with a network of the same shape that begins from nothing (``--scratch``).
 
 The images are cut into ``--folds`` parts: each in turn is what is labelled in the end, and the
 annotator draws from the others, other images with every seed. A larger set holds the smaller
@@ -37,17 +38,16 @@ from pathlib import Path
 from typing import Any
 
 from nuclei import pairs
+from scipy.special import stdtrit
 
 import napari_segnet as sn
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.evaluate import Scores, evaluate, pool, read_labels
 from napari_segnet.settings import parse_pairs, settings_from
-from napari_segnet.train import TrainSettings, fine_tune
+from napari_segnet.train import TrainSettings, fine_tune, start_well
 
-SETTINGS = TrainSettings(
-    epochs=3, steps_per_epoch=100, batch_size=4, crop_px=128, learning_rate=3e-3, average=0.98
-)
+SETTINGS = TrainSettings(epochs=3, steps_per_epoch=100, batch_size=4, crop_px=128, average=0.98)
 """The same number of steps with one image and with all: what a laptop does in some minutes."""
 CORRECT = 0.75
 """Objects that the network finds with this IoU at least need no correction."""
@@ -76,9 +76,18 @@ def as_dataset(root: Path, chosen: list[Sample]) -> Dataset:
     return Dataset.open(root)
 
 
-def labelled(network: Checkpoint, images: list[Sample]) -> list[Scores]:
-    """Let a network label images and score each."""
-    how = sn.PredictSettings(device="cpu")
+def labelled(
+    network: Checkpoint, images: list[Sample], settings: TrainSettings | None = None
+) -> list[Scores]:
+    """Let a network label images and score each; shown as a training would show them."""
+    own = settings or TrainSettings()
+    how = sn.PredictSettings(
+        device="cpu",
+        normalize=own.normalize,
+        channels=own.channels,
+        invert=own.invert,
+        scale=own.scale or None,
+    )
     return [
         evaluate(
             sn.run(sn.segment(network, sn.open_image(s.image), how)).labels,
@@ -106,28 +115,38 @@ def run(
     rest = [s for i, s in enumerate(data) if i % job["folds"] != job["fold"]]
     count = len(rest) if job["images"] == "all" else min(job["images"], len(rest))
     chosen = drawn(rest, count, job["seed"])
-    for sample in (*test, *chosen):
-        if str(sample.image) not in known:
-            (known[str(sample.image)],) = labelled(network, [sample])
+    shown = settings
     with tempfile.TemporaryDirectory() as folder:
         dataset = as_dataset(Path(folder) / "dataset", chosen)
         out = Path(folder) / "taught.safetensors"
         begin = replace(network, path=out, card={}) if job["scratch"] else network
         begun = time.perf_counter()
+        if not job["scratch"]:
+            found = sn.run(start_well(network, dataset, settings, device="cpu"))
+            shown = found.taken(settings)
+        settings = shown
         taught = sn.run(
             fine_tune(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
         )
         seconds = time.perf_counter() - begun
         after = pool(labelled(taught.checkpoint, test))
-    old = [known[str(s.image)] for s in chosen]
+    way = f"{shown.normalize} {shown.channels} {shown.invert} {shown.scale}"
+    for sample, how in [*((s, shown) for s in (*test, *chosen)), *((s, None) for s in test)]:
+        key = f"{sample.image} {way if how else ''}"
+        if key not in known:
+            (known[key],) = labelled(network, [sample], how)
+    old = [known[f"{s.image} {way}"] for s in chosen]
     gate = None if taught.before is None else taught.before.scores.ap50
     return {
         **job,
         "objects": sum(s.n_true for s in old),
         "corrections": corrections(old),
         "minutes": seconds / 60,
-        "before": pool([known[str(s.image)] for s in test]).ap50,
+        "untried": pool([known[f"{s.image} "] for s in test]).ap50,
+        "started": way,
+        "before": pool([known[f"{s.image} {way}"] for s in test]).ap50,
         "after": after.ap50,
+        "after_ap75": after.ap75,
         "after_pq": after.pq,
         "gate_before": gate,
         "gate_after": taught.after.scores.ap50,
@@ -140,7 +159,7 @@ def jobs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for seed in range(args.seeds):
         for fold in range(args.folds):
             for images in args.images:
-                for scratch in (False,) if args.no_scratch else (False, True):
+                for scratch in (False, True) if args.scratch else (False,):
                     yield {
                         "images": images,
                         "fold": fold,
@@ -159,8 +178,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def table(done: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the table, and what it says of the aims."""
-    yield "| images | runs | objects | corrections | minutes | before | after | from scratch |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield (
+        "| images | runs | objects | corrections | minutes | as they are | started well | after | "
+        "from scratch |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     sizes = sorted({d["images"] for d in done}, key=lambda n: math.inf if n == "all" else n)
     curve: list[tuple[float, float]] = []
     for size in sizes:
@@ -168,15 +190,16 @@ def table(done: list[dict[str, Any]]) -> Iterator[str]:
         bare = [d["after"] for d in done if d["images"] == size and d["scratch"]]
         if not ours:
             continue
-        objects, minutes, before, after = (
+        objects, minutes, untried, before, after = (
             statistics.mean(d[name] for d in ours)
-            for name in ("objects", "minutes", "before", "after")
+            for name in ("objects", "minutes", "untried", "before", "after")
         )
         curve.append((objects, after))
         work = statistics.mean(d["corrections"] for d in ours)
         yield (
             f"| {size} | {len(ours)} | {objects:.0f} | {work:.0f} | {minutes:.1f} | "
-            f"{before:.3f} | {spread([d['after'] for d in ours])} | {spread(bare)} |"
+            f"{untried:.3f} | {before:.3f} | {spread([d['after'] for d in ours])} | "
+            f"{spread(bare)} |"
         )
     at = interpolated(curve, WANTED_OBJECTS)
     if at is not None and curve[-1][1] > 0:
@@ -190,11 +213,14 @@ def table(done: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def spread(values: list[float]) -> str:
-    """Return mean and standard deviation over the runs."""
+    """Return the mean over the runs and its 95 % interval (Student's distribution)."""
     if not values:
         return "-"
-    dev = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.3f} ± {dev:.3f}"
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:.3f}"
+    far = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:.3f} ({mean - far:.3f} to {mean + far:.3f})"
 
 
 def interpolated(curve: list[tuple[float, float]], objects: float) -> float | None:
@@ -220,7 +246,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/annotator.jsonl"))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--no-scratch", action="store_true")
+    parser.add_argument("--scratch", action="store_true")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     if not args.table:

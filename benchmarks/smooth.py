@@ -35,6 +35,7 @@ from functools import partial
 
 import numpy as np
 
+from napari_segnet.engines.apart import keep_apart
 from napari_segnet.progress import Progress, job
 
 INTERVAL_S = 0.010
@@ -261,7 +262,9 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="show new labels once a second")
     parser.add_argument("--pan", action="store_true", help="move the camera all along")
     parser.add_argument("--where", action="store_true", help="tell what late ticks waited for")
+    parser.add_argument("--apart", action="store_true", help="networks in a process of their own")
     args = parser.parse_args()
+    keep_apart(args.apart)
     script = Script(args)
     script.idle(4)  # the first drawings
     idle = script.idle(args.seconds)
@@ -273,6 +276,7 @@ def main() -> int:
     ]
     report("idle", script.idle(args.seconds), None)
     script.close()
+    keep_apart(False)
     return 0 if all(good) else 1
 
 

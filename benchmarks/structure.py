@@ -262,10 +262,10 @@ def main() -> int:
                 mine.append(one)
                 if args.lines and part == "random":
                     write_line(args.lines, one)
-                if time.perf_counter() - since > 60 * args.minutes:
-                    break
                 if args.failures and one.failed:
                     print(failure(one), flush=True)
+                if time.perf_counter() - since > 60 * args.minutes:
+                    break
             tried += mine
     rows = [
         summed([one for one in tried if one.kind == kind], kind)

@@ -39,7 +39,7 @@ def bench_here(root, monkeypatch, capsys):
         return capsys.readouterr().out
 
     yield go
-    for name in ("_real", "_wrong", "annotator", "nuclei", "review"):
+    for name in ("_real", "_wrong", "annotator", "forecast", "nuclei", "review"):
         if name not in before:
             sys.modules.pop(name, None)
 
@@ -143,7 +143,7 @@ def test_annotator(bench_here, network, tmp_path):
     (folder / "index.csv").write_text("\n".join(rows))
     quick = ("epochs=1", "steps_per_epoch=1", "crop_px=16", "batch_size=1")
     words = [str(tmp_path), "--network", network, "--images", "1", "all", "--folds", "2"]
-    words += ["--seeds", "1", "--no-scratch", "--out", str(tmp_path / "runs.jsonl")]
+    words += ["--seeds", "1", "--out", str(tmp_path / "runs.jsonl")]
     words += [word for pair in quick for word in ("--set", pair)]
     said = bench_here("annotator.py", *words)
     assert "\n| 1 | 2 |" in said  # two folds each
@@ -152,6 +152,17 @@ def test_annotator(bench_here, network, tmp_path):
     before = (tmp_path / "runs.jsonl").read_bytes()
     assert bench_here("annotator.py", *words) == said  # goes on where it stopped: nothing to do
     assert (tmp_path / "runs.jsonl").read_bytes() == before
+
+
+def test_forecast(bench_here, tmp_path):
+    rows = [(0, 1, "chance", 0.6), (0, 2, "chance", 0.62), (1, 1, "chance", 0.6)]
+    rows += [(1, 2, "chance", 0.9), (0, 2, "alike", 0.6), (1, 2, "alike", 0.8)]
+    names = ("seed", "images", "order", "unseen")
+    lines = [json.dumps({**dict(zip(names, row, strict=True)), "held": 0.6}) for row in rows]
+    (tmp_path / "runs.jsonl").write_text("\n".join(lines))
+    said = bench_here("forecast.py", "--table", "--out", str(tmp_path / "runs.jsonl"))
+    assert "| 1 | 2 | +0.160 | +0.014 | 1 of 2 |" in said
+    assert "by likeness instead of chance: -0.060 on average, better in 0 of 2" in said
 
 
 @pytest.mark.subprocess

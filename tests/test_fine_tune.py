@@ -10,6 +10,7 @@ import torch
 from support.networks import Milesial, calibrate, save_as
 from support.teaching import QUICK, fresh, objects, photograph, write
 
+from napari_segnet.crops import Crops
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import identify
 from napari_segnet.evaluate import evaluate, pool
@@ -310,3 +311,31 @@ def told(steps):
             return notes, stop.value
         if report.what == "note" and report.text:
             notes.append(report.text)
+
+
+@pytest.mark.trains
+def test_earlier_images_are_rehearsed_as_the_old_network_was_shown_them(tmp_path, monkeypatch):
+    """Bright ones, while dark ones are learned; what is held out of them is only scored."""
+    drawn = []
+    real = Crops.draw
+
+    def draw(self, rng, sample=None):
+        crop = real(self, rng, sample)
+        if sample is None:
+            drawn.append((self._settings.invert, float(crop.pixels[0][crop.labels > 0].mean())))
+        return crop
+
+    monkeypatch.setattr(Crops, "draw", draw)
+    network = untaught(tmp_path / "old.safetensors")
+    dark, bright = dataset_of(tmp_path / "d"), dataset_of(tmp_path / "e")
+    for sample in dark.samples:
+        write(sample.image, 255 - open_image(sample.image).read()[0, 0, 0])
+    how = replace(LEARN, epochs=1, steps_per_epoch=2, invert="yes", batch_size=4, rehearsal=0.25)
+    out = tmp_path / "new.safetensors"
+    taught = run(fine_tune(network, dark, out, how, earlier=bright, device="cpu"))
+    assert [one for one, _ in drawn].count("auto") == 2
+    assert [one for one, _ in drawn].count("yes") == 8
+    assert min(light for _, light in drawn) > 0.3, "objects are bright in either"
+    assert taught.checkpoint.card["invert"] == "yes"
+    assert taught.earlier.objects > 0
+    assert taught.forecast.images == 2 - 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_segnet import room, sinks
-from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
-from napari_segnet.room import parse_bytes, require_room, room_bytes, scratch_folder
+from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.room import parse_bytes, room_bytes, scratch_folder
 from napari_segnet.sinks import choose_keep, large_array
 from napari_segnet.sinks import file as in_file
 from napari_segnet.steps import require_label_room
@@ -38,15 +39,19 @@ def test_a_limit_leaves_what_the_process_does_not_hold_yet(monkeypatch):
     assert room_bytes(1000) == 1000
 
 
-def test_labels_are_refused_before_the_network_runs(monkeypatch):
-    monkeypatch.setenv(room.LIMIT, "16GB")
-    shape = (2, 40_000, 40_000)
-    require_label_room(shape, 2, "components", "slide")
-    with pytest.raises(MemoryExhaustedError, match=r"slide .* need at least 19\.2 GB.*16GB"):
-        require_label_room(shape, 2, "watershed", "slide")
-    monkeypatch.delenv(room.LIMIT)
-    with pytest.raises(MemoryExhaustedError, match="GB are free"):
-        require_room(10**15, "Labels")
+def test_labels_are_refused_before_the_network_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv(room.LIMIT, "")
+    monkeypatch.setenv(room.SCRATCH, str(tmp_path))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: SimpleNamespace(free=30 * 10**9))
+    assert require_label_room((2, 9000, 9000), 2, "watershed", "slide") == ""
+    said = require_label_room((1, 40_000, 40_000), 2, "watershed", "slide")
+    assert said.startswith("Labels of slide take 14.4 GB while they are made, so they are made in")
+    assert require_label_room((40_000, 40_000), 2, "none", "slide").startswith(
+        "Labels of slide take"
+    )
+    words = r"Labels of slide need 40\.0 GB .*where 30\.0 GB are free\. .*with --scratch"
+    with pytest.raises(OutputError, match=words):
+        require_label_room((4, 40_000, 40_000), 2, "components", "slide")
 
 
 def test_what_is_large_lies_in_the_chosen_folder(tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ NAMES = {
 
 
 def shapes(names):
-    return dict.fromkeys(names.split(), (4, 4, 3, 3))
+    return {name: (4, 4) if name == "fc.weight" else (4, 4, 3, 3) for name in names.split()}
 
 
 def test_each_has_an_example_and_a_name_of_its_own():
@@ -76,6 +76,14 @@ def test_it_is_known_by_its_names(name):
     found = signature_of(shapes(NAMES[name]))
     assert found is not None
     assert found.name == name
+
+
+def test_a_convolution_named_classifier_may_label_pixels():
+    names = ("stem.weight", "classifier.weight")
+    assert signature_of(dict.fromkeys(names, (4, 4, 3, 3))) is None
+    dense = signature_of({"stem.weight": (4, 4, 3, 3), "classifier.weight": (10, 4)})
+    assert dense is not None
+    assert dense.name == "classifier"
 
 
 def test_a_network_for_signals_is_known_by_its_kernels():

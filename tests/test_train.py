@@ -642,7 +642,7 @@ def test_a_family_that_cannot_be_taught(tmp_path):
     [
         *((name, 0, f"{name} is 0, but must be from 1") for name in ("epochs", "batch_size")),
         ("crop_px", 7, "crop_px is 7, but must be from 8"),
-        ("learning_rate", 0.0, "learning_rate is 0.0, but must be above 0"),
+        ("learning_rate", -1.0, "learning_rate is -1.0, but must be from 0 to 10"),
         ("weight_decay", -1.0, "weight_decay is -1.0, but must be from 0"),
         ("average", 1.0, "average is 1.0, but must be from 0 to below 1"),
         ("on_objects", 1.5, "on_objects is 1.5, but must be from 0 to 1"),

@@ -29,7 +29,6 @@ __all__ = [
     "make_private_folder",
     "open_private",
     "probe",
-    "put_folder_in_place",
     "put_in_place",
     "reason",
     "sweep",
@@ -40,7 +39,7 @@ __all__ = [
 ]
 
 Write = Callable[[Path], object]
-"""Writes the content of a file to the path that it is given."""
+"""Writes the content of a file, or a folder and all in it, to the path that it is given."""
 
 ENDING = ".part"
 """Of a file that is not whole yet; its name begins with a dot."""
@@ -148,10 +147,10 @@ def write_whole(
 def write_all(
     files: Sequence[tuple[Path, Write]], *, make_folder: bool = True, private: bool = False
 ) -> None:
-    """Write files that belong together: all of them or none, see :func:`write_whole`.
+    """Write files or folders that belong together: all or none, see :func:`write_whole`.
 
     Each is written under a temporary name in its folder, and given its own name only when
-    all are on the disk. Files of these names that are there already stay until then.
+    all are on the disk. Those of these names that are there already stay until then.
     """
     token = _token()
     parts = [_temporary(path, token) for path, _ in files]
@@ -169,7 +168,7 @@ def write_all(
         made = []
         paths = [path for path, _ in files]
         if len(files) > 1:
-            _note_whole(paths[-1], token)
+            _note_whole(paths, token)
         _put_all_in_place(list(zip(parts, paths, strict=True)), token)
         for folder in {path.parent for path, _ in files}:
             flush_folder(folder)
@@ -196,7 +195,8 @@ def complete(paths: Sequence[Path]) -> bool:
     Parameters
     ----------
     paths : sequence of Path
-        All that may have been written together, in their order; the last one was.
+        The last of those that were written together, behind any others; the note that is beside
+        it names all.
 
     Returns
     -------
@@ -206,23 +206,28 @@ def complete(paths: Sequence[Path]) -> bool:
     note = _whole_note(paths[-1])
     if not is_left(paths[-1]):
         return False
-    token = note.read_text("utf-8", "replace")
+    token, *names = os.fsdecode(note.read_bytes()).split("\0")
     if _TOKEN.fullmatch(token) is not None:  # a note that was cut off: no file had moved
-        for path in paths:
+        below = [Path(name) for name in names if name and ".." not in Path(name).parts]
+        inside = [note.parent / path for path in below if not path.is_absolute()]
+        for path in dict.fromkeys((*paths, *inside)):
             part = _temporary(path, token)
             if os.path.lexists(part):
+                if os.path.isdir(path):  # a folder takes no other one's place
+                    put_in_place(path, _aside(path, token))
                 put_in_place(part, path)
             _remove(_aside(path, token))
     _remove(note)
     return True
 
 
-def _note_whole(path: Path, token: str) -> None:
+def _note_whole(paths: Sequence[Path], token: str) -> None:
     """Note that all files of a token are on the disk; from here on they may get their names."""
-    note = _whole_note(path)
-    note.write_text(token, "utf-8")
+    note, folder = _whole_note(paths[-1]), paths[-1].parent
+    names = [os.path.relpath(path, folder) for path in paths if path.is_relative_to(folder)]
+    note.write_bytes(os.fsencode("\0".join([token, *names])))
     flush(note)
-    flush_folder(path.parent)
+    flush_folder(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -251,12 +256,12 @@ def probe(path: Path, *, make_folder: bool = True) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove what a program that was killed left of a file; only while nobody writes it."""
+    """Remove what a program that was killed left of a file or folder; while nobody writes it."""
     name = glob.escape(path.name)
     token = "[0-9a-f]" * 8
     for pattern in (*(f".{name}.{token}{end}{ENDING}" for end in ("", OLD)), f".{name}{ENDING}"):
         for part in path.parent.glob(pattern):
-            part.unlink(missing_ok=True)
+            _remove(part)
 
 
 def _token() -> str:
@@ -280,12 +285,19 @@ def _whole_note(path: Path) -> Path:
 
 
 def _remove(part: Path) -> None:
-    if os.path.exists(part):  # unlike Path.exists, it never raises
+    if os.path.isdir(part) and not os.path.islink(part):
+        shutil.rmtree(part, ignore_errors=True)
+    elif os.path.exists(part):  # unlike Path.exists, it never raises
         part.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
-    """Wait until the disk has a file: some report that they are full only then."""
+    """Wait until the disk has a file or all of a folder: some say only then that they are full."""
+    if path.is_dir():
+        for one in path.iterdir():
+            flush(one)
+        flush_folder(path)
+        return
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -354,29 +366,6 @@ def put_in_place(part: Path, path: Path) -> None:
             if time.monotonic() >= until:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path)) from error
         time.sleep(0.05)
-
-
-def put_folder_in_place(part: Path, path: Path) -> None:
-    """Give a folder that is whole its name, in place of one that may have it.
-
-    All of its files are on the disk before. A program that is killed in between leaves the old
-    folder, or for a moment none.
-    """
-    for folder, _, names in os.walk(part):
-        for name in names:
-            flush(Path(folder, name))
-        flush_folder(Path(folder))
-    aside = _aside(path, _token())
-    if os.path.lexists(path):
-        put_in_place(path, aside)
-    try:
-        put_in_place(part, path)
-    except BaseException:
-        if os.path.lexists(aside):
-            put_in_place(aside, path)
-        raise
-    flush_folder(path.parent)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _put_all_in_place(waiting: list[tuple[Path, Path]], token: str) -> None:

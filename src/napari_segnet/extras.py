@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_segnet.errors import MissingExtraError
 
-__all__ = ["zarr_package"]
+__all__ = ["distributed_package", "zarr_package"]
 
 
 def zarr_package(name: str) -> Any:
@@ -37,3 +37,23 @@ def zarr_package(name: str) -> Any:
             "[zarr] again: pip install -U 'napari-segnet[zarr]'"
         )
     return zarr
+
+
+def distributed_package() -> Any:
+    """Import dask.distributed.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed; names the extra.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        if error.name not in ("distributed", "dask"):
+            raise
+        raise MissingExtraError(
+            "Other machines are reached by dask, and the package distributed is not installed. "
+            "Install the extra [cluster]: pip install 'napari-segnet[cluster]'"
+        ) from error
+    return distributed

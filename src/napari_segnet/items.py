@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Items", "items_of", "means_of", "remeasured"]
+from napari_segnet.journal import slabs
+
+__all__ = ["Items", "extents", "items_of", "means_of", "remeasured"]
+
+PIECE_PX = 2**20
+"""Pixels that are looked through at once: some 10 ms, in which nothing else in Python runs."""
+MANY_IDS = 2**20
+"""Up to this id a list over all ids costs little beside looking at the pixels."""
 
 Box = tuple[slice, ...]
 Ints = npt.NDArray[np.int64]
@@ -118,49 +125,80 @@ def items_of(labels: npt.NDArray[Any], offset: tuple[int, ...] | None = None) ->
     offset : tuple of int, optional
         Where the array begins in the whole.
     """
-    from scipy.ndimage import find_objects
-
-    flat = labels.reshape(-1)
-    highest = int(flat.max(initial=0))
-    if _is_too_long(highest, flat.size):
-        return _few(labels, offset)
-    counts = np.bincount(flat, minlength=highest + 1)
-    counts[0] = 0
-    ids = np.flatnonzero(counts)
-    places = find_objects(labels)
-    ends = np.array([[(p.start, p.stop) for p in places[i - 1]] for i in ids.tolist()], np.int64)
-    return _table(ids, ends.reshape(ids.size, labels.ndim, 2), counts[ids], offset)
-
-
-def _is_too_long(highest: int, pixels: int) -> bool:
-    """Tell if a table up to the highest id would be much longer than the image."""
-    return highest > 4 * pixels + 10**6
-
-
-def _few(labels: npt.NDArray[Any], offset: tuple[int, ...] | None) -> Items:
-    """Return the objects of a few pixels with ids too high for tables of all ids."""
-    ids, places = np.unique(labels, return_inverse=True)
-    if ids.size == 0 or ids[0] != 0:
-        small = (places + 1).reshape(labels.shape)
-    else:
-        small, ids = places.reshape(labels.shape), ids[1:]
-    found = items_of(small.astype(np.int32), offset)
-    return replace(found, ids=ids.astype(np.int64)[found.ids - 1])
-
-
-def _table(ids: Any, ends: Ints, areas: Any, offset: tuple[int, ...] | None) -> Items:
-    shift = np.array(offset if offset is not None else (0,) * ends.shape[1], np.int64)
+    parts = []
+    for box in slabs(labels.shape, PIECE_PX):  # the window gets its turn in between
+        ids, first, last, counts = extents(labels[box])
+        start = np.array([part.start for part in box])
+        parts.append((ids, first + start, last + start, counts))
+    none = np.empty((0, labels.ndim), np.int64)
+    all_ids = np.concatenate([none[:, 0], *(ids for ids, *_ in parts)])
+    ids, row = np.unique(all_ids, return_inverse=True)
+    first = np.full((ids.size, labels.ndim), np.iinfo(np.int64).max)
+    last, counts = np.full((ids.size, labels.ndim), -1), np.zeros(ids.size, np.int64)
+    done = 0
+    for those, low, high, count in parts:
+        rows = row[done : done + those.size]  # each object once
+        first[rows] = np.minimum(first[rows], low)
+        last[rows] = np.maximum(last[rows], high)
+        counts[rows] += count
+        done += those.size
+    shift = np.array(offset if offset is not None else (0,) * labels.ndim, np.int64)
     unknown = np.full(ids.size, np.nan)
     return Items(
-        ids=ids.astype(np.int64),
-        first=ends[..., 0] + shift,
-        stop=ends[..., 1] + shift,
-        areas=areas.astype(np.int64),
+        ids=ids,
+        first=first + shift,
+        stop=last + 1 + shift,
+        areas=counts,
         scores=unknown,
         classes=np.zeros(ids.size, np.int64),
         doubts=unknown.copy(),
         why=("",) * ids.size,
     )
+
+
+def extents(values: npt.NDArray[Any]) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return the objects in an array: ids, first and last indices, numbers of pixels.
+
+    Parameters
+    ----------
+    values : ndarray
+        Integer labels; what is below 1 is background.
+
+    Returns
+    -------
+    ids : ndarray
+        ``(n,)`` int64, rising.
+    first, last : ndarray
+        ``(n, axes)`` int64.
+    counts : ndarray
+        ``(n,)`` int64.
+    """
+    from scipy.ndimage import find_objects
+
+    names = None
+    if int(values.max(initial=0)) > MANY_IDS:  # there is a list as long as the highest id
+        there, numbers = np.unique(values, return_inverse=True)
+        names = np.r_[0, there[there > 0]].astype(np.int64)
+        below = there.size - (names.size - 1)  # background and what is below it
+        labels = np.maximum(numbers.reshape(values.shape) + 1 - below, 0).astype(np.int32)
+    else:
+        labels = np.ascontiguousarray(values, dtype=np.int32)
+        if int(labels.min(initial=0)) < 0:
+            labels = np.maximum(labels, 0)
+    counts = np.bincount(labels.reshape(-1))
+    counts[:1] = 0
+    ids = np.flatnonzero(counts)
+    places = find_objects(labels)
+    ends = np.array(
+        [[(p.start, p.stop - 1) for p in places[i - 1]] for i in ids.tolist()], np.int64
+    )
+    ends = ends.reshape(ids.size, values.ndim, 2)
+    return (ids if names is None else names[ids]), ends[..., 0], ends[..., 1], counts[ids]
+
+
+def _is_too_long(highest: int, pixels: int) -> bool:
+    """Tell if a table up to the highest id would be much longer than the image."""
+    return highest > 4 * pixels + 10**6
 
 
 def remeasured(items: Items, labels: Any, touched: npt.ArrayLike, box: Box) -> Items:

@@ -75,6 +75,8 @@ def identify(
 
 def _of_package(package: Package, path: Path, told: Mapping[str, Any] | None) -> Checkpoint:
     """Return the network of the first weights of a package that can be read."""
+    if package.ensemble:
+        return _of_ensemble(package, path, told)
     refusals: list[tuple[str, WeightsError]] = []
     for member in package.members:
         file = package.files.file(member.name)
@@ -102,6 +104,28 @@ def _of_package(package: Package, path: Path, told: Mapping[str, Any] | None) ->
     raise UnknownNetworkError(
         f"The package {package.files.path.name} opens by none of its weights. {reasons}"
     )
+
+
+def _of_ensemble(package: Package, path: Path, told: Mapping[str, Any] | None) -> Checkpoint:
+    """Return the first of several files of one network; the others are its members."""
+    found: list[Checkpoint] = []
+    for member in package.members:
+        file = package.files.file(member.name)
+        holder = path if package.files.zipped and not found else file
+        one = _one(file, holder, told, package)
+        if found and (one.hparams, one.store.keys) != (found[0].hparams, found[0].store.keys):
+            raise UnknownNetworkError(
+                f"{member.name} of {package.files.path.name} is another network than "
+                f"{package.members[0].name}, so their answers cannot be averaged. Open one of them."
+            )
+        found.append(one)
+    first = found[0]
+    if package.files.zipped:
+        entry = package.files.names[package.members[0].name]
+        first = replace(first, store=replace(first.store, member=entry))
+    why = Known(source="read", why=f"all folds of {package.files.path.name}")
+    members = tuple(one.path for one in found[1:])
+    return replace(first, members=members, known={**first.known, "members": why})
 
 
 def _one(

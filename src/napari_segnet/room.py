@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 
-from napari_segnet.errors import MemoryExhaustedError, Remedy, SettingsError
+from napari_segnet.errors import OutputError, SettingsError
 
 __all__ = [
     "LIMIT",
     "SCRATCH",
     "parse_bytes",
-    "require_room",
+    "require_scratch",
     "room_bytes",
     "scratch_folder",
 ]
@@ -72,31 +73,29 @@ def scratch_folder() -> str:
     return os.environ.get(SCRATCH) or tempfile.gettempdir()
 
 
-def require_room(need: int, what: str) -> None:
-    """Refuse what memory cannot hold before it begins.
+def require_scratch(need: int, what: str) -> None:
+    """Refuse before long work what the folder of temporary files has no room for.
 
     Parameters
     ----------
     need : int
-        Bytes that it takes at least.
+        Bytes that it takes there.
     what : str
         What takes them, as the subject of a sentence in the plural.
 
     Raises
     ------
-    MemoryExhaustedError
+    OutputError
         If there are fewer.
     """
-    import psutil
-
-    room = room_bytes(int(psutil.virtual_memory().available))
-    if need <= room:
+    folder = scratch_folder()
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # said when a file is made there
         return
-    limited = os.environ.get(LIMIT, "").strip()
-    left = f"{room / 1e9:.1f} GB are {'left of the limit of ' + limited if limited else 'free'}"
-    smaller = Remedy("scale", "2")
-    raise MemoryExhaustedError(
-        f"{what} need at least {need / 1e9:.1f} GB of memory, and {left}. Close other programs, "
-        f"work on a part of the image, or shrink it with {smaller}.",
-        remedies=(smaller,),
-    )
+    if need > free:
+        raise OutputError(
+            f"{what} need {need / 1e9:.1f} GB of temporary files in {folder}, where "
+            f"{free / 1e9:.1f} GB are free. Free space there, or name a folder on a larger disk "
+            "with --scratch."
+        )

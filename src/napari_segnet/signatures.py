@@ -39,6 +39,8 @@ class Signature:
     readable : bool
         Whether it is of plain layers whose maps label pixels: then its tensors are read by their
         structure, and it is only named where that fails.
+    dense : bool
+        Whether what the first pattern names is a dense layer: a convolution may label pixels.
     """
 
     name: str
@@ -48,12 +50,17 @@ class Signature:
     step: str = ""
     dims: int = 0
     readable: bool = False
+    dense: bool = False
 
     def fits(self, shapes: Shapes) -> bool:
         """Tell by names and shapes."""
         names = list(shapes)[:_MANY]
         found = all(any(re.search(part, name) for name in names) for part in self.has)
         if not found or any(re.search(part, name) for part in self.lacks for name in names):
+            return False
+        if self.dense and not any(
+            re.search(self.has[0], name) and len(shapes[name]) == 2 for name in names
+        ):
             return False
         kernels = {len(shapes[n]) for n in names if n.endswith("weight") and len(shapes[n]) > 2}
         return not self.dims or kernels == {self.dims}
@@ -78,8 +85,10 @@ def _elsewhere(name: str, what: str, program: str, *has: str) -> Signature:
     return Signature(name=name, what=what, has=has, step=step)
 
 
-def _no_labels(name: str, what: str, *has: str, lacks: tuple[str, ...] = ()) -> Signature:
-    return Signature(name=name, what=what, has=has, lacks=lacks, step=_NO_MAPS)
+def _no_labels(
+    name: str, what: str, *has: str, lacks: tuple[str, ...] = (), dense: bool = False
+) -> Signature:
+    return Signature(name=name, what=what, has=has, lacks=lacks, step=_NO_MAPS, dense=dense)
 
 
 SIGNATURES: tuple[Signature, ...] = (
@@ -227,7 +236,7 @@ SIGNATURES: tuple[Signature, ...] = (
     _no_labels(
         "classifier", "a classifier",
         r"^(module\.|model\.)?(fc|classifier(\.\d+)?|head(\.fc)?|_fc)\.weight$",
-        lacks=(r"(^|\.)(decoder|up\w*|dec\w*|seg\w*|deconv\w*)\.", r"mask"),
+        lacks=(r"(^|\.)(decoder|up\w*|dec\w*|seg\w*|deconv\w*)\.", r"mask"), dense=True,
     ),
 )  # fmt: skip
 """In the order in which a file is compared: what is special before what is common."""

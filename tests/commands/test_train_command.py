@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.cellposes import Cellpose
+from support.engines import put_first
 from support.teaching import fresh, objects, write, write_dataset
 
 from napari_segnet.__main__ import main
@@ -37,7 +38,7 @@ def words(place, *more, dataset="d", weights="old.safetensors"):
     sets = [word for pair in QUICK for word in ("--set", pair)]
     return [
         *("train", str(place / dataset), "-c", str(place / weights)),
-        *("-o", str(place / "new.safetensors"), "--device", "cpu", *sets, *more),
+        *("-o", str(place / "new.safetensors"), "--device", "cpu", *sets, "--start", "skip", *more),
     ]
 
 
@@ -54,10 +55,32 @@ def test_one_object_an_epoch_and_the_comparison_at_the_end(place, capsys):
     assert figures <= set(last["before"]) & set(last["after"])
     assert last["promoted"] is (last["comparison"]["verdict"] == "better")
     assert last["comparison"]["objects"] == last["after"]["n_true"]
+    assert last["start"] is None
     assert identify(last["checkpoint"]).card["parent"]["name"] == "old.safetensors"
     *_, picture = sorted((place / "new.safetensors.changes").iterdir())
     assert picture.name.endswith(" 2.png")
     assert open_image(picture).sizes["y"] == 40
+
+
+@pytest.mark.trains
+def test_before_the_training_the_settings_are_tried_and_the_best_is_taken(
+    place, capsys, monkeypatch
+):
+    put_first(monkeypatch, maps=lambda batch, **_: (batch[:, :1] < 0.3) * 0.8 + 0.1)
+    assert main(words(place, "--json", "--start", "take")) == 0
+    said = capsys.readouterr()
+    start = json.loads(said.out.splitlines()[-1])["start"]
+    assert start["offered"]["invert"] == "yes"
+    assert start["objects"] > 10
+    assert f"Note: {start['says']}" in said.err
+    assert "light and dark exchanged" in said.err
+    assert identify(place / "new.safetensors").card["invert"] == "yes"
+    (place / "new.safetensors").unlink()
+    assert main(words(place, "--start", "try")) == 0
+    said = capsys.readouterr().err
+    assert "train with that by adding --set invert=yes" in said
+    assert "(or --start take)" in said
+    assert "invert" not in identify(place / "new.safetensors").card
 
 
 @pytest.mark.trains

@@ -28,6 +28,7 @@ from napari_segnet.inference import LabelSettings, PredictSettings, label, predi
 from napari_segnet.progress import run
 from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
 from napari_segnet.review import doubt_own
+from napari_segnet.sinks import KeptPlace
 
 SHAPE = (140, 150)
 CENTRES = [(25, 30), (25, 52), (40, 110), (110, 75)]
@@ -159,6 +160,24 @@ def test_memory_for_no_tile_is_a_sentence(toy, monkeypatch, device, tile_px, wor
         run(predict(toy, image, PredictSettings(device=device, tile_px=(tile_px,))))
     named = [remedy.setting for remedy in caught.value.remedies]
     assert named == ["tile_px", *(["device"] if device == "cuda" else [])]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_a_run_that_was_cut_off_goes_on(toy, monkeypatch, tmp_path, factor):
+    settings, kept = replace(ON_CPU, tile_px=(64,)), KeptPlace(folder=tmp_path / "kept")
+    network, image = scaled(toy, factor), shown(truth())
+    kind = put_first(monkeypatch, maps=load(network, "cpu").maps)
+    expected = run(predict(network, image, settings))
+    job = predict(network, image, settings, kept)
+    while next(job).done < 3:
+        pass
+    job.close()
+    kind.tried.clear()
+    found = run(predict(network, image, settings, kept))
+    np.testing.assert_array_equal(found.answer.data, expected.answer.data)
+    assert len(kind.tried) == expected.origin.engine["tiles"] - 3
+    kept.remove()
+    assert not kept.folder.exists()
 
 
 def test_its_settings_act_on_a_kept_answer(toy, monkeypatch):

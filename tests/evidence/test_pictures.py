@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_segnet.evidence._inputs import NORMALIZATIONS, normalized
+from napari_segnet.evidence._matched import chosen, shares
 from napari_segnet.evidence._pictures import Pictures, bundled, of_image
 from napari_segnet.image import Image
 from napari_segnet.prepare import parse_normalizer
@@ -79,3 +81,32 @@ def test_normalised_values_are_what_their_names_say():
     half = normalized(pictures, "mean-std:127.5,127.5")
     assert (half.min(), half.max()) == (-1, 1)
     assert abs(normalized(pictures, "z-score").mean()) < 1e-6
+
+
+def test_shares_meet_what_the_file_says():
+    generator = torch.Generator().manual_seed(3)
+    mean = torch.rand((6, 5), generator=generator, dtype=torch.float64)
+    variance = torch.rand((6, 5), generator=generator, dtype=torch.float64) + 0.1
+    true = torch.tensor([0.7, 0, 0.3, 0, 0, 0], dtype=torch.float64)[:, None]
+    whole = (true * mean).sum(0)
+    moments = (mean, variance, whole, (true * (variance + (mean - whole) ** 2)).sum(0))
+    assert chosen(moments, 2) == [0, 2]
+    found = shares(moments)
+    assert found.sum() == pytest.approx(1)
+    # A tenth is even, so that few channels never choose a single picture.
+    assert found == pytest.approx(0.9 * true[:, 0].numpy() + 0.1 / 6, abs=1e-6)
+
+
+def test_shares_are_even_where_the_file_says_nothing():
+    nothing = torch.full((3, 2), torch.nan, dtype=torch.float64)
+    some = torch.ones(2, dtype=torch.float64)
+    assert shares((nothing, nothing, some, some)) == pytest.approx(1 / 3)
+
+
+def test_many_pictures_are_unlike_one_another():
+    values = bundled(3, 2, 64, 2, varied=True).values
+    assert values.shape[1:] == (3, 64, 64)
+    assert len(values) > 20
+    assert 0 <= values.min() < values.max() <= 255
+    flat = values.reshape(len(values), -1)
+    assert len({one.tobytes() for one in flat}) == len(values)

@@ -15,7 +15,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from support import matterport_reference as reference
 from support.maskrcnns import normalised
+from support.teaching import write as write_tiff
 
+from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import identify
 from napari_segnet.engines.torch.weights import _filled
 from napari_segnet.errors import SettingsError, UnknownNetworkError, UnsupportedWeightsError
@@ -30,6 +32,7 @@ from napari_segnet.programs import writer_of
 from napari_segnet.proof import is_open
 from napari_segnet.recognition import family_of
 from napari_segnet.segmentation import Instances
+from napari_segnet.train import TrainSettings, fine_tune
 
 pytestmark = pytest.mark.matterport
 SEED, PROPOSALS = 7, 60
@@ -366,3 +369,59 @@ def test_what_is_taught_is_what_is_decoded(path: Path) -> None:
     deltas = _encode(rules.inner(wanted), rules.inner(box), weights)
     moved = rules.outer(decode(deltas, rules.inner(box), weights))
     assert (moved - wanted).abs().max() < 1e-4
+
+
+def discs(seed: int, size: int = 96, count: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture ``(c, y, x)`` of bright discs on dark ground, and their labels."""
+    random, labels = np.random.default_rng(seed), np.zeros((size, size), np.int32)
+    y, x = np.mgrid[:size, :size]
+    while labels.max() < count:
+        (row, column), radius, long = (
+            random.uniform(8, size - 8, 2),
+            random.uniform(6, 9),
+            random.uniform(0.8, 1.25),
+        )
+        inside = ((y - row) * long) ** 2 + ((x - column) / long) ** 2 <= radius**2
+        if not labels[gaussian_filter(inside.astype(float), 1) > 0.05].any():
+            labels[inside] = labels.max() + 1
+    light = gaussian_filter(np.where(labels > 0, 150.0, 40.0), 1)
+    light += random.normal(0, 6, light.shape)
+    return np.repeat(np.clip(light, 0, 255).astype("u1")[None], 3, 0), labels
+
+
+@pytest.mark.long
+@pytest.mark.trains
+@pytest.mark.timeout(900)
+def test_a_small_network_learns_to_find_nuclei_with_the_default_settings(tmp_path: Path) -> None:
+    """Step size, optimiser and norms as they are; only how long and how large is set."""
+    samples = []
+    for seed in range(6):
+        pixels, labels = discs(seed)
+        samples.append(
+            Sample(
+                image=write_tiff(tmp_path / "images" / f"{seed}.tif", pixels, "cyx"),
+                labels=write_tiff(tmp_path / "labels" / f"{seed}.tif", labels),
+                source=str(seed),
+                split="val" if seed > 3 else "train",
+            )
+        )
+    data = Dataset(root=tmp_path, samples=tuple(samples))
+    weights = reference.weights_of(0, (1, 1, 1, 1), width=8, classes=2)
+    old = identify(
+        reference.write(tmp_path / "old.h5", weights),
+        {"resize": "none", "anchor_sizes_px": "8,16,24,32,64"},
+    )
+    how = TrainSettings(epochs=4, steps_per_epoch=25, batch_size=4, crop_px=96, average=0.9)
+    steps, losses = fine_tune(old, data, tmp_path / "new.h5", how, device="cpu"), []
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            made = stop.value
+            break
+        if report.what == "step":
+            losses.append(dict(report.values)["train_loss"])
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert made.before.scores.ap50 < 0.1
+    assert made.after.scores.ap50 > 0.6
+    assert made.promoted

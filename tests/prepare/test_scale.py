@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_segnet.prepare.scale import resize, scaled_lengths
+from napari_segnet.prepare import scale
+from napari_segnet.prepare.scale import resize, resize_in_bands, scaled_lengths
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,19 @@ def test_integers_and_views() -> None:
 def test_a_single_pixel_can_grow() -> None:
     grown = resize(np.full((1, 1, 1), 3.0), (4, 5))
     np.testing.assert_allclose(grown, np.full((1, 4, 5), 3.0), rtol=1e-6)
+
+
+@given(
+    old=st.sampled_from([(9, 7), (40, 31), (1, 12), (6, 9, 8), (1, 5, 7)]),
+    factors=st.tuples(*[st.floats(0.3, 4)] * 3),
+    band=st.integers(1, 90),
+)
+def test_band_by_band_it_is_the_same(old, factors, band) -> None:
+    new = scaled_lengths(old, factors[: len(old)])
+    pixels = np.random.default_rng(0).random((2, *old), np.float32)
+    made = np.full((2, *new), np.nan, np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scale, "BAND_PX", band)
+        for rows, block in resize_in_bands(lambda rows: pixels[:, rows], 2, old, new):
+            made[:, rows] = block
+    np.testing.assert_allclose(made, resize(pixels, new), atol=5e-6)

@@ -155,13 +155,15 @@ def test_what_nnunet_does_otherwise_is_assumed_or_noted(tmp_path):
     spacing = PLANS["configurations"]["3d_fullres"]["spacing"]
     own = {"spacing": spacing, "normalization_schemes": ["ZScoreNormalization"] * 2}
     plans = {"transpose_forward": [1, 0, 2], "configurations": {"3d_cascade": own}}
-    regions = {"background": 0, "whole": [1, 2], "core": [2], "rim": [1]}
+    regions = {"background": 0, "whole": [1, 2], "core": [2], "rim": 1}
     found = sn.identify(nnunet_file(tmp_path / "checkpoint.pth", plans, regions))
     assert found.prepare[0].options["how"] == "z-score"
     assert found.known["prepare"].source == "assumed"
-    assert found.class_names == ()
+    assert found.class_names == ("background", "whole", "core", "rim")
+    assert found.outputs[0].paints == (1, 2, 3)
+    assert found.known["outputs"].source == "assumed"
     assert any("regions that may overlap" in note and "core" in note for note in found.notes)
-    assert any("turns the axes" in note for note in found.notes)
+    assert found.pixel_size_um == {"z": 800.0, "y": 5000.0, "x": 800.0}
 
 
 def test_plans_of_another_form_are_left_out(tmp_path):

@@ -15,12 +15,14 @@ from napari_segnet.image import Image
 from napari_segnet.plan.input import UnitInput
 from napari_segnet.plan.precision import PrecisionChoice
 from napari_segnet.plan.tasks import TaskReader, TileTask
-from napari_segnet.prepare import Affine, ChannelMap
+from napari_segnet.prepare import Affine, ChannelMap, scale
 from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import Progress, job
 from napari_segnet.sinks import Keep, open_sink
+from napari_segnet.sinks import file as in_file
 from napari_segnet.sinks.memory import ArraySink
 from napari_segnet.stitch import BlendedSink, ScaledSink, Seams, UnitSink, blend_weight, stitch_maps
+from napari_segnet.stitch import maps as stitch_module
 from napari_segnet.tiles import frame_of, plan, plan_blended, plan_whole
 
 FREE = Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1))
@@ -245,3 +247,34 @@ def test_a_unit_at_another_scale_comes_back_to_the_pixels_of_the_image():
     assert np.isnan(out).all(), "nothing is resampled before all of it is there"
     into.finish()
     assert np.array_equal(out, resize(small, (8, 12)))
+
+
+@pytest.mark.parametrize("shape", [(61, 44), (9, 12, 14)])
+def test_large_answers_are_handed_on_band_by_band(shape, monkeypatch):
+    seen = tuple(n // 2 + 1 for n in shape)
+    maps = picture(seen)
+
+    def scaled():
+        out = np.full((2, *shape), np.nan, np.float32)
+        sink = ScaledSink(ArraySink(out), 2, seen, shape)
+        sink.write(tuple(slice(0, n) for n in maps.shape), maps)
+        sink.finish()
+        return out
+
+    def blended():
+        tiling = plan_blended(frame_of(shape, FREE if len(shape) == 2 else SOLID), *blend(shape))
+        return stitched(tiling, picture(shape))[0]
+
+    expected = scaled(), blended()
+    monkeypatch.setattr(in_file, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(scale, "BAND_PX", 50)
+    monkeypatch.setattr(stitch_module, "BAND_PX", 50)
+    np.testing.assert_allclose(scaled(), expected[0], atol=1e-6)
+    np.testing.assert_array_equal(blended(), expected[1])
+
+
+SOLID = Size(minimum=(1, 1, 1), multiple=(1, 1, 1), stride=(1, 1, 1))
+
+
+def blend(shape):
+    return (FREE if len(shape) == 2 else SOLID), tuple(max(4, n // 2) for n in shape)

@@ -26,15 +26,20 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def nnunet(put):
+def nnunet(put, ndim=3):
     """Two steps, the first along y and x only; tensors are listed up to four times."""
+    conv_of, up_of = (
+        (nn.Conv3d, nn.ConvTranspose3d) if ndim == 3 else (nn.Conv2d, nn.ConvTranspose2d)
+    )
+    norm_of = nn.InstanceNorm3d if ndim == 3 else nn.InstanceNorm2d
     widths, strides = (4, 6, 8), ((1, 1, 1), (1, 2, 2), (2, 2, 2))
     kernels = ((1, 3, 3), (3, 3, 3), (3, 3, 3))
+    strides, kernels = ([one[-ndim:] for one in rows] for rows in (strides, kernels))
 
     def one(name, a, b, kernel, stride=1):
         pad = [k // 2 for k in kernel]
-        conv = put(f"{name}.conv", nn.Conv3d(a, b, kernel, stride, pad))
-        norm = put(f"{name}.norm", nn.InstanceNorm3d(b, affine=True))
+        conv = put(f"{name}.conv", conv_of(a, b, kernel, stride, pad))
+        norm = put(f"{name}.norm", norm_of(b, affine=True))
         put(f"{name}.all_modules.0", conv)
         put(f"{name}.all_modules.1", norm)
         if name.startswith("encoder"):
@@ -49,9 +54,9 @@ def nnunet(put):
         a = b
     for s, at in enumerate((1, 0)):
         b, stride = widths[at], strides[at + 1]
-        up = put(f"decoder.transpconvs.{s}", nn.ConvTranspose3d(a, b, stride, stride))
+        up = put(f"decoder.transpconvs.{s}", up_of(a, b, stride, stride))
         conv = one(f"decoder.stages.{s}.convs.0", 2 * b, b, kernels[at])
-        head = put(f"decoder.seg_layers.{s}", nn.Conv3d(b, 3, 1))
+        head = put(f"decoder.seg_layers.{s}", conv_of(b, 3, 1))
         ups.append((up, conv, head))
         a = b
 

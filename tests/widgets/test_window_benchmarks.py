@@ -14,8 +14,12 @@ pytestmark = pytest.mark.subprocess
     [
         (("smooth.py", "--edge", "128", "--seconds", "1"), ("idle", "loading", "predict", "label")),
         (("live.py", "--edge", "128", "--runs", "2"), ("slider 128²", "2 runs")),
+        (
+            ("correct.py", "--objects", "400", "--accepted", "100", "--times", "1"),
+            ("merge", "undo", "review opens", "review accept", "journal"),
+        ),
     ],
-    ids=["smooth", "live"],
+    ids=["smooth", "live", "correct"],
 )
 def test_it_prints_its_figures(root, words, expected):
     done = subprocess.run(

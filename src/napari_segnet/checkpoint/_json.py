@@ -45,7 +45,10 @@ def fields_from_json(content: Mapping[str, Any], names: Iterable[str]) -> dict[s
 def plain(value: Any) -> Any:
     """Return JSON values: tuples become lists, paths texts, dataclasses their fields."""
     if is_dataclass(value):
-        return {part.name: plain(getattr(value, part.name)) for part in fields(value)}
+        rows = {part.name: plain(getattr(value, part.name)) for part in fields(value)}
+        if isinstance(value, Output) and not value.paints:
+            del rows["paints"]  # only regions have it
+        return rows
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -58,8 +61,11 @@ def _outputs(rows: Any) -> tuple[Output, ...]:
     for row in rows:
         if row["role"] not in get_args(Role) or row["activation"] not in get_args(Activation):
             raise ValueError(f"the output {row} has an unknown role or activation")
-        count = _count(row["channels"])
-        found.append(Output(role=row["role"], channels=count, activation=row["activation"]))
+        count, paints = _count(row["channels"]), tuple(map(_count, row.get("paints", ())))
+        if len(paints) not in (0, count):
+            raise ValueError(f"the output {row} does not paint a number for each channel")
+        ends = {name: row[name] for name in ("role", "activation")}
+        found.append(Output(channels=count, paints=paints, **ends))
     return tuple(found)
 
 

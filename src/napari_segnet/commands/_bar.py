@@ -85,4 +85,5 @@ class Bar:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        print(f"{self._title}: {text}", file=sys.stderr, flush=True)
+        # In one piece: other images may be at work beside it.
+        print(f"{self._title}: {text}\n", end="", file=sys.stderr, flush=True)

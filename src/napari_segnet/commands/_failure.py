@@ -7,7 +7,7 @@ import traceback
 
 from napari_segnet.errors import SegnetError, is_of_the_device
 
-__all__ = ["TRACEBACK", "in_words"]
+__all__ = ["TRACEBACK", "added", "in_words"]
 
 TRACEBACK = "NAPARI_SEGNET_TRACEBACK"
 """Environment variable that makes the command show where a mistake of ours happened."""
@@ -40,6 +40,11 @@ def in_words(error: Exception) -> str:
         f"Something happened that napari-segnet does not foresee ({what}). Please report it with "
         f"what the command prints when the variable {TRACEBACK} is set to 1.{_trace(error)}"
     )
+
+
+def added(error: BaseException) -> str:
+    """Return what was added to an error on its way, each after a space."""
+    return "".join(f" {note}" for note in getattr(error, "__notes__", ()))
 
 
 def _trace(error: Exception) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.commands._kept import kept_place, said_if_kept
 from napari_segnet.commands._plan import Plan
 from napari_segnet.progress import Progress, job, run
 
@@ -76,7 +77,7 @@ def segmented(plan: Plan, stem: str, path: Path) -> Generator[Progress, None, Do
     begun = time.perf_counter()
     yield Progress(what="reading")
     image = opened(plan, stem, path)
-    made = yield from answered(plan, image, begun)
+    made = yield from answered(plan, stem, image, begun)
     return (yield from finished(plan, stem, path, made))
 
 
@@ -92,18 +93,23 @@ def opened(plan: Plan, stem: str, path: Path) -> Image:
 
 
 @job
-def answered(plan: Plan, image: Image, begun: float) -> Generator[Progress, None, Answered]:
+def answered(
+    plan: Plan, stem: str, image: Image, begun: float
+) -> Generator[Progress, None, Answered]:
     """Run the network; what speaks against the image is said before, as a text of progress."""
     from napari_segnet.inference import predict
     from napari_segnet.plan import settle
 
     settings = plan.earlier.pinned(plan.predict, image) if plan.earlier else plan.predict
-    _forecast(plan, image)
+    if large := _forecast(plan, image):
+        yield Progress(what="reading", text=f"note: {large}")
     settled = yield from settle(plan.checkpoint, image, settings)
     like = _likeness(plan.checkpoint, image, settled.settings)
     if like is not None and like.says:
         yield Progress(what="reading", text=f"warning: {like.says}")
-    prediction = yield from predict(plan.checkpoint, image, settled)
+    kept = kept_place(plan, stem)
+    with said_if_kept(kept):
+        prediction = yield from predict(plan.checkpoint, image, settled, kept)
     return Answered(image=image, prediction=prediction, like=like, begun=begun)
 
 
@@ -112,6 +118,16 @@ def finished(
     plan: Plan, stem: str, path: Path, made_of: Answered
 ) -> Generator[Progress, None, Done]:
     """Make labels of an answer, measure them, and write all files."""
+    kept = kept_place(plan, stem)
+    with said_if_kept(kept):
+        done = yield from _finished(plan, stem, path, made_of)
+    kept.remove()
+    return done
+
+
+def _finished(
+    plan: Plan, stem: str, path: Path, made_of: Answered
+) -> Generator[Progress, None, Done]:
     from napari_segnet.answers import instances_of, maps_of
     from napari_segnet.inference import label
     from napari_segnet.writers import write_segmentation
@@ -175,15 +191,15 @@ def _likeness(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -
     return run(likeness(checkpoint, image, way_of(checkpoint, image, settings)))
 
 
-def _forecast(plan: Plan, image: Image) -> None:
-    """Refuse labels that memory cannot hold before the network runs, perhaps for hours."""
+def _forecast(plan: Plan, image: Image) -> str:
+    """Refuse labels that there is no room for before the network runs; tell if they are large."""
     from napari_segnet.answers import answer_of
     from napari_segnet.steps import require_label_room
 
     advice = plan.checkpoint.card.get("label", {})
     label = answer_of(plan.checkpoint).settings(plan.label, plan.checkpoint.outputs, advice)
     shape = [image.sizes[axis] for axis in image.label_axes]
-    require_label_room(shape, plan.checkpoint.ndim, label.instances, image.name)
+    return require_label_room(shape, plan.checkpoint.ndim, label.instances, image.name)
 
 
 def _measured(made: Segmentation, image: Image) -> Job[Table]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_segnet.commands._bar import Bar
+from napari_segnet.commands._failure import added
 from napari_segnet.commands._image_run import Answered, Done, answered, finished, opened
 from napari_segnet.commands._plan import Plan
 from napari_segnet.commands._show import Show
@@ -55,13 +56,13 @@ def in_turn(plan: Plan, todo: list[Todo], show: Show) -> None:
                 image = mine.result() if mine is not None else opened(plan, stem, path)
                 if number + 1 < len(todo):
                     ahead = threads.read(*todo[number + 1][1:])
-                made = bar.follow(answered(plan, image, begun))
+                made = bar.follow(answered(plan, stem, image, begun))
                 assert made.prediction is not None
                 plan = replace(plan, predict=same_engine(plan.predict, made.prediction.origin))
                 del image
                 threads.finish(plan, bar, stem, path, made, alone=ahead is None)
-            except KeyboardInterrupt:
-                bar.end("stopped")
+            except KeyboardInterrupt as error:
+                bar.end(f"stopped{added(error)}")
                 raise
             except Exception as error:
                 threads.wait()

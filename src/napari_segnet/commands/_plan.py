@@ -83,7 +83,7 @@ def make_plan(
     exports: str | None = None,
     resume: bool = False,
     part: tuple[int, int] | None = None,
-    jobs: int = 1,
+    elsewhere: bool = False,
 ) -> Plan:
     """Refuse what cannot work; what costs least is looked at first.
 
@@ -110,11 +110,12 @@ def make_plan(
         zarr=zarr,
     )
     checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
-    _check_settings(checkpoint, predict, label)
+    # Who works elsewhere loads the network there, perhaps on devices that are not here.
+    here = replace(predict, device="cpu", precision="auto") if elsewhere else predict
+    _check_settings(checkpoint, here, label)
     # On pictures of the package: the same file is the same network, whichever images it is run on.
     checkpoint = proven(checkpoint).checkpoint
-    # Those who work beside each other load it for themselves, and need the room.
-    _check_weights(checkpoint, replace(predict, device="cpu") if jobs > 1 else predict)
+    _check_weights(checkpoint, here)
     plan = Plan(
         checkpoint=checkpoint,
         images=by_stem,
@@ -229,10 +230,11 @@ def _stems(
 
     ``part``: of K and N, every N-th image, from the K-th on.
     """
+    from napari_segnet.prepare.channel_files import joined_files
     from napari_segnet.readers import file_key, has_grid, image_paths, image_stem
 
     found = image_paths(list(paths))
-    sets = _joined(found, channels)
+    sets = joined_files(found, channels)
     parts = {file for files in sets.values() for file in files[1:]}
     stems: dict[str, Path] = {}
     joined: dict[str, tuple[Path, ...]] = {}
@@ -252,29 +254,3 @@ def _stems(
     if part is not None:
         stems = dict(list(stems.items())[part[0] - 1 :: part[1]])
     return stems, joined
-
-
-def _joined(paths: list[Path], channels: str) -> dict[Path, tuple[Path, ...]]:
-    """Return the sets of files that the setting ``channels`` makes one image each.
-
-    Only where it names a channel that no single file has: one of several, in files of one.
-    """
-    from napari_segnet.errors import ImageError
-    from napari_segnet.plan.settings import FIND
-    from napari_segnet.prepare.channels import parse_channels
-    from napari_segnet.readers import channel_sets, open_image
-
-    if channels.strip() in ("auto", FIND):
-        return {}
-    numbers = [str(one).rpartition("-")[2] for one in parse_channels(channels)]
-    if not any(number.isdigit() and int(number) > 0 for number in numbers):
-        return {}
-    sets = {}
-    for first, files in channel_sets(paths).items():
-        try:
-            alone = open_image(first).sizes["c"] == 1
-        except ImageError:  # said in words when it is its turn
-            alone = True
-        if alone:
-            sets[first] = files
-    return sets

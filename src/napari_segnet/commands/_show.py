@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.commands._failure import in_words
+from napari_segnet.commands._failure import added, in_words
 
 if TYPE_CHECKING:
     from napari_segnet.commands._bar import Bar
@@ -44,7 +44,7 @@ class Show:
         """Say that an image failed; the others go on, and the end says why."""
         with self._lock:
             bar.end("failed")
-            self.failed.append((path, in_words(error)))
+            self.failed.append((path, in_words(error) + added(error)))
             self._line({"image": str(path), "error": self.failed[-1][1]})
 
     def kept(self, images: Mapping[str, Path], files: Mapping[str, list[Path]]) -> None:

@@ -1,13 +1,16 @@
-"""``--jobs``: several images at once, each in a process of its own."""
+"""``--jobs``, ``--scheduler``: several images at once, in processes or on other machines."""
 
 from __future__ import annotations
 
 import os
 import queue
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from napari_segnet.commands._image_run import Done, segmented
 from napari_segnet.commands._in_turn import Todo
@@ -23,9 +26,7 @@ if TYPE_CHECKING:
     from napari_segnet.commands._bar import Bar
     from napari_segnet.progress import Progress
 
-__all__ = ["shares", "side_by_side"]
-
-T = TypeVar("T")
+__all__ = ["on_cluster", "shares", "side_by_side"]
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """How many threads a process computes on, where its user has not said it."""
@@ -54,20 +55,20 @@ def side_by_side(plan: Plan, todo: list[Todo], show: Show, jobs: int) -> None:
     """
     plan = _one_engine(plan)
     crew = _Crew(plan, todo, show)
-    threads = [
-        threading.Thread(target=crew.work, args=(share,), name="napari-segnet job", daemon=True)
-        for share in shares(plan.predict.device, jobs)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except KeyboardInterrupt:
-        crew.stop()
-        for thread in threads:
-            thread.join()
-        raise
+    crew.run([partial(_in_worker, share) for share in shares(plan.predict.device, jobs)])
+
+
+def on_cluster(plan: Plan, todo: list[Todo], show: Show, at_once: int) -> None:
+    """Segment images whose tiles go to other machines: several at once keep these busy.
+
+    Parameters
+    ----------
+    plan, todo, show
+        As in :func:`side_by_side`.
+    at_once : int
+        How many images.
+    """
+    _Crew(plan, todo, show).run([_in_thread] * at_once)
 
 
 def shares(device: str, jobs: int) -> list[dict[str, str]]:
@@ -121,8 +122,28 @@ def _one_engine(plan: Plan) -> Plan:
     return replace(plan, predict=replace(settings, engine=name))
 
 
+Do = Callable[[Plan, str, Path], Job[Done]]
+Way = Callable[[], AbstractContextManager[Do]]
+"""Where images are done: gives what does one."""
+
+
+@contextmanager
+def _in_worker(share: dict[str, str]) -> Iterator[Do]:
+    """Do images in a process with a share of the machine."""
+    worker = Worker(share)
+    try:
+        yield partial(_there, worker)
+    finally:
+        worker.stop()
+
+
+@contextmanager
+def _in_thread() -> Iterator[Do]:
+    yield segmented
+
+
 class _Crew:
-    """Processes that take images from one list, until it is empty or somebody stops them."""
+    """Those who take images from one list, until it is empty or somebody stops them."""
 
     def __init__(self, plan: Plan, todo: list[Todo], show: Show) -> None:
         self._plan, self._show = plan, show
@@ -133,18 +154,31 @@ class _Crew:
         self._jobs: set[Job[Done]] = set()
         self._lock = threading.Lock()
 
-    def work(self, share: dict[str, str]) -> None:
-        """Do images in a process with a share of the machine."""
-        worker = Worker(share)
+    def run(self, ways: Sequence[Way]) -> None:
+        """Do all images, in a thread for each way."""
+        threads = [
+            threading.Thread(target=self._work, args=(way,), name="napari-segnet job", daemon=True)
+            for way in ways
+        ]
+        for thread in threads:
+            thread.start()
         try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            self.stop()
+            for thread in threads:
+                thread.join()
+            raise
+
+    def _work(self, way: Way) -> None:
+        with way() as do:
             while not self._stopped:
                 try:
                     bar, stem, path = self._todo.get_nowait()
                 except queue.Empty:
                     return
-                self._one(worker, bar, stem, path)
-        finally:
-            worker.stop()
+                self._one(do, bar, stem, path)
 
     def stop(self) -> None:
         """Let all stop; what is written at the moment is written whole or not at all."""
@@ -153,11 +187,11 @@ class _Crew:
             for one in self._jobs:
                 one.cancel()
 
-    def _one(self, worker: Worker, bar: Bar, stem: str, path: Path) -> None:
+    def _one(self, do: Do, bar: Bar, stem: str, path: Path) -> None:
         files = self._plan.channel_files
         mine = {stem: files[stem]} if stem in files else {}
         plan = replace(self._plan, images={stem: path}, channel_files=mine, kept={})
-        steps = _there(worker, plan, stem, path)
+        steps = do(plan, stem, path)
         with self._lock:
             self._jobs.add(steps)
             if self._stopped:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +32,17 @@ RESUME = (
     "--overwrite, others are made again"
 )
 JOBS = "work on N images at once, in processes that share cores, memory and graphics processors"
+SCHEDULER = (
+    "let the workers of a dask scheduler run the network, such as tcp://127.0.0.1:8786; local: "
+    "workers of this machine, one for each graphics processor"
+)
+MOST_AT_ONCE = 8
+"""Images that are read, labelled and written here while their tiles are elsewhere."""
 PART = "only every N-th image, from the K-th on: for N runs on as many machines"
 IMAGES = "pictures, or folders of them; * and ? stand for any letters"
 KEYS = (
     "axes, normalize, normalize_over, channels, invert, scale, object_px, object_um, tile_px, "
-    "batch_size, precision, seams, maps, device, threads, engine, threshold, instances, "
+    "batch_size, precision, seams, mirror, maps, device, threads, engine, threshold, instances, "
     "min_size_px, fill_holes, clear_border, seed_threshold, flow_threshold, flow_steps, link, "
     "steps, score, nms, mask_threshold, mask_overlap, max_objects, overlap, classes"
 )
@@ -105,6 +113,7 @@ class Segment:
         add("--overwrite", action="store_true", help="replace results that are there already")
         add("--resume", action="store_true", help=RESUME)
         add("--jobs", type=count, default=1, metavar="N", help=JOBS)
+        add("--scheduler", type=some_text, metavar="ADDRESS|local", help=SCHEDULER)
         add("--part", type=part, metavar="K/N", help=PART)
         add("--json", action="store_true", help="print one JSON object per image")
 
@@ -115,6 +124,10 @@ class Segment:
         from napari_segnet.readers import skipped_files
 
         _set_room(args.memory, args.scratch)
+        if args.scheduler is not None and args.jobs > 1:
+            raise SettingsError(
+                "--jobs and --scheduler are two ways to use several processes. Choose one of them."
+            )
         plan = make_plan(
             _wishes(args),
             args.images,
@@ -125,12 +138,13 @@ class Segment:
             overwrite=args.overwrite,
             resume=args.resume,
             part=args.part,
-            jobs=args.jobs,
+            elsewhere=args.jobs > 1 or args.scheduler is not None,
         )
         for path in skipped_files(args.images):
             print(f"Skipped {path}: it is of a kind that does not open here.", file=sys.stderr)
         show = Show(args.json)
-        _do(plan, show, args.jobs)
+        with _cluster(args.scheduler):
+            _do(plan, show, args.jobs, clustered=args.scheduler is not None)
         if not args.json:
             good = len(plan.images) - len(show.failed)
             where = plan.zarr.folder if plan.zarr else plan.folder
@@ -140,11 +154,27 @@ class Segment:
         return 1 if show.failed else 0
 
 
-def _do(plan: Plan, show: Show, jobs: int) -> None:
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Let networks run on the workers of a scheduler, if there is one."""
+    if address is None:
+        yield
+        return
+    from napari_segnet.engines.cluster import connect, disconnect
+
+    try:
+        connect(address)
+        yield
+    finally:
+        disconnect()
+
+
+def _do(plan: Plan, show: Show, jobs: int, *, clustered: bool) -> None:
     """Go through the images; those that are done already are only named."""
     from napari_segnet.commands._bar import Bar
     from napari_segnet.commands._in_turn import in_turn
-    from napari_segnet.commands._side_by_side import side_by_side
+    from napari_segnet.commands._side_by_side import on_cluster, side_by_side
+    from napari_segnet.engines import cluster
 
     show.kept(plan.images, plan.kept)
     total = len(plan.images)
@@ -153,7 +183,9 @@ def _do(plan: Plan, show: Show, jobs: int) -> None:
         for number, (stem, path) in enumerate(plan.images.items(), 1)
         if stem not in plan.kept
     ]
-    if jobs > 1 and len(todo) > 1:
+    if clustered and len(todo) > 1:
+        on_cluster(plan, todo, show, min(len(todo), cluster.workers() + 1, MOST_AT_ONCE))
+    elif jobs > 1 and len(todo) > 1:
         side_by_side(plan, todo, show, min(jobs, len(todo)))
     else:
         in_turn(plan, todo, show)

@@ -16,8 +16,10 @@ from napari_segnet.errors import OutputError
 from napari_segnet.settings import parse_pairs, settings_from
 
 if TYPE_CHECKING:
+    from napari_segnet.checkpoint import Checkpoint
+    from napari_segnet.dataset import Dataset
     from napari_segnet.progress import Job
-    from napari_segnet.train import TrainingResult
+    from napari_segnet.train import StartingPoint, TrainingResult, TrainSettings
 
 __all__ = ["Train"]
 
@@ -76,12 +78,7 @@ class Train:
             metavar="KEY=VALUE",
             help="what the weights file does not say of its network, such as lambda=divide-255",
         )
-        add(
-            "--earlier",
-            type=file_name,
-            metavar="DATASET",
-            help="images of the kind that the network knew before, to see what it forgets",
-        )
+        _judging(parser)
         add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add(
             "--resume",
@@ -119,6 +116,7 @@ class Train:
             print(f"Note: {note}", file=sys.stderr)
         for problem in dataset.problems:
             print(f"Left out: {problem}", file=sys.stderr)
+        settings, begun = _started(found, dataset, settings, args)
         steps = fine_tune(
             found,
             dataset,
@@ -134,21 +132,111 @@ class Train:
             if state_path(args.output).exists() and not is_running(args.output):
                 print("Add --resume to go on from the last epoch.", file=sys.stderr)
             raise
-        told = taught.comparison
-        done = {
-            "done": True,
-            "checkpoint": str(args.output),
-            "before": {} if taught.before is None else taught.before.figures(),
-            "after": taught.after.figures(),
-            "promoted": taught.promoted,
-            "comparison": None if told is None else told.to_json(),
-            "earlier": None if taught.earlier is None else taught.earlier.to_json(),
-        }
+        done = _done(args.output, taught, begun)
+        done["cross_fit"] = _cross_fitted(found, dataset, settings, taught, args)
         folder = _write_changes(args.output, taught)
         for note in taught.after.scores.notes:
             print(f"Note: {note}", file=sys.stderr)
         print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, taught, folder))
         return 1 if left_out or dataset.problems else 0
+
+
+def _judging(parser: argparse.ArgumentParser) -> None:
+    """Add what concerns the scores before and after a training."""
+    add = parser.add_argument
+    add(
+        "--earlier",
+        type=file_name,
+        metavar="DATASET",
+        help="images of the kind that the network knew before, to see what it forgets",
+    )
+    add(
+        "--start",
+        choices=("try", "take", "skip"),
+        default="try",
+        help="before training, try how your corrected images are best shown to the network "
+        "and say what it finds so (try, the default); train with the best (take); or neither",
+    )
+    add(
+        "--cross-fit",
+        action="store_true",
+        help="of one to three images: judge by two or three further trainings as well, each "
+        "on what it has not seen",
+    )
+
+
+def _done(out: Path, taught: TrainingResult, begun: StartingPoint | None) -> dict[str, Any]:
+    """Return what came of a training, as plain JSON values."""
+    told = taught.comparison
+    return {
+        "done": True,
+        "checkpoint": str(out),
+        "before": {} if taught.before is None else taught.before.figures(),
+        "after": taught.after.figures(),
+        "promoted": taught.promoted,
+        "comparison": None if told is None else told.to_json(),
+        "earlier": None if taught.earlier is None else taught.earlier.to_json(),
+        "forecast": None if taught.forecast is None else taught.forecast.to_json(),
+        "start": None if begun is None else begun.to_json(),
+    }
+
+
+def _cross_fitted(
+    network: Checkpoint,
+    dataset: Dataset,
+    settings: TrainSettings,
+    taught: TrainingResult,
+    args: argparse.Namespace,
+) -> dict[str, Any] | None:
+    """Judge by further trainings if that is wished; else say what that would cost if it helps."""
+    from napari_segnet.progress import run
+    from napari_segnet.train import cross_fit, cross_fit_cost
+
+    if args.cross_fit:
+        found = run(cross_fit(network, dataset, settings, device=args.device))
+        print(f"Note: {found.sentence()}", file=sys.stderr)
+        return found.to_json()
+    count, minutes = cross_fit_cost(dataset, settings)
+    told = taught.comparison
+    if count and told is not None and told.verdict == "unsure":
+        cost = f" of {settings.minutes:g} minutes each" if minutes else ""
+        print(
+            f"Note: {count} further trainings{cost} would judge by all objects: --cross-fit.",
+            file=sys.stderr,
+        )
+    return None
+
+
+def _started(
+    network: Checkpoint, dataset: Dataset, settings: TrainSettings, args: argparse.Namespace
+) -> tuple[TrainSettings, StartingPoint | None]:
+    """Try how the corrected images are best shown, say it, and take it if that is wished."""
+    from napari_segnet.errors import SegnetError
+    from napari_segnet.progress import run
+    from napari_segnet.train import start_well, state_path
+
+    goes_on = args.resume and state_path(args.output).exists()
+    if args.start == "skip" or goes_on or not network.path.exists():
+        return settings, None
+    try:
+        found = run(start_well(network, dataset, settings, device=args.device))
+    except SegnetError as error:
+        # What is wrong with the training set, the training itself says.
+        print(f"Note: nothing could be tried before the training ({error})", file=sys.stderr)
+        return settings, None
+    print(f"Note: {found.sentence()}", file=sys.stderr)
+    for way in found.ways:
+        print(f"  {way.score:.3f}  {way.title}", file=sys.stderr)
+    if args.start == "take":
+        return found.taken(settings), found
+    if found.offered:
+        pairs = " ".join(f"--set {pair}" for pair in found.chosen.pairs.split())
+        print(
+            f"Note: train with that by adding {pairs} (or --start take). Without any training: "
+            f"napari-segnet segment ... {pairs}",
+            file=sys.stderr,
+        )
+    return settings, found
 
 
 def _follow(steps: Job[TrainingResult], *, as_json: bool) -> tuple[TrainingResult, int]:
@@ -242,6 +330,8 @@ def _verdict(done: dict[str, Any], taught: TrainingResult, folder: Path | None) 
     words = [] if told is None else [told.sentence()]
     if taught.earlier is not None:
         words.append(f"On the earlier images: {taught.earlier.sentence()}")
+    if taught.forecast is not None:
+        words.append(taught.forecast.sentence())
     seen = [] if folder is None else [f"What changed on each of them is drawn in {folder}."]
     return "\n".join(
         [

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.correct._edit import Box, extent, read, widen
+from napari_segnet.items import extents
 from napari_segnet.progress import Progress, job
 
 __all__ = ["Places", "find_places", "piece_at"]
@@ -19,9 +20,6 @@ PIECE_PX = 2**22
 """Pixels that are looked through at once: some 30 ms."""
 FIRST_PX = 32
 """Margin around a click at which the looking for an object's end begins; doubled each time."""
-
-MANY_IDS = 2**20
-"""Up to this id a list over all ids costs little beside looking at the pixels."""
 
 Ids = npt.NDArray[np.int64]
 
@@ -60,7 +58,7 @@ class Places:
 
     def with_pixels(self, box: Box, values: npt.NDArray[Any]) -> Places:
         """Return places that also hold what was written into a box; nothing is ever narrowed."""
-        ids, first, last = _extents(values)
+        ids, first, last, _ = extents(values)
         offset = np.array([part.start for part in box])
         return self._joined(ids, first + offset, last + offset)
 
@@ -207,21 +205,3 @@ def _pieces(labels: Any) -> Iterator[Box]:
         yield tuple(
             slice(a, min(a + step, n)) for a, step, n in zip(corner, steps, shape, strict=True)
         )
-
-
-def _extents(values: npt.NDArray[Any]) -> tuple[Ids, Ids, Ids]:
-    """Return ids ``(n,)`` and their first and last indices ``(n, dimensions)`` in an array."""
-    from scipy.ndimage import find_objects
-
-    labels = np.ascontiguousarray(values, dtype=np.int32)
-    names = None
-    if int(labels.max(initial=0)) > MANY_IDS:  # it makes a list as long as the highest id
-        there, numbers = np.unique(labels, return_inverse=True)
-        names = np.r_[0, there[there != 0]].astype(np.int64)
-        numbers = numbers.reshape(values.shape) + (0 not in there)
-        labels = numbers.astype(np.int32)
-    places = find_objects(labels)
-    ids = np.array([n for n, place in enumerate(places, 1) if place is not None], np.int64)
-    ends = np.array([[(p.start, p.stop - 1) for p in place] for place in places if place], np.int64)
-    ends = ends.reshape(len(ids), values.ndim, 2)
-    return (ids if names is None else names[ids]), ends[..., 0], ends[..., 1]

@@ -17,6 +17,8 @@ from __future__ import annotations
 import contextlib
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.engines.apart import is_apart, load_apart
+from napari_segnet.engines.cluster import is_clustered, load_on_cluster
 from napari_segnet.engines.openvino import OpenVinoKind
 from napari_segnet.engines.openvino.choice import begin_trial, is_better, note_failure
 from napari_segnet.engines.protocol import (
@@ -82,7 +84,15 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
 def engine_for(
     checkpoint: Checkpoint, device: str = "auto", threads: int = 0, wish: str = "auto"
 ) -> Engine:
-    """Load a network with the engine that runs it; see :meth:`EngineKind.load`."""
+    """Load a network with the engine that runs it; see :meth:`EngineKind.load`.
+
+    In a process of its own, or on other machines, where that was asked for; see
+    :mod:`napari_segnet.engines.apart` and :mod:`napari_segnet.engines.cluster`.
+    """
+    if is_clustered():
+        return load_on_cluster(checkpoint, device, threads, wish)
+    if is_apart():
+        return load_apart(checkpoint, device, threads, wish)
     return kind_for(checkpoint, wish).load(checkpoint, device, threads)
 
 
@@ -102,6 +112,8 @@ def named_engine(checkpoint: Checkpoint, wish: str, device: str = "auto", thread
         The wish, unless it is ``auto`` and there is a choice between torch and OpenVINO: then the
         one of them that is measured to be faster and agrees, torch while that is not known.
     """
+    if is_clustered():  # what is faster there is not measured
+        return "torch" if wish == "auto" else wish
     rivals = {kind.name: kind for kind in ENGINES}
     rival = rivals.get("openvino")
     if wish != "auto" or ENGINES[0].name != "torch" or not isinstance(rival, OpenVinoKind):

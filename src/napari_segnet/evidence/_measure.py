@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_segnet.evidence._fit import Fit, told_apart
 from napari_segnet.evidence._inputs import NORMALIZATIONS, normalized
+from napari_segnet.evidence._matched import chosen
 from napari_segnet.evidence._pictures import Pictures, bundled, of_image
 from napari_segnet.graph import BatchNorm, Convolution, Graph, TransposedConvolution, shapes
 from napari_segnet.image import Image
@@ -25,6 +26,10 @@ MOST_WORK = 1e10
 pixels, small ones four of 96."""
 TIE = 1.5
 """Natural pictures reach from black to white, so that min-max does to them what ÷255 does."""
+MANY = 4
+"""So many times more parts of an image are looked at by the first norm."""
+FEW_WORK = 2.5e9
+"""Multiplications. A network of more is shown as many pictures, but only the nearest ones."""
 FIRST_NORMS = 2
 """How many of the first norms tell of the input: behind them, earlier misfits add up."""
 
@@ -52,15 +57,15 @@ class Measure:
     def __init__(
         self, tensors: Mapping[str, torch.Tensor], graph: Graph, image: Image | None = None
     ) -> None:
-        import torch
 
         from napari_segnet.evidence._runner import Runner
 
         self.pictures = _pictures(graph, image)
         self._tensors = tensors
         self.inputs = self._tried_inputs(graph)
-        self._shown = torch.from_numpy(normalized(self.pictures, next(iter(self.inputs))))
-        self._runner = Runner(tensors, self._shown)
+        how = next(iter(self.inputs))
+        self._shown = self._nearest(graph, image, how)
+        self._runner = Runner(tensors, self._shown, matched=True)
 
     def fit(
         self, graph: Graph, keep: bool = False, against: Fit | None = None, most: int = 0
@@ -96,6 +101,22 @@ class Measure:
         except (ValueError, RuntimeError):
             return None
 
+    def _nearest(self, graph: Graph, image: Image | None, how: str) -> torch.Tensor:
+        """Return a few pictures, and of many others those that come nearest to the training's."""
+        import torch
+
+        from napari_segnet.evidence._runner import Runner
+
+        shown = torch.from_numpy(normalized(self.pictures, how))
+        many = torch.from_numpy(normalized(_pictures(graph, image, True), how))
+        moments = Runner(self._tensors, many).first_moments(graph)
+        if moments is None:
+            return shown
+        count = len(shown)
+        if _work(graph, shown.shape[-1]) * count > FEW_WORK:
+            return many[chosen(moments, count)]
+        return torch.cat([shown, many[chosen(moments, count)]])
+
     def _tried_inputs(self, graph: Graph) -> dict[str, float]:
         """Try ways to normalise; the first norms remember which it was."""
         import torch
@@ -127,12 +148,13 @@ def offer(graph: Graph) -> tuple[int, int]:
     return cheap[0] if cheap else least
 
 
-def _pictures(graph: Graph, image: Image | None) -> Pictures:
+def _pictures(graph: Graph, image: Image | None, all_of_them: bool = False) -> Pictures:
     """Return pictures that the network can take, and that take no long time."""
     edge, count = offer(graph)
     channels = graph.image.operation.channels(())
-    own = None if image is None else of_image(image, channels, graph.ndim, edge, count)
-    return own or bundled(channels, graph.ndim, edge, count)
+    of = MANY * count if all_of_them else count
+    own = None if image is None else of_image(image, channels, graph.ndim, edge, of)
+    return own or bundled(channels, graph.ndim, edge, count, varied=all_of_them)
 
 
 def _work(graph: Graph, edge: int) -> float:

@@ -59,7 +59,9 @@ class Pictures:
         return f"{len(self)} {what}{'s' if len(self) > 1 else ''}{of}"
 
 
-def bundled(channels: int, ndim: int, edge: int = EDGE_PX, count: int = 5) -> Pictures:
+def bundled(
+    channels: int, ndim: int, edge: int = EDGE_PX, count: int = 5, varied: bool = False
+) -> Pictures:
     """Return the pictures of the package.
 
     Parameters
@@ -72,8 +74,10 @@ def bundled(channels: int, ndim: int, edge: int = EDGE_PX, count: int = 5) -> Pi
         In pixels.
     count : int
         How many at most.
+    varied : bool
+        All of them, and each dark, bright on dark, inverted, blurred and enlarged.
     """
-    tiles = _fitted(_tiles()[:count], edge)
+    tiles = _varied(_tiles(), edge) if varied else _fitted(_tiles()[:count], edge)
     values = with_channels(tiles, channels)
     if ndim == 3:
         values = _volumes(values, max(edge // DEPTH, 8))
@@ -112,6 +116,29 @@ def of_image(
         white = 65535.0
     fitted = _fitted(with_channels(values, channels), edge)
     return Pictures(values=np.ascontiguousarray(fitted, np.float32), white=white, own=True)
+
+
+def _varied(tiles: npt.NDArray[np.float32], edge: int) -> npt.NDArray[np.float32]:
+    """Return pictures as other instruments take them, ``(n, 3, y, x)``."""
+    from scipy.ndimage import gaussian_filter
+
+    fitted = _fitted(tiles, edge)
+    half = _fitted(tiles, max(edge // 2, 1))[..., : edge // 2, : edge // 2]
+    large = gaussian_filter(np.kron(half, np.ones((2, 2), np.float32)), (0, 0, 0.8, 0.8))
+    level = np.percentile(fitted, 70, axis=(2, 3), keepdims=True)
+    spots = np.maximum(gaussian_filter(fitted, (0, 0, 1, 1)) - level, 0)
+    return np.concatenate(
+        [
+            fitted,
+            255 - fitted,
+            0.35 * fitted,
+            spots,
+            3 * spots.clip(0, 85),
+            0.3 * spots + 8,
+            gaussian_filter(fitted, (0, 0, 1.5, 1.5)),
+            _fitted(large, edge),
+        ]
+    ).astype(np.float32)
 
 
 def with_channels(values: npt.NDArray[np.float32], channels: int) -> npt.NDArray[np.float32]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_segnet.evidence._matched import shares
 from napari_segnet.graph import BatchNorm, Graph, Image, Node, channels, needed
 from napari_segnet.graph.build import At, layers_of
 from napari_segnet.progress import check_cancelled
+
+if TYPE_CHECKING:
+    from napari_segnet.evidence._matched import Moments
 
 __all__ = ["Runner", "divergence", "misfit"]
 
 MOST_KEPT = 300_000_000
 """Bytes of answers that are kept: of the last graphs, so that others go on from there."""
 Enough = Callable[[Mapping[str, float]], bool]
+FIRST = 3
+"""A first norm may be one that was never trained."""
 
 ALIVE = 1e-6
 """A channel whose stored variance is less than this share of the largest is dead: a ReLU that
@@ -35,10 +41,10 @@ FARTHEST = 1e6
 class Runner:
     """Runs graphs over the same tensors and the same pictures, up to their last norm.
 
-    Norms are run as in the training, by the mean and variance of what comes to them, of each
-    picture for itself. So neither the brightness of a foreign picture nor what an earlier layer
-    makes of it adds up on the way: where the input of a norm is not what the file says, it is
-    the doing of the layers right before it.
+    Norms are run as in the training, by the mean and variance of what comes to them, of all
+    pictures as one batch. So what an earlier layer makes of a foreign picture does not add up on
+    the way: where the input of a norm is not what the file says, it is the doing of the layers
+    right before it.
 
     Parameters
     ----------
@@ -46,6 +52,8 @@ class Runner:
         Of the file, under their names in the graphs.
     pictures : Tensor
         ``(n, c, [z,] y, x)`` float32.
+    matched : bool
+        Whether pictures count by shares, with which the first norm of a graph is met best.
     stored : bool
         Run norms by the stored mean and variance instead, as the network answers: then the
         first layers tell of the normalisation of the input.
@@ -56,10 +64,17 @@ class Runner:
         tensors: Mapping[str, torch.Tensor],
         pictures: torch.Tensor,
         stored: bool = False,
+        matched: bool = False,
     ) -> None:
         self._tensors = tensors
         self._pictures = pictures
         self._stored = stored
+        count = len(pictures)
+        self._even = torch.full((count, 1), 1 / count, dtype=torch.float64)
+        self._matched = matched
+        self._first = -1
+        self._shares: dict[int, torch.Tensor] = {}
+        self._seen: dict[int, Moments] = {}
         self._numbers: dict[Any, int] = {}
         self._answers: dict[int, torch.Tensor] = {}
         self._found: dict[int, float] = {}
@@ -100,6 +115,7 @@ class Runner:
             return {}
         graph = needed(graph, tuple(node.name for node in norms))
         numbers = self._numbered(graph)
+        self._first = numbers[norms[0].name]
 
         def found() -> dict[str, float]:
             values = {n.tensors["running_mean"]: self._found.get(numbers[n.name]) for n in norms}
@@ -127,6 +143,15 @@ class Runner:
             for node in norms
             if node.tensors["running_mean"] in names
         }
+
+    @torch.inference_mode()
+    def first_moments(self, graph: Graph) -> Moments | None:
+        """Return what comes to the first norm that was trained; None without one."""
+        norms = [node for node in graph.nodes if isinstance(node.operation, BatchNorm)]
+        for turn, norm in enumerate(norms[:FIRST], 1):
+            if self.divergences(graph, first=turn):
+                return self._seen[self._numbered(graph)[norm.name]]
+        return None
 
     def _numbered(self, graph: Graph) -> dict[str, int]:
         """Return a number for each node; nodes of one number have the same answer."""
@@ -257,15 +282,13 @@ class Runner:
     def _normed(self, layer: Any, own: BatchNorm, number: int, x: torch.Tensor) -> torch.Tensor:
         space = tuple(range(2, x.ndim))
         variance, mean = torch.var_mean(x, space, unbiased=False)
-        # The running mean and variance are means over many pictures as well.
-        moments = (
-            mean.double().mean(0),
-            variance.double().mean(0),
-            layer.running_mean.double(),
-            layer.running_var.double(),
-        )
-        self._found[number] = divergence(*moments)
-        self._misfits[number] = misfit(*moments)
+        stored = layer.running_mean.double(), layer.running_var.double()
+        self._seen[number] = (mean.double(), variance.double(), *stored)
+        if self._matched and number == self._first:
+            self._shares[number] = torch.from_numpy(shares(self._seen[number]))[:, None]
+        mean, variance = self._together(mean, variance)
+        self._found[number] = divergence(mean[0].double(), variance[0].double(), *stored)
+        self._misfits[number] = misfit(mean[0].double(), variance[0].double(), *stored)
         if self._stored:
             y: torch.Tensor = layer(x)
             return y
@@ -274,6 +297,16 @@ class Runner:
         if layer.weight is not None:
             y = y * layer.weight[wide]
         return y if layer.bias is None else y + layer.bias[wide]
+
+    def _together(
+        self, mean: torch.Tensor, variance: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and variance over all pictures as one batch, ``(1, channels)`` each."""
+        weights = self._shares.get(self._first, self._even)
+        all_mean = (weights * mean).sum(0, keepdim=True)
+        apart = (mean - all_mean) ** 2
+        whole = (weights * (variance + apart)).sum(0, keepdim=True)
+        return all_mean.to(mean.dtype), whole.to(mean.dtype)
 
 
 def _through(layers: list[Any], inputs: list[torch.Tensor]) -> torch.Tensor:

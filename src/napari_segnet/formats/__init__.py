@@ -15,13 +15,19 @@ from napari_segnet.formats._meaning import MEANINGS, Meaning, Meanings
 from napari_segnet.formats._pair import Entry, Found, Pair, Remark, sentences
 from napari_segnet.formats.cellpose import Cellpose
 from napari_segnet.formats.coco import Coco, CocoPolygons
+from napari_segnet.formats.coloured import ColouredMasks, IndexedMasks
 from napari_segnet.formats.cvat import Cvat
 from napari_segnet.formats.dsb2018 import DataScienceBowl
+from napari_segnet.formats.imagej import ImageJ
 from napari_segnet.formats.label_studio import LabelStudio
 from napari_segnet.formats.labelme import LabelMe
+from napari_segnet.formats.monai import MonaiDatalist
+from napari_segnet.formats.nnunet import NnunetRaw
+from napari_segnet.formats.qupath import QuPath
 from napari_segnet.formats.stardist import StarDist
 from napari_segnet.formats.tiff_pairs import TiffPairs
 from napari_segnet.formats.via import Via
+from napari_segnet.formats.yolo import YoloSeg
 from napari_segnet.settings import suggestion
 
 __all__ = [
@@ -80,6 +86,13 @@ FORMATS: tuple[Format, ...] = (
     Cvat(),
     LabelMe(),
     Via(),
+    QuPath(),
+    ImageJ(),
+    NnunetRaw(),
+    MonaiDatalist(),
+    YoloSeg(),
+    ColouredMasks(),
+    IndexedMasks(),
     Cellpose(),
     DataScienceBowl(),
     StarDist(),
@@ -121,8 +134,10 @@ def format_of(path: Path) -> Format:
     raise DatasetError(
         f"{path} holds no images with labels that are understood. Expected: folders images and "
         "labels (or masks) with files of the same names; files x.tif with x_masks.tif (Cellpose); "
-        "a JSON of COCO, Label Studio, labelme or VIA; CVAT's annotations.xml; or one mask per "
-        "object (Data Science Bowl 2018). If it is one of these under other names, say which "
+        "a JSON of COCO, Label Studio, labelme, VIA or MONAI; CVAT's annotations.xml; x.geojson "
+        "(QuPath) or x.zip of ROIs (ImageJ) beside x.tif; imagesTr and labelsTr with dataset.json "
+        "(nnU-Net); texts of YOLO; masks in colours with class_dict.csv; or one mask per object "
+        "(Data Science Bowl 2018). If it is one of these under other names, say which "
         f"with --format: {_names()}."
     )
 

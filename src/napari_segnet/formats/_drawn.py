@@ -35,6 +35,8 @@ class Drawing:
         The name of its class.
     loops : tuple
         Corners ``x0 y0 x1 y1 ...`` of each of its parts.
+    holes : tuple
+        Corners of what is cut out of these.
     mask : ndarray or None
         bool ``(y, x)``, pixels that were painted, beside the loops.
     corner : tuple of int
@@ -46,6 +48,7 @@ class Drawing:
     name: str
     kind: str
     loops: tuple[Sequence[float], ...] = ()
+    holes: tuple[Sequence[float], ...] = ()
     mask: npt.NDArray[np.bool_] | None = None
     corner: tuple[int, int] = (0, 0)
     fault: str = ""
@@ -137,7 +140,13 @@ def pair_of(
 def _pixels(drawing: Drawing, size: tuple[int, int]) -> tuple[int, int, npt.NDArray[np.bool_]]:
     """Return the box and mask of what was drawn, inside of the image."""
     if drawing.mask is None:
-        return polygon_shape(drawing.loops, size)
+        if not drawing.holes:
+            return polygon_shape(drawing.loops, size)
+        odd = np.zeros(size, bool)  # an island in a hole is there again
+        for loop in (*drawing.loops, *drawing.holes):
+            y, x, mask = polygon_shape([loop], size)
+            odd[y : y + mask.shape[0], x : x + mask.shape[1]] ^= mask
+        return cropped(odd)
     whole = np.zeros(size, bool)
     if drawing.loops:
         y, x, mask = polygon_shape(drawing.loops, size)

@@ -41,6 +41,8 @@ class Meanings:
         """Return a pair whose labels are one number per object, with what was decided."""
         if not pair.drawn or self._meaning == "objects":
             return pair
+        if pair.classes and self._meaning == "auto":
+            return pair  # a listing says what each number is
         numbers = numbers_of(pair.labels)
         if self._meaning == "pieces":
             return _in_pieces(pair, as_classes=numbers.count > 1)

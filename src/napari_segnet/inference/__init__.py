@@ -29,6 +29,7 @@ from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settle
 from napari_segnet.progress import Progress, job
 from napari_segnet.segmentation import Origin, Prediction, Segmentation
 from napari_segnet.settings import as_settings, type_name
+from napari_segnet.sinks import KeptPlace
 from napari_segnet.steps import LabelSettings
 
 __all__ = [
@@ -50,6 +51,7 @@ def predict(
     checkpoint: Checkpoint | str | Path,
     image: Any,
     settings: PredictSettings | Settled | Mapping[str, Any] | None = None,
+    kept: KeptPlace | None = None,
     *,
     first: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, Prediction]:
@@ -65,7 +67,10 @@ def predict(
         What ``open_image`` returned, or your own; a path; or pixels with the axes ``yx``, ``zyx``
         or ``tzyx``, or ``yxc`` where the last axis has 3 or 4 entries of uint8.
     settings : PredictSettings, Settled or mapping, optional
-        How to run it; a mapping by the names of ``PredictSettings``. See ``plan.settle``.
+        A mapping by the names of ``PredictSettings``. See ``plan.settle``.
+    kept : KeptPlace, optional
+        Where answered tiles are kept on the disk until its ``remove()``: the same run goes on
+        with them after it was cut off.
     first : tuple of slice, optional
         What is looked at, for each of ``image.label_axes`` in pixels: it is answered first.
 
@@ -77,7 +82,7 @@ def predict(
     Returns
     -------
     Prediction
-        Maps or instances at the image's pixels, and where they come from.
+        At the image's pixels, and where it comes from.
 
     Raises
     ------
@@ -86,13 +91,13 @@ def predict(
     MemoryExhaustedError
         If memory does not suffice even for the smallest tiles.
     Cancelled
-        If the job was cancelled; within about a second, also inside a large tile.
+        Within about a second, also inside a large tile.
     """
     begun, clock = datetime.now(UTC), time.perf_counter()
     wishes = _wishes(settings)  # a mistake in them is said before a file is opened
     checkpoint, image = as_checkpoint(checkpoint), as_image(image)
     given = yield from settle(checkpoint, image, wishes)
-    chosen, ran = yield from run_on_one_engine(checkpoint, image, given, first)
+    chosen, ran = yield from run_on_one_engine(checkpoint, image, given, kept, first)
     learn(chosen.engine, given.settings.engine)
     took = {"predict": round(time.perf_counter() - clock, 3)}
     return _prediction(chosen, ran, begun.isoformat(timespec="microseconds"), took)

@@ -15,11 +15,13 @@ from napari_segnet.engines import (
     kind_for,
     named_engine,
 )
+from napari_segnet.engines.cluster import ClusterEngine
 from napari_segnet.errors import EngineError
 from napari_segnet.image import Image
 from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settled, resolve
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Origin
+from napari_segnet.sinks import KeptPlace
 
 __all__ = ["Chosen", "run_on_one_engine", "same_engine", "with_one_engine"]
 
@@ -37,6 +39,7 @@ def run_on_one_engine(
     checkpoint: Checkpoint,
     image: Image,
     given: Settled,
+    kept: KeptPlace | None = None,
     first: tuple[slice, ...] | None = None,
 ) -> Generator[Progress, None, tuple[Chosen, RunResult]]:
     """Run a network from beginning to end on one engine.
@@ -51,7 +54,7 @@ def run_on_one_engine(
     """
     try:
         chosen = _wished(checkpoint, image, given)
-        return chosen, (yield from _run(chosen, first))
+        return chosen, (yield from _run(chosen, kept, first))
     except EngineError as error:
         if given.settings.engine != "auto":
             raise
@@ -61,11 +64,13 @@ def run_on_one_engine(
     note = f"{why}, so torch computed this result."
     chosen = _chosen(checkpoint, image, given, "torch")
     chosen = replace(chosen, notes=(note, *chosen.notes))
-    return chosen, (yield from _run(chosen, first))
+    return chosen, (yield from _run(chosen, kept, first))
 
 
-def _run(chosen: Chosen, first: tuple[slice, ...] | None) -> Generator[Progress, None, RunResult]:
-    plan = replace(chosen.plan, first=first)
+def _run(
+    chosen: Chosen, kept: KeptPlace | None, first: tuple[slice, ...] | None
+) -> Generator[Progress, None, RunResult]:
+    plan = replace(chosen.plan, kept=kept, first=first)
     return (yield from answer_of(plan.checkpoint).run(chosen.engine, plan))
 
 
@@ -127,6 +132,8 @@ def _chosen(checkpoint: Checkpoint, image: Image, given: Settled, name: str) -> 
 
 def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
+    if isinstance(engine, ClusterEngine):  # which devices there are is not known here
+        return ()
     best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()

@@ -36,7 +36,7 @@ read it.
 
 from __future__ import annotations
 
-from napari_segnet.journal._acts import Act, Change, changes_at, difference, patched
+from napari_segnet.journal._acts import Act, Change, Patch, apply_patch, changes_at, difference
 from napari_segnet.journal._read import Recovered, Summary, replay, summary
 from napari_segnet.journal._write import Journal, own, slabs
 
@@ -45,12 +45,13 @@ __all__ = [
     "Act",
     "Change",
     "Journal",
+    "Patch",
     "Recovered",
     "Summary",
+    "apply_patch",
     "changes_at",
     "difference",
     "own",
-    "patched",
     "replay",
     "slabs",
     "summary",

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Act", "Change", "Document", "Labels", "Patch", "changes_at", "difference", "patched"]
+__all__ = [
+    "Act",
+    "Change",
+    "Document",
+    "Labels",
+    "Patch",
+    "apply_patch",
+    "changes_at",
+    "difference",
+]
 
 Document = dict[str, Any]
 Patch = list[list[Any]]
@@ -171,9 +180,9 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
     for key in before.keys() - after.keys():
         patch.append([[key]])
     for key, value in after.items():
-        if key in before and before[key] == value and type(before[key]) is type(value):
-            continue
         old = before.get(key)
+        if key in before and (old is value or (old == value and type(old) is type(value))):
+            continue
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             patch += [[[key, *path], *rest] for path, *rest in difference(old, value)]
         else:
@@ -181,15 +190,22 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
     return patch
 
 
-def patched(document: Mapping[str, Any], patch: Patch) -> Document:
-    """Return a document with a patch applied; the original stays as it is."""
-    made = dict(document)
+def apply_patch(document: Document, patch: Patch) -> None:
+    """Apply a patch to a document in place: what it costs follows the patch, not the document.
+
+    Raises
+    ------
+    TypeError, ValueError, AttributeError
+        If it is no patch; what stands in front of the unsound part is applied then.
+    """
     for path, *value in patch:
-        key, *deeper = path
-        if deeper:
-            made[key] = patched(made.get(key) or {}, [[deeper, *value]])
-        elif value:
-            made[key] = value[0]
+        *through, last = path
+        there = document
+        for key in through:
+            if not isinstance(there.get(key), dict):
+                there[key] = {}
+            there = there[key]
+        if value:
+            there[last] = value[0]
         else:
-            made.pop(key, None)
-    return made
+            there.pop(last, None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.journal._acts import Document, patched
+from napari_segnet.journal._acts import Document, apply_patch
 from napari_segnet.journal._format import (
     DAMAGE,
     front,
@@ -137,14 +137,14 @@ def survey(path: Path) -> Survey:
     reach = _Reach()
 
     def describe(payload: bytes) -> bool:
-        found.document = patched(found.document, unpack_json(payload))
+        apply_patch(found.document, unpack_json(payload))
         return True
 
     def act(payload: bytes) -> bool:
         head = front(payload)
         at, patch = _time(head["at"]), head["patch"]
         reach.take(head["changes"])
-        found.document = patched(found.document, patch or [])
+        apply_patch(found.document, patch or [])
         found.acts, found.last_at = found.acts + 1, at
         return True
 

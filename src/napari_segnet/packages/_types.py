@@ -46,13 +46,15 @@ class Package:
     description : str
         The name of its description.
     members : tuple of Member
-        Its weights that lie in it, best first.
+        Its weights that lie in it, best first; of an ensemble all of them count.
     absent : tuple of str
         Why other weights that it names are not used, one clause each.
     adds : callable
         Puts on a checkpoint what the description says.
     notes : tuple of str
         What the user should know, one sentence each.
+    ensemble : bool
+        True: the answers of all members are averaged.
     """
 
     files: PackageFiles
@@ -62,10 +64,12 @@ class Package:
     absent: tuple[str, ...] = ()
     adds: Adds = lambda checkpoint: checkpoint
     notes: tuple[str, ...] = ()
+    ensemble: bool = False
 
     def only(self, members: tuple[Member, ...]) -> Self:
-        """Return the same package with fewer weights."""
-        return replace(self, members=members)
+        """Return the same package with fewer weights; what it says of all of an ensemble goes."""
+        notes = () if self.ensemble else self.notes
+        return replace(self, members=members, notes=notes)
 
     def added_to(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return a checkpoint with all that is known from the description."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError, Remedy
 from napari_segnet.image import Image
-from napari_segnet.plan.recipe import inverted, recipe, scale_of
+from napari_segnet.plan.recipe import channels_of, inverted, recipe, scale_of
 from napari_segnet.plan.settings import SOURCE, PredictSettings
 from napari_segnet.progress import Progress, job
 
@@ -101,7 +101,7 @@ def way_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> W
     return Way(
         normalize=how,
         over=over,
-        channels=settings.channels,
+        channels=channels_of(checkpoint, image, settings),
         invert="yes" if inverted(checkpoint, settings) else "no",
         scale=scale,
     )

@@ -12,7 +12,7 @@ from napari_segnet.plan.input import NetworkInput, prepare_input
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import run
 from napari_segnet.segmentation import NetworkAnswer
-from napari_segnet.sinks import Keep, choose_keep
+from napari_segnet.sinks import Keep, KeptPlace, choose_keep
 
 if TYPE_CHECKING:
     from napari_segnet.find import Found
@@ -40,6 +40,9 @@ class InferencePlan:
         Where its maps are kept; None for a network that answers with objects.
     found : Found or None
         What speaks for settings that were found; None where none was to be found.
+    kept : KeptPlace or None
+        Where tiles that are answered are kept on the disk, so that a run that was cut off goes on;
+        None if they are not.
     first : tuple of slice or None
         What is looked at: one for each of ``axes``, in image pixels. It is answered first; the
         answer does not depend on it.
@@ -50,6 +53,7 @@ class InferencePlan:
     settings: PredictSettings
     keep: Keep | None
     found: Found | None = None
+    kept: KeptPlace | None = None
     first: tuple[slice, ...] | None = None
 
     @property

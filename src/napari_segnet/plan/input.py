@@ -6,6 +6,7 @@ Everything here is a value that may travel to another process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from napari_segnet.plan.recipe import (
     LEARNING,
     RUNNING,
     Remedies,
+    channels_of,
     inverted,
     recipe,
     scale_of,
@@ -33,7 +35,10 @@ from napari_segnet.prepare import (
     map_channels,
     parse_normalizer,
 )
-from napari_segnet.prepare.scale import resize, scaled_lengths
+from napari_segnet.prepare.scale import resize, resize_in_bands, scaled_lengths
+from napari_segnet.progress import check_cancelled
+from napari_segnet.sinks import large_array
+from napari_segnet.sinks.file import in_memory_bytes
 from napari_segnet.tiles import Tile
 
 __all__ = [
@@ -42,6 +47,7 @@ __all__ = [
     "NetworkInput",
     "Remedies",
     "UnitInput",
+    "channels_of",
     "inverted",
     "prepare_input",
     "recipe",
@@ -113,11 +119,29 @@ class UnitInput:
         near = image.level_for(lengths)
         sizes = near.sizes
         whole = tuple(slice(0, sizes[a]) for a in lengths)
+        channels = len(self.affines[0])
+        if out is None and 4 * channels * math.prod(self.seen) > in_memory_bytes():
+            return self._read_in_bands(near, whole, channels)
         small = resize(self.read(near, whole), self.seen)
         if out is None:
             return small
         out[...] = small
         return out
+
+    def _read_in_bands(
+        self, near: Image, whole: tuple[slice, ...], channels: int
+    ) -> npt.NDArray[np.float32]:
+        """Return all of it in a temporary file; a band of rows is in memory."""
+        made: npt.NDArray[np.float32] = large_array((channels, *self.seen), np.float32)
+        old = tuple(part.stop for part in whole)
+
+        def read(rows: slice) -> npt.NDArray[np.float32]:
+            return self.read(near, (slice(rows.start, min(rows.stop, old[0])), *whole[1:]))
+
+        for rows, block in resize_in_bands(read, channels, old, self.seen):
+            check_cancelled()
+            made[:, rows] = block
+        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -227,7 +251,7 @@ def prepare_input(
     channels = map_channels(
         image,
         checkpoint.channels,
-        settings.channels,
+        channels_of(checkpoint, image, settings),
         invert=inverted(checkpoint, settings),
         spare=spare_channels(checkpoint),
     )

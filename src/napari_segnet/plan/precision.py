@@ -58,6 +58,12 @@ class PrecisionChoice(Generic[T]):
         self.error: float | None = None
         self._agreement, self._measured = agreement, False
 
+    def recall(self, chosen: str | None, error: float | None) -> None:
+        """Use what an earlier part of the run chose, and how far half precision was off then."""
+        if chosen is not None:
+            self.chosen, self.error = chosen, error
+            self._measured = error is not None
+
     def answer(self, engine: Engine, run: Callable[[str], T]) -> T:
         """Return what ``run`` returns for the precision of choice.
 

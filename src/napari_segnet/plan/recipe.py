@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import MismatchError, Remedy
+from napari_segnet.errors import MismatchError, Remedy, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.plan.settings import PredictSettings
+from napari_segnet.prepare import map_channels
 
-__all__ = ["LEARNING", "RUNNING", "Remedies", "inverted", "recipe", "scale_of", "spare_channels"]
+__all__ = [
+    "LEARNING",
+    "RUNNING",
+    "Remedies",
+    "channels_of",
+    "inverted",
+    "recipe",
+    "scale_of",
+    "spare_channels",
+]
 
 MOST_SCALE = 20.0
 """Pixel sizes that differ more (a 100x objective for a 5x one) are taken for a mistake."""
@@ -71,6 +81,21 @@ def inverted(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
     if settings.invert != "auto":
         return settings.invert == "yes"
     return checkpoint.card.get("invert") == "yes"
+
+
+def channels_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> str:
+    """Return which channels are shown: the user's word, else how the network was taught.
+
+    What it was taught on counts only where an image has it: a grey one has no stains.
+    """
+    taught = checkpoint.card.get("channels", "auto")
+    if settings.channels != "auto" or not isinstance(taught, str):
+        return settings.channels
+    try:
+        map_channels(image, checkpoint.channels, taught, spare=spare_channels(checkpoint))
+    except SegnetError:
+        return "auto"
+    return taught
 
 
 def spare_channels(checkpoint: Checkpoint) -> int:
@@ -145,6 +170,9 @@ def _scale_of_file(checkpoint: Checkpoint) -> tuple[float, tuple[str, ...]]:
     own = next((s.options.get("factor") for s in checkpoint.prepare if s.name == "scale"), None)
     if not isinstance(own, int | float) or not 0.01 <= own <= 100 or own == 1:
         return 1.0, ()
+    if "object_px" not in checkpoint.card:
+        note = f"As in its training, the image was shown at scale {own:.3g}."
+        return float(own), (note,)
     note = (
         f"The objects of its training had {own * _object_px(checkpoint):.3g} pixels, so the image "
         f"was shown at scale {own:.3g}. If they are of another size here, say {OBJECT}."

@@ -30,6 +30,7 @@ FOUND = ("normalize", "channels", "invert", "scale")
 """Settings that can be found, in the order of a form."""
 INVERT = ("auto", "no", "yes", FIND)
 SEAMS = ("auto", "exact", "blend")
+MIRROR = ("auto", "no")
 MOST_THREADS = 1024
 """More than a workstation has; OpenMP ends a program that asks for more than there can be."""
 ENGINES = ("auto", "torch", "openvino")
@@ -80,6 +81,10 @@ class PredictSettings:
         ``exact`` (tiles with halos that equal the whole image), ``blend`` (overlapping
         tiles), or ``auto``: exact wherever the network allows it and, in 3D, the halo
         costs less than 4 times the work.
+    mirror : str
+        If windows are turned over along their axes, and the answers averaged: ``auto``, where the
+        program of the network's training does so (nnU-Net; two to eight times the work), or
+        ``no``.
     maps : str
         How maps are kept in memory: ``float32``, ``float16`` in a temporary file, or
         ``auto``: float32 up to 1 GiB.
@@ -103,6 +108,7 @@ class PredictSettings:
     batch_size: int = 0
     precision: str = "auto"
     seams: str = "auto"
+    mirror: str = "auto"
     maps: str = "auto"
     device: str = "auto"
     threads: int = 0
@@ -117,6 +123,7 @@ class PredictSettings:
             ("invert", INVERT),
             ("precision", PRECISIONS),
             ("seams", SEAMS),
+            ("mirror", MIRROR),
             ("maps", MAPS),
             ("engine", ENGINES),
         ):

@@ -56,10 +56,15 @@ class TaskReader:
     ----------
     image : Image
         The image of the plan.
+
+    Attributes
+    ----------
+    image : Image
+        The same.
     """
 
     def __init__(self, image: Image) -> None:
-        self._image = image
+        self.image = image
         self._seen: tuple[int, int] | None = None
         self._pixels: npt.NDArray[np.float32] | None = None
 
@@ -67,10 +72,10 @@ class TaskReader:
         """Return what the network sees of a task: ``(c, *task.lengths)`` float32."""
         unit, tile = task.unit, task.tile
         if unit.seen == unit.shape:
-            return tile.fill(unit.read(self._image, tile.read), task.frame)
+            return tile.fill(unit.read(self.image, tile.read), task.frame)
         if self._pixels is None or self._seen != (unit.t, unit.z):
             self._pixels = None  # before the next one takes as much
-            self._pixels, self._seen = unit.read_seen(self._image), (unit.t, unit.z)
+            self._pixels, self._seen = unit.read_seen(self.image), (unit.t, unit.z)
         return tile.fill(self._pixels[(slice(None), *tile.read)], task.frame)
 
 

@@ -33,6 +33,7 @@ from napari_segnet.prepare.measured import (
 )
 from napari_segnet.prepare.normalization import OVER, Normalization, fit
 from napari_segnet.prepare.statistics import ArrayStatistics
+from napari_segnet.prepare.volumes import VOLUME, VolumeRecipe
 from napari_segnet.settings import suggestion
 
 __all__ = [
@@ -169,6 +170,8 @@ def checked(step: PrepareStep) -> PrepareStep:
     ValueError, KeyError
         If it is not known.
     """
+    if step.name == VOLUME:
+        return VolumeRecipe.from_options(step.options).to_step()
     if step.name == "scale":
         factor = float(step.options["factor"])
         if not 0.01 <= factor <= 100:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,12 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["resize", "resize_tensor", "scaled_lengths"]
+__all__ = ["BAND_PX", "resize", "resize_in_bands", "resize_tensor", "scaled_lengths"]
+
+BAND_PX = 2**22
+"""Numbers in a band of :func:`resize_in_bands`."""
+
+Floats = npt.NDArray[np.float32]
 
 
 def scaled_lengths(lengths: tuple[int, ...], factors: tuple[float, ...]) -> tuple[int, ...]:
@@ -77,3 +83,76 @@ def resize_tensor(
     channels, planes = tensor.shape[:2]
     columns = plane(tensor.reshape(1, channels, planes, height * width), (depth, height * width))
     return columns.reshape(channels, depth, height, width)
+
+
+def resize_in_bands(
+    read: Callable[[slice], Floats], channels: int, old: tuple[int, ...], new: tuple[int, ...]
+) -> Iterator[tuple[slice, Floats]]:
+    """Resample as :func:`resize` does, a band of rows (planes) at a time.
+
+    The first axis is weighed here as torch weighs it, since torch cannot begin in the middle; the
+    results differ in the last digit at most.
+
+    Parameters
+    ----------
+    read : callable
+        Returns some rows (planes) of the old image, ``(c, rows, [y,] x)`` float32.
+    channels : int
+        How many there are.
+    old, new : tuple of int
+        ``([z,] y, x)``.
+
+    Yields
+    ------
+    slice, ndarray
+        Which rows of the new image, and their pixels.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    shrinks = any(n < o for n, o in zip(new, old, strict=True))
+    first, weights = _taps(old[0], new[0], shrinks if len(old) == 2 else new[0] < old[0])
+    rows = max(1, BAND_PX // max(1, channels * int(np.prod(new[1:]))))
+    for start in range(0, new[0], rows):
+        part = slice(start, min(start + rows, new[0]))
+        low = int(first[part].min())
+        block = torch.from_numpy(
+            np.array(read(slice(low, int(first[part].max()) + weights.shape[1])), np.float32)
+        )
+        if len(old) == 3:
+            flat = tuple(block.shape[1:2]) + new[1:]
+            across = resize_tensor(block, flat)
+        elif old[1] == new[1]:
+            across = block
+        else:
+            size = [block.shape[1], new[1]]
+            across = interpolate(
+                block[None], size=size, mode="bilinear", align_corners=False, antialias=shrinks
+            )[0]
+        wide = across.numpy()
+        out = np.zeros((channels, part.stop - part.start, *new[1:]), np.float32)
+        for tap in range(weights.shape[1]):
+            weight = weights[part, tap].reshape(-1, *(1,) * (len(new) - 1))
+            at = np.minimum(first[part] - low + tap, wide.shape[1] - 1)
+            out += weight * wide[:, at]
+        yield part, out
+
+
+def _taps(old: int, new: int, smooth: bool) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Return the first old pixel of each new one, and the weights from there on ``(new, taps)``.
+
+    As ``interpolate`` of torch: a triangle as wide as the step where it shrinks and is smoothed,
+    else linear between two; beyond the end the weight is 0.
+    """
+    half, one = np.float32(0.5), np.float32(1)
+    step = np.float32(old) / np.float32(new)  # torch counts in float32, which tells far down
+    centre = step * (np.arange(new, dtype=np.float32) + half)
+    reach = max(step, one) if smooth else one
+    first = np.maximum((centre - reach + half).astype(np.intp), 0)
+    taps = int(np.ceil(2 * reach)) + 1
+    offset = np.arange(taps, dtype=np.float32)
+    place = (offset + (first.astype(np.float32) - centre)[:, None] + half) / reach
+    weights = np.maximum(0, one - np.abs(place))
+    weights[first[:, None] + np.arange(taps) >= old] = 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    return first, weights.astype(np.float32)

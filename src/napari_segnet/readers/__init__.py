@@ -51,6 +51,7 @@ __all__ = [
     "open_image",
     "open_numbers",
     "open_series",
+    "opens_as_image",
     "skipped_files",
     "zarr_layout",
 ]
@@ -267,6 +268,12 @@ def _reader(path: Path) -> Reader:
         f"{path.name} is of a kind that does not open here. These open: {_known_kinds()}. "
         "Save it as TIFF first, for example with Fiji (File > Save As > Tiff)."
     )
+
+
+def opens_as_image(path: Path) -> bool:
+    """Tell by its first bytes if a file is of a kind of picture that opens, whatever its name."""
+    head = _head(path)
+    return any(reader.detect(head, path) for reader in READERS)
 
 
 def is_image_file(path: Path) -> bool:

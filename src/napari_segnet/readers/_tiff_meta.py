@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ __all__ = [
     "size_notes",
     "unit_um",
 ]
+
+XMP = 700
+"""The tag that holds what Ventana says of a slide."""
 
 UNITS_UM = {
     "um": 1.0,
@@ -147,7 +151,21 @@ def pixel_sizes_um(tif: Any, series: Any) -> dict[str, float]:
         found = _sizes_with_unit(series.keyframe, tif.shaped_metadata[0])
         if found:
             return found
-    return _believable_resolution(series.keyframe)
+    return _slide_size(tif) or _believable_resolution(series.keyframe)
+
+
+def _slide_size(tif: Any) -> dict[str, float]:
+    """Return the pixel size that slide scanners write in words: Aperio, Ventana."""
+    said: list[str] = []
+    if getattr(tif, "is_svs", False):
+        said = re.findall(r"\|\s*MPP\s*=\s*([\d.]+)", str(tif.pages.first.description))
+    elif getattr(tif, "is_bif", False):
+        for page in tif.pages:
+            text = page.tags.valueof(XMP, b"")
+            text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+            said += re.findall(r'\bScanRes="([\d.]+)"', text)
+    size = _positive(said[0]) if said else None
+    return {} if size is None else {"y": size, "x": size}
 
 
 def channel_names(tif: Any, series: Any, count: int) -> tuple[str, ...]:
@@ -156,6 +174,9 @@ def channel_names(tif: Any, series: Any, count: int) -> tuple[str, ...]:
     if series.kind == "ome":
         pixels = _ome_pixels(tif)
         names = [c.get("Name", "") for c in pixels if _tag(c) == "Channel"]
+    elif getattr(tif, "is_qpi", False):
+        found = [re.search(r"<Name>([^<]+)</Name>", str(page.description)) for page in series]
+        names = [one[1].strip() for one in found if one]
     elif tif.imagej_metadata:
         metadata = tif.imagej_metadata
         # ImageJ labels planes. They name channels only where each plane is a channel.

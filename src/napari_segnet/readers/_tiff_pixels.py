@@ -41,12 +41,15 @@ class TiffPixels(LazyPixels):
         The series at full resolution; its file may be closed.
     stamps : dict of str to Stamp
         Of each file of the series when it was opened.
+    level : int
+        Which of its sizes it is; 0 is the full one.
     """
 
-    def __init__(self, path: Path, series: Any, stamps: dict[str, Stamp]) -> None:
+    def __init__(self, path: Path, series: Any, stamps: dict[str, Stamp], level: int = 0) -> None:
         super().__init__(series.shape, series.dtype)
         self._path = path
         self._stamps = stamps
+        self._level = level
         self._series = series
         self._page_dims = len(series.keyframe.shape)
         self._lock = threading.RLock()
@@ -66,7 +69,7 @@ class TiffPixels(LazyPixels):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._path, self._stamps)
+        return _reopen, (self._path, self._stamps, self._level)
 
     def _box(self, box: Box) -> npt.NDArray[Any]:
         lead = len(box) - self._page_dims
@@ -242,7 +245,7 @@ def _segments(keyframe: Any, box: Box) -> Iterator[int]:
         yield int(np.ravel_multi_index(where, tiles))
 
 
-def _reopen(path: Path, stamps: dict[str, Stamp]) -> TiffPixels:
+def _reopen(path: Path, stamps: dict[str, Stamp], level: int = 0) -> TiffPixels:
     """Open the pixels again in another process."""
     with decoding(path, "image"), open_series(path) as series:
-        return TiffPixels(path, series, stamps)
+        return TiffPixels(path, series.levels[level], stamps, level)

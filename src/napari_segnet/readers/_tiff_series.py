@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_segnet.errors import ImageError
 
 __all__ = ["complaints_of_tifffile", "open_series"]
 
+SLIDES = ("bif", "ndpi", "qpi", "scn", "svs")
+"""Files of slide scanners, by tifffile's names: Ventana, Hamamatsu, Akoya, Leica, Aperio."""
 CUT_OFF = ("invalid page offset", "corrupted tag list of page", "invalid offset to page")
 """How tifffile's log says that the chain of pages leads out of the file."""
 
@@ -29,7 +33,7 @@ def open_series(path: Path) -> Iterator[Any]:
     with complaints_of_tifffile() as complaints, _opened(path) as tif:
         pages = len(tif.pages)  # follows the chain of pages to its end
         every: Any = tif.series if pages else ()
-        series = every[0] if every else None
+        series = _main(tif, every) if every else None
         if any(sign in text for text in complaints for sign in CUT_OFF):
             raise ImageError(
                 f"{path.name} is not complete: only {pages} of its pages could be found. "
@@ -48,6 +52,13 @@ def open_series(path: Path) -> Iterator[Any]:
                 "least two (rows and columns)."
             )
         yield series
+
+
+def _main(tif: Any, every: Any) -> Any:
+    """Return the picture that is meant: the first; of a slide the largest, wherever it is."""
+    if not any(getattr(tif, f"is_{kind}", False) for kind in SLIDES):
+        return every[0]
+    return max(every, key=lambda series: int(np.prod(series.shape, dtype=np.int64)))
 
 
 @contextmanager

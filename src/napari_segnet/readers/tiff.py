@@ -33,8 +33,12 @@ MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """Little- and big-endian, classic and BigTIFF."""
 
 
+BESIDE = ("label", "macro", "map", "overview", "thumbnail")
+"""What the pictures beside the one of a slide are called: nobody misses them."""
+
+
 class TiffReader:
-    """TIFF: the first series at its full resolution, read from the disk when asked for.
+    """TIFF: the first picture (of a slide the largest) and its coarser copies, read when asked for.
 
     Compressed pixels are decoded tile by tile. Declared alpha is left out; a palette is
     applied unless ImageJ or OME wrote it (there it only colours the display); 1-bit pixels
@@ -44,7 +48,7 @@ class TiffReader:
 
     name = "TIFF"
     suffixes: tuple[str, ...] = (
-        ".tif", ".tiff", ".btf", ".lsm", ".ndpi", ".qptiff", ".scn", ".stk", ".svs",
+        ".tif", ".tiff", ".bif", ".btf", ".lsm", ".ndpi", ".qptiff", ".scn", ".stk", ".svs",
     )  # fmt: skip
 
     def detect(self, head: bytes, path: Path) -> bool:
@@ -90,11 +94,13 @@ def _image(
     data, own_sizes, turned = _upright(path, series, pixels.data, axes or own)
     named = axes or own
     kept = {a for a, b in zip(own, named, strict=False) if a == b}
+    levels, damaged = _levels(path, series, stamp, data, axes or own, as_numbers=as_numbers)
     count = dict(zip(named, data.shape, strict=False)).get("c", 1)
     rgb = pixels.rgb and "c" in kept and count == 3
     names = ("red", "green", "blue") if rgb else channel_names(tif, series, count)
     return Image(
         data=data,
+        levels=levels,
         axes=named,
         pixel_size_um={a: own_sizes[a] for a in named if a in own_sizes and a in kept},
         channel_names=names if "c" in kept or count == 1 else (),
@@ -102,9 +108,31 @@ def _image(
         name=path.stem,
         source=str(path),
         notes=(
-            *notes, *missing, *pixels.notes, *turned, *size_notes(tif, series), *_others(series),
+            *notes, *missing, *pixels.notes, *turned, *size_notes(tif, series), *damaged,
+            *_others(series),
         ),
     )  # fmt: skip
+
+
+def _levels(
+    path: Path, series: Any, stamp: Stamp, data: Any, axes: str, *, as_numbers: bool
+) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Return the coarser copies of a picture that are like it, and a note if one is damaged."""
+    found: list[Any] = []
+    for number, level in enumerate(series.levels[1:], 1):
+        try:
+            stored = _pixels(path, level, stamp, number)
+            if stored is None:
+                continue
+            pixels = meant(path, series.parent, level, stored, as_numbers=as_numbers)
+            copy, _, _ = _upright(path, level, pixels.data, axes)
+        except ImageError:
+            note = "A coarser copy of the picture is damaged, so the full one is read instead."
+            return tuple(found), (note,)
+        alike = len(copy.shape) == len(data.shape) and copy.dtype == data.dtype
+        if alike and all(0 < a <= b for a, b in zip(copy.shape, data.shape, strict=True)):
+            found.append(copy)
+    return tuple(found), ()
 
 
 def _upright(
@@ -129,7 +157,8 @@ def _others(series: Any) -> tuple[str, ...]:
             "The picture that was read is marked as a reduced copy; the full one lies below it "
             "(in a SubIFD), which is not read here. Export it as a TIFF of its own.",
         )
-    count = len(series.parent.series) - 1
+    others = [one for one in series.parent.series if one is not series]
+    count = sum(str(one.name).lower() not in BESIDE for one in others)
     if count < 1:
         return ()
     more = "one more picture" if count == 1 else f"{count} more pictures"
@@ -154,8 +183,8 @@ def _own_axes(path: Path, series: Any, pixels: Meant, told: str | None) -> str:
     return own.replace("c", "")  # a single sample was left and its dimension is gone
 
 
-def _pixels(path: Path, series: Any, stamp: Stamp) -> Any:
-    """Return an array that reads what is asked for."""
+def _pixels(path: Path, series: Any, stamp: Stamp, level: int = 0) -> Any:
+    """Return an array that reads what is asked for; None for a coarser copy that cannot so."""
     import numpy as np
 
     from napari_segnet.readers._tiff_pixels import TiffPixels
@@ -171,7 +200,9 @@ def _pixels(path: Path, series: Any, stamp: Stamp) -> Any:
         files = {page.parent.filehandle.path for page in series if page is not None}
         stamps = {file: stamp_of(Path(file).stat()) for file in files}
         stamps[series.parent.filehandle.path] = stamp
-        return TiffPixels(path, series, stamps)
+        return TiffPixels(path, series, stamps, level)
+    if level:
+        return None
     require_memory(path, 2 * series.nbytes)
     return np.asarray(series.asarray())
 

@@ -15,13 +15,14 @@ from napari_segnet.items import Items, items_of, remeasured
 from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_shape, doubt_by_size
 from napari_segnet.review._merge import Merged, merge
 from napari_segnet.review._queue import doubt_labels, doubt_own, doubt_unaided, in_order, seen_rows
-from napari_segnet.review._review import Box, Review, State
+from napari_segnet.review._review import Box, Review, Said, State
 
 __all__ = [
     "Box",
     "Items",
     "Merged",
     "Review",
+    "Said",
     "State",
     "doubt_by_detections",
     "doubt_by_flips",

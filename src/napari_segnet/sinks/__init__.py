@@ -13,11 +13,22 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.sinks.blocks import Blocks, KeptPlace
 from napari_segnet.sinks.file import IN_MEMORY_BYTES, file_sink, in_memory_bytes, large_array
 from napari_segnet.sinks.keep import Keep
 from napari_segnet.sinks.memory import memory_sink
 
-__all__ = ["IN_MEMORY_BYTES", "SINKS", "Keep", "Sink", "choose_keep", "large_array", "open_sink"]
+__all__ = [
+    "IN_MEMORY_BYTES",
+    "SINKS",
+    "Blocks",
+    "Keep",
+    "KeptPlace",
+    "Sink",
+    "choose_keep",
+    "large_array",
+    "open_sink",
+]
 
 
 class Sink(Protocol):

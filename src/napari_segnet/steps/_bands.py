@@ -24,9 +24,9 @@ BAND_PX = 2**22
 Labels = npt.NDArray[np.int32]
 
 
-def bands(shape: tuple[int, ...]) -> list[slice]:
+def bands(shape: tuple[int, ...], band_px: int | None = None) -> list[slice]:
     """Return the bands of an array along its first axis, in order; equally thick, or nearly."""
-    thick = max(1, BAND_PX // max(1, int(np.prod(shape[1:], dtype=np.int64))))
+    thick = max(1, (band_px or BAND_PX) // max(1, int(np.prod(shape[1:], dtype=np.int64))))
     ends = np.linspace(0, shape[0], -(-shape[0] // thick) + 1).astype(int).tolist()
     return [slice(start, stop) for start, stop in pairwise(ends)]
 

@@ -22,16 +22,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["basins"]
+__all__ = ["Grid", "Passes", "basins", "join_basins", "narrow", "steepest", "steps_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Passes:
-    """Steps from basin ``a`` to basin ``b``, and the lower of the two pixels; all ``(k,)``."""
+class Passes:
+    """Steps from basin ``a`` to basin ``b``, and the lower of the two pixels; all ``(k,)``.
 
-    a: npt.NDArray[np.intp]
-    b: npt.NDArray[np.intp]
-    height: npt.NDArray[np.float64]
+    Their order decides between equals: of the passes into a basin (``b``), or else out of it, the
+    last one counts.
+    """
+
+    a: npt.NDArray[np.integer[Any]]
+    b: npt.NDArray[np.integer[Any]]
+    height: npt.NDArray[np.floating[Any]]
 
 
 def basins(
@@ -71,11 +75,11 @@ def basins(
     """
     # With a margin of "outside", every neighbour is a fixed step away in flat memory.
     region = np.pad(region, 1)
-    grid = _Grid(
+    grid = Grid(
         heights=np.pad(height, 1).reshape(-1),
         regions=region.reshape(-1),
-        inside=_narrow(np.flatnonzero(region), region.size),
-        steps=_steps(region.shape),
+        inside=narrow(np.flatnonzero(region), region.size),
+        steps=steps_of(region.shape),
     )
     labels = np.zeros(region.shape, np.int32)
     count = 0
@@ -86,7 +90,7 @@ def basins(
         tops = grid.heights[peaks].astype(np.float64)
         group = np.arange(peaks.size)
         if np.bincount(grid.regions[peaks]).max() > 1:
-            group, tops = _join(tops, _passes(grid, flat), depth, floor, flooded)
+            group, tops = join_basins(tops, _passes(grid, flat), depth, floor, flooded)
         seeds = tops > floor
         count = int(seeds.sum())
         number = np.where(seeds, np.cumsum(seeds), 0).astype(np.int32)
@@ -95,7 +99,7 @@ def basins(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Grid:
+class Grid:
     """Pixels in flat memory.
 
     ``heights`` and ``regions`` hold all pixels and a margin; ``inside`` ``(n,)`` are the
@@ -108,10 +112,10 @@ class _Grid:
     steps: list[int]
 
 
-def _climb(grid: _Grid) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
+def _climb(grid: Grid) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
     """Return the basin (from 1) of each pixel inside, and the flat index of each peak."""
     inside = grid.inside
-    target = _steepest(grid)
+    target = steepest(grid)
     up = np.empty(grid.regions.size, inside.dtype)
     while True:  # pointer doubling: as many rounds as the longest way has binary digits
         up[inside] = target
@@ -124,7 +128,7 @@ def _climb(grid: _Grid) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
     return up[target].astype(np.int32, copy=False), peaks
 
 
-def _steepest(grid: _Grid) -> npt.NDArray[Any]:
+def steepest(grid: Grid) -> npt.NDArray[Any]:
     """Return for each pixel inside the flat index of its highest neighbour, or its own."""
     best = grid.heights[grid.inside]
     own = grid.regions[grid.inside]
@@ -139,7 +143,7 @@ def _steepest(grid: _Grid) -> npt.NDArray[Any]:
     return target
 
 
-def _passes(grid: _Grid, labels: npt.NDArray[np.int32]) -> _Passes:
+def _passes(grid: Grid, labels: npt.NDArray[np.int32]) -> Passes:
     """Return all steps from one basin into another of the same region."""
     found_a, found_b, found_height = [], [], []
     own, region = labels[grid.inside], grid.regions[grid.inside]
@@ -152,16 +156,16 @@ def _passes(grid: _Grid, labels: npt.NDArray[np.int32]) -> _Passes:
         found_a.append(labels[near].astype(np.intp) - 1)
         found_b.append(labels[far].astype(np.intp) - 1)
         found_height.append(np.minimum(grid.heights[near], grid.heights[far]))
-    return _Passes(
+    return Passes(
         a=np.concatenate(found_a),
         b=np.concatenate(found_b),
         height=np.concatenate(found_height).astype(np.float64),
     )
 
 
-def _join(
+def join_basins(
     tops: npt.NDArray[np.float64],
-    passes: _Passes,
+    passes: Passes,
     depth: float,
     floor: float,
     flooded: float,
@@ -209,13 +213,13 @@ def _join(
         a, b, height = a[apart], b[apart], height[apart]
 
 
-def _steps(shape: tuple[int, ...]) -> list[int]:
+def steps_of(shape: tuple[int, ...]) -> list[int]:
     """Return how far away each neighbour is in flat memory, diagonals included, rising."""
     strides = np.cumprod((1, *shape[:0:-1]))[::-1]
     offsets = itertools.product((-1, 0, 1), repeat=len(shape))
     return [int(np.dot(offset, strides)) for offset in offsets if any(offset)]
 
 
-def _narrow(index: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
+def narrow(index: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
     """Return indices as int32 where they fit: half the memory, and faster."""
     return index.astype(np.int32) if size < 2**31 else index

@@ -41,10 +41,14 @@ class Classes:
     background : bool
         True if ``channels[0]`` is the background (exclusive classes); else
         ``channels[0]`` is class 1.
+    paints : tuple of int
+        Of regions that may overlap: the class that each channel writes, the later over the
+        earlier; else empty.
     """
 
     channels: tuple[int, ...]
     background: bool
+    paints: tuple[int, ...] = ()
 
     @property
     def foreground(self) -> tuple[int, ...]:
@@ -88,7 +92,8 @@ def _first_group(outputs: Sequence[Output], roles: Sequence[str]) -> Classes | N
         for output in outputs:
             if output.role == role:
                 exclusive = output.activation != "sigmoid" and output.channels > 1
-                return Classes(channels=_channels_of(outputs, role), background=exclusive)
+                channels = _channels_of(outputs, role)
+                return Classes(channels=channels, background=exclusive, paints=output.paints)
     return None
 
 
@@ -120,7 +125,8 @@ def probability(outputs: Sequence[Output]) -> tuple[int, bool]:
 def class_map(unit: Unit, threshold: float, dtype: type[np.integer[Any]]) -> npt.NDArray[Any]:
     """Return the class of each pixel ``([z,] y, x)``, 0 for none.
 
-    Exclusive classes: the most probable. Independent classes: the most probable of those
+    Exclusive classes: the most probable. Regions: each above ``threshold`` is painted over those
+    before it. Independent classes: the most probable of those
     above ``threshold``. One class (or only a distance or a boundary): 1 above
     ``threshold``. Between equals the first wins; what is not a number counts as 0.
     """
@@ -134,6 +140,9 @@ def class_map(unit: Unit, threshold: float, dtype: type[np.integer[Any]]) -> npt
 
 def _classes(unit: Unit, classes: Classes, threshold: float, dtype: Any) -> npt.NDArray[Any]:
     level = np.float32(threshold)
+    if classes.paints:
+        paints = classes.paints
+        return _by_rows(unit, classes.channels, dtype, lambda m: _painted(m, level, paints))
     if classes.background and len(classes.foreground) > 1:
         return _by_rows(unit, classes.channels, dtype, _most_probable)
     return _by_rows(unit, classes.foreground, dtype, lambda m: _best_above(m, level))
@@ -178,3 +187,10 @@ def _most_probable(values: Floats) -> Any:
 def _best_above(values: Floats, level: np.float32) -> Any:
     known = np.nan_to_num(values, nan=-1.0)
     return np.where(known.max(axis=0) > level, known.argmax(axis=0) + 1, 0)
+
+
+def _painted(values: Floats, level: np.float32, paints: Sequence[int]) -> Any:
+    found = np.zeros(values.shape[1:], np.int32)
+    for channel, number in zip(values, paints, strict=True):
+        found[channel > level] = number
+    return found

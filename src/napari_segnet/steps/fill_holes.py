@@ -74,15 +74,18 @@ def _contacts(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return each pair of a pocket and an object that touch, once."""
     strides = np.cumprod((1, *labels.shape[:0:-1]))[::-1]
-    inside = np.flatnonzero(pockets)  # never at the image's edge: all neighbours exist
-    numbers = pockets.reshape(-1)[inside].astype(np.int64)
+    flat, pocket_of = labels.reshape(-1), pockets.reshape(-1)
     key: list[Any] = []
     wide = int(labels.max(initial=0)) + 1
-    for stride in strides.tolist():
-        for step in (-stride, stride):
-            touched = labels.reshape(-1)[inside + step]
-            real = touched > 0
-            key.append(np.unique(numbers[real] * wide + touched[real]))
+    for part in chunks(flat.size):
+        # Never at the image's edge: all neighbours exist.
+        inside = np.flatnonzero(pocket_of[part]) + part.start
+        numbers = pocket_of[inside].astype(np.int64)
+        for stride in strides.tolist():
+            for step in (-stride, stride):
+                touched = flat[inside + step]
+                real = touched > 0
+                key.append(np.unique(numbers[real] * wide + touched[real]))
     pocket, neighbour = np.divmod(np.unique(np.concatenate(key)), wide)
     return pocket, neighbour
 
@@ -115,11 +118,13 @@ def _fill_shared(
 
 def _extent(pockets: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return what ``boxes`` returns; quicker, since next to no pixel is in a pocket."""
-    inside = np.flatnonzero(pockets)
-    numbers = pockets.reshape(-1)[inside] - 1
-    places = np.stack(np.unravel_index(inside, pockets.shape), axis=1)
-    first = np.full((int(numbers.max()) + 1, pockets.ndim), np.iinfo(np.int64).max)
+    flat = pockets.reshape(-1)
+    first = np.full((int(flat.max(initial=0)), pockets.ndim), np.iinfo(np.int64).max)
     last = np.full(first.shape, -1)
-    np.minimum.at(first, numbers, places)
-    np.maximum.at(last, numbers, places)
+    for part in chunks(flat.size):
+        inside = np.flatnonzero(flat[part]) + part.start
+        numbers = flat[inside] - 1
+        places = np.stack(np.unravel_index(inside, pockets.shape), axis=1)
+        np.minimum.at(first, numbers, places)
+        np.maximum.at(last, numbers, places)
     return first, last

@@ -54,6 +54,11 @@ def score_labels(
     found = classes_of(unit.outputs)
     several = found is not None and len(found.foreground) > 1
     classes = np.ones(ids.size, np.int64)
+    if found is not None and found.paints and kind == "semantic":
+        own = dict(zip(found.paints, found.channels, strict=True))
+        rows = [mean(own[int(number)])[at] for at, number in enumerate(ids)]
+        scores = np.array(rows, np.float64)
+        return ids, scores.clip(0, 1).astype(np.float32), ids
     if found is not None and several:
         means = np.stack([mean(channel) for channel in found.foreground])
         classes = means.argmax(axis=0) + 1 if kind == "instance" else ids

@@ -12,8 +12,11 @@ import numpy.typing as npt
 from napari_segnet import cache
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import Kind
+from napari_segnet.sinks import large_array
+from napari_segnet.steps._basin_bands import Heights, cut_in_bands
 from napari_segnet.steps._basins import basins
 from napari_segnet.steps._channels import channel_of, object_map, objects_of, probability
+from napari_segnet.steps._distances import relative_distances
 from napari_segnet.steps._types import filled_in
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import boxes, relabel_raster
@@ -26,6 +29,9 @@ __all__ = ["Watershed"]
 GROUP_PX = 2**22
 """Pixels of the boxes worked on at once: components are taken together until their common
 box is this large, which costs about 30 bytes a pixel (120 MB) whatever the image's size."""
+
+LARGE_PX = GROUP_PX
+"""A component in a larger box is cut band by band: 60 to 400 bytes a pixel would be needed else."""
 
 TIE_SIGMA_PX = 2.0
 TIE_WEIGHT = 0.01
@@ -42,7 +48,8 @@ class Watershed:
     """Components of the foreground, cut where a valley separates two peaks.
 
     Components (see ``connected``) of what is above ``threshold`` are cut one by one, never
-    the whole image at once. The landscape is the network's distance if it has one; else
+    the whole image at once; a large one is cut band by band, into the same pieces. The
+    landscape is the network's distance if it has one; else
     foreground × (1 − boundary) if it has a boundary; else the distance to the component's
     border in units of its largest (pixel sizes taken into account). Two peaks are two
     objects if the lower rises ``seed_threshold`` or more above the pass between them.
@@ -66,23 +73,31 @@ class Watershed:
         depth = filled_in(settings.seed_threshold, "seed_threshold")
         landscape = _Landscape.of(unit)
         if landscape.only_boundary:
-            shape: tuple[int, ...] = unit.maps.shape[1:]
-            whole = np.ones(shape, np.int32)
-            height = landscape.height(whole, tuple(slice(0, length) for length in shape))
+            labels: npt.NDArray[np.int32] = large_array(unit.maps.shape[1:], np.int32)
+            labels[...] = 1
             inside = 1 - threshold
-            pieces, _ = basins(height, whole, depth=depth, floor=inside, flooded=inside)
-            return relabel_raster(pieces)
-        labels = connected(object_map(unit, threshold))
-        count = 0
-        for box, chosen in _groups(labels):
-            check_cancelled()
-            region = chosen[np.maximum(labels[box], 0)]
-            pieces, n = basins(landscape.height(region, box), region, depth=depth)
-            # Negative: done. The ids of components that wait are still needed.
-            np.subtract(-count, pieces, out=labels[box], where=region > 0)
-            count += n
+            cut_in_bands(labels, landscape.rows(labels), depth=depth, floor=inside, flooded=inside)
+        else:
+            labels = connected(object_map(unit, threshold))
+            _cut_components(labels, landscape, depth)
         np.negative(labels, out=labels)
         return relabel_raster(labels)
+
+
+def _cut_components(labels: npt.NDArray[np.int32], landscape: _Landscape, depth: float) -> None:
+    """Cut components in place; pieces are -1, -2, ..., so that the ids of those that wait stay."""
+    count, large = 0, False
+    for box, chosen in _groups(labels):
+        check_cancelled()
+        if labels[box].size > LARGE_PX:
+            large = True  # a single one: all of these are cut together, band by band
+            continue
+        region = chosen[np.maximum(labels[box], 0)]
+        pieces, n = basins(landscape.height(region, box), region, depth=depth)
+        np.subtract(-count, pieces, out=labels[box], where=region > 0)
+        count += n
+    if large:
+        cut_in_bands(labels, landscape.rows(labels), depth=depth, used=count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +136,23 @@ class _Landscape:
         if self.unit.key:
             return self._kept()[box]
         return self._made(box)
+
+    def rows(self, labels: npt.NDArray[np.int32]) -> Heights:
+        """Return what makes the landscape of rows (planes) of regions that are labelled now."""
+        across = tuple(slice(0, n) for n in labels.shape[1:])
+        if self.distance is not None or self.boundary is not None:
+            if self.unit.key:
+                return self._kept().__getitem__
+            return lambda part: self._made((part, *across))
+        far = relative_distances(labels, self.unit.pixel_size)
+
+        def made(part: slice) -> npt.NDArray[np.float32]:
+            height: npt.NDArray[np.float32] = far[part] + np.float32(TIE_WEIGHT) * self._sure(
+                (part, *across)
+            )
+            return height
+
+        return made
 
     def _kept(self) -> npt.NDArray[np.float32]:
         """Return the whole landscape of a kept answer, which no setting changes."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.engines import Engine
+from napari_segnet.engines.cluster import WorksAhead
 from napari_segnet.image import Image
 from napari_segnet.plan.precision import PrecisionChoice
 from napari_segnet.plan.tasks import TaskReader, TileTask, batches, read_task
-from napari_segnet.prepare.scale import resize
+from napari_segnet.prepare.scale import BAND_PX, resize, resize_in_bands
 from napari_segnet.progress import check_cancelled
-from napari_segnet.sinks import Sink
+from napari_segnet.sinks import Sink, large_array
+from napari_segnet.sinks.file import in_memory_bytes
+from napari_segnet.stitch.ahead import answers_ahead
 
 __all__ = [
     "BlendedSink",
+    "KeptMaps",
     "ScaledSink",
     "Seams",
     "UnitSink",
@@ -28,6 +34,16 @@ __all__ = [
 
 GAUSSIAN_SHARE = 1 / 8
 """Sigma of the blending weight, as a share of the tile's edge (nnU-Net, MONAI)."""
+
+
+class KeptMaps(Protocol):
+    """What tiles of one plane or volume say, kept by their number while the run goes on."""
+
+    def get(self, tile: int) -> npt.NDArray[np.float32] | None:
+        """Return the maps ``(channel, [z,] y, x)`` of a tile, if they are known."""
+
+    def put(self, tile: int, maps: npt.NDArray[np.float32]) -> None:
+        """Keep the maps of a tile."""
 
 
 def run_task(
@@ -52,6 +68,7 @@ def stitch_maps(
     sink: Sink,
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     batch: int = 1,
+    known: KeptMaps | None = None,
 ) -> Iterator[int]:
     """Answer all tasks of one plane or volume and hand the kept parts to a sink.
 
@@ -69,22 +86,97 @@ def stitch_maps(
         What to compute in.
     batch : int
         Tiles that the network sees at once, if they have one size.
+    known : KeptMaps, optional
+        What an earlier part of the run kept; the network does not see these tiles again.
 
     Yields
     ------
     int
         How many tiles are done.
     """
+    if isinstance(engine, WorksAhead):
+        yield from _stitch_ahead(engine, tasks, reader, sink, precision, known)
+        return
     done = 0
     for group in batches(tasks, 1 if engine.depends_on_offset else batch):
         check_cancelled()
-        blocks = np.stack([reader.read(task) for task in group])
-        answer = precision.answer(engine, partial(_answer, engine, group, blocks))
-        for task, maps in zip(group, answer, strict=True):
-            kept = maps[(slice(None), *task.tile.keep)]
+        for task, kept in zip(
+            group, _kept_parts(engine, group, done, reader, precision, known), strict=True
+        ):
             sink.write((slice(0, len(kept)), *task.tile.write), kept)
         done += len(group)
         yield done
+
+
+def _stitch_ahead(
+    engine: Any,
+    tasks: Sequence[TileTask],
+    reader: TaskReader,
+    sink: Sink,
+    precision: PrecisionChoice[npt.NDArray[np.float32]],
+    known: KeptMaps | None,
+) -> Iterator[int]:
+    """Do the same where the engine takes many tiles at once, in the precision of the first."""
+
+    def here(task: TileTask, how: str) -> npt.NDArray[np.float32]:
+        maps = _answer(engine, [task], reader.read(task)[None], how)[0]
+        kept: npt.NDArray[np.float32] = maps[(slice(None), *task.tile.keep)]
+        return kept
+
+    def put(number: int, maps: npt.NDArray[np.float32]) -> None:
+        if known is not None:
+            known.put(number, maps)
+
+    lacking = [n for n in range(len(tasks)) if known is None or known.get(n) is None]
+    first: dict[int, npt.NDArray[np.float32]] = {}
+    if lacking and precision.chosen is None:
+        first[lacking[0]] = precision.answer(engine, partial(here, tasks[lacking[0]]))
+        put(lacking[0], first[lacking[0]])
+    sent = precision.chosen or "fp32"
+    ahead = answers_ahead(engine, [tasks[n] for n in lacking if n not in first], reader, sent)
+    for number, task in enumerate(tasks):
+        part = first.pop(number, None)
+        if part is None and known is not None:
+            part = known.get(number)
+        if part is None:
+            _, said = next(ahead)
+            # Where half precision overflowed, it is answered again in full.
+            part = precision.answer(engine, partial(_as_sent, said, sent, partial(here, task)))
+            put(number, part)
+        sink.write((slice(0, len(part)), *task.tile.write), part)
+        yield number + 1
+
+
+def _as_sent(
+    said: npt.NDArray[np.float32],
+    sent: str,
+    again: Callable[[str], npt.NDArray[np.float32]],
+    precision: str,
+) -> npt.NDArray[np.float32]:
+    return said if precision == sent else again(precision)
+
+
+def _kept_parts(
+    engine: Engine,
+    group: list[TileTask],
+    first: int,
+    reader: TaskReader,
+    precision: PrecisionChoice[npt.NDArray[np.float32]],
+    known: KeptMaps | None,
+) -> list[npt.NDArray[np.float32]]:
+    """Return what each tile of a batch says of what it writes; ``first`` is the first's number."""
+    if known is not None:
+        # All of a batch or none: what stands beside a tile in it may move its last digits.
+        found = [one for n in range(len(group)) if (one := known.get(first + n)) is not None]
+        if len(found) == len(group):
+            return found
+    blocks = np.stack([reader.read(task) for task in group])
+    answer = precision.answer(engine, partial(_answer, engine, group, blocks))
+    parts = [maps[(slice(None), *task.tile.keep)] for task, maps in zip(group, answer, strict=True)]
+    if known is not None:
+        for number, part in enumerate(parts, first):
+            known.put(number, part)
+    return parts
 
 
 def _answer(
@@ -170,17 +262,25 @@ class ScaledSink:
         self, into: Sink, channels: int, seen: tuple[int, ...], shape: tuple[int, ...]
     ) -> None:
         self._into, self._shape = into, shape
-        self._array = np.empty((channels, *seen), np.float32)
+        self._array: npt.NDArray[np.float32] = large_array((channels, *seen), np.float32)
 
     def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
         """Keep a box ``(channel, [z,] y, x)`` in network pixels."""
         self._array[where] = values
 
     def finish(self) -> None:
-        """Resample the unit and hand it on."""
-        whole = tuple(slice(0, n) for n in (len(self._array), *self._shape))
-        self._into.write(whole, resize(self._array, self._shape))
+        """Resample the unit and hand it on: a large one band by band."""
+        channels, *seen = self._array.shape
+        whole = tuple(slice(0, n) for n in (channels, *self._shape))
+        if 4 * math.prod((channels, *self._shape)) <= in_memory_bytes():
+            self._into.write(whole, resize(self._array, self._shape))
+        else:
+            for rows, block in resize_in_bands(self._rows, channels, tuple(seen), self._shape):
+                self._into.write((whole[0], rows, *whole[2:]), block)
         self._into.finish()
+
+    def _rows(self, rows: slice) -> npt.NDArray[np.float32]:
+        return self._array[:, rows]
 
 
 class BlendedSink:
@@ -198,8 +298,10 @@ class BlendedSink:
 
     def __init__(self, into: Sink, shape: tuple[int, ...], seams: Seams | None = None) -> None:
         self._into, self._seams = into, seams or Seams()
-        self._sum = np.zeros(shape, np.float32)
-        self._weight = np.zeros(shape[1:], np.float32)
+        self._sum: npt.NDArray[np.float32] = large_array(shape, np.float32)
+        self._weight: npt.NDArray[np.float32] = large_array(shape[1:], np.float32)
+        self._sum[...] = 0
+        self._weight[...] = 0
 
     def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
         """Add the answer of a tile, all of its channels."""
@@ -213,8 +315,12 @@ class BlendedSink:
         self._weight[box] += weight
 
     def finish(self) -> None:
-        """Divide by the weights and hand on, channel by channel."""
-        box = tuple(slice(0, n) for n in self._weight.shape)
+        """Divide by the weights and hand on, channel by channel and band by band."""
+        across = tuple(slice(0, n) for n in self._weight.shape[1:])
+        rows = max(1, BAND_PX // math.prod(self._weight.shape[1:]))
         for channel, total in enumerate(self._sum):
-            self._into.write((slice(channel, channel + 1), *box), (total / self._weight)[None])
+            for start in range(0, len(total), rows):
+                part = slice(start, min(start + rows, len(total)))
+                mean = total[part] / self._weight[part]
+                self._into.write((slice(channel, channel + 1), part, *across), mean[None])
         self._into.finish()

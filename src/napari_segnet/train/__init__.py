@@ -22,27 +22,37 @@ from napari_segnet.train.state import (
 
 if TYPE_CHECKING:
     from napari_segnet.train._comparison import Comparison
+    from napari_segnet.train._cross_fit import CrossFit, cross_fit, cross_fit_cost
     from napari_segnet.train._fine_tune import Change, TrainingResult, changes, fine_tune
+    from napari_segnet.train._forecast import Forecast
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
+    from napari_segnet.train._start_well import StartingPoint, TriedWay, start_well
     from napari_segnet.train._train import preview, train
 
 __all__ = [
     "COLOURS",
     "Change",
     "Comparison",
+    "CrossFit",
+    "Forecast",
     "HeldOut",
     "Look",
+    "StartingPoint",
     "TrainSettings",
     "TrainingResult",
+    "TriedWay",
     "Unfinished",
     "changes",
+    "cross_fit",
+    "cross_fit_cost",
     "epochs_done",
     "fine_tune",
     "is_running",
     "preview",
     "read_unfinished",
     "score_held_out",
+    "start_well",
     "state_path",
     "train",
 ]
@@ -52,13 +62,20 @@ _HOMES = {
     "COLOURS": "_fine_tune",
     "Change": "_fine_tune",
     "Comparison": "_comparison",
+    "CrossFit": "_cross_fit",
+    "Forecast": "_forecast",
     "HeldOut": "_gate",
     "Look": "_look",
+    "StartingPoint": "_start_well",
     "TrainingResult": "_fine_tune",
+    "TriedWay": "_start_well",
     "changes": "_fine_tune",
+    "cross_fit": "_cross_fit",
+    "cross_fit_cost": "_cross_fit",
     "preview": "_train",
     "score_held_out": "_gate",
     "fine_tune": "_fine_tune",
+    "start_well": "_start_well",
     "train": "_train",
 }
 

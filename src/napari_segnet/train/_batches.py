@@ -26,7 +26,11 @@ def drawers(device: str) -> int:
 
 
 def batches(
-    crops: Crops, settings: TrainSettings, epoch: int, threads: int
+    crops: Crops,
+    settings: TrainSettings,
+    epoch: int,
+    threads: int,
+    rehearsed: Crops | None = None,
 ) -> Generator[list[Crop]]:
     """Yield the batches of one epoch: always the same ones, whoever draws them.
 
@@ -40,13 +44,17 @@ def batches(
         From 0.
     threads : int
         How many draw ahead; 0: each batch is drawn when it is asked for.
+    rehearsed : Crops, optional
+        Of what the network knew before: some join each batch, see ``rehearsal``.
     """
+    more = max(1, round(settings.rehearsal * settings.batch_size))
 
     def drawn(step: int) -> list[Crop]:
         rng = np.random.default_rng((settings.seed, epoch, step))
         # A crop is too small to be shared: two threads took four times as long as one.
         with on_threads(1):
-            return [crops.draw(rng) for _ in range(settings.batch_size)]
+            own = [crops.draw(rng) for _ in range(settings.batch_size)]
+            return own if rehearsed is None else [*own, *(rehearsed.draw(rng) for _ in range(more))]
 
     steps = range(settings.steps_per_epoch)
     if not threads:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from napari_segnet.answers import answer_of
-from napari_segnet.checkpoint import Checkpoint, Output
+from napari_segnet.checkpoint import Checkpoint, Output, PrepareStep
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Teachable
+from napari_segnet.plan import PredictSettings
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Start", "advised", "start", "trainable", "wanted"]
+__all__ = ["Start", "advised", "as_run", "shown", "start", "trainable", "wanted"]
 
 OBJECTS = tuple(
     Output(role=role, channels=1, activation="sigmoid")
@@ -95,6 +96,39 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
 def advised(network: Checkpoint) -> Checkpoint:
     """Give a network that learns from labels the advice that suits these."""
     return answer_of(network).advised(network)
+
+
+def as_run(settings: TrainSettings, device: str = "auto") -> PredictSettings:
+    """Return how a network is run on images as a training shows them."""
+    return PredictSettings(
+        device=device,
+        threads=settings.threads,
+        normalize=settings.normalize,
+        channels=settings.channels,
+        invert=settings.invert,
+        scale=settings.scale or None,
+    )
+
+
+def shown(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
+    """Describe a network that is shown images as the settings say, from now on."""
+    steps = {step.name: step for step in network.prepare}
+    if settings.normalize != "auto":
+        own = steps.get("normalize", PrepareStep(name="normalize")).options
+        over = own.get("over", "volume")
+        steps["normalize"] = PrepareStep(
+            name="normalize", options={"how": settings.normalize, "over": over}
+        )
+    pixel_size, card = network.pixel_size_um, dict(network.card)
+    if settings.scale:
+        # A pixel size that the training did not keep to would say another scale.
+        pixel_size = {}
+        steps["scale"] = PrepareStep(name="scale", options={"factor": settings.scale})
+        card.pop("object_px", None)
+    prepare = tuple(steps.values())
+    if prepare == network.prepare:
+        return network
+    return replace(network, prepare=prepare, pixel_size_um=pixel_size, card=card)
 
 
 def start(network: Checkpoint, settings: TrainSettings) -> Start:

@@ -1,9 +1,9 @@
 """Is one network better than another? Told with a probability, from objects both had to find.
 
 AP and Dice are quotients of sums over parts of the held-out images: true objects with the false
-ones beside them, or blocks of pixels. Both networks are scored on the same parts, so the parts
-are drawn anew in pairs (the bootstrap of Efron 1979, doi 10.1214/aos/1176344552), images first
-and then the parts of each, since the objects of one image are more alike than those of several.
+ones beside them, or blocks of pixels. Both networks are scored on the same parts, so how much each
+part pulls the difference of the two quotients tells how uncertain it is (the linearised variance of
+a ratio, with images as clusters: Cochran 1977, Sampling Techniques, chapters 6 and 9).
 """
 
 from __future__ import annotations
@@ -22,10 +22,15 @@ from napari_segnet.steps.overlap import Overlaps, overlaps
 
 __all__ = ["Comparison", "Parts", "compare_parts", "parts_of_objects", "parts_of_pixels"]
 
-DRAWS = 4000
-"""The probability of 0.9 is then known to 0.005."""
-INTERVAL = (5.0, 95.0)
-"""Percentiles of the draws between which a figure lies."""
+INTERVAL = 0.95
+"""A figure lies below its upper end with this probability, and above its lower end as well."""
+ALIKE = 0.006
+"""Correlation of what happens to two objects of one image: chosen on the histology images of
+``benchmarks/promotion.py``, checked on its fluorescence images."""
+PRIOR = 4
+"""So many images is that worth, beside those that are held out: degrees of freedom."""
+OLD, NEW = slice(0, 2), slice(2, 4)
+"""Columns of a table of parts."""
 BLOCK_PX = 64
 """Edge of the blocks in which pixels are drawn: larger than what two networks see differently at
 one border."""
@@ -134,8 +139,9 @@ def compare_parts(
     """Compare two networks on the same parts of the same images.
 
     One object that only the new network finds, and one that only the old one finds, are added
-    before parts are drawn (the rule of succession): else two objects that happen to be gained
-    would be certainty.
+    (the rule of succession): else two objects that happen to be gained would be certainty. The
+    probability is that of Student's distribution with few degrees of freedom, since few images
+    show how much images differ.
 
     Parameters
     ----------
@@ -161,47 +167,26 @@ def compare_parts(
     if not clusters:
         return None
     everything = np.concatenate(clusters)
-    size = float(everything[:, (1, 3)].mean())
+    sums = everything.sum(axis=0)
+    size = float(np.median(everything[everything[:, 1] > 0, 1])) if everything[:, 1].any() else 1.0
     both_ways = size * np.array([[0, 1, 1, 1], [1, 1, 0, 1]], np.float64)
-    sums = _drawn(clusters, both_ways)
-    measured = _scores(everything.sum(axis=0)[None])
-    drawn = _scores(sums)
-    gains = drawn[:, 1] - drawn[:, 0]
-    chance = float((gains > 0).mean() + (gains == 0).mean() / 2)
-    gain = float(measured[0, 1] - measured[0, 0])
+    clusters.append(both_ways)
+    old_score, new_score = (float(s) for s in _scores(sums[None])[0])
+    olds, news = ([_pulls(t[:, two], sums[two]) for t in clusters] for two in (OLD, NEW))
+    gain, spread = new_score - old_score, _spread([n - o for o, n in zip(olds, news, strict=True)])
+    freedom = PRIOR + len(clusters) - 2
+    chance = _chance(gain / spread, freedom) if spread else 0.5
     sure = chance >= wanted or chance <= 1 - wanted
     return Comparison(
         chance=chance,
-        before=_interval(drawn[:, 0], float(measured[0, 0])),
-        after=_interval(drawn[:, 1], float(measured[0, 1])),
-        gain=_interval(gains, gain),
+        before=_interval(old_score, _spread(olds), freedom, 0.0),
+        after=_interval(new_score, _spread(news), freedom, 0.0),
+        gain=_interval(gain, spread, freedom, -1.0),
         objects=objects,
-        images=len(clusters),
-        more=None if sure else _more(objects, gain, float(gains.std()), wanted),
+        images=len(clusters) - 1,
+        more=None if sure else _more(objects, gain, spread, wanted),
         wanted=wanted,
     )
-
-
-def _drawn(
-    clusters: list[npt.NDArray[np.float64]], both_ways: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the sums ``(DRAWS, 4)`` of images, and of parts of each, drawn with replacement."""
-    rng = np.random.default_rng(0)
-    count = len(clusters)
-    often = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    sums = np.zeros((DRAWS, 4))
-    for place, table in enumerate(clusters):
-        sums += often[:, place, None] * _resampled(table, rng)
-    return sums + _resampled(both_ways, rng)
-
-
-def _resampled(table: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return the sums of as many rows as there are, drawn with replacement, ``DRAWS`` times."""
-    # Rows that are equal, as most are, are drawn together.
-    rows, counts = np.unique(table, axis=0, return_counts=True)
-    weights = rng.multinomial(int(counts.sum()), counts / counts.sum(), size=DRAWS)
-    sums: npt.NDArray[np.float64] = weights @ rows
-    return sums
 
 
 def _scores(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -210,9 +195,48 @@ def _scores(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.divide(sums[:, (0, 2)], bottom, out=np.zeros_like(bottom), where=bottom > 0)
 
 
-def _interval(drawn: npt.NDArray[np.float64], measured: float) -> tuple[float, float, float]:
-    low, high = (float(value) for value in np.percentile(drawn, INTERVAL))
-    return min(low, measured), measured, max(high, measured)
+def _pulls(
+    table: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return by how much each part pulls the quotient of two sums: its linearisation."""
+    top, bottom = sums
+    if not bottom:
+        return np.zeros(len(table))
+    pulls: npt.NDArray[np.float64] = (table[:, 0] - top / bottom * table[:, 1]) / bottom
+    return pulls
+
+
+def _spread(pulls: list[npt.NDArray[np.float64]]) -> float:
+    """Return the standard error of a score; the last of the clusters is the rule of succession.
+
+    What images show of their own differences counts more the more there are, and what such
+    images usually show (``ALIKE``) less. A single image shows nothing of it.
+    """
+    *images, added = pulls
+    count = sum(len(one) for one in images)
+    squares = sum(float((one**2).sum()) for one in images) / max(count - 1, 1)
+    usual = sum(squares * len(one) * (1 + ALIKE * (len(one) - 1)) for one in images)
+    more = len(images) - 1
+    if more:
+        seen = len(images) / more * sum(float(one.sum()) ** 2 for one in images)
+        usual = (PRIOR * usual + more * max(seen, usual)) / (PRIOR + more)
+    return math.sqrt(usual + float((added**2).sum()))
+
+
+def _chance(ratio: float, freedom: int) -> float:
+    """Return the share of Student's distribution below a ratio."""
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, ratio))
+
+
+def _interval(
+    measured: float, spread: float, freedom: int, least: float
+) -> tuple[float, float, float]:
+    from scipy.special import stdtrit
+
+    far = float(stdtrit(freedom, INTERVAL)) * spread
+    return max(least, measured - far), measured, min(1.0, measured + far)
 
 
 def _more(objects: int, gain: float, spread: float, wanted: float) -> int | None:

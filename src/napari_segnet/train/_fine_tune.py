@@ -17,8 +17,9 @@ from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
-from napari_segnet.train._begin import advised
+from napari_segnet.train._begin import advised, as_run
 from napari_segnet.train._comparison import Comparison
+from napari_segnet.train._forecast import Forecast, forecast
 from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
 from napari_segnet.train.settings import TrainSettings
 
@@ -88,6 +89,11 @@ class TrainingResult:
     comparison: Comparison | None = None
     earlier: Comparison | None = None
 
+    @property
+    def forecast(self) -> Forecast | None:
+        """What more corrected images are going to bring; None for classes, or without a score."""
+        return forecast(self.after, self.dataset)
+
     def changes(self) -> Iterator[Change]:
         """Yield what became of each held-out image."""
         return changes(self.dataset, self.before, self.after)
@@ -115,8 +121,9 @@ def fine_tune(
     network, dataset, out, settings, device, resume
         As for :func:`train`.
     earlier : Dataset, optional
-        Images of the kind that the network knew before. Nothing is learned from them; they show
-        what is forgotten. Where some are held out, only those are scored.
+        Images of the kind that the network knew before. They show what is forgotten; where some are
+        held out, only those are scored. Nothing is learned from them, unless ``rehearsal`` is set:
+        then some are held out.
 
     Yields
     ------
@@ -138,7 +145,9 @@ def fine_tune(
 
     settings = settings or TrainSettings()
     dataset = hold_out(dataset)
-    steps = train(network, dataset, out, settings, device=device, resume=resume)
+    if earlier is not None and settings.rehearsal:
+        earlier = hold_out(earlier)
+    steps = train(network, dataset, out, settings, device=device, resume=resume, earlier=earlier)
     # What cannot be trained is refused before anything is scored.
     yield next(steps)
     earlier = None if earlier is None else _all_held_out(earlier)
@@ -155,18 +164,14 @@ def _judged(
     device: str,
 ) -> Generator[Progress, None, TrainingResult]:
     """Score a network, do the steps of its training, and score what comes out."""
-    how = PredictSettings(
-        device=best_device(device),
-        channels=settings.channels,
-        invert=settings.invert,
-        threads=settings.threads,
-    )
+    how = as_run(settings, best_device(device))
+    plain = PredictSettings(device=how.device, threads=settings.threads)
     before = before_earlier = None
     if network.path.exists():
         # With the advice that the new one gets: what is compared is what was learned.
         before = yield from _scored(advised(network), dataset, how, "before")
         if earlier is not None:
-            before_earlier = yield from _scored(advised(network), earlier, how, EARLIER_BEFORE)
+            before_earlier = yield from _scored(advised(network), earlier, plain, EARLIER_BEFORE)
         # What is its own answer would never let another one be better.
         for path in before.own:
             yield Progress(what="note", text=NO_JUDGE.format(name=Path(path).stem))
@@ -174,7 +179,8 @@ def _judged(
     after = yield from _scored(checkpoint, dataset, how, "after")
     known = None
     if earlier is not None and before_earlier is not None:
-        after_earlier = yield from _scored(checkpoint, earlier, how, EARLIER_AFTER)
+        known_so = _as_before(checkpoint, network)
+        after_earlier = yield from _scored(known_so, earlier, plain, EARLIER_AFTER)
         known = after_earlier.compared_to(before_earlier, settings.promote_at)
     if before is not None:
         own = before.own
@@ -189,6 +195,19 @@ def _judged(
         dataset=dataset,
         comparison=told,
         earlier=known,
+    )
+
+
+def _as_before(taught: Checkpoint, network: Checkpoint) -> Checkpoint:
+    """Return a network that is shown images as the old one was: earlier ones are of its kind."""
+    shown = {"invert", "channels", "object_px"}
+    card = {name: value for name, value in taught.card.items() if name not in shown}
+    own = {name: value for name, value in network.card.items() if name in shown}
+    return replace(
+        taught,
+        prepare=network.prepare,
+        pixel_size_um=network.pixel_size_um,
+        card={**card, **own},
     )
 
 

@@ -26,7 +26,7 @@ from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsErro
 from napari_segnet.progress import check_cancelled
 from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.train._begin import Start
-from napari_segnet.train._optimise import autocast_dtype, frozen, optimiser, schedule
+from napari_segnet.train._optimise import autocast_dtype, frozen, highest_rate, optimiser, schedule
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import damaged_state
 
@@ -86,7 +86,8 @@ class Learner:
         self._average = copy.deepcopy(self._module).eval().requires_grad_(False)
         self._old = copy.deepcopy(self._average) if settings.replay and begun.learned else None
         watch_cancel(self._module)
-        self._optimiser = optimiser(self._module, settings)
+        self._rate = highest_rate(begun, settings)
+        self._optimiser = optimiser(self._module, settings, self._rate)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
         self._parent = _parent(begun)
         self._steps = 0
@@ -122,7 +123,7 @@ class Learner:
 
     def _step(self, batch: list[Crop], fraction: float) -> float:
         for group in self._optimiser.param_groups:
-            group["lr"] = self._settings.learning_rate * schedule(fraction, self._settings)
+            group["lr"] = self._rate * schedule(fraction, self._settings)
         self._module.train()
         for part in self._still:
             part.eval()
@@ -130,7 +131,7 @@ class Learner:
         if not torch.isfinite(loss):
             raise SettingsError(
                 "The training loss is no longer a number: the learning rate "
-                f"{self._settings.learning_rate} is too high for this network. Set a smaller one, "
+                f"{self._rate} is too high for this network. Set a smaller one, "
                 "for example a tenth."
             )
         self._optimiser.zero_grad(set_to_none=True)

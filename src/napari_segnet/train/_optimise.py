@@ -11,10 +11,20 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.train._begin import Start
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["autocast_dtype", "frozen", "optimiser", "schedule"]
+__all__ = ["autocast_dtype", "frozen", "highest_rate", "optimiser", "schedule"]
 
 SMALL_BATCH = 4
 """Crops from which on the statistics of a batch are better than those of the old data."""
+
+
+FROM_NOTHING, LEARNED = 3e-3, 3e-4
+"""Highest learning rates. Of a network that has learned before, ten times as much undoes within a
+few steps what it knew (docs/training.md has the figures), whatever its kind."""
+
+
+def highest_rate(begun: Start, settings: TrainSettings) -> float:
+    """Return the highest learning rate: the user's, or what suits the network."""
+    return settings.learning_rate or (LEARNED if begun.learned else FROM_NOTHING)
 
 
 def frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.Module]:
@@ -42,10 +52,10 @@ def frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.
     return still
 
 
-def optimiser(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return what moves the weights that are not frozen."""
+def optimiser(module: nn.Module, settings: TrainSettings, rate: float) -> torch.optim.Optimizer:
+    """Return what moves the weights that are not frozen, at a learning rate to begin with."""
     weights = [p for p in module.parameters() if p.requires_grad]
-    rate, decay = settings.learning_rate, settings.weight_decay
+    decay = settings.weight_decay
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
     if settings.optimizer == "adam":

@@ -24,7 +24,7 @@ from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
-from napari_segnet.train._begin import advised, start, trainable, wanted
+from napari_segnet.train._begin import advised, shown, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
 from napari_segnet.train._pace import Pace
@@ -52,6 +52,7 @@ def train(
     *,
     device: str = "auto",
     resume: bool = False,
+    earlier: Dataset | None = None,
 ) -> Generator[Progress, None, Checkpoint]:
     """Train a network.
 
@@ -71,8 +72,9 @@ def train(
     resume : bool
         Go on from ``<out>.state`` if it exists. On a CPU, with the same settings, a run that
         was stopped and resumed gives the weights of one that never was. Settings other than
-        ``optimizer``, ``freeze_stages`` and ``head`` may change at a stop, such as a
-        ``batch_size`` that was too large; :func:`read_unfinished` tells what they were.
+        ``optimizer``, ``freeze_stages`` and ``head`` may change at a stop.
+    earlier : Dataset, optional
+        What the network knew before: see ``rehearsal``.
 
     Yields
     ------
@@ -96,15 +98,14 @@ def train(
     MemoryExhaustedError
         If a batch does not fit into memory.
     OutputError
-        If ``out`` cannot be written, or another training is writing it; nothing is half
-        written.
+        If ``out`` cannot be written, or another training is writing it.
     """
     settings, out = settings or TrainSettings(), Path(out)
-    trainable(network)
-    target = advised(wanted(network, settings))
+    target = advised(shown(wanted(network, settings), settings))
     device = best_device(device)
     with ours(out) as turn:
-        steps = _taught(network, target, dataset, out, settings, device=device, resume=resume)
+        rehearsed = _rehearsed(network, earlier, settings)
+        steps = _taught(network, target, dataset, out, settings, rehearsed, device, resume)
         while True:
             turn.check()
             try:
@@ -121,7 +122,7 @@ def _taught(
     dataset: Dataset,
     out: Path,
     settings: TrainSettings,
-    *,
+    rehearsed: Crops | None,
     device: str,
     resume: bool,
 ) -> Generator[Progress, None, Checkpoint]:
@@ -134,6 +135,8 @@ def _taught(
     parent = _parent(network)
     crops = yield from _crops(dataset, target, settings)
     held = yield from _held_out_crops(dataset, target, settings)
+    if rehearsed is not None:
+        yield from _read(rehearsed, len(rehearsed))
     torch.manual_seed(settings.seed)
     begun = start(network, settings)
     learner = Learner(begun, settings, device)
@@ -143,7 +146,8 @@ def _taught(
     for epoch in pace.epochs():
         if _has_ended(settings, learner.best, epoch):
             break
-        losses = yield from _round(learner, crops, settings, epoch, pace, drawers(device))
+        drawn = batches(crops, settings, epoch, drawers(device), rehearsed)
+        losses = yield from _round(learner, drawn, settings, pace)
         first_crops = [crop for batch in held for crop in batch]
         found, seen = look(learner, target, first_crops)
         scores = (*learner.score(held), *found)
@@ -168,16 +172,10 @@ def _taught(
 
 
 def _round(
-    learner: Learner,
-    crops: Crops,
-    settings: TrainSettings,
-    epoch: int,
-    pace: Pace,
-    threads: int,
+    learner: Learner, drawn: Generator[list[Crop]], settings: TrainSettings, pace: Pace
 ) -> Generator[Progress, None, list[float]]:
     """Do the steps of one epoch; return their losses."""
     losses: list[float] = []
-    drawn = batches(crops, settings, epoch, threads)
     with contextlib.closing(drawn):
         for _ in range(settings.steps_per_epoch):
             if pace.is_over:
@@ -228,7 +226,8 @@ def preview(
     """
     settings = settings or TrainSettings()
     trainable(network)
-    crops = yield from _crops(hold_out(dataset), wanted(network, settings), settings)
+    target = shown(wanted(network, settings), settings)
+    crops = yield from _crops(hold_out(dataset), target, settings)
     rng = np.random.default_rng((settings.seed, 0, 0))
     return tuple(crops.draw(rng) for _ in range(count))
 
@@ -277,6 +276,18 @@ def _crops(
             "labels: 0 is background, objects (or classes) are 1 and above."
         )
     return crops
+
+
+def _rehearsed(
+    network: Checkpoint, earlier: Dataset | None, settings: TrainSettings
+) -> Crops | None:
+    """Return crops of what the network knew before, shown as it was shown them."""
+    if earlier is None or not settings.rehearsal or not earlier.of("train"):
+        return None
+    names = Augmentation.__dataclass_fields__
+    change = Augmentation(**{name: getattr(settings, name) for name in names})
+    shape = _crop_shape(network, settings)
+    return Crops(earlier.of("train"), wanted(network, settings), shape, change)
 
 
 def _held_out_crops(
@@ -335,10 +346,12 @@ def _card(
     if parent is not None:
         # Its scores and its data are no longer those of this network; how it is shown images is.
         scaled = any(step.name == "scale" for step in network.prepare)
-        kept = ("label", "empty_channels", *(("object_px",) if scaled else ()))
+        kept = ("label", "empty_channels", "channels", *(("object_px",) if scaled else ()))
         card = {"parent": parent, **{name: card[name] for name in kept if name in card}}
     if inverted(network, PredictSettings(invert=settings.invert)):
         card["invert"] = "yes"
+    if settings.channels != "auto":
+        card["channels"] = settings.channels
     card["training"] = {
         "samples": len(dataset.of("train")),
         "held_out": len(dataset.of("val")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.map_loss import LOSSES
 from napari_segnet.plan.settings import FIND, INVERT
+from napari_segnet.prepare import parse_normalizer
 from napari_segnet.settings import check_types, short_repr, suggestion
 
 __all__ = ["HEADS", "OPTIMIZERS", "PRECISIONS", "TrainSettings"]
@@ -32,6 +33,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "promote_at": (0.5, 0.9999),
     "minutes": (0, 1e6),
     "replay": (0, 100),
+    "rehearsal": (0, 1),
     "on_objects": (0, 1),
     "gamma": (1, 100),
     "gain": (1, 100),
@@ -60,9 +62,12 @@ class TrainSettings:
         and to twice its stride at least.
     crop_z_px : int
         Depth of a crop for 3D networks.
-    channels, invert : str
-        Which image channels the network gets, and if dark and bright are exchanged, as in
-        ``PredictSettings``; the network that is taught so wants it so from then on.
+    normalize, channels, invert : str
+        How pixels are normalised, which image channels the network gets, and if dark and bright
+        are exchanged, as in ``PredictSettings``; the network that is taught so wants it so from
+        then on.
+    scale : float
+        Image pixels per network pixel, likewise; 0: as the network wants it.
     head : str
         ``keep``: the network's own last layer; ``foreground``, ``objects`` (foreground,
         boundary and distance) or a number of classes with the background: a new one, which
@@ -72,7 +77,8 @@ class TrainSettings:
     optimizer : str
         ``adamw`` (Loshchilov and Hutter 2019), ``adam`` or ``sgd`` (with Nesterov's momentum).
     learning_rate : float
-        The highest; it warms up and then falls to zero as a cosine.
+        The highest; it warms up and then falls to zero as a cosine. 0: what suits the network,
+        0.0003 for one that has learned before, 0.003 for one that begins from nothing.
     warm_up : float
         Share of the training over which it warms up.
     momentum : float
@@ -96,6 +102,9 @@ class TrainSettings:
     replay : float
         Where labels are not trusted, hold on to what the old network is sure of, with this
         weight, against forgetting. 0: learn nothing there.
+    rehearsal : float
+        Where ``earlier`` images are given to a training: so many crops of theirs join each batch,
+        as a share of its crops, so that the network does not forget them. 0: they are only scored.
     average : float
         Share of the old weights in the running average that is kept as the result; 0: the
         last weights.
@@ -122,12 +131,14 @@ class TrainSettings:
     batch_size: int = 8
     crop_px: int = 192
     crop_z_px: int = 32
+    normalize: str = "auto"
     channels: str = "auto"
     invert: str = "auto"
+    scale: float = 0.0
     head: str = "keep"
     loss: str = "both"
     optimizer: str = "adamw"
-    learning_rate: float = 3e-3
+    learning_rate: float = 0.0
     warm_up: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 1e-2
@@ -137,6 +148,7 @@ class TrainSettings:
     minutes: float = 0.0
     promote_at: float = 0.9
     replay: float = 0.0
+    rehearsal: float = 0.0
     average: float = 0.998
     on_objects: float = 0.5
     flip: bool = True
@@ -159,13 +171,19 @@ class TrainSettings:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise SettingsError(f"{name} is {value}, but must be from {least:g} to {most:g}.")
-        if not 0 < self.learning_rate <= 10:
+        if not 0 <= self.learning_rate <= 10:
             raise SettingsError(
-                f"learning_rate is {self.learning_rate}, but must be above 0 and at most 10; "
-                "0.003 suits most networks."
+                f"learning_rate is {self.learning_rate}, but must be from 0 to 10; 0 is what suits "
+                "the network."
             )
         if not 0 <= self.average < 1:
             raise SettingsError(f"average is {self.average}, but must be from 0 to below 1.")
+        parse_normalizer("none" if self.normalize == "auto" else self.normalize)
+        if self.scale and not 0.01 <= self.scale <= 100:
+            raise SettingsError(
+                f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per network "
+                "pixel, or 0: as the network wants it."
+            )
         low, high = self.scale_range
         if not 0.05 <= low <= high <= 20:
             raise SettingsError(

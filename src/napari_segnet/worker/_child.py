@@ -9,12 +9,14 @@ import queue
 import sys
 import threading
 import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from napari_segnet.errors import Cancelled, SegnetError
 from napari_segnet.progress import Job, Progress
-from napari_segnet.worker._wire import read_message, write_message
+from napari_segnet.worker._wire import Wire
 
 __all__ = ["main"]
 
@@ -26,55 +28,60 @@ https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html"""
 
 
 class _Desk:
-    """What is to be done, and the job at work."""
+    """What is to be done, and the job that came last."""
 
     def __init__(self) -> None:
-        self.todo: queue.SimpleQueue[tuple[Any, tuple[Any, ...]] | SegnetError] = (
-            queue.SimpleQueue()
-        )
-        self.job: Job[Any] | None = None
+        self.todo: queue.SimpleQueue[Job[Any] | Exception] = queue.SimpleQueue()
+        self._last: weakref.ref[Job[Any]] | None = None
 
-    def listen(self, stream: IO[bytes]) -> None:
+    def listen(self, wire: Wire) -> None:
         """Take what comes; end where nobody speaks any more, whatever is at work."""
         while True:
             try:
-                message = read_message(stream)
+                message = wire.read()
+                if message is None:
+                    os._exit(0)
+                self._take(*message)
+            except OSError:
+                os._exit(0)
             except Exception as error:  # what cannot be unpickled here: its sender has to know
                 self.todo.put(_unreadable(error))
-                continue
-            if message is None:
-                os._exit(0)
-            kind, work, args = message
-            if kind == "do":
-                self.todo.put((work, args))
-            elif self.job is not None:
-                self.job.cancel()
+
+    def _take(self, kind: str, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        if kind == "do":
+            job = Job(work(*args))
+            self._last = weakref.ref(job)
+            self.todo.put(job)
+        elif self._last is not None and (last := self._last()) is not None:
+            last.cancel()
 
 
 def main() -> None:
     """Do jobs until the end of the standard input."""
-    inward, outward = sys.stdin.buffer, _own_output()
+    wire = Wire(sys.stdin.buffer, _own_output())
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
     desk = _Desk()
-    threading.Thread(target=desk.listen, args=(inward,), daemon=True).start()
+    threading.Thread(target=desk.listen, args=(wire,), daemon=True).start()
     while True:
-        asked = desk.todo.get()
-        if isinstance(asked, SegnetError):
-            write_message(outward, ("failed", asked))
-            continue
-        work, args = asked
-        desk.job = Job(work(*args))
-        del asked, work, args
-        try:
-            answer: tuple[str, Any] = ("done", _done(desk.job, outward))
-        except BaseException as error:
-            answer = ("failed", _sendable(error))
-        desk.job = None
-        write_message(outward, answer)
+        _serve(desk.todo.get(), wire)
 
 
-def _done(job: Job[Any], outward: IO[bytes]) -> Any:
+def _serve(asked: Job[Any] | Exception, wire: Wire) -> None:
+    """Do one job and send what comes of it."""
+    try:
+        if isinstance(asked, Exception):
+            raise asked
+        wire.write(("done", _done(asked, wire)))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os._exit(0)  # nobody reads it
+        wire.write(("failed", _sendable(error)))
+    except BaseException as error:
+        wire.write(("failed", _sendable(error)))
+
+
+def _done(job: Job[Any], wire: Wire) -> Any:
     told = 0.0
     while True:
         try:
@@ -84,7 +91,7 @@ def _done(job: Job[Any], outward: IO[bytes]) -> Any:
         now = time.monotonic()
         if report.text or report.done in (0, 1) or now - told >= QUIET_S:
             told = now
-            write_message(outward, ("progress", report))
+            wire.write(("progress", report))
 
 
 def _own_output() -> IO[bytes]:

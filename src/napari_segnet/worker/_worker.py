@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import queue
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import IO, Any, TypeVar
 
 from napari_segnet.errors import Remedy, WorkerLostError
 from napari_segnet.progress import Progress, check_cancelled
-from napari_segnet.worker._wire import ENDED, Message, read_message, write_message
+from napari_segnet.worker._wire import ENDED, Message, Wire
 
 __all__ = ["Worker"]
 
@@ -46,6 +44,7 @@ class Worker:
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = dict(environ or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._wire: Wire | None = None
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._lock = threading.Lock()
 
@@ -72,7 +71,7 @@ class Worker:
         WorkerLostError
             If its process ends before the job does.
         """
-        with self._lock:
+        with self._turn():
             self._begin()
             self._send(("do", work, args))
             over = False
@@ -95,9 +94,9 @@ class Worker:
                 if not over:
                     self._abandon()
 
-    def call(self, function: Callable[..., T], *args: Any) -> T:
+    def call(self, function: Callable[..., T], *args: Any, **more: Any) -> T:
         """Let it call a function, and wait for what that returns; see :meth:`do`."""
-        steps = self.do(_called, function, args)
+        steps = self.do(_called, function, args, more)
         while True:
             try:
                 next(steps)
@@ -118,6 +117,16 @@ class Worker:
             process.kill()
             process.wait()
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until it is idle, unless the job is cancelled meanwhile."""
+        while not self._lock.acquire(timeout=LOOK_S):
+            check_cancelled()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     def _begin(self) -> None:
         if self.pid is not None:
             return
@@ -134,19 +143,19 @@ class Worker:
             start_new_session=True,  # Ctrl-C in the terminal is meant for who waits
         )
         self._process, self._inbox = process, queue.SimpleQueue()
+        self._wire = Wire(_pipe(process.stdout), _pipe(process.stdin))
         reader = threading.Thread(
             target=_listen,
-            args=(_pipe(process.stdout), self._inbox),
+            args=(self._wire, _pipe(process.stdout), self._inbox),
             name="napari-segnet worker's answers",
             daemon=True,
         )
         reader.start()
 
     def _send(self, message: Any) -> None:
-        process = self._process
-        assert process is not None
+        assert self._wire is not None
         try:
-            write_message(_pipe(process.stdin), message)
+            self._wire.write(message)
         except OSError as error:  # it has ended: a broken pipe
             raise self._lost() from error
 
@@ -159,10 +168,10 @@ class Worker:
     def _abandon(self) -> None:
         """Stop a job that nobody waits for; if it does not, its process ends."""
         process, until = self._process, time.monotonic() + STOP_S
-        if process is None:
+        if process is None or self._wire is None:
             return
         try:
-            write_message(_pipe(process.stdin), ("cancel", None, None))
+            self._wire.write(("cancel", None, None))
             while (left := until - time.monotonic()) > 0:
                 with contextlib.suppress(queue.Empty):
                     if self._inbox.get(timeout=left)[0] != "progress":
@@ -203,20 +212,23 @@ def lost(code: int | None) -> WorkerLostError:
     )
 
 
-def _called(function: Callable[..., T], args: tuple[Any, ...]) -> Generator[Progress, None, T]:
+def _called(
+    function: Callable[..., T], args: tuple[Any, ...], more: Mapping[str, Any]
+) -> Generator[Progress, None, T]:
     """Make a job of a function, there."""
     yield from ()
-    return function(*args)
+    return function(*args, **more)
 
 
-def _listen(stream: IO[bytes], inbox: queue.SimpleQueue[Message]) -> None:
+def _listen(wire: Wire, stream: IO[bytes], inbox: queue.SimpleQueue[Message]) -> None:
     """Put what comes into the mailbox, up to the end."""
     try:
         with stream:
-            while (message := read_message(stream)) is not None:
+            while (message := wire.read()) is not None:
                 inbox.put(message)
-    except (OSError, EOFError, pickle.UnpicklingError, struct.error, ValueError):
-        pass  # cut off within a message
+    except (OSError, ValueError):
+        pass  # it has ended within a message
+    wire.close()
     inbox.put((ENDED, None))
 
 

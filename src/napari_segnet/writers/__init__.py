@@ -25,6 +25,7 @@ from napari_segnet.atomic import (
     make_folders,
     probe,
     reason,
+    sweep,
     write_all,
 )
 from napari_segnet.errors import OutputError, SettingsError
@@ -41,7 +42,7 @@ from napari_segnet.writers.imagej_rois import ImagejRoisWriter
 from napari_segnet.writers.labels import LabelsWriter
 from napari_segnet.writers.maps import MapsWriter
 from napari_segnet.writers.nifti_labels import NiftiLabelsWriter, plain_grid, write_nifti_labels
-from napari_segnet.writers.ome_zarr import ZarrPlace, check_place, write_zarr_labels
+from napari_segnet.writers.ome_zarr import ZarrPlace, check_place, zarr_files
 from napari_segnet.writers.origin import OriginWriter
 from napari_segnet.writers.outlines_picture import OutlinesPictureWriter
 from napari_segnet.writers.table import TableWriter
@@ -302,8 +303,7 @@ def write_segmentation(
     try:
         with _alone(folder, stem):
             _refuse_existing(folder, paths, overwrite)
-            _write_zarr(result, overwrite)
-            write_all(files)
+            write_all(_with_zarr(files, result, overwrite))
     except OSError as error:
         raise _output_error(folder, stem, error) from error
     return paths if zarr is None else [zarr.folder, *paths]
@@ -317,11 +317,17 @@ def _files(folder: Path, stem: str, result: Result) -> list[tuple[Path, Write]]:
     ]
 
 
-def _write_zarr(result: Result, overwrite: bool) -> None:
-    """Write the labels first where they are OME-Zarr: the record of them never stands alone."""
-    if result.zarr is not None:
-        check_place(result.zarr, overwrite)
-        write_zarr_labels(result.segmentation, result.zarr)
+def _with_zarr(
+    files: list[tuple[Path, Write]], result: Result, overwrite: bool
+) -> list[tuple[Path, Write]]:
+    """Add labels that are OME-Zarr to the files, in one go with which they are replaced."""
+    if result.zarr is None:
+        return files
+    check_place(result.zarr, overwrite)
+    every = [*zarr_files(result.segmentation, result.zarr), *files]
+    for path, _ in every:
+        sweep(path)  # a large one that was cut off takes room
+    return every
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from napari_segnet.writers._result import Result
 if TYPE_CHECKING:
     from roifile import ImagejRoi
 
-__all__ = ["ImagejRoisWriter"]
+__all__ = ["ImagejRoisWriter", "roi_of"]
 
 MOST_CLASS = 255
 """Groups of ImageJ are one byte."""
@@ -46,7 +46,7 @@ class ImagejRoisWriter:
         front = [a for a in "tz" if a in made.axes]
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             for one in planar_objects(made):
-                roi = _roi(one)
+                roi = roi_of(one)
                 roi.group = min(MOST_CLASS, max(0, made.label_class.get(one.label, 0)))
                 if front == ["t", "z"]:
                     roi.t_position, roi.z_position = one.t + 1, one.z + 1
@@ -58,7 +58,8 @@ class ImagejRoisWriter:
                 file.writestr(entry, roi.tobytes())
 
 
-def _roi(one: Planar) -> ImagejRoi:
+def roi_of(one: Planar) -> ImagejRoi:
+    """Return the exact outline of an object, its box included."""
     from roifile import ROI_TYPE, ImagejRoi
 
     y0, x0 = one.box[0].start, one.box[1].start

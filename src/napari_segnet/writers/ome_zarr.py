@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.atomic import ENDING, put_folder_in_place, write_text, write_whole
+from napari_segnet.atomic import Write, write_text
 from napari_segnet.budget import parsed_json
 from napari_segnet.errors import OutputError
 from napari_segnet.extras import zarr_package
 from napari_segnet.segmentation import Segmentation
 
-__all__ = ["ZarrPlace", "check_place", "write_zarr_labels"]
+__all__ = ["ZarrPlace", "check_place", "zarr_files"]
 
 CHUNK = 1024
 """Edge of a chunk in rows and columns: 4 MB of labels, some 100 KB packed."""
@@ -93,24 +92,16 @@ def check_place(place: ZarrPlace, overwrite: bool) -> None:
         )
 
 
-def write_zarr_labels(made: Segmentation, place: ZarrPlace) -> None:
-    """Write labels with their pyramid: nobody sees a part of them, what was there stays until then.
+def zarr_files(made: Segmentation, place: ZarrPlace) -> list[tuple[Path, Write]]:
+    """Return what is written of labels: their folder with all levels, and where they are listed.
 
-    Raises
-    ------
-    OSError
-        If the disk refuses; nothing is left behind.
+    For :func:`napari_segnet.atomic.write_all`, together with the record of the run: nobody sees new
+    labels beside an old record.
     """
-    folder = place.folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{ENDING}")
-    try:
-        _write_group(part, made, place)
-        put_folder_in_place(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    files: list[tuple[Path, Write]] = [(place.folder, lambda part: _write_group(part, made, place))]
     if place.image is not None:
-        _list_labels(folder.parent, folder.name, place.zarr_format)
+        files += _listing(place.folder.parent, place.folder.name, place.zarr_format)
+    return files
 
 
 def _is_labels(folder: Path) -> bool:
@@ -241,23 +232,32 @@ def _described(
     return {"ome": {"version": version, "multiscales": [multiscale], "image-label": label}}
 
 
-def _list_labels(group: Path, name: str, zarr_format: int) -> None:
-    """Name new labels among those of an image."""
+def _listing(group: Path, name: str, zarr_format: int) -> list[tuple[Path, Write]]:
+    """Return the files that name new labels among those of an image; none if they are named."""
     if zarr_format == 2:
         found = _read(group / ".zattrs")
-        _write(group / ".zgroup", {"zarr_format": 2})
-        _write(group / ".zattrs", {**found, "labels": _with(found.get("labels"), name)})
-        return
+        if name in _named(found.get("labels")):
+            return []
+        return [
+            (group / ".zgroup", partial(_write, {"zarr_format": 2})),
+            (group / ".zattrs", partial(_write, {**found, "labels": _with(found, name)})),
+        ]
     whole = _read(group / "zarr.json") or {"zarr_format": 3, "node_type": "group"}
     attributes = dict(whole.get("attributes", {}))
     ome = dict(attributes.get("ome", {}))
-    ome = {"version": VERSIONS[3], **ome, "labels": _with(ome.get("labels"), name)}
-    _write(group / "zarr.json", {**whole, "attributes": {**attributes, "ome": ome}})
+    if name in _named(ome.get("labels")):
+        return []
+    ome = {"version": VERSIONS[3], **ome, "labels": _with(ome, name)}
+    content = {**whole, "attributes": {**attributes, "ome": ome}}
+    return [(group / "zarr.json", partial(_write, content))]
 
 
-def _with(names: object, name: str) -> list[Any]:
-    known = names if isinstance(names, list) else []
-    return known if name in known else [*known, name]
+def _named(names: object) -> list[Any]:
+    return names if isinstance(names, list) else []
+
+
+def _with(found: Mapping[str, Any], name: str) -> list[Any]:
+    return [*_named(found.get("labels")), name]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -265,6 +265,5 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    write_whole(path, lambda part: write_text(part, text + "\n"))
+def _write(content: Mapping[str, Any], part: Path) -> None:
+    write_text(part, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

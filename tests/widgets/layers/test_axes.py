@@ -13,6 +13,7 @@ from support import hand
 from support.hand import Hand, bring_into_view, until
 
 from napari_segnet.errors import ImageError
+from napari_segnet.progress import run
 from napari_segnet.readers import open_image
 from napari_segnet.widgets.correct.pointer import view_of
 from napari_segnet.widgets.dataset.pair import training_pair
@@ -22,7 +23,7 @@ from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record
 from napari_segnet.widgets.layers.subject import axes_of
 from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
 from napari_segnet.widgets.recovery.dialogs import save_labels
-from napari_segnet.widgets.review.jobs import network_input
+from napari_segnet.widgets.review.jobs import look_at, network_input
 
 SOON_S = 30
 
@@ -227,4 +228,6 @@ def test_labels_drawn_in_one_channel_belong_to_all(viewer):
         training_pair(image, labels, only_reviewed=False)
     labels.data[2] = labels.data[1]
     given = network_input(labels, viewer, with_image=True)
-    np.testing.assert_array_equal(given.labels, labels.data[1])
+    items = run(look_at(given, "", "", False))
+    assert items.ids.tolist() == [7]
+    assert labels.data[items.box(0)].shape == (3, 4, 4)

@@ -8,6 +8,8 @@ import h5py
 import npe2
 import numpy as np
 import pytest
+import tifffile
+import torch
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from support.keras_files import h5, small
@@ -17,6 +19,7 @@ from napari_segnet.builtin import weights_path
 from napari_segnet.errors import WeightsError
 from napari_segnet.widgets.plugin.docks import SegmentDock
 from napari_segnet.widgets.plugin.drop_reader import find_or_open_dock, weights_reader
+from napari_segnet.widgets.plugin.unnamed import unnamed_reader
 
 
 @pytest.fixture
@@ -78,6 +81,23 @@ def test_a_drop_on_the_canvas_is_an_opening(viewer, weights, chosen):
     )
     viewer.window._qt_viewer.dropEvent(drop)
     assert [choice for _, choice in chosen] == [str(weights)]
+
+
+def test_a_network_without_an_ending_is_dropped_like_any_other(viewer, tmp_path, chosen):
+    """As Cellpose names its own."""
+    path = tmp_path / "CP_20220523_104016"
+    torch.save({"output.2.weight": torch.zeros(3, 2)}, path)
+    assert viewer.open(path, plugin=None) == []
+    assert [choice for _, choice in chosen] == [str(path)]
+
+
+def test_an_image_without_an_ending_opens_and_what_is_neither_does_not(viewer, tmp_path):
+    path = tmp_path / "IM0001"
+    tifffile.imwrite(path, np.eye(9, dtype=np.uint8))
+    (layer,) = viewer.open(path, plugin=None)
+    assert np.array_equal(layer.data, np.eye(9))
+    (tmp_path / "README").write_text("no image")
+    assert unnamed_reader(str(tmp_path / "README")) is None
 
 
 def test_of_two_viewers_the_one_in_front_is_told(make_viewer, weights, chosen):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_model.types import MenuItem
-from npe2 import PluginManifest
+from npe2 import PluginManager, PluginManifest
 from npe2.manifest.utils import import_python_name
 
 from napari_segnet.readers import READERS
@@ -100,13 +100,22 @@ def test_every_sample_there_is_has_its_entry():
 
 
 def test_the_readers_claim_what_the_dock_takes_and_medical_images():
-    reader, medical = THERE.readers
+    reader, medical, unnamed = THERE.readers
     assert medical.accepts_directories
     assert reader.accepts_directories  # of packages
     kinds = [kind for kind in READERS if isinstance(kind, NiftiReader | DicomReader)]
     claimed = {f"*{suffix}" for kind in kinds for suffix in kind.suffixes}
     assert claimed == set(medical.filename_patterns)
     assert [f"*{suffix}" for suffix in WEIGHTS_SUFFIXES] == reader.filename_patterns
+    assert not unnamed.accepts_directories
+
+
+def test_names_without_an_ending_are_claimed_and_no_others(viewer):
+    without = "CP_20220523_104016", "cyto3", "cpsam", "IM000001", "my.network_of_2026_05"
+    others = "cells.tif", "cells.ome.tiff", "plate.geojson", "a.b", "measured.parquet"
+    for name in (*without, *others):
+        found = PluginManager.instance().iter_compatible_readers(name)
+        assert (name in without) is any(one.command.endswith("read_unnamed") for one in found)
 
 
 def test_the_settings_have_a_page_in_the_preferences(viewer, preferences_file):

@@ -36,6 +36,26 @@ def test_the_cache_gets_its_size(preferences_file):
     assert cache.predictions.limit_bytes == 500_000_000
 
 
+def test_networks_get_a_process_of_their_own(preferences_file, monkeypatch):
+    asked = []
+    monkeypatch.setattr("napari_segnet.widgets.qt.preferences.keep_apart", asked.append)
+    assert not preferences().own_process
+    preferences_file.engine.own_process = True
+    assert preferences().own_process
+    assert asked == [False, True]
+
+
+def test_networks_run_where_a_scheduler_is_named(preferences_file):
+    from napari_segnet.engines import cluster
+
+    preferences_file.engine.scheduler = " tcp://127.0.0.1:1 "
+    assert preferences().scheduler == "tcp://127.0.0.1:1"
+    assert cluster.is_clustered()  # nobody is asked before a network runs
+    preferences_file.engine.scheduler = ""
+    preferences()
+    assert not cluster.is_clustered()
+
+
 def test_a_folder_in_the_home_folder_may_be_written_short(preferences_file, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     preferences_file.engine.networks_folder = " ~/networks "

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication
 from support import hand, painter
 from support.owners import kill, owner
 
+from napari_segnet.correct import delete, merge
 from napari_segnet.errors import JournalError
 from napari_segnet.journal import Act, own, replay, summary
 from napari_segnet.journal._format import (
@@ -26,6 +27,7 @@ from napari_segnet.journal._format import (
     pack_json,
     record,
 )
+from napari_segnet.widgets.layers.editing import apply_edit
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.recovery import recorded_layer as module
 from napari_segnet.widgets.recovery.recorder import JournalKeeper, keep_journal, left_behind
@@ -190,6 +192,35 @@ def test_what_belongs_to_a_layer_comes_back(viewer, keeper):
     record = record_of(again)
     assert (20, {"x": None, "shape": [1, 2]}) == (record.highest_id, record.origin)
     assert not keeper.offers
+
+
+def test_an_edit_writes_the_rows_that_it_changes(viewer, keeper):
+    """And not the table of 3,000 objects, which a journal of before wrote each time."""
+    labels = np.kron(np.arange(1, 3001).reshape(50, 60), np.ones((3, 3))).astype(np.int32)
+    features = {"index": np.arange(1, 3001), "score": np.linspace(0, 1, 3000), "class": 1}
+    image = labels.astype(np.uint8)
+    viewer.add_image(image, name="cells")
+    layer = viewer.add_labels(labels, features=features)
+    apply_edit(layer, delete(labels, [7]))
+    keeper.flush()
+    (path,) = journals(keeper)
+    before = path.stat().st_size
+    apply_edit(layer, delete(labels, [9, 10]))
+    apply_edit(layer, merge(labels, [20, 21]))
+    layer.undo()
+    keeper.flush()
+    assert path.stat().st_size - before < 2500
+    expected = layer.features.copy()
+    assert len(expected) == 2997
+    leave(viewer, keeper)
+    viewer.add_image(image.copy(), name="cells")
+    again = keeper.recover(keeper.offers[0])
+    assert again.features.equals(expected)
+    apply_edit(again, delete(again.data, [30]))
+    expected = again.features.copy()
+    leave(viewer, keeper)
+    viewer.add_image(image.copy(), name="cells")
+    assert keeper.recover(keeper.offers[0]).features.equals(expected)
 
 
 def test_what_was_recovered_goes_on_in_the_same_journal(viewer, keeper):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import tifffile
 import torch
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QComboBox
@@ -89,3 +92,22 @@ def test_layers_of_a_network_of_one_channel_are_not_offered(viewer, dock, qtbot)
     qtbot.waitUntil(lambda: dock.checkpoint is not None and not dock.network.busy, timeout=WAIT_MS)
     assert dock.channels.layers() == ()
     assert dock.channels.isHidden()
+
+
+def test_the_files_of_one_case_are_one_image_of_a_folder(dock, qtbot, tmp_path):
+    """As nnU-Net names them; a file without a partner fails in a sentence of its own."""
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    for case, number in (("a", 0), ("a", 1), ("b", 0)):
+        tifffile.imwrite(images / f"{case}_{number:04}.tif", pixels(number))
+    with qtbot.waitSignal(dock.whole_folder.runner.finished, timeout=WAIT_MS):
+        dock.segment_folder(images, out)
+    said = dock.whole_folder.said.text()
+    assert said.startswith("1 of 2 images are segmented")
+    assert "b_0000.tif: " in said
+    assert {path.name for path in out.iterdir()} == {"a.labels.tif", "a.json"}
+    origin = json.loads((out / "a.json").read_text())
+    assert [name.rpartition("/")[2] for name in origin["image"]["channels_from"]] == [
+        "a_0000.tif",
+        "a_0001.tif",
+    ]

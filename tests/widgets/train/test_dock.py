@@ -13,6 +13,7 @@ import torch
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QSpinBox
 from safetensors.torch import load_file
+from support.engines import put_first
 from support.teaching import FOREGROUND, QUICK, fresh, write_dataset
 
 from napari_segnet.dataset import Dataset
@@ -499,3 +500,41 @@ def test_what_is_odd_about_labels_is_no_file_that_was_left_out():
     log = Log()
     assert len(list(_logged(steps(), log))) == 3
     assert (log.left_out, log.notes) == (["a.tif is damaged."], ["A mask."])
+
+
+def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
+    dock, qtbot, weights, folder, monkeypatch
+):
+    put_first(monkeypatch, maps=lambda batch, **_: (batch[:, :1] < 0.3) * 0.8 + 0.1)
+    ready(dock, qtbot, weights, folder)
+    box = dock.begin_well
+    assert box.take.isHidden() and box.ways.isHidden()
+    with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
+        click(qtbot, box.ask)
+    assert box.words.text().startswith("Before any training, on ")
+    assert "light and dark exchanged" in box.words.text()
+    assert box.ways.rowCount() > 3
+    assert float(box.ways.item(0, 0).text()) > 0.3
+    assert dock.settings().invert == "auto"
+    click(qtbot, box.take)
+    assert dock.settings().invert == "yes"
+    assert "The training uses invert=yes" in box.words.text()
+    dock.choose_folder(folder.parent)  # another training set: what was tried says nothing of it
+    assert box.ways.isHidden() and box.words.isHidden()
+
+
+@pytest.mark.trains
+def test_of_few_images_further_trainings_are_offered_with_their_cost(
+    dock, qtbot, weights, tmp_path
+):
+    few = write_dataset(tmp_path / "few", count=2)
+    ready(dock, qtbot, weights, few, learning_rate=1e-9)
+    train(dock, qtbot)
+    box = dock.outcome.cross_fit
+    assert box.isVisibleTo(dock.outcome)
+    assert box.ask.text() == "Judge by all objects (2 trainings)"
+    with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
+        click(qtbot, box.ask)
+        assert box.stop.isVisibleTo(box)
+    assert box.words.text().startswith("Judged by 2 trainings, each on what it had not seen: ")
+    assert not box.stop.isVisibleTo(box)

@@ -21,6 +21,7 @@ from napari_segnet.answers.maps.run import MapAgreement
 from napari_segnet.engines import Engine, engine_for
 from napari_segnet.errors import MemoryExhaustedError, Remedy, SegnetError
 from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
+from napari_segnet.plan.kept import KeptRun, UnitBlocks, kept_run
 from napari_segnet.plan.precision import PrecisionChoice
 from napari_segnet.prepare.scale import resize
 from napari_segnet.progress import Progress, check_cancelled
@@ -58,6 +59,13 @@ def run_flows(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
     plan : InferencePlan
         What was resolved for it and the image.
     """
+    with kept_run(plan, engine) as kept:
+        return (yield from _all_planes(engine, plan, kept))
+
+
+def _all_planes(
+    engine: Engine, plan: InferencePlan, kept: KeptRun
+) -> Generator[Progress, None, RunResult]:
     given, settings = plan.input, plan.settings
     if plan.keep is None:
         raise SegnetError(f"{plan.checkpoint.path.name} answers with objects, not with flows.")
@@ -68,12 +76,15 @@ def run_flows(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
         engine=engine, batch=settings.batch_size or (1 if engine.device == "cpu" else AT_ONCE)
     )
     precision: PrecisionChoice[Floats] = PrecisionChoice(settings.precision, MapAgreement())
+    kept.precision(precision)
     total = len(tiles.boxes) * len(given.units)
     for number, (t, z) in enumerate(given.units):
         read = _reader(plan, t, z, seen)
         whole = np.zeros((sum(o.channels for o in plan.checkpoint.outputs), *tiles.lengths), "f4")
         yield Progress(what="tile", done=number * len(tiles.boxes), total=total)
-        for done in _answered(run, settings, precision, tiles, read, whole):
+        known = kept.of_unit(number, np.float32)
+        for done in _answered(run, settings, precision, tiles, read, whole, known):
+            kept.settled(precision)
             yield Progress(what="tile", done=number * len(tiles.boxes) + done, total=total)
         whole /= tiles.weights()
         low_y, low_x = tiles.before
@@ -86,6 +97,22 @@ def run_flows(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
         ndim=given.ndim,
         steps=max(1, int(STEPS * given.scale)),
     )
+    note = (
+        f"Tiles of {' x '.join(str(n) for n in tiles.edge)} pixels overlap and are blended as in "
+        "Cellpose, since this network looks at the style of a whole tile."
+    )
+    return RunResult(
+        answer=flows,
+        device=run.engine.device,
+        rung=run.rung,
+        notes=(*((note,) if len(tiles.boxes) > 1 else ()), *run.notes, *kept.note(total)),
+        engine=_facts(plan, tiles, run, precision, flows),
+    )
+
+
+def _facts(
+    plan: InferencePlan, tiles: _Tiles, run: _Run, precision: PrecisionChoice[Floats], flows: Flows
+) -> dict[str, Any]:
     facts: dict[str, Any] = {
         **plan.input_facts(),
         "tile_px": list(tiles.edge),
@@ -97,17 +124,7 @@ def run_flows(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
     }
     if precision.error is not None:
         facts["fp16_error"] = precision.error
-    note = (
-        f"Tiles of {' x '.join(str(n) for n in tiles.edge)} pixels overlap and are blended as in "
-        "Cellpose, since this network looks at the style of a whole tile."
-    )
-    return RunResult(
-        answer=flows,
-        device=run.engine.device,
-        rung=run.rung,
-        notes=(*((note,) if len(tiles.boxes) > 1 else ()), *run.notes),
-        engine=facts,
-    )
+    return facts
 
 
 @dataclass(slots=True, kw_only=True)
@@ -240,12 +257,18 @@ def _answered(
     tiles: _Tiles,
     read: Read,
     whole: Floats,
+    known: UnitBlocks | None,
 ) -> Iterator[int]:
     """Add the weighed answers of all tiles of a plane; yield how many are done."""
     weight, done = tiles.weight().astype(np.float32), 0
     while done < len(tiles.boxes):
         check_cancelled()
         boxes = tiles.boxes[done : done + run.batch]
+        if known is not None and (maps := known.get(done)) is not None:
+            whole[(slice(None), *boxes[0])] += maps * weight
+            done += 1
+            yield done
+            continue
         batch = np.stack([_filled(tiles, read, box) for box in boxes])
         try:
             answer = precision.answer(run.engine, partial(_maps, run.engine, batch))
@@ -256,8 +279,10 @@ def _answered(
         if answer is None:  # outside the except block: the error holds tensors
             run.give_up(settings, max(tiles.edge))
             continue
-        for box, maps in zip(boxes, answer, strict=True):
+        for number, (box, maps) in enumerate(zip(boxes, answer, strict=True), done):
             whole[(slice(None), *box)] += maps * weight
+            if known is not None:
+                known.put(number, maps)
         done += len(boxes)
         yield done
 

@@ -40,10 +40,13 @@ class MapAnswer:
     cut_at_edge = False
 
     def run(self, engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
-        """Answer every plane or volume, tile by tile."""
+        """Answer every plane or volume, tile by tile; or whole, as the network was trained."""
         from napari_segnet.answers.maps.run import run_maps
+        from napari_segnet.answers.maps.volumes import run_volumes
+        from napari_segnet.prepare.volumes import volume_step
 
-        return run_maps(engine, plan)
+        recipe = volume_step(plan.checkpoint.prepare)
+        return run_maps(engine, plan) if recipe is None else run_volumes(engine, plan, recipe)
 
     def settings(
         self, settings: LabelSettings, outputs: Sequence[Output], advice: Mapping[str, Any]

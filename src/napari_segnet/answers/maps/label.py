@@ -42,8 +42,9 @@ def label_maps(
     name = str(prediction.origin.image.get("name", "the image"))
     require_label_room(answer.shape, answer.ndim, settings.instances, name)
     full = _with_all_axes(answer)
-    labels: npt.NDArray[np.int32] = large_array(full.shape[1:], np.int32)  # (t, z, y, x)
-    units = _units(answer, labels.shape)
+    shape = full.shape[1:]  # (t, z, y, x)
+    units = _units(answer, shape)
+    labels = np.zeros(0, np.int32) if len(units) == 1 else large_array(shape, np.int32)
     kept = prediction.origin.key if cache.predictions.keeps(prediction) else ""
     table, used = Table(), 0
     for done, where in enumerate(units):
@@ -62,8 +63,11 @@ def label_maps(
         _add_scores(table, found, unit, kind, used)
         if kind == "instance":
             used = offset_unique(found, used)
-        labels[where] = found
-    labels = labels.reshape(tuple(labels.shape["tzyx".index(a)] for a in axes))
+        if len(units) == 1:
+            labels = found  # no second array of that size
+        else:
+            labels[where] = found
+    labels = labels.reshape(tuple(shape["tzyx".index(a)] for a in axes))
     ids = np.concatenate([*table.ids, np.zeros(0, np.int64)])
     if kind == "instance" and settings.link != "none":
         labels, ids = renamed(labels, lambda old: link(old, axes, settings.link), ids)

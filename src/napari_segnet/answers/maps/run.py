@@ -14,6 +14,7 @@ from napari_segnet.answers.maps.tiling import MapTiles
 from napari_segnet.engines import Engine
 from napari_segnet.errors import SegnetError
 from napari_segnet.plan import InferencePlan, RunResult
+from napari_segnet.plan.kept import KeptRun, UnitBlocks, engine_of, kept_run
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
 from napari_segnet.plan.tasks import TaskReader, TileTask, tile_tasks
@@ -22,7 +23,7 @@ from napari_segnet.segmentation import Maps
 from napari_segnet.sinks import Sink, open_sink
 from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink, stitch_maps
 
-__all__ = ["MapAgreement", "run_maps"]
+__all__ = ["MapAgreement", "run_facts", "run_maps"]
 
 FP16_TOLERANCE = 5e-3
 """Half precision is used on a GPU where no map differs by more than that on the first
@@ -39,6 +40,13 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
     plan : InferencePlan
         What was resolved for it and the image.
     """
+    with kept_run(plan, engine) as kept:
+        return (yield from _run(engine, plan, kept))
+
+
+def _run(
+    engine: Engine, plan: InferencePlan, kept: KeptRun
+) -> Generator[Progress, None, RunResult]:
     given, settings = plan.input, plan.settings
     if plan.keep is None:
         raise SegnetError(f"{plan.checkpoint.path.name} answers with objects, not with maps.")
@@ -47,17 +55,22 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
     rule = MapTiles(plan.checkpoint, given.seen, settings)
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, MapAgreement())
+    kept.precision(precision)
     seams, reader = Seams(), TaskReader(plan.image)
     yield from view.first_look(engine, rule, memory, reader)
     done, units = 0, view.units(given.units)
     for number, (t, z) in enumerate(units):
+        memory = kept.memory(number, memory, rule.tiles)
+        engine = engine_of(memory, engine)
         while True:
             total = len(memory.tiling.tiles)
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
                 into = partial(_unit_sink, sink, plan, memory, seams, t, z)
                 tasks = view.tasks(tile_tasks(given, memory.tiling, t, z), memory, (t, z))
-                for done in _unit(engine, tasks, reader, into, precision, memory.batch):
+                known = kept.of_unit(number, _block_dtype(plan, memory))
+                for done in _unit(engine, tasks, reader, into, precision, memory.batch, known):
+                    kept.settled(precision)
                     at = number * total + done
                     yield Progress(
                         what="tile", done=at, total=len(units) * total, shown=view.parts()
@@ -68,6 +81,7 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
                     raise
             # Outside the except block: the error holds the tensors of the failed forward.
             memory, used = after_shortage(memory, engine, rule, settings, total)
+            kept.begin_again(number, total, memory)
             if used is not engine:
                 engine, precision = used, PrecisionChoice("fp32", MapAgreement())
     remember(memory, engine)
@@ -78,8 +92,8 @@ def run_maps(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, R
         answer=answer,
         device=memory.device,
         rung=memory.name,
-        notes=memory.notes,
-        engine=_facts(plan, memory, precision, seams),
+        notes=(*memory.notes, *kept.note(len(units) * len(memory.tiling.tiles))),
+        engine=run_facts(plan, memory, precision, seams),
     )
 
 
@@ -90,10 +104,11 @@ def _unit(
     open_unit: Callable[[], Sink],
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     batch: int,
+    known: UnitBlocks | None,
 ) -> Iterator[int]:
     """Answer one plane or volume; what its sink holds is let go of in the end, or if that fails."""
     into = open_unit()
-    yield from stitch_maps(engine, tasks, reader, into, precision, batch)
+    yield from stitch_maps(engine, tasks, reader, into, precision, batch, known)
     into.finish()
 
 
@@ -131,12 +146,19 @@ def _unit_sink(
     return into
 
 
-def _facts(
+def _block_dtype(plan: InferencePlan, memory: MemoryPlan) -> str:
+    """Return in how many digits tiles are kept: those of the maps, where these take them as is."""
+    direct = memory.tiling.exact and plan.input.seen == plan.input.shape
+    return plan.keep.dtype if direct and plan.keep is not None else "float32"
+
+
+def run_facts(
     plan: InferencePlan,
     memory: MemoryPlan,
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     seams: Seams,
 ) -> dict[str, Any]:
+    """Return what was chosen for a run over tiles, plain JSON values for the origin."""
     facts: dict[str, Any] = {
         **plan.input_facts(),
         "tile_px": list(memory.edge),

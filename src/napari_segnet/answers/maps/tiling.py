@@ -53,10 +53,10 @@ class MapTiles:
     def cut(self, edge: Edge) -> Tiling:
         """Return tiles of just this size: exact where they may be."""
         if self._may_be_exact:
-            tiling = self._tiles(edge, exact=True)
+            tiling = self.tiles(edge, exact=True)
             if not self._too_costly(tiling):
                 return tiling
-        return self._tiles(edge, exact=False)
+        return self.tiles(edge, exact=False)
 
     def smaller(self, edge: Edge) -> Edge | None:
         """Halve the longest axis that can be (and those as long); None if none can."""
@@ -102,17 +102,17 @@ class MapTiles:
             min(_up(e, s), _up(n, s)) for e, n, s in zip(wished, lengths, stride, strict=True)
         )
         if not self._may_be_exact:
-            return self._tiles(edge, exact=False), edge, ()
+            return self.tiles(edge, exact=False), edge, ()
         larger = edge
-        tiling = self._tiles(larger, exact=True)
+        tiling = self.tiles(larger, exact=True)
         while self._too_costly(tiling):
             # Ends at the latest with one tile for all, which costs no more than the whole.
             larger = tuple(
                 min(e + s, _up(n, s)) for e, n, s in zip(larger, lengths, stride, strict=True)
             )
-            tiling = self._tiles(larger, exact=True)
+            tiling = self.tiles(larger, exact=True)
             if not _fits(engine, tiling):
-                return self._tiles(edge, exact=False), edge, ()
+                return self.tiles(edge, exact=False), edge, ()
         if larger == edge:
             return tiling, edge, ()
         note = (
@@ -134,7 +134,7 @@ class MapTiles:
         lengths, stride = self.frame.image, self._stride
         edge = tuple(_up(min(n, m), s) for n, m, s in zip(lengths, most, stride, strict=True))
         parts = [math.ceil(n / e) for n, e in zip(lengths, edge, strict=True)]
-        tiling = self._tiles(edge, exact)
+        tiling = self.tiles(edge, exact)
         while not _fits(engine, tiling) and not (exact and self._too_costly(tiling)):
             longest = _longest_divisible(edge, stride)
             if longest is None:
@@ -143,10 +143,11 @@ class MapTiles:
             edge = tuple(
                 _up(math.ceil(n / p), s) for n, p, s in zip(lengths, parts, stride, strict=True)
             )
-            tiling = self._tiles(edge, exact)
+            tiling = self.tiles(edge, exact)
         return tiling, edge
 
-    def _tiles(self, edge: Edge, exact: bool) -> Tiling:
+    def tiles(self, edge: Edge, exact: bool) -> Tiling:
+        """Return tiles of just this size, exact or blended as is said."""
         size, halo = self._checkpoint.size, self._checkpoint.halo_px
         if exact and halo is not None:
             return plan(self.frame, size, halo, edge)

@@ -16,7 +16,7 @@ from napari_segnet.families.kit.told import settle
 from napari_segnet.graph import Activation, Graph, channels, needed, tensors
 from napari_segnet.programs.library._kinds import KINDS, Kind
 from napari_segnet.programs.library._pen import Miss, Pen
-from napari_segnet.programs.library._plans import Plans, plans_of
+from napari_segnet.programs.library.plans import Plans, layer_facts, plans_of, said_by_file
 
 __all__ = ["Library"]
 
@@ -70,7 +70,8 @@ def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpo
     names = {key: same(key, plain) if same else key for key in plain}
     shapes = {names[key]: one.shape for key, one in weights.tensors.items()}
     read = {"library": kind.name}
-    hparams, known = settle(kind.open(shapes), read, weights, told, kind.title)
+    recorded = _recorded(weights, kind)
+    hparams, known = settle(kind.open(shapes), read, recorded, told, kind.title)
     try:
         graph = _drawn(kind, shapes, hparams)
         found = tensors(graph)
@@ -81,7 +82,9 @@ def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpo
             graph=graph,
             prepare=plans.prepare,
             pixel_size_um=plans.pixel_size_um,
+            outputs=plans.outputs,
             class_names=plans.class_names,
+            card=plans.card,
             store=Store(
                 container=weights.container,
                 wrapper=weights.wrapper,
@@ -113,6 +116,14 @@ def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpo
     )
 
 
+def _recorded(weights: Weights, kind: Kind) -> Weights:
+    """Return a file with what its plans say of layers among what is recorded in it."""
+    if kind.name != "nnunet":
+        return weights
+    facts = layer_facts(said_by_file(weights.metadata))
+    return replace(weights, metadata={**facts, **weights.metadata})
+
+
 def _fixed(graph: Graph, hparams: Mapping[str, Any]) -> list[str]:
     """Return the activations that are the library's own: no tensor and no setting shows them."""
     told = str(hparams.get("nonlinearity", "")).partition(":")[0].replace("_", "-")
@@ -127,9 +138,10 @@ def _plans(weights: Weights, kind: Kind, graph: Graph) -> Plans:
     counts, end = channels(graph), graph.outputs[0]
     said = None
     if kind.name == "nnunet":
-        said = plans_of(weights.metadata, counts[graph.image.name], graph.ndim, counts[end])
+        own = said_by_file(weights.metadata)
+        said = plans_of(own, counts[graph.image.name], graph.ndim, counts[end])
     if said is None:
-        return Plans(prepare=(usual,), pixel_size_um={}, class_names=(), known={}, notes=())
+        return Plans(prepare=(usual,))
     return replace(said, prepare=said.prepare or (usual,))
 
 

@@ -74,6 +74,8 @@ def _changes(parts: Sequence[Part], steps: Sequence[Step]) -> Mapping[str, int]:
     for step in steps:
         part = parts[step.part]
         first, *inner = numbers(part.name) or (-1,)
+        if 9 < first < 100 and not inner:  # ``e11``, ``e12``, ``e21``: level and place in it
+            inner = [first % 10]
         if first >= 0 and len(inner) < 2 and step.join != "bridge":
             place = f"{pattern(part.name)} {inner} {part.gap}"
             kind = (step.before, step.transposed, step.join in ("concat", "add"))

@@ -13,7 +13,7 @@ __all__ = ["Facts", "facts_of"]
 
 ACTIVATIONS: Mapping[str, str] = {
     "ReLU": "relu", "LeakyReLU": "leaky-0.01", "ELU": "elu", "GELU": "gelu", "SiLU": "silu",
-    "Tanh": "tanh",
+    "Tanh": "tanh", "ReLU6": "relu6",
 }  # fmt: skip
 POOLINGS: Mapping[str, str] = {"MaxPool2d": "max", "MaxPool3d": "max", "AvgPool2d": "average",
                                "AvgPool3d": "average"}  # fmt: skip

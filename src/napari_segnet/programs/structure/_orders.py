@@ -88,12 +88,32 @@ def _orders_of(
     plain = _lists(names)
     ranked = tuple(sorted(plain, key=lambda one: _rank(names, one)))
     known = sum(_role(names, one) != UNKNOWN for one in plain)
+    if inserted := _with_steps_down(parts, places):
+        yield ("by role",), inserted
     for base, first in ((plain, ()), (ranked, ("by role",))):
         if first and known * 2 < len(plain):
             continue
         for turned, second in _turned(names, base):
             for order, third in _taking_turns(names, turned):
                 yield (*first, *second, *third), tuple(chain.from_iterable(order))
+
+
+def _with_steps_down(parts: Sequence[Part], places: Sequence[int]) -> tuple[int, ...]:
+    """Return places with steps down that are registered behind all others where they belong.
+
+    That is behind the first part whose answer has their channels; empty where there are none.
+    """
+    late = [at for at in places if parts[at].steps_down]
+    main = [at for at in places if at not in late]
+    if not late or not main or min(late) < max(main):
+        return ()
+    for at in late:
+        wide = parts[at].inputs(False)
+        before = next((n for n, one in enumerate(main) if parts[one].outputs(False) == wide), None)
+        if before is None:
+            return ()
+        main.insert(before + 1, at)
+    return tuple(main)
 
 
 def _by_number(parts: Sequence[Part], names: Names) -> tuple[int, ...]:

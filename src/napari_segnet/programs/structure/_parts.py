@@ -189,7 +189,12 @@ def _gates(left: list[Unit]) -> list[Part]:
 
 
 def _sees_skip(name: str) -> bool:
-    return bool(re.search(r"(^|[._])(w_?x|theta|x|skip|enc)([._]|$)", name.lower()))
+    words = re.split(r"[._]", name.lower())
+    if words[-1].isdecimal():
+        words.pop()
+    if words[-1] in ("g", "x"):
+        return words[-1] == "x"
+    return bool(set(words) & {"wx", "theta", "skip", "enc"})
 
 
 def _common(names: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "up_activation": {"none": 30, "relu": 4},
     "activation": {
         "relu": 56, "leaky-0.01": 3, "leaky-0.1": 2, "leaky-0.2": 2, "elu": 1, "gelu": 1,
-        "silu": 1, "tanh": 1, "none": 1,
+        "silu": 1, "relu6": 1, "tanh": 1, "none": 1,
     },
     "padding": {"same": 62, "reflect": 2, "valid": 2},
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},

@@ -218,14 +218,17 @@ class Search:
                 yield cost + more, self._after(state, step)
             cost -= aside + 1.5 * is_whole(part.name)
         for place, answer, more in self._skips(state, part):
-            if wants == state.channels + answer.channels:
+            both = state.channels + answer.channels
+            alone = part.inputs(False) == 1 and part.first.outputs(False) == both
+            if wants == both or alone:
                 join: Join = "concat"
+                grouped = both if alone else 1
             elif wants == state.channels == answer.channels:
                 added = any(one.join == "add" for one in state.steps)
                 up = answer.level < state.level
                 # Behind a step up of its own a block is joined with what has its width.
                 arrived = self._arrived(state)
-                own = arrived and not up and len(part.units) > 1
+                own, grouped = arrived and not up and len(part.units) > 1, groups
                 join, more = "add", more + (0.0 if added else 0.7 if own else 2.0)
                 more += 0.0 if up or arrived else 1.5
             else:
@@ -235,7 +238,9 @@ class Search:
                 more += 1.0  # others are left for skip connections
             if self.says_whole and is_whole(part.name) != (place == 0):
                 more += 2.0
-            step = Step(part=at, before="resize" if up else "none", join=join, skip=place)
+            step = Step(
+                part=at, before="resize" if up else "none", join=join, skip=place, groups=grouped
+            )  # fmt: skip
             mixed = MIXED * any(one.transposed for one in state.steps)
             mixed += 0.7 * self._narrows(state)
             yield cost + more + (0.3 + mixed if up else 0.0), self._after(state, step)
@@ -354,6 +359,8 @@ class Search:
         part = self.parts[step.part]
         level, answers, up, limit = state.level, state.answers, state.up, state.limit
         ups = state.ups
+        if step.before == "pool-resize":
+            answers = (*answers[:-1], replace(answers[-1], natural=True))
         if step.before == "pool":
             if not state.up:
                 last = answers[-1]

@@ -16,6 +16,7 @@ from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._priors import cost
 from napari_segnet.programs.structure._topology import Topology
 from napari_segnet.programs.structure._types import Candidate
+from napari_segnet.programs.structure._unusual import unusual
 
 __all__ = ["OTHER", "Networks", "layout_word"]
 
@@ -74,9 +75,7 @@ class Networks:
                 words = " or ".join(possible[name][0])
                 raise ValueError(f"{name} is {words}, not {value!r}")
             chosen[name] = value
-        prior = -topology.cost - sum(
-            cost(name, chosen[name], values) for name, (values, _) in possible.items()
-        )
+        prior = -self._price(layout, chosen)
         graph = drawn(self.parts, topology, chosen, self.facts)
         self._check_numbers(graph)
         return Candidate(
@@ -100,12 +99,7 @@ class Networks:
             if key in begun:
                 return
             begun.add(key)
-            possible = self._possible(layout)
-            price = self.found[layout].cost + sum(
-                cost(name, choices.get(name, values[0]), values)
-                for name, (values, _) in possible.items()
-            )
-            heapq.heappush(heap, (price, len(begun), *key))
+            heapq.heappush(heap, (self._price(layout, choices), len(begun), *key))
 
         for layout in self.found:
             push(layout, {})
@@ -123,6 +117,15 @@ class Networks:
                 if at + 1 < len(values):
                     push(layout, {**dict(pairs), name: values[at + 1]})
         return tuple(found)
+
+    def _price(self, layout: str, choices: Mapping[str, str]) -> float:
+        """Return minus the prior; what is not chosen is as is likeliest."""
+        topology, possible = self.found[layout], self._possible(layout)
+        return (
+            topology.cost
+            + sum(cost(n, choices.get(n, values[0]), values) for n, (values, _) in possible.items())
+            + unusual(self.parts, topology, choices, possible)
+        )
 
     def _check_numbers(self, graph: Graph) -> None:
         """Refuse a graph whose tensors are larger or smaller than those of the file."""

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_segnet.programs.structure._layers import StoredLayer
-from napari_segnet.programs.structure._names import DECODER, ENCODER, numbers, pattern, role
+from napari_segnet.programs.structure._names import (
+    DECODER,
+    ENCODER,
+    is_down,
+    numbers,
+    pattern,
+    role,
+)
 
 __all__ = ["Unit", "units_of"]
 
@@ -134,7 +141,7 @@ def _ways_as_others(unit: Unit, units: Sequence[Unit]) -> Unit:
     }  # fmt: skip
     place = role(unit.layer.name)
     up = known == {True} or (max(unit.kernel) % 2 == 0 and place == DECODER)
-    down = known == {False} or place == ENCODER
+    down = known == {False} or place == ENCODER or is_down(unit.layer.name)
     return replace(unit, ways=(True, False) if up else (False, True)) if up or down else unit
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox
 
-from napari_segnet.widgets.layers.features import classes_of
+from napari_segnet.widgets.layers.features import highest_class
 from napari_segnet.widgets.layers.record import record_of, update
 
 if TYPE_CHECKING:
@@ -51,5 +51,5 @@ class ClassChoice(QComboBox):
 def _class_names(layer: napari.layers.Labels) -> list[str]:
     """Return the names of classes, background first; numbers where they have none."""
     names = list(record_of(layer).class_names) or ["background"]
-    most = max([1, *classes_of(layer).values()])
+    most = max(1, highest_class(layer))
     return names + [f"class {n}" for n in range(len(names), most + 1)]

@@ -235,7 +235,8 @@ def _shrink(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> E
 
 
 def _class(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> Edit:
-    return set_class(_some(ids), wishes.new_class, classes_of(view.layer), locked=view.locked)
+    known = classes_of(view.layer, _some(ids))
+    return set_class(ids, wishes.new_class, known, locked=view.locked)
 
 
 def _copy_by(step: int) -> Make:

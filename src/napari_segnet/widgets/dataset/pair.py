@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,13 @@ from napari_segnet.budget import parsed_json
 from napari_segnet.dataset import Sample
 from napari_segnet.errors import DatasetError
 from napari_segnet.image import Image
+from napari_segnet.review import Review
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, image_layer_args, source_of
 from napari_segnet.widgets.layers.digest import digest_of
 from napari_segnet.widgets.layers.part import part_under
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of, update
+from napari_segnet.widgets.layers.reviewed import review_of
 from napari_segnet.widgets.layers.subject import subject_of
 
 if TYPE_CHECKING:
@@ -114,10 +115,7 @@ def _is_an_answer(record: LayerRecord) -> bool:
 
 def is_reviewed(labels: napari.layers.Labels) -> bool:
     """Tell if an object or a region of the labels was reviewed; without looking at a pixel."""
-    kept = record_of(labels).review
-    if not kept:
-        return False
-    review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
+    review = review_of(labels)
     return bool(review.states or review.regions)
 
 
@@ -127,10 +125,7 @@ def review_teaches(labels: napari.layers.Labels) -> bool:
     Of large labels, and of those that are no numpy array, the pixels are not looked at: then
     every object that was accepted or corrected counts, also one that was deleted since.
     """
-    kept = record_of(labels).review
-    if not kept:
-        return False
-    review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
+    review = review_of(labels)
     data = labels.data
     if not isinstance(data, np.ndarray) or data.size > LOOKED_AT_PX:
         return bool(review.states or review.regions)
@@ -139,11 +134,10 @@ def review_teaches(labels: napari.layers.Labels) -> bool:
 
 def reviewed(labels: napari.layers.Labels) -> npt.NDArray[np.bool_] | None:
     """Return where the labels were reviewed, or None if nothing of them was."""
-    kept = record_of(labels).review
-    if not kept:
+    review = review_of(labels)
+    if review == Review():
         return None
-    review = importlib.import_module("napari_segnet.review").Review.from_json(kept)
-    trusted: npt.NDArray[np.bool_] = review.trusted(np.asarray(labels.data))
+    trusted = review.trusted(np.asarray(labels.data))
     return trusted if trusted.any() else None
 
 

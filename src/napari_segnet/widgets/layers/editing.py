@@ -21,7 +21,7 @@ from napari_segnet.progress import run
 from napari_segnet.widgets.layers.features import (
     Row,
     Rows,
-    classes_of,
+    highest_id,
     put_rows,
     rows_after,
 )
@@ -287,7 +287,7 @@ class Editing:
         if record_of(layer).highest_id is None:
             self.know_ids(int(self._known().ids.max(initial=0)))
         known = record_of(layer).highest_id or 0
-        return max(known, *classes_of(layer), 0)
+        return max(known, highest_id(layer))
 
     def know_ids(self, highest: int) -> None:
         """Take it from who has looked at all of the labels that no id is higher."""

@@ -6,10 +6,11 @@ another kind is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_segnet.correct import Edit
 from napari_segnet.widgets.layers.record import record_of
@@ -17,22 +18,62 @@ from napari_segnet.widgets.layers.record import record_of
 if TYPE_CHECKING:
     import napari.layers
 
-__all__ = ["Row", "Rows", "classes_of", "put_rows", "row_of", "rows_after", "rows_of", "scores_of"]
+__all__ = [
+    *("Row", "Rows", "classes_of", "highest_class", "highest_id", "put_rows"),
+    *("row_of", "rows_after", "rows_of", "scores_of", "table_arrays"),
+]
 
+INDEX = "index"
 Row = Mapping[str, Any]
 """Column -> value, without ``index``."""
 Rows = Mapping[int, tuple[Row | None, Row | None]]
 """Id -> its row before and after; None: not in the table."""
 
 
-def classes_of(layer: napari.layers.Labels) -> dict[int, int]:
-    """Return the class of each object that has one."""
-    return _column(layer, "class", int)
+def classes_of(layer: napari.layers.Labels, ids: Collection[int] | None = None) -> dict[int, int]:
+    """Return the class of each object that has one, or of these objects alone."""
+    there, classes = table_arrays(layer, "class", ids)
+    return dict(zip(there.tolist(), map(int, classes.tolist()), strict=True))
 
 
 def scores_of(layer: napari.layers.Labels) -> dict[int, float]:
     """Return the score of each object that has one."""
-    return _column(layer, "score", float)
+    there, scores = table_arrays(layer, "score")
+    return dict(zip(there.tolist(), map(float, scores.tolist()), strict=True))
+
+
+def highest_class(layer: napari.layers.Labels) -> int:
+    """Return the highest class that an object has; 0 where none has one."""
+    return int(table_arrays(layer, "class")[1].max(initial=0))
+
+
+def highest_id(layer: napari.layers.Labels) -> int:
+    """Return the highest id that has a class; 0 where none has one."""
+    return int(table_arrays(layer, "class")[0].max(initial=0))
+
+
+def table_arrays(
+    layer: napari.layers.Labels, name: str, ids: Collection[int] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Return the ids ``(n,)`` that have a value in a column, and these values ``(n,)``.
+
+    Parameters
+    ----------
+    layer : Labels
+        The layer; without the column, nobody has one.
+    name : str
+        Of a column of numbers.
+    ids : collection of int, optional
+        Only these.
+    """
+    table = layer.features
+    if INDEX not in table or name not in table:
+        return np.empty(0, np.int64), np.empty(0)
+    found = table[[INDEX, name]]
+    if ids is not None:
+        found = found[found[INDEX].isin(list(ids))]
+    found = found[found[name].notna()]
+    return found[INDEX].to_numpy().astype(np.int64), found[name].to_numpy()
 
 
 def put_rows(layer: napari.layers.Labels, rows: Mapping[int, Row | None]) -> None:
@@ -49,7 +90,9 @@ def put_rows(layer: napari.layers.Labels, rows: Mapping[int, Row | None]) -> Non
     if new:
         added = pd.DataFrame(new).reindex(columns=list(table.columns.union(new[0], sort=False)))
         kept = pd.concat([kept, added]) if len(kept) else added
-    layer.features = kept.sort_values("index").reset_index(drop=True)
+    if not kept["index"].is_monotonic_increasing:
+        kept = kept.sort_values("index")
+    layer.features = kept.reset_index(drop=True)
 
 
 def rows_after(
@@ -74,16 +117,17 @@ def rows_after(
     rows: dict[int, tuple[Row | None, Row | None]] = {}
     table = layer.features
     if "index" in table:
-        known = set(table["index"])
-        for edit in edits:
-            changed = edit.changed
-            before, after = edit.before[changed], edit.after[changed]
+        pixels = [(edit.before[edit.changed], edit.after[edit.changed]) for edit in edits]
+        there = {one for pair in pixels for side in pair for one in np.unique(side).tolist()}
+        known, gone = set(table["index"][table["index"].isin(there)]), list[int]()
+        for before, after in pixels:
             for one in np.unique(after[after != 0]).tolist():
                 if one not in known and one not in given:
                     rows[one] = (None, _row_of_new(layer, before[after == one]))
             for one in np.unique(before[before != 0]).tolist():
                 if one in known and one not in given and is_gone(one):
-                    rows[one] = (row_of(layer, one), None)
+                    gone.append(one)
+        rows |= {one: (row, None) for one, row in rows_of(layer, gone).items()}
     for edit in edits:
         for one, (_, new_class) in edit.classes.items():
             was = row_of(layer, one)
@@ -97,12 +141,13 @@ def _row_of_new(layer: napari.layers.Labels, over: Any) -> Row:
     """Return the row of an object that is new where ``over`` was; it has its parent's class."""
     row: dict[str, Any] = {"score": np.nan}
     parents, counts = np.unique(over[over != 0], return_counts=True)
-    classes = classes_of(layer)
     if parents.size:
-        found = classes.get(int(parents[counts.argmax()]))
+        parent = int(parents[counts.argmax()])
+        found = classes_of(layer, [parent]).get(parent, 1)
     else:
-        found = min(classes.values(), default=1)
-    return _with_class(layer, row, found if found is not None else 1)
+        classes = table_arrays(layer, "class")[1]
+        found = int(classes.min()) if classes.size else 1
+    return _with_class(layer, row, found)
 
 
 def _with_class(layer: napari.layers.Labels, row: Row, new_class: int) -> Row:
@@ -132,11 +177,3 @@ def rows_of(layer: napari.layers.Labels, ids: Sequence[int]) -> dict[int, Row | 
         for row in table[table["index"].isin(list(ids))].to_dict("records"):
             found[int(row.pop("index"))] = {str(name): value for name, value in row.items()}
     return found
-
-
-def _column(layer: napari.layers.Labels, name: str, kind: Callable[[Any], Any]) -> dict[int, Any]:
-    table = layer.features
-    if "index" not in table or name not in table:
-        return {}
-    pairs = zip(table["index"].tolist(), table[name].tolist(), strict=True)
-    return {int(one): kind(value) for one, value in pairs if value == value}  # NaN: unknown

@@ -96,7 +96,7 @@ class NumberRow(Row):
         self.box: Any = _IntBox() if kind is int else _FloatBox()
         if isinstance(self.box, QDoubleSpinBox):
             self.box.setSingleStep(step)
-            if low > 0 and step <= SMALL_STEP:
+            if (low > 0 or hint.special) and step <= SMALL_STEP:
                 self.box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
             self._open = low - step
             self.box.setRange(self._open if optional else low, _or(hint.maximum, 1e6))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_segnet import cache
+from napari_segnet.engines import cluster
+from napari_segnet.engines.apart import keep_apart
 
 __all__ = ["PLUGIN", "Preferences", "preferences"]
 
@@ -24,16 +26,22 @@ class Preferences:
         Room for the answers of networks, in 10^9 bytes.
     folder : Path or None
         Where the user keeps networks.
+    own_process : bool
+        Networks run in a process of their own, whose end does not end napari.
+    scheduler : str
+        Address of the dask scheduler on whose workers networks run; empty for this machine.
     """
 
     device: str = "auto"
     precision: str = "auto"
     cache_gb: float = 8.0
     folder: Path | None = None
+    own_process: bool = False
+    scheduler: str = ""
 
 
 def preferences() -> Preferences:
-    """Return what is set now, and give the cache of answers its size.
+    """Return what is set now; give the cache of answers its size, and networks their process.
 
     Where the plugin is disabled, or napari has not heard of it (as in a test of a single
     widget), nothing is set.
@@ -51,6 +59,10 @@ def preferences() -> Preferences:
         precision=str(engine.precision),
         cache_gb=float(engine.cache_gb),
         folder=Path(folder).expanduser() if folder else None,
+        own_process=bool(engine.own_process),
+        scheduler=str(engine.scheduler).strip(),
     )
     cache.predictions.limit_bytes = int(found.cache_gb * 1e9)
+    keep_apart(found.own_process)
+    cluster.use(found.scheduler)
     return found

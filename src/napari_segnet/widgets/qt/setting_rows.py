@@ -54,6 +54,11 @@ HINTS = {
     "batch_size": Hint(label="batch size", minimum=0, maximum=256, special="auto"),
     "precision": Hint(label="precision", choices=("auto", "fp32", "tf32", "fp16", "bf16")),
     "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
+    "mirror": Hint(
+        label="turn windows over",
+        choices=("auto", "no"),
+        names=(("auto", "auto: as in its training"),),
+    ),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
     "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
     "engine": Hint(label="engine", choices=("auto", "torch", "openvino")),

@@ -14,6 +14,7 @@ from napari_segnet.errors import JournalError
 from napari_segnet.widgets.layers.axes import level_0
 from napari_segnet.widgets.layers.digest import digest_of
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
+from napari_segnet.widgets.recovery.table import PLAIN, table_in
 
 if TYPE_CHECKING:
     import napari.layers
@@ -59,7 +60,7 @@ def _sample(data: Any) -> str:
 
 
 def describe(layer: napari.layers.Labels) -> dict[str, Any]:
-    """Return what a journal keeps of a layer beside its pixels, as plain JSON values."""
+    """Return what a journal keeps of a layer beside its pixels and table, as plain JSON values."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colours = None
@@ -81,7 +82,6 @@ def describe(layer: napari.layers.Labels) -> dict[str, Any]:
             "axis_labels": [str(label) for label in layer.axis_labels],
         },
         "labels_source": None if path is None else str(Path(path).absolute()),
-        "features": {str(name): _plain(column) for name, column in layer.features.items()},
         "colours": colours,
         **known(layer),
     }
@@ -120,8 +120,9 @@ def recovered(path: Path, layers: Iterable[Any]) -> tuple[napari.layers.Labels, 
         return onto, _lost(state)
     kwargs = dict(about.get("layer", {}))
     kwargs["metadata"] = metadata_of(_record(about)) if about.get("segnet") else {}
-    if about.get("features"):
-        kwargs["features"] = about["features"]
+    table = table_in(about)
+    if table is not None:
+        kwargs["features"] = table
     if about.get("colours"):
         from napari.utils.colormaps import DirectLabelColormap
 
@@ -175,10 +176,13 @@ def _where_they_lie(about: Mapping[str, Any], layers: Iterable[Any]) -> napari.l
 
 def _plain(value: Any) -> Any:
     """Return JSON values; what is none is left out of a mapping, and told as text in a list."""
+    if type(value) is dict and set(map(type, value)) == {str}:
+        if PLAIN.issuperset(map(type, value.values())):
+            return value  # as the states of 100,000 objects, which nobody changes in place
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, np.ndarray) or hasattr(value, "to_numpy"):
-        return [_plain(inner) for inner in np.asarray(value).tolist()]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple | set | frozenset):

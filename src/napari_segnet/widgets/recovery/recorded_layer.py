@@ -19,6 +19,7 @@ from napari_segnet.widgets.layers.record import record_of, update
 from napari_segnet.widgets.layers.subject import bound_image
 from napari_segnet.widgets.recovery.document import describe, known
 from napari_segnet.widgets.recovery.journal_folder import being_written, no_longer_written, session
+from napari_segnet.widgets.recovery.table import WrittenTable
 
 if TYPE_CHECKING:
     import napari.layers
@@ -66,6 +67,7 @@ class Recorded:
         self._tell = tell
         self._about: dict[str, Any] = {}
         self._document: dict[str, Any] = {}
+        self._table = WrittenTable()
         self._slabs: Iterator[tuple[slice, ...]] | None = None
         self._timer = QTimer()
         self._timer.setInterval(0)
@@ -146,7 +148,7 @@ class Recorded:
         return bool(now != self._document.get("segnet", {}).get("highest_id"))
 
     def _write_document(self) -> None:
-        patch = self._patch(describe)
+        patch = self._patch(describe) + self._table.patch(self.layer.features)
         if patch and self.journal is not None:
             self.journal.document(patch)
 
@@ -169,7 +171,8 @@ class Recorded:
         """Continue the journal that the layer was recovered from, which is ours already."""
         self.journal, self.acts = Journal(found.path, held), found.acts
         being_written(self.journal)
-        self._document = dict(found.document)
+        self._document = {k: v for k, v in found.document.items() if k not in TABLE}
+        self._table = WrittenTable(found.document)
         self._about = {k: v for k, v in found.document.items() if k in OWN}
         self._about["session"] = session(self.journal.locked)
         self._history.look()
@@ -245,10 +248,13 @@ class Recorded:
             self.journal.delete()
             no_longer_written(self.journal.path)
         self.journal, self.acts, self._document = None, 0, {}
+        self._table = WrittenTable()
 
 
 OWN = {"keys", "labels_keys", "image", "image_digest", "pixels", "acts before", "last act"}
 """Of a journal's document: what is not read from the layer."""
+TABLE = {"features", "rows"}
+"""Of it: what a WrittenTable writes."""
 
 
 def _act(what: str, at: float, step: Step, patch: list[list[Any]]) -> Act:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from napari_segnet.review import Review, State
+from napari_segnet.review import Review, Said, State
 from napari_segnet.widgets.layers.history import Step, Token
 from napari_segnet.widgets.layers.private import unwrapped
-from napari_segnet.widgets.layers.record import record_of, update
+from napari_segnet.widgets.layers.reviewed import put_review, review_of
 from napari_segnet.widgets.recovery.recorder import keep_journal
 
 if TYPE_CHECKING:
@@ -59,23 +59,22 @@ class Reviews(QObject):
         self._keeper.acted.connect(self._acted)
         self._by_user = True
         self._foreign: weakref.WeakKeyDictionary[Any, set[Token]] = weakref.WeakKeyDictionary()
-        self._undo: weakref.WeakKeyDictionary[Any, deque[Review]] = weakref.WeakKeyDictionary()
-        self._redo: weakref.WeakKeyDictionary[Any, deque[Review]] = weakref.WeakKeyDictionary()
+        self._undo: weakref.WeakKeyDictionary[Any, deque[Said]] = weakref.WeakKeyDictionary()
+        self._redo: weakref.WeakKeyDictionary[Any, deque[Said]] = weakref.WeakKeyDictionary()
         self._edited: weakref.WeakKeyDictionary[Any, dict[Token, dict[int, State]]] = (
             weakref.WeakKeyDictionary()
         )
 
     def of(self, layer: napari.layers.Labels) -> Review:
         """Return the review of a layer; an empty one where nobody has looked yet."""
-        told = record_of(layer).review
-        return Review.from_json(told) if told else Review()
+        return review_of(layer)
 
     def change(self, layer: napari.layers.Labels, review: Review, what: str = "review") -> None:
         """Say something else of the objects of a layer; one step of undo."""
         before = self.of(layer)
         if review == before:
             return
-        self._undo.setdefault(layer, deque(maxlen=STEPS)).append(before)
+        self._undo.setdefault(layer, deque(maxlen=STEPS)).append(before.instead_of(review))
         self._redo.pop(layer, None)
         self._put(layer, review, what)
 
@@ -91,13 +90,15 @@ class Reviews(QObject):
         steps = source.get(layer)
         if not steps:
             return False
-        target.setdefault(layer, deque(maxlen=STEPS)).append(self.of(layer))
-        self._put(layer, steps.pop(), what)
+        now = self.of(layer)
+        then = steps.pop().to(now)
+        target.setdefault(layer, deque(maxlen=STEPS)).append(now.instead_of(then))
+        self._put(layer, then, what)
         return True
 
     def _put(self, layer: napari.layers.Labels, review: Review, what: str = "") -> None:
         """Put a review into its layer and journal; ``what`` names an act of its own."""
-        update(layer, review=review.to_json())
+        put_review(layer, review)
         if what:
             self._keeper.note(layer, what)
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
 from napari_segnet.widgets.checkpoint.recognise import recognise_with_proof
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, source_of
+from napari_segnet.widgets.layers.features import table_arrays
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.layers.region import region_of
 from napari_segnet.widgets.layers.subject import (
@@ -34,31 +36,35 @@ if TYPE_CHECKING:
 
 __all__ = ["Given", "look_at", "network_input", "rectangle_of"]
 
+Known = tuple[npt.NDArray[np.int64], npt.NDArray[Any]]
+COPY_PX = 2**22
+"""Pixels that are copied at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Given:
-    """Labels as they were when the job began, and their image.
+    """Labels that are looked at, and their image.
 
     Attributes
     ----------
-    labels : ndarray
-        A copy, without an axis of channels.
-    shape : tuple of int
-        Of the layer, with such an axis.
+    name : str
+        Of the layer.
+    labels : array-like
+        Its pixels, numpy or zarr, which the user may go on to change: the job copies them.
     axes : str
         Of ``labels``; empty where they are not known.
     image : Image or None
         The picture of exactly these pixels, if a network is to be run on it.
-    scores, classes : mapping
-        What is known of each label.
+    scores, classes : tuple of ndarray
+        ``(n,)`` ids and ``(n,)`` what is known of them.
     """
 
-    labels: npt.NDArray[Any]
-    shape: tuple[int, ...]
+    name: str
+    labels: Any
     axes: str
     image: Image | None
-    scores: Mapping[int, float]
-    classes: Mapping[int, int]
+    scores: Known
+    classes: Known
 
 
 def network_input(
@@ -74,17 +80,13 @@ def network_input(
     image, axes = None, axes_of(layer, viewer.layers)
     if with_image:
         image, axes = _image_of(layer, viewer)
-    labels = np.array(layer.data)
-    flat = without_channels(layer.name, labels, axes)
-    table = layer.features
-    ids = [int(i) for i in table["index"]] if "index" in table else []
     return Given(
-        labels=flat,
-        shape=tuple(labels.shape),
-        axes=axes.replace("c", ""),
+        name=layer.name,
+        labels=layer.data,
+        axes=axes,
         image=image,
-        scores=dict(zip(ids, map(float, table["score"]), strict=True)) if "score" in table else {},
-        classes=dict(zip(ids, map(int, table["class"]), strict=True)) if "class" in table else {},
+        scores=table_arrays(layer, "score"),
+        classes=table_arrays(layer, "class"),
     )
 
 
@@ -141,36 +143,55 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
     flips : bool
         Turn the image over, too.
     """
+    copied = yield from _copied(given.labels)
+    labels, axes = without_channels(given.name, copied, given.axes), given.axes.replace("c", "")
+    scores, classes = _by_id(given.scores), _by_id(given.classes)
     prediction = cache.predictions.recall(key) if key else None
     if prediction is not None:
-        items = yield from doubt_own(given.labels, prediction, given.scores, given.classes)
+        items = yield from doubt_own(labels, prediction, scores, classes)
     elif network and given.image is not None:
         yield Progress(what="reading the weights")
         load_torch()
         checkpoint = yield from recognise_with_proof(network, {})
-        items = yield from doubt_labels(given.labels, checkpoint, given.image, flips=flips)
+        items = yield from doubt_labels(labels, checkpoint, given.image, flips=flips)
     else:
-        items = yield from doubt_unaided(given.labels, given.axes)
-    return _placed(items, given)
+        items = yield from doubt_unaided(labels, axes)
+    if scores or classes:
+        told = items.with_table(scores, classes)
+        items = replace(told, scores=np.where(items.ids < 0, items.scores, told.scores))
+    return _placed(items, given.axes, copied.shape)
 
 
-def _placed(items: Items, given: Given) -> Items:
-    """Return items with the dimensions of the layer, and with what is known of its labels."""
-    from dataclasses import replace
+def _copied(labels: Any) -> Generator[Progress, None, npt.NDArray[Any]]:
+    """Copy labels piece by piece; what is changed meanwhile is looked at once more at the end."""
+    shape = tuple(int(n) for n in labels.shape)
+    chunk = int((getattr(labels, "chunks", None) or (1,))[0])
+    step = chunk * max(1, COPY_PX // max(1, chunk * math.prod(shape[1:])))
+    copied = np.empty(shape, labels.dtype)
+    for start in range(0, shape[0], step):
+        yield Progress(what="reading the labels", done=start, total=shape[0])
+        copied[start : start + step] = labels[start : start + step]
+    return copied
 
-    if given.scores or given.classes:
-        told = items.with_table(given.scores, given.classes)
-        lacking = items.ids < 0
-        scores = np.where(lacking, items.scores, told.scores)
-        items = replace(told, scores=scores)
-    if len(given.shape) == items.first.shape[1]:
+
+def _by_id(known: Known) -> dict[int, Any]:
+    ids, values = known
+    return dict(zip(ids.tolist(), values.tolist(), strict=True))
+
+
+def _placed(items: Items, axes: str, shape: tuple[int, ...]) -> Items:
+    """Return items with the dimensions of the layer, an axis of channels too."""
+    if len(shape) == items.first.shape[1]:
         return items
-    axis = next(i for i, n in enumerate(given.shape) if n == 1)
+    axis = axes.index("c")
+    shapes = items.shapes.items()
     return replace(
         items,
         first=np.insert(items.first, axis, 0, axis=1),
-        stop=np.insert(items.stop, axis, 1, axis=1),
-        shapes={label: np.expand_dims(shape, axis) for label, shape in items.shapes.items()},
+        stop=np.insert(items.stop, axis, shape[axis], axis=1),
+        shapes={
+            label: np.repeat(np.expand_dims(one, axis), shape[axis], axis) for label, one in shapes
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +10,9 @@ from typing import TypeVar
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import Cancelled, OutputError
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
+from napari_segnet.joined import join_channels
 from napari_segnet.measure import measure
+from napari_segnet.prepare.channel_files import joined_files
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import file_key, image_paths, image_stem, open_image, skipped_files
 from napari_segnet.widgets.qt.torch_loading import load_torch
@@ -81,20 +83,25 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
     """
     yield Progress(what="reading the weights")
     load_torch()
-    paths = image_paths([asked.folder])
+    found = image_paths([asked.folder])
+    sets = joined_files(found, asked.predict.channels, asked.checkpoint.channels)
+    further = {file for files in sets.values() for file in files[1:]}
+    paths = [path for path in found if path not in further]
     done: list[str] = []
     failed: list[tuple[str, BaseException]] = []
     stems: dict[str, Path] = {}
     for number, path in enumerate(paths, 1):
         where = f"image {number} of {len(paths)}, {path.name}"
         try:
-            first = stems.setdefault(file_key(image_stem(path)), path)
+            files = sets.get(path, (path,))
+            stem = image_stem(path) if path not in sets else image_stem(path).rpartition("_")[0]
+            first = stems.setdefault(file_key(stem), path)
             if first is not path:
                 raise OutputError(
                     f"{first.name} and {path.name} would be written under the same name. Move one "
                     "of them to another folder."
                 )
-            settings = yield from _told_where(where, _one(asked, path))
+            settings = yield from _told_where(where, _one(asked, files, stem))
             asked = replace(asked, predict=settings)
         except Cancelled:
             raise
@@ -122,10 +129,13 @@ def _told_where(where: str, steps: Job[T]) -> Generator[Progress, None, T]:
 
 
 @job
-def _one(asked: FolderRequest, path: Path) -> Generator[Progress, None, PredictSettings]:
-    """Segment one image and write its files; return the settings for the next one."""
+def _one(
+    asked: FolderRequest, files: Sequence[Path], stem: str
+) -> Generator[Progress, None, PredictSettings]:
+    """Segment an image of one file, or of one for each channel; return the next one's settings."""
     yield Progress(what="reading")
-    image = open_image(path)
+    images = [open_image(file) for file in files]
+    image = images[0] if len(images) == 1 else join_channels(images, stem)
     prediction = yield from predict(asked.checkpoint, image, asked.predict)
     made = yield from label(prediction, asked.labels)
     del prediction  # its maps need the room that the table may need
@@ -140,7 +150,5 @@ def _one(asked: FolderRequest, path: Path) -> Generator[Progress, None, PredictS
             class_names=made.class_names,
         )
     yield Progress(what="writing")
-    write_segmentation(
-        made, asked.out, image_stem(path), overwrite=asked.overwrite, table=table, image=image
-    )
+    write_segmentation(made, asked.out, stem, overwrite=asked.overwrite, table=table, image=image)
     return same_engine(asked.predict, made.origin)

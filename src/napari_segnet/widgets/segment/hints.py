@@ -25,8 +25,8 @@ REGIONS = {
 
 MAIN = ("normalize", "invert")
 ADVANCED = (
-    *("device", "normalize_over", "scale", "tile_px", "batch_size", "precision", "seams", "maps"),
-    *("threads", "engine"),
+    *("device", "normalize_over", "scale", "tile_px", "batch_size", "precision", "seams", "mirror"),
+    *("maps", "threads", "engine"),
 )
 
 

@@ -81,7 +81,7 @@ class TrainDock(TrainForm):
         self._runner.cancelled.connect(self._stopped)
         self._runner.finished.connect(self._refresh)
         training_set_news().changed.connect(self.seen_again)
-        for runner in (self._looker, self.files.reader, self._runner):
+        for runner in (self._looker, self.files.reader, self._runner, self.begin_well.runner):
             runner.end_with(self)
 
     # ---- The dock ----
@@ -93,7 +93,7 @@ class TrainDock(TrainForm):
 
     def closed(self) -> None:
         """Stop what is at work."""
-        for runner in (self._looker, self.files.reader, self._runner):
+        for runner in (self._looker, self.files.reader, self._runner, self.begin_well.runner):
             runner.cancel()
 
     def take_files(self, paths: Sequence[Path]) -> None:

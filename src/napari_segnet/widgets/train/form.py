@@ -26,6 +26,7 @@ from napari_segnet.widgets.train.hints import MAIN, MORE, TRAIN_HINTS
 from napari_segnet.widgets.train.outcome_box import OutcomeBox, StopBox
 from napari_segnet.widgets.train.resume_box import UnfinishedBox
 from napari_segnet.widgets.train.session import TrainSession
+from napari_segnet.widgets.train.start_box import StartBox
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainForm"]
 
-FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50, learning_rate=3e-4)
-"""To begin with: a network that has learned before needs small steps, and few of them."""
+FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50)
+"""To begin with: a network that has learned before needs few steps."""
 MISSING = "Choose a starting network and a training set first"
 NO_NETWORK = "Choose the starting network."
 
@@ -84,6 +85,7 @@ class TrainForm(Dock):
         self.where, self.save_as = self.files.where, self.files.save_as
         self.summary, self.examples = self.files.summary, self.files.examples
         self.unfinished = UnfinishedBox()
+        self.begin_well = StartBox(self.session, self.settings)
         self.main = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MAIN)
         self.more = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MORE)
         self.run_box = RunBox("Train", at_foot=True)
@@ -104,11 +106,12 @@ class TrainForm(Dock):
         )
         self.look.hide()
         self.stopped = StopBox()
-        self.outcome = OutcomeBox()
+        self.outcome = OutcomeBox(self.session)
         self.fill(
             titled("Starting network", self.weights, self.about, self.untold),
             self.files,
             self.unfinished,
+            self.begin_well,
             titled("Settings", self.main, Section("More settings", self.more)),
             self.show_crop,
             self.stopped,
@@ -118,6 +121,9 @@ class TrainForm(Dock):
             foot=(self.message, self.run_box),
         )
         self.plot.hide()
+        self.begin_well.taken.connect(self.set_settings)
+        for part in (self.begin_well, self.outcome.cross_fit):
+            part.failed.connect(self.message.fail)
 
     def settings(self) -> TrainSettings:
         """Return what both forms say."""
@@ -140,6 +146,7 @@ class TrainForm(Dock):
             A training is at work.
         """
         self.run_box.button.setEnabled(ready and not busy)
+        self.begin_well.enable(ready and not busy)
         self.run_box.button.setToolTip("" if ready else MISSING)
         self.examples.setEnabled(ready)
         self.examples.setToolTip(

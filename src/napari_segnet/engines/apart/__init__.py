@@ -1,0 +1,72 @@
+"""Engines in a process of their own: what ends it, a crash or a lack of memory, ends nothing else.
+
+:func:`keep_apart` makes every engine of this process such a one. The process begins with the first
+network and ends with this one; torch and the graphics processor are its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+
+from napari_segnet.engines.apart._engine import ApartEngine
+from napari_segnet.engines.apart._there import Wanted, loaded, warm
+from napari_segnet.engines.facts import deciding_facts
+from napari_segnet.errors import SegnetError
+from napari_segnet.worker import Worker
+
+if TYPE_CHECKING:
+    from napari_segnet.checkpoint import Checkpoint
+
+__all__ = ["ApartEngine", "is_apart", "keep_apart", "load_apart", "wanted_of", "worker"]
+
+_lock = threading.Lock()
+_worker: list[Worker] = []
+"""The one process of all engines, while they are kept apart: they share the memory of a device."""
+
+
+def keep_apart(apart: bool) -> None:
+    """Run networks in a process of their own from now on, or again in this one.
+
+    That process begins beside what is at work here.
+    """
+    with _lock:
+        if apart and not _worker:
+            _worker.append(Worker())
+            threading.Thread(target=_begin, args=(_worker[0],), daemon=True).start()
+        elif not apart:
+            while _worker:
+                _worker.pop().stop()
+
+
+def is_apart() -> bool:
+    """Tell if networks are run in a process of their own."""
+    return bool(_worker)
+
+
+def worker() -> Worker:
+    """Return the process of the engines."""
+    with _lock:
+        return _worker[0]
+
+
+def load_apart(
+    checkpoint: Checkpoint, device: str = "auto", threads: int = 0, wish: str = "auto"
+) -> ApartEngine:
+    """Load a network there; see ``engine_for``."""
+    wanted, home = wanted_of(checkpoint, device, threads, wish), worker()
+    return ApartEngine(wanted, home.call(loaded, wanted), home.call)
+
+
+def wanted_of(checkpoint: Checkpoint, device: str, threads: int, wish: str) -> Wanted:
+    """Return what names an engine: the same for the same network, device and threads."""
+    network = f"{checkpoint.sha256} {deciding_facts(checkpoint)}".encode()
+    key = f"{hashlib.sha256(network).hexdigest()} {device} {threads} {wish}"
+    return Wanted(key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish)
+
+
+def _begin(home: Worker) -> None:
+    with contextlib.suppress(SegnetError, OSError):  # said again, in words, by the first run
+        home.call(warm)

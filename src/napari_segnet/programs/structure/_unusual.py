@@ -1,0 +1,64 @@
+"""What few networks have, though a topology and each choice of it alone are common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from napari_segnet.programs.structure._names import pattern
+from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._topology import Topology
+
+__all__ = ["unusual"]
+
+STRIDED_BLOCKS = 1.5
+"""An estimate: networks that stride have one convolution a level, shortcuts, or a layer for it. A
+block of two or more that stands at other places without a stride is one class, and has none."""
+
+LEAKY = 2.5
+"""An estimate: an InstanceNorm with weights stands beside a LeakyReLU of 0.01 in nnU-Net and in
+what follows it (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
+
+
+def unusual(
+    parts: Sequence[Part],
+    topology: Topology,
+    choices: Mapping[str, str],
+    possible: Mapping[str, tuple[tuple[str, ...], str]],
+) -> float:
+    """Return what a combination costs beside its topology and its choices, see ``_priors.py``.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Of the file.
+    topology : Topology
+        Of these parts.
+    choices : mapping of str to str
+        What is chosen; what is left out is as is likeliest.
+    possible : mapping of str to tuple
+        Values of each choice, the likeliest first, and why.
+    """
+    taken = {name: choices.get(name, values[0]) for name, (values, _) in possible.items()}
+    values = possible.get("pooling", (("",), ""))[0]
+    strided = taken.get("pooling") == "strided" != values[0]
+    price = STRIDED_BLOCKS if strided and _one_class(parts, topology) else 0.0
+    if taken.get("groups") == "instance":
+        price -= LEAKY * (taken.get("activation") == "leaky-0.01")
+    return price
+
+
+def _one_class(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if blocks behind poolings are built as others are, that nothing is pooled before."""
+    kinds: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    for step in topology.steps:
+        part = parts[step.part]
+        if len(part.units) > 1 and not part.shortcut and not part.identity:
+            kinds[step.before == "pool"].add(_inside(part))
+    return bool(kinds[True] & kinds[False])
+
+
+def _inside(part: Part) -> tuple[str, ...]:
+    """Return the names of a block's layers without that of the block."""
+    names = [unit.layer.name for unit in part.units]
+    common = len(part.name) if all(name.startswith(part.name) for name in names) else 0
+    return tuple(pattern(name[common:]) if not common else name[common:] for name in names)

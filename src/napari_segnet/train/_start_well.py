@@ -1,0 +1,355 @@
+"""Start well: the settings that already bring most are tried on the corrected objects.
+
+A network that finds nothing on new images is often shown them in the wrong way: dark objects where
+it knows bright ones, another scale, another normalisation. That costs no training to put right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.engines.torch import best_device
+from napari_segnet.errors import MismatchError, SettingsError
+from napari_segnet.find import find_settings
+from napari_segnet.image import Image
+from napari_segnet.plan.found import way_of
+from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
+from napari_segnet.progress import Progress, check_cancelled, job, run
+from napari_segnet.readers import open_image
+from napari_segnet.train._begin import advised, as_run
+from napari_segnet.train._comparison import Comparison
+from napari_segnet.train._gate import HeldOut, score_held_out
+from napari_segnet.train.settings import TrainSettings
+
+__all__ = ["GOOD", "StartingPoint", "TriedWay", "start_well"]
+
+FACTORS = (0.5, 0.5**0.5, 2**0.5, 2.0)
+"""Of the usual scale, by half octaves; networks stand a change of size by a fifth or so."""
+STAINS = ("hematoxylin", "eosin")
+NORMALIZERS = ("percentile", "min-max", "z-score", "divide-255")
+"""Those that most public networks were trained with, see ``find``."""
+MOST_SAMPLES = 4
+"""Images that are tried, the ones with the most sources first: each way runs the network on all."""
+MOST_FOUND = 2
+"""Of what fits the statistics in the file."""
+NOTHING = 0.01
+"""So much score is not worth a setting more."""
+GOOD = 0.8
+"""A score from which on a training often brings little: the built-in network has 0.8 on images of
+the kind that it was trained on (docs/how-many.md)."""
+BRIGHTNESS = {
+    "percentile": "brightness stretched between its darkest and brightest percent (percentile)",
+    "min-max": "brightness stretched between the darkest and the brightest pixel (min-max)",
+    "z-score": "brightness centred on its mean (z-score)",
+    "divide-255": "brightness as it is in the file (divide-255)",
+    "divide-65535": "brightness as it is in the file (divide-65535)",
+}
+SETTINGS = ("invert", "channels", "scale", "normalize")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedWay:
+    """One way to show the corrected images, and what the network makes of them.
+
+    Attributes
+    ----------
+    changes : mapping of str to str or float
+        The settings in which it differs from those that were given; empty for these themselves.
+    held : HeldOut
+        Scores of all corrected objects.
+    """
+
+    changes: Mapping[str, str | float]
+    held: HeldOut
+
+    @property
+    def score(self) -> float:
+        """AP at an IoU of 0.5 for objects, Dice for classes: 0 to 1."""
+        scores = self.held.scores
+        return scores.ap50 if self.held.kind == "instance" else scores.dice
+
+    @property
+    def title(self) -> str:
+        """What is changed, for a biologist."""
+        if not self.changes:
+            return "as they are now"
+        how = str(self.changes.get("normalize"))
+        scale = float(self.changes.get("scale", 1.0))
+        words = {
+            "invert": "light and dark exchanged"
+            if self.changes.get("invert") == "yes"
+            else "light and dark not exchanged",
+            "channels": f"channel {self.changes.get('channels')}",
+            "scale": f"scale {scale:g} (objects {'enlarged' if scale < 1 else 'made smaller'})",
+            "normalize": BRIGHTNESS.get(how, f"normalised by {how}"),
+        }
+        return ", ".join(words[name] for name in SETTINGS if name in self.changes)
+
+    @property
+    def pairs(self) -> str:
+        """What is to be set, as on the command line; empty where nothing is."""
+        return " ".join(f"{name}={self.changes[name]}" for name in SETTINGS if name in self.changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartingPoint:
+    """What the untrained network makes of the corrected objects, shown in several ways.
+
+    Attributes
+    ----------
+    ways : tuple of TriedWay
+        The best first; of equal ones that with the fewest changes.
+    now, chosen : TriedWay
+        The settings that were given, and what is offered instead: each of its changes is better
+        by more than chance, however many were tried. The same where nothing is.
+    comparison : Comparison or None
+        What is offered against now; None where nothing is.
+    """
+
+    ways: tuple[TriedWay, ...]
+    now: TriedWay
+    chosen: TriedWay
+    comparison: Comparison | None
+
+    @property
+    def offered(self) -> bool:
+        """Whether another way than that of now is offered."""
+        return self.chosen is not self.now
+
+    def taken(self, settings: TrainSettings) -> TrainSettings:
+        """Return the settings of a training with those of the way that is offered."""
+        changes: Any = dict(self.chosen.changes)
+        return replace(settings, **changes)
+
+    def sentence(self) -> str:
+        """Say it for a biologist."""
+        held = self.now.held
+        what = "score" if held.kind == "instance" else "Dice"
+        on = f"{held.scores.n_true} corrected objects" if held.kind == "instance" else "your labels"
+        said = [f"Before any training, on {on}: {what} {self.now.score:.2f} as they are shown now"]
+        if self.comparison is not None:
+            low, _, high = self.comparison.after
+            said[0] += (
+                f", {self.chosen.score:.2f} (between {low:.2f} and {high:.2f}) with "
+                f"{self.chosen.title}."
+            )
+        else:
+            said[0] += "; no other way of showing them is surely better."
+        if self.chosen.score >= GOOD:
+            said.append("That is good already: often no training is needed.")
+        return " ".join(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "objects": self.now.held.scores.n_true,
+            "offered": dict(self.chosen.changes),
+            "good": self.chosen.score >= GOOD,
+            "says": self.sentence(),
+            "ways": [{"set": dict(way.changes), "score": _number(way.score)} for way in self.ways],
+            "comparison": None if self.comparison is None else self.comparison.to_json(),
+        }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)
+
+
+@job
+def start_well(
+    network: Checkpoint,
+    dataset: Dataset,
+    settings: TrainSettings | None = None,
+    *,
+    device: str = "auto",
+) -> Generator[Progress, None, StartingPoint]:
+    """Try how the corrected images are best shown to a network that is not trained yet.
+
+    What fits the statistics in the file best (``find``) first, then light and dark and channels,
+    then scale, then normalisation: each with the best of what was found before it.
+
+    Parameters
+    ----------
+    network : Checkpoint
+        What the training would begin with.
+    dataset : Dataset
+        Corrected images, of which up to ``MOST_SAMPLES`` are looked at, all on either side of the
+        split: nothing is learned. Labels that are a network's own answer do not count.
+    settings : TrainSettings
+        How images would be shown as it is.
+    device : str
+        As in ``train``.
+
+    Yields
+    ------
+    Progress
+        ``way``, one after the other; ``note`` for labels that do not count.
+
+    Returns
+    -------
+    StartingPoint
+        Scores, and the way that is offered.
+
+    Raises
+    ------
+    SettingsError
+        If the network has learned nothing yet, or no corrected object is there to judge by.
+    """
+    settings = settings or TrainSettings()
+    if not network.path.exists():
+        raise SettingsError(
+            f"{network.path.name} has learned nothing yet, so there is nothing to try. Train it."
+        )
+    looked_at = _looked_at(dataset)
+    tries = _Tries(advised(network), looked_at, settings, device)
+    yield Progress(what="way")
+    image = open_image(looked_at.samples[0].image)
+    now = yield from tries.add({})
+    chosen = now
+    for make in (_by_statistics, _lights, _scales, _normalizers):
+        best = tries.ranked()[0].changes
+        for changes in make(network, image, settings, best):
+            yield from tries.add(changes)
+        chosen = tries.surely_better(chosen, settings.promote_at)
+    chosen = yield from tries.simplest(chosen)
+    told = None
+    if chosen is not now:
+        told = chosen.held.compared_to(now.held, settings.promote_at)
+    return StartingPoint(ways=tries.ranked(), now=now, chosen=chosen, comparison=told)
+
+
+Changes = Mapping[str, str | float]
+
+
+class _Tries:
+    """Runs the network in one way after the other and keeps what came of it."""
+
+    def __init__(
+        self, network: Checkpoint, dataset: Dataset, settings: TrainSettings, device: str
+    ) -> None:
+        self._network, self._dataset, self._settings = network, dataset, settings
+        self._device = best_device(device)
+        self.found: list[TriedWay] = []
+
+    def add(self, changes: Changes) -> Generator[Progress, None, TriedWay]:
+        """Try one way; what was tried is not tried again."""
+        check_cancelled()
+        for way in self.found:
+            if dict(way.changes) == dict(changes):
+                return way
+        values: Any = dict(changes)
+        how = as_run(replace(self._settings, **values), self._device)
+        steps = score_held_out(self._network, self._dataset, how)
+        while True:
+            try:
+                report = next(steps)
+            except StopIteration as stop:
+                held: HeldOut = stop.value
+                break
+            if report.what == "note" and not self.found:
+                yield report
+            yield Progress(what="way", done=len(self.found))
+        if not held.images or (held.kind == "instance" and not held.scores.n_true):
+            raise SettingsError(
+                "There is no corrected object to judge by. Correct an image, and add it to the "
+                "training set."
+            )
+        way = TriedWay(changes=dict(changes), held=held)
+        self.found.append(way)
+        return way
+
+    def surely_better(self, than: TriedWay, wanted: float) -> TriedWay:
+        """Return the best way if it is better than another one by more than chance, else that.
+
+        The more ways were tried, the surer one must be (Bonferroni).
+        """
+        best = self.ranked()[0]
+        sure = 1 - (1 - wanted) / max(1, len(self.found) - 1)
+        told = best.held.compared_to(than.held, sure)
+        return best if told is not None and told.verdict == "better" else than
+
+    def simplest(self, way: TriedWay) -> Generator[Progress, None, TriedWay]:
+        """Leave out one change after the other, as long as that costs next to nothing."""
+        for name in tuple(way.changes):
+            fewer = {other: value for other, value in way.changes.items() if other != name}
+            without = yield from self.add(fewer)
+            if without.score >= way.score - NOTHING:
+                way = without
+        return way
+
+    def ranked(self) -> tuple[TriedWay, ...]:
+        """Return the ways, the best first; of equal ones those with the fewest changes."""
+        return tuple(
+            sorted(
+                self.found,
+                key=lambda w: (-w.score if not math.isnan(w.score) else 1, len(w.changes)),
+            )
+        )
+
+
+def _looked_at(dataset: Dataset) -> Dataset:
+    """Return some corrected images, of as many sources as there are, all to be scored."""
+    usable = [s for s in dataset.samples if not s.untouched] or list(dataset.samples)
+    first: dict[str, Sample] = {}
+    for sample in usable:
+        first.setdefault(sample.source or str(sample.image), sample)
+    firsts = list(first.values())
+    order = [*firsts, *(s for s in usable if s not in firsts)][:MOST_SAMPLES]
+    samples = tuple(replace(s, split="val", box=None) for s in order)
+    return replace(dataset, samples=samples)
+
+
+def _lights(
+    network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
+) -> Iterable[Changes]:
+    """Yield light and dark exchanged, and the stains of a picture in colour."""
+    own = "yes" if inverted(network, as_run(settings)) else "no"
+    other = "no" if own == "yes" else "yes"
+    yield {"invert": other}
+    if network.channels == 1 and image.rgb and image.sizes["c"] == 3:
+        for stain in STAINS:
+            if stain != channels_of(network, image, as_run(settings)):
+                yield {"channels": stain, **({"invert": "no"} if own == "yes" else {})}
+    elif network.channels == 1 and 1 < image.sizes["c"] <= 4:
+        yield from ({"channels": str(c)} for c in range(image.sizes["c"]))
+
+
+def _scales(
+    network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
+) -> Iterable[Changes]:
+    """Yield smaller and larger ones by half octaves."""
+    try:
+        usual = settings.scale or scale_of(network, image, as_run(settings))[0]
+    except MismatchError:
+        usual = 1.0  # pixel sizes that cannot be true: the pixels as they are
+    for factor in FACTORS:
+        yield {**best, "scale": float(f"{usual * factor:.3g}")}
+
+
+def _normalizers(
+    network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
+) -> Iterable[Changes]:
+    """Yield the usual normalisations."""
+    own, _ = recipe(network, as_run(settings))
+    names = [*NORMALIZERS, *(("divide-65535",) if image.dtype == "uint16" else ())]
+    for name in names:
+        if name != own and not (name.startswith("divide") and image.dtype.kind == "f"):
+            yield {**best, "normalize": name}
+
+
+def _by_statistics(
+    network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
+) -> Iterable[Changes]:
+    """Yield what fits best what the file remembers of its training, if it does."""
+    given = way_of(network, image, as_run(settings))
+    names = ("normalize", "scale", "invert", *(("channels",) if network.channels > 1 else ()))
+    found = run(find_settings(network, image, given, names))
+    if found.by != "nothing":
+        for ranked in found.ranked[:MOST_FOUND]:
+            values = {name: getattr(ranked.way, name) for name in SETTINGS}
+            yield {n: v for n, v in values.items() if v != getattr(given, n)}

@@ -1,0 +1,40 @@
+"""The review of a layer, read from its record once: that of 100,000 objects takes a while."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from napari_segnet.review import Review
+from napari_segnet.widgets.layers.private import unwrapped
+from napari_segnet.widgets.layers.record import record_of, update
+
+if TYPE_CHECKING:
+    import napari.layers
+
+__all__ = ["put_review", "review_of"]
+
+_read: weakref.WeakKeyDictionary[Any, tuple[object, Review]] = weakref.WeakKeyDictionary()
+"""What the record said when it was read, and the review."""
+
+
+def review_of(layer: napari.layers.Labels) -> Review:
+    """Return the review of a layer; an empty one where nobody has looked yet."""
+    real = unwrapped(layer)
+    told = record_of(real).review
+    if not told:
+        return Review()
+    last, review = _read.get(real, (None, Review()))
+    if last is not told:
+        review = Review.from_json(told)
+        _read[real] = told, review
+    return review
+
+
+def put_review(layer: napari.layers.Labels, review: Review) -> None:
+    """Write a review into the record of its layer."""
+    real = unwrapped(layer)
+    update(real, review=review.to_json())
+    told = record_of(real).review
+    if told:
+        _read[real] = told, review

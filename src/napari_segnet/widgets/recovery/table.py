@@ -1,0 +1,153 @@
+"""The features table of a layer in its journal: the whole of it once, then the rows that change.
+
+In the document of a journal, ``features`` holds columns, ``{name: [value of each row]}``. What
+has changed since lies in ``rows``, ``{id: [value of each other column]}`` or ``{id: null}`` for a
+row that is gone: an edit of one object of 100,000 is one row. A table without rising ids in a
+column ``index`` is written as a whole each time, as earlier versions wrote all tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segnet.journal import Patch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PLAIN", "WrittenTable", "table_in"]
+
+Columns = dict[str, npt.NDArray[Any]]
+
+INDEX = "index"
+MOST = 4
+"""A table of which more than one row in so many has changed is written as a whole."""
+FEW = 64
+"""Rows that are written one by one however short the table is."""
+PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of values that JSON has."""
+
+
+class WrittenTable:
+    """What a journal says of a features table by now."""
+
+    def __init__(self, document: Mapping[str, Any] | None = None) -> None:
+        """Begin with nothing, or with what the document of a journal says."""
+        self._columns: Columns = {}
+        told = table_in(document) if document is not None else None
+        if told is not None:
+            import pandas as pd
+
+            self._columns = _columns(pd.DataFrame(told))
+
+    def patch(self, table: pd.DataFrame) -> Patch:
+        """Return what makes the table of the journal this one; from now on it is.
+
+        Parameters
+        ----------
+        table : DataFrame
+            The features of the layer.
+        """
+        before, self._columns = self._columns, _columns(table)
+        after = self._columns
+        if before.keys() != after.keys() or list(before) != list(after):
+            return _whole(after)
+        if not (_has_ids(before) and _has_ids(after)):
+            same = all(_alike(before[name], after[name]).all() for name in after)
+            return [] if same else _whole(after)
+        gone, new = _changed(before, after)
+        if gone.size + new.size > max(FEW, after[INDEX].size // MOST):
+            return _whole(after)
+        others = [_plain_values(after[name][new]) for name in after if name != INDEX]
+        rows = zip(*others, strict=True) if others else ((),) * new.size
+        told: Patch = [[["rows", str(one)], None] for one in before[INDEX][gone].tolist()]
+        kept = zip(after[INDEX][new].tolist(), rows, strict=True)
+        return told + [[["rows", str(one)], list(row)] for one, row in kept]
+
+
+def table_in(document: Mapping[str, Any]) -> dict[str, list[Any]] | None:
+    """Return the table that a journal of this or an earlier version tells, as columns.
+
+    Values of a wrong kind, as in a damaged file, are left out.
+    """
+    told = document.get("features")
+    if not isinstance(told, Mapping) or not told:
+        return None
+    columns = {str(name): list(values) for name, values in told.items()}
+    others = [name for name in columns if name != INDEX]
+    rows = document.get("rows")
+    changed: dict[int, Sequence[Any] | None] = {}
+    for one, row in rows.items() if isinstance(rows, Mapping) else ():
+        if row is None or (isinstance(row, list) and len(row) == len(others)):
+            changed[int(one)] = row
+    if not changed or INDEX not in columns:
+        return columns
+    kept = [place for place, one in enumerate(columns[INDEX]) if one not in changed]
+    found = {name: [values[place] for place in kept] for name, values in columns.items()}
+    for one, row in changed.items():
+        if row is not None:
+            found[INDEX].append(one)
+            for name, value in zip(others, row, strict=True):
+                found[name].append(value)
+    order = sorted(range(len(found[INDEX])), key=found[INDEX].__getitem__)
+    return {name: [values[place] for place in order] for name, values in found.items()}
+
+
+def _plain_values(values: npt.NDArray[Any]) -> list[Any]:
+    """Return the values of a column as JSON has them; what is none of these, as text."""
+    found: list[Any] = values.tolist()
+    if set(map(type, found)) <= PLAIN:
+        return found
+    return [one if type(one) in PLAIN else _plain(one) for one in found]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _columns(table: pd.DataFrame) -> Columns:
+    """Return copies of the columns: a script may set values in place, without an event."""
+    return {str(name): np.array(column) for name, column in table.items()}
+
+
+def _whole(columns: Columns) -> Patch:
+    told = {name: _plain_values(values) for name, values in columns.items()}
+    return [[["features"], told], [["rows"]]]
+
+
+def _has_ids(columns: Columns) -> bool:
+    ids = columns.get(INDEX)
+    return ids is not None and ids.dtype.kind in "iu" and bool((ids[1:] > ids[:-1]).all())
+
+
+def _changed(before: Columns, after: Columns) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the rows of ``before`` that are gone, and those of ``after`` that are others."""
+    old, new = before[INDEX], after[INDEX]
+    gone = np.flatnonzero(~np.isin(old, new, assume_unique=True))
+    known = np.isin(new, old, assume_unique=True)
+    here, there = np.flatnonzero(known), np.searchsorted(old, new[known])
+    for name in after:
+        if name != INDEX:
+            known[here] &= _alike(before[name][there], after[name][here])
+    return gone, np.flatnonzero(~known)
+
+
+def _alike(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which values are the same; what is missing is like what is missing."""
+    import pandas as pd
+
+    if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
+        return np.zeros(other.shape, np.bool_)
+    if one.dtype.kind not in "fcOmM":
+        return np.asarray(one == other, np.bool_)
+    lacks, lacks_too = pd.isna(one), pd.isna(other)
+    both = ~(lacks | lacks_too)
+    same = lacks & lacks_too
+    same[both] = (one[both] == other[both]).astype(np.bool_)
+    return np.asarray(same, np.bool_)

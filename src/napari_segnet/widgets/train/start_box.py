@@ -1,0 +1,160 @@
+"""Before a training: the ways to show the corrected images are tried, and the best is offered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QGroupBox, QTableWidget, QVBoxLayout, QWidget
+
+from napari_segnet.errors import SegnetError
+from napari_segnet.progress import Progress
+from napari_segnet.train.settings import TrainSettings
+from napari_segnet.widgets.qt.job_runner import JobRunner
+from napari_segnet.widgets.qt.named import fill_row, named_button, named_label
+from napari_segnet.widgets.qt.preferences import preferences
+from napari_segnet.widgets.train.session import TrainSession
+
+if TYPE_CHECKING:
+    from napari_segnet.train import StartingPoint
+
+__all__ = ["StartBox"]
+
+ASK = "Try settings on my corrected images"
+WHY = (
+    "Dark objects, another size or another brightness can be put right without any training. The "
+    "network is run on your corrected images in some ten ways, which takes a minute or so."
+)
+SHOWN = 6
+"""Ways in the table, the best first."""
+
+
+class StartBox(QGroupBox):
+    """Tries the settings that already bring most, and takes them with one click.
+
+    Parameters
+    ----------
+    session : TrainSession
+        What is chosen.
+    settings : callable
+        Returns what the forms of the dock say.
+
+    Attributes
+    ----------
+    taken : Signal of TrainSettings
+        The settings that are offered, when the user takes them.
+    failed : Signal of BaseException
+        Why nothing could be tried.
+    """
+
+    taken = Signal(object)
+    failed = Signal(object)
+
+    def __init__(
+        self,
+        session: TrainSession,
+        settings: Callable[[], TrainSettings],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__("Start well", parent)
+        self._session, self._settings = session, settings
+        self._tried: tuple[object, object] | None = None
+        self.found: StartingPoint | None = None
+        self.runner = JobRunner(self)
+        self.ask = named_button(ASK, "segnet_train_start", WHY)
+        self.words = named_label("segnet_train_start_words")
+        self.ways = QTableWidget(0, 2)
+        self.ways.setObjectName("segnet_train_ways")
+        self.ways.setHorizontalHeaderLabels(["score", "shown to the network"])
+        self.ways.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.ways.setShowGrid(False)
+        if (side := self.ways.verticalHeader()) is not None:
+            side.hide()
+        if (head := self.ways.horizontalHeader()) is not None:
+            head.setStretchLastSection(True)
+        self.take = named_button(
+            "Use these settings",
+            "segnet_train_start_take",
+            "Train with them; the new network wants images so from then on",
+        )
+        layout = QVBoxLayout(self)
+        for widget in (self.ask, self.words, self.ways, self.take):
+            layout.addWidget(widget)
+        self.ask.clicked.connect(self.try_ways)
+        self.take.clicked.connect(self._take)
+        self.runner.progressed.connect(self._progressed)
+        self.runner.succeeded.connect(self._found)
+        self.runner.failed.connect(self._failed)
+        self.runner.cancelled.connect(self._clear)
+        self._clear()
+
+    def enable(self, ready: bool) -> None:
+        """Enable trying; what was tried for another network or training set is taken away."""
+        self.ask.setEnabled(ready and not self.runner.busy)
+        if self._tried is not None and self._tried != self._chosen():
+            self.runner.cancel()
+            self._clear()
+
+    def try_ways(self) -> None:
+        """Run the network on the corrected images in several ways."""
+        try:
+            asked = self._session.request(self._settings(), preferences().device)
+        except SegnetError as error:
+            self.failed.emit(error)
+            return
+        if asked is None or self.runner.busy:
+            return
+        self._clear()
+        self._tried = self._chosen()
+        self.ask.setEnabled(False)
+        self.words.setText("trying …")
+        self.words.show()
+        self.runner.start(self._session.ways_of(asked))
+
+    def _chosen(self) -> tuple[object, object]:
+        return self._session.checkpoint, self._session.folder
+
+    def _clear(self) -> None:
+        self.found, self._tried = None, None
+        for widget in (self.words, self.ways, self.take):
+            widget.hide()
+        self.ask.setEnabled(self._session.ready)
+
+    def _progressed(self, progress: Progress) -> None:
+        if progress.done:
+            self.words.setText(f"trying … {progress.done} ways so far")
+
+    def _failed(self, error: BaseException) -> None:
+        self._clear()
+        self.failed.emit(error)
+
+    def _found(self, found: StartingPoint) -> None:
+        self.found = found
+        self.ask.setEnabled(self._session.ready)
+        self.words.setText(found.sentence())
+        shown = found.ways[:SHOWN]
+        if found.now not in shown:
+            shown = (*shown[:-1], found.now)
+        self.ways.setRowCount(len(shown))
+        for row, way in enumerate(shown):
+            mark = " (offered)" if found.offered and way is found.chosen else ""
+            fill_row(self.ways, row, (f"{way.score:.2f}", f"{way.title}{mark}"))
+        self.ways.show()
+        self.ways.resizeColumnToContents(0)
+        self.ways.resizeRowsToContents()
+        head = self.ways.horizontalHeader()
+        high = sum(self.ways.rowHeight(row) for row in range(len(shown)))
+        self.ways.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
+        self.take.setVisible(found.offered)
+
+    def _take(self) -> None:
+        if self.found is None:
+            return
+        pairs = ", ".join(self.found.chosen.pairs.split())
+        self.taken.emit(self.found.taken(self._settings()))
+        self.take.hide()
+        self.words.setText(
+            f"{self.found.sentence()} The training uses {pairs} now; without a training, set the "
+            "same in the Segment dock."
+        )

@@ -1,0 +1,139 @@
+"""Networks on the workers of a dask scheduler: the same maps, whoever is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from support.networks import Milesial, calibrate, pictures
+
+import napari_segnet as sn
+from napari_segnet.engines.cluster import _connection, connect, disconnect
+from napari_segnet.errors import Cancelled, MissingExtraError, WorkerLostError
+from napari_segnet.extras import distributed_package
+from napari_segnet.image import Image
+from napari_segnet.progress import run
+
+HOW = sn.PredictSettings(tile_px=(32,), device="cpu")
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    monkeypatch.setattr("builtins.__import__", refusing(__import__))
+    with pytest.raises(MissingExtraError, match=r"pip install 'napari-segnet\[cluster\]'"):
+        distributed_package()
+
+
+def refusing(real):
+    def without(name, *args, **more):
+        if name == "distributed":
+            raise ModuleNotFoundError("none", name=name)
+        return real(name, *args, **more)
+
+    return without
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    torch.save(calibrate(Milesial(channels=1, width=6, depth=2)).state_dict(), folder / "u.pth")
+    pixels = (255 * pictures(1, 1, (200, 180))[0, 0].numpy()).astype(np.uint8)
+    tifffile.imwrite(folder / "plain.tif", pixels)
+    tifffile.imwrite(folder / "packed.tif", pixels, compression="zlib")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home():
+    """A scheduler with two workers, each a process: of another machine, as far as anybody sees."""
+    distributed = pytest.importorskip(
+        "distributed", reason="dask.distributed is not installed: the extra [cluster]"
+    )
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def clustered(home):
+    connect(home.scheduler_address)
+    yield home
+    disconnect()
+
+
+def pids():
+    return list(_connection[0]._client.run(os.getpid).values())
+
+
+@pytest.fixture(scope="module")
+def expected(place):
+    return run(sn.predict(place / "u.pth", place / "plain.tif", HOW)).answer.data
+
+
+@pytest.mark.subprocess
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
+def test_maps_are_the_same_from_files_and_from_pixels(expected, clustered, place, monkeypatch):
+    from napari_segnet.stitch import ahead
+
+    sent = []
+    real = ahead._sent
+    monkeypatch.setattr(ahead, "_sent", lambda *a: sent.append(a[3] is not None) or real(*a))
+    array = Image(data=tifffile.imread(place / "plain.tif"), axes="yx")
+    for image, by_file in ((place / "plain.tif", True), (array, False)):
+        sent.clear()
+        found = run(sn.predict(place / "u.pth", image, HOW))
+        np.testing.assert_allclose(found.answer.data, expected, atol=1e-6)
+        assert sent and set(sent) == {by_file}, "pixels travel only where they must"
+    weights = _connection[0]._client.run(
+        lambda dask_worker: os.listdir(dask_worker.local_directory)
+    )
+    assert all(any(name.endswith(".pth") for name in names) for names in weights.values())
+
+
+@pytest.mark.subprocess
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_worker_that_is_lost_in_the_middle_costs_nothing(expected, clustered, place):
+    job = sn.predict(place / "u.pth", place / "packed.tif", HOW)
+    while next(job).done < 3:
+        pass
+    os.kill(pids()[0], signal.SIGKILL)
+    np.testing.assert_allclose(run(job).answer.data, expected, atol=1e-6)
+
+
+@pytest.mark.subprocess
+@pytest.mark.timeout(300)
+def test_a_run_is_stopped_and_the_next_one_works(expected, clustered, place):
+    job = sn.predict(place / "u.pth", place / "plain.tif", HOW)
+    while next(job).done < 2:
+        pass
+    job.cancel()
+    with pytest.raises(Cancelled):
+        run(job)
+    found = run(sn.predict(place / "u.pth", place / "plain.tif", HOW))
+    np.testing.assert_allclose(found.answer.data, expected, atol=1e-6)
+
+
+@pytest.mark.long
+@pytest.mark.subprocess
+@pytest.mark.timeout(300)
+def test_a_scheduler_that_is_gone_is_a_sentence(expected, place):
+    distributed = pytest.importorskip("distributed", reason="the extra [cluster]")
+    home = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    connect(home.scheduler_address)
+    job = sn.predict(place / "u.pth", place / "plain.tif", HOW)
+    while next(job).done < 2:
+        pass
+    threading.Thread(target=home.close, daemon=True).start()
+    with pytest.raises(WorkerLostError, match=r"is gone\. What is finished is kept.*--resume"):
+        run(job)
+    with pytest.raises(WorkerLostError, match="No dask scheduler answers"):
+        run(sn.predict(place / "u.pth", place / "plain.tif", HOW))
+    disconnect()

@@ -1,0 +1,98 @@
+"""Before any training: how are the corrected images best shown to the network?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.engines import put_first
+from support.teaching import FOREGROUND, QUICK, fresh, photograph, write
+
+from napari_segnet.dataset import Dataset, Sample
+from napari_segnet.errors import SettingsError
+from napari_segnet.families.segnet_unet import SegnetUNet
+from napari_segnet.image import Image
+from napari_segnet.plan import PredictSettings
+from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
+from napari_segnet.progress import run
+from napari_segnet.train import start_well
+from napari_segnet.train._begin import shown
+
+
+@pytest.fixture
+def network(tmp_path):
+    made = fresh(tmp_path / "old.safetensors", FOREGROUND)
+    return SegnetUNet().save(SegnetUNet().build(made).eval(), made, made.path)
+
+
+def dark_objects(root, count=2, dark=True):
+    samples = []
+    for i in range(count):
+        labels = np.zeros((64, 64), np.int32)
+        for number, (y, x) in enumerate(np.ndindex(4, 4), start=1):
+            labels[16 * y + 3 : 16 * y + 12, 16 * x + 3 : 16 * x + 12] = number
+        pixels = photograph(labels, seed=i)
+        samples.append(
+            Sample(
+                image=write(root / "images" / f"{i}.tif", 255 - pixels if dark else pixels),
+                labels=write(root / "labels" / f"{i}.tif", labels),
+                source=str(i),
+            )
+        )
+    return Dataset(root=root, samples=tuple(samples))
+
+
+def finds_bright(monkeypatch):
+    put_first(monkeypatch, maps=lambda batch, **_: (batch[:, :1] > 0.3) * 0.8 + 0.1)
+
+
+def test_dark_objects_are_found_with_light_and_dark_exchanged(tmp_path, network, monkeypatch):
+    finds_bright(monkeypatch)
+    found = run(start_well(network, dark_objects(tmp_path / "d"), QUICK, device="cpu"))
+    assert found.offered
+    assert dict(found.chosen.changes) == {"invert": "yes"}
+    assert found.chosen.score > found.now.score + 0.3
+    assert found.ways[0].score >= found.chosen.score
+    assert found.comparison.verdict == "better"
+    assert found.taken(QUICK) == replace(QUICK, invert="yes")
+    said = found.sentence()
+    assert said.startswith("Before any training, on ")
+    assert "with light and dark exchanged." in said
+    assert ("often no training is needed" in said) == (found.chosen.score >= 0.8)
+    form = found.to_json()
+    assert form["offered"] == {"invert": "yes"}
+    assert len(form["ways"]) == len(found.ways) > 5
+
+
+def test_nothing_is_offered_where_images_are_shown_rightly(tmp_path, network, monkeypatch):
+    finds_bright(monkeypatch)
+    data = dark_objects(tmp_path / "d", dark=False)
+    found = run(start_well(network, data, QUICK, device="cpu"))
+    assert (found.offered, found.chosen, found.comparison) == (False, found.now, None)
+    assert found.taken(QUICK) == QUICK
+    assert "no other way of showing them is surely better." in found.sentence()
+
+
+def test_without_a_corrected_object_nothing_can_be_tried(tmp_path, network):
+    data = dark_objects(tmp_path / "d", count=1)
+    write(tmp_path / "d" / "labels" / "0.tif", np.zeros((64, 64), np.int32))
+    with pytest.raises(SettingsError, match="no corrected object to judge by"):
+        run(start_well(network, data, QUICK, device="cpu"))
+    with pytest.raises(SettingsError, match="has learned nothing yet"):
+        run(start_well(fresh(tmp_path / "none.safetensors"), data, QUICK))
+
+
+def test_a_network_is_shown_images_as_it_was_taught(network):
+    taught = shown(network, replace(QUICK, normalize="min-max", scale=2.0))
+    assert recipe(taught) == ("min-max", "volume")
+    picture = Image(data=np.zeros((8, 8, 3), np.uint8), axes="yxc", rgb=True)
+    assert scale_of(taught, picture, PredictSettings())[0] == 2.0
+    assert shown(network, QUICK) is network
+    stained = replace(network, card={"channels": "hematoxylin", "invert": "yes"})
+    plain = PredictSettings()
+    assert channels_of(stained, picture, plain) == "hematoxylin"
+    assert inverted(stained, plain)
+    assert channels_of(stained, picture, PredictSettings(channels="0")) == "0"
+    grey = Image(data=np.zeros((8, 8), np.uint8), axes="yx")
+    assert channels_of(stained, grey, plain) == "auto"

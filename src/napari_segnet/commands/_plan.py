@@ -100,10 +100,7 @@ def make_plan(
     images = [*images]
     known = _of_cases(wishes, images, predict.channels)
     if known is not None:
-        numbers = ",".join(map(str, range(known.channels)))
-        wishes, predict, label = _checked(
-            wishes.updated(Wishes(predict={"channels": numbers})), save_maps
-        )
+        wishes, predict, label = _checked(_as_one_case(wishes, known), save_maps)
     by_stem, channel_files = _stems(images, predict.channels, part)
     folder, zarr, by_stem, channel_files = _placed(folder, by_stem, channel_files, wishes.weights)
     check_outputs(
@@ -148,6 +145,12 @@ def _checked(wishes: Wishes, save_maps: bool) -> tuple[Wishes, PredictSettings, 
         wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
         predict, label = checked_settings(wishes)
     return wishes, predict, label
+
+
+def _as_one_case(wishes: Wishes, network: Checkpoint) -> Wishes:
+    """Return the wishes with as many files for each image as the network has channels."""
+    numbers = ",".join(map(str, range(network.channels)))
+    return wishes.updated(Wishes(predict={"channels": numbers}))
 
 
 def _of_cases(wishes: Wishes, images: list[Path], channels: str) -> Checkpoint | None:

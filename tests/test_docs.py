@@ -230,7 +230,7 @@ def test_every_line_for_the_shell_works(page, workplace, capsys):
                 }
                 assert set(packages) <= {".", *extras}, line
             case [".venv/bin/pytest", *options]:
-                marks = "long", "fuzz", "kills", "interop"
+                marks = "long", "fuzz", "kills", "interop", "cuda"
                 assert options in ([], ["-n", "2", "--quick"]) or options[0] == "-m", line
                 assert options[1:2] == [] or options[1] in (*marks, "2"), line
                 assert all((ROOT / path).exists() for path in options[2:] if "/" in path), line

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from napari_segnet.errors import MissingExtraError
 
-__all__ = ["distributed_package", "zarr_package"]
+__all__ = ["distributed_package", "microscope_package", "zarr_package"]
 
 
 def zarr_package(name: str) -> Any:
@@ -57,3 +58,28 @@ def distributed_package() -> Any:
             "Install the extra [cluster]: pip install 'napari-segnet[cluster]'"
         ) from error
     return distributed
+
+
+def microscope_package(name: str, package: str) -> Any:
+    """Import what reads files of a microscope.
+
+    Parameters
+    ----------
+    name : str
+        The file, for the message.
+    package : str
+        ``bioio_czi``, ``bioio_nd2`` or ``bioio_lif``.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed; names the extra.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{name} is a file of a microscope, and the package {package.replace('_', '-')}, which "
+            f"reads it, is not installed ({error.name} is missing). Install the extra [images]: "
+            "pip install 'napari-segnet[images]'"
+        ) from error

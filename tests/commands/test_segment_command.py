@@ -651,10 +651,10 @@ def test_files_of_a_folder_that_are_skipped_are_named(run, shop, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     tifffile.imwrite(folder / "a.tif", tifffile.imread(shop / "cells.tif"))
-    (folder / "b.czi").write_bytes(b"of another program")
+    (folder / "b.vsi").write_bytes(b"of another program")
     done = run("segment", folder, "-c", shop / "unet.pth", "-o", tmp_path / "out", "--json")
     assert done.code == 0
-    assert f"Skipped {folder / 'b.czi'}: it is of a kind that does not open here." in done.err
+    assert f"Skipped {folder / 'b.vsi'}: it is of a kind that does not open here." in done.err
     assert done.json["image"] == str(folder / "a.tif")
 
 

@@ -26,7 +26,7 @@ def test_the_bytes_tell_the_kind_not_the_ending(tmp_path: Path) -> None:
         ("a.tif", b"<!DOCTYPE html>", r"ends like a TIFF file.*'<!DOCTYPE html>'.*export it again"),
         ("a.png", b"\x00\x01\x02\x03", r"ends like a PNG file.*00 01 02 03"),
         ("a.npz", b"PK\x03\x04", r"a\.npz is of a kind that does not open.*TIFF \(\.tif, \.tiff\)"),
-        ("a.czi", b"ZISRAWFILE", r"does not open.*PNG.*JPEG.*npy.*Fiji"),
+        ("a.vsi", b"II*", r"does not open.*PNG.*JPEG.*npy.*Fiji"),
     ],
 )
 def test_refusals(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -83,8 +83,8 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 def test_what_may_be_a_picture_and_is_skipped_in_a_folder(tmp_path: Path) -> None:
     taken = ["a.tif", "b.png"]
     beside = ["a.labels.tif", "a.json", "a.csv", "unet.pth", ".d.czi", "notes.txt", "set.ome"]
-    skipped = ["c2.czi", "c10.nd2", "no ending"]
+    skipped = ["c2.vsi", "c10.oib", "no ending"]
     for name in [*taken, *beside, *skipped]:
         (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "deeper.czi").mkdir()
-    assert [path.name for path in skipped_files([tmp_path, tmp_path / "c2.czi"])] == skipped
+    (tmp_path / "deeper.vsi").mkdir()
+    assert [path.name for path in skipped_files([tmp_path, tmp_path / "c2.vsi"])] == skipped

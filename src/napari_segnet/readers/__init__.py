@@ -27,6 +27,7 @@ from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
 from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
 from napari_segnet.readers.jpeg import JpegReader
+from napari_segnet.readers.microscope import MicroscopeReader
 from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_file
 from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.ome_zarr import holds_image, holds_zarr, read_zarr, zarr_layout
@@ -118,6 +119,7 @@ READERS: tuple[Reader, ...] = (
     JpegReader(),
     NpyReader(),
     NiftiReader(),
+    MicroscopeReader(),
 )
 """Every kind of picture file that opens, in the order they are asked."""
 _SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)

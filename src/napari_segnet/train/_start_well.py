@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
@@ -35,6 +36,8 @@ NORMALIZERS = ("percentile", "min-max", "z-score", "divide-255")
 """Those that most public networks were trained with, see ``find``."""
 MOST_SAMPLES = 4
 """Images that are tried, the ones with the most sources first: each way runs the network on all."""
+MOST_S = 300
+"""Seconds after which no further way is tried: large volumes take minutes each."""
 MOST_FOUND = 2
 """Of what fits the statistics in the file."""
 NOTHING = 0.01
@@ -171,7 +174,8 @@ def start_well(
     """Try how the corrected images are best shown to a network that is not trained yet.
 
     What fits the statistics in the file best (``find``) first, then light and dark and channels,
-    then scale, then normalisation: each with the best of what was found before it.
+    then scale, then normalisation: each with the best of what was found before it. After
+    ``MOST_S`` seconds no more are tried.
 
     Parameters
     ----------
@@ -193,12 +197,7 @@ def start_well(
     Returns
     -------
     StartingPoint
-        Scores, and the way that is offered.
-
-    Raises
-    ------
-    SettingsError
-        If the network has learned nothing yet, or no corrected object is there to judge by.
+        Scores, and the way that is offered; it is a SettingsError if there is nothing to judge by.
     """
     settings = settings or TrainSettings()
     if not network.path.exists():
@@ -209,12 +208,14 @@ def start_well(
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
     image = open_image(looked_at.samples[0].image)
+    begun = perf_counter()
     now = yield from tries.add({})
     chosen = now
     for make in (_by_statistics, _lights, _scales, _normalizers):
         best = tries.ranked()[0].changes
         for changes in make(network, image, settings, best):
-            yield from tries.add(changes)
+            if perf_counter() - begun < MOST_S:
+                yield from tries.add(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
     told = None

@@ -206,7 +206,7 @@ class Script:
 
         from napari_segnet.widgets.review.network_choice import NONE
 
-        self.dock.tabs.setCurrentWidget(self.review)
+        self.dock.bring_forward(self.review)
         self.settle(1)
         self.review.network.setCurrentIndex(self.review.network.findData(NONE))
         ticks, timer = Ticks(), QTimer()

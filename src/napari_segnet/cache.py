@@ -1,4 +1,4 @@
-"""The only process-wide state: six caches and what the memory ladder learnt, all bounded.
+"""The only process-wide state: seven caches and what the memory ladder learnt, all bounded.
 
 Loaded networks are kept up to a number of bytes. Predictions are kept as float16 in
 nameless temporary files; labels are always made of float16 values, so a cached answer
@@ -30,6 +30,7 @@ __all__ = [
     "recognised",
     "rungs",
     "structures",
+    "suppressed",
 ]
 
 V = TypeVar("V")
@@ -172,6 +173,9 @@ landscapes: Bounded[npt.NDArray[np.float32]] = Bounded(LANDSCAPE_BYTES)
 followed: Bounded[tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]] = Bounded(LANDSCAPE_BYTES)
 """Objects that flows of kept answers lead to, and how far each is from them, by ``Unit.key`` and
 the settings that change them: others act at once."""
+suppressed: Bounded[tuple[float, npt.NDArray[np.int64]]] = Bounded(LANDSCAPE_BYTES)
+"""Which star-convex objects of kept answers no better one covers, and above which score, by key of
+the answer, unit and largest overlap."""
 rungs: Bounded[Fitted] = Bounded(RUNGS)
 """What fitted into memory last time, by device, weights and frame; each counts as 1."""
 structures: Bounded[object] = Bounded(STRUCTURES)

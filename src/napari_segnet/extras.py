@@ -40,6 +40,26 @@ def zarr_package(name: str) -> Any:
     return zarr
 
 
+def distributed_package() -> Any:
+    """Import dask.distributed.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed; names the extra.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        if error.name not in ("distributed", "dask"):
+            raise
+        raise MissingExtraError(
+            "Other machines are reached by dask, and the package distributed is not installed. "
+            "Install the extra [cluster]: pip install 'napari-segnet[cluster]'"
+        ) from error
+    return distributed
+
+
 def microscope_package(name: str, package: str) -> Any:
     """Import what reads files of a microscope.
 
@@ -63,23 +83,3 @@ def microscope_package(name: str, package: str) -> Any:
             f"reads it, is not installed ({error.name} is missing). Install the extra [images]: "
             "pip install 'napari-segnet[images]'"
         ) from error
-
-
-def distributed_package() -> Any:
-    """Import dask.distributed.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed; names the extra.
-    """
-    try:
-        import distributed
-    except ModuleNotFoundError as error:
-        if error.name not in ("distributed", "dask"):
-            raise
-        raise MissingExtraError(
-            "Other machines are reached by dask, and the package distributed is not installed. "
-            "Install the extra [cluster]: pip install 'napari-segnet[cluster]'"
-        ) from error
-    return distributed

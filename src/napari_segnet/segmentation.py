@@ -25,6 +25,7 @@ __all__ = [
     "Origin",
     "Prediction",
     "Segmentation",
+    "StarPolygons",
 ]
 
 Kind = Literal["semantic", "instance"]
@@ -202,6 +203,78 @@ class Instances:
             classes=self.classes[rows],
             masks=self.masks[rows],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StarPolygons:
+    """Objects that may be there: a point, and how far the edge is from it along each ray.
+
+    There is one for every place at which the network is not sure that there is none; which of
+    those that overlap are kept is a matter of labels.
+
+    Attributes
+    ----------
+    points : ndarray
+        ``(n, axes)`` int32, ``[z] y x`` in pixels of the image as the network saw it.
+    distances : ndarray
+        ``(n, rays)`` float32 above 0, in lengths of the rays.
+    scores : ndarray
+        ``(n,)`` float32 between 0 and 1.
+    classes : ndarray
+        ``(n,)`` int64, 1 is the first class.
+    unit : ndarray
+        ``(n,)`` int64: which plane in ``[t,] [z,]`` order, or which volume.
+    vertices : ndarray
+        ``(rays, axes)`` float32, in pixels of the image as the network saw it.
+    faces : ndarray
+        ``(faces, 3)`` int32: which rays span a face; none in two dimensions.
+    zoom : tuple of float
+        Image pixels per network pixel along each of these axes.
+    seen : tuple of int
+        ``([z,] y, x)`` of a plane or volume in network pixels.
+    maps : Maps
+        How likely each pixel is deep in an object.
+    """
+
+    answer_kind: ClassVar[str] = "star_polygons"
+
+    points: npt.NDArray[np.int32]
+    distances: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int64]
+    unit: npt.NDArray[np.int64]
+    vertices: npt.NDArray[np.float32]
+    faces: npt.NDArray[np.int32]
+    zoom: tuple[float, ...]
+    seen: tuple[int, ...]
+    maps: Maps
+
+    def __repr__(self) -> str:
+        return f"StarPolygons({len(self.points)} of {len(self.vertices)} rays, {self.maps!r})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``([t,] [z,] y, x)`` of the image in pixels."""
+        return self.maps.shape
+
+    @property
+    def ndim(self) -> int:
+        """2 if each plane was answered by itself, 3 if each volume was."""
+        return int(self.points.shape[1])
+
+    @property
+    def kept_nbytes(self) -> int:
+        """Bytes of all columns, and of the maps."""
+        columns = (self.points, self.distances, self.scores, self.classes, self.unit)
+        return sum(column.nbytes for column in columns) + self.maps.kept_nbytes
+
+    def kept(self, allocate: Allocate) -> StarPolygons:
+        """Return the objects as they are, the maps as float16."""
+        distances = self.distances
+        if distances.size:  # no file has no byte
+            distances = allocate(distances.shape, np.dtype(np.float32))
+            distances[...] = self.distances
+        return replace(self, distances=distances, maps=self.maps.kept(allocate))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -54,6 +54,7 @@ def test_every_family_names_a_kind_of_answer():
     kinds = {
         "flows" if family.name == "cellpose" else ANSWER_KINDS[family.task] for family in FAMILIES
     }
+    kinds.add("star_polygons")  # of networks that a program reads: tests/programs/stardist
     assert kinds == {answer.name for answer in ANSWERS}
     assert len({answer.name for answer in ANSWERS}) == len(ANSWERS)
     for family in FAMILIES:
@@ -78,7 +79,7 @@ def test_an_answer_is_handed_out_as_what_it_is():
     assert (MapAnswer().maps(said), MapAnswer().instances(said)) == (said, None)
     assert (DetectionAnswer().maps(found), DetectionAnswer().instances(found)) == (None, found)
     assert said.shape == found.shape == (4, 5)
-    assert [isinstance(each, ComparesFlips) for each in ANSWERS] == [True, False, True]
+    assert [isinstance(each, ComparesFlips) for each in ANSWERS] == [True, False, True, True]
     with pytest.raises(TypeError, match="maps were expected, not Instances"):
         MapAnswer().maps(found)
     with pytest.raises(TypeError, match="detections were expected, not Maps"):

@@ -51,6 +51,7 @@ def test_parts_are_all_images_and_none_twice(run, shop, many, tmp_path):
     [
         (("--part", "3"), "is '3', but must be K/N, such as 1/4"),
         (("--part", "0/4"), "K must be from 1 to N (of a SLURM job array: --array=1-4)"),
+        (("--jobs", "2", "--scheduler", "local"), "Choose one of them"),
         (("--jobs", "0"), "is '0', but must be a whole number, 1 or more"),
     ],
 )

@@ -391,6 +391,7 @@ def discs(seed: int, size: int = 96, count: int = 12) -> tuple[np.ndarray, np.nd
 
 @pytest.mark.long
 @pytest.mark.trains
+@pytest.mark.timeout(900)
 def test_a_small_network_learns_to_find_nuclei_with_the_default_settings(tmp_path: Path) -> None:
     """Step size, optimiser and norms as they are; only how long and how large is set."""
     samples = []

@@ -11,7 +11,12 @@ from support.nnunets import LABELS, answer, networks, plans, training
 from support.packages import zipped
 
 import napari_segnet as sn
-from napari_segnet.errors import SettingsError, UnknownNetworkError, UnsupportedWeightsError
+from napari_segnet.errors import (
+    MismatchError,
+    SettingsError,
+    UnknownNetworkError,
+    UnsupportedWeightsError,
+)
 from napari_segnet.image import Image
 
 REGIONS = {
@@ -151,6 +156,22 @@ def test_a_checkpoint_with_its_recipe_goes_through_json(tmp_path):
     plain["outputs"][0]["paints"] = [1]
     with pytest.raises(ValueError, match="does not paint a number for each channel"):
         type(found).from_json(plain, found.path)
+
+
+def test_files_of_a_case_are_joined_for_it_and_missing_channels_are_named(tmp_path):
+    from napari_segnet.__main__ import main
+
+    folder = training(tmp_path / "trained", networks(2), plans(2))
+    pixels = head((1, 20, 24))[:, 0]
+    (tmp_path / "in").mkdir()
+    for number, channel in enumerate(pixels):
+        np.save(tmp_path / "in" / f"case_{number:04d}.npy", channel)
+    out = ["-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["segment", str(tmp_path / "in"), "-c", str(folder), *out]) == 0
+    made = json.loads((tmp_path / "out" / "case.json").read_text())
+    assert made["predict"]["channels"] == "0,1"
+    with pytest.raises(MismatchError, match=r"takes 2 channels \(T1, CT\), but image has 1"):
+        segmented(folder, pixels[0], {"device": "cpu"})
 
 
 def test_planes_without_a_depth_and_pictures_without_a_size_are_run(tmp_path):

@@ -13,7 +13,7 @@ from napari_segnet.prepare.volumes import Scheme, VolumeRecipe, volume_step
 RECIPE = VolumeRecipe(
     schemes=(Scheme(how="z-score-masked"), Scheme(how="clip-mean-std", numbers=(0, 9, 4, 2))),
     window_px=(4, 8, 8),
-    spacing_um=(2000.0, 1000.0, 1000.0),
+    spacing=(2.0, 1.0, 1.0),
     order=(2, 0, 1),
     mirror=(0,),
     separate=False,
@@ -24,8 +24,8 @@ def test_a_recipe_is_plain_json_and_is_checked():
     step = checked(RECIPE.to_step())
     assert volume_step((PrepareStep(name="normalize"), step)) == RECIPE
     assert volume_step(()) is None
-    for name, value in (("order", [0, 0, 1]), ("window_px", [4]), ("unit", "mm"), ("mirror", [3])):
-        with pytest.raises(ValueError, match=f"{name} is .* in a recipe of volumes|spacing_um is"):
+    for name, value in (("order", [0, 0, 1]), ("window_px", [4]), ("unit", "um"), ("mirror", [3])):
+        with pytest.raises(ValueError, match=f"{name} is .* in a recipe of volumes|spacing is"):
             checked(PrepareStep(name="volume", options={**step.options, name: value}))
     for scheme in (["odd"], ["z-score", 1.0], ["clip-mean-std", 1, 2, 3, float("nan")]):
         with pytest.raises(ValueError, match="the normalisation"):
@@ -62,3 +62,12 @@ def test_along_it_middles_of_voxels_keep_their_places(order):
     wanted = np.arange(12) // 2 if order == 0 else np.interp(places, np.arange(6), np.arange(6))
     assert np.allclose(made[0, :, 0, 0], wanted)
     assert resample(ramp, (6, 2, 2), (3, order), 0) is ramp
+
+
+def test_a_size_of_single_precision_rounds_lengths_as_there():
+    """1.17 mm of a file is 1.16999996, so 65 pixels are 84 of 0.9 mm, not 85."""
+    recipe = VolumeRecipe(
+        schemes=(Scheme(how="none"),), window_px=(8, 8), spacing=(0.8999999761581421,) * 2
+    )
+    made = recipe.prepared(np.ones((1, 2, 4, 65), np.float32), (3200.0, 900.0, 1170.0))
+    assert made.pixels.shape == (1, 2, 4, 84)

@@ -201,7 +201,8 @@ def test_a_disk_that_refuses(tmp_path: Path) -> None:
 
 
 def test_programs_that_write() -> None:
-    assert [one.name for one in PROGRAMS if isinstance(one, WritingProgram)] == ["keras", "onnx"]
+    names = [one.name for one in PROGRAMS if isinstance(one, WritingProgram)]
+    assert names == ["stardist", "keras", "onnx"]
 
 
 # ---- Taught ----------------------------------------------------------------------------

@@ -62,6 +62,7 @@ def test_defaults_fill_the_gaps():
         seed_threshold=0.1,
         flow_threshold=0.4,
         mask_overlap=1.0,
+        nms=0.5,
     )
 
 

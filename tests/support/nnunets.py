@@ -105,7 +105,10 @@ def answer(
     small = data.shape[1:]
     lengths = [round(n * a / b) for n, a, b in zip(small, have, want, strict=True)]
     data = _resampled(data, lengths, 3, have, want)
-    logits = np.mean([_sliding(one, data, own["patch_size"], mirror) for one in modules], 0)
+    logits = np.zeros((3, *data.shape[1:]), np.float16)  # as there
+    for one in modules:
+        logits += _sliding(one, data, own["patch_size"], mirror)
+    logits /= len(modules)
     logits = _resampled(logits, small, 1, want, have)
     if regions:
         found = np.zeros(small, int)
@@ -135,7 +138,7 @@ def _resampled(data: np.ndarray, lengths: Any, order: int, have: Any, want: Any)
         step = one.shape[axis] / lengths[axis]
         near = [min(int((n + 0.5) * step), one.shape[axis] - 1) for n in range(lengths[axis])]
         rows.append(np.stack([many[n] for n in near], axis))
-    return np.stack(rows)
+    return np.stack(rows).astype(data.dtype)
 
 
 def _sliding(module: torch.nn.Module, data: np.ndarray, edge: list[int], mirror: Any) -> np.ndarray:
@@ -146,13 +149,15 @@ def _sliding(module: torch.nn.Module, data: np.ndarray, edge: list[int], mirror:
     bell = np.zeros(edge)
     bell[tuple(e // 2 for e in edge)] = 1
     bell = ndimage.gaussian_filter(bell, [e / 8 for e in edge], 0, mode="constant")
-    bell = np.maximum(bell / bell.max() * 10, 6e-8)
+    bell = (bell / bell.max() * 10).astype(np.float16)
+    bell[bell == 0] = bell[bell > 0].min()
     starts = []
     for length, e in zip(padded.shape[1:], full, strict=True):
         count = length if e == 1 else int(np.ceil((length - e) / (e / 2))) + 1
         stride = (length - e) / max(count - 1, 1)
         starts.append([round(stride * n) for n in range(count)])
-    total, weight = np.zeros((3, *padded.shape[1:])), np.zeros(padded.shape[1:])
+    total = np.zeros((3, *padded.shape[1:]), np.float16)
+    weight = np.zeros(padded.shape[1:], np.float16)
     flips = [f for n in range(len(mirror) + 1) for f in itertools.combinations(mirror, n)]
     for place in itertools.product(*starts):
         box = tuple(slice(a, a + e) for a, e in zip(place, full, strict=True))
@@ -161,7 +166,7 @@ def _sliding(module: torch.nn.Module, data: np.ndarray, edge: list[int], mirror:
         with torch.no_grad():
             dims = [[axis + 2 for axis in one] for one in flips]
             answers = [torch.flip(module(torch.flip(x, d)), d) for d in dims]
-        found = np.mean([one[0].numpy() for one in answers], 0) * bell
+        found = np.mean([one[0].numpy() for one in answers], 0) * bell.astype(np.float32)
         total[(slice(None), *box)] += found.reshape(3, *full)
         weight[box] += bell.reshape(full)
     inside = tuple(slice(n // 2, n // 2 + m) for n, m in zip(lack, data.shape[1:], strict=True))

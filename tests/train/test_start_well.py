@@ -16,7 +16,7 @@ from napari_segnet.image import Image
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
 from napari_segnet.progress import run
-from napari_segnet.train import start_well
+from napari_segnet.train import _start_well, start_well
 from napari_segnet.train._begin import shown
 
 
@@ -72,6 +72,13 @@ def test_nothing_is_offered_where_images_are_shown_rightly(tmp_path, network, mo
     assert (found.offered, found.chosen, found.comparison) == (False, found.now, None)
     assert found.taken(QUICK) == QUICK
     assert "no other way of showing them is surely better." in found.sentence()
+
+
+def test_slow_networks_are_tried_in_fewer_ways(tmp_path, network, monkeypatch):
+    finds_bright(monkeypatch)
+    monkeypatch.setattr(_start_well, "MOST_S", 0)
+    found = run(start_well(network, dark_objects(tmp_path / "d"), QUICK, device="cpu"))
+    assert found.ways == (found.now,)
 
 
 def test_without_a_corrected_object_nothing_can_be_tried(tmp_path, network):

@@ -78,7 +78,7 @@ def test_a_network_learns_from_corrections_without_leaving_the_window(
     assert np.array_equal(layer.data, np.where(wrong == victim, 0, truth))
 
     panel = correct.findChild(DatasetPanel)
-    correct.tabs.setCurrentWidget(panel)
+    correct.bring_forward(panel)
     panel.choose_folder(tmp_path / "set")
     qtbot.waitUntil(lambda: not panel._runner.busy, timeout=WAIT_MS)
     viewer.layers.selection.active = layer

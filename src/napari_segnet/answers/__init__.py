@@ -1,4 +1,4 @@
-"""Kinds of answer: maps, detections, flows, and whichever you add.
+"""Kinds of answer: maps, detections, flows, star polygons, and whichever you add.
 
 A network of one kind says maps, that of another boxes with masks. All that depends on it stands
 in one folder each: how tiles are joined, how labels are made, how a prompt is answered, what
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from napari_segnet.answers.detections import DetectionAnswer
 from napari_segnet.answers.flows import FlowAnswer
 from napari_segnet.answers.maps import MapAnswer
+from napari_segnet.answers.star_polygons import StarAnswer
 from napari_segnet.errors import UnknownNetworkError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class ComparesFlips(Protocol):
         """Return objects with the doubts that follow where the others say something else."""
 
 
-ANSWERS: tuple[Answer, ...] = (MapAnswer(), DetectionAnswer(), FlowAnswer())
+ANSWERS: tuple[Answer, ...] = (MapAnswer(), DetectionAnswer(), FlowAnswer(), StarAnswer())
 """Every kind of answer."""
 
 

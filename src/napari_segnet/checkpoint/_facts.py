@@ -27,7 +27,17 @@ Task = Literal["semantic", "instance"]
 """What a network tells apart: classes of pixels, or objects."""
 ANSWER_KINDS: Mapping[Task, str] = {"semantic": "maps", "instance": "detections"}
 """How networks of a task answer unless they say otherwise: names of ``answers.ANSWERS``."""
-Role = Literal["class", "foreground", "boundary", "distance", "flow", "affinity", "other"]
+Role = Literal[
+    "class",
+    "foreground",
+    "boundary",
+    "distance",
+    "flow",
+    "affinity",
+    "ray_distance",
+    "object_class",
+    "other",
+]
 Activation = Literal["none", "sigmoid", "softmax", "tanh"]
 
 MOST = 100_000
@@ -60,7 +70,9 @@ class Output:
     role : Role
         What the channels mean. ``class``: one map per class, background first where
         there are several. ``distance``: distance to the object's border, 0 to 1. ``flow``: the
-        direction to the object's middle, one map along each axis, of length 1.
+        direction to the object's middle, one map along each axis, of length 1. ``ray_distance``:
+        how far the object's border is along each of some rays, in pixels. ``object_class``: one
+        map per class of objects, background first.
     channels : int
         How many channels, counted in the order of the network's output.
     activation : Activation

@@ -97,6 +97,10 @@ def make_plan(
 
     asked = parse_exports(exports) if exports is not None else ()
     wishes, predict, label = _checked(wishes, save_maps)
+    images = [*images]
+    known = _of_cases(wishes, images, predict.channels)
+    if known is not None:
+        wishes, predict, label = _checked(_as_one_case(wishes, known), save_maps)
     by_stem, channel_files = _stems(images, predict.channels, part)
     folder, zarr, by_stem, channel_files = _placed(folder, by_stem, channel_files, wishes.weights)
     check_outputs(
@@ -109,7 +113,7 @@ def make_plan(
         exports=asked,
         zarr=zarr,
     )
-    checkpoint = identified(wishes.weights or BUILT_IN, wishes.told)
+    checkpoint = known or identified(wishes.weights or BUILT_IN, wishes.told)
     # Who works elsewhere loads the network there, perhaps on devices that are not here.
     here = replace(predict, device="cpu", precision="auto") if elsewhere else predict
     _check_settings(checkpoint, here, label)
@@ -141,6 +145,28 @@ def _checked(wishes: Wishes, save_maps: bool) -> tuple[Wishes, PredictSettings, 
         wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
         predict, label = checked_settings(wishes)
     return wishes, predict, label
+
+
+def _as_one_case(wishes: Wishes, network: Checkpoint) -> Wishes:
+    """Return the wishes with as many files for each image as the network has channels."""
+    numbers = ",".join(map(str, range(network.channels)))
+    return wishes.updated(Wishes(predict={"channels": numbers}))
+
+
+def _of_cases(wishes: Wishes, images: list[Path], channels: str) -> Checkpoint | None:
+    """Return a network of nnU-Net whose channels are the files of a case, as they are there."""
+    from napari_segnet.prepare.volumes import volume_step
+    from napari_segnet.readers import channel_sets, image_paths
+
+    if channels.strip() != "auto" or wishes.weights is None:
+        return None
+    sets = channel_sets(image_paths(images))
+    if not sets:
+        return None
+    checkpoint = identified(wishes.weights, wishes.told)
+    fits = volume_step(checkpoint.prepare) is not None
+    counts = {len(files) for files in sets.values()}
+    return checkpoint if fits and counts == {checkpoint.channels} else None
 
 
 def _placed(

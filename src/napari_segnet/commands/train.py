@@ -78,19 +78,7 @@ class Train:
             metavar="KEY=VALUE",
             help="what the weights file does not say of its network, such as lambda=divide-255",
         )
-        add(
-            "--earlier",
-            type=file_name,
-            metavar="DATASET",
-            help="images of the kind that the network knew before, to see what it forgets",
-        )
-        add(
-            "--start",
-            choices=("try", "take", "skip"),
-            default="try",
-            help="before training, try how your corrected images are best shown to the network "
-            "and say what it finds so (try, the default); train with the best (take); or neither",
-        )
+        _judging(parser)
         add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add(
             "--resume",
@@ -145,11 +133,36 @@ class Train:
                 print("Add --resume to go on from the last epoch.", file=sys.stderr)
             raise
         done = _done(args.output, taught, begun)
+        done["cross_fit"] = _cross_fitted(found, dataset, settings, taught, args)
         folder = _write_changes(args.output, taught)
         for note in taught.after.scores.notes:
             print(f"Note: {note}", file=sys.stderr)
         print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, taught, folder))
         return 1 if left_out or dataset.problems else 0
+
+
+def _judging(parser: argparse.ArgumentParser) -> None:
+    """Add what concerns the scores before and after a training."""
+    add = parser.add_argument
+    add(
+        "--earlier",
+        type=file_name,
+        metavar="DATASET",
+        help="images of the kind that the network knew before, to see what it forgets",
+    )
+    add(
+        "--start",
+        choices=("try", "take", "skip"),
+        default="try",
+        help="before training, try how your corrected images are best shown to the network "
+        "and say what it finds so (try, the default); train with the best (take); or neither",
+    )
+    add(
+        "--cross-fit",
+        action="store_true",
+        help="of one to three images: judge by two or three further trainings as well, each "
+        "on what it has not seen",
+    )
 
 
 def _done(out: Path, taught: TrainingResult, begun: StartingPoint | None) -> dict[str, Any]:
@@ -166,6 +179,32 @@ def _done(out: Path, taught: TrainingResult, begun: StartingPoint | None) -> dic
         "forecast": None if taught.forecast is None else taught.forecast.to_json(),
         "start": None if begun is None else begun.to_json(),
     }
+
+
+def _cross_fitted(
+    network: Checkpoint,
+    dataset: Dataset,
+    settings: TrainSettings,
+    taught: TrainingResult,
+    args: argparse.Namespace,
+) -> dict[str, Any] | None:
+    """Judge by further trainings if that is wished; else say what that would cost if it helps."""
+    from napari_segnet.progress import run
+    from napari_segnet.train import cross_fit, cross_fit_cost
+
+    if args.cross_fit:
+        found = run(cross_fit(network, dataset, settings, device=args.device))
+        print(f"Note: {found.sentence()}", file=sys.stderr)
+        return found.to_json()
+    count, minutes = cross_fit_cost(dataset, settings)
+    told = taught.comparison
+    if count and told is not None and told.verdict == "unsure":
+        cost = f" of {settings.minutes:g} minutes each" if minutes else ""
+        print(
+            f"Note: {count} further trainings{cost} would judge by all objects: --cross-fit.",
+            file=sys.stderr,
+        )
+    return None
 
 
 def _started(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_segnet.checkpoint import Known
 from napari_segnet.evidence._answers import distinct
 from napari_segnet.evidence._fit import SAME, Fit, margin
-from napari_segnet.evidence._margins import DOUBTFUL, FAIR, ODD, OF_ALL, margin_of
+from napari_segnet.evidence._margins import DOUBTFUL, FAIR, ODD, OF_ALL, UNPROVEN, margin_of
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.evidence._variants import Variants
 from napari_segnet.image import Image
@@ -227,7 +227,8 @@ def _verdicts(search: Search, best: Judged) -> Generator[Progress, None, dict[st
         near, far = _typical(best.fit, others[nearest].fit)
         found[name] = Verdict(
             value=taken,
-            decided=all(_clearly(best, other, name) for other in others.values()),
+            decided=(name, taken) not in UNPROVEN
+            and all(_clearly(best, other, name) for other in others.values()),
             margin=apart,
             against=nearest,
             divergence=near,

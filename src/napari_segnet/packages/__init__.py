@@ -17,10 +17,14 @@ from napari_segnet.packages.bioimageio import Bioimageio
 from napari_segnet.packages.hugging_face import HuggingFace
 from napari_segnet.packages.monai_bundle import MonaiBundle
 from napari_segnet.packages.nnunet import Nnunet
+from napari_segnet.packages.stardist import StarDistFolder
 
 __all__ = ["PACKAGES", "Member", "Package", "PackageKind", "find_package", "holds_package"]
 
-PACKAGES: tuple[PackageKind, ...] = (Bioimageio(), MonaiBundle(), Nnunet(), HuggingFace())
+PACKAGES: tuple[PackageKind, ...] = (
+    *(Bioimageio(), MonaiBundle(), Nnunet()),
+    *(StarDistFolder(), HuggingFace()),
+)
 """Every kind of package, in the order in which a folder is shown to them."""
 ABOVE = 2
 """Folders above a weights file in which its description may lie."""
@@ -73,10 +77,10 @@ def _is_zip(path: Path) -> bool:
 
 
 def _first(files: PackageFiles, description: str) -> Package | None:
-    for kind in PACKAGES:
-        if kind.describes(description) if description else kind.detect(files):
-            return kind.read(files, description)
-    return None
+    meant = [kind for kind in PACKAGES if not description or kind.describes(description)]
+    # Several kinds may have descriptions of one name: what lies beside it tells them apart.
+    found = [kind for kind in meant if kind.detect(files)] or (meant if description else [])
+    return found[0].read(files, description) if found else None
 
 
 def _around(path: Path) -> Package | None:

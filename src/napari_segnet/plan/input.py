@@ -20,6 +20,7 @@ from napari_segnet.plan.recipe import (
     LEARNING,
     RUNNING,
     Remedies,
+    channel_names,
     channels_of,
     inverted,
     recipe,
@@ -254,6 +255,7 @@ def prepare_input(
         channels_of(checkpoint, image, settings),
         invert=inverted(checkpoint, settings),
         spare=spare_channels(checkpoint),
+        named=channel_names(checkpoint),
     )
     how, over = recipe(checkpoint, settings)
     normalization = fit(image, channels, parse_normalizer(how), over)

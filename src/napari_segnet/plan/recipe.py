@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from napari_segnet.checkpoint import Checkpoint
@@ -14,6 +15,7 @@ __all__ = [
     "LEARNING",
     "RUNNING",
     "Remedies",
+    "channel_names",
     "channels_of",
     "inverted",
     "recipe",
@@ -96,6 +98,13 @@ def channels_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings)
     except SegnetError:
         return "auto"
     return taught
+
+
+def channel_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return what the channels of a network are, where its training says that."""
+    said = checkpoint.card.get("nnunet", {})
+    names = said.get("channels", ()) if isinstance(said, Mapping) else ()
+    return tuple(map(str, names))
 
 
 def spare_channels(checkpoint: Checkpoint) -> int:

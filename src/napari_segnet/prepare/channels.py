@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +78,13 @@ class ChannelMap:
 
 
 def map_channels(
-    image: Image, want: int, setting: str = "auto", *, invert: bool = False, spare: int = 0
+    image: Image,
+    want: int,
+    setting: str = "auto",
+    *,
+    invert: bool = False,
+    spare: int = 0,
+    named: Sequence[str] = (),
 ) -> ChannelMap:
     """Choose the image channels for a network.
 
@@ -97,6 +104,8 @@ def map_channels(
     spare : int
         How many of them, from the last on, the network can do without: they are empty where an
         image has one channel, or the setting names fewer.
+    named : sequence of str
+        What its channels are, where that is known: for the message.
 
     Raises
     ------
@@ -105,7 +114,10 @@ def map_channels(
     MismatchError
         If image, setting and network do not fit.
     """
-    chosen = _filled(image, want, setting, spare) if spare else _chosen(image, want, setting)
+    if spare:
+        chosen = _filled(image, want, setting, spare)
+    else:
+        chosen = _chosen(image, want, setting, named)
     if not invert:
         return chosen
     channels = tuple(_inverse(channel) for channel in chosen.channels)
@@ -129,10 +141,11 @@ def _filled(image: Image, want: int, setting: str, spare: int) -> ChannelMap:
     return ChannelMap(channels=channels, note=note.strip())
 
 
-def _chosen(image: Image, want: int, setting: str) -> ChannelMap:
+def _chosen(image: Image, want: int, setting: str, named: Sequence[str] = ()) -> ChannelMap:
     have = image.sizes["c"]
+    what = f" ({', '.join(named)})" if len(named) == want > 1 else ""
     if setting.strip() == "auto":
-        return _automatic(image, have, want)
+        return _automatic(image, have, want, what)
     channels = parse_channels(setting)
     for channel in channels:
         plain = _plain(channel)
@@ -153,12 +166,12 @@ def _chosen(image: Image, want: int, setting: str) -> ChannelMap:
     remedy = Remedy("channels", _example(want))
     raise MismatchError(
         f"channels={setting} chooses {_count(len(channels))}, but this network takes "
-        f"{_count(want)}. Choose with {remedy}.",
+        f"{_count(want)}{what}. Choose with {remedy}.",
         remedies=(remedy,),
     )
 
 
-def _automatic(image: Image, have: int, want: int) -> ChannelMap:
+def _automatic(image: Image, have: int, want: int, what: str = "") -> ChannelMap:
     if have == want:
         return ChannelMap(channels=tuple(range(want)))
     if want == 1 and _is_rgb(image):
@@ -171,7 +184,7 @@ def _automatic(image: Image, have: int, want: int) -> ChannelMap:
         return ChannelMap(channels=(0, 0, 0), note=_repeated(0, want))
     remedy = Remedy("channels", _example(want))
     raise MismatchError(
-        f"This network takes {_count(want)}, but {image.name} has {_count(have)}"
+        f"This network takes {_count(want)}{what}, but {image.name} has {_count(have)}"
         f"{_names(image)}. Choose with {remedy}.",
         remedies=(remedy,),
     )

@@ -21,6 +21,8 @@ from napari_segnet.prepare.resample import lone_axis, resample, resampled_length
 __all__ = ["SCHEMES", "VOLUME", "Scheme", "Volume", "VolumeRecipe", "volume_step"]
 
 VOLUME = "volume"
+UM = 1000.0
+"""Micrometres in a millimetre."""
 LEAST_STD = 1e-8
 """What nothing is divided by less than, as there."""
 MOST_CHANNELS = 1024
@@ -83,10 +85,11 @@ class VolumeRecipe:
         One per channel of the network.
     window_px : tuple of int
         Size of a window, in the order of the network's axes; two for a network of planes.
-    spacing_um : tuple of float
-        Size of a voxel, in that order, as many; in pixels of the image where ``unit`` is ``"px"``.
+    spacing : tuple of float
+        Size of a voxel, in that order, as many; in ``unit``, with all digits of the training:
+        lengths that are rounded follow from it.
     unit : str
-        ``"um"``, or ``"px"``: images have no size there, each pixel counts as 1.
+        ``"mm"``, or ``"px"``: images have no size there, each pixel counts as 1.
     order : tuple of int
         Which axis of ``zyx`` stands at each place there.
     mirror : tuple of int
@@ -100,8 +103,8 @@ class VolumeRecipe:
 
     schemes: tuple[Scheme, ...]
     window_px: tuple[int, ...]
-    spacing_um: tuple[float, ...]
-    unit: str = "um"
+    spacing: tuple[float, ...]
+    unit: str = "mm"
     order: tuple[int, ...] = (0, 1, 2)
     mirror: tuple[int, ...] = ()
     pixels_order: tuple[int, int] = (3, 0)
@@ -112,10 +115,10 @@ class VolumeRecipe:
         ndim = len(self.window_px)
         odd = [
             (ndim not in (2, 3) or not all(0 < n <= 2**16 for n in self.window_px), "window_px"),
-            (len(self.spacing_um) != ndim, "spacing_um"),
-            (not all(0 < s < 1e12 for s in self.spacing_um), "spacing_um"),
+            (len(self.spacing) != ndim, "spacing"),
+            (not all(0 < s < 1e9 for s in self.spacing), "spacing"),
             (sorted(self.order) != [0, 1, 2], "order"),
-            (self.unit not in ("um", "px"), "unit"),
+            (self.unit not in ("mm", "px"), "unit"),
             (not set(self.mirror) <= set(range(ndim)), "mirror"),
             (not set(self.pixels_order + self.maps_order) <= set(range(6)), "pixels_order"),
             (not 0 < len(self.schemes) <= MOST_CHANNELS, "schemes"),
@@ -156,7 +159,7 @@ class VolumeRecipe:
                 Scheme(how=str(how), numbers=tuple(float(n) for n in rest))
                 for how, *rest in options["schemes"]
             ),
-            spacing_um=tuple(float(n) for n in options["spacing_um"]),
+            spacing=tuple(float(n) for n in options["spacing"]),
             unit=str(options["unit"]),
             separate=separate if separate is None else bool(separate),
         )
@@ -224,14 +227,20 @@ class VolumeRecipe:
         self, spacing_um: Sequence[float | None]
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the image's spacing and the network's, in the order of the network's axes."""
-        known = [None if self.unit == "px" else spacing_um[axis] for axis in self.order]
-        trained = self.spacing_um
+        sizes = [spacing_um[axis] for axis in self.order]
+        # Files keep sizes in single precision, and nnU-Net takes them as they are there.
+        known = [None if n is None or self.unit == "px" else _single(n / UM) for n in sizes]
+        trained = self.spacing
         if self.ndim == 2:  # planes stay as many as they are
             trained = (known[0] or FAR * max(trained), *trained)
         if self.unit == "px":
             known = [known[0] if self.ndim == 2 else 1.0, 1.0, 1.0]
         pairs = [(own or other, other) for own, other in zip(known, trained, strict=True)]
         return tuple(own for own, _ in pairs), tuple(other for _, other in pairs)
+
+
+def _single(value: float) -> float:
+    return float(np.float32(value))
 
 
 FAR = 999.0

@@ -18,6 +18,7 @@ from napari_segnet.programs.keras import Keras
 from napari_segnet.programs.library import Library
 from napari_segnet.programs.onnx import Onnx
 from napari_segnet.programs.source import Source
+from napari_segnet.programs.stardist import StarDist
 from napari_segnet.programs.structure import Structure
 from napari_segnet.programs.torchscript import TorchScript
 
@@ -61,6 +62,9 @@ class WritingProgram(Program, Protocol):
 
     endings: tuple[str, ...]
     """Whoever calls a file so will open it with that program."""
+    own_only: bool
+    """True if files of these names are another program's as well: only networks that came from this
+    one are written so."""
 
     def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
         """See, before hours of work, that a network can be written under a name.
@@ -75,7 +79,7 @@ class WritingProgram(Program, Protocol):
         """
 
 
-PROGRAMS: tuple[Program, ...] = (Keras(), Onnx(), TorchScript(), Exported())
+PROGRAMS: tuple[Program, ...] = (StarDist(), Keras(), Onnx(), TorchScript(), Exported())
 """Every kind of program, in the order in which a file is shown to them."""
 
 SOURCE = Source()
@@ -107,8 +111,13 @@ def writer_of(checkpoint: Checkpoint, path: Path) -> WritingProgram | None:
     OutputError
         If the name is one of a program that cannot write this network.
     """
-    for program in PROGRAMS:
-        if isinstance(program, WritingProgram) and path.name.lower().endswith(program.endings):
+    # Several programs write files of one name; the one that a network came from is asked first.
+    for program in sorted(PROGRAMS, key=lambda one: one.name != checkpoint.program):
+        if not isinstance(program, WritingProgram):
+            continue
+        if program.own_only and program.name != checkpoint.program:
+            continue
+        if path.name.lower().endswith(program.endings):
             program.check_name(checkpoint, path)
             return program
     return None

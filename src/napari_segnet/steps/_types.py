@@ -12,9 +12,11 @@ from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Kind
 from napari_segnet.settings import check_types, short_repr
 
-__all__ = ["LabelSettings", "Labeler", "Refiner", "Unit", "filled_in"]
+__all__ = ["NMS", "LabelSettings", "Labeler", "Refiner", "Unit", "filled_in"]
 
 T = TypeVar("T")
+NMS = 0.5
+"""Overlap of boxes above which the weaker of two is dropped, as torchvision has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +26,8 @@ class LabelSettings:
     Attributes
     ----------
     threshold : float or None
-        Foreground probability above which a pixel belongs to an object; None: what the
-        network's card says, else 0.5.
+        Foreground probability above which a pixel belongs to an object, or a star-convex object
+        is there (StarDist's ``prob_thresh``); None: what the network's card says, else 0.5.
     instances : str
         ``auto`` (flows where an output is flow, watershed where one is boundary or distance,
         components for one foreground, none for more than two classes), ``none``,
@@ -53,9 +55,13 @@ class LabelSettings:
         planes that overlap get the same id.
     steps : tuple of str
         Names of further refiners, in order.
-    score, nms, mask_threshold : float
-        For instance networks: least score, overlap of boxes (IoU) above which the weaker
-        is dropped, and mask probability above which a pixel belongs to an object.
+    score, mask_threshold : float
+        For instance networks: least score, and mask probability above which a pixel belongs to an
+        object.
+    nms : float or None
+        Overlap above which the weaker of two objects is dropped: of boxes (IoU) for instance
+        networks; of star-convex objects what they share, divided by the smaller (StarDist's
+        ``nms_thresh``); None: what the card says, else 0.5.
     mask_overlap : float or None
         For instance networks: objects of whose mask stronger ones cover a larger share are
         dropped (Kirillov et al. 2019, arXiv 1801.00868; Detectron2's
@@ -80,7 +86,7 @@ class LabelSettings:
     link: str = "none"
     steps: tuple[str, ...] = ()
     score: float = 0.5
-    nms: float = 0.5
+    nms: float | None = None
     mask_threshold: float = 0.5
     mask_overlap: float | None = None
     max_objects: int = 0

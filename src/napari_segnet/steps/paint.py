@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_segnet.boxes import suppress
 from napari_segnet.segmentation import Instances
+from napari_segnet.steps._types import NMS
 
 if TYPE_CHECKING:
     from napari_segnet.steps._types import LabelSettings
@@ -135,7 +136,8 @@ def _chosen(
     plane = instances.plane[good]
     classes = instances.classes[good]
     groups = plane * (classes.max(initial=0) + 1) + classes
-    best = suppress(instances.boxes[good], instances.scores[good], groups, settings.nms)
+    nms = NMS if settings.nms is None else settings.nms
+    best = suppress(instances.boxes[good], instances.scores[good], groups, nms)
     if settings.max_objects:
         best = best[_rank_in_plane(plane[best]) < settings.max_objects]
     return good[best]

@@ -11,7 +11,7 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.segmentation import Kind
 from napari_segnet.settings import suggestion
 from napari_segnet.steps._channels import channel_of, classes_of
-from napari_segnet.steps._types import LabelSettings
+from napari_segnet.steps._types import NMS, LabelSettings
 from napari_segnet.steps.link import LINKS
 from napari_segnet.steps.members import LABELERS, REFINERS
 
@@ -79,7 +79,7 @@ def resolve(
         Of the network; empty for instance networks.
     advice : mapping
         What the network's card says, by the names of ``LabelSettings``; ``threshold``,
-        ``seed_threshold``, ``flow_threshold``, ``min_size_px``, ``fill_holes``,
+        ``seed_threshold``, ``flow_threshold``, ``min_size_px``, ``fill_holes``, ``nms``,
         ``mask_overlap`` and ``instances`` are looked at.
     kind : Kind
         The network's task: ``semantic`` if it answers with maps, ``instance`` if with
@@ -106,6 +106,7 @@ def resolve(
         "min_size_px": 0,
         "fill_holes": kind == "semantic" and _makes_instances(name),
         "mask_overlap": 1.0,
+        "nms": NMS,
     }
     filled: dict[str, Any] = {
         key: advice.get(key, default)

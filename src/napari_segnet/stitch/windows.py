@@ -95,16 +95,17 @@ class Windows:
         self,
         engine: Engine,
         precision: PrecisionChoice[npt.NDArray[np.float32]],
-        into: Floats,
+        into: npt.NDArray[np.float16],
         batch: int = 1,
     ) -> Iterator[int]:
         """Add the network's answer to ``into`` ``(channel, *)``, of the size of ``pixels``.
 
-        Yields how many windows are done. ``engine`` answers with raw maps.
+        Yields how many windows are done. ``engine`` answers with raw maps. Sums have half
+        precision, as there: where two classes are as likely, labels depend on it.
         """
         weight = window_weight(self.window)
-        total = np.zeros((len(into), *self._pixels.shape[1:]), np.float32)
-        weights = np.zeros(self._pixels.shape[1:], np.float32)
+        total = np.zeros((len(into), *self._pixels.shape[1:]), np.float16)
+        weights = np.zeros(self._pixels.shape[1:], np.float16)
         for first in range(0, len(self.boxes), batch):
             check_cancelled()
             group = self.boxes[first : first + batch]
@@ -115,7 +116,7 @@ class Windows:
                 weights[box] += weight.reshape(lengths)
             yield first + len(group)
         inside = (slice(None), *self._inside)
-        into += total[inside] / weights[self._inside]
+        into += (total[inside] / weights[self._inside]).astype(np.float16)
 
     def _block(self, box: tuple[slice, ...]) -> Floats:
         block = self._pixels[(slice(None), *box)]

@@ -22,6 +22,7 @@ from napari_segnet.train.state import (
 
 if TYPE_CHECKING:
     from napari_segnet.train._comparison import Comparison
+    from napari_segnet.train._cross_fit import CrossFit, cross_fit, cross_fit_cost
     from napari_segnet.train._fine_tune import Change, TrainingResult, changes, fine_tune
     from napari_segnet.train._forecast import Forecast
     from napari_segnet.train._gate import HeldOut, score_held_out
@@ -33,6 +34,7 @@ __all__ = [
     "COLOURS",
     "Change",
     "Comparison",
+    "CrossFit",
     "Forecast",
     "HeldOut",
     "Look",
@@ -42,6 +44,8 @@ __all__ = [
     "TriedWay",
     "Unfinished",
     "changes",
+    "cross_fit",
+    "cross_fit_cost",
     "epochs_done",
     "fine_tune",
     "is_running",
@@ -58,6 +62,7 @@ _HOMES = {
     "COLOURS": "_fine_tune",
     "Change": "_fine_tune",
     "Comparison": "_comparison",
+    "CrossFit": "_cross_fit",
     "Forecast": "_forecast",
     "HeldOut": "_gate",
     "Look": "_look",
@@ -65,6 +70,8 @@ _HOMES = {
     "TrainingResult": "_fine_tune",
     "TriedWay": "_start_well",
     "changes": "_fine_tune",
+    "cross_fit": "_cross_fit",
+    "cross_fit_cost": "_cross_fit",
     "preview": "_train",
     "score_held_out": "_gate",
     "fine_tune": "_fine_tune",

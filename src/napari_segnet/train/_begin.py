@@ -13,9 +13,10 @@ from napari_segnet.checkpoint import Checkpoint, Output, PrepareStep
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Teachable
+from napari_segnet.plan import PredictSettings
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Start", "advised", "shown", "start", "trainable", "wanted"]
+__all__ = ["Start", "advised", "as_run", "shown", "start", "trainable", "wanted"]
 
 OBJECTS = tuple(
     Output(role=role, channels=1, activation="sigmoid")
@@ -95,6 +96,18 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
 def advised(network: Checkpoint) -> Checkpoint:
     """Give a network that learns from labels the advice that suits these."""
     return answer_of(network).advised(network)
+
+
+def as_run(settings: TrainSettings, device: str = "auto") -> PredictSettings:
+    """Return how a network is run on images as a training shows them."""
+    return PredictSettings(
+        device=device,
+        threads=settings.threads,
+        normalize=settings.normalize,
+        channels=settings.channels,
+        invert=settings.invert,
+        scale=settings.scale or None,
+    )
 
 
 def shown(network: Checkpoint, settings: TrainSettings) -> Checkpoint:

@@ -17,7 +17,7 @@ from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
-from napari_segnet.train._begin import advised
+from napari_segnet.train._begin import advised, as_run
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._forecast import Forecast, forecast
 from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
@@ -164,14 +164,7 @@ def _judged(
     device: str,
 ) -> Generator[Progress, None, TrainingResult]:
     """Score a network, do the steps of its training, and score what comes out."""
-    how = PredictSettings(
-        device=best_device(device),
-        normalize=settings.normalize,
-        channels=settings.channels,
-        invert=settings.invert,
-        scale=settings.scale or None,
-        threads=settings.threads,
-    )
+    how = as_run(settings, best_device(device))
     plain = PredictSettings(device=how.device, threads=settings.threads)
     before = before_earlier = None
     if network.path.exists():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
@@ -17,12 +18,11 @@ from napari_segnet.engines.torch import best_device
 from napari_segnet.errors import MismatchError, SettingsError
 from napari_segnet.find import find_settings
 from napari_segnet.image import Image
-from napari_segnet.inference import PredictSettings
 from napari_segnet.plan.found import way_of
 from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
 from napari_segnet.progress import Progress, check_cancelled, job, run
 from napari_segnet.readers import open_image
-from napari_segnet.train._begin import advised
+from napari_segnet.train._begin import advised, as_run
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._gate import HeldOut, score_held_out
 from napari_segnet.train.settings import TrainSettings
@@ -36,6 +36,8 @@ NORMALIZERS = ("percentile", "min-max", "z-score", "divide-255")
 """Those that most public networks were trained with, see ``find``."""
 MOST_SAMPLES = 4
 """Images that are tried, the ones with the most sources first: each way runs the network on all."""
+MOST_S = 300
+"""Seconds after which no further way is tried: large volumes take minutes each."""
 MOST_FOUND = 2
 """Of what fits the statistics in the file."""
 NOTHING = 0.01
@@ -172,7 +174,8 @@ def start_well(
     """Try how the corrected images are best shown to a network that is not trained yet.
 
     What fits the statistics in the file best (``find``) first, then light and dark and channels,
-    then scale, then normalisation: each with the best of what was found before it.
+    then scale, then normalisation: each with the best of what was found before it. After
+    ``MOST_S`` seconds no more are tried.
 
     Parameters
     ----------
@@ -194,12 +197,7 @@ def start_well(
     Returns
     -------
     StartingPoint
-        Scores, and the way that is offered.
-
-    Raises
-    ------
-    SettingsError
-        If the network has learned nothing yet, or no corrected object is there to judge by.
+        Scores, and the way that is offered; it is a SettingsError if there is nothing to judge by.
     """
     settings = settings or TrainSettings()
     if not network.path.exists():
@@ -210,12 +208,14 @@ def start_well(
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
     image = open_image(looked_at.samples[0].image)
+    begun = perf_counter()
     now = yield from tries.add({})
     chosen = now
     for make in (_by_statistics, _lights, _scales, _normalizers):
         best = tries.ranked()[0].changes
         for changes in make(network, image, settings, best):
-            yield from tries.add(changes)
+            if perf_counter() - begun < MOST_S:
+                yield from tries.add(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
     told = None
@@ -244,8 +244,7 @@ class _Tries:
             if dict(way.changes) == dict(changes):
                 return way
         values: Any = dict(changes)
-        wished = _as_run(replace(self._settings, **values))
-        how = replace(wished, device=self._device, threads=self._settings.threads)
+        how = as_run(replace(self._settings, **values), self._device)
         steps = score_held_out(self._network, self._dataset, how)
         while True:
             try:
@@ -310,12 +309,12 @@ def _lights(
     network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
 ) -> Iterable[Changes]:
     """Yield light and dark exchanged, and the stains of a picture in colour."""
-    own = "yes" if inverted(network, _as_run(settings)) else "no"
+    own = "yes" if inverted(network, as_run(settings)) else "no"
     other = "no" if own == "yes" else "yes"
     yield {"invert": other}
     if network.channels == 1 and image.rgb and image.sizes["c"] == 3:
         for stain in STAINS:
-            if stain != channels_of(network, image, _as_run(settings)):
+            if stain != channels_of(network, image, as_run(settings)):
                 yield {"channels": stain, **({"invert": "no"} if own == "yes" else {})}
     elif network.channels == 1 and 1 < image.sizes["c"] <= 4:
         yield from ({"channels": str(c)} for c in range(image.sizes["c"]))
@@ -326,7 +325,7 @@ def _scales(
 ) -> Iterable[Changes]:
     """Yield smaller and larger ones by half octaves."""
     try:
-        usual = settings.scale or scale_of(network, image, _as_run(settings))[0]
+        usual = settings.scale or scale_of(network, image, as_run(settings))[0]
     except MismatchError:
         usual = 1.0  # pixel sizes that cannot be true: the pixels as they are
     for factor in FACTORS:
@@ -337,7 +336,7 @@ def _normalizers(
     network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
 ) -> Iterable[Changes]:
     """Yield the usual normalisations."""
-    own, _ = recipe(network, _as_run(settings))
+    own, _ = recipe(network, as_run(settings))
     names = [*NORMALIZERS, *(("divide-65535",) if image.dtype == "uint16" else ())]
     for name in names:
         if name != own and not (name.startswith("divide") and image.dtype.kind == "f"):
@@ -348,19 +347,10 @@ def _by_statistics(
     network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
 ) -> Iterable[Changes]:
     """Yield what fits best what the file remembers of its training, if it does."""
-    given = way_of(network, image, _as_run(settings))
+    given = way_of(network, image, as_run(settings))
     names = ("normalize", "scale", "invert", *(("channels",) if network.channels > 1 else ()))
     found = run(find_settings(network, image, given, names))
     if found.by != "nothing":
         for ranked in found.ranked[:MOST_FOUND]:
             values = {name: getattr(ranked.way, name) for name in SETTINGS}
             yield {n: v for n, v in values.items() if v != getattr(given, n)}
-
-
-def _as_run(settings: TrainSettings) -> PredictSettings:
-    return PredictSettings(
-        normalize=settings.normalize,
-        channels=settings.channels,
-        invert=settings.invert,
-        scale=settings.scale or None,
-    )

@@ -19,6 +19,7 @@ from napari_segnet.widgets.correct.edit_tools import ACTS
 from napari_segnet.widgets.layers.editing import editing_of, locked_ids
 from napari_segnet.widgets.plugin.docks import CorrectDock, SegmentDock
 from napari_segnet.widgets.recovery.reviews import reviews
+from napari_segnet.widgets.review.panel import ReviewPanel
 
 SOON_S = 20
 
@@ -419,3 +420,15 @@ def test_the_page_lists_every_key(root):
     rows = re.findall(r"^\| `(.+?)` \| \*\*(.+?)\*\*: (.+) \|$", page, re.M)
     shown = [(act.shown_key, act.title, act.tip[0].lower() + act.tip[1:]) for act in ACTS]
     assert rows == shown
+
+
+def test_no_page_makes_the_window_higher_than_a_small_screen(viewer, qtbot):
+    """1280×720, of which menus, the title and the tabs of docks leave some 600."""
+    dock = CorrectDock(viewer)
+    qtbot.addWidget(dock)
+    pages = [dock.tabs.widget(index) for index in range(dock.tabs.count())]
+    assert len(pages) == 3
+    assert max(page.minimumSizeHint().height() for page in pages) < 300
+    review = dock.findChild(ReviewPanel)
+    dock.bring_forward(review)
+    assert dock.tabs.currentWidget().isAncestorOf(review)

@@ -521,3 +521,20 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     assert "The training uses invert=yes" in box.words.text()
     dock.choose_folder(folder.parent)  # another training set: what was tried says nothing of it
     assert box.ways.isHidden() and box.words.isHidden()
+
+
+@pytest.mark.trains
+def test_of_few_images_further_trainings_are_offered_with_their_cost(
+    dock, qtbot, weights, tmp_path
+):
+    few = write_dataset(tmp_path / "few", count=2)
+    ready(dock, qtbot, weights, few, learning_rate=1e-9)
+    train(dock, qtbot)
+    box = dock.outcome.cross_fit
+    assert box.isVisibleTo(dock.outcome)
+    assert box.ask.text() == "Judge by all objects (2 trainings)"
+    with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
+        click(qtbot, box.ask)
+        assert box.stop.isVisibleTo(box)
+    assert box.words.text().startswith("Judged by 2 trainings, each on what it had not seen: ")
+    assert not box.stop.isVisibleTo(box)

@@ -40,5 +40,5 @@ class FlowObjective(MapObjective):
 
     def predict(self, module: nn.Module, pixels: torch.Tensor) -> Flows:
         """Return the flows of one crop, after activations."""
-        maps = super().predict(module, pixels)
+        maps = self._maps(module, pixels)
         return Flows(data=maps.data, axes=maps.axes, outputs=maps.outputs, ndim=maps.ndim)

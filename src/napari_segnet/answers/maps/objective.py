@@ -13,7 +13,7 @@ from napari_segnet.answers.objective import Batch
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import Family, TrainableFamily
-from napari_segnet.segmentation import Maps
+from napari_segnet.segmentation import Maps, NetworkAnswer
 
 __all__ = ["MapObjective", "teachable"]
 
@@ -111,8 +111,11 @@ class MapObjective:
         either = sums["either"]
         return (("val_dice", 2 * sums["both"] / either if either else 1.0),)
 
-    def predict(self, module: nn.Module, pixels: torch.Tensor) -> Maps:
+    def predict(self, module: nn.Module, pixels: torch.Tensor) -> NetworkAnswer:
         """Return the maps of one crop, after activations."""
+        return self._maps(module, pixels)
+
+    def _maps(self, module: nn.Module, pixels: torch.Tensor) -> Maps:
         answer = self._family.maps(module, pixels)[0].float().cpu()
         parts, first = [], 0
         for output in self._network.outputs:

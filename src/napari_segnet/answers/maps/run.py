@@ -23,7 +23,7 @@ from napari_segnet.segmentation import Maps
 from napari_segnet.sinks import Sink, open_sink
 from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink, stitch_maps
 
-__all__ = ["MapAgreement", "run_maps"]
+__all__ = ["MapAgreement", "run_facts", "run_maps"]
 
 FP16_TOLERANCE = 5e-3
 """Half precision is used on a GPU where no map differs by more than that on the first
@@ -93,7 +93,7 @@ def _run(
         device=memory.device,
         rung=memory.name,
         notes=(*memory.notes, *kept.note(len(units) * len(memory.tiling.tiles))),
-        engine=_facts(plan, memory, precision, seams),
+        engine=run_facts(plan, memory, precision, seams),
     )
 
 
@@ -152,12 +152,13 @@ def _block_dtype(plan: InferencePlan, memory: MemoryPlan) -> str:
     return plan.keep.dtype if direct and plan.keep is not None else "float32"
 
 
-def _facts(
+def run_facts(
     plan: InferencePlan,
     memory: MemoryPlan,
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     seams: Seams,
 ) -> dict[str, Any]:
+    """Return what was chosen for a run over tiles, plain JSON values for the origin."""
     facts: dict[str, Any] = {
         **plan.input_facts(),
         "tile_px": list(memory.edge),

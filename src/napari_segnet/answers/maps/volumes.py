@@ -86,10 +86,14 @@ class _Run:
         # As in the training; other tiles where the user wants some.
         self.in_windows = plan.settings.seams == "auto" and not plan.settings.tile_px
 
-    def answered(self, volume: Volume, place: tuple[int, int]) -> Generator[Progress, None, Floats]:
+    def answered(
+        self, volume: Volume, place: tuple[int, int]
+    ) -> Generator[Progress, None, npt.NDArray[np.floating]]:
         """Return the mean of all members' raw maps ``(channel, *)`` of a volume."""
         channels = sum(output.channels for output in self.plan.checkpoint.outputs)
-        total: Floats = np.zeros((channels, *volume.pixels.shape[1:]), np.float32)
+        # Half precision, as there.
+        dtype = np.float16 if self.in_windows else np.float32
+        total = np.zeros((channels, *volume.pixels.shape[1:]), dtype)
         t, times = place
         for number, member in enumerate(self.members):
             before, steps = t * len(self.members) + number, times * len(self.members)
@@ -101,7 +105,7 @@ class _Run:
         return total
 
     def _windows(
-        self, member: Checkpoint, volume: Volume, total: Floats, before: int, steps: int
+        self, member: Checkpoint, volume: Volume, total: Any, before: int, steps: int
     ) -> Generator[Progress, None, None]:
         windows = Windows(volume.pixels, self.recipe.window_px, self.mirror)
         count = len(windows.boxes)

@@ -83,7 +83,16 @@ class StoredGraph(Drawn, MapTeaching):
         except ValueError as error:
             raise refusal(weights, self.title, f"it cannot be built ({error})") from error
         require_keys(self.tensors(checkpoint), checkpoint, weights, self.title)
-        return checkpoint
+        if "star" not in said.hparams:
+            return checkpoint
+        hparams = {**checkpoint.hparams, "star": said.hparams["star"]}
+        return replace(
+            checkpoint,
+            hparams=hparams,
+            task="instance",
+            classes=max([2, *(o.channels for o in said.outputs if o.role == "object_class")]),
+            answer_kind="star_polygons",
+        )
 
     def graph(self, checkpoint: Checkpoint) -> Graph:
         """Return the graph that the checkpoint holds."""
@@ -149,7 +158,8 @@ class StoredGraph(Drawn, MapTeaching):
         # A file of our own, whatever program the network came from.
         store = replace(checkpoint.store, keys=keys, layouts={})
         # What was told of that one is in the graph.
-        own = {"graph": checkpoint.hparams["graph"]}
+        kept = ("graph", "star")
+        own = {name: value for name, value in checkpoint.hparams.items() if name in kept}
         return write_own(module, replace(checkpoint, store=store, program="", hparams=own), path)
 
 
@@ -229,7 +239,7 @@ def describe_graph(
 
 def _checked(given: Any) -> dict[str, Any]:
     graph_from_json(given["graph"])
-    return {"graph": given["graph"]}
+    return {name: given[name] for name in ("graph", "star") if name in given}
 
 
 def _classes(outputs: tuple[Output, ...]) -> int:

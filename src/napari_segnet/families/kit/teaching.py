@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.map_loss import Loss, map_loss, map_targets
+from napari_segnet.families.kit.star_loss import star_loss, star_targets
 from napari_segnet.families.kit.write import write_back
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class MapTeaching:
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
     ) -> npt.NDArray[np.float32]:
         """Return what each output should say of ``labels`` ``([z,] y, x)``."""
+        if "star" in checkpoint.hparams:
+            return star_targets(labels, checkpoint.outputs, checkpoint.hparams["star"])
         return map_targets(labels, checkpoint.outputs, _voxel(checkpoint))
 
     def loss(
@@ -38,7 +41,9 @@ class MapTeaching:
         checkpoint: Checkpoint,
         kind: Loss = "both",
     ) -> torch.Tensor:
-        """Return the loss over trusted pixels, see ``map_loss``."""
+        """Return the loss over trusted pixels, see ``map_loss`` and ``star_loss``."""
+        if "star" in checkpoint.hparams:
+            return star_loss(answer, targets, trusted, checkpoint.hparams["star"])
         return map_loss(answer, targets, trusted, checkpoint.outputs, kind)
 
     def save(self, module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:

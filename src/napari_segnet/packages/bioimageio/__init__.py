@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from napari_segnet.containers import PackageFiles
 from napari_segnet.errors import UnsupportedWeightsError
-from napari_segnet.packages._types import Member, Package, text_of
+from napari_segnet.packages._types import Member, Package, mapping_of, text_of
 from napari_segnet.packages._yaml import read_mapping
 from napari_segnet.packages.bioimageio._adds import Adding
 from napari_segnet.packages.bioimageio._description import Description, read_description
@@ -95,6 +95,10 @@ def _weights(said: Description, files: PackageFiles) -> tuple[tuple[Member, ...]
         else:
             sha256 = text_of(said.weights[kind].get("sha256"), 64)
             members.append(Member(name=name, what=kind, sha256=sha256))
+    # StarDist puts its weights among the attachments; what is listed is the program in it.
+    star = text_of(mapping_of(mapping_of(said.about.get("config")).get("stardist")).get("weights"))
+    if star and (star in files.names or _there(files, star)):
+        members.insert(0, Member(name=star, what="stardist"))
     return tuple(members), tuple(absent)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-__all__ = ["ENDINGS", "check_name", "write_keras"]
+__all__ = ["ENDINGS", "check_name", "write_keras", "write_weights"]
 
 ENDINGS = (".h5", ".hdf5", ".keras")
 """Whoever calls a file so will open it with Keras."""
@@ -93,6 +93,28 @@ def write_keras(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> 
         As :func:`check_name`, or if the disk refuses, or a number is too large for the file.
     """
     check_name(checkpoint, path)
+    beside = _description(checkpoint, _original(checkpoint), path)
+    texts = {} if beside is None or beside[0].exists() else dict([beside])
+    return write_weights(module, checkpoint, path, texts)
+
+
+def write_weights(
+    module: torch.nn.Module, checkpoint: Checkpoint, path: Path, beside: Mapping[Path, str]
+) -> Checkpoint:
+    """Write a copy of a file of Keras with other weights, and texts beside it: all or nothing.
+
+    Parameters
+    ----------
+    module, checkpoint, path
+        As in :func:`write_keras`.
+    beside : mapping of Path to str
+        What else is written.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses, or a number is too large for the file.
+    """
     tree = _original(checkpoint)
     numbers = _numbers(module, checkpoint, tree)
     left_out: list[str] = []
@@ -101,11 +123,11 @@ def write_keras(module: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> 
     def write(part: Path) -> None:
         left_out.extend(rewrite_keras(source, part, tree, numbers))
 
+    def writes(text: str) -> Write:
+        return lambda part: write_text(part, text)
+
     files: list[tuple[Path, Write]] = [(path, write)]
-    beside = _description(checkpoint, tree, path)
-    if beside is not None and not beside[0].exists():
-        name, text = beside
-        files.append((name, lambda part: write_text(part, text)))
+    files += [(name, writes(text)) for name, text in beside.items()]
     try:  # a mistyped folder should not come into being
         write_all(files, make_folder=False)
     except (OSError, RuntimeError, ValueError, KeyError, BadZipFile) as error:

@@ -35,6 +35,7 @@ class Keras:
     title = "Network of Keras"
 
     endings = ENDINGS
+    own_only = False
 
     def detect(self, tree: Tree) -> bool:
         """Tell by the container; the Mask R-CNN of matterport is a family of its own."""

@@ -212,7 +212,7 @@ def _recipe(
     if not isinstance(spacing, list | tuple) or len(spacing) < ndim:
         return None
     reader = str(said.plans.get("image_reader_writer", ""))
-    unit = "px" if reader in WITHOUT_SIZE else "um"
+    unit = "px" if reader in WITHOUT_SIZE else "mm"
     if reader in TURNING:
         notes.append("nnU-Net turns images to RAS for this network; here they stay as stored.")
     mirror = tuple(axis for axis in said.mirror or () if 0 <= axis < ndim)
@@ -224,7 +224,7 @@ def _recipe(
         return VolumeRecipe(
             schemes=schemes,
             window_px=tuple(int(n) for n in window),
-            spacing_um=tuple(float(n) * (1 if unit == "px" else UM) for n in list(spacing)[-ndim:]),
+            spacing=tuple(float(n) for n in list(spacing)[-ndim:]),
             unit=unit,
             order=_order(said),
             mirror=mirror,

@@ -42,6 +42,7 @@ class Onnx:
     name = "onnx"
     title = "Network in ONNX"
     endings = ENDINGS
+    own_only = False
 
     def detect(self, tree: Tree) -> bool:
         """Tell by the container."""

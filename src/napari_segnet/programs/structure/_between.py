@@ -56,7 +56,6 @@ class Between:
         gap, even = part.gap, max(part.first.kernel) % 2 == 0 and max(part.first.kernel) > 1
         stride = self.facts.strides.get(part.first.layer.name)
         room = gap is None or gap > 0
-        related = self.turns.related(state, at)
         if stride == 2 or (even and stride is None):
             yield from () if state.up else (("pool", 0.2),)
             if stride == 2:
@@ -73,6 +72,30 @@ class Between:
             if self.facts.functional and not state.up and gap is None:
                 yield "pool", 2.5
             return
+        none, pool = self._pooling(state, at, grows)
+        pointwise = max(part.first.kernel) == 1 and not self._closes(state, part)
+        rises = part.lead > 0 and part.role == DECODER and state.level > 0
+        if not even or max(part.first.kernel) == 2:
+            yield "none", none + (4.0 if even else 2.5 if rises and not pointwise else 0.0)
+        if room and not even:
+            yield "pool", pool
+        # A resizing may stand there as well.
+        if state.level and room and not even and (rises or not pointwise):
+            ups = part.lead > 0 or (part.role >= DECODER and not grows)
+            mixed = MIXED * any(one.transposed for one in state.steps)
+            gone = gap is not None and gap > self.usual and part.role != ENCODER
+            mixed += 1.5 * (part.role == ENCODER) + 0.5 * (at == self.turning > 0)
+            twice = (gap or 0) > self.usual + 1  # an activation and two resizings
+            yield "resize", mixed + 0.8 * twice + (0.1 if rises or gone else 0.4 if ups else 1.5)
+            if state.level > 1 and (rises or twice):
+                yield "resize-twice", mixed + (0.3 if twice else 0.9)
+        if part.lead > 0 and not even and part.role == DECODER and self._ends(state):
+            yield "pool-resize", 0.1 if at == self.turning else 1.0
+
+    def _pooling(self, state: State, at: int, grows: bool) -> tuple[float, float]:
+        """Return what is unusual about no pooling before a part, and about one."""
+        part = self.parts[at]
+        gap, related = part.gap, self.turns.related(state, at)
         if self.striding and at < self.turning and gap == 1:
             none, pool = 1.0, 0.2
         elif gap is not None:
@@ -97,24 +120,7 @@ class Between:
             room_left = gap is not None and gap > self.usual
             none, pool = 0.5 if self._rising(state, part) and not related else 0.1, 6.0
             none = max(none, 0.7 * room_left)
-        pointwise = max(part.first.kernel) == 1 and not self._closes(state, part)
-        rises = part.lead > 0 and part.role == DECODER and state.level > 0
-        if not even or max(part.first.kernel) == 2:
-            yield "none", none + (4.0 if even else 2.5 if rises and not pointwise else 0.0)
-        if room and not even:
-            yield "pool", pool
-        # A resizing may stand there as well.
-        if state.level and room and not even and (rises or not pointwise):
-            ups = part.lead > 0 or (part.role >= DECODER and not grows)
-            mixed = MIXED * any(one.transposed for one in state.steps)
-            gone = gap is not None and gap > self.usual and part.role != ENCODER
-            mixed += 1.5 * (part.role == ENCODER) + 0.5 * (at == self.turning > 0)
-            twice = (gap or 0) > self.usual + 1  # an activation and two resizings
-            yield "resize", mixed + 0.8 * twice + (0.1 if rises or gone else 0.4 if ups else 1.5)
-            if state.level > 1 and (rises or twice):
-                yield "resize-twice", mixed + (0.3 if twice else 0.9)
-        if part.lead > 0 and not even and part.role == DECODER and self._ends(state):
-            yield "pool-resize", 0.1 if at == self.turning else 1.0
+        return none, pool
 
     def _stepped_down(self, state: State) -> bool:
         """Tell if the last part did nothing but step down."""

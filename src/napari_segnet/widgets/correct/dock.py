@@ -14,6 +14,7 @@ from napari_segnet.widgets.layers.view_acts import view_acts
 from napari_segnet.widgets.qt.dock import Dock
 from napari_segnet.widgets.qt.dock_placement import dock_around
 from napari_segnet.widgets.qt.keys import shared_keys
+from napari_segnet.widgets.qt.scroll_column import Column
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -44,7 +45,10 @@ class CorrectDock(Dock):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         for title, make in self.TABS:
-            self.tabs.addTab(make(viewer), title)
+            page = make(viewer)
+            # Else the tallest page would make a small window higher than its screen.
+            scrolls = page.findChild(Column) is not None
+            self.tabs.addTab(page if scrolls else Column(page, filled=True), title)
         # One tab needs no bar.
         bar = self.tabs.tabBar()
         if bar is not None:
@@ -57,6 +61,13 @@ class CorrectDock(Dock):
         panel = self.findChild(EditPanel)
         assert isinstance(panel, EditPanel)
         return panel
+
+    def bring_forward(self, page: QWidget) -> None:
+        """Show the tab that holds a widget."""
+        for index in range(self.tabs.count()):
+            there = self.tabs.widget(index)
+            if there is not None and (there is page or there.isAncestorOf(page)):
+                self.tabs.setCurrentIndex(index)
 
     def opened(self) -> None:
         """Hear whether the dock is seen."""

@@ -17,19 +17,31 @@ USUAL_PX = 350
 
 
 class Column(QScrollArea):
-    """As wide as its widest row needs, with room for the scroll bar; as high as there is."""
+    """As wide as its widest row needs, with room for the scroll bar; as high as there is.
 
-    def __init__(self, *widgets: QWidget, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    *widgets : QWidget
+        From top to bottom.
+    filled : bool
+        They share all of the height; else what is left stays empty below them.
+    """
+
+    def __init__(
+        self, *widgets: QWidget, filled: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         inside = QWidget()
         layout = QVBoxLayout(inside)
-        layout.setContentsMargins(4, 4, 4, 4)
+        margin = 0 if filled else 4
+        layout.setContentsMargins(margin, margin, margin, margin)
         for widget in widgets:
             layout.addWidget(widget)
-        layout.addStretch(1)
+        if not filled:
+            layout.addStretch(1)
         self.setWidget(inside)
         inside.installEventFilter(self)
 

@@ -106,7 +106,7 @@ class TrainForm(Dock):
         )
         self.look.hide()
         self.stopped = StopBox()
-        self.outcome = OutcomeBox()
+        self.outcome = OutcomeBox(self.session)
         self.fill(
             titled("Starting network", self.weights, self.about, self.untold),
             self.files,
@@ -122,7 +122,8 @@ class TrainForm(Dock):
         )
         self.plot.hide()
         self.begin_well.taken.connect(self.set_settings)
-        self.begin_well.failed.connect(self.message.fail)
+        for part in (self.begin_well, self.outcome.cross_fit):
+            part.failed.connect(self.message.fail)
 
     def settings(self) -> TrainSettings:
         """Return what both forms say."""

@@ -25,7 +25,7 @@ from napari_segnet.train.state import (
 from napari_segnet.widgets.qt.torch_loading import load_torch
 
 if TYPE_CHECKING:
-    from napari_segnet.train import Look, StartingPoint, TrainingResult
+    from napari_segnet.train import CrossFit, Look, StartingPoint, TrainingResult
     from napari_segnet.widgets.train.example_pictures import Panel
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "contents",
     "ended_early",
     "examples",
+    "judged_by_all",
     "learn",
     "ways",
     "writes_as",
@@ -145,6 +146,20 @@ def ways(asked: Lesson) -> Generator[Progress, None, StartingPoint]:
 
     dataset = Dataset.open(asked.dataset)
     found: StartingPoint = yield from start_well(
+        asked.network, dataset, asked.settings, device=asked.device
+    )
+    return found
+
+
+@job
+def judged_by_all(asked: Lesson) -> Generator[Progress, None, CrossFit]:
+    """Train again without one image after the other, and judge by all of them."""
+    yield Progress(what="reading the training set")
+    load_torch()
+    from napari_segnet.train import cross_fit
+
+    dataset = Dataset.open(asked.dataset)
+    found: CrossFit = yield from cross_fit(
         asked.network, dataset, asked.settings, device=asked.device
     )
     return found

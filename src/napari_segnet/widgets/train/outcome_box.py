@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QGroupBox, QTableWidget, QVBoxLayout, QWidget
 
 from napari_segnet.widgets.qt.named import fill_row, named_button, named_label
-from napari_segnet.widgets.train.session import figure_rows, outcome
+from napari_segnet.widgets.train.cross_fit_box import CrossFitBox
+from napari_segnet.widgets.train.session import TrainSession, figure_rows, outcome
 
 if TYPE_CHECKING:
     from napari_segnet.train import TrainingResult
@@ -16,10 +17,17 @@ __all__ = ["OutcomeBox", "StopBox"]
 
 
 class OutcomeBox(QGroupBox):
-    """Figures on what was held out; buttons to see and to use the new network."""
+    """Figures on what was held out; buttons to see and to use the new network.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    session : TrainSession
+        What was trained.
+    """
+
+    def __init__(self, session: TrainSession, parent: QWidget | None = None) -> None:
         super().__init__("On the held-out images", parent)
+        self.cross_fit = CrossFitBox(session)
         self.verdict = named_label("segnet_train_verdict")
         self.figures = QTableWidget(0, 3)
         self.figures.setObjectName("segnet_train_figures")
@@ -39,7 +47,7 @@ class OutcomeBox(QGroupBox):
             "lost, yellow never found, blue false",
         )
         layout = QVBoxLayout(self)
-        for widget in (self.verdict, self.figures, self.changes, self.use):
+        for widget in (self.verdict, self.cross_fit, self.figures, self.changes, self.use):
             layout.addWidget(widget)
         self.hide()
 
@@ -55,6 +63,7 @@ class OutcomeBox(QGroupBox):
         high = sum(self.figures.rowHeight(row) for row in range(len(rows)))
         self.figures.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
         self.verdict.setText(outcome(taught))
+        self.cross_fit.offer(taught)
         self.use.setVisible(not taught.promoted)
         self.changes.setVisible(bool(taught.after.labels))
         self.show()

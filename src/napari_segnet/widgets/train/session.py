@@ -25,13 +25,14 @@ from napari_segnet.widgets.train.jobs import (
     Lesson,
     contents,
     ended_early,
+    judged_by_all,
     learn,
     ways,
     writes_as,
 )
 
 if TYPE_CHECKING:
-    from napari_segnet.train import Look, StartingPoint, TrainingResult
+    from napari_segnet.train import CrossFit, Look, StartingPoint, TrainingResult
     from napari_segnet.train.state import Unfinished
 
 __all__ = ["TrainSession", "figure_rows", "held", "outcome"]
@@ -154,6 +155,19 @@ class TrainSession:
     def ways_of(lesson: Lesson) -> Callable[[], Job[StartingPoint]]:
         """Return the job that tries how the corrected images are best shown to the network."""
         return partial(ways, lesson)
+
+    @staticmethod
+    def cross_fit_cost(taught: TrainingResult) -> tuple[int, float]:
+        """Return how many trainings it takes to judge by all objects, and their minutes."""
+        from napari_segnet.train import cross_fit_cost
+
+        minutes = float(taught.checkpoint.card["training"]["settings"]["minutes"])
+        return cross_fit_cost(taught.dataset, TrainSettings(minutes=minutes))
+
+    @staticmethod
+    def judged_by_all(lesson: Lesson) -> Callable[[], Job[CrossFit]]:
+        """Return the job that judges by all objects, with further trainings."""
+        return partial(judged_by_all, lesson)
 
     def begin(self, lesson: Lesson) -> Callable[[], Job[TrainingResult]]:
         """Remember a training; return its job."""

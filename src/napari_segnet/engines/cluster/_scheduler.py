@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -92,6 +93,7 @@ class Cluster:
 
         self.address = address
         self._known: set[str] = set()
+        self._introducing = threading.Lock()
         self._home: Any = None
         dask.config.set(QUIET)
         try:
@@ -144,10 +146,11 @@ class Cluster:
         """Make an engine known to all workers; the weights go to each once."""
         from napari_segnet.engines.cluster._plugin import Introduce
 
-        if wanted.key not in self._known:
-            weights = None if self._home is not None else self._bytes_of(wanted.checkpoint.path)
-            self._client.register_plugin(Introduce(wanted, weights))
-            self._known.add(wanted.key)
+        with self._introducing:  # images at work at once have one network
+            if wanted.key not in self._known:
+                weights = None if self._home is not None else self._bytes_of(wanted.checkpoint.path)
+                self._client.register_plugin(Introduce(wanted, weights))
+                self._known.add(wanted.key)
         found: Facts = self.call(facts, wanted.key)
         return found
 

@@ -15,6 +15,7 @@ from napari_segnet.engines import (
     kind_for,
     named_engine,
 )
+from napari_segnet.engines.apart import ApartEngine
 from napari_segnet.engines.cluster import ClusterEngine
 from napari_segnet.errors import EngineError
 from napari_segnet.image import Image
@@ -140,7 +141,10 @@ def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
     if isinstance(engine, ClusterEngine):  # which devices there are is not known here
         return ()
-    best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
+    if isinstance(engine, ApartEngine):
+        best = engine.best_device(plan.settings.device)
+    else:
+        best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

@@ -239,6 +239,8 @@ def test_start(root):
     said = bench(root, "start.py", "--width", "2", "--times", "1")
     rows = [line for line in said.splitlines() if "of the limit" in line]
     assert [row.split(",")[0].split("  ")[0] for row in rows] == [
+        "--version",
+        "--help",
         *(f"inspect {name}" for name in ("unet.pth", "bilinear.pth", "maskrcnn.pth", "nuclei")),
         "models",
     ]

@@ -230,7 +230,7 @@ def test_every_line_for_the_shell_works(page, workplace, capsys):
                 }
                 assert set(packages) <= {".", *extras}, line
             case [".venv/bin/pytest", *options]:
-                marks = "long", "fuzz", "kills", "interop"
+                marks = "long", "fuzz", "kills", "interop", "cuda"
                 assert options in ([], ["-n", "2", "--quick"]) or options[0] == "-m", line
                 assert options[1:2] == [] or options[1] in (*marks, "2"), line
                 assert all((ROOT / path).exists() for path in options[2:] if "/" in path), line
@@ -261,7 +261,8 @@ def test_a_command_or_a_setting_within_a_line_exists(page):
         pairs = [pair for pair in pairs if not pair.endswith(OF_THE_EXAMPLES)]
         wishes = sort_wishes(parse_pairs(pairs))
         checked_settings(wishes)
-        assert set(wishes.told) <= NO_SETTINGS, code
+        of_training = {field.name for field in dataclasses.fields(TrainSettings)}
+        assert set(wishes.told) <= NO_SETTINGS | of_training, code
 
 
 PROGRAMS = [

@@ -14,7 +14,6 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import ImageError, SettingsError, WeightsError
 from napari_segnet.image import Image
 from napari_segnet.readers import open_image
-from napari_segnet.recognition import identify
 from napari_segnet.settings import suggestion, type_name
 
 __all__ = ["as_checkpoint", "as_image"]
@@ -57,6 +56,8 @@ def as_checkpoint(
             f"A network is the name of a built-in one, the path of a weights file or what "
             f"identify() returned, not {type_name(network)}. Give one of these."
         )
+    from napari_segnet.recognition import identify  # when asked: it knows all kinds of networks
+
     try:
         return identify(weights_path(network), facts)
     except SettingsError as error:

@@ -59,7 +59,8 @@ def run(network: Path, given: Path) -> None:
     images = np.load(given)
     found = {}
     for name in images.files:
-        found[f"{name} labels"] = model.predict_instances(images[name])[0]
+        if network.name == "shown":  # of random answers everything is suspected
+            found[f"{name} labels"] = model.predict_instances(images[name])[0]
         for key, value in answers(model, images[name]).items():
             found[f"{name} {key}"] = value
     np.savez(given.with_suffix(".out.npz"), **found)

@@ -146,3 +146,60 @@ def test_stardist_pairs_and_finds_them_equal(tmp_path, data):
             assert matching.label_are_sequential(labels) in (True, False)
             found = matching.matching(wanted[path.stem], labels, thresh=0.999)
             assert (found.fp, found.fn) == (0, 0)
+
+
+def test_monai_opens_its_datalist(tmp_path, data):
+    monai = pytest.importorskip("monai")
+    dataset = dataset_of(tmp_path / "d", data)
+    run(export(dataset, "monai", tmp_path / "out"))
+    wanted = {**truth(dataset, "train"), **truth(dataset, "val")}
+    opens, count = monai.transforms.LoadImage(image_only=True), 0
+    for side in ("training", "validation"):
+        rows = monai.data.load_decathlon_datalist(
+            str(tmp_path / "out" / "datalist.json"), data_list_key=side
+        )
+        for row in rows:
+            # MONAI has columns first where pictures have rows.
+            numbers = np.asarray(opens(row["label"])).astype(np.int64).T
+            np.testing.assert_array_equal(wanted[Path(row["label"]).stem], numbers)
+            assert np.asarray(opens(row["image"])).T.shape[-2:] == numbers.shape[-2:]
+            count += 1
+    assert count == len(wanted)
+
+
+def test_nnunet_finds_its_raw_data_sound(tmp_path, data):
+    check = pytest.importorskip("nnunetv2.experiment_planning.verify_dataset_integrity")
+    run(export(dataset_of(tmp_path / "d", data), "nnunet", tmp_path / "out"))
+    check.verify_dataset_integrity(str(tmp_path / "out"), num_processes=1)
+
+
+def test_ultralytics_opens_its_texts(tmp_path, data):
+    utils = pytest.importorskip("ultralytics.data.utils")
+    dataset = dataset_of(tmp_path / "d", data)
+    run(export(dataset, "yolo-seg", tmp_path / "out"))
+    for side in ("train", "val"):
+        for name, labels in truth(dataset, side).items():
+            image = tmp_path / "out" / "images" / side / f"{name}.tif"
+            text = tmp_path / "out" / "labels" / side / f"{name}.txt"
+            found = utils.verify_image_label((str(image), str(text), "", False, 1, 0, 0, False))
+            boxes, shape, segments = found[1], found[2], found[3]
+            assert shape == labels.shape
+            assert len(boxes) == len(segments) == len(np.unique(labels)) - 1
+
+
+def test_shapely_and_roifile_open_outlines(tmp_path, data):
+    import json
+
+    roifile = pytest.importorskip("roifile")
+    shapely = pytest.importorskip("shapely.geometry")
+    dataset = dataset_of(tmp_path / "d", data)
+    for kind in ("geojson", "imagej-roi"):
+        run(export(dataset, kind, tmp_path / kind))
+    for name, labels in truth(dataset, "train").items():
+        content = json.loads((tmp_path / "geojson" / "train" / f"{name}.geojson").read_text())
+        areas = [shapely.shape(row["geometry"]) for row in content["features"]]
+        assert all(one.is_valid for one in areas)
+        sizes = sorted(np.unique(labels[labels > 0], return_counts=True)[1].tolist())
+        assert sorted(one.area for one in areas) == sizes
+        rois = roifile.roiread(tmp_path / "imagej-roi" / "train" / f"{name}.rois.zip")
+        assert len(rois) == len(sizes)

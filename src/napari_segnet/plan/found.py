@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError, Remedy
-from napari_segnet.find import Found, Way, find_settings, suggestions_of
 from napari_segnet.image import Image
 from napari_segnet.plan.recipe import channels_of, inverted, recipe, scale_of
 from napari_segnet.plan.settings import SOURCE, PredictSettings
 from napari_segnet.progress import Progress, job
+
+if TYPE_CHECKING:
+    from napari_segnet.find import Found, Way
 
 __all__ = ["Settled", "normalize_by_source", "settle", "way_of"]
 
@@ -73,6 +75,8 @@ def settle(
     names = settings.to_find
     if not names:
         return Settled(settings=settings)
+    from napari_segnet.find import find_settings  # here, as below: a window opens without it
+
     plain: dict[str, Any] = {name: None if name == "scale" else "auto" for name in names}
     open_ = replace(settings, **plain)
     found = yield from find_settings(checkpoint, image, way_of(checkpoint, image, open_), names)
@@ -90,6 +94,8 @@ def way_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> W
     MismatchError
         If the pixel sizes can hardly be true, or the size of objects says nothing here.
     """
+    from napari_segnet.find import Way
+
     how, over = recipe(checkpoint, settings)
     scale, _ = scale_of(checkpoint, image, settings)
     return Way(
@@ -109,6 +115,8 @@ def normalize_by_source(checkpoint: Checkpoint) -> str:
     MismatchError
         If no code says one.
     """
+    from napari_segnet.find import suggestions_of
+
     for one in suggestions_of(checkpoint):
         if one.setting == "normalize":
             return str(one.value)

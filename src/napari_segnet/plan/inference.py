@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.find import Found
 from napari_segnet.image import Image
 from napari_segnet.plan.found import Settled, settle
 from napari_segnet.plan.input import NetworkInput, prepare_input
@@ -14,6 +13,9 @@ from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import run
 from napari_segnet.segmentation import NetworkAnswer
 from napari_segnet.sinks import Keep, KeptPlace, choose_keep
+
+if TYPE_CHECKING:
+    from napari_segnet.find import Found
 
 __all__ = ["InferencePlan", "RunResult", "resolve"]
 

@@ -114,9 +114,10 @@ class Networks:
                 if name == "join" and layout in self.siblings:
                     continue  # the other value is another topology
                 at = values.index(dict(pairs).get(name, values[0]))
-                if at + 1 < len(values):
-                    push(layout, {**dict(pairs), name: values[at + 1]})
-        return tuple(found)
+                # What is unusual of a value may leave the next one likelier.
+                for value in values[at + 1 : at + 3]:
+                    push(layout, {**dict(pairs), name: value})
+        return tuple(sorted(found, key=lambda one: -one.prior))
 
     def _price(self, layout: str, choices: Mapping[str, str]) -> float:
         """Return minus the prior; what is not chosen is as is likeliest."""

@@ -57,10 +57,7 @@ class PictureBox(QWidget):
 
     def set_checkpoint(self, checkpoint: Checkpoint | None) -> None:
         """Show a network; nothing, where it is not described layer by layer."""
-        from napari_segnet.families import GraphFamily
-        from napari_segnet.recognition import family_of
-
-        drawn = checkpoint is not None and isinstance(family_of(checkpoint), GraphFamily)
+        drawn = checkpoint is not None and _is_described(checkpoint)
         self._checkpoint = checkpoint if drawn else None
         self.picture.clear()
         self.setVisible(drawn)
@@ -80,3 +77,11 @@ class PictureBox(QWidget):
         bar = self.area.horizontalScrollBar()
         more = bar.sizeHint().height() if bar is not None else 0
         self.area.setFixedHeight(min(pixmap.height(), HIGHEST_PX) + more + 4)
+
+
+def _is_described(checkpoint: Checkpoint) -> bool:
+    """Tell if a network is known layer by layer; imports all kinds of networks."""
+    from napari_segnet.families import GraphFamily
+    from napari_segnet.recognition import family_of
+
+    return isinstance(family_of(checkpoint), GraphFamily)

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import SegnetError
-from napari_segnet.find import Found, Way, remembers, suggestions_of
 from napari_segnet.inference import PredictSettings
 from napari_segnet.plan.settings import FIND
 from napari_segnet.progress import Progress
@@ -25,7 +24,8 @@ from napari_segnet.widgets.segment.request import RunRequest
 from napari_segnet.widgets.segment.suggested_box import SuggestedBox
 
 if TYPE_CHECKING:
-    from napari_segnet.find import Likeness
+    from napari_segnet.find import Found, Likeness, Suggestion, Way
+    from napari_segnet.image import Image
     from napari_segnet.plan import Settled
 
 __all__ = ["FindBox", "settings_of"]
@@ -140,14 +140,14 @@ class FindBox(QWidget):
         self._network = checkpoint
         asked = self._asked()
         image = None if asked is None else asked.source.image
-        said = () if checkpoint is None else suggestions_of(checkpoint, image)
+        said = () if checkpoint is None else _suggestions(checkpoint, image)
         self.suggested.show_suggestions(said)
         self.look_soon()
 
     def look_soon(self) -> None:
         """Compare the image with the training as soon as nothing more changes."""
         self._forget_likeness()
-        if self._network is not None and remembers(self._network):
+        if self._network is not None and _remembers(self._network):
             self._timer.start()
 
     def give_way_to(self, runner: JobRunner) -> None:
@@ -172,7 +172,7 @@ class FindBox(QWidget):
     def look(self) -> None:
         """Compare the image with the training now, if there is an image."""
         asked = self._asked()
-        if asked is not None and remembers(asked.checkpoint):
+        if asked is not None and _remembers(asked.checkpoint):
             self._like, self._looked_at, self._looking_at = None, None, asked
             self.liker.start(
                 partial(likeness_of, asked.checkpoint, asked.source.image, asked.predict)
@@ -256,6 +256,8 @@ class FindBox(QWidget):
         elif one.setting == "activation":
             self.told.emit({one.setting: str(one.value)})
         else:
+            from napari_segnet.find import Way
+
             way = replace(Way(normalize="auto"), **{one.setting: one.value})
             self.taken.emit(way, (one.setting,))
         self._say(f"Taken from {one.where}.")
@@ -300,6 +302,21 @@ class FindBox(QWidget):
     def _show_where(self) -> None:
         if self._like is not None:
             self.heat_asked.emit(*self._like)
+
+
+# Not imported with the dock: with all programs that it knows, it takes longer than all else.
+
+
+def _suggestions(checkpoint: Checkpoint, image: Image | None) -> tuple[Suggestion, ...]:
+    from napari_segnet.find import suggestions_of
+
+    return suggestions_of(checkpoint, image)
+
+
+def _remembers(checkpoint: Checkpoint) -> bool:
+    from napari_segnet.find import remembers
+
+    return remembers(checkpoint)
 
 
 def settings_of(settings: PredictSettings, way: Way, names: tuple[str, ...]) -> PredictSettings:

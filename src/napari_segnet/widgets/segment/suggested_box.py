@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_segnet.find import Suggestion
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.named import named_button, named_label, row_of
+
+if TYPE_CHECKING:
+    from napari_segnet.find import Suggestion
 
 __all__ = ["SuggestedBox"]
 

@@ -91,7 +91,6 @@ def test_weights_go_once_to_images_that_are_at_work_at_once():
             time.sleep(0.1)
             Client.sent += 1
 
-    pytest.importorskip("distributed", reason="the extra [cluster]")
     one = _scheduler.Cluster.__new__(_scheduler.Cluster)
     one._known, one._home, one._client = set(), object(), Client()
     one._introducing = threading.Lock()

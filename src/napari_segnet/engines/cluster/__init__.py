@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.engines.apart import wanted_of
 from napari_segnet.engines.apart._engine import ApartEngine
+from napari_segnet.engines.elsewhere import run_at
 from napari_segnet.errors import WorkerLostError
 from napari_segnet.progress import check_cancelled
 
@@ -143,6 +144,7 @@ def _replaced(address: str) -> Cluster | None:
     """Name another scheduler, or none; return the connection to the one before."""
     with _names:
         _address[:] = [address] if address else []
+        run_at("cluster", load_on_cluster if address else None)
         return _connection.pop() if _connection else None
 
 

@@ -123,6 +123,9 @@ def test_folders_that_cannot_be_run_say_why(tmp_path):
     shutil.copytree(other / "fold_0", folder / "fold_1")
     with pytest.raises(UnknownNetworkError, match=r"fold_1/.* is another network than fold_0"):
         sn.identify(folder)
+    (other / "dataset.json").unlink()
+    with pytest.raises(UnsupportedWeightsError, match=r"stands alone in three: dataset\.json"):
+        sn.identify(other / "plans.json")
     said = plans(2, previous_stage="3d_lowres")
     with pytest.raises(UnsupportedWeightsError, match="second of a cascade: it takes the labels"):
         sn.identify(training(tmp_path / "four", networks(2), said))

@@ -148,6 +148,8 @@ def test_plans_are_read_and_what_is_not_known_is_said(tmp_path):
     assert found.known["nonlinearity"].source == "read"
     assert any("resamples with own_resampling" in note for note in found.notes)
     assert any("turns images to RAS" in note for note in found.notes)
+    odd = {"labels": {"background": 0, "one": "²", "two": 2}}
+    assert sn.identify(training(tmp_path / "odd", networks(3), said, odd)).class_names == ()
 
 
 def test_a_checkpoint_with_its_recipe_goes_through_json(tmp_path):

@@ -174,8 +174,9 @@ def start_well(
     """Try how the corrected images are best shown to a network that is not trained yet.
 
     What fits the statistics in the file best (``find``) first, then light and dark and channels,
-    then scale, then normalisation: each with the best of what was found before it. After
-    ``MOST_S`` seconds no more are tried.
+    each alone; then scale and at last normalisation, each with the best of what was found before
+    it. A way that not all images can be shown in is left out. After ``MOST_S`` seconds no more are
+    tried.
 
     Parameters
     ----------

@@ -361,6 +361,7 @@ BAD_SETTINGS = [
     ("threads", "-1", "threads is -1, but must be from 0 (all) to 1024"),
     ("precision", "fp8", "precision is 'fp8', but can be auto, fp32"),
     ("seams", "none", "seams is 'none', but can be auto, exact, blend"),
+    ("mirror", "yes", "mirror is 'yes', but can be auto, no"),
     ("maps", "int8", "maps is 'int8', but can be auto, float32, float16"),
     ("engine", "onnx", "engine is 'onnx', but can be auto, torch, openvino"),
     ("device", "tpu", "The device 'tpu' is not available here"),

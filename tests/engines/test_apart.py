@@ -16,7 +16,8 @@ from support.networks import Milesial, calibrate, pictures, save_as
 
 import napari_segnet as sn
 from napari_segnet import cache, engines
-from napari_segnet.engines.apart import keep_apart, worker
+from napari_segnet.engines.apart import keep_apart, load_apart, worker
+from napari_segnet.engines.elsewhere import run_at
 from napari_segnet.errors import Cancelled, SettingsError, WorkerLostError
 from napari_segnet.image import Image
 from napari_segnet.progress import run
@@ -36,12 +37,11 @@ def here():
     """Run networks in this process for a while, and keep nothing of it."""
 
     def inside(steps):
-        pool = engines.apart._worker
-        kept, pool[:] = list(pool), []
+        run_at("process", None)
         try:
             return run(steps)
         finally:
-            pool[:] = kept
+            run_at("process", load_apart)
             cache.networks.clear()
             cache.rungs.clear()
 

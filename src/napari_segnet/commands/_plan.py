@@ -96,11 +96,8 @@ def make_plan(
     from napari_segnet.writers import check_outputs, parse_exports
 
     asked = parse_exports(exports) if exports is not None else ()
-    wishes, predict, label = _checked(wishes, save_maps)
     images = [*images]
-    known = _of_cases(wishes, images, predict.channels)
-    if known is not None:
-        wishes, predict, label = _checked(_as_one_case(wishes, known), save_maps)
+    wishes, predict, label, known = _checked(wishes, save_maps, images)
     by_stem, channel_files = _stems(images, predict.channels, part)
     folder, zarr, by_stem, channel_files = _placed(folder, by_stem, channel_files, wishes.weights)
     check_outputs(
@@ -118,8 +115,7 @@ def make_plan(
     here = replace(predict, device="cpu", precision="auto") if elsewhere else predict
     _check_settings(checkpoint, here, label)
     # On pictures of the package: the same file is the same network, whichever images it is run on.
-    checkpoint = proven(checkpoint).checkpoint
-    _check_weights(checkpoint, here)
+    _check_weights(checkpoint := proven(checkpoint).checkpoint, here)
     plan = Plan(
         checkpoint=checkpoint,
         images=by_stem,
@@ -138,13 +134,19 @@ def make_plan(
     return going_on(plan) if resume else plan
 
 
-def _checked(wishes: Wishes, save_maps: bool) -> tuple[Wishes, PredictSettings, LabelSettings]:
+def _checked(
+    wishes: Wishes, save_maps: bool, images: list[Path]
+) -> tuple[Wishes, PredictSettings, LabelSettings, Checkpoint | None]:
+    """Return wishes as they are meant, the settings, and the network where it had to be asked."""
     predict, label = checked_settings(wishes)
     if save_maps and predict.maps == "auto":
         # What is written is what the network said, not its half precision.
         wishes = wishes.updated(Wishes(predict={"maps": "float32"}))
-        predict, label = checked_settings(wishes)
-    return wishes, predict, label
+    known = _of_cases(wishes, images, predict.channels)
+    if known is not None:
+        wishes = _as_one_case(wishes, known)
+    predict, label = checked_settings(wishes)
+    return wishes, predict, label, known
 
 
 def _as_one_case(wishes: Wishes, network: Checkpoint) -> Wishes:

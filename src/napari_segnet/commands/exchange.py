@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "Import"]
 
-NAMES = "coco, coco-polygons, label-studio, cvat, labelme, via, cellpose, dsb2018, stardist, tiff"
+NAMES = (
+    "coco, coco-polygons, label-studio, cvat, labelme, via, geojson, imagej-roi, nnunet, monai, "
+    "yolo-seg, rgb-masks, indexed-masks, cellpose, dsb2018, stardist, tiff"
+)
 """Of the formats; a test compares, so that the help need not import them."""
 MEANINGS = ("auto", "objects", "pieces")
 """The same of what labels mean."""

@@ -17,8 +17,7 @@ from __future__ import annotations
 import contextlib
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.engines.apart import is_apart, load_apart
-from napari_segnet.engines.cluster import is_clustered, load_on_cluster
+from napari_segnet.engines.elsewhere import load_elsewhere, where
 from napari_segnet.engines.openvino import OpenVinoKind
 from napari_segnet.engines.openvino.choice import begin_trial, is_better, note_failure
 from napari_segnet.engines.protocol import (
@@ -89,10 +88,8 @@ def engine_for(
     In a process of its own, or on other machines, where that was asked for; see
     :mod:`napari_segnet.engines.apart` and :mod:`napari_segnet.engines.cluster`.
     """
-    if is_clustered():
-        return load_on_cluster(checkpoint, device, threads, wish)
-    if is_apart():
-        return load_apart(checkpoint, device, threads, wish)
+    if (load := load_elsewhere()) is not None:
+        return load(checkpoint, device, threads, wish)
     return kind_for(checkpoint, wish).load(checkpoint, device, threads)
 
 
@@ -112,7 +109,7 @@ def named_engine(checkpoint: Checkpoint, wish: str, device: str = "auto", thread
         The wish, unless it is ``auto`` and there is a choice between torch and OpenVINO: then the
         one of them that is measured to be faster and agrees, torch while that is not known.
     """
-    if is_clustered():  # what is faster there is not measured
+    if where() == "cluster":  # what is faster there is not measured
         return "torch" if wish == "auto" else wish
     rivals = {kind.name: kind for kind in ENGINES}
     rival = rivals.get("openvino")

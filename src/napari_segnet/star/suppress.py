@@ -59,7 +59,7 @@ def suppress(
     if len(order) < 2:
         return order
     points, distances = points[order], np.ascontiguousarray(distances[order], np.float32)
-    # Of polyhedra the library compares convex hulls first, which takes ten times as long.
+    # Of polyhedra the library compares convex hulls first.
     module = compiled() if use_library and rays.ndim == 2 else None
     check_cancelled()
     if module is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_segnet.engines.apart._engine import ApartEngine
 from napari_segnet.engines.apart._there import Wanted, loaded, warm
+from napari_segnet.engines.elsewhere import run_at
 from napari_segnet.engines.facts import deciding_facts
 from napari_segnet.errors import SegnetError
 from napari_segnet.worker import Worker
@@ -20,7 +21,7 @@ from napari_segnet.worker import Worker
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["ApartEngine", "is_apart", "keep_apart", "load_apart", "wanted_of", "worker"]
+__all__ = ["ApartEngine", "keep_apart", "load_apart", "wanted_of", "worker"]
 
 _lock = threading.Lock()
 _worker: list[Worker] = []
@@ -35,15 +36,12 @@ def keep_apart(apart: bool) -> None:
     with _lock:
         if apart and not _worker:
             _worker.append(Worker())
+            run_at("process", load_apart)
             threading.Thread(target=_begin, args=(_worker[0],), daemon=True).start()
         elif not apart:
+            run_at("process", None)
             while _worker:
                 _worker.pop().stop()
-
-
-def is_apart() -> bool:
-    """Tell if networks are run in a process of their own."""
-    return bool(_worker)
 
 
 def worker() -> Worker:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from napari_segnet.engines.apart import wanted_of
 from napari_segnet.engines.apart._engine import ApartEngine
+from napari_segnet.engines.elsewhere import run_at
 from napari_segnet.errors import WorkerLostError
 from napari_segnet.progress import check_cancelled
 
@@ -120,11 +121,13 @@ def use(address: str) -> None:
     if address:
         with _lock:
             _address.append(address)
+            run_at("cluster", load_on_cluster)
 
 
 def disconnect() -> None:
     """Run networks here again."""
     with _lock:
+        run_at("cluster", None)
         _address.clear()
         while _connection:
             _connection.pop().close()

@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distributed import WorkerPlugin
-
 from napari_segnet.engines.apart._there import Wanted, introduce
+
+try:
+    from distributed import WorkerPlugin
+except ModuleNotFoundError:  # without the extra [cluster] nobody makes one
+    WorkerPlugin = object
 
 __all__ = ["Introduce"]
 

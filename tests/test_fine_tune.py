@@ -13,6 +13,7 @@ from support.teaching import QUICK, fresh, objects, photograph, write
 from napari_segnet.crops import Crops
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import identify
+from napari_segnet.errors import DatasetError
 from napari_segnet.evaluate import evaluate, pool
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.inference import segment
@@ -340,3 +341,16 @@ def test_earlier_images_are_rehearsed_as_the_old_network_was_shown_them(tmp_path
     assert taught.checkpoint.card["invert"] == "yes"
     assert taught.earlier.objects > 0
     assert taught.forecast.images == 2 - 1
+
+
+@pytest.mark.trains
+def test_earlier_images_of_which_nothing_is_trusted_cannot_be_rehearsed(tmp_path):
+    network = untaught(tmp_path / "old.safetensors")
+    earlier = dataset_of(tmp_path / "e", count=1)
+    mask = write(tmp_path / "e" / "trusted" / "0.tif", np.zeros((48, 48), np.uint8))
+    earlier = replace(earlier, samples=(replace(earlier.samples[0], trusted=mask),))
+    how = replace(LEARN, epochs=1, steps_per_epoch=1, rehearsal=0.5)
+    steps = train(network, dataset_of(tmp_path / "d"), tmp_path / "new.safetensors", how,
+                  device="cpu", earlier=earlier)  # fmt: skip
+    with pytest.raises(DatasetError, match="none of them can be rehearsed"):
+        run(steps)

@@ -48,6 +48,12 @@ def here():
     return inside
 
 
+def test_a_preference_that_changes_while_a_run_begins():
+    """The run asked where networks are, and a moment later they are not there any more."""
+    with pytest.raises(WorkerLostError, match="ended by a preference just now. Run again"):
+        worker()
+
+
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     folder = tmp_path_factory.mktemp("net")

@@ -236,3 +236,81 @@ def test_many_objects_of_an_indexed_picture_have_16_bits(tmp_path):
     assert heads == {"c0": bytes((16, 0)), "c1": bytes((8, 3))}  # bits and colour type
     _, _, found = taken(tmp_path / "out", tmp_path, 2)
     np.testing.assert_array_equal(found, many)
+
+
+def test_lists_of_classes_do_not_make_label_pictures_another_format(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / "in" / part).mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "in" / "images" / "a.tif", GREY)
+    tifffile.imwrite(tmp_path / "in" / "labels" / "a.tif", RING.astype(np.uint16))
+    (tmp_path / "in" / "labels" / "classes.txt").write_text("cell\n")
+    (tmp_path / "in" / "classes.csv").write_text("id,name\n1,cell\n")
+    assert format_of(tmp_path / "in").name == "tiff"
+    (tmp_path / "in" / "classes.csv").write_bytes(b"\xff\xfename,128,0,0\n")
+    assert format_of(tmp_path / "in").name == "rgb-masks"
+
+
+def test_drawings_of_a_picture_that_is_gone_are_not_those_of_another_one(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", GREY)
+    square = [[1, 1], [5, 1], [5, 5], [1, 5], [1, 1]]
+    row = {"geometry": {"type": "Polygon", "coordinates": [square]}, "properties": {}}
+    for name in "ab":
+        (folder / f"{name}.geojson").write_text(json.dumps(row))
+    report, _, _ = taken(folder, tmp_path)
+    assert "b.geojson should lie beside one picture of its name" in report.text
+
+
+def test_a_zip_that_is_cut_off_is_no_set_of_rois(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("1.roi", b"Iout")
+    damaged = (tmp_path / "a.zip").read_bytes().replace(b"PK\x01\x02", b"XXXX")
+    (tmp_path / "a.zip").write_bytes(damaged)
+    with pytest.raises(DatasetError, match="no images with labels that are understood"):
+        format_of(tmp_path)
+
+
+def test_a_class_of_yolo_that_is_infinite_is_said(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / "in" / part).mkdir(parents=True)
+    Pillow.fromarray(GREY).save(tmp_path / "in" / "images" / "a.png")
+    square = "0.125 0.25 0.5 0.25 0.5 0.75 0.125 0.75"
+    (tmp_path / "in" / "labels" / "a.txt").write_text(f"0 {square}\ninf {square}\n")
+    report, _, found = taken(tmp_path / "in", tmp_path)
+    assert (found > 0).sum() == 36
+    assert "line 2 in a.txt cannot be read" in report.text
+
+
+def test_what_nnunet_ignores_is_not_learned_and_no_label_is_beyond_all_bounds(tmp_path):
+    names = ("background", "alive", "dead")
+    add(tmp_path / "d", Image(data=GREY, axes="yx", name="c0"), RING,
+        classes={3: 1, 8: 2}, class_names=names)  # fmt: skip
+    run(export(Dataset.open(tmp_path / "d"), "nnunet", tmp_path / "out"))
+    listing = tmp_path / "out" / "dataset.json"
+    listing.write_text('{"labels": {"background": 0, "alive": 1, "ignore": 2}}')
+    _, dataset, found = taken(tmp_path / "out", tmp_path)
+    assert dataset.class_names == ("background", "alive")
+    np.testing.assert_array_equal(found, RING == 3)
+    (sample,) = dataset.samples
+    assert sample.trusted is not None
+    trusted = read_labels(sample.trusted, open_image(sample.image))[0, 0] > 0
+    np.testing.assert_array_equal(trusted, RING != 8)
+    listing.write_text('{"labels": {"background": 0, "far": 1000000000}}')
+    with pytest.raises(DatasetError, match="labels are numbers from 0 to 65535"):
+        run(import_(tmp_path / "out", tmp_path / "again"))
+    listing.unlink()
+    with pytest.raises(DatasetError, match="cannot be understood as that of nnU-Net"):
+        run(import_(tmp_path / "out", tmp_path / "again", "nnunet"))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_channels_of_a_plane_come_back_from_a_datalist_of_monai(kind, tmp_path):
+    pixels = np.stack([GREY, 255 - GREY]).astype(kind)
+    add(tmp_path / "d", Image(data=pixels, axes="cyx", name="c0"), RING)
+    run(export(Dataset.open(tmp_path / "d"), "monai", tmp_path / "out"))
+    _, dataset, found = taken(tmp_path / "out", tmp_path)
+    back = open_image(dataset.samples[0].image)
+    np.testing.assert_array_equal(back.read()[0, :, 0], pixels)
+    np.testing.assert_array_equal(found > 0, RING > 0)

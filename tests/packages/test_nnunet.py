@@ -123,6 +123,9 @@ def test_folders_that_cannot_be_run_say_why(tmp_path):
     shutil.copytree(other / "fold_0", folder / "fold_1")
     with pytest.raises(UnknownNetworkError, match=r"fold_1/.* is another network than fold_0"):
         sn.identify(folder)
+    (other / "dataset.json").unlink()
+    with pytest.raises(UnsupportedWeightsError, match=r"stands alone in three: dataset\.json"):
+        sn.identify(other / "plans.json")
     said = plans(2, previous_stage="3d_lowres")
     with pytest.raises(UnsupportedWeightsError, match="second of a cascade: it takes the labels"):
         sn.identify(training(tmp_path / "four", networks(2), said))
@@ -145,6 +148,8 @@ def test_plans_are_read_and_what_is_not_known_is_said(tmp_path):
     assert found.known["nonlinearity"].source == "read"
     assert any("resamples with own_resampling" in note for note in found.notes)
     assert any("turns images to RAS" in note for note in found.notes)
+    odd = {"labels": {"background": 0, "one": "²", "two": 2}}
+    assert sn.identify(training(tmp_path / "odd", networks(3), said, odd)).class_names == ()
 
 
 def test_a_checkpoint_with_its_recipe_goes_through_json(tmp_path):

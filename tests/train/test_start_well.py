@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from support.engines import put_first
 from support.teaching import FOREGROUND, QUICK, fresh, photograph, write
 
+from napari_segnet.checkpoint import PrepareStep
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.segnet_unet import SegnetUNet
@@ -16,6 +18,7 @@ from napari_segnet.image import Image
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
 from napari_segnet.progress import run
+from napari_segnet.readers import open_image
 from napari_segnet.train import _start_well, start_well
 from napari_segnet.train._begin import shown
 
@@ -81,6 +84,21 @@ def test_slow_networks_are_tried_in_fewer_ways(tmp_path, network, monkeypatch):
     assert found.ways == (found.now,)
 
 
+def test_ways_that_do_not_fit_all_images_are_left_out(tmp_path, network, monkeypatch):
+    finds_bright(monkeypatch)
+    data = dark_objects(tmp_path / "d")
+    first = data.samples[0].image
+    tifffile.imwrite(
+        first, np.stack([open_image(first).read()[0, 0, 0]] * 3, -1), photometric="rgb"
+    )
+    how = replace(QUICK, scale=90.0)
+    found = run(start_well(network, data, how, device="cpu"))
+    tried = [dict(way.changes) for way in found.ways]
+    assert {"invert": "yes"} in tried
+    assert not any("channels" in one for one in tried), "only the first is a picture in colour"
+    assert {one.get("scale", 45.0) for one in tried} == {45.0, 63.6}
+
+
 def test_without_a_corrected_object_nothing_can_be_tried(tmp_path, network):
     data = dark_objects(tmp_path / "d", count=1)
     write(tmp_path / "d" / "labels" / "0.tif", np.zeros((64, 64), np.int32))
@@ -95,7 +113,13 @@ def test_a_network_is_shown_images_as_it_was_taught(network):
     assert recipe(taught) == ("min-max", "volume")
     picture = Image(data=np.zeros((8, 8, 3), np.uint8), axes="yxc", rgb=True)
     assert scale_of(taught, picture, PredictSettings())[0] == 2.0
+    sized = replace(taught, pixel_size_um={"y": 0.5, "x": 0.5})
+    assert not shown(sized, replace(QUICK, scale=2.0)).pixel_size_um, "it would say another scale"
     assert shown(network, QUICK) is network
+    volume = PrepareStep(name="volume", options={"schemes": [["z-score"]]})
+    whole = replace(network, prepare=(*network.prepare, volume))
+    assert volume in shown(whole, QUICK).prepare
+    assert volume not in shown(whole, replace(QUICK, normalize="min-max")).prepare
     stained = replace(network, card={"channels": "hematoxylin", "invert": "yes"})
     plain = PredictSettings()
     assert channels_of(stained, picture, plain) == "hematoxylin"

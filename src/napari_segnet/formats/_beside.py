@@ -48,8 +48,9 @@ def beside(
         folder = root if root.is_dir() else root.parent
         there = pictures(folder)
         used: set[Path] = set()
-        for file in files_in(root):
-            mine = _pictures_of(file, there)
+        files = files_in(root)
+        for file in files:
+            mine = _pictures_of(file, there, alone=len(files) == 1)
             used.update(mine)
             entries.append(_entry(file, mine, drawings, folder, path))
         if used and root.is_dir():
@@ -58,12 +59,16 @@ def beside(
     return Found(entries=tuple(entries), left_out=tuple(left_out))
 
 
-def _pictures_of(file: Path, there: list[Path]) -> list[Path]:
-    """Return the pictures that a file can belong to: of its whole name, else without endings."""
+def _pictures_of(file: Path, there: list[Path], alone: bool) -> list[Path]:
+    """Return the pictures that a file can belong to: of its whole name, else without endings.
+
+    A file of another name belongs to the only picture beside it, if it is the only one there too:
+    of several, each may be that of a picture that is gone.
+    """
     name = file.name.lower()
     whole = [p for p in there if name.startswith(f"{p.name.lower()}.")]
     stems = [p for p in there if name.startswith(f"{stem_of(p).lower()}.")]
-    return whole or stems or (there if len(there) == 1 else [])
+    return whole or stems or (there if alone and len(there) == 1 else [])
 
 
 def _entry(

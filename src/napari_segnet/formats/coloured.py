@@ -57,7 +57,11 @@ class ColouredMasks:
 
     def detect(self, path: Path) -> bool:
         """Tell by the listing of colours beside folders of pictures."""
-        return path.is_dir() and _listing(path) is not None and bool(_both(path))
+        listing = _listing(path)
+        if listing is None or not _both(path):
+            return False
+        # Other programs list classes without colours under the other names.
+        return listing.name in LISTINGS[:2] or bool(_colours(listing))
 
     def find(self, path: Path) -> Found:
         """List the pairs."""
@@ -134,6 +138,8 @@ class IndexedMasks:
 
 def _both(path: Path) -> list[tuple[Path, Path, Split | None]]:
     """Return folders of images and masks, and their side."""
+    if not path.is_dir():
+        return []
     found: list[tuple[Path, Path, Split | None]] = []
     for root in (path, *inside(path)):
         pair = folders(root, IMAGES, (*LABELS, "label_colors"))
@@ -155,21 +161,30 @@ def _listing(path: Path) -> Path | None:
 def _read_listing(path: Path) -> list[_Class]:
     """Return classes by colour; a background keeps the number 0, the others count on."""
     found: list[_Class] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.reader(file):
-            words = [word.strip() for word in row]
-            numbers = [int(word) for word in words[-3:] if word.isdigit() and int(word) < 256]
-            if len(words) < 4 or len(numbers) != 3:
-                continue  # its title
-            colour = (numbers[0], numbers[1], numbers[2])
-            empty = words[0].lower() in EMPTY or (colour == (0, 0, 0) and not found)
-            number = 0 if empty else 1 + max((one.number for one in found), default=0)
-            found.append(_Class(name=words[0], number=number, colour=colour))
+    for name, colour in _colours(path):
+        empty = name.lower() in EMPTY or (colour == (0, 0, 0) and not found)
+        number = 0 if empty else 1 + max((one.number for one in found), default=0)
+        found.append(_Class(name=name, number=number, colour=colour))
     if not found:
         raise DatasetError(
             f"{path} lists no colours. Expected a line for each class: name,red,green,blue with "
             "numbers from 0 to 255."
         )
+    return found
+
+
+def _colours(path: Path) -> list[tuple[str, Colour]]:
+    """Return names and colours of a listing; none where it lists something else."""
+    found: list[tuple[str, Colour]] = []
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            for row in csv.reader(file):
+                words = [word.strip() for word in row]
+                numbers = [int(w) for w in words[-3:] if w.isdecimal() and len(w) <= 3]
+                if len(words) >= 4 and len(numbers) == 3 and max(numbers) < 256:  # no title
+                    found.append((words[0], (numbers[0], numbers[1], numbers[2])))
+    except csv.Error:
+        return []
     return found
 
 

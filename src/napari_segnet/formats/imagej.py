@@ -71,8 +71,11 @@ def _files(root: Path) -> list[Path]:
 def _is_set(path: Path) -> bool:
     if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as file:
-        names = file.namelist()
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+    except zipfile.BadZipFile:  # cut off: only its end is that of a zip
+        return False
     return bool(names) and all(name.lower().endswith(".roi") for name in names)
 
 

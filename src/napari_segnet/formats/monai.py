@@ -7,6 +7,7 @@ Planes of grey or RGB are PNG, all else npy: MONAI opens both without another pa
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from napari_segnet.atomic import write_text, write_whole
 from napari_segnet.budget import parsed_json
-from napari_segnet.dataset import Split
+from napari_segnet.dataset import Split, open_labels
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import OBJECT
 from napari_segnet.formats._find_picture import PictureFinder
@@ -29,6 +30,7 @@ from napari_segnet.image import Image
 __all__ = ["MonaiDatalist"]
 
 LISTING = "datalist.json"
+MOST_LABELS = 2**16
 SIDES: dict[str, Split] = {"training": "train", "train": "train", "validation": "val", "val": "val",
                            "test": "val", "testing": "val"}  # fmt: skip
 
@@ -104,6 +106,8 @@ def _class_names(content: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(rows, Mapping) or not all(str(key).isdigit() for key in rows):
         return ()
     numbers = {int(key): str(name) for key, name in rows.items()}
+    if max(numbers, default=0) >= MOST_LABELS:
+        raise ValueError(f"labels are numbers from 0 to {MOST_LABELS - 1}")
     return tuple(numbers.get(n, f"class {n}") for n in range(max(numbers, default=0) + 1))
 
 
@@ -126,7 +130,7 @@ def _entry(file: Path, image: str, label: str, names: tuple[str, ...], side: Spl
     except DatasetError as error:
         return failing(image, str(error))
     found = pair_entry(*files, split=side)
-    arrays = all(file.suffix.lower() == ".npy" for file in files)
+    arrays = files[0].suffix.lower() == ".npy"
 
     def read() -> Pair:
         pair = _npy_pair(*files, side) if arrays else found.read()
@@ -179,14 +183,24 @@ def _save(path: Path, values: npt.NDArray[Any]) -> str:
 
 
 def _npy_pair(image: Path, labels: Path, side: Split) -> Pair:
-    """Read arrays, whose axes no file says: planes last, channels first."""
+    """Read an array, whose axes no file says: those of its labels, and channels first.
+
+    Colours may be last, as they are written.
+    """
     from napari_segnet.readers import image_stem, open_image
 
-    ndim = len(np.load(image, mmap_mode="r", allow_pickle=False).shape)
-    picture = open_image(image, {2: "yx", 3: "zyx", 4: "czyx", 5: "ctzyx"}.get(ndim))
-    numbers = np.load(labels, allow_pickle=False)
+    shape = np.load(image, mmap_mode="r", allow_pickle=False).shape
+    if labels.suffix.lower() == ".npy":
+        numbers = np.load(labels, allow_pickle=False)
+    else:
+        block = open_labels(labels).read()
+        numbers = block.reshape([n for n in block.shape[:3] if n > 1] + list(block.shape[3:]))
+    own = "tzyx"[-numbers.ndim :] if 2 <= numbers.ndim <= 4 else None
+    if own is not None and len(shape) == numbers.ndim + 1:
+        own = f"{own}c" if shape == (*numbers.shape, 3) else f"c{own}"
+    picture = open_image(image, own if own is not None and len(own) == len(shape) else None)
     wanted = tuple(picture.sizes[a] for a in "tzyx")
-    if numbers.size != np.prod(wanted) or numbers.shape[-2:] != wanted[-2:]:
+    if numbers.size != math.prod(wanted) or numbers.shape[-2:] != wanted[-2:]:
         raise DatasetError(
             f"{labels} is {numbers.shape}, but its image is {wanted}. Each pixel needs one label."
         )

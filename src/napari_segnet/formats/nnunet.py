@@ -34,6 +34,9 @@ LISTING = "dataset.json"
 SIDES: tuple[tuple[str, Split], ...] = (("Tr", "train"), ("Ts", "val"))
 UM = 1000.0
 """Micrometres in a millimetre."""
+IGNORE = "ignore"
+"""The label of pixels that nobody decided: nothing is learned there."""
+MOST_LABELS = 2**16
 
 
 class NnunetRaw:
@@ -53,7 +56,7 @@ class NnunetRaw:
 
     def find(self, path: Path) -> Found:
         """List the cases of both sides; those to be labelled have no labels, and are said."""
-        names = _class_names(path / LISTING)
+        names, ignored = _labels(path / LISTING)
         entries: list[Entry] = []
         left_out: list[Remark] = []
         for ending, split in SIDES:
@@ -61,7 +64,7 @@ class NnunetRaw:
             for case, files in _cases(path / f"images{ending}").items():
                 own = labels.pop(case, None)
                 if own is not None:
-                    read = partial(_pair, case, files, own, names, split)
+                    read = partial(_pair, case, files, own, names, ignored, split)
                     entries.append(Entry(name=case, read=read))
                 elif split == "train":
                     reason = f"{files[0]} has no labels in {path / 'labelsTr'}. Take it out."
@@ -110,22 +113,31 @@ class NnunetRaw:
         write_whole(folder / LISTING, partial(write_text, text=text))
 
 
-def _class_names(listing: Path) -> tuple[str, ...]:
-    """Return the names of labels, background first; empty where they are regions."""
+def _labels(listing: Path) -> tuple[tuple[str, ...], int | None]:
+    """Return the names of labels, background first, and which one says that nobody decided.
+
+    No names where labels are regions.
+    """
     try:
         content = parsed_json(listing.read_bytes(), nan=True)
         rows: Mapping[Any, Any] = content["labels"]
         # Version 1 has them the other way round: number -> name.
         if all(str(key).isdigit() for key in rows):
             rows = {str(name): int(number) for number, name in rows.items()}
+        rows = dict(rows)
+        ignored = rows.pop(IGNORE, None)
+        ignored = None if ignored is None else int(ignored)
         if any(isinstance(value, list) for value in rows.values()):
-            return ()
+            return (), ignored
         numbers = {int(value): str(name) for name, value in rows.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(0 <= number < MOST_LABELS for number in numbers):
+            raise ValueError(f"labels are numbers from 0 to {MOST_LABELS - 1}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{listing} cannot be understood as that of nnU-Net ({error!r}). Correct it."
         ) from error
-    return tuple(numbers.get(n, f"class {n}") for n in range(max(numbers, default=0) + 1))
+    names = (numbers.get(n, f"class {n}") for n in range(max(numbers, default=0) + 1))
+    return tuple(names), ignored
 
 
 def _cases(folder: Path) -> dict[str, list[Path]]:
@@ -138,18 +150,28 @@ def _cases(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _pair(case: str, files: list[Path], labels: Path, names: tuple[str, ...], split: Split) -> Pair:
+def _pair(
+    case: str,
+    files: list[Path],
+    labels: Path,
+    names: tuple[str, ...],
+    ignored: int | None,
+    split: Split,
+) -> Pair:
     from napari_segnet.readers import open_image
 
     images = [open_image(file) for file in files]
     image = join_channels(images, case) if len(images) > 1 else images[0]
     numbers = read_any_labels(labels, image).astype(np.int32)
+    undecided = numbers == ignored
+    numbers[undecided] = 0
     own = [int(n) for n in np.unique(numbers) if n > 0]
     fits = bool(names) and all(n < len(names) for n in own)
     return Pair(
         name=case,
         image=replace(image, name=case, source=None),  # it is called by its case
         labels=numbers,
+        trusted=~undecided if undecided.any() else None,
         source=str(files[0].absolute()),
         split=split,
         classes={n: n for n in own} if fits else {},

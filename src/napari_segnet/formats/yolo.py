@@ -42,8 +42,11 @@ class YoloSeg:
     reserved: tuple[str, ...] = ()
 
     def detect(self, path: Path) -> bool:
-        """Tell by folders images and labels, with texts in the latter."""
-        return any(any(labels.glob("*.txt")) for _, labels in _sides(_top(path)))
+        """Tell by folders images and labels, with texts in the latter that are called as images.
+
+        Others, such as a list of classes, lie beside label pictures as well.
+        """
+        return any(_called_alike(*both) for both in _sides(_top(path)))
 
     def find(self, path: Path) -> Found:
         """List the pictures; one without a text has no object, as there."""
@@ -99,6 +102,11 @@ def _sides(top: Path) -> list[tuple[Path, Path]]:
     return [(one, other) for one, other in found if one.is_dir() and other.is_dir()]
 
 
+def _called_alike(images: Path, labels: Path) -> bool:
+    texts = {file.stem for file in labels.glob("*.txt")}
+    return bool(texts) and any(stem_of(picture) in texts for picture in pictures(images))
+
+
 def _names(top: Path) -> dict[int, str]:
     listing = next((top / name for name in LISTINGS if (top / name).is_file()), None)
     if listing is None:
@@ -134,7 +142,7 @@ def _drawings(text: Path, names: Mapping[int, str], width: int, height: int) -> 
             values = [float(word) for word in words]
             kind = int(values[0])
             corners = (np.reshape(values[1:], (-1, 2)) * (width, height)).ravel().tolist()
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # the class may be infinite
             found.append(Drawing(name=name, kind=OBJECT, fault=f"cannot be read ({error})"))
             continue
         fault = "is a box, which says nothing of the outline" if len(values) == BOX else ""

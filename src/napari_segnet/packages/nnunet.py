@@ -67,6 +67,11 @@ def _roots(files: PackageFiles) -> list[str]:
 
 def _the_root(files: PackageFiles) -> str:
     roots = _roots(files)
+    if not roots:
+        raise UnsupportedWeightsError(
+            f"{PLANS} of nnU-Net stands alone in {files.path.name}: {DATASET}, which says what the "
+            "labels are, is not beside it. Copy it there from the folder of the training."
+        )
     if len(roots) > 1:
         shown = ", ".join(root.rstrip("/") for root in roots)
         raise UnsupportedWeightsError(

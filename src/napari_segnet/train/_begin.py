@@ -14,6 +14,7 @@ from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Teachable
 from napari_segnet.plan import PredictSettings
+from napari_segnet.prepare.volumes import VOLUME
 from napari_segnet.train.settings import TrainSettings
 
 __all__ = ["Start", "advised", "as_run", "shown", "start", "trainable", "wanted"]
@@ -111,8 +112,13 @@ def as_run(settings: TrainSettings, device: str = "auto") -> PredictSettings:
 
 
 def shown(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
-    """Describe a network that is shown images as the settings say, from now on."""
-    steps = {step.name: step for step in network.prepare}
+    """Describe a network that is shown images as the settings say, from now on.
+
+    A recipe of whole volumes would say something else, and is dropped then.
+    """
+    if settings.normalize == "auto" and not settings.scale:
+        return network
+    steps = {step.name: step for step in network.prepare if step.name != VOLUME}
     if settings.normalize != "auto":
         own = steps.get("normalize", PrepareStep(name="normalize")).options
         over = own.get("over", "volume")
@@ -125,10 +131,7 @@ def shown(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
         pixel_size = {}
         steps["scale"] = PrepareStep(name="scale", options={"factor": settings.scale})
         card.pop("object_px", None)
-    prepare = tuple(steps.values())
-    if prepare == network.prepare:
-        return network
-    return replace(network, prepare=prepare, pixel_size_um=pixel_size, card=card)
+    return replace(network, prepare=tuple(steps.values()), pixel_size_um=pixel_size, card=card)
 
 
 def start(network: Checkpoint, settings: TrainSettings) -> Start:

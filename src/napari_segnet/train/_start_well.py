@@ -174,8 +174,9 @@ def start_well(
     """Try how the corrected images are best shown to a network that is not trained yet.
 
     What fits the statistics in the file best (``find``) first, then light and dark and channels,
-    then scale, then normalisation: each with the best of what was found before it. After
-    ``MOST_S`` seconds no more are tried.
+    each alone; then scale and at last normalisation, each with the best of what was found before
+    it. A way that not all images can be shown in is left out. After ``MOST_S`` seconds no more are
+    tried.
 
     Parameters
     ----------
@@ -215,7 +216,7 @@ def start_well(
         best = tries.ranked()[0].changes
         for changes in make(network, image, settings, best):
             if perf_counter() - begun < MOST_S:
-                yield from tries.add(changes)
+                yield from tries.add_where_it_fits(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
     told = None
@@ -263,6 +264,13 @@ class _Tries:
         way = TriedWay(changes=dict(changes), held=held)
         self.found.append(way)
         return way
+
+    def add_where_it_fits(self, changes: Changes) -> Generator[Progress, None, None]:
+        """Try one way, unless one of the images cannot be shown so: a grey one has no stains."""
+        try:
+            yield from self.add(changes)
+        except MismatchError:
+            return
 
     def surely_better(self, than: TriedWay, wanted: float) -> TriedWay:
         """Return the best way if it is better than another one by more than chance, else that.
@@ -328,8 +336,8 @@ def _scales(
         usual = settings.scale or scale_of(network, image, as_run(settings))[0]
     except MismatchError:
         usual = 1.0  # pixel sizes that cannot be true: the pixels as they are
-    for factor in FACTORS:
-        yield {**best, "scale": float(f"{usual * factor:.3g}")}
+    scales = [float(f"{usual * factor:.3g}") for factor in FACTORS]
+    yield from ({**best, "scale": scale} for scale in scales if 0.01 <= scale <= 100)
 
 
 def _normalizers(

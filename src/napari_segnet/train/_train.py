@@ -137,6 +137,11 @@ def _taught(
     held = yield from _held_out_crops(dataset, target, settings)
     if rehearsed is not None:
         yield from _read(rehearsed, len(rehearsed))
+        if not len(rehearsed):
+            raise DatasetError(
+                "No pixel of the earlier images is trusted, so none of them can be rehearsed. "
+                "Review some of them first, or set rehearsal=0."
+            )
     torch.manual_seed(settings.seed)
     begun = start(network, settings)
     learner = Learner(begun, settings, device)

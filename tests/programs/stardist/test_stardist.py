@@ -110,6 +110,7 @@ def test_what_is_missing_is_said(tmp_path):
         ({"unet_n_depth": 3}, "its layer down_level_2_no_0 has 2 weights, and the file 0 for it"),
         ({"grid": [1, 3]}, r"grid of this network .* '\[1, 3\]', where a power of 2 along each"),
         ({"axes": "CYX"}, "sees the axes 'CYX', and only YXC and ZYXC are read"),
+        ({"axes": ["Y", "X", "C"]}, r"sees the axes .*, and only YXC and ZYXC are read"),
         ({"backbone": "vit"}, "backbone of this network .* 'vit', where unet, or resnet in three"),
         ({"unet_n_filter_base": 4.5}, "where a whole number from 1 to 4096 was expected"),
     ):

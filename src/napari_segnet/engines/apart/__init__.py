@@ -15,7 +15,7 @@ from napari_segnet.engines.apart._engine import ApartEngine
 from napari_segnet.engines.apart._there import Wanted, loaded, warm
 from napari_segnet.engines.elsewhere import run_at
 from napari_segnet.engines.facts import deciding_facts
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import SegnetError, WorkerLostError
 from napari_segnet.worker import Worker
 
 if TYPE_CHECKING:
@@ -45,9 +45,19 @@ def keep_apart(apart: bool) -> None:
 
 
 def worker() -> Worker:
-    """Return the process of the engines."""
+    """Return the process of the engines.
+
+    Raises
+    ------
+    WorkerLostError
+        If networks were called back into this process a moment ago.
+    """
     with _lock:
-        return _worker[0]
+        if _worker:
+            return _worker[0]
+    raise WorkerLostError(
+        "The process of its own for networks was ended by a preference just now. Run again."
+    )
 
 
 def load_apart(

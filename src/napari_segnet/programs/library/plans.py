@@ -7,6 +7,7 @@ The folder of a training has them as ``plans.json`` and ``dataset.json``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ WITHOUT_SIZE = ("NaturalImage2DIO",)
 """Readers that know no size of pixels."""
 TURNING = ("NibabelIOWithReorient",)
 """Readers that turn an image to RAS first."""
+NUMBER = re.compile(r"[0-9]{1,9}")
 USUAL = "resample_data_or_seg_to_shape"
 SCHEMES = {
     "NoNormalization": "none",
@@ -335,7 +337,7 @@ def _labels(dataset: Mapping[str, Any], outputs: int) -> tuple[tuple[Output, ...
     rows = sorted(
         (int(value), name)
         for name, value in labels.items()
-        if isinstance(value, int | str) and str(value).isdigit()
+        if isinstance(value, int | str) and NUMBER.fullmatch(str(value))
     )
     if [number for number, _ in rows] != list(range(outputs)) or outputs < 2:
         return (), ()

@@ -155,7 +155,7 @@ def config_beside(path: Path) -> Config | None:
         return None
     kernel = said.get("unet_kernel_size", said.get("resnet_kernel_size"))
     axes = said.get("axes", "YXC" if isinstance(kernel, list) and len(kernel) == 2 else "ZYXC")
-    if axes not in AXES:
+    if not isinstance(axes, str) or axes not in AXES:
         raise UnsupportedWeightsError(
             f"{where} says that this network of StarDist sees the axes {str(axes)[:20]!r}, and "
             f"only {' and '.join(AXES)} are read. Ask its author for a network with its channels "

@@ -1,7 +1,7 @@
 """Is the result that lies there the one that this run would make? Then the run goes on behind it.
 
-What is compared is what changes labels: the network and what was told of it, the settings, and that
-the image is no newer than its result.
+What is compared is what changes labels: the network and what was told of it, the settings, that the
+picture is no other one, and that it is no newer than its result.
 """
 
 from __future__ import annotations
@@ -97,9 +97,36 @@ def difference(
     other = _other_predict(run, record) or _other_label(run, record)
     if other is not None:
         return "with {} = {} instead of {}".format(*other)
+    images = list(images)
+    for old, new in zip(_made_of(record), images, strict=False):
+        if _is_other_picture(old, new):
+            return f"of {old}"
     written = files[-1].stat().st_mtime_ns
     newer = [path.name for path in images if path.is_file() and path.stat().st_mtime_ns > written]
     return f"before {newer[0]} changed" if newer else None
+
+
+def _made_of(record: Mapping[str, Any]) -> list[Path]:
+    """Return the files of the picture, as they were called then."""
+    image = _part(record, "image")
+    parts = image.get("channels_from")
+    names = parts if isinstance(parts, list) else [image.get("source")]
+    return [Path(name) for name in names if isinstance(name, str)]
+
+
+def _is_other_picture(old: Path, new: Path) -> bool:
+    """Tell if two paths are two pictures; one that is not there any more has moved."""
+    if {_kind(old), _kind(new)} == {".hdr", ".img"}:  # the two files of one volume
+        return False
+    try:
+        alike = old.is_file() if new.is_file() else old.is_dir() and old.name == new.name
+        return alike and not old.samefile(new)
+    except OSError:
+        return False
+
+
+def _kind(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def _other_predict(run: Run, record: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,6 +114,48 @@ def test_a_picture_that_changed_since_is_done_again(run, shop, tmp_path):
     assert "it was made before cells.tif changed" in run(*words).refused()
     (out / "cells.json").write_text("mine")
     assert "it was made by another program" in run(*words).refused()
+
+
+def test_a_picture_of_the_same_name_elsewhere_is_another_one(run, shop, tmp_path):
+    first, second = tmp_path / "monday" / "cells.tif", tmp_path / "tuesday" / "cells.tif"
+    for path in (first, second):
+        path.parent.mkdir()
+        shutil.copy(shop / "cells.tif", path)
+        os.utime(path, (1e9, 1e9))
+    rest = ("-c", shop / "unet.pth", "-o", tmp_path / "out", "--resume")
+    assert run("segment", first, *rest).code == 0
+    said = run("segment", second, *rest).refused()
+    assert f"it was made of {first}" in said
+    first.rename(second)  # it has moved, and is the same
+    assert "done already" in run("segment", second, *rest).err
+
+
+def test_what_would_be_refused_in_the_end_is_refused_at_once(run, shop, tmp_path):
+    """Labels of somebody else, without a record, are in the way of a run that goes on."""
+    (tmp_path / "cells.labels.tif").write_bytes(b"mine")
+    done = run("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o", tmp_path, "--resume")
+    assert "cells.labels.tif" in done.refused()
+
+
+def test_nobody_who_reads_ends_a_run_of_several(shop, tmp_path, monkeypatch):
+    from napari_segnet.commands import _show, _side_by_side
+    from napari_segnet.commands._bar import Bar
+
+    def unread(*_):
+        raise BrokenPipeError
+
+    @_side_by_side.contextmanager
+    def way():
+        yield lambda *_: iter(())
+
+    show = _show.Show(True)
+    monkeypatch.setattr(show, "done", unread)
+    monkeypatch.setattr(Bar, "follow", lambda *_: None)
+    monkeypatch.setattr(_side_by_side, "replace", lambda plan, **_: plan)
+    todo = [(Bar("a"), "a", tmp_path / "a.tif"), (Bar("b"), "b", tmp_path / "b.tif")]
+    plan = SimpleNamespace(channel_files={})
+    with pytest.raises(BrokenPipeError):
+        _side_by_side._Crew(plan, todo, show).run([way])
 
 
 def test_settings_that_are_found_and_earlier_runs_are_the_same_again(run, shop, tmp_path):

@@ -59,8 +59,10 @@ IMAGE = Image(data=(255 * pictures(1, 1, (200, 180))[0, 0].numpy()).astype(np.ui
 HOW = sn.PredictSettings(tile_px=(64,), device="cpu", engine="torch")
 
 
-def test_maps_are_those_of_this_process(apart, here, network):
-    there = run(sn.predict(network, IMAGE, HOW))
+def test_maps_are_those_of_this_process(apart, here, network, monkeypatch):
+    with monkeypatch.context() as without:
+        without.delattr(engines.TorchKind, "devices")  # a driver may crash when it is asked
+        there = run(sn.predict(network, IMAGE, HOW))
     mine = here(sn.predict(network, IMAGE, HOW))
     np.testing.assert_allclose(there.answer.data, mine.answer.data, atol=1e-6)
     assert there.origin.device == "cpu"

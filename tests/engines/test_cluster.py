@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ import torch
 from support.networks import Milesial, calibrate, pictures
 
 import napari_segnet as sn
-from napari_segnet.engines.cluster import _connection, connect, disconnect
+from napari_segnet.engines import cluster
+from napari_segnet.engines.apart._there import Wanted
+from napari_segnet.engines.cluster import _connection, _scheduler, connect, disconnect
 from napari_segnet.errors import Cancelled, MissingExtraError, WorkerLostError
 from napari_segnet.extras import distributed_package
 from napari_segnet.image import Image
@@ -27,6 +30,79 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("builtins.__import__", refusing(__import__))
     with pytest.raises(MissingExtraError, match=r"pip install 'napari-segnet\[cluster\]'"):
         distributed_package()
+
+
+class Slow:
+    """In place of a connection: one that takes a while to be made."""
+
+    lives, made, closed = True, 0, 0
+
+    def __init__(self, address):
+        if address == "wrong":
+            raise WorkerLostError("No dask scheduler answers at wrong.")
+        asked.set()
+        assert goes_on.wait(20)
+
+    def close(self):
+        Slow.closed += 1
+
+
+asked, goes_on = threading.Event(), threading.Event()
+
+
+def test_a_connection_in_vain_leaves_networks_here(monkeypatch):
+    monkeypatch.setattr(_scheduler, "Cluster", Slow)
+    with pytest.raises(WorkerLostError, match="No dask scheduler"):
+        connect("wrong")
+    assert not cluster.is_clustered()
+
+
+def test_another_address_waits_for_no_connection(monkeypatch):
+    """The window calls ``use``, while a run may wait for minutes."""
+    monkeypatch.setattr(_scheduler, "Cluster", Slow)
+    said = []
+
+    def waiting():
+        try:
+            connect("first")
+        except WorkerLostError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=waiting)
+    thread.start()
+    assert asked.wait(20)
+    changing = threading.Thread(target=cluster.use, args=("",), daemon=True)
+    changing.start()
+    changing.join(2)
+    stuck = changing.is_alive()
+    goes_on.set()
+    thread.join(20)
+    assert not stuck, "the window stands still"
+    assert (said, Slow.closed) == ([said[0]], 1)
+    assert "was changed while this run waited for it. Run again." in said[0]
+    assert not cluster.is_clustered()
+
+
+def test_weights_go_once_to_images_that_are_at_work_at_once():
+    class Client:
+        sent = 0
+
+        def register_plugin(self, _plugin):
+            time.sleep(0.1)
+            Client.sent += 1
+
+    pytest.importorskip("distributed", reason="the extra [cluster]")
+    one = _scheduler.Cluster.__new__(_scheduler.Cluster)
+    one._known, one._home, one._client = set(), object(), Client()
+    one._introducing = threading.Lock()
+    one.call = lambda *_: None
+    wanted = Wanted(key="k", checkpoint=None, device="cpu", threads=0, wish="auto")
+    threads = [threading.Thread(target=one.introduce, args=(wanted,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Client.sent == 1
 
 
 def refusing(real):

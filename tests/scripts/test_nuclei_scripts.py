@@ -57,6 +57,7 @@ def test_only_fluorescence_images_of_the_train_split_teach(script, bowl):
     assert [bowl / "labels" / "a.tif", bowl / "labels" / "b.tif"] == [s.labels for s in samples]
 
 
+@pytest.mark.trains
 def test_the_network_is_trained_from_the_command_line(script, bowl, tmp_path, monkeypatch):
     train_nuclei = script("train_nuclei")
     monkeypatch.setattr(train_nuclei, "WIDTHS", (4, 6))

@@ -67,6 +67,23 @@ def no_memory() -> None:
     raise MemoryError("for a test")
 
 
+def only_here() -> Generator[Progress, None, Any]:
+    """Return what no other process can take, as where memory is short."""
+    yield from ()
+    return _OnlyHere()
+
+
+class _OnlyHere:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _taken, (os.getpid(),)
+
+
+def _taken(home: int) -> _OnlyHere:
+    if os.getpid() != home:
+        raise MemoryError("for a test")
+    return _OnlyHere()
+
+
 def odd() -> Any:
     """Return what does not pickle."""
     print("printed there", flush=True)  # what a library prints is no message

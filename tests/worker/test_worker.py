@@ -68,6 +68,16 @@ def test_the_end_of_the_process_is_a_sentence_and_the_next_job_works(worker, how
     assert worker.call(workers.who) == worker.pid
 
 
+def test_an_answer_that_cannot_be_taken_ends_the_job_not_the_next_one(worker):
+    job = Job(worker.do(workers.only_here))
+    threading.Timer(10, job.cancel).start()
+    with pytest.raises(
+        WorkerLostError, match=r"could not be read here \(MemoryError: for a test\)"
+    ):
+        run(job)
+    assert worker.call(workers.who) == worker.pid
+
+
 def test_a_job_is_stopped(worker):
     before = worker.call(workers.who)
     job = Job(worker.do(workers.patient))

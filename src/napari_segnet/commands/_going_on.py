@@ -26,9 +26,12 @@ def going_on(plan: Plan) -> Plan:
     others: list[tuple[str, str]] = []
     for stem, path in plan.images.items():
         files = _files(plan, stem, path)
-        if not files[-1].exists():
+        if files[-1].exists():
+            why = _difference(plan, files, plan.channel_files.get(stem, (path,)))
+        elif there := [file.name for file in files if file.exists()]:
+            why = f"without a record ({' and '.join(there)})"
+        else:
             continue
-        why = _difference(plan, files, plan.channel_files.get(stem, (path,)))
         if why is None:
             kept[stem] = files
         else:

@@ -151,6 +151,7 @@ class _Crew:
         for one in todo:
             self._todo.put(one)
         self._stopped = False
+        self._failed: BaseException | None = None
         self._jobs: set[Job[Done]] = set()
         self._lock = threading.Lock()
 
@@ -170,15 +171,21 @@ class _Crew:
             for thread in threads:
                 thread.join()
             raise
+        if self._failed is not None:
+            raise self._failed
 
     def _work(self, way: Way) -> None:
-        with way() as do:
-            while not self._stopped:
-                try:
-                    bar, stem, path = self._todo.get_nowait()
-                except queue.Empty:
-                    return
-                self._one(do, bar, stem, path)
+        try:
+            with way() as do:
+                while not self._stopped:
+                    try:
+                        bar, stem, path = self._todo.get_nowait()
+                    except queue.Empty:
+                        return
+                    self._one(do, bar, stem, path)
+        except BaseException as error:  # what is no failure of one image: nobody reads the output
+            self._failed = error
+            self.stop()
 
     def stop(self) -> None:
         """Let all stop; what is written at the moment is written whole or not at all."""

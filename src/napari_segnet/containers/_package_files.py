@@ -6,11 +6,13 @@ Nothing outside is read: names that leave the folder (``..``, absolute, links) a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -61,20 +63,33 @@ class PackageFiles:
         WeightsError
             If it is too large to be a description, or no text.
         """
-        file = self.file(name)
-        size = file.stat().st_size
-        if size > LARGEST_TEXT:
+        content = self._content(name)
+        if len(content) > LARGEST_TEXT:
             raise BrokenWeightsError(
-                f"{name} in {self.path.name} has {size:,} bytes, and a description has no more "
-                f"than {LARGEST_TEXT:,}. Get the package again from where it was published."
+                f"{name} in {self.path.name} has more than {LARGEST_TEXT:,} bytes, and a "
+                "description has no more than that. Get the package again from where it was "
+                "published."
             )
         try:
-            return file.read_text(encoding="utf-8-sig")
+            return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise BrokenWeightsError(
                 f"{name} in {self.path.name} is no text in UTF-8 (byte {error.start}). Get the "
                 "package again from where it was published."
             ) from error
+
+    def _content(self, name: str) -> bytes:
+        """Return the bytes of a file, up to one more than a description may have."""
+        if not self.zipped:
+            with self.file(name).open("rb") as file:
+                return file.read(LARGEST_TEXT + 1)
+        # Not unpacked: many files are looked at only to tell what they are not.
+        with (
+            _readable(self.path, self.names[name]),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(self.names[name]) as source,
+        ):
+            return source.read(LARGEST_TEXT + 1)
 
     def file(self, name: str) -> Path:
         """Return where a file of the package can be read; out of a zip it is unpacked."""
@@ -186,16 +201,27 @@ def _copy(path: Path, info: zipfile.ZipInfo, target: Path) -> None:
     if target.exists():
         return
     part, left = target.with_name(target.name + ".part"), info.file_size
+    with (
+        _readable(path, info.filename),
+        zipfile.ZipFile(path) as archive,
+        archive.open(info) as source,
+        part.open("wb") as out,
+    ):
+        while block := source.read(min(_BLOCK, left + 1)):
+            left -= len(block)
+            if left < 0:
+                raise zipfile.BadZipFile("it is longer than the zip says")
+            out.write(block)
+    part.replace(target)
+
+
+@contextlib.contextmanager
+def _readable(path: Path, entry: str) -> Iterator[None]:
+    """Say of a damaged zip what is wrong with it."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(info) as source, part.open("wb") as out:
-            while block := source.read(min(_BLOCK, left + 1)):
-                left -= len(block)
-                if left < 0:
-                    raise zipfile.BadZipFile("it is longer than the zip says")
-                out.write(block)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise BrokenWeightsError(
-            f"{path.name} is damaged: its part {info.filename[-60:]} cannot be read ({error}). "
+            f"{path.name} is damaged: its part {entry[-60:]} cannot be read ({error}). "
             "Download or copy it again."
         ) from error
-    part.replace(target)

@@ -15,10 +15,12 @@ from napari_segnet.engines import (
     kind_for,
     named_engine,
 )
+from napari_segnet.engines.apart import ApartEngine
 from napari_segnet.engines.cluster import ClusterEngine
 from napari_segnet.errors import EngineError
 from napari_segnet.image import Image
 from napari_segnet.plan import InferencePlan, PredictSettings, RunResult, Settled, resolve
+from napari_segnet.plan.kept import begun_by
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Origin
 from napari_segnet.sinks import KeptPlace
@@ -52,8 +54,11 @@ def run_on_one_engine(
     EngineError
         If the engine that the settings name fails.
     """
+    again = kept
     try:
-        chosen = _wished(checkpoint, image, given)
+        chosen = _wished(checkpoint, image, given, kept)
+        if kept is not None:  # tiles of an engine that failed are of no use to torch
+            again = replace(kept, overwrite=True)
         return chosen, (yield from _run(chosen, kept, first))
     except EngineError as error:
         if given.settings.engine != "auto":
@@ -64,7 +69,7 @@ def run_on_one_engine(
     note = f"{why}, so torch computed this result."
     chosen = _chosen(checkpoint, image, given, "torch")
     chosen = replace(chosen, notes=(note, *chosen.notes))
-    return chosen, (yield from _run(chosen, kept, first))
+    return chosen, (yield from _run(chosen, again, first))
 
 
 def _run(
@@ -74,9 +79,11 @@ def _run(
     return (yield from answer_of(plan.checkpoint).run(chosen.engine, plan))
 
 
-def _wished(checkpoint: Checkpoint, image: Image, given: Settled) -> Chosen:
+def _wished(checkpoint: Checkpoint, image: Image, given: Settled, kept: KeptPlace | None) -> Chosen:
     wish = given.settings
     name = named_engine(checkpoint, wish.engine, wish.device, wish.threads)
+    if name not in (wish.engine, "torch") and kept is not None and begun_by(kept) == "torch":
+        name = "torch"  # whatever was measured since: other tiles are of no use to a run
     try:
         return _chosen(checkpoint, image, given, name)
     except EngineError:
@@ -134,7 +141,10 @@ def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     """Say if the weights had no room on the best device."""
     if isinstance(engine, ClusterEngine):  # which devices there are is not known here
         return ()
-    best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
+    if isinstance(engine, ApartEngine):
+        best = engine.best_device(plan.settings.device)
+    else:
+        best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

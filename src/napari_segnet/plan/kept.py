@@ -17,11 +17,11 @@ from napari_segnet.image import Image
 from napari_segnet.plan.inference import InferencePlan
 from napari_segnet.plan.memory import Edge, MemoryPlan
 from napari_segnet.plan.precision import PrecisionChoice
-from napari_segnet.sinks import Blocks
+from napari_segnet.sinks import Blocks, KeptPlace
 from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Tiling
 
-__all__ = ["KeptRun", "UnitBlocks", "engine_of", "kept_run"]
+__all__ = ["KeptRun", "UnitBlocks", "begun_by", "engine_of", "kept_run"]
 
 VERSIONS = ("napari-segnet", "torch", "numpy")
 """Other versions may answer with other last digits."""
@@ -47,6 +47,12 @@ def kept_run(plan: InferencePlan, engine: Engine) -> Iterator[KeptRun]:
         return
     with Blocks(place, _identity(plan, engine)) as blocks:
         yield KeptRun(blocks)
+
+
+def begun_by(place: KeptPlace) -> str | None:
+    """Return the name of the engine of the run that is kept; None if there is none."""
+    device = place.run().get("device")
+    return device[0] if isinstance(device, list) and device else None
 
 
 class KeptRun:

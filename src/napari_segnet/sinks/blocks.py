@@ -49,6 +49,25 @@ class KeptPlace:
     overwrite: bool = False
     only_large: bool = False
 
+    def record(self) -> dict[str, Any] | None:
+        """Return what is written of the run that is kept; None if none is, empty if damaged."""
+        path = self.folder / RECORD
+        if not path.is_file():
+            return None
+        try:
+            found = parsed_json(path.read_bytes(), nan=True, file_names=True)
+        except ValueError:
+            found = {}
+        return dict(found) if isinstance(found, Mapping) else {}
+
+    def run(self) -> Mapping[str, Any]:
+        """Return which run is kept, as :class:`Blocks` takes it; empty if that is not known."""
+        try:
+            found = (self.record() or {}).get("run")
+        except OSError:  # said when the run begins
+            return {}
+        return found if isinstance(found, Mapping) else {}
+
     def remove(self) -> None:
         """Remove what is kept: the result is on the disk."""
         with suppress(OSError):  # first: blocks without it are nobody's, see _begin
@@ -149,7 +168,7 @@ class Blocks:
 
     def _begin(self) -> None:
         folder = self._place.folder
-        found = self._record()
+        found = self._place.record()
         if found is not None and found.get("run") == self._run:
             for part in folder.glob(f".*{ENDING}{BLOCK}"):  # of a block that was being written
                 part.unlink(missing_ok=True)
@@ -170,16 +189,6 @@ class Blocks:
             shutil.rmtree(folder)
         folder.mkdir()
         self._write_record()
-
-    def _record(self) -> dict[str, Any] | None:
-        path = self._place.folder / RECORD
-        if not path.is_file():
-            return None
-        try:
-            found = parsed_json(path.read_bytes(), nan=True, file_names=True)
-        except ValueError:
-            found = {}
-        return dict(found) if isinstance(found, Mapping) else {}
 
     def _write_record(self) -> None:
         text = json.dumps({"run": self._run, "chosen": self.chosen}, indent=1)

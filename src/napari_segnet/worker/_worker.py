@@ -89,7 +89,7 @@ class Worker:
                     over = True
                     if kind == "done":
                         return value  # type: ignore[no-any-return]
-                    raise value if kind == "failed" else self._lost()
+                    raise value if kind == "failed" else self._lost(value)
             finally:
                 if not over:
                     self._abandon()
@@ -181,13 +181,25 @@ class Worker:
         process.kill()
         process.wait()
 
-    def _lost(self) -> WorkerLostError:
+    def _lost(self, why: str | None = None) -> WorkerLostError:
+        """Return what to say of the end; ``why`` nobody reads a process that still is there."""
         process = self._process
         code = None
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                code = process.wait(BYE_S)
-        return lost(code)
+                code = process.wait(0 if why else BYE_S)
+            if code is None:  # the next job needs one whose answers are read
+                process.kill()
+                process.wait()
+        return unread(why) if why else lost(code)
+
+
+def unread(why: str) -> WorkerLostError:
+    """Return what to say where an answer came that cannot be taken."""
+    return WorkerLostError(
+        f"What the process that runs the network answered could not be read here ({why}). Nothing "
+        "of yours is lost. Close other programs, since memory may be short; then run it again."
+    )
 
 
 def lost(code: int | None) -> WorkerLostError:
@@ -222,14 +234,17 @@ def _called(
 
 def _listen(wire: Wire, stream: IO[bytes], inbox: queue.SimpleQueue[Message]) -> None:
     """Put what comes into the mailbox, up to the end."""
+    why = None
     try:
         with stream:
             while (message := wire.read()) is not None:
                 inbox.put(message)
     except (OSError, ValueError):
         pass  # it has ended within a message
+    except Exception as error:  # whatever a message is made of; who waits must not wait for ever
+        why = f"{type(error).__name__}: {error}"
     wire.close()
-    inbox.put((ENDED, None))
+    inbox.put((ENDED, why))
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -20,6 +20,7 @@ from napari_segnet.engines.openvino.store import kept_network
 from napari_segnet.errors import EngineError, MissingExtraError, SettingsError
 from napari_segnet.inference import PredictSettings, predict, same_engine, with_one_engine
 from napari_segnet.progress import run
+from napari_segnet.sinks import KeptPlace
 
 FIND = importlib.util.find_spec
 
@@ -260,6 +261,31 @@ def test_an_engine_that_fails_in_a_tile_leaves_the_whole_run_to_torch(
     assert named_engine(checkpoint, "auto") == "torch", "later runs do not meet it again"
     with pytest.raises(EngineError, match=r"failed on network\.pth.*Run again with --set engine=t"):
         run(predict(checkpoint, image, PredictSettings(tile_px=(48,), engine="openvino")))
+
+
+def test_an_engine_that_fails_where_tiles_are_kept_leaves_these_too(
+    checkpoint, chosen, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(OpenVinoKind, "load", lambda *_: Failing(checkpoint))
+    image, how = pictures(1, 1, (96, 40))[0, 0].numpy(), PredictSettings(tile_px=(48,))
+    made = run(predict(checkpoint, image, how, KeptPlace(folder=tmp_path / "kept")))
+    assert made.origin.engine["name"] == "torch"
+    assert made.answer.data.max() < 7, "no tile of the other is in it"
+
+
+def test_a_run_that_was_cut_off_goes_on_with_its_engine(checkpoint, chosen, tmp_path):
+    """A trial that ended meanwhile decides for other runs."""
+    image, how = pictures(1, 1, (96, 40))[0, 0].numpy(), PredictSettings(tile_px=(48,))
+    kept = KeptPlace(folder=tmp_path / "kept")
+    chosen.choose(plain_threads(), {"faster": False, "agrees": True})
+    job = predict(checkpoint, image, how, kept)
+    while next(job).done < 1:
+        pass
+    job.close()
+    chosen.choose(plain_threads(), {"faster": True, "agrees": True})
+    made = run(predict(checkpoint, image, how, kept))
+    assert made.origin.engine["name"] == "torch"
+    assert any("went on where an earlier one was cut off" in note for note in made.origin.notes)
 
 
 def test_what_is_compared_is_computed_by_one_engine(checkpoint, chosen, monkeypatch):

@@ -98,6 +98,8 @@ def test_an_image_without_an_ending_opens_and_what_is_neither_does_not(viewer, t
     assert np.array_equal(layer.data, np.eye(9))
     (tmp_path / "README").write_text("no image")
     assert unnamed_reader(str(tmp_path / "README")) is None
+    (tmp_path / "EMPTY").touch()
+    assert unnamed_reader(str(tmp_path / "EMPTY")) is None, "another reader may know it"
 
 
 def test_of_two_viewers_the_one_in_front_is_told(make_viewer, weights, chosen):

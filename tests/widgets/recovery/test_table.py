@@ -105,7 +105,20 @@ def test_what_is_missing_and_what_json_has_not_is_written():
     assert told["when"][0].startswith("2020-01-01")
 
 
-@pytest.mark.parametrize("rows", [3, {"1": 4}, {"1": [1]}, {"1": [1, 2, 3, 4]}])
+@pytest.mark.parametrize("rows", [3, {"1": 4}, {"1": [1]}, {"1": [1, 2, 3, 4]}, {"x": None}])
 def test_damaged_rows_are_left_out(rows):
     document, _ = written(table(5))
     assert same({**document, "rows": rows}, table(5))
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"index": [1, 2], "score": 3}, {"index": [2]}),
+        ({"index": [1, 2], "score": [3]}, None),
+        ({"index": [None, 2]}, {"index": [None, 2]}),
+    ],
+    ids=["no column", "another length", "no ids"],
+)
+def test_damaged_columns_are_left_out(features, expected):
+    assert table_in({"features": features, "rows": {"1": None}}) == expected

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 
+import dask.array
 import numpy as np
 import pytest
+import zarr
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QPoint
 from support import hand, painter
 from support.hand import until
 
+from napari_segnet.progress import job, run
 from napari_segnet.review import Review, State
 from napari_segnet.samples import nuclei_2d
 from napari_segnet.widgets.recovery.recorder import keep_journal
 from napari_segnet.widgets.recovery.reviews import reviews
+from napari_segnet.widgets.review import jobs
 from napari_segnet.widgets.review.panel import KEYS, ReviewPanel
 
 SOON_S = 60
@@ -53,6 +57,13 @@ def cell(panel, row, column):
 
 def current(panel):
     return panel.model.label(panel.current())
+
+
+def test_labels_of_zarr_and_dask_are_copied_piece_by_piece(monkeypatch):
+    monkeypatch.setattr(jobs, "COPY_PX", 100)
+    labels = painter.objects()
+    for lazy in (dask.array.from_array(labels, chunks=(7, 16)), zarr.array(labels, chunks=(7, 16))):
+        assert np.array_equal(run(job(jobs._copied)(lazy)), labels)
 
 
 # ---- Reviews ----

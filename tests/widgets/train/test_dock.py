@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from support.teaching import FOREGROUND, QUICK, fresh, write_dataset
 from napari_segnet.dataset import Dataset
 from napari_segnet.engines.torch import identify
 from napari_segnet.families.segnet_unet import SegnetUNet
-from napari_segnet.progress import Progress, run
+from napari_segnet.progress import Progress, job, run
 from napari_segnet.train import TrainSettings, state_path
 from napari_segnet.train._learner import Learner
 from napari_segnet.train._train import train as train_core
@@ -538,3 +539,26 @@ def test_of_few_images_further_trainings_are_offered_with_their_cost(
         assert box.stop.isVisibleTo(box)
     assert box.words.text().startswith("Judged by 2 trainings, each on what it had not seen: ")
     assert not box.stop.isVisibleTo(box)
+
+
+@pytest.mark.parametrize("act", ["a training begins", "the dock is closed"])
+def test_trials_and_judging_end_when_a_training_begins_or_the_dock_is_closed(
+    dock, qtbot, monkeypatch, act
+):
+    @job
+    def endless():
+        while True:
+            yield Progress(what="training")
+            time.sleep(0.01)
+
+    runners = (dock.begin_well.runner, dock.outcome.cross_fit.runner)
+    for runner in runners:
+        runner.start(endless)
+    if act == "the dock is closed":
+        dock.closed()
+    else:
+        monkeypatch.setattr(dock.session, "begin", lambda lesson: endless)
+        dock._start(None)
+    qtbot.waitUntil(lambda: not any(runner.busy for runner in runners), timeout=3000)
+    assert not dock.begin_well.ask.isEnabled()
+    dock._runner.cancel()

@@ -12,6 +12,7 @@ from napari_segnet.engines.apart._there import (
     Seen,
     Wanted,
     ask,
+    best_device,
     loaded,
     look_at,
     of_look,
@@ -95,6 +96,10 @@ class ApartEngine:
         """Return a part of what it answered on a CPU; see ``engines.learn``."""
         tile: npt.NDArray[np.float32] | None = self._ask("tile")
         return tile
+
+    def best_device(self, wish: str) -> str:
+        """Return the device that the setting ``device`` means there: this process asks none."""
+        return str(self._call(best_device, wish))
 
     def maps(
         self,

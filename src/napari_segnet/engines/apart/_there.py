@@ -24,6 +24,7 @@ __all__ = [
     "Seen",
     "Wanted",
     "ask",
+    "best_device",
     "facts",
     "introduce",
     "kept_part",
@@ -135,6 +136,14 @@ def facts(key: str) -> Facts:
 def loaded(wanted: Wanted) -> Facts:
     """Load an engine and return what it says of itself."""
     return _facts(_load(wanted))
+
+
+def best_device(key: str, wish: str) -> str:
+    """Return the device that is meant where an engine is; see ``choose_device``."""
+    from napari_segnet.engines import choose_device, kind_for
+
+    engine = _engine(key)
+    return choose_device(wish, kind_for(engine.checkpoint, engine.name).devices())
 
 
 def kept_part(

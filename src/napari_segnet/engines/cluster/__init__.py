@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 _lock = threading.Lock()
+"""Held while a connection is made, which takes up to minutes."""
+_names = threading.Lock()
+"""Held for moments: what follows is read or changed."""
 _address: list[str] = []
 _connection: list[Cluster] = []
 """Where tasks go, and the connection, which is made again where it was lost."""
@@ -110,27 +113,39 @@ def connect(address: str) -> None:
         If no scheduler answers there, or it has no workers.
     """
     use(address)
-    _connected()
+    try:
+        _connected()
+    except BaseException:
+        if _address == [address]:
+            disconnect()
+        raise
 
 
 def use(address: str) -> None:
-    """Run networks on a cluster once one is asked for; empty: here again."""
-    if _address == [address]:
+    """Run networks on a cluster once one is asked for; empty: here again.
+
+    Returns at once: a connection to another one is closed beside what is at work here.
+    """
+    if _address == ([address] if address else []):
         return
-    disconnect()
-    if address:
-        with _lock:
-            _address.append(address)
-            run_at("cluster", load_on_cluster)
+    before = _replaced(address)
+    if before is not None:
+        threading.Thread(target=before.close, daemon=True).start()
 
 
 def disconnect() -> None:
     """Run networks here again."""
-    with _lock:
-        run_at("cluster", None)
-        _address.clear()
-        while _connection:
-            _connection.pop().close()
+    before = _replaced("")
+    if before is not None:
+        before.close()
+
+
+def _replaced(address: str) -> Cluster | None:
+    """Name another scheduler, or none; return the connection to the one before."""
+    with _names:
+        _address[:] = [address] if address else []
+        run_at("cluster", load_on_cluster if address else None)
+        return _connection.pop() if _connection else None
 
 
 def is_clustered() -> bool:
@@ -161,13 +176,26 @@ def _connected() -> Cluster:
     while not _lock.acquire(timeout=LOCK_S):
         check_cancelled()
     try:
-        if _connection and not _connection[0].lives:
-            _connection.pop().close()
-        if not _connection:
-            if len(_failures) > before:
-                raise WorkerLostError(_failures[-1])
-            _connection.append(_connect(_address[0]))
-        return _connection[0]
+        with _names:
+            address = _address[0] if _address else ""
+            lost = bool(_connection) and not _connection[0].lives
+            found = _connection.pop() if lost else None
+            if found is None and _connection:
+                return _connection[0]
+        if found is not None:
+            found.close()
+        if len(_failures) > before:
+            raise WorkerLostError(_failures[-1])
+        made = _connect(address) if address else None
+        with _names:
+            if made is not None and _address == [address]:
+                _connection.append(made)
+                return made
+        if made is not None:
+            made.close()
+        raise WorkerLostError(
+            "The address of the dask scheduler was changed while this run waited for it. Run again."
+        )
     finally:
         _lock.release()
 

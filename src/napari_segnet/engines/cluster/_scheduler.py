@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -92,18 +93,24 @@ class Cluster:
 
         self.address = address
         self._known: set[str] = set()
+        self._introducing = threading.Lock()
         self._home: Any = None
         dask.config.set(QUIET)
         try:
             self._home = _local() if address == LOCAL else None
             self._client = Client(self._home or address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
+            said = (str(error).splitlines() or [type(error).__name__])[0]
             raise WorkerLostError(
-                f"No dask scheduler answers at {address} ({str(error).splitlines()[0]}). Start it "
+                f"No dask scheduler answers at {address} ({said}). Start it "
                 "with 'dask scheduler', and check the address and the SSH tunnel; then run again."
             ) from error
-        self._await_workers()
-        self._require_same_version()
+        try:
+            self._await_workers()
+            self._require_same_version()
+        except BaseException:  # also where the run is cancelled: nobody has this connection
+            self.close()
+            raise
 
     @property
     def lives(self) -> bool:
@@ -144,10 +151,11 @@ class Cluster:
         """Make an engine known to all workers; the weights go to each once."""
         from napari_segnet.engines.cluster._plugin import Introduce
 
-        if wanted.key not in self._known:
-            weights = None if self._home is not None else self._bytes_of(wanted.checkpoint.path)
-            self._client.register_plugin(Introduce(wanted, weights))
-            self._known.add(wanted.key)
+        with self._introducing:  # images at work at once have one network
+            if wanted.key not in self._known:
+                weights = None if self._home is not None else self._bytes_of(wanted.checkpoint.path)
+                self._client.register_plugin(Introduce(wanted, weights))
+                self._known.add(wanted.key)
         found: Facts = self.call(facts, wanted.key)
         return found
 
@@ -218,7 +226,6 @@ class Cluster:
         while not self._workers():
             check_cancelled()
             if time.monotonic() > until:
-                self.close()
                 raise WorkerLostError(
                     f"The dask scheduler at {self.address} has had no worker for "
                     f"{WORKERS_S / 60:.0f} minutes. Start some with 'dask worker ADDRESS'; then "
@@ -231,7 +238,6 @@ class Cluster:
         there = self._client.run(_version, on_error="return")
         other = [str(found) for found in there.values() if found != mine]
         if other:
-            self.close()
             raise SettingsError(
                 f"Workers of {self.address} need napari-segnet {mine}, as it is here, but one "
                 f"says: {other[0]}. Install the same version in their Python."

@@ -62,17 +62,19 @@ def table_arrays(
     layer : Labels
         The layer; without the column, nobody has one.
     name : str
-        Of a column of numbers.
+        Of a column of numbers; what is none in it, such as a text of another plugin, is no value.
     ids : collection of int, optional
         Only these.
     """
+    import pandas as pd
+
     table = layer.features
     if INDEX not in table or name not in table:
         return np.empty(0, np.int64), np.empty(0)
     found = table[[INDEX, name]]
     if ids is not None:
         found = found[found[INDEX].isin(list(ids))]
-    found = found[found[name].notna()]
+    found = found.apply(pd.to_numeric, errors="coerce").dropna()
     return found[INDEX].to_numpy().astype(np.int64), found[name].to_numpy()
 
 

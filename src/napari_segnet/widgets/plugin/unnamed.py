@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.errors import ImageError
 from napari_segnet.widgets.checkpoint.picker import is_weights
 from napari_segnet.widgets.plugin.drop_reader import weights_reader
 from napari_segnet.widgets.plugin.medical import medical_reader
@@ -25,4 +26,7 @@ def unnamed_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | No
         return None
     if is_weights(first):
         return weights_reader(path)
-    return medical_reader(path) if opens_as_image(Path(first)) else None
+    try:
+        return medical_reader(path) if opens_as_image(Path(first)) else None
+    except ImageError:  # empty, or nobody may read it
+        return None

@@ -77,14 +77,17 @@ def table_in(document: Mapping[str, Any]) -> dict[str, list[Any]] | None:
     told = document.get("features")
     if not isinstance(told, Mapping) or not told:
         return None
-    columns = {str(name): list(values) for name, values in told.items()}
+    columns = {str(name): values for name, values in told.items() if isinstance(values, list)}
+    if len({len(values) for values in columns.values()}) != 1:
+        return None
     others = [name for name in columns if name != INDEX]
     rows = document.get("rows")
     changed: dict[int, Sequence[Any] | None] = {}
     for one, row in rows.items() if isinstance(rows, Mapping) else ():
-        if row is None or (isinstance(row, list) and len(row) == len(others)):
+        is_row = row is None or (isinstance(row, list) and len(row) == len(others))
+        if is_row and str(one).removeprefix("-").isdecimal():
             changed[int(one)] = row
-    if not changed or INDEX not in columns:
+    if not changed or any(type(one) is not int for one in columns.get(INDEX, [None])):
         return columns
     kept = [place for place, one in enumerate(columns[INDEX]) if one not in changed]
     found = {name: [values[place] for place in kept] for name, values in columns.items()}

@@ -165,7 +165,8 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
 def _copied(labels: Any) -> Generator[Progress, None, npt.NDArray[Any]]:
     """Copy labels piece by piece; what is changed meanwhile is looked at once more at the end."""
     shape = tuple(int(n) for n in labels.shape)
-    chunk = int((getattr(labels, "chunks", None) or (1,))[0])
+    chunks = (getattr(labels, "chunks", None) or (1,))[0]
+    chunk = max(1, int(np.max(chunks)))  # zarr has the length of all, dask that of each
     step = chunk * max(1, COPY_PX // max(1, chunk * math.prod(shape[1:])))
     copied = np.empty(shape, labels.dtype)
     for start in range(0, shape[0], step):

@@ -45,6 +45,7 @@ class TrainDock(TrainForm):
         super().__init__(viewer, parent)
         self._learning = LearningLayers(self.viewer)
         self._looker, self._runner = JobRunner(self), JobRunner(self)
+        self._beside = (self.begin_well.runner, self.outcome.cross_fit.runner)
         self.accept_files()
         self._connect()
         self.files.take_last()
@@ -93,7 +94,7 @@ class TrainDock(TrainForm):
 
     def closed(self) -> None:
         """Stop what is at work."""
-        for runner in (self._looker, self.files.reader, self._runner, self.begin_well.runner):
+        for runner in (self._looker, self.files.reader, self._runner, *self._beside):
             runner.cancel()
 
     def take_files(self, paths: Sequence[Path]) -> None:
@@ -227,6 +228,8 @@ class TrainDock(TrainForm):
         self.stopped.hide()
         self.unfinished.offer(None)
         self.outcome.hide()
+        for runner in self._beside:  # two never share cores and memory
+            runner.cancel()
         self.run_box.begin()
         self._runner.start(self.session.begin(lesson))
         self._refresh()

@@ -60,6 +60,7 @@ class StartBox(QGroupBox):
         super().__init__("Start well", parent)
         self._session, self._settings = session, settings
         self._tried: tuple[object, object] | None = None
+        self._ready = False
         self.found: StartingPoint | None = None
         self.runner = JobRunner(self)
         self.ask = named_button(ASK, "segnet_train_start", WHY)
@@ -91,6 +92,7 @@ class StartBox(QGroupBox):
 
     def enable(self, ready: bool) -> None:
         """Enable trying; what was tried for another network or training set is taken away."""
+        self._ready = ready
         self.ask.setEnabled(ready and not self.runner.busy)
         if self._tried is not None and self._tried != self._chosen():
             self.runner.cancel()
@@ -119,7 +121,7 @@ class StartBox(QGroupBox):
         self.found, self._tried = None, None
         for widget in (self.words, self.ways, self.take):
             widget.hide()
-        self.ask.setEnabled(self._session.ready)
+        self.ask.setEnabled(self._ready)
 
     def _progressed(self, progress: Progress) -> None:
         if progress.done:
@@ -131,7 +133,7 @@ class StartBox(QGroupBox):
 
     def _found(self, found: StartingPoint) -> None:
         self.found = found
-        self.ask.setEnabled(self._session.ready)
+        self.ask.setEnabled(self._ready)
         self.words.setText(found.sentence())
         shown = found.ways[:SHOWN]
         if found.now not in shown:

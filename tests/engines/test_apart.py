@@ -50,7 +50,7 @@ def here():
 
 def test_a_preference_that_changes_while_a_run_begins():
     """The run asked where networks are, and a moment later they are not there any more."""
-    with pytest.raises(WorkerLostError, match="ended by a preference just now. Run again"):
+    with pytest.raises(WorkerLostError, match=r"ended by a preference just now\. Run again"):
         worker()
 
 

@@ -314,3 +314,38 @@ def test_channels_of_a_plane_come_back_from_a_datalist_of_monai(kind, tmp_path):
     back = open_image(dataset.samples[0].image)
     np.testing.assert_array_equal(back.read()[0, :, 0], pixels)
     np.testing.assert_array_equal(found > 0, RING > 0)
+
+
+def test_arrays_of_monai_that_hold_no_labels_are_said(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    np.save(folder / "i.npy", GREY)
+    np.save(folder / "truth.npy", RING > 0)
+    (folder / "cut.npy").write_bytes(b"\x93NUMPY, and no more")
+    np.save(folder / "part.npy", RING * 0.5)
+    np.save(folder / "below.npy", -RING)
+    rows = [{"image": "i.npy", "label": f"{n}.npy"} for n in ("truth", "cut", "part", "below")]
+    (folder / "list.json").write_text(json.dumps({"training": rows}))
+    report, _, found = taken(folder, tmp_path)
+    np.testing.assert_array_equal(found > 0, RING > 0)
+    assert len(report.failed) == 3
+    for words in ("cut.npy cannot be read as an array", "part.npy holds fractions",
+                  "below.npy holds labels from -8 to 0"):  # fmt: skip
+        assert words in report.text
+
+
+def test_one_damaged_roi_takes_no_other_with_it(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", GREY)
+    box = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.RECT, name="0003-0004")
+    box.top, box.left, box.bottom, box.right = 1, 1, 4, 5
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("0.roi", b"Iout" * 400)
+        file.writestr("1.roi", box.tobytes())
+    damaged = bytearray((folder / "a.zip").read_bytes())
+    damaged[38:44] = b"\xff" * 6  # behind the header of the first
+    (folder / "a.zip").write_bytes(damaged)
+    report, _, found = taken(folder, tmp_path)
+    assert (found > 0).sum() == 12
+    assert "0.roi in a.zip is damaged" in report.text

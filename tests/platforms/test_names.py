@@ -184,10 +184,10 @@ def test_names_that_differ_in_case_alone_are_kept_apart_where_they_are_one_file(
         tifffile.imwrite(tmp_path / folder / name, PIXELS)
     paths = [tmp_path / "a", tmp_path / "b"]
     monkeypatch.setattr("napari_segnet.readers.IGNORES_CASE", False)
-    assert sorted(_plan._stems(paths, "auto")[0]) == ["Cells", "cells"]
+    assert sorted(_plan._stems(paths, "auto", None)[0]) == ["Cells", "cells"]
     monkeypatch.setattr("napari_segnet.readers.IGNORES_CASE", True)
     with pytest.raises(SettingsError, match=r"would both be written as cells\.labels\.tif"):
-        _plan._stems(paths, "auto")
+        _plan._stems(paths, "auto", None)
 
 
 def test_letters_in_pieces_find_their_pair(tmp_path):

@@ -23,6 +23,7 @@ __all__ = [
     "read_labels",
     "read_objects",
     "renumbered",
+    "whole_numbers",
 ]
 
 HIGHEST = int(np.iinfo(np.int32).max)
@@ -120,7 +121,7 @@ def read_any_labels(path: Path, image: Image) -> npt.NDArray[Any]:
             f"{path} is {_text(block.shape)}, but its image is {_text(want)}. Each pixel of the "
             "image needs one label."
         )
-    return _whole_numbers(path, block.reshape(want))
+    return whole_numbers(path, block.reshape(want))
 
 
 def _are_planes(block: tuple[int, ...], want: tuple[int, ...]) -> bool:
@@ -142,7 +143,8 @@ def renumbered(labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], dict[in
     return found.astype(np.int32), {int(old): int(new) for old, new in table.items()}
 
 
-def _whole_numbers(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def whole_numbers(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels of a file as an integer type; fractions and what is below 0 are refused."""
     if labels.dtype.kind == "f":
         broken = int((~np.isfinite(labels)).sum())
         if broken:

@@ -7,6 +7,7 @@ beside it. The name of a region is its class where several share it.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -123,8 +124,16 @@ def _contents(file: Path) -> Iterator[tuple[str, bytes]]:
         if len(entries) > MOST_ROIS:
             raise DatasetError(f"{file} holds more than {MOST_ROIS:,} ROIs. Split the set.")
         for entry in entries:
-            with archive.open(entry) as one:
-                yield entry.filename, one.read(LARGEST_ROI)
+            yield entry.filename, _bytes(archive, entry)
+
+
+def _bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return what an entry holds; nothing, which is no region, where it is damaged or encrypted."""
+    try:
+        with archive.open(entry) as one:
+            return one.read(LARGEST_ROI)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError):
+        return b""
 
 
 def _roi(file: Path, name: str, data: bytes) -> ImagejRoi | None:

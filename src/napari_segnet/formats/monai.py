@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from napari_segnet.atomic import write_text, write_whole
 from napari_segnet.budget import parsed_json
-from napari_segnet.dataset import Split, open_labels
+from napari_segnet.dataset import Split, open_labels, renumbered
+from napari_segnet.dataset._labels import whole_numbers
 from napari_segnet.errors import DatasetError
 from napari_segnet.formats._drawn import OBJECT
 from napari_segnet.formats._find_picture import PictureFinder
@@ -182,6 +183,18 @@ def _save(path: Path, values: npt.NDArray[Any]) -> str:
     return ending
 
 
+def _array(path: Path) -> npt.NDArray[Any]:
+    try:
+        found: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(
+            f"{path} cannot be read as an array ({error}). Save it again with numpy."
+        ) from error
+    if found.dtype.kind not in "biuf":
+        raise DatasetError(f"{path} holds {found.dtype}, but pixels are numbers. Save it again.")
+    return found
+
+
 def _npy_pair(image: Path, labels: Path, side: Split) -> Pair:
     """Read an array, whose axes no file says: those of its labels, and channels first.
 
@@ -189,9 +202,9 @@ def _npy_pair(image: Path, labels: Path, side: Split) -> Pair:
     """
     from napari_segnet.readers import image_stem, open_image
 
-    shape = np.load(image, mmap_mode="r", allow_pickle=False).shape
+    shape = _array(image).shape
     if labels.suffix.lower() == ".npy":
-        numbers = np.load(labels, allow_pickle=False)
+        numbers = np.asarray(_array(labels))
     else:
         block = open_labels(labels).read()
         numbers = block.reshape([n for n in block.shape[:3] if n > 1] + list(block.shape[3:]))
@@ -204,10 +217,11 @@ def _npy_pair(image: Path, labels: Path, side: Split) -> Pair:
         raise DatasetError(
             f"{labels} is {numbers.shape}, but its image is {wanted}. Each pixel needs one label."
         )
+    whole, _ = renumbered(whole_numbers(labels, numbers.reshape(wanted)))
     return Pair(
         name=image_stem(image),
         image=picture,
-        labels=numbers.reshape(wanted).astype(np.int32),
+        labels=whole,
         source=str(image.absolute()),
         split=side,
         drawn=True,

@@ -76,7 +76,7 @@ class Table:
             If the disk refuses.
         """
         try:
-            write_whole(Path(path), lambda part: write_text(part, self.to_csv()))
+            write_whole(Path(path), lambda part: write_text(part, self.to_csv()), make_folder=False)
         except OSError as error:
             raise OutputError(f"The table could not be written to {path}: {why(error)}.") from error
 

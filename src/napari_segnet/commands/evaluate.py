@@ -220,6 +220,6 @@ def _write_table(path: Path, scores: Scores) -> None:
     rows: Any = csv.writer(text, lineterminator="\n")
     rows.writerows(rows_of(scores))
     try:
-        write_whole(path, lambda part: write_text(part, text.getvalue()))
+        write_whole(path, lambda part: write_text(part, text.getvalue()), make_folder=False)
     except OSError as error:
         raise OutputError(f"The table could not be written to {path}: {why(error)}.") from error

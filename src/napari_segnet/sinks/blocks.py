@@ -11,7 +11,6 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +69,12 @@ class KeptPlace:
 
     def remove(self) -> None:
         """Remove what is kept: the result is on the disk."""
-        with suppress(OSError):  # first: blocks without it are nobody's, see _begin
+        try:  # first: blocks without it are nobody's, see _begin
             (self.folder / RECORD).unlink()
+        except FileNotFoundError:
+            return  # nothing was kept, and whatever else is called so is not ours
+        except OSError:
+            pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

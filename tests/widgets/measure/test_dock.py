@@ -110,7 +110,7 @@ def test_the_table_is_saved_as_csv(viewer, dock, qtbot, tmp_path, monkeypatch):
         rows = list(csv.DictReader(file))
     assert [row["area_px"] for row in rows] == ["16", "24"]
     dock.save_csv(tmp_path / "no" / "folder.csv")
-    assert "cannot be written" in dock.message.text.text()
+    assert "could not be written" in dock.message.text.text()
 
 
 def test_labels_of_a_part_are_measured_where_they_lie(viewer, dock, qtbot):

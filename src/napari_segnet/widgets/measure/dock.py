@@ -251,8 +251,8 @@ class MeasureDock(Dock):
             return
         try:
             self.found.save(path)
-        except OSError as error:
-            self.message.fail(OutputError(f"{path} cannot be written: {error.strerror or error}."))
+        except OutputError as error:
+            self.message.fail(error)
             return
         self.message.say(f"Saved: {path}")
 

@@ -42,8 +42,10 @@ def patient() -> Generator[Progress, None, None]:
 
 def deaf() -> Generator[Progress, None, None]:
     """Work, whoever wants it to stop."""
-    yield Progress(what="waiting", text="begun")
-    time.sleep(60)
+    try:
+        yield Progress(what="waiting", text="begun")
+    finally:  # it may be told to stop before it goes on
+        time.sleep(60)
 
 
 def end_by(number: int) -> None:

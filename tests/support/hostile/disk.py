@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import os
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class Disk:
         self.calls: list[str] = []
         self.failed: str | None = None
         self._old: dict[Any, Any] = {}
+        self._open: list[Any] = []
 
     def _call(self, what: str) -> None:
         number = len(self.calls)
@@ -53,6 +55,9 @@ class Disk:
     def __exit__(self, *_: object) -> None:
         for (module, name), old in self._old.items():
             setattr(module, name, old)
+        for file in self._open:  # a library that failed may not have closed it
+            with contextlib.suppress(OSError, ValueError):
+                file.close()
 
     def _wrapped(self, name: str, old: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
@@ -65,7 +70,8 @@ class Disk:
         def opened(file: Any, mode: str = "r", *args: Any, **named: Any) -> Any:
             if set(mode) & set("wax+"):
                 self._call(f"open({file!r}, {mode!r})"[:120])
-                return _Written(old(file, mode, *args, **named), self._call)
+                self._open.append(old(file, mode, *args, **named))
+                return _Written(self._open[-1], self._call)
             return old(file, mode, *args, **named)
 
         return opened

@@ -121,6 +121,7 @@ def test_words_say_if_the_new_network_is_better():
         promoted=True,
         comparison=told,
         earlier=None,
+        forecast=None,
     )
     assert outcome(taught) == (
         "The new network is better than the old one with a probability of over 99% (score +0.75, "

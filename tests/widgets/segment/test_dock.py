@@ -257,7 +257,7 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     for name in ("a", "b"):
         tifffile.imwrite(folder / f"{name}.tif", cells(64))
     (folder / "c.tif").write_bytes(b"no picture")
-    for name in ("d.czi", "notes.txt", "a.labels.tif"):
+    for name in ("d.vsi", "notes.txt", "a.labels.tif"):
         (folder / name).write_bytes(b"of another program")
     choose(dock, qtbot, weights)
     dock.take_files([folder])  # they wait for the proof of the network
@@ -267,8 +267,8 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     assert results["a.tif"].endswith("objects")
     assert results["b.tif"].endswith("objects")
     assert results["c.tif"].startswith("failed: ")
-    assert results["d.czi"] == "skipped: of a kind that does not open here; save it as TIFF"
-    assert sorted(results) == ["a.tif", "b.tif", "c.tif", "d.czi"]
+    assert results["d.vsi"] == "skipped: of a kind that does not open here; save it as TIFF"
+    assert sorted(results) == ["a.tif", "b.tif", "c.tif", "d.vsi"]
     assert dock.batch.said.text() == (
         "2 of 3 pictures are segmented. 1 further file was skipped. The table says why the "
         "others are not."

@@ -234,6 +234,7 @@ def test_train(root, network):
         assert f"\n{line}" in said
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 def test_start(root):
     said = bench(root, "start.py", "--width", "2", "--times", "1")

@@ -36,7 +36,7 @@ def folders(tmp_path, monkeypatch):
     tifffile.imwrite(images / "well_2.tif", pixels[:64, :64])
     whole = (images / "well_2.tif").read_bytes()
     (images / "well_2.tif").write_bytes(whole[: len(whole) // 2])
-    (images / "well_3.czi").write_bytes(b"another kind")
+    (images / "well_3.vsi").write_bytes(b"another kind")
     chosen = iter([str(images), str(out)])
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(chosen))
     return images, out
@@ -52,7 +52,7 @@ def test_each_image_has_its_results_and_each_failure_its_sentence(dock, qtbot, f
     assert said.startswith(f"1 of 2 images are segmented, in {out}.")
     assert "well_2.tif: " in said
     assert "is not complete" in said
-    assert "Files of a kind that does not open: well_3.czi." in said
+    assert "Files of a kind that does not open: well_3.vsi." in said
     assert open_numbers(out / "well_1.labels.tif").data[:].max() > 3
     assert (out / "well_1.table.csv").exists()
     assert not dock.viewer.layers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGroupBox, QTableWidget, QVBoxLayout, QWidget
@@ -37,8 +38,8 @@ class StartBox(QGroupBox):
     ----------
     session : TrainSession
         What is chosen.
-    settings : callable
-        Returns what the forms of the dock say.
+    settings : method
+        Of the dock; returns what the forms of the dock say.
 
     Attributes
     ----------
@@ -58,7 +59,8 @@ class StartBox(QGroupBox):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__("Start well", parent)
-        self._session, self._settings = session, settings
+        # Weak: the dock that holds this box would hold itself, and outlive its window.
+        self._session, self._weak_settings = session, WeakMethod(settings)
         self._tried: tuple[object, object] | None = None
         self._ready = False
         self.found: StartingPoint | None = None
@@ -113,6 +115,12 @@ class StartBox(QGroupBox):
         self.words.setText("trying …")
         self.words.show()
         self.runner.start(self._session.ways_of(asked))
+
+    def _settings(self) -> TrainSettings:
+        """Return what the forms of the dock say now."""
+        said = self._weak_settings()
+        assert said is not None, "the dock lives while its boxes are used"
+        return said()
 
     def _chosen(self) -> tuple[object, object]:
         return self._session.checkpoint, self._session.folder

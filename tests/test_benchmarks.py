@@ -51,6 +51,7 @@ def network(tmp_path):
     return str(network.path)
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 def test_threads(root, network):
     said = bench(root, "threads.py", "--network", network, "--edge", "64", "--seconds", "1",
@@ -165,6 +166,7 @@ def test_forecast(bench_here, tmp_path):
     assert "by likeness instead of chance: -0.060 on average, better in 0 of 2" in said
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 def test_memory(root, network):
     said = bench(
@@ -216,6 +218,7 @@ def test_maskrcnn(root):
     assert "tiles against the whole: ap50 1.000" in said  # one tile is the whole
 
 
+@pytest.mark.long
 @pytest.mark.subprocess
 def test_train(root, network):
     said = bench(

@@ -259,7 +259,9 @@ def test_a_place_that_takes_no_folder(run, shop):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    "name", ["SIGINT", "SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.long)]
+)
 @pytest.mark.subprocess
 def test_a_run_that_is_stopped_keeps_what_was_finished(shop, tmp_path, name, open_terminal):
     """Also in the middle of a large tile, and soon: a second where the machine is idle."""

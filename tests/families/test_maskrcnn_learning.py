@@ -288,6 +288,7 @@ def test_torchvision_loads_what_was_taught_here(wrapper, tmp_path):
     small_maskrcnn(**SMALL).load_state_dict(after, strict=True)
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_what_was_taught_here_answers_alike_in_torchvision(tmp_path):
     """A network that finds things, taught a little; our answer is that of its own program."""
@@ -339,6 +340,7 @@ def test_killed_and_resumed_is_never_killed(tmp_path):
     assert all(torch.equal(one[k], other[k]) for k in one)
 
 
+@pytest.mark.long
 @pytest.mark.trains
 def test_another_number_of_classes_has_new_last_layers(tmp_path):
     data, network = dataset_of(tmp_path / "d"), identify(tiny(tmp_path), TOLD)

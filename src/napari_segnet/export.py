@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_segnet.atomic import flush_folder, make_folders, put_in_place, why
-from napari_segnet.dataset import Dataset, Sample, add, classes_of, read_labels
+from napari_segnet.dataset import Dataset, Sample, add, classes_of, numbers_of, read_labels
 from napari_segnet.dataset._listing import read_listing
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
 from napari_segnet.formats import (
@@ -112,8 +112,9 @@ def export(dataset: Dataset, format: str, folder: Path) -> Generator[Progress, N
     kind, folder = format_named(format), Path(folder)
     failed: list[tuple[str, str]] = [("dataset", problem) for problem in dataset.problems]
     unseen: list[str] = []
+    merged: list[str] = []
     names = _Names(kind.reserved)
-    pairs = _pairs_for(kind, dataset, failed, unseen)
+    pairs = _pairs_for(kind, dataset, failed, unseen, merged)
     done: list[str] = []
     try:
         with _whole(folder) as inside:
@@ -127,7 +128,7 @@ def export(dataset: Dataset, format: str, folder: Path) -> Generator[Progress, N
         ) from error
     if not done and failed:
         raise DatasetError(f"Nothing in {dataset.root} can be exported. {failed[0][1]}")
-    notes = (*sentences(names.changed), *_unseen(kind, unseen))
+    notes = (*sentences(names.changed), *_unseen(kind, unseen), *_merged(kind, merged))
     return Report(done=tuple(done), failed=tuple(failed), notes=notes)
 
 
@@ -208,9 +209,13 @@ class _Names:
 
 
 def _pairs_for(
-    kind: Format, dataset: Dataset, failed: list[tuple[str, str]], unseen: list[str]
+    kind: Format,
+    dataset: Dataset,
+    failed: list[tuple[str, str]],
+    unseen: list[str],
+    merged: list[str],
 ) -> Iterator[Pair]:
-    """Yield what a format keeps of a dataset; note what cannot be read, or was reviewed in part."""
+    """Yield what a format keeps of a dataset; note what cannot be read or kept."""
     for entry in _entries(dataset):
         try:
             pair = entry.read()
@@ -219,6 +224,8 @@ def _pairs_for(
             continue
         if pair.trusted is not None and not kind.trusted:
             unseen.append(pair.name)
+        if not kind.keeps_objects and _has_objects(pair):
+            merged.append(pair.name)
         yield from (pair,) if 3 in kind.ndim else planes(pair)
 
 
@@ -354,6 +361,25 @@ def _unseen(kind: Format, names: list[str]) -> tuple[str, ...]:
         f"{len(names)} of the images {'is' if len(names) == 1 else 'are'} reviewed in part only, "
         f"first {names[0]!r}. The format {kind.name!r} has no place for that: what is not "
         "reviewed counts there as it is labelled now.",
+    )
+
+
+def _has_objects(pair: Pair) -> bool:
+    """Tell if labels are objects rather than classes."""
+    if pair.classes:
+        return len(set(pair.classes.values())) < len(pair.classes)
+    told = numbers_of(pair.labels)
+    return not (told.is_mask or told.are_classes)
+
+
+def _merged(kind: Format, names: list[str]) -> tuple[str, ...]:
+    """Say that objects became classes."""
+    if not names:
+        return ()
+    return (
+        f"The format {kind.name!r} keeps the class of each pixel, not single objects: those of "
+        f"{len(names)} {'image' if len(names) == 1 else 'images'}, first {names[0]!r}, cannot be "
+        "told apart there any more. Export them in another format as well if you need them.",
     )
 
 

@@ -349,3 +349,18 @@ def test_one_damaged_roi_takes_no_other_with_it(tmp_path):
     report, _, found = taken(folder, tmp_path)
     assert (found > 0).sum() == 12
     assert "0.roi in a.zip is damaged" in report.text
+
+
+def test_objects_that_become_one_class_are_said(tmp_path):
+    from support.teaching import write_dataset
+
+    from napari_segnet import run
+    from napari_segnet.dataset import Dataset
+    from napari_segnet.export import export
+
+    dataset = Dataset.open(write_dataset(tmp_path / "data", count=2))
+    said = run(export(dataset, "nnunet", tmp_path / "nnunet")).text
+    assert "keeps the class of each pixel, not single objects: those of 2 images" in said
+    assert not run(export(dataset, "coco", tmp_path / "coco")).text
+    classes = Dataset.open(write_dataset(tmp_path / "classes", count=2, classes=2))
+    assert not run(export(classes, "nnunet", tmp_path / "again")).text

@@ -58,6 +58,8 @@ class Format(Protocol):
     that keeps only 2."""
     trusted: bool
     """Whether it has a place for what was reviewed."""
+    keeps_objects: bool
+    """Whether objects of a class stay apart; else only the class of each pixel is kept."""
     lossless: bool
     """Whether labels come back as they were, but for their numbers."""
     reserved: tuple[str, ...]

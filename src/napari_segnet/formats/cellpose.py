@@ -42,6 +42,7 @@ class Cellpose:
     title = "Cellpose: x.tif with x_masks.tif or x_seg.npy"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = (*MASKS, *BESIDE, "_seg", NUMBERED)
 

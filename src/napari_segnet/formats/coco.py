@@ -38,6 +38,7 @@ class Coco:
     title = "COCO JSON, run lengths"
     ndim: tuple[int, ...] = (2,)
     trusted = True
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 
@@ -68,6 +69,7 @@ class CocoPolygons(Coco):
 
     name = "coco-polygons"
     title = "COCO JSON, polygons without holes"
+    keeps_objects = True
     lossless = False
 
     def detect(self, path: Path) -> bool:

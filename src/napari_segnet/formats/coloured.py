@@ -52,6 +52,7 @@ class ColouredMasks:
     title = "masks in colours, with class_dict.csv"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 
@@ -102,6 +103,7 @@ class IndexedMasks:
     title = "masks as indexed PNG"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 

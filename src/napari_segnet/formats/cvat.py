@@ -37,6 +37,7 @@ class Cvat:
     title = "CVAT for images: annotations.xml"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 

@@ -44,6 +44,7 @@ class DataScienceBowl:
     title = "Data Science Bowl 2018: one mask per object"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 

@@ -44,6 +44,7 @@ class ImageJ:
     title = "ImageJ: a set of ROIs beside each image"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 

@@ -42,6 +42,7 @@ class LabelStudio:
     title = "Label Studio JSON"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = False
     reserved: tuple[str, ...] = ()
 

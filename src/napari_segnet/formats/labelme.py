@@ -40,6 +40,7 @@ class LabelMe:
     title = "labelme: a JSON beside each image"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = False
     reserved: tuple[str, ...] = ()
 

@@ -43,6 +43,7 @@ class MonaiDatalist:
     title = "MONAI datalist: a JSON of images and labels"
     ndim: tuple[int, ...] = (2, 3)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 

@@ -46,6 +46,7 @@ class NnunetRaw:
     title = "nnU-Net raw data: imagesTr, labelsTr and dataset.json"
     ndim: tuple[int, ...] = (2, 3)
     trusted = False
+    keeps_objects = False
     lossless = False
     reserved: tuple[str, ...] = ()
 

@@ -34,6 +34,7 @@ class QuPath:
     title = "QuPath: a GeoJSON beside each image"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = ()
 

@@ -23,6 +23,7 @@ class StarDist:
     title = "StarDist: folders images and masks"
     ndim: tuple[int, ...] = (2, 3)
     trusted = False
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = (".labels",)
 

@@ -42,6 +42,7 @@ class TiffPairs:
     title = "folders images and labels, TIFF"
     ndim: tuple[int, ...] = (2, 3)
     trusted = True
+    keeps_objects = True
     lossless = True
     reserved: tuple[str, ...] = (".labels",)
 

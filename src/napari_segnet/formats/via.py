@@ -36,6 +36,7 @@ class Via:
     title = "VGG Image Annotator JSON"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = False
     reserved: tuple[str, ...] = ()
 

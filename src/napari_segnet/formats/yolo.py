@@ -38,6 +38,7 @@ class YoloSeg:
     title = "YOLO segmentation: a text with polygons for each image"
     ndim: tuple[int, ...] = (2,)
     trusted = False
+    keeps_objects = True
     lossless = False
     reserved: tuple[str, ...] = ()
 

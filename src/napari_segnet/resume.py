@@ -81,29 +81,29 @@ def difference(
     Returns
     -------
     str or None
-        The part of a sentence behind "it was made": ``"with threshold=0.4 instead of 0.5"``.
+        The part of a sentence behind "it": ``"was made with threshold = 0.4 instead of 0.5"``.
     """
     files = list(files)
     lacking = [file.name for file in files if not file.exists()]
     if lacking:
-        return f"without {' and '.join(lacking)}"
+        return f"lacks {' and '.join(lacking)}"
     made, mine = _part(record, "checkpoint"), network_record(run.checkpoint)
     if made.get("sha256") != mine["sha256"]:
-        return f"with another network ({Path(str(made.get('path'))).name})"
+        return f"was made with another network ({Path(str(made.get('path'))).name})"
     if made.get("told") != _plain(mine["told"]):
-        return "with something else told of the network"
+        return "was made with something else told of the network"
     if _part(record, "image").get("axes_told") != run.axes:
-        return "with other axes"
+        return "was made with other axes"
     other = _other_predict(run, record) or _other_label(run, record)
     if other is not None:
-        return "with {} = {} instead of {}".format(*other)
+        return "was made with {} = {} instead of {}".format(*other)
     images = list(images)
     for old, new in zip(_made_of(record), images, strict=False):
         if _is_other_picture(old, new):
-            return f"of {old}"
+            return f"was made of {old}"
     written = files[-1].stat().st_mtime_ns
     newer = [path.name for path in images if path.is_file() and path.stat().st_mtime_ns > written]
-    return f"before {newer[0]} changed" if newer else None
+    return f"was made before {newer[0]} changed" if newer else None
 
 
 def _made_of(record: Mapping[str, Any]) -> list[Path]:

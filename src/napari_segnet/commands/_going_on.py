@@ -29,7 +29,7 @@ def going_on(plan: Plan) -> Plan:
         if files[-1].exists():
             why = _difference(plan, files, plan.channel_files.get(stem, (path,)))
         elif there := [file.name for file in files if file.exists()]:
-            why = f"without a record ({' and '.join(there)})"
+            why = f"has no record ({' and '.join(there)})"
         else:
             continue
         if why is None:
@@ -38,9 +38,9 @@ def going_on(plan: Plan) -> Plan:
             others.append((stem, why))
     if others and not plan.overwrite:
         stem, why = others[0]
-        more = f" {len(others) - 1} more are of another run, too." if len(others) > 1 else ""
+        more = f" {len(others) - 1} more are not, either." if len(others) > 1 else ""
         raise OutputError(
-            f"The result of {stem} in {plan.folder} is of another run: it was made {why}.{more} "
+            f"The result of {stem} in {plan.folder} is not that of this run: it {why}.{more} "
             "Add --overwrite to make such results again, or choose another folder with -o."
         )
     return replace(plan, kept=kept)
@@ -68,7 +68,7 @@ def _difference(plan: Plan, files: list[Path], images: tuple[Path, ...]) -> str 
 
     record = read_record(files[-1])
     if record is None:
-        return "by another program"
+        return "was made by another program"
     seen = record.get("image")
     predict = plan.predict
     if plan.earlier is not None and isinstance(seen, dict):

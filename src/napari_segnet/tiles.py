@@ -233,20 +233,15 @@ def plan_even(frame: Frame, size: Size, tile: Sequence[int], overlap: Sequence[i
     size : Size
         Which sizes the network takes.
     tile : sequence of int
-        The longest edge per axis; as it is, or less where fewer pixels are enough.
+        The longest edge per axis, or less where fewer pixels are enough; more where a stride and
+        the overlap are more. The last tile is up to a stride longer: it ends with the frame.
     overlap : sequence of int
-        Pixels that neighbours share per axis; up to a stride less.
+        Pixels that neighbours share per axis, at least.
     """
     axes = []
     for axis, length in enumerate(frame.image):
-        stride, whole = size.stride[axis], frame.size[axis]
-        most, shared = max(int(tile[axis]), stride + overlap[axis]), overlap[axis]
-        count = max(1, math.ceil((whole - shared) / (most - shared)))
-        edge = _allowed_edge(size, axis, math.ceil((whole + (count - 1) * shared) / count))
-        starts = _even_starts(whole - edge, count, stride)
-        while any(b - a > edge - max(0, shared - stride) for a, b in pairwise(starts)):
-            edge = _allowed_edge(size, axis, edge + 1)  # small ones, where strides count for more
-            starts = _even_starts(whole - edge, count, stride)
+        whole = frame.size[axis]
+        starts, edge = _even_starts(size, axis, whole, int(tile[axis]), int(overlap[axis]))
         ends = [start + edge for start in starts[:-1]] + [whole]
         axes.append(
             [
@@ -257,13 +252,25 @@ def plan_even(frame: Frame, size: Size, tile: Sequence[int], overlap: Sequence[i
     return _tiling(frame, axes, exact=False)
 
 
-def _even_starts(last: int, count: int, stride: int) -> list[int]:
-    """Return where tiles begin, from 0 to about ``last``.
+def _even_starts(
+    size: Size, axis: int, whole: int, most: int, shared: int
+) -> tuple[list[int], int]:
+    """Return where tiles begin and their edge: as few as share enough, then as small as do.
 
-    At multiples of the stride, so that the windows of poolings lie as in the whole.
+    They begin at multiples of the stride, so that the windows of poolings lie as in the whole.
     """
-    room, gaps = max(0, last), max(1, count - 1)
-    return sorted({room * i // gaps // stride * stride for i in range(count)})
+    stride = size.stride[axis]
+    most = _allowed_edge(size, axis, max(most, stride + shared))
+    count = max(1, math.ceil((whole - shared) / (most - shared)))
+    while True:
+        edge = _allowed_edge(size, axis, math.ceil((whole + (count - 1) * shared) / count))
+        while edge <= most:
+            room, gaps = max(0, whole - edge), max(1, count - 1)
+            starts = sorted({room * i // gaps // stride * stride for i in range(count)})
+            if all(after - start <= edge - shared for start, after in pairwise(starts)):
+                return starts, edge
+            edge = _allowed_edge(size, axis, edge + 1)
+        count += 1
 
 
 def tile_at(frame: Frame, parts: Sequence[slice]) -> Tile:

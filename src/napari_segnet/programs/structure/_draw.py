@@ -27,6 +27,7 @@ from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._choices import (
     ends_open,
     hidden_place,
+    is_apart,
     lowest,
     norms_first,
     steps_down,
@@ -68,7 +69,8 @@ class _Drawing:
         self.parts, self.topology, self.choices, self.facts = parts, topology, choices, facts
         first = parts[topology.steps[0].part]
         self.ndim = len(first.first.kernel)
-        self.draw = GraphBuilder(first.inputs(False), self.ndim)
+        colours = first.inputs(False) * topology.steps[0].groups
+        self.draw = GraphBuilder(colours, self.ndim)
         self.answers = [GraphBuilder.image]
         self.factors = _factors(parts, topology, self.ndim)
         self.level = 0
@@ -198,12 +200,13 @@ class _Drawing:
         begin, residual = x, part.shortcut is not None or part.identity
         # A narrow block strides in its middle, https://catalog.ngc.nvidia.com "ResNet v1.5".
         narrow = residual and len(part.units) == 3 and max(part.first.kernel) == 1
-        before = self.choices.get("residual_activation") == "before-add"
+        before = self.choices.get("residual_activation") in ("before-add", "both")
         up = up_convolution(self.parts, self.topology.steps, turn)
         for place, unit in enumerate(part.units):
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)
+            active &= not (self.choices.get("apart_activation") == "none" and is_apart(part, place))
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
             if step.part in self.down or (end and residual and (self.early or not before)):
@@ -235,12 +238,12 @@ class _Drawing:
 
     def _added(self, x: str, begin: str, part: Part, step: Step, stride: Axes) -> str:
         """Draw the sum with a shortcut."""
-        before = self.choices.get("residual_activation") == "before-add"
+        bare = self.choices.get("residual_activation") in ("before-add", "none")
         if part.shortcut is not None:
             begin = self._convolved(begin, part.shortcut, step, stride, False)
             begin = self._finished(begin, part.shortcut, False)
         x = self._new("add", Arithmetic(kind="add"), x, begin)
-        return x if before else self._activated(x, part.units[-1])
+        return x if bare else self._activated(x, part.units[-1])
 
     def _summed(self, x: str, unit: Unit, active: bool) -> str:
         """Draw what follows a convolution, with the sum around a block where there is one."""

@@ -20,7 +20,7 @@ from napari_segnet.programs.structure._names import (
 )
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["Gate", "Part", "Squeeze", "parts_of"]
+__all__ = ["Gate", "Part", "Squeeze", "is_separable", "parts_of"]
 
 ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b"))
 """Names of layers that follow one another in a block, without a number."""
@@ -214,6 +214,7 @@ def _common(names: Iterable[str]) -> str:
 def _residuals(left: list[Unit]) -> list[Part]:
     """Take out blocks with a shortcut of their own, and those of the same kind without."""
     found, inner = _stem(left), Counter[tuple[str, str]]()
+    kinds: set[tuple[str, ...]] = set()
     for unit in list(left):
         owner = _owner(unit.layer.name)
         if not owner or unit not in left:
@@ -227,9 +228,10 @@ def _residuals(left: list[Unit]) -> list[Part]:
         found.append(part)
         rest = inside[0].layer.name.removeprefix(f"{owner}.")
         inner[pattern(owner), pattern(rest)] += 1
+        kinds.add(_leaves(inside, owner))
         for one in part.all_units:
             left.remove(one)
-    return found + _same_kind(left, set(inner))
+    return found + _same_kind(left, set(inner), kinds)
 
 
 def _stem(left: list[Unit]) -> list[Part]:
@@ -273,8 +275,18 @@ def _follows(one: Unit, two: Unit) -> bool:
     return given == taken or (taken == 1 and two.outputs(False) == given)
 
 
-def _same_kind(left: list[Unit], inner: set[tuple[str, str]]) -> list[Part]:
-    """Take out blocks as those with a shortcut are, but whose channels need none."""
+def _leaves(units: Sequence[Unit], name: str) -> tuple[str, ...]:
+    """Return the names that a block's layers have in it."""
+    return tuple(unit.layer.name.removeprefix(f"{name}.") for unit in units)
+
+
+def _same_kind(
+    left: list[Unit], inner: set[tuple[str, str]], kinds: set[tuple[str, ...]]
+) -> list[Part]:
+    """Take out blocks as those with a shortcut are, but whose channels need none.
+
+    They are elements of the same list, or of any other with the same layers by name.
+    """
     found = []
     for unit in list(left):
         for holder, rest in inner:
@@ -282,9 +294,10 @@ def _same_kind(left: list[Unit], inner: set[tuple[str, str]]) -> list[Part]:
             name = unit.layer.name.rsplit(".", depth)[0] if "." in unit.layer.name else ""
             if not name or pattern(unit.layer.name) != f"{pattern(name)}.{rest}":
                 continue
-            if pattern(name) != holder and depth < 3:
-                continue
             inside = [one for one in left if one.layer.name.startswith(f"{name}.")]
+            alike = len(inside) > 1 and _leaves(inside, name) in kinds and name[-1].isdecimal()
+            if pattern(name) != holder and depth < 3 and not alike:
+                continue
             fits = len(inside) <= MOST_IN_BLOCK and inside and inside[0] == unit
             if fits and _closes(inside) and unit.inputs(False) == inside[-1].outputs(False):
                 found.append(Part(units=tuple(inside), name=name, identity=True))
@@ -392,7 +405,8 @@ def _joined(
 ) -> bool:
     if one.layer.parent != two.layer.parent:
         return _in_one_block(one, two, blocks)
-    if one.layer.parent in loose or (one.layer.parent in growing and _grows(two)):
+    grows = one.layer.parent in growing and _grows(two) and not is_separable(one, two)
+    if one.layer.parent in loose or grows:
         return False
     if False not in one.ways or one.ways[0] or two.ways[0] or not _follows(one, two):
         return False
@@ -404,10 +418,16 @@ def _joined(
         if one.layer.number + 1 == two.layer.number:
             return False  # elements of a list
     leaves = tuple(unit.layer.name.rpartition(".")[2] for unit in (one, two))
-    if leaves in ORDINALS:
+    if leaves in ORDINALS or is_separable(one, two):
         return True
     names = (one.layer.number is None, two.layer.number is None)
     return not (all(names) and numbers(one.layer.name) == numbers(two.layer.name) != ())
+
+
+def is_separable(one: Unit, two: Unit) -> bool:
+    """Tell if a convolution of each channel alone is followed by one of a single pixel."""
+    apart = one.inputs(False) == 1 < one.outputs(False) == two.inputs(False)
+    return apart and max(one.kernel) > 1 and max(two.kernel) == 1
 
 
 def _in_one_block(one: Unit, two: Unit, blocks: Mapping[str, int]) -> bool:

@@ -14,6 +14,10 @@ STRIDED_BLOCKS = 1.5
 """An estimate: networks that stride have one convolution a level, shortcuts, or a layer for it. A
 block of two or more that stands at other places without a stride is one class, and has none."""
 
+POOLED_IMAGE = 6.0
+"""An estimate: nobody pools the image itself. It looks like one at half the scale, so pictures at
+another scale than that of the training fit such a network better."""
+
 LEAKY = 2.5
 """An estimate: an InstanceNorm with weights stands beside a LeakyReLU of 0.01 in nnU-Net and in
 what follows it (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
@@ -42,6 +46,8 @@ def unusual(
     values = possible.get("pooling", (("",), ""))[0]
     strided = taken.get("pooling") == "strided" != values[0]
     price = STRIDED_BLOCKS if strided and _one_class(parts, topology) else 0.0
+    if topology.steps[0].before == "pool" and taken.get("pooling", "strided") != "strided":
+        price += POOLED_IMAGE
     if taken.get("groups") == "instance":
         price -= LEAKY * (taken.get("activation") == "leaky-0.01")
     return price

@@ -489,6 +489,37 @@ class Mixed(nn.Module):
         return self.final(torch.cat([self.up3(x), d1], 1))
 
 
+class Gated(nn.Module):
+    """Attention gates that halve the skip connection, as in the paper's own code."""
+
+    class Gate(nn.Module):
+        def __init__(self, x, g, inner):
+            super().__init__()
+            self.W = nn.Sequential(nn.Conv2d(x, x, 1), nn.BatchNorm2d(x))
+            self.theta = nn.Conv2d(x, inner, 2, 2, bias=False)
+            self.phi, self.psi = nn.Conv2d(g, inner, 1), nn.Conv2d(inner, 1, 1)
+
+        def forward(self, x, g):
+            y = torch.sigmoid(self.psi(F.relu(self.theta(x) + self.phi(g))))
+            up = F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False)
+            return self.W(up * x)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2, self.center = double(3, 8), double(8, 16), double(16, 32)
+        self.attention2, self.attention1 = self.Gate(16, 32, 16), self.Gate(8, 16, 8)
+        self.up2, self.dec2 = nn.ConvTranspose2d(32, 16, 2, 2), double(32, 16)
+        self.up1, self.dec1 = nn.ConvTranspose2d(16, 8, 2, 2), double(16, 8)
+        self.final = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        one = self.conv1(x)
+        two = self.conv2(F.max_pool2d(one, 2))
+        x = self.center(F.max_pool2d(two, 2))
+        x = self.dec2(torch.cat([self.attention2(two, x), self.up2(x)], 1))
+        return self.final(self.dec1(torch.cat([self.attention1(one, x), self.up1(x)], 1)))
+
+
 STRANGERS: Mapping[str, Callable[[], nn.Module]] = {
     "anisotropic": Anisotropic,
     "dictionary": Dictionary,
@@ -504,6 +535,7 @@ STRANGERS: Mapping[str, Callable[[], nn.Module]] = {
     "W-Net": WNet,
     "recurrent": Recurrent,
     "pyramid": Pyramid,
+    "gated": Gated,
     "halved": Halved,
     "halved, enlarged": lambda: Halved(enlarged=True),
     "mixed": Mixed,

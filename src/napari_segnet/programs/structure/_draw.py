@@ -76,6 +76,7 @@ class _Drawing:
         self.level = 0
         self.wide = 0
         self.count = 0
+        self.rising = False
         ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.hidden = choices.get("hidden_norm") == "instance"
@@ -106,6 +107,7 @@ class _Drawing:
 
     def _step(self, x: str, turn: int, step: Step) -> str:
         part = self.parts[step.part]
+        self.rising |= step.transposed or step.before in RESIZINGS or step.join == "gate"
         if step.sees:
             x = self._between(x)
             if step.sees == "both":
@@ -167,12 +169,16 @@ class _Drawing:
 
     def _resized(self, x: str) -> str:
         self.level -= 1
+        return self._brought_up(x, self.level)
+
+    def _brought_up(self, x: str, level: int) -> str:
+        """Resize an answer to that of a level, from the one below."""
         word = self.choices["resize"]
         mode: Literal["nearest", "linear"] = "nearest" if word == "nearest" else "linear"
         grid: Literal["corners", "half-pixel"] = (
             "corners" if word == "bilinear-aligned" else "half-pixel"
         )
-        operation = Resize(factor=self.factors[self.level], mode=mode, grid=grid)
+        operation = Resize(factor=self.factors[level], mode=mode, grid=grid)
         return self._new("resize", operation, x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
@@ -186,13 +192,17 @@ class _Drawing:
     def _gated(self, x: str, skip: str, part: Part) -> str:
         gate = part.gate
         assert gate is not None
+        stride = self.factors[self.level - 1] if gate.halves else ()
         one = self._bare(x, gate.gating)
-        two = self._bare(skip, gate.skip)
+        two = self._bare(skip, gate.skip, stride)
         both = self._new("add", Arithmetic(kind="add"), one, two)
         both = self._new("activation", Activation(function="relu"), both)
         weight = self._bare(both, gate.psi)
         weight = self._new("activation", Activation(function="sigmoid"), weight)
-        return self._new("gated", Arithmetic(kind="multiply"), skip, weight)
+        if gate.halves:
+            weight = self._brought_up(weight, self.level - 1)
+        skip = self._new("gated", Arithmetic(kind="multiply"), skip, weight)
+        return skip if gate.after is None else self._bare(skip, gate.after)
 
     # ---- Parts -----------------------------------------------------------------------
 
@@ -327,16 +337,19 @@ class _Drawing:
             x = self._new("norm", InstanceNorm(), x)
         return self._activated(x, unit) if active else x
 
-    def _bare(self, x: str, unit: Unit) -> str:
-        ones = (1,) * self.ndim
-        x = self.draw.add(unit.layer.name, straight(unit, ones, 1, 1, "same"), x)
+    def _bare(self, x: str, unit: Unit, stride: Axes = ()) -> str:
+        steps = stride or (1,) * self.ndim
+        x = self.draw.add(unit.layer.name, straight(unit, steps, 1, 1, "same"), x)
         return x if unit.norm is None else self._norm(x, unit.norm)
 
     def _activated(self, x: str, unit: Unit) -> str:
         if unit.slopes is not None:
             operation = Activation(function="prelu", slopes=unit.slopes.weight[0])
             return self.draw.add(unit.slopes.name, operation, x)
-        word, _, number = self.choices.get("activation", "relu").partition("-")
+        choice = self.choices.get("activation", "relu")
+        own = self.choices.get("encoder_activation", "same")
+        choice = choice if own == "same" or self.rising else own
+        word, _, number = choice.partition("-")
         if word == "none":
             return x
         slope = float(number) if number else 1.0 if word == "elu" else 0.01

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from napari_segnet.programs.structure._gates import Gate, gates_of
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._names import (
     BOTTLENECK,
@@ -20,27 +20,12 @@ from napari_segnet.programs.structure._names import (
 )
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["Gate", "Part", "Squeeze", "is_separable", "parts_of"]
+__all__ = ["Part", "Squeeze", "is_separable", "parts_of"]
 
 ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b"))
 """Names of layers that follow one another in a block, without a number."""
 MOST_IN_BLOCK = 4
 """A module with more convolutions of its own, without numbers, is a network and no block."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """The three 1x1 convolutions of an attention gate (Oktay et al. 2018, arXiv 1804.03999).
-
-    Attributes
-    ----------
-    gating, skip, psi : Unit
-        What sees the decoder, what sees the skip connection, and what answers with one map.
-    """
-
-    gating: Unit
-    skip: Unit
-    psi: Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +111,7 @@ class Part:
     def all_units(self) -> tuple[Unit, ...]:
         """Every unit of it, in no order."""
         beside = (self.shortcut,) if self.shortcut else ()
-        gate = (self.gate.gating, self.gate.skip, self.gate.psi) if self.gate else ()
-        return (*self.units, *beside, *gate)
+        return (*self.units, *beside, *(self.gate.units if self.gate else ()))
 
     @property
     def role(self) -> int:
@@ -156,56 +140,11 @@ def parts_of(units: Sequence[Unit], shortcuts: bool = True) -> tuple[Part, ...]:
     ``shortcuts``: whether convolutions that are named as a shortcut, and fit, are one.
     """
     left = list(units)
-    found = _gates(left)
+    found = [Part(units=(), name=name, gate=gate) for name, gate in gates_of(left)]
     found += _residuals(left) if shortcuts else []
     found += _runs(left)
     found.sort(key=lambda part: part.place)
     return tuple(found)
-
-
-# ---- Attention gates ---------------------------------------------------------------
-
-
-def _gates(left: list[Unit]) -> list[Part]:
-    """Take out three 1x1 convolutions of one module: two of equal outputs, one to one map."""
-    found = []
-    for at in range(len(left) - 2):
-        three = left[at : at + 3]
-        if len(three) < 3 or any(max(unit.kernel) > 2 for unit in three):
-            continue
-        holder = _common(unit.layer.name for unit in three)
-        inside = sum(unit.layer.name.startswith(f"{holder}.") for unit in left)
-        one, two, psi = three
-        fits = psi.outputs(False) == 1 and psi.inputs(False) == one.outputs(False)
-        if holder and inside == 3 and fits and two.outputs(False) == one.outputs(False):
-            if _sees_skip(one.layer.name):
-                one, two = two, one
-            gate = Gate(gating=one, skip=two, psi=psi)
-            found.append(Part(units=(), name=holder, gate=gate))
-    for part in found:
-        for unit in part.all_units:
-            left.remove(unit)
-    return found
-
-
-def _sees_skip(name: str) -> bool:
-    words = re.split(r"[._]", name.lower())
-    if words[-1].isdecimal():
-        words.pop()
-    if words[-1] in ("g", "x"):
-        return words[-1] == "x"
-    return bool(set(words) & {"wx", "theta", "skip", "enc"})
-
-
-def _common(names: Iterable[str]) -> str:
-    """Return the module that holds all of these layers."""
-    split = [name.split(".")[:-1] for name in names]
-    held = []
-    for parts in zip(*split, strict=False):
-        if len(set(parts)) > 1:
-            break
-        held.append(parts[0])
-    return ".".join(held)
 
 
 # ---- Blocks with a shortcut --------------------------------------------------------

@@ -5,7 +5,7 @@ own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added
 max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
 in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
-``both`` and ``none`` in ``residual_activation``, ``with_image``,
+``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``with_image``,
 ``block_end``, ``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and
 ``groups``, the split of the rare activations, and all costs of topologies are estimates: they only
 order what shapes leave open.
@@ -30,6 +30,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
         "relu": 56, "leaky-0.01": 3, "leaky-0.1": 2, "leaky-0.2": 2, "elu": 1, "gelu": 1,
         "silu": 1, "relu6": 1, "tanh": 1, "none": 1,
     },
+    "encoder_activation": {"same": 60, "leaky-0.2": 2, "leaky-0.01": 1, "leaky-0.1": 1},
     "padding": {"same": 62, "reflect": 2, "valid": 2},
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
     "apart_activation": {"none": 8, "activation": 1},

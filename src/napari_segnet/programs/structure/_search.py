@@ -294,7 +294,10 @@ class Search:
         for place, answer, more in self._skips(state, self.parts[at]):
             if gate.skip.inputs(False) != answer.channels:
                 continue
-            up = answer.level < state.level
+            below = answer.level < state.level
+            if gate.halves and not below:
+                continue
+            up = below and not gate.halves
             more += 0.3 * up
             step = Step(part=at, before="resize" if up else "none", join="gate", skip=place)
             used = state.used | 1 << at

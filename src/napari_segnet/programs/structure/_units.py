@@ -186,7 +186,7 @@ def _near(found: Sequence[Unit], one: StoredLayer) -> Iterable[int]:
     ]
     same = [at for at in alike if found[at].norm is None]
     if len(alike) > 1 and one.name.rpartition(".")[2] in SINGLE and alike[-1] == len(found) - 1:
-        same = []  # the only one of its module, such as that of a depthwise convolution and one more
+        same = []  # the only norm of its module, such as one of separable convolutions
     return [*same[:1], len(found) - 1] if found else []
 
 

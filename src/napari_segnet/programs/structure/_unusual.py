@@ -28,6 +28,7 @@ def unusual(
     topology: Topology,
     choices: Mapping[str, str],
     possible: Mapping[str, tuple[tuple[str, ...], str]],
+    strides: Mapping[str, int],
 ) -> float:
     """Return what a combination costs beside its topology and its choices, see ``_priors.py``.
 
@@ -41,12 +42,16 @@ def unusual(
         What is chosen; what is left out is as is likeliest.
     possible : mapping of str to tuple
         Values of each choice, the likeliest first, and why.
+    strides : mapping of str to int
+        Of convolutions by name, where the file says them.
     """
     taken = {name: choices.get(name, values[0]) for name, (values, _) in possible.items()}
     values = possible.get("pooling", (("",), ""))[0]
     strided = taken.get("pooling") == "strided" != values[0]
     price = STRIDED_BLOCKS if strided and _one_class(parts, topology) else 0.0
-    if topology.steps[0].before == "pool" and taken.get("pooling", "strided") != "strided":
+    first = topology.steps[0]
+    striding = strides.get(parts[first.part].first.layer.name, 1) > 1
+    if first.before == "pool" and not striding and taken.get("pooling", "strided") != "strided":
         price += POOLED_IMAGE
     if taken.get("groups") == "instance":
         price -= LEAKY * (taken.get("activation") == "leaky-0.01")

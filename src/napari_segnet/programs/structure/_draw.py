@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from napari_segnet.graph import (
     Activation,
     Arithmetic,
-    BatchNorm,
     Concatenate,
     Dense,
     GlobalPooling,
     Graph,
     GraphBuilder,
-    GroupNorm,
     InstanceNorm,
     MatchSize,
     Operation,
-    Pooling,
     Reshape,
-    Resize,
     Softmax,
 )
 from napari_segnet.programs.structure._blocks import inner_sums
@@ -36,6 +32,12 @@ from napari_segnet.programs.structure._choices import (
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._operations import (
+    activation_of,
+    norm_of,
+    pooling_of,
+    resizing_of,
+)
 from napari_segnet.programs.structure._parts import Part, Squeeze
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
@@ -156,15 +158,7 @@ class _Drawing:
         return self.draw.add(f"{word}/{self.count}", operation, *inputs)
 
     def _pooled(self, x: str) -> str:
-        kind, factor = self.choices["pooling"], self.factors[self.level]
-        three = kind == "max-3"
-        operation = Pooling(
-            kind="average" if kind == "average" else "max",
-            kernel=tuple(3 if three and f > 1 else f for f in factor),
-            stride=factor,
-            padding=tuple(int(three and f > 1) for f in factor),
-            dilation=(1,) * self.ndim,
-        )
+        operation = pooling_of(self.choices["pooling"], self.factors[self.level])
         return self._new("pooling", operation, x)
 
     def _resized(self, x: str) -> str:
@@ -173,13 +167,7 @@ class _Drawing:
 
     def _brought_up(self, x: str, level: int) -> str:
         """Resize an answer to that of a level, from the one below."""
-        word = self.choices["resize"]
-        mode: Literal["nearest", "linear"] = "nearest" if word == "nearest" else "linear"
-        grid: Literal["corners", "half-pixel"] = (
-            "corners" if word == "bilinear-aligned" else "half-pixel"
-        )
-        operation = Resize(factor=self.factors[level], mode=mode, grid=grid)
-        return self._new("resize", operation, x)
+        return self._new("resize", resizing_of(self.choices["resize"], self.factors[level]), x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
         if self.choices.get("padding") == "valid":
@@ -346,31 +334,13 @@ class _Drawing:
         if unit.slopes is not None:
             operation = Activation(function="prelu", slopes=unit.slopes.weight[0])
             return self.draw.add(unit.slopes.name, operation, x)
-        choice = self.choices.get("activation", "relu")
-        own = self.choices.get("encoder_activation", "same")
-        choice = choice if own == "same" or self.rising else own
-        word, _, number = choice.partition("-")
-        if word == "none":
-            return x
-        slope = float(number) if number else 1.0 if word == "elu" else 0.01
-        function: Any = "leaky-relu" if word == "leaky" else word
-        return self._new("activation", Activation(function=function, slope=slope), x)
+        word = self.choices.get("encoder_activation", "same")
+        if word == "same" or self.rising:
+            word = self.choices.get("activation", "relu")
+        return x if word == "none" else self._new("activation", activation_of(word), x)
 
     def _norm(self, x: str, layer: StoredLayer) -> str:
-        epsilon, learnt = float(self.choices["epsilon"]), "weight" in layer.roles
-        if layer.running:
-            operation: Operation = BatchNorm(
-                epsilon=epsilon,
-                weight=learnt,
-                bias=layer.bias,
-                counted="num_batches_tracked" in layer.roles,
-            )
-        elif self.choices["groups"] == "instance":
-            operation = InstanceNorm(epsilon=epsilon, learnt=True)
-        else:
-            groups = int(self.choices["groups"])
-            fitting = groups if self.draw.channels(x) % groups == 0 else 1
-            operation = GroupNorm(groups=fitting, epsilon=epsilon)
+        operation = norm_of(layer, self.choices, self.draw.channels(x))
         return self.draw.add(layer.name, operation, x)
 
 

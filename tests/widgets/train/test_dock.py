@@ -520,6 +520,16 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     click(qtbot, box.take)
     assert dock.settings().invert == "yes"
     assert "The training uses invert=yes" in box.words.text()
+    dock.seen_again()  # nothing was added
+    qtbot.waitUntil(lambda: dock.session.contents is not None)
+    assert box.words.isVisibleTo(box)
+    (folder / "dataset.json").unlink()
+    write_dataset(folder, count=5)  # one more
+    dock.seen_again()
+    qtbot.waitUntil(lambda: box.words.isHidden() and box.ways.isHidden())
+    with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
+        click(qtbot, box.ask)
+    assert not box.ways.isHidden()
     dock.choose_folder(folder.parent)  # another training set: what was tried says nothing of it
     assert box.ways.isHidden() and box.words.isHidden()
 

@@ -174,8 +174,7 @@ def _whole(folder: Path) -> Iterator[Path]:
 
 def _taken(folder: Path) -> OutputError:
     return OutputError(
-        f"{folder} exists and is not an empty folder, so it is left as it is. Choose "
-        f"{OTHER_NAME}.",
+        f"{folder} exists and is not an empty folder, so it is left as it is. Choose {OTHER_NAME}.",
         remedies=(OTHER_NAME,),
     )
 

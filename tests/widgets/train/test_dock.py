@@ -479,10 +479,13 @@ def test_layers_of_a_training_that_the_user_removed_come_again(make_viewer):
     )
     layers.show(seen)
     viewer.layers.clear()
+    viewer.add_image(np.zeros((9, 9)), scale=(0.5, 0.5), units=("µm", "µm"))
     layers.show(seen)
-    assert len(viewer.layers) == 3
+    assert len(viewer.layers) == 4
+    assert len({layer.units for layer in viewer.layers}) == 1  # napari warns of others
+    assert all(layer.scale.tolist() == [0.5, 0.5] for layer in viewer.layers)
     layers.remove()
-    assert not len(viewer.layers)
+    assert len(viewer.layers) == 1
 
 
 @pytest.mark.subprocess

@@ -48,7 +48,10 @@ def headline(checkpoint: Checkpoint) -> str:
     channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
     size = _count(checkpoint.parameters)
     title = title_of(checkpoint)
-    lines = [f"{title[0].upper()}{title[1:]}", f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
+    lines = [
+        f"{title[0].upper()}{title[1:]}",
+        f"{checkpoint.ndim}D, {channels} in, {size} parameters",
+    ]
     lines.append(answer_of(checkpoint).headline(checkpoint))
     return "\n".join(lines)
 

@@ -47,6 +47,12 @@ KEYS = {
 }
 """Keys that neither napari nor the edits use."""
 
+BEFORE = (
+    "The objects that are most likely wrong come first. Look at each: accept it, or correct it in "
+    "the tab Edit."
+)
+"""Of labels whose uncertain objects nobody has asked for."""
+
 
 class ReviewPanel(ReviewForm):
     """A queue of objects, with keys to go through it.
@@ -109,7 +115,9 @@ class ReviewPanel(ReviewForm):
         items = self._tables.get(layer) if layer is not None else None
         if layer is None or items is None:
             self.model.show(ItemsModel().items, Review())
+            self.said.setText(BEFORE if layer is not None else "")
         else:
+            self.said.setText(f"Uncertainty: {items.said}.")
             self.model.class_names = record_of(layer).class_names
             self.model.show(items, self.reviews.of(layer))
         shown = self.model.items
@@ -150,7 +158,6 @@ class ReviewPanel(ReviewForm):
         self._tables[layer] = items
         if layer is self.layer:
             self._show_layer()
-            self.said.setText(f"Uncertainty: {items.said}.")
             self.next()
 
     def _failed(self, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""The Review tab: what should be looked at, most doubtful first, and what was said of it."""
+"""The Review tab: what should be looked at, most uncertain first, and what was said of it."""
 
 from __future__ import annotations
 
@@ -115,11 +115,10 @@ class ReviewPanel(ReviewForm):
         items = self._tables.get(layer) if layer is not None else None
         if layer is None or items is None:
             self.model.show(ItemsModel().items, Review())
-            self.said.setText(BEFORE if layer is not None else "")
         else:
-            self.said.setText(f"Uncertainty: {items.said}.")
             self.model.class_names = record_of(layer).class_names
             self.model.show(items, self.reviews.of(layer))
+        self.said.setText(BEFORE if items is None else f"Uncertainty: {items.said}.")
         shown = self.model.items
         self.table.setColumnHidden(COLUMNS.index("class"), not shown.classes.any())
         self.table.setColumnHidden(COLUMNS.index("score"), bool(np.isnan(shown.scores).all()))
@@ -128,10 +127,10 @@ class ReviewPanel(ReviewForm):
         )
         self.show_progress()
 
-    # ---- Finding doubts ----
+    # ---- Finding what is uncertain ----
 
     def run(self) -> None:
-        """Find out what is doubtful in the layer."""
+        """Find out what is uncertain in the layer."""
         self.message.hide()
         layer = self.layer
         choice = str(self.network.currentData())

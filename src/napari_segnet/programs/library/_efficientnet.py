@@ -41,7 +41,8 @@ def efficientnet(pen: Pen, name: str, rates: Sequence[int]) -> list[str]:
     if stages != len(kind.strides):
         raise Miss(f"its encoder has {stages} stages, where {len(kind.strides)} are known")
     # timm's own cut of an EfficientNet keeps the answer of the first stage instead of the stem's.
-    level, late = 0, kind.whole and kind.strides[0] == 1
+    level, before = 0, 1
+    late = kind.whole and kind.strides[0] == 1
     for stage, stride in enumerate(kind.strides):
         if stride > 1 and level > 0:
             found.append(x)
@@ -49,7 +50,11 @@ def efficientnet(pen: Pen, name: str, rates: Sequence[int]) -> list[str]:
         rate = rates[level - 1] if level else 1
         for n in range(pen.count(f"{name}.blocks.{stage}")):
             step = stride if n == 0 else 1
-            x = _timm(pen, kind, f"{name}.blocks.{stage}.{n}", x, stage, step, rate)
+            # timm dilates the first block of a level as the level before.
+            own = before if kind.whole and n == 0 else rate
+            kept = rate > 1 and step > 1
+            x = _timm(pen, kind, f"{name}.blocks.{stage}.{n}", x, stage, step, own, kept)
+        before = rate
         if late and stage == 0:
             found[1] = x
     return [*found, x]
@@ -94,14 +99,24 @@ def _kind_of(pen: Pen, name: str) -> _Kind:
     return _Kind(strides=strides, functions=functions, gate=gate, whole=whole, same=same)
 
 
-def _timm(pen: Pen, kind: _Kind, name: str, x: str, stage: int, stride: int, rate: int) -> str:
+def _timm(
+    pen: Pen,
+    kind: _Kind,
+    name: str,
+    x: str,
+    stage: int,
+    stride: int,
+    rate: int,
+    kept: bool,
+) -> str:
+    """Draw a block; where the size is ``kept``, it does not halve as its ``stride`` says."""
     function = kind.functions[stage + 1]
     if pen.has(f"{name}.conv"):
         return _normed(pen, kind, f"{name}.conv", f"{name}.bn1", x, function)
     inner, wide = x, pen.has(f"{name}.conv_pwl")
     if wide:
         inner = _normed(pen, kind, f"{name}.conv_pw", f"{name}.bn1", inner, function)
-    step, norm = stride if rate == 1 else 1, f"{name}.bn{2 if wide else 1}"
+    step, norm = 1 if kept else stride, f"{name}.bn{2 if wide else 1}"
     inner = _normed(pen, kind, f"{name}.conv_dw", norm, inner, function, step, rate)
     if pen.has(f"{name}.se"):
         few = pen.act(pen.conv(f"{name}.se.conv_reduce", pen.squeezed(inner)), kind.gate[0])

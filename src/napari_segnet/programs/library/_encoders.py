@@ -36,7 +36,7 @@ def encoder(pen: Pen, name: str, stride: int) -> list[str]:
     """
     rates = {8: (1, 1, 2, 4), 16: (1, 1, 1, 2)}.get(stride, (1, 1, 1, 1))
     if pen.has(f"{name}.layer1"):
-        return resnet(pen, name, rates, whole=True)
+        return resnet(pen, name, rates, whole=not name.endswith(".model"))
     if pen.has(f"{name}.patch_embed1"):
         return mix_transformer(pen, name, rates)
     if pen.has(f"{name}.stage0"):
@@ -73,8 +73,8 @@ def resnet(pen: Pen, name: str, rates: Sequence[int], whole: bool) -> list[str]:
         for n in range(pen.count(f"{name}.layer{level}")):
             first = n == 0
             stride = 2 if first and level > 1 and rate == 1 else 1
-            own = before if first and not whole else rate
-            x = _residual(pen, f"{name}.layer{level}.{n}", x, stride, own)
+            early = before if first and not whole else rate
+            x = _residual(pen, f"{name}.layer{level}.{n}", x, stride, rate, early)
         before = rate
         found.append(x)
     return found
@@ -99,7 +99,8 @@ def _stem(pen: Pen, name: str) -> str:
     return pen.act(pen.norm(f"{name}.bn1", x))
 
 
-def _residual(pen: Pen, name: str, x: str, stride: int, rate: int) -> str:
+def _residual(pen: Pen, name: str, x: str, stride: int, rate: int, early: int) -> str:
+    """Draw a block, whose first wide kernels have the dilation ``early``."""
     deep = pen.has(f"{name}.conv3")
     wide = "conv2" if deep else "conv1"
     if (
@@ -110,13 +111,15 @@ def _residual(pen: Pen, name: str, x: str, stride: int, rate: int) -> str:
     inner = x
     for part in ("1", "2", "3") if deep else ("1", "2"):
         step = stride if f"conv{part}" == wide else 1
-        own = rate if max(pen.kernel(f"{name}.conv{part}")) > 1 else 1
+        own = early if deep or part == "1" else rate
+        own = own if max(pen.kernel(f"{name}.conv{part}")) > 1 else 1
         inner = pen.norm(f"{name}.bn{part}", pen.conv(f"{name}.conv{part}", inner, step, own))
         inner = pen.act(inner) if part != ("3" if deep else "2") else inner
     for gate in ("se_module", "se"):
         if pen.has(f"{name}.{gate}"):
             inner = _gated(pen, f"{name}.{gate}", inner)
-    return pen.act(pen.add(inner, _shortcut(pen, f"{name}.downsample", x, stride)))
+    x = _shortcut(pen, f"{name}.downsample", x, stride, max(rate, early) > 1)
+    return pen.act(pen.add(inner, x))
 
 
 def _gated(pen: Pen, name: str, x: str) -> str:
@@ -125,12 +128,14 @@ def _gated(pen: Pen, name: str, x: str) -> str:
     return pen.times(x, pen.act(pen.conv(f"{name}.fc2", few), "sigmoid"))
 
 
-def _shortcut(pen: Pen, name: str, x: str, stride: int) -> str:
+def _shortcut(pen: Pen, name: str, x: str, stride: int, dilated: bool) -> str:
     """Draw what brings the input of a block to the size of its answer."""
     if pen.has(f"{name}.0"):
         margins = None if max(pen.kernel(f"{name}.0")) == 1 else 1
         return pen.norm(f"{name}.1", pen.conv(f"{name}.0", x, stride, pad=margins))
     if pen.has(f"{name}.1"):  # ResNet-D: a mean, then one pixel (He et al. 2019)
+        if dilated:
+            raise Miss(f"{name} averages at full size, which is not drawn here")
         if stride > 1:
             x = pen.node(
                 Pooling(kind="average", kernel=(2, 2), stride=(2, 2), padding=(0, 0),

@@ -21,25 +21,23 @@ FINE, COARSE = 1e-6, 1e-5
 
 def mix_transformer(pen: Pen, name: str, rates: Sequence[int]) -> list[str]:
     """Return the answers of the four stages; there is none at half the size."""
-    if max(rates) > 1:
-        raise Miss("the levels of its encoder cannot be dilated here")
     x, found = pen.image, [pen.image, ""]
-    for stage, heads in enumerate(HEADS, 1):
+    for stage, (heads, rate) in enumerate(zip(HEADS, rates, strict=True), 1):
         own = f"{name}.patch_embed{stage}"
-        x = pen.layer_norm(f"{own}.norm", pen.conv(f"{own}.proj", x, 4 if stage == 1 else 2),
-                           COARSE)  # fmt: skip
+        stride = 4 if stage == 1 else 2 if rate == 1 else 1
+        x = pen.layer_norm(f"{own}.norm", pen.conv(f"{own}.proj", x, stride, rate), COARSE)
         for n in range(pen.count(f"{name}.block{stage}")):
-            x = _block(pen, f"{name}.block{stage}.{n}", x, heads)
+            x = _block(pen, f"{name}.block{stage}.{n}", x, heads, rate)
         x = pen.layer_norm(f"{name}.norm{stage}", x, FINE)
         found.append(x)
     return found
 
 
-def _block(pen: Pen, name: str, x: str, heads: int) -> str:
+def _block(pen: Pen, name: str, x: str, heads: int, rate: int) -> str:
     normed = pen.layer_norm(f"{name}.norm1", x, FINE)
-    x = pen.add(x, _attention(pen, f"{name}.attn", normed, heads))
+    x = pen.add(x, _attention(pen, f"{name}.attn", normed, heads, rate))
     inner = _linear(pen, f"{name}.mlp.fc1", pen.layer_norm(f"{name}.norm2", x, FINE))
-    inner = pen.act(pen.conv(f"{name}.mlp.dwconv.dwconv", inner), "gelu")
+    inner = pen.act(pen.conv(f"{name}.mlp.dwconv.dwconv", inner, 1, rate), "gelu")
     return pen.add(x, _linear(pen, f"{name}.mlp.fc2", inner))
 
 
@@ -48,15 +46,22 @@ def _linear(pen: Pen, name: str, x: str) -> str:
     return pen.spread(pen.dense(name, pen.row(x)), pen.shape(f"{name}.weight")[0], x)
 
 
-def _attention(pen: Pen, name: str, x: str, heads: int) -> str:
-    """Draw sums over all pixels, weighted by how well queries fit keys of fewer pixels."""
+def _attention(pen: Pen, name: str, x: str, heads: int, rate: int) -> str:
+    """Draw sums over all pixels, weighted by how well queries fit keys of fewer pixels.
+
+    Where a level is dilated instead of halved, the library dilates what makes keys fewer as well.
+    """
     width = pen.draw.channels(x)
     if width % heads:
         raise Miss(f"{name} has {width} channels for {heads} heads")
     each, fewer = width // heads, x
     if pen.has(f"{name}.sr"):
         step = pen.kernel(f"{name}.sr")
-        fewer = pen.layer_norm(f"{name}.norm", pen.conv(f"{name}.sr", x, step, pad=0), COARSE)
+        if rate > 1:
+            fewer = pen.conv(f"{name}.sr", x, 1, rate, pad=step[0] // 2 * rate)
+        else:
+            fewer = pen.conv(f"{name}.sr", x, step, pad=0)
+        fewer = pen.layer_norm(f"{name}.norm", fewer, COARSE)
     queries = pen.turn(pen.dense(f"{name}.q", pen.row(x)), 1, 0)
     queries = pen.turn(pen.shaped(queries, heads, each, "rest"), 0, 2, 1)
     both = pen.turn(pen.dense(f"{name}.kv", pen.row(fewer)), 1, 0)

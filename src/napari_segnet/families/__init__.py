@@ -19,7 +19,7 @@ from napari_segnet.families.protocol import (
     PromptableFamily,
     RawFamily,
     SmallInitFamily,
-    Teachable,
+    Trainable,
     TrainableFamily,
     TrainableInstanceFamily,
 )
@@ -39,7 +39,7 @@ __all__ = [
     "PromptableFamily",
     "RawFamily",
     "SmallInitFamily",
-    "Teachable",
+    "Trainable",
     "TrainableFamily",
     "TrainableInstanceFamily",
 ]

@@ -30,6 +30,7 @@ line does, and a window puts its own words in their place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,6 +61,12 @@ __all__ = [
     "WorkerLostError",
     "is_of_the_device",
 ]
+
+
+_NOT_SHOWN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
+)
+"""Letters that command a terminal, or turn what follows around: names in files may have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,9 @@ class SegnetError(Exception):
     """
 
     def __init__(self, *args: object, remedies: tuple[Remedy, ...] = ()) -> None:
-        super().__init__(*args)
+        super().__init__(
+            *(_NOT_SHOWN.sub("?", one) if isinstance(one, str) else one for one in args)
+        )
         self.remedies = remedies
 
     def phrased(self, phrase: Callable[[Remedy], str]) -> str:

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from support.blobseer import field
-from support.stars import SHOWN_RAYS, shown_network
+from support.engines import put_first
+from support.networks import pictures
+from support.stars import SHOWN_RAYS, UNET, Star, folder, shown_network
 
 import napari_segnet as sn
 from napari_segnet import answers, cache
 from napari_segnet.answers.star_polygons import label as star_label
+from napari_segnet.engines.torch import load
 from napari_segnet.errors import MismatchError, NothingFoundError, SegnetError, SettingsError
 from napari_segnet.evaluate import evaluate
 from napari_segnet.image import Image
@@ -21,6 +24,7 @@ from napari_segnet.progress import run
 from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
 from napari_segnet.recognition import family_of
 from napari_segnet.review import uncertainty_of_labels, uncertainty_of_own
+from napari_segnet.sinks import KeptPlace
 from napari_segnet.star import circle, inner_distance, star_distances
 
 SHAPE = (100, 110)
@@ -78,6 +82,33 @@ def test_planes_are_answered_one_by_one_and_joined(toy):
     joined = run(label(prediction, LabelSettings(link="t")))
     assert (len(apart.label_score), len(joined.label_score)) == (2 * len(CENTRES), len(CENTRES))
     assert joined.labels.max() == len(CENTRES)
+
+
+@pytest.mark.parametrize("how", [{}, {"seams": "blend"}, {"scale": 1.5}])
+def test_a_run_that_was_cut_off_goes_on(monkeypatch, tmp_path, how):
+    star = Star(UNET)
+    star(np.zeros((3, 16, 16), np.float32))
+    toy = sn.identify(folder(tmp_path / "unet", star))
+    pixels = pictures(2, 3, (70, 75), seed=3).numpy()
+    image = Image(data=pixels, axes="tcyx", name="stars")
+    kind = put_first(monkeypatch, maps=load(toy, "cpu").maps)
+    settings, kept = replace(ON_CPU, tile_px=(32,), **how), KeptPlace(folder=tmp_path / "kept")
+    expected = run(predict(toy, image, settings))
+    assert len(expected.answer.points) > 100
+    tiles = 2 * expected.origin.engine["tiles"]
+    assert tiles > 6
+    job = predict(toy, image, settings, kept)
+    while next(job).done < tiles // 2 + 2:
+        pass
+    job.close()
+    kind.tried.clear()
+    found = run(predict(toy, image, settings, kept))
+    assert len(kind.tried) == tiles - tiles // 2 - 2
+    assert f"{tiles // 2 + 2} of {tiles} tiles" in found.origin.notes[-1]
+    for name in ("points", "distances", "scores", "classes", "unit"):
+        np.testing.assert_array_equal(getattr(found.answer, name), getattr(expected.answer, name))
+    np.testing.assert_array_equal(found.answer.maps.data, expected.answer.maps.data)
+    assert found.origin.engine == expected.origin.engine
 
 
 def test_its_settings_act_on_a_kept_answer(toy, monkeypatch):

@@ -21,6 +21,7 @@ from napari_segnet.atomic import (
     WHOLE,
     Write,
     complete,
+    half_written,
     is_left,
     make_folders,
     probe,
@@ -221,13 +222,16 @@ def check_outputs(
         As there.
     """
     try:
-        there = {_key(name) for name in os.listdir(folder)}
+        names = os.listdir(folder)
     except OSError:  # no folder yet; what speaks against one is said of the longest name
-        there = set()
+        names = []
+    there, half = set(map(_key, names)), set(map(_key, half_written(names)))
     endings = [writer.ending for writer in WRITERS]
     longest = max(images, key=lambda stem: len(os.fsencode(stem)), default="")
     for stem, path in images.items():
         key = _key(stem)
+        if any(key + e in half for e in endings):
+            _sweep_left(folder, stem)
         if stem == longest or any(
             key + e in there or f".{key}{e}{WHOLE}" in there for e in endings
         ):
@@ -362,6 +366,21 @@ def _complete_left(folder: Path, stem: str) -> None:
             complete(paths)
         finally:
             mine.release()
+
+
+def _sweep_left(folder: Path, stem: str) -> None:
+    """Remove what a program that was killed left of results, unless another one is at it."""
+    if (mine := hold(folder / stem)) is None:
+        return
+    try:
+        paths = _every_path(folder, stem)
+        complete(paths)
+        for path in paths:
+            sweep(path)
+    except OSError as error:
+        raise _output_error(folder, stem, error) from error
+    finally:
+        mine.release()
 
 
 def _every_path(folder: Path, stem: str) -> list[Path]:

@@ -156,6 +156,8 @@ class Search:
             return None
         if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
             return None  # a skip connection joins levels
+        if not state.taken and any(one.shuffled for one in state.steps):
+            return None  # networks that enlarge images shuffle pixels, too
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
             return None  # a backbone alone

@@ -138,7 +138,7 @@ def _one(
     """
     beside = read_sidecar(holder)
     told = {**(beside.told if beside else {}), **(told or {})}
-    found = _recognised(file, told)
+    found = _recognised(file, told, package.recorded if package else {})
     if holder != file:
         found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
     if package is not None:
@@ -146,8 +146,8 @@ def _one(
     return beside.added_to(found) if beside else found
 
 
-def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
-    """Return the network of a weights file by its content alone."""
+def _recognised(path: Path, told: Mapping[str, Any], beside: Mapping[str, Any]) -> Checkpoint:
+    """Return the network of a weights file by its content, and what is recorded beside it."""
     tree = open_tree(path)
     for program in PROGRAMS:
         if program.detect(tree):
@@ -155,6 +155,8 @@ def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
             found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
             return with_halo(family_of(found), found)
     views = candidates(tree, path)
+    if beside:
+        views = tuple(replace(v, metadata={"config": beside, **v.metadata}) for v in views)
     named = _named(views, told)
     notes: tuple[str, ...] = ()
     if isinstance(named, Checkpoint) and _complete(named):
@@ -213,8 +215,7 @@ def _by_name(
                 # The code beside the weights may have what is told; else it is raised.
                 return error
             else:
-                notes = (*weights.notes, *found.notes)
-                return replace(found, stamp=weights.stamp, notes=notes)
+                return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes))
     return refusal
 
 
@@ -222,9 +223,8 @@ def _by_library(
     views: tuple[Weights, ...], told: Mapping[str, Any]
 ) -> Checkpoint | UnknownNetworkError | SettingsError | None:
     """Return what a library's names say of the tensors, or why they are not drawn."""
-    own = {name: value for name, value in told.items() if name != "source"}
     try:
-        return LIBRARY.describe(views, own)
+        return LIBRARY.describe(views, {n: v for n, v in told.items() if n != "source"})
     except (UnknownNetworkError, SettingsError) as error:
         return error
 

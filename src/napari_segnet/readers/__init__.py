@@ -33,6 +33,7 @@ from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.ome_zarr import holds_image, holds_zarr, read_zarr, zarr_layout
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
+from napari_segnet.readers.video import VideoReader
 from napari_segnet.settings import type_name
 
 __all__ = [
@@ -120,6 +121,7 @@ READERS: tuple[Reader, ...] = (
     NpyReader(),
     NiftiReader(),
     MicroscopeReader(),
+    VideoReader(),
 )
 """Every kind of picture file that opens, in the order they are asked."""
 _SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)

@@ -72,7 +72,7 @@ def node_of(folder: Path) -> Node:
         If it says nothing, or what cannot be understood.
     """
     if (folder / "zarr.json").is_file():
-        found = _mapping(folder / "zarr.json")
+        found = _of_format(folder / "zarr.json", 3)
         is_array = found.get("node_type") == "array"
         attributes = found.get("attributes", {})
         return Node(
@@ -87,7 +87,9 @@ def node_of(folder: Path) -> Node:
             "the image again, whole."
         )
     attributes = _mapping(folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
-    array = _mapping(folder / ".zarray") if (folder / ".zarray").is_file() else None
+    array = _of_format(folder / ".zarray", 2) if (folder / ".zarray").is_file() else None
+    if array is None and (folder / ".zgroup").is_file():
+        _of_format(folder / ".zgroup", 2)
     return Node(folder=folder, zarr_format=2, array=array, attributes=attributes)
 
 
@@ -99,7 +101,7 @@ def below(root: Path, name: object) -> Path:
     ImageError
         If it would lie outside.
     """
-    if isinstance(name, str) and name:
+    if isinstance(name, str) and name and not {".", ".."} & set(name.split("/")):
         inside = root / name
         if inside.resolve().is_relative_to(root.resolve()) and inside.resolve() != root.resolve():
             return inside
@@ -179,6 +181,18 @@ def _codecs_3(codecs: object, depth: int = 0) -> Iterable[str]:
 
 def _short(name: object) -> str:
     return str(name).removeprefix("numcodecs.").lower()
+
+
+def _of_format(path: Path, zarr_format: int) -> Mapping[str, Any]:
+    """Return a description of the format that its file's name says."""
+    found = _mapping(path)
+    said = found.get("zarr_format")
+    if type(said) is not int or said != zarr_format:
+        raise ImageError(
+            f"{path} is damaged: it should be of Zarr format {zarr_format}, but says "
+            f"{str(said)[:40]!r}. Copy or export the image again."
+        )
+    return found
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:

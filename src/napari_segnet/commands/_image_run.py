@@ -157,6 +157,7 @@ def _finished(
 
 def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of: Answered) -> Done:
     from napari_segnet.detective import light_dark_doubt
+    from napari_segnet.readers import named
 
     seconds, like = time.perf_counter() - made_of.begun, made_of.like
     count = len(made.label_score)
@@ -166,7 +167,7 @@ def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of
     if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
         notes = (*notes, f"{doubt} For those, add --set invert=yes.")
     line = {
-        "image": str(path),
+        "image": named(path),
         "files": [str(file) for file in files],
         "kind": made.kind,
         "n_labels": count,

@@ -92,9 +92,14 @@ def make_plan(
     SegnetError
         Whatever speaks against the run, in a sentence.
     """
-    from napari_segnet.readers import has_grid
+    from napari_segnet.readers import address_of, has_grid
     from napari_segnet.writers import check_outputs, parse_exports
 
+    if address_of(folder):
+        raise SettingsError(
+            f"{address_of(folder)} is an address, and results are written to a disk. Name a "
+            "folder with -o, and copy it there."
+        )
     asked = parse_exports(exports) if exports is not None else ()
     images = [*images]
     wishes, predict, label, known = _checked(wishes, save_maps, images)

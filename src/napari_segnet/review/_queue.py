@@ -14,7 +14,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
-from napari_segnet.items import Items, items_of
+from napari_segnet.items import Items, items_of, worse
 from napari_segnet.progress import Progress, job
 from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_shape
 from napari_segnet.review._review import SEEN, Review
@@ -170,7 +170,7 @@ def doubt_labels(
         others.append(kind.turned_back(turned.answer, axis))
     objects = items.chosen(items.ids > 0)
     unstable = kind.doubt_by_flips(objects, labels, prediction.answer, others)
-    return _worse(items, unstable)
+    return worse(items, unstable)
 
 
 def _foreground(prediction: Prediction) -> npt.NDArray[Any] | None:
@@ -184,12 +184,3 @@ def _flipped(image: Image, axis: str) -> Image:
     data = np.asarray(image.data)
     flipped = np.ascontiguousarray(np.flip(data, image.axes.index(axis)))
     return replace(image, data=flipped, levels=())
-
-
-def _worse(items: Items, others: Items) -> Items:
-    """Return the items with the higher of two doubts; the others stand for the first rows."""
-    doubts, why = items.doubts.copy(), list(items.why)
-    for row in np.flatnonzero(others.doubts > doubts[: len(others)]).tolist():
-        doubts[row], why[row] = others.doubts[row], others.why[row]
-    said = f"{items.said}, and {others.said}"
-    return replace(items, doubts=doubts, why=tuple(why), said=said)

@@ -146,15 +146,21 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that tests start in: one, since thousands take long to number."""
+    return tmp_path_factory.mktemp("cwd")
+
+
 @pytest.fixture(autouse=True)
-def empty_working_folder(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def empty_working_folder(working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test starts in an empty folder and must leave it empty: write to ``tmp_path``."""
-    here = tmp_path_factory.mktemp("cwd")
-    monkeypatch.chdir(here)
+    working_folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(working_folder)
     yield
-    left = sorted(path.name for path in here.iterdir())
+    left = sorted(path.name for path in working_folder.iterdir())
+    if left:
+        shutil.rmtree(working_folder)  # the next test starts anew
     assert not left, f"the test left {left} in the working folder; write to tmp_path instead"
 
 

@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -24,6 +24,7 @@ __all__ = [
     "create_private",
     "flush",
     "flush_folder",
+    "half_written",
     "is_left",
     "make_folders",
     "make_private_folder",
@@ -46,6 +47,7 @@ ENDING = ".part"
 OLD, WHOLE = ".old", ".whole"
 """Of a file that is being replaced, and of the note that all that replace others are whole."""
 _TOKEN = re.compile("[0-9a-f]{8}")
+_HALF = re.compile(r"\.(.+)\.[0-9a-f]{8}(?:\.old)?\.part", re.DOTALL)
 
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 """How a disk says that it writes names by itself."""
@@ -262,6 +264,17 @@ def sweep(path: Path) -> None:
     for pattern in (*(f".{name}.{token}{end}{ENDING}" for end in ("", OLD)), f".{name}{ENDING}"):
         for part in path.parent.glob(pattern):
             _remove(part)
+
+
+def half_written(names: Iterable[str]) -> frozenset[str]:
+    """Return the names of files of which a part lies in a folder: written now, or never to end.
+
+    Parameters
+    ----------
+    names : iterable of str
+        All names in the folder.
+    """
+    return frozenset(found[1] for name in names if (found := _HALF.fullmatch(name)))
 
 
 def _token() -> str:

@@ -145,7 +145,7 @@ _MOST_DIGITS = 30
 MOST_EVENTS = 100_000
 """Values of one YAML, aliases counted by what they stand for; the longest has some hundred."""
 DEEPEST_TEXT = 64
-"""Lists in lists of one YAML."""
+"""Lists in lists of one YAML or JSON: whoever walks through them calls itself for each."""
 
 
 def parsed_json(
@@ -183,11 +183,27 @@ def parsed_json(
         )
     except RecursionError as error:
         raise OverBudget("it has lists in each other, too deep to be read") from error
+    if text.count("[") + text.count("{") > DEEPEST_TEXT:
+        _require_flat(found)
     if _HALF_A_LETTER.search(text) is not None:
         bytes_of_names = "surrogateescape" if file_names else "strict"
         # UnicodeError is a ValueError.
         json.dumps(found, ensure_ascii=False).encode("utf-8", bytes_of_names)
     return found
+
+
+def _require_flat(found: Any) -> None:
+    row = [found]
+    for _ in range(DEEPEST_TEXT + 1):
+        row = [
+            one
+            for held in row
+            for one in (held.values() if isinstance(held, dict) else held)
+            if isinstance(one, dict | list)
+        ]
+        if not row:
+            return
+    raise OverBudget(f"it has lists in each other, more than {DEEPEST_TEXT} deep")
 
 
 def _with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -30,10 +30,14 @@ line does, and a window puts its own words in their place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 __all__ = [
+    "OTHER_FOLDER",
+    "OTHER_NAME",
+    "REPLACE",
     "BrokenWeightsError",
     "Cancelled",
     "DatasetError",
@@ -59,6 +63,12 @@ __all__ = [
 ]
 
 
+_NOT_SHOWN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
+)
+"""Letters that command a terminal, or turn what follows around: names in files may have them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """A setting that puts an error right.
@@ -66,7 +76,8 @@ class Remedy:
     Attributes
     ----------
     setting : str
-        Name of a field of a settings class.
+        Name of a field of a settings class; or ``output``, for another folder or name of what is
+        written, or ``overwrite``, to replace what is there.
     value : str
         What to set it to; empty where the user has to know.
     """
@@ -75,9 +86,17 @@ class Remedy:
     value: str = ""
 
     def __str__(self) -> str:
+        if self.setting == "output":
+            return f"another {self.value} with -o"
+        if self.setting == "overwrite":
+            return "--overwrite"
         if self.setting == "device":  # which has an option of its own
             return f"--device {self.value or '...'}"
         return f"--set {self.setting}={self.value or '...'}"
+
+
+OTHER_FOLDER, OTHER_NAME = Remedy("output", "folder"), Remedy("output", "name")
+REPLACE = Remedy("overwrite")
 
 
 class SegnetError(Exception):
@@ -92,7 +111,9 @@ class SegnetError(Exception):
     """
 
     def __init__(self, *args: object, remedies: tuple[Remedy, ...] = ()) -> None:
-        super().__init__(*args)
+        super().__init__(
+            *(_NOT_SHOWN.sub("?", one) if isinstance(one, str) else one for one in args)
+        )
         self.remedies = remedies
 
     def phrased(self, phrase: Callable[[Remedy], str]) -> str:

@@ -20,7 +20,7 @@ from napari_segnet import atomic
 from napari_segnet.errors import OutputError
 from napari_segnet.ownership import hold
 from napari_segnet.segmentation import Origin, Segmentation
-from napari_segnet.writers import check_output, write_segmentation
+from napari_segnet.writers import check_output, check_outputs, write_segmentation
 
 TURNS = 12
 
@@ -139,3 +139,21 @@ def killed_within(folder: Path, place: int) -> int:
         write_segmentation(made(2), folder, "a", overwrite=True)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_what_a_killed_run_left_goes_with_the_next_run_of_the_folder(tmp_path: Path) -> None:
+    write_segmentation(made(1), tmp_path, "a")
+    left = [tmp_path / f".{name}.8d8d7349{end}" for name in ("a.labels.tif", "b.json") for end in
+            (".part", ".old.part")]  # fmt: skip
+    others = [tmp_path / ".a.labels.tif.part", tmp_path / ".c.json.8d8d7349.part"]
+    for path in (*left, *others):
+        path.write_bytes(b"half")
+    images = {"a": Path("a.tif"), "b": Path("b.tif")}
+    mine = hold(tmp_path / "b")  # another run writes it now
+    assert mine is not None
+    check_outputs(tmp_path, images, lambda _: False, overwrite=True)
+    mine.release()
+    assert [path.exists() for path in left] == [False, False, True, True]
+    check_outputs(tmp_path, images, lambda _: False, overwrite=True)
+    assert not any(path.exists() for path in left)
+    assert others[1].exists() and said(tmp_path) == (1, 1)

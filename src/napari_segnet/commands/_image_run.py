@@ -156,7 +156,7 @@ def _finished(
 
 
 def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of: Answered) -> Done:
-    from napari_segnet.detective import light_dark_doubt
+    from napari_segnet.detective import light_dark_suggestion
     from napari_segnet.readers import named
 
     seconds, like = time.perf_counter() - made_of.begun, made_of.like
@@ -164,8 +164,8 @@ def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of
     what = {("instance", 1): "object", ("instance", 0): "objects", ("semantic", 1): "class"}
     noun = what.get((made.kind, int(count == 1)), "classes")
     notes = made.origin.notes
-    if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
-        notes = (*notes, f"{doubt} For those, add --set invert=yes.")
+    if suggestion := light_dark_suggestion(plan.checkpoint, plan.predict, made):
+        notes = (*notes, f"{suggestion} For those, add --set invert=yes.")
     line = {
         "image": named(path),
         "files": [str(file) for file in files],

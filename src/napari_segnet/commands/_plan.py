@@ -92,14 +92,9 @@ def make_plan(
     SegnetError
         Whatever speaks against the run, in a sentence.
     """
-    from napari_segnet.readers import address_of, has_grid
+    from napari_segnet.readers import has_grid
     from napari_segnet.writers import check_outputs, parse_exports
 
-    if address_of(folder):
-        raise SettingsError(
-            f"{address_of(folder)} is an address, and results are written to a disk. Name a "
-            "folder with -o, and copy it there."
-        )
     asked = parse_exports(exports) if exports is not None else ()
     images = [*images]
     wishes, predict, label, known = _checked(wishes, save_maps, images)
@@ -183,6 +178,13 @@ def _placed(
     weights: str | None,
 ) -> tuple[Path, ZarrPlace | None, dict[str, Path], dict[str, tuple[Path, ...]]]:
     """Return the folder of the results; where it is named as Zarr, all that follows from it."""
+    from napari_segnet.readers import address_of
+
+    if address := address_of(output):
+        raise SettingsError(
+            f"{address} is an address, and results are written to a disk. Name a folder with -o, "
+            "and copy it there."
+        )
     if not output.name.lower().endswith(".zarr"):
         return output, None, by_stem, channel_files
     zarr = zarr_place(output, list(by_stem.values()), weights_path(weights or BUILT_IN))

@@ -63,7 +63,12 @@ class Train:
             metavar="FILE",
             help="the weights file to write",
         )
-        add("--device", type=some_text, default="auto", help="auto, cpu, mps, cuda or cuda:N")
+        add(
+            "--device",
+            type=some_text,
+            default="auto",
+            help="auto (default), cpu, mps, cuda or cuda:N",
+        )
         add(
             "--set",
             action="append",
@@ -155,7 +160,7 @@ def _judging(parser: argparse.ArgumentParser) -> None:
         choices=("try", "take", "skip"),
         default="try",
         help="before training, try how your corrected images are best shown to the network "
-        "and say what it finds so (try, the default); train with the best (take); or neither",
+        "and say what it finds so (try, default); train with the best (take); or neither",
     )
     add(
         "--cross-fit",

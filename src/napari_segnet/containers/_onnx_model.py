@@ -145,7 +145,7 @@ def _opset(message: Message) -> tuple[str, int]:
     domain, version = "", 0
     for one in message:
         if one.number == 1:
-            domain = message.text(one)
+            domain = message.name(one)
         elif one.number == 2 and one.kind == VARINT:
             version = one.value
     return ("" if domain == "ai.onnx" else domain), version
@@ -157,7 +157,7 @@ def _pair(message: Message) -> tuple[str, str]:
 
 
 def _function(message: Message) -> tuple[str, str]:
-    found = {one.number: message.text(one) for one in message if one.number in (1, 10)}
+    found = {one.number: message.name(one) for one in message if one.number in (1, 10)}
     return found.get(10, ""), found.get(1, "")
 
 
@@ -209,11 +209,11 @@ def _node(message: Message, count: _Count) -> OnnxNode:
     inputs, outputs, attributes = list[str](), list[str](), dict[str, Any]()
     for one in message:
         if one.number == 1:
-            inputs.append(message.text(one))
+            inputs.append(message.name(one))
         elif one.number == 2:
-            outputs.append(message.text(one))
+            outputs.append(message.name(one))
         elif one.number in texts:
-            texts[one.number] = message.text(one)
+            texts[one.number] = message.name(one)
         elif one.number == 5:
             key, value = _attribute(message.inside(one), count)
             attributes[key] = value
@@ -233,7 +233,7 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
     name, kind, values = "", 0, dict[int, list[Any]]()
     for one in message:
         if one.number == 1:
-            name = message.text(one)
+            name = message.name(one)
         elif one.number == 20 and one.kind == VARINT:
             kind = one.value
         elif one.number in _READ:
@@ -269,7 +269,7 @@ def _input(message: Message) -> OnnxInput:
     name, kind, shape = "", 0, None
     for one in message:
         if one.number == 1:
-            name = message.text(one)
+            name = message.name(one)
         elif one.number == 2:
             inner = message.inside(one)
             for two in inner:

@@ -121,7 +121,7 @@ def read_tensor(message: Message) -> OnnxTensor:
         elif one.number == 2 and one.kind == VARINT:
             kind = one.value
         elif one.number == 8:
-            name = message.text(one)
+            name = message.name(one)
         elif one.number in (4, 9, 10):
             expected = {4: FIXED32, 9: BYTES, 10: FIXED64}[one.number]
             if one.kind not in (BYTES, expected):
@@ -133,7 +133,7 @@ def read_tensor(message: Message) -> OnnxTensor:
             numbers += message.integers(one)
         elif one.number == 13:
             inner = message.inside(one)
-            pair = {two.number: inner.text(two) for two in inner if two.number in (1, 2)}
+            pair = {two.number: inner.name(two) for two in inner if two.number in (1, 2)}
             outside.append((pair.get(1, ""), pair.get(2, "")))
         elif one.number == 14 and one.kind == VARINT:
             external = one.value == 1

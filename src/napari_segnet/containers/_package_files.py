@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import lzma
 import os
 import shutil
 import tempfile
@@ -220,7 +221,10 @@ def _readable(path: Path, entry: str) -> Iterator[None]:
     """Say of a damaged zip what is wrong with it."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError,
+            RuntimeError) as error:  # fmt: skip
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk; bzip2 says without a number that its stream is damaged
         raise BrokenWeightsError(
             f"{path.name} is damaged: its part {entry[-60:]} cannot be read ({error}). "
             "Download or copy it again."

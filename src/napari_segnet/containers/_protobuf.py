@@ -155,6 +155,16 @@ class Message:
         """Return the text of a field; what is no UTF-8 becomes a question mark."""
         return self.data(field).decode("utf-8", "replace")
 
+    def name(self, field: Field) -> str:
+        """Return a text by which things are told apart.
+
+        Raises
+        ------
+        ValueError
+            If it is no UTF-8: two such names could become one.
+        """
+        return self.data(field).decode("utf-8")
+
     def real(self, field: Field) -> float:
         """Return a number of four bytes."""
         if field.kind != FIXED32:

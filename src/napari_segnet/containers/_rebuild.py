@@ -18,7 +18,7 @@ from napari_segnet.containers._inert import Inert, Named, Record
 from napari_segnet.containers._storage import ITEMSIZE, Storage, tensor_ref, unreadable
 from napari_segnet.containers._types import TensorRef
 
-__all__ = ["PLAIN", "TENSORS", "HalfBuilt", "hashable", "storage_dtype"]
+__all__ = ["ARRAYS", "PLAIN", "TENSORS", "HalfBuilt", "hashable", "storage_dtype"]
 
 Builder = Callable[..., Any]
 
@@ -47,6 +47,8 @@ _NUMPY_DTYPE = re.compile(r"[<>|=]?([biufcSUmM]\d{0,6}|[?])(\[[a-zA-Z]{1,2}\])?"
 _DATES = (datetime.date, datetime.time, datetime.timedelta)
 _KEYS = (str, int, float, bytes, type(None), complex, Named, Inert, *_DATES)
 _MAX_KEY_PARTS = 1000
+_DTYPE_VERSION = 4
+"""The newest way in which numpy pickles a kind of numbers."""
 _MAX_DIGITS = 100
 
 
@@ -210,7 +212,9 @@ class HalfBuilt:
         if not isinstance(state, tuple):
             raise ValueError("an array has no state")
         if self.spec is not None:
-            if len(state) > 1 and isinstance(state[1], str):
+            if len(state) < 5 or type(state[0]) is not int or not 0 <= state[0] <= _DTYPE_VERSION:
+                raise ValueError("the kind of an array is not understood")
+            if isinstance(state[1], str):
                 self.order = state[1]
             return self
         if len(state) != 5:
@@ -239,12 +243,14 @@ def _numpy_dtype(spec: Any, *_rest: Any) -> HalfBuilt:
 def _array(raw: Any, dtype: Any, shape: Any, order: Any) -> Any:
     if isinstance(raw, list):  # of objects, such as numpy.save makes of a dict
         return Inert("numpy.ndarray", (shape,), items=raw)
-    if not isinstance(raw, bytes | bytearray | str) or not isinstance(dtype, HalfBuilt):
+    if not isinstance(dtype, HalfBuilt):
         return Inert("numpy.ndarray", (shape,))
     try:
         kind = dtype.dtype()
     except ValueError:
         return Inert("numpy.ndarray", (shape, dtype.spec))
+    if not isinstance(raw, bytes | bytearray | str):
+        raise ValueError("the numbers of an array are no bytes")
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     if isinstance(raw, str):
         raw = _python2_bytes(raw, kind.itemsize * math.prod(sizes))
@@ -277,6 +283,13 @@ def _scalar(dtype: Any, raw: Any = b"") -> Any:
 
 def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> Any:
     return _array(raw, dtype, shape, order)
+
+
+ARRAYS: Mapping[str, Builder] = {
+    **{f"{module}.multiarray.scalar": _scalar for module in ("numpy.core", "numpy._core")},
+    **{f"{module}.numeric._frombuffer": _from_buffer for module in ("numpy.core", "numpy._core")},
+}
+"""What they refuse is damage, as it is of a tensor."""
 
 
 # ---- Plain values ----------------------------------------------------------------------
@@ -365,7 +378,6 @@ def _range(*args: Any) -> range:
 
 
 _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-_NUMERIC_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 
 # A builder that refuses its arguments (ValueError, TypeError, ...) leaves an inert stand-in.
@@ -401,8 +413,6 @@ PLAIN: Mapping[str, Builder] = {
     "datetime.time": _date(datetime.time),
     "datetime.timedelta": _date(datetime.timedelta),
     "datetime.timezone": _date(datetime.timezone),
-    **{f"{module}.scalar": _scalar for module in _ARRAY_MODULES},
     **{f"{module}._reconstruct": lambda *_args: HalfBuilt() for module in _ARRAY_MODULES},
-    **{f"{module}._frombuffer": _from_buffer for module in _NUMERIC_MODULES},
     **{f"{module}.{name}": _path for module in ("pathlib", "pathlib._local") for name in _PATHS},
 }

@@ -18,7 +18,7 @@ from napari_segnet.budget import Budget, OverBudget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
 from napari_segnet.containers._inert import Inert, Named, Record
 from napari_segnet.containers._opcodes import Stream, operations
-from napari_segnet.containers._rebuild import PLAIN, TENSORS, HalfBuilt, hashable
+from napari_segnet.containers._rebuild import ARRAYS, PLAIN, TENSORS, HalfBuilt, hashable
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["Stream", "unpickle"]
@@ -100,7 +100,7 @@ class _Machine:
     def named(self, module: str, name: str) -> Named:
         self.budget.step((len(module) + len(name)) // 16)  # they are joined and compared
         named = Named(_OLD_MODULES.get(module, module), name)
-        if str(named) not in PLAIN and str(named) not in TENSORS:
+        if not any(str(named) in known for known in (PLAIN, TENSORS, ARRAYS)):
             refuse_dangerous(named, self.file_name)
         return named
 
@@ -129,6 +129,8 @@ class _Machine:
         name = str(target)
         if name in TENSORS:
             return TENSORS[name](*args)
+        if name in ARRAYS:
+            return ARRAYS[name](*args)
         if name in _FROM_TYPE:
             return self._called(args[0], args[2])
         if name in PLAIN:

@@ -22,7 +22,13 @@ __all__ = ["Archive", "names"]
 
 MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
-_ENCRYPTED = 1
+_ENCRYPTED = 0x2041
+"""With a password, strongly, or with a masked directory: bits 0, 6 and 13 of APPNOTE 4.4.4."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The packings that torch and Keras read."""
+_END = struct.Struct("<4s4H2LH")
+_NO_DISK = (0, 0xFFFF)
+"""One file only; or it is said elsewhere, in the record of zip64."""
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
 _MAX_INDEX_BYTES = 256 * 2**20
 _LEAST_INDEX_BYTES = 16 * 2**20
@@ -86,6 +92,7 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
+                _require_one_disk(path, state.st_size - _END.size - len(archive.comment))
         except _DAMAGE as error:
             raise BrokenWeightsError(
                 f"{path.name} is a damaged zip file ({error}). Download or copy it again."
@@ -134,6 +141,7 @@ class Archive:
         info = self.entries.get(name)
         if info is None:
             raise ValueError(f"its part {name} is missing")
+        _require_known(info)
         if info.compress_type != zipfile.ZIP_STORED:
             if self.origin:
                 raise ValueError(f"its part {name} is packed in a zip inside of a zip")
@@ -168,6 +176,7 @@ class Archive:
                 "file. Save the network's state dict alone."
             )
         try:
+            _require_known(info)
             if info.compress_type != zipfile.ZIP_STORED and not self.origin:
                 with zipfile.ZipFile(self.path) as archive:
                     return archive.read(name)
@@ -233,6 +242,23 @@ class _Window(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+def _require_known(info: zipfile.ZipInfo) -> None:
+    if info.compress_type not in _METHODS:
+        raise ValueError(
+            f"its part {info.filename[-60:]} is packed by method {info.compress_type}, which no "
+            "program that writes weights uses"
+        )
+
+
+def _require_one_disk(path: Path, place: int) -> None:
+    """Refuse a part of an archive that is cut into several files (APPNOTE 4.3.16)."""
+    with path.open("rb") as file:
+        file.seek(max(place, 0))
+        end = file.read(_END.size)
+    if len(end) < _END.size or any(n not in _NO_DISK for n in _END.unpack(end)[1:3]):
+        raise zipfile.BadZipFile("it says that it is one of several files")
 
 
 def _check(info: zipfile.ZipInfo, path: Path, file_size: int) -> None:

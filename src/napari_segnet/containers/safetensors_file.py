@@ -49,8 +49,8 @@ _DTYPES = {
     "F8_E5M2FNUZ": "float8_e5m2fnuz",
 }
 
-_NARROW = ("F4", "F6_E2M3", "F6_E3M2")
-"""Kinds of the format whose numbers share bytes; torch has no tensors of them."""
+_NARROW = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
+"""Kinds of the format whose numbers share bytes, with their bits; torch has no tensors of them."""
 
 
 class Safetensors:
@@ -111,7 +111,10 @@ def _tensor(path: Path, entry: Any, origin: int, stamp: Stamp) -> TensorRef:
         raise ValueError(f"has numbers of the kind {str(kind)[:20]}, which is not known")
     if kind not in _DTYPES:
         why = f"A tensor has numbers of kind {str(kind)[:20]}, which are not read; save it as F32."
-        return unreadable(shape, str(kind)[:20], why)
+        listed = unreadable(shape, kind, why)
+        if math.prod(listed.shape) * _NARROW[kind] != 8 * (end - begin):
+            raise ValueError(f"of shape {list(listed.shape)} has {end - begin:,} bytes")
+        return listed
     dtype = _DTYPES[kind]
     count = (end - begin) // ITEMSIZE[dtype]
     region = Region(

@@ -145,6 +145,8 @@ def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRe
         return unreadable(tuple(shape), "unknown", why)
     name = place + str(entry["path_name"])
     region = archive.region(name, swap=swap)
+    if region.length % ITEMSIZE[dtype]:
+        raise ValueError(f"its part {name[-60:]} ends in the middle of a number")
     storage = Storage(Place(name, region), dtype, region.length // ITEMSIZE[dtype])
     return tensor_ref(storage, _whole(meta["storage_offset"]), shape, stride)
 

@@ -65,9 +65,9 @@ class _Blocks:
         word, kind, *rest = persistent_id
         if word == "module" and isinstance(kind, Named):
             return kind  # a class, with its source as text, which nobody needs
-        if word != "storage" or len(rest) < 3:
+        if word != "storage" or len(rest) != 4:
             raise ValueError("a block of numbers has no name")
-        key, _device, count, view = (*rest, None)[:4]
+        key, _device, count, view = rest
         if not isinstance(key, str) or type(count) is not int or count < 0:
             raise ValueError("a block of numbers has no name")
         dtype = storage_dtype(kind)

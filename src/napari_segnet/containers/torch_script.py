@@ -15,7 +15,7 @@ from napari_segnet.containers._storage import foreign
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
-from napari_segnet.containers.torch_zip import ORDERS, Storages
+from napari_segnet.containers.torch_zip import ORDERS, Storages, require_version
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["TorchScript"]
@@ -53,6 +53,7 @@ class TorchScript:
             data = archive.read(f"{folder}{part}.pkl")
             storages = Storages(archive, folder, swap=foreign(order), part=part)
             found[part] = unpickle(archive.stream(data), path.name, storages.get)
+        require_version(archive, folder)
         module, constants = found["data"], found["constants"]
         if not isinstance(module, Inert):
             raise BrokenWeightsError(

@@ -12,7 +12,7 @@ from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
 from napari_segnet.errors import BrokenWeightsError
 
-__all__ = ["ORDERS", "Storages", "TorchZip"]
+__all__ = ["ORDERS", "Storages", "TorchZip", "require_version"]
 
 SMALL_BYTES = 2**16
 ORDERS = ("little", "big")
@@ -57,8 +57,29 @@ class TorchZip:
         data = archive.read(folder + "data.pkl")
         storages = Storages(archive, folder, swap=foreign(order))
         root = unpickle(archive.stream(data), path.name, storages.get)
+        require_version(archive, folder)  # a pickle that would run something is said first
         notes = () if archive.checksums else (UNCHECKED.format(name=path.name),)
         return Tree(container=self.name, root=root, metadata={}, stamp=archive.stamp, notes=notes)
+
+
+def require_version(archive: Archive, folder: str) -> None:
+    """Refuse what ``torch.load`` does: parts elsewhere, and no number of a version.
+
+    https://github.com/pytorch/pytorch/blob/v2.8.0/caffe2/serialize/inline_container.cc
+    """
+    outside = next((name for name in archive.entries if not name.startswith(folder)), None)
+    if outside is not None:
+        raise BrokenWeightsError(
+            f"{archive.path.name} was packed again: its part {outside[-60:]} lies outside of its "
+            "folder. Download it again, or save it again with torch.save."
+        )
+    found = [folder + name for name in ("version", ".data/version")]
+    name = next((name for name in found if name in archive.entries), None)
+    if name is None or not archive.read(name)[:SMALL_BYTES].strip().isdigit():
+        raise BrokenWeightsError(
+            f"{archive.path.name} is damaged or was packed again without a part of it: the number "
+            "of its version is missing. Download it again, or save it again with torch.save."
+        )
 
 
 def _folder(found: Any) -> str | None:
@@ -93,7 +114,7 @@ class Storages:
             region = self.archive.region(f"{self.folder}{key}", swap=self.swap)
             place = self.places[key] = Place(key, region)
         assert place.region is not None
-        if count * ITEMSIZE[dtype] > place.region.length:
+        if count * ITEMSIZE[dtype] != place.region.length:  # as torch.load asks, too
             raise ValueError(
                 f"block {key[:20]} should have {count * ITEMSIZE[dtype]:,} bytes but has "
                 f"{place.region.length:,}"

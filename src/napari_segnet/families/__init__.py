@@ -9,6 +9,7 @@ entry point.
 from __future__ import annotations
 
 from napari_segnet.families.protocol import (
+    ConfiguredFamily,
     DescribedFamily,
     Family,
     GraphFamily,
@@ -27,6 +28,7 @@ from napari_segnet.families.registry import FAMILIES, Entry, Families
 
 __all__ = [
     "FAMILIES",
+    "ConfiguredFamily",
     "DescribedFamily",
     "Entry",
     "Families",

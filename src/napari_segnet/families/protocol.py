@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import torch
 
     from napari_segnet.checkpoint import Output
+    from napari_segnet.families.kit.constants import ClassConstants
     from napari_segnet.families.kit.map_loss import Loss
     from napari_segnet.graph import Graph, Tensor
     from napari_segnet.segmentation import Detected, Instances
 
 __all__ = [
+    "ConfiguredFamily",
     "DescribedFamily",
     "Family",
     "GraphFamily",
@@ -80,6 +82,22 @@ class DescribedFamily(Family, Protocol):
 
         Only ``hparams``, ``channels``, ``classes`` and ``outputs`` of the checkpoint count.
         Raises ``ValueError`` for hyper-parameters that no network can have.
+        """
+
+
+@runtime_checkable
+class ConfiguredFamily(Family, Protocol):
+    """A family whose program keeps settings of a network in a class of Python code."""
+
+    constants: tuple[str, ...]
+    """Names by which such a class is known, and all that are read of it."""
+
+    def describe_with(
+        self, weights: Weights, told: Mapping[str, Any], classes: Sequence[ClassConstants]
+    ) -> Checkpoint:
+        """Tell what :meth:`describe` does, with classes of code that lies beside the file.
+
+        A class that is not that of the tensors is left out, and the checkpoint's notes say so.
         """
 
 

@@ -198,7 +198,8 @@ class Families(Sequence["Family"]):
                 try:
                     if family.detect(weights):
                         found = family.describe(weights, told)
-                        return replace(found, stamp=weights.stamp, notes=weights.notes)
+                        notes = (*weights.notes, *found.notes)
+                        return replace(found, stamp=weights.stamp, notes=notes)
                 except (WeightsError, SettingsError) as error:
                     refusal = refusal or error
                 except Exception as error:

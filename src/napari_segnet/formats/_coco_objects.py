@@ -139,7 +139,8 @@ def _is_our_crowd(
     annotation: Mapping[str, Any],
 ) -> bool:
     """Tell if we wrote a crowd, before there was a key for it."""
-    counts = (annotation.get("segmentation") or {}).get("counts")
+    shown = annotation.get("segmentation")
+    counts = shown.get("counts") if isinstance(shown, dict) else None
     return (
         OWN_LISTING.fullmatch(listing.path.name) is not None
         and set(listing.head) == {"categories"}

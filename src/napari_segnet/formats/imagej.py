@@ -6,6 +6,7 @@ beside it. The name of a region is its class where several share it.
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections import Counter
@@ -133,8 +134,12 @@ def _bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(entry) as one:
             return one.read(LARGEST_ROI)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError):
         return b""
+    except OSError as error:
+        if error.errno is None:  # bzip2 says so of damage
+            return b""
+        raise
 
 
 def _roi(file: Path, name: str, data: bytes) -> ImagejRoi | None:

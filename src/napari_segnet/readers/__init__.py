@@ -44,6 +44,7 @@ from napari_segnet.readers.ome_zarr import (
 )
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
+from napari_segnet.readers.video import VideoReader
 from napari_segnet.settings import type_name
 
 __all__ = [
@@ -139,6 +140,7 @@ READERS: tuple[Reader, ...] = (
     NpyReader(),
     NiftiReader(),
     MicroscopeReader(),
+    VideoReader(),
 )
 """Every kind of picture file that opens, in the order they are asked."""
 _SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
@@ -150,8 +152,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Parameters
     ----------
     path : str or Path
-        The file, or a folder that is one image: OME-Zarr, a DICOM series. OME-Zarr may be named
-        by an address, such as ``https://example.org/cells.zarr``, too.
+        The file, or a folder that is one image: OME-Zarr (also by address, ``https:``), DICOM.
     axes : str, optional
         One letter out of ``tczyx`` per dimension as stored; overrides the file's own.
 
@@ -260,11 +261,9 @@ def file_axes(path: str | Path) -> str | None:
     ImageError
         If the file is missing, damaged or of a kind that does not open.
     """
-    if address_of(path):
-        return open_image(path).axes
     path = local_path(path)
-    if os.path.isdir(path):
-        return _open_folder(path, None).axes
+    if address_of(path) or os.path.isdir(path):
+        return open_image(path).axes
     reader = _reader(path)
     return reader.axes(path) if isinstance(reader, AxesReader) else None
 

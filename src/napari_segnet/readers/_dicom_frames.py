@@ -37,6 +37,8 @@ BESIDE = (
 """Objects with pixels that are made of an image and lie beside it; opened only by themselves."""
 PARAMETRIC = "1.2.840.10008.5.1.4.1.1.30"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+UNDEFINED = 0xFFFFFFFF
+"""The length of what comes in pieces."""
 DEFLATE_RATIO = 1032
 """See ``GZIP_RATIO``: such a file is unpacked whole before anything is known of it."""
 
@@ -212,7 +214,7 @@ def scan_files(paths: Sequence[Path]) -> Scan:
 
 
 def _header(path: Path) -> tuple[Any, Stamp, int]:
-    """Return a header without its pixels, which file it is, and the bytes left for pixels."""
+    """Return a header without its pixels, which file it is, and the bytes that are its pixels."""
     import pydicom
     from pydicom.filereader import read_file_meta_info
 
@@ -225,8 +227,23 @@ def _header(path: Path) -> tuple[Any, Stamp, int]:
         header = pydicom.dcmread(
             file, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS)
         )
-        begun = file.tell()
-    return header, stamp, stamp[0] - begun
+        room = stamp[0] - file.tell()
+        said = _said_length(file.read(12), header)
+    return header, stamp, room if said is None else min(room, said)
+
+
+def _said_length(head: bytes, header: Any) -> int | None:
+    """Return how many bytes the element says that it has at which a header ends.
+
+    None where it does not say: pixels in pieces, files of old programs, and files that end there.
+    https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_7.1.2.html
+    """
+    implicit, little = header.original_encoding
+    place = slice(4, 8) if implicit else slice(8, 12)
+    if implicit is None or len(head) < place.stop:
+        return None
+    length = int.from_bytes(head[place], "little" if little else "big")
+    return None if length == UNDEFINED else length
 
 
 def _named(uid: str) -> str:
@@ -274,6 +291,11 @@ def _require_bytes(header: Any, path: Path, room: int, plane: int, count: int) -
         raise ImageError(
             f"{path.name} is damaged or not complete: its header says {least:,} bytes of pixels "
             f"or more, and {room:,} are there. Copy or export it again."
+        )
+    if not packed and 0 < least * 2 <= room and "NumberOfFrames" not in header:
+        raise ImageError(
+            f"{path.name} is damaged: its header says one frame of {least:,} bytes, and its pixels "
+            f"have {room:,}. Copy or export it again."
         )
     if packed:
         require_memory(path, need // count, "Convert the series to an unpacked one.")

@@ -109,6 +109,8 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
         if tag is None or code in FRACTIONAL:
             continue
         counts = (1,) if code in SINGLE else (1, page.samplesperpixel) if code == 258 else ()
+        if code == 277 and not page.samplesperpixel:
+            raise _bad_tag(path, code)
         if int(tag.dtype) not in WHOLE_NUMBERS or (counts and tag.count not in counts):
             raise _bad_tag(path, code)
     if page.compression in FAX and page.bitspersample != 1:

@@ -76,7 +76,7 @@ def node_of(folder: Place) -> Node:
     ImageError
         If it says nothing, or what cannot be understood.
     """
-    if (found := _mapping(folder / "zarr.json")) is not None:
+    if (found := _of_format(folder / "zarr.json", 3)) is not None:
         is_array = found.get("node_type") == "array"
         attributes = found.get("attributes", {})
         return Node(
@@ -85,12 +85,14 @@ def node_of(folder: Place) -> Node:
             array=found if is_array else None,
             attributes=attributes if isinstance(attributes, Mapping) else {},
         )
-    attributes, array = _mapping(folder / ".zattrs"), _mapping(folder / ".zarray")
+    attributes, array = _mapping(folder / ".zattrs"), _of_format(folder / ".zarray", 2)
     if attributes is None and array is None and not holds_zarr(folder):
         raise ImageError(
             f"{folder} is named as a part of an OME-Zarr image, but no Zarr array is there. Copy "
             "the image again, whole."
         )
+    if array is None:
+        _of_format(folder / ".zgroup", 2)
     return Node(folder=folder, zarr_format=2, array=array, attributes=attributes or {})
 
 
@@ -106,7 +108,7 @@ def below(root: Place, name: object) -> Place:
         parts = name.split("/") if isinstance(name, str) else []
         if parts and all(part not in ("", ".", "..") and _PART.fullmatch(part) for part in parts):
             return root / str(name)
-    elif isinstance(name, str) and name:
+    elif isinstance(name, str) and name and not {".", ".."} & set(name.split("/")):
         inside = root / name
         if inside.resolve().is_relative_to(root.resolve()) and inside.resolve() != root.resolve():
             return inside
@@ -186,6 +188,18 @@ def _codecs_3(codecs: object, depth: int = 0) -> Iterable[str]:
 
 def _short(name: object) -> str:
     return str(name).removeprefix("numcodecs.").lower()
+
+
+def _of_format(path: Place, zarr_format: int) -> Mapping[str, Any] | None:
+    """Return a description of the format that its file's name says; None where there is none."""
+    found = _mapping(path)
+    said = None if found is None else found.get("zarr_format")
+    if found is not None and (type(said) is not int or said != zarr_format):
+        raise ImageError(
+            f"{path} is damaged: it should be of Zarr format {zarr_format}, but says "
+            f"{str(said)[:40]!r}. Copy or export the image again."
+        )
+    return found
 
 
 def _mapping(path: Place) -> Mapping[str, Any] | None:

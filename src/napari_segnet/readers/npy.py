@@ -40,6 +40,10 @@ class NpyReader:
                 f"{path.name} holds Python objects, which would run code when opened. Save a "
                 "plain array of numbers with numpy.save."
             )
+        if any(n < 0 for n in shape):
+            raise ImageError(
+                f"{path.name} is damaged: its shape is {shape}. Copy or export it again."
+            )
         if 0 in shape:
             raise ImageError(f"{path.name} is empty: its shape is {shape}. Save it again.")
         if axes is None:

@@ -21,6 +21,7 @@ from napari_segnet.atomic import (
     WHOLE,
     Write,
     complete,
+    half_written,
     is_left,
     make_folders,
     probe,
@@ -28,7 +29,7 @@ from napari_segnet.atomic import (
     sweep,
     write_all,
 )
-from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.errors import OTHER_FOLDER, REPLACE, OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
 from napari_segnet.ownership import hold
@@ -221,13 +222,16 @@ def check_outputs(
         As there.
     """
     try:
-        there = {_key(name) for name in os.listdir(folder)}
+        names = os.listdir(folder)
     except OSError:  # no folder yet; what speaks against one is said of the longest name
-        there = set()
+        names = []
+    there, half = set(map(_key, names)), set(map(_key, half_written(names)))
     endings = [writer.ending for writer in WRITERS]
     longest = max(images, key=lambda stem: len(os.fsencode(stem)), default="")
     for stem, path in images.items():
         key = _key(stem)
+        if any(key + e in half for e in endings):
+            _sweep_left(folder, stem)
         if stem == longest or any(
             key + e in there or f".{key}{e}{WHOLE}" in there for e in endings
         ):
@@ -339,7 +343,8 @@ def _alone(folder: Path, stem: str) -> Iterator[None]:
         if mine is None:
             raise OutputError(
                 f"Another run writes the results of {stem} in {folder} and does not end. Close "
-                "it, or choose another folder with -o."
+                f"it, or choose {OTHER_FOLDER}.",
+                remedies=(OTHER_FOLDER,),
             )
         try:
             complete(_every_path(folder, stem))
@@ -363,6 +368,21 @@ def _complete_left(folder: Path, stem: str) -> None:
             mine.release()
 
 
+def _sweep_left(folder: Path, stem: str) -> None:
+    """Remove what a program that was killed left of results, unless another one is at it."""
+    if (mine := hold(folder / stem)) is None:
+        return
+    try:
+        paths = _every_path(folder, stem)
+        complete(paths)
+        for path in paths:
+            sweep(path)
+    except OSError as error:
+        raise _output_error(folder, stem, error) from error
+    finally:
+        mine.release()
+
+
 def _every_path(folder: Path, stem: str) -> list[Path]:
     return [_path(folder, stem, writer) for writer in WRITERS]
 
@@ -377,22 +397,25 @@ def _refuse_existing(folder: Path, paths: list[Path], overwrite: bool) -> None:
     if folders:
         raise OutputError(
             f"{' and '.join(folders)} in {folder} is a folder, where a file is to be written. "
-            "Rename it, or choose another folder with -o."
+            f"Rename it, or choose {OTHER_FOLDER}.",
+            remedies=(OTHER_FOLDER,),
         )
     if existing and not overwrite:
         raise OutputError(
-            f"{' and '.join(existing)} in {folder} would be replaced. Add --overwrite to allow "
-            "that, or choose another folder with -o."
+            f"{' and '.join(existing)} in {folder} would be replaced. Allow that with "
+            f"{REPLACE}, or choose {OTHER_FOLDER}.",
+            remedies=(REPLACE, OTHER_FOLDER),
         )
 
 
 def _output_error(folder: Path, stem: str, error: OSError) -> OutputError:
     what, remedy = reason(
         error,
-        elsewhere="choose another folder with -o",
+        elsewhere=f"choose {OTHER_FOLDER}",
         shorter="rename the image, or choose another folder",
     )
     return OutputError(
         f"The labels of {stem} cannot be written to {folder}: {what}. "
-        f"{remedy[0].upper()}{remedy[1:]}."
+        f"{remedy[0].upper()}{remedy[1:]}.",
+        remedies=(OTHER_FOLDER,),
     )

@@ -479,10 +479,13 @@ def test_layers_of_a_training_that_the_user_removed_come_again(make_viewer):
     )
     layers.show(seen)
     viewer.layers.clear()
+    viewer.add_image(np.zeros((9, 9)), scale=(0.5, 0.5), units=("µm", "µm"))
     layers.show(seen)
-    assert len(viewer.layers) == 3
+    assert len(viewer.layers) == 4
+    assert len({layer.units for layer in viewer.layers}) == 1  # napari warns of others
+    assert all(layer.scale.tolist() == [0.5, 0.5] for layer in viewer.layers)
     layers.remove()
-    assert not len(viewer.layers)
+    assert len(viewer.layers) == 1
 
 
 @pytest.mark.subprocess
@@ -520,6 +523,16 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     click(qtbot, box.take)
     assert dock.settings().invert == "yes"
     assert "The training uses invert=yes" in box.words.text()
+    dock.seen_again()  # nothing was added
+    qtbot.waitUntil(lambda: dock.session.contents is not None)
+    assert box.words.isVisibleTo(box)
+    (folder / "dataset.json").unlink()
+    write_dataset(folder, count=5)  # one more
+    dock.seen_again()
+    qtbot.waitUntil(lambda: box.words.isHidden() and box.ways.isHidden())
+    with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
+        click(qtbot, box.ask)
+    assert not box.ways.isHidden()
     dock.choose_folder(folder.parent)  # another training set: what was tried says nothing of it
     assert box.ways.isHidden() and box.words.isHidden()
 

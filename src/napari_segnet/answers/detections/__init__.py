@@ -84,13 +84,13 @@ class DetectionAnswer:
         engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
         return DetectionResponder(engine, given, settings.precision)
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects by score, mask and box of their detection."""
-        from napari_segnet.answers.detections.doubt import doubt_by_detections
+        from napari_segnet.answers.detections.uncertainty import uncertainty_by_detections
 
-        return doubt_by_detections(items, labels, _instances(answer))
+        return uncertainty_by_detections(items, labels, _instances(answer))
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint

@@ -70,13 +70,13 @@ class FlowAnswer(MapAnswer):
             )
         return FlowResponder(prediction, _flows(prediction.answer))
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects whose own flows differ from those of the network, and as maps do."""
-        from napari_segnet.answers.flows.doubt import doubt_by_flows
+        from napari_segnet.answers.flows.uncertainty import uncertainty_by_flows
 
-        return doubt_by_flows(items, labels, _flows(answer))
+        return uncertainty_by_flows(items, labels, _flows(answer))
 
     def turned_back(self, answer: NetworkAnswer, axis: str) -> Maps:
         """Return flows flipped along an axis: they point the other way along it."""

@@ -81,20 +81,20 @@ class MapAnswer:
             )
         return MapResponder(prediction, _maps(prediction.answer))
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects in which the network is undecided."""
-        from napari_segnet.answers.maps.doubt import doubt_by_maps
+        from napari_segnet.answers.maps.uncertainty import uncertainty_by_maps
 
-        return doubt_by_maps(items, labels, _maps(answer))
+        return uncertainty_by_maps(items, labels, _maps(answer))
 
     def turned_back(self, answer: NetworkAnswer, axis: str) -> Maps:
         """Return maps flipped along an axis."""
         maps = _maps(answer)
         return replace(maps, data=np.flip(maps.data, maps.axes.index(axis)))
 
-    def doubt_by_flips(
+    def uncertainty_by_flips(
         self,
         items: Items,
         labels: npt.NDArray[np.integer[Any]],
@@ -102,9 +102,11 @@ class MapAnswer:
         others: Sequence[NetworkAnswer],
     ) -> Items:
         """Doubt objects where the foreground changes with the image turned over."""
-        from napari_segnet.answers.maps.doubt import doubt_by_flips
+        from napari_segnet.answers.maps.uncertainty import uncertainty_by_flips
 
-        return doubt_by_flips(items, labels, _maps(answer), [_maps(other) for other in others])
+        return uncertainty_by_flips(
+            items, labels, _maps(answer), [_maps(other) for other in others]
+        )
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.answers.maps.doubt import probabilities
 from napari_segnet.answers.maps.first import InView
 from napari_segnet.answers.maps.tiling import MapTiles
+from napari_segnet.answers.maps.uncertainty import probabilities
 from napari_segnet.engines import Engine
 from napari_segnet.errors import SegnetError
 from napari_segnet.plan import InferencePlan, RunResult

@@ -85,13 +85,13 @@ class StarAnswer:
             )
         return StarResponder(prediction, _stars(prediction.answer))
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects by score, and where the pixels of one disagree about its edge."""
-        from napari_segnet.answers.star_polygons.doubt import doubt_by_stars
+        from napari_segnet.answers.star_polygons.uncertainty import uncertainty_by_stars
 
-        return doubt_by_stars(items, labels, _stars(answer))
+        return uncertainty_by_stars(items, labels, _stars(answer))
 
     def turned_back(self, answer: NetworkAnswer, axis: str) -> StarPolygons:
         """Return objects flipped along an axis: their rays point the other way along it."""
@@ -108,7 +108,7 @@ class StarAnswer:
             maps=replace(maps, data=np.flip(maps.data, maps.axes.index(axis))),
         )
 
-    def doubt_by_flips(
+    def uncertainty_by_flips(
         self,
         items: Items,
         labels: npt.NDArray[np.integer[Any]],
@@ -116,10 +116,10 @@ class StarAnswer:
         others: Sequence[NetworkAnswer],
     ) -> Items:
         """Doubt objects where the probability changes with the image turned over."""
-        from napari_segnet.answers.maps.doubt import doubt_by_flips
+        from napari_segnet.answers.maps.uncertainty import uncertainty_by_flips
 
         maps = [_stars(other).maps for other in others]
-        return doubt_by_flips(items, labels, _stars(answer).maps, maps)
+        return uncertainty_by_flips(items, labels, _stars(answer).maps, maps)
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint

@@ -10,6 +10,7 @@ from napari_segnet.families.kit.kinds import NONLINEARITY, NORM_EPS, upsampling_
 from napari_segnet.families.kit.told import Choice
 from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision
 from napari_segnet.programs.library import _smp as _smp_module
+from napari_segnet.programs.library import _smp_pyramids as _pyramids
 from napari_segnet.programs.library._pen import Pen, Shapes
 
 __all__ = ["KINDS", "Kind"]
@@ -71,6 +72,11 @@ class Kind:
                 choice = replace(choice, why="batch norms have no groups; this counts for nothing")
             if choice.name == "layer_order" and not _before(shapes):
                 choice = replace(choice, values=choice.values[1:], default="conv-norm")
+            if choice.name == "padding":
+                if not _any(r"encoder\.model\.conv_stem\.weight", shapes):
+                    continue
+                mobile = not _any(r"encoder\.model\.blocks\.6\.0\.se\..+", shapes)
+                choice = replace(choice, default="tensorflow" if mobile else "torch")
             if choice.name == "adn_ordering" and self.ordered(shapes):
                 choice = replace(choice, default=self.ordered(shapes))
             found.append(choice)
@@ -112,7 +118,7 @@ LINEAR = upsampling_choice("linear", "the library's default; a resizing has no t
 ALIGNED = upsampling_choice("linear-aligned", "the library's default; a resizing has no tensors")
 RATES = Choice(
     name="rates",
-    values=("12,24,36", "6,12,18", "3,6,9", "24,48,72", "6,12,24"),
+    values=("12,24,36", "6,12,18", "3,6,9", "24,48,72", "6,12,24", "6,12,36", "1,2,3"),
     default="12,24,36",
     why="dilations of the pyramid as in the library's default; kernels look the same with any",
     also=("atrous_rates", "decoder_atrous_rates"),
@@ -163,6 +169,12 @@ LAYERS = Choice(
     default="norm-conv",
     why="order of norm, convolution and activation, as far as widths do not show it",
 )
+PADDING = Choice(
+    name="padding",
+    values=("torch", "tensorflow"),
+    default="torch",
+    why="an encoder of timm pads, and its norms are, as here or (tf_...) as in TensorFlow",
+)
 WHY_ALIGNED = "as in the published network; a resizing has no tensors"
 
 
@@ -183,6 +195,13 @@ SMP_FIRST = (
     "encoder.features.0",
     "encoder.conv_stem",
     "encoder._conv_stem",
+    "encoder.model.conv_stem",
+    "encoder.model.conv1.0",
+    "encoder.layer0.conv1",
+    "encoder.features.conv0",
+    "encoder.patch_embed1.proj",
+    "encoder.stage0.rbr_conv.0.conv",
+    "encoder.stage0.reparam_conv",
 )
 LONE = r"decoder\.blocks\.\w+\.attention1\..+"
 """The last block has weights for a skip connection, and none is there."""
@@ -204,7 +223,7 @@ def _smp(
         has=(*has, SMP_HEAD),
         first=SMP_FIRST,
         draw=draw,
-        choices=(RELU, EPS, *choices),
+        choices=(RELU, EPS, PADDING, *choices),
         lacks=lacks,
         aside=(r"classification_head\..+", r"encoder\..+", *aside),
     )
@@ -268,8 +287,8 @@ TORCHVISION = tuple(
     Kind(
         name=f"torchvision-{name}",
         title=f"the {title} of torchvision",
-        has=(r"backbone\.layer1\.0\.conv1\.weight", has),
-        first=("backbone.conv1",),
+        has=(r"backbone\.(layer1\.0\.conv1|0\.0)\.weight", has),
+        first=("backbone.conv1", "backbone.0.0"),
         draw=draw,
         choices=(*_TV, *choices),
         aside=(r"aux_classifier\..+",),
@@ -277,6 +296,7 @@ TORCHVISION = tuple(
     for name, title, has, draw, choices in (
         ("deeplab", "DeepLabV3", r"classifier\.0\.convs\.0\.0\.weight", _torchvision.deeplab,
          (RATES,)),
+        ("lraspp", "LR-ASPP", r"classifier\.cbr\.0\.weight", _torchvision.lraspp, ()),
         ("fcn", "FCN", r"classifier\.0\.weight", _torchvision.fcn, ()),
     )
 )  # fmt: skip
@@ -286,12 +306,19 @@ KINDS: tuple[Kind, ...] = (
     *PUBLISHED,
     _smp("unet-plus-plus", "U-Net++", _smp_module.unet_plus_plus,
          r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE,)),
+    _smp("manet", "MAnet", _smp_module.manet, r"decoder\.center\.top_conv\.weight",
+         choices=(NEAREST,)),
+    _smp("upernet", "UPerNet", _pyramids.upernet, r"decoder\.feature_norms\.0\.weight",
+         r"decoder\.fusion_block\.0\.weight"),
+    _smp("segformer", "SegFormer", _pyramids.segformer, r"decoder\.mlp_stage\.0\.linear\.weight"),
+    _smp("pan", "PAN", _pyramids.pan, r"decoder\.fpa\.branch1\.1\.conv\.weight",
+         choices=(_stride_of(16),)),
     _smp("unet", "U-Net", _smp_module.unet, r"decoder\.blocks\.0\.conv1\.0\.weight",
          r"decoder\.blocks\.0\.conv2\.0\.weight", choices=(NEAREST,),
          lacks=(r"decoder\.center\.top_conv\.weight",), aside=(LONE,)),
     _smp("linknet", "LinkNet", _smp_module.linknet, r"decoder\.blocks\.0\.block\.0\.0\.weight"),
-    _smp("fpn", "FPN", _smp_module.fpn, r"decoder\.p5\.weight", choices=(NEAREST,)),
-    _smp("pspnet", "PSPNet", _smp_module.pspnet, r"decoder\.psp\.blocks\.0\.pool\.1\.0\.weight"),
+    _smp("fpn", "FPN", _pyramids.fpn, r"decoder\.p5\.weight", choices=(NEAREST,)),
+    _smp("pspnet", "PSPNet", _pyramids.pspnet, r"decoder\.psp\.blocks\.0\.pool\.1\.0\.weight"),
     _smp("deeplab-plus", "DeepLabV3+", _smp_module.deeplab_plus, r"decoder\.aspp\.0\.convs\..+",
          choices=(RATES, _stride_of(16))),
     _smp("deeplab", "DeepLabV3", _smp_module.deeplab, r"decoder\.(aspp|0)\.convs\.0\.0\.weight",

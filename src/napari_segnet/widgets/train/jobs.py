@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Dataset
+from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import BrokenWeightsError, SettingsError
 from napari_segnet.families import FAMILIES, Teachable
 from napari_segnet.progress import Job, Progress, job
@@ -78,11 +78,13 @@ class Lesson:
 class Contents:
     """What a training set holds: images to learn from, images held out, and what is amiss.
 
-    ``unfinished`` are the trainings that were killed, the last one first.
+    ``samples`` are both, to tell if images were added or corrected since. ``unfinished`` are the
+    trainings that were killed, the last one first.
     """
 
     train: int
     val: int
+    samples: tuple[Sample, ...] = ()
     problems: tuple[str, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
 
@@ -96,6 +98,7 @@ def contents(folder: Path) -> Generator[Progress, None, Contents]:
     return Contents(
         train=len(dataset.of("train")),
         val=len(dataset.of("val")),
+        samples=dataset.samples,
         problems=(*(str(problem) for problem in dataset.problems), *faults),
         unfinished=unfinished,
     )

@@ -77,6 +77,7 @@ class LearningLayers:
             translate[-2:] = low[-2], high[-1] + GAP * (high[-1] - low[-1])
         common: dict[str, Any] = {
             "translate": translate,
+            **_grid(viewer, ndim),
             "metadata": metadata_of(LayerRecord(learning=True)),
         }
         # Of many channels, the mean shows where things are.
@@ -92,6 +93,14 @@ class LearningLayers:
         truth.contour = 1
         if active is not None:
             viewer.layers.selection.active = active
+
+
+def _grid(viewer: napari.viewer.Viewer, ndim: int) -> dict[str, Any]:
+    """Return pixel size and units of what is there: napari warns of layers with others."""
+    if not len(viewer.layers) or viewer.layers[0].ndim < ndim:
+        return {}
+    there = viewer.layers[0]
+    return {"scale": there.scale[-ndim:], "units": there.units[-ndim:]}
 
 
 def show_changes(viewer: napari.viewer.Viewer, taught: TrainingResult) -> None:
@@ -110,6 +119,7 @@ def show_changes(viewer: napari.viewer.Viewer, taught: TrainingResult) -> None:
         layer = viewer.add_image(
             with_legend(change.picture, legend),
             rgb=True,
+            **_grid(viewer, 2),
             name=f"{change.name}: {counts or 'no object'}",
         )
         update(layer, learning=True)

@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.items import Items, means_of, worse
-from napari_segnet.mistakes import doubt_by_measures
+from napari_segnet.mistakes import uncertainty_by_measures
 from napari_segnet.segmentation import Maps
 from napari_segnet.shapes import highest_inside, shapes_of, spatial_axes
 
 __all__ = [
     "AT_SEAMS",
-    "doubt_by_flips",
-    "doubt_by_maps",
-    "doubt_by_tiles",
     "entropy",
     "probabilities",
+    "uncertainty_by_flips",
+    "uncertainty_by_maps",
+    "uncertainty_by_tiles",
 ]
 
 Labels = npt.NDArray[np.integer[Any]]
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 DENSE = ("foreground", "class", "boundary", "other")
 """Outputs that are probabilities; a distance is none."""
 AT_SEAMS = "differs at the seam of tiles"
-"""Why an object is doubted of which tiles say different things."""
+"""Why an object is uncertain of which tiles say different things."""
 
 
 def entropy(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -40,7 +40,7 @@ def entropy(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return bits
 
 
-def doubt_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
+def uncertainty_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
     """Doubt objects by their shape, and where the network is undecided or sees a border inside.
 
     Of the probabilities that the network gives, the one with the highest mean entropy over the
@@ -56,25 +56,25 @@ def doubt_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
     maps : Maps
         What the network said of the same pixels.
     """
-    found = _doubt_plain(items, labels, maps)
+    found = _plain_uncertainty(items, labels, maps)
     if maps.apart is None or not maps.apart.any():
         return found
-    return worse(found, doubt_by_tiles(items, labels, maps.apart))
+    return worse(found, uncertainty_by_tiles(items, labels, maps.apart))
 
 
-def doubt_by_tiles(items: Items, labels: Labels, apart: npt.NDArray[Any]) -> Items:
-    """Doubt objects of which tiles that overlap say different things; see ``Maps.apart``.
+def uncertainty_by_tiles(items: Items, labels: Labels, apart: npt.NDArray[Any]) -> Items:
+    """Rate objects of which tiles that overlap say different things; see ``Maps.apart``.
 
     The mean over the pixels that several tiles answered, times two, as of flips.
     """
     both = (apart > 0).astype(np.float32)
     share = means_of(labels, both, items.ids)
     mean = means_of(labels, apart, items.ids) / np.maximum(share, np.finfo(np.float64).tiny)
-    doubts = np.where(share > 0, np.minimum(1.0, 2 * mean), 0.0)
-    return _with(items, doubts, AT_SEAMS, "agreement of tiles at seams")
+    uncertainty = np.where(share > 0, np.minimum(1.0, 2 * mean), 0.0)
+    return _with(items, uncertainty, AT_SEAMS, "agreement of tiles at seams")
 
 
-def _doubt_plain(items: Items, labels: Labels, maps: Maps) -> Items:
+def _plain_uncertainty(items: Items, labels: Labels, maps: Maps) -> Items:
     worst = np.zeros(len(items))
     for channel in probabilities(maps.outputs):
         worst = np.maximum(worst, means_of(labels, entropy(maps.data[channel]), items.ids))
@@ -85,7 +85,7 @@ def _doubt_plain(items: Items, labels: Labels, maps: Maps) -> Items:
     border = None
     if channel_of_border is not None:
         border = highest_inside(items, labels, maps.data[channel_of_border], spatial)
-    found = doubt_by_measures(items, shapes_of(items, labels, spatial), worst, border)
+    found = uncertainty_by_measures(items, shapes_of(items, labels, spatial), worst, border)
     return replace(found, said="size, shape, and entropy of the network's maps")
 
 
@@ -95,7 +95,7 @@ def _are_classes(items: Items, maps: Maps) -> bool:
     return classes > 1 and int(items.ids.max(initial=0)) <= classes
 
 
-def doubt_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps]) -> Items:
+def uncertainty_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps]) -> Items:
     """Doubt objects of which the network says something else when the image is turned over.
 
     The mean distance between the foreground probabilities, times two: 0.5 of a difference is
@@ -104,8 +104,8 @@ def doubt_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps])
     channel = probabilities(maps.outputs)[0]
     own = np.asarray(maps.data[channel], np.float32)
     apart = [np.abs(np.asarray(o.data[channel], np.float32) - own) for o in others]
-    doubts = np.minimum(1.0, 2 * means_of(labels, np.mean(apart, axis=0), items.ids))
-    return _with(items, doubts, "differs when flipped", "agreement under flips")
+    uncertainty = np.minimum(1.0, 2 * means_of(labels, np.mean(apart, axis=0), items.ids))
+    return _with(items, uncertainty, "differs when flipped", "agreement under flips")
 
 
 def probabilities(outputs: Sequence[Output]) -> list[int]:
@@ -120,5 +120,5 @@ def probabilities(outputs: Sequence[Output]) -> list[int]:
     return [channel for _, channel in sorted(found)] or [0]
 
 
-def _with(items: Items, doubts: Floats, why: str, said: str) -> Items:
-    return replace(items, doubts=doubts, why=(why,) * len(items), said=said)
+def _with(items: Items, uncertainty: Floats, why: str, said: str) -> Items:
+    return replace(items, uncertainty=uncertainty, why=(why,) * len(items), said=said)

@@ -1,0 +1,280 @@
+"""What an attack found that is nobody's fault but ours: each gets a sentence, never values."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support import onnx_files
+from support.hostile.kinds import TENSORS
+from support.onnx_files import node, tensor, value
+
+from napari_segnet.budget import DEEPEST_TEXT, parsed_json
+from napari_segnet.containers import open_tree
+from napari_segnet.errors import BrokenWeightsError, ImageError, SegnetError, WeightsError
+from napari_segnet.formats import format_of
+from napari_segnet.readers import open_image
+
+Parts = list[tuple[str, bytes]]
+
+
+def torch_file(path: Path, change: Callable[[Parts], Parts], method: int = 0) -> Path:
+    """Save tensors with torch, and pack them again with other parts."""
+    made = io.BytesIO()
+    torch.save(TENSORS, made)
+    with zipfile.ZipFile(made) as old:
+        parts = [(name, old.read(name)) for name in old.namelist()]
+    with zipfile.ZipFile(path, "w", method) as new:
+        for name, data in change(parts):
+            new.writestr(name, data)
+    return path
+
+
+def longer(parts: Parts) -> Parts:
+    return [(name, data + b"\0" * 40 if name.endswith("data/0") else data) for name, data in parts]
+
+
+def no_version(parts: Parts) -> Parts:
+    return [(name, data) for name, data in parts if not name.endswith("/version")]
+
+
+def odd_version(parts: Parts) -> Parts:
+    return [(name, b"x" if name.endswith("/version") else data) for name, data in parts]
+
+
+def beside(parts: Parts) -> Parts:
+    return [*parts, ("ELSEWHERE/x", b"")]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (longer, "should have .* bytes but has"),
+        (no_version, "the number of its version is missing"),
+        (odd_version, "the number of its version is missing"),
+        (beside, "lies outside of its folder"),
+    ],
+)
+def test_parts_that_torch_refuses(change: Any, why: str, tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", change)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match=why):
+        open_tree(path)
+
+
+def test_packings_that_torch_refuses(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list, zipfile.ZIP_BZIP2)
+    with pytest.raises(BrokenWeightsError, match="packed by method 12"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("place", [4, 6])
+def test_one_of_several_disks(place: int, tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, len(data) - 22 + place, 1)
+    path.write_bytes(data)
+    with pytest.raises(BrokenWeightsError, match="one of several files"):
+        open_tree(path)
+
+
+def test_strong_encryption(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2")
+    struct.pack_into("<H", data, at + 8, 0x40)
+    path.write_bytes(data)
+    with pytest.raises(BrokenWeightsError, match="with a password"):
+        open_tree(path)
+
+
+def test_blocks_of_an_old_file_without_a_view(tmp_path: Path) -> None:
+    """``torch.load`` wants all six parts of a name."""
+    path, made = tmp_path / "a.pth", io.BytesIO()
+    torch.save({"a": torch.ones(2)}, made, _use_new_zipfile_serialization=False)
+    old = made.getvalue()
+    end = old.index(b"tq", old.index(b"cpu"))
+    path.write_bytes(old[: end - 1] + old[end:])  # the N before the end of the tuple
+    with pytest.raises(ValueError, match="unpack"):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="a block of numbers has no name"):
+        open_tree(path)
+
+
+def test_numbers_of_four_bits_in_too_few_bytes(tmp_path: Path) -> None:
+    import safetensors.torch
+
+    head = {
+        "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+        "b": {"dtype": "F4", "shape": [3], "data_offsets": [4, 5]},
+    }
+    text = json.dumps(head).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 5)
+    with pytest.raises(Exception, match="byte"):
+        safetensors.torch.load(path.read_bytes())
+    with pytest.raises(BrokenWeightsError, match="of shape"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"K\x02K\x03\x86", b"K\x02K\x09\x86"),  # its shape
+        (b"(K\x03", b"(K\x18"),  # the version of its kind
+        (b"\x96\x18\0\0\0\0\0\0\0", b"X\x18\0\0\0"),  # its bytes are a text that is none
+    ],
+)
+def test_arrays_that_numpy_refuses(old: bytes, new: bytes, tmp_path: Path) -> None:
+    numbers = np.arange(6, dtype="f4").reshape(2, 3)
+    whole_one = pickle.dumps({"a": numbers, "b": numbers.astype("f8")[:1]}, 5)
+    data = whole_one.replace(old, new, 1)
+    assert data != whole_one
+    with pytest.raises(Exception):  # noqa: B017
+        pickle.loads(data)
+    (tmp_path / "a.pkl").write_bytes(data)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(tmp_path / "a.pkl")
+
+
+def onnx(path: Path, name: bytes = b"w", **model: Any) -> Path:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32")).replace(b"B\x01w", b"B\x01" + name)
+    nodes = [node("Conv", ["image", "w"], ["out"])]
+    content = onnx_files.graph(
+        nodes, [kernel], [value("image", onnx_files.IMAGE)], [value("out", None)]
+    )
+    path.write_bytes(onnx_files.model(content, **model))
+    return path
+
+
+def test_names_in_onnx_that_are_no_text(tmp_path: Path) -> None:
+    """Two names must not become one."""
+    with pytest.raises(BrokenWeightsError, match="ONNX"):
+        open_tree(onnx(tmp_path / "a.onnx", b"\xff"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda depth: "[" * depth + "]" * depth,
+        lambda depth: '{"a":' * depth + "1" + "}" * depth,
+        lambda depth: '["]]]",' * depth + "1" + "]" * depth,
+    ],
+)
+def test_json_is_never_deeper_than_whoever_walks_through_it(make: Any) -> None:
+    parsed_json(make(DEEPEST_TEXT))
+    with pytest.raises(ValueError, match="more than 64 deep"):
+        parsed_json(make(DEEPEST_TEXT + 5))
+    assert len(parsed_json(json.dumps(["[" * 1000]))[0]) == 1000
+
+
+def test_messages_command_no_terminal() -> None:
+    said = str(WeightsError("a\x1b[31mb\x00c\u202ed is ä and\nmore"))
+    assert said == "a?[31mb?c?d is ä and\nmore"
+
+
+def test_a_crowd_that_is_a_polygon(tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint8))
+    row = {
+        **{"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 1, "area": 9},
+        **{"bbox": [5, 5, 9, 9], "segmentation": [[5, 5, 20, 5, 20, 20]]},
+    }
+    content = {
+        "images": [{"id": 1, "file_name": "a.tif", "height": 40, "width": 50}],
+        "annotations": [row],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    (tmp_path / "instances_train.json").write_text(json.dumps(content))
+    (entry,) = format_of(tmp_path).find(tmp_path).entries
+    assert np.asarray(entry.read().labels).max() == 1
+
+
+def test_regions_that_are_packed_and_damaged(tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50), np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("a.roi", b"no stream of it")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    for method in (12, 14):  # bzip2, LZMA
+        struct.pack_into("<H", data, 8, method)
+        struct.pack_into("<H", data, data.index(b"PK\1\2") + 10, method)
+        (tmp_path / "a.zip").write_bytes(data)
+        with pytest.raises(SegnetError):
+            [entry.read() for entry in format_of(tmp_path).find(tmp_path).entries]
+
+
+def test_an_array_with_a_negative_length(tmp_path: Path) -> None:
+    head = b"{'descr': '<u2', 'fortran_order': False, 'shape': (-1, 45), }\n"
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + bytes(90)
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(ImageError, match="is damaged: its shape is"):
+        open_image(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "odd"),
+    [(".zarray", "zarr_format", "2"), (".zarray", "zarr_format", 3), (".zgroup", "zarr_format", 0)],
+)
+def test_zarr_of_no_format(file: str, key: str, odd: Any, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    folder = tmp_path / "a.zarr"
+    group = zarr.open_group(str(folder), mode="w", zarr_format=2)
+    group.create_array("0", data=np.zeros((4, 5), "u2"))
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scales = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    group.attrs["multiscales"] = scales
+    open_image(folder)
+    place = folder / "0" / file if file == ".zarray" else folder / file
+    place.write_text(json.dumps({**json.loads(place.read_text()), key: odd}))
+    with pytest.raises(ImageError, match="should be of Zarr format 2"):
+        open_image(folder)
+    group.attrs["multiscales"] = [{**scales[0], "datasets": [{"path": "0/../0"}]}]
+    with pytest.raises(ImageError):
+        open_image(folder)
+
+
+@pytest.mark.parametrize(("rows", "why"), [(1, "one frame of"), (40, "or more, and")])
+def test_pixels_of_dicom_of_another_length(rows: int, why: str, tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    one = pydicom.dataset.FileDataset("a", {}, file_meta=meta, preamble=bytes(128))
+    one.Rows, one.Columns, one.SamplesPerPixel = rows, 30, 1
+    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+    one.PhotometricInterpretation, one.Modality = "MONOCHROME2", "CT"
+    one.SOPClassUID, one.SOPInstanceUID = meta.MediaStorageSOPClassUID, "1.2.3"
+    one.PixelData = np.arange(600, dtype="u2").tobytes()
+    # What lies behind the pixels is none of them.
+    one.add_new(0xFFFCFFFC, "OB", bytes(2000))
+    pydicom.dcmwrite(tmp_path / "a.dcm", one, enforce_file_format=True)
+    with pytest.raises(ImageError, match=why):
+        open_image(tmp_path / "a.dcm")
+
+
+def test_a_tiff_of_no_samples(tmp_path: Path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((40, 50), np.uint8))
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        place = file.pages.first.tags[277].offset
+    struct.pack_into("<H", data, place + 8, 0)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="277"):
+        open_image(path)

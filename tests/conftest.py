@@ -164,10 +164,15 @@ def empty_working_folder(working_folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not left, f"the test left {left} in the working folder; write to tmp_path instead"
 
 
-@pytest.fixture(autouse=True)
-def no_trial_of_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where OpenVINO is installed, runs of the tests start no process that measures it."""
-    monkeypatch.setattr("napari_segnet.engines.begin_trial", lambda *_: None)
+@pytest.fixture(autouse=True, scope="session")
+def no_trial_of_engines() -> Iterator[None]:
+    """Where OpenVINO is installed, runs of the tests start no process that measures it.
+
+    Of the session: fixtures of a module run networks, too, before those of its tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_segnet.engines.begin_trial", lambda *_: None)
+        yield
 
 
 @pytest.fixture

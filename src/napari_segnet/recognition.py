@@ -215,8 +215,7 @@ def _by_name(
                 # The code beside the weights may have what is told; else it is raised.
                 return error
             else:
-                notes = (*weights.notes, *found.notes)
-                return replace(found, stamp=weights.stamp, notes=notes)
+                return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes))
     return refusal
 
 
@@ -224,9 +223,8 @@ def _by_library(
     views: tuple[Weights, ...], told: Mapping[str, Any]
 ) -> Checkpoint | UnknownNetworkError | SettingsError | None:
     """Return what a library's names say of the tensors, or why they are not drawn."""
-    own = {name: value for name, value in told.items() if name != "source"}
     try:
-        return LIBRARY.describe(views, own)
+        return LIBRARY.describe(views, {n: v for n, v in told.items() if n != "source"})
     except (UnknownNetworkError, SettingsError) as error:
         return error
 

@@ -21,7 +21,7 @@ from napari_segnet.errors import MemoryExhaustedError, NothingFoundError, Segnet
 from napari_segnet.evaluate import evaluate
 from napari_segnet.families.kit.facts import complete
 from napari_segnet.families.kit.map_loss import map_loss
-from napari_segnet.families.kit.teaching import MapTeaching
+from napari_segnet.families.kit.training import MapTraining
 from napari_segnet.flows import heat_flows
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
@@ -39,7 +39,7 @@ OUTPUTS = (
 )
 
 
-class ShownFlows(MapTeaching):
+class ShownFlows(MapTraining):
     """A family whose images hold flows and cells."""
 
     name, title, task = "shown-flows", "shown flows", "instance"

@@ -28,7 +28,7 @@ from napari_segnet.engines.torch import identify
 from napari_segnet.errors import NothingFoundError, UnknownNetworkError
 from napari_segnet.evaluate import evaluate
 from napari_segnet.families.kit.facts import complete
-from napari_segnet.families.kit.teaching import MapTeaching
+from napari_segnet.families.kit.training import MapTraining
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job, run
@@ -114,7 +114,7 @@ class PointAnswer:
         )
 
     def targets(self, labels, checkpoint):
-        return MapTeaching().targets(labels, checkpoint)
+        return MapTraining().targets(labels, checkpoint)
 
     def advised(self, checkpoint):
         return checkpoint
@@ -152,7 +152,7 @@ class PointResponder:
         yield Progress(what="labels")
 
 
-class BrightMiddles(MapTeaching):
+class BrightMiddles(MapTraining):
     """A family whose networks answer in that way."""
 
     name, title, task = "bright-middles", "bright middles", "instance"

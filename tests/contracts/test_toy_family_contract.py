@@ -128,8 +128,8 @@ def test_it_is_recognised_and_can_be_taught(toy):
     checkpoint = identify(toy)
     assert (checkpoint.family, checkpoint.parameters) == ("bright-blobs", 2)
     assert answers.answer_of(checkpoint).headline(checkpoint) == "finds objects of 1 class"
-    assert not isinstance(BrightBlobs(), families.Teachable)
-    assert isinstance(TeachableBlobs(), families.Teachable)
+    assert not isinstance(BrightBlobs(), families.Trainable)
+    assert isinstance(TeachableBlobs(), families.Trainable)
     optional = (families.PromptableFamily, families.MeasurableFamily, families.SmallInitFamily)
     assert [kind for kind in optional if isinstance(TeachableBlobs(), kind)] == []
 

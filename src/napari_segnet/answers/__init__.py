@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.checkpoint import Checkpoint, Output
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -112,9 +112,9 @@ class Answer(Protocol):
         """Return a network that learns from labels with the advice that suits these."""
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
-        """Return how the network is taught.
+        """Return how the network is trained.
 
         ``SettingsError`` for a ``loss`` or a ``replay`` (see ``TrainSettings``) that it lacks.
         """

@@ -20,7 +20,7 @@ from napari_segnet.families.protocol import (
     PromptableFamily,
     RawFamily,
     SmallInitFamily,
-    Teachable,
+    Trainable,
     TrainableFamily,
     TrainableInstanceFamily,
 )
@@ -41,7 +41,7 @@ __all__ = [
     "PromptableFamily",
     "RawFamily",
     "SmallInitFamily",
-    "Teachable",
+    "Trainable",
     "TrainableFamily",
     "TrainableInstanceFamily",
 ]

@@ -33,7 +33,7 @@ __all__ = [
     "PromptableFamily",
     "RawFamily",
     "SmallInitFamily",
-    "Teachable",
+    "Trainable",
     "TrainableFamily",
     "TrainableInstanceFamily",
 ]
@@ -199,8 +199,8 @@ class SmallInitFamily(Family, Protocol):
 
 
 @runtime_checkable
-class Teachable(Family, Protocol):
-    """A family whose networks can be taught and written back."""
+class Trainable(Family, Protocol):
+    """A family whose networks can be trained and written back."""
 
     def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
         """Return the levels of the encoder, that of the full size first: they can be frozen."""
@@ -220,11 +220,11 @@ class Teachable(Family, Protocol):
 
 
 @runtime_checkable
-class RawFamily(Teachable, Protocol):
+class RawFamily(Trainable, Protocol):
     """Optional: networks that may have a sigmoid or a softmax at their end.
 
     Where such a network is sure, its answer is rounded to 0 or 1, and there is no gradient: what
-    it is surely wrong about could not be taught. So the loss is taken of what comes before.
+    it is surely wrong about could not be trained. So the loss is taken of what comes before.
     """
 
     def raw(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -235,8 +235,8 @@ class RawFamily(Teachable, Protocol):
 
 
 @runtime_checkable
-class TrainableFamily(Teachable, MapFamily, Protocol):
-    """A family of networks that answer with maps and can be taught."""
+class TrainableFamily(Trainable, MapFamily, Protocol):
+    """A family of networks that answer with maps and can be trained."""
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
@@ -263,8 +263,8 @@ class TrainableFamily(Teachable, MapFamily, Protocol):
 
 
 @runtime_checkable
-class TrainableInstanceFamily(Teachable, InstanceFamily, Protocol):
-    """A family of networks that answer with detections and can be taught."""
+class TrainableInstanceFamily(Trainable, InstanceFamily, Protocol):
+    """A family of networks that answer with detections and can be trained."""
 
     def detection_loss(
         self,

@@ -14,7 +14,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from napari_segnet.errors import SettingsError, WeightsError
-from napari_segnet.families.protocol import Family, Teachable
+from napari_segnet.families.protocol import Family, Trainable
 
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
@@ -158,9 +158,9 @@ class Families(Sequence["Family"]):
         return tuple(found.values())
 
     @property
-    def trainable(self) -> tuple[Teachable, ...]:
+    def trainable(self) -> tuple[Trainable, ...]:
         """Those whose networks can be trained and written back."""
-        return tuple(family for family in self if isinstance(family, Teachable))
+        return tuple(family for family in self if isinstance(family, Trainable))
 
     def named(self, name: str) -> Family | None:
         """Return the family of this name; None where nobody has one."""

@@ -108,7 +108,7 @@ def train(
     device = best_device(device)
     with ours(out) as turn:
         rehearsed = _rehearsed(network, earlier, settings)
-        steps = _taught(network, target, dataset, out, settings, rehearsed, device, resume)
+        steps = _trained(network, target, dataset, out, settings, rehearsed, device, resume)
         while True:
             turn.check()
             try:
@@ -133,7 +133,7 @@ def _as_file(out: str | Path) -> Path:
     return Path(out)
 
 
-def _taught(
+def _trained(
     network: Checkpoint,
     target: Checkpoint,
     dataset: Dataset,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -104,7 +104,7 @@ class DetectionAnswer:
         return replace(checkpoint, card={**checkpoint.card, "label": advice})
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
         """Return an objective by the family's own loss."""
         from napari_segnet.answers.detections.objective import DetectionObjective

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -125,23 +125,23 @@ class StarAnswer:
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
     ) -> npt.NDArray[np.float32]:
         """Return what the family says that each output should be."""
-        from napari_segnet.answers.maps.objective import teachable
+        from napari_segnet.answers.maps.objective import trainable_maps
         from napari_segnet.recognition import family_of
 
-        return teachable(family_of(checkpoint)).targets(labels, checkpoint)
+        return trainable_maps(family_of(checkpoint)).targets(labels, checkpoint)
 
     def advised(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return the network as it is: its thresholds stay."""
         return checkpoint
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
         """Return an objective by the loss of StarDist."""
-        from napari_segnet.answers.maps.objective import teachable
+        from napari_segnet.answers.maps.objective import trainable_maps
         from napari_segnet.answers.star_polygons.objective import StarObjective
 
-        return StarObjective(teachable(family), checkpoint, loss, replay)
+        return StarObjective(trainable_maps(family), checkpoint, loss, replay)
 
     def maps(self, answer: NetworkAnswer) -> Maps:
         """Return how likely each pixel is deep in an object."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from napari_segnet.graph import same_margins
 from napari_segnet.programs.library._pen import Miss, Pen
 
-__all__ = ["efficientnet", "efficientnet_of_tensorflow"]
+__all__ = ["EPSILON", "efficientnet", "efficientnet_of_tensorflow"]
 
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
 """Of the stages (table 1 of the paper, behind a stem that halves)."""
@@ -135,8 +135,14 @@ def _normed(
     return pen.act(pen.norm(norm, x, EPSILON if kind.same else 0.0), function)
 
 
-def efficientnet_of_tensorflow(pen: Pen, name: str) -> list[str]:
-    """Return the answers at each halving, by the names of lukemelas/EfficientNet-PyTorch."""
+def efficientnet_of_tensorflow(
+    pen: Pen, name: str, rates: Sequence[int], whole: bool = False
+) -> list[str]:
+    """Return the answers at each halving, by the names of lukemelas/EfficientNet-PyTorch.
+
+    ``rates`` as above. ``whole`` are those behind the first stage and at the ends of others, as
+    MONAI takes them.
+    """
     blocks = pen.count(f"{name}._blocks")
     size = SIZES.get((pen.shape(f"{name}._conv_head.weight")[0], blocks))
     if size is None:
@@ -150,20 +156,33 @@ def efficientnet_of_tensorflow(pen: Pen, name: str) -> list[str]:
         if outputs != width:  # every stage has a width of its own
             stage, width = stage + 1, outputs
             stride = STRIDES[min(stage, len(STRIDES) - 1)]
-            if stage in (2, 3) or (stage == 5 and blocks != SMALLEST):
+            if stage in (2, 3) or (stage == 5 and (whole or blocks != SMALLEST)):
                 found.append(x)
-        x = _tensorflow(pen, own, x, stride, size)
-        size = -(-size // stride)
-        if blocks == SMALLEST and stage == 4 and pen.draw.channels(found[-1]) != width:
+            elif stage == 1 and whole:
+                found[1] = x
+        rate = rates[len(found) - 2]
+        x = _tensorflow(pen, own, x, stride, size, rate)
+        size = size if rate > 1 else -(-size // stride)
+        if (
+            blocks == SMALLEST
+            and not whole
+            and stage == 4
+            and pen.draw.channels(found[-1]) != width
+        ):
             found.append(x)
     return [*found, x]
 
 
-def _tensorflow(pen: Pen, name: str, x: str, stride: int, size: int) -> str:
+def _tensorflow(pen: Pen, name: str, x: str, stride: int, size: int, rate: int) -> str:
+    """Draw a block; a dilated one keeps the size, and pads as torch does."""
     inner = x
     if pen.has(f"{name}._expand_conv"):
         inner = _conv(pen, f"{name}._expand_conv", f"{name}._bn0", inner, 1, EPSILON)
-    inner = _conv(pen, f"{name}._depthwise_conv", f"{name}._bn1", inner, stride, EPSILON, size)
+    wide, norm = f"{name}._depthwise_conv", f"{name}._bn1"
+    if rate > 1:
+        inner = pen.act(pen.norm(norm, pen.conv(wide, inner, 1, rate), EPSILON), "silu")
+    else:
+        inner = _conv(pen, wide, norm, inner, stride, EPSILON, size)
     inner = _squeezed(pen, f"{name}._se_reduce", f"{name}._se_expand", inner)
     inner = pen.norm(f"{name}._bn2", pen.conv(f"{name}._project_conv", inner), EPSILON)
     return _shortcut(pen, x, inner, stride)

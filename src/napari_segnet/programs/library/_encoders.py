@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from napari_segnet.graph import Pooling
+from napari_segnet.graph import Pooling, Rescale
 from napari_segnet.programs.library._classifiers import densenet, mobile_one, xception
 from napari_segnet.programs.library._efficientnet import (
     efficientnet,
@@ -43,8 +43,8 @@ def encoder(pen: Pen, name: str, stride: int) -> list[str]:
         return mobile_one(pen, name, rates)
     if pen.has(f"{name}.conv_stem"):
         return efficientnet(pen, name, rates)
-    if stride == 32 and pen.has(f"{name}._conv_stem"):
-        return efficientnet_of_tensorflow(pen, name)
+    if pen.has(f"{name}._conv_stem"):
+        return efficientnet_of_tensorflow(pen, name, rates)
     if stride == 32 and pen.has(f"{name}.features.denseblock1"):
         return densenet(pen, f"{name}.features")
     if stride == 32 and pen.has(f"{name}.block12"):
@@ -141,6 +141,9 @@ def _shortcut(pen: Pen, name: str, x: str, stride: int, dilated: bool) -> str:
                 Pooling(kind="average", kernel=(2, 2), stride=(2, 2), padding=(0, 0),
                         dilation=(1, 1), ceil=True, count_padding=False), x)  # fmt: skip
         return pen.norm(f"{name}.2", pen.conv(f"{name}.1", x))
+    if stride > 1:  # MONAI's small ones have zeros for new channels (He et al. 2015, option A)
+        x = pen.pool(x, 1, stride, kind="average")
+        return pen.cat(x, pen.node(Rescale(scales=(0.0,)), x))
     return x
 
 

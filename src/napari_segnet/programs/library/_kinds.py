@@ -66,8 +66,10 @@ class Kind:
         for choice in self.choices:
             if choice.name == "pooling" and not _any(r"encoder\.stages\.\d+\.1\.convs\..+", shapes):
                 continue
-            if choice.name == "norm" and _any(r".+\.adn\.N\..+", shapes):
+            if choice.name == "norm" and _any(r".+\.(adn\.N|norm1)\..+", shapes):
                 continue
+            if choice.name == "residual" and _any(r".+\.conv3\..+", shapes):
+                continue  # some block has a shortcut, so that all have
             if choice.name == "groups" and _any(r".+\.running_mean", shapes):
                 choice = replace(choice, why="batch norms have no groups; this counts for nothing")
             if choice.name == "layer_order" and not _before(shapes):
@@ -328,11 +330,21 @@ KINDS: tuple[Kind, ...] = (
     _monai_kind("unet", "UNet", _monai.unet, "", (RELU, EPS, STRIDE, ORDER, NORM),
                 r"model\.1\.submodule\..+", r"model\.2\..+"),
     _monai_kind("dynunet", "DynUNet", _monai.dynunet, "input_block.conv1.conv",
-                (LEAKY, EPS, RESIDUAL), r"input_block\.conv1\.conv\.weight",
+                (LEAKY, EPS, RESIDUAL, NORM), r"input_block\.conv1\.conv\.weight",
                 r"upsamples\.0\.transp_conv\.conv\.weight"),
     _monai_kind("basic-unet", "BasicUNet", _monai.basic_unet, "conv_0.conv_0.conv",
                 (replace(LEAKY, default="leaky_relu:0.1"), EPS, ORDER, NORM, ALIGNED),
                 r"conv_0\.conv_0\.conv\.weight", r"upcat_4\..+", r"final_conv\.weight"),
+    Kind(
+        name="monai-flexible-unet",
+        title="the FlexibleUNet of MONAI",
+        has=(r"decoder\.blocks\.0\.convs\.conv_0\.conv\.weight", SMP_HEAD),
+        first=("encoder.conv1", "encoder._conv_stem"),
+        draw=_monai.flexible_unet,
+        choices=(RELU, EPS, NEAREST),
+        aside=(r"encoder\..+",),
+        canonical=_monai.flat_blocks,
+    ),
     _monai_kind("segresnet", "SegResNet", _monai.segresnet, "convInit.conv",
                 (RELU, EPS, GROUPS, LINEAR), r"convInit\.conv\.weight", r"down_layers\..+",
                 r"conv_final\.2\.conv\.weight"),

@@ -103,7 +103,7 @@ def _grid(viewer: napari.viewer.Viewer, ndim: int) -> dict[str, Any]:
     return {"scale": there.scale[-ndim:], "units": there.units[-ndim:]}
 
 
-def show_changes(viewer: napari.viewer.Viewer, taught: TrainingResult) -> None:
+def show_changes(viewer: napari.viewer.Viewer, trained: TrainingResult) -> None:
     """Show what changed on each held-out image, as layers of pictures; the last is visible.
 
     Raises
@@ -114,7 +114,7 @@ def show_changes(viewer: napari.viewer.Viewer, taught: TrainingResult) -> None:
     from napari_segnet.train import COLOURS
 
     legend = {LEGEND[kind]: colour for kind, colour in COLOURS.items()}
-    for change in taught.changes():
+    for change in trained.changes():
         counts = ", ".join(f"{n} {kind}" for kind, n in change.counts.items() if n)
         layer = viewer.add_image(
             with_legend(change.picture, legend),

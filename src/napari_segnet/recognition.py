@@ -12,6 +12,7 @@ from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
 from napari_segnet.containers import Weights, candidates, open_tree
 from napari_segnet.errors import (
+    BrokenWeightsError,
     SettingsError,
     UnknownNetworkError,
     UnsafeWeightsError,
@@ -35,6 +36,8 @@ COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
 FIELD = ("pooling", "dilation", "upsampling")
 """Facts of known families from which follows how far their networks see."""
+ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What becomes of names and numbers that no network has."""
 MOST_FACTS, LONGEST_FACT = 200, 2000
 """Of what a training keeps beside its tensors."""
 
@@ -138,7 +141,14 @@ def _one(
     """
     beside = read_sidecar(holder)
     told = {**(beside.told if beside else {}), **(told or {})}
-    found = _recognised(file, told)
+    try:
+        found = _recognised(file, told)
+    except ODD as error:
+        # Names and numbers that no network has find ways that nobody foresees.
+        raise BrokenWeightsError(
+            f"{file.name} is damaged or no weights file: the network that it describes cannot be "
+            f"understood ({type(error).__name__}: {str(error)[:120]}). Download or copy it again."
+        ) from error
     if holder != file:
         found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
     if package is not None:

@@ -23,6 +23,7 @@ from napari_segnet.containers import open_tree
 from napari_segnet.errors import BrokenWeightsError, ImageError, SegnetError, WeightsError
 from napari_segnet.formats import format_of
 from napari_segnet.readers import open_image
+from napari_segnet.recognition import identify
 
 Parts = list[tuple[str, bytes]]
 
@@ -278,3 +279,45 @@ def test_a_tiff_of_no_samples(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ImageError, match="277"):
         open_image(path)
+
+
+def test_layers_that_lie_inside_of_tensors(tmp_path: Path) -> None:
+    """A name that is doubled: no module has such an attribute."""
+    from support.examples import EXAMPLES
+
+    state = EXAMPLES["milesial-unet"][0].make().state_dict()
+    name = next(name for name in state if name.endswith("double_conv.4.weight"))
+    state[name + name.removesuffix(".weight") + ".weight"] = state[name]
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError):
+        identify(tmp_path / "a.pth")
+
+
+CONV: dict[str, Any] = {"kernel_shape": [1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        ([node("Conv", ["image", "w"], "out", **CONV, dilat=[2, 2])], "does not know"),
+        ([node("Conv", ["image", "w"], "out", **CONV, group=1.0)], "is of another kind"),
+        ([node("Conv", ["image", "w"], "out"), node("Relu", ["out"], "out")], "are called 'out'"),
+        ([node("Relu", ["image", "w"], "out")], "has 2 inputs, where ONNX allows 1-1"),
+    ],
+)
+def test_nodes_that_onnx_refuses(made: list[bytes], why: str, tmp_path: Path) -> None:
+    kernel = np.ones((3, 2, 1, 1), "float32")
+    path = onnx_files.network(tmp_path / "a.onnx", made, {"w": kernel})
+    with pytest.raises(WeightsError, match=why):
+        identify(path)
+
+
+def test_attributes_in_onnx_that_are_not_of_their_kind(tmp_path: Path) -> None:
+    attribute = onnx_files.attribute("group", 1)
+    data = onnx(tmp_path / "a.onnx").read_bytes()
+    made = [node("Conv", ["image", "w"], "out", group=1)]
+    path = onnx_files.network(tmp_path / "b.onnx", made, {"w": np.ones((3, 2, 1, 1), "float32")})
+    assert attribute in path.read_bytes() and data
+    path.write_bytes(path.read_bytes().replace(attribute, attribute[:-1] + b"\x07"))
+    with pytest.raises(BrokenWeightsError, match="not of the kind that it says"):
+        open_tree(path)

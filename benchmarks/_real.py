@@ -12,17 +12,17 @@ from nuclei import pairs
 
 import napari_segnet as sn
 from napari_segnet.answers import maps_of
-from napari_segnet.answers.maps.doubt import entropy
+from napari_segnet.answers.maps.uncertainty import entropy
 from napari_segnet.evaluate import read_labels
 from napari_segnet.items import Items, items_of, means_of
 from napari_segnet.mistakes import (
     MERGE_COUNTS,
     MERGE_WITH_BORDER,
     OTHER_WITH_MAPS,
-    doubt_by_measures,
     measures_of,
+    uncertainty_by_measures,
 )
-from napari_segnet.review import doubt_by_size
+from napari_segnet.review import uncertainty_by_size
 from napari_segnet.shapes import Shapes, highest_inside, shapes_of
 from napari_segnet.steps.overlap import overlaps
 
@@ -137,11 +137,11 @@ def _each(
 def _orders(items: Items, shapes: Shapes, undecided: np.ndarray, border: np.ndarray | None) -> dict:
     return {
         "chance": np.random.default_rng(len(items)).uniform(size=len(items)),
-        "size": doubt_by_size(items).doubts,
+        "size": uncertainty_by_size(items).uncertainty,
         "solidity": -shapes.solidity,
         "entropy of the maps": undecided,
-        "queue, no network": doubt_by_measures(items, shapes).doubts,
-        "queue": doubt_by_measures(items, shapes, undecided, border).doubts,
+        "queue, no network": uncertainty_by_measures(items, shapes).uncertainty,
+        "queue": uncertainty_by_measures(items, shapes, undecided, border).uncertainty,
     }
 
 

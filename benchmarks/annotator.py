@@ -125,18 +125,18 @@ def run(
             found = sn.run(start_well(network, dataset, settings, device="cpu"))
             shown = found.taken(settings)
         settings = shown
-        taught = sn.run(
+        trained = sn.run(
             fine_tune(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
         )
         seconds = time.perf_counter() - begun
-        after = pool(labelled(taught.checkpoint, test))
+        after = pool(labelled(trained.checkpoint, test))
     way = f"{shown.normalize} {shown.channels} {shown.invert} {shown.scale}"
     for sample, how in [*((s, shown) for s in (*test, *chosen)), *((s, None) for s in test)]:
         key = f"{sample.image} {way if how else ''}"
         if key not in known:
             (known[key],) = labelled(network, [sample], how)
     old = [known[f"{s.image} {way}"] for s in chosen]
-    gate = None if taught.before is None else taught.before.scores.ap50
+    gate = None if trained.before is None else trained.before.scores.ap50
     return {
         **job,
         "objects": sum(s.n_true for s in old),
@@ -149,8 +149,8 @@ def run(
         "after_ap75": after.ap75,
         "after_pq": after.pq,
         "gate_before": gate,
-        "gate_after": taught.after.scores.ap50,
-        "promoted": taught.promoted,
+        "gate_after": trained.after.scores.ap50,
+        "promoted": trained.promoted,
     }
 
 

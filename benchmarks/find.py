@@ -4,6 +4,7 @@
 
     python benchmarks/find.py DATA FOLDER --train 50     # networks whose recipe is known; an hour
     python benchmarks/find.py DATA FOLDER                # judge them on images kept back; minutes
+    python benchmarks/find.py DATA FOLDER --images 4     # each with three more images of its kind
     python benchmarks/find.py DATA FOLDER --table        # the figures, from what was judged so far
 
 ``DATA/nuclei`` is BBBC038v1 with an index of kinds and splits, see ``_find_networks``. Networks
@@ -121,8 +122,8 @@ def likenesses(
     return found
 
 
-def judge(number: int, data: Path, folder: Path) -> None:
-    """Judge one network and keep what came of it."""
+def judge(number: int, data: Path, folder: Path, images: int) -> None:
+    """Judge one network and keep what came of it; each image is shown with others."""
     recipe, checkpoint = recipe_of(number), opened(folder, number)
     own = "val" if number % 2 == 0 else "tune"
     rows, found = rows_of(data, recipe.kind, own), []
@@ -131,7 +132,9 @@ def judge(number: int, data: Path, folder: Path) -> None:
     for place in rng.choice(len(rows), IMAGES, replace=False):
         name = rows[place]["name"]
         image = image_of(pixels_of(data, name))
-        settled = run(settle(checkpoint, image, wish))
+        beside = rng.permutation([n for n in range(len(rows)) if n != place])[: images - 1]
+        others = [image_of(pixels_of(data, rows[n]["name"])) for n in beside]
+        settled = run(settle(checkpoint, image, wish, others))
         assert settled.found is not None
         found.append(judged(recipe, name, image, settled.found))
         print(found[-1], flush=True)
@@ -195,6 +198,7 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", type=int, default=0, metavar="N", help="train N networks")
+    parser.add_argument("--images", type=int, default=1, help="on which the scale is looked for")
     parser.add_argument("--table", action="store_true", help="print what was judged so far")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +209,7 @@ def main() -> int:
     if not args.train and not args.table:
         for path in sorted(args.folder.glob("[0-9][0-9][0-9].json")):
             if not path.with_name(f"{path.stem}.judged.json").exists():
-                judge(int(path.stem), args.data, args.folder)
+                judge(int(path.stem), args.data, args.folder, args.images)
     if not args.train:
         print(table(args.folder))
     return 0

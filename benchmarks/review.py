@@ -38,7 +38,7 @@ from nuclei import pairs
 
 import napari_segnet as sn
 from napari_segnet.evaluate import read_labels
-from napari_segnet.review import Items, doubt_by_size, doubt_labels, items_of
+from napari_segnet.review import Items, items_of, uncertainty_by_size, uncertainty_of_labels
 from napari_segnet.steps.overlap import overlaps
 
 FIRST = 0.2
@@ -50,13 +50,13 @@ class Queue:
     """The items of all pictures, and which of them are mistakes."""
 
     def __init__(self) -> None:
-        self.doubts: list[float] = []
+        self.uncertainty: list[float] = []
         self.kinds: list[str] = []
         self.lost = 0
 
     def add(self, items: Items, wrong: Wrong, predicted_hits: dict[int, int]) -> None:
         """Put the items of a picture into the queue."""
-        self.doubts += np.nan_to_num(items.doubts).tolist()
+        self.uncertainty += np.nan_to_num(items.uncertainty).tolist()
         found = set()
         for label in items.ids.tolist():
             if label > 0:
@@ -71,7 +71,7 @@ class Queue:
     def row(self) -> str:
         """Return the part of the mistakes in the first fifth: of all, and of each kind."""
         kinds = np.array(self.kinds)
-        order = np.argsort(-np.array(self.doubts), kind="stable")
+        order = np.argsort(-np.array(self.uncertainty), kind="stable")
         first = np.zeros(kinds.size, bool)
         first[order[: round(FIRST * kinds.size)]] = True
         wrong = kinds != ""
@@ -212,7 +212,7 @@ def table(name: str, pictures: list[tuple[sn.Image, Wrong]], networks: list[str]
     by_chance, by_size = Queue(), Queue()
     rng = np.random.default_rng(0)
     for _, spoilt in pictures:
-        items = doubt_by_size(items_of(spoilt.labels))
+        items = uncertainty_by_size(items_of(spoilt.labels))
         by_size.add(items, spoilt, {})
         by_chance.add(chance(items, rng), spoilt, {})
     print(f"{'by chance':24}  {by_chance.row()}")
@@ -220,7 +220,7 @@ def table(name: str, pictures: list[tuple[sn.Image, Wrong]], networks: list[str]
     for network in networks:
         checkpoint, queue = sn.identify(network), Queue()
         for image, spoilt in pictures:
-            items = sn.run(doubt_labels(spoilt.labels, checkpoint, image, flips=flips))
+            items = sn.run(uncertainty_of_labels(spoilt.labels, checkpoint, image, flips=flips))
             queue.add(items, spoilt, hits(items, spoilt.deleted))
         print(f"{Path(network).stem:24}  {queue.row()}", flush=True)
 
@@ -228,7 +228,7 @@ def table(name: str, pictures: list[tuple[sn.Image, Wrong]], networks: list[str]
 def chance(items: Items, rng: np.random.Generator) -> Items:
     from dataclasses import replace
 
-    return replace(items, doubts=rng.uniform(size=len(items)))
+    return replace(items, uncertainty=rng.uniform(size=len(items)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 ::
 
     python benchmarks/speed.py [--network NAME|FILE] [--device cpu] [--repeat 3] [--busy] [--quick]
+        [--only NETWORK] [--edge PX] [--columns ours,MONAI,raw,OpenVINO]
 
 Two networks: the built-in one, and a U-Net of 7.8 million parameters (the shape of
 milesial/Pytorch-UNet with half its widths, random weights); images of 1024² and 2048² with
@@ -314,16 +315,19 @@ def best_monai(
 COLUMNS = ("ours", "MONAI", "raw", "OpenVINO")
 
 
-def compare(case: Case, device: str, repeat: int, busy: bool) -> dict[str, float]:
+def compare(
+    case: Case, device: str, repeat: int, busy: bool, columns: tuple[str, ...] = COLUMNS
+) -> dict[str, float]:
     """Print a row, and return the medians."""
     pixels = picture(case.edge, case.ndim)
     tensor = torch.from_numpy(pixels.astype(np.float32) / 255)[None, None].to(device)
     halves = (False, True) if device.startswith("cuda") else (False,)
-    way, bare = fastest_raw(case, tensor, halves)
-    contenders = {"ours": ours(case, pixels, device), "raw": bare}
-    if importlib.util.find_spec("monai"):
+    contenders, way = {"ours": ours(case, pixels, device)}, ""
+    if "raw" in columns:
+        way, contenders["raw"] = fastest_raw(case, tensor, halves)
+    if "MONAI" in columns and importlib.util.find_spec("monai"):
         contenders["MONAI"] = best_monai(case, tensor, case.roi, halves)
-    if device == "cpu" and importlib.util.find_spec("openvino"):
+    if "OpenVINO" in columns and device == "cpu" and importlib.util.find_spec("openvino"):
         try:
             contenders["OpenVINO"] = fastest_openvino(case, tensor)
         except sn.SegnetError as error:  # refused: torch answers
@@ -372,6 +376,8 @@ def main() -> int:
     parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", choices=("built-in", "U-Net 32", "3D 16"))
+    parser.add_argument("--edge", type=int, help="only the row of this image")
+    parser.add_argument("--columns", default=",".join(COLUMNS), help="only these contenders")
     parser.add_argument("--busy", action="store_true", help="again, beside one busy thread")
     parser.add_argument("--quick", action="store_true", help="tiny images: does it run at all?")
     args = parser.parse_args()
@@ -388,8 +394,9 @@ def main() -> int:
                 + f"{'than MONAI':>11}{'as raw':>9}{'as OV':>9}   the fastest raw way"
             )
             for case in cases(found, args.quick):
-                if args.only in (None, case.name):
-                    compare(case, args.device, args.repeat, busy)
+                if args.only in (None, case.name) and args.edge in (None, case.edge):
+                    columns = tuple(args.columns.split(","))
+                    compare(case, args.device, args.repeat, busy, columns)
     return 0
 
 

@@ -686,7 +686,7 @@ def train_window() -> Image.Image:
 @picture
 def train_examples() -> Image.Image:
     """What is learned from, as the training changes it."""
-    from napari_segnet.widgets.train.examples_window import LessonWindow
+    from napari_segnet.widgets.train.examples_window import ExamplesWindow
 
     with stage(size_px=(1240, 720)) as on:
         dock = teaching(on)
@@ -694,7 +694,7 @@ def train_examples() -> Image.Image:
         on.wait(lambda: dock.run_box.button.isEnabled())
         dock.more.set_value(replace(dock.more.value(), crop_px=96))
         dock.examples.click()
-        seen = dock.findChild(LessonWindow)
+        seen = dock.findChild(ExamplesWindow)
         on.wait(lambda: bool(seen.pictures))
         on.pause(0.3)
         shown = grabbed(seen)
@@ -712,7 +712,7 @@ def train_interrupted() -> Image.Image:
 
     with stage(size_px=(1240, 720)) as on:
         dock = teaching(on)
-        out = dock.folder / "networks" / "my_unet-taught-1.pth"
+        out = dock.folder / "networks" / "my_unet-trained-1.pth"
         out.parent.mkdir(exist_ok=True)
         how = TrainSettings(epochs=20, steps_per_epoch=1, batch_size=1, crop_px=32)
         for report in train(identify(own_network()), Dataset.open(dock.folder), out, how):

@@ -93,6 +93,8 @@ def segment_channels(on: Stage) -> None:
     on.viewer.layers.clear()
     on.show(on.viewer.add_image(np.moveaxis(nuclei, -1, 0), name="three stains"))
     on.choose("nuclei")
+    on.dock.image_box.choose_axes("cyx")
+    on.pause(0.3)
 
 
 @state
@@ -148,7 +150,8 @@ def segment_layers_as_channels(on: Stage) -> None:
     torch.save(tensors, path)
     image = on.sample()
     image.name = "DNA"
-    on.viewer.add_image(np.asarray(image.data)[::-1], name="actin", scale=image.scale)
+    other = np.asarray(image.data)[::-1]
+    on.viewer.add_image(other, name="actin", scale=image.scale, units=image.units)
     on.choose(path)
 
 

@@ -41,7 +41,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def page() -> str:
     """Return the page."""
     opened = [one for one in CONTAINERS if one not in (*REFUSED, *DAMAGED)]
-    taught = {family.name for family in FAMILIES.trainable}
+    trained = {family.name for family in FAMILIES.trainable}
     parts = [
         HEAD,
         "## Weights files\n",
@@ -66,7 +66,7 @@ def page() -> str:
         table(
             ("family", "what it is", "can be taught"),
             (
-                (f"`{one.name}`", one.title, "yes" if one.name in taught else "no")
+                (f"`{one.name}`", one.title, "yes" if one.name in trained else "no")
                 for one in FAMILIES
             ),
         ),

@@ -146,22 +146,33 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that tests start in: one, since thousands take long to number."""
+    return tmp_path_factory.mktemp("cwd")
+
+
 @pytest.fixture(autouse=True)
-def empty_working_folder(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def empty_working_folder(working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test starts in an empty folder and must leave it empty: write to ``tmp_path``."""
-    here = tmp_path_factory.mktemp("cwd")
-    monkeypatch.chdir(here)
+    working_folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(working_folder)
     yield
-    left = sorted(path.name for path in here.iterdir())
+    left = sorted(path.name for path in working_folder.iterdir())
+    if left:
+        shutil.rmtree(working_folder)  # the next test starts anew
     assert not left, f"the test left {left} in the working folder; write to tmp_path instead"
 
 
-@pytest.fixture(autouse=True)
-def no_trial_of_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where OpenVINO is installed, runs of the tests start no process that measures it."""
-    monkeypatch.setattr("napari_segnet.engines.begin_trial", lambda *_: None)
+@pytest.fixture(autouse=True, scope="session")
+def no_trial_of_engines() -> Iterator[None]:
+    """Where OpenVINO is installed, runs of the tests start no process that measures it.
+
+    Of the session: fixtures of a module run networks, too, before those of its tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_segnet.engines.begin_trial", lambda *_: None)
+        yield
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from napari_segnet.builtin import weights_path
 from napari_segnet.detective import (
     DRAWN_PX,
     MOST_EDGE_PX,
-    light_dark_doubt,
+    light_dark_suggestion,
     try_inputs,
     try_scales,
 )
@@ -199,10 +199,12 @@ def test_too_much_or_nothing_raises_a_doubt(share, how, doubt):
         origin=Origin(checkpoint={}, image={}, predict={}),
     )
     checkpoint = identify(weights_path("nuclei"))
-    told = light_dark_doubt(checkpoint, PredictSettings(**how), made)
+    told = light_dark_suggestion(checkpoint, PredictSettings(**how), made)
     assert told.startswith(doubt) if doubt else told == ""
-    assert light_dark_doubt(checkpoint, PredictSettings(), replace(made, kind="semantic")) == ""
-    assert light_dark_doubt(replace(checkpoint, channels=3), PredictSettings(), made) == ""
+    assert (
+        light_dark_suggestion(checkpoint, PredictSettings(), replace(made, kind="semantic")) == ""
+    )
+    assert light_dark_suggestion(replace(checkpoint, channels=3), PredictSettings(), made) == ""
 
 
 def test_light_is_not_tried_for_networks_of_colours(maskrcnn):

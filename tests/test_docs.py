@@ -5,6 +5,7 @@ Every command and every piece of Python on them is run, in a folder with the fil
 
 from __future__ import annotations
 
+import argparse
 import ast
 import dataclasses
 import importlib
@@ -26,8 +27,8 @@ from support.networks import Milesial, calibrate
 import napari_segnet
 from napari_segnet.__main__ import main
 from napari_segnet.builtin import weights_path
-from napari_segnet.commands import COMMANDS
-from napari_segnet.commands._plan import checked_settings
+from napari_segnet.commands import COMMANDS, demo
+from napari_segnet.commands._plan import BUILT_IN, checked_settings
 from napari_segnet.commands._wishes import sort_wishes
 from napari_segnet.containers import CONTAINERS
 from napari_segnet.engines.torch import identify
@@ -102,6 +103,23 @@ def test_every_setting_stands_in_its_table_with_its_default(title, settings):
     rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \| \S", section("docs/settings.md", title), re.M)
     expected = [(f.name, typed(getattr(settings(), f.name))) for f in dataclasses.fields(settings)]
     assert expected == rows
+
+
+def test_helps_name_the_defaults_that_options_have():
+    # Those of these two are chosen where they are used.
+    real, named = {"segment --checkpoint": BUILT_IN, "demo --output": str(demo.FOLDER)}, {}
+    for command in COMMANDS:
+        parser = argparse.ArgumentParser()
+        command.arguments(parser)
+        for action in parser._actions:
+            option = f"{command.name} {(*action.option_strings, '')[-2:][0]}"
+            if action.default not in (None, False, (), "", 1, argparse.SUPPRESS, []):
+                real[option] = str(action.default)
+            told = r"(\w+)(?: \(|, )default\)|(?<!by )default (?!what|that)([\w-]+)\)"
+            for one, other in re.findall(told, action.help or ""):
+                named[option] = one or other
+    assert real.pop("import --labels") == "auto"  # its help says what that means
+    assert named == real
 
 
 def test_every_name_of_a_setting_is_explained():

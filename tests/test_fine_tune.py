@@ -62,14 +62,14 @@ def test_what_has_learned_is_promoted_with_scores_and_pictures(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
     data = dataset_of(tmp_path / "d", count=4)
     how = replace(LEARN, promote_at=0.8)  # eight objects of two images are not sure to 0.9
-    taught = run(fine_tune(network, data, tmp_path / "new.safetensors", how))
-    assert taught.promoted
-    assert taught.after.scores.ap50 > taught.before.scores.ap50
-    assert {"ap50", "ap75", "pq", "dice"} <= set(taught.after.figures())
-    assert taught.comparison.verdict == "better"
-    assert taught.comparison.objects == taught.after.scores.n_true
+    trained = run(fine_tune(network, data, tmp_path / "new.safetensors", how))
+    assert trained.promoted
+    assert trained.after.scores.ap50 > trained.before.scores.ap50
+    assert {"ap50", "ap75", "pq", "dice"} <= set(trained.after.figures())
+    assert trained.comparison.verdict == "better"
+    assert trained.comparison.objects == trained.after.scores.n_true
     # Eight objects are few: regions of the others join them.
-    *strips, change = taught.changes()
+    *strips, change = trained.changes()
     assert strips
     assert change.name == "3"
     assert change.picture.shape == (48, 48, 3)
@@ -84,11 +84,11 @@ def test_what_is_worse_is_not_promoted(tmp_path):
     data = dataset_of(tmp_path / "d")
     good = run(train(untaught(tmp_path / "0.safetensors"), data, tmp_path / "1.safetensors", LEARN))
     spoil = replace(LEARN, epochs=1, steps_per_epoch=3, learning_rate=5.0, average=0.0, seed=9)
-    taught = run(fine_tune(good, data, tmp_path / "2.safetensors", spoil))
-    assert taught.after.scores.ap50 < taught.before.scores.ap50
-    assert not taught.promoted
+    trained = run(fine_tune(good, data, tmp_path / "2.safetensors", spoil))
+    assert trained.after.scores.ap50 < trained.before.scores.ap50
+    assert not trained.promoted
     assert (tmp_path / "2.safetensors").exists(), "the user decides"
-    assert next(taught.changes()).counts["lost"] > 0
+    assert next(trained.changes()).counts["lost"] > 0
 
 
 @pytest.mark.trains
@@ -99,8 +99,8 @@ def test_with_one_image_a_region_is_held_out_and_never_learned_from(tmp_path):
         data = dataset_of(tmp_path / name, count=1)
         network = untaught(tmp_path / f"{name}.old.safetensors")
         out = tmp_path / f"{name}.safetensors"
-        taught = run(fine_tune(network, data, out, QUICK))
-        (val,) = taught.dataset.of("val")
+        trained = run(fine_tune(network, data, out, QUICK))
+        (val,) = trained.dataset.of("val")
         assert val.box is not None
         states.append(torch.cat([p.flatten() for p in _parameters(out)]))
         if name == "a":
@@ -137,19 +137,19 @@ def _parameters(path):
 @pytest.mark.trains
 def test_a_network_that_begins_from_nothing_has_no_before(tmp_path):
     out = tmp_path / "new.safetensors"
-    taught = run(fine_tune(fresh(out), dataset_of(tmp_path / "d"), out, QUICK))
-    assert taught.before is None
-    assert taught.promoted
-    assert next(taught.changes()).counts["lost"] == 0
+    trained = run(fine_tune(fresh(out), dataset_of(tmp_path / "d"), out, QUICK))
+    assert trained.before is None
+    assert trained.promoted
+    assert next(trained.changes()).counts["lost"] == 0
 
 
 @pytest.mark.trains
 def test_other_classes_cannot_be_compared(tmp_path):
     network = untaught(tmp_path / "old.safetensors")
     how = replace(QUICK, head="9")
-    taught = run(fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "n.safetensors", how))
-    assert (taught.before.kind, taught.after.kind) == ("instance", "semantic")
-    assert not taught.promoted
+    trained = run(fine_tune(network, dataset_of(tmp_path / "d"), tmp_path / "n.safetensors", how))
+    assert (trained.before.kind, trained.after.kind) == ("instance", "semantic")
+    assert not trained.promoted
 
 
 @pytest.mark.trains
@@ -193,9 +193,9 @@ def test_every_family_passes_the_gate(tmp_path):
     old = save_as(
         calibrate(Milesial(channels=1, classes=1, width=3, depth=2)), tmp_path / "a.pth", "training"
     )
-    taught = run(fine_tune(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
-    assert taught.after.images == 2
-    assert taught.checkpoint.family == "milesial-unet"
+    trained = run(fine_tune(identify(old), dataset_of(tmp_path / "d"), tmp_path / "b.pth", QUICK))
+    assert trained.after.images == 2
+    assert trained.checkpoint.family == "milesial-unet"
 
 
 def test_a_preview_shows_what_the_first_step_sees(tmp_path):
@@ -268,16 +268,16 @@ def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
     rest = scored.without(scored.own)
     assert (rest.images, rest.own) == (1, ())
     assert rest.scores.n_true == len(np.unique(objects((48, 48), count=8, seed=2))) - 1
-    notes, taught = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    notes, trained = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
     assert notes == [
         "1 is left out of the score: its labels are the network's own answer, unchanged, so that "
         "the old network would seem right in all of it. Correct it, or hold another image out."
     ]
-    assert (taught.before.images, taught.after.images) == (2, 2)
+    assert (trained.before.images, trained.after.images) == (2, 2)
     own, other = (str(sample.image) for sample in data.samples[1:])
-    assert own not in taught.before.each
-    assert taught.before.each[other] == rest.each[other]
-    assert [change.name for change in taught.changes()] == ["0", "1", "2"], "to be looked at"
+    assert own not in trained.before.each
+    assert trained.before.each[other] == rest.each[other]
+    assert [change.name for change in trained.changes()] == ["0", "1", "2"], "to be looked at"
 
 
 @pytest.mark.trains
@@ -287,9 +287,9 @@ def test_where_nothing_else_is_held_out_nobody_knows(tmp_path, taught_once):
     one = np.zeros((48, 48), np.int32)
     one[20:30, 20:30] = 1  # one object cannot be divided
     write(data.samples[0].labels, one)
-    _, taught = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
-    assert (taught.before.images, taught.after.images) == (0, 0)
-    assert not taught.promoted
+    _, trained = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
+    assert (trained.before.images, trained.after.images) == (0, 0)
+    assert not trained.promoted
 
 
 def test_labels_that_nobody_has_looked_at_judge_nobody(tmp_path):
@@ -334,13 +334,13 @@ def test_earlier_images_are_rehearsed_as_the_old_network_was_shown_them(tmp_path
         write(sample.image, 255 - open_image(sample.image).read()[0, 0, 0])
     how = replace(LEARN, epochs=1, steps_per_epoch=2, invert="yes", batch_size=4, rehearsal=0.25)
     out = tmp_path / "new.safetensors"
-    taught = run(fine_tune(network, dark, out, how, earlier=bright, device="cpu"))
+    trained = run(fine_tune(network, dark, out, how, earlier=bright, device="cpu"))
     assert [one for one, _ in drawn].count("auto") == 2
     assert [one for one, _ in drawn].count("yes") == 8
     assert min(light for _, light in drawn) > 0.3, "objects are bright in either"
-    assert taught.checkpoint.card["invert"] == "yes"
-    assert taught.earlier.objects > 0
-    assert taught.forecast.images == 2 - 1
+    assert trained.checkpoint.card["invert"] == "yes"
+    assert trained.earlier.objects > 0
+    assert trained.forecast.images == 2 - 1
 
 
 @pytest.mark.trains

@@ -10,10 +10,10 @@ import pytest
 from napari_segnet import mistakes
 from napari_segnet.items import items_of
 from napari_segnet.mistakes import (
-    doubt_by_measures,
-    doubted_by_both,
     likelihoods,
     measures_of,
+    uncertainty_by_both,
+    uncertainty_by_measures,
 )
 from napari_segnet.shapes import shapes_of
 
@@ -36,7 +36,7 @@ def merged(labels):
 
 def doubted(labels, **said):
     items = items_of(labels)
-    return doubt_by_measures(items, shapes_of(items, labels), **said)
+    return uncertainty_by_measures(items, shapes_of(items, labels), **said)
 
 
 def why(items, label):
@@ -45,7 +45,7 @@ def why(items, label):
 
 def test_a_merge_comes_first_and_says_so():
     found = doubted(merged(field()))
-    assert found.ids[np.argmax(found.doubts)] == 8
+    assert found.ids[np.argmax(found.uncertainty)] == 8
     assert why(found, 8).startswith("looks like two: ")
     assert "nothing unusual" == why(found, 1)
 
@@ -54,7 +54,7 @@ def test_the_reason_has_the_number():
     labels = merged(field())
     items = items_of(labels)
     shapes = shapes_of(items, labels)
-    found = doubt_by_measures(items, shapes)
+    found = uncertainty_by_measures(items, shapes)
     said = {
         f"looks like two: solidity {shapes.solidity[items.row_of(8)]:.2f}",
         f"looks like two: {np.exp(shapes.size[items.row_of(8)]):.2g} times the median area",
@@ -68,7 +68,7 @@ def test_halves_are_parts():
     labels = field()
     labels[:, 45:][labels[:, 45:] == 8] = 99
     found = doubted(labels)
-    assert {8, 99} == set(found.ids[np.argsort(-found.doubts)[:2]].tolist())
+    assert {8, 99} == set(found.ids[np.argsort(-found.uncertainty)[:2]].tolist())
     assert "looks like a part" in why(found, 8) or why(found, 8).startswith("small: ")
 
 
@@ -77,7 +77,7 @@ def test_what_is_small_is_doubted():
     labels[labels == 4] = 0
     labels[10:14, 100:104] = 4
     found = doubted(labels)
-    assert 4 == found.ids[np.argmax(found.doubts)]
+    assert 4 == found.ids[np.argmax(found.uncertainty)]
     assert why(found, 4).startswith("small: 0.0")
 
 
@@ -86,13 +86,13 @@ def test_a_network_that_is_undecided_or_sees_a_border_is_heard():
     undecided, border = np.full(30, 0.1), np.zeros(30)
     undecided[4], border[6] = 0.9, 1.0
     found = doubted(labels, undecided=undecided, border=border)
-    assert 5 == found.ids[np.argmax(found.doubts)]
+    assert 5 == found.ids[np.argmax(found.uncertainty)]
     assert why(found, 5) == "the network is undecided: entropy 0.90 bit"
-    assert found.doubts[6] > found.doubts[7]
+    assert found.uncertainty[6] > found.uncertainty[7]
     big = doubted(merged(labels), undecided=np.full(29, 0.1), border=np.eye(29)[7])
     assert (
-        big.doubts[7]
-        > doubted(merged(labels), undecided=np.full(29, 0.1), border=np.zeros(29)).doubts[7]
+        big.uncertainty[7]
+        > doubted(merged(labels), undecided=np.full(29, 0.1), border=np.zeros(29)).uncertainty[7]
     )
 
 
@@ -124,16 +124,16 @@ def test_the_worst_piece_of_an_object_counts():
     flat = field()
     stack = np.stack([flat, merged(flat), flat])
     items = items_of(stack)
-    found = doubt_by_measures(items, shapes_of(items, stack))
-    assert len(found) == 30 and 8 == found.ids[np.argmax(found.doubts)]
+    found = uncertainty_by_measures(items, shapes_of(items, stack))
+    assert len(found) == 30 and 8 == found.ids[np.argmax(found.uncertainty)]
 
 
 def test_two_looks_are_joined():
     items = items_of(field(1, 3))
-    one = replace(items, doubts=np.array([0.5, 0.0, 0.2]), why=("a", "a", "a"))
-    two = replace(items, doubts=np.array([0.5, 0.3, 0.1]), why=("b", "b", "b"))
-    both = doubted_by_both(one, two)
-    np.testing.assert_allclose([0.75, 0.3, 0.28], both.doubts)
+    one = replace(items, uncertainty=np.array([0.5, 0.0, 0.2]), why=("a", "a", "a"))
+    two = replace(items, uncertainty=np.array([0.5, 0.3, 0.1]), why=("b", "b", "b"))
+    both = uncertainty_by_both(one, two)
+    np.testing.assert_allclose([0.75, 0.3, 0.28], both.uncertainty)
     assert ("a", "b", "a") == both.why
 
 
@@ -141,4 +141,4 @@ def test_two_looks_are_joined():
 def test_no_object_and_one_alone(labels):
     found = doubted(labels)
     assert len(found) == len(found.why) == int(labels.max())
-    assert np.isfinite(found.doubts).all()
+    assert np.isfinite(found.uncertainty).all()

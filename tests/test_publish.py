@@ -73,6 +73,19 @@ def test_the_test_tensors_are_image_and_answer(classes, tmp_path):
     np.testing.assert_allclose(found, expected[0], atol=1e-5)
 
 
+def test_an_image_padded_by_the_halo_has_an_allowed_size(tmp_path):
+    before = network(tmp_path)
+    assert any(halo % 4 for halo in before.halo_px)
+    made = write_package(before, tmp_path / "net.zip", **TERMS)
+    with zipfile.ZipFile(made.path) as archive, archive.open("rdf.yaml") as file:
+        said = yaml.safe_load(file)
+    for given, maps in zip(said["inputs"][0]["axes"], said["outputs"][0]["axes"], strict=True):
+        if given["type"] == "space":
+            assert maps["halo"] >= max(before.halo_px)
+            assert 2 * maps["halo"] % given["size"]["step"] == 0
+            assert given["size"]["min"] > 2 * maps["halo"]
+
+
 def test_what_the_specification_needs_is_asked(tmp_path):
     before, path = network(tmp_path), tmp_path / "net.zip"
     for left_out, says in (

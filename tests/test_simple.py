@@ -12,6 +12,7 @@ from support.teaching import objects, photograph
 import napari_segnet as sn
 from napari_segnet.errors import ImageError, MismatchError, OutputError, SettingsError, WeightsError
 
+NO_SET = sn.Dataset(root=Path("set"), samples=())
 FAST = {"device": "cpu", "scale": 1}
 
 
@@ -133,6 +134,12 @@ def test_predict_and_segment_take_names_paths_and_arrays(
         (lambda: sn.LabelSettings(steps="smooth"), SettingsError, "must be a list of names"),
         (lambda: sn.TrainSettings(epochs=1.5), SettingsError, "must be a whole number"),
         (lambda: sn.Dataset.open(3), sn.SegnetError, "A dataset is a folder, not int"),
+        (lambda: sn.run(sn.train(3, "x", "y")), WeightsError, "A network is the name of a"),
+        (lambda: sn.run(sn.train("nuclei", 3, "out")), sn.SegnetError, "A dataset is a folder, n"),
+        (lambda: sn.run(sn.train("nuclei", NO_SET, 3)), OutputError, "to a file, not to int"),
+        (lambda: sn.run(sn.train("nuclei", NO_SET, "out", 3)), SettingsError, "not int. Give one"),
+        (lambda: sn.evaluate(3.5, 3), MismatchError, "must be labels, whole numbers"),
+        (lambda: sn.evaluate("gone.tif", [[1]]), ImageError, r"gone\.tif"),
         (lambda: sn.load(3), WeightsError, "A network is the name of a built-in"),
     ],
 )

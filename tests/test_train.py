@@ -186,7 +186,8 @@ def test_trusted_pixels_do_teach(tmp_path):
 @pytest.mark.trains
 def test_reports_and_the_card(tmp_path):
     data, out = dataset_of(tmp_path / "d", count=3), tmp_path / "n.safetensors"
-    reports, result = follow(train(fresh(out, card={"title": "mine"}), data, out, QUICK))
+    network = fresh(out, card={"title": "mine"})
+    reports, result = follow(train(network, data, str(out), asdict(QUICK)))
     assert [(r.what, r.done, r.total) for r in reports] == [
         *(("sample", 1, 2), ("sample", 2, 2), ("sample", 1, 1)),
         *(("step", 1, 4), ("step", 2, 4), ("epoch", 1, 2)),
@@ -197,6 +198,7 @@ def test_reports_and_the_card(tmp_path):
     assert result.halo_px is not None
     training = result.card["training"]
     assert result.card["title"] == "mine"
+    assert 6 < result.card["object_px"] < 15  # diameters of the objects that it learned from
     assert (training["samples"], training["held_out"]) == (2, 1)
     assert training["settings"] == json.loads(json.dumps(asdict(QUICK)))
     assert training["scores"]["val_dice"] == epochs(reports)[-1]["val_dice"]
@@ -248,7 +250,7 @@ def test_fine_tuning_begins_at_the_weights_of_the_file(tmp_path):
     network = run(train(fresh(parent, card=card), data, parent, QUICK))
     child = tmp_path / "child.safetensors"
     hardly = replace(QUICK, learning_rate=1e-12, weight_decay=0, average=0, freeze_norm=False)
-    tuned = run(train(network, data, child, hardly))
+    tuned = run(train(str(parent), data, child, hardly))
     old, new = load_file(parent), load_file(child)
     learnt = [key for key in old if "running" not in key and "num_batches" not in key]
     assert max(float((old[k] - new[k]).abs().max()) for k in learnt) < 1e-9

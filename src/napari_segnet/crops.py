@@ -93,6 +93,7 @@ class Crops:
         self._useful = list(range(len(samples)))
         self._objects = False
         self._hints: list[str] = []
+        self._diameters: list[float] = []
 
     def __len__(self) -> int:
         """Return how many samples have something to learn from."""
@@ -102,6 +103,11 @@ class Crops:
     def has_objects(self) -> bool:
         """Tell if :meth:`check` has met a trusted pixel with a label other than background."""
         return self._objects
+
+    @property
+    def object_px(self) -> float | None:
+        """Median diameter of the objects that :meth:`check` has met, in network pixels."""
+        return round(float(np.median(self._diameters)), 1) if self._diameters else None
 
     @property
     def hints(self) -> tuple[str, ...]:
@@ -138,6 +144,8 @@ class Crops:
                 useful.append(index)
             self._hints += [pair.hint] if pair.hint else []
             self._objects |= bool(((pair.labels > 0) & (pair.trusted > 0)).any())
+            if not any(output.role == "class" for output in self._network.outputs):
+                self._diameters += pair.diameters_px(self._network.ndim)
             yield ""
         self._useful = useful
 
@@ -263,6 +271,19 @@ class _Pair:
     @property
     def nbytes(self) -> int:
         return self.pixels.nbytes + self.labels.nbytes + self.trusted.nbytes
+
+    def diameters_px(self, ndim: int) -> list[float]:
+        """Return the diameter of a disk of the area of each trusted object, in its widest plane."""
+        found: list[float] = []
+        for t, z in self.units:
+            planes = range(self.labels.shape[1]) if ndim == 3 else (z,)
+            widest: dict[int, int] = {}
+            for plane in planes:
+                labels = self.labels[t, plane] * (self.trusted[t, plane] > 0)
+                for one, area in zip(*np.unique(labels, return_counts=True), strict=True):
+                    widest[int(one)] = max(widest.get(int(one), 0), int(area))
+            found += [2 * math.sqrt(area / math.pi) for one, area in widest.items() if one]
+        return found
 
     def unit(self, rng: np.random.Generator, ndim: int) -> _Unit:
         t, z = self.units[int(rng.integers(len(self.units)))]

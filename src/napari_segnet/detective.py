@@ -27,7 +27,7 @@ from napari_segnet.segmentation import Segmentation
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import count_pixels
 
-__all__ = ["FACTORS", "Tried", "TriedInput", "light_dark_doubt", "try_inputs", "try_scales"]
+__all__ = ["FACTORS", "Tried", "TriedInput", "light_dark_suggestion", "try_inputs", "try_scales"]
 
 FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
 """Steps of a half octave: networks stand a change of size by a fifth or so."""
@@ -160,7 +160,9 @@ def try_inputs(
     return tuple(found)
 
 
-def light_dark_doubt(checkpoint: Checkpoint, settings: PredictSettings, made: Segmentation) -> str:
+def light_dark_suggestion(
+    checkpoint: Checkpoint, settings: PredictSettings, made: Segmentation
+) -> str:
     """Return why light and dark of an image may be the wrong way round, a sentence or two.
 
     Parameters
@@ -168,14 +170,14 @@ def light_dark_doubt(checkpoint: Checkpoint, settings: PredictSettings, made: Se
     checkpoint : Checkpoint
         The network; only one of one channel can be tried.
     settings : PredictSettings
-        How it was run; where they say what is light and dark, nothing is doubted.
+        How it was run; where they say what is light and dark, nothing is suggested.
     made : Segmentation
         What came of it.
 
     Returns
     -------
     str
-        Empty where there is no doubt: objects were found, and cover no more than
+        Empty where nothing is odd: objects were found, and cover no more than
         ``MOST_COVERED`` of the pixels.
     """
     left_open = (settings.invert, settings.channels) == ("auto", "auto")

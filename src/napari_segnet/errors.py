@@ -35,6 +35,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 __all__ = [
+    "OTHER_FOLDER",
+    "OTHER_NAME",
+    "REPLACE",
     "BrokenWeightsError",
     "Cancelled",
     "DatasetError",
@@ -73,7 +76,8 @@ class Remedy:
     Attributes
     ----------
     setting : str
-        Name of a field of a settings class.
+        Name of a field of a settings class; or ``output``, for another folder or name of what is
+        written, or ``overwrite``, to replace what is there.
     value : str
         What to set it to; empty where the user has to know.
     """
@@ -82,9 +86,17 @@ class Remedy:
     value: str = ""
 
     def __str__(self) -> str:
+        if self.setting == "output":
+            return f"another {self.value} with -o"
+        if self.setting == "overwrite":
+            return "--overwrite"
         if self.setting == "device":  # which has an option of its own
             return f"--device {self.value or '...'}"
         return f"--set {self.setting}={self.value or '...'}"
+
+
+OTHER_FOLDER, OTHER_NAME = Remedy("output", "folder"), Remedy("output", "name")
+REPLACE = Remedy("overwrite")
 
 
 class SegnetError(Exception):

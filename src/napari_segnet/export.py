@@ -17,7 +17,7 @@ import numpy as np
 from napari_segnet.atomic import flush_folder, make_folders, put_in_place, why
 from napari_segnet.dataset import Dataset, Sample, add, classes_of, numbers_of, read_labels
 from napari_segnet.dataset._listing import read_listing
-from napari_segnet.errors import DatasetError, OutputError, SegnetError
+from napari_segnet.errors import OTHER_NAME, DatasetError, OutputError, SegnetError
 from napari_segnet.formats import (
     Entry,
     Format,
@@ -147,7 +147,8 @@ def _whole(folder: Path) -> Iterator[Path]:
         if mine is None:
             raise OutputError(
                 f"Another export is being written to {folder}. Wait until it has done, or choose "
-                "another name with -o."
+                f"{OTHER_NAME}.",
+                remedies=(OTHER_NAME,),
             )
         try:
             if (half / WHOLE).exists():
@@ -173,8 +174,8 @@ def _whole(folder: Path) -> Iterator[Path]:
 
 def _taken(folder: Path) -> OutputError:
     return OutputError(
-        f"{folder} exists and is not an empty folder, so it is left as it is. Choose another "
-        "name with -o."
+        f"{folder} exists and is not an empty folder, so it is left as it is. Choose {OTHER_NAME}.",
+        remedies=(OTHER_NAME,),
     )
 
 

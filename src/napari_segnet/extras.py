@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_segnet.errors import MissingExtraError
 
-__all__ = ["distributed_package", "microscope_package", "zarr_package"]
+__all__ = ["distributed_package", "microscope_package", "video_package", "zarr_package"]
 
 
 def zarr_package(name: str) -> Any:
@@ -83,3 +83,28 @@ def microscope_package(name: str, package: str) -> Any:
             f"reads it, is not installed ({error.name} is missing). Install the extra [images]: "
             "pip install 'napari-segnet[images]'"
         ) from error
+
+
+def video_package(name: str) -> Any:
+    """Import PyAV.
+
+    Parameters
+    ----------
+    name : str
+        The video, for the message.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed; names the extra.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        if error.name != "av":
+            raise
+        raise MissingExtraError(
+            f"{name} is a video, and the package av, which decodes it, is not installed. Install "
+            "the extra [video]: pip install 'napari-segnet[video]'"
+        ) from error
+    return av

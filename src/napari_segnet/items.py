@@ -39,12 +39,12 @@ class Items:
         ``(n,)`` float64 from 0 to 1; NaN where nobody gave one.
     classes : ndarray
         ``(n,)`` int64; 0 where unknown.
-    doubts : ndarray
+    uncertainty : ndarray
         ``(n,)`` float64 from 0 (sure) to 1; NaN where unknown.
     why : tuple of str
-        ``(n,)`` what the doubt comes from, in a few words.
+        ``(n,)`` what the uncertainty comes from, in a few words.
     said : str
-        How the doubts were found, for the user.
+        How the uncertainty was found, for the user.
     shapes : mapping of int to ndarray
         For an object that may lack: its pixels in its box, as the network sees it.
     """
@@ -55,7 +55,7 @@ class Items:
     areas: Ints
     scores: Floats
     classes: Ints
-    doubts: Floats
+    uncertainty: Floats
     why: tuple[str, ...]
     said: str = ""
     shapes: Mapping[int, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Items:
             areas=self.areas[picked],
             scores=self.scores[picked],
             classes=self.classes[picked],
-            doubts=self.doubts[picked],
+            uncertainty=self.uncertainty[picked],
             why=tuple(self.why[i] for i in picked.tolist()),
         )
 
@@ -100,7 +100,7 @@ class Items:
             areas=np.concatenate([self.areas, other.areas]),
             scores=np.concatenate([self.scores, other.scores]),
             classes=np.concatenate([self.classes, other.classes]),
-            doubts=np.concatenate([self.doubts, other.doubts]),
+            uncertainty=np.concatenate([self.uncertainty, other.uncertainty]),
             why=(*self.why, *other.why),
             shapes={**self.shapes, **other.shapes},
         )
@@ -116,7 +116,7 @@ class Items:
 
 
 def items_of(labels: npt.NDArray[Any], offset: tuple[int, ...] | None = None) -> Items:
-    """Return the objects of a label image, without doubts.
+    """Return the objects of a label image, without uncertainty.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def items_of(labels: npt.NDArray[Any], offset: tuple[int, ...] | None = None) ->
         areas=counts,
         scores=unknown,
         classes=np.zeros(ids.size, np.int64),
-        doubts=unknown.copy(),
+        uncertainty=unknown.copy(),
         why=("",) * ids.size,
     )
 

@@ -21,7 +21,13 @@ import numpy.typing as npt
 from napari_segnet.items import Items
 from napari_segnet.shapes import Shapes
 
-__all__ = ["MERGE_COUNTS", "doubt_by_measures", "doubted_by_both", "likelihoods", "measures_of"]
+__all__ = [
+    "MERGE_COUNTS",
+    "likelihoods",
+    "measures_of",
+    "uncertainty_by_both",
+    "uncertainty_by_measures",
+]
 
 Floats = npt.NDArray[np.float64]
 Weights = Mapping[str, float]
@@ -52,7 +58,7 @@ OTHER_WITH_MAPS: Weights = {
 }  # fmt: skip
 """The same where a network says probabilities."""
 NOTHING = 0.05
-"""Up to this doubt, two in five objects of the fit, there is nothing to name."""
+"""Up to this uncertainty, two in five objects of the fit, there is nothing to name."""
 
 
 def measures_of(
@@ -94,7 +100,7 @@ def likelihoods(measures: Mapping[str, Floats]) -> tuple[Floats, Floats]:
     return _odds(merge, measures), _odds(other, measures)
 
 
-def doubt_by_measures(
+def uncertainty_by_measures(
     items: Items, shapes: Shapes, undecided: Floats | None = None, border: Floats | None = None
 ) -> Items:
     """Doubt objects by their shape, and by what a network says of them; name the reason.
@@ -116,31 +122,31 @@ def doubt_by_measures(
     last = np.ones(order.size, np.bool_)
     last[:-1] = shapes.owner[order][1:] != shapes.owner[order][:-1]
     worst = order[last]  # the last of its object, of which each has at least one piece
-    doubts = of_piece[worst]
+    uncertainty = of_piece[worst]
     is_merge = several[worst] > other[worst]
     names = [_strongest(weights, measures, worst) for weights in _models(measures)]
     why = ["nothing unusual"] * len(items)
-    for row in np.flatnonzero(doubts > NOTHING).tolist():
+    for row in np.flatnonzero(uncertainty > NOTHING).tolist():
         piece = int(worst[row])
         if is_merge[row]:
             why[row] = _says_merge(names[0][row], shapes, measures, piece)
         else:
             why[row] = _says_other(names[1][row], shapes, measures, piece)
-    return replace(items, doubts=doubts, why=tuple(why))
+    return replace(items, uncertainty=uncertainty, why=tuple(why))
 
 
-def doubted_by_both(items: Items, others: Items) -> Items:
-    """Return items of the same rows whose doubts two independent looks have found.
+def uncertainty_by_both(items: Items, others: Items) -> Items:
+    """Return items of the same rows with the uncertainty that two independent looks have found.
 
     Parameters
     ----------
     items, others : Items
-        The doubts are joined as likelihoods; the higher one names the reason.
+        Both are joined as likelihoods; the higher one names the reason.
     """
-    doubts = 1 - (1 - items.doubts) * (1 - others.doubts)
-    first = (items.doubts >= others.doubts).tolist()
+    uncertainty = 1 - (1 - items.uncertainty) * (1 - others.uncertainty)
+    first = (items.uncertainty >= others.uncertainty).tolist()
     both = zip(items.why, others.why, first, strict=True)
-    return replace(items, doubts=doubts, why=tuple(a if one else b for a, b, one in both))
+    return replace(items, uncertainty=uncertainty, why=tuple(a if one else b for a, b, one in both))
 
 
 def _models(measures: Mapping[str, Floats]) -> tuple[Weights, Weights]:

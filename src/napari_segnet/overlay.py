@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.errors import OutputError
+from napari_segnet.errors import OTHER_FOLDER, OutputError
 
 __all__ = ["overlay", "write_overlay"]
 
@@ -67,5 +67,6 @@ def write_overlay(path: Path, pixels: npt.NDArray[Any], labels: npt.NDArray[np.i
         path.unlink(missing_ok=True)
         raise OutputError(
             f"The picture {path.name} cannot be written to {path.parent}: "
-            f"{error.strerror or error}. Choose another folder with -o."
+            f"{error.strerror or error}. Choose {OTHER_FOLDER}.",
+            remedies=(OTHER_FOLDER,),
         ) from error

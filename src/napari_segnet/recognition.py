@@ -10,20 +10,19 @@ from typing import Any, cast
 from napari_segnet import cache
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
-from napari_segnet.containers import Weights, candidates, open_tree
+from napari_segnet.containers import Weights, candidates, open_tree, understood
 from napari_segnet.errors import (
-    BrokenWeightsError,
     SettingsError,
     UnknownNetworkError,
     UnsafeWeightsError,
     WeightsError,
 )
-from napari_segnet.families import FAMILIES, Family, GraphFamily, MapFamily
+from napari_segnet.families import FAMILIES, ConfiguredFamily, Family, GraphFamily, MapFamily
 from napari_segnet.graph import graph_from_json, receptive_field
 from napari_segnet.packages import Package, find_package
 from napari_segnet.programs import LIBRARY, PROGRAMS, SOURCE, STRUCTURE
 from napari_segnet.programs import title_of as program_title
-from napari_segnet.programs.source import SourceRefusal, refused, same_network
+from napari_segnet.programs.source import SourceRefusal, described, refused, same_network
 from napari_segnet.programs.structure import Space, ends_as_named, read_structure
 from napari_segnet.sidecar import read_sidecar
 from napari_segnet.signatures import signature_of
@@ -36,8 +35,6 @@ COMPLETE = ("graph", "segnet-unet")
 """Families whose files say all of their network, so that no code is asked."""
 FIELD = ("pooling", "dilation", "upsampling")
 """Facts of known families from which follows how far their networks see."""
-ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What becomes of names and numbers that no network has."""
 MOST_FACTS, LONGEST_FACT = 200, 2000
 """Of what a training keeps beside its tensors."""
 
@@ -136,19 +133,12 @@ def _one(
 ) -> Checkpoint:
     """Return the network of one weights file.
 
-    ``holder`` is the file that is chosen, loaded and hashed: the zip where ``file`` came out of
-    one, else ``file`` itself.
+    ``holder`` is the file that is chosen and hashed: the zip where ``file`` came out of one.
     """
     beside = read_sidecar(holder)
     told = {**(beside.told if beside else {}), **(told or {})}
-    try:
-        found = _recognised(file, told)
-    except ODD as error:
-        # Names and numbers that no network has find ways that nobody foresees.
-        raise BrokenWeightsError(
-            f"{file.name} is damaged or no weights file: the network that it describes cannot be "
-            f"understood ({type(error).__name__}: {str(error)[:120]}). Download or copy it again."
-        ) from error
+    with understood(file):
+        found = _recognised(file, told, package.recorded if package else {})
     if holder != file:
         found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
     if package is not None:
@@ -156,8 +146,8 @@ def _one(
     return beside.added_to(found) if beside else found
 
 
-def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
-    """Return the network of a weights file by its content alone."""
+def _recognised(path: Path, told: Mapping[str, Any], beside: Mapping[str, Any]) -> Checkpoint:
+    """Return the network of a weights file by its content, and what is recorded beside it."""
     tree = open_tree(path)
     for program in PROGRAMS:
         if program.detect(tree):
@@ -165,9 +155,11 @@ def _recognised(path: Path, told: Mapping[str, Any]) -> Checkpoint:
             found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
             return with_halo(family_of(found), found)
     views = candidates(tree, path)
+    if beside:
+        views = tuple(replace(v, metadata={"config": beside, **v.metadata}) for v in views)
     named = _named(views, told)
     notes: tuple[str, ...] = ()
-    if isinstance(named, Checkpoint) and named.family in COMPLETE and not named.program:
+    if isinstance(named, Checkpoint) and _complete(named):
         found = named
     else:
         code, notes = _by_code(views, told)
@@ -201,16 +193,21 @@ def _named(
     return named
 
 
+def _complete(named: Checkpoint) -> bool:
+    """Tell if code beside a file cannot define another network than its family does."""
+    configured = isinstance(family_of(named), ConfiguredFamily)
+    return configured or (named.family in COMPLETE and not named.program)
+
+
 def _by_name(
     views: tuple[Weights, ...], told: Mapping[str, Any]
 ) -> Checkpoint | UnknownNetworkError | SettingsError | None:
     """Return the network of a known family, why it is none, or None where no name is known."""
     refusal: UnknownNetworkError | SettingsError | None = None
-    own = {name: value for name, value in told.items() if name != "source"}
     for weights in views:
         for family in FAMILIES.looks_like(weights):
             try:
-                found = family.describe(weights, own)
+                found = described(family, weights, told)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error
@@ -218,7 +215,7 @@ def _by_name(
                 # The code beside the weights may have what is told; else it is raised.
                 return error
             else:
-                return replace(found, stamp=weights.stamp, notes=weights.notes)
+                return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes))
     return refusal
 
 
@@ -226,9 +223,8 @@ def _by_library(
     views: tuple[Weights, ...], told: Mapping[str, Any]
 ) -> Checkpoint | UnknownNetworkError | SettingsError | None:
     """Return what a library's names say of the tensors, or why they are not drawn."""
-    own = {name: value for name, value in told.items() if name != "source"}
     try:
-        return LIBRARY.describe(views, own)
+        return LIBRARY.describe(views, {n: v for n, v in told.items() if n != "source"})
     except (UnknownNetworkError, SettingsError) as error:
         return error
 

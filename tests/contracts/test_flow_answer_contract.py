@@ -21,13 +21,13 @@ from napari_segnet.errors import MemoryExhaustedError, NothingFoundError, Segnet
 from napari_segnet.evaluate import evaluate
 from napari_segnet.families.kit.facts import complete
 from napari_segnet.families.kit.map_loss import map_loss
-from napari_segnet.families.kit.teaching import MapTeaching
+from napari_segnet.families.kit.training import MapTraining
 from napari_segnet.flows import heat_flows
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
 from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
-from napari_segnet.review import doubt_own
+from napari_segnet.review import uncertainty_of_own
 from napari_segnet.sinks import KeptPlace
 
 SHAPE = (140, 150)
@@ -39,7 +39,7 @@ OUTPUTS = (
 )
 
 
-class ShownFlows(MapTeaching):
+class ShownFlows(MapTraining):
     """A family whose images hold flows and cells."""
 
     name, title, task = "shown-flows", "shown flows", "instance"
@@ -223,10 +223,12 @@ def test_objects_of_other_flows_are_doubted(toy):
     prediction = run(predict(toy, shown(truth()), ON_CPU))
     merged = np.where(truth() == 2, 1, truth())
     score, kinds = dict.fromkeys((1, 3, 4), 0.9), dict.fromkeys((1, 3, 4), 1)
-    items = run(doubt_own(merged, prediction, score, kinds))
-    doubt = dict(zip(items.ids.tolist(), zip(items.doubts, items.why, strict=True), strict=True))
-    assert doubt[1] > max(doubt[3], doubt[4])
-    assert doubt[1][1] == "flows do not fit"
+    items = run(uncertainty_of_own(merged, prediction, score, kinds))
+    uncertainty = dict(
+        zip(items.ids.tolist(), zip(items.uncertainty, items.why, strict=True), strict=True)
+    )
+    assert uncertainty[1] > max(uncertainty[3], uncertainty[4])
+    assert uncertainty[1][1] == "flows do not fit"
 
 
 def test_flows_turn_with_the_image(toy):

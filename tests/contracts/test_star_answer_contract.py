@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from support.blobseer import field
-from support.stars import SHOWN_RAYS, shown_network
+from support.engines import put_first
+from support.networks import pictures
+from support.stars import SHOWN_RAYS, UNET, Star, folder, shown_network
 
 import napari_segnet as sn
 from napari_segnet import answers, cache
 from napari_segnet.answers.star_polygons import label as star_label
+from napari_segnet.engines.torch import load
 from napari_segnet.errors import MismatchError, NothingFoundError, SegnetError, SettingsError
 from napari_segnet.evaluate import evaluate
 from napari_segnet.image import Image
@@ -20,7 +23,8 @@ from napari_segnet.inference import LabelSettings, PredictSettings, label, predi
 from napari_segnet.progress import run
 from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
 from napari_segnet.recognition import family_of
-from napari_segnet.review import doubt_labels, doubt_own
+from napari_segnet.review import uncertainty_of_labels, uncertainty_of_own
+from napari_segnet.sinks import KeptPlace
 from napari_segnet.star import circle, inner_distance, star_distances
 
 SHAPE = (100, 110)
@@ -80,6 +84,33 @@ def test_planes_are_answered_one_by_one_and_joined(toy):
     assert joined.labels.max() == len(CENTRES)
 
 
+@pytest.mark.parametrize("how", [{}, {"seams": "blend"}, {"scale": 1.5}])
+def test_a_run_that_was_cut_off_goes_on(monkeypatch, tmp_path, how):
+    star = Star(UNET)
+    star(np.zeros((3, 16, 16), np.float32))
+    toy = sn.identify(folder(tmp_path / "unet", star))
+    pixels = pictures(2, 3, (70, 75), seed=3).numpy()
+    image = Image(data=pixels, axes="tcyx", name="stars")
+    kind = put_first(monkeypatch, maps=load(toy, "cpu").maps)
+    settings, kept = replace(ON_CPU, tile_px=(32,), **how), KeptPlace(folder=tmp_path / "kept")
+    expected = run(predict(toy, image, settings))
+    assert len(expected.answer.points) > 100
+    tiles = 2 * expected.origin.engine["tiles"]
+    assert tiles > 6
+    job = predict(toy, image, settings, kept)
+    while next(job).done < tiles // 2 + 2:
+        pass
+    job.close()
+    kind.tried.clear()
+    found = run(predict(toy, image, settings, kept))
+    assert len(kind.tried) == tiles - tiles // 2 - 2
+    assert f"{tiles // 2 + 2} of {tiles} tiles" in found.origin.notes[-1]
+    for name in ("points", "distances", "scores", "classes", "unit"):
+        np.testing.assert_array_equal(getattr(found.answer, name), getattr(expected.answer, name))
+    np.testing.assert_array_equal(found.answer.maps.data, expected.answer.maps.data)
+    assert found.origin.engine == expected.origin.engine
+
+
 def test_its_settings_act_on_a_kept_answer(toy, monkeypatch):
     prediction = run(predict(toy, shown(truth(), faint=[4]), ON_CPU))
     kept = cache.predictions.recall(cache.predictions.remember(prediction))
@@ -105,7 +136,7 @@ def test_nothing_is_an_answer_too(toy):
     prediction = run(predict(toy, dark, ON_CPU))
     kept = cache.predictions.recall(cache.predictions.remember(prediction))
     assert not run(label(kept, LabelSettings())).labels.any()
-    assert not len(run(doubt_own(np.zeros((20, 20), np.int32), kept, {}, {})))
+    assert not len(run(uncertainty_of_own(np.zeros((20, 20), np.int32), kept, {}, {})))
 
 
 def test_it_is_prompted(toy):
@@ -141,20 +172,24 @@ def test_objects_whose_pixels_disagree_are_doubted(toy):
     merged = np.where(truth() == 2, 1, truth())
     merged[80:95, 2:12] = 9
     score, kinds = dict.fromkeys((1, 3, 4), 0.9), dict.fromkeys((1, 3, 4), 1)
-    items = run(doubt_own(merged, prediction, score, kinds))
-    doubt = dict(zip(items.ids.tolist(), zip(items.doubts, items.why, strict=True), strict=True))
-    assert doubt[1] > max(doubt[3], doubt[4])
-    assert doubt[1][1].startswith("looks like two")
-    assert doubt[9][0] > 0.9
+    items = run(uncertainty_of_own(merged, prediction, score, kinds))
+    uncertainty = dict(
+        zip(items.ids.tolist(), zip(items.uncertainty, items.why, strict=True), strict=True)
+    )
+    assert uncertainty[1] > max(uncertainty[3], uncertainty[4])
+    assert uncertainty[1][1].startswith("looks like two")
+    assert uncertainty[9][0] > 0.9
     answer = prediction.answer
     there = truth()[tuple(answer.points.T)] == 3
     wild = np.where(there, np.random.default_rng(0).uniform(0.3, 1.7, len(there)), 1)
     distances = (answer.distances * wild[:, None]).astype(np.float32)
     unsure = replace(prediction, answer=replace(answer, distances=distances))
-    items = run(doubt_own(truth(), unsure, score, kinds))
-    doubt = dict(zip(items.ids.tolist(), zip(items.doubts, items.why, strict=True), strict=True))
-    assert doubt[3][0] > max(doubt[1][0], doubt[2][0], doubt[4][0]) + 0.2
-    assert doubt[3][1] == "its pixels see other edges"
+    items = run(uncertainty_of_own(truth(), unsure, score, kinds))
+    uncertainty = dict(
+        zip(items.ids.tolist(), zip(items.uncertainty, items.why, strict=True), strict=True)
+    )
+    assert uncertainty[3][0] > max(uncertainty[1][0], uncertainty[2][0], uncertainty[4][0]) + 0.2
+    assert uncertainty[3][1] == "its pixels see other edges"
 
 
 def test_objects_turn_with_the_image(toy):
@@ -167,7 +202,7 @@ def test_objects_turn_with_the_image(toy):
         once = replace(prediction, answer=kind.turned_back(prediction.answer, axis))
         turned = run(label(once, LabelSettings())).labels
         assert evaluate(np.flip(turned, "yx".index(axis)), plain).ap75 == 1
-    items = run(doubt_labels(truth(), toy, image, ON_CPU, flips=True))
+    items = run(uncertainty_of_labels(truth(), toy, image, ON_CPU, flips=True))
     assert len(items) == len(CENTRES)
 
 

@@ -28,12 +28,12 @@ from napari_segnet.engines.torch import identify
 from napari_segnet.errors import NothingFoundError, UnknownNetworkError
 from napari_segnet.evaluate import evaluate
 from napari_segnet.families.kit.facts import complete
-from napari_segnet.families.kit.teaching import MapTeaching
+from napari_segnet.families.kit.training import MapTraining
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import Progress, job, run
 from napari_segnet.prompts import Found, PointPrompt, open_prompts
-from napari_segnet.review import doubt_labels, doubt_own
+from napari_segnet.review import uncertainty_of_labels, uncertainty_of_own
 from napari_segnet.train import TrainSettings, fine_tune
 
 SHAPE = (140, 150)
@@ -108,11 +108,13 @@ class PointAnswer:
     def responder(self, checkpoint, image, settings, prediction):
         return PointResponder(prediction.answer)
 
-    def doubt(self, items, labels, answer):
-        return replace(items, doubts=1 - answer.scores[items.ids - 1], why=("faint",) * len(items))
+    def uncertainty(self, items, labels, answer):
+        return replace(
+            items, uncertainty=1 - answer.scores[items.ids - 1], why=("faint",) * len(items)
+        )
 
     def targets(self, labels, checkpoint):
-        return MapTeaching().targets(labels, checkpoint)
+        return MapTraining().targets(labels, checkpoint)
 
     def advised(self, checkpoint):
         return checkpoint
@@ -150,7 +152,7 @@ class PointResponder:
         yield Progress(what="labels")
 
 
-class BrightMiddles(MapTeaching):
+class BrightMiddles(MapTraining):
     """A family whose networks answer in that way."""
 
     name, title, task = "bright-middles", "bright middles", "instance"
@@ -227,10 +229,10 @@ def test_it_is_prompted_and_reviewed(toy):
     found = run(asked.ask(PointPrompt(y=40.5, x=110.5)))
     assert truth()[found.where][found.mask].tolist() == [2] * np.count_nonzero(found.mask)
     made = run(label(prediction, LabelSettings()))
-    own = run(doubt_own(made.labels, prediction, made.label_score, made.label_class))
+    own = run(uncertainty_of_own(made.labels, prediction, made.label_score, made.label_class))
     assert own.why == ("faint",) * len(CENTRES)
     fewer = np.where(truth() == 3, 0, truth())
-    items = run(doubt_labels(fewer, checkpoint, cells(), ON_CPU, flips=True))
+    items = run(uncertainty_of_labels(fewer, checkpoint, cells(), ON_CPU, flips=True))
     assert [why for number, why in zip(items.ids, items.why, strict=True) if number < 0] == [
         "missing?"
     ]

@@ -34,7 +34,7 @@ from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
 from napari_segnet.prompts import BoxPrompt, MaskPrompt, PointPrompt, open_prompts
-from napari_segnet.review import doubt_labels, doubt_own
+from napari_segnet.review import uncertainty_of_labels, uncertainty_of_own
 from napari_segnet.segmentation import Detected, Instances
 from napari_segnet.train import TrainSettings, fine_tune
 
@@ -128,8 +128,8 @@ def test_it_is_recognised_and_can_be_taught(toy):
     checkpoint = identify(toy)
     assert (checkpoint.family, checkpoint.parameters) == ("bright-blobs", 2)
     assert answers.answer_of(checkpoint).headline(checkpoint) == "finds objects of 1 class"
-    assert not isinstance(BrightBlobs(), families.Teachable)
-    assert isinstance(TeachableBlobs(), families.Teachable)
+    assert not isinstance(BrightBlobs(), families.Trainable)
+    assert isinstance(TeachableBlobs(), families.Trainable)
     optional = (families.PromptableFamily, families.MeasurableFamily, families.SmallInitFamily)
     assert [kind for kind in optional if isinstance(TeachableBlobs(), kind)] == []
 
@@ -176,13 +176,13 @@ def test_its_labels_are_reviewed(toy):
     checkpoint = identify(toy)
     prediction = run(predict(checkpoint, cells(), ON_CPU))
     made = run(label(prediction, LabelSettings()))
-    own = run(doubt_own(made.labels, prediction, made.label_score, made.label_class))
+    own = run(uncertainty_of_own(made.labels, prediction, made.label_score, made.label_class))
     assert len(own) == len(CENTRES)
-    assert (own.doubts < 0.5).all()
+    assert (own.uncertainty < 0.5).all()
     merged = truth()
     merged[merged == 2] = 1
     merged[merged == 5] = 0
-    items = run(doubt_labels(merged, checkpoint, cells(), ON_CPU, flips=True))
+    items = run(uncertainty_of_labels(merged, checkpoint, cells(), ON_CPU, flips=True))
     why = dict(zip(items.ids.tolist(), items.why, strict=True))
     assert why[1] == "several in one"
     assert [why[i] for i in why if i < 0] == ["missing?"]
@@ -195,7 +195,7 @@ def test_a_toy_engine_runs_it(toy, monkeypatch):
     prediction = run(predict(checkpoint, cells(), replace(ON_CPU, tile_px=(64,))))
     made = run(label(prediction, LabelSettings()))
     assert evaluate(made.labels, truth()).ap50 == 1
-    assert len(run(doubt_labels(truth(), checkpoint, cells(), ON_CPU))) == len(CENTRES)
+    assert len(run(uncertainty_of_labels(truth(), checkpoint, cells(), ON_CPU))) == len(CENTRES)
     asked = run(open_prompts(checkpoint, cells(), ON_CPU))
     assert agreement(run(asked.ask(PointPrompt(y=25.5, x=30.5))), truth() == 1) > 0.9
     assert {(device, precision) for device, precision, _ in kind.tried} == {("cpu", "fp32")}

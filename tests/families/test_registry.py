@@ -19,7 +19,7 @@ from torch import nn
 
 from napari_segnet import recognition
 from napari_segnet.errors import SettingsError, UnknownNetworkError
-from napari_segnet.families import FAMILIES, Families, Teachable
+from napari_segnet.families import FAMILIES, Families, Trainable
 from napari_segnet.families.registry import ENTRIES, ENTRY_POINTS
 
 PAGE = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
@@ -111,7 +111,7 @@ def test_another_package_adds_a_family(distribution, two_layers):
     )
     with pytest.raises(SettingsError, match="two convolutions has no hyper-parameter 'depth'"):
         recognition.identify(two_layers, {"depth": 3})
-    assert not isinstance(family, Teachable)
+    assert not isinstance(family, Trainable)
     with pytest.raises(SettingsError, match="family 'two-layers' cannot be trained"):
         trainable(found)
 

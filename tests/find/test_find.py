@@ -11,6 +11,7 @@ import pytest
 from support.calibrated import drawn
 from support.prepared import cells, image, stained, taught
 
+from napari_segnet.__main__ import main
 from napari_segnet.checkpoint import Store
 from napari_segnet.errors import Cancelled, MismatchError
 from napari_segnet.families.graph import StoredGraph, describe_graph
@@ -70,6 +71,32 @@ def test_the_scale_is_found_within_half_an_octave(grey):
     assert abs(math.log2(found.way.scale / 2)) <= 0.51
     assert found.names == ("scale",)
     assert "scale" in found.says
+
+
+def test_one_odd_image_does_not_decide_of_the_scale(grey):
+    given = Way(normalize="half", invert="yes")
+    odd, *usual = [image(cells(seed, radius=12.0 if seed == 60 else 6.0)) for seed in range(60, 64)]
+    alone = run(find_settings(grey, odd, given, ("scale",)))
+    assert alone.way.scale >= 1.4
+    unlike = replace(usual[0], pixel_size_um={"y": 0.5, "x": 0.5})
+    found = run(find_settings(grey, odd, given, ("scale",), [*usual, unlike]))
+    assert found.way.scale < alone.way.scale
+    assert "for the scale 3 more images of its kind were looked at" in found.says
+
+
+@pytest.mark.long
+def test_a_run_of_several_images_looks_for_the_scale_on_them_all(grey, tmp_path):
+    from PIL import Image as Picture
+
+    paths = [str(tmp_path / f"{seed}.png") for seed in (70, 71)]
+    for seed, path in zip((70, 71), paths, strict=True):
+        Picture.fromarray(cells(seed)).save(path)
+    fixed = ["--set", "normalize=half", "--set", "invert=yes", "--set", "scale=find"]
+    assert main(["segment", *paths, "-c", str(grey.path), "-o", str(tmp_path / "out"), *fixed]) == 0
+    said = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
+    for one in said:
+        assert "1 more image of its kind" in one["origin"]["engine"]["found"]["says"]
+    assert len(said) == 2
 
 
 @pytest.mark.long

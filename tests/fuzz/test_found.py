@@ -247,8 +247,11 @@ def test_zarr_of_no_format(file: str, key: str, odd: Any, tmp_path: Path) -> Non
         open_image(folder)
 
 
-@pytest.mark.parametrize(("rows", "why"), [(1, "one frame of"), (40, "or more, and")])
-def test_pixels_of_dicom_of_another_length(rows: int, why: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rows", "bits", "why"),
+    [(1, 16, "one frame of"), (40, 16, "or more, and"), (20, 65000, "OverflowError")],
+)
+def test_pixels_of_dicom_of_another_length(rows: int, bits: int, why: str, tmp_path: Path) -> None:
     pydicom = pytest.importorskip("pydicom")
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
@@ -256,7 +259,8 @@ def test_pixels_of_dicom_of_another_length(rows: int, why: str, tmp_path: Path) 
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     one = pydicom.dataset.FileDataset("a", {}, file_meta=meta, preamble=bytes(128))
     one.Rows, one.Columns, one.SamplesPerPixel = rows, 30, 1
-    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, bits, 15, 0
+    one.RescaleSlope, one.RescaleIntercept = 2, 1
     one.PhotometricInterpretation, one.Modality = "MONOCHROME2", "CT"
     one.SOPClassUID, one.SOPInstanceUID = meta.MediaStorageSOPClassUID, "1.2.3"
     one.PixelData = np.arange(600, dtype="u2").tobytes()

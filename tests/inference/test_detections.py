@@ -28,6 +28,7 @@ from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict
 from napari_segnet.progress import run
 from napari_segnet.segmentation import Detected
+from napari_segnet.sinks import KeptPlace
 
 PLAIN = {"normalize": "none", "channels": "0,0,0"}
 
@@ -185,6 +186,63 @@ def test_planes_that_are_done_are_not_done_again(checkpoint, blobs):
     made = answer(checkpoint, dark, axes="zyx", batch_size=1)
     assert made.answer.plane.tolist() == [0, 1, 2]
     assert len(blobs.tried) == 2 + 2  # the third plane in the second go
+
+
+def cut_off(job, after):
+    """Take a job so far that so many tiles are done, and leave it; return how many are."""
+    while (report := next(job)).what != "tile" or report.done < after:
+        pass
+    job.close()
+    return report.done
+
+
+def assert_same_objects(found, expected):
+    for name in ("boxes", "plane", "scores", "classes", "masks"):
+        np.testing.assert_array_equal(getattr(found.answer, name), getattr(expected.answer, name))
+    assert found.origin.engine == expected.origin.engine
+    assert found.origin.rung == expected.origin.rung
+
+
+def three_planes(width):
+    shape = (200, width)
+    return np.stack([field(shape, scattered(k, shape, 9, 8.0), 8.0) for k in (0, 4, 7)])
+
+
+@pytest.mark.parametrize(("batch", "after"), [(1, 1), (1, 7), (4, 8)])
+def test_a_run_that_was_cut_off_goes_on(checkpoint, blobs, tmp_path, batch, after):
+    image = Image(data=three_planes(300), axes="zyx", name="cells")
+    wish = PredictSettings(device="cpu", tile_px=(128,), batch_size=batch, **PLAIN)
+    kept, blobs.reached = KeptPlace(folder=tmp_path / "kept"), ("proposals",)
+    expected = run(predict(checkpoint, image, wish))
+    tiles = 3 * expected.origin.engine["tiles"]
+    assert tiles > after + 4 and len(expected.answer.scores) > 20
+    after = cut_off(predict(checkpoint, image, wish, kept), after)
+    blobs.tried.clear()
+    found = run(predict(checkpoint, image, wish, kept))
+    assert sum(shape[0] for *_, shape in blobs.tried) == tiles - after
+    *notes, last = found.origin.notes
+    assert f"{after} of {tiles} tiles were answered by that one" in last
+    assert tuple(notes) == expected.origin.notes, "limits are counted once"
+    assert_same_objects(found, expected)
+
+
+def test_a_run_that_went_on_in_smaller_tiles_goes_on_in_them(checkpoint, blobs, tmp_path):
+    image = Image(data=three_planes(300), axes="zyx", name="cells")
+    wish = PredictSettings(device="cpu", tile_px=(512,), batch_size=1, **PLAIN)
+    kept = KeptPlace(folder=tmp_path / "kept")
+    blobs.fits = lambda *_: len(blobs.tried) != 2  # memory runs out at the second plane
+    expected = run(predict(checkpoint, image, wish))
+    assert expected.origin.rung == "tile halved to 256"
+    blobs.tried.clear()
+    job = predict(checkpoint, image, wish, kept)
+    while len(blobs.tried) < 4:  # two of the tries are tiles of the second plane
+        next(job)
+    job.close()
+    blobs.tried.clear()
+    blobs.fits = lambda *_: True
+    found = run(predict(checkpoint, image, wish, kept))
+    assert all(shape[-1] < 300 for *_, shape in blobs.tried)
+    assert_same_objects(found, expected)
 
 
 def test_where_nothing_fits_that_is_said(checkpoint, blobs):

@@ -13,6 +13,7 @@ from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families.graph import StoredGraph
 from napari_segnet.graph import Activation, GraphBuilder
 from napari_segnet.programs.library import KINDS
+from napari_segnet.programs.library._smp_arguments import arguments
 from napari_segnet.programs.library.program import _fixed
 
 FAMILY = StoredGraph()
@@ -37,9 +38,7 @@ def saved(module, path, wrap=0):
     return path
 
 
-@pytest.mark.parametrize(
-    ("kind", "wrap"), tuple(zip(LIBRARIES, (0, 1, 2, 0, 1, 2, 0, 1), strict=True))
-)
+@pytest.mark.parametrize(("wrap", "kind"), [(n % 3, kind) for n, kind in enumerate(LIBRARIES)])
 def test_a_network_of_a_library_answers_as_it_does_there(kind, wrap, tmp_path):
     module, image, answer = made(kind)
     found = sn.identify(saved(module, tmp_path / "weights.pth", wrap))
@@ -109,6 +108,24 @@ def test_the_order_of_norm_and_slopes_is_read_where_they_are_listed(tmp_path):
     turned = sorted(state, key=lambda key: (key.rpartition(".adn.")[0], ".adn.N" in key))
     torch.save({key: state[key] for key in turned}, tmp_path / "turned.pth")
     assert sn.identify(tmp_path / "turned.pth").hparams["adn_ordering"] == "ADN"
+
+
+def test_arguments_beside_the_weights_count_as_read(tmp_path):
+    module, _, _ = made("smp-unet")
+    (tmp_path / "config.json").write_text(
+        '{"_model_class": "Unet", "encoder_name": "resnet18", "decoder_interpolation": "bilinear"}'
+    )
+    saved(module, tmp_path / "pytorch_model.bin")
+    found = sn.identify(tmp_path)
+    assert found.hparams["upsampling"] == "linear"
+    assert found.known["upsampling"].source == "read"
+
+
+def test_arguments_of_an_encoder_are_found_wherever_they_were_put():
+    said = {"encoder_name": "tu-tf_efficientnet_b0", "decoder_atrous_rates": (6, 12, 18)}
+    found = arguments({"hyper_parameters": {"model": {**said, "encoder_output_stride": 16}}})
+    assert found == {"padding": "tensorflow", "rates": "6,12,18", "output_stride": 16}
+    assert arguments({"epoch": 3}) == {}
 
 
 def test_names_of_kinds_are_unique():

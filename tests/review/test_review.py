@@ -68,15 +68,15 @@ def test_a_region_is_trusted_as_a_whole_but_for_what_is_wrong(labels):
 
 def test_there_is_something_to_learn_where_a_pixel_is_trusted(labels, monkeypatch):
     monkeypatch.setattr("napari_segnet.review._review.PART_PX", 1)  # row by row
-    assert not Review().teaches(labels)
-    assert Review().with_state([3], State.ACCEPTED).teaches(labels)
-    assert Review().with_state([3], State.ACCEPTED).teaches(np.stack([0 * labels, labels]))
-    assert not Review().with_state([3], State.WRONG).teaches(labels)
-    assert not Review().with_state([4], State.FIXED).teaches(labels), "it was deleted"
+    assert not Review().is_informative(labels)
+    assert Review().with_state([3], State.ACCEPTED).is_informative(labels)
+    assert Review().with_state([3], State.ACCEPTED).is_informative(np.stack([0 * labels, labels]))
+    assert not Review().with_state([3], State.WRONG).is_informative(labels)
+    assert not Review().with_state([4], State.FIXED).is_informative(labels), "it was deleted"
     background = Review().with_region((slice(0, 3), slice(0, 9)))
-    assert background.teaches(labels)
+    assert background.is_informative(labels)
     wrong = Review().with_region((slice(5, 10), slice(5, 10))).with_state([1], State.WRONG)
-    assert not wrong.teaches(labels)
+    assert not wrong.is_informative(labels)
 
 
 def test_the_rim_stays_in_its_plane(labels):

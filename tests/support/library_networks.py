@@ -6,10 +6,12 @@ network by ``put`` and returns what its forward does; and the shape of an image 
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import torch
 import torch.nn.functional as F
+from tests.support.library_attention import manet, segformer
 from torch import nn
 
 __all__ = ["LIBRARIES", "randomised"]
@@ -368,6 +370,8 @@ def u2net(put):
 LIBRARIES = {
     "nnunet": (nnunet, (1, 2, 8, 16, 16)),
     "smp-unet": (smp_unet, (1, 3, 64, 64)),
+    "smp-manet": (functools.partial(manet, resnet=resnet), (1, 3, 64, 96)),
+    "smp-segformer": (segformer, (1, 3, 64, 96)),
     "torchvision-fcn": (torchvision_fcn, (1, 3, 48, 40)),
     "monai-unet": (monai_unet, (1, 1, 24, 32)),
     "monai-segresnet": (segresnet, (1, 2, 12, 16)),

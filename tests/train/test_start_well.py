@@ -109,11 +109,11 @@ def test_without_a_corrected_object_nothing_can_be_tried(tmp_path, network):
 
 
 def test_a_network_is_shown_images_as_it_was_taught(network):
-    taught = shown(network, replace(QUICK, normalize="min-max", scale=2.0))
-    assert recipe(taught) == ("min-max", "volume")
+    trained = shown(network, replace(QUICK, normalize="min-max", scale=2.0))
+    assert recipe(trained) == ("min-max", "volume")
     picture = Image(data=np.zeros((8, 8, 3), np.uint8), axes="yxc", rgb=True)
-    assert scale_of(taught, picture, PredictSettings())[0] == 2.0
-    sized = replace(taught, pixel_size_um={"y": 0.5, "x": 0.5})
+    assert scale_of(trained, picture, PredictSettings())[0] == 2.0
+    sized = replace(trained, pixel_size_um={"y": 0.5, "x": 0.5})
     assert not shown(sized, replace(QUICK, scale=2.0)).pixel_size_um, "it would say another scale"
     assert shown(network, QUICK) is network
     volume = PrepareStep(name="volume", options={"schemes": [["z-score"]]})

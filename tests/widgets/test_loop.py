@@ -97,11 +97,11 @@ def test_a_network_learns_from_corrections_without_leaving_the_window(
     train.main.set_value(how)
     train.more.set_value(how)
     run(train, qtbot)
-    assert train.taught.after.images == 1  # a region of the one image was held out
-    if not train.taught.promoted:
+    assert train.trained.after.images == 1  # a region of the one image was held out
+    if not train.trained.promoted:
         click(qtbot, train.outcome.use)
 
-    new = train.taught.checkpoint
+    new = train.trained.checkpoint
     qtbot.waitUntil(
         lambda: segment.checkpoint is not None and segment.checkpoint.path == new.path,
         timeout=WAIT_MS,

@@ -102,7 +102,7 @@ def test_labels_of_an_image_stand_among_its_labels(tmp_path, version):
 def test_nothing_but_labels_is_replaced(tmp_path):
     place = ZarrPlace(folder=tmp_path / "cells.zarr")
     write_segmentation(segmentation(), tmp_path, "cells", zarr=place)
-    with pytest.raises(OutputError, match=r"would be replaced\. Add --overwrite"):
+    with pytest.raises(OutputError, match=r"would be replaced\. Allow that with --overwrite"):
         check_output(tmp_path, "cells", zarr=place)
     other = segmentation(shape=(1, 20, 30))
     write_segmentation(other, tmp_path, "cells", zarr=place, overwrite=True)

@@ -2,7 +2,7 @@
 
 A network of one kind says maps, that of another boxes with masks. All that depends on it stands
 in one folder each: how tiles are joined, how labels are made, how a prompt is answered, what
-is doubted, what is learned, what is shown. To add one, write a folder with a class that has
+is uncertain, what is learned, what is shown. To add one, write a folder with a class that has
 the methods of :class:`Answer` and name it in ``ANSWERS``. Everything else asks
 :func:`answer_of`.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.checkpoint import Checkpoint, Output
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -91,10 +91,10 @@ class Answer(Protocol):
     ) -> PromptSession:
         """Return who answers a box, a point, or an object that is wrong."""
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
-        """Return the objects of labels that were made of this answer, with their doubts."""
+        """Return the objects of labels that were made of this answer, with their uncertainty."""
 
     # ---- Training ----
 
@@ -112,9 +112,9 @@ class Answer(Protocol):
         """Return a network that learns from labels with the advice that suits these."""
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
-        """Return how the network is taught.
+        """Return how the network is trained.
 
         ``SettingsError`` for a ``loss`` or a ``replay`` (see ``TrainSettings``) that it lacks.
         """
@@ -138,14 +138,14 @@ class ComparesFlips(Protocol):
     def turned_back(self, answer: NetworkAnswer, axis: str) -> NetworkAnswer:
         """Return the answer to an image that was flipped along ``axis``, flipped back."""
 
-    def doubt_by_flips(
+    def uncertainty_by_flips(
         self,
         items: Items,
         labels: npt.NDArray[np.integer[Any]],
         answer: NetworkAnswer,
         others: Sequence[NetworkAnswer],
     ) -> Items:
-        """Return objects with the doubts that follow where the others say something else."""
+        """Return objects with the uncertainty that follows where the others say something else."""
 
 
 ANSWERS: tuple[Answer, ...] = (MapAnswer(), DetectionAnswer(), FlowAnswer(), StarAnswer())

@@ -64,7 +64,7 @@ class Batch:
 
 
 class Objective(Protocol):
-    """How one network is taught; made once for a training.
+    """How one network is trained; made once for a training.
 
     Attributes
     ----------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_segnet.commands._kept import kept_place, said_if_kept
 from napari_segnet.commands._plan import Plan
+from napari_segnet.errors import SegnetError
 from napari_segnet.progress import Progress, job, run
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from napari_segnet.segmentation import Prediction, Segmentation
 
 __all__ = ["Answered", "Done", "answered", "finished", "opened", "segmented"]
+
+MOST_OTHERS = 3
+"""On which the scale is looked for, see docs/find-settings.md; more change little."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -103,7 +107,8 @@ def answered(
     settings = plan.earlier.pinned(plan.predict, image) if plan.earlier else plan.predict
     if large := _forecast(plan, image):
         yield Progress(what="reading", text=f"note: {large}")
-    settled = yield from settle(plan.checkpoint, image, settings)
+    others = _others(plan, stem) if "scale" in settings.to_find else ()
+    settled = yield from settle(plan.checkpoint, image, settings, others)
     like = _likeness(plan.checkpoint, image, settled.settings)
     if like is not None and like.says:
         yield Progress(what="reading", text=f"warning: {like.says}")
@@ -111,6 +116,19 @@ def answered(
     with said_if_kept(kept):
         prediction = yield from predict(plan.checkpoint, image, settled, kept)
     return Answered(image=image, prediction=prediction, like=like, begun=begun)
+
+
+def _others(plan: Plan, stem: str) -> list[Image]:
+    """Return up to ``MOST_OTHERS`` more images of a run, spread over it; few pixels are read."""
+    rest = [name for name in plan.images if name != stem]
+    found: list[Image] = []
+    for place in range(min(MOST_OTHERS, len(rest))):
+        name = rest[place * len(rest) // min(MOST_OTHERS, len(rest))]
+        try:
+            found.append(opened(plan, name, plan.images[name]))
+        except SegnetError:
+            continue  # it is said when its own turn comes
+    return found
 
 
 @job
@@ -156,15 +174,15 @@ def _finished(
 
 
 def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of: Answered) -> Done:
-    from napari_segnet.detective import light_dark_doubt
+    from napari_segnet.detective import light_dark_suggestion
 
     seconds, like = time.perf_counter() - made_of.begun, made_of.like
     count = len(made.label_score)
     what = {("instance", 1): "object", ("instance", 0): "objects", ("semantic", 1): "class"}
     noun = what.get((made.kind, int(count == 1)), "classes")
     notes = made.origin.notes
-    if doubt := light_dark_doubt(plan.checkpoint, plan.predict, made):
-        notes = (*notes, f"{doubt} For those, add --set invert=yes.")
+    if suggestion := light_dark_suggestion(plan.checkpoint, plan.predict, made):
+        notes = (*notes, f"{suggestion} For those, add --set invert=yes.")
     line = {
         "image": str(path),
         "files": [str(file) for file in files],

@@ -66,8 +66,8 @@ class Evaluate:
             "--labels",
             choices=("objects", "pieces"),
             default="objects",
-            help="objects: each number is one, wherever its pixels lie; pieces: each separate "
-            "piece is one, as in a mask",
+            help="objects (default): each number is one, wherever its pixels lie; pieces: each "
+            "separate piece is one, as in a mask",
         )
         add(
             "--classes",
@@ -75,7 +75,7 @@ class Evaluate:
             default="auto",
             metavar="auto|foreground|numbers|1,2,...",
             help="of what Dice, IoU and surface distance are given: all foreground as one class, "
-            "each number, or these numbers; auto: numbers where they look like classes",
+            "each number, or these numbers; auto (default): numbers where they look like classes",
         )
         add(
             "--ignore",

@@ -63,7 +63,12 @@ class Train:
             metavar="FILE",
             help="the weights file to write",
         )
-        add("--device", type=some_text, default="auto", help="auto, cpu, mps, cuda or cuda:N")
+        add(
+            "--device",
+            type=some_text,
+            default="auto",
+            help="auto (default), cpu, mps, cuda or cuda:N",
+        )
         add(
             "--set",
             action="append",
@@ -127,17 +132,17 @@ class Train:
             earlier=None if args.earlier is None else Dataset.open(args.earlier),
         )
         try:
-            taught, left_out = _follow(steps, as_json=args.json)
+            trained, left_out = _follow(steps, as_json=args.json)
         except BaseException:
             if state_path(args.output).exists() and not is_running(args.output):
                 print("Add --resume to go on from the last epoch.", file=sys.stderr)
             raise
-        done = _done(args.output, taught, begun)
-        done["cross_fit"] = _cross_fitted(found, dataset, settings, taught, args)
-        folder = _write_changes(args.output, taught)
-        for note in taught.after.scores.notes:
+        done = _done(args.output, trained, begun)
+        done["cross_fit"] = _cross_fitted(found, dataset, settings, trained, args)
+        folder = _write_changes(args.output, trained)
+        for note in trained.after.scores.notes:
             print(f"Note: {note}", file=sys.stderr)
-        print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, taught, folder))
+        print(json.dumps(done, allow_nan=False) if args.json else _verdict(done, trained, folder))
         return 1 if left_out or dataset.problems else 0
 
 
@@ -155,7 +160,7 @@ def _judging(parser: argparse.ArgumentParser) -> None:
         choices=("try", "take", "skip"),
         default="try",
         help="before training, try how your corrected images are best shown to the network "
-        "and say what it finds so (try, the default); train with the best (take); or neither",
+        "and say what it finds so (try, default); train with the best (take); or neither",
     )
     add(
         "--cross-fit",
@@ -165,18 +170,18 @@ def _judging(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _done(out: Path, taught: TrainingResult, begun: StartingPoint | None) -> dict[str, Any]:
+def _done(out: Path, trained: TrainingResult, begun: StartingPoint | None) -> dict[str, Any]:
     """Return what came of a training, as plain JSON values."""
-    told = taught.comparison
+    told = trained.comparison
     return {
         "done": True,
         "checkpoint": str(out),
-        "before": {} if taught.before is None else taught.before.figures(),
-        "after": taught.after.figures(),
-        "promoted": taught.promoted,
+        "before": {} if trained.before is None else trained.before.figures(),
+        "after": trained.after.figures(),
+        "promoted": trained.promoted,
         "comparison": None if told is None else told.to_json(),
-        "earlier": None if taught.earlier is None else taught.earlier.to_json(),
-        "forecast": None if taught.forecast is None else taught.forecast.to_json(),
+        "earlier": None if trained.earlier is None else trained.earlier.to_json(),
+        "forecast": None if trained.forecast is None else trained.forecast.to_json(),
         "start": None if begun is None else begun.to_json(),
     }
 
@@ -185,7 +190,7 @@ def _cross_fitted(
     network: Checkpoint,
     dataset: Dataset,
     settings: TrainSettings,
-    taught: TrainingResult,
+    trained: TrainingResult,
     args: argparse.Namespace,
 ) -> dict[str, Any] | None:
     """Judge by further trainings if that is wished; else say what that would cost if it helps."""
@@ -197,7 +202,7 @@ def _cross_fitted(
         print(f"Note: {found.sentence()}", file=sys.stderr)
         return found.to_json()
     count, minutes = cross_fit_cost(dataset, settings)
-    told = taught.comparison
+    told = trained.comparison
     if count and told is not None and told.verdict == "unsure":
         cost = f" of {settings.minutes:g} minutes each" if minutes else ""
         print(
@@ -272,13 +277,13 @@ def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _write_changes(out: Path, taught: TrainingResult) -> Path | None:
+def _write_changes(out: Path, trained: TrainingResult) -> Path | None:
     """Write a picture of each held-out image beside the network; return their folder."""
     from PIL import Image as Pillow
 
     folder = out.with_name(out.name + ".changes")
     written = False
-    for number, change in enumerate(taught.changes(), start=1):
+    for number, change in enumerate(trained.changes(), start=1):
         try:
             folder.mkdir(exist_ok=True)
             Pillow.fromarray(change.picture).save(folder / f"{number:03d} {change.name}.png")
@@ -314,7 +319,7 @@ def _shown(line: dict[str, Any], epochs: int) -> str:
     return f"epoch {line['epoch']} of {epochs}  {'  '.join(figures)}  {line['seconds']:.0f} s"
 
 
-def _verdict(done: dict[str, Any], taught: TrainingResult, folder: Path | None) -> str:
+def _verdict(done: dict[str, Any], trained: TrainingResult, folder: Path | None) -> str:
     if not done["after"]:
         return (
             f"{done['checkpoint']} is written. Nothing that could judge it is held out, so nobody "
@@ -326,12 +331,12 @@ def _verdict(done: dict[str, Any], taught: TrainingResult, folder: Path | None) 
         for name in names
     ]
     better = "better than" if done["promoted"] else "NOT proven better than"
-    told = taught.comparison
+    told = trained.comparison
     words = [] if told is None else [told.sentence()]
-    if taught.earlier is not None:
-        words.append(f"On the earlier images: {taught.earlier.sentence()}")
-    if taught.forecast is not None:
-        words.append(taught.forecast.sentence())
+    if trained.earlier is not None:
+        words.append(f"On the earlier images: {trained.earlier.sentence()}")
+    if trained.forecast is not None:
+        words.append(trained.forecast.sentence())
     seen = [] if folder is None else [f"What changed on each of them is drawn in {folder}."]
     return "\n".join(
         [

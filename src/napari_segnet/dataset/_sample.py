@@ -76,7 +76,7 @@ def _draw(source: str) -> int:
 def sides(sources: Iterable[str]) -> dict[str, Split]:
     """Return the side of each source: a tenth is held out, and one at least of four."""
     found = {source: held_out(source) for source in sources}
-    if set(found.values()) == {"val"}:  # a picture whose name is held out should still teach
+    if set(found.values()) == {"val"}:  # something has to be learned from
         found = dict.fromkeys(found, "train")
     if "val" not in found.values() and len(found) >= LEAST_TO_SHARE:
         # One more source moves it only if that one takes its place, which no network has seen.

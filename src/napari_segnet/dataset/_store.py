@@ -395,7 +395,7 @@ def _write_pictures(
 def _checked(
     image: Image, labels: npt.ArrayLike, trusted: npt.ArrayLike | None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
-    """Return labels and the reviewed part, of the image's size; refuse what teaches nothing."""
+    """Return labels and the reviewed part, of the image's size; refuse what is of no use."""
     whole = _whole(image, labels, "labels")
     mask = None if trusted is None else _whole(image, trusted, "reviewed part") > 0
     if whole.min(initial=0) < 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from napari_segnet.dataset import numbers_of
 from napari_segnet.errors import MismatchError
 from napari_segnet.evaluate._classes import FOREGROUND, class_scores, numbers_as_classes
+from napari_segnet.evaluate._files import read_labels
 from napari_segnet.evaluate._scores import IOU_PERCENT, Scores, pool
 from napari_segnet.steps.overlap import Overlaps, overlaps
 
@@ -36,8 +39,8 @@ AGREE = 0.5
 
 
 def evaluate(
-    labels: npt.ArrayLike,
-    truth: npt.ArrayLike,
+    labels: npt.ArrayLike | str | os.PathLike[str],
+    truth: npt.ArrayLike | str | os.PathLike[str],
     *,
     name: str = "",
     classes: Classes = "auto",
@@ -50,10 +53,10 @@ def evaluate(
 
     Parameters
     ----------
-    labels, truth : array-like
-        Integer or bool, the same shape with any number of axes; 0 is background, every
-        other number is one object wherever its pixels lie. Ids need not be consecutive.
-        A stack whose ids begin anew in each plane is scored plane by plane instead:
+    labels, truth : array-like, str or Path
+        Integer or bool, or a file of such, the same shape with any number of axes; 0 is
+        background, every other number is one object wherever its pixels lie. Ids need not be
+        consecutive. A stack whose ids begin anew in each plane is scored plane by plane instead:
         ``evaluate_many(zip(labels, truth))``.
     name : str
         What the image is called in reports.
@@ -96,8 +99,8 @@ def score_objects(labels: npt.ArrayLike, truth: npt.ArrayLike, *, name: str = ""
 
 
 def _judged(
-    labels: npt.ArrayLike,
-    truth: npt.ArrayLike,
+    labels: npt.ArrayLike | str | os.PathLike[str],
+    truth: npt.ArrayLike | str | os.PathLike[str],
     where: npt.ArrayLike | None,
     ignore: Sequence[int],
     name: str,
@@ -108,7 +111,7 @@ def _judged(
     of = f" of {name}" if name else ""
     judged = None if where is None else np.asarray(where) != 0
     if len(ignore):
-        raw = np.asarray(truth)
+        raw = np.asarray(_of_file(truth))
         undecided = np.isin(raw, ignore)
         truth = np.where(undecided, np.zeros((), raw.dtype), raw)
         judged = ~undecided if judged is None or judged.shape != raw.shape else judged & ~undecided
@@ -235,8 +238,11 @@ def evaluate_many(pairs: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> Score
     return pool(evaluate(*pair, name=str(number)) for number, pair in enumerate(pairs))
 
 
-def as_labels(values: npt.ArrayLike, what: str) -> npt.NDArray[np.integer[Any]]:
-    """Return an array of whole numbers from 0 on, or raise ``MismatchError`` for ``what``."""
+def as_labels(
+    values: npt.ArrayLike | str | os.PathLike[str], what: str
+) -> npt.NDArray[np.integer[Any]]:
+    """Return whole numbers from 0 on, of an array or a file, or raise for ``what``."""
+    values = _of_file(values)
     array = np.asarray(values)
     if array.dtype.kind == "b":
         return array.view(np.uint8)
@@ -255,6 +261,11 @@ def as_labels(values: npt.ArrayLike, what: str) -> npt.NDArray[np.integer[Any]]:
         numbers = np.unique(array, return_inverse=True)[1].reshape(array.shape)
         return np.where(array == 0, 0, numbers + 1)
     return array
+
+
+def _of_file(values: npt.ArrayLike | str | os.PathLike[str]) -> npt.ArrayLike:
+    """Return the labels of a file where a path is given."""
+    return read_labels(Path(values)) if isinstance(values, str | os.PathLike) else values
 
 
 def matched_pairs(table: Overlaps) -> npt.NDArray[np.int64]:

@@ -9,6 +9,7 @@ entry point.
 from __future__ import annotations
 
 from napari_segnet.families.protocol import (
+    ConfiguredFamily,
     DescribedFamily,
     Family,
     GraphFamily,
@@ -19,7 +20,7 @@ from napari_segnet.families.protocol import (
     PromptableFamily,
     RawFamily,
     SmallInitFamily,
-    Teachable,
+    Trainable,
     TrainableFamily,
     TrainableInstanceFamily,
 )
@@ -27,6 +28,7 @@ from napari_segnet.families.registry import FAMILIES, Entry, Families
 
 __all__ = [
     "FAMILIES",
+    "ConfiguredFamily",
     "DescribedFamily",
     "Entry",
     "Families",
@@ -39,7 +41,7 @@ __all__ = [
     "PromptableFamily",
     "RawFamily",
     "SmallInitFamily",
-    "Teachable",
+    "Trainable",
     "TrainableFamily",
     "TrainableInstanceFamily",
 ]

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import torch
 
     from napari_segnet.checkpoint import Output
+    from napari_segnet.families.kit.constants import ClassConstants
     from napari_segnet.families.kit.map_loss import Loss
     from napari_segnet.graph import Graph, Tensor
     from napari_segnet.segmentation import Detected, Instances
 
 __all__ = [
+    "ConfiguredFamily",
     "DescribedFamily",
     "Family",
     "GraphFamily",
@@ -31,7 +33,7 @@ __all__ = [
     "PromptableFamily",
     "RawFamily",
     "SmallInitFamily",
-    "Teachable",
+    "Trainable",
     "TrainableFamily",
     "TrainableInstanceFamily",
 ]
@@ -80,6 +82,22 @@ class DescribedFamily(Family, Protocol):
 
         Only ``hparams``, ``channels``, ``classes`` and ``outputs`` of the checkpoint count.
         Raises ``ValueError`` for hyper-parameters that no network can have.
+        """
+
+
+@runtime_checkable
+class ConfiguredFamily(Family, Protocol):
+    """A family whose program keeps settings of a network in a class of Python code."""
+
+    constants: tuple[str, ...]
+    """Names by which such a class is known, and all that are read of it."""
+
+    def describe_with(
+        self, weights: Weights, told: Mapping[str, Any], classes: Sequence[ClassConstants]
+    ) -> Checkpoint:
+        """Tell what :meth:`describe` does, with classes of code that lies beside the file.
+
+        A class that is not that of the tensors is left out, and the checkpoint's notes say so.
         """
 
 
@@ -181,8 +199,8 @@ class SmallInitFamily(Family, Protocol):
 
 
 @runtime_checkable
-class Teachable(Family, Protocol):
-    """A family whose networks can be taught and written back."""
+class Trainable(Family, Protocol):
+    """A family whose networks can be trained and written back."""
 
     def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
         """Return the levels of the encoder, that of the full size first: they can be frozen."""
@@ -202,11 +220,11 @@ class Teachable(Family, Protocol):
 
 
 @runtime_checkable
-class RawFamily(Teachable, Protocol):
+class RawFamily(Trainable, Protocol):
     """Optional: networks that may have a sigmoid or a softmax at their end.
 
     Where such a network is sure, its answer is rounded to 0 or 1, and there is no gradient: what
-    it is surely wrong about could not be taught. So the loss is taken of what comes before.
+    it is surely wrong about could not be trained. So the loss is taken of what comes before.
     """
 
     def raw(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -217,8 +235,8 @@ class RawFamily(Teachable, Protocol):
 
 
 @runtime_checkable
-class TrainableFamily(Teachable, MapFamily, Protocol):
-    """A family of networks that answer with maps and can be taught."""
+class TrainableFamily(Trainable, MapFamily, Protocol):
+    """A family of networks that answer with maps and can be trained."""
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
@@ -245,8 +263,8 @@ class TrainableFamily(Teachable, MapFamily, Protocol):
 
 
 @runtime_checkable
-class TrainableInstanceFamily(Teachable, InstanceFamily, Protocol):
-    """A family of networks that answer with detections and can be taught."""
+class TrainableInstanceFamily(Trainable, InstanceFamily, Protocol):
+    """A family of networks that answer with detections and can be trained."""
 
     def detection_loss(
         self,

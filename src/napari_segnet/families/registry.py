@@ -14,7 +14,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from napari_segnet.errors import SettingsError, WeightsError
-from napari_segnet.families.protocol import Family, Teachable
+from napari_segnet.families.protocol import Family, Trainable
 
 if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
@@ -158,9 +158,9 @@ class Families(Sequence["Family"]):
         return tuple(found.values())
 
     @property
-    def trainable(self) -> tuple[Teachable, ...]:
+    def trainable(self) -> tuple[Trainable, ...]:
         """Those whose networks can be trained and written back."""
-        return tuple(family for family in self if isinstance(family, Teachable))
+        return tuple(family for family in self if isinstance(family, Trainable))
 
     def named(self, name: str) -> Family | None:
         """Return the family of this name; None where nobody has one."""
@@ -198,7 +198,8 @@ class Families(Sequence["Family"]):
                 try:
                     if family.detect(weights):
                         found = family.describe(weights, told)
-                        return replace(found, stamp=weights.stamp, notes=weights.notes)
+                        notes = (*weights.notes, *found.notes)
+                        return replace(found, stamp=weights.stamp, notes=notes)
                 except (WeightsError, SettingsError) as error:
                     refusal = refusal or error
                 except Exception as error:

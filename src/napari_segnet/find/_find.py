@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +29,11 @@ CLEAR = 0.3
 
 @job
 def find_settings(
-    checkpoint: Checkpoint, image: Image, given: Way, names: Collection[str]
+    checkpoint: Checkpoint,
+    image: Image,
+    given: Way,
+    names: Collection[str],
+    others: Sequence[Image] = (),
 ) -> Generator[Progress, None, Found]:
     """Find how an image is best shown to a network.
 
@@ -44,6 +48,10 @@ def find_settings(
     names : collection of str
         Which are to be found, of ``normalize``, ``channels``, ``invert`` and ``scale``; the others
         stay as they are given.
+    others : sequence of Image, optional
+        More images of the same kind. Objects differ in size from image to image, so the scale is
+        found better on several; those of another type, pixel size or number of channels do not
+        count.
 
     Yields
     ------
@@ -69,7 +77,15 @@ def find_settings(
     tried = _hypotheses(checkpoint, image, given, ordered, said)
     if witness is None:
         return _by_code(given, ordered, said) or _by_nothing(given, ordered, tried)
-    return (yield from _by_statistics(checkpoint, image, witness, tried, ordered))
+    beside = [one for one in others if _alike(one, image)] if "scale" in ordered else []
+    return (yield from _by_statistics(checkpoint, (image, *beside), witness, tried, ordered))
+
+
+def _alike(one: Image, image: Image) -> bool:
+    def kind(of: Image) -> tuple[object, ...]:
+        return of.dtype, of.sizes["c"], of.rgb, dict(of.pixel_size_um)
+
+    return kind(one) == kind(image)
 
 
 def _hypotheses(
@@ -128,13 +144,13 @@ def _orders(checkpoint: Checkpoint, image: Image, said: tuple[Suggestion, ...]) 
 
 def _by_statistics(
     checkpoint: Checkpoint,
-    image: Image,
+    images: Sequence[Image],
     witness: Witness,
     tried: Hypotheses,
     names: tuple[str, ...],
 ) -> Generator[Progress, None, Found]:
-    part = part_of(image, checkpoint.channels, checkpoint.ndim, witness.depth)
-    ranked = yield from search(part, witness, tried)
+    parts = [part_of(one, checkpoint.channels, checkpoint.ndim, witness.depth) for one in images]
+    ranked = yield from search(parts, witness, tried)
     best, *others = ranked
     margin = others[0].misfit - best.misfit if others else math.nan
     count = len(witness.norms)
@@ -146,6 +162,9 @@ def _by_statistics(
         how = "by far" if margin >= CLEAR else "narrowly"
         apart = tuple(n for n in names if getattr(best.way, n) != getattr(others[0].way, n))
         says += f", {how} before {_words(others[0].way, apart)}"
+    if len(images) > 1:
+        count = len(images) - 1
+        says += f"; for the scale {count} more image{'s' * (count != 1)} of its kind were looked at"
     return Found(
         way=best.way,
         names=names,

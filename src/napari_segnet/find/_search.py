@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,7 @@ DETAIL = 0.7
 """Image pixels per network pixel below which half as many tiles more are shown: each shows
 little."""
 OWN_TILES = 2
-"""So many times the tiles of the other look: scales differ by little."""
+"""So many times the tiles of the other look: scales differ by little. Several images show more."""
 UNLIKELY = 0.005
 """Misfit that a scale of half or twice the usual one has to make up for; four times as much at a
 quarter or four times."""
@@ -85,10 +85,13 @@ class Hypotheses:
 
 
 def search(
-    part: Part, witness: Witness, tried: Hypotheses
+    parts: Sequence[Part], witness: Witness, tried: Hypotheses
 ) -> Generator[Progress, None, tuple[Ranked, ...]]:
-    """Order the ways to show a part by how well they fit; those that differ in effect only."""
-    look = _Look(part, witness, tried)
+    """Order the ways to show a part by how well they fit; those that differ in effect only.
+
+    The first part decides of how it is normalised; all of them, of how large things are.
+    """
+    look = _Look(parts, witness, tried)
     large: dict[Way, float] = {}
     for way in tried.ways(normalize=tried.normalize[:1]):
         large[way] = yield from look.own(way)
@@ -115,27 +118,31 @@ def search(
 
 
 class _Look:
-    """Shows a network tiles of a part, in every way once."""
+    """Shows a network tiles of parts, in every way once."""
 
-    def __init__(self, part: Part, witness: Witness, tried: Hypotheses) -> None:
-        self.part, self._witness, self._tried = part, witness, tried
+    def __init__(self, parts: Sequence[Part], witness: Witness, tried: Hypotheses) -> None:
+        self._parts, self._witness, self._tried = parts, witness, tried
         first = tried.normalize[:1]
         self._total = len(tried.ways(normalize=first)) + len(tried.ways(scale=(1.0,)))
         self._done = 0
 
-    def tiles(self, way: Way, own: bool) -> Pixels:
-        """Return what the network is shown."""
-        count = self._witness.count * (OWN_TILES if own else 1)
+    def tiles(self, way: Way, own: bool, place: int = 0) -> Pixels:
+        """Return what the network is shown of a part."""
+        count = self._witness.count * (OWN_TILES if own and len(self._parts) == 1 else 1)
         count += count // 2 if way.scale < DETAIL else 0
-        found = self.part.tiles(self._witness.edge, way.scale, count)
-        return self.part.read(way, found, self._witness.edge)
+        found = self._parts[place].tiles(self._witness.edge, way.scale, count)
+        return self._parts[place].read(way, found, self._witness.edge)
 
     def own(self, way: Way) -> Generator[Progress, None, float]:
         """Return the misfit of a way, whatever its brightness and contrast."""
         yield from self._told()
-        found = self._witness.norms.show(self.tiles(way, own=True), own=True)
         steps = math.log2(way.scale / self._tried.usual_scale)
-        return self._witness.norms.misfit(found, OWN_SOFT) + UNLIKELY * steps**2
+        misfit = 0.0
+        for place in range(len(self._parts)):
+            check_cancelled()
+            found = self._witness.norms.show(self.tiles(way, own=True, place=place), own=True)
+            misfit += self._witness.norms.misfit(found, OWN_SOFT) / len(self._parts)
+        return misfit + UNLIKELY * steps**2
 
     def stored(self, way: Way) -> Generator[Progress, None, float]:
         """Return the misfit of a way as the network answers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 from napari_segnet.graph._extent import Extent, evaluated, letters
@@ -62,6 +63,13 @@ class Reshape(_Array):
         """Return the first length, or 0 where it is no plain number."""
         first = self.lengths[0]
         return first if isinstance(first, int) else 0
+
+    def scaled(self, axis: int, inputs: Sequence[Fraction]) -> Fraction:
+        """Return that of the last input, where the answer is a map of its size."""
+        names = tuple("zyx"[1 - len(self.lengths) :])
+        if len(inputs) > 1 and self.lengths[1:] == names:
+            return inputs[-1]
+        return Operation.scaled(self, axis, inputs)
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
         """Return the new shape, which holds as many values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 from napari_segnet.checkpoint import Checkpoint
@@ -55,6 +55,9 @@ class Package:
         What the user should know, one sentence each.
     ensemble : bool
         True: the answers of all members are averaged.
+    recorded : mapping
+        Arguments of the network that the description says, by the names of its library; they
+        count as if they stood in the weights file.
     """
 
     files: PackageFiles
@@ -65,6 +68,7 @@ class Package:
     adds: Adds = lambda checkpoint: checkpoint
     notes: tuple[str, ...] = ()
     ensemble: bool = False
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
     def only(self, members: tuple[Member, ...]) -> Self:
         """Return the same package with fewer weights; what it says of all of an ensemble goes."""

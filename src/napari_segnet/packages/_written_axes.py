@@ -60,11 +60,16 @@ class WrittenAxes:
         return [*self._first(names), *rows]
 
     def _halo(self) -> tuple[int, ...]:
-        """Return pixels at each edge that tiles share; 0 where the package has none."""
+        """Return pixels at each edge that tiles share; 0 where the package has none.
+
+        They are a multiple of the step of the sizes: bioimageio.core pads an image by the halo at
+        each edge, and so sizes remain allowed.
+        """
         halo = self.checkpoint.halo_px
         if halo is None or not self.any_size or max(halo) > LARGEST_HALO:
             return (0,) * self.checkpoint.ndim
-        return halo
+        multiple = steady(self.checkpoint.size).multiple
+        return tuple(-(-edge // step) * step for edge, step in zip(halo, multiple, strict=True))
 
     @staticmethod
     def _first(names: list[str]) -> list[dict[str, Any]]:

@@ -61,7 +61,14 @@ class HuggingFace:
             return replace(checkpoint, card=card, outputs=outputs, known=known)
 
         title = f"{self.title} ({made_by})" if made_by else self.title
-        return Package(files=files, title=title, description=CONFIG, members=members, adds=added)
+        return Package(
+            files=files,
+            title=title,
+            description=CONFIG,
+            members=members,
+            adds=added,
+            recorded=plain,
+        )
 
 
 def _plain_list(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,10 @@ class Settled:
 
 @job
 def settle(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings | Settled
+    checkpoint: Checkpoint,
+    image: Image,
+    settings: PredictSettings | Settled,
+    others: Sequence[Image] = (),
 ) -> Generator[Progress, None, Settled]:
     """Find what settings leave to be found.
 
@@ -55,6 +58,8 @@ def settle(
     settings : PredictSettings or Settled
         Those that say ``find`` are found on the image; ``normalize=source`` takes what the code
         beside the weights says.
+    others : sequence of Image, optional
+        More images of its kind, on which the scale is looked for as well.
 
     Yields
     ------
@@ -79,7 +84,8 @@ def settle(
 
     plain: dict[str, Any] = {name: None if name == "scale" else "auto" for name in names}
     open_ = replace(settings, **plain)
-    found = yield from find_settings(checkpoint, image, way_of(checkpoint, image, open_), names)
+    way = way_of(checkpoint, image, open_)
+    found = yield from find_settings(checkpoint, image, way, names, others)
     values = {name: getattr(found.way, name) for name in names}
     return Settled(settings=replace(settings, **values), found=found)
 

@@ -17,7 +17,7 @@ from napari_segnet.image import Image
 from napari_segnet.plan.inference import InferencePlan
 from napari_segnet.plan.memory import Edge, MemoryPlan
 from napari_segnet.plan.precision import PrecisionChoice
-from napari_segnet.sinks import Blocks, KeptPlace
+from napari_segnet.sinks import Blocks, KeptPlace, choose_keep
 from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Tiling
 
@@ -41,7 +41,8 @@ def kept_run(plan: InferencePlan, engine: Engine) -> Iterator[KeptRun]:
         If another run left an answer there, or is at it now.
     """
     place = plan.kept
-    large = plan.keep is not None and plan.keep.place == "file"
+    keep = plan.keep or choose_keep((1, *plan.shape), plan.settings.maps)  # objects: as one map
+    large = keep.place == "file"
     if place is None or (place.only_large and not large):
         yield KeptRun(None)
         return
@@ -65,24 +66,27 @@ class KeptRun:
 
     Attributes
     ----------
-    recalled : int
-        Tiles that were answered by an earlier part of the run.
+    recalled : set of str
+        The tiles that were answered by an earlier part of the run.
     """
 
     def __init__(self, blocks: Blocks | None) -> None:
         self._blocks = blocks
-        self.recalled = 0
+        self.recalled: set[str] = set()
 
     def get(self, unit: int, tile: int) -> Arrays | None:
         """Return what a tile says, if that is known."""
-        found = None if self._blocks is None else self._blocks.get(_name(unit, tile))
-        self.recalled += found is not None
+        name = _name(unit, tile)
+        found = None if self._blocks is None else self._blocks.get(name)
+        if found is not None:
+            self.recalled.add(name)
         return found
 
     def put(self, unit: int, tile: int, **arrays: npt.NDArray[Any]) -> None:
         """Keep what a tile says."""
         if self._blocks is not None:
             self._blocks.put(_name(unit, tile), **arrays)
+            self.recalled.discard(_name(unit, tile))  # known, and answered again with its batch
 
     def of_unit(self, unit: int, dtype: npt.DTypeLike) -> UnitBlocks | None:
         """Return the blocks of one plane (volume) of maps, kept as ``dtype``; None if none are."""
@@ -102,8 +106,7 @@ class KeptRun:
         cut : callable
             Returns the tiles of an edge, exact or not.
         """
-        rows = self._plans()
-        known = [row for row in rows if row["unit"] <= unit]
+        known = [row for row in self._plans() if row["unit"] <= unit]
         if not known:
             self._record(unit, now)
             return now
@@ -117,6 +120,10 @@ class KeptRun:
             name=last["name"],
             notes=tuple(last["notes"]),
         )
+
+    def next_change(self, unit: int) -> int | None:
+        """Return the first plane (volume) behind one that was cut in another way than it."""
+        return next((row["unit"] for row in self._plans() if row["unit"] > unit), None)
 
     def begin_again(self, unit: int, tiles: int, memory: MemoryPlan) -> None:
         """Drop what the tiles of a plane (volume) say and record those that it is cut into now.
@@ -166,8 +173,8 @@ class KeptRun:
         if not self.recalled:
             return ()
         return (
-            f"This run went on where an earlier one was cut off: {self.recalled} of {total} tiles "
-            "were answered by that one.",
+            f"This run went on where an earlier one was cut off: {len(self.recalled)} of {total} "
+            "tiles were answered by that one.",
         )
 
     def _plans(self) -> list[dict[str, Any]]:

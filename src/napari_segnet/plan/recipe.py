@@ -79,25 +79,25 @@ def recipe(checkpoint: Checkpoint, settings: PredictSettings | None = None) -> t
 
 
 def inverted(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
-    """Tell if dark and bright are exchanged: the user's word, else how the network was taught."""
+    """Tell if dark and bright are exchanged: the user's word, else how the network was trained."""
     if settings.invert != "auto":
         return settings.invert == "yes"
     return checkpoint.card.get("invert") == "yes"
 
 
 def channels_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> str:
-    """Return which channels are shown: the user's word, else how the network was taught.
+    """Return which channels are shown: the user's word, else how the network was trained.
 
-    What it was taught on counts only where an image has it: a grey one has no stains.
+    What it was trained on counts only where an image has it: a grey one has no stains.
     """
-    taught = checkpoint.card.get("channels", "auto")
-    if settings.channels != "auto" or not isinstance(taught, str):
+    trained = checkpoint.card.get("channels", "auto")
+    if settings.channels != "auto" or not isinstance(trained, str):
         return settings.channels
     try:
-        map_channels(image, checkpoint.channels, taught, spare=spare_channels(checkpoint))
+        map_channels(image, checkpoint.channels, trained, spare=spare_channels(checkpoint))
     except SegnetError:
         return "auto"
-    return taught
+    return trained
 
 
 def channel_names(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ def scale_of(
 
 
 def _scale_of_square(checkpoint: Checkpoint, image: Image) -> tuple[float, tuple[str, ...]]:
-    """Return the scale at which a whole picture fits the square that a network was taught with.
+    """Return the scale at which a whole picture fits the square that a network was trained with.
 
     As ``resize_image`` of matterport: enlarged until its short side is ``min_size``, but never
     beyond ``max_size``.

@@ -61,7 +61,7 @@ class PredictSettings:
         round, whichever fits.
     invert : str
         ``yes`` exchanges dark and bright: for dark objects, where the network knows bright ones;
-        ``no``; ``auto``: as the network was taught, else no; ``find``: whichever fits.
+        ``no``; ``auto``: as the network was trained, else no; ``find``: whichever fits.
     scale : float, "find" or None
         Image pixels per network pixel; None: from the pixel sizes where both image and
         network know theirs, else 1; ``find``: whichever fits from a quarter of that to four

@@ -58,7 +58,7 @@ class Program(Protocol):
 
 @runtime_checkable
 class WritingProgram(Program, Protocol):
-    """Optional: a kind of program whose taught networks are written back in its own layout."""
+    """Optional: a kind of program whose trained networks are written back in its own layout."""
 
     endings: tuple[str, ...]
     """Whoever calls a file so will open it with that program."""

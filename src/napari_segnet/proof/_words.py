@@ -86,5 +86,5 @@ def input_note(checkpoint: Checkpoint, inputs: Mapping[str, float]) -> list[str]
     against = f", and by {inputs[used]:.2g} with {used}" if used in inputs else ""
     return [
         f"The statistics of the file fit images normalised by {best} best (they differ "
-        f"by {inputs[best]:.2g}{against}): try normalize={best}."
+        f"by {inputs[best]:.2g}{against}): try the normalisation {best}."
     ]

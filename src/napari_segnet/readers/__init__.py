@@ -22,6 +22,7 @@ from typing import Protocol, runtime_checkable
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers._channel_set import channel_sets
+from napari_segnet.readers._damage import understood
 from napari_segnet.readers._listing import in_order, names_in, natural
 from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
@@ -33,6 +34,7 @@ from napari_segnet.readers.npy import NpyReader
 from napari_segnet.readers.ome_zarr import holds_image, holds_zarr, read_zarr, zarr_layout
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
+from napari_segnet.readers.video import VideoReader
 from napari_segnet.settings import type_name
 
 __all__ = [
@@ -120,6 +122,7 @@ READERS: tuple[Reader, ...] = (
     NpyReader(),
     NiftiReader(),
     MicroscopeReader(),
+    VideoReader(),
 )
 """Every kind of picture file that opens, in the order they are asked."""
 _SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
@@ -152,14 +155,16 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
             "become an image by Image(data=..., axes=...)."
         )
     path = Path(path)
-    if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
-        return _open_folder(path, axes)
-    return _reader(path).read(path, axes)
+    with understood(path):
+        if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
+            return _open_folder(path, axes)
+        return _reader(path).read(path, axes)
 
 
 def open_series(folder: Path) -> list[Image]:
     """Open every DICOM series of a folder."""
-    return read_series(folder, _dicom_files(folder))
+    with understood(folder):
+        return read_series(folder, _dicom_files(folder))
 
 
 def has_grid(path: Path) -> bool:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.errors import MismatchError
-from napari_segnet.review._doubt import MOSTLY
 from napari_segnet.review._review import Review
+from napari_segnet.review._uncertainty import MOSTLY
 from napari_segnet.steps.overlap import overlaps
 
 __all__ = ["Merged", "merge"]

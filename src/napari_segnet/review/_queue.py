@@ -16,11 +16,17 @@ from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
 from napari_segnet.items import Items, items_of
 from napari_segnet.progress import Progress, job
-from napari_segnet.review._doubt import doubt_by_prediction, doubt_by_shape
 from napari_segnet.review._review import SEEN, Review
+from napari_segnet.review._uncertainty import uncertainty_by_prediction, uncertainty_by_shape
 from napari_segnet.segmentation import Prediction
 
-__all__ = ["doubt_labels", "doubt_own", "doubt_unaided", "in_order", "seen_rows"]
+__all__ = [
+    "in_order",
+    "seen_rows",
+    "uncertainty_of_labels",
+    "uncertainty_of_own",
+    "uncertainty_unaided",
+]
 
 Labels = npt.NDArray[np.integer[Any]]
 
@@ -37,8 +43,8 @@ def in_order(items: Items, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]
     seen : ndarray
         ``(n,)`` bool: which rows need no further look.
     """
-    doubts = np.nan_to_num(items.doubts, nan=-1.0)
-    return np.lexsort((items.ids, -items.areas, -doubts, seen))
+    uncertainty = np.nan_to_num(items.uncertainty, nan=-1.0)
+    return np.lexsort((items.ids, -items.areas, -uncertainty, seen))
 
 
 def seen_rows(items: Items, review: Review) -> npt.NDArray[np.bool_]:
@@ -61,7 +67,7 @@ def seen_rows(items: Items, review: Review) -> npt.NDArray[np.bool_]:
 
 
 @job
-def doubt_unaided(labels: Labels, axes: str = "") -> Generator[Progress, None, Items]:
+def uncertainty_unaided(labels: Labels, axes: str = "") -> Generator[Progress, None, Items]:
     """Return the objects of labels that no network is asked about.
 
     Parameters
@@ -73,17 +79,17 @@ def doubt_unaided(labels: Labels, axes: str = "") -> Generator[Progress, None, I
     """
     yield Progress(what="looking at the objects")
     labels = np.asarray(labels)
-    return doubt_by_shape(items_of(labels), labels, axes)
+    return uncertainty_by_shape(items_of(labels), labels, axes)
 
 
 @job
-def doubt_own(
+def uncertainty_of_own(
     labels: Labels,
     prediction: Prediction,
     scores: Mapping[int, float],
     classes: Mapping[int, int],
 ) -> Generator[Progress, None, Items]:
-    """Return the objects of labels that were made of this prediction, with their doubts.
+    """Return the objects of labels that were made of this prediction, with their uncertainty.
 
     Parameters
     ----------
@@ -107,11 +113,11 @@ def doubt_own(
             "Run the network on the image of these labels."
         )
     items = items_of(np.asarray(labels)).with_table(scores, classes)
-    return answer_of(prediction).doubt(items, labels, answer)
+    return answer_of(prediction).uncertainty(items, labels, answer)
 
 
 @job
-def doubt_labels(
+def uncertainty_of_labels(
     labels: Labels,
     checkpoint: Checkpoint,
     image: Image,
@@ -119,7 +125,7 @@ def doubt_labels(
     label_settings: LabelSettings | None = None,
     flips: bool = False,
 ) -> Generator[Progress, None, Items]:
-    """Run a network, and doubt labels where it does not agree with them.
+    """Run a network; labels are uncertain where it does not agree with them.
 
     Parameters
     ----------
@@ -132,7 +138,7 @@ def doubt_labels(
     settings, label_settings : optional
         As in ``segment``.
     flips : bool
-        Also run it on the image turned over in y and in x, and doubt where it then says
+        Also run it on the image turned over in y and in x, uncertain is where it then says
         something else; three times as long. Only where the kind of answer can be compared so.
 
     Yields
@@ -159,7 +165,7 @@ def doubt_labels(
         )
     yield Progress(what="comparing")
     inside = _foreground(prediction)
-    items = doubt_by_prediction(labels, made.labels, made.label_score, inside, made.axes)
+    items = uncertainty_by_prediction(labels, made.labels, made.label_score, inside, made.axes)
     kind = answer_of(prediction)
     if not flips or not isinstance(kind, ComparesFlips):
         return items
@@ -169,7 +175,7 @@ def doubt_labels(
         turned = yield from predict(checkpoint, _flipped(image, axis), settings)
         others.append(kind.turned_back(turned.answer, axis))
     objects = items.chosen(items.ids > 0)
-    unstable = kind.doubt_by_flips(objects, labels, prediction.answer, others)
+    unstable = kind.uncertainty_by_flips(objects, labels, prediction.answer, others)
     return _worse(items, unstable)
 
 
@@ -187,9 +193,9 @@ def _flipped(image: Image, axis: str) -> Image:
 
 
 def _worse(items: Items, others: Items) -> Items:
-    """Return the items with the higher of two doubts; the others stand for the first rows."""
-    doubts, why = items.doubts.copy(), list(items.why)
-    for row in np.flatnonzero(others.doubts > doubts[: len(others)]).tolist():
-        doubts[row], why[row] = others.doubts[row], others.why[row]
+    """Return the items with the higher uncertainty of both; the others are the first rows."""
+    uncertainty, why = items.uncertainty.copy(), list(items.why)
+    for row in np.flatnonzero(others.uncertainty > uncertainty[: len(others)]).tolist():
+        uncertainty[row], why[row] = others.uncertainty[row], others.why[row]
     said = f"{items.said}, and {others.said}"
-    return replace(items, doubts=doubts, why=tuple(why), said=said)
+    return replace(items, uncertainty=uncertainty, why=tuple(why), said=said)

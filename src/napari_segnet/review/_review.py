@@ -113,7 +113,7 @@ class Review:
         return any(_holds(region, box) for region in self.regions)
 
     def trusted(self, labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
-        """Return which pixels a network may be taught from.
+        """Return which pixels a network may be trained from.
 
         Those of accepted and fixed objects, the background within three pixels of them (an
         outline says as much of its outside as of its inside), and whole regions; never those
@@ -146,7 +146,7 @@ class Review:
             trusted &= ~np.isin(labels, wrong)
         return trusted
 
-    def teaches(self, labels: npt.NDArray[np.integer[Any]]) -> bool:
+    def is_informative(self, labels: npt.NDArray[np.integer[Any]]) -> bool:
         """Tell if there is anything to learn from; stops at the first pixel that is trusted.
 
         Not so where all that was done is a deletion: the object has no pixels any more.

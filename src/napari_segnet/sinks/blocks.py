@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from napari_segnet.atomic import ENDING, reason, write_text, write_whole
 from napari_segnet.budget import parsed_json
-from napari_segnet.errors import OutputError
+from napari_segnet.errors import OTHER_FOLDER, REPLACE, OutputError
 from napari_segnet.ownership import Hold, hold
 
 __all__ = ["Blocks", "KeptPlace"]
@@ -112,7 +112,8 @@ class Blocks:
             if self._mine is None:
                 raise OutputError(
                     f"Another run of the same image works in {folder}. Wait until it ends, or "
-                    "choose another output with -o."
+                    f"choose {OTHER_FOLDER}.",
+                    remedies=(OTHER_FOLDER,),
                 )
             self._begin()
         except BaseException as error:
@@ -180,14 +181,15 @@ class Blocks:
         if found is not None and not self._place.overwrite:
             raise OutputError(
                 f"An unfinished run {self._difference(found)} is kept in {folder}. Repeat its "
-                "command to go on with it, add --overwrite to begin again, or choose another "
-                "output with -o."
+                f"command to go on with it, begin again with {REPLACE}, or choose {OTHER_FOLDER}.",
+                remedies=(REPLACE, OTHER_FOLDER),
             )
         if folder.exists():
             if found is None and any(path.suffix != BLOCK for path in folder.iterdir()):
                 raise OutputError(
                     f"{folder} is needed for what the network says until labels are written, and "
-                    "holds something else. Rename it, or choose another output with -o."
+                    f"holds something else. Rename it, or choose {OTHER_FOLDER}.",
+                    remedies=(OTHER_FOLDER,),
                 )
             shutil.rmtree(folder)
         folder.mkdir()

@@ -54,7 +54,7 @@ class Watershed:
     border in units of its largest (pixel sizes taken into account). Two peaks are two
     objects if the lower rises ``seed_threshold`` or more above the pass between them.
 
-    The foreground alone says where objects end: networks with a boundary output are taught
+    The foreground alone says where objects end: networks with a boundary output are trained
     that an object's rim belongs to it, so that the boundary only separates.
 
     A network that knows only boundaries has no background: every pixel belongs to an

@@ -12,7 +12,7 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint, Output, PrepareStep
 from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
-from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Teachable
+from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Trainable
 from napari_segnet.plan import PredictSettings
 from napari_segnet.prepare.volumes import VOLUME
 from napari_segnet.train.settings import TrainSettings
@@ -32,7 +32,7 @@ class Start:
 
     Attributes
     ----------
-    family : Teachable
+    family : Trainable
         What it is.
     parent : Checkpoint
         What it begins with.
@@ -46,7 +46,7 @@ class Start:
         Tensors that begin anew although the file has others.
     """
 
-    family: Teachable
+    family: Trainable
     parent: Checkpoint
     checkpoint: Checkpoint
     module: nn.Module
@@ -54,8 +54,8 @@ class Start:
     fresh: tuple[str, ...] = ()
 
 
-def trainable(network: Checkpoint) -> Teachable:
-    """Return the family of a network that can be taught.
+def trainable(network: Checkpoint) -> Trainable:
+    """Return the family of a network that can be trained.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def trainable(network: Checkpoint) -> Teachable:
         If it cannot.
     """
     family = FAMILIES.named(network.family)
-    if isinstance(family, Teachable):
+    if isinstance(family, Trainable):
         return family
     names = ", ".join(family.title for family in FAMILIES.trainable)
     raise SettingsError(
@@ -165,7 +165,7 @@ def start(network: Checkpoint, settings: TrainSettings) -> Start:
 
 
 def _raw(
-    family: Teachable, checkpoint: Checkpoint, module: nn.Module
+    family: Trainable, checkpoint: Checkpoint, module: nn.Module
 ) -> tuple[Checkpoint, nn.Module]:
     """Return a network without the activation at its end, of which the loss knows more."""
     if not isinstance(family, RawFamily):

@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingResult:
-    """A network that was taught, and whether it is better.
+    """A network that was trained, and whether it is better.
 
     Attributes
     ----------
@@ -198,13 +198,13 @@ def _judged(
     )
 
 
-def _as_before(taught: Checkpoint, network: Checkpoint) -> Checkpoint:
+def _as_before(trained: Checkpoint, network: Checkpoint) -> Checkpoint:
     """Return a network that is shown images as the old one was: earlier ones are of its kind."""
     shown = {"invert", "channels", "object_px"}
-    card = {name: value for name, value in taught.card.items() if name not in shown}
+    card = {name: value for name, value in trained.card.items() if name not in shown}
     own = {name: value for name, value in network.card.items() if name in shown}
     return replace(
-        taught,
+        trained,
         prepare=network.prepare,
         pixel_size_um=network.pixel_size_um,
         card={**card, **own},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from napari_segnet.crops import Augmentation, Crop, Crops
 from napari_segnet.dataset import Dataset, hold_out
 from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
+from napari_segnet.inputs import as_checkpoint
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.input import inverted
 from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
+from napari_segnet.settings import as_settings, type_name
 from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
 from napari_segnet.train._begin import advised, shown, start, trainable, wanted
@@ -31,7 +34,7 @@ from napari_segnet.train._pace import Pace
 from napari_segnet.train.settings import TrainSettings
 from napari_segnet.train.state import ours, state_path
 
-__all__ = ["train"]
+__all__ = ["as_dataset", "train"]
 
 OWN = "segnet-unet"
 """Its files hold their own card."""
@@ -45,35 +48,34 @@ MOST_BATCHES = 16
 
 @job
 def train(
-    network: Checkpoint,
-    dataset: Dataset,
-    out: Path,
-    settings: TrainSettings | None = None,
+    network: Checkpoint | str | Path,
+    dataset: Dataset | str | Path,
+    out: str | Path,
+    settings: TrainSettings | Mapping[str, Any] | None = None,
     *,
     device: str = "auto",
     resume: bool = False,
-    earlier: Dataset | None = None,
+    earlier: Dataset | str | Path | None = None,
 ) -> Generator[Progress, None, Checkpoint]:
     """Train a network.
 
     Parameters
     ----------
-    network : Checkpoint
-        What to begin with: its weights if its file exists, else fresh ones.
-    dataset : Dataset
-        Approved pairs; those held out (``val``) are only scored.
-    out : Path
-        The file to write; one of that name is replaced when the training is done. Beside it
-        lies ``<out>.state`` while the training runs, and after it was stopped.
-    settings : TrainSettings
+    network : Checkpoint, str or Path
+        What to begin with, or its name or path: its weights if its file exists, else fresh ones.
+    dataset : Dataset, str or Path
+        Approved pairs, or their folder; those held out (``val``) are only scored.
+    out : str or Path
+        The file to write or replace when the training is done. Beside it lies ``<out>.state``
+        while it runs, and after it was stopped.
+    settings : TrainSettings or mapping, optional
         How to train.
     device : str
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     resume : bool
-        Go on from ``<out>.state`` if it exists. On a CPU, with the same settings, a run that
-        was stopped and resumed gives the weights of one that never was. Settings other than
-        ``optimizer``, ``freeze_stages`` and ``head`` may change at a stop.
-    earlier : Dataset, optional
+        Go on from ``<out>.state`` if it exists: on a CPU, to the weights of a run that never
+        stopped. Settings other than ``optimizer``, ``freeze_stages`` and ``head`` may change.
+    earlier : Dataset, str or Path, optional
         What the network knew before: see ``rehearsal``.
 
     Yields
@@ -100,12 +102,13 @@ def train(
     OutputError
         If ``out`` cannot be written, or another training is writing it.
     """
-    settings, out = settings or TrainSettings(), Path(out)
+    network, dataset = as_checkpoint(network), as_dataset(dataset)
+    settings, out = as_settings(TrainSettings, settings), _as_file(out)
     target = advised(shown(wanted(network, settings), settings))
     device = best_device(device)
     with ours(out) as turn:
         rehearsed = _rehearsed(network, earlier, settings)
-        steps = _taught(network, target, dataset, out, settings, rehearsed, device, resume)
+        steps = _trained(network, target, dataset, out, settings, rehearsed, device, resume)
         while True:
             turn.check()
             try:
@@ -116,7 +119,21 @@ def train(
             yield report
 
 
-def _taught(
+def as_dataset(dataset: Dataset | str | Path) -> Dataset:
+    """Return the training set that is meant by its folder, or itself."""
+    # Dataset.open refuses what is no path, too.
+    return dataset if isinstance(dataset, Dataset) else Dataset.open(cast("Path", dataset))
+
+
+def _as_file(out: str | Path) -> Path:
+    if not isinstance(out, str | os.PathLike):
+        raise OutputError(
+            f"A trained network is written to a file, not to {type_name(out)}. Give its path."
+        )
+    return Path(out)
+
+
+def _trained(
     network: Checkpoint,
     target: Checkpoint,
     dataset: Dataset,
@@ -166,7 +183,7 @@ def _taught(
             values=(("train_loss", float(np.mean(losses))), *scores),
             shown=seen,
         )
-    card = _card(target, parent, dataset, settings, scores)
+    card = _card(target, parent, dataset, settings, scores, crops.object_px)
     written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
     for note in written.notes:
         yield Progress(what="note", text=note)
@@ -284,9 +301,10 @@ def _crops(
 
 
 def _rehearsed(
-    network: Checkpoint, earlier: Dataset | None, settings: TrainSettings
+    network: Checkpoint, earlier: Dataset | str | Path | None, settings: TrainSettings
 ) -> Crops | None:
     """Return crops of what the network knew before, shown as it was shown them."""
+    earlier = None if earlier is None else as_dataset(earlier)
     if earlier is None or not settings.rehearsal or not earlier.of("train"):
         return None
     names = Augmentation.__dataclass_fields__
@@ -346,6 +364,7 @@ def _card(
     dataset: Dataset,
     settings: TrainSettings,
     scores: Figures,
+    object_px: float | None,
 ) -> Mapping[str, Any]:
     card = dict(network.card)
     if parent is not None:
@@ -353,6 +372,8 @@ def _card(
         scaled = any(step.name == "scale" for step in network.prepare)
         kept = ("label", "empty_channels", "channels", *(("object_px",) if scaled else ()))
         card = {"parent": parent, **{name: card[name] for name in kept if name in card}}
+    if object_px is not None:
+        card.setdefault("object_px", object_px)  # the window offers it as the object diameter
     if inverted(network, PredictSettings(invert=settings.invert)):
         card["invert"] = "yes"
     if settings.channels != "auto":

@@ -1,4 +1,4 @@
-"""How a network is taught."""
+"""How a network is trained."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """How a network is taught.
+    """How a network is trained.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class TrainSettings:
         Depth of a crop for 3D networks.
     normalize, channels, invert : str
         How pixels are normalised, which image channels the network gets, and if dark and bright
-        are exchanged, as in ``PredictSettings``; the network that is taught so wants it so from
+        are exchanged, as in ``PredictSettings``; the network that is trained so wants it so from
         then on.
     scale : float
         Image pixels per network pixel, likewise; 0: as the network wants it.

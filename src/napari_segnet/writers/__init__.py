@@ -29,7 +29,7 @@ from napari_segnet.atomic import (
     sweep,
     write_all,
 )
-from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.errors import OTHER_FOLDER, REPLACE, OutputError, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.measure import Table
 from napari_segnet.ownership import hold
@@ -343,7 +343,8 @@ def _alone(folder: Path, stem: str) -> Iterator[None]:
         if mine is None:
             raise OutputError(
                 f"Another run writes the results of {stem} in {folder} and does not end. Close "
-                "it, or choose another folder with -o."
+                f"it, or choose {OTHER_FOLDER}.",
+                remedies=(OTHER_FOLDER,),
             )
         try:
             complete(_every_path(folder, stem))
@@ -396,22 +397,25 @@ def _refuse_existing(folder: Path, paths: list[Path], overwrite: bool) -> None:
     if folders:
         raise OutputError(
             f"{' and '.join(folders)} in {folder} is a folder, where a file is to be written. "
-            "Rename it, or choose another folder with -o."
+            f"Rename it, or choose {OTHER_FOLDER}.",
+            remedies=(OTHER_FOLDER,),
         )
     if existing and not overwrite:
         raise OutputError(
-            f"{' and '.join(existing)} in {folder} would be replaced. Add --overwrite to allow "
-            "that, or choose another folder with -o."
+            f"{' and '.join(existing)} in {folder} would be replaced. Allow that with "
+            f"{REPLACE}, or choose {OTHER_FOLDER}.",
+            remedies=(REPLACE, OTHER_FOLDER),
         )
 
 
 def _output_error(folder: Path, stem: str, error: OSError) -> OutputError:
     what, remedy = reason(
         error,
-        elsewhere="choose another folder with -o",
+        elsewhere=f"choose {OTHER_FOLDER}",
         shorter="rename the image, or choose another folder",
     )
     return OutputError(
         f"The labels of {stem} cannot be written to {folder}: {what}. "
-        f"{remedy[0].upper()}{remedy[1:]}."
+        f"{remedy[0].upper()}{remedy[1:]}.",
+        remedies=(OTHER_FOLDER,),
     )

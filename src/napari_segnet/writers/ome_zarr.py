@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from napari_segnet.atomic import Write, write_text
 from napari_segnet.budget import parsed_json
-from napari_segnet.errors import OutputError
+from napari_segnet.errors import OTHER_NAME, REPLACE, OutputError
 from napari_segnet.extras import zarr_package
 from napari_segnet.segmentation import Segmentation
 
@@ -83,12 +83,13 @@ def check_place(place: ZarrPlace, overwrite: bool) -> None:
     if not _is_labels(folder):
         raise OutputError(
             f"{folder} is there already and holds no OME-Zarr labels, so it is not replaced. "
-            "Choose another name with -o."
+            f"Choose {OTHER_NAME}.",
+            remedies=(OTHER_NAME,),
         )
     if not overwrite:
         raise OutputError(
-            f"{folder} would be replaced. Add --overwrite to allow that, or choose another name "
-            "with -o."
+            f"{folder} would be replaced. Allow that with {REPLACE}, or choose {OTHER_NAME}.",
+            remedies=(REPLACE, OTHER_NAME),
         )
 
 
@@ -180,7 +181,8 @@ def _as_stored(made: Segmentation, stored: str) -> tuple[str, npt.NDArray[Any]]:
     if lost:
         raise OutputError(
             f"The labels have the axes {made.axes!r}, and the image is stored with {stored!r}: "
-            "they do not fit each other. Choose another name with -o."
+            f"they do not fit each other. Choose {OTHER_NAME}.",
+            remedies=(OTHER_NAME,),
         )
     order = [made.axes.index(a) for a in axes if a in made.axes]
     missing = tuple(i for i, a in enumerate(axes) if a not in made.axes)

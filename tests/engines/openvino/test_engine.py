@@ -19,6 +19,7 @@ from napari_segnet.progress import run
 pytest.importorskip("openvino", reason="openvino, the extra [fast], is not installed")
 
 from napari_segnet.engines.openvino import convert
+from napari_segnet.engines.openvino import engine as engine_module
 from napari_segnet.engines.openvino.choice import begin_trial
 from napari_segnet.engines.openvino.device import plain_threads
 from napari_segnet.engines.openvino.store import kept_network
@@ -109,6 +110,22 @@ def test_a_cancelled_tile_ends_at_once_and_leaves_nothing_behind(checkpoint):
     assert time.perf_counter() - ended[0] < 1.0, "a loaded machine included"
     assert np.array_equal(engine.maps(second[..., :32, :32]), before)
     assert np.array_equal(engine.maps(second), right)
+
+
+def test_memory_is_kept_for_the_next_tile_and_given_back_when_none_comes(checkpoint, monkeypatch):
+    monkeypatch.setattr(engine_module, "HELD_BYTES", 0)
+    monkeypatch.setattr(engine_module, "IDLE_S", 0.2)
+    engine = kind_for(checkpoint, "openvino").load(checkpoint, "cpu", 1)
+    engine.maps(pictures(1, 1, (64, 64)).numpy())
+    held = engine._program.held_bytes
+    assert held == engine.peak_bytes(1, (64, 64)), "kept, and counted among what is free"
+    ended = time.monotonic() + 20
+    while engine._program.held_bytes and time.monotonic() < ended:
+        time.sleep(0.02)
+    assert engine._program.held_bytes == 0
+    engine.maps(pictures(1, 1, (32, 32)).numpy())
+    engine.release()
+    assert engine._program.held_bytes == 0
 
 
 @sn.progress.job

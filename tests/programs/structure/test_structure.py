@@ -12,7 +12,7 @@ from torch import nn
 
 from napari_segnet.containers import Weights, open_weights
 from napari_segnet.errors import SettingsError, UnknownNetworkError
-from napari_segnet.families import Teachable
+from napari_segnet.families import Trainable
 from napari_segnet.graph import Graph, tensors
 from napari_segnet.graph.build import build
 from napari_segnet.programs.structure import Candidate, Space, read_structure
@@ -179,7 +179,7 @@ def test_a_network_is_written_back_as_it_was(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "model_state_dict": network.state_dict()}, path)
     found = identify(path)
     family = family_of(found)
-    assert isinstance(family, Teachable)
+    assert isinstance(family, Trainable)
     module = build(family.graph(found))  # type: ignore[attr-defined]
     module.load_state_dict(network.state_dict())
     with torch.no_grad():

@@ -41,7 +41,7 @@ def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     card = CardView()
     qtbot.addWidget(card)
     card.set_checkpoint(identify(tmp_path / "u.pth"))
-    assert not card.doubt.isHidden()
+    assert not card.caution.isHidden()
     rows = rows_of(card)
     editable = [r for g in rows.values() for r in g if r.flags() & Qt.ItemFlag.ItemIsEditable]
     assert editable[0] is rows["Assumed; change what is wrong"][0]

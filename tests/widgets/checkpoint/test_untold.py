@@ -88,9 +88,9 @@ def test_a_network_is_looked_at_without_torch(tmp_path):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("unet.h5", "unet-taught-1.h5"),
-        ("unet-taught-3.keras", "unet-taught-1.keras"),
-        ("unet.weights.h5", "unet-taught-1.weights.h5"),
+        ("unet.h5", "unet-trained-1.h5"),
+        ("unet-taught-3.keras", "unet-trained-1.keras"),
+        ("unet.weights.h5", "unet-trained-1.weights.h5"),
     ],
 )
 def test_the_suggested_name_keeps_the_ending(

@@ -37,7 +37,7 @@ class Review:
     def trusted(self, labels):
         return np.isin(labels, self.ids)
 
-    def teaches(self, labels):
+    def is_informative(self, labels):
         return bool(self.trusted(labels).any())
 
 

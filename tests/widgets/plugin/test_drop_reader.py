@@ -127,6 +127,16 @@ def test_a_dock_that_is_hidden_is_shown_again(make_viewer, chosen):
     assert around.isVisible()
 
 
+def test_a_dock_has_the_name_by_which_menus_find_it_and_a_short_tab(make_viewer, chosen, qtbot):
+    from napari.plugins import menu_item_template
+
+    title = npe2.PluginManifest.from_distribution("napari-segnet").display_name
+    viewer = make_viewer(show=True)
+    dock = find_or_open_dock(viewer)
+    assert viewer.window.dock_widgets[menu_item_template.format(title, "Segment")] is dock
+    qtbot.waitUntil(lambda: dock.parent().windowTitle() == "Segment")
+
+
 def test_a_dock_that_a_script_added_is_found(viewer):
     dock = SegmentDock(viewer)
     viewer.window.add_dock_widget(dock, name="mine")

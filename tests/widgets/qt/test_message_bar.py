@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import OTHER_FOLDER, REPLACE, Remedy, SegnetError
 from napari_segnet.widgets.qt.message_bar import MessageBar, in_words
 
 
@@ -37,18 +37,21 @@ def test_memory_and_disk_have_a_way_out():
 
 
 @pytest.mark.parametrize(
-    ("for_the_command", "for_the_window"),
+    ("remedy", "for_the_command", "for_the_window"),
     [
-        ("Shrink the image with --set scale=2.", "Shrink the image with “scale” 2."),
-        ("Run it elsewhere (--device cpu).", "Run it elsewhere (“device” cpu)."),
-        ("Choose with --set channels=0,2.", "Choose with “channels” 0,2."),
-        ("Name them with --set axes=...", "Name them with “axes”"),
-        ("For example --set min_size_px=20", "For example “minimum size (px)” 20"),
-        ("Try --set threshold=0.4.", "Try “threshold” 0.4."),
+        (Remedy("scale", "2"), "--set scale=2", "“scale” 2"),
+        (Remedy("device", "cpu"), "--device cpu", "“device” cpu"),
+        (Remedy("channels", "0,2"), "--set channels=0,2", "“channels” 0,2"),
+        (Remedy("axes"), "--set axes=...", "“axes”"),
+        (Remedy("min_size_px", "20"), "--set min_size_px=20", "“minimum size (px)” 20"),
+        (OTHER_FOLDER, "another folder with -o", "another folder"),
+        (REPLACE, "--overwrite", "“replace results that are there”"),
     ],
 )
-def test_options_of_the_command_are_rows_of_the_dock(for_the_command, for_the_window):
-    assert in_words(SegnetError(for_the_command)) == for_the_window
+def test_options_of_the_command_are_rows_of_the_dock(remedy, for_the_command, for_the_window):
+    error = SegnetError(f"Try {remedy}.", remedies=(remedy,))
+    assert str(error) == f"Try {for_the_command}."
+    assert in_words(error) == f"Try {for_the_window}."
 
 
 def test_an_offer_is_taken_at_one_click(qtbot):

@@ -81,11 +81,11 @@ def test_a_click_chooses_the_network_and_is_kept(viewer, dock, qtbot, bare):
 def test_without_an_image_it_is_asked_in_words_and_compared_later(viewer, dock, qtbot, bare):
     choose(dock, qtbot, bare)
     sheet = dock.proof.sheet
-    assert len(sheet.buttons) == 3 and sheet.image.isHidden()
+    assert len(sheet.buttons) == 3 and not sheet.image.isVisibleTo(sheet)
     assert "Open an image to see what each makes of it" in sheet.hint.text()
     with qtbot.waitSignal(dock.proof.comparer.finished, timeout=WAIT_MS):
         viewer.add_image(colours(), rgb=True, name="cells")
-    assert not sheet.image.isHidden()
+    assert sheet.image.isVisibleTo(sheet)
     with qtbot.waitSignal(dock.proof.comparer.finished, timeout=WAIT_MS):
         qtbot.mouseClick(sheet.again, Qt.MouseButton.LeftButton)
 

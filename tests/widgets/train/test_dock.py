@@ -26,12 +26,12 @@ from napari_segnet.train._learner import Learner
 from napari_segnet.train._train import train as train_core
 from napari_segnet.widgets.qt.recent import remember_training_set, training_set_news
 from napari_segnet.widgets.train.dock import TrainDock
-from napari_segnet.widgets.train.examples_window import LessonWindow
+from napari_segnet.widgets.train.examples_window import ExamplesWindow
 from napari_segnet.widgets.train.form import FINE_TUNING
 from napari_segnet.widgets.train.hints import MAIN, MORE
 from napari_segnet.widgets.train.jobs import (
-    Lesson,
     Log,
+    TrainRequest,
     _logged,
     ended_early,
     learn,
@@ -96,7 +96,7 @@ def train(dock, qtbot, button=None):
 def after_epochs(dock, qtbot, count):
     """Let it train until so many epochs are done, then cancel."""
     click(qtbot, dock.run_box.button)
-    qtbot.waitUntil(lambda: len(dock.session.lesson.log.epochs) >= count, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: len(dock.session.training.log.epochs) >= count, timeout=WAIT_MS)
     with qtbot.waitSignal(dock._runner.finished, timeout=WAIT_MS):
         click(qtbot, dock.run_box.stop)
 
@@ -125,11 +125,11 @@ def test_it_says_what_is_in_the_training_set(dock, qtbot, weights, folder):
 
 def test_the_name_of_the_new_file_is_one_that_is_free(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
-    assert dock.out == folder / "networks" / "tiny-taught-1.safetensors"
+    assert dock.out == folder / "networks" / "tiny-trained-1.safetensors"
     dock.out.parent.mkdir()
     dock.out.touch()
     dock.files.suggest_out()
-    assert dock.out.name == "tiny-taught-2.safetensors"
+    assert dock.out.name == "tiny-trained-2.safetensors"
 
 
 @pytest.mark.trains
@@ -145,9 +145,9 @@ def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     ]
     assert "AP 50" in names
     verdict = dock.outcome.verdict.text()
-    assert ("is chosen in the Segment dock" in verdict) == dock.taught.promoted
-    assert ("The old one stays chosen" in verdict) != dock.taught.promoted
-    assert dock.outcome.use.isVisible() != dock.taught.promoted
+    assert ("is chosen in the Segment dock" in verdict) == dock.trained.promoted
+    assert ("The old one stays chosen" in verdict) != dock.trained.promoted
+    assert dock.outcome.use.isVisible() != dock.trained.promoted
 
 
 @pytest.mark.trains
@@ -157,13 +157,13 @@ def test_only_a_better_network_is_chosen(dock, qtbot, weights, folder):
     segment = find_or_open_dock(dock.viewer)
     ready(dock, qtbot, weights, folder)
     train(dock, qtbot)
-    taught = dock.taught
+    trained = dock.trained
     dock.use_new_network()
     qtbot.waitUntil(lambda: segment.checkpoint is not None, timeout=WAIT_MS)
-    assert segment.checkpoint.path.name == taught.checkpoint.path.name
+    assert segment.checkpoint.path.name == trained.checkpoint.path.name
     segment.choose_weights(str(weights))
     qtbot.waitUntil(lambda: segment.checkpoint is not None, timeout=WAIT_MS)
-    dock._learned(replace(taught, promoted=False))
+    dock._learned(replace(trained, promoted=False))
     assert segment.checkpoint.path == weights
     assert dock.outcome.use.isVisible()
 
@@ -200,7 +200,7 @@ def test_what_changed_is_shown(dock, qtbot, weights, folder):
     click(qtbot, dock.show_crop)
     train(dock, qtbot)
     click(qtbot, dock.outcome.changes)
-    assert len(dock.viewer.layers) == len(dock.taught.after.labels)
+    assert len(dock.viewer.layers) == len(dock.trained.after.labels)
     layer = dock.viewer.layers[0]
     assert layer.rgb
     assert layer.data.shape[1] == 48
@@ -213,14 +213,14 @@ def test_stopped_and_gone_on_with(dock, qtbot, weights, folder):
     after_epochs(dock, qtbot, 1)
     assert dock.stopped.isVisible()
     assert dock.run_box.words.text() == "stopped"
-    done = len(dock.session.lesson.log.epochs)
-    dock.session.lesson = replace(
-        dock.session.lesson, settings=replace(dock.session.lesson.settings, epochs=done + 1)
+    done = len(dock.session.training.log.epochs)
+    dock.session.training = replace(
+        dock.session.training, settings=replace(dock.session.training.settings, epochs=done + 1)
     )
     train(dock, qtbot, dock.stopped.go_on)
-    assert [one["epoch"] for one in dock.session.lesson.log.epochs] == [*range(1, done + 2)]
+    assert [one["epoch"] for one in dock.session.training.log.epochs] == [*range(1, done + 2)]
     assert not dock.stopped.isVisible()
-    assert dock.taught is not None
+    assert dock.trained is not None
 
 
 @pytest.mark.trains
@@ -264,7 +264,7 @@ def test_the_best_epoch_is_kept_of_a_training_that_was_stopped(
     monkeypatch.setattr(Learner, "save_state", watched)
     out = tmp_path / "best.safetensors"
     how = replace(QUICK, epochs=40, average=0.0)
-    asked = Lesson(network=identify(weights), dataset=folder, out=out, settings=how)
+    asked = TrainRequest(network=identify(weights), dataset=folder, out=out, settings=how)
     for report in learn(asked):
         if (report.what, report.done) == ("epoch", 3):
             break
@@ -274,7 +274,7 @@ def test_the_best_epoch_is_kept_of_a_training_that_was_stopped(
     assert not all((found[key] == averages[2][key]).all() for key in found)
 
 
-def killed(weights, folder, name="tiny-taught-1.safetensors"):
+def killed(weights, folder, name="tiny-trained-1.safetensors"):
     """Leave what a training leaves that is killed in its second epoch; return its file."""
     out = folder / "networks" / name
     out.parent.mkdir(exist_ok=True)
@@ -296,7 +296,7 @@ def test_a_killed_training_is_gone_on_with(dock, qtbot, weights, folder):
         click(qtbot, dock.unfinished.go_on_button)
     assert not dock.message.isVisible(), dock.message.text.text()
     assert dock.unfinished.isHidden()
-    assert [one["epoch"] for one in dock.session.lesson.log.epochs] == [2, 3]
+    assert [one["epoch"] for one in dock.session.training.log.epochs] == [2, 3]
     assert (dock.settings().batch_size, dock.settings().seed) == (1, 7)
     assert out.exists() and not state_path(out).exists()
 
@@ -306,7 +306,7 @@ def test_a_killed_training_is_begun_anew(dock, qtbot, weights, folder):
     out = killed(weights, folder)
     ready(dock, qtbot, weights, folder)
     qtbot.waitUntil(dock.unfinished.isVisible, timeout=WAIT_MS)
-    assert dock.out.name == "tiny-taught-2.safetensors"  # nothing is overwritten unasked
+    assert dock.out.name == "tiny-trained-2.safetensors"  # nothing is overwritten unasked
     click(qtbot, dock.unfinished.anew_button)
     qtbot.waitUntil(lambda: not dock.unfinished.isVisible(), timeout=WAIT_MS)
     assert not state_path(out).exists()
@@ -337,7 +337,7 @@ def test_a_killed_training_whose_network_is_gone(dock, qtbot, weights, folder):
 def test_what_it_learns_from_is_shown(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder)
     click(qtbot, dock.examples)
-    (window,) = dock.findChildren(LessonWindow)
+    (window,) = dock.findChildren(ExamplesWindow)
     assert not window.pictures  # drawn in the background: the click has come back at once
     qtbot.waitUntil(lambda: len(window.pictures) > 0, timeout=WAIT_MS)
     assert window.titles == ["picture", "objects", "foreground"]
@@ -351,7 +351,7 @@ def test_what_it_learns_from_is_shown(dock, qtbot, weights, folder):
     qtbot.waitUntil(lambda: window.pictures is not shown, timeout=WAIT_MS)
     assert window.pictures[0].pixmap().toImage() != first
     qtbot.keyClick(window, Qt.Key.Key_Escape)
-    qtbot.waitUntil(lambda: not dock.findChildren(LessonWindow), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not dock.findChildren(ExamplesWindow), timeout=WAIT_MS)
 
 
 def test_a_training_set_that_went_away_is_said_in_the_window_of_examples(
@@ -361,7 +361,7 @@ def test_a_training_set_that_went_away_is_said_in_the_window_of_examples(
     for path in (folder / "images").iterdir():
         path.unlink()
     click(qtbot, dock.examples)
-    (window,) = dock.findChildren(LessonWindow)
+    (window,) = dock.findChildren(ExamplesWindow)
     qtbot.waitUntil(lambda: "image" in window.said.text(), timeout=WAIT_MS)
     qtbot.waitUntil(window.others.isEnabled, timeout=WAIT_MS)
     assert not window.pictures
@@ -459,7 +459,7 @@ def test_it_is_said_how_a_network_is_written_back(weights):
 
 def test_two_lessons_have_two_logs(weights, folder, tmp_path):
     one, two = (
-        Lesson(network=identify(weights), dataset=folder, out=tmp_path / "x", settings=QUICK)
+        TrainRequest(network=identify(weights), dataset=folder, out=tmp_path / "x", settings=QUICK)
         for _ in range(2)
     )
     assert one.log is not two.log
@@ -479,10 +479,13 @@ def test_layers_of_a_training_that_the_user_removed_come_again(make_viewer):
     )
     layers.show(seen)
     viewer.layers.clear()
+    viewer.add_image(np.zeros((9, 9)), scale=(0.5, 0.5), units=("µm", "µm"))
     layers.show(seen)
-    assert len(viewer.layers) == 3
+    assert len(viewer.layers) == 4
+    assert len({layer.units for layer in viewer.layers}) == 1  # napari warns of others
+    assert all(layer.scale.tolist() == [0.5, 0.5] for layer in viewer.layers)
     layers.remove()
-    assert not len(viewer.layers)
+    assert len(viewer.layers) == 1
 
 
 @pytest.mark.subprocess
@@ -520,6 +523,16 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     click(qtbot, box.take)
     assert dock.settings().invert == "yes"
     assert "The training uses invert=yes" in box.words.text()
+    dock.seen_again()  # nothing was added
+    qtbot.waitUntil(lambda: dock.session.contents is not None)
+    assert box.words.isVisibleTo(box)
+    (folder / "dataset.json").unlink()
+    write_dataset(folder, count=5)  # one more
+    dock.seen_again()
+    qtbot.waitUntil(lambda: box.words.isHidden() and box.ways.isHidden())
+    with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
+        click(qtbot, box.ask)
+    assert not box.ways.isHidden()
     dock.choose_folder(folder.parent)  # another training set: what was tried says nothing of it
     assert box.ways.isHidden() and box.words.isHidden()
 
@@ -557,7 +570,7 @@ def test_trials_and_judging_end_when_a_training_begins_or_the_dock_is_closed(
     if act == "the dock is closed":
         dock.closed()
     else:
-        monkeypatch.setattr(dock.session, "begin", lambda lesson: endless)
+        monkeypatch.setattr(dock.session, "begin", lambda training: endless)
         dock._start(None)
     qtbot.waitUntil(lambda: not any(runner.busy for runner in runners), timeout=3000)
     assert not dock.begin_well.ask.isEnabled()

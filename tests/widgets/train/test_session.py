@@ -40,8 +40,8 @@ def test_it_is_ready_when_nothing_is_missing(session):
     assert session.request(QUICK, "cpu") is None
     session.out = session.suggested_out()
     assert session.ready
-    lesson = session.request(QUICK, "cpu")
-    assert (lesson.network, lesson.dataset, lesson.out) == (
+    training = session.request(QUICK, "cpu")
+    assert (training.network, training.dataset, training.out) == (
         session.checkpoint,
         session.folder,
         session.out,
@@ -50,13 +50,13 @@ def test_it_is_ready_when_nothing_is_missing(session):
 
 def test_a_file_that_somebody_writes_is_not_suggested(session):
     first = session.suggested_out()
-    assert first == session.folder / "networks" / "tiny-taught-1.safetensors"
+    assert first == session.folder / "networks" / "tiny-trained-1.safetensors"
     first.parent.mkdir(exist_ok=True)
     first.touch()
     second = session.suggested_out()
-    assert second.name == "tiny-taught-2.safetensors"
+    assert second.name == "tiny-trained-2.safetensors"
     state_path(second).touch()
-    assert session.suggested_out().name == "tiny-taught-3.safetensors"
+    assert session.suggested_out().name == "tiny-trained-3.safetensors"
     assert TrainSession().suggested_out() is None
 
 
@@ -75,11 +75,11 @@ def test_epochs_are_told_once(session):
     session.out = session.suggested_out()
     session.begin(session.request(QUICK, "cpu"))
     assert session.new_epochs() == []
-    session.lesson.log.epochs.append({"epoch": 1.0, "train_loss": 0.5})
+    session.training.log.epochs.append({"epoch": 1.0, "train_loss": 0.5})
     assert session.new_epochs() == [{"epoch": 1.0, "train_loss": 0.5}]
     assert session.new_epochs() == []
-    session.lesson.log.left_out.append("a.tif: no label")
-    session.lesson.log.notes.append("half of it")
+    session.training.log.left_out.append("a.tif: no label")
+    session.training.log.notes.append("half of it")
     assert session.notes() == ["Left out:", "a.tif: no label", "half of it"]
 
 
@@ -115,7 +115,7 @@ def compared(old, new):
 
 def test_words_say_if_the_new_network_is_better():
     told = compared([0] * 30 + [1] * 10, [1] * 40)
-    taught = SimpleNamespace(
+    trained = SimpleNamespace(
         after=figures(ap50=0.5),
         before=figures(ap50=0.4),
         promoted=True,
@@ -123,23 +123,23 @@ def test_words_say_if_the_new_network_is_better():
         earlier=None,
         forecast=None,
     )
-    assert outcome(taught) == (
+    assert outcome(trained) == (
         "The new network is better than the old one with a probability of over 99% (score +0.75, "
         f"between {told.gain[0]:+.2f} and {told.gain[2]:+.2f}, on 40 held-out objects). It is "
         "chosen in the Segment dock."
     )
     low, _, high = told.before
-    ((title, before, _),) = figure_rows(taught)
+    ((title, before, _),) = figure_rows(trained)
     assert (title, before) == ("AP 50", f"0.400 ({low:.2f} to {high:.2f})")
-    taught.promoted, taught.comparison = False, compared([0, 0, 1, 1], [1, 0, 1, 1])
-    assert outcome(taught).startswith("Too few objects to tell: 4; about ")
-    assert "until you decide: look at what changed" in outcome(taught)
-    taught.comparison = compared([1] * 40, [0] * 30 + [1] * 10)
-    taught.earlier = taught.comparison
-    assert "The new network is worse than the old one" in outcome(taught)
-    assert "On the earlier images: The new network is worse" in outcome(taught)
-    taught.before = taught.comparison = taught.earlier = None
-    assert "The old one stays chosen" in outcome(taught)
-    assert figure_rows(taught) == [("AP 50", "none", "0.500")]
-    taught.after.images = ()
-    assert "No image is held out" in outcome(taught)
+    trained.promoted, trained.comparison = False, compared([0, 0, 1, 1], [1, 0, 1, 1])
+    assert outcome(trained).startswith("Too few objects to tell: 4; about ")
+    assert "until you decide: look at what changed" in outcome(trained)
+    trained.comparison = compared([1] * 40, [0] * 30 + [1] * 10)
+    trained.earlier = trained.comparison
+    assert "The new network is worse than the old one" in outcome(trained)
+    assert "On the earlier images: The new network is worse" in outcome(trained)
+    trained.before = trained.comparison = trained.earlier = None
+    assert "The old one stays chosen" in outcome(trained)
+    assert figure_rows(trained) == [("AP 50", "none", "0.500")]
+    trained.after.images = ()
+    assert "No image is held out" in outcome(trained)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -84,13 +84,13 @@ class DetectionAnswer:
         engine = engine_for(checkpoint, settings.device, settings.threads, settings.engine)
         return DetectionResponder(engine, given, settings.precision)
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects by score, mask and box of their detection."""
-        from napari_segnet.answers.detections.doubt import doubt_by_detections
+        from napari_segnet.answers.detections.uncertainty import uncertainty_by_detections
 
-        return doubt_by_detections(items, labels, _instances(answer))
+        return uncertainty_by_detections(items, labels, _instances(answer))
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
@@ -104,7 +104,7 @@ class DetectionAnswer:
         return replace(checkpoint, card={**checkpoint.card, "label": advice})
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
         """Return an objective by the family's own loss."""
         from napari_segnet.answers.detections.objective import DetectionObjective

@@ -1,4 +1,4 @@
-"""How a network that detects objects is taught."""
+"""How a network that detects objects is trained."""
 
 from __future__ import annotations
 

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.answers.detections.kept import arrays_of, detected_of
 from napari_segnet.answers.detections.tiling import DetectionTiles
 from napari_segnet.boxes import overlapping_pairs, pairwise_iou
 from napari_segnet.engines import Engine
 from napari_segnet.image import Image
 from napari_segnet.plan import InferencePlan, RunResult
+from napari_segnet.plan.kept import KeptRun, engine_of, kept_run
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
 from napari_segnet.plan.tasks import TaskReader, TileTask, read_task, tile_tasks
@@ -53,21 +55,36 @@ def run_detections(engine: Engine, plan: InferencePlan) -> Generator[Progress, N
     plan : InferencePlan
         What was resolved for it and the image.
     """
+    with kept_run(plan, engine) as kept:
+        return (yield from _run(engine, plan, kept))
+
+
+def _run(
+    engine: Engine, plan: InferencePlan, kept: KeptRun
+) -> Generator[Progress, None, RunResult]:
     given, settings = plan.input, plan.settings
     rule = DetectionTiles(plan.checkpoint, given.seen, settings)
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, DetectionAgreement())
-    done, reader = _Done(), TaskReader(plan.image)
-    while True:
-        left = [plane for plane in range(len(given.units)) if plane not in done.parts]
+    kept.precision(precision)
+    done, reader, tiles = _Done(), TaskReader(plan.image), 0
+    while left := [plane for plane in range(len(given.units)) if plane not in done.parts]:
+        memory = kept.memory(left[0], memory, lambda edge, _: rule.cut(edge))
+        engine, count = engine_of(memory, engine), len(memory.tiling.tiles)
+        change = kept.next_change(left[0])
+        planes = [plane for plane in left if change is None or plane < change]
         try:
-            yield from _planes(engine, plan, memory, reader, left, precision, done)
-            break
+            yield from _planes(engine, plan, memory, reader, planes, precision, done, kept)
+            tiles += count * len(planes)
+            continue
         except Exception as error:
             if not engine.is_out_of_memory(error):
                 raise
-        waiting = len(memory.tiling.tiles) * len(left)
-        memory, used = after_shortage(memory, engine, rule, settings, waiting)
+        # Outside the except block: the error holds the tensors of the failed forward.
+        waiting = [plane for plane in planes if plane not in done.parts]
+        tiles += count * (len(planes) - len(waiting))
+        memory, used = after_shortage(memory, engine, rule, settings, count * len(waiting))
+        kept.begin_again(waiting[0], count, memory)
         if used is not engine:
             engine, precision = used, PrecisionChoice("fp32", DetectionAgreement())
     parts = [part for plane in sorted(done.parts) for part in done.parts[plane]]
@@ -75,7 +92,7 @@ def run_detections(engine: Engine, plan: InferencePlan) -> Generator[Progress, N
         answer=merge_instances(parts, shape=plan.shape, axes=plan.axes),
         device=memory.device,
         rung=memory.name,
-        notes=(*_limit_notes(done.limits), *memory.notes),
+        notes=(*_limit_notes(done.limits), *memory.notes, *kept.note(tiles)),
         engine=_facts(plan, memory, precision),
     )
 
@@ -94,48 +111,72 @@ def _planes(
     planes: list[int],
     precision: PrecisionChoice[list[Detected]],
     done: _Done,
+    kept: KeptRun,
 ) -> Generator[Progress, None, None]:
     """Detect in planes, several tiles at once, and put what is found into ``done``."""
     count = len(memory.tiling.tiles)
     total = len(plan.input.units) * count
     found: dict[int, list[Part]] = {}
-    for group in _groups(_tasks(plan, memory, planes), reader, memory.batch):
+    limits: dict[int, list[str]] = {}
+    for group in _groups(_tasks(plan, memory, planes), memory.batch):
         check_cancelled()
         seen = len(done.parts) * count + sum(len(parts) for parts in found.values())
         yield Progress(what="tile", done=seen, total=total)
-        blocks = np.stack([block for _, _, block in group])
-        answers = precision.answer(engine, partial(_answer, engine, blocks))
-        for (plane, task, _), objects in zip(group, answers, strict=True):
+        answers = _found(engine, group, reader, precision, kept)
+        for (plane, _, task), objects in zip(group, answers, strict=True):
             part = Part(instances=objects.instances, box=_box(task), plane=plane)
             found.setdefault(plane, []).append(part)
-            for limit in objects.limits:
-                done.limits[limit] = done.limits.get(limit, 0) + 1
+            limits.setdefault(plane, []).extend(objects.limits)
             if len(found[plane]) == count:
                 done.parts[plane] = found.pop(plane)
-    yield Progress(what="tile", done=total, total=total)
+                for limit in limits.pop(plane):
+                    done.limits[limit] = done.limits.get(limit, 0) + 1
+    yield Progress(what="tile", done=len(done.parts) * count, total=total)
 
 
-_Group = list[tuple[int, TileTask, npt.NDArray[np.float32]]]
+def _found(
+    engine: Engine,
+    group: _Group,
+    reader: TaskReader,
+    precision: PrecisionChoice[list[Detected]],
+    kept: KeptRun,
+) -> list[Detected]:
+    """Return what is in each tile of a batch: known all together, or all seen now.
+
+    What stands beside a tile in a batch may move its last digits.
+    """
+    known = [one for plane, number, _ in group if (one := kept.get(plane, number)) is not None]
+    if len(known) == len(group):
+        return [detected_of(arrays) for arrays in known]
+    blocks = np.stack([reader.read(task) for _, _, task in group])
+    answers = precision.answer(engine, partial(_answer, engine, blocks))
+    for (plane, number, _), objects in zip(group, answers, strict=True):
+        kept.put(plane, number, **arrays_of(objects))
+    kept.settled(precision)
+    return answers
+
+
+_Group = list[tuple[int, int, TileTask]]
+"""Plane, number within the plane, and task of each tile of a batch."""
 
 
 def _tasks(
     plan: InferencePlan, memory: MemoryPlan, planes: Sequence[int]
-) -> Iterator[tuple[int, TileTask]]:
+) -> Iterator[tuple[int, int, TileTask]]:
     for plane in planes:
-        for task in tile_tasks(plan.input, memory.tiling, *plan.input.units[plane]):
-            yield plane, task
+        tasks = tile_tasks(plan.input, memory.tiling, *plan.input.units[plane])
+        for number, task in enumerate(tasks):
+            yield plane, number, task
 
 
-def _groups(
-    tasks: Iterator[tuple[int, TileTask]], reader: TaskReader, batch: int
-) -> Iterator[_Group]:
+def _groups(tasks: Iterator[tuple[int, int, TileTask]], batch: int) -> Iterator[_Group]:
     """Yield up to ``batch`` tiles of one size that follow each other, over planes too."""
     group: _Group = []
-    for plane, task in tasks:
-        if group and (len(group) == batch or group[0][1].lengths != task.lengths):
+    for one in tasks:
+        if group and (len(group) == batch or group[0][2].lengths != one[2].lengths):
             yield group
             group = []
-        group.append((plane, task, reader.read(task)))
+        group.append(one)
     if group:
         yield group
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -70,13 +70,13 @@ class FlowAnswer(MapAnswer):
             )
         return FlowResponder(prediction, _flows(prediction.answer))
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects whose own flows differ from those of the network, and as maps do."""
-        from napari_segnet.answers.flows.doubt import doubt_by_flows
+        from napari_segnet.answers.flows.uncertainty import uncertainty_by_flows
 
-        return doubt_by_flows(items, labels, _flows(answer))
+        return uncertainty_by_flows(items, labels, _flows(answer))
 
     def turned_back(self, answer: NetworkAnswer, axis: str) -> Maps:
         """Return flows flipped along an axis: they point the other way along it."""
@@ -88,13 +88,13 @@ class FlowAnswer(MapAnswer):
         return replace(flows, data=data)
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
         """Return an objective by the family's own loss."""
         from napari_segnet.answers.flows.objective import FlowObjective
-        from napari_segnet.answers.maps.objective import teachable
+        from napari_segnet.answers.maps.objective import trainable_maps
 
-        return FlowObjective(teachable(family), checkpoint, loss, replay)
+        return FlowObjective(trainable_maps(family), checkpoint, loss, replay)
 
     def maps(self, answer: NetworkAnswer) -> Maps:
         """Return flows and cells as maps."""

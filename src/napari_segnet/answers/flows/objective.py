@@ -1,4 +1,4 @@
-"""How a network that answers with flows is taught."""
+"""How a network that answers with flows is trained."""
 
 from __future__ import annotations
 

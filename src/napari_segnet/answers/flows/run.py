@@ -264,9 +264,10 @@ def _answered(
     while done < len(tiles.boxes):
         check_cancelled()
         boxes = tiles.boxes[done : done + run.batch]
-        if known is not None and (maps := known.get(done)) is not None:
-            whole[(slice(None), *boxes[0])] += maps * weight
-            done += 1
+        if known is not None and (kept := _all_known(known, done, len(boxes))):
+            for box, maps in zip(boxes, kept, strict=True):
+                whole[(slice(None), *box)] += maps * weight
+            done += len(boxes)
             yield done
             continue
         batch = np.stack([_filled(tiles, read, box) for box in boxes])
@@ -285,6 +286,12 @@ def _answered(
                 known.put(number, maps)
         done += len(boxes)
         yield done
+
+
+def _all_known(known: UnitBlocks, first: int, count: int) -> list[Floats]:
+    """Return the maps of all tiles of a batch, or none: its tiles may move each other's digits."""
+    found = [maps for n in range(first, first + count) if (maps := known.get(n)) is not None]
+    return found if len(found) == count else []
 
 
 def _maps(engine: Engine, batch: Floats, precision: str) -> Floats:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -81,20 +81,20 @@ class MapAnswer:
             )
         return MapResponder(prediction, _maps(prediction.answer))
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects in which the network is undecided."""
-        from napari_segnet.answers.maps.doubt import doubt_by_maps
+        from napari_segnet.answers.maps.uncertainty import uncertainty_by_maps
 
-        return doubt_by_maps(items, labels, _maps(answer))
+        return uncertainty_by_maps(items, labels, _maps(answer))
 
     def turned_back(self, answer: NetworkAnswer, axis: str) -> Maps:
         """Return maps flipped along an axis."""
         maps = _maps(answer)
         return replace(maps, data=np.flip(maps.data, maps.axes.index(axis)))
 
-    def doubt_by_flips(
+    def uncertainty_by_flips(
         self,
         items: Items,
         labels: npt.NDArray[np.integer[Any]],
@@ -102,30 +102,32 @@ class MapAnswer:
         others: Sequence[NetworkAnswer],
     ) -> Items:
         """Doubt objects where the foreground changes with the image turned over."""
-        from napari_segnet.answers.maps.doubt import doubt_by_flips
+        from napari_segnet.answers.maps.uncertainty import uncertainty_by_flips
 
-        return doubt_by_flips(items, labels, _maps(answer), [_maps(other) for other in others])
+        return uncertainty_by_flips(
+            items, labels, _maps(answer), [_maps(other) for other in others]
+        )
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
     ) -> npt.NDArray[np.float32]:
         """Return what the family says that each output should be."""
-        from napari_segnet.answers.maps.objective import teachable
+        from napari_segnet.answers.maps.objective import trainable_maps
         from napari_segnet.recognition import family_of
 
-        return teachable(family_of(checkpoint)).targets(labels, checkpoint)
+        return trainable_maps(family_of(checkpoint)).targets(labels, checkpoint)
 
     def advised(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return the network as it is."""
         return checkpoint
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
         """Return an objective by the family's own loss."""
-        from napari_segnet.answers.maps.objective import MapObjective, teachable
+        from napari_segnet.answers.maps.objective import MapObjective, trainable_maps
 
-        return MapObjective(teachable(family), checkpoint, loss, replay)
+        return MapObjective(trainable_maps(family), checkpoint, loss, replay)
 
     def maps(self, answer: NetworkAnswer) -> Maps:
         """Return the maps."""

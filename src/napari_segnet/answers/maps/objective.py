@@ -1,4 +1,4 @@
-"""How a network that answers with maps is taught."""
+"""How a network that answers with maps is trained."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from napari_segnet.errors import SettingsError
 from napari_segnet.families import Family, TrainableFamily
 from napari_segnet.segmentation import Maps, NetworkAnswer
 
-__all__ = ["MapObjective", "teachable"]
+__all__ = ["MapObjective", "trainable_maps"]
 
 SURE = 0.95
 """A probability from here on, or as near to 0, is an answer to hold on to."""
 
 
-def teachable(family: Family) -> TrainableFamily:
+def trainable_maps(family: Family) -> TrainableFamily:
     """Return a family that has targets and a loss.
 
     Raises

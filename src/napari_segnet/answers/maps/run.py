@@ -85,6 +85,8 @@ def _run(
             if used is not engine:
                 engine, precision = used, PrecisionChoice("fp32", MapAgreement())
     remember(memory, engine)
+    if engine.device == "cpu" and len(units) * total > 1:
+        engine.release()  # labels need room; an image of one tile may be followed by another
     answer = Maps(
         data=sink.finish(), axes="c" + plan.axes, outputs=plan.checkpoint.outputs, ndim=given.ndim
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_segnet.answers.objective import Objective
     from napari_segnet.answers.prompts import PromptSession
     from napari_segnet.engines import Engine
-    from napari_segnet.families import Teachable
+    from napari_segnet.families import Trainable
     from napari_segnet.image import Image
     from napari_segnet.items import Items
     from napari_segnet.plan import InferencePlan, PredictSettings, RunResult
@@ -85,13 +85,13 @@ class StarAnswer:
             )
         return StarResponder(prediction, _stars(prediction.answer))
 
-    def doubt(
+    def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
         """Doubt objects by score, and where the pixels of one disagree about its edge."""
-        from napari_segnet.answers.star_polygons.doubt import doubt_by_stars
+        from napari_segnet.answers.star_polygons.uncertainty import uncertainty_by_stars
 
-        return doubt_by_stars(items, labels, _stars(answer))
+        return uncertainty_by_stars(items, labels, _stars(answer))
 
     def turned_back(self, answer: NetworkAnswer, axis: str) -> StarPolygons:
         """Return objects flipped along an axis: their rays point the other way along it."""
@@ -108,7 +108,7 @@ class StarAnswer:
             maps=replace(maps, data=np.flip(maps.data, maps.axes.index(axis))),
         )
 
-    def doubt_by_flips(
+    def uncertainty_by_flips(
         self,
         items: Items,
         labels: npt.NDArray[np.integer[Any]],
@@ -116,32 +116,32 @@ class StarAnswer:
         others: Sequence[NetworkAnswer],
     ) -> Items:
         """Doubt objects where the probability changes with the image turned over."""
-        from napari_segnet.answers.maps.doubt import doubt_by_flips
+        from napari_segnet.answers.maps.uncertainty import uncertainty_by_flips
 
         maps = [_stars(other).maps for other in others]
-        return doubt_by_flips(items, labels, _stars(answer).maps, maps)
+        return uncertainty_by_flips(items, labels, _stars(answer).maps, maps)
 
     def targets(
         self, labels: npt.NDArray[np.int32], checkpoint: Checkpoint
     ) -> npt.NDArray[np.float32]:
         """Return what the family says that each output should be."""
-        from napari_segnet.answers.maps.objective import teachable
+        from napari_segnet.answers.maps.objective import trainable_maps
         from napari_segnet.recognition import family_of
 
-        return teachable(family_of(checkpoint)).targets(labels, checkpoint)
+        return trainable_maps(family_of(checkpoint)).targets(labels, checkpoint)
 
     def advised(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return the network as it is: its thresholds stay."""
         return checkpoint
 
     def objective(
-        self, family: Teachable, checkpoint: Checkpoint, loss: str, replay: float
+        self, family: Trainable, checkpoint: Checkpoint, loss: str, replay: float
     ) -> Objective:
         """Return an objective by the loss of StarDist."""
-        from napari_segnet.answers.maps.objective import teachable
+        from napari_segnet.answers.maps.objective import trainable_maps
         from napari_segnet.answers.star_polygons.objective import StarObjective
 
-        return StarObjective(teachable(family), checkpoint, loss, replay)
+        return StarObjective(trainable_maps(family), checkpoint, loss, replay)
 
     def maps(self, answer: NetworkAnswer) -> Maps:
         """Return how likely each pixel is deep in an object."""

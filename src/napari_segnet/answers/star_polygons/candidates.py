@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.plan.kept import KeptRun
+from napari_segnet.plan.tasks import TileTask
 from napari_segnet.segmentation import Maps, StarPolygons
 from napari_segnet.sinks import Sink
 from napari_segnet.star import Rays, circle, rays_from_json
@@ -104,8 +106,7 @@ class CandidateSink:
         grid, count = self._star.grid, len(self._star.rays)
         self._into.write((slice(0, 1), *where[1:]), values[:1])
         first = [-part.start % g for part, g in zip(where[1:], grid, strict=True)]
-        box = tuple(slice(a, None, g) for a, g in zip(first, grid, strict=True))
-        maps = values[(slice(None), *box)]
+        maps = values[(slice(None), *_on_grid(where[1:], grid))]
         start = [(w.start + a) // g for w, a, g in zip(where[1:], first, grid, strict=True)]
         maybe = maps[0] > self._star.least
         for axis, (low, g, n) in enumerate(zip(start, grid, self._lengths, strict=True)):
@@ -130,6 +131,54 @@ class CandidateSink:
     def finish(self) -> None:
         """Let the first map be finished."""
         self._into.finish()
+
+
+class StarBlocks:
+    """What tiles of one unit say, kept on the disk by their number; see ``stitch.maps.KeptMaps``.
+
+    The first map is kept whole, the others where an object may begin: a :class:`CandidateSink`
+    asks no more.
+
+    Parameters
+    ----------
+    run : KeptRun
+        All that is kept.
+    unit : int
+        The plane or volume.
+    star : Star
+        Of the network.
+    tasks : sequence of TileTask
+        Of the unit.
+    """
+
+    def __init__(self, run: KeptRun, unit: int, star: Star, tasks: Sequence[TileTask]) -> None:
+        self._run, self._unit, self._star, self._tasks = run, unit, star, tasks
+
+    def get(self, tile: int) -> Floats | None:
+        """Return the maps ``(channel, [z,] y, x)`` of a tile, 0 where no object may begin."""
+        found = self._run.get(self._unit, tile)
+        if found is None:
+            return None
+        first, said = found["first"], found["said"]
+        maps: Floats = np.zeros((1 + len(said), *first.shape), np.float32)
+        maps[0] = first
+        inside = maps[1:][(slice(None), *self._box(tile))]  # a view
+        inside[:, found["maybe"]] = said
+        return maps
+
+    def put(self, tile: int, maps: Floats) -> None:
+        """Keep the maps of a tile."""
+        maybe = maps[0][self._box(tile)] > self._star.least
+        said = maps[1:][(slice(None), *self._box(tile))][:, maybe]
+        self._run.put(self._unit, tile, first=maps[0], maybe=maybe, said=said)
+
+    def _box(self, tile: int) -> tuple[slice, ...]:
+        return _on_grid(self._tasks[tile].tile.write, self._star.grid)
+
+
+def _on_grid(where: Sequence[slice], grid: Sequence[int]) -> tuple[slice, ...]:
+    """Return which pixels of a box lie on the grid of a network."""
+    return tuple(slice(-w.start % g, None, g) for w, g in zip(where, grid, strict=True))
 
 
 class WholeSink:

@@ -1,4 +1,4 @@
-"""How a network of StarDist is taught."""
+"""How a network of StarDist is trained."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +12,27 @@ from napari_segnet.answers.maps.tiling import MapTiles
 from napari_segnet.answers.star_polygons.candidates import (
     Candidates,
     CandidateSink,
+    StarBlocks,
     WholeSink,
     star_of,
 )
 from napari_segnet.engines import Engine
 from napari_segnet.plan import InferencePlan, RunResult
+from napari_segnet.plan.kept import KeptRun, engine_of, kept_run
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
 from napari_segnet.plan.precision import PrecisionChoice
-from napari_segnet.plan.tasks import TaskReader, tile_tasks
+from napari_segnet.plan.tasks import TaskReader, TileTask, tile_tasks
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Maps, StarPolygons
 from napari_segnet.sinks import Sink, choose_keep, open_sink
-from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink, stitch_maps
+from napari_segnet.stitch.maps import (
+    BlendedSink,
+    KeptMaps,
+    ScaledSink,
+    Seams,
+    UnitSink,
+    stitch_maps,
+)
 
 __all__ = ["run_stars"]
 
@@ -40,6 +49,13 @@ def run_stars(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
     plan : InferencePlan
         What was resolved for it and the image.
     """
+    with kept_run(plan, engine) as kept:
+        return (yield from _run(engine, plan, kept))
+
+
+def _run(
+    engine: Engine, plan: InferencePlan, kept: KeptRun
+) -> Generator[Progress, None, RunResult]:
     given, star, seams = plan.input, star_of(plan.checkpoint), Seams()
     channels = sum(output.channels for output in plan.checkpoint.outputs)
     map_sink = open_sink(choose_keep((1, *plan.shape), plan.settings.maps))
@@ -58,7 +74,7 @@ def run_stars(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
         whole = (channels, *given.seen)
         return BlendedSink(WholeSink(sink, whole), whole, seams)
 
-    ran = yield from _run_tiles(engine, plan, open_unit)
+    memory, precision = yield from _run_tiles(engine, plan, open_unit, kept)
     units = [Candidates.joined(found[unit].parts, star) for unit in given.units]
     one = Candidates.joined([], star)
     answer = StarPolygons(
@@ -78,33 +94,42 @@ def run_stars(engine: Engine, plan: InferencePlan) -> Generator[Progress, None, 
             ndim=given.ndim,
         ),
     )
-    memory, precision = ran
+    total = len(given.units) * len(memory.tiling.tiles)
     facts = {"least_score": star.least, "candidates": len(answer.points)}
     return RunResult(
         answer=answer,
         device=memory.device,
         rung=memory.name,
-        notes=memory.notes,
+        notes=(*memory.notes, *kept.note(total)),
         engine={**run_facts(plan, memory, precision, seams), **facts},
     )
 
 
 def _run_tiles(
-    engine: Engine, plan: InferencePlan, open_unit: Callable[[MemoryPlan, int, int], Sink]
+    engine: Engine,
+    plan: InferencePlan,
+    open_unit: Callable[[MemoryPlan, int, int], Sink],
+    kept: KeptRun,
 ) -> Generator[Progress, None, tuple[MemoryPlan, Choice]]:
     """Hand the maps of all tiles to the sinks of their units; begin one anew where memory fails."""
     given, settings = plan.input, plan.settings
     rule = MapTiles(plan.checkpoint, given.seen, settings)
     memory = first_plan(engine, rule)
     precision: Choice = PrecisionChoice(settings.precision, MapAgreement())
+    kept.precision(precision)
     reader, units = TaskReader(plan.image), given.units
     for number, (t, z) in enumerate(units):
+        memory = kept.memory(number, memory, rule.tiles)
+        engine = engine_of(memory, engine)
         while True:
             total = len(memory.tiling.tiles)
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
                 sink, tasks = open_unit(memory, t, z), tile_tasks(given, memory.tiling, t, z)
-                for done in stitch_maps(engine, tasks, reader, sink, precision, memory.batch):
+                known = _known(kept, plan, memory, number, tasks)
+                how = (sink, precision, memory.batch, known)
+                for done in stitch_maps(engine, tasks, reader, *how):
+                    kept.settled(precision)
                     at = number * total + done
                     yield Progress(what="tile", done=at, total=len(units) * total)
                 sink.finish()
@@ -114,7 +139,18 @@ def _run_tiles(
                     raise
             # Outside the except block: the error holds the tensors of the failed forward.
             memory, used = after_shortage(memory, engine, rule, settings, total)
+            kept.begin_again(number, total, memory)
             if used is not engine:
                 engine, precision = used, PrecisionChoice("fp32", MapAgreement())
     remember(memory, engine)
     return memory, precision
+
+
+def _known(
+    kept: KeptRun, plan: InferencePlan, memory: MemoryPlan, unit: int, tasks: Sequence[TileTask]
+) -> KeptMaps | None:
+    """Return what is kept of a unit: all maps where tiles are blended, else only what is asked."""
+    every = kept.of_unit(unit, np.float32)
+    if every is None or not memory.tiling.exact:
+        return every
+    return StarBlocks(kept, unit, star_of(plan.checkpoint), tasks)

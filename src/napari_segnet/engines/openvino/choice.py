@@ -30,8 +30,9 @@ EDGE = {2: 512, 3: 64}
 SAME_PIXELS = 0.9999
 """Of the pixels, that are of one class for both engines."""
 
-_begun: set[tuple[str, int]] = set()
-"""Trials of this process: none is begun twice, however it ends."""
+_begun: dict[tuple[str, int], subprocess.Popen[bytes] | None] = {}
+"""Trials of this process: none is begun twice, however it ends. Their processes are held, since
+Python warns of one that is forgotten while it runs."""
 
 
 def is_better(checkpoint: Checkpoint, threads: int) -> bool:
@@ -87,13 +88,13 @@ def begin_trial(
     key = (kept.folder.name, taken)
     if key in _begun or kept.refusal is not None or kept.choice(taken) is not None:
         return None
-    _begun.add(key)
+    _begun[key] = None
     # A file without a name: no other program can lay its own there.
     with tempfile.TemporaryFile() as file:
         pickle.dump((checkpoint, np.ascontiguousarray(tile), taken), file)
         file.seek(0)
         path = os.pathsep.join(entry for entry in sys.path if entry)
-        return subprocess.Popen(
+        _begun[key] = process = subprocess.Popen(
             [sys.executable, "-m", "napari_segnet.engines.openvino.trial"],
             stdin=file,
             stdout=subprocess.DEVNULL,
@@ -102,6 +103,7 @@ def begin_trial(
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             start_new_session=True,  # Ctrl-C in the terminal is meant for the run
         )
+    return process
 
 
 def middle(batch: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32] | None:

@@ -148,11 +148,11 @@ class CellposeNet:
         return answer
 
     def stages(self, module: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
-        """Return the levels of the encoder, see ``Teachable``."""
+        """Return the levels of the encoder, see ``Trainable``."""
         return tuple(module.get_submodule("downsample.down").children())
 
     def with_outputs(self, checkpoint: Checkpoint, outputs: tuple[Output, ...]) -> Checkpoint:
-        """Refuse other outputs: Cellpose would not open the file; see ``Teachable``."""
+        """Refuse other outputs: Cellpose would not open the file; see ``Trainable``."""
         raise SettingsError(
             "A network of Cellpose answers with flows and nothing else. Set head to keep, or begin "
             "with another network."

@@ -19,7 +19,7 @@ __all__ = ["CPnet"]
 MOMENTUM = 0.05
 """Of its batch normalisations, in training."""
 FLOW_LENGTH = 5.0
-"""A flow of length 1 is taught as 5."""
+"""A flow of length 1 is 5 for the training."""
 
 
 class CPnet(nn.Module):

@@ -19,7 +19,7 @@ from napari_segnet.families.kit.drawing import Drawn
 from napari_segnet.families.kit.facts import common_dtype, refusal, require_keys, unstated
 from napari_segnet.families.kit.own_header import read_header, said_family
 from napari_segnet.families.kit.own_write import write_own
-from napari_segnet.families.kit.teaching import MapTeaching
+from napari_segnet.families.kit.training import MapTraining
 from napari_segnet.families.kit.write import write_back
 from napari_segnet.graph import (
     Graph,
@@ -43,7 +43,7 @@ BARE = ("structure", "library")
 """Programs that read bare weights; all others hold a graph in a form that is not written."""
 
 
-class StoredGraph(Drawn, MapTeaching):
+class StoredGraph(Drawn, MapTraining):
     """The family; see the module's docstring."""
 
     name = "graph"

@@ -36,8 +36,8 @@ from napari_segnet.families.kit.kinds import (
     pooling_choice,
     upsampling_choice,
 )
-from napari_segnet.families.kit.teaching import MapTeaching, with_classes
 from napari_segnet.families.kit.told import Choice
+from napari_segnet.families.kit.training import MapTraining, with_classes
 from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_told
 from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
@@ -71,7 +71,7 @@ PREPARE = Known(
 )
 
 
-class JvanvugtUNet(Drawn, MapTeaching):
+class JvanvugtUNet(Drawn, MapTraining):
     """The family; see the module's docstring."""
 
     name = "jvanvugt-unet"

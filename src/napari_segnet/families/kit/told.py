@@ -96,7 +96,9 @@ class Choice:
         """Return the value that is meant, None if it is none of them."""
         word = str(value).strip().lower()
         for allowed in self.values:
-            words = (TRUE if allowed else FALSE) if isinstance(allowed, bool) else (str(allowed),)
+            words: tuple[str, ...] = (str(allowed).lower(),)
+            if isinstance(allowed, bool):
+                words = TRUE if allowed else FALSE
             if word in words and allowed not in self.numbers:
                 return allowed
         name, _, number = word.partition(":")

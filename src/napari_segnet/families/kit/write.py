@@ -1,4 +1,4 @@
-"""Write a taught network back the way its file was: names, wrapper, container, kinds of numbers."""
+"""Write a trained network back as its file was: names, wrapper, container, kinds of numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the families of Mask R-CNN share: the graph, and how it is run, taught and written."""
+"""What the families of Mask R-CNN share: the graph, and how it is run, trained and written."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Rules:
         )
 
     def colours(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return prepared pictures ``(n, c, y, x)`` as the network was taught them."""
+        """Return prepared pictures ``(n, c, y, x)`` as the network saw them in its training."""
         if self.scale:
             shape = (1, -1, 1, 1)
             batch = batch * batch.new_tensor(self.scale).view(shape) + batch.new_tensor(

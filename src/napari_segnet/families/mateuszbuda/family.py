@@ -31,8 +31,8 @@ from napari_segnet.families.kit.kinds import (
     SKIP_LAST,
     Kinds,
 )
-from napari_segnet.families.kit.teaching import MapTeaching, with_classes
 from napari_segnet.families.kit.told import Choice
+from napari_segnet.families.kit.training import MapTraining, with_classes
 from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_told
 from napari_segnet.graph import Activation, Graph, GraphBuilder
 
@@ -54,7 +54,7 @@ PREPARE = Known(
 )
 
 
-class MateuszbudaUNet(Drawn, MapTeaching):
+class MateuszbudaUNet(Drawn, MapTraining):
     """The family; see the module's docstring."""
 
     name = "mateuszbuda-unet"

@@ -40,8 +40,8 @@ from napari_segnet.families.kit.kinds import (
     Kinds,
     activation_choice,
 )
-from napari_segnet.families.kit.teaching import MapTeaching, with_classes
 from napari_segnet.families.kit.told import Choice, parsed
+from napari_segnet.families.kit.training import MapTraining, with_classes
 from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_told
 from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
@@ -66,7 +66,7 @@ NEW, OLD = "double_conv", "conv"
 """Name of the blocks since commit ff1ac09 (October 2019), and before it."""
 
 
-class MilesialUNet(Drawn, MapTeaching):
+class MilesialUNet(Drawn, MapTraining):
     """The family; see the module's docstring."""
 
     name = "milesial-unet"

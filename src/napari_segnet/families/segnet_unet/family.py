@@ -36,7 +36,7 @@ from napari_segnet.families.kit.drawing import (
 from napari_segnet.families.kit.facts import require_keys, unstated
 from napari_segnet.families.kit.own_header import HEADER, read_header, said_family
 from napari_segnet.families.kit.own_write import write_own
-from napari_segnet.families.kit.teaching import MapTeaching
+from napari_segnet.families.kit.training import MapTraining
 from napari_segnet.graph import Graph, GraphBuilder, parameters
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["SegnetUNet", "describe_new"]
 
 
-class SegnetUNet(Drawn, MapTeaching):
+class SegnetUNet(Drawn, MapTraining):
     """The family; see the module's docstring."""
 
     name = "segnet-unet"

@@ -12,7 +12,7 @@ from typing import Any
 
 from napari_segnet.checkpoint import PrepareStep
 from napari_segnet.packages._types import listed
-from napari_segnet.packages.bioimageio._description import Step, Tensor
+from napari_segnet.packages.bioimageio._description import Tensor
 from napari_segnet.prepare import checked
 
 __all__ = ["NotDone", "prepared"]
@@ -183,8 +183,3 @@ _STEPS: dict[str, Callable[[Mapping[str, Any], Tensor, int, int], _Read]] = {
     "scale_range": _scale_range,
     "clip": _clip,
 }
-
-
-def step_names(steps: tuple[Step, ...]) -> str:
-    """Return the names of steps, for messages."""
-    return ", ".join(step.name[:40] for step in steps) or "no step"

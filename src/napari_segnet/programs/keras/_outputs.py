@@ -1,6 +1,6 @@
 """Which of a network's outputs is its answer.
 
-Networks that are taught at several depths (deep supervision) have an output for each; others answer
+Networks trained at several depths (deep supervision) have an output for each; others answer
 two questions at once. Maps of several outputs are not the classes of one answer, so one is used:
 the one that is told, or the only one that lies on the pixels of the image.
 """

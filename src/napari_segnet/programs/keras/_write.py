@@ -1,4 +1,4 @@
-"""A taught network is written back as the file that it came from, so that its Keras loads it.
+"""A trained network is written back as the file that it came from, so that its Keras loads it.
 
 Names, layers, attributes and kinds of numbers stay; only the weights are new. What an
 optimizer counted belongs to the old weights and is left out, so a training that goes on in Keras

@@ -10,6 +10,7 @@ from napari_segnet.families.kit.kinds import NONLINEARITY, NORM_EPS, upsampling_
 from napari_segnet.families.kit.told import Choice
 from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision
 from napari_segnet.programs.library import _smp as _smp_module
+from napari_segnet.programs.library import _smp_pyramids as _pyramids
 from napari_segnet.programs.library._pen import Pen, Shapes
 
 __all__ = ["KINDS", "Kind"]
@@ -65,12 +66,19 @@ class Kind:
         for choice in self.choices:
             if choice.name == "pooling" and not _any(r"encoder\.stages\.\d+\.1\.convs\..+", shapes):
                 continue
-            if choice.name == "norm" and _any(r".+\.adn\.N\..+", shapes):
+            if choice.name == "norm" and _any(r".+\.(adn\.N|norm1)\..+", shapes):
                 continue
+            if choice.name == "residual" and _any(r".+\.conv3\..+", shapes):
+                continue  # some block has a shortcut, so that all have
             if choice.name == "groups" and _any(r".+\.running_mean", shapes):
                 choice = replace(choice, why="batch norms have no groups; this counts for nothing")
             if choice.name == "layer_order" and not _before(shapes):
                 choice = replace(choice, values=choice.values[1:], default="conv-norm")
+            if choice.name == "padding":
+                if not _any(r"encoder\.model\.conv_stem\.weight", shapes):
+                    continue
+                mobile = not _any(r"encoder\.model\.blocks\.6\.0\.se\..+", shapes)
+                choice = replace(choice, default="tensorflow" if mobile else "torch")
             if choice.name == "adn_ordering" and self.ordered(shapes):
                 choice = replace(choice, default=self.ordered(shapes))
             found.append(choice)
@@ -112,7 +120,7 @@ LINEAR = upsampling_choice("linear", "the library's default; a resizing has no t
 ALIGNED = upsampling_choice("linear-aligned", "the library's default; a resizing has no tensors")
 RATES = Choice(
     name="rates",
-    values=("12,24,36", "6,12,18", "3,6,9", "24,48,72", "6,12,24"),
+    values=("12,24,36", "6,12,18", "3,6,9", "24,48,72", "6,12,24", "6,12,36", "1,2,3"),
     default="12,24,36",
     why="dilations of the pyramid as in the library's default; kernels look the same with any",
     also=("atrous_rates", "decoder_atrous_rates"),
@@ -163,6 +171,12 @@ LAYERS = Choice(
     default="norm-conv",
     why="order of norm, convolution and activation, as far as widths do not show it",
 )
+PADDING = Choice(
+    name="padding",
+    values=("torch", "tensorflow"),
+    default="torch",
+    why="an encoder of timm pads, and its norms are, as here or (tf_...) as in TensorFlow",
+)
 WHY_ALIGNED = "as in the published network; a resizing has no tensors"
 
 
@@ -183,6 +197,13 @@ SMP_FIRST = (
     "encoder.features.0",
     "encoder.conv_stem",
     "encoder._conv_stem",
+    "encoder.model.conv_stem",
+    "encoder.model.conv1.0",
+    "encoder.layer0.conv1",
+    "encoder.features.conv0",
+    "encoder.patch_embed1.proj",
+    "encoder.stage0.rbr_conv.0.conv",
+    "encoder.stage0.reparam_conv",
 )
 LONE = r"decoder\.blocks\.\w+\.attention1\..+"
 """The last block has weights for a skip connection, and none is there."""
@@ -204,7 +225,7 @@ def _smp(
         has=(*has, SMP_HEAD),
         first=SMP_FIRST,
         draw=draw,
-        choices=(RELU, EPS, *choices),
+        choices=(RELU, EPS, PADDING, *choices),
         lacks=lacks,
         aside=(r"classification_head\..+", r"encoder\..+", *aside),
     )
@@ -268,8 +289,8 @@ TORCHVISION = tuple(
     Kind(
         name=f"torchvision-{name}",
         title=f"the {title} of torchvision",
-        has=(r"backbone\.layer1\.0\.conv1\.weight", has),
-        first=("backbone.conv1",),
+        has=(r"backbone\.(layer1\.0\.conv1|0\.0)\.weight", has),
+        first=("backbone.conv1", "backbone.0.0"),
         draw=draw,
         choices=(*_TV, *choices),
         aside=(r"aux_classifier\..+",),
@@ -277,6 +298,7 @@ TORCHVISION = tuple(
     for name, title, has, draw, choices in (
         ("deeplab", "DeepLabV3", r"classifier\.0\.convs\.0\.0\.weight", _torchvision.deeplab,
          (RATES,)),
+        ("lraspp", "LR-ASPP", r"classifier\.cbr\.0\.weight", _torchvision.lraspp, ()),
         ("fcn", "FCN", r"classifier\.0\.weight", _torchvision.fcn, ()),
     )
 )  # fmt: skip
@@ -286,12 +308,19 @@ KINDS: tuple[Kind, ...] = (
     *PUBLISHED,
     _smp("unet-plus-plus", "U-Net++", _smp_module.unet_plus_plus,
          r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE,)),
+    _smp("manet", "MAnet", _smp_module.manet, r"decoder\.center\.top_conv\.weight",
+         choices=(NEAREST,)),
+    _smp("upernet", "UPerNet", _pyramids.upernet, r"decoder\.feature_norms\.0\.weight",
+         r"decoder\.fusion_block\.0\.weight"),
+    _smp("segformer", "SegFormer", _pyramids.segformer, r"decoder\.mlp_stage\.0\.linear\.weight"),
+    _smp("pan", "PAN", _pyramids.pan, r"decoder\.fpa\.branch1\.1\.conv\.weight",
+         choices=(_stride_of(16),)),
     _smp("unet", "U-Net", _smp_module.unet, r"decoder\.blocks\.0\.conv1\.0\.weight",
          r"decoder\.blocks\.0\.conv2\.0\.weight", choices=(NEAREST,),
          lacks=(r"decoder\.center\.top_conv\.weight",), aside=(LONE,)),
     _smp("linknet", "LinkNet", _smp_module.linknet, r"decoder\.blocks\.0\.block\.0\.0\.weight"),
-    _smp("fpn", "FPN", _smp_module.fpn, r"decoder\.p5\.weight", choices=(NEAREST,)),
-    _smp("pspnet", "PSPNet", _smp_module.pspnet, r"decoder\.psp\.blocks\.0\.pool\.1\.0\.weight"),
+    _smp("fpn", "FPN", _pyramids.fpn, r"decoder\.p5\.weight", choices=(NEAREST,)),
+    _smp("pspnet", "PSPNet", _pyramids.pspnet, r"decoder\.psp\.blocks\.0\.pool\.1\.0\.weight"),
     _smp("deeplab-plus", "DeepLabV3+", _smp_module.deeplab_plus, r"decoder\.aspp\.0\.convs\..+",
          choices=(RATES, _stride_of(16))),
     _smp("deeplab", "DeepLabV3", _smp_module.deeplab, r"decoder\.(aspp|0)\.convs\.0\.0\.weight",
@@ -301,11 +330,21 @@ KINDS: tuple[Kind, ...] = (
     _monai_kind("unet", "UNet", _monai.unet, "", (RELU, EPS, STRIDE, ORDER, NORM),
                 r"model\.1\.submodule\..+", r"model\.2\..+"),
     _monai_kind("dynunet", "DynUNet", _monai.dynunet, "input_block.conv1.conv",
-                (LEAKY, EPS, RESIDUAL), r"input_block\.conv1\.conv\.weight",
+                (LEAKY, EPS, RESIDUAL, NORM), r"input_block\.conv1\.conv\.weight",
                 r"upsamples\.0\.transp_conv\.conv\.weight"),
     _monai_kind("basic-unet", "BasicUNet", _monai.basic_unet, "conv_0.conv_0.conv",
                 (replace(LEAKY, default="leaky_relu:0.1"), EPS, ORDER, NORM, ALIGNED),
                 r"conv_0\.conv_0\.conv\.weight", r"upcat_4\..+", r"final_conv\.weight"),
+    Kind(
+        name="monai-flexible-unet",
+        title="the FlexibleUNet of MONAI",
+        has=(r"decoder\.blocks\.0\.convs\.conv_0\.conv\.weight", SMP_HEAD),
+        first=("encoder.conv1", "encoder._conv_stem"),
+        draw=_monai.flexible_unet,
+        choices=(RELU, EPS, NEAREST),
+        aside=(r"encoder\..+",),
+        canonical=_monai.flat_blocks,
+    ),
     _monai_kind("segresnet", "SegResNet", _monai.segresnet, "convInit.conv",
                 (RELU, EPS, GROUPS, LINEAR), r"convInit\.conv\.weight", r"down_layers\..+",
                 r"conv_final\.2\.conv\.weight"),

@@ -6,10 +6,24 @@ and norm), ``unit0`` and ``residual``.
 
 from __future__ import annotations
 
+import re
+
 from napari_segnet.graph import InstanceNorm
+from napari_segnet.programs.library._efficientnet import EPSILON, efficientnet_of_tensorflow
+from napari_segnet.programs.library._encoders import resnet
 from napari_segnet.programs.library._pen import Axes, Miss, Pen, Shapes, children
 
-__all__ = ["attention_unet", "basic_unet", "canonical", "dynunet", "segresnet", "unet", "vnet"]
+__all__ = [
+    "attention_unet",
+    "basic_unet",
+    "canonical",
+    "dynunet",
+    "flat_blocks",
+    "flexible_unet",
+    "segresnet",
+    "unet",
+    "vnet",
+]
 
 LAST = ("model.2", "model.2.1.conv.unit0")
 """The last convolution of a UNet stands alone."""
@@ -173,12 +187,12 @@ def canonical(key: str, shapes: Shapes) -> str:
 
 
 def _dyn_block(pen: Pen, name: str, x: str, stride: Axes) -> str:
-    inner = pen.norm(f"{name}.norm1", pen.conv(f"{name}.conv1.conv", x, stride))
-    inner = pen.norm(f"{name}.norm2", pen.conv(f"{name}.conv2.conv", pen.act(inner)))
+    inner = _normed(pen, f"{name}.norm1", pen.conv(f"{name}.conv1.conv", x, stride))
+    inner = _normed(pen, f"{name}.norm2", pen.conv(f"{name}.conv2.conv", pen.act(inner)))
     if pen.has(f"{name}.conv3"):
-        x = pen.norm(f"{name}.norm3", pen.conv(f"{name}.conv3.conv", x, stride))
+        x = _normed(pen, f"{name}.norm3", pen.conv(f"{name}.conv3.conv", x, stride))
         inner = pen.add(inner, x)
-    elif pen.told["residual"]:
+    elif pen.told.get("residual", True):
         inner = pen.add(inner, x) if pen.draw.channels(x) == pen.draw.channels(inner) else inner
     return pen.act(inner)
 
@@ -208,6 +222,36 @@ def basic_unet(pen: Pen) -> str:
 
 def _two(pen: Pen, name: str, x: str) -> str:
     return _convolution(pen, f"{name}.conv_1", _convolution(pen, f"{name}.conv_0", x))
+
+
+# ---- FlexibleUNet
+
+
+def flexible_unet(pen: Pen) -> str:
+    """Draw a FlexibleUNet: a ResNet or an EfficientNet, and the steps up of a BasicUNet."""
+    if pen.has("encoder._conv_stem"):
+        features = efficientnet_of_tensorflow(pen, "encoder", (1, 1, 1, 1), whole=True)[1:]
+    else:
+        features = resnet(pen, "encoder", (1, 1, 1, 1), whole=True)[1:]
+    x = features.pop()
+    for n in range(pen.count("decoder.blocks")):
+        name = f"decoder.blocks.{n}"
+        if pen.has(f"{name}.upsample.deconv"):
+            x = pen.up(f"{name}.upsample.deconv", x, 2)
+        else:
+            before = f"{name}.upsample.preconv"
+            x = pen.conv(before, x) if pen.has(before) else x
+            x = pen.resize(x, 2, pen.told["upsampling"])
+        x = pen.cat(features.pop(), x) if features else x
+        for part in ("conv_0", "conv_1"):
+            own = f"{name}.convs.{part}"
+            x = pen.act(pen.norm(f"{own}.adn.N", pen.conv(f"{own}.conv", x), EPSILON))
+    return pen.conv("segmentation_head.0", x)
+
+
+def flat_blocks(key: str, _: Shapes) -> str:
+    """Return the name of a tensor of an EfficientNet without the number of its stage."""
+    return re.sub(r"^(encoder\._blocks)\.\d+\.(\d+\.)", r"\1.\2", key)
 
 
 # ---- SegResNet

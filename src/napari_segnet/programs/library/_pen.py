@@ -12,13 +12,17 @@ from napari_segnet.graph import (
     BatchNorm,
     Concatenate,
     Convolution,
+    Dense,
     GlobalPooling,
     GraphBuilder,
     GroupNorm,
     Identity,
     InstanceNorm,
+    LayerNorm,
     Operation,
+    Permute,
     Pooling,
+    Reshape,
     Resize,
     ResizeLike,
     TransposedConvolution,
@@ -91,13 +95,17 @@ class Pen:
         dilation: int = 1,
         pad: int | None = None,
         margins: tuple[int, int] | None = None,
+        same: bool = False,
     ) -> str:
         """Draw a convolution; it keeps the size where neither ``pad`` nor ``margins`` are given.
 
-        ``margins`` are the pixels that are added before and after along every axis.
+        ``margins`` are the pixels that are added before and after along every axis; with
+        ``same`` they are those of TensorFlow, whatever the size.
         """
         kernel, shape = self.kernel(name), self.shape(f"{name}.weight")
         margin = tuple((k - 1) * dilation // 2 if pad is None else pad for k in kernel)
+        if same:
+            margins = (0, 0)
         inputs = self.draw.channels(x)
         groups, rest = divmod(inputs, shape[1])
         if rest or not groups:
@@ -111,6 +119,7 @@ class Pen:
             dilation=self.axes(dilation),
             groups=groups,
             bias=f"{name}.bias" in self.shapes,
+            same=same,
         )
         return self.draw.add(name, layer, x)
 
@@ -145,6 +154,40 @@ class Pen:
         else:
             layer = InstanceNorm(epsilon=eps, learnt=True)
         return self.draw.add(name, layer, x)
+
+    def layer_norm(self, name: str, x: str, eps: float) -> str:
+        """Draw a norm over the channels of each pixel."""
+        if self.shape(f"{name}.weight") != (self.draw.channels(x),):
+            raise Miss(f"the tensor {name}.weight has the shape {self.shapes[f'{name}.weight']}")
+        return self.draw.add(name, LayerNorm(epsilon=eps), x)
+
+    def dense(self, name: str, x: str) -> str:
+        """Draw a layer over the channels of pixels in a row, see :meth:`row`."""
+        shape = self.shape(f"{name}.weight")
+        if len(shape) != 2:
+            raise Miss(f"the tensor {name}.weight has the shape {shape}")
+        layer = Dense(inputs=shape[1], outputs=shape[0], bias=f"{name}.bias" in self.shapes)
+        return self.draw.add(name, layer, x)
+
+    # ---- Arrays that are no maps
+
+    def row(self, x: str) -> str:
+        """Draw the pixels of a map in a row: ``(pixels, channels)``."""
+        return self.turn(self.shaped(x, self.draw.channels(x), "rest"), 1, 0)
+
+    def spread(self, x: str, channels: int, like: str) -> str:
+        """Draw a row of pixels as a map of the size of another."""
+        return self.node(
+            Reshape(lengths=(channels, *"zyx"[-self.ndim :])), self.turn(x, 1, 0), like
+        )
+
+    def shaped(self, x: str, *lengths: int | str) -> str:
+        """Draw the same values along other axes; one of them may be the ``rest``."""
+        return self.node(Reshape(lengths=lengths), x)
+
+    def turn(self, x: str, *order: int) -> str:
+        """Draw the axes in another order."""
+        return self.node(Permute(order=order), x)
 
     # ---- Layers without tensors
 
@@ -187,6 +230,7 @@ class Pen:
         stride: int | Axes = 2,
         pad: int = 0,
         kind: Literal["max", "average"] = "max",
+        ceil: bool = False,
     ) -> str:
         """Draw a pooling."""
         layer = Pooling(
@@ -195,6 +239,7 @@ class Pen:
             stride=self.axes(stride),
             padding=self.axes(pad),
             dilation=self.axes(1),
+            ceil=ceil,
         )
         return self.node(layer, x)
 
@@ -215,12 +260,13 @@ class Pen:
         grid: Any = "corners" if kind == "linear-aligned" else "half-pixel"
         return self.node(Resize(factor=factors, mode=mode, grid=grid), x)
 
-    def like(self, x: str, other: str, kind: str) -> str:
-        """Draw a resizing to the size of another answer."""
+    def like(self, x: str, other: str, kind: str, part: int = 1) -> str:
+        """Draw a resizing to the size of another answer, or to a ``part``-th of it."""
         mode: Any = "nearest" if kind == "nearest" else "linear"
         grids = {"nearest": "asymmetric", "linear-aligned": "corners"}
         grid: Any = grids.get(kind, "half-pixel")
-        return self.node(ResizeLike(mode=mode, grid=grid), x, other)
+        size = () if part == 1 else tuple(f"{axis}//{part}" for axis in "zyx"[-self.ndim :])
+        return self.node(ResizeLike(mode=mode, grid=grid, size=size), x, other)
 
     def same(self, x: str) -> str:
         """Draw nothing, as an answer of its own."""

@@ -1,4 +1,6 @@
-"""Networks of segmentation-models-pytorch (MIT): an encoder, a decoder and a head.
+"""U-Nets, LinkNets and DeepLabs of segmentation-models-pytorch (MIT).
+
+A network is an encoder, a decoder and a head.
 
 https://github.com/qubvel-org/segmentation_models.pytorch, versions 0.1 to 0.6.
 """
@@ -7,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from napari_segnet.programs.library._encoders import encoder
-from napari_segnet.programs.library._pen import Miss, Pen
+from napari_segnet.graph import MatrixProduct, Reshape, Softmax
+from napari_segnet.programs.library._pen import Pen
+from napari_segnet.programs.library._smp_parts import conv, features_of, head
 
-__all__ = ["deeplab", "deeplab_plus", "fpn", "linknet", "pspnet", "unet", "unet_plus_plus"]
+__all__ = ["deeplab", "deeplab_plus", "linknet", "manet", "unet", "unet_plus_plus"]
 
 RATES = (12, 24, 36)
 """Dilations of the atrous pyramid (Chen et al. 2017, section 4.1)."""
@@ -19,14 +22,14 @@ RATES = (12, 24, 36)
 def unet(pen: Pen) -> str:
     """Draw a U-Net."""
     depth = pen.count("decoder.blocks")
-    features = _features(pen, depth)
+    features = features_of(pen, depth)
     x = features[-1]
     for n in range(2 if pen.has("decoder.center.0") else 0):
-        x = _conv(pen, f"decoder.center.{n}", x)
+        x = conv(pen, f"decoder.center.{n}", x)
     for n in range(depth):
-        skip = [features[-2 - n]] if n < depth - 1 else []
-        x = _block(pen, f"decoder.blocks.{n}", x, skip)
-    return _head(pen, x, 1)
+        skips = [features[-2 - n]] if n < depth - 1 else []
+        x = _block(pen, f"decoder.blocks.{n}", x, skips)
+    return head(pen, x, 1)
 
 
 def unet_plus_plus(pen: Pen) -> str:
@@ -34,10 +37,10 @@ def unet_plus_plus(pen: Pen) -> str:
     depth = 0
     while pen.has(f"decoder.blocks.x_0_{depth}"):
         depth += 1
-    features = _features(pen, depth)[:0:-1]
+    features = features_of(pen, depth)[:0:-1]
     x = features[0]
     for n in range(2 if pen.has("decoder.center.0") else 0):
-        x = _conv(pen, f"decoder.center.{n}", x)
+        x = conv(pen, f"decoder.center.{n}", x)
     features[0], dense = x, dict[tuple[int, int], str]()
     for layer in range(depth - 1):
         for first in range(depth - 1 - layer):
@@ -47,61 +50,65 @@ def unet_plus_plus(pen: Pen) -> str:
             name = f"decoder.blocks.x_{first}_{last}"
             dense[first, last] = _block(pen, name, below, [*skips, features[last + 1]])
     x = _block(pen, f"decoder.blocks.x_0_{depth - 1}", dense[0, depth - 2], [])
-    return _head(pen, x, 1)
+    return head(pen, x, 1)
+
+
+def manet(pen: Pen) -> str:
+    """Draw a MAnet (Fan et al. 2020): skip connections weight the channels that they join."""
+    depth = pen.count("decoder.blocks")
+    features = features_of(pen, depth)
+    x = _every_pixel(pen, "decoder.center", features[-1])
+    for n in range(depth):
+        name = f"decoder.blocks.{n}"
+        skip = features[-2 - n] if pen.has(f"{name}.hl_conv") else ""
+        if skip:
+            x = conv(pen, f"{name}.hl_conv.1", conv(pen, f"{name}.hl_conv.0", x))
+        x = pen.resize(x, 2, pen.told["upsampling"])
+        if skip:
+            weights = pen.add(_gate(pen, f"{name}.SE_hl", x), _gate(pen, f"{name}.SE_ll", skip))
+            x = pen.cat(pen.times(x, weights), skip)
+        x = conv(pen, f"{name}.conv2", conv(pen, f"{name}.conv1", x))
+    return head(pen, x, 1)
+
+
+def _every_pixel(pen: Pen, name: str, x: str) -> str:
+    """Draw sums over all pixels, whose weights are one softmax over all pairs of them."""
+    keys = pen.conv(f"{name}.top_conv", x)
+    queries = pen.row(pen.conv(f"{name}.center_conv", x))
+    values = pen.conv(f"{name}.bottom_conv", x)
+    keys = pen.shaped(keys, pen.draw.channels(keys), "rest")
+    pairs = pen.shaped(pen.node(MatrixProduct(), queries, keys), "rest")
+    pixels = Reshape(lengths=("y*x", "y*x"))
+    pairs = pen.node(pixels, pen.node(Softmax(), pairs), x)
+    # The library takes the sums, pixel by pixel, for channels: a reshape without a permutation.
+    summed = pen.node(MatrixProduct(), pairs, pen.row(values))
+    summed = pen.node(Reshape(lengths=(pen.draw.channels(x), "y", "x")), summed, x)
+    return pen.conv(f"{name}.out_conv", pen.add(x, summed))
+
+
+def _gate(pen: Pen, name: str, x: str) -> str:
+    few = pen.act(pen.conv(f"{name}.1", pen.squeezed(x)), "relu")
+    return pen.act(pen.conv(f"{name}.3", few), "sigmoid")
 
 
 def linknet(pen: Pen) -> str:
     """Draw a LinkNet: answers of the encoder are added."""
     depth = pen.count("decoder.blocks")
-    features = _features(pen, depth)
+    features = features_of(pen, depth)
     x = features[-1]
     for n in range(depth):
         name = f"decoder.blocks.{n}.block"
-        x = pen.up(f"{name}.1.0", _conv(pen, f"{name}.0", x), 2, 1)
+        x = pen.up(f"{name}.1.0", conv(pen, f"{name}.0", x), 2, 1)
         x = pen.act(pen.norm(f"{name}.1.1", x) if pen.has(f"{name}.1.1") else x)
-        x = _conv(pen, f"{name}.2", x)
+        x = conv(pen, f"{name}.2", x)
         x = pen.add(x, features[-2 - n]) if n < depth - 1 else x
-    return _head(pen, x, 1)
-
-
-def fpn(pen: Pen) -> str:
-    """Draw a feature pyramid whose levels are brought to a quarter and added, or joined."""
-    features = _features(pen, 5)
-    x = pen.conv("decoder.p5", features[5])
-    levels = [x]
-    for level in (4, 3, 2):
-        skip = pen.conv(f"decoder.p{level}.skip_conv", features[level])
-        x = pen.add(pen.resize(x, 2, pen.told["upsampling"]), skip)
-        levels.append(x)
-    found = []
-    for n, x in enumerate(levels):
-        name = f"decoder.seg_blocks.{n}.block"
-        for block in range(pen.count(name)):
-            x = pen.norm(f"{name}.{block}.block.1", pen.conv(f"{name}.{block}.block.0", x), 0.0, 32)
-            x = pen.act(x)
-            x = pen.resize(x, 2, "linear-aligned") if block < 3 - n else x
-        found.append(x)
-    width = pen.shape("segmentation_head.0.weight")[1]
-    added = width == pen.draw.channels(found[0])
-    return _head(pen, pen.add(*found) if added else pen.cat(*found), 4)
-
-
-def pspnet(pen: Pen) -> str:
-    """Draw a pyramid of poolings over an eighth of the image (Zhao et al. 2017)."""
-    features = _features(pen, 3)
-    x = features[3]
-    parts = []
-    for n, size in enumerate((1, 2, 3, 6)):
-        name = f"decoder.psp.blocks.{n}.pool.1"
-        parts.append(pen.like(_conv(pen, name, pen.adaptive(x, size)), x, "linear-aligned"))
-    x = _conv(pen, "decoder.conv", pen.cat(*parts, x))
-    return _head(pen, x, 8)
+    return head(pen, x, 1)
 
 
 def deeplab(pen: Pen) -> str:
     """Draw a DeepLabV3."""
     stride = int(pen.told["output_stride"])
-    x = _features(pen, 5, stride)[5]
+    x = features_of(pen, 5, stride)[5]
     if pen.has("decoder.aspp"):
         x = _pyramid(pen, "decoder.aspp", x)
         names = ("decoder.conv", "decoder.bn")
@@ -109,44 +116,29 @@ def deeplab(pen: Pen) -> str:
         x = _pyramid(pen, "decoder.0", x)
         names = ("decoder.1", "decoder.2")
     x = pen.act(pen.norm(names[1], pen.conv(names[0], x)))
-    return _head(pen, x, stride)
+    return head(pen, x, stride)
 
 
 def deeplab_plus(pen: Pen) -> str:
     """Draw a DeepLabV3+: the pyramid, joined with the encoder's answer at a quarter."""
     stride = int(pen.told["output_stride"])
-    features = _features(pen, 5, stride)
+    features = features_of(pen, 5, stride)
     x = _separable(pen, "decoder.aspp.1", _pyramid(pen, "decoder.aspp.0", features[5]))
     x = pen.act(pen.norm("decoder.aspp.2", x))
     x = pen.resize(x, stride // 4, "linear-aligned")
     fine = pen.norm("decoder.block1.1", pen.conv("decoder.block1.0", features[2]))
     x = _separable(pen, "decoder.block2.0", pen.cat(x, pen.act(fine)))
-    return _head(pen, pen.act(pen.norm("decoder.block2.1", x)), 4)
+    return head(pen, pen.act(pen.norm("decoder.block2.1", x)), 4)
 
 
 # ---- Parts
 
 
-def _features(pen: Pen, depth: int, stride: int = 32) -> list[str]:
-    name = "encoder.model" if pen.has("encoder.model") else "encoder"
-    found = encoder(pen, name, stride)
-    # A VGG has an answer at full size in the place of the image.
-    found = found[1:] if len(found) == 7 else found
-    if depth < 1 or len(found) <= depth:
-        raise Miss(f"its decoder has {depth} levels, its encoder {len(found) - 1}")
-    return found[: depth + 1]
-
-
-def _conv(pen: Pen, name: str, x: str) -> str:
-    x = pen.conv(f"{name}.0", x)
-    return pen.act(pen.norm(f"{name}.1", x) if pen.has(f"{name}.1") else x)
-
-
 def _block(pen: Pen, name: str, x: str, skips: Sequence[str]) -> str:
-    x = pen.cat(pen.resize(x, 2, pen.told["upsampling"]), *skips)
+    x = pen.cat(pen.resize(x, 2, pen.told["upsampling"]), *(one for one in skips if one))
     if skips:
         x = _attention(pen, f"{name}.attention1.attention", x)
-    x = _conv(pen, f"{name}.conv2", _conv(pen, f"{name}.conv1", x))
+    x = conv(pen, f"{name}.conv2", conv(pen, f"{name}.conv1", x))
     return _attention(pen, f"{name}.attention2.attention", x)
 
 
@@ -165,7 +157,7 @@ def _separable(pen: Pen, name: str, x: str, rate: int = 1) -> str:
 
 
 def _pyramid(pen: Pen, name: str, x: str) -> str:
-    parts = [_conv(pen, f"{name}.convs.0", x)]
+    parts = [conv(pen, f"{name}.convs.0", x)]
     rates = str(pen.told["rates"]).split(",")
     for n, rate in enumerate(rates, 1):
         place = f"{name}.convs.{n}"
@@ -178,9 +170,4 @@ def _pyramid(pen: Pen, name: str, x: str) -> str:
     whole = pen.act(pen.norm(f"{name}.convs.4.2", whole))
     # One pixel that is stretched is the same everywhere.
     parts.append(pen.like(whole, x, "nearest"))
-    return _conv(pen, f"{name}.project", pen.cat(*parts))
-
-
-def _head(pen: Pen, x: str, factor: int) -> str:
-    x = pen.conv("segmentation_head.0", x)
-    return pen.resize(x, factor, "linear-aligned")
+    return conv(pen, f"{name}.project", pen.cat(*parts))

@@ -16,13 +16,14 @@ from napari_segnet.families.kit.told import settle
 from napari_segnet.graph import Activation, Graph, channels, needed, tensors
 from napari_segnet.programs.library._kinds import KINDS, Kind
 from napari_segnet.programs.library._pen import Miss, Pen
+from napari_segnet.programs.library._smp_arguments import arguments
 from napari_segnet.programs.library.plans import Plans, layer_facts, plans_of, said_by_file
 
 __all__ = ["Library"]
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
 COUNTER = "num_batches_tracked"
-GEOMETRY = ("stride", "output_stride", "rates", "pooling", "norm")
+GEOMETRY = ("stride", "output_stride", "rates", "pooling", "norm", "padding")
 """Facts from which follows how far a network sees."""
 PREPARE = Known(
     source="assumed",
@@ -117,10 +118,11 @@ def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpo
 
 
 def _recorded(weights: Weights, kind: Kind) -> Weights:
-    """Return a file with what its plans say of layers among what is recorded in it."""
-    if kind.name != "nnunet":
-        return weights
-    facts = layer_facts(said_by_file(weights.metadata))
+    """Return a file with what its plans or arguments say of layers, by our names of it."""
+    if kind.name == "nnunet":
+        facts = layer_facts(said_by_file(weights.metadata))
+    else:
+        facts = arguments(weights.metadata) if kind.name.startswith("smp-") else {}
     return replace(weights, metadata={**facts, **weights.metadata})
 
 

@@ -1,4 +1,4 @@
-"""A taught network goes back into a copy of the ONNX file that it came from."""
+"""A trained network goes back into a copy of the ONNX file that it came from."""
 
 from __future__ import annotations
 

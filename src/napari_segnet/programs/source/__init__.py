@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from napari_segnet.programs.source._keras import snake as keras_stem
 from napari_segnet.programs.source._same import same_network
+from napari_segnet.programs.source.constants import described
 from napari_segnet.programs.source.keras_models import (
     KerasDefinition,
     KerasMiss,
@@ -21,6 +22,7 @@ __all__ = [
     "KerasMiss",
     "Source",
     "SourceRefusal",
+    "described",
     "keras_definition",
     "keras_stem",
     "paths_of_code",

@@ -1,4 +1,4 @@
-"""A taught network is written back as a folder that StarDist opens."""
+"""A trained network is written back as a folder that StarDist opens."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Between:
         self.usual = _usual_gap(parts)
         self.turning = _turning(parts)
         # Each level of an encoder of single convolutions may stride.
-        levels = parts[: self.turning]
+        levels = parts[: self.turning] or _single(parts)
         self.striding = bool(levels) and all(
             len(part.units) == 1 and part.gap in (None, 1) for part in levels
         )
@@ -164,6 +164,13 @@ def _turning(parts: Sequence[Part]) -> int:
     if BOTTLENECK in roles or len(rising) != 1:
         return 0
     return roles.index(DECODER) if 1 < roles.count(ENCODER) == roles.count(DECODER) else 0
+
+
+def _single(parts: Sequence[Part]) -> Sequence[Part]:
+    """Return the levels before the first step up, where each is one layer to more channels."""
+    ends = next((at for at, part in enumerate(parts) if part.ways[0] or part.role == DECODER), 0)
+    grows = all(part.outputs(False) > part.inputs(False) for part in parts[:ends])
+    return parts[:ends] if ends > 2 and grows else ()
 
 
 def _marked(marks: Sequence[str], state: State) -> Iterator[tuple[Before, float]]:

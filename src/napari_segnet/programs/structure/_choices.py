@@ -9,7 +9,7 @@ from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._names import is_whole, pattern
-from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._parts import Part, is_separable
 from napari_segnet.programs.structure._priors import ordered
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
@@ -37,6 +37,11 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
         found["activation"] = (ordered("activation"), MEASURED)
+        if rises(topology):
+            why = "few networks have another one on the way down, as pix2pix does"
+            found["encoder_activation"] = (ordered("encoder_activation"), why)
+    if any(is_apart(part, at) for part in parts for at in range(len(part.units))):
+        found["apart_activation"] = (ordered("apart_activation"), MEASURED)
     if any(ends_open(part) for part in parts):
         found["block_end"] = (ordered("block_end"), MEASURED)
     wide = [unit for unit in units if max(unit.kernel) > 1]
@@ -212,12 +217,15 @@ def _scales(
         found["pooling"] = (values, why)
     elif known:
         found["pooling"] = (("strided",), "from the strides or the shortcuts of its blocks")
-    if topology.level or any(step.before in RESIZINGS for step in topology.steps):
+    gated = any(part.gate is not None and part.gate.halves for part in parts)
+    if topology.level or gated or any(step.before in RESIZINGS for step in topology.steps):
         ups = (up_convolution(parts, topology.steps, at) for at in range(len(topology.steps)))
         narrow = any(unit is not None and max(unit.kernel) == 1 for unit in ups)
         # The ResNet-UNet with a branch from the image that 19 repositories copy resizes so.
         whole = any(is_whole(part.name) for part in parts)
         whole |= any(step.row for step in topology.steps)  # so do nested U-Nets
+        # An answer of half the size is enlarged so: masks by nearest pixels have steps.
+        narrow |= gated or not any(step.before in RESIZINGS for step in topology.steps)
         favoured = "bilinear-aligned" if whole else "bilinear" if narrow else ""
         found["resize"] = (ordered("resize", favoured), MEASURED)
 
@@ -307,6 +315,22 @@ def ends_open(part: Part) -> bool:
     beside = part.shortcut or part.identity
     bare = last is not None and all(unit.norm is None for unit in part.units)
     return last is not None and bare and not beside and last.slopes is None and last.after is None
+
+
+def rises(topology: Topology) -> bool:
+    """Tell if steps up follow others, and no second network."""
+    ups = [step.transposed or step.before in RESIZINGS for step in topology.steps]
+    return any(ups[1:]) and not any(step.sees or step.begins >= 0 for step in topology.steps)
+
+
+def is_apart(part: Part, place: int) -> bool:
+    """Tell if a unit convolves each channel alone, bare, and one of a single pixel mixes them.
+
+    Separable convolutions as a rule have nothing between the two but where a norm stands there.
+    """
+    pair = part.units[place : place + 2]
+    bare = pair[0].norm is None and pair[0].slopes is None and pair[0].after is None
+    return len(pair) == 2 and bare and is_separable(*pair)
 
 
 def has_activation(unit: Unit) -> bool:

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from napari_segnet.graph import (
     Activation,
     Arithmetic,
-    BatchNorm,
     Concatenate,
     Dense,
     GlobalPooling,
     Graph,
     GraphBuilder,
-    GroupNorm,
     InstanceNorm,
     MatchSize,
     Operation,
-    Pooling,
     Reshape,
-    Resize,
     Softmax,
 )
 from napari_segnet.programs.structure._blocks import inner_sums
 from napari_segnet.programs.structure._choices import (
     ends_open,
     hidden_place,
+    is_apart,
     lowest,
     norms_first,
     steps_down,
@@ -35,6 +32,12 @@ from napari_segnet.programs.structure._choices import (
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._kernels import straight, transposed
 from napari_segnet.programs.structure._layers import StoredLayer
+from napari_segnet.programs.structure._operations import (
+    activation_of,
+    norm_of,
+    pooling_of,
+    resizing_of,
+)
 from napari_segnet.programs.structure._parts import Part, Squeeze
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
@@ -68,12 +71,14 @@ class _Drawing:
         self.parts, self.topology, self.choices, self.facts = parts, topology, choices, facts
         first = parts[topology.steps[0].part]
         self.ndim = len(first.first.kernel)
-        self.draw = GraphBuilder(first.inputs(False), self.ndim)
+        colours = first.inputs(False) * topology.steps[0].groups
+        self.draw = GraphBuilder(colours, self.ndim)
         self.answers = [GraphBuilder.image]
         self.factors = _factors(parts, topology, self.ndim)
         self.level = 0
         self.wide = 0
         self.count = 0
+        self.rising = False
         ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
         self.hidden = choices.get("hidden_norm") == "instance"
@@ -104,6 +109,7 @@ class _Drawing:
 
     def _step(self, x: str, turn: int, step: Step) -> str:
         part = self.parts[step.part]
+        self.rising |= step.transposed or step.before in RESIZINGS or step.join == "gate"
         if step.sees:
             x = self._between(x)
             if step.sees == "both":
@@ -152,26 +158,16 @@ class _Drawing:
         return self.draw.add(f"{word}/{self.count}", operation, *inputs)
 
     def _pooled(self, x: str) -> str:
-        kind, factor = self.choices["pooling"], self.factors[self.level]
-        three = kind == "max-3"
-        operation = Pooling(
-            kind="average" if kind == "average" else "max",
-            kernel=tuple(3 if three and f > 1 else f for f in factor),
-            stride=factor,
-            padding=tuple(int(three and f > 1) for f in factor),
-            dilation=(1,) * self.ndim,
-        )
+        operation = pooling_of(self.choices["pooling"], self.factors[self.level])
         return self._new("pooling", operation, x)
 
     def _resized(self, x: str) -> str:
         self.level -= 1
-        word = self.choices["resize"]
-        mode: Literal["nearest", "linear"] = "nearest" if word == "nearest" else "linear"
-        grid: Literal["corners", "half-pixel"] = (
-            "corners" if word == "bilinear-aligned" else "half-pixel"
-        )
-        operation = Resize(factor=self.factors[self.level], mode=mode, grid=grid)
-        return self._new("resize", operation, x)
+        return self._brought_up(x, self.level)
+
+    def _brought_up(self, x: str, level: int) -> str:
+        """Resize an answer to that of a level, from the one below."""
+        return self._new("resize", resizing_of(self.choices["resize"], self.factors[level]), x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
         if self.choices.get("padding") == "valid":
@@ -184,13 +180,17 @@ class _Drawing:
     def _gated(self, x: str, skip: str, part: Part) -> str:
         gate = part.gate
         assert gate is not None
+        stride = self.factors[self.level - 1] if gate.halves else ()
         one = self._bare(x, gate.gating)
-        two = self._bare(skip, gate.skip)
+        two = self._bare(skip, gate.skip, stride)
         both = self._new("add", Arithmetic(kind="add"), one, two)
         both = self._new("activation", Activation(function="relu"), both)
         weight = self._bare(both, gate.psi)
         weight = self._new("activation", Activation(function="sigmoid"), weight)
-        return self._new("gated", Arithmetic(kind="multiply"), skip, weight)
+        if gate.halves:
+            weight = self._brought_up(weight, self.level - 1)
+        skip = self._new("gated", Arithmetic(kind="multiply"), skip, weight)
+        return skip if gate.after is None else self._bare(skip, gate.after)
 
     # ---- Parts -----------------------------------------------------------------------
 
@@ -198,12 +198,13 @@ class _Drawing:
         begin, residual = x, part.shortcut is not None or part.identity
         # A narrow block strides in its middle, https://catalog.ngc.nvidia.com "ResNet v1.5".
         narrow = residual and len(part.units) == 3 and max(part.first.kernel) == 1
-        before = self.choices.get("residual_activation") == "before-add"
+        before = self.choices.get("residual_activation") in ("before-add", "both")
         up = up_convolution(self.parts, self.topology.steps, turn)
         for place, unit in enumerate(part.units):
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)
+            active &= not (self.choices.get("apart_activation") == "none" and is_apart(part, place))
             if end and self.choices.get("block_end") == "none" and ends_open(part):
                 active = False
             if step.part in self.down or (end and residual and (self.early or not before)):
@@ -235,12 +236,12 @@ class _Drawing:
 
     def _added(self, x: str, begin: str, part: Part, step: Step, stride: Axes) -> str:
         """Draw the sum with a shortcut."""
-        before = self.choices.get("residual_activation") == "before-add"
+        bare = self.choices.get("residual_activation") in ("before-add", "none")
         if part.shortcut is not None:
             begin = self._convolved(begin, part.shortcut, step, stride, False)
             begin = self._finished(begin, part.shortcut, False)
         x = self._new("add", Arithmetic(kind="add"), x, begin)
-        return x if before else self._activated(x, part.units[-1])
+        return x if bare else self._activated(x, part.units[-1])
 
     def _summed(self, x: str, unit: Unit, active: bool) -> str:
         """Draw what follows a convolution, with the sum around a block where there is one."""
@@ -324,37 +325,22 @@ class _Drawing:
             x = self._new("norm", InstanceNorm(), x)
         return self._activated(x, unit) if active else x
 
-    def _bare(self, x: str, unit: Unit) -> str:
-        ones = (1,) * self.ndim
-        x = self.draw.add(unit.layer.name, straight(unit, ones, 1, 1, "same"), x)
+    def _bare(self, x: str, unit: Unit, stride: Axes = ()) -> str:
+        steps = stride or (1,) * self.ndim
+        x = self.draw.add(unit.layer.name, straight(unit, steps, 1, 1, "same"), x)
         return x if unit.norm is None else self._norm(x, unit.norm)
 
     def _activated(self, x: str, unit: Unit) -> str:
         if unit.slopes is not None:
             operation = Activation(function="prelu", slopes=unit.slopes.weight[0])
             return self.draw.add(unit.slopes.name, operation, x)
-        word, _, number = self.choices.get("activation", "relu").partition("-")
-        if word == "none":
-            return x
-        slope = float(number) if number else 1.0 if word == "elu" else 0.01
-        function: Any = "leaky-relu" if word == "leaky" else word
-        return self._new("activation", Activation(function=function, slope=slope), x)
+        word = self.choices.get("encoder_activation", "same")
+        if word == "same" or self.rising:
+            word = self.choices.get("activation", "relu")
+        return x if word == "none" else self._new("activation", activation_of(word), x)
 
     def _norm(self, x: str, layer: StoredLayer) -> str:
-        epsilon, learnt = float(self.choices["epsilon"]), "weight" in layer.roles
-        if layer.running:
-            operation: Operation = BatchNorm(
-                epsilon=epsilon,
-                weight=learnt,
-                bias=layer.bias,
-                counted="num_batches_tracked" in layer.roles,
-            )
-        elif self.choices["groups"] == "instance":
-            operation = InstanceNorm(epsilon=epsilon, learnt=True)
-        else:
-            groups = int(self.choices["groups"])
-            fitting = groups if self.draw.channels(x) % groups == 0 else 1
-            operation = GroupNorm(groups=fitting, epsilon=epsilon)
+        operation = norm_of(layer, self.choices, self.draw.channels(x))
         return self.draw.add(layer.name, operation, x)
 
 

@@ -119,7 +119,12 @@ def _by_shortcuts(parts: Sequence[Part]) -> Mapping[str, int]:
     https://github.com/Project-MONAI/MONAI/blob/dev/monai/networks/blocks/convolutions.py
     """
     beside = [part for part in parts if part.shortcut is not None]
-    ruled = all(part.shortcut and part.shortcut.layer.name.endswith(".residual") for part in beside)
+    ruled = all(
+        part.shortcut
+        and part.shortcut.layer.name.endswith(".residual")
+        and all(".unit" in unit.layer.name for unit in part.units)
+        for part in beside
+    )
     kernels = {max(part.shortcut.kernel) for part in beside if part.shortcut is not None}
     if not beside or not (ruled or kernels == {1, max(beside[0].first.kernel)}):
         return {}
@@ -130,28 +135,41 @@ def _by_shortcuts(parts: Sequence[Part]) -> Mapping[str, int]:
 
 
 def _resnet(parts: Sequence[Part]) -> tuple[Mapping[str, int], frozenset[str]]:
-    """Read the strides of a ResNet by its names, and before which layers it pools.
+    """Read the strides of a ResNet by the names in its blocks, and before which layers it pools.
 
-    The 7x7 convolution strides by 2, then a 3x3 maximum; the first blocks of ``layer2`` to
-    ``layer4`` stride. https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py
+    Blocks are those of ``conv1``, ``conv2`` with a ``downsample``, in lists that stand one behind
+    the other, whatever these are called: ``layer1``, ``encoder1``, ``enc1.1``. The 7x7 convolution
+    strides by 2, then a 3x3 maximum; the first block of each list but the first one strides.
+    https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py
     """
     strides: dict[str, int] = {}
     pooled: set[str] = set()
+    seen: set[str] = set()
+    ruled = any(part.shortcut and ".downsample." in part.shortcut.layer.name for part in parts)
     for part in parts:
-        match = re.search(r"(^|\.)layer([1-4])\.(\d+)$", part.name)
-        if match is None or not (part.shortcut or part.identity):
+        match = re.fullmatch(r"(.+)\.(\d+)", part.name)
+        if not ruled or match is None or not _of_resnet(part):
             continue
-        first = match[3] == "0" or (match[2] == "1" and not pooled)
-        if first and match[2] == "1":
+        first = match[1] not in seen
+        if first and not seen:
             pooled.add(part.first.layer.name)
         else:
             strides[part.first.layer.name] = 2 if first else 1
+        seen.add(match[1])
     if not any(stride == 2 for stride in strides.values()) or not pooled:
         return {}, frozenset()
     stem = parts[0].first
     if set(stem.kernel) == {7}:
         strides[stem.layer.name] = 2
     return strides, frozenset(pooled)
+
+
+def _of_resnet(part: Part) -> bool:
+    """Tell if a block has the layers of torchvision's."""
+    leaves = [unit.layer.name.rpartition(".")[2] for unit in part.units]
+    beside = part.shortcut is None or ".downsample." in part.shortcut.layer.name
+    named = leaves in (["conv1", "conv2"], ["conv1", "conv2", "conv3"])
+    return named and beside and (part.shortcut is not None or part.identity)
 
 
 def _flat(parts: Sequence[Part], strides: Mapping[str, int]) -> bool:

@@ -35,7 +35,8 @@ def _twins(parts: Sequence[Part]) -> tuple[int, ...]:
     """Return the last parts that are heads of one level, but for the one that is the answer."""
     found: list[int] = []
     for at in range(len(parts) - 1, 0, -1):
-        if not _head(parts[at]) or parts[at].inputs(False) != parts[-1].inputs(False):
+        ends = _head(parts[at]) or _named_head(parts[at])
+        if not ends or parts[at].inputs(False) != parts[-1].inputs(False):
             break
         found.insert(0, at)
     named = [at for at in found if parts[at].role == OUTPUT]
@@ -59,6 +60,15 @@ def _deeply(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], tuple[Part, ...]
     }
     kept = tuple(part for at, part in enumerate(parts) if at not in beside)
     return kept, tuple(parts[at] for at in sorted(beside))
+
+
+def _named_head(part: Part) -> bool:
+    """Tell if a part is named as an answer and ends in a bare convolution to fewer channels."""
+    if part.role != OUTPUT or part.shortcut or part.gate or False not in part.ways:
+        return False
+    last = part.units[-1]
+    bare = last.norm is None and last.slopes is None
+    return bare and last.outputs(False) < part.inputs(False)
 
 
 def _head(part: Part) -> bool:

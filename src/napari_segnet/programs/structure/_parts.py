@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from napari_segnet.programs.structure._gates import Gate, gates_of
 from napari_segnet.programs.structure._layers import StoredLayer
 from napari_segnet.programs.structure._names import (
     BOTTLENECK,
@@ -20,27 +20,12 @@ from napari_segnet.programs.structure._names import (
 )
 from napari_segnet.programs.structure._units import Unit
 
-__all__ = ["Gate", "Part", "Squeeze", "parts_of"]
+__all__ = ["Part", "Squeeze", "is_separable", "parts_of"]
 
 ORDINALS = (("first", "second"), ("second", "third"), ("one", "two"), ("a", "b"))
 """Names of layers that follow one another in a block, without a number."""
 MOST_IN_BLOCK = 4
 """A module with more convolutions of its own, without numbers, is a network and no block."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """The three 1x1 convolutions of an attention gate (Oktay et al. 2018, arXiv 1804.03999).
-
-    Attributes
-    ----------
-    gating, skip, psi : Unit
-        What sees the decoder, what sees the skip connection, and what answers with one map.
-    """
-
-    gating: Unit
-    skip: Unit
-    psi: Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +111,7 @@ class Part:
     def all_units(self) -> tuple[Unit, ...]:
         """Every unit of it, in no order."""
         beside = (self.shortcut,) if self.shortcut else ()
-        gate = (self.gate.gating, self.gate.skip, self.gate.psi) if self.gate else ()
-        return (*self.units, *beside, *gate)
+        return (*self.units, *beside, *(self.gate.units if self.gate else ()))
 
     @property
     def role(self) -> int:
@@ -156,56 +140,11 @@ def parts_of(units: Sequence[Unit], shortcuts: bool = True) -> tuple[Part, ...]:
     ``shortcuts``: whether convolutions that are named as a shortcut, and fit, are one.
     """
     left = list(units)
-    found = _gates(left)
+    found = [Part(units=(), name=name, gate=gate) for name, gate in gates_of(left)]
     found += _residuals(left) if shortcuts else []
     found += _runs(left)
     found.sort(key=lambda part: part.place)
     return tuple(found)
-
-
-# ---- Attention gates ---------------------------------------------------------------
-
-
-def _gates(left: list[Unit]) -> list[Part]:
-    """Take out three 1x1 convolutions of one module: two of equal outputs, one to one map."""
-    found = []
-    for at in range(len(left) - 2):
-        three = left[at : at + 3]
-        if len(three) < 3 or any(max(unit.kernel) > 2 for unit in three):
-            continue
-        holder = _common(unit.layer.name for unit in three)
-        inside = sum(unit.layer.name.startswith(f"{holder}.") for unit in left)
-        one, two, psi = three
-        fits = psi.outputs(False) == 1 and psi.inputs(False) == one.outputs(False)
-        if holder and inside == 3 and fits and two.outputs(False) == one.outputs(False):
-            if _sees_skip(one.layer.name):
-                one, two = two, one
-            gate = Gate(gating=one, skip=two, psi=psi)
-            found.append(Part(units=(), name=holder, gate=gate))
-    for part in found:
-        for unit in part.all_units:
-            left.remove(unit)
-    return found
-
-
-def _sees_skip(name: str) -> bool:
-    words = re.split(r"[._]", name.lower())
-    if words[-1].isdecimal():
-        words.pop()
-    if words[-1] in ("g", "x"):
-        return words[-1] == "x"
-    return bool(set(words) & {"wx", "theta", "skip", "enc"})
-
-
-def _common(names: Iterable[str]) -> str:
-    """Return the module that holds all of these layers."""
-    split = [name.split(".")[:-1] for name in names]
-    held = []
-    for parts in zip(*split, strict=False):
-        if len(set(parts)) > 1:
-            break
-        held.append(parts[0])
-    return ".".join(held)
 
 
 # ---- Blocks with a shortcut --------------------------------------------------------
@@ -214,6 +153,7 @@ def _common(names: Iterable[str]) -> str:
 def _residuals(left: list[Unit]) -> list[Part]:
     """Take out blocks with a shortcut of their own, and those of the same kind without."""
     found, inner = _stem(left), Counter[tuple[str, str]]()
+    kinds: set[tuple[str, ...]] = set()
     for unit in list(left):
         owner = _owner(unit.layer.name)
         if not owner or unit not in left:
@@ -227,9 +167,10 @@ def _residuals(left: list[Unit]) -> list[Part]:
         found.append(part)
         rest = inside[0].layer.name.removeprefix(f"{owner}.")
         inner[pattern(owner), pattern(rest)] += 1
+        kinds.add(_leaves(inside, owner))
         for one in part.all_units:
             left.remove(one)
-    return found + _same_kind(left, set(inner))
+    return found + _same_kind(left, set(inner), kinds)
 
 
 def _stem(left: list[Unit]) -> list[Part]:
@@ -273,8 +214,18 @@ def _follows(one: Unit, two: Unit) -> bool:
     return given == taken or (taken == 1 and two.outputs(False) == given)
 
 
-def _same_kind(left: list[Unit], inner: set[tuple[str, str]]) -> list[Part]:
-    """Take out blocks as those with a shortcut are, but whose channels need none."""
+def _leaves(units: Sequence[Unit], name: str) -> tuple[str, ...]:
+    """Return the names that a block's layers have in it."""
+    return tuple(unit.layer.name.removeprefix(f"{name}.") for unit in units)
+
+
+def _same_kind(
+    left: list[Unit], inner: set[tuple[str, str]], kinds: set[tuple[str, ...]]
+) -> list[Part]:
+    """Take out blocks as those with a shortcut are, but whose channels need none.
+
+    They are elements of the same list, or of any other with the same layers by name.
+    """
     found = []
     for unit in list(left):
         for holder, rest in inner:
@@ -282,9 +233,10 @@ def _same_kind(left: list[Unit], inner: set[tuple[str, str]]) -> list[Part]:
             name = unit.layer.name.rsplit(".", depth)[0] if "." in unit.layer.name else ""
             if not name or pattern(unit.layer.name) != f"{pattern(name)}.{rest}":
                 continue
-            if pattern(name) != holder and depth < 3:
-                continue
             inside = [one for one in left if one.layer.name.startswith(f"{name}.")]
+            alike = len(inside) > 1 and _leaves(inside, name) in kinds and name[-1].isdecimal()
+            if pattern(name) != holder and depth < 3 and not alike:
+                continue
             fits = len(inside) <= MOST_IN_BLOCK and inside and inside[0] == unit
             if fits and _closes(inside) and unit.inputs(False) == inside[-1].outputs(False):
                 found.append(Part(units=tuple(inside), name=name, identity=True))
@@ -392,7 +344,8 @@ def _joined(
 ) -> bool:
     if one.layer.parent != two.layer.parent:
         return _in_one_block(one, two, blocks)
-    if one.layer.parent in loose or (one.layer.parent in growing and _grows(two)):
+    grows = one.layer.parent in growing and _grows(two) and not is_separable(one, two)
+    if one.layer.parent in loose or grows:
         return False
     if False not in one.ways or one.ways[0] or two.ways[0] or not _follows(one, two):
         return False
@@ -404,10 +357,16 @@ def _joined(
         if one.layer.number + 1 == two.layer.number:
             return False  # elements of a list
     leaves = tuple(unit.layer.name.rpartition(".")[2] for unit in (one, two))
-    if leaves in ORDINALS:
+    if leaves in ORDINALS or is_separable(one, two):
         return True
     names = (one.layer.number is None, two.layer.number is None)
     return not (all(names) and numbers(one.layer.name) == numbers(two.layer.name) != ())
+
+
+def is_separable(one: Unit, two: Unit) -> bool:
+    """Tell if a convolution of each channel alone is followed by one of a single pixel."""
+    apart = one.inputs(False) == 1 < one.outputs(False) == two.inputs(False)
+    return apart and max(one.kernel) > 1 and max(two.kernel) == 1
 
 
 def _in_one_block(one: Unit, two: Unit, blocks: Mapping[str, int]) -> bool:

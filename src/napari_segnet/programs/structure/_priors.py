@@ -4,7 +4,8 @@ Counts are of 66 networks of public repositories whose definition was found in t
 own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added 1, none 16;
 max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
-in ``hidden_norm`` are measured. ``first_norm``, ``dilation``, ``residual``, ``with_image``,
+in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
+``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``with_image``,
 ``block_end``, ``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and
 ``groups``, the split of the rare activations, and all costs of topologies are estimates: they only
 order what shapes leave open.
@@ -29,8 +30,10 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
         "relu": 56, "leaky-0.01": 3, "leaky-0.1": 2, "leaky-0.2": 2, "elu": 1, "gelu": 1,
         "silu": 1, "relu6": 1, "tanh": 1, "none": 1,
     },
+    "encoder_activation": {"same": 60, "leaky-0.2": 2, "leaky-0.01": 1, "leaky-0.1": 1},
     "padding": {"same": 62, "reflect": 2, "valid": 2},
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
+    "apart_activation": {"none": 8, "activation": 1},
     "dilation": {"1": 60, "2": 1, "4": 1},
     "residual": {"none": 60, "inner": 1},
     "block_end": {"activation": 60, "none": 2},
@@ -40,7 +43,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "between": {"none": 3, "sigmoid": 2, "softmax": 1},
     "unseen_norm": {"none": 33, "instance": 1},
     "hidden_norm": {"none": 10, "instance": 7},
-    "residual_activation": {"after-add": 3, "before-add": 2},
+    "residual_activation": {"after-add": 6, "before-add": 4, "both": 1, "none": 1},
     "groups": {"8": 6, "instance": 4, "32": 3, "16": 2, "4": 2, "1": 2, "2": 1},
 }  # fmt: skip
 """Values of what leaves no trace in shapes, and how often each was met (at least once)."""

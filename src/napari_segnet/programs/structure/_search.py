@@ -25,7 +25,7 @@ from napari_segnet.programs.structure._names import (
     one_list,
     same_element,
 )
-from napari_segnet.programs.structure._parts import Part
+from napari_segnet.programs.structure._parts import Part, is_separable
 from napari_segnet.programs.structure._topology import (
     LEVELS,
     POOLS,
@@ -135,7 +135,7 @@ class Search:
                     places[0] for places in self.turns.series.values() if places[0] != order[0]
                 ]
             for at in starts:
-                part, count = self.parts[at], self.parts[at].inputs(False)
+                part, count = self.parts[at], _colours(self.parts[at])
                 if part.gate or False not in part.ways or count > MOST_CHANNELS:
                     continue
                 if part.gap:
@@ -294,7 +294,10 @@ class Search:
         for place, answer, more in self._skips(state, self.parts[at]):
             if gate.skip.inputs(False) != answer.channels:
                 continue
-            up = answer.level < state.level
+            below = answer.level < state.level
+            if gate.halves and not below:
+                continue
+            up = below and not gate.halves
             more += 0.3 * up
             step = Step(part=at, before="resize" if up else "none", join="gate", skip=place)
             used = state.used | 1 << at
@@ -401,3 +404,9 @@ class Search:
             ups=ups,
             order=state.order,
         )
+
+
+def _colours(part: Part) -> int:
+    """Return the channels of an image that a part takes; each may have a kernel of its own."""
+    apart = len(part.units) > 1 and is_separable(*part.units[:2])
+    return part.first.outputs(False) if apart else part.inputs(False)

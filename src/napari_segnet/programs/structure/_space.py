@@ -125,7 +125,7 @@ class Networks:
         return (
             topology.cost
             + sum(cost(n, choices.get(n, values[0]), values) for n, (values, _) in possible.items())
-            + unusual(self.parts, topology, choices, possible)
+            + unusual(self.parts, topology, choices, possible, self.facts.strides)
         )
 
     def _check_numbers(self, graph: Graph) -> None:

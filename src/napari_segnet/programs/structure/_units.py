@@ -18,6 +18,10 @@ from napari_segnet.programs.structure._names import (
 __all__ = ["Unit", "units_of"]
 
 
+SINGLE = ("bn", "norm", "batchnorm", "batch_norm")
+"""Names of the only norm of a module."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """A convolution and what belongs to it.
@@ -173,14 +177,16 @@ def _leads(found: Sequence[Unit], one: StoredLayer, after: StoredLayer | None) -
 
 def _near(found: Sequence[Unit], one: StoredLayer) -> Iterable[int]:
     """Return places of units, that of the same numbers first, then the last one."""
-    same = [
+    alike = [
         at
         for at, unit in enumerate(found)
         if unit.layer.parent == one.parent
         and one.number is None
         and numbers(unit.layer.name) == numbers(one.name)
-        and unit.norm is None
     ]
+    same = [at for at in alike if found[at].norm is None]
+    if len(alike) > 1 and one.name.rpartition(".")[2] in SINGLE and alike[-1] == len(found) - 1:
+        same = []  # the only norm of its module, such as one of separable convolutions
     return [*same[:1], len(found) - 1] if found else []
 
 

@@ -14,6 +14,10 @@ STRIDED_BLOCKS = 1.5
 """An estimate: networks that stride have one convolution a level, shortcuts, or a layer for it. A
 block of two or more that stands at other places without a stride is one class, and has none."""
 
+POOLED_IMAGE = 6.0
+"""An estimate: nobody pools the image itself. It looks like one at half the scale, so pictures at
+another scale than that of the training fit such a network better."""
+
 LEAKY = 2.5
 """An estimate: an InstanceNorm with weights stands beside a LeakyReLU of 0.01 in nnU-Net and in
 what follows it (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
@@ -24,6 +28,7 @@ def unusual(
     topology: Topology,
     choices: Mapping[str, str],
     possible: Mapping[str, tuple[tuple[str, ...], str]],
+    strides: Mapping[str, int],
 ) -> float:
     """Return what a combination costs beside its topology and its choices, see ``_priors.py``.
 
@@ -37,11 +42,17 @@ def unusual(
         What is chosen; what is left out is as is likeliest.
     possible : mapping of str to tuple
         Values of each choice, the likeliest first, and why.
+    strides : mapping of str to int
+        Of convolutions by name, where the file says them.
     """
     taken = {name: choices.get(name, values[0]) for name, (values, _) in possible.items()}
     values = possible.get("pooling", (("",), ""))[0]
     strided = taken.get("pooling") == "strided" != values[0]
     price = STRIDED_BLOCKS if strided and _one_class(parts, topology) else 0.0
+    first = topology.steps[0]
+    striding = strides.get(parts[first.part].first.layer.name, 1) > 1
+    if first.before == "pool" and not striding and taken.get("pooling", "strided") != "strided":
+        price += POOLED_IMAGE
     if taken.get("groups") == "instance":
         price -= LEAKY * (taken.get("activation") == "leaky-0.01")
     return price

@@ -47,7 +47,11 @@ def headline(checkpoint: Checkpoint) -> str:
 
     channels = f"{checkpoint.channels} channel{'s' * (checkpoint.channels != 1)}"
     size = _count(checkpoint.parameters)
-    lines = [title_of(checkpoint), f"{checkpoint.ndim}D, {channels} in, {size} parameters"]
+    title = title_of(checkpoint)
+    lines = [
+        f"{title[0].upper()}{title[1:]}",
+        f"{checkpoint.ndim}D, {channels} in, {size} parameters",
+    ]
     lines.append(answer_of(checkpoint).headline(checkpoint))
     return "\n".join(lines)
 
@@ -72,10 +76,10 @@ class CardView(QWidget):
         self.title = QLabel("No network is chosen.")
         self.title.setObjectName("segnet_card_title")
         self.title.setWordWrap(True)
-        self.doubt = QLabel()
-        self.doubt.setObjectName("segnet_card_doubt")
-        self.doubt.setWordWrap(True)
-        self.doubt.hide()
+        self.caution = QLabel()
+        self.caution.setObjectName("segnet_card_caution")
+        self.caution.setWordWrap(True)
+        self.caution.hide()
         self.notes = QLabel()
         self.notes.setObjectName("segnet_card_notes")
         self.notes.setWordWrap(True)
@@ -108,7 +112,7 @@ class CardView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.title)
-        layout.addWidget(self.doubt)
+        layout.addWidget(self.caution)
         layout.addWidget(self.notes)
         layout.addWidget(self.more)
 
@@ -124,7 +128,7 @@ class CardView(QWidget):
         self._hide_details()
 
     def _hide_details(self) -> None:
-        for widget in (self.doubt, self.notes, self.more):
+        for widget in (self.caution, self.notes, self.more):
             widget.hide()
 
     def set_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -136,7 +140,7 @@ class CardView(QWidget):
         facts: dict[str, dict[str, Any]] = card["facts"]
         assumed = [n for n, f in facts.items() if f["source"] == "assumed"]
         tellable = [n for n in assumed if can_be_told(checkpoint, n)]
-        self._say_doubt(facts, tellable)
+        self._show_caution(facts, tellable)
         self._filling = True
         self.tree.clear()
         for source, title in GROUPS.items():
@@ -164,16 +168,16 @@ class CardView(QWidget):
         group.setFirstColumnSpanned(True)
         group.addChildren(rows)
 
-    def _say_doubt(self, facts: dict[str, dict[str, Any]], tellable: list[str]) -> None:
+    def _show_caution(self, facts: dict[str, dict[str, Any]], tellable: list[str]) -> None:
         """Name in front of all what decides the result and is only assumed."""
         if "normalize" in tellable or facts["prepare"]["source"] == "assumed":
-            self.doubt.setText(
+            self.caution.setText(
                 "How its images were normalised is not in the file and is assumed. If the result "
                 "looks wrong, try another normalisation below."
             )
-            self.doubt.show()
+            self.caution.show()
         else:
-            self.doubt.hide()
+            self.caution.hide()
 
     def _edit(self, item: QTreeWidgetItem, column: int) -> None:
         if item.flags() & Qt.ItemFlag.ItemIsEditable:

@@ -77,7 +77,12 @@ class ContactSheet(QWidget):
         self.buttons: list[QToolButton] = []
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.addWidget(self.image, 0, 0, Qt.AlignmentFlag.AlignHCenter)
+        self._seen = QWidget()
+        seen = QVBoxLayout(self._seen)
+        seen.setContentsMargins(0, 0, 0, 0)
+        seen.addWidget(self.image, 0, Qt.AlignmentFlag.AlignHCenter)
+        seen.addWidget(QLabel("your image"), 0, Qt.AlignmentFlag.AlignHCenter)
+        self._grid.addWidget(self._seen, 0, 0, Qt.AlignmentFlag.AlignCenter)
         for column in range(2):
             self._grid.setColumnStretch(column, 1)
         layout = QVBoxLayout(self)
@@ -92,9 +97,10 @@ class ContactSheet(QWidget):
         """Ask nothing."""
         for button in self.buttons:
             self._grid.removeWidget(button)
+            button.hide()  # it is deleted later, and would lie over its successors until then
             button.deleteLater()
         self.buttons = []
-        self.image.hide()
+        self._seen.hide()
         self.hide()
 
     def ask(self, words: Sequence[str]) -> None:
@@ -130,7 +136,7 @@ class ContactSheet(QWidget):
         """Show what each network makes of the image."""
         alike = all(made.same)
         self.image.setPixmap(_small(made.image))
-        for widget in (self.question, self.image, *self.buttons):
+        for widget in (self.question, self._seen, *self.buttons):
             widget.setVisible(not alike)
         for button, answer in zip(self.buttons, made.answers, strict=True):
             button.setIcon(QIcon(_small(answer)))

@@ -92,11 +92,6 @@ class Tool(QObject):
         points = np.concatenate(clicks) if clicks else np.empty((0, 0))
         self.drawn.emit(points)
 
-    def forget_marks(self) -> None:
-        """Take away what shows earlier clicks."""
-        if self._sketch is not None:
-            self._sketch.wipe()
-
     def mark(self, place: Place) -> None:
         """Show a click."""
         if self._sketch is not None:

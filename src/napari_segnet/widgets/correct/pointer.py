@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_segnet import cache
 from napari_segnet.answers import maps_of
-from napari_segnet.correct import Box, Landscape, ids_along
+from napari_segnet.correct import Box, Landscape
 from napari_segnet.errors import EditError
 from napari_segnet.widgets.layers.axes import guess_axes
 from napari_segnet.widgets.layers.editing import (
@@ -106,10 +105,6 @@ class View:
     def whole_box(self, ids: Sequence[int]) -> Box:
         """Return where objects lie, in all planes."""
         return editing_of(self.layer).box(ids)
-
-    def id_at(self, point: npt.NDArray[np.float64]) -> int:
-        """Return the object at a point in data coordinates; 0 on background and outside."""
-        return next(iter(ids_along(self.labels, point[np.newaxis])), 0)
 
 
 def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) -> View:

@@ -31,7 +31,7 @@ __all__ = [
     "image_of",
     "is_reviewed",
     "open_again",
-    "review_teaches",
+    "review_is_informative",
     "reviewed",
     "training_pair",
 ]
@@ -119,7 +119,7 @@ def is_reviewed(labels: napari.layers.Labels) -> bool:
     return bool(review.states or review.regions)
 
 
-def review_teaches(labels: napari.layers.Labels) -> bool:
+def review_is_informative(labels: napari.layers.Labels) -> bool:
     """Tell if there is anything in the review to learn from.
 
     Of large labels, and of those that are no numpy array, the pixels are not looked at: then
@@ -129,7 +129,7 @@ def review_teaches(labels: napari.layers.Labels) -> bool:
     data = labels.data
     if not isinstance(data, np.ndarray) or data.size > LOOKED_AT_PX:
         return bool(review.states or review.regions)
-    return bool(review.teaches(data))
+    return bool(review.is_informative(data))
 
 
 def reviewed(labels: napari.layers.Labels) -> npt.NDArray[np.bool_] | None:

@@ -32,7 +32,7 @@ from napari_segnet.widgets.dataset.pair import (
     image_of,
     is_reviewed,
     open_again,
-    review_teaches,
+    review_is_informative,
     training_pair,
 )
 from napari_segnet.widgets.layers.digest import digest_if_known
@@ -206,14 +206,14 @@ class DatasetPanel(DatasetForm):
     def _propose_part(self, labels: Any) -> None:
         """Propose what was reviewed as soon as anything was; what the user then says stays."""
         has_review = labels is not None and is_reviewed(labels)
-        teaches = has_review and review_teaches(labels)  # not so after a deletion alone
+        informative = has_review and review_is_informative(labels)  # not so after a deletion alone
         before = self._reviewed_of()
-        if not has_review or (before is labels and not teaches):
+        if not has_review or (before is labels and not informative):
             self.whole.setChecked(True)
-        elif teaches and before is not labels:
+        elif informative and before is not labels:
             self.only_reviewed.setChecked(True)  # who began a review has not seen the rest
         self.only_reviewed.setEnabled(has_review)
-        self._reviewed_of = ref(labels) if teaches else lambda: None
+        self._reviewed_of = ref(labels) if informative else lambda: None
 
     def _list_images(self, labels: Any) -> None:
         """List the images; the labels' own is chosen, or none where that is not known."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from qtpy.QtWidgets import QWidget
 
 from napari_segnet.widgets.qt.dock_placement import dock_around
-from napari_segnet.widgets.qt.preferences import PLUGIN
+from napari_segnet.widgets.qt.preferences import TITLE
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -34,8 +35,10 @@ def open_dock(viewer: napari.viewer.Viewer, name: str, kind: type[D]) -> D:
             dock = widget
             break
     else:
-        _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, name)
-    assert isinstance(dock, kind)
+        # As napari's menus name it: they would open a second one beside a dock of another name.
+        make: Callable[[napari.viewer.Viewer], D] = kind
+        dock = make(viewer)
+        viewer.window.add_dock_widget(dock, name=f"{name} ({TITLE})")
     around = dock_around(dock)
     if around is not None:
         around.show()

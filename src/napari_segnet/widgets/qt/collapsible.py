@@ -43,10 +43,6 @@ class Section(QWidget):
         """Show what is inside."""
         self.button.setChecked(True)
 
-    def collapse(self) -> None:
-        """Hide what is inside."""
-        self.button.setChecked(False)
-
     def isExpanded(self) -> bool:
         """Tell if it is open."""
         return self.button.isChecked()

@@ -21,7 +21,10 @@ def share_place(widget: QWidget) -> None:
     elsewhere, or floats, was moved by the user and stays there.
     """
     dock, window = dock_around(widget), widget.window()
-    if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+    if dock is None or not isinstance(window, QMainWindow):
+        return
+    dock.setWindowTitle(dock.windowTitle().split(" (")[0])  # of its tab, which is narrow
+    if dock.isFloating():
         return
     for name in OURS:
         other: QWidget | None = window.findChild(QWidget, name)

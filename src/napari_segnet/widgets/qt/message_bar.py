@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
@@ -21,7 +20,9 @@ from qtpy.QtWidgets import (
 from napari_segnet.errors import Remedy, SegnetError, is_of_the_device
 from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 
-__all__ = ["MessageBar", "in_words"]
+__all__ = ["REPLACE_ROW", "MessageBar", "in_words"]
+
+REPLACE_ROW = "replace results that are there"
 
 
 class MessageBar(QFrame):
@@ -126,7 +127,7 @@ class MessageBar(QFrame):
 def in_words(error: BaseException) -> str:
     """Return a sentence for the user; a mistake of ours is not hidden."""
     if isinstance(error, SegnetError):
-        return _for_the_window(error.phrased(_row_of))
+        return error.phrased(_row_of)
     if isinstance(error, MemoryError):
         return (
             "There is not enough memory for this. Close other programs, or choose a region "
@@ -150,20 +151,10 @@ def in_words(error: BaseException) -> str:
 
 def _row_of(remedy: Remedy) -> str:
     """Return the row of the dock in which a remedy is set."""
-    return _row(remedy.setting, remedy.value)
-
-
-def _for_the_window(text: str) -> str:
-    """Return advice for the command line as advice for the dock: its rows instead of options."""
-    text = re.sub(r"--device (\w+)", r"--set device=\1", text)
-    return re.sub(r"--set (\w+)=(\.\.\.|[\w:,]+(?:\.\d+)?)?", _row_named, text)
-
-
-def _row_named(found: re.Match[str]) -> str:
-    return _row(found[1], found[2] or "...")
-
-
-def _row(name: str, value: str) -> str:
-    hint = HINTS.get(name) or LABEL_HINTS.get(name)
-    row = f"“{hint.label if hint is not None else name}”".replace("\n", " ")
-    return row if value in ("", "...") else f"{row} {value}"
+    if remedy.setting == "output":
+        return f"another {remedy.value}"
+    if remedy.setting == "overwrite":
+        return f"“{REPLACE_ROW}”"
+    hint = HINTS.get(remedy.setting) or LABEL_HINTS.get(remedy.setting)
+    row = f"“{hint.label if hint is not None else remedy.setting}”".replace("\n", " ")
+    return f"{row} {remedy.value}".rstrip()

@@ -105,7 +105,8 @@ class Plot(QWidget):
     def _draw(self) -> None:
         from napari.utils.theme import get_theme
 
-        text = get_theme(self._viewer.theme).text.as_hex()
+        theme = get_theme(self._viewer.theme)
+        text = theme.text.as_hex()
         figure = self._canvas.figure
         figure.clear()
         left = figure.add_subplot()
@@ -127,8 +128,8 @@ class Plot(QWidget):
             _dress(each, text)
         if len(self._lines) > 1:
             handles = [h for each in axes for h in each.get_lines()]
-            legend = left.legend(handles=handles, fontsize=8, frameon=False, labelcolor=text)
-            legend.set_zorder(3)
+            legend = axes[-1].legend(handles=handles, fontsize=8, labelcolor=text)
+            legend.get_frame().set(facecolor=theme.background.as_hex(), edgecolor="none", alpha=0.8)
         self._canvas.draw_idle()
 
 

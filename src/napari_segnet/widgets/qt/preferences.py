@@ -9,9 +9,10 @@ from napari_segnet import cache
 from napari_segnet.engines import cluster
 from napari_segnet.engines.apart import keep_apart
 
-__all__ = ["PLUGIN", "Preferences", "preferences"]
+__all__ = ["PLUGIN", "TITLE", "Preferences", "preferences"]
 
-PLUGIN = "napari-segnet"
+PLUGIN, TITLE = "napari-segnet", "Segment with your network"
+"""Name and title of the plugin, as the manifest has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

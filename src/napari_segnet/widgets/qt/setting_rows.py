@@ -57,7 +57,7 @@ HINTS = {
     "mirror": Hint(
         label="turn windows over",
         choices=("auto", "no"),
-        names=(("auto", "auto: as in its training"),),
+        names=(("auto", "auto (as trained)"),),
     ),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
     "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),

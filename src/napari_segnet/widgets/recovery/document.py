@@ -12,7 +12,6 @@ import numpy as np
 
 from napari_segnet.errors import JournalError
 from napari_segnet.widgets.layers.axes import level_0
-from napari_segnet.widgets.layers.digest import digest_of
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 from napari_segnet.widgets.recovery.table import PLAIN, table_in
 
@@ -21,15 +20,10 @@ if TYPE_CHECKING:
 
     from napari_segnet.journal import Recovered
 
-__all__ = ["describe", "former_keys_of", "keys_of", "known", "recovered"]
+__all__ = ["describe", "former_keys_of", "known", "recovered"]
 
 SAMPLE_PX = 4096
 """Pixels that an image without a file was recognised by, spread over all of it."""
-
-
-def keys_of(image: napari.layers.Image) -> list[str]:
-    """Return what an image is recognised by when it is opened again; waits for its digest."""
-    return [f"digest:{digest_of(image)}"]
 
 
 def former_keys_of(layer: Any) -> list[str]:

@@ -75,6 +75,7 @@ class ReviewForm(QWidget):
         self.progress = QLabel()
         self.progress.setObjectName("segnet_review_progress")
         chosen = QHBoxLayout()
+        chosen.addWidget(QLabel("according to"))
         chosen.addWidget(self.network, 1)
         layout = QVBoxLayout(self)
         layout.addWidget(self.name)

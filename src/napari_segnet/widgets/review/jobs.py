@@ -14,7 +14,12 @@ from napari_segnet import cache
 from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
-from napari_segnet.review import Items, doubt_labels, doubt_own, doubt_unaided
+from napari_segnet.review import (
+    Items,
+    uncertainty_of_labels,
+    uncertainty_of_own,
+    uncertainty_unaided,
+)
 from napari_segnet.widgets.checkpoint.recognise import recognise_with_proof
 from napari_segnet.widgets.layers.axes import guess_axes, level_0, without_channels
 from napari_segnet.widgets.layers.convert import Region, source_of
@@ -148,14 +153,14 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
     scores, classes = _by_id(given.scores), _by_id(given.classes)
     prediction = cache.predictions.recall(key) if key else None
     if prediction is not None:
-        items = yield from doubt_own(labels, prediction, scores, classes)
+        items = yield from uncertainty_of_own(labels, prediction, scores, classes)
     elif network and given.image is not None:
         yield Progress(what="reading the weights")
         load_torch()
         checkpoint = yield from recognise_with_proof(network, {})
-        items = yield from doubt_labels(labels, checkpoint, given.image, flips=flips)
+        items = yield from uncertainty_of_labels(labels, checkpoint, given.image, flips=flips)
     else:
-        items = yield from doubt_unaided(labels, axes)
+        items = yield from uncertainty_unaided(labels, axes)
     if scores or classes:
         told = items.with_table(scores, classes)
         items = replace(told, scores=np.where(items.ids < 0, items.scores, told.scores))

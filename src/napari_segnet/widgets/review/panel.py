@@ -1,4 +1,4 @@
-"""The Review tab: what should be looked at, most doubtful first, and what was said of it."""
+"""The Review tab: what should be looked at, most uncertain first, and what was said of it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ KEYS = {
     "Shift-U": "redo",
 }
 """Keys that neither napari nor the edits use."""
+
+BEFORE = (
+    "The objects that are most likely wrong come first. Look at each: accept it, or correct it in "
+    "the tab Edit."
+)
+"""Of labels whose uncertain objects nobody has asked for."""
 
 
 class ReviewPanel(ReviewForm):
@@ -112,6 +118,7 @@ class ReviewPanel(ReviewForm):
         else:
             self.model.class_names = record_of(layer).class_names
             self.model.show(items, self.reviews.of(layer))
+        self.said.setText(BEFORE if items is None else f"Uncertainty: {items.said}.")
         shown = self.model.items
         self.table.setColumnHidden(COLUMNS.index("class"), not shown.classes.any())
         self.table.setColumnHidden(COLUMNS.index("score"), bool(np.isnan(shown.scores).all()))
@@ -120,10 +127,10 @@ class ReviewPanel(ReviewForm):
         )
         self.show_progress()
 
-    # ---- Finding doubts ----
+    # ---- Finding what is uncertain ----
 
     def run(self) -> None:
-        """Find out what is doubtful in the layer."""
+        """Find out what is uncertain in the layer."""
         self.message.hide()
         layer = self.layer
         choice = str(self.network.currentData())
@@ -150,7 +157,6 @@ class ReviewPanel(ReviewForm):
         self._tables[layer] = items
         if layer is self.layer:
             self._show_layer()
-            self.said.setText(f"Uncertainty: {items.said}.")
             self.next()
 
     def _failed(self, error: BaseException) -> None:

@@ -35,7 +35,7 @@ class QueueTable(QTableView):
         assert rows is not None and head is not None
         rows.hide()
         rows.setDefaultSectionSize(22)
-        head.setSortIndicator(COLUMNS.index("doubt"), Qt.SortOrder.DescendingOrder)
+        head.setSortIndicator(COLUMNS.index("uncertainty"), Qt.SortOrder.DescendingOrder)
         head.setMinimumSectionSize(30)
         for column, width in enumerate(WIDTHS_PX):
             self.setColumnWidth(column, width)

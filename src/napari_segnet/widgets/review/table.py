@@ -12,8 +12,7 @@ from napari_segnet.review import Items, Review, State, in_order, items_of, seen_
 
 __all__ = ["COLUMNS", "ItemsModel"]
 
-COLUMNS = ("object", "class", "score", "doubt", "area", "state")
-TITLES = {"doubt": "uncertainty"}
+COLUMNS = ("object", "class", "score", "uncertainty", "area", "state")
 """Column -> its title, where that is another word."""
 SHOWN = {
     State.UNSEEN: "",
@@ -108,7 +107,7 @@ class ItemsModel(QAbstractTableModel):
     ) -> Any:
         """Return the name of a column."""
         if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return TITLES.get(COLUMNS[section], COLUMNS[section])
+            return COLUMNS[section]
         return None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -134,7 +133,7 @@ class ItemsModel(QAbstractTableModel):
         if column == "state":
             state = SHOWN[self.review.state(label)]
             return state or ("seen" if self.seen[row] else "")
-        value = float((items.scores if column == "score" else items.doubts)[row])
+        value = float((items.scores if column == "score" else items.uncertainty)[row])
         return "" if np.isnan(value) else f"{value:.2f}"
 
     def _class(self, index: int) -> str:
@@ -144,9 +143,9 @@ class ItemsModel(QAbstractTableModel):
         return names[index] if index < len(names) else str(index)
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a column; doubts fall as in the queue."""
+        """Sort by a column; uncertainty falls as in the queue."""
         name, items = COLUMNS[column], self.items
-        if name == "doubt" and order == Qt.SortOrder.DescendingOrder:
+        if name == "uncertainty" and order == Qt.SortOrder.DescendingOrder:
             found = in_order(items, self.seen)
         else:
             states = [str(self.review.state(i)) for i in items.ids.tolist()]
@@ -154,7 +153,7 @@ class ItemsModel(QAbstractTableModel):
                 "object": items.ids,
                 "class": items.classes,
                 "score": np.nan_to_num(items.scores, nan=-1),
-                "doubt": np.nan_to_num(items.doubts, nan=-1),
+                "uncertainty": np.nan_to_num(items.uncertainty, nan=-1),
                 "area": items.areas,
                 "state": np.array(states),
             }

@@ -156,11 +156,6 @@ class BatchBox(QWidget):
         """True while pictures are left to do."""
         return self._runner.busy or bool(self._todo)
 
-    def close_jobs(self) -> None:
-        """Stop for good."""
-        self._todo.clear()
-        self._runner.close()
-
     def begin(
         self,
         paths: Iterable[Path],

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QVBoxLayout, QWidget
 
 from napari_segnet.widgets.qt.job_runner import JobRunner
-from napari_segnet.widgets.qt.message_bar import in_words
+from napari_segnet.widgets.qt.message_bar import REPLACE_ROW, in_words
 from napari_segnet.widgets.qt.named import named_button, named_label
 from napari_segnet.widgets.qt.run_bar import RunBox
 from napari_segnet.widgets.qt.scroll_column import scroll_into_view
@@ -45,7 +45,7 @@ class FolderBox(QWidget):
         self.table = QCheckBox("also measure (CSV)")
         self.table.setObjectName("segnet_folder_table")
         self.table.setToolTip("Also write a table of the objects of each image")
-        self.overwrite = QCheckBox("replace results that are there")
+        self.overwrite = QCheckBox(REPLACE_ROW)
         self.overwrite.setObjectName("segnet_folder_overwrite")
         self.box = RunBox()
         self.box.button.hide()

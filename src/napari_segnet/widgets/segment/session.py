@@ -15,7 +15,7 @@ from napari_segnet import cache
 from napari_segnet.answers import answer_of
 from napari_segnet.builtin import builtin_models
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.detective import light_dark_doubt
+from napari_segnet.detective import light_dark_suggestion
 from napari_segnet.errors import SegnetError
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.input import recipe
@@ -103,9 +103,9 @@ class SegmentSession:
         asked, self.asked = self.asked, None
         return asked
 
-    def light_dark_doubt(self, asked: RunRequest, made: Answer) -> str:
+    def light_dark_suggestion(self, asked: RunRequest, made: Answer) -> str:
         """Return why light and dark may be the wrong way round; empty where they are not."""
-        return light_dark_doubt(asked.checkpoint, asked.predict, made.segmentation)
+        return light_dark_suggestion(asked.checkpoint, asked.predict, made.segmentation)
 
     def remember(self, key: str, request: RunRequest) -> None:
         """Remember what an answer was made of."""

@@ -59,11 +59,11 @@ class CrossFitBox(QWidget):
         self.runner.end_with(self)
         self.hide()
 
-    def offer(self, taught: TrainingResult) -> None:
+    def offer(self, trained: TrainingResult) -> None:
         """Offer them if they may tell what one training did not."""
         self.runner.cancel()
-        count, minutes = self._session.cross_fit_cost(taught)
-        told = taught.comparison
+        count, minutes = self._session.cross_fit_cost(trained)
+        told = trained.comparison
         self.setVisible(bool(count) and told is not None and told.verdict == "unsure")
         time = f", about {minutes:g} minutes" if minutes else ""
         self.ask.setText(f"Judge by all objects ({count} trainings{time})")
@@ -72,14 +72,14 @@ class CrossFitBox(QWidget):
 
     def begin(self) -> None:
         """Do the trainings."""
-        lesson = self._session.lesson
-        if lesson is None or self.runner.busy:
+        training = self._session.training
+        if training is None or self.runner.busy:
             return
         self.ask.hide()
         self.stop.show()
         self.words.setText("training …")
         self.words.show()
-        self.runner.start(self._session.judged_by_all(lesson))
+        self.runner.start(self._session.judged_by_all(training))
 
     def _progressed(self, progress: Progress) -> None:
         if progress.what == "training":

@@ -18,9 +18,9 @@ from napari_segnet.widgets.qt.preferences import preferences
 from napari_segnet.widgets.qt.recent import remember_network, training_set_news
 from napari_segnet.widgets.qt.scroll_column import scroll_into_view
 from napari_segnet.widgets.train.curves import curves
-from napari_segnet.widgets.train.examples_window import LessonWindow
+from napari_segnet.widgets.train.examples_window import ExamplesWindow
 from napari_segnet.widgets.train.form import NO_NETWORK, TrainForm
-from napari_segnet.widgets.train.jobs import Contents, Lesson
+from napari_segnet.widgets.train.jobs import Contents, TrainRequest
 from napari_segnet.widgets.train.preview_layers import LearningLayers, show_changes
 
 if TYPE_CHECKING:
@@ -168,9 +168,9 @@ class TrainDock(TrainForm):
         """Open a window with crops as the training changes them."""
         asked = self._asked()
         if asked is not None:
-            LessonWindow(asked, parent=self).show()
+            ExamplesWindow(asked, parent=self).show()
 
-    def _asked(self) -> Lesson | None:
+    def _asked(self) -> TrainRequest | None:
         """Return what the dock says; nothing while something is missing, or after a message."""
         try:
             return self.session.request(self.settings(), preferences().device)
@@ -223,7 +223,7 @@ class TrainDock(TrainForm):
         self.plot.clear()
         self._start(asked)
 
-    def _start(self, lesson: Lesson) -> None:
+    def _start(self, training: TrainRequest) -> None:
         self.message.hide()
         self.stopped.hide()
         self.unfinished.offer(None)
@@ -231,7 +231,7 @@ class TrainDock(TrainForm):
         for runner in self._beside:  # two never share cores and memory
             runner.cancel()
         self.run_box.begin()
-        self._runner.start(self.session.begin(lesson))
+        self._runner.start(self.session.begin(training))
         self._refresh()
 
     def cancel(self) -> None:
@@ -258,14 +258,14 @@ class TrainDock(TrainForm):
         """Train further from the last epoch."""
         self._start_if_possible(self.session.continued)
 
-    def _start_if_possible(self, make: Callable[[], Lesson | None]) -> None:
+    def _start_if_possible(self, make: Callable[[], TrainRequest | None]) -> None:
         try:
-            lesson = make()
+            training = make()
         except (SegnetError, OSError) as error:
             self.message.fail(error)
             return
-        if lesson is not None:
-            self._start(lesson)
+        if training is not None:
+            self._start(training)
 
     def keep_the_old(self) -> None:
         """Forget the training that was stopped."""
@@ -300,33 +300,33 @@ class TrainDock(TrainForm):
 
     # ---- What came of it ----
 
-    def _learned(self, taught: TrainingResult) -> None:
-        self.session.taught = taught
+    def _learned(self, trained: TrainingResult) -> None:
+        self.session.trained = trained
         self._follow()
         lines = self.session.notes()
         if lines:
             self.message.say("\n".join(lines))
-        self.run_box.end(f"{taught.checkpoint.path.name} is written.")
-        self.outcome.show_outcome(taught)
+        self.run_box.end(f"{trained.checkpoint.path.name} is written.")
+        self.outcome.show_outcome(trained)
         scroll_into_view(self.outcome)
-        if taught.after.images and taught.promoted:
+        if trained.after.images and trained.promoted:
             self.use_new_network()
         self.files.suggest_out()
 
     def show_changes(self) -> None:
         """Show what changed on each held-out image, as layers of pictures."""
-        if self.taught is None:
+        if self.trained is None:
             return
         try:
-            show_changes(self.viewer, self.taught)
+            show_changes(self.viewer, self.trained)
         except SegnetError as error:
             self.message.fail(error)
 
     def use_new_network(self) -> None:
         """Choose the new network in the Segment dock, and to be trained further."""
-        if self.taught is None:
+        if self.trained is None:
             return
-        path = self.taught.checkpoint.path
+        path = self.trained.checkpoint.path
         remember_network(path.absolute())
         chosen_network(self.viewer).hand_over(str(path))
         self.weights.refresh()

@@ -25,9 +25,9 @@ from napari_segnet.progress import Progress
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.pixmaps import pixmap_of
 from napari_segnet.widgets.train.example_pictures import Panel
-from napari_segnet.widgets.train.jobs import Lesson, examples
+from napari_segnet.widgets.train.jobs import TrainRequest, examples
 
-__all__ = ["LessonWindow"]
+__all__ = ["ExamplesWindow"]
 
 EDGE_PX = 140
 """Of each picture on the screen."""
@@ -38,16 +38,16 @@ ABOUT = (
 )
 
 
-class LessonWindow(QDialog):
+class ExamplesWindow(QDialog):
     """Shows what a training would learn from; reads and draws it in the background.
 
     Parameters
     ----------
-    asked : Lesson
+    asked : TrainRequest
         Network, training set and settings.
     """
 
-    def __init__(self, asked: Lesson, parent: QWidget | None = None) -> None:
+    def __init__(self, asked: TrainRequest, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_lesson_window")
         self.setWindowTitle("Training examples")

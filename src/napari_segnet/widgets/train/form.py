@@ -72,9 +72,9 @@ class TrainForm(Dock):
         return self.session.out
 
     @property
-    def taught(self) -> TrainingResult | None:
+    def trained(self) -> TrainingResult | None:
         """What the last training came to."""
-        return self.session.taught
+        return self.session.trained
 
     def _build(self) -> None:
         self.message = MessageBar()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.dataset import Dataset
+from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.errors import BrokenWeightsError, SettingsError
-from napari_segnet.families import FAMILIES, Teachable
+from napari_segnet.families import FAMILIES, Trainable
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.recognition import family_of, title_of
 from napari_segnet.train.settings import TrainSettings
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "NETWORKS",
     "Contents",
-    "Lesson",
     "Log",
+    "TrainRequest",
     "contents",
     "ended_early",
     "examples",
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 NETWORKS = "networks"
-"""The folder of a training set where networks are written that were taught from it."""
+"""The folder of a training set where networks are written that were trained from it."""
 EXAMPLES = 8
 """Crops that are shown at once."""
 
@@ -62,7 +62,7 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
+class TrainRequest:
     """What the user asked for."""
 
     network: Checkpoint
@@ -78,11 +78,13 @@ class Lesson:
 class Contents:
     """What a training set holds: images to learn from, images held out, and what is amiss.
 
-    ``unfinished`` are the trainings that were killed, the last one first.
+    ``samples`` are both, to tell if images were added or corrected since. ``unfinished`` are the
+    trainings that were killed, the last one first.
     """
 
     train: int
     val: int
+    samples: tuple[Sample, ...] = ()
     problems: tuple[str, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
 
@@ -96,6 +98,7 @@ def contents(folder: Path) -> Generator[Progress, None, Contents]:
     return Contents(
         train=len(dataset.of("train")),
         val=len(dataset.of("val")),
+        samples=dataset.samples,
         problems=(*(str(problem) for problem in dataset.problems), *faults),
         unfinished=unfinished,
     )
@@ -123,7 +126,7 @@ def _unfinished(folder: Path) -> tuple[tuple[Unfinished, ...], tuple[str, ...]]:
 
 
 @job
-def examples(asked: Lesson) -> Generator[Progress, None, list[list[Panel]]]:
+def examples(asked: TrainRequest) -> Generator[Progress, None, list[list[Panel]]]:
     """Draw some crops that a training would learn from, with what the network should answer."""
     yield Progress(what="reading the training set")
     load_torch()
@@ -138,7 +141,7 @@ def examples(asked: Lesson) -> Generator[Progress, None, list[list[Panel]]]:
 
 
 @job
-def ways(asked: Lesson) -> Generator[Progress, None, StartingPoint]:
+def ways(asked: TrainRequest) -> Generator[Progress, None, StartingPoint]:
     """Try how the corrected images are best shown to the network before it is trained."""
     yield Progress(what="reading the training set")
     load_torch()
@@ -152,7 +155,7 @@ def ways(asked: Lesson) -> Generator[Progress, None, StartingPoint]:
 
 
 @job
-def judged_by_all(asked: Lesson) -> Generator[Progress, None, CrossFit]:
+def judged_by_all(asked: TrainRequest) -> Generator[Progress, None, CrossFit]:
     """Train again without one image after the other, and judge by all of them."""
     yield Progress(what="reading the training set")
     load_torch()
@@ -166,7 +169,7 @@ def judged_by_all(asked: Lesson) -> Generator[Progress, None, CrossFit]:
 
 
 @job
-def learn(asked: Lesson) -> Generator[Progress, None, TrainingResult]:
+def learn(asked: TrainRequest) -> Generator[Progress, None, TrainingResult]:
     """Score a network, train it, score it again."""
     yield Progress(what="reading the training set")
     load_torch()
@@ -181,8 +184,8 @@ def learn(asked: Lesson) -> Generator[Progress, None, TrainingResult]:
         device=asked.device,
         resume=asked.resume,
     )
-    taught: TrainingResult = yield from _logged(steps, asked.log)
-    return taught
+    trained: TrainingResult = yield from _logged(steps, asked.log)
+    return trained
 
 
 def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:
@@ -200,8 +203,8 @@ def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:
         yield report
 
 
-def ended_early(asked: Lesson) -> Lesson:
-    """Return the lesson that ends a stopped training with the best of what it has learned.
+def ended_early(asked: TrainRequest) -> TrainRequest:
+    """Return the training that ends a stopped training with the best of what it has learned.
 
     Its state is taken up, and no further epoch is done: the weights that answered the held-out
     part best (where nothing is held out, the last) are written and judged as at the end of any
@@ -215,15 +218,15 @@ def ended_early(asked: Lesson) -> Lesson:
 
 
 def writes_as(checkpoint: Checkpoint) -> str:
-    """Tell how a network is written back when it was taught, for the user.
+    """Tell how a network is written back when it was trained, for the user.
 
     Raises
     ------
     SettingsError
-        If networks of its family cannot be taught.
+        If networks of its family cannot be trained.
     """
     title = title_of(checkpoint)
-    if not isinstance(family_of(checkpoint), Teachable):
+    if not isinstance(family_of(checkpoint), Trainable):
         names = "; ".join(family.title for family in FAMILIES.trainable)
         raise SettingsError(f"{title} cannot be trained here yet. These can: {names}.")
     if checkpoint.family == "segnet-unet":

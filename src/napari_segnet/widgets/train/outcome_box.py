@@ -51,9 +51,9 @@ class OutcomeBox(QGroupBox):
             layout.addWidget(widget)
         self.hide()
 
-    def show_outcome(self, taught: TrainingResult) -> None:
+    def show_outcome(self, trained: TrainingResult) -> None:
         """Show whether the new network is better."""
-        rows = figure_rows(taught)
+        rows = figure_rows(trained)
         self.figures.setRowCount(len(rows))
         for row, texts in enumerate(rows):
             fill_row(self.figures, row, texts)
@@ -62,10 +62,10 @@ class OutcomeBox(QGroupBox):
         head = self.figures.horizontalHeader()
         high = sum(self.figures.rowHeight(row) for row in range(len(rows)))
         self.figures.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
-        self.verdict.setText(outcome(taught))
-        self.cross_fit.offer(taught)
-        self.use.setVisible(not taught.promoted)
-        self.changes.setVisible(bool(taught.after.labels))
+        self.verdict.setText(outcome(trained))
+        self.cross_fit.offer(trained)
+        self.use.setVisible(not trained.promoted)
+        self.changes.setVisible(bool(trained.after.labels))
         self.show()
 
 

@@ -77,6 +77,7 @@ class LearningLayers:
             translate[-2:] = low[-2], high[-1] + GAP * (high[-1] - low[-1])
         common: dict[str, Any] = {
             "translate": translate,
+            **_grid(viewer, ndim),
             "metadata": metadata_of(LayerRecord(learning=True)),
         }
         # Of many channels, the mean shows where things are.
@@ -94,7 +95,15 @@ class LearningLayers:
             viewer.layers.selection.active = active
 
 
-def show_changes(viewer: napari.viewer.Viewer, taught: TrainingResult) -> None:
+def _grid(viewer: napari.viewer.Viewer, ndim: int) -> dict[str, Any]:
+    """Return pixel size and units of what is there: napari warns of layers with others."""
+    if not len(viewer.layers) or viewer.layers[0].ndim < ndim:
+        return {}
+    there = viewer.layers[0]
+    return {"scale": there.scale[-ndim:], "units": there.units[-ndim:]}
+
+
+def show_changes(viewer: napari.viewer.Viewer, trained: TrainingResult) -> None:
     """Show what changed on each held-out image, as layers of pictures; the last is visible.
 
     Raises
@@ -105,11 +114,12 @@ def show_changes(viewer: napari.viewer.Viewer, taught: TrainingResult) -> None:
     from napari_segnet.train import COLOURS
 
     legend = {LEGEND[kind]: colour for kind, colour in COLOURS.items()}
-    for change in taught.changes():
+    for change in trained.changes():
         counts = ", ".join(f"{n} {kind}" for kind, n in change.counts.items() if n)
         layer = viewer.add_image(
             with_legend(change.picture, legend),
             rgb=True,
+            **_grid(viewer, 2),
             name=f"{change.name}: {counts or 'no object'}",
         )
         update(layer, learning=True)

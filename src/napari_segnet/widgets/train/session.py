@@ -22,7 +22,7 @@ from napari_segnet.widgets.checkpoint.recognise import recognise_with_proof
 from napari_segnet.widgets.train.jobs import (
     NETWORKS,
     Contents,
-    Lesson,
+    TrainRequest,
     contents,
     ended_early,
     judged_by_all,
@@ -68,9 +68,9 @@ class TrainSession:
         What is in it, as soon as it was looked at.
     out : Path or None
         The file that is written.
-    lesson : Lesson or None
+    training : TrainRequest or None
         The training that is at work, or was last.
-    taught : TrainingResult or None
+    trained : TrainingResult or None
         What it came to.
     resuming : Unfinished or None
         A training that was killed; it goes on as soon as its network is known.
@@ -82,8 +82,8 @@ class TrainSession:
         self.folder: Path | None = None
         self.contents: Contents | None = None
         self.out: Path | None = None
-        self.lesson: Lesson | None = None
-        self.taught: TrainingResult | None = None
+        self.training: TrainRequest | None = None
+        self.trained: TrainingResult | None = None
         self.resuming: Unfinished | None = None
         self._drawn = 0
 
@@ -128,20 +128,20 @@ class TrainSession:
         if self.checkpoint is None or self.folder is None:
             return None
         stem, ending = _split(self.checkpoint.path.name)
-        stem = re.sub(r"-taught-\d+$", "", stem)
+        stem = re.sub(r"-(taught|trained)-\d+$", "", stem)
         number = 1
         while True:
-            path = self.folder / NETWORKS / f"{stem}-taught-{number}{ending}"
+            path = self.folder / NETWORKS / f"{stem}-trained-{number}{ending}"
             taken = path.exists() or state_path(path).exists() or is_running(path)
             if not taken:
                 return path
             number += 1
 
-    def request(self, settings: TrainSettings, device: str) -> Lesson | None:
+    def request(self, settings: TrainSettings, device: str) -> TrainRequest | None:
         """Return what a training is asked for; None while something is missing."""
         if self.checkpoint is None or self.folder is None or self.out is None:
             return None
-        return Lesson(
+        return TrainRequest(
             network=self.checkpoint,
             dataset=self.folder,
             out=self.out,
@@ -152,31 +152,31 @@ class TrainSession:
     # ---- Training ----
 
     @staticmethod
-    def ways_of(lesson: Lesson) -> Callable[[], Job[StartingPoint]]:
+    def ways_of(training: TrainRequest) -> Callable[[], Job[StartingPoint]]:
         """Return the job that tries how the corrected images are best shown to the network."""
-        return partial(ways, lesson)
+        return partial(ways, training)
 
     @staticmethod
-    def cross_fit_cost(taught: TrainingResult) -> tuple[int, float]:
+    def cross_fit_cost(trained: TrainingResult) -> tuple[int, float]:
         """Return how many trainings it takes to judge by all objects, and their minutes."""
         from napari_segnet.train import cross_fit_cost
 
-        minutes = float(taught.checkpoint.card["training"]["settings"]["minutes"])
-        return cross_fit_cost(taught.dataset, TrainSettings(minutes=minutes))
+        minutes = float(trained.checkpoint.card["training"]["settings"]["minutes"])
+        return cross_fit_cost(trained.dataset, TrainSettings(minutes=minutes))
 
     @staticmethod
-    def judged_by_all(lesson: Lesson) -> Callable[[], Job[CrossFit]]:
+    def judged_by_all(training: TrainRequest) -> Callable[[], Job[CrossFit]]:
         """Return the job that judges by all objects, with further trainings."""
-        return partial(judged_by_all, lesson)
+        return partial(judged_by_all, training)
 
-    def begin(self, lesson: Lesson) -> Callable[[], Job[TrainingResult]]:
+    def begin(self, training: TrainRequest) -> Callable[[], Job[TrainingResult]]:
         """Remember a training; return its job."""
-        self.lesson, self.taught, self._drawn = lesson, None, 0
-        return partial(learn, lesson)
+        self.training, self.trained, self._drawn = training, None, 0
+        return partial(learn, training)
 
     def new_epochs(self) -> list[Mapping[str, float]]:
         """Return all epochs so far if there are new ones since the last call; else none."""
-        log = self.lesson.log if self.lesson is not None else None
+        log = self.training.log if self.training is not None else None
         if log is None or len(log.epochs) == self._drawn:
             return []
         epochs, self._drawn = list(log.epochs), len(log.epochs)
@@ -184,13 +184,13 @@ class TrainSession:
 
     def seen(self) -> Look | None:
         """Return the held-out crop of the last epoch."""
-        return self.lesson.log.seen if self.lesson is not None else None
+        return self.training.log.seen if self.training is not None else None
 
     def notes(self) -> list[str]:
         """Return what the training left out, and its notes."""
-        if self.lesson is None:
+        if self.training is None:
             return []
-        log = self.lesson.log
+        log = self.training.log
         return [*(["Left out:", *log.left_out] if log.left_out else []), *log.notes]
 
     # ---- A training that ended early ----
@@ -200,16 +200,16 @@ class TrainSession:
 
         Where another training writes the same file, the state is that one's.
         """
-        out = self.lesson.out if self.lesson is not None else None
+        out = self.training.out if self.training is not None else None
         return out is not None and state_path(out).exists() and not is_running(out)
 
-    def best_so_far(self) -> Lesson | None:
+    def best_so_far(self) -> TrainRequest | None:
         """Return the training that ends the last one with the best of what it has learned."""
-        return None if self.lesson is None else ended_early(self.lesson)
+        return None if self.training is None else ended_early(self.training)
 
-    def continued(self) -> Lesson | None:
+    def continued(self) -> TrainRequest | None:
         """Return the training that goes on where the last one stopped."""
-        return None if self.lesson is None else replace(self.lesson, resume=True)
+        return None if self.training is None else replace(self.training, resume=True)
 
     def forget_stopped(self) -> None:
         """Forget what a training had learned when it was stopped.
@@ -219,9 +219,9 @@ class TrainSession:
         OutputError
             If another program is training there.
         """
-        if self.lesson is not None:
-            with ours(self.lesson.out):
-                state_path(self.lesson.out).unlink(missing_ok=True)
+        if self.training is not None:
+            with ours(self.training.out):
+                state_path(self.training.out).unlink(missing_ok=True)
 
     @staticmethod
     def forget_killed(found: Unfinished) -> None:
@@ -236,16 +236,16 @@ class TrainSession:
             found.state.unlink(missing_ok=True)
 
 
-def outcome(taught: TrainingResult) -> str:
+def outcome(trained: TrainingResult) -> str:
     """Return whether the new network is better, in words."""
-    if not taught.after.images:
+    if not trained.after.images:
         return (
             "No image is held out, so no score shows whether the new network is better. Check its "
             "labels before you use it."
         )
-    told = taught.comparison
+    told = trained.comparison
     said = [] if told is None else [told.sentence()]
-    if taught.promoted:
+    if trained.promoted:
         said = [*said, "It is chosen in the Segment dock."] if said else [CHOSEN]
     elif told is None or told.verdict == "worse":
         said.append(
@@ -256,20 +256,20 @@ def outcome(taught: TrainingResult) -> str:
             "The old one stays chosen until you decide: look at what changed, and use the new one "
             "if you find its outlines better."
         )
-    if taught.earlier is not None:
-        said.append(f"On the earlier images: {taught.earlier.sentence()}")
-    if taught.forecast is not None:
-        said.append(taught.forecast.sentence())
+    if trained.earlier is not None:
+        said.append(f"On the earlier images: {trained.earlier.sentence()}")
+    if trained.forecast is not None:
+        said.append(trained.forecast.sentence())
     return " ".join(said)
 
 
-def figure_rows(taught: TrainingResult) -> list[tuple[str, str, str]]:
+def figure_rows(trained: TrainingResult) -> list[tuple[str, str, str]]:
     """Return name, value before and value after of each figure that there is."""
-    after = taught.after.figures()
-    before = {} if taught.before is None else taught.before.figures()
+    after = trained.after.figures()
+    before = {} if trained.before is None else trained.before.figures()
     rows: list[tuple[str, str, str]] = []
-    told = taught.comparison
-    decisive = "dice" if taught.after.kind == "semantic" else "ap50"
+    told = trained.comparison
+    decisive = "dice" if trained.after.kind == "semantic" else "ap50"
     for key, title in SHOWN:
         old, new = before.get(key), after.get(key)
         if new is None:

@@ -61,7 +61,7 @@ class StartBox(QGroupBox):
         super().__init__("Start well", parent)
         # Weak: the dock that holds this box would hold itself, and outlive its window.
         self._session, self._weak_settings = session, WeakMethod(settings)
-        self._tried: tuple[object, object] | None = None
+        self._tried: tuple[object, ...] | None = None
         self._ready = False
         self.found: StartingPoint | None = None
         self.runner = JobRunner(self)
@@ -93,10 +93,10 @@ class StartBox(QGroupBox):
         self._clear()
 
     def enable(self, ready: bool) -> None:
-        """Enable trying; what was tried for another network or training set is taken away."""
+        """Enable trying; what was tried for another network or other images is taken away."""
         self._ready = ready
         self.ask.setEnabled(ready and not self.runner.busy)
-        if self._tried is not None and self._tried != self._chosen():
+        if self._tried is not None and self._tried[: len(now := self._chosen())] != now:
             self.runner.cancel()
             self._clear()
 
@@ -122,8 +122,11 @@ class StartBox(QGroupBox):
         assert said is not None, "the dock lives while its boxes are used"
         return said()
 
-    def _chosen(self) -> tuple[object, object]:
-        return self._session.checkpoint, self._session.folder
+    def _chosen(self) -> tuple[object, ...]:
+        """Return network, training set and its images; without these while they are looked at."""
+        session = self._session
+        known = (session.checkpoint, session.folder)
+        return known if session.contents is None else (*known, session.contents.samples)
 
     def _clear(self) -> None:
         self.found, self._tried = None, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from napari_segnet.checkpoint import Checkpoint, Known
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
+from napari_segnet.families.kit.constants import ClassConstants
 from napari_segnet.families.kit.facts import complete
 from napari_segnet.families.kit.told import Choice, settle
 from napari_segnet.families.maskrcnn.facts import (
@@ -19,6 +20,12 @@ from napari_segnet.families.maskrcnn.facts import (
     settle_maskrcnn,
 )
 from napari_segnet.families.maskrcnn.family import DetectionFamily
+from napari_segnet.families.maskrcnn.matterport.config import (
+    CONSTANTS,
+    RATIOS,
+    Tensors,
+    configured_by,
+)
 from napari_segnet.families.maskrcnn.matterport.names import (
     Names,
     as_torch,
@@ -63,6 +70,7 @@ class MatterportMaskRCNN(DetectionFamily):
 
     name = "matterport-maskrcnn"
     title = "the Mask R-CNN of matterport"
+    constants = CONSTANTS
 
     def detect(self, weights: Weights) -> bool:
         """Tell from the names of its layers."""
@@ -70,23 +78,34 @@ class MatterportMaskRCNN(DetectionFamily):
 
     def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
         """Read shapes, and assume the rest as matterport's ``Config`` has it."""
+        return self.describe_with(weights, told, ())
+
+    def describe_with(
+        self, weights: Weights, told: Mapping[str, Any], classes: Sequence[ClassConstants]
+    ) -> Checkpoint:
+        """Read shapes and the ``Config`` that lies beside the file, and assume the rest."""
         _refuse_relatives(weights)
         turned = as_torch(weights)
         names = Names(turned.tensors)
         reading = Reading(turned, self.title, names.in_file, background="first", logits=2)
-        read, channels, classes = reading.hparams(), reading.channels(), reading.classes()
-        recorded = Recorded()
-        shown, shown_known = _shown(told)
+        read, channels, count = reading.hparams(), reading.channels(), reading.classes()
+        seen = Tensors(file=weights.path.name, classes=count, channels=channels, hparams=read)
+        config = configured_by(classes, seen)
+        recorded = config.recorded
+        shown, shown_known = _shown(told, recorded)
         rest = {name: value for name, value in told.items() if name not in shown}
         hparams, known = settle_maskrcnn(read, reading, rest, _defaults(channels), _FIXED, recorded)
+        for name in config.assumed:
+            if known[name].source == "read":
+                known[name] = Known(source="assumed", why=_CONFIG)
         # crop_and_resize looks at one point for each pixel, always.
         del hparams["roi_sampling"], known["roi_sampling"]
-        called, how = class_names(classes, told, recorded)
+        called, how = class_names(count, told, recorded)
         facts = {**fields_known(channels, "matterport"), **known, **shown_known, **how}
         facts["size"] = Known(
             source="read", why=f"it pads any picture to a multiple of {STEP_PX} by itself"
         )
-        blank = self._blank(turned, {**hparams, **shown}, channels, classes, called, facts)
+        blank = self._blank(turned, {**hparams, **shown}, channels, count, called, facts)
         full = complete(self.build, blank, turned, self.title, names.in_file, tensors=self.tensors)
         store = replace(full.store, layouts=layouts_of(weights.tensors))
         in_keras = weights.container.startswith("keras-")
@@ -96,10 +115,11 @@ class MatterportMaskRCNN(DetectionFamily):
             store=store,
             program="keras" if in_keras else "",
             known={**full.known, **program},
+            notes=(*full.notes, *config.notes),
         )
 
 
-def _shown(told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Known]]:
+def _shown(told: Mapping[str, Any], recorded: Recorded) -> tuple[dict[str, Any], dict[str, Known]]:
     """Return how a picture is resized before the network sees it."""
     if "roi_sampling" in told:
         raise SettingsError(
@@ -110,6 +130,9 @@ def _shown(told: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Known]]:
     own = {choice.name: told[choice.name] for choice in choices if choice.name in told}
     empty = Weights(path=Path(), container="", wrapper=(), prefix="", tensors={}, metadata={})
     values, known = settle(choices, {}, empty, own, MatterportMaskRCNN.title)
+    for name in values.keys() & recorded.values.keys() - own.keys():
+        values[name] = recorded.values[name]
+        known[name] = Known(source="read", why=f"recorded in {recorded.where}")
     if values["max_size"] % STEP_PX:
         raise SettingsError(
             f"max_size is {values['max_size']}, but matterport's networks take squares whose side "
@@ -128,8 +151,7 @@ def _defaults(channels: int) -> dict[str, tuple[Any, str]]:
         "stride_in": ("1x1", "matterport's conv_block has the stride in its first convolution"),
         "anchor_order": ("ratio", "matterport counts them so"),
         "anchor_rounding": (False, "matterport does not round them"),
-        # RPN_ANCHOR_RATIOS are width / height.
-        "anchor_ratios": ((2.0, 1.0, 0.5), f"{_CONFIG}, as height / width"),
+        "anchor_ratios": (RATIOS, f"{_CONFIG}, as height / width"),
         "box_weights": ([10.0, 10.0, 5.0, 5.0], f"{_CONFIG}, 1 / BBOX_STD_DEV"),
         "proposal_weights": ([10.0, 10.0, 5.0, 5.0], f"{_CONFIG}, 1 / RPN_BBOX_STD_DEV"),
         "norm_eps": (1e-3, "the default of Keras"),

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.items import Items, means_of
-from napari_segnet.mistakes import doubt_by_measures
+from napari_segnet.mistakes import uncertainty_by_measures
 from napari_segnet.segmentation import Maps
 from napari_segnet.shapes import highest_inside, shapes_of, spatial_axes
 
-__all__ = ["doubt_by_flips", "doubt_by_maps", "entropy"]
+__all__ = ["entropy", "uncertainty_by_flips", "uncertainty_by_maps"]
 
 Labels = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ def entropy(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return bits
 
 
-def doubt_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
+def uncertainty_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
     """Doubt objects by their shape, and where the network is undecided or sees a border inside.
 
     Of the probabilities that the network gives, the one with the highest mean entropy over the
@@ -55,7 +55,7 @@ def doubt_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
     border = None
     if channel_of_border is not None:
         border = highest_inside(items, labels, maps.data[channel_of_border], spatial)
-    found = doubt_by_measures(items, shapes_of(items, labels, spatial), worst, border)
+    found = uncertainty_by_measures(items, shapes_of(items, labels, spatial), worst, border)
     return replace(found, said="size, shape, and entropy of the network's maps")
 
 
@@ -65,7 +65,7 @@ def _are_classes(items: Items, maps: Maps) -> bool:
     return classes > 1 and int(items.ids.max(initial=0)) <= classes
 
 
-def doubt_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps]) -> Items:
+def uncertainty_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps]) -> Items:
     """Doubt objects of which the network says something else when the image is turned over.
 
     The mean distance between the foreground probabilities, times two: 0.5 of a difference is
@@ -74,8 +74,8 @@ def doubt_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps])
     channel = _probabilities(maps)[0]
     own = np.asarray(maps.data[channel], np.float32)
     apart = [np.abs(np.asarray(o.data[channel], np.float32) - own) for o in others]
-    doubts = np.minimum(1.0, 2 * means_of(labels, np.mean(apart, axis=0), items.ids))
-    return _with(items, doubts, "differs when flipped", "agreement under flips")
+    uncertainty = np.minimum(1.0, 2 * means_of(labels, np.mean(apart, axis=0), items.ids))
+    return _with(items, uncertainty, "differs when flipped", "agreement under flips")
 
 
 def _probabilities(maps: Maps) -> list[int]:
@@ -90,5 +90,5 @@ def _probabilities(maps: Maps) -> list[int]:
     return [channel for _, channel in sorted(found)] or [0]
 
 
-def _with(items: Items, doubts: Floats, why: str, said: str) -> Items:
-    return replace(items, doubts=doubts, why=(why,) * len(items), said=said)
+def _with(items: Items, uncertainty: Floats, why: str, said: str) -> Items:
+    return replace(items, uncertainty=uncertainty, why=(why,) * len(items), said=said)

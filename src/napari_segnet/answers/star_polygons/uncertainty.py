@@ -10,18 +10,18 @@ import numpy.typing as npt
 
 from napari_segnet.answers.star_polygons.label import rays_of
 from napari_segnet.items import Items
-from napari_segnet.mistakes import doubt_by_measures, doubted_by_both
+from napari_segnet.mistakes import uncertainty_by_both, uncertainty_by_measures
 from napari_segnet.segmentation import StarPolygons
 from napari_segnet.shapes import shapes_of, spatial_axes
 from napari_segnet.star import boxes_of
 
-__all__ = ["doubt_by_stars"]
+__all__ = ["uncertainty_by_stars"]
 
 Labels = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
 
 
-def doubt_by_stars(items: Items, labels: Labels, answer: StarPolygons) -> Items:
+def uncertainty_by_stars(items: Items, labels: Labels, answer: StarPolygons) -> Items:
     """Doubt what the network is not sure of, whose pixels see other edges, or by its shape.
 
     Every pixel of an object says where all of its edge is. Where one object is taken for two, or
@@ -50,15 +50,15 @@ def doubt_by_stars(items: Items, labels: Labels, answer: StarPolygons) -> Items:
         "its pixels see other edges": np.where(found, apart, 0.0),
         "size differs from the network's": np.where(found, _differs(edges, weight, owners, own), 0),
     }
-    doubts = 1 - np.prod([1 - np.clip(sign, 0, 1) for sign in signs.values()], axis=0)
+    uncertainty = 1 - np.prod([1 - np.clip(sign, 0, 1) for sign in signs.values()], axis=0)
     names = tuple(signs)
     first = np.argmax(np.stack(list(signs.values())), axis=0).tolist()
     why = tuple(names[k] if there else "no object" for k, there in zip(first, found, strict=True))
-    by_star = replace(items, doubts=np.where(found, doubts, 1.0), why=why)
+    by_star = replace(items, uncertainty=np.where(found, uncertainty, 1.0), why=why)
     spatial = spatial_axes(items, answer.maps.axes[1:], answer.ndim)
-    by_shape = doubt_by_measures(items, shapes_of(items, labels, spatial))
+    by_shape = uncertainty_by_measures(items, shapes_of(items, labels, spatial))
     said = "score, agreement of the pixels about the edge, size and shape"
-    return replace(doubted_by_both(by_star, by_shape), said=said)
+    return replace(uncertainty_by_both(by_star, by_shape), said=said)
 
 
 def _owned(

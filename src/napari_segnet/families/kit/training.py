@@ -1,4 +1,4 @@
-"""What the families of map networks share when they are taught."""
+"""What the families of map networks share when they are trained."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-__all__ = ["MapTeaching", "with_classes"]
+__all__ = ["MapTraining", "with_classes"]
 
 
-class MapTeaching:
+class MapTraining:
     """Targets and loss by the roles of the outputs; the file is written back as it was."""
 
     def targets(

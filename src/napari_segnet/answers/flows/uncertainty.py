@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.answers.maps.doubt import doubt_by_maps
+from napari_segnet.answers.maps.uncertainty import uncertainty_by_maps
 from napari_segnet.flows import flow_errors
 from napari_segnet.items import Items
 from napari_segnet.segmentation import Flows
 from napari_segnet.steps.resolve import FLOW_THRESHOLD
 
-__all__ = ["doubt_by_flows"]
+__all__ = ["uncertainty_by_flows"]
 
 
-def doubt_by_flows(items: Items, labels: npt.NDArray[np.integer[Any]], flows: Flows) -> Items:
+def uncertainty_by_flows(items: Items, labels: npt.NDArray[np.integer[Any]], flows: Flows) -> Items:
     """Doubt objects whose flows are not those that the network gave, or as of other maps.
 
-    An object at the threshold from which on Cellpose removes it has a doubt of one half.
+    An object at the threshold from which on Cellpose removes it has an uncertainty of one half.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def doubt_by_flows(items: Items, labels: npt.NDArray[np.integer[Any]], flows: Fl
     flows : Flows
         What the network said of the same pixels.
     """
-    found = doubt_by_maps(items, labels, flows)
+    found = uncertainty_by_maps(items, labels, flows)
     first = flows.channel_of("flow")
     if first is None:
         return found
@@ -44,11 +44,11 @@ def doubt_by_flows(items: Items, labels: npt.NDArray[np.integer[Any]], flows: Fl
         there = (ids > 0) & (ids < worst.size)
         worst[ids[there]] = np.maximum(worst[ids[there]], errors[there])
     error = np.where(items.ids > 0, worst[np.maximum(items.ids, 0)], 0)
-    doubts = np.minimum(1.0, error / (2 * FLOW_THRESHOLD))
-    rows = zip(doubts > found.doubts, found.why, strict=True)
+    uncertainty = np.minimum(1.0, error / (2 * FLOW_THRESHOLD))
+    rows = zip(uncertainty > found.uncertainty, found.why, strict=True)
     return replace(
         found,
-        doubts=np.maximum(found.doubts, doubts),
+        uncertainty=np.maximum(found.uncertainty, uncertainty),
         why=tuple("flows do not fit" if more else why for more, why in rows),
         said=f"flows, {found.said}",
     )

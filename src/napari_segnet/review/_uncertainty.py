@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.items import Items, items_of, means_of
-from napari_segnet.mistakes import doubt_by_measures, doubted_by_both
+from napari_segnet.mistakes import uncertainty_by_both, uncertainty_by_measures
 from napari_segnet.shapes import shapes_of, spatial_axes
 from napari_segnet.steps.overlap import Overlaps, overlaps
 
-__all__ = ["MOSTLY", "doubt_by_prediction", "doubt_by_shape", "doubt_by_size"]
+__all__ = ["MOSTLY", "uncertainty_by_prediction", "uncertainty_by_shape", "uncertainty_by_size"]
 
 Labels = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ OUTLINE = 0.5
 """How much an outline that differs counts, beside objects that do: small ones differ much."""
 
 
-def doubt_by_prediction(
+def uncertainty_by_prediction(
     labels: Labels,
     predicted: Labels,
     scores: Mapping[int, float],
@@ -55,9 +55,9 @@ def doubt_by_prediction(
     scores : mapping of int to float
         How sure the network is of each of its objects, 0 to 1.
     inside : ndarray or None
-        Foreground probability, if the network says it: what is not there is the more doubted.
+        Foreground probability, if the network says it: what is not there is the more uncertain.
     axes : str
-        Of the labels, as for :func:`doubt_by_shape`.
+        Of the labels, as for :func:`uncertainty_by_shape`.
 
     Returns
     -------
@@ -79,9 +79,9 @@ def doubt_by_prediction(
     signs = np.stack([merged, split, absent, OUTLINE * (1 - best)])
     names = ("several in one", "cut in pieces", "nothing there", "another outline")
     worst = signs.argmax(axis=0)
-    doubts = signs.max(axis=0).clip(0, 1)
-    compared = replace(items, doubts=doubts, why=tuple(names[k] for k in worst.tolist()))
-    both = doubted_by_both(compared, doubt_by_shape(items, labels, axes))
+    uncertainty = signs.max(axis=0).clip(0, 1)
+    compared = replace(items, uncertainty=uncertainty, why=tuple(names[k] for k in worst.tolist()))
+    both = uncertainty_by_both(compared, uncertainty_by_shape(items, labels, axes))
     found = replace(both, said="compared with the network's own objects; size and shape")
     return found.joined(_missing(table, predicted, scores))
 
@@ -133,12 +133,12 @@ def _missing(table: Overlaps, predicted: Labels, scores: Mapping[int, float]) ->
         shapes=shapes,
         ids=-np.arange(1, ids.size + 1),
         scores=sure,
-        doubts=sure * (1 - covered[bare]),
+        uncertainty=sure * (1 - covered[bare]),
         why=("missing?",) * ids.size,
     )
 
 
-def doubt_by_shape(items: Items, labels: Labels, axes: str = "") -> Items:
+def uncertainty_by_shape(items: Items, labels: Labels, axes: str = "") -> Items:
     """Doubt objects by size and shape: all that is known without a network.
 
     Parameters
@@ -152,11 +152,11 @@ def doubt_by_shape(items: Items, labels: Labels, axes: str = "") -> Items:
         if most objects go through several planes.
     """
     shapes = shapes_of(items, labels, spatial_axes(items, axes))
-    found = doubt_by_measures(items, shapes)
+    found = uncertainty_by_measures(items, shapes)
     return replace(found, said="only size and shape, since no network was chosen")
 
 
-def doubt_by_size(items: Items) -> Items:
+def uncertainty_by_size(items: Items) -> Items:
     """Doubt objects whose size is unlike that of the others: what other orders are measured by.
 
     Distance of the logarithm of the area from the median, in robust standard deviations; four
@@ -171,7 +171,7 @@ def doubt_by_size(items: Items) -> Items:
     why = tuple("larger than others" if a > 0 else "smaller than others" for a in away.tolist())
     return replace(
         items,
-        doubts=np.minimum(1.0, np.abs(away) / 4),
+        uncertainty=np.minimum(1.0, np.abs(away) / 4),
         why=why,
         said="only how unusual the size is",
     )

@@ -1,4 +1,4 @@
-"""Doubts: mistakes come first, whatever made them."""
+"""Uncertainty: mistakes come first, whatever made them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
 from napari_segnet.items import means_of
 from napari_segnet.review import (
-    doubt_by_detections,
-    doubt_by_flips,
-    doubt_by_maps,
-    doubt_by_prediction,
-    doubt_by_size,
-    doubt_labels,
-    doubt_own,
-    doubt_unaided,
     entropy,
     in_order,
     items_of,
     remeasured,
+    uncertainty_by_detections,
+    uncertainty_by_flips,
+    uncertainty_by_maps,
+    uncertainty_by_prediction,
+    uncertainty_by_size,
+    uncertainty_of_labels,
+    uncertainty_of_own,
+    uncertainty_unaided,
 )
 from napari_segnet.segmentation import Instances, Maps
 
@@ -44,7 +44,9 @@ def maps_of(*channels, roles=("foreground",)):
 
 
 def worst(items):
-    return int(items.ids[np.nanargmax(items.doubts)]), items.why[int(np.nanargmax(items.doubts))]
+    return int(items.ids[np.nanargmax(items.uncertainty)]), items.why[
+        int(np.nanargmax(items.uncertainty))
+    ]
 
 
 @given(st.integers(0, 10**9), st.sampled_from([(9, 11), (4, 6, 5)]), st.sampled_from([5, 10**8]))
@@ -79,10 +81,10 @@ def test_a_table_follows_an_edit_as_if_it_were_made_anew(seed):
 
 
 def test_the_queue_shows_what_is_unseen_then_the_doubtful():
-    items = doubt_by_size(items_of(grid(1, 4)))
+    items = uncertainty_by_size(items_of(grid(1, 4)))
     from dataclasses import replace
 
-    items = replace(items, doubts=np.array([0.2, 0.9, np.nan, 0.5]))
+    items = replace(items, uncertainty=np.array([0.2, 0.9, np.nan, 0.5]))
     seen = np.array([False, True, False, False])
     assert [4, 1, 3, 2] == items.ids[in_order(items, seen)].tolist()
 
@@ -95,20 +97,20 @@ def test_entropy_is_a_bit_where_it_is_even():
 def test_an_undecided_object_is_doubted():
     labels = grid()
     inside = np.where(labels == 7, 0.6, np.where(labels > 0, 0.99, 0.01))
-    items = doubt_by_maps(items_of(labels), labels, maps_of(inside))
+    items = uncertainty_by_maps(items_of(labels), labels, maps_of(inside))
     assert (7, "the network is undecided: entropy 0.97 bit") == worst(items)
     boundary = np.where(labels == 3, 0.5, 0.01)
     both = maps_of(labels > 0, boundary, roles=("foreground", "boundary"))
-    assert worst(doubt_by_maps(items_of(labels), labels, both))[0] == 3
+    assert worst(uncertainty_by_maps(items_of(labels), labels, both))[0] == 3
 
 
 def test_a_distance_is_no_probability():
     labels = grid()
     both = maps_of(labels > 0, np.full(labels.shape, 0.5), roles=("foreground", "distance"))
-    alone = doubt_by_maps(items_of(labels), labels, maps_of(labels > 0))
-    with_distance = doubt_by_maps(items_of(labels), labels, both)
-    np.testing.assert_array_equal(alone.doubts, with_distance.doubts)
-    assert with_distance.doubts.max() < 0.05
+    alone = uncertainty_by_maps(items_of(labels), labels, maps_of(labels > 0))
+    with_distance = uncertainty_by_maps(items_of(labels), labels, both)
+    np.testing.assert_array_equal(alone.uncertainty, with_distance.uncertainty)
+    assert with_distance.uncertainty.max() < 0.05
 
 
 def test_a_merge_is_doubted_though_the_network_is_sure():
@@ -116,7 +118,7 @@ def test_a_merge_is_doubted_though_the_network_is_sure():
     labels[labels == 8] = 7
     labels[SIDE + 4 : SIDE + 9, 2 * SIDE - 11 : 2 * SIDE + SIDE] = 7
     maps = maps_of(labels > 0, np.zeros(labels.shape), roles=("foreground", "boundary"))
-    found = doubt_by_maps(items_of(labels), labels, maps)
+    found = uncertainty_by_maps(items_of(labels), labels, maps)
     assert 7 == worst(found)[0] and worst(found)[1].startswith("looks like two: ")
 
 
@@ -125,8 +127,8 @@ def test_a_border_inside_of_an_object_is_doubted():
     border = np.zeros(labels.shape)
     border[6, 6 + 2 * SIDE] = 0.9
     both = maps_of(labels > 0, border, roles=("foreground", "boundary"))
-    doubts = doubt_by_maps(items_of(labels), labels, both).doubts
-    assert doubts[2] > 1.5 * doubts[1]
+    uncertainty = uncertainty_by_maps(items_of(labels), labels, both).uncertainty
+    assert uncertainty[2] > 1.5 * uncertainty[1]
 
 
 def test_classes_of_pixels_have_no_shape():
@@ -135,16 +137,18 @@ def test_classes_of_pixels_have_no_shape():
     outputs = (Output(role="class", channels=3, activation="softmax"),)
     data = np.stack([labels == k for k in range(3)]).astype(np.float32)
     data[1:, :, 20:] = 0.5
-    found = doubt_by_maps(items_of(labels), labels, Maps(data=data, axes="cyx", outputs=outputs))
+    found = uncertainty_by_maps(
+        items_of(labels), labels, Maps(data=data, axes="cyx", outputs=outputs)
+    )
     assert found.said == "entropy of the network's maps"
-    np.testing.assert_allclose([0, 0.5], found.doubts, atol=1e-4)
+    np.testing.assert_allclose([0, 0.5], found.uncertainty, atol=1e-4)
 
 
 def test_what_changes_when_flipped_is_doubted():
     labels = grid()
     sure = maps_of(labels > 0)
     other = maps_of(np.where(labels == 5, 0.2, labels > 0))
-    assert worst(doubt_by_flips(items_of(labels), labels, sure, [sure, other]))[0] == 5
+    assert worst(uncertainty_by_flips(items_of(labels), labels, sure, [sure, other]))[0] == 5
 
 
 def test_each_kind_of_mistake_has_its_sign():
@@ -156,15 +160,15 @@ def test_each_kind_of_mistake_has_its_sign():
     labels[truth == 16] = 50  # only another number
     labels[52:60, 5:15] = 77  # invented
     scores = {int(i): 0.9 for i in np.unique(truth) if i}
-    items = doubt_by_prediction(labels, truth, scores, (truth > 0).astype(np.float32))
+    items = uncertainty_by_prediction(labels, truth, scores, (truth > 0).astype(np.float32))
     why = dict(zip(items.ids.tolist(), items.why, strict=True))
-    doubt = dict(zip(items.ids.tolist(), items.doubts.tolist(), strict=True))
+    uncertainty = dict(zip(items.ids.tolist(), items.uncertainty.tolist(), strict=True))
     expected = {1: "several in one", 7: "cut in pieces", 99: "cut in pieces"}
     expected |= {77: "nothing there", -1: "missing?"}
     assert expected == {label: why[label] for label in expected}
     np.testing.assert_array_equal([9], np.unique(truth[items.box(items.row_of(-1))]))
-    assert min(doubt[label] for label in expected) > 0.8
-    assert max(value for label, value in doubt.items() if label not in expected) < 0.05
+    assert min(uncertainty[label] for label in expected) > 0.8
+    assert max(value for label, value in uncertainty.items() if label not in expected) < 0.05
 
 
 def test_what_a_detector_is_unsure_of_is_doubted():
@@ -185,7 +189,7 @@ def test_what_a_detector_is_unsure_of_is_doubted():
         shape=labels.shape,
         axes="yx",
     )
-    found = doubt_by_detections(items, labels, answer)
+    found = uncertainty_by_detections(items, labels, answer)
     why = dict(zip(found.ids.tolist(), found.why, strict=True))
     assert ("low score", "mask and box differ", "soft mask", "no detection") == (
         why[2],
@@ -193,9 +197,9 @@ def test_what_a_detector_is_unsure_of_is_doubted():
         why[5],
         why[6],
     )
-    assert found.doubts[[0, 3]].max() < 0.05 < found.doubts[[1, 2, 4, 5]].min()
+    assert found.uncertainty[[0, 3]].max() < 0.05 < found.uncertainty[[1, 2, 4, 5]].min()
     seams = (np.array([100]), np.array([6]))
-    assert doubt_by_detections(items, labels, answer, seams).why[0] == "at a seam"
+    assert uncertainty_by_detections(items, labels, answer, seams).why[0] == "at a seam"
 
 
 def test_a_detection_that_holds_two_is_doubted_by_its_shape():
@@ -212,7 +216,7 @@ def test_a_detection_that_holds_two_is_doubted_by_its_shape():
         shape=labels.shape,
         axes="yx",
     )
-    found = doubt_by_detections(items, labels, answer)
+    found = uncertainty_by_detections(items, labels, answer)
     assert 7 == worst(found)[0] and worst(found)[1].startswith("looks like two: ")
     assert found.said == "score, mask and box of detections, size and shape"
 
@@ -231,22 +235,24 @@ def test_detections_are_those_of_the_same_plane():
             shape=labels.shape,
             axes="zyx",
         )
-        assert doubted == bool((doubt_by_detections(items, labels, answer).doubts > 0.5).all())
+        assert doubted == bool(
+            (uncertainty_by_detections(items, labels, answer).uncertainty > 0.5).all()
+        )
 
 
 def test_without_a_network_only_size_and_shape_count_and_it_says_so():
     labels = grid()
     labels[labels == 4] = 0
     labels[2, 40] = 4
-    items = sn.run(doubt_unaided(labels))
+    items = sn.run(uncertainty_unaided(labels))
     assert (4, "small: 0.0083 times the median area") == worst(items)
     assert "no network was chosen" in items.said
 
 
 def test_labels_of_nothing_are_an_empty_table():
     empty = np.zeros((9, 9), np.int32)
-    assert 0 == len(sn.run(doubt_unaided(empty)))
-    assert 0 == len(doubt_by_prediction(empty, empty, {}, None))
+    assert 0 == len(sn.run(uncertainty_unaided(empty)))
+    assert 0 == len(uncertainty_by_prediction(empty, empty, {}, None))
 
 
 @pytest.fixture(scope="module")
@@ -262,22 +268,22 @@ def test_a_network_finds_the_mistakes_of_others(crop):
     settings_ = sn.PredictSettings(device="cpu")
     prediction = sn.run(sn.predict(checkpoint, crop, settings_))
     made = sn.run(sn.label(prediction))
-    own = sn.run(doubt_own(made.labels, prediction, made.label_score, made.label_class))
+    own = sn.run(uncertainty_of_own(made.labels, prediction, made.label_score, made.label_class))
     assert own.said == "size, shape, and entropy of the network's maps"
     assert own.ids.tolist() == sorted(made.label_score)
     assert not np.isnan(own.scores).any()
     labels = made.labels.copy()
     victims = own.ids[np.argsort(own.areas)][-2:].tolist()
     labels[labels == victims[0]] = 0
-    items = sn.run(doubt_labels(labels, checkpoint, crop, settings_, flips=True))
+    items = sn.run(uncertainty_of_labels(labels, checkpoint, crop, settings_, flips=True))
     assert int(items.ids[in_order(items, np.zeros(len(items), bool))[0]]) == -1
     assert items.said == (
         "compared with the network's own objects; size and shape, and agreement under flips"
     )
     with pytest.raises(MismatchError, match=r"The labels have \(160, 80\) pixels"):
-        sn.run(doubt_labels(labels[:, :80], checkpoint, crop, settings_))
+        sn.run(uncertainty_of_labels(labels[:, :80], checkpoint, crop, settings_))
     with pytest.raises(MismatchError, match=r"The labels have \(80, 160\) pixels"):
-        sn.run(doubt_own(labels[:80], prediction, {}, {}))
+        sn.run(uncertainty_of_own(labels[:80], prediction, {}, {}))
 
 
 def test_means_of_high_ids_need_no_table_of_all_ids():

@@ -10,17 +10,17 @@ import numpy.typing as npt
 
 from napari_segnet.boxes import overlapping_pairs, pairwise_iou
 from napari_segnet.items import Items
-from napari_segnet.mistakes import doubt_by_measures, doubted_by_both
+from napari_segnet.mistakes import uncertainty_by_both, uncertainty_by_measures
 from napari_segnet.segmentation import Instances
 from napari_segnet.shapes import shapes_of
 
-__all__ = ["doubt_by_detections"]
+__all__ = ["uncertainty_by_detections"]
 
 Labels = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
 
 
-def doubt_by_detections(
+def uncertainty_by_detections(
     items: Items, labels: Labels, answer: Instances, seams: tuple[npt.NDArray[Any], ...] = ()
 ) -> Items:
     """Doubt what a network is not sure of, whose mask does not fill its box, or by its shape.
@@ -36,7 +36,7 @@ def doubt_by_detections(
     seams : tuple of ndarray
         Where tiles meet, for y and for x: an object that a seam crosses is looked at sooner.
     """
-    doubts, why = np.ones(len(items)), ["no detection"] * len(items)
+    uncertainty, why = np.ones(len(items)), ["no detection"] * len(items)
     planes = (
         np.ravel_multi_index(tuple(items.first[:, :-2].T), answer.shape[:-2] or (1,))
         if (len(answer.shape) > 2)
@@ -53,10 +53,10 @@ def doubt_by_detections(
             "at a seam": 0.5 if _crosses(own[row], seams) else 0.0,
         }
         why[row] = max(signs, key=lambda name: signs[name])
-        doubts[row] = 1 - np.prod([1 - min(1.0, max(0.0, sign)) for sign in signs.values()])
-    by_detection = replace(items, doubts=doubts, why=tuple(why))
-    by_shape = doubt_by_measures(items, shapes_of(items, labels))
-    both = doubted_by_both(by_detection, by_shape)
+        uncertainty[row] = 1 - np.prod([1 - min(1.0, max(0.0, sign)) for sign in signs.values()])
+    by_detection = replace(items, uncertainty=uncertainty, why=tuple(why))
+    by_shape = uncertainty_by_measures(items, shapes_of(items, labels))
+    both = uncertainty_by_both(by_detection, by_shape)
     return replace(both, said="score, mask and box of detections, size and shape")
 
 

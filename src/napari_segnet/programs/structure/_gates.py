@@ -1,0 +1,97 @@
+"""Attention gates: convolutions of one pixel that weigh a skip connection.
+
+Oktay et al. 2018, arXiv 1804.03999. One sees the decoder, one the skip connection, one makes a map
+of their sum. Where the skip connection is seen by a kernel of two pixels, it is halved first, and
+the map is brought up; a fourth convolution may follow what is let through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from napari_segnet.programs.structure._units import Unit
+
+__all__ = ["Gate", "gates_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The convolutions of an attention gate.
+
+    Attributes
+    ----------
+    gating, skip, psi : Unit
+        What sees the decoder, what sees the skip connection, and what answers with one map.
+    after : Unit or None
+        What the weighed skip connection goes through.
+    """
+
+    gating: Unit
+    skip: Unit
+    psi: Unit
+    after: Unit | None = None
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """All of them."""
+        return (self.gating, self.skip, self.psi, *((self.after,) if self.after else ()))
+
+    @property
+    def halves(self) -> bool:
+        """Whether the skip connection is halved before it meets the decoder."""
+        return max(self.skip.kernel) == 2
+
+
+def gates_of(left: list[Unit]) -> list[tuple[str, Gate]]:
+    """Take out the convolutions of gates; return the module that holds each, and the gate."""
+    found = []
+    for at in range(len(left) - 2):
+        for count in (3, 4):
+            some = left[at : at + count]
+            if len(some) < count or any(max(unit.kernel) > 2 for unit in some):
+                continue
+            holder = _common(unit.layer.name for unit in some)
+            inside = sum(unit.layer.name.startswith(f"{holder}.") for unit in left)
+            gate = next(_gates(some), None) if holder and inside == count else None
+            if gate is not None:
+                found.append((holder, gate))
+    for _, gate in found:
+        for unit in gate.units:
+            left.remove(unit)
+    return found
+
+
+def _gates(some: list[Unit]) -> Iterator[Gate]:
+    """Yield the gate that three or four convolutions make: the fourth keeps the channels."""
+    for after in (None,) if len(some) == 3 else (some[0], some[-1]):
+        one, two, psi = (unit for unit in some if unit is not after)
+        fits = psi.outputs(False) == 1 and psi.inputs(False) == one.outputs(False)
+        if not fits or two.outputs(False) != one.outputs(False):
+            continue
+        if _sees_skip(one.layer.name) or (max(one.kernel) == 2 and max(two.kernel) == 1):
+            one, two = two, one
+        width = two.inputs(False)
+        if after is None or after.inputs(False) == after.outputs(False) == width:
+            yield Gate(gating=one, skip=two, psi=psi, after=after)
+
+
+def _sees_skip(name: str) -> bool:
+    words = re.split(r"[._]", name.lower())
+    if words[-1].isdecimal():
+        words.pop()
+    if words[-1] in ("g", "x"):
+        return words[-1] == "x"
+    return bool(set(words) & {"wx", "theta", "skip", "enc"})
+
+
+def _common(names: Iterable[str]) -> str:
+    """Return the module that holds all of these layers."""
+    split = [name.split(".")[:-1] for name in names]
+    held = []
+    for parts in zip(*split, strict=False):
+        if len(set(parts)) > 1:
+            break
+        held.append(parts[0])
+    return ".".join(held)

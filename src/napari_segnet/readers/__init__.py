@@ -23,6 +23,7 @@ from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers._address import address_of, local_path, named
 from napari_segnet.readers._channel_set import channel_sets
+from napari_segnet.readers._damage import understood
 from napari_segnet.readers._listing import in_order, names_in, natural
 from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
@@ -175,14 +176,16 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     if address := address_of(path):
         return read_address(address, axes)
     path = local_path(path)
-    if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
-        return _open_folder(path, axes)
-    return _reader(path).read(path, axes)
+    with understood(path):
+        if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
+            return _open_folder(path, axes)
+        return _reader(path).read(path, axes)
 
 
 def open_series(folder: Path) -> list[Image]:
     """Open every DICOM series of a folder."""
-    return read_series(folder, _dicom_files(folder))
+    with understood(folder):
+        return read_series(folder, _dicom_files(folder))
 
 
 def has_grid(path: Path) -> bool:

@@ -37,6 +37,25 @@ def decoding(path: Place, kind: str) -> Iterator[None]:
         ) from error
 
 
+ODD = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
+    NotImplementedError,
+)
+"""What becomes of numbers and names in a header that no picture has."""
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Turn what an odd header does into an :class:`ImageError`."""
+    try:
+        yield
+    except ODD as error:
+        raise ImageError(
+            f"{path.name} is damaged: what its header says cannot be understood "
+            f"({type(error).__name__}: {str(error)[:120]}). Copy or export it again."
+        ) from error
+
+
 PIECEWISE = "Save it as a tiled TIFF, which is read piece by piece."
 
 

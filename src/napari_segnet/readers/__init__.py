@@ -215,16 +215,13 @@ def _open_folder(folder: Path, axes: str | None) -> Image:
     """Open a folder that is one image."""
     if holds_zarr(folder):
         return read_zarr(folder, axes)
-    files = _dicom_files(folder)
-    if files:
+    if files := _dicom_files(folder):
         return read_folder(folder, files, axes)
     inside = _pictures_in(folder)
     if len(inside) == 1:
         return open_image(inside[0], axes)
-    raise ImageError(
-        f"{folder} is a folder, not a picture: it holds {len(inside) or 'no'} pictures and no "
-        "DICOM series. Name the files inside it."
-    )
+    held = f"{len(inside) or 'no'} pictures and no DICOM series"
+    raise ImageError(f"{folder} is a folder, not a picture: it holds {held}. Name files inside it.")
 
 
 def open_numbers(path: str | Path, axes: str | None = None) -> Image:
@@ -236,12 +233,12 @@ def open_numbers(path: str | Path, axes: str | None = None) -> Image:
     if address_of(path):
         return open_image(path, axes)
     path = local_path(path)
-    if os.path.isdir(path):
-        return _open_folder(path, axes)
-    reader = _reader(path)
-    if isinstance(reader, NumbersReader):
-        return reader.read_numbers(path, axes)
-    return reader.read(path, axes)
+    with understood(path):
+        if os.path.isdir(path):
+            return _open_folder(path, axes)
+        reader = _reader(path)
+        read = reader.read_numbers if isinstance(reader, NumbersReader) else reader.read
+        return read(path, axes)
 
 
 def file_axes(path: str | Path) -> str | None:

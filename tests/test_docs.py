@@ -47,6 +47,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchma
 NO_SETTINGS = {
     *(
         "head",
+        "join",
         "output",
         "activation",
         "align_corners",

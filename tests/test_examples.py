@@ -18,16 +18,14 @@ LEAST = {
 QUICK = ("cells-in-time",)
 
 
-def pages():
-    for name in LEAST:
-        yield name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
+TRIED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in LEAST]
 
 
 def test_every_example_is_tried():
     assert {page.stem for page in PAGES.glob("*.md")} == set(LEAST)
 
 
-@pytest.mark.parametrize("name", pages())
+@pytest.mark.parametrize("name", TRIED)
 def test_a_worked_example(name, tmp_path, monkeypatch, capsys):
     if name == "cells-in-a-video":
         pytest.importorskip("av", reason="the extra [video] is not installed")

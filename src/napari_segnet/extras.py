@@ -5,9 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from napari_segnet.errors import MissingExtraError
+from napari_segnet.errors import ImageError, MissingExtraError
 
-__all__ = ["distributed_package", "microscope_package", "video_package", "zarr_package"]
+__all__ = [
+    "address_package",
+    "distributed_package",
+    "microscope_package",
+    "video_package",
+    "zarr_package",
+]
 
 
 def zarr_package(name: str) -> Any:
@@ -38,6 +44,41 @@ def zarr_package(name: str) -> Any:
             "[zarr] again: pip install -U 'napari-segnet[zarr]'"
         )
     return zarr
+
+
+def address_package(address: str) -> Any:
+    """Import fsspec, and see that it has what speaks to a kind of address.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``https://example.org/cells.zarr``.
+
+    Raises
+    ------
+    MissingExtraError
+        If a package is not installed; names the extra.
+    ImageError
+        If there is no such kind of address.
+    """
+    kind = address.partition(":")[0]
+    try:
+        import fsspec
+
+        fsspec.get_filesystem_class(kind)
+    except ImportError as error:
+        lacks = "" if error.name is None else f" ({error.name} is missing)"
+        raise MissingExtraError(
+            f"{address} is an address, and what reads from {kind}: is not installed{lacks}. "
+            "Install the extra [remote]: pip install 'napari-segnet[remote]'; or copy the image "
+            "to a disk."
+        ) from error
+    except ValueError as error:
+        raise ImageError(
+            f"{address} begins with {kind}:, which is no kind of address that is known here. Name "
+            "a file, or an address such as https://… or s3://…."
+        ) from error
+    return fsspec
 
 
 def distributed_package() -> Any:

@@ -84,7 +84,7 @@ def as_image(image: Any, axes: str | None = None) -> Image:
         If it is none of these, or cannot be opened.
     """
     if isinstance(image, str | os.PathLike):
-        return open_image(Path(image), axes)
+        return open_image(image if isinstance(image, str) else Path(image), axes)
     if isinstance(image, Image):
         if axes in (None, image.axes):
             return image

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_segnet.journal import slabs
 
-__all__ = ["Items", "extents", "items_of", "means_of", "remeasured"]
+__all__ = ["Items", "extents", "items_of", "means_of", "remeasured", "worse"]
 
 PIECE_PX = 2**20
 """Pixels that are looked through at once: some 10 ms, in which nothing else in Python runs."""
@@ -270,3 +270,12 @@ def means_of(labels: npt.NDArray[Any], values: npt.NDArray[Any], ids: Ints) -> F
         counts += np.bincount(flat[part], minlength=size)[:size]
     means: Floats = sums[ids] / np.maximum(counts[ids], 1)
     return means
+
+
+def worse(items: Items, others: Items) -> Items:
+    """Return the items with the higher uncertainty of both; the others are the first rows."""
+    uncertainty, why = items.uncertainty.copy(), list(items.why)
+    for row in np.flatnonzero(others.uncertainty > uncertainty[: len(others)]).tolist():
+        uncertainty[row], why[row] = others.uncertainty[row], others.why[row]
+    said = f"{items.said}, and {others.said}"
+    return replace(items, uncertainty=uncertainty, why=tuple(why), said=said)

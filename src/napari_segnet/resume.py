@@ -20,6 +20,7 @@ from napari_segnet.inference import LabelSettings, network_record
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.found import normalize_by_source
 from napari_segnet.plan.settings import FIND, SOURCE
+from napari_segnet.readers import address_of
 
 __all__ = ["Run", "difference", "read_record"]
 
@@ -116,6 +117,8 @@ def _made_of(record: Mapping[str, Any]) -> list[Path]:
 
 def _is_other_picture(old: Path, new: Path) -> bool:
     """Tell if two paths are two pictures; one that is not there any more has moved."""
+    if (address := address_of(new)) or address_of(old):
+        return bool(address) and address_of(old) not in (None, address)
     if {_kind(old), _kind(new)} == {".hdr", ".img"}:  # the two files of one volume
         return False
     try:

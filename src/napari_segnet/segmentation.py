@@ -71,6 +71,9 @@ class Maps:
         Groups of channels in order.
     ndim : int
         2 if each plane was answered by itself, 3 if each volume was.
+    apart : ndarray or None
+        ``([t,] [z,] y, x)`` float16, 0 to 1: how far the tiles that answered a pixel are apart
+        in the first probability; 0 where only one did. None where tiles equal the whole.
     """
 
     answer_kind: ClassVar[str] = "maps"
@@ -79,6 +82,7 @@ class Maps:
     axes: str
     outputs: tuple[Output, ...]
     ndim: int = 2
+    apart: npt.NDArray[np.float16] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -88,7 +92,7 @@ class Maps:
     @property
     def kept_nbytes(self) -> int:
         """Bytes as float16."""
-        return 2 * self.data.size
+        return 2 * (self.data.size + (0 if self.apart is None else self.apart.size))
 
     def kept(self, allocate: Allocate) -> Maps:
         """Return the maps as float16, in what ``allocate`` gives unless they lie in such a file."""
@@ -100,7 +104,11 @@ class Maps:
                 channel[...] = values
         data = data.view()
         data.flags.writeable = False
-        return replace(self, data=data)
+        apart = self.apart
+        if apart is not None and not isinstance(apart, np.memmap):
+            apart = allocate(apart.shape, np.dtype(np.float16))
+            apart[...] = self.apart
+        return replace(self, data=data, apart=apart)
 
     def __repr__(self) -> str:
         return f"Maps({self.axes} {self.data.shape} {self.data.dtype}: {_outputs(self.outputs)})"

@@ -171,3 +171,29 @@ def test_the_scratch_folder_keeps_it(run, cells, shop, tmp_path, monkeypatch):
     done = run(*command(cells, shop, tmp_path / "a.zarr", "scale=2"))
     assert done.code == 0, "with --overwrite another run begins again"
     assert not list(scratch.iterdir())
+
+
+def test_an_image_is_named_by_its_address(run, cells, shop, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    import zarr
+
+    zarr.save_array(str(tmp_path / "cells.zarr"), np.load(cells))
+    files, address = fsspec.filesystem("memory"), "memory://shelf/cells.zarr"
+    files.put(str(tmp_path / "cells.zarr"), "/shelf/cells.zarr", recursive=True)
+    words = ["segment", address, "-c", shop / "unet.pth", "--set", "axes=yx", "--json"]
+    try:
+        done = run(*words, "-o", tmp_path / "out")
+        assert (done.code, done.json["image"]) == (0, address), done.err
+        again = run(*words, "-o", tmp_path / "out", "--resume")
+        assert again.json == {"image": address, "files": done.json["files"], "kept": True}
+        record = json.loads((tmp_path / "out" / "cells.json").read_text())
+        assert record["image"]["source"] == address
+        assert run(*words, "-o", tmp_path / "labels.zarr").code == 0
+        said = run(*words, "-o", "s3://bucket/out").refused()
+        assert "s3://bucket/out is an address, and results are written to a disk" in said
+        files.rm("/shelf", recursive=True)
+        gone = run(*words, "-o", tmp_path / "other")
+        assert gone.code == 1 and gone.json["image"] == address
+        assert f"There is no OME-Zarr image at {address}" in gone.json["error"]
+    finally:
+        files.store.clear()

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +16,16 @@ from support.networks import Milesial, calibrate, pictures
 
 import napari_segnet as sn
 from napari_segnet.engines import cluster
+from napari_segnet.engines.apart import _there, wanted_of
 from napari_segnet.engines.apart._there import Wanted
 from napari_segnet.engines.cluster import _connection, _scheduler, connect, disconnect
-from napari_segnet.errors import Cancelled, MissingExtraError, WorkerLostError
+from napari_segnet.engines.cluster._plugin import Introduce
+from napari_segnet.errors import (
+    BrokenWeightsError,
+    Cancelled,
+    MissingExtraError,
+    WorkerLostError,
+)
 from napari_segnet.extras import distributed_package
 from napari_segnet.image import Image
 from napari_segnet.progress import run
@@ -102,6 +110,24 @@ def test_weights_go_once_to_images_that_are_at_work_at_once():
     for thread in threads:
         thread.join()
     assert Client.sent == 1
+
+
+def test_weights_that_were_written_over_on_a_worker_are_refused(tmp_path):
+    """The file that was recognised is not on that machine; what was sent is, under its hash."""
+    here = tmp_path / "network.pth"
+    torch.save(calibrate(Milesial(channels=1, width=2, depth=1)).state_dict(), here)
+    wanted = wanted_of(sn.identify(here), "cpu", 1, "torch")
+    weights = here.read_bytes()
+    here.unlink()
+    one = SimpleNamespace(local_directory=str(tmp_path), name="worker-0")
+    Introduce(wanted, weights).setup(one)
+    assert _there.facts(wanted.key).device == "cpu"
+    (copy,) = tmp_path.iterdir()
+    copy.write_bytes(weights[:-1] + b"x")
+    _there._engines.clear()
+    with pytest.raises(BrokenWeightsError, match="on a worker of the cluster are not those that"):
+        _there.facts(wanted.key)
+    _there._introduced.clear()
 
 
 def refusing(real):

@@ -392,6 +392,13 @@ def test_its_tiles_are_blended_and_the_error_at_their_seams_is_told(normed, imag
     # No jumps: where tiles meet, neighbours differ no more than elsewhere in the image.
     jumps = np.abs(np.diff(prediction.answer.data - own, axis=2)).max(axis=(0, 1))
     assert jumps.max() < 0.3
+    # Where tiles overlap, how far they are apart is kept beside the maps.
+    apart = prediction.answer.apart
+    assert apart.shape == prediction.answer.shape and 0 < (apart > 0).mean() < 1
+    assert apart.max() >= 0.5 * engine["seam_error"]
+    again = cache.predictions.recall(cache.predictions.remember(prediction))
+    np.testing.assert_array_equal(again.answer.apart, apart)
+    assert answer(checkpoint, image).answer.apart is None, "one tile is the whole"
 
 
 def test_blending_can_be_asked_for(checkpoint, image):

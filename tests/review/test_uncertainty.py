@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,21 @@ def worst(items):
     return int(items.ids[np.nanargmax(items.uncertainty)]), items.why[
         int(np.nanargmax(items.uncertainty))
     ]
+
+
+def test_objects_that_differ_at_the_seam_of_tiles_are_listed():
+    labels = grid()
+    maps = maps_of(np.where(labels > 0, 0.99, 0.01))
+    apart = np.zeros(labels.shape, np.float16)
+    apart[:, 10:30] = 1e-4
+    apart[(labels == 7) & (apart > 0)] = 0.45  # mostly in one tile alone
+    items = uncertainty_by_maps(items_of(labels), labels, replace(maps, apart=apart))
+    assert worst(items) == (7, "differs at the seam of tiles")
+    assert items.uncertainty.max() == pytest.approx(0.9, abs=1e-3)
+    assert "agreement of tiles at seams" in items.said
+    plain = uncertainty_by_maps(items_of(labels), labels, maps)
+    others = items.ids != 7
+    np.testing.assert_array_equal(items.uncertainty[others], plain.uncertainty[others])
 
 
 @given(st.integers(0, 10**9), st.sampled_from([(9, 11), (4, 6, 5)]), st.sampled_from([5, 10**8]))

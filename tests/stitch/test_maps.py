@@ -23,6 +23,7 @@ from napari_segnet.sinks import file as in_file
 from napari_segnet.sinks.memory import ArraySink
 from napari_segnet.stitch import BlendedSink, ScaledSink, Seams, UnitSink, blend_weight, stitch_maps
 from napari_segnet.stitch import maps as stitch_module
+from napari_segnet.stitch.maps import Apart
 from napari_segnet.tiles import frame_of, plan, plan_blended, plan_whole
 
 FREE = Size(minimum=(1, 1), multiple=(1, 1), stride=(1, 1))
@@ -104,6 +105,23 @@ def test_blended_tiles_that_agree_change_nothing(scene):
     assert np.abs(image - out).max() < 1e-6
     assert seams.worst < 1e-6
     assert done[-1] == len(tiling.tiles)
+
+
+def test_where_tiles_that_overlap_are_apart_is_told():
+    into, maps = ArraySink(np.zeros((1, 4, 9), np.float32)), np.zeros((2, 4, 9), np.float32)
+    apart = Apart(into, (4, 9), channel=1)
+    sink = BlendedSink(ArraySink(maps), (2, 4, 9), apart=apart)
+    every = slice(0, 2), slice(0, 4)
+    one, two = np.full((2, 4, 5), 0.25, np.float32), np.full((2, 4, 6), 0.25, np.float32)
+    two[0] += 0.5  # another channel
+    two[1, :, 0] += 0.5
+    sink.write((*every, slice(0, 5)), one)
+    sink.write((*every, slice(3, 9)), two)
+    sink.finish()
+    found = into.finish()[0]
+    np.testing.assert_array_equal(found[:, 3], 0.5)
+    assert (found[:, 4] > 0).all() and found[:, 4].max() < 1e-4, "two tiles that agree"
+    assert not found[:, :3].any() and not found[:, 5:].any(), "one tile alone"
 
 
 def test_a_volume_is_stitched_along_three_axes():

@@ -175,6 +175,7 @@ def _finished(
 
 def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of: Answered) -> Done:
     from napari_segnet.detective import light_dark_suggestion
+    from napari_segnet.readers import named
 
     seconds, like = time.perf_counter() - made_of.begun, made_of.like
     count = len(made.label_score)
@@ -184,7 +185,7 @@ def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of
     if suggestion := light_dark_suggestion(plan.checkpoint, plan.predict, made):
         notes = (*notes, f"{suggestion} For those, add --set invert=yes.")
     line = {
-        "image": str(path),
+        "image": named(path),
         "files": [str(file) for file in files],
         "kind": made.kind,
         "n_labels": count,

@@ -178,6 +178,13 @@ def _placed(
     weights: str | None,
 ) -> tuple[Path, ZarrPlace | None, dict[str, Path], dict[str, tuple[Path, ...]]]:
     """Return the folder of the results; where it is named as Zarr, all that follows from it."""
+    from napari_segnet.readers import address_of
+
+    if address := address_of(output):
+        raise SettingsError(
+            f"{address} is an address, and results are written to a disk. Name a folder with -o, "
+            "and copy it there."
+        )
     if not output.name.lower().endswith(".zarr"):
         return output, None, by_stem, channel_files
     zarr = zarr_place(output, list(by_stem.values()), weights_path(weights or BUILT_IN))

@@ -42,17 +42,21 @@ class Show:
 
     def failure(self, bar: Bar, path: Path, error: Exception) -> None:
         """Say that an image failed; the others go on, and the end says why."""
+        from napari_segnet.readers import named
+
         with self._lock:
             bar.end("failed")
             self.failed.append((path, in_words(error) + added(error)))
-            self._line({"image": str(path), "error": self.failed[-1][1]})
+            self._line({"image": named(path), "error": self.failed[-1][1]})
 
     def kept(self, images: Mapping[str, Path], files: Mapping[str, list[Path]]) -> None:
         """Say which results were there already, by stem."""
+        from napari_segnet.readers import named
+
         if files:
             print(f"{len(files)} of {len(images)} images are done already.", file=sys.stderr)
         for stem, mine in files.items():
-            line = {"image": str(images[stem]), "files": [str(f) for f in mine], "kept": True}
+            line = {"image": named(images[stem]), "files": [str(f) for f in mine], "kept": True}
             self._line(line)
 
     def _line(self, values: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +42,7 @@ def zarr_place(output: Path, images: Sequence[Path], weights: Path) -> ZarrPlace
     SettingsError
         If there are several images, or the image's labels are of another kind.
     """
-    from napari_segnet.readers import has_grid, zarr_layout
+    from napari_segnet.readers import has_grid, layout_of
     from napari_segnet.writers import ZarrPlace
 
     if len(images) != 1:
@@ -56,7 +55,7 @@ def zarr_place(output: Path, images: Sequence[Path], weights: Path) -> ZarrPlace
             f"{images[0]} is a medical image, whose labels are NIfTI on its own grid. Name a "
             "folder with -o."
         )
-    layout = zarr_layout(output) if os.path.isdir(output) else None
+    layout = layout_of(output)
     if layout is not None:
         if not images[0].exists() or not images[0].samefile(output):
             raise SettingsError(
@@ -73,7 +72,7 @@ def zarr_place(output: Path, images: Sequence[Path], weights: Path) -> ZarrPlace
             scale=layout.scale,
             units=layout.units,
         )
-    of_image = zarr_layout(images[0]) if os.path.isdir(images[0]) else None
+    of_image = layout_of(images[0])
     if of_image is None:
         return ZarrPlace(folder=output)
     return ZarrPlace(

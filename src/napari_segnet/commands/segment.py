@@ -39,7 +39,10 @@ SCHEDULER = (
 MOST_AT_ONCE = 8
 """Images that are read, labelled and written here while their tiles are elsewhere."""
 PART = "only every N-th image, from the K-th on: for N runs on as many machines"
-IMAGES = "pictures, or folders of them; * and ? stand for any letters"
+IMAGES = (
+    "pictures, or folders of them; * and ? stand for any letters; OME-Zarr also by address, such "
+    "as https://host/cells.zarr"
+)
 KEYS = (
     "axes, normalize, normalize_over, channels, invert, scale, object_px, object_um, tile_px, "
     "batch_size, precision, seams, mirror, maps, device, threads, engine, threshold, instances, "
@@ -222,6 +225,8 @@ def _wishes(args: argparse.Namespace) -> Wishes:
 
 def _table(failed: list[tuple[Path, str]], total: int) -> str:
     """Return which images failed and why, one a line."""
-    width = min(40, max(len(str(path)) for path, _ in failed))
-    rows = [f"  {path!s:{width}}  {why}" for path, why in failed]
+    from napari_segnet.readers import named
+
+    width = min(40, max(len(named(path)) for path, _ in failed))
+    rows = [f"  {named(path):{width}}  {why}" for path, why in failed]
     return "\n".join([f"{len(failed)} of {total} images failed:", *rows])

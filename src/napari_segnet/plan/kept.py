@@ -17,6 +17,7 @@ from napari_segnet.image import Image
 from napari_segnet.plan.inference import InferencePlan
 from napari_segnet.plan.memory import Edge, MemoryPlan
 from napari_segnet.plan.precision import PrecisionChoice
+from napari_segnet.readers import address_of, address_stamp
 from napari_segnet.sinks import Blocks, KeptPlace, choose_keep
 from napari_segnet.stamp import stamp_of
 from napari_segnet.tiles import Tiling
@@ -248,6 +249,8 @@ def _pixels(image: Image) -> Any:
 
 def _stamps(path: Path) -> list[Any]:
     """Return the stamps of a file; of Zarr those of what describes it, which any writer writes."""
+    if address := address_of(path):
+        return address_stamp(address)
     if path.is_file():
         return [list(stamp_of(path.stat())[:2])]
     if not path.is_dir():

@@ -21,17 +21,28 @@ from typing import Protocol, runtime_checkable
 
 from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
+from napari_segnet.readers._address import address_of, local_path, named
 from napari_segnet.readers._channel_set import channel_sets
 from napari_segnet.readers._damage import understood
 from napari_segnet.readers._listing import in_order, names_in, natural
 from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
+from napari_segnet.readers._zarr_labels import StoredLabels, ZarrLabels
 from napari_segnet.readers.dicom import DicomReader, dicom_files, read_folder, read_series
 from napari_segnet.readers.jpeg import JpegReader
 from napari_segnet.readers.microscope import MicroscopeReader
 from napari_segnet.readers.nifti import NiftiReader, is_header_file, is_label_file
 from napari_segnet.readers.npy import NpyReader
-from napari_segnet.readers.ome_zarr import holds_image, holds_zarr, read_zarr, zarr_layout
+from napari_segnet.readers.ome_zarr import (
+    address_stamp,
+    holds_image,
+    holds_zarr,
+    is_zarr,
+    layout_of,
+    read_address,
+    read_zarr,
+    stored_labels,
+)
 from napari_segnet.readers.png import PngReader
 from napari_segnet.readers.tiff import TiffReader
 from napari_segnet.readers.video import VideoReader
@@ -40,6 +51,10 @@ from napari_segnet.settings import type_name
 __all__ = [
     "READERS",
     "Reader",
+    "StoredLabels",
+    "ZarrLabels",
+    "address_of",
+    "address_stamp",
     "channel_sets",
     "ends_as_image",
     "file_axes",
@@ -50,13 +65,17 @@ __all__ = [
     "image_stem",
     "is_image_file",
     "is_label_file",
+    "is_zarr",
+    "layout_of",
+    "local_path",
+    "named",
     "one_spelling",
     "open_image",
     "open_numbers",
     "open_series",
     "opens_as_image",
     "skipped_files",
-    "zarr_layout",
+    "stored_labels",
 ]
 
 HEAD_BYTES = 4096
@@ -124,7 +143,7 @@ READERS: tuple[Reader, ...] = (
     MicroscopeReader(),
     VideoReader(),
 )
-"""Every kind of picture file that opens, in the order they are asked."""
+"""Every kind of picture file that opens, in order."""
 _SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
 
@@ -134,15 +153,14 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Parameters
     ----------
     path : str or Path
-        The file, or a folder that is one image: OME-Zarr, a DICOM series.
+        The file, or a folder that is one image: OME-Zarr (also by address, ``https:``), DICOM.
     axes : str, optional
         One letter out of ``tczyx`` per dimension as stored; overrides the file's own.
 
     Returns
     -------
     Image
-        Its pixels are read from the disk only when they are asked for, where the format
-        allows that (TIFF, npy, OME-Zarr, DICOM, NIfTI that is not packed).
+        Pixels are read when asked for from TIFF, npy, OME-Zarr, DICOM, NIfTI that is not packed.
 
     Raises
     ------
@@ -154,7 +172,9 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
             f"open_image() takes the path of an image, not {type_name(path)}. Give a path; pixels "
             "become an image by Image(data=..., axes=...)."
         )
-    path = Path(path)
+    if address := address_of(path):
+        return read_address(address, axes)
+    path = local_path(path)
     with understood(path):
         if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
             return _open_folder(path, axes)
@@ -163,8 +183,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
 
 def open_series(folder: Path) -> list[Image]:
     """Open every DICOM series of a folder."""
-    with understood(folder):
-        return read_series(folder, _dicom_files(folder))
+    return read_series(folder, _dicom_files(folder))
 
 
 def has_grid(path: Path) -> bool:
@@ -212,7 +231,9 @@ def open_numbers(path: str | Path, axes: str | None = None) -> Image:
     The entries of a palette are not replaced by their colours, and a tag by which zero is
     shown white inverts nothing. Otherwise as :func:`open_image`.
     """
-    path = Path(path)
+    if address_of(path):
+        return open_image(path, axes)
+    path = local_path(path)
     if os.path.isdir(path):
         return _open_folder(path, axes)
     reader = _reader(path)
@@ -241,9 +262,9 @@ def file_axes(path: str | Path) -> str | None:
     ImageError
         If the file is missing, damaged or of a kind that does not open.
     """
-    path = Path(path)
-    if os.path.isdir(path):
-        return _open_folder(path, None).axes
+    path = local_path(path)
+    if address_of(path) or os.path.isdir(path):
+        return open_image(path).axes
     reader = _reader(path)
     return reader.axes(path) if isinstance(reader, AxesReader) else None
 
@@ -326,7 +347,7 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
         If a folder holds no picture, or nothing matches.
     """
     found: dict[Path, None] = {}
-    for path in paths:
+    for path in map(local_path, paths):
         if not os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
             found.update(dict.fromkeys(_matching(path)))
             continue
@@ -384,7 +405,7 @@ def _is_foreign_picture(folder: Path, name: str) -> bool:
 
 def _matching(path: Path) -> list[Path]:
     pattern = str(path).replace("[", "[[]")  # brackets are letters of many real names
-    if os.path.lexists(path) or not {"*", "?"} & set(pattern):
+    if os.path.lexists(path) or address_of(path) or not {"*", "?"} & set(pattern):
         return [path]
     found = (p for p in map(Path, glob.glob(pattern)) if is_image_file(p))
     inside = sorted(found, key=lambda p: natural(p.name))

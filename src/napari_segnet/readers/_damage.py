@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from napari_segnet.errors import Cancelled, ImageError
+from napari_segnet.readers._address import Place
 
-__all__ = ["decoding", "require_memory"]
+__all__ = ["decoding", "require_memory", "understood"]
 
 
 @contextmanager
-def decoding(path: Path, kind: str) -> Iterator[None]:
+def decoding(path: Place, kind: str) -> Iterator[None]:
     """Turn any failure inside into an :class:`ImageError`.
 
     Decoders raise whatever they like on damaged bytes (``struct.error``, ``KeyError``,
@@ -45,7 +45,7 @@ ODD = (
 
 
 @contextmanager
-def understood(path: Path) -> Iterator[None]:
+def understood(path: Place) -> Iterator[None]:
     """Turn what an odd header does into an :class:`ImageError`."""
     try:
         yield
@@ -59,7 +59,7 @@ def understood(path: Path) -> Iterator[None]:
 PIECEWISE = "Save it as a tiled TIFF, which is read piece by piece."
 
 
-def require_memory(path: Path, need_bytes: int, remedy: str = PIECEWISE) -> None:
+def require_memory(path: Place, need_bytes: int, remedy: str = PIECEWISE) -> None:
     """Refuse to decode at once what the free memory cannot hold; ``remedy`` says what helps."""
     import psutil
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
+
+from napari_segnet.readers._address import address_of
 
 __all__ = ["ends_with", "image_stem"]
 
@@ -17,8 +19,10 @@ def image_stem(path: Path) -> str:
 
     That of ``cells.ome.tif`` is ``cells``, that of ``head.nii.gz`` is ``head``. A folder that
     is one image keeps its whole name, without ``.ome.zarr``; a part ``plate.zarr/A/1/0`` of such
-    a folder is ``plate_A_1_0``.
+    a folder is ``plate_A_1_0``. The same of addresses.
     """
+    if address := address_of(path):
+        return _folder_stem(PurePosixPath(address.partition("?")[0].partition("://")[2]))
     if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
         return _folder_stem(path.resolve())
     for ending in PACKED:
@@ -28,7 +32,7 @@ def image_stem(path: Path) -> str:
     return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
 
 
-def _folder_stem(folder: Path) -> str:
+def _folder_stem(folder: PurePath) -> str:
     parts = folder.parts
     for number in reversed(range(len(parts))):
         if parts[number].lower().endswith(".zarr") and len(parts[number]) > len(".zarr"):

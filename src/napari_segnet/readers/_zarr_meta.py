@@ -7,15 +7,16 @@ https://zarr-specs.readthedocs.io/en/latest/specs.html
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import parsed_json
 from napari_segnet.errors import ImageError
+from napari_segnet.readers._address import Place, RemoteFolder, described
 
-__all__ = ["Node", "below", "holds_zarr", "node_of", "require_plain"]
+__all__ = ["MARKS", "MOST_BYTES", "Node", "below", "holds_zarr", "node_of", "require_plain"]
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 MOST_BYTES = 16 * 2**20
@@ -28,6 +29,8 @@ CODECS = frozenset(
 )
 """Numbers in, numbers out. Others (``pickle``, ``vlen-*``) make Python objects, or are unknown."""
 KINDS = "buif"
+_PART = re.compile(r"[^\\?#%:*]+")
+"""What a part of a name behind an address may hold: nothing that a server takes for more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class Node:
 
     Attributes
     ----------
-    folder : Path
+    folder : Path or RemoteFolder
         Where it lies.
     zarr_format : int
         2 or 3.
@@ -46,7 +49,7 @@ class Node:
         What its writer says of it.
     """
 
-    folder: Path
+    folder: Place
     zarr_format: int
     array: Mapping[str, Any] | None
     attributes: Mapping[str, Any]
@@ -58,12 +61,14 @@ class Node:
         return own if isinstance(own, Mapping) else self.attributes
 
 
-def holds_zarr(folder: Path) -> bool:
+def holds_zarr(folder: Place) -> bool:
     """Tell if a folder is a Zarr group or array."""
+    if isinstance(folder, RemoteFolder):
+        return any(folder.read(MOST_BYTES) is not None for folder in map(folder.__truediv__, MARKS))
     return any((folder / name).is_file() for name in MARKS)
 
 
-def node_of(folder: Path) -> Node:
+def node_of(folder: Place) -> Node:
     """Return what a Zarr folder says of itself.
 
     Raises
@@ -71,8 +76,7 @@ def node_of(folder: Path) -> Node:
     ImageError
         If it says nothing, or what cannot be understood.
     """
-    if (folder / "zarr.json").is_file():
-        found = _of_format(folder / "zarr.json", 3)
+    if (found := _of_format(folder / "zarr.json", 3)) is not None:
         is_array = found.get("node_type") == "array"
         attributes = found.get("attributes", {})
         return Node(
@@ -81,19 +85,18 @@ def node_of(folder: Path) -> Node:
             array=found if is_array else None,
             attributes=attributes if isinstance(attributes, Mapping) else {},
         )
-    if not holds_zarr(folder):
+    attributes, array = _mapping(folder / ".zattrs"), _of_format(folder / ".zarray", 2)
+    if attributes is None and array is None and not holds_zarr(folder):
         raise ImageError(
             f"{folder} is named as a part of an OME-Zarr image, but no Zarr array is there. Copy "
             "the image again, whole."
         )
-    attributes = _mapping(folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
-    array = _of_format(folder / ".zarray", 2) if (folder / ".zarray").is_file() else None
-    if array is None and (folder / ".zgroup").is_file():
+    if array is None:
         _of_format(folder / ".zgroup", 2)
-    return Node(folder=folder, zarr_format=2, array=array, attributes=attributes)
+    return Node(folder=folder, zarr_format=2, array=array, attributes=attributes or {})
 
 
-def below(root: Path, name: object) -> Path:
+def below(root: Place, name: object) -> Place:
     """Return a folder inside another that a description names; nothing outside is ever read.
 
     Raises
@@ -101,7 +104,11 @@ def below(root: Path, name: object) -> Path:
     ImageError
         If it would lie outside.
     """
-    if isinstance(name, str) and name and not {".", ".."} & set(name.split("/")):
+    if isinstance(root, RemoteFolder):
+        parts = name.split("/") if isinstance(name, str) else []
+        if parts and all(part not in ("", ".", "..") and _PART.fullmatch(part) for part in parts):
+            return root / str(name)
+    elif isinstance(name, str) and name and not {".", ".."} & set(name.split("/")):
         inside = root / name
         if inside.resolve().is_relative_to(root.resolve()) and inside.resolve() != root.resolve():
             return inside
@@ -186,11 +193,11 @@ def _short(name: object) -> str:
     return str(name).removeprefix("numcodecs.").lower()
 
 
-def _of_format(path: Path, zarr_format: int) -> Mapping[str, Any]:
-    """Return a description of the format that its file's name says."""
+def _of_format(path: Place, zarr_format: int) -> Mapping[str, Any] | None:
+    """Return a description of the format that its file's name says; None where there is none."""
     found = _mapping(path)
-    said = found.get("zarr_format")
-    if type(said) is not int or said != zarr_format:
+    said = None if found is None else found.get("zarr_format")
+    if found is not None and (type(said) is not int or said != zarr_format):
         raise ImageError(
             f"{path} is damaged: it should be of Zarr format {zarr_format}, but says "
             f"{str(said)[:40]!r}. Copy or export the image again."
@@ -198,10 +205,12 @@ def _of_format(path: Path, zarr_format: int) -> Mapping[str, Any]:
     return found
 
 
-def _mapping(path: Path) -> Mapping[str, Any]:
+def _mapping(path: Place) -> Mapping[str, Any] | None:
+    """Return an object of JSON; None where there is no such file."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MOST_BYTES + 1)
+        text = described(path, MOST_BYTES + 1)
+        if text is None:
+            return None
         if len(text) > MOST_BYTES:
             raise ValueError("it is longer than any description")
         found = parsed_json(text)

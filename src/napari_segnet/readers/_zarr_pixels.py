@@ -6,13 +6,16 @@ import itertools
 import math
 import threading
 from collections import OrderedDict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.errors import ImageError
 from napari_segnet.extras import zarr_package
+from napari_segnet.readers._address import Place, RemoteFolder
 from napari_segnet.readers._damage import decoding, require_memory
 from napari_segnet.readers._lazy import Box, LazyPixels
 
@@ -22,6 +25,28 @@ CACHE_BYTES, MOST_CACHE_BYTES = 64 * 2**20, 256 * 2**20
 """Decoded chunks kept per array: at least, and where a row of chunks over the whole width is
 more. So tiles and bands of rows side by side decode each chunk once."""
 
+LINES = ("aiohttp", "asyncio", "botocore", "aiobotocore", "gcsfs", "requests")
+"""Packages whose errors are those of a connection."""
+
+
+@contextmanager
+def _decoding(folder: Place) -> Iterator[None]:
+    """Turn what fails into an ImageError: of a disk or a file, or of a connection."""
+    try:
+        with decoding(folder, "Zarr"):
+            yield
+    except ImageError as error:
+        cause = error.__cause__
+        if isinstance(folder, RemoteFolder) and _is_of_the_line(cause):
+            raise folder.refused(cause) from cause
+        raise
+
+
+def _is_of_the_line(cause: BaseException | None) -> TypeGuard[Exception]:
+    """Tell errors of a connection from those of damaged bytes."""
+    own = type(cause).__module__.partition(".")[0]
+    return isinstance(cause, OSError | TimeoutError) or own in LINES
+
 
 class ZarrPixels(LazyPixels):
     """A Zarr array whose chunks are decoded once while neighbouring boxes are read.
@@ -30,15 +55,15 @@ class ZarrPixels(LazyPixels):
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or RemoteFolder
         Of the array; judged by ``_zarr_meta.require_plain`` before.
     zarr_format : int
         2 or 3.
     """
 
-    def __init__(self, folder: Path, zarr_format: int) -> None:
+    def __init__(self, folder: Place, zarr_format: int) -> None:
         zarr = zarr_package(folder.name)
-        with decoding(folder, "Zarr"):
+        with _decoding(folder):
             array = zarr.open_array(store=str(folder), mode="r", zarr_format=zarr_format)
             super().__init__(array.shape, array.dtype)
             self.chunks = tuple(max(1, int(n)) for n in array.chunks)
@@ -56,7 +81,7 @@ class ZarrPixels(LazyPixels):
         return ZarrPixels, (self._folder, self._zarr_format)
 
     def _box(self, box: Box) -> npt.NDArray[Any]:
-        with decoding(self._folder, "Zarr"):
+        with _decoding(self._folder):
             out = np.empty([s.stop - s.start for s in box], self.dtype)
         if not out.size:
             return out
@@ -89,7 +114,7 @@ class ZarrPixels(LazyPixels):
                 slice(i * c, min((i + 1) * c, n))
                 for i, c, n in zip(where, self.chunks, self.shape, strict=True)
             )
-            with decoding(self._folder, "Zarr"):
+            with _decoding(self._folder):
                 made = np.asarray(self._array[box])
             self._cache[where] = made
             self._cached_bytes += made.nbytes

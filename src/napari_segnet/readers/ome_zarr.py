@@ -5,6 +5,8 @@ https://ngff.openmicroscopy.org/0.5/ and https://ngff.openmicroscopy.org/0.4/
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,31 @@ from typing import Any
 
 from napari_segnet.errors import ImageError, Remedy
 from napari_segnet.image import AXES, Image
+from napari_segnet.readers._address import Place, RemoteFolder, address_of, described
 from napari_segnet.readers._names import image_stem
 from napari_segnet.readers._views import FirstSamples
-from napari_segnet.readers._zarr_meta import Node, below, holds_zarr, node_of, require_plain
+from napari_segnet.readers._zarr_labels import StoredLabels
+from napari_segnet.readers._zarr_meta import (
+    MARKS,
+    MOST_BYTES,
+    Node,
+    below,
+    holds_zarr,
+    node_of,
+    require_plain,
+)
 
-__all__ = ["holds_image", "holds_zarr", "read_zarr", "zarr_layout"]
+__all__ = [
+    "ZarrLayout",
+    "address_stamp",
+    "holds_image",
+    "holds_zarr",
+    "is_zarr",
+    "layout_of",
+    "read_address",
+    "read_zarr",
+    "stored_labels",
+]
 
 UNIT_UM = {
     "angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0, "um": 1.0, "µm": 1.0,
@@ -28,12 +50,12 @@ OLD_AXES = "tczyx"
 COLOURS = (("red", "green", "blue"), ("r", "g", "b"))
 
 
-def read_zarr(folder: Path, axes: str | None) -> Image:
+def read_zarr(folder: Place, axes: str | None) -> Image:
     """Open an OME-Zarr image, the first series of a set, or a plain array.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or RemoteFolder
         A Zarr group or array.
     axes : str, optional
         One letter per stored dimension; overrides what the folder says.
@@ -77,6 +99,23 @@ def read_zarr(folder: Path, axes: str | None) -> Image:
     )
 
 
+def read_address(address: str, axes: str | None) -> Image:
+    """Open OME-Zarr behind an address; see :func:`read_zarr`."""
+    place = RemoteFolder(address)
+    if holds_zarr(place):
+        return read_zarr(place, axes)
+    raise ImageError(
+        f"There is no OME-Zarr image at {address}, and only OME-Zarr opens by an address. Check "
+        "that it is that of the folder which ends in .zarr, or copy the image to a disk."
+    )
+
+
+def address_stamp(address: str) -> list[str]:
+    """Return what changes when an image behind an address is written anew: what describes it."""
+    found = (described(RemoteFolder(address) / name, MOST_BYTES) for name in MARKS)
+    return [address, *(hashlib.sha256(text).hexdigest() for text in found if text is not None)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZarrLayout:
     """How an OME-Zarr image lies on the disk: what its labels have to fit.
@@ -99,12 +138,14 @@ class ZarrLayout:
     units: Mapping[str, str]
 
 
-def zarr_layout(folder: Path) -> ZarrLayout | None:
-    """Return how an OME-Zarr image lies on the disk.
+def layout_of(path: Path) -> ZarrLayout | None:
+    """Return how an OME-Zarr image lies on the disk, or behind its address.
 
     None for what is no such image: labels, a set of images, a plain array, no Zarr at all.
     """
-    if not holds_zarr(folder):
+    address = address_of(path)
+    folder = RemoteFolder(address) if address else path
+    if not (address or os.path.isdir(path)) or not holds_zarr(folder):
         return None
     node = node_of(folder)
     scales = node.ome.get("multiscales")
@@ -121,6 +162,46 @@ def zarr_layout(folder: Path) -> ZarrLayout | None:
         scale=dict(zip(axes, _factors(first, len(axes)), strict=True)),
         units=units,
     )
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell if a path is a folder of Zarr."""
+    return os.path.isdir(path) and holds_zarr(path)
+
+
+def stored_labels(folder: Path) -> StoredLabels | None:
+    """Return the OME-Zarr labels that a folder is; None if it is none.
+
+    Levels that are no whole number of times smaller than the finest are left out.
+    """
+    if not holds_zarr(folder):
+        return None
+    node = node_of(folder)
+    scales = node.ome.get("multiscales")
+    if "image-label" not in node.ome or not isinstance(scales, list) or not scales:
+        return None
+    first = _mapping(scales[0])
+    nodes = _levels(folder, first)
+    shape = require_plain(nodes[0])[0]
+    found = [(level, _factors_of(shape, require_plain(level)[0])) for level in nodes]
+    kept = [(Path(str(level.folder)), factors) for level, factors in found if factors]
+    axes = _axes_of(folder, first, len(shape))
+    return StoredLabels(
+        levels=tuple(level for level, _ in kept),
+        factors=tuple(factors for _, factors in kept),
+        zarr_format=node.zarr_format,
+        shape=shape,
+        axes=axes,
+        pixel_size_um=_pixel_sizes(first, axes),
+        name=image_stem(folder),
+    )
+
+
+def _factors_of(shape: tuple[int, ...], small: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how many times smaller a level is along each axis; nothing if by no whole number."""
+    factors = tuple(max(1, round(n / m)) for n, m in zip(shape, small, strict=True))
+    fits = (m in (n // f, -(-n // f)) for n, m, f in zip(shape, small, factors, strict=True))
+    return factors if all(fits) else ()
 
 
 def holds_image(folder: Path) -> bool:
@@ -140,7 +221,7 @@ def _image(
     sizes: Mapping[str, float],
     notes: tuple[str, ...],
     told: bool,
-    folder: Path | None = None,
+    folder: Place | None = None,
 ) -> Image:
     from napari_segnet.readers._zarr_pixels import ZarrPixels
 
@@ -164,13 +245,13 @@ def _image(
         pixel_size_um={a: n for a, n in sizes.items() if a in kept},
         channel_names=names,
         rgb=colours and "c" in kept,
-        name=image_stem(source),
+        name=image_stem(Path(str(source))),
         source=str(source),
         notes=notes,
     )
 
 
-def _levels(root: Path, multiscale: Mapping[str, Any]) -> list[Node]:
+def _levels(root: Place, multiscale: Mapping[str, Any]) -> list[Node]:
     """Return the arrays, finest first; coarser ones that do not belong to it are left out."""
     datasets = multiscale.get("datasets")
     if not isinstance(datasets, list) or not datasets:
@@ -209,7 +290,7 @@ def _said_axes(node: Node, told: str | None) -> str:
     )
 
 
-def _axes_of(folder: Path, multiscale: Mapping[str, Any], ndim: int) -> str:
+def _axes_of(folder: Place, multiscale: Mapping[str, Any], ndim: int) -> str:
     """Return one letter per dimension, as the multiscale says."""
     given = multiscale.get("axes", list(OLD_AXES))
     letters = "".join(_letter(axis) for axis in given) if isinstance(given, list) else ""
@@ -273,7 +354,7 @@ def _channel_names(ome: Mapping[str, Any], count: int) -> tuple[str, ...]:
     return tuple(str(name) for name in names) if all(names) else ()
 
 
-def _no_image(folder: Path, ome: Mapping[str, Any]) -> str:
+def _no_image(folder: Place, ome: Mapping[str, Any]) -> str:
     plate = ome.get("plate")
     if isinstance(plate, Mapping):
         wells = plate.get("wells")

@@ -14,7 +14,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import MismatchError
 from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
-from napari_segnet.items import Items, items_of
+from napari_segnet.items import Items, items_of, worse
 from napari_segnet.progress import Progress, job
 from napari_segnet.review._review import SEEN, Review
 from napari_segnet.review._uncertainty import uncertainty_by_prediction, uncertainty_by_shape
@@ -176,7 +176,7 @@ def uncertainty_of_labels(
         others.append(kind.turned_back(turned.answer, axis))
     objects = items.chosen(items.ids > 0)
     unstable = kind.uncertainty_by_flips(objects, labels, prediction.answer, others)
-    return _worse(items, unstable)
+    return worse(items, unstable)
 
 
 def _foreground(prediction: Prediction) -> npt.NDArray[Any] | None:
@@ -190,12 +190,3 @@ def _flipped(image: Image, axis: str) -> Image:
     data = np.asarray(image.data)
     flipped = np.ascontiguousarray(np.flip(data, image.axes.index(axis)))
     return replace(image, data=flipped, levels=())
-
-
-def _worse(items: Items, others: Items) -> Items:
-    """Return the items with the higher uncertainty of both; the others are the first rows."""
-    uncertainty, why = items.uncertainty.copy(), list(items.why)
-    for row in np.flatnonzero(others.uncertainty > uncertainty[: len(others)]).tolist():
-        uncertainty[row], why[row] = others.uncertainty[row], others.why[row]
-    said = f"{items.said}, and {others.said}"
-    return replace(items, uncertainty=uncertainty, why=tuple(why), said=said)

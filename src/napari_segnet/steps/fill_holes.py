@@ -75,18 +75,23 @@ def _contacts(
     """Return each pair of a pocket and an object that touch, once."""
     strides = np.cumprod((1, *labels.shape[:0:-1]))[::-1]
     flat, pocket_of = labels.reshape(-1), pockets.reshape(-1)
-    key: list[Any] = []
+    key: list[npt.NDArray[np.int64]] = []
     wide = int(labels.max(initial=0)) + 1
     for part in chunks(flat.size):
         # Never at the image's edge: all neighbours exist.
         inside = np.flatnonzero(pocket_of[part]) + part.start
         numbers = pocket_of[inside].astype(np.int64)
+        found: list[Any] = []
         for stride in strides.tolist():
             for step in (-stride, stride):
                 touched = flat[inside + step]
                 real = touched > 0
-                key.append(np.unique(numbers[real] * wide + touched[real]))
-    pocket, neighbour = np.divmod(np.unique(np.concatenate(key)), wide)
+                found.append(numbers[real] * wide + touched[real])
+        key.append(np.unique(np.concatenate(found)))
+    pairs = np.concatenate(key)
+    del key
+    pairs.sort()  # in place: noise has as many pockets as memory holds
+    pocket, neighbour = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], wide)
     return pocket, neighbour
 
 

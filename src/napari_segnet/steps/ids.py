@@ -112,8 +112,11 @@ def count_pixels(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     flat = labels.reshape(-1)
     counts = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
     for part in chunks(flat.size):
-        found = np.bincount(flat[part])
-        counts[: found.size] += found
+        ids = flat[part][flat[part] > 0]
+        counts[0] += flat[part].size - ids.size
+        low = int(ids.min(initial=counts.size))  # ids rise with the rows: the others are elsewhere
+        found = np.bincount(ids - low)
+        counts[low : low + found.size] += found
     return counts
 
 

@@ -79,6 +79,9 @@ def _sums(
     sums = np.zeros(size)
     for part in chunks(flat.size):
         inside = np.flatnonzero(flat[part])  # most pixels of most images are background
+        ids = flat[part][inside]
         weights = np.nan_to_num(maps[part][inside].astype(np.float64), nan=0.0)
-        sums += np.bincount(flat[part][inside], weights=weights, minlength=size)
+        low = int(ids.min(initial=size))  # ids rise with the rows: the others are elsewhere
+        found = np.bincount(ids - low, weights=weights)
+        sums[low : low + found.size] += found
     return sums

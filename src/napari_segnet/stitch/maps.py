@@ -22,6 +22,7 @@ from napari_segnet.sinks.file import in_memory_bytes
 from napari_segnet.stitch.ahead import answers_ahead
 
 __all__ = [
+    "Apart",
     "BlendedSink",
     "KeptMaps",
     "ScaledSink",
@@ -221,6 +222,52 @@ class Seams:
             self.worst = max(self.worst, float(np.percentile(difference, 99)))
 
 
+class Apart:
+    """How far apart the tiles of one unit are in one channel, pixel by pixel.
+
+    Parameters
+    ----------
+    into : Sink
+        Receives the unit ``(1, *shape)``, 0 where only one tile answers.
+    shape : tuple of int
+        ``([z,] y, x)``.
+    channel : int
+        Which one.
+    """
+
+    def __init__(self, into: Sink, shape: tuple[int, ...], channel: int) -> None:
+        self._into, self._channel = into, channel
+        self._array: npt.NDArray[np.float16] = large_array(shape, np.float16)
+        self._array[...] = 0
+
+    def see(
+        self,
+        box: tuple[slice, ...],
+        both: npt.NDArray[np.bool_],
+        difference: npt.NDArray[np.float32],
+    ) -> None:
+        """Take the differences ``(channel, n)`` of a tile from those before it, where it has any.
+
+        ``both`` tells which pixels of ``box`` these are; of several differences the largest counts.
+        """
+        part = self._array[box]
+        # What agrees to the last digit is told from what one tile alone has answered.
+        least = np.finfo(np.float16).tiny
+        new = np.clip(np.nan_to_num(difference[self._channel]), least, 1).astype(np.float16)
+        part[both] = np.maximum(part[both], new)
+
+    def finish(self) -> None:
+        """Hand it on."""
+        whole = tuple(slice(0, n) for n in self._array.shape)
+        rows = max(1, BAND_PX // math.prod(self._array.shape[1:]))
+        for start in range(0, len(self._array), rows):
+            part = slice(start, min(start + rows, len(self._array)))
+            self._into.write(
+                (slice(0, 1), part, *whole[1:]), self._array[part][None].astype(np.float32)
+            )
+        self._into.finish()
+
+
 class UnitSink:
     """One plane or volume of an answer, as a sink of its own.
 
@@ -294,10 +341,18 @@ class BlendedSink:
         ``(channel, [z,] y, x)``.
     seams : Seams, optional
         Collects how far the tiles differ.
+    apart : Apart, optional
+        Collects where they do.
     """
 
-    def __init__(self, into: Sink, shape: tuple[int, ...], seams: Seams | None = None) -> None:
-        self._into, self._seams = into, seams or Seams()
+    def __init__(
+        self,
+        into: Sink,
+        shape: tuple[int, ...],
+        seams: Seams | None = None,
+        apart: Apart | None = None,
+    ) -> None:
+        self._into, self._seams, self._apart = into, seams or Seams(), apart
         self._sum: npt.NDArray[np.float32] = large_array(shape, np.float32)
         self._weight: npt.NDArray[np.float32] = large_array(shape[1:], np.float32)
         self._sum[...] = 0
@@ -310,7 +365,10 @@ class BlendedSink:
         before = self._weight[box]
         both = before > 0
         said = self._sum[where][:, both] / before[both]
-        self._seams.see(np.abs(said - values[:, both]))
+        difference = np.abs(said - values[:, both])
+        self._seams.see(difference)
+        if self._apart is not None:
+            self._apart.see(box, both, difference)
         self._sum[where] += values * weight
         self._weight[box] += weight
 
@@ -324,3 +382,5 @@ class BlendedSink:
                 mean = total[part] / self._weight[part]
                 self._into.write((slice(channel, channel + 1), part, *across), mean[None])
         self._into.finish()
+        if self._apart is not None:
+            self._apart.finish()

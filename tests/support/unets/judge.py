@@ -26,7 +26,7 @@ from napari_segnet.containers import Weights, candidates, open_tree
 from napari_segnet.errors import SegnetError, UntoldError
 from napari_segnet.families import FAMILIES
 
-__all__ = ["Opened", "Verdict", "judge", "opened", "tolerance"]
+__all__ = ["Opened", "Verdict", "judge", "opened", "runner", "tolerance"]
 
 Answer = Callable[[torch.Tensor], torch.Tensor]
 SHOWN = 3
@@ -140,11 +140,13 @@ def _of_space(space: Any, weights: Weights, statistics: bool) -> Opened:
     else:
         found = space.first(SHOWN)
         known = {n: "assumed" if len(v) > 1 else "read" for n, v in found[0].open.items()}
-    answers = tuple(_runner(one.graph, tensors) for one in found[:SHOWN])
+    answers = tuple(runner(one.graph, tensors) for one in found[:SHOWN])
     return Opened(answers=answers, choices=dict(found[0].choices), known=known, family="structure")
 
 
-def _runner(graph: Any, tensors: Mapping[str, torch.Tensor]) -> Answer:
+def runner(graph: Any, tensors: Mapping[str, torch.Tensor]) -> Answer:
+    """Return what answers as a graph does with these tensors."""
+
     def answer(batch: torch.Tensor) -> torch.Tensor:
         from napari_segnet.graph import tensors as names
         from napari_segnet.graph.build import build

@@ -70,6 +70,7 @@ def test_every_command_is_of_use():
     used |= {reader.command for reader in THERE.readers}
     used |= {writer.command for writer in THERE.writers}
     used |= {sample.command for sample in THERE.sample_data}
+    used |= {item.command for item in THERE.menus["napari/file/io_utilities"]}
     assert {command.id for command in THERE.commands} == used
 
 
@@ -100,7 +101,9 @@ def test_every_sample_there_is_has_its_entry():
 
 
 def test_the_readers_claim_what_the_dock_takes_and_medical_images():
-    reader, medical, unnamed = THERE.readers
+    reader, zarr, medical, unnamed = THERE.readers
+    # In front of medical ones, which take every folder that they are offered.
+    assert zarr.command.endswith("read_zarr") and zarr.accepts_directories
     assert medical.accepts_directories
     assert reader.accepts_directories  # of packages
     kinds = [kind for kind in READERS if isinstance(kind, NiftiReader | DicomReader)]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_segnet.answers.maps.first import InView
 from napari_segnet.answers.maps.tiling import MapTiles
+from napari_segnet.answers.maps.uncertainty import probabilities
 from napari_segnet.engines import Engine
 from napari_segnet.errors import SegnetError
 from napari_segnet.plan import InferencePlan, RunResult
@@ -20,8 +21,16 @@ from napari_segnet.plan.precision import PrecisionChoice, Verdict
 from napari_segnet.plan.tasks import TaskReader, TileTask, tile_tasks
 from napari_segnet.progress import Progress
 from napari_segnet.segmentation import Maps
-from napari_segnet.sinks import Sink, open_sink
-from napari_segnet.stitch.maps import BlendedSink, ScaledSink, Seams, UnitSink, stitch_maps
+from napari_segnet.sinks import Sink, large_array, open_sink
+from napari_segnet.sinks.memory import ArraySink
+from napari_segnet.stitch.maps import (
+    Apart,
+    BlendedSink,
+    ScaledSink,
+    Seams,
+    UnitSink,
+    stitch_maps,
+)
 
 __all__ = ["MapAgreement", "run_facts", "run_maps"]
 
@@ -51,7 +60,7 @@ def _run(
     if plan.keep is None:
         raise SegnetError(f"{plan.checkpoint.path.name} answers with objects, not with maps.")
     view = InView(plan)
-    sink = view.sink(open_sink(plan.keep))
+    sink, apart = view.sink(open_sink(plan.keep)), _ApartMaps(plan)
     rule = MapTiles(plan.checkpoint, given.seen, settings)
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, MapAgreement())
@@ -66,7 +75,7 @@ def _run(
             total = len(memory.tiling.tiles)
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
-                into = partial(_unit_sink, sink, plan, memory, seams, t, z)
+                into = partial(_unit_sink, sink, plan, memory, seams, t, z, apart)
                 tasks = view.tasks(tile_tasks(given, memory.tiling, t, z), memory, (t, z))
                 known = kept.of_unit(number, _block_dtype(plan, memory))
                 for done in _unit(engine, tasks, reader, into, precision, memory.batch, known):
@@ -88,7 +97,11 @@ def _run(
     if engine.device == "cpu" and len(units) * total > 1:
         engine.release()  # labels need room; an image of one tile may be followed by another
     answer = Maps(
-        data=sink.finish(), axes="c" + plan.axes, outputs=plan.checkpoint.outputs, ndim=given.ndim
+        data=sink.finish(),
+        axes="c" + plan.axes,
+        outputs=plan.checkpoint.outputs,
+        ndim=given.ndim,
+        apart=apart.finish(),
     )
     return RunResult(
         answer=answer,
@@ -134,18 +147,57 @@ class MapAgreement:
 
 
 def _unit_sink(
-    sink: Sink, plan: InferencePlan, memory: MemoryPlan, seams: Seams, t: int, z: int
+    sink: Sink,
+    plan: InferencePlan,
+    memory: MemoryPlan,
+    seams: Seams,
+    t: int,
+    z: int,
+    apart: _ApartMaps,
 ) -> UnitSink | ScaledSink | BlendedSink:
     """Return what receives the tiles of one plane or volume, and hands them to the whole."""
     given, channels = plan.input, sum(output.channels for output in plan.checkpoint.outputs)
+    into = _placed_sink(sink, plan, channels, t, z)
+    if memory.tiling.exact:
+        return into
+    where = Apart(apart.unit(t, z), given.seen, probabilities(plan.checkpoint.outputs)[0])
+    return BlendedSink(into, (channels, *given.seen), seams, where)
+
+
+def _placed_sink(
+    sink: Sink, plan: InferencePlan, channels: int, t: int, z: int
+) -> UnitSink | ScaledSink:
+    """Return what puts a plane (volume) ``(channel, *seen)`` where it lies in the whole."""
+    given = plan.input
     at = {"t": t} if given.ndim == 3 else {"t": t, "z": z}
     place = tuple(slice(at[a], at[a] + 1) for a in plan.axes if a in at)
-    into: UnitSink | ScaledSink | BlendedSink = UnitSink(sink, place)
-    if given.seen != given.shape:
-        into = ScaledSink(into, channels, given.seen, given.shape)
-    if not memory.tiling.exact:
-        into = BlendedSink(into, (channels, *given.seen), seams)
-    return into
+    into = UnitSink(sink, place)
+    if given.seen == given.shape:
+        return into
+    return ScaledSink(into, channels, given.seen, given.shape)
+
+
+class _ApartMaps:
+    """Where tiles are apart, of all planes: an array from the first plane on that is blended."""
+
+    def __init__(self, plan: InferencePlan) -> None:
+        self._plan = plan
+        self._whole: Sink | None = None
+
+    def unit(self, t: int, z: int) -> UnitSink | ScaledSink:
+        """Return what receives a plane (volume)."""
+        if self._whole is None:
+            array = large_array((1, *self._plan.shape), np.float16)
+            array[...] = 0
+            self._whole = ArraySink(array)
+        return _placed_sink(self._whole, self._plan, 1, t, z)
+
+    def finish(self) -> npt.NDArray[np.float16] | None:
+        """Return the array ``([t,] [z,] y, x)``; None where all planes are exact."""
+        if self._whole is None:
+            return None
+        found: npt.NDArray[np.float16] = self._whole.finish()[0]
+        return found
 
 
 def _block_dtype(plan: InferencePlan, memory: MemoryPlan) -> str:

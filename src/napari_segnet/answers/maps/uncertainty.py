@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.items import Items, means_of
+from napari_segnet.checkpoint import Output
+from napari_segnet.items import Items, means_of, worse
 from napari_segnet.mistakes import uncertainty_by_measures
 from napari_segnet.segmentation import Maps
 from napari_segnet.shapes import highest_inside, shapes_of, spatial_axes
 
-__all__ = ["entropy", "uncertainty_by_flips", "uncertainty_by_maps"]
+__all__ = [
+    "AT_SEAMS",
+    "entropy",
+    "probabilities",
+    "uncertainty_by_flips",
+    "uncertainty_by_maps",
+    "uncertainty_by_tiles",
+]
 
 Labels = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float64]
 
 DENSE = ("foreground", "class", "boundary", "other")
 """Outputs that are probabilities; a distance is none."""
+AT_SEAMS = "differs at the seam of tiles"
+"""Why an object is uncertain of which tiles say different things."""
 
 
 def entropy(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -45,8 +56,27 @@ def uncertainty_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
     maps : Maps
         What the network said of the same pixels.
     """
+    found = _plain_uncertainty(items, labels, maps)
+    if maps.apart is None or not maps.apart.any():
+        return found
+    return worse(found, uncertainty_by_tiles(items, labels, maps.apart))
+
+
+def uncertainty_by_tiles(items: Items, labels: Labels, apart: npt.NDArray[Any]) -> Items:
+    """Rate objects of which tiles that overlap say different things; see ``Maps.apart``.
+
+    The mean over the pixels that several tiles answered, times two, as of flips.
+    """
+    both = (apart > 0).astype(np.float32)
+    share = means_of(labels, both, items.ids)
+    mean = means_of(labels, apart, items.ids) / np.maximum(share, np.finfo(np.float64).tiny)
+    uncertainty = np.where(share > 0, np.minimum(1.0, 2 * mean), 0.0)
+    return _with(items, uncertainty, AT_SEAMS, "agreement of tiles at seams")
+
+
+def _plain_uncertainty(items: Items, labels: Labels, maps: Maps) -> Items:
     worst = np.zeros(len(items))
-    for channel in _probabilities(maps):
+    for channel in probabilities(maps.outputs):
         worst = np.maximum(worst, means_of(labels, entropy(maps.data[channel]), items.ids))
     if _are_classes(items, maps):
         return _with(items, worst, "the network is undecided", "entropy of the network's maps")
@@ -71,18 +101,18 @@ def uncertainty_by_flips(items: Items, labels: Labels, maps: Maps, others: list[
     The mean distance between the foreground probabilities, times two: 0.5 of a difference is
     as much as there can be between a yes and an even.
     """
-    channel = _probabilities(maps)[0]
+    channel = probabilities(maps.outputs)[0]
     own = np.asarray(maps.data[channel], np.float32)
     apart = [np.abs(np.asarray(o.data[channel], np.float32) - own) for o in others]
     uncertainty = np.minimum(1.0, 2 * means_of(labels, np.mean(apart, axis=0), items.ids))
     return _with(items, uncertainty, "differs when flipped", "agreement under flips")
 
 
-def _probabilities(maps: Maps) -> list[int]:
+def probabilities(outputs: Sequence[Output]) -> list[int]:
     """Return the channels that are probabilities of something, foreground first."""
     found: list[tuple[int, int]] = []
     first = 0
-    for output in maps.outputs:
+    for output in outputs:
         if output.role in DENSE:
             rank = DENSE.index(output.role)
             found += [(rank, c) for c in range(first, first + output.channels)]

@@ -70,9 +70,12 @@ def load_apart(
 
 def wanted_of(checkpoint: Checkpoint, device: str, threads: int, wish: str) -> Wanted:
     """Return what names an engine: the same for the same network, device and threads."""
-    network = f"{checkpoint.sha256} {deciding_facts(checkpoint)}".encode()
+    sha256 = checkpoint.sha256
+    network = f"{sha256} {deciding_facts(checkpoint)}".encode()
     key = f"{hashlib.sha256(network).hexdigest()} {device} {threads} {wish}"
-    return Wanted(key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish)
+    return Wanted(
+        key=key, checkpoint=checkpoint, device=device, threads=threads, wish=wish, sha256=sha256
+    )
 
 
 def _begin(home: Worker) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_segnet.errors import BrokenWeightsError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -57,6 +59,8 @@ class Wanted:
         The network.
     device, threads, wish : str, int and str
         As ``engine_for`` takes them.
+    sha256 : str
+        Of the weights: a copy on another machine is compared before it is loaded.
     """
 
     key: str
@@ -64,6 +68,7 @@ class Wanted:
     device: str
     threads: int
     wish: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +168,23 @@ def kept_part(
 def _load(wanted: Wanted) -> Any:
     from napari_segnet.engines import kind_for
 
+    _require_same(wanted)
     kind = kind_for(wanted.checkpoint, wanted.wish)
     engine = kind.load(wanted.checkpoint, wanted.device, wanted.threads)
     _keep(_engines, wanted.key, engine, ENGINES)
     return engine
+
+
+def _require_same(wanted: Wanted) -> None:
+    """Refuse a copy of weights that was written over; of others, loading looks at the stamp."""
+    from napari_segnet.checkpoint import file_sha256
+
+    path = wanted.checkpoint.path
+    if wanted.checkpoint.stamp is None and wanted.sha256 and file_sha256(path) != wanted.sha256:
+        raise BrokenWeightsError(
+            f"The weights {path} on a worker of the cluster are not those that were chosen: the "
+            "file was written over. Choose the network again, or start that worker again."
+        )
 
 
 def _engine(key: str) -> Any:

@@ -36,8 +36,8 @@ class Introduce(WorkerPlugin):  # type: ignore[misc]  # dask has no types
         """Do it on a worker; a plugin does this once for each."""
         wanted = self._wanted
         if self._weights is not None:
-            network = wanted.checkpoint
-            file = Path(worker.local_directory, f"{network.sha256}{network.path.suffix}")
+            network = wanted.checkpoint  # whose own file need not be on this machine
+            file = Path(worker.local_directory, f"{wanted.sha256}{network.path.suffix}")
             file.write_bytes(self._weights)
             wanted = replace(wanted, checkpoint=replace(network, path=file, stamp=None))
         introduce(replace(wanted, device=_own_device(wanted.device, str(worker.name))))

@@ -51,7 +51,7 @@ def with_added(
 
 def added(parts: Sequence[Part], topology: Topology) -> Topology | None:
     """Return the same network with its skip connections added; None where no widths allow it."""
-    if any(step.join != "none" or step.sees for step in topology.steps):
+    if any(step.join != "none" or step.sees or step.shuffled for step in topology.steps):
         return None
     level, up = 0, False
     channels, places = parts[topology.steps[0].part].inputs(False), 1

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import inner_sums
+from napari_segnet.programs.structure._branches import rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._names import is_whole, pattern
@@ -48,6 +49,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
     if wide:
         found["padding"] = (ordered("padding"), MEASURED)
         _dilations(found, parts, topology, facts, len(wide))
+        if rates := rates_of(parts):
+            found["branch_dilation"] = (rates, "kernels look the same with any dilation")
     if any(step.sees for step in topology.steps):
         found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
     if any(step.sees == "both" for step in topology.steps):
@@ -112,7 +115,7 @@ def steps_down(parts: Sequence[Part], topology: Topology) -> tuple[int, ...]:
     found = []
     for step, after in pairwise(topology.steps):
         part = parts[step.part]
-        alone = len(part.units) == 1 and not part.shortcut and not part.identity
+        alone = len(part.units) == 1 and not (part.shortcut or part.identity or part.branches)
         if step.before == "pool" and not step.transposed and alone and after.before == "none":
             unit = part.units[0]
             bare = unit.norm is None and unit.slopes is None and unit.after is None
@@ -151,9 +154,10 @@ def lowest(parts: Sequence[Part], topology: Topology) -> frozenset[str]:
     level, found = 0, set()
     for step in topology.steps:
         level = (level if step.begins < 0 else step.level) + LEVELS[step.before]
-        if step.transposed:
-            level -= not step.stride_one
-        elif topology.poolings and level == topology.poolings and step.join == "none":
+        level -= step.rises
+        if step.transposed or step.shuffled:
+            continue
+        if topology.poolings and level == topology.poolings and step.join == "none":
             found |= {u.layer.name for u in parts[step.part].units if max(u.kernel) > 2}
     return frozenset(found)
 
@@ -256,7 +260,10 @@ def _ups(
             why = "two transposed convolutions without an activation between are as good as one"
         elif bare := _followed(parts, topology):
             why = "an activation stands behind each of the others, by the numbers"
-        elif bare := all(_alone(unit, parts) for unit in single):
+        elif bare := (
+            not any(step.shuffled for step in topology.steps)
+            and all(_alone(unit, parts) for unit in single)
+        ):
             why = "a Sequential of a single layer with tensors holds another without as a rule"
         found["up_activation"] = (ordered("up_activation", "relu" if bare else ""), why)
 
@@ -288,9 +295,9 @@ def _bare_ups(parts: Sequence[Part], topology: Topology) -> bool:
 def up_convolution(parts: Sequence[Part], steps: Sequence[Step], turn: int) -> Unit | None:
     """Return the convolution that only brings an answer to the next level, if a step is that."""
     step, part = steps[turn], parts[steps[turn].part]
-    if len(part.units) != 1 or part.shortcut or part.identity:
+    if len(part.units) != 1 or part.shortcut or part.identity or part.branches:
         return None
-    if step.transposed:
+    if step.transposed or step.shuffled:
         return part.units[0]
     after = steps[turn + 1] if turn + 1 < len(steps) else None
     alone = part.units[0].norm is None and part.units[0].slopes is None
@@ -319,7 +326,7 @@ def ends_open(part: Part) -> bool:
 
 def rises(topology: Topology) -> bool:
     """Tell if steps up follow others, and no second network."""
-    ups = [step.transposed or step.before in RESIZINGS for step in topology.steps]
+    ups = [step.transposed or step.shuffled or step.before in RESIZINGS for step in topology.steps]
     return any(ups[1:]) and not any(step.sees or step.begins >= 0 for step in topology.steps)
 
 

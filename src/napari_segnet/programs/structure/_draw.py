@@ -16,10 +16,13 @@ from napari_segnet.graph import (
     InstanceNorm,
     MatchSize,
     Operation,
+    PixelShuffle,
     Reshape,
+    ResizeLike,
     Softmax,
 )
 from napari_segnet.programs.structure._blocks import inner_sums
+from napari_segnet.programs.structure._branches import is_pooled, wide_branches
 from napari_segnet.programs.structure._choices import (
     ends_open,
     hidden_place,
@@ -87,6 +90,13 @@ class _Drawing:
         self.lowest = lowest(parts, topology)
         self.sums = inner_sums(parts, topology) if choices.get("residual") == "inner" else {}
         self.kept: dict[str, str] = {}
+        rates = choices.get("branch_dilation", "").split(",")
+        self.rates = {
+            unit.layer.name: int(rate)
+            for part in parts
+            for unit, rate in zip(wide_branches(part), rates, strict=False)
+            if rate
+        }
         self.down = steps_down(parts, topology) if self._bare_down() else ()
 
     def _bare_down(self) -> bool:
@@ -109,7 +119,9 @@ class _Drawing:
 
     def _step(self, x: str, turn: int, step: Step) -> str:
         part = self.parts[step.part]
-        self.rising |= step.transposed or step.before in RESIZINGS or step.join == "gate"
+        self.rising |= (
+            step.transposed or step.shuffled or step.before in RESIZINGS or step.join == "gate"
+        )
         if step.sees:
             x = self._between(x)
             if step.sees == "both":
@@ -142,6 +154,9 @@ class _Drawing:
             x = self._joined(x, skips, step.join, of)
         stride = self.factors.get(self.level - 1) if strided else None
         x = self._part(x, turn, part, step, stride or ())
+        if step.shuffled:
+            self.level -= 1
+            x = self._new("shuffle", PixelShuffle(factor=self.factors[self.level]), x)
         if step.keeps:
             self.answers.append(x)
         return x
@@ -200,6 +215,8 @@ class _Drawing:
         narrow = residual and len(part.units) == 3 and max(part.first.kernel) == 1
         before = self.choices.get("residual_activation") in ("before-add", "both")
         up = up_convolution(self.parts, self.topology.steps, turn)
+        x = _beside(self, x, part, step, stride)
+        stride = () if part.branches else stride
         for place, unit in enumerate(part.units):
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
@@ -211,28 +228,10 @@ class _Drawing:
                 active = False
             x = self._summed(x, unit, active)
         inside = part.squeeze is not None and (residual and _within(part, part.squeeze))
-        x = self._weighed(x, part) if inside else x
+        x = _weighed(self, x, part) if inside else x
         if residual:
             x = self._added(x, begin, part, step, stride)
-        return x if inside else self._weighed(x, part)
-
-    def _weighed(self, x: str, part: Part) -> str:
-        """Draw squeeze-excitation."""
-        squeeze, ones = part.squeeze, (1,) * self.ndim
-        if squeeze is None:
-            return x
-        y = self._new("mean", GlobalPooling(kind="average"), x)
-        dense = squeeze.one.kind == "dense"
-        y = self._new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
-        for layer, function in ((squeeze.one, "relu"), (squeeze.two, "sigmoid")):
-            outputs, inputs = layer.weight[:2]
-            operation: Operation = Dense(inputs=inputs, outputs=outputs, bias=layer.bias)
-            if not dense:
-                operation = straight(Unit(layer=layer, ways=(False,)), ones, 1, 1, "same")
-            y = self.draw.add(layer.name, operation, y)
-            y = self._new("activation", Activation(function=function), y)  # type: ignore[arg-type]
-        y = self._new("map", Reshape(lengths=(squeeze.width, *ones)), y) if dense else y
-        return self._new("weighed", Arithmetic(kind="multiply"), x, y)
+        return x if inside else _weighed(self, x, part)
 
     def _added(self, x: str, begin: str, part: Part, step: Step, stride: Axes) -> str:
         """Draw the sum with a shortcut."""
@@ -281,8 +280,8 @@ class _Drawing:
     def _dilation(self, unit: Unit) -> int:
         if unit.layer.name in self.facts.dilations:
             return self.facts.dilations[unit.layer.name]
-        if max(unit.kernel) == 1:
-            return 1
+        if max(unit.kernel) == 1 or unit.layer.name in self.rates:
+            return self.rates.get(unit.layer.name, 1)
         if self.topology.poolings:
             low = unit.layer.name in self.lowest
             return int(self.choices.get("dilation", "1")) if low else 1
@@ -344,6 +343,40 @@ class _Drawing:
         return self.draw.add(layer.name, operation, x)
 
 
+def _weighed(drawing: _Drawing, x: str, part: Part) -> str:
+    """Draw squeeze-excitation."""
+    squeeze, ones = part.squeeze, (1,) * drawing.ndim
+    if squeeze is None:
+        return x
+    y = drawing._new("mean", GlobalPooling(kind="average"), x)
+    dense = squeeze.one.kind == "dense"
+    y = drawing._new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
+    for layer, function in ((squeeze.one, "relu"), (squeeze.two, "sigmoid")):
+        outputs, inputs = layer.weight[:2]
+        operation: Operation = Dense(inputs=inputs, outputs=outputs, bias=layer.bias)
+        if not dense:
+            operation = straight(Unit(layer=layer, ways=(False,)), ones, 1, 1, "same")
+        y = drawing.draw.add(layer.name, operation, y)
+        y = drawing._new("activation", Activation(function=function), y)  # type: ignore[arg-type]
+    y = drawing._new("map", Reshape(lengths=(squeeze.width, *ones)), y) if dense else y
+    return drawing._new("weighed", Arithmetic(kind="multiply"), x, y)
+
+
+def _beside(drawing: _Drawing, x: str, part: Part, step: Step, stride: Axes) -> str:
+    """Draw layers that run side by side."""
+    if not part.branches:
+        return x
+    answers = []
+    for place, chain in enumerate(part.branches):
+        pooled = is_pooled(part, place)
+        y = drawing._new("mean", GlobalPooling(kind="average"), x) if pooled else x
+        for turn, unit in enumerate(chain):
+            y = drawing._convolved(y, unit, step, stride if not turn else (), False)
+            y = drawing._finished(y, unit, drawing._active(unit, False, False))
+        answers.append(drawing._new("spread", ResizeLike(mode="nearest"), y, x) if pooled else y)
+    return drawing._new("join", Concatenate(), *answers)
+
+
 def _within(part: Part, squeeze: Squeeze) -> bool:
     """Tell if channels are weighed before the sum, as in a block that holds both."""
     return squeeze.one.name.startswith(f"{part.name}.")
@@ -365,8 +398,8 @@ def _factors(parts: Sequence[Part], topology: Topology, ndim: int) -> dict[int, 
     for step in topology.steps:
         level = (level if step.begins < 0 else step.level) + LEVELS[step.before]
         kernel = parts[step.part].first.kernel
+        level -= step.rises
         if step.transposed and not step.stride_one:
-            level -= 1
             if not any(edge > 1 and edge % 2 for edge in kernel):
                 found[level] = tuple(1 if edge == 1 else 2 for edge in kernel)
         elif 1 in kernel and max(kernel) > 1:

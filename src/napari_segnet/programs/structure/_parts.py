@@ -68,6 +68,8 @@ class Part:
     gap : int or None
         Layers without tensors between the part before and this one, where both stand in one
         ``Sequential``; None where they do not.
+    branches : tuple of tuple of Unit
+        What runs side by side before its units, see ``_branches.py``; empty where nothing does.
     """
 
     units: tuple[Unit, ...]
@@ -77,11 +79,14 @@ class Part:
     gate: Gate | None = None
     squeeze: Squeeze | None = None
     gap: int | None = None
+    branches: tuple[tuple[Unit, ...], ...] = ()
 
     @property
     def first(self) -> Unit:
         """The unit that takes the input."""
-        return self.gate.gating if self.gate else self.units[0]
+        if self.gate:
+            return self.gate.gating
+        return self.branches[0][0] if self.branches else self.units[0]
 
     @property
     def lead(self) -> int:
@@ -91,12 +96,14 @@ class Part:
     @property
     def ways(self) -> tuple[bool, ...]:
         """Whether it is one transposed convolution (True) or not."""
-        return self.units[0].ways if len(self.units) == 1 else (False,)
+        alone = len(self.units) == 1 and not self.branches
+        return self.units[0].ways if alone else (False,)
 
     @property
     def steps_down(self) -> bool:
         """Whether it is one convolution that keeps the channels and is named as a step down."""
-        if len(self.units) != 1 or self.shortcut or self.identity or False not in self.ways:
+        beside = self.shortcut or self.identity or self.branches
+        if len(self.units) != 1 or beside or False not in self.ways:
             return False
         unit = self.units[0]
         same = unit.inputs(False) == unit.outputs(False) and max(unit.kernel) in (2, 3, 4)
@@ -111,7 +118,8 @@ class Part:
     def all_units(self) -> tuple[Unit, ...]:
         """Every unit of it, in no order."""
         beside = (self.shortcut,) if self.shortcut else ()
-        return (*self.units, *beside, *(self.gate.units if self.gate else ()))
+        chains = tuple(unit for chain in self.branches for unit in chain)
+        return (*chains, *self.units, *beside, *(self.gate.units if self.gate else ()))
 
     @property
     def role(self) -> int:

@@ -5,7 +5,8 @@ own code (autumn 2026): skips joined ``[up, skip]`` 36, ``[skip, up]`` 13, added
 max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14, bilinear 10 (with
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
 in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
-``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``with_image``,
+``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
+``with_image``,
 ``block_end``, ``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and
 ``groups``, the split of the rare activations, and all costs of topologies are estimates: they only
 order what shapes leave open.
@@ -35,6 +36,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "epsilon": {"1e-05": 60, "0.001": 3, "0.0001": 1, "1e-06": 1},
     "apart_activation": {"none": 8, "activation": 1},
     "dilation": {"1": 60, "2": 1, "4": 1},
+    "branch_dilation": {"6,12,18": 3, "6,12,18,24": 3, "1,1": 3},
     "residual": {"none": 60, "inner": 1},
     "block_end": {"activation": 60, "none": 2},
     "with_image": {"none": 3, "subtracted": 2, "added": 1},

@@ -9,6 +9,7 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.programs.structure._added import with_added
 from napari_segnet.programs.structure._aliases import without_aliases
+from napari_segnet.programs.structure._branches import side_by_side
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads
 from napari_segnet.programs.structure._layers import StoredLayer, stored_layers
@@ -72,8 +73,11 @@ def read_structure(weights: Weights) -> Space:
         named = [f"{one.one.name}.weight {one.one.weight}" for one in squeezes]
         raise _refused(weights, f"no place was found for {_listed(named)}")
     # Heads beside the last one have no place in the answer; the card names their tensors.
-    main, beside = (parts, ()) if nested(parts) else without_side_heads(parts)
-    space = _space(main, weights, by_name) or (_space(parts, weights, by_name) if beside else None)
+    joined = side_by_side(parts)
+    main = joined if nested(joined) else without_side_heads(joined)[0]
+    tried = [main, *(one for one in (joined, parts) if one != main)]
+    spaces = (_space(one, weights, by_name) for one in tried)
+    space = next((one for one in spaces if one is not None), None)
     if any(part.shortcut for part in parts) and _unlikely(space):
         # What is named as a shortcut may stand in the way itself, such as before a resizing.
         straight = squeezed(parts_of(units, shortcuts=False), squeezes)

@@ -156,6 +156,8 @@ class Search:
             return None
         if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
             return None  # a skip connection joins levels
+        if not state.taken and any(one.shuffled for one in state.steps):
+            return None  # networks that enlarge images shuffle pixels, too
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
             return None  # a backbone alone
@@ -196,6 +198,7 @@ class Search:
                 if way:
                     yield from self._transposed(state, at, jump + doubt)
                 else:
+                    yield from self._shuffled(state, at, jump + doubt)
                     yield from self._straight(state, at, jump + doubt)
                     yield from self._bridge(state, at, jump + doubt)
 
@@ -285,6 +288,17 @@ class Search:
                     cost + more + (1.0 if flat and not self.flat else 0.2),
                     self._after(state, step),
                 )
+
+    def _shuffled(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
+        """Run a convolution whose channels become pixels."""
+        part = self.parts[at]
+        unit, block = part.first, 2 ** len(part.first.kernel)
+        alone = len(part.units) == 1 and not (part.shortcut or part.identity or part.branches)
+        closes = unit.inputs(False) == state.channels and unit.outputs(False) % block == 0
+        if alone and closes and state.level:
+            named = part.role >= DECODER and unit.outputs(False) > unit.inputs(False)
+            step = Step(part=at, shuffled=True)
+            yield cost + (0.7 if named else 3.0), self._after(state, step)
 
     def _gate(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         gate = self.parts[at].gate
@@ -380,12 +394,15 @@ class Search:
             up = True
             level, ups = (level, ups) if step.stride_one else (level - 1, ups + 1)
         taken, after_pooling, gated = state.taken, state.after_pooling, state.gated
+        outputs = part.outputs(step.transposed)
+        if step.shuffled:
+            up, level, ups = True, level - 1, ups + 1
+            outputs //= 2 ** len(part.first.kernel)
         if step.skip >= 0:
             up, gated = True, -1
             taken, limit = taken + (step.skip > 0), step.skip
             if step.skip:
                 after_pooling = answers[step.skip].pooled
-        outputs = part.outputs(step.transposed)
         if not up:
             answers = (*answers, Answer(channels=outputs, level=level, part=step.part))
             step = replace(step, keeps=True)

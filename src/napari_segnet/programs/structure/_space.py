@@ -196,6 +196,7 @@ def layout_word(topology: Topology) -> str:
     """Return a short word for a topology: its levels, its skip connections, and a mark."""
     text = ";".join(
         f"{one.part}{one.transposed:d}{one.before}{one.join}{one.skip}{one.sees}"
+        + "shuffled" * one.shuffled
         for one in topology.steps
     )
     mark = hashlib.sha256(text.encode()).hexdigest()[:4]

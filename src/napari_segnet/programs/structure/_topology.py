@@ -43,6 +43,8 @@ class Step:
         Of its first convolution.
     stride_one : bool
         Of a transposed convolution at the finest level.
+    shuffled : bool
+        Whether the channels of its answer become pixels of the next finer level.
     keeps, keeps_pooled : bool
         Whether its answer, and what was pooled before it, may be skip connections: they are
         the next of the encoder's answers.
@@ -63,12 +65,18 @@ class Step:
     skip: int = -1
     groups: int = 1
     stride_one: bool = False
+    shuffled: bool = False
     keeps: bool = False
     keeps_pooled: bool = False
     begins: int = -1
     level: int = -1
     row: tuple[int, ...] = ()
     sees: Literal["", "answer", "both"] = ""
+
+    @property
+    def rises(self) -> bool:
+        """Whether its answer stands at the next finer level than its input."""
+        return self.shuffled or (self.transposed and not self.stride_one)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

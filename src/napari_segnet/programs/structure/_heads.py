@@ -20,6 +20,9 @@ _NAMED = re.compile(
     r"(^|[._])(ds|dsv|aux|deep|side|sup|super|head|out|output|seg|pred|final|cls|class|logit)"
 )
 
+_BOXES = re.compile(r"(box|anchor|rpn|reg)")
+"""Names of heads of detectors."""
+
 
 def without_side_heads(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """Return the parts of the network, and heads beside its last one.
@@ -67,8 +70,9 @@ def _named_head(part: Part) -> bool:
     if part.role != OUTPUT or part.shortcut or part.gate or False not in part.ways:
         return False
     last = part.units[-1]
-    bare = last.norm is None and last.slopes is None
-    return bare and last.outputs(False) < part.inputs(False)
+    bare = last.norm is None and last.slopes is None and max(last.kernel) == 1
+    boxes = bool(_BOXES.search(part.name.lower()))
+    return bare and not boxes and last.outputs(False) < part.inputs(False)
 
 
 def _head(part: Part) -> bool:

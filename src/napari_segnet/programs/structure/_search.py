@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from napari_segnet.programs.structure._between import MIXED, Between
 from napari_segnet.programs.structure._blocks import unlike
@@ -156,8 +157,11 @@ class Search:
             return None
         if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
             return None  # a skip connection joins levels
-        if not state.taken and any(one.shuffled for one in state.steps):
+        risen = pairwise(state.steps)
+        if any(one.shuffled and two.join != "concat" for one, two in risen):
             return None  # networks that enlarge images shuffle pixels, too
+        if state.steps[-1].shuffled:
+            return None
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
             return None  # a backbone alone

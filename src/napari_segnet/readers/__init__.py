@@ -143,7 +143,7 @@ READERS: tuple[Reader, ...] = (
     MicroscopeReader(),
     VideoReader(),
 )
-"""Every kind of picture file that opens, in the order they are asked."""
+"""Every kind of picture file that opens, in order."""
 _SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
 
@@ -160,8 +160,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Returns
     -------
     Image
-        Its pixels are read from the disk only when they are asked for, where the format
-        allows that (TIFF, npy, OME-Zarr, DICOM, NIfTI that is not packed).
+        Pixels are read when asked for from TIFF, npy, OME-Zarr, DICOM, NIfTI that is not packed.
 
     Raises
     ------
@@ -184,8 +183,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
 
 def open_series(folder: Path) -> list[Image]:
     """Open every DICOM series of a folder."""
-    with understood(folder):
-        return read_series(folder, _dicom_files(folder))
+    return read_series(folder, _dicom_files(folder))
 
 
 def has_grid(path: Path) -> bool:

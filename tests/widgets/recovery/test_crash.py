@@ -5,8 +5,8 @@ The law is that nothing older than a second is lost. Two things follow from it:
 * A second is one of the program's: what it waits for a processor on a machine that is busy does
   not count, neither for the journal nor against it (``painter.waited``).
 * A journal whose program dies within the first second may hold acts and not yet the snapshot of
-  the labels that they were done to. It tells so itself, and what it tells is right as far as it goes:
-  each pixel is as after some act, or 0 where no act has changed it. After a second it is whole.
+  the labels that they were done to. It tells so itself, and what it tells is right: each pixel is
+  as after the last act, or 0 where no act has changed it. After a second it is whole.
 """
 
 from __future__ import annotations

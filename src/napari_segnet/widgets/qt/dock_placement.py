@@ -62,8 +62,9 @@ class _Front(QObject):
             QTimer.singleShot(0, self._bring)  # not now: Qt is still hiding it
 
     def _bring(self) -> None:
+        window = self._dock.window()
         # One that is closed has lost its widget.
-        if self._dock.widget() is not None and self._dock.window().isVisible():
+        if self._dock.widget() is not None and window is not None and window.isVisible():
             self._dock.show()
             self._dock.raise_()
 

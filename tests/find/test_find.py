@@ -95,7 +95,7 @@ def test_a_run_of_several_images_looks_for_the_scale_on_them_all(grey, tmp_path)
     assert main(["segment", *paths, "-c", str(grey.path), "-o", str(tmp_path / "out"), *fixed]) == 0
     said = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
     for one in said:
-        assert "1 more image of its kind" in one["origin"]["engine"]["found"]["says"]
+        assert "1 more image of its kind" in one["engine"]["found"]["says"]
     assert len(said) == 2
 
 

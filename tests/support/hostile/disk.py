@@ -94,7 +94,7 @@ class Refusing(Disk):
 
     def _call(self, what: str) -> None:
         super()._call(what)
-        if self.folder in what and self.error is not None and "O_RDONLY" not in what:
+        if self.folder in what and self.error is not None:
             self.failed = what
             raise self.error
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from napari_segnet import cache
 from napari_segnet.builtin import weights_path
 from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
-from napari_segnet.containers import Weights, candidates, open_tree
+from napari_segnet.containers import Weights, candidates, open_tree, understood
 from napari_segnet.errors import (
     SettingsError,
     UnknownNetworkError,
@@ -133,12 +133,12 @@ def _one(
 ) -> Checkpoint:
     """Return the network of one weights file.
 
-    ``holder`` is the file that is chosen, loaded and hashed: the zip where ``file`` came out of
-    one, else ``file`` itself.
+    ``holder`` is the file that is chosen and hashed: the zip where ``file`` came out of one.
     """
     beside = read_sidecar(holder)
     told = {**(beside.told if beside else {}), **(told or {})}
-    found = _recognised(file, told, package.recorded if package else {})
+    with understood(file):
+        found = _recognised(file, told, package.recorded if package else {})
     if holder != file:
         found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
     if package is not None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.calibrated import drawn
-from support.prepared import cells, image, stained, taught
+from support.prepared import cells, image, stained, trained
 
 from napari_segnet.__main__ import main
 from napari_segnet.checkpoint import Store
@@ -32,21 +32,21 @@ FIND = PredictSettings(normalize="find", scale="find", invert="find", channels="
 def grey(tmp_path_factory):
     """Return a network that saw dark cells on a bright ground, by (x / 255 - 0.5) / 0.5."""
     path = tmp_path_factory.mktemp("find") / "grey.safetensors"
-    return taught(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5)
+    return trained(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5)
 
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory):
     """Return a network that saw blue cells first, as cv2 reads them, raw."""
     path = tmp_path_factory.mktemp("find") / "colour.safetensors"
-    return taught(path, 3, lambda pixels: stained(pixels).transpose(2, 0, 1)[::-1].copy())
+    return trained(path, 3, lambda pixels: stained(pixels).transpose(2, 0, 1)[::-1].copy())
 
 
 @pytest.fixture(scope="module")
 def unit(tmp_path_factory):
     """Return a network that saw bright cells from 0 to 1."""
     path = tmp_path_factory.mktemp("find") / "unit.safetensors"
-    return taught(path, 1, lambda pixels: (pixels / 255.0)[None])
+    return trained(path, 1, lambda pixels: (pixels / 255.0)[None])
 
 
 def test_normalisation_and_light_are_found_and_the_origin_repeats_the_run(grey):
@@ -97,7 +97,7 @@ def test_a_run_of_several_images_looks_for_the_scale_on_them_all(grey, tmp_path)
     assert main(["segment", *paths, "-c", str(grey.path), "-o", str(tmp_path / "out"), *fixed]) == 0
     said = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
     for one in said:
-        assert "1 more image of its kind" in one["origin"]["engine"]["found"]["says"]
+        assert "1 more image of its kind" in one["engine"]["found"]["says"]
     assert len(said) == 2
 
 
@@ -256,7 +256,7 @@ def test_a_volume_is_looked_at_in_depth(tmp_path):
         return np.stack([cells(seed, edge=48)] * 8)
 
     path = tmp_path / "volume.safetensors"
-    solid = taught(path, 1, lambda v: (v / 255.0)[None], ndim=3, shown=volume)
+    solid = trained(path, 1, lambda v: (v / 255.0)[None], ndim=3, shown=volume)
     shown = Image(data=volume(51), axes="zyx")
     wish = PredictSettings(normalize="divide-255", invert="find")
     found = run(settle(solid, shown, wish)).found

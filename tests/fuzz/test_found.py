@@ -23,6 +23,7 @@ from napari_segnet.containers import open_tree
 from napari_segnet.errors import BrokenWeightsError, ImageError, SegnetError, WeightsError
 from napari_segnet.formats import format_of
 from napari_segnet.readers import open_image
+from napari_segnet.recognition import identify
 
 Parts = list[tuple[str, bytes]]
 
@@ -246,8 +247,11 @@ def test_zarr_of_no_format(file: str, key: str, odd: Any, tmp_path: Path) -> Non
         open_image(folder)
 
 
-@pytest.mark.parametrize(("rows", "why"), [(1, "one frame of"), (40, "or more, and")])
-def test_pixels_of_dicom_of_another_length(rows: int, why: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rows", "bits", "why"),
+    [(1, 16, "one frame of"), (40, 16, "or more, and"), (20, 65000, "OverflowError")],
+)
+def test_pixels_of_dicom_of_another_length(rows: int, bits: int, why: str, tmp_path: Path) -> None:
     pydicom = pytest.importorskip("pydicom")
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
@@ -255,7 +259,8 @@ def test_pixels_of_dicom_of_another_length(rows: int, why: str, tmp_path: Path) 
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     one = pydicom.dataset.FileDataset("a", {}, file_meta=meta, preamble=bytes(128))
     one.Rows, one.Columns, one.SamplesPerPixel = rows, 30, 1
-    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, bits, 15, 0
+    one.RescaleSlope, one.RescaleIntercept = 2, 1
     one.PhotometricInterpretation, one.Modality = "MONOCHROME2", "CT"
     one.SOPClassUID, one.SOPInstanceUID = meta.MediaStorageSOPClassUID, "1.2.3"
     one.PixelData = np.arange(600, dtype="u2").tobytes()
@@ -278,3 +283,45 @@ def test_a_tiff_of_no_samples(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ImageError, match="277"):
         open_image(path)
+
+
+def test_layers_that_lie_inside_of_tensors(tmp_path: Path) -> None:
+    """A name that is doubled: no module has such an attribute."""
+    from support.examples import EXAMPLES
+
+    state = EXAMPLES["milesial-unet"][0].make().state_dict()
+    name = next(name for name in state if name.endswith("double_conv.4.weight"))
+    state[name + name.removesuffix(".weight") + ".weight"] = state[name]
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError):
+        identify(tmp_path / "a.pth")
+
+
+CONV: dict[str, Any] = {"kernel_shape": [1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        ([node("Conv", ["image", "w"], "out", **CONV, dilat=[2, 2])], "does not know"),
+        ([node("Conv", ["image", "w"], "out", **CONV, group=1.0)], "is of another kind"),
+        ([node("Conv", ["image", "w"], "out"), node("Relu", ["out"], "out")], "are called 'out'"),
+        ([node("Relu", ["image", "w"], "out")], "has 2 inputs, where ONNX allows 1-1"),
+    ],
+)
+def test_nodes_that_onnx_refuses(made: list[bytes], why: str, tmp_path: Path) -> None:
+    kernel = np.ones((3, 2, 1, 1), "float32")
+    path = onnx_files.network(tmp_path / "a.onnx", made, {"w": kernel})
+    with pytest.raises(WeightsError, match=why):
+        identify(path)
+
+
+def test_attributes_in_onnx_that_are_not_of_their_kind(tmp_path: Path) -> None:
+    attribute = onnx_files.attribute("group", 1)
+    data = onnx(tmp_path / "a.onnx").read_bytes()
+    made = [node("Conv", ["image", "w"], "out", group=1)]
+    path = onnx_files.network(tmp_path / "b.onnx", made, {"w": np.ones((3, 2, 1, 1), "float32")})
+    assert attribute in path.read_bytes() and data
+    path.write_bytes(path.read_bytes().replace(attribute, attribute[:-1] + b"\x07"))
+    with pytest.raises(BrokenWeightsError, match="not of the kind that it says"):
+        open_tree(path)

@@ -19,7 +19,7 @@ from napari_segnet.containers._layouts import arranged, restored
 from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
 from napari_segnet.containers._onnx_tensor import OnnxTensor, numbers_of
 from napari_segnet.containers._onnx_write import rewrite_onnx
-from napari_segnet.containers._open import is_one_of, open_with
+from napari_segnet.containers._open import is_one_of, open_with, understood
 from napari_segnet.containers._package_files import PackageFiles, open_package_files, unpacked
 from napari_segnet.containers._peel import candidates
 from napari_segnet.containers._types import Container, Layer, TensorRef, Tree, Weights
@@ -62,6 +62,7 @@ __all__ = [
     "restored",
     "rewrite_keras",
     "rewrite_onnx",
+    "understood",
     "weights_file",
 ]
 

@@ -17,6 +17,10 @@ __all__ = ["OnnxGraph", "OnnxInput", "OnnxModel", "OnnxNode", "read_model"]
 DEEPEST = 8
 """Graphs inside of graphs (the branches of an ``If``)."""
 MOST_NODES = 100_000
+NEWEST = 100
+"""The version of the format is 14 now, and grows by one in a year."""
+FIRST_TYPED = 2
+"""The first version of the format in which attributes say their kind."""
 LONGEST_TEXT = 10_000
 """Letters of documentation that are kept."""
 
@@ -109,18 +113,21 @@ def read_model(message: Message) -> OnnxModel:
         If it is no ONNX.
     """
     graph: OnnxGraph | None = None
+    version = 0
     texts = dict.fromkeys((2, 3, 6), "")  # producer, its version, documentation
     opsets: dict[str, int] = {}
     properties: dict[str, str] = {}
     functions: set[tuple[str, str]] = set()
     for one in message:
-        if one.number == 7:
+        if one.number == 1 and one.kind == VARINT:
+            version = one.value
+        elif one.number == 7:
             if graph is not None:
                 raise ValueError("it holds two graphs")
-            graph = _graph(message.inside(one), _Count())
+            graph = _graph(message.inside(one), _Count(typed=version >= FIRST_TYPED))
         elif one.number == 8:
-            domain, version = _opset(message.inside(one))
-            opsets[domain] = version
+            domain, opset = _opset(message.inside(one))
+            opsets[domain] = opset
         elif one.number in texts and one.kind == BYTES:
             texts[one.number] = message.text(one)[:LONGEST_TEXT]
         elif one.number == 14 and len(properties) < 100:
@@ -130,6 +137,8 @@ def read_model(message: Message) -> OnnxModel:
             functions.add(_function(message.inside(one)))
     if graph is None:
         raise ValueError("it holds no graph")
+    if version > NEWEST:
+        raise ValueError("it is of a version of ONNX that there is not")
     return OnnxModel(
         graph=graph,
         opsets=opsets,
@@ -167,6 +176,7 @@ class _Count:
 
     left: int = MOST_NODES
     depth: int = 0
+    typed: bool = False
 
 
 def _graph(message: Message, count: _Count) -> OnnxGraph:
@@ -238,7 +248,9 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
             kind = one.value
         elif one.number in _READ:
             values.setdefault(one.number, []).extend(_read(message, one, count))
-    number = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11}.get(kind)
+    if values and (kind or count.typed) and set(values) != {_FIELDS.get(kind)}:
+        raise ValueError(f"the attribute {name[:80]!r} is not of the kind that it says")
+    number = _FIELDS.get(kind)
     if number is None:
         number = next(iter(values), 0)
     found = values.get(number, [])
@@ -247,6 +259,8 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
     return name, tuple(found)
 
 
+_FIELDS = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11}
+"""Where the value of an attribute of each kind lies (``AttributeProto.AttributeType``)."""
 _READ = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 """f, i, s, t, g; floats, ints, strings, tensors, graphs."""
 

@@ -137,6 +137,8 @@ def read_tensor(message: Message) -> OnnxTensor:
             outside.append((pair.get(1, ""), pair.get(2, "")))
         elif one.number == 14 and one.kind == VARINT:
             external = one.value == 1
+    if not kind:
+        raise ValueError(f"the numbers of the tensor {name[:80]!r} are of no kind")
     if len(dims) > MOST_DIMS or any(n < 0 for n in dims):
         raise ValueError(f"the tensor {name[:80]!r} has no shape")
     found = OnnxTensor(name=name, shape=tuple(dims), kind=kind, numbers=tuple(numbers))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from napari_segnet.budget import Budget
 from napari_segnet.containers._types import Container, TensorRef, Tree
 from napari_segnet.errors import BrokenWeightsError, WeightsError
 
-__all__ = ["is_one_of", "open_with"]
+__all__ = ["is_one_of", "open_with", "understood"]
 
 _HEAD_BYTES = 4096
+ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What becomes of names and numbers that nobody foresees."""
 _CHOOSE = "choose a file written by torch.save (.pth, .pt) or a .safetensors file"
 
 
@@ -53,6 +56,18 @@ def open_with(containers: Iterable[Container], path: Path) -> Tree:
         f"{path.name} is no kind of weights file that we know (it begins with the bytes "
         f"{shown}); {_CHOOSE}."
     )
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Say of a file that it is damaged where names or numbers are in it that no network has."""
+    try:
+        yield
+    except ODD as error:
+        raise BrokenWeightsError(
+            f"{path.name} is damaged or no weights file: the network that it describes cannot be "
+            f"understood ({type(error).__name__}: {str(error)[:120]}). Download or copy it again."
+        ) from error
 
 
 def is_one_of(containers: Iterable[Container], path: Path) -> bool:

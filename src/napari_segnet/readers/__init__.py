@@ -23,6 +23,7 @@ from napari_segnet.errors import ImageError
 from napari_segnet.image import Image
 from napari_segnet.readers._address import address_of, local_path, named
 from napari_segnet.readers._channel_set import channel_sets
+from napari_segnet.readers._damage import understood
 from napari_segnet.readers._listing import in_order, names_in, natural
 from napari_segnet.readers._names import ends_with, image_stem
 from napari_segnet.readers._ome_set import first_of_sets
@@ -142,7 +143,7 @@ READERS: tuple[Reader, ...] = (
     MicroscopeReader(),
     VideoReader(),
 )
-"""Every kind of picture file that opens, in the order they are asked."""
+"""Every kind of picture file that opens, in order."""
 _SUFFIXES = tuple(suffix for reader in READERS for suffix in reader.suffixes)
 
 
@@ -159,8 +160,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Returns
     -------
     Image
-        Its pixels are read from the disk only when they are asked for, where the format
-        allows that (TIFF, npy, OME-Zarr, DICOM, NIfTI that is not packed).
+        Pixels are read when asked for from TIFF, npy, OME-Zarr, DICOM, NIfTI that is not packed.
 
     Raises
     ------
@@ -175,9 +175,10 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     if address := address_of(path):
         return read_address(address, axes)
     path = local_path(path)
-    if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
-        return _open_folder(path, axes)
-    return _reader(path).read(path, axes)
+    with understood(path):
+        if os.path.isdir(path):  # unlike Path.is_dir, False for an impossible name
+            return _open_folder(path, axes)
+        return _reader(path).read(path, axes)
 
 
 def open_series(folder: Path) -> list[Image]:
@@ -212,16 +213,13 @@ def _open_folder(folder: Path, axes: str | None) -> Image:
     """Open a folder that is one image."""
     if holds_zarr(folder):
         return read_zarr(folder, axes)
-    files = _dicom_files(folder)
-    if files:
+    if files := _dicom_files(folder):
         return read_folder(folder, files, axes)
     inside = _pictures_in(folder)
     if len(inside) == 1:
         return open_image(inside[0], axes)
-    raise ImageError(
-        f"{folder} is a folder, not a picture: it holds {len(inside) or 'no'} pictures and no "
-        "DICOM series. Name the files inside it."
-    )
+    held = f"{len(inside) or 'no'} pictures and no DICOM series"
+    raise ImageError(f"{folder} is a folder, not a picture: it holds {held}. Name files inside it.")
 
 
 def open_numbers(path: str | Path, axes: str | None = None) -> Image:
@@ -233,12 +231,12 @@ def open_numbers(path: str | Path, axes: str | None = None) -> Image:
     if address_of(path):
         return open_image(path, axes)
     path = local_path(path)
-    if os.path.isdir(path):
-        return _open_folder(path, axes)
-    reader = _reader(path)
-    if isinstance(reader, NumbersReader):
-        return reader.read_numbers(path, axes)
-    return reader.read(path, axes)
+    with understood(path):
+        if os.path.isdir(path):
+            return _open_folder(path, axes)
+        reader = _reader(path)
+        read = reader.read_numbers if isinstance(reader, NumbersReader) else reader.read
+        return read(path, axes)
 
 
 def file_axes(path: str | Path) -> str | None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from napari_segnet.errors import Cancelled, ImageError
 from napari_segnet.readers._address import Place
 
-__all__ = ["decoding", "require_memory"]
+__all__ = ["decoding", "require_memory", "understood"]
 
 
 @contextmanager
@@ -34,6 +34,25 @@ def decoding(path: Place, kind: str) -> Iterator[None]:
         raise ImageError(
             f"{path.name} is damaged or not complete: its {kind} data cannot be decoded "
             f"({reason[0][:200] if reason else type(error).__name__}). Copy or export it again."
+        ) from error
+
+
+ODD = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
+    NotImplementedError,
+)
+"""What becomes of numbers and names in a header that no picture has."""
+
+
+@contextmanager
+def understood(path: Place) -> Iterator[None]:
+    """Turn what an odd header does into an :class:`ImageError`."""
+    try:
+        yield
+    except ODD as error:
+        raise ImageError(
+            f"{path.name} is damaged: what its header says cannot be understood "
+            f"({type(error).__name__}: {str(error)[:120]}). Copy or export it again."
         ) from error
 
 

@@ -163,7 +163,10 @@ def _length(value: object) -> int:
 
 
 def _codecs_2(found: Mapping[str, Any]) -> Iterable[str]:
-    every = [found.get("compressor"), *(found.get("filters") or [])]
+    filters = found.get("filters") or []
+    if not isinstance(filters, list):
+        return ["nothing that is known"]
+    every = [found.get("compressor"), *filters]
     return [_short(one.get("id") if isinstance(one, Mapping) else one) for one in every if one]
 
 

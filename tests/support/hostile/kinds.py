@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -390,6 +391,70 @@ def _cellpose(folder: Path) -> list[Path]:
     return [folder / "a_seg.npy"]
 
 
+def _by_onnx(path: Path) -> Values:
+    """Return its tensors by the format's own reader, where it is installed."""
+    try:
+        import onnx.numpy_helper
+    except ImportError:
+        return {}
+    found = onnx.load_model_from_string(path.read_bytes()).graph.initializer
+    arrays = {one.name: onnx.numpy_helper.to_array(one) for one in found}
+    plain = {name: one for name, one in arrays.items() if one.dtype.kind in "fiub"}
+    return {name: _number(torch.from_numpy(one.copy())) for name, one in plain.items()}
+
+
+def _by_json_and_zip(path: Path) -> Values:
+    """Return the tensors of a ``.pt2`` by its listing, with Python's own zip and numpy."""
+    found = {}
+    with zipfile.ZipFile(path) as file:
+        for name in file.namelist():
+            if not name.endswith("_weights_config.json"):
+                continue
+            for key, entry in json.loads(file.read(name))["config"].items():
+                meta = entry["tensor_meta"]
+                shape = [one["as_int"] for one in meta["sizes"]]
+                raw = file.read(f"{name.rpartition('/')[0]}/{entry['path_name']}")
+                if meta["dtype"] == 7 and not meta["storage_offset"]["as_int"]:
+                    numbers = np.frombuffer(raw, "<f4")[: int(np.prod(shape))].reshape(shape)
+                    dense = [int(n) // 4 for n in numbers.strides]
+                    if [one["as_int"] for one in meta["strides"]] == dense:
+                        found[key] = _number(torch.from_numpy(numbers.copy()))
+    return found
+
+
+def _zarrs(folder: Path) -> list[Path]:
+    import zarr
+
+    made = []
+    for version in (2, 3):
+        top = folder / f"{version}.zarr"
+        group = zarr.open_group(str(top), mode="w", zarr_format=version)
+        group.create_array("0", data=PIXELS, chunks=(16, 16))
+        axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+        scales = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+        own = {"multiscales": scales}
+        group.attrs.update(own if version == 2 else {"ome": {"version": "0.5", **own}})
+        marks = (
+            (".zgroup", ".zattrs", "0/.zarray") if version == 2 else ("zarr.json", "0/zarr.json")
+        )
+        made += [top / name for name in marks]
+    return made
+
+
+def _zarr_of(path: Path) -> Path:
+    return next(one for one in path.parents if one.suffix == ".zarr")
+
+
+def _by_zarr(path: Path) -> Values:
+    import zarr
+
+    group = zarr.open_group(str(_zarr_of(path)), mode="r")
+    attributes: Any = dict(group.attrs)
+    first = attributes.get("ome", attributes)["multiscales"][0]["datasets"][0]["path"]
+    array: Any = group[first]
+    return {"pixels": _sum(array[...])} if array.nbytes < 2**26 else {}
+
+
 # ---- Pictures ----------------------------------------------------------------------------
 
 PIXELS = (np.random.default_rng(5).uniform(size=(33, 40)) * 60_000).astype(np.uint16)
@@ -502,10 +567,16 @@ EVERY = (
     ),
     Kind(name="pickles", make=_pickled, read=_weights, mutators=PICKLE),
     Kind(name="HDF5", make=_keras, read=_weights, mutators=(*BYTES, *TEXT), second=_by_h5py),
-    Kind(name="ONNX", make=_onnx, read=_weights, mutators=BYTES),
+    Kind(name="ONNX", make=_onnx, read=_weights, mutators=BYTES, second=_by_onnx, strict=True),
     # PyTorch itself ends the process (c10::Error) on some damaged ones, so it is no second reader.
     Kind(name="TorchScript", make=_torchscript, read=_weights, mutators=ZIP),
-    Kind(name="torch.export", make=_exported, read=_weights, mutators=ZIP),
+    Kind(
+        name="torch.export",
+        make=_exported,
+        read=_weights,
+        mutators=ZIP,
+        second=_by_json_and_zip,
+    ),
     Kind(name="source", make=_definitions, read=_source, mutators=(*TEXT, *TEXT, *JSON)),
     Kind(
         name="Keras source",
@@ -540,6 +611,13 @@ EVERY = (
         second=_by_pillow,
     ),
     Kind(name="NPY", make=_npys, read=_picture, mutators=BYTES, second=_by_numpy, strict=True),
+    Kind(
+        name="OME-Zarr",
+        make=_zarrs,
+        read=lambda path: _picture(_zarr_of(path)),
+        mutators=JSON,
+        second=_by_zarr,
+    ),
     Kind(name="NIfTI", make=_niftis, read=_picture, mutators=BYTES, second=_by_nibabel),
 )
 KINDS = {kind.name: kind for kind in EVERY}

@@ -25,6 +25,7 @@ from napari_segnet.programs.onnx._layers import LAYERS
 from napari_segnet.programs.onnx._maps import MAPS
 from napari_segnet.programs.onnx._node import At
 from napari_segnet.programs.onnx._numbers import folded, known
+from napari_segnet.programs.onnx._operators import require_known
 
 __all__ = ["Reader"]
 
@@ -86,8 +87,13 @@ class Reader:
         for name, tensor in graph.tensors.items():
             if name not in values:
                 values[name] = self._tensor(name, tensor)
+        given = {*graph.tensors, *(one.name for one in graph.inputs)}
         for node in graph.nodes:
             self._spend(1)
+            for name in filter(None, node.outputs):
+                if name in given:
+                    raise NotReadable(f"two of its values are called {name[:80]!r}")
+                given.add(name)
             self._node(node, values)
 
     def _tensor(self, name: str, tensor: OnnxTensor) -> Any:
@@ -106,6 +112,7 @@ class Reader:
                 f"{at} is of the domain {node.domain or 'of the file'!r}, and only ONNX' own "
                 "operations are read"
             )
+        require_known(node, at.opset, str(at))
         missing = [name for name in node.inputs if name not in values]
         if missing:
             raise NotReadable(f"{at} takes {missing[0][:80]!r}, which no node before it gives")

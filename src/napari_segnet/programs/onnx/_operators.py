@@ -1,0 +1,108 @@
+"""What ONNX says of its operations: how many inputs and outputs, and which attributes of a kind.
+
+A name of an attribute with one wrong letter would leave its default in force without a word: the
+format's own checker and ONNX Runtime refuse it, and so does this.
+
+``operators.txt`` is made by ``onnx.defs.get_all_schemas_with_history()`` of onnx 1.23: operation,
+first version, inputs, outputs (least and most), attributes with the letter of their kind. A new
+operation, or a new version of one, is a line of its own there; versions in which one is deprecated
+are left out, since old files go on to have it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_segnet.containers import OnnxGraph, OnnxNode, OnnxTensor
+from napari_segnet.programs._evaluate import NotReadable
+
+__all__ = ["require_known"]
+
+FILE = Path(__file__).with_name("operators.txt")
+NEWEST = 26
+"""The last version of ONNX' operations that the table knows; later ones may say more."""
+ANY = 10**6
+"""Of inputs and outputs where there is no most."""
+KINDS: Mapping[str, tuple[type, ...]] = {
+    **{"i": (int,), "f": (float,), "s": (str,), "t": (OnnxTensor,), "g": (OnnxGraph,)},
+    **{"I": (int,), "F": (float,), "S": (str,)},
+}
+"""Of an attribute's value, and of each in a list (large letters)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one operation may have since a version."""
+
+    since: int
+    inputs: tuple[int, int]
+    outputs: tuple[int, int]
+    attributes: Mapping[str, str]
+
+
+@functools.cache
+def _rules() -> Mapping[str, tuple[Rule, ...]]:
+    """Return what each operation may have, the newest version first."""
+    found: dict[str, list[Rule]] = {}
+    for line in FILE.read_text("ascii").splitlines():
+        name, since, inputs, *rest = line.split(" ")
+        kinds = dict(one.split(":") for one in rest[1:])
+        rule = Rule(int(since), _range(inputs), _range(rest[0]), kinds)
+        found.setdefault(name, []).insert(0, rule)
+    return {name: tuple(rules) for name, rules in found.items()}
+
+
+def _range(text: str) -> tuple[int, int]:
+    least, most = (ANY if end == "*" else int(end) for end in text.split("-"))
+    return least, most
+
+
+def require_known(node: OnnxNode, opset: int, shown: str) -> None:
+    """Refuse a node that its operation does not allow.
+
+    Parameters
+    ----------
+    node : OnnxNode
+        Of ONNX' own operations.
+    opset : int
+        Their version.
+    shown : str
+        The node, for messages.
+
+    Raises
+    ------
+    NotReadable
+        If it has other inputs, outputs or attributes. An operation that is not in the table is
+        left to whoever reads it.
+    """
+    rules = _rules().get(node.operation)
+    if rules is None:
+        return
+    # Some writers use an operation before its version: it can mean one thing only.
+    rule = next((rule for rule in rules if rule.since <= opset), rules[-1])
+    for what, names, ranges in (
+        ("inputs", node.inputs, [one.inputs for one in rules]),
+        ("outputs", node.outputs, [one.outputs for one in rules]),
+    ):
+        least, most = min(ends[0] for ends in ranges), max(ends[1] for ends in ranges)
+        if not least <= len(names) <= most:
+            raise NotReadable(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
+    for name, value in node.attributes.items():
+        kind = rule.attributes.get(name)
+        if kind is None and opset <= NEWEST:
+            raise NotReadable(f"{shown} has an attribute {name[:40]!r} that ONNX does not know")
+        if kind is not None and not _fits(kind, value):
+            raise NotReadable(f"the attribute {name[:40]!r} of {shown} is of another kind")
+
+
+def _fits(kind: str, value: Any) -> bool:
+    expected = KINDS.get(kind)
+    if expected is None:  # a sparse tensor, which nobody reads
+        return True
+    if kind.isupper():
+        return isinstance(value, tuple) and all(isinstance(one, expected) for one in value)
+    return isinstance(value, expected)

@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import tifffile
-from support.prepared import cells, taught
+from support.prepared import cells, trained
 
 from napari_segnet.__main__ import main
 
 
 def test_what_is_found_repeats_the_run_and_an_unlike_image_is_named(tmp_path, capsys):
-    network = taught(tmp_path / "half.safetensors", 1, lambda x: (x / 255.0 - 0.5)[None] / 0.5)
+    network = trained(tmp_path / "half.safetensors", 1, lambda x: (x / 255.0 - 0.5)[None] / 0.5)
     tifffile.imwrite(tmp_path / "cells.tif", cells(50, edge=128))
     stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), (128, 22))[:, :128]
     tifffile.imwrite(tmp_path / "stripes.tif", stripes)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from support.calibrated import drawn
-from support.prepared import cells, taught
+from support.prepared import cells, trained
 
 from napari_segnet import cache
 from napari_segnet.checkpoint import Store
@@ -37,7 +37,7 @@ def dock(viewer):
 @pytest.fixture
 def half(tmp_path):
     path = tmp_path / "half.safetensors"
-    return taught(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5).path
+    return trained(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5).path
 
 
 def choose(dock, qtbot, path):

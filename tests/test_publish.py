@@ -22,8 +22,8 @@ TERMS = {"authors": ["A. Author"], "license": "MIT", "cite": "10.1007/978-3-319-
 PIXELS = np.random.default_rng(0).gamma(2.0, 30.0, (3, 128, 144)).astype(np.float32)
 
 
-def network(tmp_path, classes=1, channels=3, how="divide-255"):
-    module = calibrate(Milesial(channels=channels, classes=classes, depth=2, width=4))
+def network(tmp_path, classes=1, channels=3, how="divide-255", depth=2):
+    module = calibrate(Milesial(channels=channels, classes=classes, depth=depth, width=4))
     path = tmp_path / "net.pth"
     torch.save(module.state_dict(), path)
     step = PrepareStep(name="normalize", options={"how": how, "over": "plane"})
@@ -73,17 +73,22 @@ def test_the_test_tensors_are_image_and_answer(classes, tmp_path):
     np.testing.assert_allclose(found, expected[0], atol=1e-5)
 
 
-def test_an_image_padded_by_the_halo_has_an_allowed_size(tmp_path):
-    before = network(tmp_path)
-    assert any(halo % 4 for halo in before.halo_px)
+@pytest.mark.parametrize("depth", [2, 4])
+def test_an_image_padded_by_the_halo_has_an_allowed_size(depth, tmp_path):
+    before = network(tmp_path, depth=depth)
+    assert any(halo % 2**depth for halo in before.halo_px)
     made = write_package(before, tmp_path / "net.zip", **TERMS)
     with zipfile.ZipFile(made.path) as archive, archive.open("rdf.yaml") as file:
         said = yaml.safe_load(file)
-    for given, maps in zip(said["inputs"][0]["axes"], said["outputs"][0]["axes"], strict=True):
+        shape = np.load(archive.open("test_input.npy")).shape
+    axes = zip(said["inputs"][0]["axes"], said["outputs"][0]["axes"], shape, strict=True)
+    for given, maps, length in axes:
         if given["type"] == "space":
-            assert maps["halo"] >= max(before.halo_px)
-            assert 2 * maps["halo"] % given["size"]["step"] == 0
-            assert given["size"]["min"] > 2 * maps["halo"]
+            least, step, halo = given["size"]["min"], given["size"]["step"], maps["halo"]
+            assert halo >= max(before.halo_px)
+            assert 2 * halo % step == 0
+            assert length >= least > 2 * halo
+            assert (length - least) % step == 0
 
 
 def test_what_the_specification_needs_is_asked(tmp_path):

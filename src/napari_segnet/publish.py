@@ -25,7 +25,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import OutputError
 from napari_segnet.families import MapFamily
 from napari_segnet.image import Image
-from napari_segnet.packages._written_axes import LARGEST_HALO, WrittenAxes, steady
+from napari_segnet.packages._written_axes import WrittenAxes, shared_px, steady
 from napari_segnet.packages.bioimageio import preprocessing
 from napari_segnet.plan.input import recipe
 from napari_segnet.prepare import fit, parse_normalizer
@@ -360,10 +360,10 @@ def _test_image(checkpoint: Checkpoint, steps: int) -> npt.NDArray[np.float32]:
     """Return ``(1, c, [z,] y, x)``: smooth bright spots on noise, 0 to 255; larger by steps."""
     from scipy.ndimage import gaussian_filter
 
-    size, halo = steady(checkpoint.size), checkpoint.halo_px or (0,) * checkpoint.ndim
+    size = steady(checkpoint.size)
     wanted = [
-        max(least, 2 * (edge if edge <= LARGEST_HALO else 0) + 8)
-        for least, edge in zip(TEST_PX[checkpoint.ndim], halo, strict=True)
+        max(least, 2 * edge + 8)
+        for least, edge in zip(TEST_PX[checkpoint.ndim], shared_px(checkpoint), strict=True)
     ]
     shape = size.next_allowed(tuple(wanted))
     # Axes grow by different numbers of steps: one taken for another would show.

@@ -114,7 +114,7 @@ def answered(
         yield Progress(what="reading", text=f"note: {large}")
     others = _others(plan, stem) if "scale" in settings.to_find else ()
     settled = yield from settle(plan.checkpoint, image, settings, others)
-    like = _likeness(plan.checkpoint, image, settled.settings)
+    like = _likeness(plan.checkpoint, image, settled.settings, plan.as_json)
     if like is not None and like.says:
         yield Progress(what="reading", text=f"warning: {like.says}")
     kept = kept_place(plan, stem)
@@ -208,12 +208,14 @@ def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of
     )
 
 
-def _likeness(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> Likeness | None:
+def _likeness(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, where: bool
+) -> Likeness | None:
     """Return how like the images of the training an image is."""
     from napari_segnet.find import likeness
     from napari_segnet.plan import way_of
 
-    return run(likeness(checkpoint, image, way_of(checkpoint, image, settings)))
+    return run(likeness(checkpoint, image, way_of(checkpoint, image, settings), where))
 
 
 def _forecast(plan: Plan, image: Image) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint, Size
 
-__all__ = ["LARGEST_HALO", "WrittenAxes", "steady"]
+__all__ = ["WrittenAxes", "shared_px", "steady"]
 
 LARGEST_HALO = 256
 """Wider halos are left out: programs that cut tiles would have to make them too large."""
@@ -60,20 +60,25 @@ class WrittenAxes:
         return [*self._first(names), *rows]
 
     def _halo(self) -> tuple[int, ...]:
-        """Return pixels at each edge that tiles share; 0 where the package has none.
-
-        They are a multiple of the step of the sizes: bioimageio.core pads an image by the halo at
-        each edge, and so sizes remain allowed.
-        """
-        halo = self.checkpoint.halo_px
-        if halo is None or not self.any_size or max(halo) > LARGEST_HALO:
-            return (0,) * self.checkpoint.ndim
-        multiple = steady(self.checkpoint.size).multiple
-        return tuple(-(-edge // step) * step for edge, step in zip(halo, multiple, strict=True))
+        """Return pixels at each edge that tiles share; 0 where the package has none."""
+        return shared_px(self.checkpoint) if self.any_size else (0,) * self.checkpoint.ndim
 
     @staticmethod
     def _first(names: list[str]) -> list[dict[str, Any]]:
         return [{"type": "batch"}, {"type": "channel", "channel_names": names}]
+
+
+def shared_px(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """Return the halo that a package says, ``([z,] y, x)``; 0 where it says none.
+
+    It is a multiple of the step of the sizes: bioimageio.core pads an image by the halo at each
+    edge, and so sizes remain allowed.
+    """
+    halo = checkpoint.halo_px
+    if halo is None or max(halo) > LARGEST_HALO:
+        return (0,) * checkpoint.ndim
+    multiple = steady(checkpoint.size).multiple
+    return tuple(-(-edge // step) * step for edge, step in zip(halo, multiple, strict=True))
 
 
 def steady(size: Size) -> Size:

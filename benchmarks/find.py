@@ -117,8 +117,7 @@ def likenesses(
         image = image_of(pixels)
         like = run(likeness(checkpoint, image, true_way(recipe, image)))
         assert like is not None
-        heat = [round(float(value), 4) for value in like.heat.ravel()]
-        found.append({"kind": kind, "score": like.score, "limit": like.limit, "tiles": heat})
+        found.append({"kind": kind, "score": like.score, "limit": like.limit})
     return found
 
 

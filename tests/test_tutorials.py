@@ -16,6 +16,7 @@ FEW = (
     "cropped",
     "nested",
     "nested_deep",
+    "long_autoencoder",
     "preactivated",
 )
 UNTOLD = ("halved",)

@@ -103,7 +103,7 @@ def likelihoods(measures: Mapping[str, Floats]) -> tuple[Floats, Floats]:
 def uncertainty_by_measures(
     items: Items, shapes: Shapes, undecided: Floats | None = None, border: Floats | None = None
 ) -> Items:
-    """Doubt objects by their shape, and by what a network says of them; name the reason.
+    """Suspect objects by their shape, and by what a network says of them; name the reason.
 
     Parameters
     ----------

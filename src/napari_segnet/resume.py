@@ -1,7 +1,7 @@
 """Is the result that lies there the one that this run would make? Then the run goes on behind it.
 
 What is compared is what changes labels: the network and what was told of it, the settings, that the
-picture is no other one, and that it is no newer than its result.
+picture is no other one, and that its files have the size and time that they had then.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.found import normalize_by_source
 from napari_segnet.plan.settings import FIND, SOURCE
 from napari_segnet.readers import address_of
+from napari_segnet.stamp import is_changed
 
 __all__ = ["Run", "difference", "read_record"]
 
@@ -102,9 +103,24 @@ def difference(
     for old, new in zip(_made_of(record), images, strict=False):
         if _is_other_picture(old, new):
             return f"was made of {old}"
-    written = files[-1].stat().st_mtime_ns
-    newer = [path.name for path in images if path.is_file() and path.stat().st_mtime_ns > written]
-    return f"was made before {newer[0]} changed" if newer else None
+    changed = _changed(_part(record, "image").get("stamps"), images, files[-1])
+    return f"was made before {changed} changed" if changed else None
+
+
+def _changed(kept: Any, images: list[Path], record: Path) -> str | None:
+    """Return the name of a file of the picture that changed since; None if none did.
+
+    Records of earlier versions know no stamps: there a file that is newer has changed.
+    """
+    written = record.stat().st_mtime_ns
+    stamps = kept if isinstance(kept, list) and len(kept) == len(images) else [None] * len(images)
+    for path, stamp in zip(images, stamps, strict=True):
+        if not path.is_file():
+            continue
+        pair = isinstance(stamp, list) and [type(part) for part in stamp] == [int, int]
+        if is_changed(path, stamp) if pair else path.stat().st_mtime_ns > written:
+            return path.name
+    return None
 
 
 def _made_of(record: Mapping[str, Any]) -> list[Path]:

@@ -190,3 +190,24 @@ def test_a_copy_with_a_tensor_that_is_not_there_is_refused(tmp_path: Path) -> No
     path = network(tmp_path / "a.onnx", [node("Relu", ["image"], "out")])
     with pytest.raises(ValueError, match="has no tensor 'w'"):
         rewrite_onnx(path, {"w": b"1234"}, tmp_path / "b.onnx")
+
+
+def test_versions_of_operations_are_none_of_the_format(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    rest = model(graph([], [tensor("w", NUMBERS)], [], []))[2:]
+    custom = part(8, part(1, "com.example") + whole(2, 2024))
+    path.write_bytes(whole(1, 8) + custom + rest)
+    assert set(open_tree(path).root) == {"w"}
+
+
+def test_an_attribute_says_its_kind_whatever_versions_stand_between(tmp_path: Path) -> None:
+    untyped = part(5, part(1, "axis") + whole(3, 1))
+    first = model(graph([], [], [], []))
+    path = tmp_path / "a.onnx"
+    # The version of another domain, 1, is that before the graph.
+    head = first[: first.index(part(8, part(1, "") + whole(2, 17)))]
+    custom = part(8, part(1, "com.example") + whole(2, 1))
+    content = graph([node("Relu", ["x"], "y") + untyped], [], [], [])
+    path.write_bytes(head + custom + part(7, content))
+    with pytest.raises(BrokenWeightsError, match="not of the kind that it says"):
+        open_tree(path)

@@ -9,13 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.calibrated import drawn
-from support.prepared import cells, image, stained, taught
+from support.prepared import cells, image, stained, trained
 
 from napari_segnet.__main__ import main
 from napari_segnet.checkpoint import Store
 from napari_segnet.errors import Cancelled, MismatchError
 from napari_segnet.families.graph import StoredGraph, describe_graph
 from napari_segnet.find import Way, find_settings, likeness, remembers, suggestions_of
+from napari_segnet.find._like import FIRST_NORMS
+from napari_segnet.find._network import witness_of
 from napari_segnet.graph.build import build
 from napari_segnet.image import Image
 from napari_segnet.inference import predict
@@ -30,21 +32,21 @@ FIND = PredictSettings(normalize="find", scale="find", invert="find", channels="
 def grey(tmp_path_factory):
     """Return a network that saw dark cells on a bright ground, by (x / 255 - 0.5) / 0.5."""
     path = tmp_path_factory.mktemp("find") / "grey.safetensors"
-    return taught(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5)
+    return trained(path, 1, lambda pixels: ((255 - pixels) / 255.0 - 0.5)[None] / 0.5)
 
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory):
     """Return a network that saw blue cells first, as cv2 reads them, raw."""
     path = tmp_path_factory.mktemp("find") / "colour.safetensors"
-    return taught(path, 3, lambda pixels: stained(pixels).transpose(2, 0, 1)[::-1].copy())
+    return trained(path, 3, lambda pixels: stained(pixels).transpose(2, 0, 1)[::-1].copy())
 
 
 @pytest.fixture(scope="module")
 def unit(tmp_path_factory):
     """Return a network that saw bright cells from 0 to 1."""
     path = tmp_path_factory.mktemp("find") / "unit.safetensors"
-    return taught(path, 1, lambda pixels: (pixels / 255.0)[None])
+    return trained(path, 1, lambda pixels: (pixels / 255.0)[None])
 
 
 def test_normalisation_and_light_are_found_and_the_origin_repeats_the_run(grey):
@@ -122,18 +124,41 @@ def test_what_does_the_same_is_called_by_its_usual_name(grey):
 
 def test_a_picture_of_another_kind_is_unlike_and_says_where(grey):
     way = Way(normalize="half", invert="yes")
-    like = run(likeness(grey, image(cells(45, edge=256)), way))
+    like = run(likeness(grey, image(cells(45, edge=256)), way, where=True))
     assert not like.unlike and like.says == ""
     stripes = np.tile(np.repeat([0, 255], 3), 64)[:256].astype(np.uint8)
-    unlike = run(likeness(grey, image(np.tile(stripes, (256, 1))), way))
+    unlike = run(likeness(grey, image(np.tile(stripes, (256, 1))), way, where=True))
     assert unlike.score > 3 * max(like.score, 0.01)
     assert unlike.unlike and "unlike those" in unlike.says
-    assert unlike.heat.shape == like.heat.shape
-    assert unlike.heat.min() > like.heat.max()
+    assert unlike.heat.scores.shape == like.heat.scores.shape
+    assert unlike.heat.scores.min() > like.heat.scores.max()
     half = np.concatenate([cells(46, edge=256)[:, :128], np.tile(stripes, (256, 1))[:, 128:]], 1)
-    where = run(likeness(grey, image(half), way)).heat
+    where = run(likeness(grey, image(half), way, where=True)).heat.scores
     assert where[:, -1].mean() > 2 * where[:, 0].mean()
-    assert json.loads(json.dumps(unlike.to_json()))["unlike"] is True
+    assert set(json.loads(json.dumps(unlike.to_json()))) == {"unlike", "score", "limit", "share"}
+    alone = run(likeness(grey, image(np.tile(stripes, (256, 1))), way))
+    assert alone.heat is None and "share" not in alone.to_json()
+    assert (alone.score, alone.says) == (unlike.score, unlike.says)
+
+
+def test_the_first_layers_tell_it_and_are_loaded_once_for_a_folder(grey, monkeypatch):
+    way, loaded = Way(normalize="half", invert="yes"), []
+
+    def counted(checkpoint, first=None):
+        loaded.append(first)
+        return witness_of(checkpoint, first)
+
+    monkeypatch.setattr("napari_segnet.find._like.witness_of", counted)
+    monkeypatch.setattr("napari_segnet.find._like._last", None)
+    for seed in (53, 54):
+        run(likeness(identify(grey.path), image(cells(seed, edge=96)), way))
+    assert loaded == [FIRST_NORMS]
+    few, every = witness_of(grey, FIRST_NORMS).norms, witness_of(grey).norms
+    assert len(few.graph.nodes) < len(every.graph.nodes) / 2
+    tiles = np.random.default_rng(0).normal(size=(2, 1, 96, 96)).astype(np.float32)
+    means = every.show(tiles, own=True).means[:FIRST_NORMS]
+    for one, other in zip(few.show(tiles, own=True).means, means, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_network_without_statistics_says_so(tmp_path):
@@ -231,7 +256,7 @@ def test_a_volume_is_looked_at_in_depth(tmp_path):
         return np.stack([cells(seed, edge=48)] * 8)
 
     path = tmp_path / "volume.safetensors"
-    solid = taught(path, 1, lambda v: (v / 255.0)[None], ndim=3, shown=volume)
+    solid = trained(path, 1, lambda v: (v / 255.0)[None], ndim=3, shown=volume)
     shown = Image(data=volume(51), axes="zyx")
     wish = PredictSettings(normalize="divide-255", invert="find")
     found = run(settle(solid, shown, wish)).found

@@ -37,6 +37,21 @@ def test_a_gap_between_objects_is_no_hole():
     np.testing.assert_array_equal(filled(labels), labels)
 
 
+def test_each_of_several_objects_fills_its_own_holes_around_others():
+    ring = picture("1111111", "1..1..1", "1.21.21", "1111111")
+    ring[2, 5] = 3
+    rings = [np.where(ring, ring + 3 * n, 0) for n in range(4)]
+    labels = np.block([[rings[0], rings[2]], [rings[3], rings[1]]]).astype(np.int32)
+    whole = np.block(
+        [
+            [np.full_like(r, r[0, 0]) for r in row]
+            for row in ((rings[0], rings[2]), (rings[3], rings[1]))
+        ]
+    )
+    expected = np.where(labels > 0, labels, whole)
+    np.testing.assert_array_equal(filled(labels), expected)
+
+
 def test_an_object_in_a_hole_stays():
     labels = picture("11111", "1...1", "1.2.1", "1...1", "11111")
     expected = picture("11111", "11111", "11211", "11111", "11111")

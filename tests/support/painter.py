@@ -4,11 +4,13 @@
 
     python tests/support/painter.py FOLDER SEED
 
-Prints ``ready``, then one line for each act: its number, the time, a hash of the labels.
+Prints ``ready``, then one line for each act: its number, the time, how long the program had
+waited for a processor by then, a hash of the labels.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import time
@@ -30,6 +32,15 @@ def objects():
     labels = np.kron(blocks, np.ones((40, 40), np.int32))
     labels[::40] = labels[:, ::40] = 0
     return labels
+
+
+def waited(process="self"):
+    """Return the seconds that the threads of a process waited for a processor; 0 beside Linux."""
+    nanoseconds = 0
+    for row in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            nanoseconds += int(row.read_text().split()[1])
+    return nanoseconds / 1e9
 
 
 def digest(labels):
@@ -97,11 +108,11 @@ def main(folder: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     print("ready", flush=True)
     number = 0
-    print(number, time.time(), digest(layer.data), flush=True)
+    print(number, time.time(), waited(), digest(layer.data), flush=True)
     while True:
         any_act(layer, rng, QApplication.processEvents)
         number += 1
-        print(number, time.time(), digest(layer.data), flush=True)
+        print(number, time.time(), waited(), digest(layer.data), flush=True)
         until = time.monotonic() + float(rng.exponential(0.03))
         QApplication.processEvents()
         while time.monotonic() < until:

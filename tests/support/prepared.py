@@ -28,7 +28,7 @@ def cells(seed, edge=160, radius=6.0):
     return np.clip(light + rng.normal(0, 5, light.shape), 0, 255).astype(np.uint8)
 
 
-def taught(path, channels, prepared, ndim=2, shown=cells):
+def trained(path, channels, prepared, ndim=2, shown=cells):
     """Write a network whose norms counted what comes of prepared images; its weights are random."""
     torch.manual_seed(3)
     graph = drawn({}, channels=channels, ndim=ndim)

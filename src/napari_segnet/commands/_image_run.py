@@ -42,12 +42,15 @@ class Answered:
         How like those of the training it is.
     begun : float
         When work on it began, by ``time.perf_counter``.
+    stamps : list
+        Of its files, when they were opened; see ``stamps_kept``.
     """
 
     image: Image
     prediction: Prediction | None
     like: Likeness | None
     begun: float
+    stamps: list[list[int] | None]
 
     def take(self) -> Prediction:
         """Return the prediction and let go of it."""
@@ -103,19 +106,21 @@ def answered(
     """Run the network; what speaks against the image is said before, as a text of progress."""
     from napari_segnet.inference import predict
     from napari_segnet.plan import settle
+    from napari_segnet.stamp import stamps_kept
 
+    stamps = stamps_kept(plan.channel_files.get(stem, (plan.images[stem],)))
     settings = plan.earlier.pinned(plan.predict, image) if plan.earlier else plan.predict
     if large := _forecast(plan, image):
         yield Progress(what="reading", text=f"note: {large}")
     others = _others(plan, stem) if "scale" in settings.to_find else ()
     settled = yield from settle(plan.checkpoint, image, settings, others)
-    like = _likeness(plan.checkpoint, image, settled.settings)
+    like = _likeness(plan.checkpoint, image, settled.settings, plan.as_json)
     if like is not None and like.says:
         yield Progress(what="reading", text=f"warning: {like.says}")
     kept = kept_place(plan, stem)
     with said_if_kept(kept):
         prediction = yield from predict(plan.checkpoint, image, settled, kept)
-    return Answered(image=image, prediction=prediction, like=like, begun=begun)
+    return Answered(image=image, prediction=prediction, like=like, begun=begun, stamps=stamps)
 
 
 def _others(plan: Plan, stem: str) -> list[Image]:
@@ -152,7 +157,8 @@ def _finished(
 
     image, prediction = made_of.image, made_of.take()
     made = yield from label(prediction, plan.label)
-    origin = replace(made.origin, image={**made.origin.image, "axes_told": plan.axes})
+    told = {"axes_told": plan.axes, "stamps": made_of.stamps}
+    origin = replace(made.origin, image={**made.origin.image, **told})
     maps = maps_of(prediction) if plan.save_maps else None
     instances = instances_of(prediction) if plan.save_maps else None
     del prediction  # maps of a large image need room that writing may need
@@ -202,12 +208,14 @@ def _done(plan: Plan, path: Path, made: Segmentation, files: list[Path], made_of
     )
 
 
-def _likeness(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> Likeness | None:
+def _likeness(
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, where: bool
+) -> Likeness | None:
     """Return how like the images of the training an image is."""
     from napari_segnet.find import likeness
     from napari_segnet.plan import way_of
 
-    return run(likeness(checkpoint, image, way_of(checkpoint, image, settings)))
+    return run(likeness(checkpoint, image, way_of(checkpoint, image, settings), where))
 
 
 def _forecast(plan: Plan, image: Image) -> str:

@@ -54,6 +54,8 @@ class Plan:
         Where the labels go as OME-Zarr.
     kept : mapping of str to list of Path
         The files of results that are there already and stay, by stem.
+    as_json : bool
+        All is told of each image, also what takes some time to find out.
     """
 
     checkpoint: Checkpoint
@@ -70,6 +72,7 @@ class Plan:
     earlier: Earlier | None
     zarr: ZarrPlace | None = None
     kept: Mapping[str, list[Path]] = field(default_factory=dict)
+    as_json: bool = False
 
 
 def make_plan(

@@ -236,7 +236,7 @@ def _checked(
         settled = run(settle(checkpoint, image, settings))
         given = prepare_input(checkpoint, image, settled.settings)
         way = way_of(checkpoint, image, settled.settings)
-        like = run(likeness(checkpoint, image, way)) if prove else None
+        like = run(likeness(checkpoint, image, way, where=True)) if prove else None
     except SegnetError as error:
         return {**seen, "fits": False, "why": str(error)}
     figures = {

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,7 +148,12 @@ class Segment:
             print(f"Skipped {path}: it is of a kind that does not open here.", file=sys.stderr)
         show = Show(args.json)
         with _cluster(args.scheduler):
-            _do(plan, show, args.jobs, clustered=args.scheduler is not None)
+            _do(
+                replace(plan, as_json=args.json),
+                show,
+                args.jobs,
+                clustered=args.scheduler is not None,
+            )
         if not args.json:
             good = len(plan.images) - len(show.failed)
             where = plan.zarr.folder if plan.zarr else plan.folder

@@ -28,7 +28,7 @@ VAL = ("val_loss", "val_ap50", "val_dice")
 
 
 class Train:
-    """Teach a network, and tell if it is better than before."""
+    """Train a network, and tell if it is better than before."""
 
     name = "train"
     help = "train a network on approved labels"

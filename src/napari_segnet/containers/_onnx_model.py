@@ -126,8 +126,8 @@ def read_model(message: Message) -> OnnxModel:
                 raise ValueError("it holds two graphs")
             graph = _graph(message.inside(one), _Count(typed=version >= FIRST_TYPED))
         elif one.number == 8:
-            domain, version = _opset(message.inside(one))
-            opsets[domain] = version
+            domain, opset = _opset(message.inside(one))
+            opsets[domain] = opset
         elif one.number in texts and one.kind == BYTES:
             texts[one.number] = message.text(one)[:LONGEST_TEXT]
         elif one.number == 14 and len(properties) < 100:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from napari_segnet.evidence._decide import Decision, Verdict, decide, known
 from napari_segnet.evidence._fit import Fit, margin
 from napari_segnet.evidence._margins import MARGINS
-from napari_segnet.evidence._measure import has_norms, offer
+from napari_segnet.evidence._measure import has_norms, offer, work
 from napari_segnet.evidence._rank import Ranking, rank
 from napari_segnet.evidence._tensors import load_tensors
 from napari_segnet.evidence._variants import Variants, choices_of
@@ -32,4 +32,5 @@ __all__ = [
     "margin",
     "offer",
     "rank",
+    "work",
 ]

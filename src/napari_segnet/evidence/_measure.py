@@ -16,7 +16,7 @@ from napari_segnet.image import Image
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Measure", "has_norms", "offer"]
+__all__ = ["Measure", "has_norms", "offer", "work"]
 
 OFFERS = ((96, 4), (96, 3), (64, 4), (64, 3), (128, 3), (160, 3), (192, 3), (256, 2), (384, 1))
 """Edge in pixels, and how many; the last ones are for networks that need large inputs."""
@@ -113,7 +113,7 @@ class Measure:
         if moments is None:
             return shown
         count = len(shown)
-        if _work(graph, shown.shape[-1]) * count > FEW_WORK:
+        if work(graph, shown.shape[-1]) * count > FEW_WORK:
             return many[chosen(moments, count)]
         return torch.cat([shown, many[chosen(moments, count)]])
 
@@ -142,8 +142,8 @@ def has_norms(graph: Graph) -> bool:
 def offer(graph: Graph) -> tuple[int, int]:
     """Return edge in pixels and count of pictures that a network can take in no long time."""
     offers = OFFERS if graph.ndim == 2 else OFFERS_3D
-    able = [one for one in offers if _work(graph, one[0]) < math.inf]
-    cheap = [(edge, count) for edge, count in able if _work(graph, edge) * count <= MOST_WORK]
+    able = [one for one in offers if work(graph, one[0]) < math.inf]
+    cheap = [(edge, count) for edge, count in able if work(graph, edge) * count <= MOST_WORK]
     least = min(able, key=lambda one: one[0] * one[1], default=offers[0])
     return cheap[0] if cheap else least
 
@@ -157,8 +157,8 @@ def _pictures(graph: Graph, image: Image | None, all_of_them: bool = False) -> P
     return own or bundled(channels, graph.ndim, edge, count, varied=all_of_them)
 
 
-def _work(graph: Graph, edge: int) -> float:
-    """Return the multiplications for one picture; infinity if it is too small."""
+def work(graph: Graph, edge: int) -> float:
+    """Return the multiplications for one picture of an edge; infinity if it is too small."""
     lengths = (edge,) * 2 if graph.ndim == 2 else (max(edge // 4, 8), edge, edge)
     try:
         found = shapes(graph, lengths)

@@ -44,8 +44,15 @@ def remembers(checkpoint: Checkpoint) -> bool:
     return isinstance(family, GraphFamily) and has_norms(family.graph(checkpoint))
 
 
-def witness_of(checkpoint: Checkpoint) -> Witness | None:
+def witness_of(checkpoint: Checkpoint, first: int | None = None) -> Witness | None:
     """Load the norms of a network; None where its file holds no statistics.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What ``identify`` returned.
+    first : int, optional
+        How many norms, in running order.
 
     Raises
     ------
@@ -59,7 +66,7 @@ def witness_of(checkpoint: Checkpoint) -> Witness | None:
     family = family_of(checkpoint)
     assert isinstance(family, GraphFamily)
     graph = family.graph(checkpoint)
-    norms = Norms(load_tensors(checkpoint, graph), graph)
+    norms = Norms(load_tensors(checkpoint, graph), graph, first)
     if not len(norms):
         return None  # it was never trained
     edge, count = offer(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,8 @@ class Norms:
         Of the file, under their names in the graph.
     graph : Graph
         The network.
+    first : int, optional
+        How many norms, in running order; what lies behind the last of them is not built.
 
     Raises
     ------
@@ -55,7 +58,9 @@ class Norms:
         If it cannot be built of these tensors.
     """
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], graph: Graph) -> None:
+    def __init__(
+        self, tensors: Mapping[str, torch.Tensor], graph: Graph, first: int | None = None
+    ) -> None:
         found = [node for node in graph.nodes if isinstance(node.operation, BatchNorm)]
         stored = [
             (node, tensors[node.tensors["running_mean"]], tensors[node.tensors["running_var"]])
@@ -63,16 +68,19 @@ class Norms:
         ]
         # Numbers with which a norm begins say nothing.
         stored = [row for row in stored if bool((row[1] != 0).any()) or bool((row[2] != 1).any())]
+        stored = stored[:first]
         self.names = [node.name for node, *_ in stored]
         self._mean = [mean.double().numpy() for _, mean, _ in stored]
         self._variance = [variance.double().numpy() for *_, variance in stored]
         self._network: GraphNetwork | None = None
         self._found: dict[str, tuple[Figures, Figures]] = {}
+        self._lock = threading.Lock()
         if not stored:
             return
         nodes = needed(graph, tuple(self.names)).nodes
         # One output: those of several scales could not be joined.
-        self._network = build(Graph(nodes=nodes, outputs=(self.names[-1],))).eval()
+        self.graph = Graph(nodes=nodes, outputs=(self.names[-1],))
+        self._network = build(self.graph).eval()
         state = {
             name: tensors[name].float() if name in tensors else value
             for name, value in self._network.state_dict().items()
@@ -99,12 +107,11 @@ class Norms:
             brightness and contrast of the tiles do not matter, but what is in them does.
         """
         assert self._network is not None
-        self._found = {}
-        for name in self.names:
-            self._network.layers(name)[0].training = own
-        for part in (tiles,) if own else tiles[:, None]:
-            self._network(torch.from_numpy(part))
-        rows = [self._found[name] for name in self.names]
+        with self._lock:  # images are looked at from several threads
+            for name in self.names:
+                self._network.layers(name)[0].training = own
+            self._network(torch.from_numpy(tiles))
+            rows = [self._found.pop(name) for name in self.names]
         return Seen(means=tuple(m for m, _ in rows), variances=tuple(v for _, v in rows))
 
     def misfit(self, seen: Seen, soft: float) -> float:
@@ -137,11 +144,7 @@ class Norms:
         def hook(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
             x = inputs[0]
             variance, mean = torch.var_mean(x, tuple(range(2, x.ndim)), unbiased=False)
-            new = mean.double().numpy(), variance.double().numpy()
-            old = self._found.get(name)
-            if old is not None:
-                new = np.concatenate([old[0], new[0]]), np.concatenate([old[1], new[1]])
-            self._found[name] = new
+            self._found[name] = mean.double().numpy(), variance.double().numpy()
 
         return hook
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_segnet.find._shown import Way
 
-__all__ = ["Found", "Likeness", "Ranked"]
+__all__ = ["Found", "Heat", "Likeness", "Ranked"]
 
 By = Literal["statistics", "code", "nothing"]
 
@@ -79,28 +79,41 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Heat:
+    """Where an image is unlike the training images of a network.
+
+    Attributes
+    ----------
+    scores : ndarray
+        ``(rows, columns)`` float32: of each tile, in units in which the limit is that of the image.
+    corner_px, step_px : tuple of float
+        Centre of the first tile in the plane and distance of neighbours, ``(y, x)`` in image
+        pixels.
+    """
+
+    scores: npt.NDArray[np.float32]
+    corner_px: tuple[float, float]
+    step_px: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Likeness:
-    """How unlike the training images of a network an image is, place by place.
+    """How unlike the training images of a network an image is.
 
     Attributes
     ----------
     score, limit : float
-        Of all tiles together, in nats; above the limit the image is unlike them.
-    heat : ndarray
-        ``(rows, columns)`` float32: the score of each tile, by the same limit.
-    corner_px, step_px : tuple of float
-        Centre of the first tile in the plane and distance of neighbours, ``(y, x)`` in image
-        pixels.
+        Of what was looked at, in nats; above the limit the image is unlike them.
     says : str
         One sentence; empty where the image is like them.
+    heat : Heat or None
+        Where; None if it was not asked for.
     """
 
     score: float
     limit: float
-    heat: npt.NDArray[np.float32]
-    corner_px: tuple[float, float]
-    step_px: tuple[float, float]
     says: str
+    heat: Heat | None = None
 
     @property
     def unlike(self) -> bool:
@@ -108,10 +121,8 @@ class Likeness:
         return self.score > self.limit
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "unlike": self.unlike,
-            "score": round(self.score, 4),
-            "limit": self.limit,
-            "share": round(float((self.heat > self.limit).mean()), 4),
-        }
+        """Return plain JSON values; ``share`` of tiles above the limit where there is a heat."""
+        found = {"unlike": self.unlike, "score": round(self.score, 4), "limit": self.limit}
+        if self.heat is not None:
+            found["share"] = round(float((self.heat.scores > self.limit).mean()), 4)
+        return found

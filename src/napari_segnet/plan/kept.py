@@ -126,21 +126,21 @@ class KeptRun:
         """Return the first plane (volume) behind one that was cut in another way than it."""
         return next((row["unit"] for row in self._plans() if row["unit"] > unit), None)
 
-    def begin_again(self, unit: int, tiles: int, memory: MemoryPlan) -> None:
-        """Drop what the tiles of a plane (volume) say and record those that it is cut into now.
+    def begin_again(self, unit: int, memory: MemoryPlan) -> None:
+        """Drop what tiles of a plane (volume) and those after it say; record the tiles of now.
 
         Parameters
         ----------
         unit : int
             The plane or volume.
-        tiles : int
-            How many it was cut into.
         memory : MemoryPlan
-            Those that it is cut into now, and all after it.
+            What it is cut into now, and all after it.
         """
         if self._blocks is not None:
-            for tile in range(tiles):  # before: no block may be taken for one of another size
-                self._blocks.drop(_name(unit, tile))
+            for name in self._blocks.names():  # before: none may be taken for one of another size
+                if int(name.partition("-")[0]) >= unit:
+                    self._blocks.drop(name)
+                    self.recalled.discard(name)
             self._record(unit, memory)
 
     def _record(self, unit: int, memory: MemoryPlan) -> None:

@@ -139,7 +139,7 @@ def _missing(table: Overlaps, predicted: Labels, scores: Mapping[int, float]) ->
 
 
 def uncertainty_by_shape(items: Items, labels: Labels, axes: str = "") -> Items:
-    """Doubt objects by size and shape: all that is known without a network.
+    """Suspect objects by size and shape: all that is known without a network.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def uncertainty_by_shape(items: Items, labels: Labels, axes: str = "") -> Items:
 
 
 def uncertainty_by_size(items: Items) -> Items:
-    """Doubt objects whose size is unlike that of the others: what other orders are measured by.
+    """Suspect objects whose size is unlike that of the others: what other orders are measured by.
 
     Distance of the logarithm of the area from the median, in robust standard deviations; four
     of them are 1.

@@ -163,6 +163,11 @@ class Blocks:
             part.unlink(missing_ok=True)
             raise self._refused(error) from error
 
+    def names(self) -> list[str]:
+        """Return the names of all blocks that are kept."""
+        files = self._place.folder.glob(f"*{BLOCK}")
+        return [path.stem for path in files if not path.name.startswith(".")]
+
     def drop(self, name: str) -> None:
         """Remove a block, if there is one."""
         self._path(name).unlink(missing_ok=True)

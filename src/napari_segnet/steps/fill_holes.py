@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.progress import check_cancelled
 from napari_segnet.sinks import large_array
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import boxes, chunks, look_up
@@ -113,11 +114,18 @@ def _fill_shared(
     beyond = first[neighbour - 1] < pocket_first[pocket - 1]
     beyond &= last[neighbour - 1] > pocket_last[pocket - 1]
     around = beyond.all(axis=1)
-    for object_id in np.unique(neighbour[around]).tolist():
+    pocket, neighbour = pocket[around], neighbour[around]
+    order = np.argsort(neighbour, kind="stable")
+    pocket = pocket[order]
+    object_ids, starts = np.unique(neighbour[order], return_index=True)
+    # Each object looks at its own pairs only: noise has millions of them.
+    inner = np.split(pocket, starts[1:])
+    for object_id, own in zip(object_ids.tolist(), inner, strict=False):
+        check_cancelled()
         ends = zip(first[object_id - 1], last[object_id - 1], strict=True)
         box = tuple(slice(int(a), int(b) + 1) for a, b in ends)
         filled = fill_voids.fill(labels[box] == object_id)
-        mine = np.isin(pockets[box], pocket[around & (neighbour == object_id)])
+        mine = np.isin(pockets[box], own)
         labels[box][filled & mine & (labels[box] == 0)] = object_id
 
 

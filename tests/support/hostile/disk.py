@@ -77,6 +77,28 @@ class Disk:
         return opened
 
 
+class Refusing(Disk):
+    """A disk on which a folder and all in it cannot be written: it is full, or read-only.
+
+    Parameters
+    ----------
+    folder : str
+        A part of the paths that cannot be written.
+    error : OSError
+        What each call raises.
+    """
+
+    def __init__(self, folder: str, error: OSError) -> None:
+        super().__init__(error=error)
+        self.folder = folder
+
+    def _call(self, what: str) -> None:
+        super()._call(what)
+        if self.folder in what and self.error is not None:
+            self.failed = what
+            raise self.error
+
+
 class _Written:
     """A file whose writing counts."""
 

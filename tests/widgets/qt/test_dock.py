@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -66,6 +67,36 @@ def test_docks_share_their_place_as_tabs(qtbot):
     first, second = Told("segnet_segment_dock"), Told("segnet_train_dock")
     window, docks = in_a_window(qtbot, first, second)
     qtbot.waitUntil(lambda: window.tabifiedDockWidgets(docks[0]) == [docks[1]])
+
+
+def test_a_dock_behind_another_comes_to_the_front_when_a_menu_toggles_it(qtbot):
+    first, second = Told("segnet_segment_dock"), Told("segnet_train_dock")
+    window, docks = in_a_window(qtbot, first, second)
+    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(docks[0]) == [docks[1]])
+    seen = {}
+    for dock in docks:
+        dock.visibilityChanged.connect(partial(seen.__setitem__, dock))
+    for dock in docks:
+        dock.raise_()
+        qtbot.waitUntil(partial(seen.get, dock))
+
+    def toggle(dock):  # as napari's menus do
+        dock.setVisible(not dock.isVisible())
+
+    toggle(docks[0])
+    qtbot.waitUntil(lambda: seen.get(docks[0], False))
+    assert not docks[0].isHidden()
+    assert not seen[docks[1]]
+    toggle(docks[0])  # it is seen: now it goes
+    qtbot.wait(20)
+    assert docks[0].isHidden()
+    toggle(docks[0])  # and comes back in front of the other
+    qtbot.waitUntil(lambda: seen[docks[0]])
+    assert not seen[docks[1]]
+    toggle(docks[1])
+    docks[1].setWidget(None)  # closed meanwhile
+    qtbot.wait(20)
+    window.close()
 
 
 def test_files_that_are_dropped_are_taken(qtbot, tmp_path):

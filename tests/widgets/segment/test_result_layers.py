@@ -47,6 +47,16 @@ def test_another_subject_gets_a_layer_of_its_own(viewer, results):
     assert len(viewer.layers) == 2
 
 
+def test_the_answer_of_another_network_hides_what_it_would_be_mixed_with(viewer, results):
+    of_other_image = put(results, 1, subject=(2, *SUBJECT[1:]))
+    first = put(results, 1)
+    second = put(results, 2, subject=(*SUBJECT[:2], "trained.pth"))
+    assert (of_other_image.visible, first.visible, second.visible) == (True, False, True)
+    second.paint((1, 1), 7)
+    third = put(results, 3, subject=(*SUBJECT[:2], "again.pth"))
+    assert (second.visible, third.visible) == (True, True), "corrections stay in sight"
+
+
 @pytest.mark.parametrize(
     "edit",
     [

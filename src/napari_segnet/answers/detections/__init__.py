@@ -87,7 +87,7 @@ class DetectionAnswer:
     def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
-        """Doubt objects by score, mask and box of their detection."""
+        """Suspect objects by score, mask and box of their detection."""
         from napari_segnet.answers.detections.uncertainty import uncertainty_by_detections
 
         return uncertainty_by_detections(items, labels, _instances(answer))

@@ -84,7 +84,7 @@ def _run(
         waiting = [plane for plane in planes if plane not in done.parts]
         tiles += count * (len(planes) - len(waiting))
         memory, used = after_shortage(memory, engine, rule, settings, count * len(waiting))
-        kept.begin_again(waiting[0], count, memory)
+        kept.begin_again(waiting[0], memory)
         if used is not engine:
             engine, precision = used, PrecisionChoice("fp32", DetectionAgreement())
     parts = [part for plane in sorted(done.parts) for part in done.parts[plane]]

@@ -73,7 +73,7 @@ class FlowAnswer(MapAnswer):
     def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
-        """Doubt objects whose own flows differ from those of the network, and as maps do."""
+        """Suspect objects whose own flows differ from those of the network, and as maps do."""
         from napari_segnet.answers.flows.uncertainty import uncertainty_by_flows
 
         return uncertainty_by_flows(items, labels, _flows(answer))

@@ -18,7 +18,7 @@ __all__ = ["uncertainty_by_flows"]
 
 
 def uncertainty_by_flows(items: Items, labels: npt.NDArray[np.integer[Any]], flows: Flows) -> Items:
-    """Doubt objects whose flows are not those that the network gave, or as of other maps.
+    """Suspect objects whose flows are not those that the network gave, or as of other maps.
 
     An object at the threshold from which on Cellpose removes it has an uncertainty of one half.
 

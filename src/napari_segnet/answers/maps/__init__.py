@@ -84,7 +84,7 @@ class MapAnswer:
     def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
-        """Doubt objects in which the network is undecided."""
+        """Suspect objects in which the network is undecided."""
         from napari_segnet.answers.maps.uncertainty import uncertainty_by_maps
 
         return uncertainty_by_maps(items, labels, _maps(answer))
@@ -101,7 +101,7 @@ class MapAnswer:
         answer: NetworkAnswer,
         others: Sequence[NetworkAnswer],
     ) -> Items:
-        """Doubt objects where the foreground changes with the image turned over."""
+        """Suspect objects where the foreground changes with the image turned over."""
         from napari_segnet.answers.maps.uncertainty import uncertainty_by_flips
 
         return uncertainty_by_flips(

@@ -41,7 +41,7 @@ def entropy(probability: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def uncertainty_by_maps(items: Items, labels: Labels, maps: Maps) -> Items:
-    """Doubt objects by their shape, and where the network is undecided or sees a border inside.
+    """Suspect objects by their shape, and where the network is undecided or sees a border inside.
 
     Of the probabilities that the network gives, the one with the highest mean entropy over the
     pixels of the object counts, its rim included. Classes of pixels have no shape: of them the
@@ -96,7 +96,7 @@ def _are_classes(items: Items, maps: Maps) -> bool:
 
 
 def uncertainty_by_flips(items: Items, labels: Labels, maps: Maps, others: list[Maps]) -> Items:
-    """Doubt objects of which the network says something else when the image is turned over.
+    """Suspect objects of which the network says something else when the image is turned over.
 
     The mean distance between the foreground probabilities, times two: 0.5 of a difference is
     as much as there can be between a yes and an even.

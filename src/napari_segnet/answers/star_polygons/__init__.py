@@ -88,7 +88,7 @@ class StarAnswer:
     def uncertainty(
         self, items: Items, labels: npt.NDArray[np.integer[Any]], answer: NetworkAnswer
     ) -> Items:
-        """Doubt objects by score, and where the pixels of one disagree about its edge."""
+        """Suspect objects by score, and where the pixels of one disagree about its edge."""
         from napari_segnet.answers.star_polygons.uncertainty import uncertainty_by_stars
 
         return uncertainty_by_stars(items, labels, _stars(answer))
@@ -115,7 +115,7 @@ class StarAnswer:
         answer: NetworkAnswer,
         others: Sequence[NetworkAnswer],
     ) -> Items:
-        """Doubt objects where the probability changes with the image turned over."""
+        """Suspect objects where the probability changes with the image turned over."""
         from napari_segnet.answers.maps.uncertainty import uncertainty_by_flips
 
         maps = [_stars(other).maps for other in others]

@@ -139,7 +139,7 @@ def _run_tiles(
                     raise
             # Outside the except block: the error holds the tensors of the failed forward.
             memory, used = after_shortage(memory, engine, rule, settings, total)
-            kept.begin_again(number, total, memory)
+            kept.begin_again(number, memory)
             if used is not engine:
                 engine, precision = used, PrecisionChoice("fp32", MapAgreement())
     remember(memory, engine)

@@ -138,17 +138,23 @@ def _resnet(parts: Sequence[Part]) -> tuple[Mapping[str, int], frozenset[str]]:
     """Read the strides of a ResNet by the names in its blocks, and before which layers it pools.
 
     Blocks are those of ``conv1``, ``conv2`` with a ``downsample``, in lists that stand one behind
-    the other, whatever these are called: ``layer1``, ``encoder1``, ``enc1.1``. The 7x7 convolution
-    strides by 2, then a 3x3 maximum; the first block of each list but the first one strides.
+    the other: ``layer1``; where the first kernel is 7x7, whatever these are called: ``encoder1``,
+    ``enc1.1``. The 7x7 convolution strides by 2, then a 3x3 maximum; the first block of each list
+    but the first one strides. Blocks to fewer channels are those of a decoder.
     https://github.com/pytorch/vision/blob/main/torchvision/models/resnet.py
     """
     strides: dict[str, int] = {}
     pooled: set[str] = set()
     seen: set[str] = set()
+    stem = parts[0].first
+    whole = set(stem.kernel) == {7}
     ruled = any(part.shortcut and ".downsample." in part.shortcut.layer.name for part in parts)
     for part in parts:
         match = re.fullmatch(r"(.+)\.(\d+)", part.name)
         if not ruled or match is None or not _of_resnet(part):
+            continue
+        named = whole or re.fullmatch(r"layer[1-4]", match[1].rpartition(".")[2])
+        if not named or part.outputs(False) < part.inputs(False):
             continue
         first = match[1] not in seen
         if first and not seen:
@@ -158,8 +164,7 @@ def _resnet(parts: Sequence[Part]) -> tuple[Mapping[str, int], frozenset[str]]:
         seen.add(match[1])
     if not any(stride == 2 for stride in strides.values()) or not pooled:
         return {}, frozenset()
-    stem = parts[0].first
-    if set(stem.kernel) == {7}:
+    if whole:
         strides[stem.layer.name] = 2
     return strides, frozenset(pooled)
 

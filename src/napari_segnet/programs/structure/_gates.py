@@ -46,11 +46,12 @@ class Gate:
 
 def gates_of(left: list[Unit]) -> list[tuple[str, Gate]]:
     """Take out the convolutions of gates; return the module that holds each, and the gate."""
-    found = []
+    found: list[tuple[str, Gate]] = []
     for at in range(len(left) - 2):
-        for count in (3, 4):
+        for count in (4, 3):  # a gate of three may stand in a module beside its fourth
+            taken = [unit for _, gate in found for unit in gate.units]
             some = left[at : at + count]
-            if len(some) < count or any(max(unit.kernel) > 2 for unit in some):
+            if len(some) < count or any(max(u.kernel) > 2 or u in taken for u in some):
                 continue
             holder = _common(unit.layer.name for unit in some)
             inside = sum(unit.layer.name.startswith(f"{holder}.") for unit in left)

@@ -224,7 +224,8 @@ class Search:
                 step = Step(part=at, before=before, groups=groups)
                 yield cost + more, self._after(state, step)
             cost -= aside + 1.5 * is_whole(part.name)
-        if part.gap is not None and not bridged and state.steps[-1].part == at - 1:
+        inside = bool(state.steps) and state.steps[-1].part == at - 1
+        if part.gap is not None and not bridged and inside:
             return  # inside a Sequential nothing is joined
         for place, answer, more in self._skips(state, part):
             both = state.channels + answer.channels

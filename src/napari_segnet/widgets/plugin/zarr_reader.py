@@ -86,7 +86,6 @@ def _writable(stored: StoredLabels) -> ZarrLabels | None:
         f"{stored.levels[0].parent}. Copy that folder, and open the copy."
     )
     return None
-    return None
 
 
 def _placed(stored: StoredLabels) -> dict[str, Any]:

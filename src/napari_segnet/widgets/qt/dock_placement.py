@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 __all__ = ["dock_around", "share_place"]
@@ -18,12 +19,14 @@ def share_place(widget: QWidget) -> None:
     """Put a dock that was just opened in front of another one of ours, as tabs.
 
     napari would put it below, and half the height is too little for either. A dock that stands
-    elsewhere, or floats, was moved by the user and stays there.
+    elsewhere, or floats, was moved by the user and stays there. From then on it comes to the
+    front when its entry of napari's menus is chosen while it stands behind another one.
     """
     dock, window = dock_around(widget), widget.window()
     if dock is None or not isinstance(window, QMainWindow):
         return
     dock.setWindowTitle(dock.windowTitle().split(" (")[0])  # of its tab, which is narrow
+    _Front(dock)
     if dock.isFloating():
         return
     for name in OURS:
@@ -36,6 +39,34 @@ def share_place(widget: QWidget) -> None:
             dock.show()
             dock.raise_()
             return
+
+
+class _Front(QObject):
+    """Brings a dock to the front where it would be hidden, or shown again, behind another tab.
+
+    napari's menus hide what is open: a dock that stands behind a tab is open and not seen, and
+    who chooses its entry wants to see it.
+    """
+
+    def __init__(self, dock: QDockWidget) -> None:
+        super().__init__(dock)
+        self._dock, self._seen, self._hidden = dock, True, dock.isHidden()
+        dock.visibilityChanged.connect(self._changed)
+
+    def _changed(self, seen: bool) -> None:
+        hidden = self._dock.isHidden()  # by itself: not because the window is
+        hidden_behind = hidden and not self._hidden and not self._seen
+        shown_behind = not seen and not hidden and self._hidden
+        self._seen, self._hidden = seen, hidden
+        if hidden_behind or shown_behind:
+            QTimer.singleShot(0, self._bring)  # not now: Qt is still hiding it
+
+    def _bring(self) -> None:
+        window = self._dock.window()
+        # One that is closed has lost its widget.
+        if self._dock.widget() is not None and window is not None and window.isVisible():
+            self._dock.show()
+            self._dock.raise_()
 
 
 def dock_around(widget: QWidget | None) -> QDockWidget | None:

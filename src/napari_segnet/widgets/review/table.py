@@ -13,7 +13,7 @@ from napari_segnet.review import Items, Review, State, in_order, items_of, seen_
 __all__ = ["COLUMNS", "ItemsModel"]
 
 COLUMNS = ("object", "class", "score", "uncertainty", "area", "state")
-"""Column -> its title, where that is another word."""
+"""Titles of the columns."""
 SHOWN = {
     State.UNSEEN: "",
     State.ACCEPTED: "accepted",

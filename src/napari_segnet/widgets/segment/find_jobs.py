@@ -35,14 +35,15 @@ def found_settings(
 def likeness_of(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings
 ) -> Generator[Progress, None, Likeness | None]:
-    """Tell if an image is like those of the training."""
+    """Tell if an image is like those of the training, and where not."""
     yield Progress(what="image")
     load_torch()
     from napari_segnet.find import likeness
     from napari_segnet.plan import settle, way_of
 
     settled = yield from settle(checkpoint, image, settings)
-    return (yield from likeness(checkpoint, image, way_of(checkpoint, image, settled.settings)))
+    way = way_of(checkpoint, image, settled.settings)
+    return (yield from likeness(checkpoint, image, way, where=True))
 
 
 @job

@@ -23,7 +23,8 @@ def show_heat(
     viewer: napari.viewer.Viewer, like: Likeness, asked: RunRequest
 ) -> napari.layers.Image:
     """Add the layer, in the place of an earlier one; the layer that is active stays it."""
-    source = asked.source
+    source, heat = asked.source, like.heat
+    assert heat is not None, "asked for"
     name = f"{source.layer_name} · {NAME}"
     for layer in [layer for layer in viewer.layers if layer.name == name]:
         viewer.layers.remove(layer)
@@ -32,17 +33,17 @@ def show_heat(
     for axis in source.axes:
         if axis in "yx":
             at = "yx".index(axis)
-            offsets.append(like.corner_px[at])
-            factors.append(like.step_px[at])
-            shape.append(like.heat.shape[at])
+            offsets.append(heat.corner_px[at])
+            factors.append(heat.step_px[at])
+            shape.append(heat.scores.shape[at])
         else:  # one pixel as thick as all planes: it is seen in each
             offsets.append((sizes[axis] - 1) / 2)
             factors.append(float(sizes[axis]))
             shape.append(1)
-    heat = like.heat if source.axes.index("y") < source.axes.index("x") else like.heat.T
+    scores = heat.scores if source.axes.index("y") < source.axes.index("x") else heat.scores.T
     active = viewer.layers.selection.active
     made = viewer.add_image(
-        heat.reshape(shape),
+        scores.reshape(shape),
         name=name,
         colormap="inferno",
         contrast_limits=(like.limit / 2, 4 * like.limit),

@@ -97,9 +97,14 @@ class Results:
     def put(
         self, result: Result, data: npt.NDArray[np.int32], kwargs: dict[str, Any]
     ) -> napari.layers.Labels:
-        """Replace the untouched result of the same subject, or add a layer beside."""
+        """Replace the untouched result of the same subject, or add a layer beside.
+
+        What another network made of the same part of the image is hidden then, unless it was
+        corrected: its objects would be taken for those of the new layer above it.
+        """
         layer = self._untouched(result.subject, data.shape)
         if layer is None:
+            self._hide_untouched(result.subject)
             layer = self._viewer.add_labels(data, **kwargs)
             self._watch(layer)
         else:
@@ -120,6 +125,11 @@ class Results:
             self._made[layer] = result
             return layer
         return self.put(result, data, kwargs)
+
+    def _hide_untouched(self, subject: tuple[Any, ...]) -> None:
+        for layer, made in list(self._made.items()):
+            if made.subject[:2] == subject[:2] and not self.is_edited(layer):
+                layer.visible = False
 
     def _untouched(
         self, subject: tuple[Any, ...], shape: tuple[int, ...]

@@ -495,6 +495,11 @@ REFUSED: dict[str, tuple[list[bytes], Weights, str]] = {
         {"w": numbers(4, 5, 1, 1)},
         "takes 5 channels, and 2 come to it",
     ),
+    "a kernel of another size": (
+        [node("Conv", ["image", "w"], "out", kernel_shape=[3, 3])],
+        {"w": numbers(4, 2, 1, 1)},
+        r"says kernel_shape \[3, 3\], and its weights are \[1, 1\]",
+    ),
     "a value that nobody gives": ([node("Relu", ["nothing"], "out")], {}, "takes 'nothing'"),
     "no map": ([node("ReduceMean", ["image"], "out")], {}, "the mean over all that there is"),
     "training": (

@@ -93,7 +93,7 @@ def _lower(
 
 
 def _conv(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value, weight = image_of(at, inputs), _needed(at, inputs, 1, "weight")
+    value, weight = image_of(at, inputs), _kernel(at, inputs)
     ndim = len(weight.shape) - 2
     stride, wide = at.axes("strides", ndim, 1), at.axes("dilations", ndim, 1)
     return convolved(
@@ -108,8 +108,18 @@ def _conv(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     )
 
 
+def _kernel(at: At, inputs: Sequence[Any]) -> Any:
+    """Return the weights of a convolution, which are as large as the node says."""
+    weight, said = _needed(at, inputs, 1, "weight"), at.wholes("kernel_shape")
+    if said is not None and tuple(said) != tuple(weight.shape[2:]):
+        raise NotReadable(
+            f"{at} says kernel_shape {list(said)}, and its weights are {list(weight.shape[2:])}"
+        )
+    return weight
+
+
 def _conv_transpose(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value, weight = image_of(at, inputs), _needed(at, inputs, 1, "weight")
+    value, weight = image_of(at, inputs), _kernel(at, inputs)
     ndim = len(weight.shape) - 2
     stride, wide = at.axes("strides", ndim, 1), at.axes("dilations", ndim, 1)
     extra, said = at.axes("output_padding", ndim, 0), at.text("auto_pad", "NOTSET")

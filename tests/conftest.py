@@ -27,8 +27,12 @@ from support.spent import Spent  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SEGNET_DATA") or ROOT.parent / "shared" / "data")
 
-# No deadline: the machine is shared. No database: a run depends on nothing but the code.
-hypothesis.settings.register_profile("segnet", deadline=None, database=None, print_blob=True)
+# No deadline: the machine is shared. No database and no chance: a run depends on nothing but the
+# code. Others are tried with --hypothesis-profile=explore.
+hypothesis.settings.register_profile(
+    "segnet", deadline=None, database=None, print_blob=True, derandomize=True
+)
+hypothesis.settings.register_profile("explore", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("segnet")
 hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".hypothesis")
 

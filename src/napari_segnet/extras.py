@@ -29,15 +29,8 @@ def zarr_package(name: str) -> Any:
     MissingExtraError
         If it is not installed, or older than Zarr's format 3; names the extra.
     """
-    try:
-        import zarr
-    except ModuleNotFoundError as error:
-        if error.name != "zarr":
-            raise
-        raise MissingExtraError(
-            f"{name} is Zarr, and the package zarr, which reads and writes it, is not installed. "
-            "Install the extra [zarr]: pip install 'napari-segnet[zarr]'"
-        ) from error
+    says = f"{name} is Zarr, and the package zarr, which reads and writes it, is not installed."
+    zarr = _imported("zarr", "zarr", says, ("zarr",))
     if int(zarr.__version__.partition(".")[0]) < 3:
         raise MissingExtraError(
             f"{name} is Zarr, and zarr {zarr.__version__} is too old to read it. Install the extra "
@@ -89,16 +82,8 @@ def distributed_package() -> Any:
     MissingExtraError
         If it is not installed; names the extra.
     """
-    try:
-        import distributed
-    except ModuleNotFoundError as error:
-        if error.name not in ("distributed", "dask"):
-            raise
-        raise MissingExtraError(
-            "Other machines are reached by dask, and the package distributed is not installed. "
-            "Install the extra [cluster]: pip install 'napari-segnet[cluster]'"
-        ) from error
-    return distributed
+    says = "Other machines are reached by dask, and the package distributed is not installed."
+    return _imported("distributed", "cluster", says, ("distributed", "dask"))
 
 
 def microscope_package(name: str, package: str) -> Any:
@@ -116,14 +101,14 @@ def microscope_package(name: str, package: str) -> Any:
     MissingExtraError
         If it is not installed; names the extra.
     """
+    says = (
+        f"{name} is a file of a microscope, and the package {package.replace('_', '-')}, which "
+        "reads it, is not installed"
+    )
     try:
         return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{name} is a file of a microscope, and the package {package.replace('_', '-')}, which "
-            f"reads it, is not installed ({error.name} is missing). Install the extra [images]: "
-            "pip install 'napari-segnet[images]'"
-        ) from error
+    except ModuleNotFoundError as error:  # also what it needs itself
+        raise _missing(f"{says} ({error.name} is missing).", "images") from error
 
 
 def video_package(name: str) -> Any:
@@ -139,13 +124,21 @@ def video_package(name: str) -> Any:
     MissingExtraError
         If it is not installed; names the extra.
     """
+    says = f"{name} is a video, and the package av, which decodes it, is not installed."
+    return _imported("av", "video", says, ("av",))
+
+
+def _imported(package: str, extra: str, says: str, absent: tuple[str, ...]) -> Any:
+    """Import a package; ``absent`` names what may be missing, else the fault is another."""
     try:
-        import av
+        return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != "av":
+        if error.name not in absent:
             raise
-        raise MissingExtraError(
-            f"{name} is a video, and the package av, which decodes it, is not installed. Install "
-            "the extra [video]: pip install 'napari-segnet[video]'"
-        ) from error
-    return av
+        raise _missing(says, extra) from error
+
+
+def _missing(says: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"{says} Install the extra [{extra}]: pip install 'napari-segnet[{extra}]'"
+    )

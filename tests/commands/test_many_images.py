@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_segnet.commands import _image_run
 from napari_segnet.commands._side_by_side import shares
 from napari_segnet.errors import SettingsError
 from napari_segnet.readers import image_paths, open_image
@@ -171,6 +173,28 @@ def test_settings_that_are_found_and_earlier_runs_are_the_same_again(run, shop, 
     repeat = ("segment", image, "--settings", tmp_path / "1" / "cells.json", "--resume")
     assert run(*repeat, "-o", tmp_path / "2").code == 0
     assert "done already" in run(*repeat, "-o", tmp_path / "2").err
+
+
+def test_the_same_images_find_the_scale_in_parts_and_jobs(run, shop, many, tmp_path, monkeypatch):
+    seen, answered = {}, _image_run.answered
+
+    def settle(checkpoint, image, settings, others):
+        seen.setdefault(image.name, []).append([other.name for other in others])
+        raise SettingsError("enough")
+        yield
+
+    def alone(plan, stem, image, begun):  # as each of several jobs gets its plan
+        return answered(replace(plan, images={stem: plan.images[stem]}), stem, image, begun)
+
+    monkeypatch.setattr("napari_segnet.plan.settle", settle)
+    words = ("segment", many, "-c", shop / "unet.pth", "-o", tmp_path, "--set", "scale=find")
+    for more in ((), ("--part", "1/2"), ("--part", "2/2")):
+        run(*words, *more)
+    monkeypatch.setattr(_image_run, "answered", alone)
+    run(*words)
+    # Of 1, 2, 3 and 4, the third of which is damaged.
+    assert seen["cell2"] == [["cell1", "cell4"]] * 3
+    assert seen["cell10"] == [["cell1", "cell2"]] * 3
 
 
 @pytest.mark.subprocess

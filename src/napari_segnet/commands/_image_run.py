@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.commands._kept import kept_place, said_if_kept
-from napari_segnet.commands._plan import Plan
+from napari_segnet.commands._plan import MOST_SAMPLES, Plan
 from napari_segnet.errors import SegnetError
 from napari_segnet.progress import Progress, job, run
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from napari_segnet.segmentation import Prediction, Segmentation
 
 __all__ = ["Answered", "Done", "answered", "finished", "opened", "segmented"]
-
-MOST_OTHERS = 3
-"""On which the scale is looked for, see docs/find-settings.md; more change little."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -90,13 +87,7 @@ def segmented(plan: Plan, stem: str, path: Path) -> Generator[Progress, None, Do
 
 def opened(plan: Plan, stem: str, path: Path) -> Image:
     """Open an image, whose channels may lie in files of their own."""
-    from napari_segnet.joined import join_channels
-    from napari_segnet.readers import open_image
-
-    files = plan.channel_files.get(stem)
-    if files is None:
-        return open_image(path, plan.axes)
-    return join_channels([open_image(file, plan.axes) for file in files], stem)
+    return _joined(plan, plan.channel_files.get(stem, (path,)), stem)
 
 
 @job
@@ -124,16 +115,23 @@ def answered(
 
 
 def _others(plan: Plan, stem: str) -> list[Image]:
-    """Return up to ``MOST_OTHERS`` more images of a run, spread over it; few pixels are read."""
-    rest = [name for name in plan.images if name != stem]
+    """Return the samples of a run beside an image; few of their pixels are read."""
+    own = plan.channel_files.get(stem, (plan.images[stem],))
     found: list[Image] = []
-    for place in range(min(MOST_OTHERS, len(rest))):
-        name = rest[place * len(rest) // min(MOST_OTHERS, len(rest))]
+    for files in [files for files in plan.samples if files != own][: MOST_SAMPLES - 1]:
         try:
-            found.append(opened(plan, name, plan.images[name]))
+            found.append(_joined(plan, files, files[0].stem))
         except SegnetError:
             continue  # it is said when its own turn comes
     return found
+
+
+def _joined(plan: Plan, files: tuple[Path, ...], name: str) -> Image:
+    from napari_segnet.joined import join_channels
+    from napari_segnet.readers import open_image
+
+    images = [open_image(file, plan.axes) for file in files]
+    return images[0] if len(images) == 1 else join_channels(images, name)
 
 
 @job

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "checked_settings", "identified", "make_plan"]
 
 BUILT_IN = "nuclei"
+MOST_SAMPLES = 4
+"""On which the scale is looked for, see docs/find-settings.md; more change little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,9 @@ class Plan:
         The files of results that are there already and stay, by stem.
     as_json : bool
         All is told of each image, also what takes some time to find out.
+    samples : tuple of tuple of Path
+        The files of up to ``MOST_SAMPLES`` images, spread over the whole run: the same for each of
+        its parts, jobs and ends, so that what is found by them is, too.
     """
 
     checkpoint: Checkpoint
@@ -73,6 +78,7 @@ class Plan:
     zarr: ZarrPlace | None = None
     kept: Mapping[str, list[Path]] = field(default_factory=dict)
     as_json: bool = False
+    samples: tuple[tuple[Path, ...], ...] = ()
 
 
 def make_plan(
@@ -99,9 +105,8 @@ def make_plan(
     from napari_segnet.writers import check_outputs, parse_exports
 
     asked = parse_exports(exports) if exports is not None else ()
-    images = [*images]
-    wishes, predict, label, known = _checked(wishes, save_maps, images)
-    by_stem, channel_files = _stems(images, predict.channels, part)
+    wishes, predict, label, known = _checked(wishes, save_maps, images := [*images])
+    by_stem, channel_files, samples = _stems(images, predict.channels, part)
     folder, zarr, by_stem, channel_files = _placed(folder, by_stem, channel_files, wishes.weights)
     check_outputs(
         folder,
@@ -133,6 +138,7 @@ def make_plan(
         overwrite=overwrite,
         earlier=wishes.earlier,
         zarr=zarr,
+        samples=samples,
     )
     return going_on(plan) if resume else plan
 
@@ -263,10 +269,10 @@ def _check_weights(checkpoint: Checkpoint, predict: PredictSettings) -> None:
 
 def _stems(
     paths: Iterable[Path], channels: str, part: tuple[int, int] | None
-) -> tuple[dict[str, Path], dict[str, tuple[Path, ...]]]:
-    """Return the images by the stem of their results, and the files of those that have several.
+) -> tuple[dict[str, Path], dict[str, tuple[Path, ...]], tuple[tuple[Path, ...], ...]]:
+    """Return images by the stem of their results, files of those that have several, and samples.
 
-    ``part``: of K and N, every N-th image, from the K-th on.
+    ``part``: of K and N, every N-th image, from the K-th on; samples are of all.
     """
     from napari_segnet.prepare.channel_files import joined_files
     from napari_segnet.readers import file_key, has_grid, image_paths, image_stem
@@ -289,6 +295,17 @@ def _stems(
                 "them in two runs with different folders (-o)."
             )
         stems[stem] = path
+    samples = _spread(stems, joined)
     if part is not None:
         stems = dict(list(stems.items())[part[0] - 1 :: part[1]])
-    return stems, joined
+    return stems, joined, samples
+
+
+def _spread(
+    stems: Mapping[str, Path], joined: Mapping[str, tuple[Path, ...]]
+) -> tuple[tuple[Path, ...], ...]:
+    """Return the files of up to ``MOST_SAMPLES`` images, spread evenly over all."""
+    names = list(stems)
+    count = min(MOST_SAMPLES, len(names))
+    chosen = [names[place * len(names) // count] for place in range(count)]
+    return tuple(joined.get(name, (stems[name],)) for name in chosen)

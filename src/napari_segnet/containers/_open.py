@@ -66,7 +66,8 @@ def understood(path: Path) -> Iterator[None]:
     except ODD as error:
         raise BrokenWeightsError(
             f"{path.name} is damaged or no weights file: the network that it describes cannot be "
-            f"understood ({type(error).__name__}: {str(error)[:120]}). Download or copy it again."
+            f"understood ({type(error).__name__}: {str(error)[:120]}). Download or copy it again; "
+            "if the program that made it opens it, the fault is ours: report it with this sentence."
         ) from error
 
 

@@ -52,7 +52,8 @@ def understood(path: Place) -> Iterator[None]:
     except ODD as error:
         raise ImageError(
             f"{path.name} is damaged: what its header says cannot be understood "
-            f"({type(error).__name__}: {str(error)[:120]}). Copy or export it again."
+            f"({type(error).__name__}: {str(error)[:120]}). Copy or export it again; if other "
+            "programs open it, the fault is ours: report it with this sentence."
         ) from error
 
 

@@ -24,7 +24,7 @@ MORE = (
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "rehearsal"),
     "average",
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
-    *("blur_px", "precision", "threads", "seed"),
+    *("blur_px", "mirror", "precision", "threads", "seed"),
 )
 
 TRAIN_HINTS = {
@@ -91,6 +91,7 @@ TRAIN_HINTS = {
     "offset": Hint(label="brightness", minimum=0.0, maximum=100.0, step=0.05),
     "noise": Hint(label="noise", minimum=0.0, maximum=100.0, step=0.01),
     "blur_px": Hint(label="blur (px)", minimum=0.0, maximum=100.0, step=0.1),
+    "mirror": Hint(label="label with mirror images"),
     "precision": Hint(label="precision", choices=("auto", "fp32", "fp16", "bf16")),
     "seed": Hint(label="seed", minimum=0, maximum=2**31 - 1),
 }

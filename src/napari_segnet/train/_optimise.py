@@ -101,5 +101,5 @@ def autocast_dtype(
 
 def _computes_in_bf16() -> bool:
     """Tell if this CPU multiplies in bfloat16; older versions of torch cannot say."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

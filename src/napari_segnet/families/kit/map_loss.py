@@ -199,7 +199,7 @@ def _relative(
     if not np.isfinite(depth).all():
         # One object fills the picture and no border is in sight: it is the inside of it.
         return np.ones(labels.shape, np.float32)
-    deepest = np.full(labels.max(initial=0) + 1, 1e-6, np.float32)
+    deepest: npt.NDArray[np.float32] = np.full(labels.max(initial=0) + 1, 1e-6, np.float32)
     np.maximum.at(deepest, labels.ravel(), depth.ravel())  # ndimage.maximum sorts: ten times slower
     relative: npt.NDArray[np.float32] = depth / deepest[labels]
     return relative

@@ -105,6 +105,11 @@ class Crops:
         return self._objects
 
     @property
+    def objects(self) -> int:
+        """How many trusted objects :meth:`check` has met, plane by plane; 0 for classes."""
+        return len(self._diameters)
+
+    @property
     def object_px(self) -> float | None:
         """Median diameter of the objects that :meth:`check` has met, in network pixels."""
         return round(float(np.median(self._diameters)), 1) if self._diameters else None

@@ -161,7 +161,7 @@ def _trained(
             )
     torch.manual_seed(settings.seed)
     begun = start(network, settings)
-    learner = Learner(begun, settings, device)
+    learner = Learner(begun, settings, device, crops.objects)
     first = learner.restore(state) if resume and state.exists() else 0
     pace = Pace(settings, first, learner.seconds)
     scores: Figures = ()

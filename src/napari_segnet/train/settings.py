@@ -34,6 +34,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "minutes": (0, 1e6),
     "replay": (0, 100),
     "rehearsal": (0, 1),
+    "anchor": (0, 1e9),
     "on_objects": (0, 1),
     "gamma": (1, 100),
     "gain": (1, 100),
@@ -109,6 +110,11 @@ class TrainSettings:
     average : float
         Share of the old weights in the running average that is kept as the result; 0: the
         last weights.
+    anchor : float
+        So many objects the old network is worth: of one that has learned before and keeps its
+        outputs the weights are averaged with those that were learned from ``n`` objects, in the
+        proportion ``anchor : n``, so that few objects do not undo what it knew (Wortsman et al.
+        2022, arXiv 2109.01903). 0: the new weights alone. For networks that tell objects.
     on_objects : float
         Share of the crops that are centred on an object.
     flip, rotate : bool
@@ -158,6 +164,7 @@ class TrainSettings:
     replay: float = 0.0
     rehearsal: float = 0.0
     average: float = 0.998
+    anchor: float = 30.0
     on_objects: float = 0.5
     flip: bool = True
     rotate: bool = True

@@ -22,7 +22,7 @@ MORE = (
         "warm_up",
     ),
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "rehearsal"),
-    "average",
+    *("average", "anchor"),
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
     *("blur_px", "mirror", "precision", "threads", "seed"),
 )
@@ -82,6 +82,7 @@ TRAIN_HINTS = {
     "replay": Hint(label="replay", minimum=0.0, maximum=100.0, step=0.1),
     "rehearsal": Hint(label="rehearsal", minimum=0.0, maximum=1.0, step=0.05),
     "average": Hint(label="weight averaging", minimum=0.0, maximum=0.99999, step=0.001),
+    "anchor": Hint(label="old network counts as (objects)", minimum=0.0, maximum=1e9, step=10.0),
     "on_objects": Hint(label="crops on objects", minimum=0.0, maximum=1.0, step=0.05),
     "flip": Hint(label="flip"),
     "rotate": Hint(label="rotate"),

@@ -118,6 +118,15 @@ def test_half_precision_of_a_graphics_card(knows, dtype, monkeypatch):
     assert autocast_dtype("auto", cpu) is None
 
 
+@pytest.mark.parametrize(("cpu", "dtype"), [("avx512_bf16", torch.bfloat16), ("avx2", None)])
+def test_half_precision_of_a_cpu_that_has_it(cpu, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {cpu: True}, raising=False)
+    device = torch.device("cpu")
+    assert autocast_dtype("auto", device, convolutions=True) is dtype
+    assert autocast_dtype("auto", device) is None  # of other layers it was not measured
+    assert autocast_dtype("fp32", device, convolutions=True) is None
+
+
 def test_half_precision_is_used_for_the_network_and_not_for_the_loss(tmp_path):
     """As on a graphics card, but on the CPU, which is slow at it and is refused."""
     learner = learner_of(tmp_path)

@@ -403,9 +403,11 @@ def _window(unit: _Unit, where: npt.NDArray[np.float64]) -> tuple[_Unit, npt.NDA
 
     Where the crop reaches beyond the image it is mirrored, which needs the whole axis.
     """
+    # The places are a straight grid, so its corners lie outermost.
+    ends = where[tuple(slice(None, None, max(n - 1, 1)) for n in where.shape[:-1])]
     over = tuple(range(where.ndim - 1))
-    low = np.floor(where.min(over)).astype(int) - 1
-    high = np.ceil(where.max(over)).astype(int) + 2
+    low = np.floor(ends.min(over)).astype(int) - 1
+    high = np.ceil(ends.max(over)).astype(int) + 2
     size = np.asarray(unit.labels.shape)
     outside = (low < 0) | (high > size)
     low, high = np.where(outside, 0, low), np.where(outside, size, high)
@@ -416,8 +418,9 @@ def _window(unit: _Unit, where: npt.NDArray[np.float64]) -> tuple[_Unit, npt.NDA
 
 def _inside(where: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Return which places lie in the image."""
-    good = (where >= -0.5) & (where <= np.subtract(shape, 0.5))
-    inside: npt.NDArray[np.bool_] = np.all(good, axis=-1)
+    inside = np.ones(where.shape[:-1], bool)
+    for axis, size in enumerate(shape):  # np.all over a last axis of two is slow
+        inside &= (where[..., axis] >= -0.5) & (where[..., axis] <= size - 0.5)
     return inside
 
 

@@ -188,7 +188,7 @@ def network_record(checkpoint: Checkpoint) -> dict[str, Any]:
     # What was decided counts as told: a repeated run does not ask for the statistics again. A whole
     # graph follows from the file, or is found again.
     said = ("told", "decided")
-    told = {
+    overrides = {
         name: value
         for name, value in checkpoint.hparams.items()
         if name != "graph" and _source(checkpoint, name) in said
@@ -197,7 +197,7 @@ def network_record(checkpoint: Checkpoint) -> dict[str, Any]:
         "path": str(checkpoint.path),
         "sha256": checkpoint.sha256,
         "family": checkpoint.family,
-        "told": told,
+        "told": overrides,
     }
 
 

@@ -144,11 +144,11 @@ class PredictSettings:
                 raise SettingsError(
                     f"{name} is {value}, but must be the diameter of the objects, above 0."
                 )
-        told = [n for n in ("scale", "object_px", "object_um") if getattr(self, n) is not None]
-        if len(told) > 1:
+        given = [n for n in ("scale", "object_px", "object_um") if getattr(self, n) is not None]
+        if len(given) > 1:
             raise SettingsError(
-                f"{' and '.join(told)} each say at which scale the network sees the image. Set one "
-                "of them."
+                f"{' and '.join(given)} each say at which scale the network sees the image. Set "
+                "one of them."
             )
         if any(edge < 1 for edge in self.tile_px) or len(self.tile_px) > 3:
             raise SettingsError(

@@ -72,13 +72,13 @@ class Learner:
     def __init__(self, begun: Start, settings: TrainSettings, device: str) -> None:
         self._family, self._network, self._settings = begun.family, begun.checkpoint, settings
         self._device = torch.device(device)
-        self._dtype = autocast_dtype(settings.precision, self._device)
         module = begun.module
         self._objective = answer_of(self._network).objective(
             self._family, self._network, settings.loss, settings.replay
         )
-        plane = self._network.ndim == 2
-        if self._device.type == "cpu" and plane and self._objective.channels_last:
+        plain = self._network.ndim == 2 and self._objective.channels_last
+        self._dtype = autocast_dtype(settings.precision, self._device, convolutions=plain)
+        if self._device.type == "cpu" and plain:
             # Twice as fast on a CPU (oneDNN's own layout).
             module = module.to(memory_format=torch.channels_last)
         self._module = module.to(self._device).train()

@@ -354,8 +354,10 @@ def _parent(network: Checkpoint) -> Mapping[str, Any] | None:
     """Return what is kept of the network that the training begins with, if there is one."""
     if not network.path.exists():
         return None
-    told = {key: network.card[key] for key in ("title", "data", "licence") if key in network.card}
-    return {"name": network.path.name, "sha256": network.sha256, **told}
+    described = {
+        key: network.card[key] for key in ("title", "data", "licence") if key in network.card
+    }
+    return {"name": network.path.name, "sha256": network.sha256, **described}
 
 
 def _card(

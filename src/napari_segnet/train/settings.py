@@ -119,7 +119,8 @@ class TrainSettings:
         level, noise (standard deviation; both in units of the normalised image), and blur
         (sigma in pixels). 1 for the first two and 0 for the others: no change.
     precision : str
-        ``auto`` (fp16 or bf16 on a GPU, fp32 on a CPU), ``fp32``, ``fp16`` or ``bf16``.
+        ``auto`` (fp16 or bf16 on a GPU; on a CPU fp32, or bf16 where it has instructions for that
+        and the network is of 2D convolutions), ``fp32``, ``fp16`` or ``bf16``.
     threads : int
         Threads of the CPU, as in ``PredictSettings``; 0: all.
     seed : int

@@ -128,10 +128,10 @@ class _Run:
     def _tiles(self, member: Checkpoint, volume: Volume) -> Generator[Progress, None, Floats]:
         """Return raw maps made of the same pixels in our own tiles."""
         image = Image(data=volume.pixels, axes="czyx", name=self.plan.image.name)
-        told = self.plan.settings
+        chosen = self.plan.settings
         same = ("tile_px", "batch_size", "precision", "seams", "device", "threads", "engine")
         settings = replace(
-            type(told)(), normalize="none", **{name: getattr(told, name) for name in same}
+            type(chosen)(), normalize="none", **{name: getattr(chosen, name) for name in same}
         )
         raw = replace(_raw(member), prepare=(), pixel_size_um={}, members=())
         ran = yield from run_maps(self._loaded(member), resolve(raw, image, settings))

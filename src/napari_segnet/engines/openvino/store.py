@@ -89,7 +89,7 @@ class KeptNetwork:
         """Tell if what was kept is there, and as it was written."""
         try:
             sums = json.loads((self.folder / SUMS).read_text("utf-8"))
-            return bool(sums) and all(_sum(self.folder / n) == told for n, told in sums.items())
+            return bool(sums) and all(_sum(self.folder / n) == wanted for n, wanted in sums.items())
         except (OSError, ValueError, AttributeError):  # gone, or no longer what was written
             return False
 

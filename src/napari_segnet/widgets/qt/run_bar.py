@@ -86,10 +86,10 @@ class RunBox(QWidget):
             return
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
-        told = dict(progress.values).get("seconds left")
+        left_s = dict(progress.values).get("seconds left")
         left = time_left(time.monotonic() - self._begun, progress.done, progress.total)
-        if told is not None:
-            left = in_words(told)
+        if left_s is not None:
+            left = in_words(left_s)
         self.words.setText(f"{progress.what} {progress.done} of {progress.total}{left}")
 
     def stopping(self) -> None:

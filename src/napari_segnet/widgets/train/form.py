@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.train.settings import TrainSettings
+from napari_segnet.widgets.checkpoint.missing_fact import MissingFactBox
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
-from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.dock import Dock, titled
@@ -80,7 +80,7 @@ class TrainForm(Dock):
         self.message = MessageBar()
         self.weights = WeightsBox(preferences().folder)
         self.about = named_label("segnet_train_about", NO_NETWORK)
-        self.untold = UntoldBox()
+        self.missing_fact = MissingFactBox()
         self.files = FilesBox(self.session)
         self.where, self.save_as = self.files.where, self.files.save_as
         self.summary, self.examples = self.files.summary, self.files.examples
@@ -108,7 +108,7 @@ class TrainForm(Dock):
         self.stopped = StopBox()
         self.outcome = OutcomeBox(self.session)
         self.fill(
-            titled("Starting network", self.weights, self.about, self.untold),
+            titled("Starting network", self.weights, self.about, self.missing_fact),
             self.files,
             self.unfinished,
             self.begin_well,

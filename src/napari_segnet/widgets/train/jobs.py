@@ -195,8 +195,8 @@ def _logged(steps: Job[Any], log: Log) -> Generator[Progress, None, Any]:
         except StopIteration as stop:
             return stop.value
         if report.text:
-            told = log.notes if report.what == "note" else log.left_out
-            told += [report.text] if report.text not in told else []
+            lines = log.notes if report.what == "note" else log.left_out
+            lines += [report.text] if report.text not in lines else []
         if report.what == "epoch":
             log.epochs.append({"epoch": float(report.done), **dict(report.values)})
             log.seen = report.shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,11 @@ MOST_EDGE_PX = 1536
 quick to measure for each normalisation."""
 TRIED_SETS = 48
 """Of tiles; the set that looks most like the whole part is shown."""
+STEPS = 8
+"""Tiles begin at multiples of this part of their edge: then each pixel is looked at once for all
+sets."""
+QUANTILE_ROWS = 64
+"""Spread over a part, tell where its limits lie: sorting all of it took longer than the rest."""
 Pixels = npt.NDArray[np.float32]
 
 
@@ -159,22 +165,20 @@ class Part:
 
     def _likest(self, height: int, width: int, count: int) -> tuple[Tile, ...]:
         rng = np.random.default_rng(0)
-        # One set after the other: which tiles are drawn stays as it is.
-        drawn = [
-            rng.integers(0, most - edge + 1, count)
-            for _ in range(TRIED_SETS)
-            for most, edge in zip(self.shape, (height, width), strict=True)
-        ]
-        tops, lefts = np.stack(drawn[::2]), np.stack(drawn[1::2])
+        steps = [max(1, edge // STEPS) for edge in (height, width)]
+        rows, columns = (
+            rng.integers(0, (n - edge) // step + 1, (TRIED_SETS, count))
+            for n, edge, step in zip(self.shape, (height, width), steps, strict=True)
+        )
+        blocks = tuple(edge // step for edge, step in zip((height, width), steps, strict=True))
         unlike = np.zeros(TRIED_SETS)
-        for figure, columns in _figures(self._plane):
-            if width > columns:
-                seen = _means(figure, tops, lefts, height, width - columns)
-                unlike += np.abs(seen.mean(axis=1) - figure.mean())
+        for figure in _figures(self._plane):
+            seen = _means(figure, rows, columns, steps, blocks)
+            unlike += np.abs(seen.mean(axis=1) - figure.mean(dtype=np.float64))
         best = int(unlike.argmin())
         return tuple(
-            Tile(int(top), int(left), height, width)
-            for top, left in zip(tops[best], lefts[best], strict=True)
+            Tile(int(row) * steps[0], int(column) * steps[1], height, width)
+            for row, column in zip(rows[best], columns[best], strict=True)
         )
 
 
@@ -202,31 +206,38 @@ def part_of(image: Image, channels: int, ndim: int, depth: int = 1) -> Part:
     return Part(replace(image, data=pixels, levels=()), channels, ndim, depth, corner)
 
 
-def _figures(plane: Pixels) -> Iterator[tuple[npt.NDArray[np.generic], int]]:
-    """Yield what the mean of tiles should be like, and how many columns it has less than a tile.
+def _figures(plane: Pixels) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield what the mean of tiles should be like.
 
     Which pixels are below each of five limits; how much neighbours differ.
     """
-    limits = np.quantile(plane, (0.05, 0.25, 0.5, 0.75, 0.95))
+    rows = plane[:: max(1, len(plane) // QUANTILE_ROWS)]
+    limits = np.quantile(rows, (0.05, 0.25, 0.5, 0.75, 0.95))
     for limit in limits:
-        yield plane <= limit, 0
-    if plane.shape[1] > 1:
-        yield np.abs(np.diff(plane, axis=1)) * (5 / max(float(limits[-1] - limits[0]), 1e-6)), 1
+        yield plane <= limit
+    differ = np.zeros_like(plane)
+    np.abs(np.diff(plane, axis=1), out=differ[:, 1:])
+    yield differ * np.float32(5 / max(float(limits[-1] - limits[0]), 1e-6))
 
 
 def _means(
     figure: npt.NDArray[np.generic],
-    tops: npt.NDArray[np.int64],
-    lefts: npt.NDArray[np.int64],
-    height: int,
-    width: int,
+    rows: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    steps: Sequence[int],
+    blocks: Sequence[int],
 ) -> npt.NDArray[np.float64]:
-    """Return the mean in each box, by sums from the corner on: each pixel is looked at once."""
-    sums = np.zeros([n + 1 for n in figure.shape])
-    figure.cumsum(0, np.float64).cumsum(1, out=sums[1:, 1:])
-    low, right = tops + height, lefts + width
-    found = sums[low, right] - sums[tops, right] - sums[low, lefts] + sums[tops, lefts]
-    means: npt.NDArray[np.float64] = found / (height * width)
+    """Return the mean in each box of ``blocks`` that begins at these, by sums from the corner on.
+
+    ``steps`` are the edges of a block in pixels; each pixel is looked at once.
+    """
+    height, width = figure.shape
+    sums = np.add.reduceat(figure.astype(np.float32), np.arange(0, height, steps[0]), axis=0)
+    sums = np.add.reduceat(sums, np.arange(0, width, steps[1]), axis=1, dtype=np.float64)
+    sums = np.pad(sums, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    low, right = rows + blocks[0], columns + blocks[1]
+    found = sums[low, right] - sums[rows, right] - sums[low, columns] + sums[rows, columns]
+    means: npt.NDArray[np.float64] = found / math.prod((*steps, *blocks))
     return means
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,6 @@ MOST_EDGE_PX = 1536
 quick to measure for each normalisation."""
 TRIED_SETS = 48
 """Of tiles; the set that looks most like the whole part is shown."""
-STEPS = 8
-"""Tiles begin at multiples of this part of their edge: then each pixel is looked at once for all
-sets."""
-QUANTILE_ROWS = 64
-"""Spread over a part, tell where its limits lie: sorting all of it took longer than the rest."""
 Pixels = npt.NDArray[np.float32]
 
 
@@ -165,20 +160,23 @@ class Part:
 
     def _likest(self, height: int, width: int, count: int) -> tuple[Tile, ...]:
         rng = np.random.default_rng(0)
-        steps = [max(1, edge // STEPS) for edge in (height, width)]
-        rows, columns = (
-            rng.integers(0, (n - edge) // step + 1, (TRIED_SETS, count))
-            for n, edge, step in zip(self.shape, (height, width), steps, strict=True)
-        )
-        blocks = tuple(edge // step for edge, step in zip((height, width), steps, strict=True))
+        drawn = [
+            rng.integers(0, most - edge + 1, count)
+            for _ in range(TRIED_SETS)
+            for most, edge in zip(self.shape, (height, width), strict=True)
+        ]
+        tops, lefts = np.stack(drawn[::2]), np.stack(drawn[1::2])
         unlike = np.zeros(TRIED_SETS)
         for figure in _figures(self._plane):
-            seen = _means(figure, rows, columns, steps, blocks)
-            unlike += np.abs(seen.mean(axis=1) - figure.mean(dtype=np.float64))
+            # Neighbours are a column fewer than pixels.
+            across = width - (self.shape[1] - figure.shape[1])
+            if across:
+                seen = _means(figure, tops, lefts, height, across)
+                unlike += np.abs(seen.mean(axis=1) - figure.mean())
         best = int(unlike.argmin())
         return tuple(
-            Tile(int(row) * steps[0], int(column) * steps[1], height, width)
-            for row, column in zip(rows[best], columns[best], strict=True)
+            Tile(int(top), int(left), height, width)
+            for top, left in zip(tops[best], lefts[best], strict=True)
         )
 
 
@@ -211,33 +209,29 @@ def _figures(plane: Pixels) -> Iterator[npt.NDArray[np.generic]]:
 
     Which pixels are below each of five limits; how much neighbours differ.
     """
-    rows = plane[:: max(1, len(plane) // QUANTILE_ROWS)]
-    limits = np.quantile(rows, (0.05, 0.25, 0.5, 0.75, 0.95))
+    limits = np.quantile(plane, (0.05, 0.25, 0.5, 0.75, 0.95))
     for limit in limits:
         yield plane <= limit
-    differ = np.zeros_like(plane)
-    np.abs(np.diff(plane, axis=1), out=differ[:, 1:])
-    yield differ * np.float32(5 / max(float(limits[-1] - limits[0]), 1e-6))
+    if plane.shape[1] > 1:
+        spread = max(float(limits[-1] - limits[0]), 1e-6)
+        yield np.abs(np.diff(plane, axis=1)).astype(np.float64) * (5 / spread)
 
 
 def _means(
     figure: npt.NDArray[np.generic],
-    rows: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    steps: Sequence[int],
-    blocks: Sequence[int],
+    tops: npt.NDArray[np.int64],
+    lefts: npt.NDArray[np.int64],
+    height: int,
+    width: int,
 ) -> npt.NDArray[np.float64]:
-    """Return the mean in each box of ``blocks`` that begins at these, by sums from the corner on.
-
-    ``steps`` are the edges of a block in pixels; each pixel is looked at once.
-    """
-    height, width = figure.shape
-    sums = np.add.reduceat(figure.astype(np.float32), np.arange(0, height, steps[0]), axis=0)
-    sums = np.add.reduceat(sums, np.arange(0, width, steps[1]), axis=1, dtype=np.float64)
-    sums = np.pad(sums, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    low, right = rows + blocks[0], columns + blocks[1]
-    found = sums[low, right] - sums[rows, right] - sums[low, columns] + sums[rows, columns]
-    means: npt.NDArray[np.float64] = found / math.prod((*steps, *blocks))
+    """Return the mean in each box, by sums from the corner on: each pixel is looked at once."""
+    # Counts of a part's pixels are exact in float32, and quick to add.
+    dtype = np.float32 if figure.dtype == bool else np.float64
+    sums: npt.NDArray[Any] = np.zeros([n + 1 for n in figure.shape], dtype)
+    figure.astype(dtype, copy=False).cumsum(0).cumsum(1, out=sums[1:, 1:])
+    low, right = tops + height, lefts + width
+    found = sums[low, right] - sums[tops, right] - sums[low, lefts] + sums[tops, lefts]
+    means: npt.NDArray[np.float64] = found / np.float64(height * width)
     return means
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import learn
 from napari_segnet.errors import MismatchError
+from napari_segnet.extras import version
 from napari_segnet.inference.one_engine import (
     Chosen,
     run_on_one_engine,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.engines import Engine, engine_for
+from napari_segnet.extras import version
 from napari_segnet.image import Image
 from napari_segnet.plan.inference import InferencePlan
 from napari_segnet.plan.memory import Edge, MemoryPlan

@@ -17,13 +17,13 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.atomic import write_text
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.facts import deciding_facts
+from napari_segnet.extras import version
 from napari_segnet.folders import cache_folder
 
 __all__ = ["KeptNetwork", "kept_network"]

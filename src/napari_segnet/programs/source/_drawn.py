@@ -128,7 +128,8 @@ def _inputs(root: Mapping[str, TensorRef]) -> list[tuple[int, int]]:
     for tensor in root.values():
         if len(tensor.shape) in (4, 5) and min(tensor.shape) > 0:
             seen.setdefault((len(tensor.shape) - 2, tensor.shape[1]))
-    own = list(seen)[: MOST_CHANNELS // 2]
+    # Layers may be registered in another order than they run; an image has few channels.
+    own = [*seen][:1] + sorted([*seen][1:], key=lambda pair: pair[1])[: MOST_CHANNELS // 2 - 1]
     several = [(ndim, n * count) for ndim, n in own[:1] for count in (2, 3, 4)]
     return [*own, *(pair for pair in several if pair not in own)]
 

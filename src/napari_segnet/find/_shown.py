@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +160,6 @@ class Part:
 
     def _likest(self, height: int, width: int, count: int) -> tuple[Tile, ...]:
         rng = np.random.default_rng(0)
-        # One set after the other: which tiles are drawn stays as it is.
         drawn = [
             rng.integers(0, most - edge + 1, count)
             for _ in range(TRIED_SETS)
@@ -167,9 +167,11 @@ class Part:
         ]
         tops, lefts = np.stack(drawn[::2]), np.stack(drawn[1::2])
         unlike = np.zeros(TRIED_SETS)
-        for figure, columns in _figures(self._plane):
-            if width > columns:
-                seen = _means(figure, tops, lefts, height, width - columns)
+        for figure in _figures(self._plane):
+            # Neighbours are a column fewer than pixels.
+            across = width - (self.shape[1] - figure.shape[1])
+            if across:
+                seen = _means(figure, tops, lefts, height, across)
                 unlike += np.abs(seen.mean(axis=1) - figure.mean())
         best = int(unlike.argmin())
         return tuple(
@@ -202,16 +204,17 @@ def part_of(image: Image, channels: int, ndim: int, depth: int = 1) -> Part:
     return Part(replace(image, data=pixels, levels=()), channels, ndim, depth, corner)
 
 
-def _figures(plane: Pixels) -> Iterator[tuple[npt.NDArray[np.generic], int]]:
-    """Yield what the mean of tiles should be like, and how many columns it has less than a tile.
+def _figures(plane: Pixels) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield what the mean of tiles should be like.
 
     Which pixels are below each of five limits; how much neighbours differ.
     """
     limits = np.quantile(plane, (0.05, 0.25, 0.5, 0.75, 0.95))
     for limit in limits:
-        yield plane <= limit, 0
+        yield plane <= limit
     if plane.shape[1] > 1:
-        yield np.abs(np.diff(plane, axis=1)) * (5 / max(float(limits[-1] - limits[0]), 1e-6)), 1
+        spread = max(float(limits[-1] - limits[0]), 1e-6)
+        yield np.abs(np.diff(plane, axis=1)).astype(np.float64) * (5 / spread)
 
 
 def _means(
@@ -222,11 +225,13 @@ def _means(
     width: int,
 ) -> npt.NDArray[np.float64]:
     """Return the mean in each box, by sums from the corner on: each pixel is looked at once."""
-    sums = np.zeros([n + 1 for n in figure.shape])
-    figure.cumsum(0, np.float64).cumsum(1, out=sums[1:, 1:])
+    # Counts of a part's pixels are exact in float32, and quick to add.
+    dtype = np.float32 if figure.dtype == bool else np.float64
+    sums: npt.NDArray[Any] = np.zeros([n + 1 for n in figure.shape], dtype)
+    figure.astype(dtype, copy=False).cumsum(0).cumsum(1, out=sums[1:, 1:])
     low, right = tops + height, lefts + width
     found = sums[low, right] - sums[tops, right] - sums[low, lefts] + sums[tops, lefts]
-    means: npt.NDArray[np.float64] = found / (height * width)
+    means: npt.NDArray[np.float64] = found / np.float64(height * width)
     return means
 
 

@@ -72,8 +72,9 @@ class Norms:
         stored = [row for row in stored if bool((row[1] != 0).any()) or bool((row[2] != 1).any())]
         stored = stored[:first]
         self.names = [node.name for node, *_ in stored]
-        self._mean = [mean.double().numpy() for _, mean, _ in stored]
-        self._variance = [variance.double().numpy() for *_, variance in stored]
+        self._stored = [
+            _Stored.of(mean.double().numpy(), v.double().numpy()) for _, mean, v in stored
+        ]
         self._network: GraphNetwork | None = None
         self._found: dict[str, tuple[Figures, Figures]] = {}
         self._own = False
@@ -140,10 +141,8 @@ class Norms:
 
     def _mean_of(self, came: Sequence[tuple[Figures, Figures]], soft: float) -> float:
         found = []
-        for (mean, variance), to_mean, to_variance in zip(
-            came, self._mean, self._variance, strict=True
-        ):
-            far = _divergences(mean, variance, to_mean, to_variance)
+        for (mean, variance), trained in zip(came, self._stored, strict=True):
+            far = trained.divergences(mean, variance)
             if far.size:
                 found.append(float(np.log(far + soft).mean()))
         return float(np.mean(found)) if found else float("nan")
@@ -166,21 +165,28 @@ class Norms:
         return forward
 
 
-def _divergences(
-    mean: Figures, variance: Figures, to_mean: Figures, to_variance: Figures
-) -> Figures:
-    """Return the divergence of each channel that is alive, in nats."""
-    alive = to_variance > ALIVE * to_variance.max()
-    mean, variance, to_mean, to_variance = (
-        one[alive] for one in (mean, variance, to_mean, to_variance)
-    )
-    if not alive.any():
-        return to_mean
-    least = FLOOR * float(np.median(to_variance))
-    with np.errstate(over="ignore", invalid="ignore"):
-        ratio = (variance + least) / (to_variance + least)
-        shift = (mean - to_mean) ** 2 / (to_variance + least)
-        far = 0.5 * (ratio + shift - 1 - np.log(ratio))
-    # What came out as no number is as far as can be; rounding may fall short of 0.
-    found: Figures = np.clip(np.nan_to_num(far, nan=WORST, posinf=WORST), 0.0, WORST)
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Stored:
+    """What a file says of one norm: the channels that are alive, their means and variances."""
+
+    alive: npt.NDArray[np.bool_]
+    mean: Figures
+    variance: Figures
+    least: float
+
+    @classmethod
+    def of(cls, mean: Figures, variance: Figures) -> _Stored:
+        alive = variance > ALIVE * variance.max()
+        mean, variance = mean[alive], variance[alive]
+        least = FLOOR * float(np.median(variance)) if variance.size else 0.0
+        return cls(alive=alive, mean=mean, variance=variance + least, least=least)
+
+    def divergences(self, mean: Figures, variance: Figures) -> Figures:
+        """Return the divergence of each channel that is alive, in nats."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratio = (variance[self.alive] + self.least) / self.variance
+            shift = (mean[self.alive] - self.mean) ** 2 / self.variance
+            far = 0.5 * (ratio + shift - 1 - np.log(ratio))
+        # What came out as no number is as far as can be; rounding may fall short of 0.
+        found: Figures = np.clip(np.nan_to_num(far, nan=WORST, posinf=WORST), 0.0, WORST)
+        return found

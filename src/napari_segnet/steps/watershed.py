@@ -247,16 +247,17 @@ def _groups(labels: npt.NDArray[np.int32]) -> Iterator[tuple[Box, npt.NDArray[np
     larger than ``GROUP_PX`` (or there is only one).
     """
     firsts, lasts = boxes(labels)
-    count = len(firsts)
-    waiting = [np.arange(count)] if count else []
+    count = firsts.shape[1]
+    table = np.zeros(count + 1, np.int32)
+    waiting = [np.arange(count, dtype=np.int32)] if count else []
     while waiting:
         some = waiting.pop()
-        start, stop = firsts[some].min(axis=0), lasts[some].max(axis=0) + 1
-        if some.size > 1 and int(np.prod(stop - start)) > GROUP_PX:
+        start, stop = firsts[:, some].min(axis=1), lasts[:, some].max(axis=1) + 1
+        if some.size > 1 and int(np.prod(stop - start, dtype=np.int64)) > GROUP_PX:
             axis = int(np.argmax(stop - start))
-            order = some[np.argsort(firsts[some, axis], kind="stable")]
+            order = some[np.argsort(firsts[axis, some], kind="stable")]
             waiting += [order[order.size // 2 :], order[: order.size // 2]]
             continue
-        table = np.zeros(count + 1, np.int32)
         table[some + 1] = np.arange(1, some.size + 1)
         yield tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), table
+        table[some + 1] = 0  # the whole table anew for each would cost more than the cutting

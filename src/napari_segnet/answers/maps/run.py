@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -21,7 +23,7 @@ from napari_segnet.plan.kept import KeptRun, UnitBlocks, engine_of, kept_run
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
 from napari_segnet.plan.tasks import TaskReader, TileTask, tile_tasks
-from napari_segnet.progress import Progress
+from napari_segnet.progress import SHARE_DONE, Progress
 from napari_segnet.segmentation import Maps
 from napari_segnet.sinks import Sink, large_array, open_sink
 from napari_segnet.sinks.memory import ArraySink
@@ -81,11 +83,15 @@ def _run(
                 into = partial(_unit_sink, sink, plan, memory, seams, t, z, apart)
                 tasks = view.tasks(cut(memory.tiling, t, z), memory, (t, z))
                 known = kept.of_unit(number, _block_dtype(plan, memory))
+                work = _work(tasks)
                 for done in _unit(engine, tasks, reader, into, precision, memory.batch, known):
                     kept.settled(precision)
-                    at = number * total + done
                     yield Progress(
-                        what="tile", done=at, total=len(units) * total, shown=view.parts()
+                        what="tile",
+                        done=number * total + done,
+                        total=len(units) * total,
+                        values=((SHARE_DONE, (number + work[done]) / len(units)),),
+                        shown=view.parts(),
                     )
                 break
             except Exception as error:
@@ -119,6 +125,12 @@ def _turned_over(plan: InferencePlan, engine: Engine) -> bool:
     """Tell if tiles are also shown turned over: not where the answer depends on their place."""
     wished = is_mirrored(plan.checkpoint, plan.settings) and stands_mirrors(plan.checkpoint)
     return wished and not engine.depends_on_offset
+
+
+def _work(tasks: Sequence[TileTask]) -> list[float]:
+    """Return which share of a plane's (volume's) work each number of its tiles is."""
+    seen = [math.prod(task.lengths) for task in tasks]
+    return [done / sum(seen) for done in itertools.accumulate(seen, initial=0)]
 
 
 def _unit(

@@ -14,6 +14,7 @@ from napari_segnet.answers.maps.run import MapAgreement, run_maps
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines import Engine, engine_for
 from napari_segnet.errors import MemoryExhaustedError, Remedy, SegnetError
+from napari_segnet.half import halved
 from napari_segnet.image import Image
 from napari_segnet.plan import InferencePlan, RunResult, resolve
 from napari_segnet.plan.precision import PrecisionChoice
@@ -232,7 +233,7 @@ def _activated(maps: npt.NDArray[np.floating], outputs: tuple[Output, ...]) -> F
 def _keep_first(part: Floats) -> None:
     """See that the most probable class stays so in half precision, of which labels are made."""
     first = part.argmax(axis=0)[None]
-    half = part.astype(np.float16)
+    half = halved(part)
     best = np.take_along_axis(half, first, 0)
     tie = (half == best).sum(axis=0, keepdims=True) > 1
     more = np.nextafter(best, ONE).astype(np.float32)

@@ -25,6 +25,7 @@ def core() -> Any:
     return openvino.Core()
 
 
+@functools.cache
 def devices() -> tuple[str, ...]:
     """Return the devices of this machine: ``xpu:N`` for graphics of Intel, ``cpu`` last."""
     there = [_ours(name) for name in core().available_devices if name.startswith("GPU")]

@@ -262,6 +262,7 @@ LAYERS: Mapping[str, Layer] = {
     **_dimensions(
         "BatchNorm", lambda n: Layer(arguments=BATCH, tensors=norm_tensors, run=_batch_norm)
     ),
+    "_BatchNorm": Layer(arguments=BATCH, tensors=norm_tensors, run=_batch_norm),
     "SyncBatchNorm": Layer(
         arguments={**BATCH, "process_group": None}, tensors=norm_tensors, run=_batch_norm
     ),

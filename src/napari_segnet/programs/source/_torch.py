@@ -264,6 +264,17 @@ def _clone(run: Runner, x: Any, *_: Any, **__: Any) -> Any:
     return replace(x) if isinstance(x, Value) else x
 
 
+def _batch_norm(
+    run: Runner, x: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
+    bias: Any = None, training: Any = False, momentum: Any = 0.1, eps: Any = 1e-5,
+) -> Any:  # fmt: skip
+    if run.truth(training):
+        # By the statistics of what comes: of one image that is an instance normalisation.
+        return OPERATIONS["instance_norm"](run, x, weight, bias, None, None, True, momentum, eps)
+    own = (weight, bias, running_mean, running_var, False, momentum, eps)
+    return OPERATIONS["batch_norm"](run, x, *own)
+
+
 def _linear(run: Runner, x: Any, weight: Any, bias: Any = None) -> Any:
     return OPERATIONS["linear"](run, x, weight, bias)
 
@@ -323,6 +334,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{f"adaptive_max_pool{n}d": adaptive_pool("max") for n in (2, 3)},
     **{f"conv{n}d": _conv(f"conv{n}d") for n in (2, 3)},
     "linear": _linear,
+    "batch_norm": _batch_norm,
     "pad": _pad,
     "pixel_shuffle": lambda run, x, upscale_factor: OPERATIONS["pixel_shuffle"](
         run, x, upscale_factor

@@ -171,6 +171,8 @@ def _run(operation: Any, inputs: list[torch.Tensor], own: Tensors) -> torch.Tens
             return F.pad(x, [-n for n in _margins(operation.before, operation.after)])
         case "match-size":
             return matched(x, inputs[1].shape, operation.keep)
+        case "unpooling":
+            return _unpooled(operation, x, inputs[1])
         case "reshape":
             return x.reshape(len(x), *operation.shape([tuple(one.shape[1:]) for one in inputs]))
         case "permute":
@@ -183,6 +185,18 @@ def _run(operation: Any, inputs: list[torch.Tensor], own: Tensors) -> torch.Tens
         case "constant":
             return own["value"][None]
     raise NotImplementedError(operation.name)
+
+
+def _unpooled(operation: Any, x: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Look through each window for the first of its largest pixels."""
+    answer = torch.zeros_like(before)
+    for place in itertools.product(*map(range, x.shape)):
+        starts = [p * s for p, s in zip(place[2:], operation.stride, strict=True)]
+        window = [range(a, a + k) for a, k in zip(starts, operation.kernel, strict=True)]
+        pixels = before.detach()[place[0], place[1]]
+        best = max(itertools.product(*window), key=pixels.__getitem__)
+        answer[(*place[:2], *best)] = x[place]
+    return answer
 
 
 def _wide(numbers: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,7 @@ from napari_segnet.graph import (
     ResizeLike,
     Softmax,
     TransposedConvolution,
+    Unpooling,
 )  # fmt: skip
 
 
@@ -150,6 +151,7 @@ JOINS = st.one_of(
     st.builds(Concatenate, along=st.integers(0, 2)),
     st.builds(Arithmetic, kind=st.sampled_from(get_args(get_type_hints(Arithmetic)["kind"]))),
     st.builds(MatchSize, keep=st.sampled_from(["middle", "begin"])),
+    st.builds(Unpooling, kernel=pairs(1, 2), stride=pairs(2, 3)),
     LIKES,
 )
 SHUFFLES = st.builds(

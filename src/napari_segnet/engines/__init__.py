@@ -69,7 +69,7 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
         If none does.
     """
     if wish != "auto":
-        return _told(checkpoint, wish)
+        return _named_kind(checkpoint, wish)
     for kind in ENGINES:
         if kind.runs(checkpoint):
             return kind
@@ -144,7 +144,7 @@ def learn(engine: Engine, wish: str) -> None:
             begin_trial(engine.checkpoint, tile, engine.threads)
 
 
-def _told(checkpoint: Checkpoint, wish: str) -> EngineKind:
+def _named_kind(checkpoint: Checkpoint, wish: str) -> EngineKind:
     names = [kind.name for kind in ENGINES]
     if wish not in names:
         raise SettingsError(

@@ -44,6 +44,7 @@ from napari_segnet.graph._windows import (
     MatchSize,
     Pad,
     Pooling,
+    Unpooling,
 )
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "Softmax",
     "Tensor",
     "TransposedConvolution",
+    "Unpooling",
     "channels",
     "graph_from_json",
     "graph_to_json",

@@ -31,6 +31,7 @@ from napari_segnet.graph._windows import (
     MatchSize,
     Pad,
     Pooling,
+    Unpooling,
 )
 
 __all__ = ["OPERATIONS", "graph_from_json", "graph_to_json"]
@@ -44,7 +45,7 @@ OPERATIONS: Mapping[str, type[Operation]] = {
         *(BatchNorm, GroupNorm, InstanceNorm, LayerNorm),
         *(Activation, Softmax, Identity, Rescale, Concatenate, Arithmetic),
         *(Channels, ChannelPooling, Pooling, GlobalPooling, AdaptivePooling),
-        *(Resize, ResizeLike, PixelShuffle, Pad, Crop, MatchSize),
+        *(Resize, ResizeLike, PixelShuffle, Pad, Crop, MatchSize, Unpooling),
         *(Reshape, Permute, MatrixProduct, Dense, Constant),
     )
 }

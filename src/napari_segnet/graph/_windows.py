@@ -10,7 +10,15 @@ from typing import ClassVar, Literal
 from napari_segnet.graph._convolutions import same_margins
 from napari_segnet.graph._operation import Lengths, Operation, Reach
 
-__all__ = ["AdaptivePooling", "Crop", "GlobalPooling", "MatchSize", "Pad", "Pooling"]
+__all__ = [
+    "AdaptivePooling",
+    "Crop",
+    "GlobalPooling",
+    "MatchSize",
+    "Pad",
+    "Pooling",
+    "Unpooling",
+]
 
 Axes = tuple[int, ...]
 
@@ -143,6 +151,54 @@ class AdaptivePooling(Operation):
     def length(self, axis: int, inputs: Lengths) -> int:
         """Return ``size``."""
         return self.size[axis]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpooling(Operation):
+    """Values go back to where a max pooling found them; zeros stand everywhere else.
+
+    The second input is what that pooling looked at. Its windows neither overlap nor are padded:
+    value ``j`` of the first input goes to the first of the largest pixels from ``j * stride`` to
+    ``j * stride + kernel - 1`` of the second.
+    https://pytorch.org/docs/stable/generated/torch.nn.MaxUnpool2d.html
+
+    Attributes
+    ----------
+    kernel, stride : tuple of int
+        Of the pooling, per axis, in pixels.
+    """
+
+    name: ClassVar[str] = "unpooling"
+    arity: ClassVar[tuple[int, int]] = (2, 2)
+    kernel: Axes
+    stride: Axes
+
+    def __post_init__(self) -> None:
+        Operation.__post_init__(self)
+        if any(k > s for k, s in zip(self.kernel, self.stride, strict=True)):
+            raise ValueError("an unpooling has windows that do not overlap")
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        """Return those of both inputs."""
+        if inputs[0] != inputs[1]:
+            raise ValueError(f"{inputs[0]} channels are unpooled by the places of {inputs[1]}")
+        return inputs[0]
+
+    def scaled(self, axis: int, inputs: Sequence[Fraction]) -> Fraction:
+        """Return that of the second input."""
+        return inputs[1]
+
+    def length(self, axis: int, inputs: Lengths) -> int:
+        """Return that of the second input; 0 where the first is not as long as its pooling."""
+        have, want = inputs
+        pooled = (want - self.kernel[axis]) // self.stride[axis] + 1
+        return want if have == pooled else 0
+
+    def reach(self, axis: int, low: int, high: int, inputs: Lengths) -> tuple[Reach, ...]:
+        """Return the windows that hold these pixels."""
+        stride = self.stride[axis]
+        first, last = low // stride, high // stride
+        return ((first, last), (first * stride, last * stride + self.kernel[axis] - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import (
+    ENGINES,
     Engine,
     choose_device,
     distrust,
     engine_for,
-    kind_for,
     named_engine,
 )
 from napari_segnet.engines.apart import ApartEngine
@@ -95,7 +95,8 @@ def _wished(checkpoint: Checkpoint, image: Image, given: Settled, kept: KeptPlac
 
 def same_engine(settings: PredictSettings, origin: Origin) -> PredictSettings:
     """Return settings for the next image of a run: the engine of the first computes them all."""
-    return replace(settings, engine=str(origin.predict["engine"]))
+    engine = str(origin.predict["engine"])
+    return settings if settings.engine == engine else replace(settings, engine=engine)
 
 
 def with_one_engine(
@@ -144,7 +145,8 @@ def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     if isinstance(engine, ApartEngine):
         best = engine.best_device(plan.settings.device)
     else:
-        best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
+        kind = next(kind for kind in ENGINES if kind.name == engine.name)
+        best = choose_device(plan.settings.device, kind.devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

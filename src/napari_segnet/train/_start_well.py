@@ -7,8 +7,9 @@ it knows bright ones, another scale, another normalisation. That costs no traini
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -208,21 +209,21 @@ def start_well(
     looked_at = _looked_at(dataset)
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
-    image = open_image(looked_at.samples[0].image)
+    image, *others = [open_image(sample.image) for sample in looked_at.samples]
     begun = perf_counter()
     now = yield from tries.add({})
     chosen = now
-    for make in (_by_statistics, _lights, _scales, _normalizers):
+    for make in (partial(_by_statistics, others), _lights, _scales, _normalizers):
         best = tries.ranked()[0].changes
         for changes in make(network, image, settings, best):
             if perf_counter() - begun < MOST_S:
                 yield from tries.add_where_it_fits(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
-    told = None
+    comparison = None
     if chosen is not now:
-        told = chosen.held.compared_to(now.held, settings.promote_at)
-    return StartingPoint(ways=tries.ranked(), now=now, chosen=chosen, comparison=told)
+        comparison = chosen.held.compared_to(now.held, settings.promote_at)
+    return StartingPoint(ways=tries.ranked(), now=now, chosen=chosen, comparison=comparison)
 
 
 Changes = Mapping[str, str | float]
@@ -279,8 +280,8 @@ class _Tries:
         """
         best = self.ranked()[0]
         sure = 1 - (1 - wanted) / max(1, len(self.found) - 1)
-        told = best.held.compared_to(than.held, sure)
-        return best if told is not None and told.verdict == "better" else than
+        comparison = best.held.compared_to(than.held, sure)
+        return best if comparison is not None and comparison.verdict == "better" else than
 
     def simplest(self, way: TriedWay) -> Generator[Progress, None, TriedWay]:
         """Leave out one change after the other, as long as that costs next to nothing."""
@@ -352,12 +353,16 @@ def _normalizers(
 
 
 def _by_statistics(
-    network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
+    others: Sequence[Image],
+    network: Checkpoint,
+    image: Image,
+    settings: TrainSettings,
+    best: Changes,
 ) -> Iterable[Changes]:
     """Yield what fits best what the file remembers of its training, if it does."""
     given = way_of(network, image, as_run(settings))
     names = ("normalize", "scale", "invert", *(("channels",) if network.channels > 1 else ()))
-    found = run(find_settings(network, image, given, names))
+    found = run(find_settings(network, image, given, names, others))
     if found.by != "nothing":
         for ranked in found.ranked[:MOST_FOUND]:
             values = {name: getattr(ranked.way, name) for name in SETTINGS}

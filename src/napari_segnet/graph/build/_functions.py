@@ -13,7 +13,17 @@ from torch.nn import functional
 from napari_segnet.graph._arrays import Reshape, reshaped
 from napari_segnet.graph._pointwise import Activation
 
-__all__ = ["FUNCTIONS", "Apply", "Combined", "Joined", "Padded", "Reshaped", "Scaled", "shuffled"]
+__all__ = [
+    "FUNCTIONS",
+    "Apply",
+    "Combined",
+    "Joined",
+    "Padded",
+    "Reshaped",
+    "Scaled",
+    "Unpooled",
+    "shuffled",
+]
 
 Op = Callable[[torch.Tensor], torch.Tensor]
 
@@ -104,6 +114,29 @@ class Padded(nn.Module):
     def extra_repr(self) -> str:
         """Say how many pixels are added."""
         return f"{self.margins}, mode={self.mode!r}, value={self.value}"
+
+
+class Unpooled(nn.Module):
+    """Values where the largest pixels of another map are, see ``Unpooling``."""
+
+    def __init__(self, kernel: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        """Map values, and what was pooled, both ``(n, c, [z,] y, x)``, to one as large."""
+        plane = x.ndim == 4
+        pool: Any = functional.max_pool2d if plane else functional.max_pool3d
+        unpool: Any = functional.max_unpool2d if plane else functional.max_unpool3d
+        _, places = pool(before, self.kernel, self.stride, return_indices=True)
+        answer: torch.Tensor = unpool(
+            x, places, self.kernel, self.stride, output_size=before.shape[2:]
+        )
+        return answer
+
+    def extra_repr(self) -> str:
+        """Say the windows."""
+        return f"kernel={self.kernel}, stride={self.stride}"
 
 
 class Scaled(nn.Module):

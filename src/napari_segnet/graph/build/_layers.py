@@ -22,7 +22,12 @@ from napari_segnet.graph._pointwise import (
     Softmax,
 )
 from napari_segnet.graph._resizing import PixelShuffle, Resize
-from napari_segnet.graph._windows import AdaptivePooling, GlobalPooling, Pad, Pooling
+from napari_segnet.graph._windows import (
+    AdaptivePooling,
+    GlobalPooling,
+    Pad,
+    Pooling,
+)
 from napari_segnet.graph.build._functions import (
     FUNCTIONS,
     Apply,
@@ -31,6 +36,7 @@ from napari_segnet.graph.build._functions import (
     Padded,
     Reshaped,
     Scaled,
+    Unpooled,
     shuffled,
 )
 from napari_segnet.graph.build._norms import ChannelNorm, batch_norm, without
@@ -309,6 +315,7 @@ _MAKERS: Mapping[str, Callable[[Any, At], nn.Module | Layers]] = {
     "pad": _pad,
     "crop": lambda own, at: Padded([-n for n in own.before], [-n for n in own.after]),
     "match-size": lambda own, at: Matched(at.node, own),
+    "unpooling": lambda own, at: Unpooled(own.kernel, own.stride),
     "reshape": lambda own, at: Reshaped(own),
     "permute": _permute,
     "matrix-product": lambda own, at: _Product(),

@@ -41,13 +41,22 @@ from napari_segnet.programs._evaluate._sizes import (
     resized,
     sliced,
 )
-from napari_segnet.programs._evaluate._values import Known, Stack, Value, Weight, moved, reshaped
+from napari_segnet.programs._evaluate._values import (
+    Known,
+    Places,
+    Stack,
+    Value,
+    Weight,
+    moved,
+    reshaped,
+)
 
 __all__ = [
     "Drawing",
     "Ints",
     "Known",
     "NotReadable",
+    "Places",
     "Probes",
     "Slot",
     "Stack",

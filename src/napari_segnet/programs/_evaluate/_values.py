@@ -18,7 +18,18 @@ import numpy.typing as npt
 from napari_segnet.graph import Extent
 from napari_segnet.programs._evaluate._probes import Ints, NotReadable, Probes
 
-__all__ = ["Atom", "Axes", "Known", "Stack", "Value", "Weight", "moved", "reshaped", "shape_of"]
+__all__ = [
+    "Atom",
+    "Axes",
+    "Known",
+    "Places",
+    "Stack",
+    "Value",
+    "Weight",
+    "moved",
+    "reshaped",
+    "shape_of",
+]
 
 Known = npt.NDArray[np.generic]
 """Numbers at every probe: ``(probe, ...)``, or ``(1, ...)`` where they are the same at all."""
@@ -113,6 +124,23 @@ class Value:
 
     node: str
     axes: Axes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Places:
+    """Where a max pooling found the largest pixels.
+
+    Attributes
+    ----------
+    node : str
+        The map that it looked at.
+    kernel, stride : tuple of int
+        Of its windows, per axis, in pixels.
+    """
+
+    node: str
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

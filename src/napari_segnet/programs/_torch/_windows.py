@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_segnet.graph import AdaptivePooling, GlobalPooling, PixelShuffle
-from napari_segnet.programs._evaluate import NotReadable, Value, pooled, resized
+from napari_segnet.graph import AdaptivePooling, GlobalPooling, PixelShuffle, Unpooling
+from napari_segnet.programs._evaluate import NotReadable, Places, Value, pooled, resized
 from napari_segnet.programs._torch._numbers import (
     Run,
     axes_of,
@@ -39,6 +39,39 @@ def _max_pool(
         dilation=axes_of(run, dilation, ndim),
         ceil=truth(run.draw, ceil),
     )
+
+
+def _max_pool_with_places(
+    run: Run, x: Value, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil: Any = False,
+) -> tuple[Value, Places | None]:  # fmt: skip
+    """Return the largest values, and where they were; None where windows overlap."""
+    ndim = run.draw.ndim
+    own = axes_of(run, kernel, ndim)
+    steps = axes_of(run, stride, ndim) if stride else own
+    margins = (*axes_of(run, padding, ndim), *(n - 1 for n in axes_of(run, dilation, ndim)))
+    answer = _max_pool(run, x, kernel, stride, padding, dilation, ceil)
+    if any(margins) or any(k > s for k, s in zip(own, steps, strict=True)):
+        return answer, None
+    return answer, Places(node=run.draw.as_map(x), kernel=own, stride=steps)
+
+
+def _max_unpool(run: Run, x: Value, places: Any, size: Any = None, *_: Any) -> Value:
+    draw = run.draw
+    if not isinstance(places, Places):
+        raise NotReadable(f"{draw.at} puts values to places of no pooling whose windows are apart")
+    have = [atom.lengths for atom in draw.bases[draw.as_map(x)][2:]]
+    want = [atom.lengths for atom in draw.bases[places.node][2:]]
+    for axis, (n, length) in enumerate(zip(have, want, strict=True)):
+        given = (
+            ints_of(run, size[axis - draw.ndim])
+            if size is not None and len(size)
+            else ((n - 1) * places.stride[axis] + places.kernel[axis])
+        )
+        why = f"{draw.at} puts values into a map of another size than was pooled"
+        draw.probes.require(given == length, why)
+    own = Unpooling(kernel=places.kernel, stride=places.stride)
+    return draw.mapped(own, draw.as_map(x), places.node)
 
 
 def _avg_pool(
@@ -112,10 +145,8 @@ def _shuffle(run: Run, x: Value, factor: Any) -> Value:
 
 WINDOWS: Mapping[str, Callable[..., Any]] = {
     **dict.fromkeys(("max_pool2d", "max_pool3d"), _max_pool),
-    **dict.fromkeys(
-        ("max_pool2d_with_indices", "max_pool3d_with_indices"),
-        lambda run, *x: (_max_pool(run, *x), None),
-    ),
+    **{f"max_pool{n}d_with_indices": _max_pool_with_places for n in "23"},
+    **{f"max_unpool{n}d": _max_unpool for n in "23"},
     **dict.fromkeys(("avg_pool2d", "avg_pool3d"), _avg_pool),
     **{f"{front}adaptive_avg_pool{n}d": _adaptive("average") for front in ("", "_") for n in "23"},
     **{f"adaptive_max_pool{n}d": lambda run, *x: (_adaptive("max")(run, *x), None) for n in "23"},

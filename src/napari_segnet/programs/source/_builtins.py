@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable, Value, Weight
 from napari_segnet.programs.source._expressions import key_of
-from napari_segnet.programs.source._layers import LAYERS
+from napari_segnet.programs.source._layer_kinds import LAYERS
 from napari_segnet.programs.source._members import row_of, set_attribute, whole
 from napari_segnet.programs.source._operators import as_text, binary, is_number, shown
 from napari_segnet.programs.source._values import (

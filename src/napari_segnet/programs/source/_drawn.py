@@ -55,7 +55,7 @@ class Drawn:
 
 
 def drawn_from(
-    weights: Weights, match: Match, files: Files, budget: Budget, told: Mapping[str, Any]
+    weights: Weights, match: Match, files: Files, budget: Budget, overrides: Mapping[str, Any]
 ) -> Drawn:
     """Return the graph of a network with the channels and sizes at which it can be drawn.
 
@@ -64,7 +64,7 @@ def drawn_from(
     NotReadable
         If its ``forward`` is not read; the reason of the try that comes farthest.
     """
-    main = _whole(told.get("output", 1)) - 1
+    main = _whole(overrides.get("output", 1)) - 1
     refusal, farthest = NotReadable("the file holds no kernel along two or three axes"), -1
     for ndim, channels in _inputs(weights.tensors):
         try:
@@ -128,7 +128,8 @@ def _inputs(root: Mapping[str, TensorRef]) -> list[tuple[int, int]]:
     for tensor in root.values():
         if len(tensor.shape) in (4, 5) and min(tensor.shape) > 0:
             seen.setdefault((len(tensor.shape) - 2, tensor.shape[1]))
-    own = list(seen)[: MOST_CHANNELS // 2]
+    # Layers may be registered in another order than they run; an image has few channels.
+    own = [*seen][:1] + sorted([*seen][1:], key=lambda pair: pair[1])[: MOST_CHANNELS // 2 - 1]
     several = [(ndim, n * count) for ndim, n in own[:1] for count in (2, 3, 4)]
     return [*own, *(pair for pair in several if pair not in own)]
 

@@ -128,6 +128,7 @@ def read_file(path: Path) -> SourceFile:
     if not body and text.strip():
         raise NotReadable(f"{path.name} holds no Python that can be parsed")
     _require_modest(body, path.name)
+    _mangle(body)
     return SourceFile(path=path, body=body, text=text)
 
 
@@ -155,6 +156,7 @@ def _notebook(path: Path, text: str) -> SourceFile:
         lines += fresh
         places += [(number, place) for place in range(1, len(fresh) + 1)]
     _require_modest(body, path.name)
+    _mangle(body)
     return SourceFile(path=path, body=body, text="\n".join(lines), places=tuple(places))
 
 
@@ -202,6 +204,24 @@ def _require_modest(body: Sequence[ast.AST], name: str) -> None:
             what = "nested too deeply" if depth > DEEPEST else "too long"
             raise NotReadable(f"the code in {name} is {what}")
         row = [child for node in row for child in _children(node)]
+
+
+def _mangle(body: Sequence[ast.stmt]) -> None:
+    """Give names such as ``self.__conv`` the name of their class in front, as Python does.
+
+    https://docs.python.org/3/reference/expressions.html#private-name-mangling
+    """
+    row: list[tuple[Any, str]] = [(one, "") for one in body]
+    while row:
+        node, owner = row.pop()
+        for place in ("attr", "id", "name", "arg"):
+            name = getattr(node, place, None)
+            private = isinstance(name, str) and name.startswith("__") and not name.endswith("__")
+            if owner and private and not isinstance(node, ast.ClassDef):
+                setattr(node, place, f"_{owner}{name}")
+        if isinstance(node, ast.ClassDef):
+            owner = node.name.lstrip("_")
+        row += [(child, owner) for child in _children(node)]
 
 
 def _children(node: ast.AST) -> Iterator[Any]:

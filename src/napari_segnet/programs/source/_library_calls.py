@@ -11,7 +11,8 @@ import numpy as np
 from napari_segnet.programs._evaluate import NotReadable, Value, Weight
 from napari_segnet.programs.source._builtins import BUILTINS, as_float, as_integer
 from napari_segnet.programs.source._keras import PROGRAMS, keras_call
-from napari_segnet.programs.source._layers import LAYERS, layer_of
+from napari_segnet.programs.source._layer_kinds import LAYERS
+from napari_segnet.programs.source._layers import layer_of
 from napari_segnet.programs.source._members import row_of, whole
 from napari_segnet.programs.source._methods import module_method, row_method
 from napari_segnet.programs.source._torch import KNOWN, filled, module_function
@@ -89,6 +90,7 @@ LIBRARIES: Mapping[str, Callable[..., Any]] = {
     "numpy.max": BUILTINS["max"],
     "numpy.min": BUILTINS["min"],
     "numpy.round": BUILTINS["round"],
+    "numpy.shape": lambda run, one: run.torch("size", one),
     "numpy.array": lambda run, row, **_: row,
     "collections.OrderedDict": BUILTINS["dict"],
     "typing.cast": lambda run, kind, value: value,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable
-from napari_segnet.programs.source._layers import LAYERS, base_constructed, construct, run_layer
+from napari_segnet.programs.source._layer_kinds import LAYERS
+from napari_segnet.programs.source._layers import base_constructed, construct, run_layer
 from napari_segnet.programs.source._members import container_of, row_of, set_attribute, whole
 from napari_segnet.programs.source._operators import as_text, shown
 from napari_segnet.programs.source._values import (

@@ -16,7 +16,7 @@ from napari_segnet.programs.source._builtins import BUILTINS
 from napari_segnet.programs.source._calls import called
 from napari_segnet.programs.source._expressions import evaluated
 from napari_segnet.programs.source._keras import PROGRAMS, KerasMade
-from napari_segnet.programs.source._layers import LAYERS
+from napari_segnet.programs.source._layer_kinds import LAYERS
 from napari_segnet.programs.source._members import attribute
 from napari_segnet.programs.source._names import USUAL, Files, Globals
 from napari_segnet.programs.source._statements import class_of, function_of, run_block

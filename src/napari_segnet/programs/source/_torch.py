@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_segnet.programs._evaluate import NotReadable, Value
 from napari_segnet.programs._torch import OPERATIONS
 from napari_segnet.programs.source._members import tensor_of
@@ -103,6 +105,8 @@ def filled(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, An
         return None
     first = args[0] if args else named.get("size", named.get("shape"))
     if short == "tensor":
+        if run.draw is not None and (size := _lone_number(first)) is not None:
+            return size
         number = first if isinstance(first, int | float) else None
         if isinstance(first, list | tuple) and all(is_number(one) for one in first):
             return Filled(shape=(len(first),))
@@ -115,6 +119,12 @@ def filled(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, An
     if rows and all(isinstance(n, int) and 0 <= n < 2**20 for n in rows) and len(rows) <= 8:
         return Filled(shape=tuple(int(n) for n in rows))
     return Unknown(f"torch.{short} of a shape that is not read")
+
+
+def _lone_number(value: Any) -> Any:
+    """Return a size of which code makes a tensor (``torch.tensor([dy])``), or None."""
+    lone = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    return lone if isinstance(lone, np.ndarray) else None
 
 
 def module_function(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -197,10 +207,16 @@ def _max_pool(
     run: Runner, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
     dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False,
 ) -> Any:  # fmt: skip
-    if return_indices is not False:
-        raise NotReadable("it uses the places of the largest values (max-unpooling)")
     own = (kernel_size, stride, padding, dilation, ceil_mode)
-    return OPERATIONS["max_pool2d"](run, x, *own)
+    name = "max_pool2d_with_indices" if run.truth(return_indices) else "max_pool2d"
+    return OPERATIONS[name](run, x, *own)
+
+
+def _max_unpool(
+    run: Runner, x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    output_size: Any = None,
+) -> Any:  # fmt: skip
+    return OPERATIONS["max_unpool2d"](run, x, indices, output_size)
 
 
 def _mean_pool(
@@ -246,6 +262,17 @@ def _same(run: Runner, x: Any, *_: Any, **__: Any) -> Any:
 
 def _clone(run: Runner, x: Any, *_: Any, **__: Any) -> Any:
     return replace(x) if isinstance(x, Value) else x
+
+
+def _batch_norm(
+    run: Runner, x: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
+    bias: Any = None, training: Any = False, momentum: Any = 0.1, eps: Any = 1e-5,
+) -> Any:  # fmt: skip
+    if run.truth(training):
+        # By the statistics of what comes: of one image that is an instance normalisation.
+        return OPERATIONS["instance_norm"](run, x, weight, bias, None, None, True, momentum, eps)
+    own = (weight, bias, running_mean, running_var, False, momentum, eps)
+    return OPERATIONS["batch_norm"](run, x, *own)
 
 
 def _linear(run: Runner, x: Any, weight: Any, bias: Any = None) -> Any:
@@ -301,11 +328,13 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
         run, x, size, scale_factor
     ),
     **{f"max_pool{n}d": _max_pool for n in (2, 3)},
+    **{f"max_unpool{n}d": _max_unpool for n in (2, 3)},
     **{f"avg_pool{n}d": _mean_pool for n in (2, 3)},
     **{f"adaptive_avg_pool{n}d": adaptive_pool("average") for n in (2, 3)},
     **{f"adaptive_max_pool{n}d": adaptive_pool("max") for n in (2, 3)},
     **{f"conv{n}d": _conv(f"conv{n}d") for n in (2, 3)},
     "linear": _linear,
+    "batch_norm": _batch_norm,
     "pad": _pad,
     "pixel_shuffle": lambda run, x, upscale_factor: OPERATIONS["pixel_shuffle"](
         run, x, upscale_factor

@@ -58,7 +58,7 @@ def verdict(made):
             return "equal", ""
         assumed = {name for name, known in found.known.items() if known.source == "assumed"}
         told = {name: value for name, value in made["told"].items() if name in assumed}
-        if told and same(maps_of(sn.identify(path, told=told), image), answer):
+        if told and same(maps_of(sn.identify(path, told), image), answer):
             return "assumed", ", ".join(f"{k}={v}" for k, v in told.items())
         return "wrong", f"program {found.program}, assumed {sorted(assumed)}"
     except SegnetError as error:

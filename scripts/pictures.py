@@ -394,7 +394,7 @@ def keras_lambda() -> Image.Image:
     with stage("light", (1240, 1000)) as on:
         on.sample()
         on.choose(with_lambda())
-        on.dock.untold.boxes[0].setCurrentIndex(1)
+        on.dock.missing_fact.boxes[0].setCurrentIndex(1)
         on.pause(0.3)
         return on.part(on.group("Network"))
 

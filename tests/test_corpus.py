@@ -174,7 +174,7 @@ def test_a_run_whose_network_is_gone_says_so():
 def test_settings_are_understood():
     values = json.loads((FIRST / "runs" / "settings.json").read_text(encoding="utf8"))
     wishes = read_wishes(FIRST / "runs" / "settings.json")
-    assert (wishes.label, wishes.predict, wishes.told) == (values, {}, {})
+    assert (wishes.label, wishes.predict, wishes.overrides) == (values, {}, {})
     assert settings_from(LabelSettings, wishes.label) == LabelSettings(**values)
     both = json.loads((FIRST / "runs" / "defaults.json").read_text(encoding="utf8"))
     for kind, part in ((PredictSettings, "predict"), (LabelSettings, "label")):

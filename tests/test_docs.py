@@ -265,7 +265,7 @@ def check_training(words: list[str]) -> None:
     settings_from(TrainSettings, parse_pairs(pairs))
     assert Path(words[0]).is_dir()
     assert words[words.index("-c") + 1] in NETWORKS
-    known = ("--set", "--told", "--resume", "--device", "--json", "--earlier")
+    known = ("--set", "--override", "--resume", "--device", "--json", "--earlier")
     assert [word for word in words if word.startswith("--") and word not in known] == []
 
 
@@ -281,7 +281,7 @@ def test_a_command_or_a_setting_within_a_line_exists(page):
         wishes = sort_wishes(parse_pairs(pairs))
         checked_settings(wishes)
         of_training = {field.name for field in dataclasses.fields(TrainSettings)}
-        assert set(wishes.told) <= NO_SETTINGS | of_training, code
+        assert set(wishes.overrides) <= NO_SETTINGS | of_training, code
 
 
 PROGRAMS = [

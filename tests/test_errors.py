@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import napari_segnet as sn
-from napari_segnet.errors import ImageError, MismatchError, Remedy, UntoldError
+from napari_segnet.errors import ImageError, MismatchError, MissingFactError, Remedy
 from napari_segnet.plan.memory import _exhausted
 
 WRITES_COMMANDS = ("commands", "families", "programs", "evidence", "widgets")
@@ -34,7 +34,7 @@ def test_remedies_survive_the_way_between_processes():
     error = ImageError("Say --set axes=zyx.", remedies=(Remedy("axes", "zyx"),))
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.remedies) == (str(error), error.remedies)
-    assert pickle.loads(pickle.dumps(UntoldError("a", "b", (), ()))).remedies == ()
+    assert pickle.loads(pickle.dumps(MissingFactError("a", "b", (), ()))).remedies == ()
 
 
 @pytest.mark.parametrize(

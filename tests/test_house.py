@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
 from pathlib import Path
 
 MOST_LINES = {"file": 450, "class": 300, "function": 60}
@@ -59,3 +62,40 @@ def test_long_parts_are_found():
     method = "    def f(self):\n" + "        x = 1\n" * 49
     assert too_long("class A:\n" + 6 * method, "a.py") == {"a.py: A": (301, 300)}
     assert too_long("x = 1\n" * 451, "a.py") == {"a.py": (451, 450)}
+
+
+OWN_WORDS = re.compile(
+    r"(?i:(?:^|_)(?:un)?(?:told|doubt|doubtful|teach|taught|unsay|unsaid|lesson)s?(?:_|$))"
+    r"|(?:Unt|T)old|Doubt|Teach|Taught|Lesson"
+)
+"""Words of ours for an override, uncertainty, fine-tuning, an undo mark, a training request."""
+KEPT = {"recognition.py": {"told"}}
+"""A keyword of ``identify`` that scripts may use."""
+
+
+def own_words(source: str) -> set[str]:
+    """Return names of a file that nobody of the field would search for."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {
+        one.string for one in tokens if one.type == tokenize.NAME and OWN_WORDS.search(one.string)
+    }
+
+
+def test_names_are_words_of_the_field(root):
+    package = root / "src" / "napari_segnet"
+    found = {
+        path.relative_to(package).as_posix(): own_words(path.read_text(encoding="utf-8"))
+        for path in package.rglob("*.py")
+    }
+    assert {name: words for name, words in found.items() if words} == KEPT
+    assert [path.name for path in package.rglob("*.py") if OWN_WORDS.search(path.stem)] == []
+
+
+def test_own_words_are_found():
+    assert own_words("size_told = UntoldError(doubts, teach_it)  # told") == {
+        "size_told",
+        "UntoldError",
+        "doubts",
+        "teach_it",
+    }
+    assert own_words("retold, reteaching = 'told', toldest") == set()

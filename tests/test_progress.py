@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from napari_segnet.errors import Cancelled
-from napari_segnet.progress import Job, Progress, check_cancelled, job, run
+from napari_segnet.progress import Job, Pace, Progress, check_cancelled, job, run
 
 
 @job
@@ -213,3 +213,23 @@ def test_a_job_may_wander_between_threads_and_contexts():
     with pytest.raises(Cancelled):
         contextvars.copy_context().run(next, steps)
     check_cancelled()
+
+
+def test_the_time_left_is_of_the_work_that_is_left():
+    """As tiles of 8000² went: the first one warms up, those at the border are smaller."""
+    now, work = 0.0, [1.0] * 5 + [0.7] * 5
+    pace, whole = Pace(lambda: now), sum(work)
+    assert pace.left_s(Progress(what="tile", total=10)) is None
+    found = []
+    for done, part in enumerate(work, 1):
+        now += 4 * part + (3 if done == 1 else 0)
+        values = (("share done", sum(work[:done]) / whole),)
+        found.append(pace.left_s(Progress(what="tile", done=done, total=10, values=values)))
+    right = [4 * sum(work[done:]) for done in range(1, 11)]
+    assert found[0] == pytest.approx(right[0] * 7 / 4)
+    assert found[1:] == pytest.approx(right[1:])
+    assert pace.left_s(Progress(what="labels", total=2)) is None, "another stage begins anew"
+    now += 0.1
+    assert pace.left_s(Progress(what="labels", done=1, total=2)) is None, "too early to say"
+    now += 0.9
+    assert pace.left_s(Progress(what="labels", done=1, total=2)) == pytest.approx(1.0)

@@ -16,7 +16,7 @@ from napari_segnet.checkpoint import Checkpoint, Known, Output, PrepareStep, Siz
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families import DescribedFamily, Families, GraphFamily
 from napari_segnet.families.kit.facts import Shapes, complete
-from napari_segnet.families.kit.told import settle
+from napari_segnet.families.kit.hparams import settle
 
 READ = Known(source="read", why="a test")
 

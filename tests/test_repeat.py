@@ -48,7 +48,7 @@ def test_settings_come_back(settings):
 
 
 def test_axes_and_facts_are_told():
-    _, pairs = parsed(command_line("a.tif", "b.pth", axes="tyx", told={"sigmoid": True}))
+    _, pairs = parsed(command_line("a.tif", "b.pth", axes="tyx", overrides={"sigmoid": True}))
     assert pairs == {"axes": "tyx", "sigmoid": "true"}
 
 

@@ -771,7 +771,8 @@ def test_replay_holds_on_to_the_old_network_where_nobody_looked(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_half_precision_on_a_cpu_is_refused(precision, tmp_path):
+def test_half_precision_on_a_cpu_is_refused(precision, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
     with pytest.raises(SettingsError, match=f"precision '{precision}' needs a GPU"):
         run(train(fresh(out), data, out, replace(QUICK, precision=precision), device="cpu"))

@@ -108,6 +108,25 @@ def test_averaging_stays_behind_the_last_weights(tmp_path):
         assert torch.equal(last, kept) == same
 
 
+@pytest.mark.trains
+def test_of_few_objects_the_old_weights_stay_in_what_is_kept(tmp_path):
+    network = learned(tmp_path / "n.safetensors")
+    module = start(network, QUICK).module
+    before = torch.cat([p.detach().flatten() for p in module.parameters()])
+
+    def kept(objects, anchor):
+        torch.manual_seed(0)
+        how = replace(QUICK, average=0.0, anchor=anchor)
+        learner = Learner(start(network, how), how, "cpu", objects)
+        for _ in range(5):
+            learner.step([crop_of()], 0.3)
+        return torch.cat([p.detach().flatten() for p in learner.result().parameters()])
+
+    new = kept(10, anchor=0.0)
+    assert torch.equal(kept(0, anchor=30.0), new)  # nobody has counted them
+    torch.testing.assert_close(kept(10, anchor=30.0), 0.75 * before + 0.25 * new)
+
+
 @pytest.mark.parametrize(("knows", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
 def test_half_precision_of_a_graphics_card(knows, dtype, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: knows)
@@ -116,6 +135,15 @@ def test_half_precision_of_a_graphics_card(knows, dtype, monkeypatch):
     assert autocast_dtype("fp32", card) is None
     assert autocast_dtype("fp16", card) is torch.float16
     assert autocast_dtype("auto", cpu) is None
+
+
+@pytest.mark.parametrize(("cpu", "dtype"), [("avx512_bf16", torch.bfloat16), ("avx2", None)])
+def test_half_precision_of_a_cpu_that_has_it(cpu, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {cpu: True}, raising=False)
+    device = torch.device("cpu")
+    assert autocast_dtype("auto", device, convolutions=True) is dtype
+    assert autocast_dtype("auto", device) is None  # of other layers it was not measured
+    assert autocast_dtype("fp32", device, convolutions=True) is None
 
 
 def test_half_precision_is_used_for_the_network_and_not_for_the_loss(tmp_path):

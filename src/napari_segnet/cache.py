@@ -76,6 +76,9 @@ class Bounded(Generic[V]):
         self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
         self._lock = threading.RLock()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     @property
     def bytes(self) -> int:
         """Bytes that are kept now."""
@@ -153,7 +156,7 @@ class Predictions:
 
     def keeps(self, prediction: Prediction) -> bool:
         """Tell if this very prediction is kept: then it may be labelled again and again."""
-        return self._kept.get(prediction.origin.key) is prediction
+        return bool(self._kept) and self._kept.get(prediction.origin.key) is prediction
 
     def forget(self, key: str) -> None:
         """Let go of an answer that nobody will ask for again."""

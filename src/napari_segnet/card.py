@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["can_be_told", "card_of"]
+__all__ = ["can_be_overridden", "card_of"]
 
 FIRST = ("family", "task", "ndim", "channels", "classes", "outputs")
 LAST = ("class_names", "pixel_size_um", "exact")
@@ -45,7 +45,7 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
     return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
 
 
-def can_be_told(checkpoint: Checkpoint, name: str) -> bool:
+def can_be_overridden(checkpoint: Checkpoint, name: str) -> bool:
     """Tell if a fact is one that a user may tell: a word or a number, not a whole graph."""
     value = checkpoint.hparams.get(name)
     return name in checkpoint.hparams and not isinstance(value, Mapping)

@@ -154,14 +154,14 @@ class _Found:
         merged = self._several(table.second, table.first, self._in_pred, self._pred_left)
         split = self._several(table.first, table.second, self._in_true, self._true_left)
         split = {t: parts for t, parts in split.items() if self._filled(t, parts)}
-        true_told = set(split).union(*merged.values())
-        pred_told = set(merged).union(*split.values())
+        true_named = set(split).union(*merged.values())
+        pred_named = set(merged).union(*split.values())
         found: list[tuple[Kind, tuple[int, ...], tuple[int, ...]]] = []
         for true in np.flatnonzero(self._true_left).tolist():
-            if true not in true_told:
+            if true not in true_named:
                 found.append(("missed", (true,), ()))
         for pred in np.flatnonzero(self._pred_left).tolist():
-            if pred not in pred_told:
+            if pred not in pred_named:
                 found.append(("false", (), (pred,)))
         found += [("merged", trues, (pred,)) for pred, trues in merged.items()]
         found += [("split", (true,), parts) for true, parts in split.items()]

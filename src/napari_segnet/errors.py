@@ -8,7 +8,7 @@
     │   ├── BrokenWeightsError      damaged, cut off, or not what its name says
     │   ├── UnsafeWeightsError      it would run code when opened
     │   ├── UnsupportedWeightsError a known kind of file that we do not open
-    │   ├── UntoldError             it opens once its user says what is not in it
+    │   ├── MissingFactError        it opens once its user says what is not in it
     │   └── UnknownNetworkError     readable, but no family knows these tensors
     ├── SettingsError         a setting has an unknown name or a value out of range
     ├── MismatchError         image and network, or prediction and truth, do not fit
@@ -48,6 +48,7 @@ __all__ = [
     "MemoryExhaustedError",
     "MismatchError",
     "MissingExtraError",
+    "MissingFactError",
     "NothingFoundError",
     "OutputError",
     "Remedy",
@@ -56,7 +57,6 @@ __all__ = [
     "UnknownNetworkError",
     "UnsafeWeightsError",
     "UnsupportedWeightsError",
-    "UntoldError",
     "WeightsError",
     "WorkerLostError",
     "is_of_the_device",
@@ -144,8 +144,8 @@ class UnsupportedWeightsError(WeightsError):
     """A weights file of a known kind that this version does not open."""
 
 
-class UntoldError(WeightsError):
-    """A weights file that opens once its user has told what is not in it.
+class MissingFactError(WeightsError):
+    """A weights file that opens once its user has said what is not in it.
 
     Parameters
     ----------

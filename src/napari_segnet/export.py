@@ -281,8 +281,8 @@ def import_(
     left_out, remarks = list(found.left_out), list(found.remarks)
     for number, entry in enumerate(found.entries, start=1):
         try:
-            pair = meanings.told(entry.read())
-            twice = taken.told(pair)
+            pair = meanings.resolved(entry.read())
+            twice = taken.refusal_of(pair)
             if twice is not None:
                 left_out.append(Remark(kind="image", what=entry.name, why=twice))
             else:
@@ -322,7 +322,7 @@ class _Taken:
         self._before = {(sample.source, sample.plane) for sample in samples}
         self._now: set[tuple[str, str]] = set()
 
-    def told(self, pair: Pair) -> str | None:
+    def refusal_of(self, pair: Pair) -> str | None:
         """Return why a pair is not added, if it is listed for the second time."""
         if (pair.source, pair.plane) not in self._now:
             return None
@@ -369,8 +369,8 @@ def _has_objects(pair: Pair) -> bool:
     """Tell if labels are objects rather than classes."""
     if pair.classes:
         return len(set(pair.classes.values())) < len(pair.classes)
-    told = numbers_of(pair.labels)
-    return not (told.is_mask or told.are_classes)
+    counted = numbers_of(pair.labels)
+    return not (counted.is_mask or counted.are_classes)
 
 
 def _merged(kind: Format, names: list[str]) -> tuple[str, ...]:

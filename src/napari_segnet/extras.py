@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
@@ -11,9 +12,18 @@ __all__ = [
     "address_package",
     "distributed_package",
     "microscope_package",
+    "version",
     "video_package",
     "zarr_package",
 ]
+
+
+@functools.cache
+def version(package: str) -> str:
+    """Return the version of an installed package; what says it is read once, which takes 5 ms."""
+    import importlib.metadata
+
+    return importlib.metadata.version(package)
 
 
 def zarr_package(name: str) -> Any:

@@ -13,9 +13,9 @@ def data_folder() -> Path:
 
     Without ``platformdirs``, which napari brings along, it is where Linux has it.
     """
-    told = os.environ.get("NAPARI_SEGNET_DATA")
-    if told:
-        return Path(told)
+    chosen = os.environ.get("NAPARI_SEGNET_DATA")
+    if chosen:
+        return Path(chosen)
     try:
         from platformdirs import user_data_path
     except ImportError:
@@ -28,9 +28,9 @@ def cache_folder() -> Path:
 
     Else the user's cache folder; without ``platformdirs``, where Linux has it.
     """
-    told = os.environ.get("NAPARI_SEGNET_DATA")
-    if told:
-        return Path(told) / "cache"
+    chosen = os.environ.get("NAPARI_SEGNET_DATA")
+    if chosen:
+        return Path(chosen) / "cache"
     try:
         from platformdirs import user_cache_path
     except ImportError:

@@ -63,7 +63,7 @@ HINT = 0.4
 """Of other choices."""
 MOST_OFFERED = 2
 """Networks that are offered beside the published one."""
-UNSAID = ("up_activation", "residual")
+UNKNOWN = ("up_activation", "residual")
 """Choices for which these families have no word: a network with them is stored as its graph."""
 OF_GRAPHS = ("outputs", "prepare", "class_names", "pixel_size_um")
 """Facts that hold of a network whether it is stored in a family's words or as its graph."""
@@ -162,7 +162,7 @@ def _open(checkpoint: Checkpoint) -> tuple[str, ...]:
         if name in left or (choice == "padding" and "padding" in left)
     ]
     # A network that stands in the file layer by layer has nothing of the kind left open.
-    return (*found, *UNSAID) if found else ()
+    return (*found, *UNKNOWN) if found else ()
 
 
 def _judged(
@@ -170,7 +170,7 @@ def _judged(
 ) -> Judgement:
     best, verdicts = decision.best, decision.verdicts
     forks = {n: v for n, v in best.choices.items() if n in space.usual and v != space.usual[n]}
-    if decision.doubtful:
+    if decision.is_uncertain:
         # What fits best of what does not fit is made up: nothing is offered for it.
         verdicts = {name: one for name, one in verdicts.items() if name not in forks}
         forks = {}
@@ -201,12 +201,12 @@ def _judged(
         verdicts=verdicts,
         says=_sentence(forks, verdicts, decision),
         remarkable=bool(forks)
-        or decision.doubtful
+        or decision.is_uncertain
         or any(_hints(name, verdict) for name, verdict in verdicts.items()),
         inputs=decision.inputs,
         # A fork that is stored as its graph has no words for more.
         offered=()
-        if decision.doubtful or better.family != checkpoint.family
+        if decision.is_uncertain or better.family != checkpoint.family
         else tuple(_offered(family, better, space, decision)),
     )
 
@@ -278,7 +278,7 @@ def _changed(
 
 
 def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decision: Decision) -> str:
-    if decision.doubtful:
+    if decision.is_uncertain:
         return (
             "None of the networks that were tried fits the statistics of the file "
             f"(they differ by {decision.fit.typical if decision.fit else math.nan:.2g} on "
@@ -292,12 +292,12 @@ def _sentence(forks: Mapping[str, str], verdicts: Mapping[str, Verdict], decisio
         if _hints(name, verdict)
     )
     if not forks:
-        told = f"Decided, as assumed: {sure}." if sure else "The statistics decide nothing."
-        return told + perhaps
-    told = "; ".join(
+        words = f"Decided, as assumed: {sure}." if sure else "The statistics decide nothing."
+        return words + perhaps
+    words = "; ".join(
         f"{name.replace('_', ' ')} {value} ({verdicts[name].divergence:.2g} against "
         f"{verdicts[name].other:.2g} of {verdicts[name].against})"
         for name, value in forks.items()
         if name in verdicts
     )
-    return f"A fork of the published network: the statistics fit better {told}.{perhaps}"
+    return f"A fork of the published network: the statistics fit better {words}.{perhaps}"

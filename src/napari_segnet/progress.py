@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,7 +18,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from napari_segnet.errors import Cancelled, SegnetError
 
-__all__ = ["Job", "Progress", "check_cancelled", "job", "run"]
+__all__ = ["SHARE_DONE", "Job", "Pace", "Progress", "check_cancelled", "job", "run"]
+
+SHARE_DONE = "share done"
+"""Name of a value of a progress: how much of the work is done, 0 to 1, where its units differ."""
+SETTLED_S = 0.5
+"""Before that, a guess of the time left says nothing."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -50,6 +56,42 @@ class Progress:
     values: tuple[tuple[str, float], ...] = ()
     text: str = ""
     shown: Any = None
+
+    @property
+    def share(self) -> float:
+        """How much of the work is done, 0 to 1."""
+        said = dict(self.values).get(SHARE_DONE)
+        return said if said is not None else self.done / max(self.total, 1)
+
+
+class Pace:
+    """How long a stage of a job will still take, by the work that it has done.
+
+    The first part is left out as soon as there is a second one: memory is taken and code is loaded
+    while it is done, which took up to half of its time.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds that count.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._stage = clock, ""
+        self._begun = self._since = (0.0, 0.0)
+
+    def left_s(self, progress: Progress) -> float | None:
+        """Return the seconds left after a report; None while that is unknown."""
+        now = (self._clock(), progress.share)
+        if progress.what != self._stage or progress.share <= self._begun[1]:
+            self._stage, self._begun, self._since = progress.what, now, now
+            return None
+        if self._since == self._begun:
+            self._since = now  # the end of the first part
+        since = self._since if now[1] > self._since[1] else self._begun
+        if now[0] - self._begun[0] < SETTLED_S:
+            return None
+        return (now[0] - since[0]) / (now[1] - since[1]) * (1 - now[1])
 
 
 class Job(Generator[Progress, None, T]):

@@ -41,8 +41,10 @@ MOST_FACTS, LONGEST_FACT = 200, 2000
 
 def identify(
     path: str | Path,
-    told: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     source: str | Path | None = None,
+    *,
+    told: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Tell what a weights file is, without reading its tensors.
 
@@ -51,38 +53,42 @@ def identify(
     path : str or Path
         A weights file, a package (folder, zip file or its description), or the name of a
         built-in network.
-    told : mapping, optional
+    overrides : mapping, optional
         What you know of the network that its file does not say: hyper-parameters of its
         family by name.
     source : str or Path, optional
-        The Python file or notebook that defines the network; as ``source`` in ``told``. It is
+        The Python file or notebook that defines the network; as ``source`` in ``overrides``. It is
         read, never run. Without: what lies beside the file is tried.
+    told : mapping, optional
+        The name that ``overrides`` had before.
 
     Raises
     ------
     WeightsError
         If the file cannot be used; ``UnknownNetworkError`` lists what was seen in it.
     SettingsError
-        If something is told that the family does not have.
+        If an override names something that the family does not have.
     """
     path = weights_path(path)
-    told = told if source is None else {**(told or {}), "source": str(source)}
+    overrides = {**(told or {}), **(overrides or {})}
+    if source is not None:
+        overrides["source"] = str(source)
     package = find_package(path)
     if package is None or not package.members:
-        return _one(path, path, told, package)
-    return _of_package(package, path, told)
+        return _one(path, path, overrides, package)
+    return _of_package(package, path, overrides)
 
 
-def _of_package(package: Package, path: Path, told: Mapping[str, Any] | None) -> Checkpoint:
+def _of_package(package: Package, path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
     """Return the network of the first weights of a package that can be read."""
     if package.ensemble:
-        return _of_ensemble(package, path, told)
+        return _of_ensemble(package, path, overrides)
     refusals: list[tuple[str, WeightsError]] = []
     for member in package.members:
         file = package.files.file(member.name)
         holder = path if package.files.zipped else file
         try:
-            found = _one(file, holder, told, package)
+            found = _one(file, holder, overrides, package)
         except UnsafeWeightsError:
             raise
         except WeightsError as error:
@@ -106,13 +112,13 @@ def _of_package(package: Package, path: Path, told: Mapping[str, Any] | None) ->
     )
 
 
-def _of_ensemble(package: Package, path: Path, told: Mapping[str, Any] | None) -> Checkpoint:
+def _of_ensemble(package: Package, path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
     """Return the first of several files of one network; the others are its members."""
     found: list[Checkpoint] = []
     for member in package.members:
         file = package.files.file(member.name)
         holder = path if package.files.zipped and not found else file
-        one = _one(file, holder, told, package)
+        one = _one(file, holder, overrides, package)
         if found and (one.hparams, one.store.keys) != (found[0].hparams, found[0].store.keys):
             raise UnknownNetworkError(
                 f"{member.name} of {package.files.path.name} is another network than "
@@ -129,16 +135,16 @@ def _of_ensemble(package: Package, path: Path, told: Mapping[str, Any] | None) -
 
 
 def _one(
-    file: Path, holder: Path, told: Mapping[str, Any] | None, package: Package | None
+    file: Path, holder: Path, overrides: Mapping[str, Any], package: Package | None
 ) -> Checkpoint:
     """Return the network of one weights file.
 
     ``holder`` is the file that is chosen and hashed: the zip where ``file`` came out of one.
     """
     beside = read_sidecar(holder)
-    told = {**(beside.told if beside else {}), **(told or {})}
+    overrides = {**(beside.overrides if beside else {}), **overrides}
     with understood(file):
-        found = _recognised(file, told, package.recorded if package else {})
+        found = _recognised(file, overrides, package.recorded if package else {})
     if holder != file:
         found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
     if package is not None:
@@ -146,25 +152,25 @@ def _one(
     return beside.added_to(found) if beside else found
 
 
-def _recognised(path: Path, told: Mapping[str, Any], beside: Mapping[str, Any]) -> Checkpoint:
+def _recognised(path: Path, overrides: Mapping[str, Any], beside: Mapping[str, Any]) -> Checkpoint:
     """Return the network of a weights file by its content, and what is recorded beside it."""
     tree = open_tree(path)
     for program in PROGRAMS:
         if program.detect(tree):
-            found = program.describe(tree, path, told)
+            found = program.describe(tree, path, overrides)
             found = replace(found, stamp=tree.stamp, notes=(*tree.notes, *found.notes))
             return with_halo(family_of(found), found)
     views = candidates(tree, path)
     if beside:
         views = tuple(replace(v, metadata={"config": beside, **v.metadata}) for v in views)
-    named = _named(views, told)
+    named = _named(views, overrides)
     notes: tuple[str, ...] = ()
     if isinstance(named, Checkpoint) and _complete(named):
         found = named
     else:
-        code, notes = _by_code(views, told)
+        code, notes = _by_code(views, overrides)
         try:
-            found = _chosen(named, code, path, views, told)
+            found = _chosen(named, code, path, views, overrides)
         except UnknownNetworkError as error:
             if not notes:
                 raise
@@ -174,20 +180,23 @@ def _recognised(path: Path, told: Mapping[str, Any], beside: Mapping[str, Any]) 
 
 
 def _named(
-    views: tuple[Weights, ...], told: Mapping[str, Any]
+    views: tuple[Weights, ...], overrides: Mapping[str, Any]
 ) -> Checkpoint | UnknownNetworkError | SettingsError | None:
-    """Return what a family of this package says of the tensors, else one of another package."""
+    """Return what a family says of the tensors, else one of another package, else a library."""
     named: Checkpoint | WeightsError | SettingsError | None
+    own = {name: value for name, value in overrides.items() if name != "source"}
     try:
-        named = _by_name(views, told)
+        named = _by_name(views, overrides)
     except WeightsError as error:
         named = error
     if not isinstance(named, Checkpoint):
-        own = {name: value for name, value in told.items() if name != "source"}
         other = FAMILIES.described_elsewhere(views, own)
         named = other if isinstance(other, Checkpoint) else named or other
     if named is None:
-        named = _by_library(views, told)
+        try:
+            named = LIBRARY.describe(views, own)
+        except (UnknownNetworkError, SettingsError) as error:
+            named = error
     if isinstance(named, WeightsError) and not isinstance(named, UnknownNetworkError):
         raise named
     return named
@@ -200,43 +209,33 @@ def _complete(named: Checkpoint) -> bool:
 
 
 def _by_name(
-    views: tuple[Weights, ...], told: Mapping[str, Any]
+    views: tuple[Weights, ...], overrides: Mapping[str, Any]
 ) -> Checkpoint | UnknownNetworkError | SettingsError | None:
     """Return the network of a known family, why it is none, or None where no name is known."""
     refusal: UnknownNetworkError | SettingsError | None = None
     for weights in views:
         for family in FAMILIES.looks_like(weights):
             try:
-                found = described(family, weights, told)
+                found = described(family, weights, overrides)
             except UnknownNetworkError as error:
                 # The first view is the plainest one, so its refusal says the most.
                 refusal = refusal or error
             except SettingsError as error:
-                # The code beside the weights may have what is told; else it is raised.
+                # The code beside the weights may have what is overridden; else it is raised.
                 return error
             else:
                 return replace(found, stamp=weights.stamp, notes=(*weights.notes, *found.notes))
     return refusal
 
 
-def _by_library(
-    views: tuple[Weights, ...], told: Mapping[str, Any]
-) -> Checkpoint | UnknownNetworkError | SettingsError | None:
-    """Return what a library's names say of the tensors, or why they are not drawn."""
-    try:
-        return LIBRARY.describe(views, {n: v for n, v in told.items() if n != "source"})
-    except (UnknownNetworkError, SettingsError) as error:
-        return error
-
-
 def _by_code(
-    views: tuple[Weights, ...], told: Mapping[str, Any]
+    views: tuple[Weights, ...], overrides: Mapping[str, Any]
 ) -> tuple[Checkpoint | None, tuple[str, ...]]:
     """Return the network that code beside the file defines, or a note why it is not the one."""
     try:
-        found = SOURCE.describe(views, told)
+        found = SOURCE.describe(views, overrides)
     except SourceRefusal as refusal:
-        if told.get("source"):
+        if overrides.get("source"):
             raise refused(refusal) from refusal
         return None, (f"{refusal} So the code is not used.",) if refusal.network else ()
     if found is None:
@@ -249,7 +248,7 @@ def _chosen(
     code: Checkpoint | None,
     path: Path,
     views: tuple[Weights, ...],
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
 ) -> Checkpoint:
     """Return what the code says, or the known family whose graph it is; else what is left."""
     if isinstance(named, Checkpoint):
@@ -267,17 +266,17 @@ def _chosen(
         return code
     if isinstance(named, SettingsError):
         raise named
-    own_told = {name: value for name, value in told.items() if name != "source"}
+    own_overrides = {name: value for name, value in overrides.items() if name != "source"}
     if named is not None:
-        return _edited(named, views, own_told)
-    read, reason = _by_structure(views, own_told)
+        return _edited(named, views, own_overrides)
+    read, reason = _by_structure(views, own_overrides)
     if read is not None:
         return read
     raise UnknownNetworkError(_not_recognised(path, views[0], reason))
 
 
 def _edited(
-    named: UnknownNetworkError, views: tuple[Weights, ...], told: Mapping[str, Any]
+    named: UnknownNetworkError, views: tuple[Weights, ...], overrides: Mapping[str, Any]
 ) -> Checkpoint:
     """Return what an edited copy of a known network is: the names say little, the layers the rest.
 
@@ -288,7 +287,7 @@ def _edited(
     if first is not None and (not isinstance(first, MapFamily) or first.name in COMPLETE):
         raise named  # without a family they are the names of a library
     try:
-        found, reason = _by_structure(views, told)
+        found, reason = _by_structure(views, overrides)
     except SettingsError as error:
         raise SettingsError(f"{named} Read from its tensors: {error}") from error
     if found is None or not ends_as_named(graph_from_json(found.hparams["graph"])):
@@ -327,7 +326,7 @@ def _with_hyper_parameters(checkpoint: Checkpoint, weights: Weights) -> Checkpoi
 
 
 def _by_structure(
-    views: tuple[Weights, ...], told: Mapping[str, Any]
+    views: tuple[Weights, ...], overrides: Mapping[str, Any]
 ) -> tuple[Checkpoint | None, str]:
     """Return the network that a view's tensors can be, or why the first of them is none."""
     shapes = {key: tensor.shape for key, tensor in views[0].tensors.items()}
@@ -337,7 +336,7 @@ def _by_structure(
     reason = ""
     for weights in views:
         try:
-            found = STRUCTURE.describe(weights, told, space_of(weights))
+            found = STRUCTURE.describe(weights, overrides, space_of(weights))
         except UnknownNetworkError as error:
             reason = reason or str(error)
             continue

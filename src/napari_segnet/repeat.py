@@ -20,7 +20,7 @@ def command_line(
     weights: str | Path,
     *settings: Any,
     axes: str | None = None,
-    told: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the ``napari-segnet segment`` command of a run, quoted for a shell.
 
@@ -34,13 +34,13 @@ def command_line(
         Only what differs from the default is named.
     axes : str, optional
         The image's axes, where its file does not say them rightly.
-    told : mapping, optional
+    overrides : mapping, optional
         Facts of the network that were told.
     """
     images = [image] if isinstance(image, str) else list(image)
     words = ["napari-segnet", "segment", *images, "-c", _called(weights)]
     pairs: dict[str, str] = {} if axes is None else {"axes": axes}
-    for name, value in (told or {}).items():
+    for name, value in (overrides or {}).items():
         pairs[name] = setting_text(value)
     for values in settings:
         default = type(values)()

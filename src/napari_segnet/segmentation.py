@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.checkpoint import Output
+from napari_segnet.half import halved
 
 __all__ = [
     "Allocate",
@@ -101,7 +102,7 @@ class Maps:
         else:
             data = allocate(self.data.shape, np.dtype(np.float16))
             for channel, values in zip(data, self.data, strict=True):
-                channel[...] = values
+                channel[...] = halved(values)
         data = data.view()
         data.flags.writeable = False
         apart = self.apart

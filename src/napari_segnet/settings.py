@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import numbers
 import types
@@ -76,7 +77,7 @@ def settings_from(cls: type[S], values: Mapping[str, Any]) -> S:
     SettingsError
         For an unknown name or a value that is not of the field's type.
     """
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     default = cls()
     parsed: dict[str, Any] = {}
     for name, value in values.items():
@@ -87,6 +88,14 @@ def settings_from(cls: type[S], values: Mapping[str, Any]) -> S:
             )
         parsed[name] = parse_value(name, value, hints[name], getattr(default, name))
     return cls(**parsed)
+
+
+_cached_hints = functools.cache(get_type_hints)
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """Return the types of a settings class; asked for each settings object that is made."""
+    return _cached_hints(cls)
 
 
 def as_settings(cls: type[S], value: S | Mapping[str, Any] | None) -> S:
@@ -117,7 +126,7 @@ def check_types(settings: Any) -> None:
     SettingsError
         For the first that is not.
     """
-    for name, hint in get_type_hints(type(settings)).items():
+    for name, hint in _hints(type(settings)).items():
         value = getattr(settings, name)
         if get_origin(hint) in (Union, types.UnionType):
             if value is None:

@@ -36,7 +36,7 @@ class Sidecar:
     ----------
     path : Path
         The file it was read from.
-    told : mapping
+    overrides : mapping
         Hyper-parameters that the weights do not show.
     prepare : tuple of PrepareStep
         From image to network input, as in the training.
@@ -47,11 +47,11 @@ class Sidecar:
     card : mapping
         Data, settings, scores, parent: plain JSON values.
     known : mapping of str to Known
-        How facts that a user chose are known; the others of ``told`` were written by a training.
+        How facts that a user chose are known; the other ``overrides`` were written by a training.
     """
 
     path: Path
-    told: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, Known] = field(default_factory=dict)
     prepare: tuple[PrepareStep, ...] = ()
     class_names: tuple[str, ...] = ()
@@ -61,7 +61,9 @@ class Sidecar:
     def added_to(self, checkpoint: Checkpoint) -> Checkpoint:
         """Return a checkpoint with all that is known from here."""
         fact = Known(source="read", why=f"written in {self.path.name} beside the file")
-        told = {name: self.known.get(name, fact) for name in self.told if name in checkpoint.known}
+        overrides = {
+            name: self.known.get(name, fact) for name in self.overrides if name in checkpoint.known
+        }
         found: dict[str, Any] = {
             "prepare": self.prepare,
             "class_names": self.class_names,
@@ -70,7 +72,7 @@ class Sidecar:
         }
         found = {name: value for name, value in found.items() if value}
         known = {name: fact for name in found if name != "card"}
-        return replace(checkpoint, **found, known={**checkpoint.known, **told, **known})
+        return replace(checkpoint, **found, known={**checkpoint.known, **overrides, **known})
 
 
 def sidecar_path(path: Path) -> Path:
@@ -87,17 +89,17 @@ def write_sidecar(checkpoint: Checkpoint) -> Path:
         If the disk refuses.
     """
     path = sidecar_path(checkpoint.path)
-    told = {
+    overrides = {
         name: value
         for name, value in checkpoint.hparams.items()
-        if name in checkpoint.known and _is_told(checkpoint, name)
+        if name in checkpoint.known and _is_override(checkpoint, name)
     }
     form = checkpoint.to_json()
     content = {
         "format": FORMAT,
         "sha256": file_sha256(checkpoint.path),
         "family": form["family"],
-        "told": told,
+        "told": overrides,
         **{name: form[name] for name in FIELDS},
     }
     try:
@@ -143,12 +145,12 @@ def keep_choice(checkpoint: Checkpoint, names: Iterable[str]) -> Path:
     own = {name: checkpoint.hparams[name] for name in facts}
     before = read_sidecar(checkpoint.path)
     form = checkpoint.to_json()
-    told, known = (dict(before.told), dict(before.known)) if before else ({}, {})
+    overrides, known = (dict(before.overrides), dict(before.known)) if before else ({}, {})
     content = {
         "format": FORMAT,
         "sha256": file_sha256(checkpoint.path),
         "family": form["family"],
-        "told": {**told, **own},
+        "told": {**overrides, **own},
         "known": {n: {"source": k.source, "why": k.why} for n, k in {**known, **facts}.items()},
     }
     if before is not None:
@@ -178,7 +180,7 @@ def _in_user_folder(sha256: str) -> Path:
     return data_folder() / "cards" / f"{sha256}.card.json"
 
 
-def _is_told(checkpoint: Checkpoint, name: str) -> bool:
+def _is_override(checkpoint: Checkpoint, name: str) -> bool:
     known = checkpoint.known[name]
     if checkpoint.program in ("structure", "library") and name != "graph":
         return known.source != "read"  # what was assumed when it was trained holds for good
@@ -205,9 +207,8 @@ def read_sidecar(path: Path) -> Sidecar | None:
         return beside  # no file that could be hashed; whoever opens it says so
     if own is None or beside is None:
         return own or beside
-    return replace(
-        own, **{name: getattr(own, name) or getattr(beside, name) for name in (*FIELDS, "told")}
-    )
+    names = (*FIELDS, "overrides")
+    return replace(own, **{name: getattr(own, name) or getattr(beside, name) for name in names})
 
 
 def _read(card: Path, path: Path) -> Sidecar | None:
@@ -219,7 +220,7 @@ def _read(card: Path, path: Path) -> Sidecar | None:
             return None
         found = fields_from_json({"known": {}, **content}, ("known", *_there(content)))
         found["prepare"] = tuple(checked(step) for step in found.get("prepare", ()))
-        return Sidecar(path=card, told=dict(content["told"]), **found)
+        return Sidecar(path=card, overrides=dict(content["told"]), **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(
             f"{card} cannot be understood ({error!r}). Remove it: the network opens without it, "

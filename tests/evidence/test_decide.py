@@ -96,7 +96,7 @@ def test_statistics_of_another_network_are_doubted():
         if "running" in name:
             tensor.copy_(5 * torch.rand(tensor.shape, generator=generator) + 3)
     decision = run(decide(Toys(), tensors))
-    assert decision.doubtful
+    assert decision.is_uncertain
     assert decision.known()["layout"].source == "assumed"
     assert "fit none of the networks" in decision.known()["layout"].why
     assert not any(verdict.decided for verdict in decision.verdicts.values())

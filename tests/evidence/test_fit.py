@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_segnet.evidence import Fit, margin
-from napari_segnet.evidence._fit import told_apart
+from napari_segnet.evidence._fit import distinct
 from napari_segnet.evidence._runner import divergence
 
 
@@ -70,8 +70,8 @@ def test_unlike_pictures_show_in_the_first_norms_alone():
 
 def test_a_network_is_left_once_it_is_told_apart():
     good = {str(number): 0.01 for number in range(9)}
-    assert not told_apart(good, {"0": 0.01, "1": 0.9, "2": 0.03})
-    assert told_apart(good, {"0": 0.01, "1": 0.9, "2": 0.9})
-    assert not told_apart(good, {"0": 0.02, "1": 0.02})
-    assert told_apart(good, {"0": 0.02, "1": 0.02}, most=2)
-    assert not told_apart(good, {"0": 0.01, "1": 0.01}, most=2)
+    assert not distinct(good, {"0": 0.01, "1": 0.9, "2": 0.03})
+    assert distinct(good, {"0": 0.01, "1": 0.9, "2": 0.9})
+    assert not distinct(good, {"0": 0.02, "1": 0.02})
+    assert distinct(good, {"0": 0.02, "1": 0.02}, most=2)
+    assert not distinct(good, {"0": 0.01, "1": 0.01}, most=2)

@@ -7,7 +7,7 @@ import pytest
 from napari_segnet.checkpoint import Size
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.drawing import pool
-from napari_segnet.families.kit.unseen import size_told
+from napari_segnet.families.kit.unseen import size_of_kinds
 from napari_segnet.graph import GraphBuilder
 
 
@@ -16,4 +16,4 @@ def test_layers_that_answer_at_another_size_are_refused():
     graph = draw.graph(pool(draw, "pool", draw.image))
     usual = Size(minimum=(2, 2), multiple=(2, 2), stride=(2, 2))
     with pytest.raises(SettingsError, match=r"A network with pooling=max takes no image up to"):
-        size_told(usual, graph, {"pooling": "max"})
+        size_of_kinds(usual, graph, {"pooling": "max"})

@@ -23,6 +23,7 @@ from napari_segnet.containers import open_tree
 from napari_segnet.errors import BrokenWeightsError, ImageError, SegnetError, WeightsError
 from napari_segnet.formats import format_of
 from napari_segnet.readers import open_image
+from napari_segnet.readers._zarr_pixels import ZarrPixels
 from napari_segnet.recognition import identify
 
 Parts = list[tuple[str, bytes]]
@@ -129,16 +130,17 @@ def test_numbers_of_four_bits_in_too_few_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("protocol", "old", "new"),
     [
-        (b"K\x02K\x03\x86", b"K\x02K\x09\x86"),  # its shape
-        (b"(K\x03", b"(K\x18"),  # the version of its kind
-        (b"\x96\x18\0\0\0\0\0\0\0", b"X\x18\0\0\0"),  # its bytes are a text that is none
+        (5, b"K\x02K\x03\x86", b"K\x02K\x09\x86"),  # its shape
+        (5, b"(K\x03", b"(K\x18"),  # the version of its kind
+        (2, b"(K\x01", b"(K\xa9"),  # its own version
+        (5, b"\x96\x18\0\0\0\0\0\0\0", b"X\x18\0\0\0"),  # its bytes are a text that is none
     ],
 )
-def test_arrays_that_numpy_refuses(old: bytes, new: bytes, tmp_path: Path) -> None:
+def test_arrays_that_numpy_refuses(protocol: int, old: bytes, new: bytes, tmp_path: Path) -> None:
     numbers = np.arange(6, dtype="f4").reshape(2, 3)
-    whole_one = pickle.dumps({"a": numbers, "b": numbers.astype("f8")[:1]}, 5)
+    whole_one = pickle.dumps({"a": numbers, "b": numbers.astype("f8")[:1]}, protocol)
     data = whole_one.replace(old, new, 1)
     assert data != whole_one
     with pytest.raises(Exception):  # noqa: B017
@@ -156,6 +158,14 @@ def onnx(path: Path, name: bytes = b"w", **model: Any) -> Path:
     )
     path.write_bytes(onnx_files.model(content, **model))
     return path
+
+
+def test_a_version_of_onnx_that_there_is_not(tmp_path: Path) -> None:
+    path = onnx(tmp_path / "a.onnx")
+    open_tree(path)
+    path.write_bytes(path.read_bytes() + bytes([8, 90]))  # said again: the last one counts
+    with pytest.raises(WeightsError, match="version"):
+        open_tree(path)
 
 
 def test_names_in_onnx_that_are_no_text(tmp_path: Path) -> None:
@@ -247,6 +257,48 @@ def test_zarr_of_no_format(file: str, key: str, odd: Any, tmp_path: Path) -> Non
         open_image(folder)
 
 
+def test_keys_of_a_zarr_group_that_must_be_understood(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=3)
+    group.create_array("0", data=np.zeros((4, 5), "u2"))
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}],
+    }
+    place = tmp_path / "a.zarr" / "zarr.json"
+    said = json.loads(place.read_text())
+    place.write_text(json.dumps({**said, "more": {"must_understand": False}}))
+    assert open_image(tmp_path / "a.zarr").data.shape == (4, 5)
+    place.write_text(json.dumps({**said, "more": {}}))
+    with pytest.raises(ImageError, match="has the keys 'more'"):
+        open_image(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_chunk_of_blosc_that_is_cut_off(version: int, tmp_path: Path) -> None:
+    """Its decoder would return what lies in memory behind the chunk."""
+    zarr = pytest.importorskip("zarr")
+    numcodecs = pytest.importorskip("numcodecs")
+    packing = numcodecs.Blosc() if version == 2 else zarr.codecs.BloscCodec()
+    noise = np.random.default_rng(0).integers(0, 60000, (16, 16), "u2")
+    array = zarr.create_array(
+        str(tmp_path / "a.zarr"),
+        shape=noise.shape,
+        chunks=noise.shape,
+        dtype="u2",
+        compressors=packing,
+        zarr_format=version,
+    )
+    array[:] = noise
+    pixels = ZarrPixels(tmp_path / "a.zarr", version)
+    assert np.array_equal(pixels[:], noise)
+    chunk = tmp_path / "a.zarr" / ("0.0" if version == 2 else "c/0/0")
+    chunk.write_bytes(chunk.read_bytes()[:157])
+    with pytest.raises(ImageError, match="is cut off"):
+        ZarrPixels(tmp_path / "a.zarr", version)[:]
+
+
 @pytest.mark.parametrize(
     ("rows", "bits", "why"),
     [(1, 16, "one frame of"), (40, 16, "or more, and"), (20, 65000, "OverflowError")],
@@ -269,6 +321,30 @@ def test_pixels_of_dicom_of_another_length(rows: int, bits: int, why: str, tmp_p
     pydicom.dcmwrite(tmp_path / "a.dcm", one, enforce_file_format=True)
     with pytest.raises(ImageError, match=why):
         open_image(tmp_path / "a.dcm")
+
+
+def test_pixels_of_dicom_of_no_kind(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    path = Path(pydicom.data.get_testdata_file("CT_small.dcm"))
+    data = path.read_bytes()
+    kind = b"\xe0\x7f\x10\x00OW"
+    assert kind in data
+    (tmp_path / "a.dcm").write_bytes(data.replace(kind, kind[:4] + b"XX"))
+    with pytest.raises(ImageError, match="no pixels are of kind 'XX'"):
+        open_image(tmp_path / "a.dcm")
+
+
+def test_a_parameter_of_an_old_file_without_its_hooks(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.nn.Parameter(torch.ones(2))}, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    hooks = b"h\x0b)Rq\x0f\x87"  # an empty OrderedDict, and a tuple of three
+    assert hooks in data
+    path.write_bytes(data.replace(hooks, b"\x86"))  # a tuple of two
+    with pytest.raises(Exception, match="_rebuild_parameter"):
+        torch.load(path)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(path)
 
 
 def test_a_tiff_of_no_samples(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ ERRORS = [
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_an_error_keeps_its_words(kind):
-    more = {errors.UntoldError: ("padding", (("valid", "no padding"),), ("down",))}.get(kind, ())
+    more = {errors.MissingFactError: ("padding", (("valid", "no padding"),), ("down",))}.get(
+        kind, ()
+    )
     first = kind("cells.tif is cut off", *more)
     again = pickle.loads(pickle.dumps(first))
     assert type(again) is kind

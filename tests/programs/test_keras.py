@@ -20,7 +20,7 @@ from support.keras_files import functional, h5, image, keras_zip, layer, sequent
 import napari_segnet as sn
 from napari_segnet.card import card_of
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import SettingsError, UnsupportedWeightsError, UntoldError
+from napari_segnet.errors import MissingFactError, SettingsError, UnsupportedWeightsError
 from napari_segnet.graph import Activation, Softmax, needed
 from napari_segnet.graph.build import build
 from napari_segnet.programs.keras._layers import LAMBDAS
@@ -489,7 +489,7 @@ def test_a_lambda_is_asked_for(tmp_path: Path) -> None:
         r"is never run\. Say what it does: lambda=divide-255 \(x / 255\), half \(x / 127\.5 - 1\), "
         r".*identity.*--set lambda=WORD"
     )
-    with pytest.raises(UntoldError, match=match) as caught:
+    with pytest.raises(MissingFactError, match=match) as caught:
         identify(with_lambda(tmp_path)[0])
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)

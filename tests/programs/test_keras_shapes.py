@@ -13,7 +13,7 @@ from support.keras_files import functional, h5, image, layer
 from support.keras_networks import numbers
 
 import napari_segnet as sn
-from napari_segnet.errors import SettingsError, UnsupportedWeightsError, UntoldError
+from napari_segnet.errors import MissingFactError, SettingsError, UnsupportedWeightsError
 from napari_segnet.programs import writer_of
 from napari_segnet.recognition import identify
 
@@ -138,7 +138,7 @@ def test_which_of_several_outputs_counts_is_asked(tmp_path: Path) -> None:
         r"with 2 outputs, of which one is used\. Say which: output=deep \(1 map, 2 operations "
         r"deep\), mask \(1 map, 2 operations deep\)\. .*--set output=NAME"
     )
-    with pytest.raises(UntoldError, match=match) as caught:
+    with pytest.raises(MissingFactError, match=match) as caught:
         identify(path)
     assert (caught.value.name, caught.value.places) == ("output", ("output",))
     assert [word for word, _ in caught.value.words] == ["deep", "mask"]

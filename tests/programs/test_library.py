@@ -57,13 +57,14 @@ def test_what_no_tensor_shows_is_assumed_and_can_be_told(kind, tmp_path):
     found = sn.identify(path)
     assert found.known["nonlinearity"].source == "assumed"
     assert found.known["norm_eps"].source == "assumed"
-    other = sn.identify(path, told={"norm_eps": 0.01})
+    other = sn.identify(path, overrides={"norm_eps": 0.01})
+    assert sn.identify(path, told={"norm_eps": 0.01}).hparams == other.hparams
     assert other.known["norm_eps"].source == "told"
     with torch.no_grad():
         ours = FAMILY.maps(sn.load(other, "cpu").module, image)
     assert not torch.allclose(ours, answer, atol=1e-3 * float(answer.std()))
     with pytest.raises(SettingsError, match="has no hyper-parameter 'depth'"):
-        sn.identify(path, told={"depth": 3})
+        sn.identify(path, overrides={"depth": 3})
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)

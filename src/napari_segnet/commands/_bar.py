@@ -31,7 +31,7 @@ class Bar:
         self._title = title
         self._terminal = sys.stderr.isatty()
         self._last = time.monotonic()
-        self._told: set[int] = set()
+        self._shown_at: set[int] = set()
 
     def follow(self, steps: Generator[Progress, None, T]) -> T:
         """Do a job, show how far it is, and return its result."""
@@ -76,8 +76,8 @@ class Bar:
         text = f"{report.what} {report.done} of {report.total}"
         # The first of several tiles tells how long the others will take; it is said once,
         # also where the first tile of a plane is reported at its end and at the next begin.
-        first = not self._told or (report.done == 1 < report.total and 1 not in self._told)
-        self._told.add(report.done)
+        first = not self._shown_at or (report.done == 1 < report.total and 1 not in self._shown_at)
+        self._shown_at.add(report.done)
         if first and not self._terminal:
             self._write(text)
         else:

@@ -155,8 +155,8 @@ def _finished(
 
     image, prediction = made_of.image, made_of.take()
     made = yield from label(prediction, plan.label)
-    told = {"axes_told": plan.axes, "stamps": made_of.stamps}
-    origin = replace(made.origin, image={**made.origin.image, **told})
+    facts_of_run = {"axes_told": plan.axes, "stamps": made_of.stamps}
+    origin = replace(made.origin, image={**made.origin.image, **facts_of_run})
     maps = maps_of(prediction) if plan.save_maps else None
     instances = instances_of(prediction) if plan.save_maps else None
     del prediction  # maps of a large image need room that writing may need

@@ -118,7 +118,7 @@ def make_plan(
         exports=asked,
         zarr=zarr,
     )
-    checkpoint = known or identified(wishes.weights or BUILT_IN, wishes.told)
+    checkpoint = known or identified(wishes.weights or BUILT_IN, wishes.overrides)
     # Who works elsewhere loads the network there, perhaps on devices that are not here.
     here = replace(predict, device="cpu", precision="auto") if elsewhere else predict
     _check_settings(checkpoint, here, label)
@@ -174,7 +174,7 @@ def _of_cases(wishes: Wishes, images: list[Path], channels: str) -> Checkpoint |
     sets = channel_sets(image_paths(images))
     if not sets:
         return None
-    checkpoint = identified(wishes.weights, wishes.told)
+    checkpoint = identified(wishes.weights, wishes.overrides)
     fits = volume_step(checkpoint.prepare) is not None
     counts = {len(files) for files in sets.values()}
     return checkpoint if fits and counts == {checkpoint.channels} else None
@@ -221,29 +221,29 @@ def checked_settings(wishes: Wishes) -> tuple[PredictSettings, LabelSettings]:
     return predict, label
 
 
-def identified(weights: str, told: Mapping[str, Any]) -> Checkpoint:
+def identified(weights: str, overrides: Mapping[str, Any]) -> Checkpoint:
     """Recognise a network; an unknown key of ``--set`` is more likely a mistyped setting."""
     path = weights_path(weights).absolute()
-    if told:
-        _refuse_unknown(path, told)
-    return identify(path, told)
+    if overrides:
+        _refuse_unknown(path, overrides)
+    return identify(path, overrides)
 
 
-def _refuse_unknown(path: Path, told: Mapping[str, Any]) -> None:
+def _refuse_unknown(path: Path, overrides: Mapping[str, Any]) -> None:
     try:
-        plain = identify(path, source=told.get("source"))
+        plain = identify(path, source=overrides.get("source"))
     except WeightsError:
         return  # it may be recognised by what is told
-    unknown = [key for key in told if key not in plain.hparams and key != "source"]
+    unknown = [key for key in overrides if key not in plain.hparams and key != "source"]
     if not unknown:
         return
     known = [*SETTINGS, *plain.hparams]
     named = ", ".join(f"{key!r}{suggestion(key, known)}" for key in unknown)
     open_yet = ("assumed", "decided")
     can = [n for n, k in plain.known.items() if k.source in open_yet and n in plain.hparams]
-    tellable = f" What can be told of {family_of(plain).title}: {', '.join(can)}." if can else ""
+    overridable = f" What can be told of {family_of(plain).title}: {', '.join(can)}." if can else ""
     raise SettingsError(
-        f"There is no setting {named}. Settings of a run: {', '.join(SETTINGS)}.{tellable}"
+        f"There is no setting {named}. Settings of a run: {', '.join(SETTINGS)}.{overridable}"
     )
 
 

@@ -109,8 +109,8 @@ def _chips() -> list[str]:
     from napari_segnet.engines import ENGINES
 
     count = sum(name.startswith("cuda") for name in ENGINES[0].devices())
-    told = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
-    return told if len(told) == count else [str(number) for number in range(count)]
+    visible = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return visible if len(visible) == count else [str(number) for number in range(count)]
 
 
 def _one_engine(plan: Plan) -> Plan:

@@ -74,7 +74,7 @@ class Wishes:
     ----------
     predict, label : mapping
         By the names of ``PredictSettings`` and ``LabelSettings``.
-    told : mapping
+    overrides : mapping
         Hyper-parameters of the network.
     axes : str or None
         Names of the image's axes, overriding its file.
@@ -86,7 +86,7 @@ class Wishes:
 
     predict: Mapping[str, Any] = field(default_factory=dict)
     label: Mapping[str, Any] = field(default_factory=dict)
-    told: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     axes: str | None = None
     weights: str | None = None
     earlier: Earlier | None = None
@@ -96,7 +96,7 @@ class Wishes:
         return Wishes(
             predict={**self.predict, **others.predict},
             label={**self.label, **others.label},
-            told={**self.told, **others.told},
+            overrides={**self.overrides, **others.overrides},
             axes=others.axes or self.axes,
             weights=others.weights or self.weights,
             earlier=others.earlier or self.earlier,
@@ -116,7 +116,7 @@ def sort_wishes(values: Mapping[str, Any]) -> Wishes:
     return Wishes(
         predict={k: v for k, v in values.items() if k in runs},
         label={k: v for k, v in values.items() if k in labels},
-        told={k: values[k] for k in rest},
+        overrides={k: values[k] for k in rest},
         axes=_axes(values.get("axes")),
         weights=_name(values.get("checkpoint")),
     )
@@ -153,13 +153,13 @@ def read_wishes(path: Path, weights: str | None = None) -> Wishes:
     if not all(isinstance(part, dict) for part in parts):
         raise SettingsError(f"The settings file {path} is not whole. {_EXAMPLE}")
     predict, label, checkpoint, image, engine = parts
-    told = checkpoint.get("told", {})
-    if not isinstance(told, dict):
+    overrides = checkpoint.get("told", {})
+    if not isinstance(overrides, dict):
         raise SettingsError(f"The settings file {path} is not whole. {_EXAMPLE}")
     return Wishes(
         predict=predict,
         label=label,
-        told=told,
+        overrides=overrides,
         axes=_axes(image.get("axes_told")),
         weights=None if weights else _same_weights(checkpoint, path),
         earlier=Earlier(image=image, engine=engine),

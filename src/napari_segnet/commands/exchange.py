@@ -58,7 +58,7 @@ class Import:
         from napari_segnet.export import import_
 
         report = Bar("import").follow(import_(args.path, args.output, args.format, args.labels))
-        return _told(report, f"added to {args.output}")
+        return _printed(report, f"added to {args.output}")
 
 
 class Export:
@@ -86,14 +86,14 @@ class Export:
 
         dataset = Dataset.open(args.dataset)
         report = Bar("export").follow(export(dataset, args.format, args.output))
-        return _told(report, f"written to {args.output}")
+        return _printed(report, f"written to {args.output}")
 
 
 def _output(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
     parser.add_argument("-o", "--output", type=file_name, required=True, metavar=metavar, help=text)
 
 
-def _told(report: Report, where: str) -> int:
+def _printed(report: Report, where: str) -> int:
     count = len(report.done)
     print(f"{count} image{'' if count == 1 else 's'} {where}")
     for note in report.notes:

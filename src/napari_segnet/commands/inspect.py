@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_segnet.card import can_be_told, card_of
+from napari_segnet.card import can_be_overridden, card_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.commands._words import SOURCE, file_name, some_text
 from napari_segnet.errors import SettingsError
@@ -104,18 +104,20 @@ class Inspect:
 
         wishes = sort_wishes(parse_pairs(args.set))
         predict, _ = checked_settings(wishes)
-        told = wishes.told if args.source is None else {**wishes.told, "source": args.source}
-        if args.keep and not told:
+        overrides = (
+            wishes.overrides if args.source is None else {**wishes.overrides, "source": args.source}
+        )
+        if args.keep and not overrides:
             raise SettingsError(
                 "There is nothing to keep. Tell a fact of the network with --set NAME=VALUE."
             )
         _check_names(args)
-        checkpoint = identified(args.weights, told)
+        checkpoint = identified(args.weights, overrides)
         others: list[dict[str, Any]] = []
         if args.prove or not args.quick:
             checkpoint, others = _proven(checkpoint, args.image, wishes.axes, args.prove)
         if args.keep:
-            checkpoint = _kept(checkpoint, told)
+            checkpoint = _kept(checkpoint, overrides)
         card = card_of(checkpoint)
         if others:
             card["candidates"] = others
@@ -184,15 +186,15 @@ def _proven(
     return found.checkpoint, others
 
 
-def _kept(checkpoint: Checkpoint, told: Mapping[str, Any]) -> Checkpoint:
+def _kept(checkpoint: Checkpoint, overrides: Mapping[str, Any]) -> Checkpoint:
     """Keep what was told for the next time; return the network as it opens then."""
     from napari_segnet.recognition import identify
     from napari_segnet.sidecar import keep_choice
 
-    path = keep_choice(checkpoint, told)
+    path = keep_choice(checkpoint, overrides)
     print(f"Kept in {path}. Remove that file to forget it.", file=sys.stderr)
     after = identify(checkpoint.path)
-    kept = {name: fact for name, fact in after.known.items() if name in told}
+    kept = {name: fact for name, fact in after.known.items() if name in overrides}
     return replace(checkpoint, known={**checkpoint.known, **kept})
 
 
@@ -271,12 +273,12 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     if "candidates" in card:
         lines += ["", "The file may be of several networks, of which nothing in it decides:"]
         for one in card["candidates"]:
-            told = " ".join(f"--set {name}={value}" for name, value in one["told"].items())
-            lines += [f"  {one['differs_in']}", f"    {told}"]
+            words = " ".join(f"--set {name}={value}" for name, value in one["told"].items())
+            lines += [f"  {one['differs_in']}", f"    {words}"]
     own = [n for n, f in card["facts"].items() if f["source"] == "assumed"]
-    if tellable := [name for name in own if can_be_told(checkpoint, name)]:
-        lines += ["", f"What is assumed of {', '.join(tellable)} you may know better. Tell it:"]
-        lines += [f"  napari-segnet segment IMAGE -c WEIGHTS --set {tellable[0]}=VALUE"]
+    if overridable := [name for name in own if can_be_overridden(checkpoint, name)]:
+        lines += ["", f"What is assumed of {', '.join(overridable)} you may know better. Tell it:"]
+        lines += [f"  napari-segnet segment IMAGE -c WEIGHTS --set {overridable[0]}=VALUE"]
     if "package" in card:
         lines += ["", f"written: {card['package']['path']}"]
         lines += [f"  note: {note}" for note in card["package"]["notes"]]

@@ -224,7 +224,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     named = Wishes(
         weights=args.checkpoint,
         predict={} if args.device is None else {"device": args.device},
-        told={} if args.source is None else {"source": args.source},
+        overrides={} if args.source is None else {"source": args.source},
     )
     return filed.updated(sort_wishes(typed)).updated(named)
 

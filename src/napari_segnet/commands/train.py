@@ -77,7 +77,9 @@ class Train:
             help="a setting of the training, such as epochs=20",
         )
         add(
+            "--override",
             "--told",
+            dest="overrides",
             action="append",
             default=[],
             metavar="KEY=VALUE",
@@ -109,7 +111,7 @@ class Train:
             settings = replace(
                 read_unfinished(state).settings, **{name: getattr(settings, name) for name in pairs}
             )
-        network = identify(args.checkpoint, parse_pairs(args.told), args.source)
+        network = identify(args.checkpoint, parse_pairs(args.overrides), args.source)
         dataset = Dataset.open(args.dataset)
         from napari_segnet.train import (
             fine_tune,
@@ -172,14 +174,14 @@ def _judging(parser: argparse.ArgumentParser) -> None:
 
 def _done(out: Path, trained: TrainingResult, begun: StartingPoint | None) -> dict[str, Any]:
     """Return what came of a training, as plain JSON values."""
-    told = trained.comparison
+    comparison = trained.comparison
     return {
         "done": True,
         "checkpoint": str(out),
         "before": {} if trained.before is None else trained.before.figures(),
         "after": trained.after.figures(),
         "promoted": trained.promoted,
-        "comparison": None if told is None else told.to_json(),
+        "comparison": None if comparison is None else comparison.to_json(),
         "earlier": None if trained.earlier is None else trained.earlier.to_json(),
         "forecast": None if trained.forecast is None else trained.forecast.to_json(),
         "start": None if begun is None else begun.to_json(),
@@ -202,8 +204,8 @@ def _cross_fitted(
         print(f"Note: {found.sentence()}", file=sys.stderr)
         return found.to_json()
     count, minutes = cross_fit_cost(dataset, settings)
-    told = trained.comparison
-    if count and told is not None and told.verdict == "unsure":
+    comparison = trained.comparison
+    if count and comparison is not None and comparison.verdict == "unsure":
         cost = f" of {settings.minutes:g} minutes each" if minutes else ""
         print(
             f"Note: {count} further trainings{cost} would judge by all objects: --cross-fit.",
@@ -331,8 +333,8 @@ def _verdict(done: dict[str, Any], trained: TrainingResult, folder: Path | None)
         for name in names
     ]
     better = "better than" if done["promoted"] else "NOT proven better than"
-    told = trained.comparison
-    words = [] if told is None else [told.sentence()]
+    comparison = trained.comparison
+    words = [] if comparison is None else [comparison.sentence()]
     if trained.earlier is not None:
         words.append(f"On the earlier images: {trained.earlier.sentence()}")
     if trained.forecast is not None:

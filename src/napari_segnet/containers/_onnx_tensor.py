@@ -197,16 +197,16 @@ def reference(tensor: OnnxTensor, path: Path, stamp: Stamp) -> TensorRef:
 
 def _outside(tensor: OnnxTensor, path: Path, wanted: int) -> Region:
     """Return where numbers lie in another file of the same folder."""
-    told = dict(tensor.outside)
-    file = _beside(path, told.get("location", ""))
+    outside = dict(tensor.outside)
+    file = _beside(path, outside.get("location", ""))
     if not file.is_file():
         raise ValueError(
             f"lies in {file.name[:80]}, which is not beside it: put both files in one folder"
         )
     state = file.stat()
     try:
-        start = int(told.get("offset", "0") or "0")
-        length = int(told.get("length", "0") or "0") or wanted
+        start = int(outside.get("offset", "0") or "0")
+        length = int(outside.get("length", "0") or "0") or wanted
     except ValueError:
         raise ValueError("lies in another file at no place") from None
     if start < 0 or length < 0 or start + length > state.st_size:

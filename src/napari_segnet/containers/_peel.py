@@ -100,9 +100,9 @@ class _Search:
             return []
         module = module_tensors(node)
         if module is not None:
-            told = {**metadata, **module_facts(node)}
+            recorded = {**metadata, **module_facts(node)}
             layers = dict(module_layers(node))
-            return [_Found(wrapper, module, told, rank, layers=layers)] if module else []
+            return [_Found(wrapper, module, recorded, rank, layers=layers)] if module else []
         children = _children(node)
         if not self.budget.can(len(children)):
             return []
@@ -117,13 +117,13 @@ class _Search:
             for key, child in nested.items()
         }
         self.above.pop()
-        told = {**metadata, **_beside(children, inside, self.copy)}
+        recorded = {**metadata, **_beside(children, inside, self.copy)}
         below = [
-            replace(found, metadata={**told, **found.metadata})
+            replace(found, metadata={**recorded, **found.metadata})
             for readings in inside.values()
             for found in readings
         ]
-        own = _own(node, children, wrapper, told, rank)
+        own = _own(node, children, wrapper, recorded, rank)
         if not own:
             return below
         if any(len(found.tensors) >= len(own[0].tensors) for found in below):
@@ -224,7 +224,7 @@ def _own(
     node: Any,
     children: Mapping[str, Any],
     wrapper: tuple[str, ...],
-    told: Mapping[str, Any],
+    recorded: Mapping[str, Any],
     rank: int,
 ) -> list[_Found]:
     """Return the tensors that lie in a node itself, if they look like a network's."""
@@ -234,9 +234,9 @@ def _own(
     if not tensors:
         arrays = {key: value for key, value in children.items() if _is_weights_array(value)}
         tensors = {key: _from_array(value) for key, value in arrays.items()}
-        told = {key: value for key, value in told.items() if key not in arrays}
+        recorded = {key: value for key, value in recorded.items() if key not in arrays}
     unnamed = rank == _UNKNOWN and not any("." in key for key in tensors)
-    return [] if not tensors or unnamed else [_Found(wrapper, tensors, told, rank)]
+    return [] if not tensors or unnamed else [_Found(wrapper, tensors, recorded, rank)]
 
 
 def _is_weights_array(value: Any) -> bool:

@@ -49,6 +49,8 @@ _KEYS = (str, int, float, bytes, type(None), complex, Named, Inert, *_DATES)
 _MAX_KEY_PARTS = 1000
 _DTYPE_VERSION = 4
 """The newest way in which numpy pickles a kind of numbers."""
+_ARRAY_VERSION = 1
+"""The only one in which it pickles an array with five values."""
 _MAX_DIGITS = 100
 
 
@@ -169,6 +171,14 @@ def _inner(data: Any, *_rest: Any) -> Any:
     return data
 
 
+def _parameter(data: Any, _requires_grad: Any, _hooks: Any) -> Any:
+    return data
+
+
+def _parameter_with_state(data: Any, _requires_grad: Any, _hooks: Any, _state: Any) -> Any:
+    return data
+
+
 def _from_numpy(data: Any, *_rest: Any) -> Any:
     if not isinstance(data, np.ndarray | TensorRef):
         raise ValueError("a tensor does not hold numbers")
@@ -179,8 +189,8 @@ TENSORS: Mapping[str, Builder] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
-    "torch._utils._rebuild_parameter": _inner,
-    "torch._utils._rebuild_parameter_with_state": _inner,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter_with_state,
     "torch._utils._rebuild_qtensor": _quantised,
     "torch._utils._rebuild_sparse_tensor": _sparse,
     "torch._utils._rebuild_sparse_csr_tensor": _sparse,
@@ -219,7 +229,9 @@ class HalfBuilt:
             return self
         if len(state) != 5:
             raise ValueError("an array has no shape, kind and numbers")
-        _version, shape, dtype, fortran, raw = state
+        version, shape, dtype, fortran, raw = state
+        if version != _ARRAY_VERSION or not isinstance(fortran, int):
+            raise ValueError("the state of an array is not understood")
         return _array(raw, dtype, shape, "F" if fortran else "C")
 
     def dtype(self) -> np.dtype[Any]:

@@ -65,5 +65,5 @@ class KerasZip:
         with opened(part) as file:
             tree = listed(file, self.name, config)
         version = about.get("keras_version")
-        told = {"keras_version": version if isinstance(version, str) else ""}
-        return replace(tree, metadata={**tree.metadata, **told, "model_config": config})
+        recorded = {"keras_version": version if isinstance(version, str) else ""}
+        return replace(tree, metadata={**tree.metadata, **recorded, "model_config": config})

@@ -154,10 +154,10 @@ def read_listing(root: Path) -> Listing:
 
 def _listed(root: Path, rows: list[Any], problems: list[str]) -> tuple[Sample, ...]:
     good = [row for number, row in enumerate(rows) if _is_row(root, number, row, problems)]
-    told = {source_of(row): row["split"] for row in good if row.get("split")}
+    fixed = {source_of(row): row["split"] for row in good if row.get("split")}
     split = sides(source_of(row) for row in good)
-    if told:  # whoever decides for some has a split in mind
-        split = {source: told.get(source) or held_out(source) for source in split}
+    if fixed:  # whoever decides for some has a split in mind
+        split = {source: fixed.get(source) or held_out(source) for source in split}
     found = (_sample(root, row, split) for row in good)
     return tuple(sample for sample in found if _is_there(sample, problems))
 

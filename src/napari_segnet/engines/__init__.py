@@ -40,6 +40,7 @@ __all__ = [
     "distrust",
     "engine_for",
     "kind_for",
+    "kind_of",
     "learn",
     "named_engine",
     "require_precision",
@@ -69,7 +70,7 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
         If none does.
     """
     if wish != "auto":
-        return _told(checkpoint, wish)
+        return _named_kind(checkpoint, wish)
     for kind in ENGINES:
         if kind.runs(checkpoint):
             return kind
@@ -78,6 +79,11 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
         f"of this installation runs ({', '.join(kind.name for kind in ENGINES)}). Update "
         "napari-segnet."
     )
+
+
+def kind_of(engine: Engine) -> EngineKind:
+    """Return the kind of an engine that is loaded."""
+    return next(kind for kind in ENGINES if kind.name == engine.name)
 
 
 def engine_for(
@@ -144,7 +150,7 @@ def learn(engine: Engine, wish: str) -> None:
             begin_trial(engine.checkpoint, tile, engine.threads)
 
 
-def _told(checkpoint: Checkpoint, wish: str) -> EngineKind:
+def _named_kind(checkpoint: Checkpoint, wish: str) -> EngineKind:
     names = [kind.name for kind in ENGINES]
     if wish not in names:
         raise SettingsError(

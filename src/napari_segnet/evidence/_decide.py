@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_segnet.checkpoint import Known
 from napari_segnet.evidence._answers import distinct
 from napari_segnet.evidence._fit import SAME, Fit, margin
-from napari_segnet.evidence._margins import DOUBTFUL, FAIR, ODD, OF_ALL, UNPROVEN, margin_of
+from napari_segnet.evidence._margins import FAIR, ODD, OF_ALL, UNCERTAIN, UNPROVEN, margin_of
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.evidence._variants import Variants
 from napari_segnet.image import Image
@@ -82,9 +82,9 @@ class Decision:
     shown: str = ""
 
     @property
-    def doubtful(self) -> bool:
+    def is_uncertain(self) -> bool:
         """True if even the first is so far from the file's numbers that another one is meant."""
-        return self.fit is not None and self.fit.late > DOUBTFUL
+        return self.fit is not None and self.fit.late > UNCERTAIN
 
     @property
     def best(self) -> Candidate:
@@ -97,7 +97,7 @@ class Decision:
         for name, values in self.best.open.items():
             why = self.best.why.get(name, "")
             verdict = self.verdicts.get(name)
-            if name == "layout" and self.doubtful:
+            if name == "layout" and self.is_uncertain:
                 found[name] = Known(source="assumed", why=f"{why}; {UNFIT}" if why else UNFIT)
             elif len(values) < 2:
                 found[name] = Known(source="read", why=why)
@@ -172,7 +172,7 @@ def decide(
     verdicts = yield from _agreed(search, best, verdicts)
     if published:
         best, verdicts = yield from _likeliest(search, best, verdicts)
-    if best.fit.late > DOUBTFUL:
+    if best.fit.late > UNCERTAIN:
         verdicts = {n: replace(verdict, decided=False) for n, verdict in verdicts.items()}
     return Decision(
         candidates=_shown(search, best, ranked, verdicts),

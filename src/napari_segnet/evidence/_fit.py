@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["SAME", "Fit", "gain", "margin", "told_apart"]
+__all__ = ["SAME", "Fit", "distinct", "gain", "margin"]
 
 NOISE = 0.02
 """Nats. What comes to a norm of the true network is about so far from the stored numbers on
@@ -101,7 +101,7 @@ def gain(fit: Fit, other: Fit) -> float:
     return sum(ratios) * max(len(fit.norms), len(other.norms)) / len(shared) if shared else 0.0
 
 
-def told_apart(norms: Mapping[str, float], begun: Mapping[str, float], most: int = 0) -> bool:
+def distinct(norms: Mapping[str, float], begun: Mapping[str, float], most: int = 0) -> bool:
     """Tell if the first norms of a network show enough of how it fits beside another.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["DOUBTFUL", "FAIR", "MARGINS", "ODD", "OF_ALL", "PAIRS", "UNPROVEN", "margin_of"]
+__all__ = ["FAIR", "MARGINS", "ODD", "OF_ALL", "PAIRS", "UNCERTAIN", "UNPROVEN", "margin_of"]
 
 MARGINS: Mapping[str, float] = {
     "layout": 0.4,
@@ -27,7 +27,7 @@ to 20099), held-out kinds among them, with all else as in the truth, on pictures
 shares (``_matched.py``). There the largest lead of a wrong value was: join, norm_place and residual
 none (the truth leads by 0.33, 1.6 and 0.33 at least), up_activation 0.07, pooling 0.15, activation
 0.18 (a slope of 0.01 aside), resize 0.01, padding 0.09, dilation 0.24. Beside a wrong topology they
-may lead by more, see DOUBTFUL. Of a copy with one dilated layer no dilation led by 0.36, so 0.5 is
+may lead by more, see UNCERTAIN. Of a copy with one dilated layer no dilation led by 0.36, so 0.5 is
 asked. A wrong topology led by 0.38 at most in 75 others (seeds 8000 to
 8139), shown pictures that count alike. ``skip`` was not measured: it is set beside join.
 """
@@ -39,7 +39,7 @@ FAIR = 0.2
 """Nats. Where even the better value is so far from the file's numbers at the norms that tell it
 from the other, something else is wrong there, and twice the margin is asked: of seven real
 networks one was told a wrong join by 0.27 against 0.33."""
-DOUBTFUL = 0.07
+UNCERTAIN = 0.07
 """Nats, of ``Fit.late``. Where even the best network is so far from the file's numbers, the true
 one is not among those that were tried, and nothing is decided. Of 76 random networks the true one
 was 0.05 away at most, 99 of 100 below 0.03; of six real ones four below 0.06 and two, one with

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from napari_segnet.evidence._fit import Fit, told_apart
+from napari_segnet.evidence._fit import Fit, distinct
 from napari_segnet.evidence._inputs import NORMALIZATIONS, normalized
 from napari_segnet.evidence._matched import chosen
 from napari_segnet.evidence._pictures import Pictures, bundled, of_image
@@ -85,7 +85,7 @@ class Measure:
         """
 
         def enough(norms: Mapping[str, float]) -> bool:
-            return against is not None and told_apart(against.norms, norms, most)
+            return against is not None and distinct(against.norms, norms, most)
 
         try:
             norms = self._runner.divergences(graph, keep, enough=enough)

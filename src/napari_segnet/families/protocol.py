@@ -55,10 +55,10 @@ class Family(Protocol):
         No false negatives; a false positive is refused by :meth:`describe`.
         """
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Tell all that shapes and metadata say, without reading a tensor of many numbers.
 
-        ``told`` holds what the user says of the file (hyper-parameters by name).
+        ``overrides`` holds what the user says of the file (hyper-parameters by name).
         Raises ``UnknownNetworkError`` that names the tensors that do not fit, and
         ``SettingsError`` for a told name or value that the family does not have.
         """
@@ -93,7 +93,7 @@ class ConfiguredFamily(Family, Protocol):
     """Names by which such a class is known, and all that are read of it."""
 
     def describe_with(
-        self, weights: Weights, told: Mapping[str, Any], classes: Sequence[ClassConstants]
+        self, weights: Weights, overrides: Mapping[str, Any], classes: Sequence[ClassConstants]
     ) -> Checkpoint:
         """Tell what :meth:`describe` does, with classes of code that lies beside the file.
 

@@ -184,7 +184,7 @@ class Families(Sequence["Family"]):
                 yield entry.load()
 
     def described_elsewhere(
-        self, views: Sequence[Weights], told: Mapping[str, Any]
+        self, views: Sequence[Weights], overrides: Mapping[str, Any]
     ) -> Checkpoint | WeightsError | SettingsError | None:
         """Return the network that a family of another package knows, or why it is none.
 
@@ -197,7 +197,7 @@ class Families(Sequence["Family"]):
                     break
                 try:
                     if family.detect(weights):
-                        found = family.describe(weights, told)
+                        found = family.describe(weights, overrides)
                         notes = (*weights.notes, *found.notes)
                         return replace(found, stamp=weights.stamp, notes=notes)
                 except (WeightsError, SettingsError) as error:

@@ -177,15 +177,15 @@ def _by_statistics(
 
 def _by_code(given: Way, names: tuple[str, ...], said: tuple[Suggestion, ...]) -> Found | None:
     """Take what code suggests, the first of each setting; None where it says nothing."""
-    way, told = given, list[Suggestion]()
+    way, suggestions = given, list[Suggestion]()
     for name in names:
         one = next((s for s in said if s.setting == name), None)
         if one is not None:
             way = replace(way, **{name: one.value})  # type: ignore[arg-type]
-            told.append(one)
-    if not told:
+            suggestions.append(one)
+    if not suggestions:
         return None
-    where = "; ".join(f"{_words(way, (one.setting,))} ({one.where})" for one in told)
+    where = "; ".join(f"{_words(way, (one.setting,))} ({one.where})" for one in suggestions)
     return Found(
         way=way,
         names=names,

@@ -135,7 +135,7 @@ class _Look:
 
     def own(self, way: Way) -> Generator[Progress, None, float]:
         """Return the misfit of a way, whatever its brightness and contrast."""
-        yield from self._told()
+        yield from self._report()
         steps = math.log2(way.scale / self._tried.usual_scale)
         misfit = 0.0
         for place in range(len(self._parts)):
@@ -146,7 +146,7 @@ class _Look:
 
     def stored(self, way: Way) -> Generator[Progress, None, float]:
         """Return the misfit of a way as the network answers."""
-        yield from self._told()
+        yield from self._report()
         found = self._witness.norms.show(self.tiles(way, own=False))
         named = way.normalize in self._tried.named
         rare = 0.0 if named or way.normalize in COMMON else RARE.get(way.normalize, USUALLY_RARE)
@@ -163,7 +163,7 @@ class _Look:
         ]
         return min((way, *alike), key=lambda one: self._tried.normalize.index(one.normalize))
 
-    def _told(self) -> Generator[Progress, None, None]:
+    def _report(self) -> Generator[Progress, None, None]:
         check_cancelled()
         yield Progress(what="settings", done=min(self._done, self._total), total=self._total)
         self._done += 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -159,21 +160,24 @@ class Part:
 
     def _likest(self, height: int, width: int, count: int) -> tuple[Tile, ...]:
         rng = np.random.default_rng(0)
-        lows = np.quantile(self._plane, (0.05, 0.25, 0.5, 0.75, 0.95))
-        whole = _figures(self._plane, lows)
-        best: tuple[float, tuple[Tile, ...]] = (np.inf, ())
-        for _ in range(TRIED_SETS):
-            tops = rng.integers(0, self.shape[0] - height + 1, count)
-            lefts = rng.integers(0, self.shape[1] - width + 1, count)
-            tiles = tuple(
-                Tile(int(top), int(left), height, width)
-                for top, left in zip(tops, lefts, strict=True)
-            )
-            cut = [self._plane[t.top : t.top + height, t.left : t.left + width] for t in tiles]
-            seen = np.mean([_figures(one, lows) for one in cut], axis=0)
-            unlike = float(np.abs(seen - whole).sum())
-            best = min(best, (unlike, tiles), key=lambda pair: pair[0])
-        return best[1]
+        drawn = [
+            rng.integers(0, most - edge + 1, count)
+            for _ in range(TRIED_SETS)
+            for most, edge in zip(self.shape, (height, width), strict=True)
+        ]
+        tops, lefts = np.stack(drawn[::2]), np.stack(drawn[1::2])
+        unlike = np.zeros(TRIED_SETS)
+        for figure in _figures(self._plane):
+            # Neighbours are a column fewer than pixels.
+            across = width - (self.shape[1] - figure.shape[1])
+            if across:
+                seen = _means(figure, tops, lefts, height, across)
+                unlike += np.abs(seen.mean(axis=1) - figure.mean())
+        best = int(unlike.argmin())
+        return tuple(
+            Tile(int(top), int(left), height, width)
+            for top, left in zip(tops[best], lefts[best], strict=True)
+        )
 
 
 def part_of(image: Image, channels: int, ndim: int, depth: int = 1) -> Part:
@@ -200,12 +204,35 @@ def part_of(image: Image, channels: int, ndim: int, depth: int = 1) -> Part:
     return Part(replace(image, data=pixels, levels=()), channels, ndim, depth, corner)
 
 
-def _figures(plane: Pixels, limits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return the share of pixels below each limit, and of neighbours that differ much."""
-    spread = max(float(limits[-1] - limits[0]), 1e-6)
-    shares = [float((plane <= limit).mean()) for limit in limits]
-    steps = float(np.abs(np.diff(plane, axis=1)).mean()) / spread if plane.shape[1] > 1 else 0.0
-    return np.array([*shares, 5 * steps])
+def _figures(plane: Pixels) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield what the mean of tiles should be like.
+
+    Which pixels are below each of five limits; how much neighbours differ.
+    """
+    limits = np.quantile(plane, (0.05, 0.25, 0.5, 0.75, 0.95))
+    for limit in limits:
+        yield plane <= limit
+    if plane.shape[1] > 1:
+        spread = max(float(limits[-1] - limits[0]), 1e-6)
+        yield np.abs(np.diff(plane, axis=1)).astype(np.float64) * (5 / spread)
+
+
+def _means(
+    figure: npt.NDArray[np.generic],
+    tops: npt.NDArray[np.int64],
+    lefts: npt.NDArray[np.int64],
+    height: int,
+    width: int,
+) -> npt.NDArray[np.float64]:
+    """Return the mean in each box, by sums from the corner on: each pixel is looked at once."""
+    # Counts of a part's pixels are exact in float32, and quick to add.
+    dtype = np.float32 if figure.dtype == bool else np.float64
+    sums: npt.NDArray[Any] = np.zeros([n + 1 for n in figure.shape], dtype)
+    figure.astype(dtype, copy=False).cumsum(0).cumsum(1, out=sums[1:, 1:])
+    low, right = tops + height, lefts + width
+    found = sums[low, right] - sums[tops, right] - sums[low, lefts] + sums[tops, lefts]
+    means: npt.NDArray[np.float64] = found / np.float64(height * width)
+    return means
 
 
 def _squared(block: Pixels, scale: float, edge: int) -> Pixels:

@@ -37,7 +37,7 @@ class Meanings:
         self._entries, self._meaning = entries, meaning
         self._masks: bool | None = None
 
-    def told(self, pair: Pair) -> Pair:
+    def resolved(self, pair: Pair) -> Pair:
         """Return a pair whose labels are one number per object, with what was decided."""
         if not pair.drawn or self._meaning == "objects":
             return pair

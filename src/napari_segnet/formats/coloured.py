@@ -220,7 +220,7 @@ def _pair(path: Path, mask: Path, classes: list[_Class], split: Split | None) ->
     if not known.all():
         why = "has colours that the listing does not name: nothing is learned there"
         remarks = (Remark(kind="mask", what=mask.name, why=why),)
-    told = any(not name.startswith("label ") for name in names[1:])
+    are_named = any(not name.startswith("label ") for name in names[1:])
     return Pair(
         name=image_stem(path),
         image=image,
@@ -228,8 +228,8 @@ def _pair(path: Path, mask: Path, classes: list[_Class], split: Split | None) ->
         trusted=None if known.all() else known[None, None],
         source=str(path.absolute()),
         split=split,
-        classes={n: n for n in own} if told else {},
-        class_names=tuple(names) if told else (),
+        classes={n: n for n in own} if are_named else {},
+        class_names=tuple(names) if are_named else (),
         drawn=True,
         remarks=remarks,
     )

@@ -83,8 +83,8 @@ def _add(root: Element, pair: Pair) -> None:
 
     labels = pair.labels[0, 0]
     height, width = labels.shape
-    told = {"id": str(len(root) - 1), "name": f"{pair.name}.tif"}
-    image = SubElement(root, "image", {**told, "width": str(width), "height": str(height)})
+    attributes = {"id": str(len(root) - 1), "name": f"{pair.name}.tif"}
+    image = SubElement(root, "image", {**attributes, "width": str(width), "height": str(height)})
     small, table = fastremap.renumber(labels, preserve_zero=True)
     old = {int(new): int(label) for label, new in table.items()}
     for number, box in enumerate(ndimage.find_objects(small.astype(np.int32)), start=1):

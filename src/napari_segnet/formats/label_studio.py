@@ -215,8 +215,8 @@ def _entry(file: Path, name: str, results: list[Row], finder: PictureFinder, sid
 
 
 def _size(results: list[Row]) -> tuple[int, int] | None:
-    told = {tuple(int(float(row.get(key) or 0)) for key in SIZE) for row in results}
-    good = [(height, width) for height, width in told if height > 0 and width > 0]
+    stated = {tuple(int(float(row.get(key) or 0)) for key in SIZE) for row in results}
+    good = [(height, width) for height, width in stated if height > 0 and width > 0]
     if len(good) > 1:
         raise ValueError(f"its shapes say several sizes of the picture: {sorted(good)}")
     return good[0] if good else None

@@ -89,8 +89,8 @@ class NnunetRaw:
             channels = _save(folder / f"images{ending}", pair.name, pair.image) or channels
             numbers, named = _numbers(pair)
             kinds |= named
-            told = numbers_of(numbers)
-            alike = alike or bool(named) or told.is_mask or told.are_classes
+            counted = numbers_of(numbers)
+            alike = alike or bool(named) or counted.is_mask or counted.are_classes
             target = folder / f"labels{ending}" / f"{pair.name}.tif"
             save_labels(target, numbers, pair.image)
             _save_spacing(target.with_suffix(".json"), pair.image)

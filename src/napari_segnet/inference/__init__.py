@@ -10,7 +10,6 @@ import time
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import learn
 from napari_segnet.errors import MismatchError
+from napari_segnet.extras import version
 from napari_segnet.inference.one_engine import (
     Chosen,
     run_on_one_engine,
@@ -188,7 +188,7 @@ def network_record(checkpoint: Checkpoint) -> dict[str, Any]:
     # What was decided counts as told: a repeated run does not ask for the statistics again. A whole
     # graph follows from the file, or is found again.
     said = ("told", "decided")
-    told = {
+    overrides = {
         name: value
         for name, value in checkpoint.hparams.items()
         if name != "graph" and _source(checkpoint, name) in said
@@ -197,7 +197,7 @@ def network_record(checkpoint: Checkpoint) -> dict[str, Any]:
         "path": str(checkpoint.path),
         "sha256": checkpoint.sha256,
         "family": checkpoint.family,
-        "told": told,
+        "told": overrides,
     }
 
 

@@ -12,7 +12,7 @@ from napari_segnet.engines import (
     choose_device,
     distrust,
     engine_for,
-    kind_for,
+    kind_of,
     named_engine,
 )
 from napari_segnet.engines.apart import ApartEngine
@@ -95,7 +95,8 @@ def _wished(checkpoint: Checkpoint, image: Image, given: Settled, kept: KeptPlac
 
 def same_engine(settings: PredictSettings, origin: Origin) -> PredictSettings:
     """Return settings for the next image of a run: the engine of the first computes them all."""
-    return replace(settings, engine=str(origin.predict["engine"]))
+    engine = str(origin.predict["engine"])
+    return settings if settings.engine == engine else replace(settings, engine=engine)
 
 
 def with_one_engine(
@@ -144,7 +145,7 @@ def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     if isinstance(engine, ApartEngine):
         best = engine.best_device(plan.settings.device)
     else:
-        best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
+        best = choose_device(plan.settings.device, kind_of(engine).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

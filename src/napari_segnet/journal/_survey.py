@@ -33,7 +33,7 @@ class Snapshot:
         Of the labels; where that record is lost, up to where its boxes reach.
     dtype : str
         Of the labels, as numpy writes it.
-    told : bool
+    is_described : bool
         True if the record that tells its shape is there.
     taken_px : int
         Pixels of the boxes that are there.
@@ -44,7 +44,7 @@ class Snapshot:
     begin: int
     shape: tuple[int, ...]
     dtype: str
-    told: bool = True
+    is_described: bool = True
     taken_px: int = 0
     ended: bool = False
 
@@ -56,7 +56,7 @@ class Snapshot:
     @property
     def is_usable(self) -> bool:
         """Tell if the labels are these from here on: at its end, or when it covers all."""
-        return bool(self.taken_px) and (self.ended or (self.told and not self.missing_px))
+        return bool(self.taken_px) and (self.ended or (self.is_described and not self.missing_px))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,7 +188,7 @@ class _Reach:
     def snapshot(self) -> Snapshot | None:
         if not self.stops:
             return None
-        return Snapshot(begin=0, shape=self.stops, dtype=self.dtype, told=False)
+        return Snapshot(begin=0, shape=self.stops, dtype=self.dtype, is_described=False)
 
 
 def _number(document: Document, key: str) -> float:
@@ -233,12 +233,12 @@ def _add_box(
     if not begun or begun[-1].ended:
         # Labels that were replaced by others of another number of axes tell nothing of these.
         last = begun[-1].shape if begun and len(begun[-1].shape) == len(start) else shape
-        begun.append(Snapshot(begin=number, shape=last, dtype=dtype, told=False))
+        begun.append(Snapshot(begin=number, shape=last, dtype=dtype, is_described=False))
     mine = begun[-1]
     if len(mine.shape) != len(start):
         return False
     mine.taken_px += math.prod(shape)
-    if not mine.told:
+    if not mine.is_described:
         reach = (a + n for a, n in zip(start, shape, strict=True))
         mine.shape = tuple(max(one) for one in zip(mine.shape, reach, strict=True))
     return True

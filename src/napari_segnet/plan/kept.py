@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.engines import Engine, engine_for
+from napari_segnet.extras import version
 from napari_segnet.image import Image
 from napari_segnet.plan.inference import InferencePlan
 from napari_segnet.plan.memory import Edge, MemoryPlan
@@ -222,7 +222,7 @@ def _name(unit: int, tile: int) -> str:
 def _identity(plan: InferencePlan, engine: Engine) -> dict[str, Any]:
     """Return what must be alike for tiles to say the same; the keys are words for the user."""
     checkpoint, image = plan.checkpoint, plan.image
-    told = {
+    decisive = {
         name: value
         for name, value in checkpoint.hparams.items()
         if name != "graph" and (known := checkpoint.known.get(name)) and known.source != "read"
@@ -231,7 +231,7 @@ def _identity(plan: InferencePlan, engine: Engine) -> dict[str, Any]:
     facts = {k: v for k, v in plan.input_facts().items() if k != "found"}
     keep = None if plan.keep is None else [list(plan.keep.shape), plan.keep.dtype]
     return {
-        "network": [checkpoint.sha256, checkpoint.family, told],
+        "network": [checkpoint.sha256, checkpoint.family, decisive],
         "image": [image.name, image.axes, [int(n) for n in image.data.shape], str(image.dtype),
                   _pixels(image)],
         "setting": [settings, facts, keep, str(plan.first)],  # the order of tiles, too

@@ -56,13 +56,9 @@ class Affine:
         if out is None:
             out = np.empty(pixels.shape, np.float32)
         if pixels.flags.c_contiguous and out.flags.c_contiguous:
-            flat, target = pixels.reshape(-1), out.reshape(-1)
-            for start in range(0, flat.size, BLOCK):
-                part = slice(start, start + BLOCK)
-                self._block(flat[part], target[part])
+            self._pieces(pixels.reshape(-1), out.reshape(-1))
         else:
-            for index in np.ndindex(pixels.shape[:-1]):  # row by row
-                self._block(pixels[index], out[index])
+            self._pieces(pixels, out)
         return out
 
     def invert(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -77,6 +73,17 @@ class Affine:
             "low": self.low if math.isfinite(self.low) else None,
             "high": self.high if math.isfinite(self.high) else None,
         }
+
+    def _pieces(self, pixels: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
+        if pixels.size <= BLOCK:
+            self._block(pixels, out)
+            return
+        if len(pixels) == 1:
+            self._pieces(pixels[0], out[0])
+            return
+        rows = max(1, BLOCK * len(pixels) // pixels.size)
+        for start in range(0, len(pixels), rows):
+            self._pieces(pixels[start : start + rows], out[start : start + rows])
 
     def _block(self, pixels: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
         exact_bytes = 4 if pixels.dtype.kind == "f" else 2  # float32 holds them without loss

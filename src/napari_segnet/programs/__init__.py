@@ -48,11 +48,11 @@ class Program(Protocol):
     def detect(self, tree: Tree) -> bool:
         """Tell if a file is of this kind, by its container."""
 
-    def describe(self, tree: Tree, path: Path, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, tree: Tree, path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
         """Return the network, of the family ``graph``, without reading its weights.
 
-        ``told`` holds what the user says of it by name. Raises a ``WeightsError`` that names what
-        cannot be read, and ``SettingsError`` for a name or value that the program does not have.
+        ``overrides`` holds what the user says of it by name. Raises a ``WeightsError`` that names
+        what cannot be read, and ``SettingsError`` for a name or value that the program lacks.
         """
 
 

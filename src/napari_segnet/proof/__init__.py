@@ -29,7 +29,7 @@ __all__ = ["MOST_SHOWN", "Possible", "Recognised", "is_bare", "is_open", "prove"
 
 @job
 def recognise(
-    path: str | Path, told: Mapping[str, Any] | None = None, image: Image | None = None
+    path: str | Path, overrides: Mapping[str, Any] | None = None, image: Image | None = None
 ) -> Generator[Progress, None, Recognised]:
     """Tell what a weights file is, and prove what its names and shapes leave open.
 
@@ -40,7 +40,7 @@ def recognise(
     ----------
     path : str or Path
         A weights file, or the name of a built-in network.
-    told : mapping, optional
+    overrides : mapping, optional
         What you know of the network that its file does not say.
     image : Image, optional
         Such as the network is meant for: better evidence than the pictures of this package.
@@ -61,7 +61,7 @@ def recognise(
         As ``identify`` does.
     """
     yield Progress(what="network")
-    return (yield from prove(identify(path, told), image))
+    return (yield from prove(identify(path, overrides), image))
 
 
 @job

@@ -112,8 +112,8 @@ def _networks(checkpoint: Checkpoint) -> tuple[Space, Any]:
     if checkpoint.program != STRUCTURE.name:
 
         def by_order(one: Candidate, decision: Decision) -> Checkpoint:
-            told = {n: v for n, v in one.choices.items() if n in checkpoint.hparams}
-            made = identify(checkpoint.path, told)
+            overrides = {n: v for n, v in one.choices.items() if n in checkpoint.hparams}
+            made = identify(checkpoint.path, overrides)
             return _known_as(checkpoint, made, one, decision)
 
         return space_of_order(tree), by_order

@@ -57,7 +57,7 @@ def notes_of(checkpoint: Checkpoint, decision: Decision) -> tuple[str, ...]:
         if fact.source in said and name not in made:
             said[fact.source].append(in_words(name, decision.best.choices[name]))
     notes = []
-    if decision.doubtful and decision.fit is not None:
+    if decision.is_uncertain and decision.fit is not None:
         notes.append(
             "None of the networks that were tried fits the statistics of the file "
             f"(they differ by {decision.fit.typical:.2g} on {decision.shown}): ask whoever trained "

@@ -39,8 +39,9 @@ PARAMETRIC = "1.2.840.10008.5.1.4.1.1.30"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 UNDEFINED = 0xFFFFFFFF
 """The length of what comes in pieces."""
-DEFLATE_RATIO = 1032
-"""See ``GZIP_RATIO``: such a file is unpacked whole before anything is known of it."""
+PIXEL_KINDS = ("OB", "OW", "OF", "OD", "UN")
+"""Kinds of values that pixels are written in, where a file says it."""
+DEFLATE_RATIO = 1032  # see ``GZIP_RATIO``: such a file is unpacked whole
 
 TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality"),
@@ -228,11 +229,11 @@ def _header(path: Path) -> tuple[Any, Stamp, int]:
             file, stop_before_pixels=True, force=not marked, specific_tags=list(TAGS)
         )
         room = stamp[0] - file.tell()
-        said = _said_length(file.read(12), header)
+        said = _said_length(path, file.read(12), header)
     return header, stamp, room if said is None else min(room, said)
 
 
-def _said_length(head: bytes, header: Any) -> int | None:
+def _said_length(path: Path, head: bytes, header: Any) -> int | None:
     """Return how many bytes the element says that it has at which a header ends.
 
     None where it does not say: pixels in pieces, files of old programs, and files that end there.
@@ -242,6 +243,9 @@ def _said_length(head: bytes, header: Any) -> int | None:
     place = slice(4, 8) if implicit else slice(8, 12)
     if implicit is None or len(head) < place.stop:
         return None
+    kind = head[4:6].decode("latin-1")
+    if not implicit and head[:2] in (b"\xe0\x7f", b"\x7f\xe0") and kind not in PIXEL_KINDS:
+        raise ImageError(f"{path.name} is damaged: no pixels are of kind {kind!r}. Copy it again.")
     length = int.from_bytes(head[place], "little" if little else "big")
     return None if length == UNDEFINED else length
 

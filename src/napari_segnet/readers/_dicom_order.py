@@ -65,17 +65,17 @@ def ordered(frames: Sequence[Frame]) -> Stack:
     steps = np.diff(_depths([place[0] for place in places])) if len(places) > 1 else np.empty(0)
     z_step, about_steps = _step(places, steps)
     spacing = dict(plane)
-    size = float(np.linalg.norm(z_step)) if z_step is not None else _told_depth(first)
+    size = float(np.linalg.norm(z_step)) if z_step is not None else _stated_depth(first)
     along = float(np.median(steps)) if len(steps) else size
     if along:
         spacing["z"] = _mean_step(steps) if len(steps) else along
     affine = _affine(places[0][0], plane, z_step, size)
     about_gaps = _gaps(places, steps)
-    told = first.between_mm
-    if told and len(steps) and abs(told - along) > UNEVEN * along:
+    stated = first.between_mm
+    if stated and len(steps) and abs(stated - along) > UNEVEN * along:
         about_steps = (
             *about_steps,
-            f"SpacingBetweenSlices says {told:g} mm, and the slices lie {along:.4g} mm apart; "
+            f"SpacingBetweenSlices says {stated:g} mm, and the slices lie {along:.4g} mm apart; "
             "their positions were believed.",
         )
     tilted = obliquity_note(affine) if affine is not None else ()
@@ -220,7 +220,7 @@ def _by_number(frames: Sequence[Frame], plane: dict[str, float]) -> Stack:
         notes.append(
             f"The {len(frames)} frames of the file were taken for {'time' if timed else 'depth'}."
         )
-    depth = _told_depth(frames[0])
+    depth = _stated_depth(frames[0])
     spacing = dict(plane)
     if depth and not timed:
         spacing["z"] = depth
@@ -234,7 +234,7 @@ def _by_number(frames: Sequence[Frame], plane: dict[str, float]) -> Stack:
     )
 
 
-def _told_depth(frame: Frame) -> float:
+def _stated_depth(frame: Frame) -> float:
     return frame.between_mm or frame.thickness_mm or 0.0
 
 

@@ -21,6 +21,8 @@ __all__ = ["MARKS", "MOST_BYTES", "Node", "below", "holds_zarr", "node_of", "req
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 MOST_BYTES = 16 * 2**20
 """Of a description; those of plates with thousands of wells have a few hundred kilobytes."""
+GROUP_KEYS = frozenset(("zarr_format", "node_type", "attributes", "consolidated_metadata"))
+"""Of format 3. Any other key must be understood, unless it says that it need not."""
 
 CODECS = frozenset(
     "adler32 bitround blosc bytes bz2 crc32 crc32c delta fixedscaleoffset fletcher32 "
@@ -78,6 +80,8 @@ def node_of(folder: Place) -> Node:
     """
     if (found := _of_format(folder / "zarr.json", 3)) is not None:
         is_array = found.get("node_type") == "array"
+        if not is_array:
+            _require_understood(folder, found)
         attributes = found.get("attributes", {})
         return Node(
             folder=folder,
@@ -94,6 +98,21 @@ def node_of(folder: Place) -> Node:
     if array is None:
         _of_format(folder / ".zgroup", 2)
     return Node(folder=folder, zarr_format=2, array=array, attributes=attributes or {})
+
+
+def _require_understood(folder: Place, group: Mapping[str, Any]) -> None:
+    """Raise ImageError for keys that a reader of the format may not pass over."""
+    others = {
+        key: value
+        for key, value in group.items()
+        if key not in GROUP_KEYS
+        and not (isinstance(value, Mapping) and value.get("must_understand") is False)
+    }
+    if others:
+        raise ImageError(
+            f"{folder} has the keys {', '.join(map(repr, others))[:100]}, which format 3 of Zarr "
+            "does not know: its pixels may mean something else. Copy or export the image again."
+        )
 
 
 def below(root: Place, name: object) -> Place:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -24,6 +27,10 @@ __all__ = ["ZarrPixels"]
 CACHE_BYTES, MOST_CACHE_BYTES = 64 * 2**20, 256 * 2**20
 """Decoded chunks kept per array: at least, and where a row of chunks over the whole width is
 more. So tiles and bands of rows side by side decode each chunk once."""
+
+BLOSC_HEAD = struct.Struct("<BBBBIII")
+"""Versions, flags, size of an item; bytes unpacked, of a block, and packed, this head included
+(https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst)."""
 
 LINES = ("aiohttp", "asyncio", "botocore", "aiobotocore", "gcsfs", "requests")
 """Packages whose errors are those of a connection."""
@@ -68,6 +75,7 @@ class ZarrPixels(LazyPixels):
             super().__init__(array.shape, array.dtype)
             self.chunks = tuple(max(1, int(n)) for n in array.chunks)
         self._array = array
+        self._is_blosc = isinstance(folder, Path) and _outermost(array) == "blosc"
         self._folder = folder
         self._zarr_format = zarr_format
         self._lock = threading.RLock()
@@ -115,6 +123,8 @@ class ZarrPixels(LazyPixels):
                 for i, c, n in zip(where, self.chunks, self.shape, strict=True)
             )
             with _decoding(self._folder):
+                if self._is_blosc:
+                    _require_whole(self._folder / self._array.metadata.encode_chunk_key(where))
                 made = np.asarray(self._array[box])
             self._cache[where] = made
             self._cached_bytes += made.nbytes
@@ -122,3 +132,24 @@ class ZarrPixels(LazyPixels):
                 _, old = self._cache.popitem(last=False)
                 self._cached_bytes -= old.nbytes
             return made
+
+
+def _outermost(array: Any) -> object:
+    """Return the name of the codec whose bytes a chunk's file holds."""
+    said = array.metadata.to_dict()
+    last = said.get("compressor") if said["zarr_format"] == 2 else said["codecs"][-1]
+    return (last.get("id") or last.get("name")) if isinstance(last, dict) else last
+
+
+def _require_whole(chunk: Path) -> None:
+    """Raise ValueError for a chunk of Blosc that is cut off.
+
+    Its decoder believes the length in the head and would read memory behind the bytes.
+    """
+    try:
+        with chunk.open("rb") as file:
+            head, size = file.read(BLOSC_HEAD.size), os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return  # never written: the fill value
+    if len(head) < BLOSC_HEAD.size or BLOSC_HEAD.unpack(head)[-1] > size:
+        raise ValueError(f"its chunk {chunk.name} is cut off")

@@ -205,23 +205,23 @@ def _image(
         lead = {"t": len(stack.frames)}
     dims = "".join(lead) + "yx"
     own = dims + ("c" if first.samples > 1 else "")
-    told = axes or own
-    kept = {a for a, b in zip(own, told, strict=False) if a == b}
-    rgb = first.samples > 1 and told == own
+    wanted = axes or own
+    kept = {a for a, b in zip(own, wanted, strict=False) if a == b}
+    rgb = first.samples > 1 and wanted == own
     sizes = {
-        a: rounded_um(n, MM_UM) for a, n in stack.spacing_mm.items() if a in told and a in kept
+        a: rounded_um(n, MM_UM) for a, n in stack.spacing_mm.items() if a in wanted and a in kept
     }
     notes = (*about, *about_sizes, *stack.notes, *_about_pixels(stack.frames))
     return Image(
         data=DicomPixels(stack.frames, tuple(lead.values())),
-        axes=told,
+        axes=wanted,
         pixel_size_um=sizes,
         channel_names=("red", "green", "blue") if rgb else (),
         rgb=rgb,
         name=name,
         source=str(path),
         notes=notes,
-        grid=_grid(stack, told[: len(dims)], (*lead.values(), first.rows, first.columns)),
+        grid=_grid(stack, wanted[: len(dims)], (*lead.values(), first.rows, first.columns)),
     )
 
 

@@ -192,14 +192,14 @@ def _image(file: _File, axes: str | None) -> Image:
     dims, about_dims = _dims(header, shape)
     data, colours = _pixels(file, shape)
     own = dims + ("c" if colours else "")
-    told = axes or own
-    stored = told[: len(dims)]  # samples of a colour stand behind the dimensions of the file
+    wanted = axes or own
+    stored = wanted[: len(dims)]  # samples of a colour stand behind the dimensions of the file
     sizes, about_sizes = _sizes(header)
-    kept = {a for a, b in zip(own, told, strict=False) if a == b}
-    rgb = colours and told == own
+    kept = {a for a, b in zip(own, wanted, strict=False) if a == b}
+    rgb = colours and wanted == own
     return Image(
         data=data,
-        axes=told,
+        axes=wanted,
         pixel_size_um={a: sizes[a] for a in "zyx" if a in sizes and a in kept},
         channel_names=("red", "green", "blue") if rgb else (),
         rgb=rgb,

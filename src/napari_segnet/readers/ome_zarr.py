@@ -220,7 +220,7 @@ def _image(
     axes: str,
     sizes: Mapping[str, float],
     notes: tuple[str, ...],
-    told: bool,
+    axes_given: bool,
     folder: Place | None = None,
 ) -> Image:
     from napari_segnet.readers._zarr_pixels import ZarrPixels
@@ -228,7 +228,7 @@ def _image(
     shapes = [require_plain(level)[0] for level in levels]
     stored: list[Any] = [ZarrPixels(level.folder, level.zarr_format) for level in levels]
     kept = axes
-    if not told and len(axes) == len(shapes[0]):
+    if not axes_given and len(axes) == len(shapes[0]):
         for axis in "tz":
             if axis in kept and stored[0].shape[kept.index(axis)] == 1:
                 at = kept.index(axis)
@@ -269,10 +269,10 @@ def _levels(root: Place, multiscale: Mapping[str, Any]) -> list[Node]:
     return [node for node, fit in zip(nodes, fits, strict=True) if fit or node is nodes[0]]
 
 
-def _said_axes(node: Node, told: str | None) -> str:
+def _said_axes(node: Node, given: str | None) -> str:
     """Return the axes of a plain array."""
-    if told is not None:
-        return told
+    if given is not None:
+        return given
     shape = require_plain(node)[0]
     array: Mapping[str, Any] = node.array or {}
     names = array.get("dimension_names") or node.attributes.get("_ARRAY_DIMENSIONS")

@@ -169,13 +169,13 @@ def _others(series: Any) -> tuple[str, ...]:
     )
 
 
-def _own_axes(path: Path, series: Any, pixels: Meant, told: str | None) -> str:
+def _own_axes(path: Path, series: Any, pixels: Meant, given: str | None) -> str:
     """Axes as the file has them; what it does not say is no error if the user tells."""
     dims = len(pixels.data.shape)
     try:
         own = series_axes(series, path) + ("c" if pixels.palette else "")
     except ImageError:
-        if told is None:
+        if given is None:
             raise
         own = "?" * dims
     if len(own) == dims:

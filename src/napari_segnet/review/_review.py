@@ -179,15 +179,17 @@ class Review:
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Review:
+    def from_json(cls, stored: Mapping[str, Any]) -> Review:
         """Return the review of :meth:`to_json`; what a file lacks is empty."""
         return cls(
-            states={int(k): _STATES.get(v) or State(v) for k, v in told.get("states", {}).items()},
-            locked=frozenset(int(k) for k in told.get("locked", ())),
+            states={
+                int(k): _STATES.get(v) or State(v) for k, v in stored.get("states", {}).items()
+            },
+            locked=frozenset(int(k) for k in stored.get("locked", ())),
             regions=tuple(
-                tuple(slice(int(a), int(b)) for a, b in box) for box in told.get("regions", ())
+                tuple(slice(int(a), int(b)) for a, b in box) for box in stored.get("regions", ())
             ),
-            dismissed=tuple(tuple(int(n) for n in pixel) for pixel in told.get("dismissed", ())),
+            dismissed=tuple(tuple(int(n) for n in pixel) for pixel in stored.get("dismissed", ())),
         )
 
 

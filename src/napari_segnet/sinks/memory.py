@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.half import halved
 from napari_segnet.sinks.keep import Keep
 
 __all__ = ["ArraySink", "memory_sink"]
@@ -26,7 +27,7 @@ class ArraySink:
 
     def write(self, where: tuple[slice, ...], values: npt.NDArray[np.float32]) -> None:
         """Keep a box."""
-        self._array[where] = values
+        self._array[where] = halved(values) if self._array.dtype == np.float16 else values
 
     def finish(self) -> npt.NDArray[Any]:
         """Return the array."""

@@ -55,10 +55,10 @@ class CrossFit:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        told = self.comparison
+        comparison = self.comparison
         return {
             "trainings": self.trainings,
-            "comparison": None if told is None else told.to_json(),
+            "comparison": None if comparison is None else comparison.to_json(),
             "says": self.sentence(),
         }
 
@@ -154,8 +154,8 @@ def cross_fit(
             for path in old.parts:
                 before[path] = (*before.get(path, ()), *old.parts[path])
                 after[path] = (*after.get(path, ()), *new.parts[path])
-    told = compare_parts(before, after, settings.promote_at) if len(kinds) == 1 else None
-    return CrossFit(trainings=count, comparison=told)
+    comparison = compare_parts(before, after, settings.promote_at) if len(kinds) == 1 else None
+    return CrossFit(trainings=count, comparison=comparison)
 
 
 def _sided(sample: Sample, source: str) -> Sample:

@@ -185,15 +185,15 @@ def _judged(
     if before is not None:
         own = before.own
         before, after = before.without(own), after.without(own)
-    told = None if before is None else after.compared_to(before, settings.promote_at)
-    better = before is None or (told is not None and told.verdict == "better")
+    comparison = None if before is None else after.compared_to(before, settings.promote_at)
+    better = before is None or (comparison is not None and comparison.verdict == "better")
     return TrainingResult(
         checkpoint=checkpoint,
         before=before,
         after=after,
         promoted=bool(after.images) and better,
         dataset=dataset,
-        comparison=told,
+        comparison=comparison,
         earlier=known,
     )
 

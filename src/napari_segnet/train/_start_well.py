@@ -220,10 +220,10 @@ def start_well(
                 yield from tries.add_where_it_fits(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
-    told = None
+    comparison = None
     if chosen is not now:
-        told = chosen.held.compared_to(now.held, settings.promote_at)
-    return StartingPoint(ways=tries.ranked(), now=now, chosen=chosen, comparison=told)
+        comparison = chosen.held.compared_to(now.held, settings.promote_at)
+    return StartingPoint(ways=tries.ranked(), now=now, chosen=chosen, comparison=comparison)
 
 
 Changes = Mapping[str, str | float]
@@ -280,8 +280,8 @@ class _Tries:
         """
         best = self.ranked()[0]
         sure = 1 - (1 - wanted) / max(1, len(self.found) - 1)
-        told = best.held.compared_to(than.held, sure)
-        return best if told is not None and told.verdict == "better" else than
+        comparison = best.held.compared_to(than.held, sure)
+        return best if comparison is not None and comparison.verdict == "better" else than
 
     def simplest(self, way: TriedWay) -> Generator[Progress, None, TriedWay]:
         """Leave out one change after the other, as long as that costs next to nothing."""

@@ -82,15 +82,15 @@ def _serve(asked: Job[Any] | Exception, wire: Wire) -> None:
 
 
 def _done(job: Job[Any], wire: Wire) -> Any:
-    told = 0.0
+    reported_s = 0.0
     while True:
         try:
             report: Progress = next(job)
         except StopIteration as stop:
             return stop.value
         now = time.monotonic()
-        if report.text or report.done in (0, 1) or now - told >= QUIET_S:
-            told = now
+        if report.text or report.done in (0, 1) or now - reported_s >= QUIET_S:
+            reported_s = now
             wire.write(("progress", report))
 
 

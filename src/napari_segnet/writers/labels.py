@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_segnet.segmentation import Segmentation
 from napari_segnet.writers._result import Result
 from napari_segnet.writers.ome_tiff import TILE, write_labels
 
 __all__ = ["LabelsWriter"]
+
+
+def _tile(made: Segmentation) -> tuple[int, int]:
+    """Return the edges of a file's tiles: a small picture is one, filled up to what TIFF takes."""
+    height, width = (made.labels.shape[made.axes.index(axis)] for axis in "yx")
+    return min(TILE[0], -(-height // 16) * 16), min(TILE[1], -(-width // 16) * 16)
 
 
 class LabelsWriter:
@@ -30,6 +37,6 @@ class LabelsWriter:
             made.labels,
             made.axes,
             made.pixel_size_um,
-            tile=TILE,
+            tile=_tile(made),
             identity=f"labels of {result.identity}",
         )

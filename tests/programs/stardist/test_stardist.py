@@ -103,7 +103,7 @@ def test_what_is_missing_is_said(tmp_path):
     file = folder(tmp_path / "cells", star)
     assert sn.identify(file).card["label"] == {"threshold": 0.5, "nms": 0.4}
     with pytest.raises(SettingsError, match="says itself what it is, so depth cannot be told"):
-        sn.identify(file, told={"depth": 3})
+        sn.identify(file, overrides={"depth": 3})
     config = file.with_name("config.json")
     for change, words in (
         ({"n_rays": 17}, "is that of another one: the weight dist/.* has the shape"),

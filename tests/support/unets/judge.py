@@ -23,7 +23,7 @@ import torch
 
 from napari_segnet import identify
 from napari_segnet.containers import Weights, candidates, open_tree
-from napari_segnet.errors import SegnetError, UntoldError
+from napari_segnet.errors import MissingFactError, SegnetError
 from napari_segnet.families import FAMILIES
 
 __all__ = ["Opened", "Verdict", "judge", "opened", "runner", "tolerance"]
@@ -94,7 +94,7 @@ def opened(path: Path, statistics: bool = True) -> Opened:
 
 def _asks(error: SegnetError) -> bool:
     """Tell if a refusal asks for what the file does not say, and names what takes the answer."""
-    return isinstance(error, UntoldError) or bool(re.search(r"--told \w", str(error)))
+    return isinstance(error, MissingFactError) or bool(re.search(r"--override \w", str(error)))
 
 
 def _as_known(checkpoint: Any, path: Path) -> Opened:

@@ -46,7 +46,7 @@ def test_what_is_assumed_can_be_told(qtbot, tmp_path):
     editable = [r for g in rows.values() for r in g if r.flags() & Qt.ItemFlag.ItemIsEditable]
     assert editable[0] is rows["Assumed; change what is wrong"][0]
     name = editable[0].data(0, Qt.ItemDataRole.UserRole)
-    with qtbot.waitSignal(card.told) as told:
+    with qtbot.waitSignal(card.overridden) as told:
         editable[0].setText(1, "whatever")
     assert told.args == [{name: "whatever"}]
 

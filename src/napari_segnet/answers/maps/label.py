@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_segnet import cache
 from napari_segnet.answers.labels import Table, renamed, segmentation_of
+from napari_segnet.half import halved
 from napari_segnet.progress import Progress, check_cancelled
 from napari_segnet.segmentation import Kind, Maps, Prediction, Segmentation
 from napari_segnet.sinks import large_array
@@ -52,7 +53,7 @@ def label_maps(
         yield Progress(what="labels", done=done, total=len(units))
         # Always of half precision: a cached answer gives the same labels as a fresh one.
         box: tuple[Any, ...] = (slice(None), *where)
-        maps = np.asarray(full[box], dtype=np.float16)
+        maps = halved(np.asarray(full[box]))
         unit = Unit(
             maps=maps,
             outputs=answer.outputs,

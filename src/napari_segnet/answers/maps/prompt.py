@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_segnet.answers.prompts import BoxPrompt, Found, MaskPrompt, PointPrompt, Prompt
 from napari_segnet.errors import MismatchError, NothingFoundError
+from napari_segnet.half import halved
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.segmentation import Maps, Prediction
 from napari_segnet.steps import LabelSettings, Unit, label_unit, labeler_of, resolve, score_labels
@@ -180,7 +181,7 @@ class MapResponder:
         volume = self._maps.ndim == 3
         z = slice(0, planes) if volume else question.z
         # Of half precision, as labels always are: the same maps give the same objects.
-        maps = np.asarray(self._full[(slice(None), question.t, z, *crop)], np.float16)
+        maps = halved(np.asarray(self._full[(slice(None), question.t, z, *crop)]))
         size = self._prediction.pixel_size_um
         axes = "zyx"[-self._maps.ndim :]
         known = [float(size[a]) for a in axes if a in size]

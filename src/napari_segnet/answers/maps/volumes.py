@@ -14,6 +14,7 @@ from napari_segnet.answers.maps.run import MapAgreement, run_maps
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.engines import Engine, engine_for
 from napari_segnet.errors import MemoryExhaustedError, Remedy, SegnetError
+from napari_segnet.half import halved
 from napari_segnet.image import Image
 from napari_segnet.plan import InferencePlan, RunResult, resolve
 from napari_segnet.plan.precision import PrecisionChoice
@@ -80,7 +81,10 @@ class _Run:
         self.members = (own, *(_member(own, path) for path in own.members))
         self.engine = engine
         self.precision = PrecisionChoice(plan.settings.precision, MapAgreement())
-        self.mirror = recipe.mirror if plan.settings.mirror == "auto" else ()
+        axes = recipe.mirror
+        if plan.settings.mirror == "yes":
+            axes = axes or tuple(range(len(recipe.window_px)))
+        self.mirror = () if plan.settings.mirror == "no" else axes
         self.notes: list[str] = []
         self.inner: dict[str, Any] = {}
         # As in the training; other tiles where the user wants some.
@@ -127,10 +131,10 @@ class _Run:
     def _tiles(self, member: Checkpoint, volume: Volume) -> Generator[Progress, None, Floats]:
         """Return raw maps made of the same pixels in our own tiles."""
         image = Image(data=volume.pixels, axes="czyx", name=self.plan.image.name)
-        told = self.plan.settings
+        chosen = self.plan.settings
         same = ("tile_px", "batch_size", "precision", "seams", "device", "threads", "engine")
         settings = replace(
-            type(told)(), normalize="none", **{name: getattr(told, name) for name in same}
+            type(chosen)(), normalize="none", **{name: getattr(chosen, name) for name in same}
         )
         raw = replace(_raw(member), prepare=(), pixel_size_um={}, members=())
         ran = yield from run_maps(self._loaded(member), resolve(raw, image, settings))
@@ -229,7 +233,7 @@ def _activated(maps: npt.NDArray[np.floating], outputs: tuple[Output, ...]) -> F
 def _keep_first(part: Floats) -> None:
     """See that the most probable class stays so in half precision, of which labels are made."""
     first = part.argmax(axis=0)[None]
-    half = part.astype(np.float16)
+    half = halved(part)
     best = np.take_along_axis(half, first, 0)
     tie = (half == best).sum(axis=0, keepdims=True) > 1
     more = np.nextafter(best, ONE).astype(np.float32)

@@ -25,6 +25,7 @@ def core() -> Any:
     return openvino.Core()
 
 
+@functools.cache
 def devices() -> tuple[str, ...]:
     """Return the devices of this machine: ``xpu:N`` for graphics of Intel, ``cpu`` last."""
     there = [_ours(name) for name in core().available_devices if name.startswith("GPU")]
@@ -46,9 +47,9 @@ def plain_threads() -> int:
 
     ``OMP_NUM_THREADS``, else the cores of which this process may use one.
     """
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(psutil.cpu_count(logical=False) or 1, allowed or 1))
 

@@ -62,7 +62,7 @@ def load(checkpoint: Checkpoint, device: str = "auto", threads: int = 0) -> Open
         else:
             cache.networks.put(key, kept, kept.bytes)
     if kept is not None:
-        return kept.told(threads)
+        return kept.with_threads(threads)
     if device == "auto" and best != "cpu":
         return load(checkpoint, "cpu", threads)
     raise MemoryExhaustedError(
@@ -182,7 +182,7 @@ class OpenVinoEngine:
         """Bytes of the weights, as they are laid out for the device."""
         return 4 * self.checkpoint.parameters
 
-    def told(self, threads: int) -> OpenVinoEngine:
+    def with_threads(self, threads: int) -> OpenVinoEngine:
         """Return the same network under the number of threads that was asked for."""
         if threads == self.threads:
             return self

@@ -17,13 +17,13 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.atomic import write_text
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines.facts import deciding_facts
+from napari_segnet.extras import version
 from napari_segnet.folders import cache_folder
 
 __all__ = ["KeptNetwork", "kept_network"]
@@ -89,7 +89,7 @@ class KeptNetwork:
         """Tell if what was kept is there, and as it was written."""
         try:
             sums = json.loads((self.folder / SUMS).read_text("utf-8"))
-            return bool(sums) and all(_sum(self.folder / n) == told for n, told in sums.items())
+            return bool(sums) and all(_sum(self.folder / n) == wanted for n, wanted in sums.items())
         except (OSError, ValueError, AttributeError):  # gone, or no longer what was written
             return False
 

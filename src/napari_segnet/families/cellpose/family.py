@@ -15,8 +15,8 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.facts import Shapes, complete, refusal
 from napari_segnet.families.kit.flow_loss import cellpose_loss
+from napari_segnet.families.kit.hparams import Choice, settle
 from napari_segnet.families.kit.map_loss import Loss, map_targets
-from napari_segnet.families.kit.told import Choice, settle
 from napari_segnet.families.kit.write import write_back
 from napari_segnet.graph import Tensor
 
@@ -72,7 +72,7 @@ class CellposeNet:
         """Tell from key names; see :class:`~napari_segnet.families.Family`."""
         return all(name in weights.tensors for name in (FIRST, UP, LAST))
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Tell what shapes and the two diameters say; see ``Family``."""
         shapes = Shapes(weights, self.title)
         levels = shapes.count("downsample.down.res_down_{}.")
@@ -94,9 +94,9 @@ class CellposeNet:
             "kernel": shapes.kernel(FIRST),
             "diameters": all(name in weights.tensors for name in DIAMETERS),
         }
-        hparams, known = settle(_diameters(weights), read, weights, told, self.title)
+        hparams, known = settle(_diameters(weights), read, weights, overrides, self.title)
         for name in DIAMETERS:
-            if name not in told and name in weights.tensors:
+            if name not in overrides and name in weights.tensors:
                 known[name] = Known(source="read", why=f"the tensor {name} of the file")
         mean, labels = (float(hparams[name]) for name in DIAMETERS)
         edge = (2 ** (levels - 1),) * 2

@@ -54,12 +54,12 @@ class StoredGraph(Drawn, MapTraining):
         """Tell by our own text in the header."""
         return said_family(weights) == self.name
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read everything from the header; nothing is left to be told."""
-        if told:
+        if overrides:
             raise SettingsError(
-                f"{weights.path.name} describes itself completely, so {', '.join(sorted(told))} "
-                "cannot be told. Leave the setting out."
+                f"{weights.path.name} describes itself completely, so "
+                f"{', '.join(sorted(overrides))} cannot be told. Leave the setting out."
             )
         said = read_header(weights, _checked)
         try:

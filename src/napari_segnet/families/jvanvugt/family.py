@@ -25,6 +25,7 @@ from napari_segnet.families.kit.drawing import (
     upsampled,
 )
 from napari_segnet.families.kit.facts import Shapes, complete, convolutions
+from napari_segnet.families.kit.hparams import Choice
 from napari_segnet.families.kit.kinds import (
     DILATION,
     NONLINEARITY,
@@ -36,9 +37,8 @@ from napari_segnet.families.kit.kinds import (
     pooling_choice,
     upsampling_choice,
 )
-from napari_segnet.families.kit.told import Choice
 from napari_segnet.families.kit.training import MapTraining, with_classes
-from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_told
+from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_of_kinds
 from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class JvanvugtUNet(Drawn, MapTraining):
         """Tell from key names; see :class:`~napari_segnet.families.Family`."""
         return "down_path.0.block.0.weight" in weights.tensors and "last.weight" in weights.tensors
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Tell what shapes and metadata say; see :class:`~napari_segnet.families.Family`."""
         read = _read(Shapes(weights, self.title))
         classes, ndim = read["n_classes"], read["ndim"]
         choices = _choices(read, weights)
-        hparams, known = settle_kinds(_drawn, choices, read, weights, told, self.title)
+        hparams, known = settle_kinds(_drawn, choices, read, weights, overrides, self.title)
         stride = (2 ** (read["depth"] - 1),) * ndim
         if hparams["padding"]:
             size = Size(minimum=stride, multiple=stride, stride=stride)
@@ -95,7 +95,7 @@ class JvanvugtUNet(Drawn, MapTraining):
             size = valid_size(ndim, read["depth"], read["kernel"])
         geometry = [c for c in choices if c.name in GEOMETRY and c.name != "padding"]
         if any(hparams[c.name] not in (c.default, "average", "max") for c in geometry):
-            size = size_told(size, _drawn(hparams), hparams)
+            size = size_of_kinds(size, _drawn(hparams), hparams)
         checkpoint = Checkpoint(
             path=weights.path,
             family=self.name,

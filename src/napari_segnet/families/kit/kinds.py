@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from napari_segnet.families.kit.told import Choice
+from napari_segnet.families.kit.hparams import Choice
 
 __all__ = [
     "ACTIVATIONS",
@@ -39,7 +39,7 @@ NONLINEARITY = Choice(
     why="after each convolution, as in the published network; a function has no tensors",
     numbers={"leaky_relu": 0.01, "elu": 1.0},
     also=("act", "act_fn", "act_layer", "activation_fn", "activation_function", "activation"),
-    only_told=("none",),
+    only_by_user=("none",),
 )
 """``leaky_relu:0.2`` has the slope 0.2, ``elu:0.5`` the alpha 0.5; torch's defaults are 0.01, 1."""
 NORM_EPS = Choice(
@@ -114,7 +114,7 @@ def activation_choice(classes: int, one: str, several: str) -> Choice:
         values=single if classes == 1 else ("softmax", *single),
         default="sigmoid" if classes == 1 else "softmax",
         why=one if classes == 1 else several,
-        only_told=("none", "tanh"),  # a record may mean the function between the layers
+        only_by_user=("none", "tanh"),  # a record may mean the function between the layers
     )
 
 

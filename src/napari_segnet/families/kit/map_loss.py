@@ -196,14 +196,11 @@ def _relative(
     depth: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.float32]:
     """Depth divided by its greatest value in the same object."""
-    from scipy import ndimage
-
     if not np.isfinite(depth).all():
         # One object fills the picture and no border is in sight: it is the inside of it.
         return np.ones(labels.shape, np.float32)
-    ids = np.arange(labels.max(initial=0) + 1)
-    deepest = np.maximum(ndimage.maximum(depth, labels, ids), 1e-6)
-    deepest = deepest.astype(np.float32)
+    deepest: npt.NDArray[np.float32] = np.full(labels.max(initial=0) + 1, 1e-6, np.float32)
+    np.maximum.at(deepest, labels.ravel(), depth.ravel())  # ndimage.maximum sorts: ten times slower
     relative: npt.NDArray[np.float32] = depth / deepest[labels]
     return relative
 

@@ -10,11 +10,11 @@ from napari_segnet.checkpoint import Known, Size
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.families.kit.facts import refusal
+from napari_segnet.families.kit.hparams import Choice, settle
 from napari_segnet.families.kit.pickled_layers import layers_say, require_layers
-from napari_segnet.families.kit.told import Choice, settle
 from napari_segnet.graph import Graph, sizes
 
-__all__ = ["GEOMETRY", "settle_kinds", "size_told"]
+__all__ = ["GEOMETRY", "settle_kinds", "size_of_kinds"]
 
 GEOMETRY = ("pooling", "padding_mode", "dilation", "padding", "upsampling")
 """Hyper-parameters on which sizes may depend."""
@@ -25,7 +25,7 @@ def settle_kinds(
     choices: tuple[Choice, ...],
     read: Mapping[str, Any],
     weights: Weights,
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     title: str,
     in_file: Callable[[str], str] = str,
 ) -> tuple[dict[str, Any], dict[str, Known]]:
@@ -48,7 +48,7 @@ def settle_kinds(
         As ``settle``.
     """
     if not weights.layers:
-        return settle(choices, read, weights, told, title)
+        return settle(choices, read, weights, overrides, title)
     usual = {**read, **{choice.name: choice.default for choice in choices}}
     names = [choice.name for choice in choices]
     try:
@@ -59,14 +59,14 @@ def settle_kinds(
                 raise refusal(
                     weights, title, f"its layers have {choice.name} {value}, not {choice.can}"
                 )
-        hparams, known = settle(choices, read, weights, told, title, layers)
+        hparams, known = settle(choices, read, weights, overrides, title, layers)
         require_layers(weights, draw(hparams), title, in_file)
     except ValueError as error:  # widths that do not make a network
         raise refusal(weights, title, f"it cannot be built ({error})") from error
     return hparams, known
 
 
-def size_told(usual: Size, graph: Graph, hparams: Mapping[str, Any]) -> Size:
+def size_of_kinds(usual: Size, graph: Graph, hparams: Mapping[str, Any]) -> Size:
     """Return the sizes of a network some of whose layers are not the usual ones.
 
     Raises

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_segnet.checkpoint import Known
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told import list_told
+from napari_segnet.families.kit.hparams import list_of
 from napari_segnet.families.maskrcnn.shapes import level_strides
 
 __all__ = ["settle_anchors"]
@@ -24,7 +24,7 @@ _ODD = "a guess: {} boxes per place are not those of the usual three ratios; bet
 
 def settle_anchors(
     read: Mapping[str, Any],
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     recorded: Mapping[str, Any],
     where: str,
     usual_ratios: tuple[float, ...] = RATIOS,
@@ -35,8 +35,8 @@ def settle_anchors(
     """
     per_place, levels = int(read["anchors_per_pixel"]), len(read["levels"]) + 1
     fits = _fitting(recorded, per_place, levels)
-    if "anchor_ratios" in told:
-        ratios = list_told("anchor_ratios", told["anchor_ratios"])
+    if "anchor_ratios" in overrides:
+        ratios = list_of("anchor_ratios", overrides["anchor_ratios"])
         known = {"anchor_ratios": Known(source="told", why="by the user")}
     elif fits:
         ratios = recorded["anchor_ratios"]
@@ -53,8 +53,8 @@ def settle_anchors(
             "anchor_ratios=0.5,1,2."
         )
     count = per_place // len(ratios)
-    if "anchor_sizes_px" in told:
-        sizes = _told_sizes(told["anchor_sizes_px"], count, levels)
+    if "anchor_sizes_px" in overrides:
+        sizes = _sizes_of(overrides["anchor_sizes_px"], count, levels)
         known["anchor_sizes_px"] = Known(source="told", why="by the user")
     elif fits and ratios == recorded["anchor_ratios"]:
         sizes = recorded["anchor_sizes_px"]
@@ -92,8 +92,8 @@ def _assumed_sizes(count: int, edges: list[int], usual: bool) -> tuple[list[list
     return [[edge * 2 ** (i / count) for i in range(count)] for edge in edges], why
 
 
-def _told_sizes(told: Any, count: int, levels: int) -> list[list[float]]:
-    sizes = list_told("anchor_sizes_px", told)
+def _sizes_of(given: Any, count: int, levels: int) -> list[list[float]]:
+    sizes = list_of("anchor_sizes_px", given)
     if not any(isinstance(size, list) for size in sizes):
         flat = sizes
         # One list for every level, or one size for each level.
@@ -107,7 +107,7 @@ def _told_sizes(told: Any, count: int, levels: int) -> list[list[float]]:
         )
         raise SettingsError(
             f"anchor_sizes_px must have {count} for each of the {_word(levels)} levels, such as "
-            f"{example}, not {told!r}. Correct the setting."
+            f"{example}, not {given!r}. Correct the setting."
         )
     return sizes
 

@@ -30,7 +30,7 @@ from typing import Any
 from napari_segnet.checkpoint import Known, PrepareStep
 from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told import Choice, numbers_of, settle
+from napari_segnet.families.kit.hparams import Choice, numbers_of, settle
 from napari_segnet.families.maskrcnn.anchors import settle_anchors
 from napari_segnet.families.maskrcnn.coco_names import BY_NUMBER, CLASSES
 from napari_segnet.families.maskrcnn.shapes import Reading
@@ -117,7 +117,7 @@ class Recorded:
 def settle_maskrcnn(
     read: Mapping[str, Any],
     reading: Reading,
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     defaults: Mapping[str, tuple[Any, str]],
     fixed: Mapping[str, Any],
     recorded: Recorded,
@@ -130,7 +130,7 @@ def settle_maskrcnn(
         From shapes.
     reading : Reading
         They were read with it.
-    told : mapping
+    overrides : mapping
         From the user.
     defaults : mapping of str to (value, why)
         What the program that trained it does if nobody says otherwise, for all of
@@ -141,19 +141,19 @@ def settle_maskrcnn(
         From a configuration.
     """
     title, weights = reading.shapes.title, reading.shapes.weights
-    _refuse_untellable(title, told, read, defaults)
-    same = {name: value for name, value in told.items() if name in read}
+    _refuse_fixed(title, overrides, read, defaults)
+    same = {name: value for name, value in overrides.items() if name in read}
     hparams, known = settle((), read, weights, same, title)
     for name, value in fixed.items():
         hparams[name] = value
         known[name] = Known(source="read", why=f"every network of this kind: {title}")
     choices = tuple(_as_trained(c, defaults) for c in CHOICES if c.name in defaults)
     choices += tuple(_as_trained(number, defaults) for number in NUMBERS)
-    own = {c.name: told[c.name] for c in choices if c.name in told}
+    own = {c.name: overrides[c.name] for c in choices if c.name in overrides}
     steps = [settle(choices, {}, _without_metadata(weights), own, title)]
-    steps.append(_lists(told, defaults, reading.channels()))
+    steps.append(_lists(overrides, defaults, reading.channels()))
     ratios = (defaults["anchor_ratios"][0],) if "anchor_ratios" in defaults else ()
-    steps.append(settle_anchors(read, told, recorded.values, recorded.where, *ratios))
+    steps.append(settle_anchors(read, overrides, recorded.values, recorded.where, *ratios))
     for values, how in steps:
         hparams |= values
         known |= how
@@ -190,18 +190,18 @@ def _without_metadata(weights: Weights) -> Weights:
     )
 
 
-def _refuse_untellable(
-    title: str, told: Mapping[str, Any], read: Mapping[str, Any], defaults: Mapping[str, Any]
+def _refuse_fixed(
+    title: str, overrides: Mapping[str, Any], read: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
     for name in ("min_size", "max_size"):
-        if told.get(name) is not None:
+        if overrides.get(name) is not None:
             raise SettingsError(
                 f"{title} is not resized by {name} here, since a tile of a large image must be "
                 "resized like the whole. Use the setting scale: image pixels per network pixel."
             )
     own = {number.name for number in NUMBERS} | {"anchor_sizes_px", "anchor_ratios", "class_names"}
     own |= defaults.keys()
-    if unknown := sorted(told.keys() - own - read.keys() - {"min_size", "max_size"}):
+    if unknown := sorted(overrides.keys() - own - read.keys() - {"min_size", "max_size"}):
         raise SettingsError(
             f"{title} has no hyper-parameter {unknown[0]!r}. What can be told of it: "
             f"{', '.join(sorted(own))}; the rest is read from the file."
@@ -217,7 +217,7 @@ def _as_trained(choice: Choice, defaults: Mapping[str, tuple[Any, str]]) -> Choi
 
 
 def _lists(
-    told: Mapping[str, Any], defaults: Mapping[str, tuple[Any, str]], channels: int
+    overrides: Mapping[str, Any], defaults: Mapping[str, tuple[Any, str]], channels: int
 ) -> tuple[dict[str, Any], dict[str, Known]]:
     """Return the lists of numbers other than anchors."""
     hparams: dict[str, Any] = {"pixel_mean": None, "pixel_std": None}
@@ -229,15 +229,15 @@ def _lists(
             continue
         hparams[name], why = defaults[name]
         known[name] = Known(source="assumed", why=why)
-        if name in told:
-            hparams[name] = _told_list(name, told[name], count)
+        if name in overrides:
+            hparams[name] = _list_of(name, overrides[name], count)
             known[name] = Known(source="told", why="by the user")
     return hparams, known
 
 
-def _told_list(name: str, told: Any, count: int) -> list[float]:
+def _list_of(name: str, given: Any, count: int) -> list[float]:
     """Return ``count`` finite numbers; only a mean may be zero or less."""
-    values = numbers_of(told)
+    values = numbers_of(given)
     least = -math.inf if name == "pixel_mean" else 0
     sound = (
         isinstance(values, list)
@@ -247,21 +247,21 @@ def _told_list(name: str, told: Any, count: int) -> list[float]:
     if not sound:
         above = "" if name == "pixel_mean" else " above 0"
         raise SettingsError(
-            f"{name} must be {count} numbers{above} with commas between them, not {told!r}. "
+            f"{name} must be {count} numbers{above} with commas between them, not {given!r}. "
             "Correct the setting."
         )
     return [float(v) for v in values]
 
 
 def class_names(
-    classes: int, told: Mapping[str, Any], recorded: Recorded
+    classes: int, overrides: Mapping[str, Any], recorded: Recorded
 ) -> tuple[tuple[str, ...], dict[str, Known]]:
     """Return names, background first, and how they are known; nothing if they are not.
 
     COCO's own are assumed for as many classes as COCO has (80, or 90 in torchvision).
     """
-    if told.get("class_names"):
-        given = told["class_names"]
+    if overrides.get("class_names"):
+        given = overrides["class_names"]
         names = [n.strip() for n in (given.split(",") if isinstance(given, str) else given)]
         if len(names) == classes:  # with a name for the background
             names = names[1:]

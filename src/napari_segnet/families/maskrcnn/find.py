@@ -38,12 +38,12 @@ def find_all(module: Any, batch: torch.Tensor) -> list[Detected]:
 
 def _find(module: Any, own: Features) -> Detected:
     most = most_proposals(module, own.shape)
-    told = module.rules.most_proposals is not None
+    is_fixed = module.rules.most_proposals is not None
     for doubling in range(MOST_DOUBLINGS + 1):
         proposals = propose(module, own, most)
         found = detect(module, own, proposals)
         crowded = len(proposals) >= most and PROPOSALS_PER_OBJECT * len(found.scores) > most
-        if not crowded or told or doubling == MOST_DOUBLINGS:
+        if not crowded or is_fixed or doubling == MOST_DOUBLINGS:
             break
         most *= 2
     full = len(found.scores) >= module.rules.most_detections

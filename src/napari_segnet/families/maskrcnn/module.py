@@ -238,8 +238,8 @@ def suppressed(
 
 def most_proposals(module: Any, shape: tuple[int, int]) -> int:
     """Return how many proposals are kept in a picture of ``(y, x)`` pixels."""
-    told: int | None = module.rules.most_proposals
-    return told or max(_LEAST_PROPOSALS, shape[0] * shape[1] // _PX_PER_PROPOSAL)
+    fixed: int | None = module.rules.most_proposals
+    return fixed or max(_LEAST_PROPOSALS, shape[0] * shape[1] // _PX_PER_PROPOSAL)
 
 
 def detect(

@@ -22,6 +22,7 @@ from napari_segnet.families.kit.drawing import (
     transposed,
 )
 from napari_segnet.families.kit.facts import Shapes, complete
+from napari_segnet.families.kit.hparams import Choice
 from napari_segnet.families.kit.kinds import (
     DILATION,
     NONLINEARITY,
@@ -31,9 +32,8 @@ from napari_segnet.families.kit.kinds import (
     SKIP_LAST,
     Kinds,
 )
-from napari_segnet.families.kit.told import Choice
 from napari_segnet.families.kit.training import MapTraining, with_classes
-from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_told
+from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_of_kinds
 from napari_segnet.graph import Activation, Graph, GraphBuilder
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class MateuszbudaUNet(Drawn, MapTraining):
         first, last = "encoder1.enc1conv1.weight", "decoder1.dec1conv1.weight"
         return first in weights.tensors and last in weights.tensors
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Tell what shapes and metadata say; see :class:`~napari_segnet.families.Family`."""
         shapes = Shapes(weights, self.title)
         first = shapes.of("encoder1.enc1conv1.weight", 4, 5)
@@ -79,12 +79,12 @@ class MateuszbudaUNet(Drawn, MapTraining):
             "init_features": first[0],
         }
         choices = (_activation(classes), *CHOICES)
-        hparams, known = settle_kinds(_drawn, choices, read, weights, told, self.title)
+        hparams, known = settle_kinds(_drawn, choices, read, weights, overrides, self.title)
         inside = hparams["activation"] == "sigmoid"
         lengths = (STRIDE_PX,) * ndim
         size = Size(minimum=lengths, multiple=lengths, stride=lengths)
         if any(hparams[c.name] != c.default for c in CHOICES if c.name in GEOMETRY):
-            size = size_told(size, _drawn(hparams), hparams)
+            size = size_of_kinds(size, _drawn(hparams), hparams)
         checkpoint = Checkpoint(
             path=weights.path,
             family=self.name,
@@ -191,5 +191,5 @@ def _activation(classes: int) -> Choice:
         values=values if classes == 1 else (*values, "softmax"),
         default="sigmoid",
         why=why,
-        only_told=("none", "tanh"),
+        only_by_user=("none", "tanh"),
     )

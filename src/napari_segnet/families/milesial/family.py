@@ -29,6 +29,7 @@ from napari_segnet.families.kit.drawing import (
     upsampled,
 )
 from napari_segnet.families.kit.facts import Shapes, complete, convolutions, plain
+from napari_segnet.families.kit.hparams import Choice, parsed
 from napari_segnet.families.kit.kinds import (
     DILATION,
     NONLINEARITY,
@@ -40,9 +41,8 @@ from napari_segnet.families.kit.kinds import (
     Kinds,
     activation_choice,
 )
-from napari_segnet.families.kit.told import Choice, parsed
 from napari_segnet.families.kit.training import MapTraining, with_classes
-from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_told
+from napari_segnet.families.kit.unseen import GEOMETRY, settle_kinds, size_of_kinds
 from napari_segnet.graph import Graph, GraphBuilder, MatchSize
 
 if TYPE_CHECKING:
@@ -79,17 +79,17 @@ class MilesialUNet(Drawn, MapTraining):
         first = any(f"inc.{part}.0.weight" in keys for part in (NEW, "conv.conv"))
         return first and "outc.conv.weight" in keys
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Tell what shapes and metadata say; see :class:`~napari_segnet.families.Family`."""
         shapes = Shapes(weights, self.title)
         read = _read(shapes)
         classes, ndim, depth = read["n_classes"], read["ndim"], read["depth"]
-        hparams, known = _settled(read, weights, told, self.title)
+        hparams, known = _settled(read, weights, overrides, self.title)
         names, names_known, mask_values = _class_names(weights, classes)
         lengths = (2**depth,) * ndim
         size = Size(minimum=lengths, multiple=(1,) * ndim, stride=lengths)
         if any(hparams[c.name] != c.default for c in _choices(read) if c.name in GEOMETRY):
-            size = size_told(size, _drawn(hparams), hparams)
+            size = size_of_kinds(size, _drawn(hparams), hparams)
         checkpoint = Checkpoint(
             path=weights.path,
             family=self.name,
@@ -266,18 +266,18 @@ def _choices(read: Mapping[str, Any]) -> tuple[Choice, ...]:
 
 
 def _settled(
-    read: Mapping[str, Any], weights: Weights, told: Mapping[str, Any], title: str
+    read: Mapping[str, Any], weights: Weights, overrides: Mapping[str, Any], title: str
 ) -> tuple[dict[str, Any], dict[str, Known]]:
     """Settle what no shape shows; ``bilinear`` is a shorter word for two ways to up-sample."""
-    told = dict(told)
-    if read["bilinear"] and "bilinear" in told:
-        linear = parsed(BILINEAR, told.pop("bilinear"))
-        told.setdefault("upsampling", "linear-aligned" if linear else "nearest")
+    overrides = dict(overrides)
+    if read["bilinear"] and "bilinear" in overrides:
+        linear = parsed(BILINEAR, overrides.pop("bilinear"))
+        overrides.setdefault("upsampling", "linear-aligned" if linear else "nearest")
 
     def in_file(key: str) -> str:
         return _file_key(key, read["names"])
 
-    hparams, known = settle_kinds(_drawn, _choices(read), read, weights, told, title, in_file)
+    hparams, known = settle_kinds(_drawn, _choices(read), read, weights, overrides, title, in_file)
     if read["bilinear"]:
         how = known["upsampling"]
         hparams["bilinear"] = hparams["upsampling"] != "nearest"

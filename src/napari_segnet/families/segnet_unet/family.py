@@ -60,12 +60,12 @@ class SegnetUNet(Drawn, MapTraining):
             return False
         return said_family(weights) != "graph"
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read everything from the header; nothing is left to be told."""
-        if told:
+        if overrides:
             raise SettingsError(
-                f"{weights.path.name} describes itself completely, so {_listed(told)} cannot be "
-                "told. Leave the setting out."
+                f"{weights.path.name} describes itself completely, so {_listed(overrides)} cannot "
+                "be told. Leave the setting out."
             )
         said = read_header(weights)
         checkpoint = describe_new(
@@ -236,5 +236,5 @@ def _known(head: Checkpoint) -> dict[str, Known]:
     return {**unstated(head), **known, **stated}
 
 
-def _listed(told: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(told))
+def _listed(overrides: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(overrides))

@@ -100,17 +100,17 @@ class Adding:
     # ---- Behind it ----
 
     def _ended(self, checkpoint: Checkpoint) -> Checkpoint:
-        groups, told = checkpoint.outputs, self.said.outputs
-        if (len(told) == 1 and len(groups) == 1) or len(told) == len(groups):
+        groups, described = checkpoint.outputs, self.said.outputs
+        if (len(described) == 1 and len(groups) == 1) or len(described) == len(groups):
             outputs, notes, sure = [], list[str](), True
-            for group, tensor in zip(groups, told, strict=True):
+            for group, tensor in zip(groups, described, strict=True):
                 ends, clear = self._group(group, tensor, notes)
                 outputs += ends
                 sure = sure and clear
             return self._with_outputs(checkpoint, tuple(outputs), notes, sure)
         note = (
-            f"{self.name} describes {len(told)} outputs, and the network has {len(groups)}; what "
-            "its channels mean is not taken from there."
+            f"{self.name} describes {len(described)} outputs, and the network has {len(groups)}; "
+            "what its channels mean is not taken from there."
         )
         return replace(checkpoint, notes=(*checkpoint.notes, note))
 

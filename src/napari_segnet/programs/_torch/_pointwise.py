@@ -153,8 +153,8 @@ def _same_value(run: Run, x: Any, *_: Any, **__: Any) -> Any:
 
 def _cast(run: Run, x: Any, *rest: Any, dtype: Any = None, **_: Any) -> Any:
     """Return the same in another kind of number; what would be rounded is refused."""
-    told = [one for one in (dtype, *rest[:2]) if isinstance(one, int)]
-    kinds = [one for one in told if not isinstance(one, bool)]
+    given = [one for one in (dtype, *rest[:2]) if isinstance(one, int)]
+    kinds = [one for one in given if not isinstance(one, bool)]
     if isinstance(x, Value) and kinds and kinds[0] not in FLOATING:
         raise NotReadable(f"{run.draw.at} rounds values of the image to whole numbers")
     return x

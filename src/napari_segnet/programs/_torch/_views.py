@@ -108,15 +108,15 @@ def _unsqueeze(run: Run, x: Any, dim: Any) -> Any:
 
 def _squeeze(run: Run, x: Any, dim: Any = None) -> Any:
     if isinstance(x, Weight):
-        told = dim if isinstance(dim, list | tuple) else [dim]
-        dims = list(range(len(x.shape))) if dim is None else [whole_number(run, n) for n in told]
+        given = dim if isinstance(dim, list | tuple) else [dim]
+        dims = list(range(len(x.shape))) if dim is None else [whole_number(run, n) for n in given]
         gone_ = {place % len(x.shape) for place in dims if x.shape[place] == 1}
         return x.reshaped([n for place, n in enumerate(x.shape) if place not in gone_])
     row = run.draw.shape(x)
-    told = dim if isinstance(dim, list | tuple) else [dim]
+    given = dim if isinstance(dim, list | tuple) else [dim]
     own = list(range(1, len(row)))
     if dim is not None:
-        own = [whole_number(run, n) % len(row) for n in told]
+        own = [whole_number(run, n) % len(row) for n in given]
     gone = [place for place in own if run.draw.probes.equal(row[place], 1)]
     kept = tuple(axis for place, axis in enumerate(x.axes) if place not in gone)
     return Value(node=x.node, axes=kept)

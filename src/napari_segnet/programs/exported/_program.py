@@ -97,10 +97,10 @@ def read_program(said: Mapping[str, Any]) -> Program:
         elif kind == "constant_input":
             fixed[str(own["name"])] = _only(own["value"])[1]
         elif kind == "user_input":
-            what, told = _only(own["arg"])
+            what, fields = _only(own["arg"])
             if what != "as_tensor":
                 raise NotReadable(f"it takes {what[3:40]} as an input, not images alone")
-            name = str(told["name"])
+            name = str(fields["name"])
             images[name] = tuple(_length(n) for n in graph["tensor_values"][name]["sizes"])
         else:
             raise NotReadable(f"it takes an input of the kind {kind[:40]}, not images alone")

@@ -45,7 +45,7 @@ def space_of(tree: Tree) -> OrderedSpace:
 
 
 def described_by_order(
-    tree: Tree, path: Path, told: Mapping[str, Any], refusal: UnsupportedWeightsError
+    tree: Tree, path: Path, overrides: Mapping[str, Any], refusal: UnsupportedWeightsError
 ) -> Checkpoint:
     """Return the likeliest network; what leaves no trace is assumed, and can be told.
 
@@ -58,10 +58,10 @@ def described_by_order(
     """
     try:
         space = space_of(tree)
-        _check(told, space)
-        told = {name: str(value).strip().lower() for name, value in told.items()}
+        _check(overrides, space)
+        overrides = {name: str(value).strip().lower() for name, value in overrides.items()}
         (layout,) = space.layouts
-        candidate = space.candidate(layout, told)
+        candidate = space.candidate(layout, overrides)
         choices = {name: candidate.choices[name] for name in space.open}
         draw, graph, model = space.draw(choices)
         found = described(path, tree, graph, draw, model, space.outputs(choices))
@@ -70,7 +70,7 @@ def described_by_order(
         raise UnsupportedWeightsError(f"{first}; from their order, {error}. {rest}") from error
     known = {
         name: Known(source="told", why="by the user")
-        if name in told
+        if name in overrides
         else Known(source="assumed", why=candidate.why[name])
         for name in choices
     }
@@ -85,8 +85,8 @@ def described_by_order(
     )
 
 
-def _check(told: Mapping[str, Any], space: OrderedSpace) -> None:
-    for name, value in told.items():
+def _check(overrides: Mapping[str, Any], space: OrderedSpace) -> None:
+    for name, value in overrides.items():
         can = space.open.get(name)
         if can is None:
             raise SettingsError(

@@ -21,7 +21,7 @@ from napari_segnet.programs.source import (
 
 __all__ = ["Coded", "coded_beside", "with_code"]
 
-TOLD = ("source", "class")
+BESIDE_ARGUMENTS = ("source", "class")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Coded:
     rest: Mapping[str, Any]
 
 
-def coded_beside(tree: Tree, path: Path, told: Mapping[str, Any]) -> Coded | KerasMiss:
+def coded_beside(tree: Tree, path: Path, overrides: Mapping[str, Any]) -> Coded | KerasMiss:
     """Return the model that code beside weights makes, if it has these weights.
 
     Raises
@@ -51,12 +51,12 @@ def coded_beside(tree: Tree, path: Path, told: Mapping[str, Any]) -> Coded | Ker
     SettingsError
         If ``source`` is told and is no file of code.
     """
-    paths = paths_of_code(path, told)
+    paths = paths_of_code(path, overrides)
     if not paths:
         return KerasMiss()
     layers: Mapping[str, Sequence[str]] = tree.metadata["layers"]
     shapes = [tree.root[key].shape for keys in layers.values() for key in keys if _is_weight(key)]
-    found = keras_definition(paths, shapes, told)
+    found = keras_definition(paths, shapes, overrides)
     if isinstance(found, KerasMiss):
         return found
     config: Any = found.config
@@ -65,8 +65,8 @@ def coded_beside(tree: Tree, path: Path, told: Mapping[str, Any]) -> Coded | Ker
         config = _renamed(config, _new_names(found.order, held))
     rest = {
         name: value
-        for name, value in told.items()
-        if name not in TOLD and name not in found.arguments
+        for name, value in overrides.items()
+        if name not in BESIDE_ARGUMENTS and name not in found.arguments
     }
     return Coded(config, found, rest)
 
@@ -120,16 +120,16 @@ def _with_names(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def with_code(checkpoint: Checkpoint, coded: Coded, told: Mapping[str, Any]) -> Checkpoint:
+def with_code(checkpoint: Checkpoint, coded: Coded, overrides: Mapping[str, Any]) -> Checkpoint:
     """Add where a network comes from, and what the code says besides."""
     found = coded.definition
     why = f"from {found.name} ({found.where}), which was read and not run"
     known = {name: Known(source="read", why=why) for name in ("family", "program", "graph")}
-    shown = str(found.source) if told.get("source") else found.source.name
+    shown = str(found.source) if overrides.get("source") else found.source.name
     hparams: dict[str, Any] = {"source": shown, "class": found.name}
     known["source"] = (
         Known(source="told", why="by the user")
-        if told.get("source")
+        if overrides.get("source")
         else Known(source="read", why="it lies beside the file")
     )
     known["class"] = Known(source="read", why=found.where)

@@ -255,10 +255,10 @@ def _transposed(draw: Drawing, layer: Layer, path: str, value: Value) -> Value:
 
 def _check_shape(layer: Layer, value: Value) -> None:
     """Refuse a transposed convolution of Keras 1 whose answer is told to be of another size."""
-    told = layer.config.get("output_shape")
-    if not isinstance(told, list | tuple) or len(told) != len(value.lengths) + 2:
+    stated = layer.config.get("output_shape")
+    if not isinstance(stated, list | tuple) or len(stated) != len(value.lengths) + 2:
         return
-    space = told[2:] if value.data_format == "channels_first" else told[1:-1]
+    space = stated[2:] if value.data_format == "channels_first" else stated[1:-1]
     for want, have in zip(space, value.lengths, strict=True):
         if isinstance(want, int) and have is not None and want != have:
             raise NotReadable(

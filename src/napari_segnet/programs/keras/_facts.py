@@ -10,9 +10,9 @@ from napari_segnet.checkpoint import Known
 from napari_segnet.containers import Tree
 from napari_segnet.errors import SettingsError
 from napari_segnet.programs.keras._drawing import Facts
+from napari_segnet.programs.keras._hparams import choice, lambdas_of
 from napari_segnet.programs.keras._model import Layer, Model
 from napari_segnet.programs.keras._outputs import output_names
-from napari_segnet.programs.keras._told import choice, lambdas_told
 
 __all__ = ["BACKENDS", "facts_of", "grid_of", "version_of"]
 
@@ -22,8 +22,8 @@ GRIDS = ("half-pixel", "asymmetric")
 
 
 def version_of(tree: Tree, config: Mapping[str, Any]) -> str:
-    told = tree.metadata["keras_version"] or config.get("keras_version")
-    return told if isinstance(told, str) else ""
+    version = tree.metadata["keras_version"] or config.get("keras_version")
+    return version if isinstance(version, str) else ""
 
 
 def facts_of(
@@ -31,7 +31,7 @@ def facts_of(
     config: Mapping[str, Any],
     tree: Tree,
     version: str,
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
 ) -> tuple[Facts, dict[str, Known]]:
     """Return what holds for the whole model, and how what can be told is known."""
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:3])
@@ -46,16 +46,16 @@ def facts_of(
     values: dict[str, str] = {}
     if major == 1 and not backend:
         why = "Keras 1 did not write it; channels first is Theano's order, last TensorFlow's"
-        values["backend"] = choice("backend", BACKENDS, BACKENDS[not first], why, told, known)
+        values["backend"] = choice("backend", BACKENDS, BACKENDS[not first], why, overrides, known)
         backend = values["backend"]
-    lambdas = lambdas_told(every, told, known, values)
+    lambdas = lambdas_of(every, overrides, known, values)
     grid, sure = grid_of(numbers or (major,) * (major == 3), version)
     if not sure and any(layer.config.get("interpolation") == "bilinear" for layer in every):
         why = "bilinear up-sampling takes pixels at their middle since TensorFlow 2"
-        values["grid"] = grid = choice("grid", GRIDS, grid, why, told, known)
+        values["grid"] = grid = choice("grid", GRIDS, grid, why, overrides, known)
     if len(names := output_names(model)) > 1:
         values["output"] = " or ".join(names)
-    unknown = sorted(set(told) - set(values))
+    unknown = sorted(set(overrides) - set(values))
     if unknown:
         can = f" What can be told of it: {', '.join(values)}." if values else ""
         raise SettingsError(

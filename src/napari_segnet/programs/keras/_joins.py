@@ -125,14 +125,18 @@ def drawn_operation(
         axis = call.more.get("axis", layer.config.get("axis", -1))
         return softmax(draw, path, tensors[0], axis, log=name == "log_softmax")
     # Only functions without numbers of their own: those may stand anywhere.
-    if len(values) == 1 and (name in PLAIN or name == "hard_sigmoid") and not _told(call, layer):
+    if (
+        len(values) == 1
+        and (name in PLAIN or name == "hard_sigmoid")
+        and not _has_numbers(call, layer)
+    ):
         return activated(draw, path, tensors[0], name)
     raise NotReadable(
         f"its layer {layer.name} is the operation {name or layer.kind!r}, which is not known"
     )
 
 
-def _told(call: Call, layer: Layer) -> bool:
+def _has_numbers(call: Call, layer: Layer) -> bool:
     """Tell if an operation has numbers of its own, such as the slope of a leaky ReLU."""
     return any(
         isinstance(value, int | float) and not isinstance(value, bool)

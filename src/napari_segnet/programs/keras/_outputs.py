@@ -41,7 +41,7 @@ def output_names(model: Model) -> dict[str, Ref]:
 
 
 def drawn_output(
-    model: Model, facts: Facts, told: Any, known: MutableMapping[str, Known]
+    model: Model, facts: Facts, wanted: Any, known: MutableMapping[str, Known]
 ) -> tuple[Drawing, Graph, str]:
     """Return the graph of the output that counts, and its name.
 
@@ -58,11 +58,11 @@ def drawn_output(
     if len(names) < 2:
         draw, graph = _graph(model, facts, *model.outputs)
         return draw, graph, next(iter(names), "")
-    if told is not None:
-        name = str(told).strip()
+    if wanted is not None:
+        name = str(wanted).strip()
         if name not in names:
             raise SettingsError(
-                f"output must be {' or '.join(names)}, not {told!r}. Correct the setting."
+                f"output must be {' or '.join(names)}, not {wanted!r}. Correct the setting."
             )
         known["output"] = Known(source="told", why="by the user")
         return *_graph(model, facts, names[name]), name

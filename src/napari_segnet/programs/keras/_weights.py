@@ -158,12 +158,12 @@ def _in_folders(
         here = [f"{folder}{name}/{own}" for name in FOLDERS]
         for name in FOLDERS:
             start = f"{folder}{name}/"
-            told = [
+            named = [
                 key
                 for key, said in names.items()
                 if said == layer.name and key.startswith(start) and "/" not in key[len(start) :]
             ]
-            here = told if len(told) == 1 else here
+            here = named if len(named) == 1 else here
         if layer.model is not None:
             inside = [h for h in here if any(key.startswith(f"{h}/") for key in layers)] or here
             yield from _in_folders(

@@ -17,9 +17,9 @@ from napari_segnet.programs.keras._code import Coded, coded_beside, with_code
 from napari_segnet.programs.keras._draw import image_shape
 from napari_segnet.programs.keras._drawing import Facts
 from napari_segnet.programs.keras._facts import BACKENDS, facts_of, version_of
+from napari_segnet.programs.keras._hparams import asked_lambda, asked_output
 from napari_segnet.programs.keras._model import Model, NotReadable, read_model
 from napari_segnet.programs.keras._outputs import SeveralOutputs, drawn_output
-from napari_segnet.programs.keras._told import asked_lambda, asked_output
 from napari_segnet.programs.keras._write import ENDINGS, check_name, write_keras
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ class Keras:
         """Tell by the container; the Mask R-CNN of matterport is a family of its own."""
         return tree.container.startswith("keras-") and "matterport" not in tree.metadata
 
-    def describe(self, tree: Tree, path: Path, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, tree: Tree, path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read the network; see :class:`~napari_segnet.programs.Program`."""
         config, beside = tree.metadata["model_config"], ""
         if config is None:
             try:
                 config, beside = described_beside(tree, path)
             except UnsupportedWeightsError as refusal:
-                return _without_description(tree, path, told, refusal)
-        return _by_config(tree, path, told, config, beside)
+                return _without_description(tree, path, overrides, refusal)
+        return _by_config(tree, path, overrides, config, beside)
 
     def check_name(self, checkpoint: Checkpoint, path: Path) -> None:
         """See that it can be written; see :class:`~napari_segnet.programs.WritingProgram`."""
@@ -61,22 +61,22 @@ class Keras:
 
 
 def _without_description(
-    tree: Tree, path: Path, told: Mapping[str, Any], refusal: UnsupportedWeightsError
+    tree: Tree, path: Path, overrides: Mapping[str, Any], refusal: UnsupportedWeightsError
 ) -> Checkpoint:
     """Return what weights alone are: by the code beside them, else by the order of their layers."""
-    found = coded_beside(tree, path, told)
+    found = coded_beside(tree, path, overrides)
     if isinstance(found, Coded):
         place = f"{found.definition.name} ({found.definition.where})"
         checkpoint = _by_config(tree, path, found.rest, found.config, place)
-        return with_code(checkpoint, found, told)
+        return with_code(checkpoint, found, overrides)
     note = f"The code beside {path.name} is not used: {found.why}." if found.why else ""
-    if told.get("source"):
+    if overrides.get("source"):
         raise UnsupportedWeightsError(
             f"{note or f'The code makes no model of Keras that has the weights of {path.name}.'} "
             "Leave the setting source out, and the weights are read by the order of their layers."
         )
     try:
-        checkpoint = described_by_order(tree, path, told, refusal)
+        checkpoint = described_by_order(tree, path, overrides, refusal)
     except UnsupportedWeightsError as error:
         if not note:
             raise
@@ -85,14 +85,14 @@ def _without_description(
 
 
 def _by_config(
-    tree: Tree, path: Path, told: Mapping[str, Any], config: Mapping[str, Any], beside: str
+    tree: Tree, path: Path, overrides: Mapping[str, Any], config: Mapping[str, Any], beside: str
 ) -> Checkpoint:
     """Return the network that a description of its layers says, which stands ``beside``."""
     version = version_of(tree, config)
     try:
         model = read_model(config)
-        facts, known = facts_of(model, config, tree, version, told)
-        draw, graph, name = drawn_output(model, facts, told.get("output"), known)
+        facts, known = facts_of(model, config, tree, version, overrides)
+        draw, graph, name = drawn_output(model, facts, overrides.get("output"), known)
         checkpoint = described(path, tree, graph, draw, model)
     except SettingsError:
         raise
@@ -109,7 +109,7 @@ def _by_config(
         raise UnsupportedWeightsError(_sentence(path, version, reason)) from error
     if "lambda" in known and known["lambda"].source == "assumed":
         raise asked_lambda(path, version, tuple(facts.lambdas))
-    return _told_facts(checkpoint, model, facts, known, version, beside, name)
+    return _with_facts(checkpoint, model, facts, known, version, beside, name)
 
 
 def _sentence(path: Path, version: str, reason: str) -> str:
@@ -120,7 +120,7 @@ def _sentence(path: Path, version: str, reason: str) -> str:
     )
 
 
-def _told_facts(
+def _with_facts(
     checkpoint: Checkpoint,
     model: Model,
     facts: Facts,
@@ -134,13 +134,13 @@ def _told_facts(
         name: Known(source="read", why=f"each layer stands in {where}")
         for name in ("family", "program", "graph")
     }
-    told = {
+    decisive = {
         "backend": BACKENDS[not facts.theano],
         "grid": facts.grid,
         "lambda": ",".join(facts.lambdas.values()),
         "output": output,
     }
-    hparams = {**checkpoint.hparams, **{name: told[name] for name in known}}
+    hparams = {**checkpoint.hparams, **{name: decisive[name] for name in known}}
     if version:
         hparams["keras_version"] = version
         read["keras_version"] = Known(source="read", why="written in the file")

@@ -87,7 +87,7 @@ class _Kind:
 
 def _kind_of(pen: Pen, name: str) -> _Kind:
     whole = name.endswith(".model")
-    same = whole and pen.told.get("padding") == "tensorflow"
+    same = whole and pen.overrides.get("padding") == "tensorflow"
     if pen.has(f"{name}.blocks.0.0.se") and pen.count(f"{name}.blocks") == len(STRIDES):
         gate = ("silu", "sigmoid")
         return _Kind(strides=STRIDES, functions=("silu",) * 8, gate=gate, whole=whole, same=same)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from napari_segnet.families.kit.hparams import Choice
 from napari_segnet.families.kit.kinds import NONLINEARITY, NORM_EPS, upsampling_choice
-from napari_segnet.families.kit.told import Choice
 from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision
 from napari_segnet.programs.library import _smp as _smp_module
 from napari_segnet.programs.library import _smp_pyramids as _pyramids

@@ -53,9 +53,9 @@ def _level(pen: Pen, name: str, x: str) -> str:
 def _stride(pen: Pen, name: str) -> int:
     """Return how much a unit halves: its shortcut has wide kernels where it does."""
     if not pen.has(f"{name}.conv.unit0"):
-        return int(pen.told["stride"])
+        return int(pen.overrides["stride"])
     strided = pen.has(f"{name}.residual") and max(pen.kernel(f"{name}.residual")) > 1
-    return int(pen.told["stride"]) if strided else 1
+    return int(pen.overrides["stride"]) if strided else 1
 
 
 def _unit(pen: Pen, name: str, x: str, stride: int) -> str:
@@ -88,7 +88,7 @@ def _convolution(pen: Pen, name: str, x: str, stride: int | Axes = 1, back: bool
         x = pen.conv(f"{name}.conv", x, stride)
     if name in LAST:
         return x
-    order = str(pen.told.get("adn_ordering", "NDA"))
+    order = str(pen.overrides.get("adn_ordering", "NDA"))
     for word in order:
         if word == "N":
             x = _normed(pen, f"{name}.adn.N", x)
@@ -100,8 +100,8 @@ def _convolution(pen: Pen, name: str, x: str, stride: int | Axes = 1, back: bool
 def _normed(pen: Pen, name: str, x: str) -> str:
     if pen.has(name):
         return pen.norm(name, x)
-    if pen.told.get("norm") == "instance":
-        return pen.node(InstanceNorm(epsilon=float(pen.told["norm_eps"])), x)
+    if pen.overrides.get("norm") == "instance":
+        return pen.node(InstanceNorm(epsilon=float(pen.overrides["norm_eps"])), x)
     return x
 
 
@@ -120,7 +120,7 @@ def _pair(pen: Pen, name: str, x: str, stride: int) -> str:
 
 
 def _attended(pen: Pen, name: str, x: str) -> str:
-    below, stride = f"{name}.submodule", int(pen.told["stride"])
+    below, stride = f"{name}.submodule", int(pen.overrides["stride"])
     if pen.has(f"{below}.0"):
         lower = _attended(pen, f"{below}.1", _pair(pen, f"{below}.0", x, stride))
     else:
@@ -144,7 +144,7 @@ def _instance(pen: Pen, name: str, x: str) -> str:
     """Draw a norm that has no tensors in its default kind."""
     if pen.has(name):
         return pen.norm(name, x)
-    return pen.node(InstanceNorm(epsilon=float(pen.told["norm_eps"])), x)
+    return pen.node(InstanceNorm(epsilon=float(pen.overrides["norm_eps"])), x)
 
 
 # ---- DynUNet
@@ -192,7 +192,7 @@ def _dyn_block(pen: Pen, name: str, x: str, stride: Axes) -> str:
     if pen.has(f"{name}.conv3"):
         x = _normed(pen, f"{name}.norm3", pen.conv(f"{name}.conv3.conv", x, stride))
         inner = pen.add(inner, x)
-    elif pen.told.get("residual", True):
+    elif pen.overrides.get("residual", True):
         inner = pen.add(inner, x) if pen.draw.channels(x) == pen.draw.channels(inner) else inner
     return pen.act(inner)
 
@@ -213,9 +213,9 @@ def basic_unet(pen: Pen) -> str:
         if pen.has(f"{name}.deconv"):
             x = pen.up(f"{name}.deconv", x, 2)
         elif pen.has(f"{name}.preconv"):
-            x = pen.resize(pen.conv(f"{name}.preconv", x), 2, pen.told["upsampling"])
+            x = pen.resize(pen.conv(f"{name}.preconv", x), 2, pen.overrides["upsampling"])
         else:
-            x = pen.resize(x, 2, pen.told["upsampling"])
+            x = pen.resize(x, 2, pen.overrides["upsampling"])
         x = _two(pen, f"upcat_{n}.convs", pen.cat(skips.pop(), x))
     return pen.conv("final_conv", x)
 
@@ -241,7 +241,7 @@ def flexible_unet(pen: Pen) -> str:
         else:
             before = f"{name}.upsample.preconv"
             x = pen.conv(before, x) if pen.has(before) else x
-            x = pen.resize(x, 2, pen.told["upsampling"])
+            x = pen.resize(x, 2, pen.overrides["upsampling"])
         x = pen.cat(features.pop(), x) if features else x
         for part in ("conv_0", "conv_1"):
             own = f"{name}.convs.{part}"
@@ -273,7 +273,7 @@ def segresnet(pen: Pen) -> str:
         if pen.has(f"{name}.1.deconv"):
             x = pen.up(f"{name}.1.deconv", x, 2)
         else:
-            x = pen.resize(x, 2, pen.told["upsampling"])
+            x = pen.resize(x, 2, pen.overrides["upsampling"])
         x = _seg_blocks(pen, f"up_layers.{n}", pen.add(x, skips.pop()), 0)
     x = pen.act(_grouped(pen, "conv_final.0", x))
     return pen.conv("conv_final.2.conv", x)
@@ -290,7 +290,7 @@ def _seg_blocks(pen: Pen, name: str, x: str, first: int) -> str:
 
 
 def _grouped(pen: Pen, name: str, x: str) -> str:
-    return pen.norm(name, x, groups=int(pen.told["groups"]))
+    return pen.norm(name, x, groups=int(pen.overrides["groups"]))
 
 
 # ---- VNet

@@ -75,7 +75,7 @@ def nested_unet(pen: Pen) -> str:
         for column in range(1, row + 1):
             at = row - column
             left = [nodes[at, one] for one in range(column)]
-            up = pen.resize(nodes[at + 1, column - 1], 2, pen.told["upsampling"])
+            up = pen.resize(nodes[at + 1, column - 1], 2, pen.overrides["upsampling"])
             nodes[at, column] = _double(pen, f"conv{at}_{column}", pen.cat(*left, up))
     head = "final" if pen.has("final") else f"final{depth - 1}"
     return pen.conv(head, nodes[0, depth - 1])
@@ -119,10 +119,10 @@ def _singles(pen: Pen, name: str, x: str) -> str:
     for n in (1, 2):
         own = f"{name}.SingleConv{n}"
         norm = next((one for one in ("groupnorm", "batchnorm") if pen.has(f"{own}.{one}")), "")
-        first = bool(norm) and pen.told["layer_order"] == "norm-conv"
+        first = bool(norm) and pen.overrides["layer_order"] == "norm-conv"
         x = _grouped(pen, f"{own}.{norm}", x) if first else x
         x = pen.conv(f"{own}.conv", x)
-        late = pen.told["layer_order"] == "conv-act-norm"
+        late = pen.overrides["layer_order"] == "conv-act-norm"
         x = _grouped(pen, f"{own}.{norm}", x) if norm and not first and not late else x
         x = pen.act(x)
         x = _grouped(pen, f"{own}.{norm}", x) if norm and late else x
@@ -130,5 +130,5 @@ def _singles(pen: Pen, name: str, x: str) -> str:
 
 
 def _grouped(pen: Pen, name: str, x: str) -> str:
-    groups = int(pen.told["groups"])
+    groups = int(pen.overrides["groups"])
     return pen.norm(name, x, groups=groups if groups <= pen.draw.channels(x) else 1)

@@ -52,7 +52,7 @@ def _stage(pen: Pen, name: str, x: str, stride: Axes) -> str:
             x = _residual(pen, f"{name}.blocks.{n}", x, stride if n == 0 else pen.axes(1))
         return x
     if pen.has(f"{name}.1.convs"):  # a pooling stands before
-        kind: Literal["max", "average"] = "max" if pen.told["pooling"] == "max" else "average"
+        kind: Literal["max", "average"] = "max" if pen.overrides["pooling"] == "max" else "average"
         return _stacked(pen, f"{name}.1.convs", pen.pool(x, stride, stride, kind=kind))
     return _stacked(pen, f"{name}.0.convs", x, stride)
 

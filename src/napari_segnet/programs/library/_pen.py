@@ -47,12 +47,14 @@ class Pen:
         Those of the file.
     channels, ndim : int
         Of the image.
-    told : mapping
+    overrides : mapping
         What no tensor shows, by name: ``nonlinearity``, ``norm_eps``, ...
     """
 
-    def __init__(self, shapes: Shapes, channels: int, ndim: int, told: Mapping[str, Any]) -> None:
-        self.shapes, self.ndim, self.told = shapes, ndim, told
+    def __init__(
+        self, shapes: Shapes, channels: int, ndim: int, overrides: Mapping[str, Any]
+    ) -> None:
+        self.shapes, self.ndim, self.overrides = shapes, ndim, overrides
         self.draw = GraphBuilder(channels, ndim)
         self.image = self.draw.image
         self._count = 0
@@ -142,7 +144,7 @@ class Pen:
 
     def norm(self, name: str, x: str, eps: float = 0.0, groups: int = 0) -> str:
         """Draw a norm: of batches where the file has statistics, else of instances or groups."""
-        eps = eps or float(self.told.get("norm_eps", 1e-5))
+        eps = eps or float(self.overrides.get("norm_eps", 1e-5))
         if self.shape(f"{name}.weight") != (self.draw.channels(x),):
             raise Miss(f"the tensor {name}.weight has the shape {self.shapes[f'{name}.weight']}")
         layer: Operation
@@ -202,7 +204,7 @@ class Pen:
         if name and f"{name}.weight" in self.shapes:
             slopes = self.shapes[f"{name}.weight"][0]
             return self.draw.add(name, Activation(function="prelu", slopes=slopes), x)
-        word, _, number = (kind or str(self.told["nonlinearity"])).partition(":")
+        word, _, number = (kind or str(self.overrides["nonlinearity"])).partition(":")
         if word == "none":
             return x
         function: Any = word.replace("_", "-")

@@ -63,7 +63,7 @@ def manet(pen: Pen) -> str:
         skip = features[-2 - n] if pen.has(f"{name}.hl_conv") else ""
         if skip:
             x = conv(pen, f"{name}.hl_conv.1", conv(pen, f"{name}.hl_conv.0", x))
-        x = pen.resize(x, 2, pen.told["upsampling"])
+        x = pen.resize(x, 2, pen.overrides["upsampling"])
         if skip:
             weights = pen.add(_gate(pen, f"{name}.SE_hl", x), _gate(pen, f"{name}.SE_ll", skip))
             x = pen.cat(pen.times(x, weights), skip)
@@ -107,7 +107,7 @@ def linknet(pen: Pen) -> str:
 
 def deeplab(pen: Pen) -> str:
     """Draw a DeepLabV3."""
-    stride = int(pen.told["output_stride"])
+    stride = int(pen.overrides["output_stride"])
     x = features_of(pen, 5, stride)[5]
     if pen.has("decoder.aspp"):
         x = _pyramid(pen, "decoder.aspp", x)
@@ -121,7 +121,7 @@ def deeplab(pen: Pen) -> str:
 
 def deeplab_plus(pen: Pen) -> str:
     """Draw a DeepLabV3+: the pyramid, joined with the encoder's answer at a quarter."""
-    stride = int(pen.told["output_stride"])
+    stride = int(pen.overrides["output_stride"])
     features = features_of(pen, 5, stride)
     x = _separable(pen, "decoder.aspp.1", _pyramid(pen, "decoder.aspp.0", features[5]))
     x = pen.act(pen.norm("decoder.aspp.2", x))
@@ -135,7 +135,7 @@ def deeplab_plus(pen: Pen) -> str:
 
 
 def _block(pen: Pen, name: str, x: str, skips: Sequence[str]) -> str:
-    x = pen.cat(pen.resize(x, 2, pen.told["upsampling"]), *(one for one in skips if one))
+    x = pen.cat(pen.resize(x, 2, pen.overrides["upsampling"]), *(one for one in skips if one))
     if skips:
         x = _attention(pen, f"{name}.attention1.attention", x)
     x = conv(pen, f"{name}.conv2", conv(pen, f"{name}.conv1", x))
@@ -158,7 +158,7 @@ def _separable(pen: Pen, name: str, x: str, rate: int = 1) -> str:
 
 def _pyramid(pen: Pen, name: str, x: str) -> str:
     parts = [conv(pen, f"{name}.convs.0", x)]
-    rates = str(pen.told["rates"]).split(",")
+    rates = str(pen.overrides["rates"]).split(",")
     for n, rate in enumerate(rates, 1):
         place = f"{name}.convs.{n}"
         if pen.has(f"{place}.0.0"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from napari_segnet.families.kit.told import DEEPEST
+from napari_segnet.families.kit.hparams import DEEPEST
 
 __all__ = ["arguments"]
 

@@ -20,7 +20,7 @@ def fpn(pen: Pen) -> str:
     levels = [x]
     for level in (4, 3, 2):
         skip = pen.conv(f"decoder.p{level}.skip_conv", features[level])
-        x = pen.add(pen.resize(x, 2, pen.told["upsampling"]), skip)
+        x = pen.add(pen.resize(x, 2, pen.overrides["upsampling"]), skip)
         levels.append(x)
     found = []
     for n, x in enumerate(levels):
@@ -85,7 +85,7 @@ def segformer(pen: Pen) -> str:
 def pan(pen: Pen) -> str:
     """Draw a PAN (Li et al. 2018): attention over a pyramid, then gates on the way up."""
     depth = 5 if pen.has("decoder.gau3") else 4 if pen.has("decoder.gau2") else 3
-    features = features_of(pen, depth, int(pen.told["output_stride"]))[2:]
+    features = features_of(pen, depth, int(pen.overrides["output_stride"]))[2:]
     x = _attention(pen, "decoder.fpa", features[-1])
     for n in range(depth - 2, 0, -1):
         name, low = f"decoder.gau{n}", features[n - 1]

@@ -27,7 +27,7 @@ def deeplab(pen: Pen) -> str:
     """Draw the atrous pyramid behind the backbone (Chen et al. 2017)."""
     x, name = _backbone(pen), "classifier.0"
     parts = [_conv(pen, f"{name}.convs.0", x)]
-    for n, rate in enumerate(str(pen.told["rates"]).split(","), 1):
+    for n, rate in enumerate(str(pen.overrides["rates"]).split(","), 1):
         wide = pen.conv(f"{name}.convs.{n}.0", x, dilation=int(rate))
         parts.append(pen.act(pen.norm(f"{name}.convs.{n}.1", wide)))
     whole = pen.conv(f"{name}.convs.4.1", pen.squeezed(x))

@@ -12,7 +12,7 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.families.graph import describe_graph
 from napari_segnet.families.kit.facts import common_dtype, refusal
-from napari_segnet.families.kit.told import settle
+from napari_segnet.families.kit.hparams import settle
 from napari_segnet.graph import Activation, Graph, channels, needed, tensors
 from napari_segnet.programs.library._kinds import KINDS, Kind
 from napari_segnet.programs.library._pen import Miss, Pen
@@ -38,7 +38,7 @@ class Library:
     name = "library"
     title = "Network of a library, known by its names"
 
-    def describe(self, views: Sequence[Weights], told: Mapping[str, Any]) -> Checkpoint | None:
+    def describe(self, views: Sequence[Weights], overrides: Mapping[str, Any]) -> Checkpoint | None:
         """Return the network; None if no view has the names of one.
 
         Raises
@@ -55,7 +55,7 @@ class Library:
             if kind is None:
                 continue
             try:
-                found = _described(weights, kind, told)
+                found = _described(weights, kind, overrides)
             except UnknownNetworkError as error:
                 refused = refused or error
                 continue
@@ -65,14 +65,14 @@ class Library:
         return None
 
 
-def _described(weights: Weights, kind: Kind, told: Mapping[str, Any]) -> Checkpoint:
+def _described(weights: Weights, kind: Kind, overrides: Mapping[str, Any]) -> Checkpoint:
     plain = {key: one.shape for key, one in weights.tensors.items()}
     same = kind.canonical
     names = {key: same(key, plain) if same else key for key in plain}
     shapes = {names[key]: one.shape for key, one in weights.tensors.items()}
     read = {"library": kind.name}
     recorded = _recorded(weights, kind)
-    hparams, known = settle(kind.open(shapes), read, recorded, told, kind.title)
+    hparams, known = settle(kind.open(shapes), read, recorded, overrides, kind.title)
     try:
         graph = _drawn(kind, shapes, hparams)
         found = tensors(graph)
@@ -128,8 +128,8 @@ def _recorded(weights: Weights, kind: Kind) -> Weights:
 
 def _fixed(graph: Graph, hparams: Mapping[str, Any]) -> list[str]:
     """Return the activations that are the library's own: no tensor and no setting shows them."""
-    told = str(hparams.get("nonlinearity", "")).partition(":")[0].replace("_", "-")
-    shown = {told, "prelu", "sigmoid"}
+    word = str(hparams.get("nonlinearity", "")).partition(":")[0].replace("_", "-")
+    shown = {word, "prelu", "sigmoid"}
     ops = (node.operation for node in graph.nodes)
     return sorted({op.function for op in ops if isinstance(op, Activation)} - shown)
 
@@ -147,13 +147,15 @@ def _plans(weights: Weights, kind: Kind, graph: Graph) -> Plans:
     return replace(said, prepare=said.prepare or (usual,))
 
 
-def _drawn(kind: Kind, shapes: Mapping[str, tuple[int, ...]], told: Mapping[str, Any]) -> Graph:
+def _drawn(
+    kind: Kind, shapes: Mapping[str, tuple[int, ...]], overrides: Mapping[str, Any]
+) -> Graph:
     """Draw the network; nothing that its answer does not need stays."""
     first = next((one for one in kind.first if len(shapes.get(f"{one}.weight", ())) > 3), None)
     if first is None:
         raise Miss("its first convolution is not where it is known to be")
     shape = shapes[f"{first}.weight"]
-    pen = Pen(shapes, shape[1], len(shape) - 2, told)
+    pen = Pen(shapes, shape[1], len(shape) - 2, overrides)
     end = kind.draw(pen)
     return needed(pen.draw.graph(end), (end,))
 

@@ -207,16 +207,16 @@ class Reader:
 
 def _new_shape(at: At, shape: Sequence[int], rest: Sequence[np.ndarray[Any, Any]]) -> list[int]:
     """Return the shape that a view of a tensor has, without its numbers."""
-    told = [int(n) for n in rest[0].reshape(-1)] if rest else None
+    given = [int(n) for n in rest[0].reshape(-1)] if rest else None
     if at.operation == "Reshape":
-        own = told if told is not None else at.wholes("shape") or []
+        own = given if given is not None else at.wholes("shape") or []
         own = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(own)]
         others = math.prod(n for n in own if n != -1)
         return [math.prod(shape) // max(others, 1) if n == -1 else n for n in own]
     if at.operation == "Flatten":
         axis = at.number("axis", 1)
         return [math.prod(shape[:axis]), math.prod(shape[axis:])]
-    axes = told if told is not None else at.wholes("axes")
+    axes = given if given is not None else at.wholes("axes")
     if at.operation == "Unsqueeze":
         rank = len(shape) + len(axes or ())
         new, left = {axis % rank for axis in axes or ()}, iter(shape)

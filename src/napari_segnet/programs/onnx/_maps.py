@@ -81,9 +81,9 @@ def _clip(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     value = image_of(at, inputs)
     low, high = at.real("min", -LARGEST), at.real("max", LARGEST)
     for place, name in ((1, "min"), (2, "max")):
-        told = numbers_at(draw, at, inputs, place)
-        if told is not None:
-            number = number_of(draw, told, name)
+        given = numbers_at(draw, at, inputs, place)
+        if given is not None:
+            number = number_of(draw, given, name)
             low, high = (number, high) if place == 1 else (low, number)
     low, high = max(low, -LARGEST), min(high, LARGEST)
     if low == 0 and high == LARGEST:
@@ -107,8 +107,8 @@ def _softmax(log: bool) -> Draw:
 
 
 def _power(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    told = numbers_at(draw, at, inputs, 1)
-    power = None if told is None else number_of(draw, told, "the power")
+    given = numbers_at(draw, at, inputs, 1)
+    power = None if given is None else number_of(draw, given, "the power")
     value = image_of(at, inputs)
     if power == 1:
         return value

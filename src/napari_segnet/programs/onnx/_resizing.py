@@ -47,12 +47,12 @@ def _resize(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     if not isinstance(value, Value):
         raise NotReadable(f"{at} does not work on the image")
     if at.operation == "Upsample" or at.opset < 11:
-        scales, sizes = _told(at, inputs, 1), None
+        scales, sizes = _given(at, inputs, 1), None
         if scales is None and at.reals("scales") is not None:
             scales = np.array(at.reals("scales"))[None]
         way, rounding = "asymmetric", "floor"
     else:
-        scales, sizes = _told(at, inputs, 2), _told(at, inputs, 3)
+        scales, sizes = _given(at, inputs, 2), _given(at, inputs, 3)
         way = at.text("coordinate_transformation_mode", "half_pixel")
         rounding = at.text("nearest_mode", "round_prefer_floor")
     mode = at.text("mode", "nearest")
@@ -82,7 +82,7 @@ def _resize(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     return _along(draw, at, value, lengths, "nearest", grid, exact=True)
 
 
-def _told(at: At, inputs: Sequence[Any], place: int) -> Known | None:
+def _given(at: At, inputs: Sequence[Any], place: int) -> Known | None:
     """Return scales or sizes; none where they are left out or empty."""
     found = inputs[place] if place < len(inputs) else None
     if isinstance(found, Weight):
@@ -100,10 +100,10 @@ def _lengths(
     probes, have = draw.probes, draw.shape(value)
     axes = at.wholes("axes") or list(range(len(have)))
     axes = [axis % len(have) for axis in axes]
-    told = sizes if sizes is not None else scales
-    if told is None or told.shape[1:] != (len(axes),):
+    given = sizes if sizes is not None else scales
+    if given is None or given.shape[1:] != (len(axes),):
         raise NotReadable(f"{at} does not say a size for each axis")
-    table = np.broadcast_to(told, (probes.count, len(axes)))
+    table = np.broadcast_to(given, (probes.count, len(axes)))
     found = list(have)
     for place, axis in enumerate(axes):
         column = table[:, place]

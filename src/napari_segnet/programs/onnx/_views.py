@@ -95,10 +95,10 @@ def _flatten(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 
 
 def _axes(draw: Drawing, at: At, inputs: Sequence[Any], place: int = 1) -> list[int] | None:
-    told = numbers_at(draw, at, inputs, place)
-    if told is None:
+    given = numbers_at(draw, at, inputs, place)
+    if given is None:
         return at.wholes("axes")
-    return [int(n) for n in numbers_of(draw, told, "axes").reshape(-1)]
+    return [int(n) for n in numbers_of(draw, given, "axes").reshape(-1)]
 
 
 def _squeeze(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
@@ -166,12 +166,12 @@ def _split(draw: Drawing, at: At, inputs: Sequence[Any]) -> list[Value]:
     value = image_of(at, inputs)
     axis = at.number("axis", 0) % len(value.axes)
     length = draw.shape(value)[axis]
-    told = numbers_at(draw, at, inputs, 1)
+    given = numbers_at(draw, at, inputs, 1)
     own = at.wholes("split")
     count = at.number("num_outputs", len(at.node.outputs))
     parts: list[Ints]
-    if told is not None:
-        table = np.broadcast_to(told, (draw.probes.count, *told.shape[1:])).astype(np.int64)
+    if given is not None:
+        table = np.broadcast_to(given, (draw.probes.count, *given.shape[1:])).astype(np.int64)
         parts = [table[:, i] for i in range(table.shape[1])]
     elif own is not None:
         parts = [draw.probes.number(n) for n in own]
@@ -186,10 +186,10 @@ def _split(draw: Drawing, at: At, inputs: Sequence[Any]) -> list[Value]:
 
 
 def _gather(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value, told = image_of(at, inputs), numbers_at(draw, at, inputs, 1)
-    if told is None:
+    value, given = image_of(at, inputs), numbers_at(draw, at, inputs, 1)
+    if given is None:
         raise at.unknown()
-    indices = numbers_of(draw, told, "the places")
+    indices = numbers_of(draw, given, "the places")
     if indices.ndim > 1:
         raise NotReadable(f"{at} picks by a table of places")
     axis = at.number("axis", 0) % len(value.axes)
@@ -213,10 +213,10 @@ def _reduce(kind: Any) -> Draw:
 
 
 def _expand(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
-    value, told = image_of(at, inputs), numbers_at(draw, at, inputs, 1)
-    if told is None:
+    value, given = image_of(at, inputs), numbers_at(draw, at, inputs, 1)
+    if given is None:
         raise at.unknown()
-    table = np.broadcast_to(told, (draw.probes.count, *told.shape[1:])).astype(np.int64)
+    table = np.broadcast_to(given, (draw.probes.count, *given.shape[1:])).astype(np.int64)
     shape = [table[:, i] for i in range(table.shape[1])]
     if at.operation == "Tile":
         shape = [n * r for n, r in zip(draw.shape(value), shape, strict=True)]
@@ -227,10 +227,10 @@ def _expand(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 def _pad(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     value = image_of(at, inputs)
     rank = len(value.axes)
-    told = numbers_at(draw, at, inputs, 1) if at.opset >= 11 else None
-    if told is None:
-        told = known(np.array(at.wholes("pads") or [0] * 2 * rank, np.int64))
-    table = np.broadcast_to(told, (draw.probes.count, *told.shape[1:])).astype(np.int64)
+    pads = numbers_at(draw, at, inputs, 1) if at.opset >= 11 else None
+    if pads is None:
+        pads = known(np.array(at.wholes("pads") or [0] * 2 * rank, np.int64))
+    table = np.broadcast_to(pads, (draw.probes.count, *pads.shape[1:])).astype(np.int64)
     given = _axes(draw, at, inputs, 3) if len(inputs) > 3 else None
     axes = [axis % rank for axis in given] if given is not None else list(range(rank))
     if table.shape[1] != 2 * len(axes):
@@ -242,8 +242,8 @@ def _pad(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     mode = at.text("mode", "constant")
     if mode not in fills:
         raise NotReadable(f"{at} pads {mode!r}, which is not read")
-    value_told = numbers_at(draw, at, inputs, 2) if at.opset >= 11 else None
-    number = at.real("value", 0.0) if value_told is None else number_of(draw, value_told, "value")
+    value_given = numbers_at(draw, at, inputs, 2) if at.opset >= 11 else None
+    number = at.real("value", 0.0) if value_given is None else number_of(draw, value_given, "value")
     number = min(max(number, -LARGEST), LARGEST)
     return padded(draw, value, before, after, fills[mode], number)  # type: ignore[arg-type]
 

@@ -48,12 +48,12 @@ class Onnx:
         """Tell by the container."""
         return tree.container == "onnx"
 
-    def describe(self, tree: Tree, path: Path, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, tree: Tree, path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read the network; see :class:`~napari_segnet.programs.Program`."""
-        if told:
+        if overrides:
             raise SettingsError(
-                f"{path.name} says itself what it is, so {', '.join(sorted(told))} cannot be told. "
-                "Leave the setting out."
+                f"{path.name} says itself what it is, so {', '.join(sorted(overrides))} cannot be "
+                "told. Leave the setting out."
             )
         model: OnnxModel = tree.metadata["model"]
         try:

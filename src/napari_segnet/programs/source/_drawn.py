@@ -55,7 +55,7 @@ class Drawn:
 
 
 def drawn_from(
-    weights: Weights, match: Match, files: Files, budget: Budget, told: Mapping[str, Any]
+    weights: Weights, match: Match, files: Files, budget: Budget, overrides: Mapping[str, Any]
 ) -> Drawn:
     """Return the graph of a network with the channels and sizes at which it can be drawn.
 
@@ -64,7 +64,7 @@ def drawn_from(
     NotReadable
         If its ``forward`` is not read; the reason of the try that comes farthest.
     """
-    main = _whole(told.get("output", 1)) - 1
+    main = _whole(overrides.get("output", 1)) - 1
     refusal, farthest = NotReadable("the file holds no kernel along two or three axes"), -1
     for ndim, channels in _inputs(weights.tensors):
         try:

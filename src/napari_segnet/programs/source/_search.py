@@ -64,7 +64,7 @@ def best_match(
     names: Sequence[Globals],
     shapes: Mapping[str, tuple[int, ...]],
     said: Mapping[str, Any],
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     budget: Budget,
 ) -> Match | Miss:
     """Return the class that has the tensors of a file, and its arguments.
@@ -77,14 +77,14 @@ def best_match(
         Of the tensors of the file.
     said : mapping
         Plain values beside the tensors, such as ``{"n_classes": 2}``.
-    told : mapping
+    overrides : mapping
         Arguments by name, and ``class``.
     budget : Budget
         How much is read.
     """
     search = _Search(files=files, shapes=shapes, budget=budget)
-    tries = list(Tries(files=files, budget=budget, told=told, said=said).found_in(names))
-    if wanted := str(told.get("class", "")):
+    tries = list(Tries(files=files, budget=budget, overrides=overrides, said=said).found_in(names))
+    if wanted := str(overrides.get("class", "")):
         tries = [one for one in tries if one.made_by.name == wanted]
     for one in tries:
         search.look(one)

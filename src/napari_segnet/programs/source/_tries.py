@@ -73,13 +73,13 @@ class Tries:
         The code.
     budget : Budget
         How much is read.
-    told, said : mapping
+    overrides, said : mapping
         Arguments by name, from the user and from beside the tensors.
     """
 
     files: Files
     budget: Budget
-    told: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     said: Mapping[str, Any]
 
     def found_in(self, names: Sequence[Globals]) -> Iterator[Try]:
@@ -178,8 +178,8 @@ class Tries:
                 made.given[name] = Argument(
                     value=self.said[name], source="read", why="written in the file"
                 )
-            if name in self.told:
-                value = _typed(self.told[name], made, name)
+            if name in self.overrides:
+                value = _typed(self.overrides[name], made, name)
                 made.given[name] = Argument(value=value, source="told", why="by the user")
         return made
 

@@ -33,15 +33,15 @@ MOST_VALUES = 64
 """Items of a list; a configuration has a handful."""
 
 
-def described(family: Family, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+def described(family: Family, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
     """Return what a family says of weights, with the settings in classes of code beside them.
 
-    ``told`` may name the code (``source``), which no family knows of.
+    ``overrides`` may name the code (``source``), which no family knows of.
     """
-    own = {name: value for name, value in told.items() if name != "source"}
+    own = {name: value for name, value in overrides.items() if name != "source"}
     if not isinstance(family, ConfiguredFamily):
         return family.describe(weights, own)
-    classes = constants_in(paths_of_code(weights.path, told), family.constants)
+    classes = constants_in(paths_of_code(weights.path, overrides), family.constants)
     return family.describe_with(weights, own, classes)
 
 

@@ -68,7 +68,7 @@ class KerasMiss:
 
 
 def keras_definition(
-    paths: Sequence[Path], shapes: Shapes, told: Mapping[str, Any]
+    paths: Sequence[Path], shapes: Shapes, overrides: Mapping[str, Any]
 ) -> KerasDefinition | KerasMiss:
     """Return the model in files of code that has weights of these shapes.
 
@@ -78,7 +78,7 @@ def keras_definition(
         Python files and notebooks; they are read, never run.
     shapes : sequence of tuple of int
         Of all weights, layer by layer.
-    told : mapping
+    overrides : mapping
         Arguments of its function by name, and ``class``: what the function is called.
     """
     search = _Search(files=Files(library=library), budget=Budget(), shapes=Counter(shapes))
@@ -92,7 +92,7 @@ def keras_definition(
         except NotReadable as error:
             search.why = search.why or str(error)
     for own in names:
-        found = search.in_file(own, told)
+        found = search.in_file(own, overrides)
         if found is not None:
             said = suggestions([own.file, *(n.file for n in names if n is not own)])
             return found if not said else _with(found, said)
@@ -124,26 +124,26 @@ class _Search:
 
     # ---- What makes models -------------------------------------------------------------
 
-    def in_file(self, names: Globals, told: Mapping[str, Any]) -> KerasDefinition | None:
+    def in_file(self, names: Globals, overrides: Mapping[str, Any]) -> KerasDefinition | None:
         """Return the first model of a file that fits: of functions, then of plain statements."""
-        wanted = str(told.get("class", ""))
+        wanted = str(overrides.get("class", ""))
         for node, owner in _functions(names.file.body):
             if wanted and wanted != node.name:
                 continue
-            made = self._function(names, node, owner, told)
+            made = self._function(names, node, owner, overrides)
             if made is not None:
                 return made
         return None if wanted else self._statements(names)
 
     def _function(
-        self, names: Globals, node: ast.FunctionDef, owner: str, told: Mapping[str, Any]
+        self, names: Globals, node: ast.FunctionDef, owner: str, overrides: Mapping[str, Any]
     ) -> KerasDefinition | None:
         order = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
         order = [name for name in order if name not in ("self", "cls")]
         given = {
-            name: Argument(value=told[name], source="told", why="by the user")
+            name: Argument(value=overrides[name], source="told", why="by the user")
             for name in order
-            if name in told
+            if name in overrides
         }
         best: tuple[int, dict[str, Any]] | None = None
         for said in (*self._calls(names, node.name), {}):

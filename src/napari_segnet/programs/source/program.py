@@ -58,7 +58,7 @@ class Source:
     name = "source"
     title = "Network read from its code"
 
-    def describe(self, views: Sequence[Weights], told: Mapping[str, Any]) -> Checkpoint | None:
+    def describe(self, views: Sequence[Weights], overrides: Mapping[str, Any]) -> Checkpoint | None:
         """Return the network that the code beside weights defines; None if there is no code.
 
         Raises
@@ -69,12 +69,12 @@ class Source:
             If ``source`` is told and is no file of code.
         """
         path = views[0].path
-        paths = paths_of_code(path, told)
+        paths = paths_of_code(path, overrides)
         if not paths:
             return None
         budget = Budget()
         files = Files(library=library)
-        names, wrong = _opened(files, paths, bool(told.get("source")))
+        names, wrong = _opened(files, paths, bool(overrides.get("source")))
         if not names:
             raise SourceRefusal(f"{wrong}.")
         miss: Miss | None = None
@@ -82,13 +82,13 @@ class Source:
             shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
             said = _flat(weights.metadata)
             try:
-                found = best_match(files, names, shapes, said, told, budget)
+                found = best_match(files, names, shapes, said, overrides, budget)
             except (NotReadable, RecursionError) as error:
                 raise SourceRefusal(
                     f"The code beside {path.name} is not read: {error}.", network=True
                 ) from error
             if isinstance(found, Match):
-                return self._described(weights, found, files, budget, told, names)
+                return self._described(weights, found, files, budget, overrides, names)
             if miss is None or (found.near and not miss.near):
                 miss = found
         network = miss is not None and bool(miss.name)
@@ -100,12 +100,12 @@ class Source:
         match: Match,
         files: Files,
         budget: Budget,
-        told: Mapping[str, Any],
+        overrides: Mapping[str, Any],
         names: Sequence[Globals],
     ) -> Checkpoint:
         where = match.made_by.names.file.where(match.made_by.node.lineno)
         try:
-            drawn = drawn_from(weights, match, files, budget, told)
+            drawn = drawn_from(weights, match, files, budget, overrides)
             checkpoint = _checkpoint(weights, match, drawn)
         except (NotReadable, ValueError, RecursionError) as error:
             why = "it is nested too deeply" if isinstance(error, RecursionError) else error
@@ -114,25 +114,25 @@ class Source:
                 f"forward is not read: {why}.",
                 network=True,
             ) from error
-        if left := set(told) - {*OWN, *match.arguments}:
+        if left := set(overrides) - {*OWN, *match.arguments}:
             raise SourceRefusal(
                 f"{match.made_by.name} ({where}) has no argument {', '.join(sorted(left))} that "
                 "could be told.",
                 network=True,
             )
-        checkpoint = _with_place(checkpoint, names[0].file.path, bool(told.get("source")))
+        checkpoint = _with_place(checkpoint, names[0].file.path, bool(overrides.get("source")))
         found = suggestions(_telling(files, names))
         card = {**checkpoint.card, "suggested": found} if found else checkpoint.card
         return replace(checkpoint, card=card)
 
 
-def _with_place(checkpoint: Checkpoint, path: Path, told: bool) -> Checkpoint:
+def _with_place(checkpoint: Checkpoint, path: Path, is_override: bool) -> Checkpoint:
     """Add where the code lies; a card that training writes keeps it where a user told it."""
     own = Path(str(checkpoint.hparams["source"]))
     beside = path if own.parent == FOLDER else own
-    shown = str(beside) if told else beside.name
-    why = "by the user" if told else "it lies beside the file"
-    known = Known(source="told" if told else "read", why=why)
+    shown = str(beside) if is_override else beside.name
+    why = "by the user" if is_override else "it lies beside the file"
+    known = Known(source="told" if is_override else "read", why=why)
     return replace(
         checkpoint,
         hparams={**checkpoint.hparams, "source": shown},
@@ -148,10 +148,10 @@ def _telling(files: Files, names: Sequence[Globals]) -> list[SourceFile]:
 # ---- Files -----------------------------------------------------------------------------
 
 
-def paths_of_code(path: Path, told: Mapping[str, Any]) -> list[Path]:
+def paths_of_code(path: Path, overrides: Mapping[str, Any]) -> list[Path]:
     """Return the files of code that belong to weights, that which is told first."""
     beside = files_beside(path)
-    given = told.get("source")
+    given = overrides.get("source")
     if not given:
         return beside
     own = Path(str(given)).expanduser()

@@ -50,7 +50,7 @@ class StarDist:
         named = {*layers, *tree.metadata["names"].values()}
         return {PROBABILITY, DISTANCE} <= named
 
-    def describe(self, tree: Tree, path: Path, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, tree: Tree, path: Path, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read the network; see :class:`~napari_segnet.programs.Program`."""
         config = config_beside(path)
         if config is None or "n_rays" not in config.values:
@@ -59,9 +59,9 @@ class StarDist:
                 f"built: that stands in {CONFIG} in the folder of the network. Put {CONFIG} and "
                 f"thresholds.json beside {path.name}, or open the whole folder."
             )
-        if told:
+        if overrides:
             raise SettingsError(
-                f"A network of StarDist says itself what it is, so {', '.join(sorted(told))} "
+                f"A network of StarDist says itself what it is, so {', '.join(sorted(overrides))} "
                 "cannot be told. Leave the setting out."
             )
         try:

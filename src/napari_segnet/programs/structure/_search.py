@@ -196,15 +196,15 @@ class Search:
                 yield from self._gate(state, at, jump)
                 continue
             for turn, way in enumerate(part.ways):
-                doubt = 2.5 * turn
+                penalty = 2.5 * turn
                 if way and state.gated >= 0 and state.steps[-1].join == "bridge":
                     continue  # what was just run on a skip connection is joined at once
                 if way:
-                    yield from self._transposed(state, at, jump + doubt)
+                    yield from self._transposed(state, at, jump + penalty)
                 else:
-                    yield from self._shuffled(state, at, jump + doubt)
-                    yield from self._straight(state, at, jump + doubt)
-                    yield from self._bridge(state, at, jump + doubt)
+                    yield from self._shuffled(state, at, jump + penalty)
+                    yield from self._straight(state, at, jump + penalty)
+                    yield from self._bridge(state, at, jump + penalty)
 
     def _straight(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         part = self.parts[at]

@@ -40,7 +40,7 @@ class Structure:
     title = "Network read from its tensors"
 
     def describe(
-        self, weights: Weights, told: Mapping[str, Any], space: Space | None = None
+        self, weights: Weights, overrides: Mapping[str, Any], space: Space | None = None
     ) -> Checkpoint:
         """Return the likeliest network with what was told.
 
@@ -54,10 +54,10 @@ class Structure:
             If something is told that the file does not leave open.
         """
         space = read_structure(weights) if space is None else space
-        return checkpoint_of(weights, chosen(space, told, weights), told)
+        return checkpoint_of(weights, chosen(space, overrides, weights), overrides)
 
 
-def chosen(space: Space, told: Mapping[str, Any], weights: Weights) -> Candidate:
+def chosen(space: Space, overrides: Mapping[str, Any], weights: Weights) -> Candidate:
     """Return the likeliest candidate that has what was told.
 
     Raises
@@ -66,9 +66,9 @@ def chosen(space: Space, told: Mapping[str, Any], weights: Weights) -> Candidate
         If there is none.
     """
     likeliest = space.first(1)[0]
-    if not told:
+    if not overrides:
         return likeliest
-    words = {name: str(value).strip() for name, value in told.items()}
+    words = {name: str(value).strip() for name, value in overrides.items()}
     layouts = [words["layout"]] if "layout" in words else space.layouts
     found: list[Candidate] = []
     reason = ""
@@ -92,7 +92,9 @@ def chosen(space: Space, told: Mapping[str, Any], weights: Weights) -> Candidate
     )
 
 
-def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any]) -> Checkpoint:
+def checkpoint_of(
+    weights: Weights, candidate: Candidate, overrides: Mapping[str, Any]
+) -> Checkpoint:
     """Describe a candidate as the network of a file."""
     graph = candidate.graph
     named = tensors(graph)
@@ -115,7 +117,7 @@ def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any
         ),
         known={"prepare": PREPARE},
     )
-    known = {name: _known(candidate, name, told) for name in candidate.choices}
+    known = {name: _known(candidate, name, overrides) for name in candidate.choices}
     structure = Known(source=known["layout"].source, why=known["layout"].why)
     read = Known(source="read", why="from the order and the shapes of the tensors")
     unused = [key for key in weights.tensors if key not in named]
@@ -139,8 +141,8 @@ def checkpoint_of(weights: Weights, candidate: Candidate, told: Mapping[str, Any
     )
 
 
-def _known(candidate: Candidate, name: str, told: Mapping[str, Any]) -> Known:
-    if name in told:
+def _known(candidate: Candidate, name: str, overrides: Mapping[str, Any]) -> Known:
+    if name in overrides:
         return Known(source="told", why="by the user")
     one = len(candidate.open[name]) == 1
     return Known(source="read" if one else "assumed", why=candidate.why[name])

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segnet.answers import answer_of
-from napari_segnet.card import can_be_told, card_of
+from napari_segnet.card import can_be_overridden, card_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.widgets.qt.collapsible import Section
 
@@ -65,13 +65,13 @@ def _count(number: int) -> str:
 class CardView(QWidget):
     """What is known of a network, fact by fact."""
 
-    told = Signal(dict)
-    """Facts that the user tells, name -> text; all that were told so far."""
+    overridden = Signal(dict)
+    """Facts that the user sets, name -> text; all that were set so far."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_card")
-        self._told: dict[str, str] = {}
+        self._overrides: dict[str, str] = {}
         self._filling = False
         self.title = QLabel("No network is chosen.")
         self.title.setObjectName("segnet_card_title")
@@ -118,7 +118,7 @@ class CardView(QWidget):
 
     def wait(self, name: str) -> None:
         """Show that a file is being looked at."""
-        self._told = {}
+        self._overrides = {}
         self.title.setText(f"Looking at {name} …")
         self._hide_details()
 
@@ -139,13 +139,13 @@ class CardView(QWidget):
         card = card_of(checkpoint)
         facts: dict[str, dict[str, Any]] = card["facts"]
         assumed = [n for n, f in facts.items() if f["source"] == "assumed"]
-        tellable = [n for n in assumed if can_be_told(checkpoint, n)]
-        self._show_caution(facts, tellable)
+        overridable = [n for n in assumed if can_be_overridden(checkpoint, n)]
+        self._show_caution(facts, overridable)
         self._filling = True
         self.tree.clear()
         for source, title in GROUPS.items():
             rows = [
-                _row(name, fact, source != "read" and can_be_told(checkpoint, name))
+                _row(name, fact, source != "read" and can_be_overridden(checkpoint, name))
                 for name, fact in facts.items()
                 if fact["source"] == source
             ]
@@ -168,9 +168,9 @@ class CardView(QWidget):
         group.setFirstColumnSpanned(True)
         group.addChildren(rows)
 
-    def _show_caution(self, facts: dict[str, dict[str, Any]], tellable: list[str]) -> None:
+    def _show_caution(self, facts: dict[str, dict[str, Any]], overridable: list[str]) -> None:
         """Name in front of all what decides the result and is only assumed."""
-        if "normalize" in tellable or facts["prepare"]["source"] == "assumed":
+        if "normalize" in overridable or facts["prepare"]["source"] == "assumed":
             self.caution.setText(
                 "How its images were normalised is not in the file and is assumed. If the result "
                 "looks wrong, try another normalisation below."
@@ -188,8 +188,8 @@ class CardView(QWidget):
             return
         text = item.text(VALUE).strip()
         if text:
-            self._told = {**self._told, str(item.data(0, Qt.ItemDataRole.UserRole)): text}
-            self.told.emit(dict(self._told))
+            self._overrides = {**self._overrides, str(item.data(0, Qt.ItemDataRole.UserRole)): text}
+            self.overridden.emit(dict(self._overrides))
 
 
 def _in_words(name: str, value: Any) -> str:

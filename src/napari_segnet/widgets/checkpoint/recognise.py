@@ -19,22 +19,22 @@ class Gone(SegnetError):
 
 
 @job
-def recognise(choice: str, told: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
+def recognise(choice: str, overrides: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
     """Tell what a weights file is; ``choice`` is a path or the name of a built-in network."""
     yield Progress(what="looking at the file")
     import napari_segnet.find  # noqa: F401  # docks ask it next, in the thread of the window
     from napari_segnet.builtin import weights_path
     from napari_segnet.recognition import identify
 
-    return identify(Path(weights_path(choice)).absolute(), told)
+    return identify(Path(weights_path(choice)).absolute(), overrides)
 
 
 @job
 def recognise_with_proof(
-    choice: str, told: Mapping[str, Any]
+    choice: str, overrides: Mapping[str, Any]
 ) -> Generator[Progress, None, Checkpoint]:
     """Tell what a weights file is, as :func:`recognise`, and prove what its names leave open."""
-    checkpoint = yield from recognise(choice, told)
+    checkpoint = yield from recognise(choice, overrides)
     from napari_segnet.proof import is_open
 
     if not is_open(checkpoint):

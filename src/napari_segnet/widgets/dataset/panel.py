@@ -296,15 +296,15 @@ class DatasetPanel(DatasetForm):
             self._refresh()
 
     def _done(self, result: Any) -> None:
-        told, self._dataset, self._rows = result
-        added = told if isinstance(told, Sample) else None
+        outcome, self._dataset, self._rows = result
+        added = outcome if isinstance(outcome, Sample) else None
         self._show_rows()
         if added is not None:
             for i in range(self.list.count()):
                 item = self.list.item(i)
                 if item is not None and item.data(Qt.ItemDataRole.UserRole) == added:
                     self.list.setCurrentItem(item)
-        self._tell(added, told if isinstance(told, list) else [])
+        self._tell(added, outcome if isinstance(outcome, list) else [])
         self.changed.emit()
         training_set_news().changed.emit()
 

@@ -50,9 +50,9 @@ def said_axes(layer: napari.layers.Image | napari.layers.Labels) -> str | None:
     str or None
         None where the meaning of a dimension could only be guessed.
     """
-    told, count = record_of(layer).axes, _count(layer)
-    if len(told) == count == len(set(told) & set("tczyx")):
-        return told
+    chosen, count = record_of(layer).axes, _count(layer)
+    if len(chosen) == count == len(set(chosen) & set("tczyx")):
+        return chosen
     if count > _LARGEST:
         return None
     named = _named(layer)

@@ -179,7 +179,7 @@ class History:
 
     def follow(
         self,
-        told: Any,
+        follower: Any,
         broken: Any = None,
         *,
         first: bool = False,
@@ -188,15 +188,15 @@ class History:
 
         Parameters
         ----------
-        told : bound method
+        follower : bound method
             Gets a Step; its object is not kept alive here.
         broken : bound method, optional
             Gets a Break; of the same object.
         first : bool
             Before all others that follow by now.
         """
-        calls = (told.__func__, None if broken is None else broken.__func__)
-        entry = (weakref.ref(told.__self__), calls)
+        calls = (follower.__func__, None if broken is None else broken.__func__)
+        entry = (weakref.ref(follower.__self__), calls)
         self._followers.insert(0 if first else len(self._followers), entry)
 
     def leave(self, follower: object) -> None:

@@ -151,12 +151,12 @@ class LayerRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; what is not known is absent."""
-        told: dict[str, Any] = dict(self.other)
+        fields: dict[str, Any] = dict(self.other)
         for name, default in _DEFAULTS.items():
             value = getattr(self, name)
             if value != default or name == "version":
-                told[name] = list(value) if isinstance(value, tuple) else value
-        return told
+                fields[name] = list(value) if isinstance(value, tuple) else value
+        return fields
 
 
 def _text(value: Any) -> str | None:
@@ -217,13 +217,13 @@ def metadata_of(record: LayerRecord, metadata: Mapping[str, Any] | None = None) 
 
 def metadata_with(metadata: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     """Return metadata in which some fields of the record are others."""
-    told = replace(record_in(metadata), **changes).to_json()
+    fields = replace(record_in(metadata), **changes).to_json()
     kept = metadata.get(_KEY)
     # An empty list that an earlier version wrote stays: a script may read it.
     same = kept.items() if isinstance(kept, Mapping) else ()
-    empty = {name: value for name, value in same if name not in changes and name not in told}
+    empty = {name: value for name, value in same if name not in changes and name not in fields}
     rest = {name: value for name, value in metadata.items() if name not in _FORMER.values()}
-    return {**rest, _KEY: {**empty, **told}}
+    return {**rest, _KEY: {**empty, **fields}}
 
 
 def update(layer: napari.layers.Layer, **changes: Any) -> None:

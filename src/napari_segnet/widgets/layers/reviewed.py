@@ -21,13 +21,13 @@ _read: weakref.WeakKeyDictionary[Any, tuple[object, Review]] = weakref.WeakKeyDi
 def review_of(layer: napari.layers.Labels) -> Review:
     """Return the review of a layer; an empty one where nobody has looked yet."""
     real = unwrapped(layer)
-    told = record_of(real).review
-    if not told:
+    stored = record_of(real).review
+    if not stored:
         return Review()
     last, review = _read.get(real, (None, Review()))
-    if last is not told:
-        review = Review.from_json(told)
-        _read[real] = told, review
+    if last is not stored:
+        review = Review.from_json(stored)
+        _read[real] = stored, review
     return review
 
 
@@ -35,6 +35,6 @@ def put_review(layer: napari.layers.Labels, review: Review) -> None:
     """Write a review into the record of its layer."""
     real = unwrapped(layer)
     update(real, review=review.to_json())
-    told = record_of(real).review
-    if told:
-        _read[real] = told, review
+    stored = record_of(real).review
+    if stored:
+        _read[real] = stored, review

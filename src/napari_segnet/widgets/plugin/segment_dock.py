@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QWidget
 from napari_segnet.answers import answer_of
 from napari_segnet.widgets.plugin.opening import open_dock
 from napari_segnet.widgets.plugin.prompting import PromptSubject
-from napari_segnet.widgets.prompt.panel import AskBox
+from napari_segnet.widgets.prompt.panel import PromptPanel
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.segment import dock as segment
 
@@ -22,7 +22,7 @@ class SegmentDock(segment.SegmentDock):
     def sections(self) -> Sequence[QWidget]:
         """Return the prompts."""
         self._subject = PromptSubject(self)
-        self.ask = AskBox(self.viewer, self._subject.about)
+        self.ask = PromptPanel(self.viewer, self._subject.about)
         self.ask.runner.end_with(self)
         self.ask.began.connect(self.message.hide)
         self.ask.failed.connect(self.message.fail)

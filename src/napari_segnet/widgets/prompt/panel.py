@@ -22,7 +22,7 @@ from napari_segnet.widgets.prompt.about import About
 from napari_segnet.widgets.prompt.jobs import Listening, Reply, get_ready, put_question
 from napari_segnet.widgets.prompt.objects import Wish, write_object
 from napari_segnet.widgets.prompt.target import shapes_meant
-from napari_segnet.widgets.prompt.tool import AskTool
+from napari_segnet.widgets.prompt.tool import PromptTool
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.named import named_button, named_label
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from napari_segnet.prompts import PromptSession
 
-__all__ = ["AskBox"]
+__all__ = ["PromptPanel"]
 
 READY = "Drag a box around an object, or click one. Click an object of the layer: it is redrawn."
 OFF = "The network turns a box that you drag, or a place that you click, into an object."
 
 
-class AskBox(QWidget):
+class PromptPanel(QWidget):
     """Buttons and a tool that make objects with the network's help.
 
     Parameters
@@ -73,7 +73,7 @@ class AskBox(QWidget):
         self._waiting: deque[Wish] = deque()
         self._now: Wish | None = None
         self._held: tuple[tuple[Any, ...], PromptSession] | None = None
-        self.tool = AskTool(viewer, self)
+        self.tool = PromptTool(viewer, self)
         self.runner = JobRunner(self)
         self._build()
         self._connect()

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-__all__ = ["AskTool"]
+__all__ = ["PromptTool"]
 
 CLICK_PX = 4
 """A drag that ends so near to its begin, on the screen, is a click."""
 
 
-class AskTool(QObject):
+class PromptTool(QObject):
     """While it is on, the left button asks instead of moving the view.
 
     Attributes

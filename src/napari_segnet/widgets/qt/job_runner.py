@@ -67,7 +67,7 @@ class JobRunner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._works = _Works()
-        self._told = 0.0
+        self._reported_s = 0.0
         self._closed = False
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
@@ -132,10 +132,10 @@ class JobRunner(QObject):
 
     def _tell_progress(self, work: _Work, *, at_once: bool) -> None:
         now = time.monotonic()
-        if work.wanted and (at_once or now - self._told >= PROGRESS_S):
+        if work.wanted and (at_once or now - self._reported_s >= PROGRESS_S):
             progress, work.progress = work.progress, None
             if progress is not None:
-                self._told = now
+                self._reported_s = now
                 self.progressed.emit(progress)
 
     def _tell_outcome(self, work: _Work) -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_segnet.progress import Progress
+from napari_segnet.progress import Pace, Progress
 
 __all__ = ["RunBox", "time_left"]
-
-SETTLED_S = 1.5
-"""Before that, a guess of the time left says nothing."""
 
 
 class RunBox(QWidget):
@@ -65,12 +60,11 @@ class RunBox(QWidget):
         self.bar.setSizePolicy(room)
         self.bar.setMaximumHeight(8)
         self.bar.hide()
-        self._begun = 0.0
-        self._stage = ""
+        self._pace = Pace()
 
     def begin(self) -> None:
         """Show that a run has begun."""
-        self._stage = ""
+        self._pace = Pace()
         self.stop.setEnabled(True)
         self.bar.setRange(0, 0)
         self.bar.show()
@@ -78,19 +72,16 @@ class RunBox(QWidget):
 
     def show_progress(self, progress: Progress) -> None:
         """Show how far it is, and how long it will take."""
-        if progress.what != self._stage:
-            self._stage, self._begun = progress.what, time.monotonic()
+        left = self._pace.left_s(progress)
         if progress.total < 2:
             self.bar.setRange(0, 0)
             self.words.setText(f"{progress.what} …")
             return
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
-        told = dict(progress.values).get("seconds left")
-        left = time_left(time.monotonic() - self._begun, progress.done, progress.total)
-        if told is not None:
-            left = in_words(told)
-        self.words.setText(f"{progress.what} {progress.done} of {progress.total}{left}")
+        left = dict(progress.values).get("seconds left", left)
+        words = "" if left is None or progress.done >= progress.total else time_left(left)
+        self.words.setText(f"{progress.what} {progress.done} of {progress.total}{words}")
 
     def stopping(self) -> None:
         """Show that it was asked to stop."""
@@ -104,14 +95,7 @@ class RunBox(QWidget):
         self.words.setText(words)
 
 
-def time_left(spent_s: float, done: int, total: int) -> str:
-    """Return ``", about 20 s left"``, or nothing while that is unknown."""
-    if done < 1 or done >= total or spent_s < SETTLED_S:
-        return ""
-    return in_words(spent_s / done * (total - done))
-
-
-def in_words(left_s: float) -> str:
+def time_left(left_s: float) -> str:
     """Return ``", about 20 s left"``."""
     if left_s < 90:
         return f", about {max(1, round(left_s))} s left"

@@ -49,8 +49,8 @@ def former_keys_of(layer: Any) -> list[str]:
 def _sample(data: Any) -> str:
     per_axis = max(1, int(SAMPLE_PX ** (1 / max(1, data.ndim))))
     steps = tuple(slice(None, None, max(1, math.ceil(n / per_axis))) for n in data.shape)
-    told = f"{tuple(data.shape)} {np.dtype(data.dtype).str} ".encode()
-    return hashlib.sha256(told + np.ascontiguousarray(data[steps]).tobytes()).hexdigest()[:32]
+    header = f"{tuple(data.shape)} {np.dtype(data.dtype).str} ".encode()
+    return hashlib.sha256(header + np.ascontiguousarray(data[steps]).tobytes()).hexdigest()[:32]
 
 
 def describe(layer: napari.layers.Labels) -> dict[str, Any]:
@@ -102,10 +102,10 @@ def recovered(path: Path, layers: Iterable[Any]) -> tuple[napari.layers.Labels, 
 
     from napari_segnet.journal import replay, summary
 
-    told = summary(path)
+    kept = summary(path)
     onto = None
-    if not told.complete and not (told.partial and told.document.get("pixels") != "outside"):
-        onto = _where_they_lie(told.document, layers)
+    if not kept.complete and not (kept.partial and kept.document.get("pixels") != "outside"):
+        onto = _where_they_lie(kept.document, layers)
     state = replay(path, None if onto is None else onto.data)
     about = state.document
     if onto is not None:

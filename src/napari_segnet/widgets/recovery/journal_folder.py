@@ -75,7 +75,7 @@ def _newest_first(folder: Path) -> Iterable[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"), key=lambda p: p.name, reverse=True)
 
 
-def _is_alive(told: dict[str, Any], path: Path) -> bool:
+def _is_alive(owner: dict[str, Any], path: Path) -> bool:
     """Tell if the program that wrote a journal still runs.
 
     Nobody can ask another computer that shares the folder: it gets a day.
@@ -83,15 +83,15 @@ def _is_alive(told: dict[str, Any], path: Path) -> bool:
     import psutil
 
     here = session()
-    if not told:
+    if not owner:
         return False  # it stood in a part that is damaged, and no lock says so
-    if told.get("host") != here["host"]:
+    if owner.get("host") != here["host"]:
         return time.time() - path.stat().st_mtime < DAY_S
-    if told.get("locked") is True:
+    if owner.get("locked") is True:
         return False  # it had a lock, which is free
-    if told.get("pid") == here["pid"]:
+    if owner.get("pid") == here["pid"]:
         return False
     try:
-        return bool(abs(psutil.Process(int(told["pid"])).create_time() - told["begun"]) < 1)
+        return bool(abs(psutil.Process(int(owner["pid"])).create_time() - owner["begun"]) < 1)
     except (psutil.Error, KeyError):
         return False

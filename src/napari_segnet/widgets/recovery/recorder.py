@@ -87,7 +87,7 @@ class JournalKeeper(QObject):
         self._watched: dict[int, Recorded] = {}
         self._unknown: list[weakref.ref[Any]] = []
         self._images: dict[Path, weakref.ref[Any]] = {}
-        self._told: BaseException | None = None
+        self._reported: BaseException | None = None
         self._refused: set[Path] = set()
         self.guard: CloseGuard | None = None
         """What asks before the window closes; None without a window."""
@@ -116,9 +116,9 @@ class JournalKeeper(QObject):
         self._match()
         for watched in list(self._watched.values()):
             watched.look()
-            if watched.journal is not None and watched.journal.error is not self._told:
-                self._told = watched.journal.error
-                self.failed.emit(self._told)
+            if watched.journal is not None and watched.journal.error is not self._reported:
+                self._reported = watched.journal.error
+                self.failed.emit(self._reported)
 
     def note(self, layer: napari.layers.Labels, what: str) -> None:
         """Write an act that changed no pixels but what is known of a layer, as its review."""

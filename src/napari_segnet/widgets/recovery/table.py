@@ -38,11 +38,11 @@ class WrittenTable:
     def __init__(self, document: Mapping[str, Any] | None = None) -> None:
         """Begin with nothing, or with what the document of a journal says."""
         self._columns: Columns = {}
-        told = table_in(document) if document is not None else None
-        if told is not None:
+        table = table_in(document) if document is not None else None
+        if table is not None:
             import pandas as pd
 
-            self._columns = _columns(pd.DataFrame(told))
+            self._columns = _columns(pd.DataFrame(table))
 
     def patch(self, table: pd.DataFrame) -> Patch:
         """Return what makes the table of the journal this one; from now on it is.
@@ -64,9 +64,9 @@ class WrittenTable:
             return _whole(after)
         others = [_plain_values(after[name][new]) for name in after if name != INDEX]
         rows = zip(*others, strict=True) if others else ((),) * new.size
-        told: Patch = [[["rows", str(one)], None] for one in before[INDEX][gone].tolist()]
+        removed: Patch = [[["rows", str(one)], None] for one in before[INDEX][gone].tolist()]
         kept = zip(after[INDEX][new].tolist(), rows, strict=True)
-        return told + [[["rows", str(one)], list(row)] for one, row in kept]
+        return removed + [[["rows", str(one)], list(row)] for one, row in kept]
 
 
 def table_in(document: Mapping[str, Any]) -> dict[str, list[Any]] | None:
@@ -74,10 +74,10 @@ def table_in(document: Mapping[str, Any]) -> dict[str, list[Any]] | None:
 
     Values of a wrong kind, as in a damaged file, are left out.
     """
-    told = document.get("features")
-    if not isinstance(told, Mapping) or not told:
+    table = document.get("features")
+    if not isinstance(table, Mapping) or not table:
         return None
-    columns = {str(name): values for name, values in told.items() if isinstance(values, list)}
+    columns = {str(name): values for name, values in table.items() if isinstance(values, list)}
     if len({len(values) for values in columns.values()}) != 1:
         return None
     others = [name for name in columns if name != INDEX]
@@ -120,8 +120,8 @@ def _columns(table: pd.DataFrame) -> Columns:
 
 
 def _whole(columns: Columns) -> Patch:
-    told = {name: _plain_values(values) for name, values in columns.items()}
-    return [[["features"], told], [["rows"]]]
+    table = {name: _plain_values(values) for name, values in columns.items()}
+    return [[["features"], table], [["rows"]]]
 
 
 def _has_ids(columns: Columns) -> bool:

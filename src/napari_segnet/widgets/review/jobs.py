@@ -107,10 +107,10 @@ def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tupl
         )
     axes = guess_axes(image)
     spatial = axes[: image.ndim]
-    told = record_of(layer)
-    offset = told.offset_px if belongs_to(layer, image) else ()
+    record = record_of(layer)
+    offset = record.offset_px if belongs_to(layer, image) else ()
     offset = offset or (0,) * len(spatial)
-    own = told.axes or spatial
+    own = record.axes or spatial
     if len(own) != layer.ndim and len(spatial.replace("c", "")) == layer.ndim:
         own = spatial.replace("c", "")
     lengths = dict(zip(own, layer.data.shape, strict=False))
@@ -162,8 +162,8 @@ def look_at(given: Given, key: str, network: str, flips: bool) -> Generator[Prog
     else:
         items = yield from uncertainty_unaided(labels, axes)
     if scores or classes:
-        told = items.with_table(scores, classes)
-        items = replace(told, scores=np.where(items.ids < 0, items.scores, told.scores))
+        scored = items.with_table(scores, classes)
+        items = replace(scored, scores=np.where(items.ids < 0, items.scores, scored.scores))
     return _placed(items, given.axes, copied.shape)
 
 

@@ -88,7 +88,7 @@ class SegmentDock(SegmentForm):
         self.network.settled.connect(self._take_waiting)
         self.image_box.changed.connect(self._image_changed)
         self.image_box.fell_back.connect(self.message.say)
-        self.run_settings.finder.told.connect(self.network.tell)
+        self.run_settings.finder.overridden.connect(self.network.tell)
         self.run_settings.finder.threshold_taken.connect(self.shown.box.use_threshold)
         self.run_settings.finder.heat_asked.connect(partial(show_heat, self.viewer))
         self.run_box.run.connect(self.run)

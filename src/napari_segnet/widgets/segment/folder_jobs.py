@@ -101,7 +101,7 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
                     f"{first.name} and {path.name} would be written under the same name. Move one "
                     "of them to another folder."
                 )
-            settings = yield from _told_where(where, _one(asked, files, stem))
+            settings = yield from _reports_with(where, _one(asked, files, stem))
             asked = replace(asked, predict=settings)
         except Cancelled:
             raise
@@ -118,7 +118,7 @@ def segment_folder(asked: FolderRequest) -> Generator[Progress, None, FolderRepo
     )
 
 
-def _told_where(where: str, steps: Job[T]) -> Generator[Progress, None, T]:
+def _reports_with(where: str, steps: Job[T]) -> Generator[Progress, None, T]:
     while True:
         try:
             progress = next(steps)

@@ -61,9 +61,10 @@ class SegmentForm(Dock):
         self.message = MessageBar()
         chosen = chosen_network(viewer)
         self.network = NetworkBox(session, chosen, wishes.folder, request)
-        self.weights, self.card, self.untold, self.proof, self._looker = (
-            getattr(self.network, name) for name in ("weights", "card", "untold", "proof", "looker")
+        self.weights, self.card, self.proof = (
+            getattr(self.network, name) for name in ("weights", "card", "proof")
         )
+        self.missing_fact, self._looker = self.network.missing_fact, self.network.looker
         self.image_box = ImageBox(viewer)
         self.layer, self.axes, self.region = (
             getattr(self.image_box, name) for name in ("layer", "axes", "region")

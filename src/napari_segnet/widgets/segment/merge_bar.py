@@ -151,7 +151,7 @@ class MergeBar(QFrame):
             self._viewer.layers.remove(offer.new)
         self._viewer.layers.selection.active = layer
         self.withdraw()
-        self.merged.emit(layer, _told(merged))
+        self.merged.emit(layer, _in_words(merged))
 
 
 @job
@@ -179,8 +179,8 @@ def _put(
     with reviews.by_network():
         apply_edit(layer, edits, rows=_rows(layer.features, new.features, merged))
     of_new, highest = record_of(new), record_of(layer).highest_id or 0
-    told = {name: getattr(of_new, name) for name in OF_THE_RUN}
-    update(layer, **told, highest_id=max(merged.highest_id, highest))
+    of_the_run = {name: getattr(of_new, name) for name in OF_THE_RUN}
+    update(layer, **of_the_run, highest_id=max(merged.highest_id, highest))
     review = reviews.of(layer).with_state(merged.conflicts, State.CONFLICT)
     reviews.change(layer, review, "merged with a new prediction")
 
@@ -200,7 +200,7 @@ def _rows(mine: Any, new: Any, merged: Merged) -> dict[int, Row | None]:
     return rows
 
 
-def _told(merged: Merged) -> str:
+def _in_words(merged: Merged) -> str:
     conflicts = len(merged.conflicts)
     words = f"{len(merged.kept)} of your objects stayed as they are, {len(merged.renumbered)} "
     words += "are the network's."

@@ -9,11 +9,11 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import UntoldError
+from napari_segnet.errors import MissingFactError
 from napari_segnet.widgets.checkpoint.card import CardView
 from napari_segnet.widgets.checkpoint.chosen import ChosenNetwork
+from napari_segnet.widgets.checkpoint.missing_fact import MissingFactBox
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
-from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.recent import remember_last_network, remember_network
 from napari_segnet.widgets.segment.network_proof import NetworkProof
@@ -70,14 +70,14 @@ class NetworkBox(QWidget):
         self.looker = JobRunner(self)
         self.weights = WeightsBox(folder)
         self.card = CardView()
-        self.untold = UntoldBox()
+        self.missing_fact = MissingFactBox()
         self.proof = NetworkProof(request)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.weights, self.card, self.untold, self.proof):
+        for widget in (self.weights, self.card, self.missing_fact, self.proof):
             layout.addWidget(widget)
         self.weights.chosen.connect(self.choose)
-        for teller in (self.card.told, self.untold.told, self.proof.chosen):
+        for teller in (self.card.overridden, self.missing_fact.answered, self.proof.chosen):
             teller.connect(self.tell)
         self._chosen.wanted.connect(self._take)
         self.looker.succeeded.connect(self._recognised)
@@ -116,7 +116,7 @@ class NetworkBox(QWidget):
 
     def _look(self) -> None:
         self._chosen.choice = ""
-        self.untold.clear()
+        self.missing_fact.clear()
         self.proof.clear()
         self.looker.start(self._session.look())
         self.began.emit()
@@ -138,9 +138,9 @@ class NetworkBox(QWidget):
         self.known.emit(checkpoint)
 
     def _refused(self, error: BaseException) -> None:
-        if isinstance(error, UntoldError):
+        if isinstance(error, MissingFactError):
             self.card.clear("One more thing is needed:")
-            self.untold.ask(error)
+            self.missing_fact.ask(error)
         else:
             self.card.clear()
             self.weights.show_choice("")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.inference import LabelSettings, label
-from napari_segnet.progress import Progress, run
+from napari_segnet.progress import Pace, Progress, run
 from napari_segnet.segmentation import FinishedPart, Maps, Origin, Prediction
 
 __all__ = ["SECONDS_LEFT", "Provisional", "followed"]
@@ -22,8 +22,6 @@ SHOWN_PX = 2**21
 """Of more pixels each second, third, ... is labelled: no screen shows more of them."""
 SECONDS_LEFT = "seconds left"
 """Name of the value of a progress."""
-UNSETTLED_S = 0.5
-"""After less than that, nothing is said of the time left."""
 
 
 class Provisional:
@@ -145,21 +143,17 @@ def followed(
         Those of ``predict``. ``shown`` is ``into``; ``values`` has ``seconds left`` where that is
         known, the labels included.
     """
-    begun, apart = time.perf_counter(), 0.0
+    pace = Pace(lambda: time.perf_counter() - into.seconds)
     while True:
         try:
             progress = next(steps)
         except StopIteration as stop:
             made: Prediction = stop.value
             return made
-        spent = time.perf_counter() - begun - (into.seconds - apart)
+        rest = pace.left_s(progress)
         for part in progress.shown or ():
             into.take(part)
-        tiles = progress.what == "tile"
-        if not (tiles and progress.done):
-            begun, apart = time.perf_counter(), into.seconds
         left: tuple[tuple[str, float], ...] = ()
-        if tiles and 0 < progress.done and spent > UNSETTLED_S:
-            rest = spent / progress.done * (progress.total - progress.done)
+        if progress.what == "tile" and rest is not None:
             left = ((SECONDS_LEFT, rest + pixels * into.seconds_per_px),)
-        yield replace(progress, shown=into, values=left)
+        yield replace(progress, shown=into, values=(*progress.values, *left))

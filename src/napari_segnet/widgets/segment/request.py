@@ -81,7 +81,7 @@ class RunRequest:
             self.predict,
             labels,
             axes=self.axes,
-            told=self.overrides,
+            overrides=self.overrides,
         )
         remarks = []
         if parts and not _is_set(parts):

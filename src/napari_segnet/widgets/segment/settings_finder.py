@@ -57,7 +57,7 @@ class FindBox(QWidget):
         What went wrong.
     taken : Signal of (Way, tuple of str)
         How the image is to be shown, and which settings of it count.
-    told : Signal of dict
+    overridden : Signal of dict
         A fact of the network that code suggests, name -> value.
     threshold_taken : Signal of float
         A threshold for labels that code suggests.
@@ -68,7 +68,7 @@ class FindBox(QWidget):
     began = Signal()
     failed = Signal(object)
     taken = Signal(object, tuple)
-    told = Signal(dict)
+    overridden = Signal(dict)
     threshold_taken = Signal(float)
     heat_asked = Signal(object, object)
 
@@ -254,7 +254,7 @@ class FindBox(QWidget):
         if one.setting == "threshold":
             self.threshold_taken.emit(float(one.value))
         elif one.setting == "activation":
-            self.told.emit({one.setting: str(one.value)})
+            self.overridden.emit({one.setting: str(one.value)})
         else:
             from napari_segnet.find import Way
 

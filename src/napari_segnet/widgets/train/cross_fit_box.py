@@ -53,7 +53,7 @@ class CrossFitBox(QWidget):
         self.ask.clicked.connect(self.begin)
         self.stop.clicked.connect(self.runner.cancel)
         self.runner.progressed.connect(self._progressed)
-        self.runner.succeeded.connect(self._told)
+        self.runner.succeeded.connect(self._judged)
         self.runner.failed.connect(self._failed)
         self.runner.finished.connect(self._idle)
         self.runner.end_with(self)
@@ -63,8 +63,8 @@ class CrossFitBox(QWidget):
         """Offer them if they may tell what one training did not."""
         self.runner.cancel()
         count, minutes = self._session.cross_fit_cost(trained)
-        told = trained.comparison
-        self.setVisible(bool(count) and told is not None and told.verdict == "unsure")
+        comparison = trained.comparison
+        self.setVisible(bool(count) and comparison is not None and comparison.verdict == "unsure")
         time = f", about {minutes:g} minutes" if minutes else ""
         self.ask.setText(f"Judge by all objects ({count} trainings{time})")
         self.words.hide()
@@ -85,7 +85,7 @@ class CrossFitBox(QWidget):
         if progress.what == "training":
             self.words.setText(f"training {progress.done + 1} of {progress.total} …")
 
-    def _told(self, found: CrossFit) -> None:
+    def _judged(self, found: CrossFit) -> None:
         self.words.setText(found.sentence())
 
     def _failed(self, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.errors import OutputError, SegnetError, UntoldError
+from napari_segnet.errors import MissingFactError, OutputError, SegnetError
 from napari_segnet.progress import Progress
 from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.qt.job_runner import JobRunner
@@ -57,7 +57,7 @@ class TrainDock(TrainForm):
 
     def _connect(self) -> None:
         self.weights.chosen.connect(self.choose_weights)
-        self.untold.told.connect(self._tell)
+        self.missing_fact.answered.connect(self._tell)
         self.files.read.connect(self._read)
         self.files.changed.connect(self._refresh)
         self.files.failed.connect(self.message.fail)
@@ -121,7 +121,7 @@ class TrainDock(TrainForm):
     def _tell(self, facts: Mapping[str, str]) -> None:
         """Look at the network with what the user says of it."""
         look = self.session.look(facts)
-        self.untold.clear()
+        self.missing_fact.clear()
         self.message.hide()
         self.about.setText(f"looking at {Path(self.session.choice).name} …")
         self._refresh()
@@ -139,9 +139,9 @@ class TrainDock(TrainForm):
             self._resume(self.session.resuming)
 
     def _refused(self, error: BaseException) -> None:
-        if isinstance(error, UntoldError):
+        if isinstance(error, MissingFactError):
             self.about.setText("")
-            self.untold.ask(error)
+            self.missing_fact.ask(error)
             return
         self.session.resuming = None
         self.weights.show_choice("")

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.train.settings import TrainSettings
+from napari_segnet.widgets.checkpoint.missing_fact import MissingFactBox
 from napari_segnet.widgets.checkpoint.picker import WeightsBox
-from napari_segnet.widgets.checkpoint.untold import UntoldBox
 from napari_segnet.widgets.layers.private import unwrapped
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.dock import Dock, titled
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainForm"]
 
-FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50)
+FINE_TUNING = TrainSettings(minutes=10, epochs=20)
 """To begin with: a network that has learned before needs few steps."""
 MISSING = "Choose a starting network and a training set first"
 NO_NETWORK = "Choose the starting network."
@@ -80,7 +80,7 @@ class TrainForm(Dock):
         self.message = MessageBar()
         self.weights = WeightsBox(preferences().folder)
         self.about = named_label("segnet_train_about", NO_NETWORK)
-        self.untold = UntoldBox()
+        self.missing_fact = MissingFactBox()
         self.files = FilesBox(self.session)
         self.where, self.save_as = self.files.where, self.files.save_as
         self.summary, self.examples = self.files.summary, self.files.examples
@@ -106,9 +106,9 @@ class TrainForm(Dock):
         )
         self.look.hide()
         self.stopped = StopBox()
-        self.outcome = OutcomeBox(self.session)
+        self.outcome = OutcomeBox(self.session, self.viewer)
         self.fill(
-            titled("Starting network", self.weights, self.about, self.untold),
+            titled("Starting network", self.weights, self.about, self.missing_fact),
             self.files,
             self.unfinished,
             self.begin_well,
@@ -154,5 +154,5 @@ class TrainForm(Dock):
             if ready
             else MISSING
         )
-        for widget in (self.weights, self.where, self.save_as, self.unfinished):
+        for widget in (self.weights, self.where, self.save_as, self.files.earlier, self.unfinished):
             widget.setEnabled(not busy)

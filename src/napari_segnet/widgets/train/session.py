@@ -66,6 +66,8 @@ class TrainSession:
         The training set.
     contents : Contents or None
         What is in it, as soon as it was looked at.
+    earlier : Path or None
+        A training set of what the network knew before, to see what is forgotten.
     out : Path or None
         The file that is written.
     training : TrainRequest or None
@@ -81,6 +83,7 @@ class TrainSession:
         self.checkpoint: Checkpoint | None = None
         self.folder: Path | None = None
         self.contents: Contents | None = None
+        self.earlier: Path | None = None
         self.out: Path | None = None
         self.training: TrainRequest | None = None
         self.trained: TrainingResult | None = None
@@ -147,6 +150,7 @@ class TrainSession:
             out=self.out,
             settings=settings,
             device=device,
+            earlier=self.earlier,
         )
 
     # ---- Training ----
@@ -243,11 +247,11 @@ def outcome(trained: TrainingResult) -> str:
             "No image is held out, so no score shows whether the new network is better. Check its "
             "labels before you use it."
         )
-    told = trained.comparison
-    said = [] if told is None else [told.sentence()]
+    comparison = trained.comparison
+    said = [] if comparison is None else [comparison.sentence()]
     if trained.promoted:
         said = [*said, "It is chosen in the Segment dock."] if said else [CHOSEN]
-    elif told is None or told.verdict == "worse":
+    elif comparison is None or comparison.verdict == "worse":
         said.append(
             "The old one stays chosen. More corrected images or a longer training may help."
         )
@@ -268,15 +272,15 @@ def figure_rows(trained: TrainingResult) -> list[tuple[str, str, str]]:
     after = trained.after.figures()
     before = {} if trained.before is None else trained.before.figures()
     rows: list[tuple[str, str, str]] = []
-    told = trained.comparison
+    comparison = trained.comparison
     decisive = "dice" if trained.after.kind == "semantic" else "ap50"
     for key, title in SHOWN:
         old, new = before.get(key), after.get(key)
         if new is None:
             continue
         texts = ["none" if old is None else f"{old:.3f}", f"{new:.3f}"]
-        if told is not None and key == decisive:
-            ranges = (told.before, told.after)
+        if comparison is not None and key == decisive:
+            ranges = (comparison.before, comparison.after)
             texts = [
                 f"{text} ({low:.2f} to {high:.2f})"
                 for text, (low, _, high) in zip(texts, ranges, strict=True)

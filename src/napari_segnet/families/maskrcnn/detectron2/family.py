@@ -57,7 +57,7 @@ class Detectron2MaskRCNN(DetectionFamily):
             or _is_caffe2(weights)
         )
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read shapes and configuration, and assume the rest as Detectron2 has it."""
         _refuse_relatives(weights)
         names = _Names(weights)
@@ -65,9 +65,9 @@ class Detectron2MaskRCNN(DetectionFamily):
         read, channels, classes = reading.hparams(), reading.channels(), reading.classes()
         recorded, notes = recorded_in(weights, classes - 1)
         hparams, known = settle_maskrcnn(
-            read, reading, told, _defaults(read, channels), _FIXED, recorded
+            read, reading, overrides, _defaults(read, channels), _FIXED, recorded
         )
-        called, how = class_names(classes, told, recorded)
+        called, how = class_names(classes, overrides, recorded)
         facts = {**fields_known(channels, "Detectron2"), **known, **how}
         blank = self._blank(weights, hparams, channels, classes, called, facts)
         bare = {key: ref for key, ref in weights.tensors.items() if not _BUFFERS.fullmatch(key)}

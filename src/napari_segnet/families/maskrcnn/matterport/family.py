@@ -12,7 +12,7 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.families.kit.constants import ClassConstants
 from napari_segnet.families.kit.facts import complete
-from napari_segnet.families.kit.told import Choice, settle
+from napari_segnet.families.kit.hparams import Choice, settle
 from napari_segnet.families.maskrcnn.facts import (
     Recorded,
     class_names,
@@ -76,12 +76,12 @@ class MatterportMaskRCNN(DetectionFamily):
         """Tell from the names of its layers."""
         return holds_matterport(weights.tensors)
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read shapes, and assume the rest as matterport's ``Config`` has it."""
-        return self.describe_with(weights, told, ())
+        return self.describe_with(weights, overrides, ())
 
     def describe_with(
-        self, weights: Weights, told: Mapping[str, Any], classes: Sequence[ClassConstants]
+        self, weights: Weights, overrides: Mapping[str, Any], classes: Sequence[ClassConstants]
     ) -> Checkpoint:
         """Read shapes and the ``Config`` that lies beside the file, and assume the rest."""
         _refuse_relatives(weights)
@@ -92,15 +92,15 @@ class MatterportMaskRCNN(DetectionFamily):
         seen = Tensors(file=weights.path.name, classes=count, channels=channels, hparams=read)
         config = configured_by(classes, seen)
         recorded = config.recorded
-        shown, shown_known = _shown(told, recorded)
-        rest = {name: value for name, value in told.items() if name not in shown}
+        shown, shown_known = _shown(overrides, recorded)
+        rest = {name: value for name, value in overrides.items() if name not in shown}
         hparams, known = settle_maskrcnn(read, reading, rest, _defaults(channels), _FIXED, recorded)
         for name in config.assumed:
             if known[name].source == "read":
                 known[name] = Known(source="assumed", why=_CONFIG)
         # crop_and_resize looks at one point for each pixel, always.
         del hparams["roi_sampling"], known["roi_sampling"]
-        called, how = class_names(count, told, recorded)
+        called, how = class_names(count, overrides, recorded)
         facts = {**fields_known(channels, "matterport"), **known, **shown_known, **how}
         facts["size"] = Known(
             source="read", why=f"it pads any picture to a multiple of {STEP_PX} by itself"
@@ -119,15 +119,17 @@ class MatterportMaskRCNN(DetectionFamily):
         )
 
 
-def _shown(told: Mapping[str, Any], recorded: Recorded) -> tuple[dict[str, Any], dict[str, Known]]:
+def _shown(
+    overrides: Mapping[str, Any], recorded: Recorded
+) -> tuple[dict[str, Any], dict[str, Known]]:
     """Return how a picture is resized before the network sees it."""
-    if "roi_sampling" in told:
+    if "roi_sampling" in overrides:
         raise SettingsError(
             "roi_sampling cannot be told of the Mask R-CNN of matterport: it looks at one point "
             "for each pixel of what it cuts out. Leave it out."
         )
     choices = (_RESIZE, *_NUMBERS)
-    own = {choice.name: told[choice.name] for choice in choices if choice.name in told}
+    own = {choice.name: overrides[choice.name] for choice in choices if choice.name in overrides}
     empty = Weights(path=Path(), container="", wrapper=(), prefix="", tensors={}, metadata={})
     values, known = settle(choices, {}, empty, own, MatterportMaskRCNN.title)
     for name in values.keys() & recorded.values.keys() - own.keys():

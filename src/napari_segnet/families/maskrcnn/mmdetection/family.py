@@ -53,7 +53,7 @@ class MMDetectionMaskRCNN(DetectionFamily):
             or {"bbox_head.cls_convs.0.conv.weight", "neck.fpn_convs.0.conv.weight"} <= keys
         )
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read shapes and configuration, and assume the rest as MMDetection has it."""
         _refuse_relatives(weights)
         names = _Names(weights)
@@ -61,9 +61,9 @@ class MMDetectionMaskRCNN(DetectionFamily):
         read, channels, classes = reading.hparams(), reading.channels(), reading.classes()
         recorded, notes = recorded_in(weights, classes - 1)
         hparams, known = settle_maskrcnn(
-            read, reading, told, _defaults(read, channels), _FIXED, recorded
+            read, reading, overrides, _defaults(read, channels), _FIXED, recorded
         )
-        called, how = class_names(classes, told, recorded)
+        called, how = class_names(classes, overrides, recorded)
         facts = {**fields_known(channels, "MMDetection"), **known, **how}
         blank = self._blank(weights, hparams, channels, classes, called, facts)
         full = complete(self.build, blank, weights, self.title, names.in_file, tensors=self.tensors)

@@ -65,7 +65,7 @@ class TorchvisionMaskRCNN(DetectionFamily):
         single = "head.classification_head.cls_logits.weight" in keys
         return faster <= keys or (single and any(key.startswith("backbone.fpn.") for key in keys))
 
-    def describe(self, weights: Weights, told: Mapping[str, Any]) -> Checkpoint:
+    def describe(self, weights: Weights, overrides: Mapping[str, Any]) -> Checkpoint:
         """Read all that shapes say, and assume the rest as torchvision has it."""
         _refuse_relatives(weights)
         names = _Names(weights)
@@ -76,8 +76,8 @@ class TorchvisionMaskRCNN(DetectionFamily):
         for name in ("pixel_mean", "pixel_std"):
             if name in recorded.values:
                 defaults[name] = (recorded.values[name], recorded.where)
-        hparams, known = settle_maskrcnn(read, reading, told, defaults, _FIXED, recorded)
-        called, how = class_names(classes, told, recorded)
+        hparams, known = settle_maskrcnn(read, reading, overrides, defaults, _FIXED, recorded)
+        called, how = class_names(classes, overrides, recorded)
         facts = {**fields_known(channels, "torchvision"), **known, **how}
         blank = self._blank(weights, hparams, channels, classes, called, facts)
         return complete(self.build, blank, weights, self.title, names.in_file, tensors=self.tensors)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.checkpoint import Known, Source
-from napari_segnet.errors import SettingsError, UntoldError
+from napari_segnet.errors import MissingFactError, SettingsError
 from napari_segnet.programs.keras._layers import LAMBDA_WORDS, LAMBDAS
 from napari_segnet.programs.keras._model import Layer
 
-__all__ = ["asked_lambda", "asked_output", "choice", "lambdas_told"]
+__all__ = ["asked_lambda", "asked_output", "choice", "lambdas_of"]
 
 NAMED = 3
 """Layers that a message names."""
-TELL = "On the command line: --set {name}={word} (train: --told {name}={word})."
+TELL = "On the command line: --set {name}={word} (train: --override {name}={word})."
 
 
 def choice(
@@ -23,24 +23,24 @@ def choice(
     values: tuple[str, ...],
     default: str,
     why: str,
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     known: dict[str, Known],
 ) -> str:
-    if name not in told:
+    if name not in overrides:
         known[name] = Known(source="assumed", why=why)
         return default
-    word = str(told[name]).strip().lower()
+    word = str(overrides[name]).strip().lower()
     if word not in values:
         raise SettingsError(
-            f"{name} must be {' or '.join(values)}, not {told[name]!r}. Correct the setting."
+            f"{name} must be {' or '.join(values)}, not {overrides[name]!r}. Correct the setting."
         )
     known[name] = Known(source="told", why="by the user")
     return word
 
 
-def lambdas_told(
+def lambdas_of(
     layers: list[Layer],
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     known: dict[str, Known],
     values: dict[str, str],
 ) -> dict[str, str]:
@@ -48,7 +48,7 @@ def lambdas_told(
     own = [layer for layer in layers if layer.kind == "Lambda"]
     if not own:
         return {}
-    words = [word.strip().lower() for word in str(told.get("lambda", "")).split(",") if word]
+    words = [word.strip().lower() for word in str(overrides.get("lambda", "")).split(",") if word]
     if wrong := [word for word in words if word not in LAMBDAS]:
         raise SettingsError(
             f"lambda must be {' or '.join(LAMBDAS)}, not {wrong[0]!r}. Correct the setting."
@@ -67,12 +67,12 @@ def lambdas_told(
     return {layer.name: word for layer, word in zip(own, words, strict=True)}
 
 
-def asked_lambda(path: Path, version: str, layers: Sequence[str]) -> UntoldError:
+def asked_lambda(path: Path, version: str, layers: Sequence[str]) -> MissingFactError:
     """Ask what Python code does that is never run: a wrong guess is a wrong map."""
     one = len(layers) == 1
     shown = ", ".join(layers[:NAMED]) + (f" and {len(layers) - NAMED} more" * (len(layers) > NAMED))
     words = ", ".join(f"{word} ({LAMBDA_WORDS[word]})" for word in LAMBDAS)
-    return UntoldError(
+    return MissingFactError(
         f"{path.name} is a network of Keras {version}".rstrip()
         + f" with {'the layer' if one else 'the layers'} {shown} (Lambda), Python code that is "
         f"never run. Say what {'it does' if one else 'they do, one word each with commas'}: "
@@ -85,7 +85,7 @@ def asked_lambda(path: Path, version: str, layers: Sequence[str]) -> UntoldError
 
 def asked_output(
     path: Path, version: str, outputs: Sequence[tuple[str, str]], others: Sequence[str]
-) -> UntoldError:
+) -> MissingFactError:
     """Ask which of several answers is the one: they are not maps of one answer.
 
     Parameters
@@ -101,7 +101,7 @@ def asked_output(
     """
     words = ", ".join(f"{name} ({what})" for name, what in outputs)
     rest = f" {', '.join(others)} cannot be used here." if others else ""
-    return UntoldError(
+    return MissingFactError(
         f"{path.name} is a network of Keras {version}".rstrip()
         + f" with {len(outputs) + len(others)} outputs, of which one is used. Say which: "
         f"output={words}.{rest} {TELL.format(name='output', word='NAME')}",

@@ -8,7 +8,7 @@ import pytest
 from support.networks import weights_of
 
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told import Choice, list_told, numbers_of, settle
+from napari_segnet.families.kit.hparams import Choice, list_of, numbers_of, settle
 
 EPS = Choice(name="eps", between=(0.0, 0.1), default=1e-5, why="usual")
 COUNT = Choice(name="count", between=(1, 50), default=None, why="chosen later")
@@ -58,4 +58,4 @@ def test_values_out_of_range_are_refused(told: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize("told", ["5", [], [0], [[1], []], "1,inf", "1,Infinity", None])
 def test_lists_hold_positive_numbers(told: Any) -> None:
     with pytest.raises(SettingsError, match="sizes must be a list of positive numbers"):
-        list_told("sizes", told)
+        list_of("sizes", told)

@@ -5,31 +5,31 @@ from __future__ import annotations
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_segnet.errors import UntoldError
+from napari_segnet.errors import MissingFactError
 
-__all__ = ["UntoldBox"]
+__all__ = ["MissingFactBox"]
 
 CHOOSE = "choose…"
 
 
-class UntoldBox(QWidget):
+class MissingFactBox(QWidget):
     """One choice for each place in a network that only its user knows."""
 
-    told = Signal(dict)
+    answered = Signal(dict)
     """What is told: name -> words."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("segnet_untold")
+        self.setObjectName("segnet_missing_fact")
         self._name = ""
         self.boxes: list[QComboBox] = []
         self.question = QLabel()
-        self.question.setObjectName("segnet_untold_question")
+        self.question.setObjectName("segnet_missing_fact_question")
         self.question.setWordWrap(True)
         self._rows = QFormLayout()
         self._rows.setContentsMargins(0, 0, 0, 0)
         self.button = QPushButton("Open the network")
-        self.button.setObjectName("segnet_untold_tell")
+        self.button.setObjectName("segnet_missing_fact_tell")
         self.button.clicked.connect(self._tell)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -38,7 +38,7 @@ class UntoldBox(QWidget):
         layout.addWidget(self.button)
         self.hide()
 
-    def ask(self, error: UntoldError) -> None:
+    def ask(self, error: MissingFactError) -> None:
         """Show what is to be told, and the words for it."""
         self.clear()
         self._name = error.name
@@ -46,7 +46,7 @@ class UntoldBox(QWidget):
         self.question.setToolTip(str(error))
         for number, place in enumerate(error.places):
             box = QComboBox()
-            box.setObjectName(f"segnet_untold_{number}")
+            box.setObjectName(f"segnet_missing_fact_{number}")
             box.addItem(CHOOSE, "")
             for word, meaning in error.words:
                 box.addItem(f"{word}: {meaning}", word)
@@ -67,4 +67,4 @@ class UntoldBox(QWidget):
         self.button.setEnabled(all(box.currentData() for box in self.boxes))
 
     def _tell(self) -> None:
-        self.told.emit({self._name: ",".join(str(box.currentData()) for box in self.boxes)})
+        self.answered.emit({self._name: ",".join(str(box.currentData()) for box in self.boxes)})

@@ -39,19 +39,19 @@ def test_the_dock_asks_and_opens_it_with_the_answer(kind, weights, make_napari_v
     viewer.window.add_dock_widget(dock, name="dock")
     with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
         dock.choose_weights(str(weights))
-    assert not dock.untold.isHidden()
+    assert not dock.missing_fact.isHidden()
     assert dock.message.isHidden()
-    assert "Python code that is never run. Choose:" in dock.untold.question.text()
-    first, second = dock.untold.boxes
-    assert not dock.untold.button.isEnabled()
+    assert "Python code that is never run. Choose:" in dock.missing_fact.question.text()
+    first, second = dock.missing_fact.boxes
+    assert not dock.missing_fact.button.isEnabled()
     first.setCurrentIndex(first.findData("divide-255"))
-    assert not dock.untold.button.isEnabled()
+    assert not dock.missing_fact.button.isEnabled()
     second.setCurrentIndex(second.findData("sigmoid"))
     with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
-        qtbot.mouseClick(dock.untold.button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(dock.missing_fact.button, Qt.MouseButton.LeftButton)
     assert dock.checkpoint.hparams["lambda"] == "divide-255,sigmoid"
     assert dock.checkpoint.known["lambda"].source == "told"
-    assert dock.untold.isHidden()
+    assert dock.missing_fact.isHidden()
 
 
 def test_another_network_ends_the_question(weights, make_napari_viewer, qtbot):
@@ -61,7 +61,7 @@ def test_another_network_ends_the_question(weights, make_napari_viewer, qtbot):
     for choice in (weights, "nuclei"):
         with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
             dock.choose_weights(str(choice))
-    assert dock.untold.isHidden()
+    assert dock.missing_fact.isHidden()
     assert dock.checkpoint.hparams.get("lambda") is None
 
 

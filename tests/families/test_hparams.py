@@ -6,7 +6,7 @@ import pytest
 from support.networks import weights_of
 
 from napari_segnet.errors import SettingsError
-from napari_segnet.families.kit.told import Choice, settle
+from napari_segnet.families.kit.hparams import Choice, settle
 
 PADDING = Choice(name="padding", values=(False, True), default=False, why="the author's default")
 LEVELS = Choice(name="levels", values=(3, 4), default=4, why="so in the paper")
@@ -103,7 +103,7 @@ FUNCTION = Choice(
     default="relu",
     numbers={"leaky_relu": 0.01},
     why="usual",
-    only_told=("none",),
+    only_by_user=("none",),
 )
 
 

@@ -17,7 +17,7 @@ from napari_segnet.containers import Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.settings import suggestion
 
-__all__ = ["Choice", "list_told", "numbers_of", "parsed", "settle"]
+__all__ = ["Choice", "list_of", "numbers_of", "parsed", "settle"]
 
 RECORDS = ("hyper_parameters", "hparams", "model_kwargs", "model_args", "config", "args")
 """Where training programs write a network's arguments (Lightning: the first)."""
@@ -67,7 +67,7 @@ class Choice:
         the default is None, which is chosen when the network runs.
     also : tuple of str
         Other names of it in the records of training programs.
-    only_told : tuple
+    only_by_user : tuple
         Values that count only from the user: in a record they may mean something else.
     """
 
@@ -78,7 +78,7 @@ class Choice:
     numbers: Mapping[str, float] = field(default_factory=dict)
     between: tuple[float, float] | None = None
     also: tuple[str, ...] = ()
-    only_told: tuple[Any, ...] = ()
+    only_by_user: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.can})"
@@ -121,7 +121,7 @@ def settle(
     choices: tuple[Choice, ...],
     read: Mapping[str, Any],
     weights: Weights,
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     title: str,
     layers: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Known]]:
@@ -135,7 +135,7 @@ def settle(
         Hyper-parameters read from shapes. Telling one is allowed if it is the same.
     weights : Weights
         The file; values recorded beside the tensors count as read.
-    told : mapping
+    overrides : mapping
         From the user; values may be text.
     title : str
         The family's name for people.
@@ -157,17 +157,17 @@ def settle(
     """
     hparams = dict(read)
     known = {name: Known(source="read", why="from the shapes of the tensors") for name in read}
-    _refuse_unknown(choices, read, told, title)
+    _refuse_unknown(choices, read, overrides, title)
     for choice in choices:
-        value, known[choice.name] = _settled(choice, weights, told, layers or {})
+        value, known[choice.name] = _settled(choice, weights, overrides, layers or {})
         hparams[choice.name] = value
     return hparams, known
 
 
 def _settled(
-    choice: Choice, weights: Weights, told: Mapping[str, Any], layers: Mapping[str, Any]
+    choice: Choice, weights: Weights, overrides: Mapping[str, Any], layers: Mapping[str, Any]
 ) -> tuple[Any, Known]:
-    wanted = parsed(choice, told[choice.name]) if choice.name in told else None
+    wanted = parsed(choice, overrides[choice.name]) if choice.name in overrides else None
     if choice.name in layers:
         value = layers[choice.name]
         if wanted is not None and wanted != value:
@@ -188,9 +188,9 @@ def _settled(
 
 
 def _refuse_unknown(
-    choices: tuple[Choice, ...], read: Mapping[str, Any], told: Mapping[str, Any], title: str
+    choices: tuple[Choice, ...], read: Mapping[str, Any], overrides: Mapping[str, Any], title: str
 ) -> None:
-    for name, value in told.items():
+    for name, value in overrides.items():
         if any(choice.name == name for choice in choices):
             continue
         if name not in read:
@@ -223,12 +223,12 @@ def parsed(choice: Choice, value: Any) -> Any:
     return found
 
 
-def numbers_of(told: Any) -> Any:
+def numbers_of(given: Any) -> Any:
     """Return a number or (nested) list of numbers from text or values; None if it is none."""
-    value = told
-    if isinstance(told, str):
+    value = given
+    if isinstance(given, str):
         try:
-            value = parsed_json(told if "[" in told or "," not in told else f"[{told}]")
+            value = parsed_json(given if "[" in given or "," not in given else f"[{given}]")
         except ValueError:
             return None
     if isinstance(value, (list, tuple)):
@@ -238,12 +238,12 @@ def numbers_of(told: Any) -> Any:
     return value if is_number else None
 
 
-def list_told(name: str, told: Any) -> list[Any]:
-    """Return a told list of positive numbers (or of lists of them)."""
-    value = numbers_of(told)
+def list_of(name: str, given: Any) -> list[Any]:
+    """Return a given list of positive numbers (or of lists of them)."""
+    value = numbers_of(given)
     if not isinstance(value, list) or not value or not _positive(value):
         raise SettingsError(
-            f"{name} must be a list of positive numbers such as {name}=8,16,32, not {told!r}. "
+            f"{name} must be a list of positive numbers such as {name}=8,16,32, not {given!r}. "
             "Correct the setting."
         )
     return value
@@ -284,7 +284,7 @@ def _same_kind(choice: Choice, value: Any) -> Any:
     if type(value) is not type(choice.default):
         return None
     found = choice.parsed(RECORDED_WORDS.get(value, value) if isinstance(value, str) else value)
-    return None if found in choice.only_told else found
+    return None if found in choice.only_by_user else found
 
 
 def _plain(value: Any) -> Any:

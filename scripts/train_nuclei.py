@@ -97,6 +97,7 @@ def main() -> None:
         TrainSettings(),
         epochs=args.epochs,
         steps_per_epoch=args.steps,
+        batch_size=8,
         crop_px=args.crop_px,
         on_objects=0.75,
         scale_range=(0.75, 1.6),

@@ -142,7 +142,7 @@ def test_annotator(bench_here, network, tmp_path):
         tifffile.imwrite(folder / "labels" / f"{name}.tif", labels)
         rows.append(f"{name},train,histology")
     (folder / "index.csv").write_text("\n".join(rows))
-    quick = ("epochs=1", "steps_per_epoch=1", "crop_px=16", "batch_size=1")
+    quick = ("minutes=0", "epochs=1", "steps_per_epoch=1", "crop_px=16", "batch_size=1")
     words = [str(tmp_path), "--network", network, "--images", "1", "all", "--folds", "2"]
     words += ["--seeds", "1", "--out", str(tmp_path / "runs.jsonl")]
     words += [word for pair in quick for word in ("--set", pair)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.handmade import HANDMADE
+from support.more_unets import MORE
 from support.strangers import STRANGERS
 from support.unets._pictures import accumulate, batch_of, draw_weights, sources
 from support.unets.judge import Opened, Verdict, judge, opened, runner
@@ -17,10 +18,10 @@ from napari_segnet.containers import candidates, open_tree
 from napari_segnet.programs.structure import read_structure
 from napari_segnet.programs.structure.program import chosen
 
-NETWORKS = {**HANDMADE, **STRANGERS}
+NETWORKS = {**HANDMADE, **STRANGERS, **MORE}
 FEW = (
     "lists", "strides behind", "enlarged", "linked", "separable", "attentive", "depthwise", "gated",
-    "pyramid", "shuffled", "two deep heads",
+    "pyramid", "shuffled", "two deep heads", *MORE,
 )  # fmt: skip
 UNTOLD = (
     "autoencoder without norms", "next", "stages, GELU", "stages, GroupNorm", "excited, residual",

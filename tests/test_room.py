@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from napari_segnet import room, sinks
-from napari_segnet.errors import OutputError, SettingsError
+from napari_segnet.errors import MemoryExhaustedError, OutputError, SettingsError
 from napari_segnet.room import parse_bytes, room_bytes, scratch_folder
 from napari_segnet.sinks import choose_keep, large_array
 from napari_segnet.sinks import file as in_file
-from napari_segnet.steps import require_label_room
+from napari_segnet.steps import forecast, require_label_room
+from napari_segnet.steps.forecast import require_object_room
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,16 @@ def test_labels_are_refused_before_the_network_runs(monkeypatch, tmp_path):
     words = r"Labels of slide need 40\.0 GB .*where 30\.0 GB are free\. .*with --scratch"
     with pytest.raises(OutputError, match=words):
         require_label_room((4, 40_000, 40_000), 2, "components", "slide")
+
+
+def test_more_objects_than_memory_holds_are_refused(monkeypatch):
+    monkeypatch.setattr(forecast, "MANY_OBJECTS", 10)
+    monkeypatch.setattr(forecast, "room_bytes", lambda free: 5000)
+    require_object_room(10, each=10_000)
+    require_object_room(50)
+    words = r"51 objects were found, whose tables take .* raise the threshold, .*\(--memory\)"
+    with pytest.raises(MemoryExhaustedError, match=words):
+        require_object_room(51)
 
 
 def test_what_is_large_lies_in_the_chosen_folder(tmp_path, monkeypatch):

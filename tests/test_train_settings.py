@@ -108,6 +108,25 @@ def test_averaging_stays_behind_the_last_weights(tmp_path):
         assert torch.equal(last, kept) == same
 
 
+@pytest.mark.trains
+def test_of_few_objects_the_old_weights_stay_in_what_is_kept(tmp_path):
+    network = learned(tmp_path / "n.safetensors")
+    module = start(network, QUICK).module
+    before = torch.cat([p.detach().flatten() for p in module.parameters()])
+
+    def kept(objects, anchor):
+        torch.manual_seed(0)
+        how = replace(QUICK, average=0.0, anchor=anchor)
+        learner = Learner(start(network, how), how, "cpu", objects)
+        for _ in range(5):
+            learner.step([crop_of()], 0.3)
+        return torch.cat([p.detach().flatten() for p in learner.result().parameters()])
+
+    new = kept(10, anchor=0.0)
+    assert torch.equal(kept(0, anchor=30.0), new)  # nobody has counted them
+    torch.testing.assert_close(kept(10, anchor=30.0), 0.9 * before + 0.1 * new)
+
+
 @pytest.mark.parametrize(("knows", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
 def test_half_precision_of_a_graphics_card(knows, dtype, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: knows)

@@ -94,6 +94,7 @@ class Crops:
         self._objects = False
         self._hints: list[str] = []
         self._diameters: list[float] = []
+        self.objects = 0  # trusted ones that check() has met, plane by plane; none of classes
 
     def __len__(self) -> int:
         """Return how many samples have something to learn from."""
@@ -147,7 +148,7 @@ class Crops:
             if not any(output.role == "class" for output in self._network.outputs):
                 self._diameters += pair.diameters_px(self._network.ndim)
             yield ""
-        self._useful = useful
+        self._useful, self.objects = useful, len(self._diameters)
 
     def draw(self, rng: np.random.Generator, sample: int | None = None) -> Crop:
         """Return one random crop, of the useful sample of that number or of a random one."""
@@ -394,8 +395,8 @@ def _places(
     # Whole numbers: a crop that is neither turned nor zoomed has the image's own pixels.
     axes = [np.arange(n) - n // 2 for n in shape]
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), -1) @ matrix.T
-    places: npt.NDArray[np.float64] = offsets + np.asarray(centre)
-    return places
+    offsets += np.asarray(centre)
+    return offsets
 
 
 def _window(unit: _Unit, where: npt.NDArray[np.float64]) -> tuple[_Unit, npt.NDArray[np.float64]]:
@@ -404,10 +405,9 @@ def _window(unit: _Unit, where: npt.NDArray[np.float64]) -> tuple[_Unit, npt.NDA
     Where the crop reaches beyond the image it is mirrored, which needs the whole axis.
     """
     # The places are a straight grid, so its corners lie outermost.
-    ends = where[tuple(slice(None, None, max(n - 1, 1)) for n in where.shape[:-1])]
-    over = tuple(range(where.ndim - 1))
-    low = np.floor(ends.min(over)).astype(int) - 1
-    high = np.ceil(ends.max(over)).astype(int) + 2
+    last = tuple(slice(None, None, max(n - 1, 1)) for n in where.shape[:-1])
+    ends = where[last].reshape(-1, where.shape[-1])
+    low, high = np.floor(ends.min(0)).astype(int) - 1, np.ceil(ends.max(0)).astype(int) + 2
     size = np.asarray(unit.labels.shape)
     outside = (low < 0) | (high > size)
     low, high = np.where(outside, 0, low), np.where(outside, size, high)

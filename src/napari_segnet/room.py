@@ -64,7 +64,9 @@ def room_bytes(free: int) -> int:
         return free
     import psutil
 
-    used = int(psutil.Process().memory_info().rss)
+    held = psutil.Process().memory_info()
+    # Files that are read and written as memory do not count: the system takes their room back.
+    used = int(held.rss) - int(getattr(held, "shared", 0))
     return max(0, min(free, parse_bytes(limit) - used))
 
 

@@ -90,10 +90,12 @@ def settings_from(cls: type[S], values: Mapping[str, Any]) -> S:
     return cls(**parsed)
 
 
-@functools.cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
+_cached_hints = functools.cache(get_type_hints)
+
+
+def _hints(cls: Any) -> dict[str, Any]:
     """Return the types of a settings class; asked for each settings object that is made."""
-    return get_type_hints(cls)
+    return _cached_hints(cls)
 
 
 def as_settings(cls: type[S], value: S | Mapping[str, Any] | None) -> S:

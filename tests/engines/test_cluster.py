@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -238,3 +242,83 @@ def test_a_scheduler_that_is_gone_is_a_sentence(expected, place):
     with pytest.raises(WorkerLostError, match="No dask scheduler answers"):
         run(sn.predict(place / "u.pth", place / "plain.tif", HOW))
     disconnect()
+
+
+class Machines:
+    """A scheduler and its two workers, each a process, as a user starts them."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.address = f"tcp://127.0.0.1:{port}"
+        with (folder / "dask.log").open("a") as log:
+            self.every = [
+                subprocess.Popen(
+                    [sys.executable, "-m", f"distributed.cli.dask_{kind}", *args],
+                    cwd=folder, stdout=log, stderr=log,
+                )
+                for kind, args in (
+                    ("scheduler", ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]),
+                    *[("worker", [self.address, "--nthreads", "1", "--no-nanny"])] * 2,
+                )
+            ]  # fmt: skip
+
+    def end(self, number: int | None = None) -> None:
+        for one in self.every if number is None else [self.every[number]]:
+            one.kill()
+            one.wait()
+
+
+@pytest.mark.long
+@pytest.mark.subprocess
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_folder_outlives_a_worker_and_its_scheduler(place, tmp_path):
+    """One worker is killed, then the scheduler, which comes again: the rest goes on."""
+    pytest.importorskip("distributed", reason="the extra [cluster]")
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, pixels in enumerate(pictures(9, 1, (420, 380))[:, 0].numpy()):
+        tifffile.imwrite(images / f"{number:02}.tif", (255 * pixels).astype(np.uint8))
+
+    def segment(out: Path, *more: str) -> subprocess.Popen:
+        how = ["--set", "tile_px=32", "--set", "engine=torch", "--device", "cpu", "--resume"]
+        command = ["segment", str(images), "-c", str(place / "u.pth"), "-o", str(out), *how, *more]
+        with said.open("w") as log:
+            return subprocess.Popen([sys.executable, "-m", "napari_segnet", *command], stderr=log)
+
+    def labels(out: Path) -> dict[str, np.ndarray]:
+        return {p.name: tifffile.imread(p) for p in sorted(out.glob("*.labels.tif"))}
+
+    def wait_for(count: int) -> None:
+        while len(list(out.glob("*.json"))) < count:
+            assert running.poll() is None, said.read_text()
+            time.sleep(0.02)
+
+    alone, out, said = tmp_path / "alone", tmp_path / "out", tmp_path / "said.txt"
+    assert segment(alone).wait() == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    there = [Machines(port, tmp_path)]
+    try:
+        running = segment(out, "--scheduler", there[0].address)
+        wait_for(1)
+        there[0].end(1)
+        wait_for(2)
+        there[0].end(0)
+        there.append(Machines(port, tmp_path))
+        assert running.wait() == 1, said.read_text()
+        words = "is gone. What is finished is kept, and nothing is half written."
+        assert words in said.read_text()
+        kept = labels(out)
+        assert 2 <= len(kept) < 9
+        assert sorted(p.name for p in out.iterdir()) == sorted(
+            name.replace(".labels.tif", end) for name in kept for end in (".json", ".labels.tif")
+        )
+        assert segment(out, "--scheduler", there[1].address).wait() == 0, said.read_text()
+    finally:
+        for one in there:
+            one.end()
+    for name, expected in labels(alone).items():
+        np.testing.assert_array_equal(labels(out)[name], expected)
+        if name in kept:
+            np.testing.assert_array_equal(kept[name], expected)

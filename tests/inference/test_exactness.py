@@ -194,6 +194,25 @@ def test_half_the_halo_would_fail(name):
     assert np.abs(expected - maps.data).max() > 0.01
 
 
+@pytest.mark.parametrize("tile_px", [(), (32,)])
+def test_mirror_images_are_turned_back_and_averaged(tile_px):
+    name = next(one for one in FLAT if NETS[one].kind is Segnet)
+    pixels, network = picture(name, (64, 96)), checkpoint_of(name)
+
+    def maps(shown, **how):
+        return run(predict(network, image_of(np.ascontiguousarray(shown)), settings(**how)))
+
+    ways = [(), (-1,), (-2,), (-2, -1)]
+    mean = np.mean([np.flip(maps(np.flip(pixels, w)).answer.data, w) for w in ways], axis=0)
+    made = maps(pixels, mirror="yes", tile_px=tile_px)
+    assert np.abs(made.answer.data - mean).max() <= 1e-5
+    assert made.origin.engine["mirrored"] == ["y", "x"]
+    assert np.abs(made.answer.data - maps(pixels).answer.data).max() > 1e-3
+    advised = replace(network, card={"mirror": "yes"})
+    again = run(predict(advised, image_of(pixels), settings()))
+    assert np.abs(again.answer.data - mean).max() <= 1e-5
+
+
 def test_half_the_halo_would_fail_without_padding():
     # Such a network refuses a smaller tile, so half of the halo is there and the other half
     # is mirrored, as if the tile were an image of its own.

@@ -97,7 +97,7 @@ def test_what_was_run_is_in_the_origin_and_settings_win(tmp_path):
     assert not np.array_equal(plain.labels, made.labels)
     tiled = segmented(folder, given, {"device": "cpu", "seams": "exact", "tile_px": (8,)})
     assert "windows" not in tiled.origin.engine
-    with pytest.raises(SettingsError, match=r"mirror is 'x'.*but can be auto, no"):
+    with pytest.raises(SettingsError, match=r"mirror is 'x'.*but can be auto, no, yes"):
         segmented(folder, given, {"mirror": "x"})
 
 

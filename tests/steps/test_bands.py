@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_segnet.errors import Cancelled
 from napari_segnet.progress import Progress, job
-from napari_segnet.steps import _bands
+from napari_segnet.steps import _bands, ids
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import boxes
 
@@ -46,10 +46,10 @@ def test_bands_give_the_very_same_ids(shape, seed, kinds, density, pixels) -> No
 )
 def test_boxes_are_those_of_the_whole(shape, seed, highest, pixels) -> None:
     labels = np.random.default_rng(seed).integers(0, highest + 1, shape).astype(np.int32)
-    first, last = boxes(labels)
+    first, last = (ends.T for ends in boxes(labels))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_bands, "BAND_PX", pixels)
-        found_first, found_last = boxes(labels)
+        patch.setattr(ids, "CHUNK_PX", pixels)
+        found_first, found_last = (ends.T for ends in boxes(labels))
     present = np.unique(labels[labels > 0]) - 1
     np.testing.assert_array_equal(found_first[present], first[present])
     np.testing.assert_array_equal(found_last[present], last[present])

@@ -120,7 +120,7 @@ def test_overlaps_areas_and_boxes_are_counted_right(seed, highest):
                 expected[i, j] = (int(both.sum()), int(either.sum()))
     assert found == expected
     assert count_pixels(a).tolist() == np.bincount(a.ravel()).tolist()
-    first, last = boxes(a)
+    first, last = (ends.T for ends in boxes(a))
     for i in table.first_ids.tolist():
         where = np.nonzero(a == i)
         assert first[i - 1].tolist() == [w.min() for w in where]

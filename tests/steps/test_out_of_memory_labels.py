@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.sinks import file as in_file
-from napari_segnet.steps import LabelSettings, Unit, _bands, ids, label_unit, score_labels
+from napari_segnet.steps import (
+    LabelSettings,
+    Unit,
+    _bands,
+    fill_holes,
+    ids,
+    label_unit,
+    score_labels,
+)
 
 OUTPUTS = (Output(role="foreground", channels=1, activation="sigmoid"),)
 
@@ -40,7 +48,8 @@ def test_block_by_block_in_files_gives_the_very_same_labels(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_bands, "BAND_PX", band)
         patch.setattr(ids, "CHUNK_PX", chunk)
-        patch.setattr(ids, "AT_ONCE_PX", 1)
+        patch.setattr(ids, "MANY", -1 if chunk % 2 else 2**17)
+        patch.setattr(fill_holes, "BOX_PX", chunk)
         patch.setattr(in_file, "IN_MEMORY_BYTES", 0)
         found, found_scores = labelled(maps, settings)
     np.testing.assert_array_equal(found, whole)

@@ -130,6 +130,11 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
+class Lenient(nn.modules.batchnorm._BatchNorm):
+    def forward(self, x):
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
+                            True, self.momentum, self.eps)
+
 class Unpooled(nn.Module):
     def __init__(self, inputs, outputs):
         super().__init__()
@@ -144,13 +149,19 @@ class Unpooled(nn.Module):
         self.pool = nn.MaxPool2d(2, stride=2, return_indices=True)
         self.unpool = nn.MaxUnpool2d(2, stride=2)
         self.last = nn.Conv2d(6, outputs, 1)
+        self.norm = Lenient(8)
+        for m in self.modules():
+            if m.__class__.__name__.find("Conv") != -1:
+                nn.init.kaiming_normal_(m.weight.data)
+            elif type(m).__name__.startswith("BatchNorm"):
+                m.weight.data.fill_(1)
 
     def forward(self, x):
         size = x.size()
         x = F.relu(self.downs[0](x))
         first = x
         x, places = self.pool(x)
-        x = x0 = F.relu(self.downs[1](x))
+        x = x0 = F.relu(self.norm(self.downs[1](x)))
         x = F.max_pool2d(x, 2)
         x = F.relu(self.downs[2](x))
         deep = x
@@ -164,9 +175,25 @@ class Unpooled(nn.Module):
         return self.last(x)
 """
 RESIDUAL = """
+import math
 import torch
 from torch import nn
+import torch.nn.functional as F
 from torchvision import models
+
+class Gate(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        k = int(abs((math.log(channels, 2) + 1) / 2)) | 1
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.mix = nn.Parameter(torch.FloatTensor(1).fill_(0.5))
+        self.conv = nn.Conv1d(1, 1, kernel_size=k, padding=(k - 1) // 2, bias=False)
+
+    def forward(self, x):
+        y = self.pool(x) + nn.AvgPool2d(x.shape[2:])(x).view(len(x), -1, 1, 1) * self.mix
+        y = y - F.max_pool2d(x, (x.size(2), x.size(3)), stride=(x.size(2), x.size(3)))
+        y = self.conv(y.squeeze(-1).transpose(-1, -2)).transpose(-1, -2).unsqueeze(-1)
+        return x * torch.sigmoid(y).expand_as(x)
 
 class Encoded(nn.Module):
     def __init__(self, n_class):
@@ -177,12 +204,13 @@ class Encoded(nn.Module):
         self.layer1 = nn.Sequential(*self.base_layers[3:5])
         self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.mix = nn.Conv2d(128, 8, 3, padding=1)
+        self.gate = Gate(128)
         self.last = nn.Conv2d(8, n_class, 1)
 
     def forward(self, x):
         a = self.layer0(x)
         b = self.layer1(a)
-        x = self.mix(torch.cat([self.up(b), a], dim=1))
+        x = self.gate(self.mix(torch.cat([self.up(b), a], dim=1)))
         return self.last(self.up(x))
 """
 

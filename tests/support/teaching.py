@@ -27,6 +27,7 @@ QUICK = TrainSettings(
     crop_z_px=4,
     scale_range=(0.8, 1.25),
     average=0.5,
+    anchor=0.0,
     seed=3,
 )
 UNCHANGED = {

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.by_label import ByLabel
 from napari_segnet.segmentation import Kind, Prediction, Segmentation
+from napari_segnet.sinks import large_array
 from napari_segnet.steps import LabelSettings
+from napari_segnet.steps.ids import chunks
 
 __all__ = ["Table", "renamed", "segmentation_of"]
 
@@ -23,7 +27,7 @@ class Table:
     classes: list[npt.NDArray[np.int64]] = field(default_factory=list)
     pixels: list[npt.NDArray[np.int64]] = field(default_factory=list)
 
-    def joined(self, ids: npt.NDArray[np.int64]) -> tuple[dict[int, float], dict[int, int]]:
+    def joined(self, ids: npt.NDArray[np.int64]) -> tuple[ByLabel[float], ByLabel[int]]:
         """Return score and class by id; where several rows share an id, their pixel mean.
 
         Parameters
@@ -31,16 +35,26 @@ class Table:
         ids : ndarray
             ``(n,)`` the id that each row has in the end.
         """
-        pixels = np.concatenate([*self.pixels, np.zeros(0, np.int64)])
-        scores = np.concatenate([*self.scores, np.zeros(0, np.float32)])
-        classes = np.concatenate([*self.classes, np.zeros(0, np.int64)])
-        unique, place = np.unique(ids, return_inverse=True)
-        weight = np.bincount(place, pixels, minlength=unique.size)
-        mean = np.bincount(place, scores * pixels, minlength=unique.size) / np.maximum(weight, 1)
-        largest = np.lexsort((pixels, place))
-        class_of = dict(zip(place[largest].tolist(), classes[largest].tolist(), strict=True))
-        score = {int(i): round(float(s), 4) for i, s in zip(unique, mean, strict=True)}
-        return score, {int(i): class_of[k] for k, i in enumerate(unique)}
+        scores = _one(self.scores, np.float32)
+        classes = _one(self.classes, np.int64)
+        if (ids[1:] > ids[:-1]).all():  # each row is an object
+            mean = scores.astype(np.float64)
+        else:
+            pixels = _one(self.pixels, np.int64)
+            unique, place = np.unique(ids, return_inverse=True)
+            weight = np.bincount(place, pixels)
+            mean = np.bincount(place, scores * pixels) / np.maximum(weight, 1)
+            largest = np.lexsort((pixels, place))
+            last = np.append(np.diff(place[largest]) > 0, True)
+            ids, classes = unique, classes[largest[last]]
+        labels = ids.astype(np.int32)
+        mean.round(4, out=mean)
+        return ByLabel(labels, mean), ByLabel(labels, classes.astype(np.int32))
+
+
+def _one(parts: list[npt.NDArray[Any]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return arrays as one, without a copy where there is only one."""
+    return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0, dtype)])
 
 
 def renamed(
@@ -49,10 +63,13 @@ def renamed(
     ids: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Give labels other ids; return them and the new id of each old one."""
-    before = labels.copy()
+    before = large_array(labels.shape, np.int32)
+    before[...] = labels
     after = rename(labels)
     new = np.zeros(int(before.max(initial=0)) + 1, np.int64)
-    new[before.reshape(-1)] = after.reshape(-1)
+    old, now = before.reshape(-1), after.reshape(-1)
+    for part in chunks(old.size):
+        new[old[part]] = now[part]
     return after, new[ids]
 
 
@@ -61,7 +78,7 @@ def segmentation_of(
     labels: npt.NDArray[np.int32],
     axes: str,
     kind: Kind,
-    table: tuple[dict[int, float], dict[int, int]],
+    table: tuple[ByLabel[float], ByLabel[int]],
     settings: LabelSettings,
 ) -> Segmentation:
     """Return labels with the score and class of each, ``table``, and what they come from."""

@@ -72,7 +72,9 @@ class Norms:
         stored = [row for row in stored if bool((row[1] != 0).any()) or bool((row[2] != 1).any())]
         stored = stored[:first]
         self.names = [node.name for node, *_ in stored]
-        self._told = [_Told.of(mean.double().numpy(), v.double().numpy()) for _, mean, v in stored]
+        self._stored = [
+            _Stored.of(mean.double().numpy(), v.double().numpy()) for _, mean, v in stored
+        ]
         self._network: GraphNetwork | None = None
         self._found: dict[str, tuple[Figures, Figures]] = {}
         self._own = False
@@ -139,8 +141,8 @@ class Norms:
 
     def _mean_of(self, came: Sequence[tuple[Figures, Figures]], soft: float) -> float:
         found = []
-        for (mean, variance), told in zip(came, self._told, strict=True):
-            far = told.divergences(mean, variance)
+        for (mean, variance), trained in zip(came, self._stored, strict=True):
+            far = trained.divergences(mean, variance)
             if far.size:
                 found.append(float(np.log(far + soft).mean()))
         return float(np.mean(found)) if found else float("nan")
@@ -164,7 +166,7 @@ class Norms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Told:
+class _Stored:
     """What a file says of one norm: the channels that are alive, their means and variances."""
 
     alive: npt.NDArray[np.bool_]
@@ -173,7 +175,7 @@ class _Told:
     least: float
 
     @classmethod
-    def of(cls, mean: Figures, variance: Figures) -> _Told:
+    def of(cls, mean: Figures, variance: Figures) -> _Stored:
         alive = variance > ALIVE * variance.max()
         mean, variance = mean[alive], variance[alive]
         least = FLOOR * float(np.median(variance)) if variance.size else 0.0

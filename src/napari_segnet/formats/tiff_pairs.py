@@ -16,6 +16,7 @@ from napari_segnet.formats._pictures import (
     side_named,
     without_image,
 )
+from napari_segnet.formats._zarr_pairs import zarr_pairs
 
 __all__ = ["IMAGES", "LABELS", "TiffPairs", "find_pairs", "folders", "inside"]
 
@@ -35,7 +36,7 @@ class TiffPairs:
     """The format; see the module's docstring.
 
     Also files ``x.tif`` with ``x.labels.tif`` (as ``segment`` writes them) or ``x_labels.tif``
-    in one folder, and a dataset without its listing.
+    in one folder, a dataset without its listing, and OME-Zarr images that hold labels.
     """
 
     name = "tiff"
@@ -51,7 +52,7 @@ class TiffPairs:
         return path.is_dir() and bool(
             folders(path)
             or any(folders(p) for p in inside(path))
-            or any(entry for root in (path, *inside(path)) for entry in _beside(root).entries)
+            or any(_beside(root).entries for root in (path, *inside(path)))
         )
 
     def find(self, path: Path) -> Found:
@@ -127,7 +128,7 @@ def folders(
 
 
 def _beside(path: Path) -> Found:
-    """List images with the labels beside them; what has none is no part of it, and said."""
+    """List images with the labels beside or in them; what has none is no part of it, and said."""
     every = [p for p in pictures(path, labels=True) if not p.stem.endswith(OWN_MAPS)]
     labels = [p for p in every if is_label_name(p)]
     images = [p for p in pictures(path) if p in every and p not in labels]
@@ -136,9 +137,11 @@ def _beside(path: Path) -> Found:
     pairs = tuple(matched_entry(m, split=split) for m in matches.found if m.labels)
     why = "has no label picture of its name beside it"
     lonely = (m.image.name for m in matches.found if not m.labels)
+    own = zarr_pairs(path)
     return Found(
-        entries=pairs,
+        entries=(*pairs, *own.entries),
         left_out=(
+            *own.left_out,
             *(Remark(kind="image", what=name, why=why) for name in lonely),
             *without_image(matches.rest),
         ),

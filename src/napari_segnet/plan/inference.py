@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import Remedy, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.plan.found import Settled, settle
-from napari_segnet.plan.input import NetworkInput, prepare_input
+from napari_segnet.plan.input import NetworkInput, prepare_input, stands_mirrors
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import run
 from napari_segnet.segmentation import NetworkAnswer
@@ -111,6 +112,8 @@ def resolve(
 
     Raises
     ------
+    SettingsError
+        If mirror images are asked for and the network's answer cannot be turned back.
     MismatchError
         If the image does not fit the network; the message says what to set.
     ImageError
@@ -119,6 +122,13 @@ def resolve(
     if not isinstance(settings, Settled):
         settings = run(settle(checkpoint, image, settings or PredictSettings()))
     asked, found = settings.settings, settings.found
+    if asked.mirror == "yes" and not stands_mirrors(checkpoint):
+        no = Remedy("mirror", "auto")
+        raise SettingsError(
+            f"{checkpoint.path.name} cannot be shown mirror images: what it answers is objects, or "
+            f"has a direction. Set {no}.",
+            remedies=(no,),
+        )
     given = prepare_input(checkpoint, image, asked)
     channels = sum(output.channels for output in checkpoint.outputs)
     keep = choose_keep((channels, *_lengths(image)), asked.maps) if channels else None

@@ -23,9 +23,11 @@ from napari_segnet.plan.recipe import (
     channel_names,
     channels_of,
     inverted,
+    mirrored,
     recipe,
     scale_of,
     spare_channels,
+    stands_mirrors,
 )
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import (
@@ -50,10 +52,12 @@ __all__ = [
     "UnitInput",
     "channels_of",
     "inverted",
+    "mirrored",
     "prepare_input",
     "recipe",
     "scale_of",
     "spare_channels",
+    "stands_mirrors",
 ]
 
 

@@ -85,6 +85,23 @@ def inverted(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
     return checkpoint.card.get("invert") == "yes"
 
 
+SAME_TURNED_OVER = frozenset(("foreground", "boundary", "distance", "class"))
+"""Outputs that say the same of a mirror image, at the mirrored place."""
+
+
+def stands_mirrors(checkpoint: Checkpoint) -> bool:
+    """Tell if what a network answers to a mirror image can be turned back."""
+    roles = {output.role for output in checkpoint.outputs}
+    return bool(roles) and roles <= SAME_TURNED_OVER
+
+
+def mirrored(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
+    """Tell if planes are also shown turned over: the user's word, else that of the training."""
+    if settings.mirror != "auto":
+        return settings.mirror == "yes"
+    return checkpoint.card.get("mirror") == "yes"
+
+
 def channels_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> str:
     """Return which channels are shown: the user's word, else how the network was trained.
 

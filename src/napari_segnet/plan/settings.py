@@ -30,7 +30,7 @@ FOUND = ("normalize", "channels", "invert", "scale")
 """Settings that can be found, in the order of a form."""
 INVERT = ("auto", "no", "yes", FIND)
 SEAMS = ("auto", "exact", "blend")
-MIRROR = ("auto", "no")
+MIRROR = ("auto", "no", "yes")
 MOST_THREADS = 1024
 """More than a workstation has; OpenMP ends a program that asks for more than there can be."""
 ENGINES = ("auto", "torch", "openvino")
@@ -82,9 +82,10 @@ class PredictSettings:
         tiles), or ``auto``: exact wherever the network allows it and, in 3D, the halo
         costs less than 4 times the work.
     mirror : str
-        If windows are turned over along their axes, and the answers averaged: ``auto``, where the
-        program of the network's training does so (nnU-Net; two to eight times the work), or
-        ``no``.
+        If what the network sees is also shown turned over, and the answers averaged: ``auto``,
+        where its training says so (nnU-Net, along the axes that it names; two to eight times the
+        work; networks trained here as with ``yes``), ``no``, or ``yes``: along y, x and both, four
+        times the work.
     maps : str
         How maps are kept in memory: ``float32``, ``float16`` in a temporary file, or
         ``auto``: float32 up to 1 GiB.

@@ -29,11 +29,14 @@ class TileTask:
         The boxes, in network pixels.
     frame : Frame
         What the tile was cut from.
+    mirrored : bool
+        Whether it is also shown turned over along y, x and both, and the answers averaged.
     """
 
     unit: UnitInput
     tile: Tile
     frame: Frame
+    mirrored: bool = False
 
     @property
     def offset(self) -> tuple[int, ...]:
@@ -84,10 +87,15 @@ def read_task(task: TileTask, image: Image) -> npt.NDArray[np.float32]:
     return TaskReader(image).read(task)
 
 
-def tile_tasks(given: NetworkInput, tiling: Tiling, t: int, z: int) -> tuple[TileTask, ...]:
+def tile_tasks(
+    given: NetworkInput, tiling: Tiling, t: int, z: int, *, mirrored: bool = False
+) -> tuple[TileTask, ...]:
     """Return the tasks of one plane, or volume (``z`` is 0), in raster order."""
     unit = given.unit(t, z)
-    return tuple(TileTask(unit=unit, tile=tile, frame=tiling.frame) for tile in tiling.tiles)
+    return tuple(
+        TileTask(unit=unit, tile=tile, frame=tiling.frame, mirrored=mirrored)
+        for tile in tiling.tiles
+    )
 
 
 def batches(tasks: Sequence[TileTask], most: int) -> Iterator[list[TileTask]]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.steps._types import Labeler, LabelSettings, Refiner, Unit
-from napari_segnet.steps.forecast import require_label_room
+from napari_segnet.steps.forecast import require_label_room, require_object_room
 from napari_segnet.steps.ids import count_pixels, offset_unique, relabel_raster
 from napari_segnet.steps.link import link
 from napari_segnet.steps.members import LABELERS, REFINERS
@@ -61,4 +61,7 @@ def label_unit(unit: Unit, settings: LabelSettings) -> npt.NDArray[np.int32]:
         int32 ``([z,] y, x)``: for instances ids 1..n in raster order, else classes.
     """
     labeler = labeler_of(settings.instances)
-    return refine(labeler.label(unit, settings), settings, labeler.kind)
+    labels = labeler.label(unit, settings)
+    if labeler.kind == "instance":
+        require_object_room(int(labels.max(initial=0)))
+    return refine(labels, settings, labeler.kind)

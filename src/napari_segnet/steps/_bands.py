@@ -86,12 +86,17 @@ def _joined_numbers(pairs: npt.NDArray[np.int32], used: int) -> npt.NDArray[np.i
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    # Only what lies at a seam meets anything: few of millions.
+    at_seams, pair = np.unique(pairs, return_inverse=True)
+    above, below = pair.reshape(pairs.shape).T
     ones = np.ones(len(pairs), np.int8)
-    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(used + 1, used + 1))
+    graph = coo_array((ones, (above, below)), shape=(at_seams.size,) * 2)
     _, group = connected_components(graph, directed=False)
     _, smallest = np.unique(group, return_index=True)
-    rank = np.zeros(used + 1, np.int64)
-    rank[smallest] = 1
-    rank = np.cumsum(rank) - 1  # id 0 is a group of its own and comes first
-    numbers: npt.NDArray[np.int32] = rank[smallest[group]].astype(np.int32)
+    taken = at_seams[smallest[group]]
+    numbers = np.ones(used + 1, np.int32)
+    numbers[0] = 0
+    numbers[at_seams[taken != at_seams]] = 0
+    np.cumsum(numbers, out=numbers)
+    numbers[at_seams] = numbers[taken]
     return numbers

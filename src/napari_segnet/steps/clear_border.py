@@ -31,6 +31,6 @@ class ClearBorder:
         cut = np.unique(np.concatenate([np.unique(edge) for edge in edges]))
         if not cut.any():
             return labels
-        table = np.arange(int(labels.max()) + 1)
+        table = np.arange(int(labels.max()) + 1, dtype=np.int32)
         table[cut] = 0
         return look_up(labels, table)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy.typing as npt
 
 from napari_segnet.progress import check_cancelled
 from napari_segnet.sinks import large_array
+from napari_segnet.steps._bands import bands
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.ids import boxes, chunks, look_up
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["FillHoles"]
 
 Labels = npt.NDArray[np.int32]
+SEVERAL = -1
+BOX_PX = 2**22
+"""Holes in a larger box of an object are found band by band."""
 
 
 class FillHoles:
@@ -39,21 +45,19 @@ class FillHoles:
         pockets = _pockets(labels)
         if pockets is None:
             return labels
-        pocket, neighbour = _contacts(labels, pockets)
-        owners = np.bincount(pocket, minlength=int(pockets.max()) + 1)
-        table = np.zeros(owners.size, np.int32)
-        alone = owners[pocket] == 1
-        table[pocket[alone]] = neighbour[alone]
+        owners = _owners(labels, pockets)
+        shared = owners == SEVERAL
+        owners[shared] = 0
         flat, numbers = labels.reshape(-1), pockets.reshape(-1)
         for part in chunks(flat.size):
             inside = np.flatnonzero(numbers[part])
-            flat[part][inside] = table[numbers[part][inside]]
-        if not alone.all():
-            _fill_shared(labels, pockets, pocket[~alone], neighbour[~alone])
+            flat[part][inside] = owners[numbers[part][inside]]
+        if shared.any():
+            _fill_shared(labels, pockets, shared)
         return labels
 
 
-def _pockets(labels: Labels) -> Labels | None:
+def _pockets(labels: npt.NDArray[Any]) -> Labels | None:
     """Label the pieces of background that do not reach the image's edge, or None."""
     background = large_array(labels.shape, np.bool_)
     pieces = connected(np.equal(labels, 0, out=background))
@@ -66,78 +70,92 @@ def _pockets(labels: Labels) -> Labels | None:
             closed[np.unique(pieces.take(end, axis=axis))] = False
     if not closed.any():
         return None
-    numbers = np.where(closed, np.cumsum(closed), 0).astype(np.int32)
+    numbers = np.cumsum(closed, dtype=np.int32)
+    numbers *= closed
     return look_up(pieces, numbers)
 
 
 def _contacts(
-    labels: Labels, pockets: Labels
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return each pair of a pocket and an object that touch, once."""
+    labels: Labels, pockets: Labels, which: npt.NDArray[np.bool_] | None = None
+) -> Iterator[tuple[Labels, Labels]]:
+    """Return pockets and the objects that they touch, a stretch of pixels and a side at a time.
+
+    A pair comes as often as its pixels touch each other.
+    """
     strides = np.cumprod((1, *labels.shape[:0:-1]))[::-1]
     flat, pocket_of = labels.reshape(-1), pockets.reshape(-1)
-    key: list[npt.NDArray[np.int64]] = []
-    wide = int(labels.max(initial=0)) + 1
     for part in chunks(flat.size):
+        check_cancelled()
         # Never at the image's edge: all neighbours exist.
         inside = np.flatnonzero(pocket_of[part]) + part.start
-        numbers = pocket_of[inside].astype(np.int64)
-        found: list[Any] = []
+        numbers = pocket_of[inside]
+        if which is not None:
+            chosen = which[numbers]
+            inside, numbers = inside[chosen], numbers[chosen]
         for stride in strides.tolist():
             for step in (-stride, stride):
                 touched = flat[inside + step]
                 real = touched > 0
-                found.append(numbers[real] * wide + touched[real])
-        key.append(np.unique(np.concatenate(found)))
-    pairs = np.concatenate(key)
-    del key
-    pairs.sort()  # in place: noise has as many pockets as memory holds
-    pocket, neighbour = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], wide)
-    return pocket, neighbour
+                yield numbers[real], touched[real]
 
 
-def _fill_shared(
-    labels: Labels,
-    pockets: Labels,
-    pocket: npt.NDArray[np.int64],
-    neighbour: npt.NDArray[np.int64],
-) -> None:
+def _owners(labels: Labels, pockets: Labels) -> Labels:
+    """Return the object that each pocket touches, or SEVERAL."""
+    owners: Labels = large_array((int(pockets.max()) + 1,), np.int32)
+    owners[...] = 0
+    for pocket, touched in _contacts(labels, pockets):
+        fresh = owners[pocket] == 0
+        owners[pocket[fresh]] = touched[fresh]
+        owners[pocket[owners[pocket] != touched]] = SEVERAL
+    return owners
+
+
+def _fill_shared(labels: Labels, pockets: Labels, shared: npt.NDArray[np.bool_]) -> None:
     """Fill pockets at which several objects lie, if one of them goes all around.
 
     Most such pockets are gaps between objects: only an object whose box reaches beyond
     the pocket's on all sides can enclose it, which leaves hardly any to look at.
     """
+    first, last = boxes(labels)
+    objects, inner = _perhaps_around(labels, pockets, shared, (first, last))
+    mine = np.zeros(shared.size, bool)
+    starts = np.flatnonzero(np.diff(objects, prepend=0))
+    for start, stop in pairwise((*starts, objects.size)):
+        check_cancelled()
+        number = int(objects[start])
+        ends = zip(first[:, number - 1], last[:, number - 1], strict=True)
+        box = tuple(slice(int(a), int(b) + 1) for a, b in ends)
+        mine[inner[start:stop]] = True
+        _fill_one(labels[box], number, pockets[box], mine)
+        mine[inner[start:stop]] = False
+
+
+def _perhaps_around(
+    labels: Labels, pockets: Labels, shared: npt.NDArray[np.bool_], places: tuple[Labels, Labels]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return objects, rising, and a pocket that each touches and reaches beyond on all sides."""
+    first, last = places
+    pocket_first, pocket_last = boxes(pockets)
+    wide = np.int64(shared.size)
+    found = [np.zeros(0, np.int64)]
+    for pocket, touched in _contacts(labels, pockets, shared):
+        beyond = np.ones(pocket.size, bool)
+        for axis in range(labels.ndim):
+            beyond &= first[axis][touched - 1] < pocket_first[axis][pocket - 1]
+            beyond &= last[axis][touched - 1] > pocket_last[axis][pocket - 1]
+        found.append(np.unique(touched[beyond] * wide + pocket[beyond]))
+    return np.divmod(np.unique(np.concatenate(found)), wide)
+
+
+def _fill_one(labels: Labels, number: int, pockets: Labels, mine: npt.NDArray[np.bool_]) -> None:
+    """Fill those pockets in the box of an object that it encloses."""
     import fill_voids
 
-    first, last = boxes(labels)
-    pocket_first, pocket_last = _extent(pockets)
-    beyond = first[neighbour - 1] < pocket_first[pocket - 1]
-    beyond &= last[neighbour - 1] > pocket_last[pocket - 1]
-    around = beyond.all(axis=1)
-    pocket, neighbour = pocket[around], neighbour[around]
-    order = np.argsort(neighbour, kind="stable")
-    pocket = pocket[order]
-    object_ids, starts = np.unique(neighbour[order], return_index=True)
-    # Each object looks at its own pairs only: noise has millions of them.
-    inner = np.split(pocket, starts[1:])
-    for object_id, own in zip(object_ids.tolist(), inner, strict=False):
-        check_cancelled()
-        ends = zip(first[object_id - 1], last[object_id - 1], strict=True)
-        box = tuple(slice(int(a), int(b) + 1) for a, b in ends)
-        filled = fill_voids.fill(labels[box] == object_id)
-        mine = np.isin(pockets[box], own)
-        labels[box][filled & mine & (labels[box] == 0)] = object_id
-
-
-def _extent(pockets: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return what ``boxes`` returns; quicker, since next to no pixel is in a pocket."""
-    flat = pockets.reshape(-1)
-    first = np.full((int(flat.max(initial=0)), pockets.ndim), np.iinfo(np.int64).max)
-    last = np.full(first.shape, -1)
-    for part in chunks(flat.size):
-        inside = np.flatnonzero(flat[part]) + part.start
-        numbers = flat[inside] - 1
-        places = np.stack(np.unravel_index(inside, pockets.shape), axis=1)
-        np.minimum.at(first, numbers, places)
-        np.maximum.at(last, numbers, places)
-    return first, last
+    if labels.size <= BOX_PX:
+        parts, holes = [slice(None)], fill_voids.fill(labels == number)
+    else:
+        own = np.equal(labels, number, out=large_array(labels.shape, np.bool_))
+        parts, holes = bands(labels.shape), _pockets(own)
+    for part in parts if holes is not None else ():
+        rows = labels[part]
+        rows[(holes[part] > 0) & mine[pockets[part]] & (rows == 0)] = number

@@ -1,19 +1,25 @@
-"""What labels take of memory and disk, known before a network has run."""
+"""What labels take of memory and disk: refused before it is taken."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from napari_segnet.room import require_scratch, scratch_folder
+from napari_segnet.errors import MemoryExhaustedError
+from napari_segnet.room import require_scratch, room_bytes, scratch_folder
 from napari_segnet.sinks.file import in_memory_bytes
 
-__all__ = ["require_label_room"]
+__all__ = ["require_label_room", "require_object_room"]
 
 LABEL_BYTES = 4
 FILE_BYTES = {"components": 9, "watershed": 9}
 """Of a pixel while a plane (volume) is labelled: labels, and pieces of background or distances with
 a mask. The other labelers keep labels alone in files."""
+
+MANY_OBJECTS = 2**20
+"""Fewer need no forecast: their tables take 100 MB."""
+OBJECT_BYTES = 100
+"""Of memory for each object: boxes, sizes, scores, and what its holes are found with."""
 
 
 def require_label_room(shape: Sequence[int], ndim: int, instances: str, name: str) -> str:
@@ -55,3 +61,33 @@ def require_label_room(shape: Sequence[int], ndim: int, instances: str, name: st
         f"{what} take {need / 1e9:.1f} GB while they are made, so they are made in blocks, in "
         f"temporary files in {scratch_folder()}."
     )
+
+
+def require_object_room(count: int, what: str = "objects", each: int = OBJECT_BYTES) -> None:
+    """Refuse more objects than memory holds the tables of.
+
+    Parameters
+    ----------
+    count : int
+        How many there are.
+    what : str
+        What they are, in the plural.
+    each : int
+        Bytes for each.
+
+    Raises
+    ------
+    MemoryExhaustedError
+        If there is no room for them.
+    """
+    if count <= MANY_OBJECTS:
+        return
+    import psutil
+
+    free = room_bytes(int(psutil.virtual_memory().available))
+    if count * each > free:
+        raise MemoryExhaustedError(
+            f"{count:,} {what} were found, whose tables take {count * each / 1e9:.1f} GB where "
+            f"{free / 1e9:.1f} GB of memory may be taken. So many are mostly noise: raise "
+            "the threshold, show the image smaller (scale), or allow more memory (--memory)."
+        )

@@ -8,9 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.steps._bands import bands
+from napari_segnet.sinks import large_array
 
-__all__ = ["boxes", "count_pixels", "look_up", "offset_unique", "relabel_raster"]
+__all__ = [
+    "add_by_id",
+    "boxes",
+    "chunks",
+    "count_pixels",
+    "look_up",
+    "offset_unique",
+    "relabel_raster",
+]
 
 # Pixels worked on at once where an operation needs wide temporaries (int64, float64):
 # 2**22 of them are 32 MB, small beside any image, and large enough to hide the loop.
@@ -18,7 +26,9 @@ CHUNK_PX = 2**22
 
 
 AT_ONCE_PX = 2**28
-"""Up to so many pixels are renumbered at once, for which fastremap takes up to 1 GB besides."""
+MANY = 2**17
+"""Up to so many pixels and ids are renumbered at once by fastremap, the quicker way: it takes a
+copy of the labels, and some 60 bytes for each id."""
 
 
 def chunks(size: int) -> Iterator[slice]:
@@ -45,7 +55,7 @@ def relabel_raster(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     labels = np.ascontiguousarray(labels, dtype=np.int32)
     if labels.size == 0:
         return labels
-    if labels.size > AT_ONCE_PX:
+    if labels.size > AT_ONCE_PX or MANY < int(labels.max()) <= labels.size:
         return look_up(labels, _raster_table(labels.reshape(-1)))
     # It counts in the order in which values appear; what it returns is a narrower copy.
     fastremap.renumber(labels.reshape(-1), preserve_zero=True, in_place=True)
@@ -53,16 +63,20 @@ def relabel_raster(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
 
 
 def _raster_table(flat: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return the new id of each old one, chunk by chunk: what fastremap does, without its copy."""
-    table = np.zeros(int(flat.max(initial=0)) + 1, np.int32)
+    """Return the new id of each old one, chunk by chunk: 4 bytes for each."""
+    table = large_array((int(flat.max(initial=0)) + 1,), np.int32)
+    table[...] = 0
     used = 0
     for part in chunks(flat.size):
         values = flat[part]
         begins = values[np.flatnonzero(np.diff(values, prepend=np.int32(-1)))]  # of runs
         new = begins[(begins > 0) & (table[begins] == 0)]
-        found, first = np.unique(new, return_index=True)
-        table[found[np.argsort(first)]] = np.arange(used + 1, used + 1 + found.size)
-        used += found.size
+        # Written from the last on, each id keeps the place where it comes first.
+        places = np.arange(-1, -1 - new.size, -1, dtype=np.int32)
+        table[new[::-1]] = places[::-1]
+        first = new[table[new] == places]
+        table[first] = np.arange(used + 1, used + 1 + first.size, dtype=np.int32)
+        used += first.size
     return table
 
 
@@ -110,55 +124,65 @@ def look_up(
 def count_pixels(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Return ``(highest id + 1,)`` int64: the number of pixels of each id, 0 included."""
     flat = labels.reshape(-1)
-    counts = np.zeros(int(labels.max(initial=0)) + 1, np.int64)
+    counts = large_array((int(labels.max(initial=0)) + 1,), np.int64)
+    counts[...] = 0
     for part in chunks(flat.size):
         ids = flat[part][flat[part] > 0]
         counts[0] += flat[part].size - ids.size
-        low = int(ids.min(initial=counts.size))  # ids rise with the rows: the others are elsewhere
-        found = np.bincount(ids - low)
-        counts[low : low + found.size] += found
+        add_by_id(counts, ids)
     return counts
 
 
-def boxes(labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def add_by_id(
+    totals: npt.NDArray[Any], ids: npt.NDArray[np.int32], values: npt.NDArray[Any] | None = None
+) -> None:
+    """Add to the total of each pixel's id its value, or 1; in place.
+
+    Parameters
+    ----------
+    totals : ndarray
+        ``(highest id + 1,)``.
+    ids, values : ndarray
+        ``(n,)`` of the pixels.
+    """
+    if not ids.size:
+        return
+    low, high = int(ids.min()), int(ids.max())  # ids rise with the rows: the others are elsewhere
+    if high - low < 4 * ids.size:
+        found = np.bincount(ids - low, values)
+        totals[low : low + found.size] += found
+    else:  # but those of an object that goes through all rows
+        np.add.at(totals, ids, 1 if values is None else values)
+
+
+def boxes(labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return where each id from 1 to the highest lies.
 
     Returns
     -------
     first, last : ndarray
-        ``(highest id, axes)`` int64: its first and last index along each axis. An id that
+        ``(axes, highest id)`` int32: its first and last index along each axis. An id that
         no pixel has gets boxes without meaning.
     """
-    from scipy.ndimage import find_objects
-
-    labels = np.ascontiguousarray(labels)
-    highest = int(labels.max(initial=0))
-    parts = bands(labels.shape)
-    if highest >= min((labels[part].size for part in parts), default=0):
-        # Tiny, or with gaps between ids: cc3d refuses these.
-        places = [p or (slice(0, 1),) * labels.ndim for p in find_objects(labels)]
-        ends = np.array([[(axis.start, axis.stop - 1) for axis in p] for p in places], np.int64)
-        ends = ends.reshape(highest, labels.ndim, 2)
-        return ends[..., 0], ends[..., 1]
-    first = np.full((highest, labels.ndim), np.iinfo(np.int64).max)
-    last = np.zeros_like(first)
-    for part in parts:
-        _widen(first, last, labels[part], part.start)
-    return first, last
-
-
-def _widen(
-    first: npt.NDArray[np.int64],
-    last: npt.NDArray[np.int64],
-    band: npt.NDArray[np.int32],
-    start: int,
-) -> None:
-    """Widen boxes by what a band of the labels holds of their ids."""
-    import cc3d
-
-    found = cc3d.statistics(band.view(np.uint32), no_slice_conversion=True)
-    real = np.flatnonzero(found["voxel_counts"][1:])
-    ends = found["bounding_boxes"][1:][real].astype(np.int64)
-    ends[:, :2] += start
-    first[real] = np.minimum(first[real], ends[:, 0::2])
-    last[real] = np.maximum(last[real], ends[:, 1::2])
+    flat, wide = labels.reshape(-1), labels.shape[-1]
+    found = (labels.ndim, int(labels.max(initial=0)) + 1)
+    first, last = large_array(found, np.int32), large_array(found, np.int32)
+    first[...] = np.iinfo(np.int32).max
+    last[...] = -1
+    for part in chunks(flat.size):
+        values = flat[part]
+        ends = np.diff(values) != 0
+        ends[wide - 1 - part.start % wide :: wide] = True  # a row ends there
+        stops = np.append(np.flatnonzero(ends), values.size - 1)
+        starts = np.append(0, stops[:-1] + 1)
+        real = np.flatnonzero(values[starts])
+        starts, stops = starts[real], stops[real]
+        ids = values[starts]
+        at = np.unravel_index(starts + part.start, labels.shape)
+        for axis, index in enumerate(at):
+            where = index.astype(np.int32)
+            np.minimum.at(first[axis], ids, where)
+            if axis == labels.ndim - 1:
+                where += (stops - starts).astype(np.int32)
+            np.maximum.at(last[axis], ids, where)
+    return first[:, 1:], last[:, 1:]

@@ -29,4 +29,6 @@ class MinSize:
         small = (counts > 0) & (counts < filled_in(settings.min_size_px, "min_size_px"))
         if not small[1:].any():
             return labels
-        return look_up(labels, np.where(small, 0, np.arange(counts.size)))
+        table = np.arange(counts.size, dtype=np.int32)
+        table[small] = 0
+        return look_up(labels, table)

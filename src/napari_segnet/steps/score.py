@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.segmentation import Kind
+from napari_segnet.sinks import large_array
 from napari_segnet.steps._channels import channel_of, classes_of, probability
-from napari_segnet.steps.ids import chunks, count_pixels
+from napari_segnet.steps.ids import add_by_id, chunks, count_pixels
 
 if TYPE_CHECKING:
     from napari_segnet.steps._types import Unit
@@ -76,12 +77,11 @@ def _sums(
 ) -> npt.NDArray[np.float64]:
     """Return ``(size,)`` float64: the sum of each id but 0 (which has 0); NaN counts as 0."""
     flat, maps = labels.reshape(-1), values.reshape(-1)
-    sums = np.zeros(size)
+    sums = large_array((size,), np.float64)
+    sums[...] = 0
     for part in chunks(flat.size):
         inside = np.flatnonzero(flat[part])  # most pixels of most images are background
         ids = flat[part][inside]
         weights = np.nan_to_num(maps[part][inside].astype(np.float64), nan=0.0)
-        low = int(ids.min(initial=size))  # ids rise with the rows: the others are elsewhere
-        found = np.bincount(ids - low, weights=weights)
-        sums[low : low + found.size] += found
+        add_by_id(sums, ids, weights)
     return sums

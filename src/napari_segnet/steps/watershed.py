@@ -39,6 +39,12 @@ TIE_WEIGHT = 0.01
 wide), the cut belongs in the middle: a hundredth of a blurred copy decides. A hundredth
 moves no depth by more than that, a tenth of the default ``seed_threshold``."""
 
+SMOOTH_SIGMA_PX = 1.0
+"""Blur of a landscape of distance and boundary: small peaks would cut objects in two. With both and
+the blur a ``nuclei`` taught four histology images has an AP50 of 0.67 instead of 0.65 on the 9 of
+the val split (0.62 instead of 0.59 on 22 others); untaught on 36 of fluorescence it has 0.76 with
+either, and an AP75 of 0.50 instead of 0.48."""
+
 _TIE_RADIUS_PX = 6  # three sigma: what the blur looks at
 
 Box = tuple[slice, ...]
@@ -49,10 +55,10 @@ class Watershed:
 
     Components (see ``connected``) of what is above ``threshold`` are cut one by one, never
     the whole image at once; a large one is cut band by band, into the same pieces. The
-    landscape is the network's distance if it has one; else
-    foreground × (1 − boundary) if it has a boundary; else the distance to the component's
-    border in units of its largest (pixel sizes taken into account). Two peaks are two
-    objects if the lower rises ``seed_threshold`` or more above the pass between them.
+    landscape is the network's distance if it has one, times (1 − boundary) and blurred a little if
+    it has a boundary, too; else foreground × (1 − boundary) if it has a boundary; else the distance
+    to the component's border in units of its largest (pixel sizes taken into account). Two peaks
+    are two objects if the lower rises ``seed_threshold`` or more above the pass between them.
 
     The foreground alone says where objects end: networks with a boundary output are trained
     that an object's rim belongs to it, so that the boundary only separates.
@@ -172,17 +178,20 @@ class _Landscape:
             slice(part.start - out.start, part.stop - out.start)
             for part, out in zip(box, near, strict=True)
         )
-        made: npt.NDArray[np.float32] = (
-            said[inner] + np.float32(TIE_WEIGHT) * self._blurred(said)[inner]
-        )
+        both = self.distance is not None and self.boundary is not None
+        high = self._blurred(said, SMOOTH_SIGMA_PX) if both else said
+        ties = self._blurred(said, TIE_SIGMA_PX)
+        made: npt.NDArray[np.float32] = high[inner] + np.float32(TIE_WEIGHT) * ties[inner]
         return made
 
     def _said(self, box: Box) -> npt.NDArray[np.float32]:
-        """Return what the network says: its distance, or the inside without borders."""
+        """Return what the network says: its distance or its foreground, without borders."""
+        said = self._sure(box)
         if self.distance is not None:
-            return self._read(self.distance, box).clip(0, 1)
-        assert self.boundary is not None  # else the shape is all there is
-        return self._sure(box) * (1 - self._read(self.boundary, box))
+            said = self._read(self.distance, box).clip(0, 1)
+        if self.boundary is None:
+            return said
+        return said * (1 - self._read(self.boundary, box))
 
     def _sure(self, box: Box) -> npt.NDArray[np.float32]:
         """Return how probable the most probable class is; 1 where there is none."""
@@ -216,11 +225,11 @@ class _Landscape:
         height += np.float32(TIE_WEIGHT) * self._sure(box)
         return height
 
-    def _blurred(self, height: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _blurred(self, height: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
         from scipy.ndimage import gaussian_filter
 
         finest = min(self.unit.pixel_size)
-        sigma = [TIE_SIGMA_PX * finest / size for size in self.unit.pixel_size]
+        sigma = [sigma_px * finest / size for size in self.unit.pixel_size]
         radius = [min(_TIE_RADIUS_PX, int(np.ceil(3 * s))) for s in sigma]
         blurred: npt.NDArray[np.float32] = gaussian_filter(height, sigma, radius=radius)
         return blurred
@@ -238,16 +247,17 @@ def _groups(labels: npt.NDArray[np.int32]) -> Iterator[tuple[Box, npt.NDArray[np
     larger than ``GROUP_PX`` (or there is only one).
     """
     firsts, lasts = boxes(labels)
-    count = len(firsts)
-    waiting = [np.arange(count)] if count else []
+    count = firsts.shape[1]
+    table = np.zeros(count + 1, np.int32)
+    waiting = [np.arange(count, dtype=np.int32)] if count else []
     while waiting:
         some = waiting.pop()
-        start, stop = firsts[some].min(axis=0), lasts[some].max(axis=0) + 1
-        if some.size > 1 and int(np.prod(stop - start)) > GROUP_PX:
+        start, stop = firsts[:, some].min(axis=1), lasts[:, some].max(axis=1) + 1
+        if some.size > 1 and int(np.prod(stop - start, dtype=np.int64)) > GROUP_PX:
             axis = int(np.argmax(stop - start))
-            order = some[np.argsort(firsts[some, axis], kind="stable")]
+            order = some[np.argsort(firsts[axis, some], kind="stable")]
             waiting += [order[order.size // 2 :], order[: order.size // 2]]
             continue
-        table = np.zeros(count + 1, np.int32)
         table[some + 1] = np.arange(1, some.size + 1)
         yield tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), table
+        table[some + 1] = 0  # the whole table anew for each would cost more than the cutting

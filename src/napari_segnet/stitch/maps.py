@@ -20,6 +20,7 @@ from napari_segnet.progress import check_cancelled
 from napari_segnet.sinks import Sink, large_array
 from napari_segnet.sinks.file import in_memory_bytes
 from napari_segnet.stitch.ahead import answers_ahead
+from napari_segnet.stitch.windows import turns
 
 __all__ = [
     "Apart",
@@ -95,7 +96,7 @@ def stitch_maps(
     int
         How many tiles are done.
     """
-    if isinstance(engine, WorksAhead):
+    if isinstance(engine, WorksAhead) and not any(task.mirrored for task in tasks):
         yield from _stitch_ahead(engine, tasks, reader, sink, precision, known)
         return
     done = 0
@@ -184,7 +185,15 @@ def _answer(
     engine: Engine, tasks: Sequence[TileTask], blocks: npt.NDArray[np.float32], precision: str
 ) -> npt.NDArray[np.float32]:
     first = tasks[0]
-    return engine.maps(blocks, precision=precision, offset=first.offset, whole=first.frame.size)
+    total: npt.NDArray[np.float32] | None = None
+    axes = turns((-2, -1)) if first.mirrored else ((),)
+    for turned in axes:
+        shown = np.ascontiguousarray(np.flip(blocks, turned))
+        maps = engine.maps(shown, precision=precision, offset=first.offset, whole=first.frame.size)
+        back = np.flip(maps, turned)
+        total = back if total is None else total + back
+    assert total is not None
+    return total if len(axes) == 1 else total / np.float32(len(axes))
 
 
 def blend_weight(shape: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -51,6 +51,29 @@ class Best:
     state: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Anchor:
+    """The old weights, and the share with which they count in what is kept."""
+
+    share: float = 0.0
+    weights: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, begun: Start, settings: TrainSettings, objects: int) -> _Anchor:
+        if not (begun.learned and objects and settings.anchor and settings.head == "keep"):
+            return cls()
+        old = {k: v.detach().clone().cpu() for k, v in begun.module.state_dict().items()}
+        worth = settings.anchor**2
+        return cls(share=worth / (worth + objects**2), weights=old)
+
+    @torch.no_grad()
+    def pull(self, module: nn.Module) -> None:
+        """Move the weights of a module on the CPU towards the old ones by the share."""
+        for name, value in module.state_dict().items():
+            if self.weights and value.is_floating_point():
+                value.lerp_(self.weights[name].to(value.dtype), self.share)
+
+
 class Learner:
     """A module, its optimiser and its running average on one device.
 
@@ -62,6 +85,8 @@ class Learner:
         How to train.
     device : str
         Where.
+    objects : int
+        How many it learns from; 0: not known, then the old weights count for nothing (``anchor``).
 
     Attributes
     ----------
@@ -69,7 +94,9 @@ class Learner:
         How long its steps took; kept in the saved state.
     """
 
-    def __init__(self, begun: Start, settings: TrainSettings, device: str) -> None:
+    def __init__(
+        self, begun: Start, settings: TrainSettings, device: str, objects: int = 0
+    ) -> None:
         self._family, self._network, self._settings = begun.family, begun.checkpoint, settings
         self._device = torch.device(device)
         module = begun.module
@@ -85,6 +112,7 @@ class Learner:
         self._still = frozen(begun, settings, self._module)
         self._average = copy.deepcopy(self._module).eval().requires_grad_(False)
         self._old = copy.deepcopy(self._average) if settings.replay and begun.learned else None
+        self._anchor = _Anchor.of(begun, settings, objects)
         watch_cancel(self._module)
         self._rate = highest_rate(begun, settings)
         self._optimiser = optimiser(self._module, settings, self._rate)
@@ -173,6 +201,7 @@ class Learner:
         module = self._average.to("cpu").eval()
         if self._settings.patience and self._best.state:
             module.load_state_dict(self._best.state)
+        self._anchor.pull(module)
         return module
 
     @torch.no_grad()

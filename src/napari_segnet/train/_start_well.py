@@ -7,8 +7,9 @@ it knows bright ones, another scale, another normalisation. That costs no traini
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -208,11 +209,11 @@ def start_well(
     looked_at = _looked_at(dataset)
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
-    image = open_image(looked_at.samples[0].image)
+    image, *others = [open_image(sample.image) for sample in looked_at.samples]
     begun = perf_counter()
     now = yield from tries.add({})
     chosen = now
-    for make in (_by_statistics, _lights, _scales, _normalizers):
+    for make in (partial(_by_statistics, others), _lights, _scales, _normalizers):
         best = tries.ranked()[0].changes
         for changes in make(network, image, settings, best):
             if perf_counter() - begun < MOST_S:
@@ -245,7 +246,8 @@ class _Tries:
             if dict(way.changes) == dict(changes):
                 return way
         values: Any = dict(changes)
-        how = as_run(replace(self._settings, **values), self._device)
+        # Ways are compared with each other: mirror images are not worth four times the time.
+        how = replace(as_run(replace(self._settings, **values), self._device), mirror="no")
         steps = score_held_out(self._network, self._dataset, how)
         while True:
             try:
@@ -352,12 +354,16 @@ def _normalizers(
 
 
 def _by_statistics(
-    network: Checkpoint, image: Image, settings: TrainSettings, best: Changes
+    others: Sequence[Image],
+    network: Checkpoint,
+    image: Image,
+    settings: TrainSettings,
+    best: Changes,
 ) -> Iterable[Changes]:
     """Yield what fits best what the file remembers of its training, if it does."""
     given = way_of(network, image, as_run(settings))
     names = ("normalize", "scale", "invert", *(("channels",) if network.channels > 1 else ()))
-    found = run(find_settings(network, image, given, names))
+    found = run(find_settings(network, image, given, names, others))
     if found.by != "nothing":
         for ranked in found.ranked[:MOST_FOUND]:
             values = {name: getattr(ranked.way, name) for name in SETTINGS}

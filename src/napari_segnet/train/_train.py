@@ -21,7 +21,7 @@ from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.inputs import as_checkpoint
 from napari_segnet.plan import PredictSettings
-from napari_segnet.plan.input import inverted
+from napari_segnet.plan.input import inverted, stands_mirrors
 from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.settings import as_settings, type_name
@@ -161,7 +161,7 @@ def _trained(
             )
     torch.manual_seed(settings.seed)
     begun = start(network, settings)
-    learner = Learner(begun, settings, device)
+    learner = Learner(begun, settings, device, crops.objects)
     first = learner.restore(state) if resume and state.exists() else 0
     pace = Pace(settings, first, learner.seconds)
     scores: Figures = ()
@@ -378,6 +378,8 @@ def _card(
         card.setdefault("object_px", object_px)  # the window offers it as the object diameter
     if inverted(network, PredictSettings(invert=settings.invert)):
         card["invert"] = "yes"
+    if settings.mirror and settings.flip and network.ndim == 2 and stands_mirrors(network):
+        card["mirror"] = "yes"
     if settings.channels != "auto":
         card["channels"] = settings.channels
     card["training"] = {

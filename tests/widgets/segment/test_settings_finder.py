@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import Qt
 from support.calibrated import drawn
 from support.prepared import cells, trained
@@ -13,8 +14,10 @@ from napari_segnet.checkpoint import Store
 from napari_segnet.families.graph import StoredGraph, describe_graph
 from napari_segnet.find import Suggestion
 from napari_segnet.graph.build import build
+from napari_segnet.readers import open_image
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.plugin.docks import SegmentDock
+from napari_segnet.widgets.segment.find_jobs import beside
 from napari_segnet.widgets.segment.suggested_box import SuggestedBox
 
 WAIT_MS = 90_000
@@ -70,6 +73,18 @@ def test_a_click_finds_the_settings_and_the_next_run_records_them(viewer, dock, 
     dock.main.set_value(dock.settings())
     dock.run_settings._take_scale(scale * 2)
     assert dock.request().found is None
+
+
+def test_the_scale_is_looked_for_on_others_of_the_folder(tmp_path):
+    for name in ("0", "1", "2", "3", "4"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", cells(40))
+    (tmp_path / "note.txt").write_text("none of them")
+    np.save(tmp_path / "other.npy", cells(40))
+    image = open_image(tmp_path / "2.tif")
+    assert [one.name for one in beside(image)] == ["0", "1", "3"]
+    (tmp_path / "1.tif").write_bytes(b"damaged")
+    assert [one.name for one in beside(image)] == ["0", "3"]
+    assert beside(open_image(tmp_path / "other.npy")) == []
 
 
 def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot, half):

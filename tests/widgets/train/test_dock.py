@@ -136,8 +136,16 @@ def test_the_name_of_the_new_file_is_one_that_is_free(dock, qtbot, weights, fold
 def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     ready(dock, qtbot, weights, folder, epochs=3)
     out = dock.out
+    dock.files.choose_earlier(folder)
     train(dock, qtbot)
     assert identify(out).family == "segnet-unet"
+    assert "On the earlier images: " in dock.outcome.verdict.text()
+    (likely,) = dock.outcome.curve.lines
+    images, score = dock.trained.forecast.images, dock.trained.forecast.score
+    assert (likely.x[0], likely.y[0], likely.band[0][0]) == (images, score, score)
+    assert likely.band[0][8] < likely.y[8] < likely.band[1][8] <= 1
+    dock.files.no_earlier.click()
+    assert dock.session.earlier is None
     assert dock.plot.lines[0].name == "loss"
     assert list(dock.plot.lines[0].x) == [1, 2, 3]
     names = [

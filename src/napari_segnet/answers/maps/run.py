@@ -17,6 +17,8 @@ from napari_segnet.answers.maps.uncertainty import probabilities
 from napari_segnet.engines import Engine
 from napari_segnet.errors import SegnetError
 from napari_segnet.plan import InferencePlan, RunResult
+from napari_segnet.plan.input import mirrored as is_mirrored
+from napari_segnet.plan.input import stands_mirrors
 from napari_segnet.plan.kept import KeptRun, UnitBlocks, engine_of, kept_run
 from napari_segnet.plan.memory import MemoryPlan, after_shortage, first_plan, remember
 from napari_segnet.plan.precision import PrecisionChoice, Verdict
@@ -67,7 +69,8 @@ def _run(
     memory = first_plan(engine, rule)
     precision = PrecisionChoice(settings.precision, MapAgreement())
     kept.precision(precision)
-    seams, reader = Seams(), TaskReader(plan.image)
+    seams, reader, turned = Seams(), TaskReader(plan.image), _turned_over(plan, engine)
+    cut = partial(tile_tasks, given, mirrored=turned)
     yield from view.first_look(engine, rule, memory, reader)
     done, units = 0, view.units(given.units)
     for number, (t, z) in enumerate(units):
@@ -78,18 +81,13 @@ def _run(
             yield Progress(what="tile", done=number * total, total=len(units) * total)
             try:
                 into = partial(_unit_sink, sink, plan, memory, seams, t, z, apart)
-                tasks = view.tasks(tile_tasks(given, memory.tiling, t, z), memory, (t, z))
+                tasks = view.tasks(cut(memory.tiling, t, z), memory, (t, z))
                 known = kept.of_unit(number, _block_dtype(plan, memory))
                 work = _work(tasks)
                 for done in _unit(engine, tasks, reader, into, precision, memory.batch, known):
                     kept.settled(precision)
-                    yield Progress(
-                        what="tile",
-                        done=number * total + done,
-                        total=len(units) * total,
-                        values=((SHARE_DONE, (number + work[done]) / len(units)),),
-                        shown=view.parts(),
-                    )
+                    share = (number + work[done]) / len(units)
+                    yield _tile(number * total + done, len(units) * total, share, view.parts())
                 break
             except Exception as error:
                 if not engine.is_out_of_memory(error):
@@ -102,20 +100,34 @@ def _run(
     remember(memory, engine)
     if engine.device == "cpu" and len(units) * total > 1:
         engine.release()  # labels need room; an image of one tile may be followed by another
-    answer = Maps(
-        data=sink.finish(),
-        axes="c" + plan.axes,
-        outputs=plan.checkpoint.outputs,
-        ndim=given.ndim,
-        apart=apart.finish(),
-    )
     return RunResult(
-        answer=answer,
+        answer=_maps(sink, plan, apart),
         device=memory.device,
         rung=memory.name,
         notes=(*memory.notes, *kept.note(len(units) * len(memory.tiling.tiles))),
-        engine=run_facts(plan, memory, precision, seams),
+        engine=run_facts(plan, memory, precision, seams, turned),
     )
+
+
+def _maps(sink: Sink, plan: InferencePlan, apart: _ApartMaps) -> Maps:
+    return Maps(
+        data=sink.finish(),
+        axes="c" + plan.axes,
+        outputs=plan.checkpoint.outputs,
+        ndim=plan.input.ndim,
+        apart=apart.finish(),
+    )
+
+
+def _turned_over(plan: InferencePlan, engine: Engine) -> bool:
+    """Tell if tiles are also shown turned over: not where the answer depends on their place."""
+    wished = is_mirrored(plan.checkpoint, plan.settings) and stands_mirrors(plan.checkpoint)
+    return wished and not engine.depends_on_offset
+
+
+def _tile(done: int, total: int, share: float, shown: Any) -> Progress:
+    values = ((SHARE_DONE, share),)
+    return Progress(what="tile", done=done, total=total, values=values, shown=shown)
 
 
 def _work(tasks: Sequence[TileTask]) -> list[float]:
@@ -223,6 +235,7 @@ def run_facts(
     memory: MemoryPlan,
     precision: PrecisionChoice[npt.NDArray[np.float32]],
     seams: Seams,
+    mirrored: bool = False,
 ) -> dict[str, Any]:
     """Return what was chosen for a run over tiles, plain JSON values for the origin."""
     facts: dict[str, Any] = {
@@ -235,6 +248,8 @@ def run_facts(
         "precision": precision.chosen or "fp32",
         "exact": memory.tiling.exact,
     }
+    if mirrored:
+        facts["mirrored"] = ["y", "x"]
     if precision.error is not None:
         facts["fp16_error"] = precision.error
     if not memory.tiling.exact:

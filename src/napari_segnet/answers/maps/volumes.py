@@ -81,7 +81,10 @@ class _Run:
         self.members = (own, *(_member(own, path) for path in own.members))
         self.engine = engine
         self.precision = PrecisionChoice(plan.settings.precision, MapAgreement())
-        self.mirror = recipe.mirror if plan.settings.mirror == "auto" else ()
+        axes = recipe.mirror
+        if plan.settings.mirror == "yes":
+            axes = axes or tuple(range(len(recipe.window_px)))
+        self.mirror = () if plan.settings.mirror == "no" else axes
         self.notes: list[str] = []
         self.inner: dict[str, Any] = {}
         # As in the training; other tiles where the user wants some.

@@ -250,6 +250,7 @@ LAYERS: Mapping[str, Layer] = {
     **_dimensions(
         "Conv", lambda n: Layer(arguments=CONV, tensors=conv_tensors(n, False), run=_conv)
     ),
+    "Conv1d": Layer(arguments=CONV, tensors=conv_tensors(1, False), run=_conv),
     **_dimensions(
         "ConvTranspose",
         lambda n: Layer(
@@ -262,6 +263,7 @@ LAYERS: Mapping[str, Layer] = {
     **_dimensions(
         "BatchNorm", lambda n: Layer(arguments=BATCH, tensors=norm_tensors, run=_batch_norm)
     ),
+    "_BatchNorm": Layer(arguments=BATCH, tensors=norm_tensors, run=_batch_norm),
     "SyncBatchNorm": Layer(
         arguments={**BATCH, "process_group": None}, tensors=norm_tensors, run=_batch_norm
     ),

@@ -51,6 +51,8 @@ CONTAINERS = ("Sequential", "ModuleList")
 def attribute(run: Runner, owner: Any, name: str) -> Any:
     """Return an attribute; a function of Python's own or of torch's stays a name."""
     if isinstance(owner, External):
+        if name == "__name__":
+            return owner.short
         return run.external(External(f"{owner.name}.{name}"))
     if isinstance(owner, Globals):
         return run.looked_up(name, owner)

@@ -33,7 +33,19 @@ __all__ = ["KNOWN", "filled", "module_function", "torch_call"]
 
 TRANSFORMS = "torchvision.transforms.functional"
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
-CREATED = ("zeros", "ones", "empty", "randn", "rand", "full", "tensor", "eye", "Tensor", "arange")
+CREATED = (
+    "zeros",
+    "ones",
+    "empty",
+    "randn",
+    "rand",
+    "full",
+    "tensor",
+    "eye",
+    "Tensor",
+    "arange",
+    "FloatTensor",
+)
 """Functions that make tensors; only their shapes are read."""
 
 
@@ -104,6 +116,8 @@ def filled(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, An
     if not dotted.startswith(("torch.", "numpy.")) or short not in CREATED or dotted.count(".") > 1:
         return None
     first = args[0] if args else named.get("size", named.get("shape"))
+    if short in ("Tensor", "FloatTensor") and isinstance(first, list | tuple):
+        short = "tensor"
     if short == "tensor":
         if run.draw is not None and (size := _lone_number(first)) is not None:
             return size
@@ -264,6 +278,17 @@ def _clone(run: Runner, x: Any, *_: Any, **__: Any) -> Any:
     return replace(x) if isinstance(x, Value) else x
 
 
+def _batch_norm(
+    run: Runner, x: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None,
+    bias: Any = None, training: Any = False, momentum: Any = 0.1, eps: Any = 1e-5,
+) -> Any:  # fmt: skip
+    if run.truth(training):
+        # By the statistics of what comes: of one image that is an instance normalisation.
+        return OPERATIONS["instance_norm"](run, x, weight, bias, None, None, True, momentum, eps)
+    own = (weight, bias, running_mean, running_var, False, momentum, eps)
+    return OPERATIONS["batch_norm"](run, x, *own)
+
+
 def _linear(run: Runner, x: Any, weight: Any, bias: Any = None) -> Any:
     return OPERATIONS["linear"](run, x, weight, bias)
 
@@ -321,8 +346,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{f"avg_pool{n}d": _mean_pool for n in (2, 3)},
     **{f"adaptive_avg_pool{n}d": adaptive_pool("average") for n in (2, 3)},
     **{f"adaptive_max_pool{n}d": adaptive_pool("max") for n in (2, 3)},
-    **{f"conv{n}d": _conv(f"conv{n}d") for n in (2, 3)},
+    **{f"conv{n}d": _conv(f"conv{n}d") for n in (1, 2, 3)},
     "linear": _linear,
+    "batch_norm": _batch_norm,
     "pad": _pad,
     "pixel_shuffle": lambda run, x, upscale_factor: OPERATIONS["pixel_shuffle"](
         run, x, upscale_factor

@@ -6,7 +6,8 @@ import re
 
 __all__ = [
     "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "head", "is_bridge", "is_down",
-    "is_shortcut", "is_up", "is_whole", "numbers", "one_list", "pattern", "role", "same_element",
+    "is_gate", "is_shortcut", "is_up", "is_whole", "numbers", "one_list", "pattern", "role",
+    "same_element",
 ]  # fmt: skip
 
 UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
@@ -53,6 +54,11 @@ def is_whole(name: str) -> bool:
 def is_down(name: str) -> bool:
     """Tell if a name says that the layer goes to the next coarser level."""
     return bool(_DOWN.search(name.lower()))
+
+
+def is_gate(name: str) -> bool:
+    """Tell if a name says that the layer is one of an attention gate."""
+    return bool(re.search(r"(^|[._])(att|gate|ag\d*[._])", name.lower()))
 
 
 def is_up(name: str) -> bool:

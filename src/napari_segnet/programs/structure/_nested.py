@@ -2,8 +2,9 @@
 
 Node ``i, j`` stands at level ``i`` in column ``j``. Those of column 0 are the encoder; each other
 one takes all earlier nodes of its level and the node below of the column before, brought up. Names
-place the nodes (``conv0_1``, ``X_01``, ``up_concat01.up``); channels have to prove every one of
-them, so the numbered layers of any other network are no grid.
+place the nodes (``conv0_1``, ``X_01``, ``rows.0.1``, ``up_concat01.up``); the encoder may be a list
+of its own (``downs.0`` beside ``up_0_0``). Channels have to prove every one of them, so the
+numbered layers of any other network are no grid.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from napari_segnet.programs.structure._topology import Step, Topology
 __all__ = ["nested"]
 
 Place = tuple[int, int]
-_PLACE = re.compile(r"[a-z]_?(\d)_?(\d)(?!\d)", re.IGNORECASE)
+_PLACE = re.compile(r"[a-z][._]?(\d)[._]?(\d)(?!\d)", re.IGNORECASE)
 FEWEST = 2
 """Steps down. With one, a nested network is a plain one."""
 
@@ -38,7 +39,13 @@ def nested(parts: Sequence[Part]) -> Topology | None:
 
     Its answer is that of the last head: others are of deep supervision, and no step runs them.
     """
-    grid, heads = _grid(parts)
+    return next(filter(None, (_made(parts, *one) for one in (_grid(parts), _beside(parts)))), None)
+
+
+def _made(
+    parts: Sequence[Part], grid: Mapping[Place, _Node] | None, heads: Sequence[int]
+) -> Topology | None:
+    """Return the network of a grid and its heads; None where channels do not prove it."""
     if grid is None or not heads:
         return None
     depth = max(row for row, _ in grid)
@@ -89,6 +96,24 @@ def _grid(parts: Sequence[Part]) -> tuple[Mapping[Place, _Node] | None, list[int
     depth = max(row for row, _ in grid)
     whole = {(row, column) for row in range(depth + 1) for column in range(depth + 1 - row)}
     return (grid, heads) if depth >= FEWEST and set(grid) == whole else (None, [])
+
+
+def _beside(parts: Sequence[Part]) -> tuple[Mapping[Place, _Node] | None, list[int]]:
+    """Return the same where no name places the encoder: it runs as it is listed."""
+    placed = [at for at, part in enumerate(parts) if _PLACE.search(part.name)]
+    others = [at for at in range(len(parts)) if at not in placed]
+    encoder = [at for at in others if parts[at].role != OUTPUT and at != len(parts) - 1]
+    places = [_PLACE.search(parts[at].name) for at in placed]
+    rows = {(int(one[1]), int(one[2])): at for one, at in zip(places, placed, strict=True) if one}
+    least = min((column for _, column in rows), default=0)
+    rows = {(row, column - least): at for (row, column), at in rows.items()}
+    depth = len(encoder) - 1
+    whole = {(row, column) for row in range(depth) for column in range(depth - row)}
+    if depth < FEWEST or set(rows) != whole or len(rows) != len(placed):
+        return None, []
+    grid = {(row, 0): _Node(chain=[at]) for row, at in enumerate(encoder)}
+    grid |= {(row, column + 1): _Node(chain=[at]) for (row, column), at in rows.items()}
+    return grid, [at for at in others if at not in encoder]
 
 
 def _closes(

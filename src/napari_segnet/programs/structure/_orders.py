@@ -18,6 +18,7 @@ from napari_segnet.programs.structure._names import (
     UNKNOWN,
     head,
     is_down,
+    is_gate,
     is_up,
     numbers,
     pattern,
@@ -33,7 +34,7 @@ List = tuple[Group, ...]
 
 COSTS = {
     "by number": 0.3, "by role": 0.3, "in turns": 0.3, "as registered, in turns": 0.3,
-    "reversed turns": 0.3, "backwards": 0.6,
+    "reversed turns": 0.3, "backwards": 0.6, "with gates": 0.0,
 }  # fmt: skip
 """What each costs, see ``_priors.py``."""
 MOST_NETWORKS = 3
@@ -82,7 +83,7 @@ def _orders_of(
     """Yield orders of one network, by what is done to that of the file."""
     common = f"{parts[places[0]].name.split('.')[0]}."
     same = all(parts[at].name.startswith(common) for at in places)
-    names = {at: parts[at].name[len(common) if same else 0 :] for at in places}
+    names = {at: _named(parts, at)[len(common) if same else 0 :] for at in places}
     if by_name:
         yield ("by number",), _by_number(parts, names)
     plain = _lists(names)
@@ -90,12 +91,21 @@ def _orders_of(
     known = sum(_role(names, one) != UNKNOWN for one in plain)
     if inserted := _with_steps_down(parts, places):
         yield ("by role",), inserted
-    for base, first in ((plain, ()), (ranked, ("by role",))):
-        if first and known * 2 < len(plain):
-            continue
+    bases: list[tuple[tuple[List, ...], tuple[str, ...]]] = [(plain, ())]
+    bases += [(ranked, ("by role",))] if known * 2 >= len(plain) else []
+    gated = [(_with_gates(names, base), (*words, "with gates")) for base, words in bases]
+    bases += [(base, words) for base, words in gated if base not in (plain, ranked)]
+    for base, first in bases:
         for turned, second in _turned(names, base):
             for order, third in _taking_turns(names, turned):
                 yield (*first, *second, *third), tuple(chain.from_iterable(order))
+
+
+def _named(parts: Sequence[Part], at: int) -> str:
+    """Return the name of a part; the first element of a list has not that of the list."""
+    name = parts[at].name
+    listed = any(part.name.startswith(f"{name}.") and part.gap is None for part in parts)
+    return parts[at].first.layer.name if listed else name
 
 
 def _with_steps_down(parts: Sequence[Part], places: Sequence[int]) -> tuple[int, ...]:
@@ -150,8 +160,26 @@ def _lists(names: Names) -> tuple[List, ...]:
     )
 
 
+def _with_gates(names: Names, lists: tuple[List, ...]) -> tuple[List, ...]:
+    """Return lists with that of the gates before the one of twice as many elements.
+
+    That one holds steps up and blocks in turns; it becomes two.
+    """
+    gates = next((one for one in lists if len(one) > 1 and is_gate(names[one[0][0]])), ())
+    both = next((one for one in lists if gates and len(one) == 2 * len(gates)), ())
+    if not both:
+        return lists
+    parts = {both: (both[::2], gates, both[1::2]), gates: ()}
+    return tuple(chain.from_iterable(parts.get(one, (one,)) for one in lists))
+
+
 def _role(names: Names, one: List) -> int:
     return role(names[one[0][0]])
+
+
+def _side(names: Names, one: List) -> int:
+    """Return the role of a list; gates stand in the decoder."""
+    return DECODER if is_gate(names[one[0][0]]) else _role(names, one)
 
 
 def _rank(names: Names, one: List) -> float:
@@ -184,7 +212,7 @@ def _taking_turns(
     for one in lists:
         longer = len(runs[-1][0]) - len(one) if runs else 0
         fits = runs and longer in (0, 1) and len(one) > 1 and len(runs[-1]) < MOST_IN_TURNS
-        apart = runs and _role(names, runs[-1][0]) != _role(names, one)
+        apart = runs and _side(names, runs[-1][0]) != _side(names, one)
         if fits and not apart:
             runs[-1].append(one)
         else:
@@ -205,6 +233,8 @@ def _taking_turns(
 def _turn(names: Names, one: List) -> int:
     """Return what sorts lists in turns: steps up stand before blocks, steps down behind them."""
     name = names[one[0][0]]
+    if is_gate(name):
+        return -1  # a gate sees what was brought up, and stands before the block
     if _role(names, one) == DECODER:
-        return -int(is_up(name))
+        return -2 * int(is_up(name))
     return int(is_down(name))

@@ -34,6 +34,8 @@ class Line:
         On an axis of its own at the right.
     mark : bool
         Show its points, too.
+    band : tuple of sequence of float or None
+        Lower and upper end at each point, shaded between.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Line:
     y: Sequence[float]
     right: bool = False
     mark: bool = False
+    band: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 class Plot(QWidget):
@@ -118,6 +121,8 @@ class Plot(QWidget):
             where.plot(
                 line.x, line.y, color=colour, label=line.name, marker="o" if line.mark else "", ms=3
             )
+            if line.band is not None:
+                where.fill_between(line.x, *line.band, color=colour, alpha=0.25, linewidth=0)
         left.set_xlabel(self._labels[0])
         left.set_ylabel(self._labels[1])
         if len(axes) > 1:

@@ -55,9 +55,9 @@ HINTS = {
     "precision": Hint(label="precision", choices=("auto", "fp32", "tf32", "fp16", "bf16")),
     "seams": Hint(label="seams", choices=("auto", "exact", "blend")),
     "mirror": Hint(
-        label="turn windows over",
-        choices=("auto", "no"),
-        names=(("auto", "auto (as trained)"),),
+        label="mirror images, too",
+        choices=("auto", "no", "yes"),
+        names=(("auto", "auto (as trained)"), ("yes", "yes: 4 times the time")),
     ),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
     "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),

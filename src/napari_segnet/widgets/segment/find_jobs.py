@@ -3,32 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.errors import SegnetError
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings
 from napari_segnet.plan import Settled
 from napari_segnet.progress import Progress, job
+from napari_segnet.readers import image_paths, open_image
 from napari_segnet.widgets.qt.torch_loading import load_torch
 
 if TYPE_CHECKING:
     from napari_segnet.compare import Compared
     from napari_segnet.find import Likeness
 
-__all__ = ["compared_ways", "found_settings", "likeness_of"]
+__all__ = ["beside", "compared_ways", "found_settings", "likeness_of"]
+
+MOST_BESIDE = 3
+"""Images of the folder that are looked at for the scale, as many as of a run of the folder."""
 
 
 @job
 def found_settings(
     checkpoint: Checkpoint, image: Image, settings: PredictSettings
 ) -> Generator[Progress, None, Settled]:
-    """Find how an image is shown to a network."""
+    """Find how an image is shown to a network; the scale on others of its folder as well."""
     yield Progress(what="settings")
     load_torch()
     from napari_segnet.plan import settle
 
-    return (yield from settle(checkpoint, image, settings))
+    others = beside(image) if "scale" in settings.to_find else []
+    return (yield from settle(checkpoint, image, settings, others))
+
+
+def beside(image: Image) -> list[Image]:
+    """Return some images of the folder of an image, of the same ending, spread evenly over all.
+
+    Few of their pixels are read. There are none where the image has no file, or several.
+    """
+    path = Path(image.source or "")
+    if not image.source or image.channel_sources or not path.exists():
+        return []
+    try:
+        paths = [one for one in image_paths([path.parent]) if one.suffix == path.suffix]
+    except (SegnetError, OSError):
+        return []
+    rest = [one for one in paths if one != path]
+    count = min(MOST_BESIDE, len(rest))
+    found: list[Image] = []
+    for place in range(count):
+        try:
+            found.append(open_image(rest[place * len(rest) // count]))
+        except (SegnetError, OSError):
+            continue  # it is said when it is opened
+    return found
 
 
 @job

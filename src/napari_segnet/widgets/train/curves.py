@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from napari_segnet.widgets.qt.plot import Line
 
-__all__ = ["curves"]
+if TYPE_CHECKING:
+    from napari_segnet.train import Forecast
+
+__all__ = ["curves", "learning_curve"]
 
 SCORES = (("val_ap50", "AP 50"), ("val_dice", "Dice"))
 """Of the held-out part after each epoch; the first that is there is drawn."""
+MORE_IMAGES = 8
+"""So many are forecast: as in the JSON of the command line."""
 
 
 def curves(epochs: Sequence[Mapping[str, float]]) -> list[Line]:
@@ -29,3 +35,13 @@ def curves(epochs: Sequence[Mapping[str, float]]) -> list[Line]:
         for key, title, right in names
         if any(key in one for one in epochs)
     ]
+
+
+def learning_curve(forecast: Forecast) -> list[Line]:
+    """Return what the score is likely to be with more corrected images, and between what."""
+    ways = [(more, forecast.gain(more)) for more in range(MORE_IMAGES + 1)]
+    low, likely, high = ([forecast.score + gain[end] for _, gain in ways] for end in range(3))
+    x = [float(forecast.images + more) for more, _ in ways]
+    # What was measured is known; how far it is from the truth, the table above says.
+    band = ([forecast.score, *low[1:]], [forecast.score, *high[1:]])
+    return [Line(name="likely score", x=x, y=likely, mark=True, band=band)]

@@ -15,6 +15,13 @@ from napari_segnet.widgets.train.session import TrainSession, held
 
 __all__ = ["FilesBox"]
 
+CHOOSE = "Choose…"
+WHY_EARLIER = (
+    "If you like: the training set of images that the network labelled well before. They are "
+    "scored before and after, so that you see what it forgets; with “rehearsal” under More "
+    "settings it goes on learning from them, too"
+)
+
 
 class FilesBox(QGroupBox):
     """Chooses a folder and looks into it; proposes a file that nobody writes yet.
@@ -44,10 +51,12 @@ class FilesBox(QGroupBox):
         self._offered = False
         self.reader = JobRunner(self)
         self.where = named_button(
-            "Choose…", "segnet_train_folder", "The folder that “Add to training set” writes"
+            CHOOSE, "segnet_train_folder", "The folder that “Add to training set” writes"
         )
         self.summary = named_label("segnet_train_summary")
-        self.save_as = named_button("Choose…", "segnet_train_save_as")
+        self.earlier = named_button(CHOOSE, "segnet_train_earlier", WHY_EARLIER)
+        self.no_earlier = named_button("Leave out", "segnet_train_no_earlier")
+        self.save_as = named_button(CHOOSE, "segnet_train_save_as")
         self.examples = named_button("Show training examples", "segnet_train_examples")
         chosen = QWidget()
         rows = QFormLayout(chosen)
@@ -55,11 +64,16 @@ class FilesBox(QGroupBox):
         rows.addRow("folder", self.where)
         rows.addRow("", self.summary)
         rows.addRow("save as", self.save_as)
+        rows.addRow("earlier images", self.earlier)
+        rows.addRow("", self.no_earlier)
         layout = QVBoxLayout(self)
         layout.addWidget(chosen)
         layout.addWidget(self.examples)
         self.where.clicked.connect(self._browse)
         self.save_as.clicked.connect(self._browse_out)
+        self.earlier.clicked.connect(self._browse_earlier)
+        self.no_earlier.clicked.connect(self._leave_out_earlier)
+        self.no_earlier.hide()
         self.reader.succeeded.connect(self._read)
         self.reader.failed.connect(self._unread)
 
@@ -80,6 +94,13 @@ class FilesBox(QGroupBox):
         self.summary.setText("looking …")
         self.suggest_out()
         self.reader.start(look)
+
+    def choose_earlier(self, folder: Path | None) -> None:
+        """Take a training set of what the network knew before, or none."""
+        self._session.earlier = folder
+        self.earlier.setText(CHOOSE if folder is None else folder.name)
+        self.earlier.setToolTip(WHY_EARLIER if folder is None else f"{folder}\n{WHY_EARLIER}")
+        self.no_earlier.setVisible(folder is not None)
 
     def save_to(self, path: Path) -> None:
         """Choose the file that is written."""
@@ -105,7 +126,7 @@ class FilesBox(QGroupBox):
         self.read.emit(None)
         if self._offered:  # nobody has asked for it
             self._session.folder = None
-            self.where.setText("Choose…")
+            self.where.setText(CHOOSE)
             self.where.setToolTip("")
         else:
             self.failed.emit(error)
@@ -118,6 +139,16 @@ class FilesBox(QGroupBox):
         )
         if folder:
             self.choose(Path(folder))
+
+    def _browse_earlier(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self, "Training set of earlier images", str(self._session.earlier or Path.home())
+        )
+        if folder:
+            self.choose_earlier(Path(folder))
+
+    def _leave_out_earlier(self) -> None:
+        self.choose_earlier(None)
 
     def _browse_out(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainForm"]
 
-FINE_TUNING = TrainSettings(minutes=10, epochs=20, steps_per_epoch=50)
+FINE_TUNING = TrainSettings(minutes=10, epochs=20)
 """To begin with: a network that has learned before needs few steps."""
 MISSING = "Choose a starting network and a training set first"
 NO_NETWORK = "Choose the starting network."
@@ -106,7 +106,7 @@ class TrainForm(Dock):
         )
         self.look.hide()
         self.stopped = StopBox()
-        self.outcome = OutcomeBox(self.session)
+        self.outcome = OutcomeBox(self.session, self.viewer)
         self.fill(
             titled("Starting network", self.weights, self.about, self.missing_fact),
             self.files,
@@ -154,5 +154,5 @@ class TrainForm(Dock):
             if ready
             else MISSING
         )
-        for widget in (self.weights, self.where, self.save_as, self.unfinished):
+        for widget in (self.weights, self.where, self.save_as, self.files.earlier, self.unfinished):
             widget.setEnabled(not busy)

@@ -22,9 +22,9 @@ MORE = (
         "warm_up",
     ),
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "rehearsal"),
-    "average",
+    *("average", "anchor"),
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
-    *("blur_px", "precision", "threads", "seed"),
+    *("blur_px", "mirror", "precision", "threads", "seed"),
 )
 
 TRAIN_HINTS = {
@@ -82,6 +82,7 @@ TRAIN_HINTS = {
     "replay": Hint(label="replay", minimum=0.0, maximum=100.0, step=0.1),
     "rehearsal": Hint(label="rehearsal", minimum=0.0, maximum=1.0, step=0.05),
     "average": Hint(label="weight averaging", minimum=0.0, maximum=0.99999, step=0.001),
+    "anchor": Hint(label="old network counts as (objects)", minimum=0.0, maximum=1e9, step=10.0),
     "on_objects": Hint(label="crops on objects", minimum=0.0, maximum=1.0, step=0.05),
     "flip": Hint(label="flip"),
     "rotate": Hint(label="rotate"),
@@ -91,6 +92,7 @@ TRAIN_HINTS = {
     "offset": Hint(label="brightness", minimum=0.0, maximum=100.0, step=0.05),
     "noise": Hint(label="noise", minimum=0.0, maximum=100.0, step=0.01),
     "blur_px": Hint(label="blur (px)", minimum=0.0, maximum=100.0, step=0.1),
+    "mirror": Hint(label="label with mirror images"),
     "precision": Hint(label="precision", choices=("auto", "fp32", "fp16", "bf16")),
     "seed": Hint(label="seed", minimum=0, maximum=2**31 - 1),
 }

@@ -63,7 +63,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """What the user asked for."""
+    """What the user asked for; ``earlier`` is a training set of what the network knew before."""
 
     network: Checkpoint
     dataset: Path
@@ -71,6 +71,7 @@ class TrainRequest:
     settings: TrainSettings
     device: str = "auto"
     resume: bool = False
+    earlier: Path | None = None
     log: Log = field(default_factory=Log)
 
 
@@ -183,6 +184,7 @@ def learn(asked: TrainRequest) -> Generator[Progress, None, TrainingResult]:
         asked.settings,
         device=asked.device,
         resume=asked.resume,
+        earlier=None if asked.earlier is None else Dataset.open(asked.earlier),
     )
     trained: TrainingResult = yield from _logged(steps, asked.log)
     return trained

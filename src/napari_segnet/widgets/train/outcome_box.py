@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QGroupBox, QTableWidget, QVBoxLayout, QWidget
 
 from napari_segnet.widgets.qt.named import fill_row, named_button, named_label
+from napari_segnet.widgets.qt.plot import Plot
 from napari_segnet.widgets.train.cross_fit_box import CrossFitBox
+from napari_segnet.widgets.train.curves import learning_curve
 from napari_segnet.widgets.train.session import TrainSession, figure_rows, outcome
 
 if TYPE_CHECKING:
+    import napari.viewer
+
     from napari_segnet.train import TrainingResult
 
 __all__ = ["OutcomeBox", "StopBox"]
@@ -23,9 +27,13 @@ class OutcomeBox(QGroupBox):
     ----------
     session : TrainSession
         What was trained.
+    viewer : napari.viewer.Viewer
+        Whose theme the learning curve follows.
     """
 
-    def __init__(self, session: TrainSession, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: TrainSession, viewer: napari.viewer.Viewer, parent: QWidget | None = None
+    ) -> None:
         super().__init__("On the held-out images", parent)
         self.cross_fit = CrossFitBox(session)
         self.verdict = named_label("segnet_train_verdict")
@@ -46,8 +54,15 @@ class OutcomeBox(QGroupBox):
             "Each held-out image with outlines: white found before and after, green gained, pink "
             "lost, yellow never found, blue false",
         )
+        self.curve = Plot(viewer, x_label="corrected images", y_label="likely score", parent=self)
+        self.curve.setObjectName("segnet_train_forecast")
+        self.curve.setToolTip(
+            "What more corrected images of this kind are likely to bring; the shade is where the "
+            "score lies in nine of ten cases"
+        )
         layout = QVBoxLayout(self)
-        for widget in (self.verdict, self.cross_fit, self.figures, self.changes, self.use):
+        rows = (self.verdict, self.curve, self.cross_fit, self.figures, self.changes, self.use)
+        for widget in rows:
             layout.addWidget(widget)
         self.hide()
 
@@ -63,6 +78,9 @@ class OutcomeBox(QGroupBox):
         high = sum(self.figures.rowHeight(row) for row in range(len(rows)))
         self.figures.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
         self.verdict.setText(outcome(trained))
+        self.curve.setVisible(trained.forecast is not None)
+        if trained.forecast is not None:
+            self.curve.show_lines(learning_curve(trained.forecast))
         self.cross_fit.offer(trained)
         self.use.setVisible(not trained.promoted)
         self.changes.setVisible(bool(trained.after.labels))

@@ -66,6 +66,8 @@ class TrainSession:
         The training set.
     contents : Contents or None
         What is in it, as soon as it was looked at.
+    earlier : Path or None
+        A training set of what the network knew before, to see what is forgotten.
     out : Path or None
         The file that is written.
     training : TrainRequest or None
@@ -81,6 +83,7 @@ class TrainSession:
         self.checkpoint: Checkpoint | None = None
         self.folder: Path | None = None
         self.contents: Contents | None = None
+        self.earlier: Path | None = None
         self.out: Path | None = None
         self.training: TrainRequest | None = None
         self.trained: TrainingResult | None = None
@@ -147,6 +150,7 @@ class TrainSession:
             out=self.out,
             settings=settings,
             device=device,
+            earlier=self.earlier,
         )
 
     # ---- Training ----

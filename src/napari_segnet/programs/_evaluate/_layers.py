@@ -75,11 +75,18 @@ def convolved(
     """Append a convolution; its weight is ``(outputs, inputs / groups, *kernel)``."""
     if len(weight.shape) == 3:
         ones, zeros = (1,) * (draw.ndim - 1), (0,) * (draw.ndim - 1)
-        row = _as_row(draw, value)
-        wide = weight.reshaped((*weight.shape[:2], *ones, weight.shape[2]))
-        how = {"stride": (*ones, *stride), "dilation": (*ones, *dilation)}
-        ends = {"before": (*zeros, *before), "after": (*zeros, *after)}
-        return _from_row(draw, convolved(draw, row, wide, bias, **how, **ends, groups=groups))
+        made = convolved(
+            draw,
+            _as_row(draw, value),
+            weight.reshaped((*weight.shape[:2], *ones, weight.shape[2])),
+            bias,
+            stride=(*ones, *stride),
+            before=(*zeros, *before),
+            after=(*zeros, *after),
+            dilation=(*ones, *dilation),
+            groups=groups,
+        )
+        return _from_row(draw, made)
     _require_axes(draw, weight, stride=stride, padding=before, dilation=dilation)
     operation = Convolution(
         outputs=weight.shape[0],

@@ -40,7 +40,6 @@ __all__ = [
     "distrust",
     "engine_for",
     "kind_for",
-    "kind_of",
     "learn",
     "named_engine",
     "require_precision",
@@ -79,11 +78,6 @@ def kind_for(checkpoint: Checkpoint, wish: str = "auto") -> EngineKind:
         f"of this installation runs ({', '.join(kind.name for kind in ENGINES)}). Update "
         "napari-segnet."
     )
-
-
-def kind_of(engine: Engine) -> EngineKind:
-    """Return the kind of an engine that is loaded."""
-    return next(kind for kind in ENGINES if kind.name == engine.name)
 
 
 def engine_for(

@@ -100,19 +100,22 @@ def _run(
     remember(memory, engine)
     if engine.device == "cpu" and len(units) * total > 1:
         engine.release()  # labels need room; an image of one tile may be followed by another
-    answer = Maps(
-        data=sink.finish(),
-        axes="c" + plan.axes,
-        outputs=plan.checkpoint.outputs,
-        ndim=given.ndim,
-        apart=apart.finish(),
-    )
     return RunResult(
-        answer=answer,
+        answer=_maps(sink, plan, apart),
         device=memory.device,
         rung=memory.name,
         notes=(*memory.notes, *kept.note(len(units) * len(memory.tiling.tiles))),
         engine=run_facts(plan, memory, precision, seams, turned),
+    )
+
+
+def _maps(sink: Sink, plan: InferencePlan, apart: _ApartMaps) -> Maps:
+    return Maps(
+        data=sink.finish(),
+        axes="c" + plan.axes,
+        outputs=plan.checkpoint.outputs,
+        ndim=plan.input.ndim,
+        apart=apart.finish(),
     )
 
 

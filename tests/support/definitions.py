@@ -210,6 +210,7 @@ class Encoded(nn.Module):
     def forward(self, x):
         a = self.layer0(x)
         b = self.layer1(a)
+        a = a * F.adaptive_avg_pool2d(b, 1)
         x = self.gate(self.mix(torch.cat([self.up(b), a], dim=1)))
         return self.last(self.up(x))
 """

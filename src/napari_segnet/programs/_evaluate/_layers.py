@@ -75,12 +75,10 @@ def convolved(
     """Append a convolution; its weight is ``(outputs, inputs / groups, *kernel)``."""
     if len(weight.shape) == 3:
         ones, zeros = (1,) * (draw.ndim - 1), (0,) * (draw.ndim - 1)
-        row = _as_row(draw, value)
-        wide = weight.reshaped((*weight.shape[:2], *ones, weight.shape[2]))
         made = convolved(
             draw,
-            row,
-            wide,
+            _as_row(draw, value),
+            weight.reshaped((*weight.shape[:2], *ones, weight.shape[2])),
             bias,
             stride=(*ones, *stride),
             before=(*zeros, *before),

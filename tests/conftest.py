@@ -19,6 +19,11 @@ NAPARI = Path(tempfile.mkdtemp(prefix="napari-segnet-test-"))
 os.environ["NAPARI_CONFIG"] = str(NAPARI / "settings.yaml")
 os.environ["NAPARI_SEGNET_DATA"] = str(NAPARI / "data")
 
+# A disk takes ten milliseconds to say that it has a file, and that it keeps what it has cannot be
+# tried here. SEGNET_FSYNC=1 waits for it.
+if not os.environ.get("SEGNET_FSYNC"):
+    os.fsync = lambda file: None
+
 import hypothesis  # noqa: E402
 import hypothesis.configuration  # noqa: E402
 import pytest  # noqa: E402

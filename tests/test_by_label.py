@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_segnet import by_label
-from napari_segnet.by_label import ByLabel
+from napari_segnet.by_label import ByLabel, values_of
 from napari_segnet.segmentation import Instances, Origin, Segmentation
 from napari_segnet.writers import write_segmentation
 
@@ -35,6 +35,11 @@ def test_it_is_a_dict_to_whoever_reads(values, part, asked) -> None:
     np.testing.assert_equal(made.get(asked), values.get(asked))
     assert (asked in made, len(made)) == (asked in values, len(values))
     assert all(type(label) is int for label in made)
+    labels = np.array([asked, 7, 3, asked])
+    np.testing.assert_equal(values_of(made, labels, 2.5), values_of(values, labels, 2.5))
+    assert values_of(made, labels, 2.5).tolist()[0] == pytest.approx(
+        values.get(asked, 2.5), nan_ok=True
+    )
     np.testing.assert_equal(dict(pickle.loads(pickle.dumps(made))), values)
 
 

@@ -120,7 +120,7 @@ def python(extended: Path, tmp_path: Path) -> Callable[..., str]:
     """Run Python in the extended package, with ``tmp_path`` as working folder."""
 
     def go(*words: str, folder: Path = tmp_path) -> str:
-        paths = {"PYTHONPATH": str(extended / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        paths = {"PYTHONPATH": str(extended / "src")}
         done = subprocess.run(
             [sys.executable, *words],
             cwd=folder,

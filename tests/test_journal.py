@@ -647,6 +647,7 @@ json_values = st.recursive(
 documents = st.dictionaries(st.text(max_size=2), json_values, max_size=4)
 
 
+@settings(max_examples=50)
 @given(documents, documents)
 def test_a_patch_makes_one_document_of_another(before, after):
     kept, patch = repr(before), difference(before, after)

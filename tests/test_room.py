@@ -58,7 +58,7 @@ def test_labels_are_refused_before_the_network_runs(monkeypatch, tmp_path):
 def test_more_objects_than_memory_holds_are_refused(monkeypatch):
     monkeypatch.setattr(forecast, "MANY_OBJECTS", 10)
     monkeypatch.setattr(forecast, "room_bytes", lambda free: 5000)
-    require_object_room(10, 10_000)
+    require_object_room(10, each=10_000)
     require_object_room(50)
     words = r"51 objects were found, whose tables take .* raise the threshold, .*\(--memory\)"
     with pytest.raises(MemoryExhaustedError, match=words):

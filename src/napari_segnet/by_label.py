@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ByLabel"]
+__all__ = ["ByLabel", "values_of"]
 
 Value = TypeVar("Value", int, float)
 PART = 2**14
@@ -71,6 +71,33 @@ class ByLabel(Mapping[int, Value]):
     def values(self) -> ValuesView[Value]:
         """Return the values in the order of labels, as a dict does."""
         return _Values(self)
+
+
+def values_of(
+    known: Mapping[int, Any], labels: npt.NDArray[np.integer[Any]], lacking: float
+) -> npt.NDArray[Any]:
+    """Return the value of each label.
+
+    Parameters
+    ----------
+    known : mapping of int to number
+        Any mapping; a :class:`ByLabel` makes no number of Python's.
+    labels : ndarray
+        ``(n,)`` integer, in any order.
+    lacking : float
+        The value of those that have none.
+
+    Returns
+    -------
+    ndarray
+        ``(n,)`` of the type of ``lacking``: int64 or float64.
+    """
+    if not isinstance(known, ByLabel):
+        return np.array([known.get(one, lacking) for one in labels.tolist()], type(lacking))
+    if not len(known):
+        return np.full(labels.shape, lacking)
+    at = np.minimum(np.searchsorted(known.labels, labels), len(known) - 1)
+    return np.where(known.labels[at] == labels, known.found[at], lacking).astype(type(lacking))
 
 
 class _Items(ItemsView[int, Any]):

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.atomic import why, write_text, write_whole
+from napari_segnet.by_label import values_of
 from napari_segnet.errors import MismatchError, OutputError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, check_cancelled, job
@@ -301,15 +302,15 @@ def _facts(
 ) -> dict[str, Column]:
     """Return class and score of each row, where they are known at all."""
     facts: dict[str, Column] = {}
-    ids = labels.tolist()
     if label_class:
-        classes = [label_class.get(one, 0) for one in ids]
-        facts["class"] = np.array(classes, np.int64)
+        classes = values_of(label_class, labels, 0)
+        facts["class"] = classes
         if class_names:
-            names = [class_names[c] if 0 <= c < len(class_names) else "" for c in classes]
-            facts["class_name"] = np.array(names, dtype=object)
+            known = (classes >= 0) & (classes < len(class_names))
+            words = np.array([*class_names, ""], dtype=object)
+            facts["class_name"] = words[np.where(known, classes, len(class_names))]
     if label_score:
-        facts["score"] = np.array([label_score.get(one, math.nan) for one in ids], np.float64)
+        facts["score"] = values_of(label_score, labels, math.nan)
     return facts
 
 

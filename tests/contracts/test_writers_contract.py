@@ -6,8 +6,6 @@ import csv
 import errno
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 import roifile
 import tifffile
 from PIL import Image as Pillow
+from support.spawned import die_writing, exit_code
 
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import OutputError
@@ -57,7 +56,10 @@ def segmentation_of(
 ) -> Segmentation:
     rng = np.random.default_rng(3)
     shape = [LENGTHS[a] for a in axes]
-    labels = np.zeros(shape, np.int32) if empty else rng.integers(0, 70_000, shape, np.int32)
+    coarse = rng.integers(0, 70_000, (*shape[:-2], 6, 5), np.int32)
+    labels = coarse.repeat(4, -2).repeat(4, -1)[..., :19]  # squares of 4 x 4
+    if empty:
+        labels = np.zeros(shape, np.int32)
     there = [int(i) for i in np.unique(labels)[1:20]]
     return Segmentation(
         labels=labels,
@@ -239,22 +241,6 @@ def test_a_failure_leaves_what_was_there(
 
 UNSEEN = (".part", ".lock")
 """What a killed run may leave, hidden; the next run of the name takes it away, or takes it over."""
-KILLED = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_writers_contract import WRITERS, asked_for, grid_for, segmentation_of, write_segmentation
-
-(writer,) = (writer for writer in WRITERS if writer.name == sys.argv[3])
-
-def die(self, path, result):
-    path.write_bytes(b"half")
-    os._exit(9)
-
-type(writer).write = die
-made = segmentation_of("zyx", empty=True, grid=grid_for(writer))
-write_segmentation(made, Path(sys.argv[2]), "cells", overwrite=True, **asked_for(made))
-"""
 
 
 @every_writer
@@ -263,9 +249,8 @@ def test_who_is_killed_while_writing_leaves_what_was_there(writer: Writer, tmp_p
     first = segmentation_of("zyx", grid=grid_for(writer))
     write_segmentation(first, tmp_path, "cells", **asked_for(first))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    here = str(Path(__file__).parent)
-    words = [sys.executable, "-c", KILLED, here, str(tmp_path), writer.name]
-    assert subprocess.run(words, check=False).returncode == 9
+    second = segmentation_of("zyx", empty=True, grid=grid_for(writer))
+    assert exit_code(die_writing, writer.name, tmp_path, second, asked_for(second)) == 9
     after = {
         path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix not in UNSEEN
     }

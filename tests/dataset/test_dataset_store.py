@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from support.spawned import die_naming, die_writing_first, exit_code
 from support.teaching import objects, photograph
 
 import napari_segnet.dataset._store as store
@@ -323,34 +324,12 @@ def test_a_disk_that_refuses_leaves_the_dataset_as_it_was(call, number, tmp_path
     )
 
 
-KILLED = """
-import os, sys
-import numpy as np
-import napari_segnet.atomic as atomic
-import napari_segnet.dataset._store as store
-from napari_segnet.image import Image
-at, calls, replace = int(sys.argv[2]), [], os.replace
-
-def dying(*paths):
-    calls.append(paths)
-    if len(calls) == at:
-        os._exit(9)
-    replace(*paths)
-
-atomic.os.replace = dying
-pixels = np.full((12, 14), 7, np.uint8)
-image = Image(data=pixels, axes="yx", name="cells", source="/there/cells.tif")
-store.add(sys.argv[1], image, np.full((12, 14), 3), np.ones((12, 14), bool))
-"""
-
-
 @pytest.mark.parametrize("at", [1, 3, 4, 5, 7])
 @pytest.mark.subprocess
 def test_killed_at_any_step_it_is_the_old_sample_or_the_new_one(at, tmp_path):
     add(tmp_path, image_of(0), labels_of(0), np.zeros(SHAPE, bool) | (labels_of(0) > 0))
     forget_digest(tmp_path)  # so that the image is written anew, too
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(at)], check=False)
-    assert done.returncode == 9
+    assert exit_code(die_naming, at, tmp_path, SHAPE) == 9
     (sample,) = Dataset.open(tmp_path).samples
     labels, mask = tifffile.imread(sample.labels), tifffile.imread(sample.trusted)
     image = tifffile.imread(sample.image)
@@ -418,34 +397,11 @@ def test_numbers_that_ome_tiff_does_not_know_are_kept(dtype, tmp_path):
     assert again.pixel_size_um == {"y": 0.5, "x": 0.5}
 
 
-FIRST = """
-import os, sys
-import numpy as np
-import napari_segnet.dataset._store as store
-from napari_segnet.image import Image
-folder, write = sys.argv[2], store.write_whole
-
-def dying(path, content):
-    if folder == "before":
-        os._exit(9)
-    write(path, content)
-    if path.parent.name == folder:
-        os._exit(9)
-
-store.write_whole = dying
-image = Image(data=np.full((12, 14), 7, np.uint8), axes="yx", name="c", source="/there/c.tif")
-mask = np.zeros((12, 14), bool)
-mask[:3] = True
-store.add(sys.argv[1], image, np.full((12, 14), 3), mask, classes={3: 1}, source="slide 7")
-"""
-
-
 @pytest.mark.parametrize("folder", ["before", "images", "labels", "trusted", "objects"])
 @pytest.mark.subprocess
 def test_a_first_sample_that_is_killed_is_none(folder, tmp_path):
     """Without its mask it would count as reviewed everywhere."""
-    done = subprocess.run([sys.executable, "-c", FIRST, str(tmp_path), folder], check=False)
-    assert done.returncode == 9
+    assert exit_code(die_writing_first, folder, tmp_path, SHAPE) == 9
     with pytest.raises(DatasetError, match="holds no pair of files"):
         Dataset.open(tmp_path)
     again = add(tmp_path, image_of(2), labels_of(2), source="slide 7")
@@ -470,7 +426,7 @@ def test_pairs_of_a_person_stay_when_the_first_sample_is_added(tmp_path):
     for folder, values in (("images", photograph(labels_of(3))), ("labels", labels_of(3))):
         (tmp_path / folder).mkdir()
         tifffile.imwrite(tmp_path / folder / "own.tif", values)
-    subprocess.run([sys.executable, "-c", FIRST, str(tmp_path), "labels"], check=False)
+    exit_code(die_writing_first, "labels", tmp_path, SHAPE)
     assert [s.name for s in Dataset.open(tmp_path).samples] == ["own"]
     add(tmp_path, image_of(2), labels_of(2))
     assert {s.name for s in Dataset.open(tmp_path).samples} == {"own", "cells"}

@@ -345,7 +345,7 @@ def test_many_changed_headers_end_in_a_sentence(tmp_path):
     rng = np.random.default_rng(0)
     odd = [None, True, -1, 0, 10**12, 1e308, "x", "", [], [1], [[]], {}, {"a": 1}, "image"]
     refused = 0
-    for number in range(250):
+    for number in range(120):
 
         def change(text):
             place = text["hparams"]
@@ -366,7 +366,7 @@ def test_many_changed_headers_end_in_a_sentence(tmp_path):
             refused += 1
             assert str(error)
         path.unlink()
-    assert refused > 200
+    assert refused > 96
 
 
 def test_several_outputs_cannot_be_replaced_by_others(tmp_path):

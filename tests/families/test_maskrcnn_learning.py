@@ -241,7 +241,7 @@ SMALL = {
     "sizes": ((8,), (16,), (32,), (64,), (128,)),
 }
 TOLD = {"anchor_sizes_px": [[8], [16], [32], [64], [128]], "norm_eps": 1e-5}
-TEACH = replace(QUICK, crop_px=64, batch_size=1)
+TEACH = replace(QUICK, crop_px=64, batch_size=1, steps_per_epoch=1)
 
 
 def tiny(root, wrapper="bare"):
@@ -265,7 +265,7 @@ def test_an_object_that_the_edge_cuts_ends_there(tmp_path):
     assert crop.trusted.sum() == 24 * 30
 
 
-@pytest.mark.parametrize("wrapper", ["bare", "training"])
+@pytest.mark.parametrize("wrapper", [pytest.param("bare", marks=pytest.mark.long), "training"])
 @pytest.mark.trains
 def test_torchvision_loads_what_was_taught_here(wrapper, tmp_path):
     old = tiny(tmp_path, wrapper)
@@ -353,7 +353,8 @@ def test_another_number_of_classes_has_new_last_layers(tmp_path):
 @pytest.mark.trains
 def test_frozen_stages(tmp_path):
     data, old = dataset_of(tmp_path / "d"), tiny(tmp_path)
-    run(train(identify(old, TOLD), data, tmp_path / "new.pth", replace(TEACH, freeze_stages=3)))
+    settings = replace(TEACH, epochs=1, freeze_stages=3)
+    run(train(identify(old, TOLD), data, tmp_path / "new.pth", settings))
     before, after = (torch.load(p, weights_only=True) for p in (old, tmp_path / "new.pth"))
     still = ("conv1", "bn1", "layer1", "layer2")
     for key, value in before.items():

@@ -47,7 +47,7 @@ def cases(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[Any, ...]]:
 
 
 @given(case=cases(), pixel=st.sampled_from((0, 64)), band=st.sampled_from((0, 2**20)))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_index_equals_numpys(
     case: tuple[tuple[int, ...], tuple[Any, ...]],
     pixel: int,

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
@@ -60,6 +60,7 @@ def in_bands(patch: pytest.MonkeyPatch, band: int, window: int, reach: int) -> N
     reach=st.integers(1, 4),
     size=st.sampled_from([(1.0, 1.0, 1.0), (2.5, 1.0, 1.0), (1.0, 1.0, 1.7)]),
 )
+@settings(max_examples=40)
 @example(("boundary",), (23, 17), 3, 0.0, 2, 0.0, 1, 1, 1, (1.0, 1.0, 1.0))
 def test_band_by_band_gives_the_very_same_labels(
     kind, shape, seed, smooth, steps, depth, band, window, reach, size

@@ -175,9 +175,25 @@ class Unpooled(nn.Module):
         return self.last(x)
 """
 RESIDUAL = """
+import math
 import torch
 from torch import nn
+import torch.nn.functional as F
 from torchvision import models
+
+class Gate(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        k = int(abs((math.log(channels, 2) + 1) / 2)) | 1
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.mix = nn.Parameter(torch.FloatTensor(1).fill_(0.5))
+        self.conv = nn.Conv1d(1, 1, kernel_size=k, padding=(k - 1) // 2, bias=False)
+
+    def forward(self, x):
+        y = self.pool(x) + nn.AvgPool2d(x.shape[2:])(x).view(len(x), -1, 1, 1) * self.mix
+        y = y - F.max_pool2d(x, (x.size(2), x.size(3)), stride=(x.size(2), x.size(3)))
+        y = self.conv(y.squeeze(-1).transpose(-1, -2)).transpose(-1, -2).unsqueeze(-1)
+        return x * torch.sigmoid(y).expand_as(x)
 
 class Encoded(nn.Module):
     def __init__(self, n_class):
@@ -188,12 +204,14 @@ class Encoded(nn.Module):
         self.layer1 = nn.Sequential(*self.base_layers[3:5])
         self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.mix = nn.Conv2d(128, 8, 3, padding=1)
+        self.gate = Gate(128)
         self.last = nn.Conv2d(8, n_class, 1)
 
     def forward(self, x):
         a = self.layer0(x)
         b = self.layer1(a)
-        x = self.mix(torch.cat([self.up(b), a], dim=1))
+        a = a * F.adaptive_avg_pool2d(b, 1)
+        x = self.gate(self.mix(torch.cat([self.up(b), a], dim=1)))
         return self.last(self.up(x))
 """
 

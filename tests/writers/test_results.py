@@ -44,7 +44,9 @@ ORIGIN = Origin(
 
 
 def segmentation(axes: str = "yx", **sizes: float) -> Segmentation:
-    labels = RNG.integers(0, 70_000, [LENGTHS[a] for a in axes], np.int32)
+    *rest, height, width = (LENGTHS[a] for a in axes)
+    coarse = RNG.integers(0, 70_000, (*rest, -(-height // 4), -(-width // 4)), np.int32)
+    labels = coarse.repeat(4, -2).repeat(4, -1)[..., :height, :width]  # squares of 4 x 4
     return Segmentation(
         labels=labels,
         axes=axes,

@@ -13,9 +13,10 @@ from fractions import Fraction
 
 from napari_segnet.checkpoint import Size
 from napari_segnet.graph._arrays import Dense, MatrixProduct, Permute, Reshape
-from napari_segnet.graph._graph import Graph
+from napari_segnet.graph._graph import Graph, Node
 from napari_segnet.graph._pointwise import Image
 from napari_segnet.graph._shapes import shapes
+from napari_segnet.graph._windows import GlobalPooling
 
 __all__ = ["LONGEST_PX", "node_lengths", "receptive_field", "scales", "sizes"]
 
@@ -31,13 +32,28 @@ def scales(graph: Graph, axis: int) -> dict[str, Fraction]:
     """Return how many pixels of the image one pixel of each node stands for.
 
     Where inputs of one node differ, which some sizes allow, the coarsest counts. A constant
-    stands for no more than a pixel.
+    stands for no more than a pixel, and so does the mean of a map that weighs another one.
     """
     found: dict[str, Fraction] = {}
+    single: set[str] = set()
     for node in graph.nodes:
-        inputs = [found[name] for name in node.inputs]
+        inputs = [
+            Fraction(1) if name in single and len(node.inputs) > 1 else found[name]
+            for name in node.inputs
+        ]
         found[node.name] = node.operation.scaled(axis, inputs) if inputs else Fraction(1)
+        if _is_single(node, axis, single):
+            single.add(node.name)
     return found
+
+
+def _is_single(node: Node, axis: int, single: set[str]) -> bool:
+    """Tell if a node has one pixel, whatever the size of the image."""
+    own = node.operation
+    if isinstance(own, Reshape):
+        return all(length == 1 for length in own.lengths[1:])
+    pooled = isinstance(own, GlobalPooling) or (single.issuperset(node.inputs) and node.inputs)
+    return bool(pooled) and own.scale(axis) == 1
 
 
 def receptive_field(graph: Graph) -> tuple[int, ...] | None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from napari_segnet.answers import answer_of
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.engines import (
-    ENGINES,
     Engine,
     choose_device,
     distrust,
     engine_for,
+    kind_for,
     named_engine,
 )
 from napari_segnet.engines.apart import ApartEngine
@@ -145,8 +145,7 @@ def _elsewhere(engine: Engine, plan: InferencePlan) -> tuple[str, ...]:
     if isinstance(engine, ApartEngine):
         best = engine.best_device(plan.settings.device)
     else:
-        kind = next(kind for kind in ENGINES if kind.name == engine.name)
-        best = choose_device(plan.settings.device, kind.devices())
+        best = choose_device(plan.settings.device, kind_for(plan.checkpoint, engine.name).devices())
     if engine.device == best:
         return ()
     return (f"{best} has no memory free for the weights, so the network ran on the CPU.",)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.by_label import values_of
 from napari_segnet.items import Items, items_of, means_of
 from napari_segnet.mistakes import uncertainty_by_both, uncertainty_by_measures
 from napari_segnet.shapes import shapes_of, spatial_axes
@@ -126,7 +127,7 @@ def _missing(table: Overlaps, predicted: Labels, scores: Mapping[int, float]) ->
     ids = table.second_ids[bare]
     own = items_of(predicted)
     rows = own.chosen(np.searchsorted(own.ids, ids))
-    sure = np.array([scores.get(int(i), 1.0) for i in ids], np.float64)
+    sure = values_of(scores, ids, 1.0)
     shapes = {-k - 1: predicted[rows.box(k)] == ids[k] for k in range(ids.size)}
     return replace(
         rows,

@@ -26,11 +26,15 @@ from napari_segnet.steps._basins import (
     steepest,
     steps_of,
 )
+from napari_segnet.steps.forecast import require_object_room
 
 __all__ = ["Heights", "cut_in_bands"]
 
 BAND_PX = 2**21
 """Pixels of a band; each takes some 50 bytes while it is worked on."""
+
+BASIN_BYTES = 330
+"""Of memory for each peak and the passes around it (measured on noise, 4.6 passes each)."""
 
 Labels = npt.NDArray[np.int32]
 Heights = Callable[[slice], npt.NDArray[np.float32]]
@@ -72,6 +76,7 @@ def cut_in_bands(
         check_cancelled()
         above = _climb_band(labels, heights, part, above, ways)
     basin, tops, regions = ways.resolved()
+    require_object_room(tops.size, "peaks inside objects", BASIN_BYTES)
     rows = _Rows(int(tops.size))
     region_of = np.concatenate([np.zeros(1, np.int32), regions])
     for part in parts:

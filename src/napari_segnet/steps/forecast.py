@@ -63,13 +63,15 @@ def require_label_room(shape: Sequence[int], ndim: int, instances: str, name: st
     )
 
 
-def require_object_room(count: int, each: int = OBJECT_BYTES) -> None:
+def require_object_room(count: int, what: str = "objects", each: int = OBJECT_BYTES) -> None:
     """Refuse more objects than memory holds the tables of.
 
     Parameters
     ----------
     count : int
-        Of objects, or of the peaks that are joined to objects.
+        How many there are.
+    what : str
+        What they are, in the plural.
     each : int
         Bytes for each.
 
@@ -85,7 +87,7 @@ def require_object_room(count: int, each: int = OBJECT_BYTES) -> None:
     free = room_bytes(int(psutil.virtual_memory().available))
     if count * each > free:
         raise MemoryExhaustedError(
-            f"{count:,} objects were found, whose tables take {count * each / 1e9:.1f} GB where "
+            f"{count:,} {what} were found, whose tables take {count * each / 1e9:.1f} GB where "
             f"{free / 1e9:.1f} GB of memory may be taken. So many are mostly noise: raise "
             "the threshold, show the image smaller (scale), or allow more memory (--memory)."
         )

@@ -63,7 +63,8 @@ class _Anchor:
         if not (begun.learned and objects and settings.anchor and settings.head == "keep"):
             return cls()
         old = {k: v.detach().clone().cpu() for k, v in begun.module.state_dict().items()}
-        return cls(share=settings.anchor / (settings.anchor + objects), weights=old)
+        worth = settings.anchor**2
+        return cls(share=worth / (worth + objects**2), weights=old)
 
     @torch.no_grad()
     def pull(self, module: nn.Module) -> None:

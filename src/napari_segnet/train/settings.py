@@ -113,7 +113,7 @@ class TrainSettings:
     anchor : float
         So many objects the old network is worth: of one that has learned before and keeps its
         outputs the weights are averaged with those that were learned from ``n`` objects, in the
-        proportion ``anchor : n``, so that few objects do not undo what it knew (Wortsman et al.
+        proportion ``anchor² : n²``, so that few objects do not undo what it knew (Wortsman et al.
         2022, arXiv 2109.01903). 0: the new weights alone. For networks that tell objects.
     on_objects : float
         Share of the crops that are centred on an object.

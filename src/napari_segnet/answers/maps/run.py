@@ -86,13 +86,8 @@ def _run(
                 work = _work(tasks)
                 for done in _unit(engine, tasks, reader, into, precision, memory.batch, known):
                     kept.settled(precision)
-                    yield Progress(
-                        what="tile",
-                        done=number * total + done,
-                        total=len(units) * total,
-                        values=((SHARE_DONE, (number + work[done]) / len(units)),),
-                        shown=view.parts(),
-                    )
+                    share = (number + work[done]) / len(units)
+                    yield _tile(number * total + done, len(units) * total, share, view.parts())
                 break
             except Exception as error:
                 if not engine.is_out_of_memory(error):
@@ -105,15 +100,8 @@ def _run(
     remember(memory, engine)
     if engine.device == "cpu" and len(units) * total > 1:
         engine.release()  # labels need room; an image of one tile may be followed by another
-    answer = Maps(
-        data=sink.finish(),
-        axes="c" + plan.axes,
-        outputs=plan.checkpoint.outputs,
-        ndim=given.ndim,
-        apart=apart.finish(),
-    )
     return RunResult(
-        answer=answer,
+        answer=_maps(sink, plan, apart),
         device=memory.device,
         rung=memory.name,
         notes=(*memory.notes, *kept.note(len(units) * len(memory.tiling.tiles))),
@@ -121,10 +109,25 @@ def _run(
     )
 
 
+def _maps(sink: Sink, plan: InferencePlan, apart: _ApartMaps) -> Maps:
+    return Maps(
+        data=sink.finish(),
+        axes="c" + plan.axes,
+        outputs=plan.checkpoint.outputs,
+        ndim=plan.input.ndim,
+        apart=apart.finish(),
+    )
+
+
 def _turned_over(plan: InferencePlan, engine: Engine) -> bool:
     """Tell if tiles are also shown turned over: not where the answer depends on their place."""
     wished = is_mirrored(plan.checkpoint, plan.settings) and stands_mirrors(plan.checkpoint)
     return wished and not engine.depends_on_offset
+
+
+def _tile(done: int, total: int, share: float, shown: Any) -> Progress:
+    values = ((SHARE_DONE, share),)
+    return Progress(what="tile", done=done, total=total, values=values, shown=shown)
 
 
 def _work(tasks: Sequence[TileTask]) -> list[float]:

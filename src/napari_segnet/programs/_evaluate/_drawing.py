@@ -77,7 +77,7 @@ class Drawing:
         self._layers: dict[object, str] = {}
         self._names: dict[str, int] = {self.builder.image: 1}
         self._shown = {self.builder.image}
-        self.image = self._fresh(self.builder.image, channels, probes.lengths)
+        self.image = self.fresh(self.builder.image, channels, probes.lengths)
 
     # ---- Nodes -------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Drawing:
     def mapped(self, operation: Operation, *nodes: str, **how: object) -> Value:
         """Append an operation from maps to a map; sizes that it does not take drop out."""
         name = self.add(operation, *nodes, **how)  # type: ignore[arg-type]
-        return self._fresh(name, self.builder.channels(name), self._lengths(operation, nodes))
+        return self.fresh(name, self.builder.channels(name), self._lengths(operation, nodes))
 
     def _lengths(self, operation: Operation, nodes: Sequence[str]) -> list[Ints]:
         found = []
@@ -155,7 +155,7 @@ class Drawing:
             found.append(np.maximum(lengths, 1))
         return found
 
-    def _fresh(self, name: str, channels: int, lengths: Sequence[Ints]) -> Value:
+    def fresh(self, name: str, channels: int, lengths: Sequence[Ints]) -> Value:
         """Return a map as the node has it."""
         probes = self.probes
         atoms = [
@@ -261,7 +261,7 @@ class Drawing:
         if len(merged) == self.ndim + 1 and isinstance(merged[0].text, int):
             if self.builder.channels(node) != merged[0].text:  # a permutation does not say it
                 node = self._reshape(node, axes)
-            return self._fresh(node, merged[0].text, [a.lengths for a in merged[1:]])
+            return self.fresh(node, merged[0].text, [a.lengths for a in merged[1:]])
         return self.array(node, merged)
 
     def _reshape(self, node: str, axes: Sequence[Sequence[Atom]]) -> str:
@@ -272,7 +272,7 @@ class Drawing:
             self._require_alike(like, other)
         operation = Reshape(lengths=tuple(atom.text for atom in merged))
         inputs = (node, like) if like and like != node else (node,)
-        if not like and not self.is_map(node):
+        if not like and (node not in self.bases or not self.is_map(node)):
             inputs = (node, self.builder.image)
         return self.add(operation, *inputs, stem=f"{self.at}_reshape")
 
@@ -291,7 +291,7 @@ class Drawing:
         node = self.as_array(value).node
         lengths: tuple[Extent, ...] = (count, *"zyx"[-self.ndim :])
         name = self.add(Reshape(lengths=lengths), node, like, stem=f"{self.at}_reshape")
-        return self._fresh(name, count, shape[2:])
+        return self.fresh(name, count, shape[2:])
 
     def _merged(self, axis: Sequence[Atom]) -> Atom:
         """Return several atoms as one axis."""
@@ -354,6 +354,8 @@ def _place(atom: Atom) -> tuple[int, ...]:
 def _straight(draw: Drawing, value: Value, order: Sequence[int | None]) -> bool:
     """Tell if the axes of a value are those of its map, or left out where they are 1."""
     base = draw.bases[value.node]
+    if len(order) == draw.ndim + 2 and any(one not in (None, i) for i, one in enumerate(order)):
+        return False
     there = [axis for axis in order if axis is not None]
     if there != sorted(there):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from napari_segnet.graph import (
@@ -14,6 +15,7 @@ from napari_segnet.graph import (
     InstanceNorm,
     LayerNorm,
     MatrixProduct,
+    Reshape,
     TransposedConvolution,
 )
 from napari_segnet.programs._evaluate._drawing import Drawing
@@ -71,6 +73,20 @@ def convolved(
     fill: Any = "zeros",
 ) -> Value:
     """Append a convolution; its weight is ``(outputs, inputs / groups, *kernel)``."""
+    if len(weight.shape) == 3:
+        ones, zeros = (1,) * (draw.ndim - 1), (0,) * (draw.ndim - 1)
+        made = convolved(
+            draw,
+            _as_row(draw, value),
+            weight.reshaped((*weight.shape[:2], *ones, weight.shape[2])),
+            bias,
+            stride=(*ones, *stride),
+            before=(*zeros, *before),
+            after=(*zeros, *after),
+            dilation=(*ones, *dilation),
+            groups=groups,
+        )
+        return _from_row(draw, made)
     _require_axes(draw, weight, stride=stride, padding=before, dilation=dilation)
     operation = Convolution(
         outputs=weight.shape[0],
@@ -88,6 +104,30 @@ def convolved(
     _require_channels(draw, node, weight.shape[1] * groups)
     own = _weights(draw, weight=weight, bias=bias)
     return draw.mapped(operation, node, weights=own, stem=_stem(weight))
+
+
+def _as_row(draw: Drawing, value: Value) -> Value:
+    """Return values along one axis, of a length that no image changes, as a map of one row.
+
+    Gates convolve along the channels of a pooled map (https://arxiv.org/abs/1910.03151).
+    """
+    array = draw.as_array(value)
+    lengths = [draw.probes.single(atom.lengths) for atom in draw.bases[array.node][1:]]
+    if len(lengths) != 2 or None in lengths:
+        raise NotReadable(f"{draw.at} is a convolution along one axis, and the image has more")
+    count, length = int(lengths[0] or 1), int(lengths[1] or 1)
+    ones = (1,) * (draw.ndim - 1)
+    own = Reshape(lengths=(count, *ones, length))
+    node = draw.add(own, array.node, draw.builder.image, stem=f"{draw.at}_row")
+    return draw.fresh(node, count, [draw.probes.number(n) for n in (*ones, length)])
+
+
+def _from_row(draw: Drawing, value: Value) -> Value:
+    """Return a map of one row as values along one axis."""
+    base = list(draw.bases[value.node])
+    base[-1] = replace(base[-1], text=draw.probes.single(base[-1].lengths) or 1, like="")
+    draw.bases[value.node] = tuple(base)
+    return Value(node=value.node, axes=((base[0],), (base[1],), (base[-1],)))
 
 
 def _require_channels(draw: Drawing, node: str, count: int) -> None:
@@ -268,8 +308,6 @@ def dense(draw: Drawing, value: Value, weight: Weight, bias: Weight | None) -> V
 
 
 def _number(draw: Drawing, atom: Any, count: int) -> Any:
-    from dataclasses import replace
-
     return replace(atom, lengths=draw.probes.number(count), text=count, like="", inner=())
 
 

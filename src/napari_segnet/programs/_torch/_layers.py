@@ -246,7 +246,7 @@ def _native_layer_norm(
 LAYERS: Mapping[str, Callable[..., Any]] = {
     "convolution": _convolution,
     "_convolution": _convolution,
-    **dict.fromkeys(("conv2d", "conv3d"), _conv),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _conv),
     **dict.fromkeys(("conv_transpose2d", "conv_transpose3d"), _conv_transpose),
     "batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _native_batch_norm,

@@ -21,11 +21,23 @@ from napari_segnet.programs._torch._numbers import (
 __all__ = ["WINDOWS"]
 
 
+def _is_whole(run: Run, x: Value, kernel: Any) -> bool:
+    """Tell if a window is as large as the map, whatever size that has."""
+    row = kernel if isinstance(kernel, list | tuple) else ()
+    have = [atom.lengths for atom in run.draw.bases[run.draw.as_map(x)][2:]]
+    if len(row) != len(have) or not any(isinstance(one, np.ndarray) for one in row):
+        return False
+    pairs = zip(row, have, strict=True)
+    return all(run.draw.probes.equal(ints_of(run, one), n) for one, n in pairs)
+
+
 def _max_pool(
     run: Run, x: Value, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil: Any = False,
 ) -> Value:  # fmt: skip
     ndim = run.draw.ndim
+    if _is_whole(run, x, kernel):
+        return run.draw.mapped(GlobalPooling(kind="max"), run.draw.as_map(x))
     own = axes_of(run, kernel, ndim)
     before = axes_of(run, padding, ndim)
     return pooled(
@@ -79,6 +91,8 @@ def _avg_pool(
     count: Any = True, divisor: Any = None,
 ) -> Value:  # fmt: skip
     ndim = run.draw.ndim
+    if _is_whole(run, x, kernel):
+        return run.draw.mapped(GlobalPooling(kind="average"), run.draw.as_map(x))
     own = axes_of(run, kernel, ndim)
     before = axes_of(run, padding, ndim)
     if divisor is not None:

@@ -49,13 +49,15 @@ def _enumerate(run: Runner, row: Any, start: Any = 0) -> list[Any]:
     return [(whole(run, start) + i, one) for i, one in enumerate(row_of(run, row))]
 
 
-def _length(run: Runner, row: Any) -> int:
+def _length(run: Runner, row: Any) -> Any:
     if isinstance(row, Instance):
         if isinstance(row.kind, Class) and "__len__" in row.kind.values:
             return int(run.call(Bound(row.kind.values["__len__"], row), (), {}))
         return len(row.children)
     if isinstance(row, list | tuple | dict | set | str | range):
         return len(row)
+    if isinstance(row, Value):
+        return run.torch("size", row, 0)
     raise NotReadable(f"it asks how long {shown(row)} is")
 
 

@@ -250,6 +250,7 @@ LAYERS: Mapping[str, Layer] = {
     **_dimensions(
         "Conv", lambda n: Layer(arguments=CONV, tensors=conv_tensors(n, False), run=_conv)
     ),
+    "Conv1d": Layer(arguments=CONV, tensors=conv_tensors(1, False), run=_conv),
     **_dimensions(
         "ConvTranspose",
         lambda n: Layer(

@@ -44,13 +44,22 @@ def _floor(run: Runner, value: Any) -> Any:
 
 
 def _positive(function: Callable[[float], float]) -> Callable[..., float]:
-    def of(run: Runner, value: Any, *_: Any) -> float:
+    def of(run: Runner, value: Any) -> float:
         number = as_float(run, value)
         if isinstance(number, np.ndarray) or number <= 0:
             raise NotReadable("it takes the root or logarithm of something that is not positive")
         return function(number)
 
     return of
+
+
+def _log(run: Runner, value: Any, base: Any = math.e) -> float:
+    bottom = _positive(math.log)(run, base)
+    if not bottom:
+        raise NotReadable("it takes a logarithm to the base 1")
+    if base == 2:  # of powers of two it is exact
+        return _positive(math.log2)(run, value)
+    return _positive(math.log)(run, value) / bottom
 
 
 def _repeat(run: Runner, one: Any, times: Any) -> list[Any]:
@@ -81,7 +90,9 @@ LIBRARIES: Mapping[str, Callable[..., Any]] = {
     "numpy.floor": _floor,
     "math.sqrt": _positive(math.sqrt),
     "numpy.sqrt": _positive(math.sqrt),
-    "math.log": _positive(math.log),
+    "math.log": _log,
+    "math.log10": _positive(math.log10),
+    "numpy.log": _positive(math.log),
     "math.log2": _positive(math.log2),
     "numpy.log2": _positive(math.log2),
     "math.pow": lambda run, one, two: as_float(run, run.torch("pow", one, two)),

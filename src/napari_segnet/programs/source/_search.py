@@ -13,8 +13,8 @@ from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._match import Difference, compared_with, tensors_of
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
-from napari_segnet.programs.source._tries import Argument, Tries, Try
-from napari_segnet.programs.source._values import Class, Function, Instance
+from napari_segnet.programs.source._tries import Argument, Tries, Try, key_of_arguments
+from napari_segnet.programs.source._values import Class, Function, Instance, Unknown
 
 __all__ = ["Match", "Miss", "best_match"]
 
@@ -113,7 +113,7 @@ class _Search:
 
     def score(self, one: Try, values: Mapping[str, Any]) -> int:
         """Return how many tensors differ with these arguments; a large number where it fails."""
-        key = (id(one.made_by), repr(sorted((n, repr(v)) for n, v in values.items())))
+        key = (id(one.made_by), key_of_arguments(values))
         if key in self.seen:
             return self.seen[key]
         self.left -= 1
@@ -123,6 +123,7 @@ class _Search:
             run = Runner(files=self.files, budget=self.budget)
             made = _made(run, one.made_by, values)
             own = {name: tensor.shape for name, tensor in tensors_of(made).items()}
+            _require_tensors(own, made)
         except NotReadable as error:
             self.failed.append((one, str(error)))
             self.seen[key] = 10**9
@@ -279,14 +280,23 @@ class _Search:
             values = self._settled(one, values)
             arguments = self._arguments(one, values)
             return Match(made_by=one.made_by, arguments=arguments, unused=found.more)
-        if self.best is not None:
+        near = self.best is not None and self.best[3].named * 2 > len(self.shapes)
+        if self.best is not None and (near or not self.failed):
             _, one, _, found = self.best
-            near = found.named * 2 > len(self.shapes)
             return _miss(one, str(found), near=near)
         if self.failed:
-            one, why = self.failed[0]
-            return _miss(one, why, near=False)
+            return _miss(*self._likeliest_failure(), near=False)
         return Miss(name="", where="", why="it defines no network of PyTorch", near=False)
+
+    def _likeliest_failure(self) -> tuple[Try, str]:
+        """Return what is not read of the last class of the first file: networks follow blocks."""
+        file = self.failed[0][0].made_by.names.file
+        own = [row for row in self.failed if row[0].made_by.names.file is file]
+        classes = [row for row in own if isinstance(row[0].made_by, Class)] or own
+        last = max(classes, key=lambda row: row[0].made_by.node.lineno)[0].made_by
+        reasons = Counter(why for one, why in classes if one.made_by is last)
+        why = reasons.most_common(1)[0][0]
+        return next(row for row in classes if row[0].made_by is last and row[1] == why)
 
     def _settled(self, one: Try, values: dict[str, Any]) -> dict[str, Any]:
         """Return arguments as calls and the code have them, where no tensor says otherwise."""
@@ -324,6 +334,13 @@ class _Search:
                 why = "only so the tensors have their shapes"
                 found[name] = Argument(value=value, source="read", why=why)
         return found
+
+
+def _require_tensors(own: Mapping[str, Any], made: Instance) -> None:
+    """Refuse a network all of whose layers are of libraries that are not read."""
+    strange = [value.why for value in made.fields.values() if isinstance(value, Unknown)]
+    if not own and strange:
+        raise NotReadable(f"it has no layers but of libraries ({strange[0]})")
 
 
 def _miss(one: Try, why: str, *, near: bool) -> Miss:

@@ -33,7 +33,19 @@ __all__ = ["KNOWN", "filled", "module_function", "torch_call"]
 
 TRANSFORMS = "torchvision.transforms.functional"
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
-CREATED = ("zeros", "ones", "empty", "randn", "rand", "full", "tensor", "eye", "Tensor", "arange")
+CREATED = (
+    "zeros",
+    "ones",
+    "empty",
+    "randn",
+    "rand",
+    "full",
+    "tensor",
+    "eye",
+    "Tensor",
+    "arange",
+    "FloatTensor",
+)
 """Functions that make tensors; only their shapes are read."""
 
 
@@ -104,6 +116,8 @@ def filled(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, An
     if not dotted.startswith(("torch.", "numpy.")) or short not in CREATED or dotted.count(".") > 1:
         return None
     first = args[0] if args else named.get("size", named.get("shape"))
+    if short in ("Tensor", "FloatTensor") and isinstance(first, list | tuple):
+        short = "tensor"
     if short == "tensor":
         if run.draw is not None and (size := _lone_number(first)) is not None:
             return size
@@ -332,7 +346,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{f"avg_pool{n}d": _mean_pool for n in (2, 3)},
     **{f"adaptive_avg_pool{n}d": adaptive_pool("average") for n in (2, 3)},
     **{f"adaptive_max_pool{n}d": adaptive_pool("max") for n in (2, 3)},
-    **{f"conv{n}d": _conv(f"conv{n}d") for n in (2, 3)},
+    **{f"conv{n}d": _conv(f"conv{n}d") for n in (1, 2, 3)},
     "linear": _linear,
     "batch_norm": _batch_norm,
     "pad": _pad,

@@ -13,9 +13,9 @@ from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._members import class_member
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
-from napari_segnet.programs.source._values import Class, Frame, Function, Unknown
+from napari_segnet.programs.source._values import Class, External, Frame, Function, Unknown
 
-__all__ = ["Argument", "Tries", "Try"]
+__all__ = ["Argument", "Tries", "Try", "key_of_arguments"]
 
 MOST_CALLS = 24
 
@@ -133,7 +133,7 @@ class Tries:
             if not isinstance(kind, Class) or not kind.is_module():
                 continue
             given = self._given(run, kind, call, frame, names)
-            key = (id(kind), repr(sorted((n, repr(a.value)) for n, a in given.items())))
+            key = (id(kind), key_of_arguments({n: a.value for n, a in given.items()}))
             if key not in seen:
                 seen.add(key)
                 yield self._try(kind, given)
@@ -182,6 +182,20 @@ class Tries:
                 value = _typed(self.overrides[name], made, name)
                 made.given[name] = Argument(value=value, source="told", why="by the user")
         return made
+
+
+def key_of_arguments(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells arguments apart: numbers and texts; classes and layers by identity."""
+
+    def key(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return (type(value), *map(key, value))
+        if isinstance(value, dict):
+            return (dict, *((key(a), key(b)) for a, b in value.items()))
+        plain = isinstance(value, bool | int | float | str | External | None)
+        return (type(value), value) if plain else id(value)
+
+    return tuple(sorted((name, key(value)) for name, value in values.items()))
 
 
 def _typed(value: Any, one: Try, name: str) -> Any:

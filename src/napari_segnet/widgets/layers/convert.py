@@ -7,12 +7,14 @@ starts: the layer may be moved, renamed or deleted meanwhile.
 from __future__ import annotations
 
 import colorsys
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.by_label import values_of
 from napari_segnet.errors import ImageError
 from napari_segnet.grid import Grid
 from napari_segnet.image import Image
@@ -294,11 +296,10 @@ def _colours_last(data: Any, axes: str) -> tuple[Any, str, bool]:
 def _features(segmentation: Segmentation) -> dict[str, npt.NDArray[Any]]:
     """Return one row per label; the column "index" ties it to the label."""
     ids = np.array(sorted(segmentation.label_class), dtype=np.int64)
-    classes = np.array([segmentation.label_class[int(i)] for i in ids], dtype=np.int64)
-    scores = [segmentation.label_score.get(int(i), np.nan) for i in ids]
+    classes = values_of(segmentation.label_class, ids, 0)
     table: dict[str, npt.NDArray[Any]] = {
         "index": ids,
-        "score": np.array(scores, dtype=np.float64),
+        "score": values_of(segmentation.label_score, ids, math.nan),
         "class": classes,
     }
     names = segmentation.class_names

@@ -28,7 +28,7 @@ UNTOLD = (
     "halved", "halved, enlarged", "mixed", "slices of a ResNet", "W-Net",
 )  # fmt: skip
 """Nothing in the file tells these apart from likelier ones, but for the statistics of norms."""
-REFUSED = ("fused", "recurrent")
+REFUSED = ("fused",)
 TOLD = {
     "excited, residual": {"join": "skip-up", "residual_activation": "both"},
     "mixed": {"encoder_activation": "leaky-0.2"},

@@ -129,9 +129,99 @@ class GatesInAList(nn.Module):
         return self.final(x)
 
 
+class OneNorm(nn.Module):
+    """Blocks with one norm for both of their convolutions; ``first``: listed before these."""
+
+    class Block(nn.Module):
+        """Two convolutions."""
+
+        def __init__(self, a, b, first):
+            super().__init__()
+            if first:
+                self.batch_norm = nn.BatchNorm2d(b)
+            self.conv1, self.conv2 = (nn.Conv2d(n, b, 3, padding=1) for n in (a, b))
+            if not first:
+                self.batch_norm = nn.BatchNorm2d(b)
+
+        def forward(self, x):
+            x = F.relu(self.batch_norm(self.conv1(x)))
+            return F.relu(self.batch_norm(self.conv2(x)))
+
+    def __init__(self, first=True, widths=(8, 16, 24)):
+        super().__init__()
+        one, two, three = widths
+        self.conv1, self.conv2 = self.Block(3, one, first), self.Block(one, two, first)
+        self.conv3 = self.Block(two, three, first)
+        self.conv4 = self.Block(three + two, two, first)
+        self.conv5 = self.Block(two + one, one, first)
+        self.conv6 = nn.Conv2d(one, 1, 1)
+
+    def forward(self, x):
+        one = self.conv1(x)
+        two = self.conv2(F.max_pool2d(one, 2))
+        x = self.conv3(F.max_pool2d(two, 2))
+        x = self.conv4(torch.cat([F.interpolate(x, scale_factor=2), two], 1))
+        return self.conv6(self.conv5(torch.cat([F.interpolate(x, scale_factor=2), one], 1)))
+
+
+class LinkNet(nn.Module):
+    """Blocks of a ResNet; narrow blocks with a transposed convolution, to which they are added."""
+
+    class Down(nn.Module):
+        """A block of a ResNet."""
+
+        def __init__(self, a, b, stride):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b)
+            self.conv2, self.bn2 = nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b)
+            beside = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
+            self.downsample = beside if a != b else None
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+    class Up(nn.Module):
+        """A block of the decoder."""
+
+        def __init__(self, a, b):
+            super().__init__()
+            n = a // 4
+            self.conv1, self.norm1 = nn.Conv2d(a, n, 1), nn.BatchNorm2d(n)
+            self.deconv2 = nn.ConvTranspose2d(n, n, 3, 2, 1, output_padding=1)
+            self.norm2 = nn.BatchNorm2d(n)
+            self.conv3, self.norm3 = nn.Conv2d(n, b, 1), nn.BatchNorm2d(b)
+
+        def forward(self, x):
+            x = F.relu(self.norm2(self.deconv2(F.relu(self.norm1(self.conv1(x))))))
+            return F.relu(self.norm3(self.conv3(x)))
+
+    def __init__(self):
+        super().__init__()
+        self.firstconv, self.firstbn = nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8)
+        self.encoder1 = nn.Sequential(self.Down(8, 8, 1), self.Down(8, 8, 1))
+        self.encoder2 = nn.Sequential(self.Down(8, 16, 2), self.Down(16, 16, 1))
+        self.encoder3 = nn.Sequential(self.Down(16, 32, 2), self.Down(32, 32, 1))
+        self.decoder3, self.decoder2 = self.Up(32, 16), self.Up(16, 8)
+        self.decoder1 = self.Up(8, 8)
+        self.finaldeconv1 = nn.ConvTranspose2d(8, 6, 4, 2, 1)
+        self.finalconv2, self.finalconv3 = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 1, 3, 1, 1)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.firstbn(self.firstconv(x))), 3, 2, 1)
+        one = self.encoder1(x)
+        two = self.encoder2(one)
+        x = self.decoder3(self.encoder3(two)) + two
+        x = self.decoder1(self.decoder2(x) + one)
+        return self.finalconv3(F.relu(self.finalconv2(F.relu(self.finaldeconv1(x)))))
+
+
 MORE: Mapping[str, Callable[[], nn.Module]] = {
     "kept twice": KeptTwice,
     "rows": Rows,
     "rows beside their encoder": lambda: Rows(beside=True),
     "gates in a list": GatesInAList,
+    "one norm, listed first": OneNorm,
+    "one norm": lambda: OneNorm(first=False),
+    "LinkNet": LinkNet,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +22,7 @@ __all__ = ["Runner", "divergence", "misfit"]
 MOST_KEPT = 300_000_000
 """Bytes of answers that are kept: of the last graphs, so that others go on from there."""
 Enough = Callable[[Mapping[str, float]], bool]
+Measure = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"], float]
 FIRST = 3
 """A first norm may be one that was never trained."""
 
@@ -77,8 +78,8 @@ class Runner:
         self._seen: dict[int, Moments] = {}
         self._numbers: dict[Any, int] = {}
         self._answers: dict[int, torch.Tensor] = {}
-        self._found: dict[int, float] = {}
-        self._misfits: dict[int, float] = {}
+        self._moments: dict[int, Moments] = {}
+        self._found: dict[Any, float] = {}
         self._built: dict[Any, list[Any]] = {}
 
     @torch.inference_mode()
@@ -118,10 +119,9 @@ class Runner:
         self._first = numbers[norms[0].name]
 
         def found() -> dict[str, float]:
-            values = {n.tensors["running_mean"]: self._found.get(numbers[n.name]) for n in norms}
-            return {k: v for k, v in values.items() if v is not None and not math.isnan(v)}
+            return self._of_norms(norms, numbers, divergence)
 
-        wanted = {numbers[n.name] for n in norms if keep or numbers[n.name] not in self._found}
+        wanted = {numbers[n.name] for n in norms if keep or numbers[n.name] not in self._moments}
         if wanted and not (enough and enough(found())):
             self._run(graph, numbers, wanted, keep, lambda: bool(enough and enough(found())))
         return found()
@@ -136,13 +136,34 @@ class Runner:
         names : collection of str
             Of running means.
         """
-        numbers = self._numbered(graph)
-        norms = [node for node in graph.nodes if isinstance(node.operation, BatchNorm)]
-        return {
-            node.tensors["running_mean"]: self._misfits[numbers[node.name]]
-            for node in norms
-            if node.tensors["running_mean"] in names
-        }
+        norms = [
+            node
+            for node in graph.nodes
+            if isinstance(node.operation, BatchNorm) and node.tensors["running_mean"] in names
+        ]
+        return self._of_norms(norms, self._numbered(graph), misfit)
+
+    def _of_norms(
+        self, norms: Sequence[Node], numbers: Mapping[str, int], measure: Measure
+    ) -> dict[str, float]:
+        """Return what a measure says of each norm that ran, but for those that it says nothing of.
+
+        A norm that runs several times remembers all that came to it, each time about alike.
+        """
+        uses: dict[str, list[int]] = {}
+        for node in norms:
+            uses.setdefault(node.tensors["running_mean"], []).append(numbers[node.name])
+        found = {}
+        for name, places in uses.items():
+            key = (measure, *places)
+            if key not in self._found and all(place in self._moments for place in places):
+                came = [self._moments[place] for place in places]
+                mean, variance, *stored = (
+                    sum(each) / len(came) for each in zip(*came, strict=True)
+                )
+                self._found[key] = measure(mean, variance, *stored)
+            found[name] = self._found.get(key, math.nan)
+        return {name: value for name, value in found.items() if not math.isnan(value)}
 
     @torch.inference_mode()
     def first_moments(self, graph: Graph) -> Moments | None:
@@ -287,8 +308,7 @@ class Runner:
         if self._matched and number == self._first:
             self._shares[number] = torch.from_numpy(shares(self._seen[number]))[:, None]
         mean, variance = self._together(mean, variance)
-        self._found[number] = divergence(mean[0].double(), variance[0].double(), *stored)
-        self._misfits[number] = misfit(mean[0].double(), variance[0].double(), *stored)
+        self._moments[number] = (mean[0].double(), variance[0].double(), *stored)
         if self._stored:
             y: torch.Tensor = layer(x)
             return y

@@ -35,10 +35,10 @@ def with_added(
     steps = {one.steps for one in topologies}
     more = []
     for one in topologies:
-        other = added(parts, one)
-        if other is not None and other.steps not in steps:
-            steps.add(other.steps)
-            more.append(other)
+        for other in (added(parts, one), added(parts, one, last=False)):
+            if other is not None and other.steps not in steps:
+                steps.add(other.steps)
+                more.append(other)
     found = tuple(sorted([*topologies, *more], key=lambda one: one.cost))
     places = {one.steps: at for at, one in enumerate(found)}
     pairs = []
@@ -49,8 +49,12 @@ def with_added(
     return found, tuple(pairs)
 
 
-def added(parts: Sequence[Part], topology: Topology) -> Topology | None:
-    """Return the same network with its skip connections added; None where no widths allow it."""
+def added(parts: Sequence[Part], topology: Topology, last: bool = True) -> Topology | None:
+    """Return the same network with its skip connections added; None where no widths allow it.
+
+    ``last``: whether one is added before a last step up, too. A LinkNet on a ResNet has none there
+    (Chaurasia and Culurciello 2017, arXiv 1707.03718).
+    """
     if any(step.join != "none" or step.sees or step.shuffled for step in topology.steps):
         return None
     level, up = 0, False
@@ -66,7 +70,8 @@ def added(parts: Sequence[Part], topology: Topology) -> Topology | None:
         level += LEVELS[step.before]
         up |= step.before in RESIZINGS
         place, width = natural.get(level, (0, 0))
-        if up and place and width == channels and step.before != "pool":
+        ends = step.transposed and level == 1 and not last
+        if up and place and width == channels and step.before != "pool" and not ends:
             natural.pop(level)
             paired &= not step.transposed and step.before == "none"
             step = replace(step, join="add", skip=place)

@@ -12,6 +12,11 @@ from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._names import is_whole, pattern
 from napari_segnet.programs.structure._parts import Part, is_separable
 from napari_segnet.programs.structure._priors import ordered
+from napari_segnet.programs.structure._shared import (
+    is_recurrent,
+    says_recurrent,
+    with_shared_norm,
+)
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
@@ -43,6 +48,7 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
             found["encoder_activation"] = (ordered("encoder_activation"), why)
     if any(is_apart(part, at) for part in parts for at in range(len(part.units))):
         found["apart_activation"] = (ordered("apart_activation"), MEASURED)
+    _repeats(found, parts)
     if any(ends_open(part) for part in parts):
         found["block_end"] = (ordered("block_end"), MEASURED)
     wide = [unit for unit in units if max(unit.kernel) > 1]
@@ -68,6 +74,21 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
                 "said by the file: by layers of a pickled module, or beside the tensors",
             )
     return found
+
+
+def _repeats(found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part]) -> None:
+    """Open what may run more than once."""
+    sharing = [part for part in parts if with_shared_norm(part.units) != part.units]
+    if sharing:
+        # Registered before the convolutions, it is none that stands before one of them.
+        first = all(unit.norm_first for part in sharing for unit in part.units if unit.norm)
+        why = "a block has one norm for its convolutions; it may run behind each"
+        found["norm_use"] = (ordered("norm_use", "each" if first else ""), why)
+        found.setdefault("norm_place", (ordered("norm_place"), MEASURED))
+    if any(is_recurrent(part.units) for part in parts):
+        says = any(says_recurrent(part.units) for part in parts)
+        why = "how often convolutions run again has no tensors"
+        found["recurrence"] = (ordered("recurrence", "2" if says else ""), why)
 
 
 def _image(
@@ -258,6 +279,8 @@ def _ups(
         why = MEASURED
         if bare := _bare_ups(parts, topology):
             why = "two transposed convolutions without an activation between are as good as one"
+        elif bare := _unlike_others(parts, topology, single):
+            why = "the other transposed convolutions have an activation behind their norm"
         elif bare := _followed(parts, topology):
             why = "an activation stands behind each of the others, by the numbers"
         elif bare := (
@@ -266,6 +289,13 @@ def _ups(
         ):
             why = "a Sequential of a single layer with tensors holds another without as a rule"
         found["up_activation"] = (ordered("up_activation", "relu" if bare else ""), why)
+
+
+def _unlike_others(parts: Sequence[Part], topology: Topology, single: Collection[Unit]) -> bool:
+    """Tell if steps up have norms but for a last one, behind which nothing is joined."""
+    pairs = [(parts[one.part], two) for one, two in pairwise(topology.steps) if one.transposed]
+    joined = any(part.units[0] in single and two.join != "none" for part, two in pairs)
+    return any(part.units[0].norm for part, _ in pairs) and not joined
 
 
 def _followed(parts: Sequence[Part], topology: Topology) -> bool:

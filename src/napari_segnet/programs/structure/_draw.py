@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from napari_segnet.graph import (
@@ -42,6 +43,7 @@ from napari_segnet.programs.structure._operations import (
     resizing_of,
 )
 from napari_segnet.programs.structure._parts import Part, Squeeze
+from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
 
@@ -71,6 +73,8 @@ class _Drawing:
         choices: Mapping[str, str],
         facts: Facts,
     ) -> None:
+        if choices.get("norm_use") == "each":
+            parts = [replace(part, units=with_shared_norm(part.units)) for part in parts]
         self.parts, self.topology, self.choices, self.facts = parts, topology, choices, facts
         first = parts[topology.steps[0].part]
         self.ndim = len(first.first.kernel)
@@ -81,6 +85,7 @@ class _Drawing:
         self.level = 0
         self.wide = 0
         self.count = 0
+        self.runs: dict[str, int] = {}
         self.rising = False
         ends = [at - 1 for at, step in enumerate(topology.steps) if step.sees]
         self.last = [parts[topology.steps[at].part] for at in (*ends, -1)]
@@ -217,6 +222,8 @@ class _Drawing:
         up = up_convolution(self.parts, self.topology.steps, turn)
         x = _beside(self, x, part, step, stride)
         stride = () if part.branches else stride
+        if is_recurrent(part.units) and self.choices.get("recurrence", "none") != "none":
+            return _again(self, x, part, step, stride)
         for place, unit in enumerate(part.units):
             end = place == len(part.units) - 1
             x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
@@ -271,7 +278,13 @@ class _Drawing:
         groups = step.groups if first else self._groups(unit, x)
         fill = self.choices.get("padding", "same")
         layer = straight(unit, stride or (1,) * self.ndim, dilation, groups, fill)
-        return self.draw.add(unit.layer.name, layer, x)
+        return self._layer(unit.layer, layer, x)
+
+    def _layer(self, layer: StoredLayer, operation: Operation, x: str) -> str:
+        """Draw a layer with tensors; one that ran before runs again with the same."""
+        turn = self.runs[layer.name] = self.runs.get(layer.name, 0) + 1
+        name = layer.name if turn == 1 else f"{layer.name} ({turn})"
+        return self.draw.add(name, operation, x, layer=layer.name)
 
     def _groups(self, unit: Unit, x: str) -> int:
         count = self.draw.channels(x)
@@ -340,7 +353,23 @@ class _Drawing:
 
     def _norm(self, x: str, layer: StoredLayer) -> str:
         operation = norm_of(layer, self.choices, self.draw.channels(x))
-        return self.draw.add(layer.name, operation, x)
+        return self._layer(layer, operation, x)
+
+
+def _again(drawing: _Drawing, x: str, part: Part, step: Step, stride: Axes) -> str:
+    """Draw a recurrent residual block."""
+    lead, *others = part.units
+    first = x = drawing._finished(
+        drawing._convolved(x, lead, step, stride, True),
+        lead,
+        lead.norm is not None or bool(lead.after),
+    )
+    for unit in others:
+        begin = x
+        for turn in range(1 + int(drawing.choices["recurrence"])):
+            y = drawing._new("add", Arithmetic(kind="add"), begin, x) if turn else begin
+            x = drawing._finished(drawing._convolved(y, unit, step, (), False), unit, True)
+    return drawing._new("add", Arithmetic(kind="add"), first, x)
 
 
 def _weighed(drawing: _Drawing, x: str, part: Part) -> str:

@@ -126,7 +126,8 @@ def _by_shortcuts(parts: Sequence[Part]) -> Mapping[str, int]:
         for part in beside
     )
     kernels = {max(part.shortcut.kernel) for part in beside if part.shortcut is not None}
-    if not beside or not (ruled or kernels == {1, max(beside[0].first.kernel)}):
+    wide = max((max(part.first.kernel) for part in beside), default=1)
+    if wide == 1 or not (ruled or kernels == {1, wide}):
         return {}
     return {
         part.first.layer.name: 2 if part.shortcut and max(part.shortcut.kernel) > 1 else 1

@@ -6,8 +6,8 @@ import re
 
 __all__ = [
     "BOTTLENECK", "DECODER", "ENCODER", "OUTPUT", "UNKNOWN", "head", "is_bridge", "is_down",
-    "is_gate", "is_shortcut", "is_up", "is_whole", "numbers", "one_list", "pattern", "role",
-    "same_element",
+    "is_gate", "is_shortcut", "is_transposed", "is_up", "is_whole", "numbers", "one_list",
+    "pattern", "role", "same_element",
 ]  # fmt: skip
 
 UNKNOWN, ENCODER, BOTTLENECK, DECODER, OUTPUT = -1, 0, 1, 2, 3
@@ -59,6 +59,12 @@ def is_down(name: str) -> bool:
 def is_gate(name: str) -> bool:
     """Tell if a name says that the layer is one of an attention gate."""
     return bool(re.search(r"(^|[._])(att|gate|ag\d*[._])", name.lower()))
+
+
+def is_transposed(name: str) -> bool:
+    """Tell if the last word of a name says that the convolution is a transposed one."""
+    words = [part for part in name.lower().split(".") if not part.isdecimal()]
+    return bool(words) and bool(re.search(r"(de_?conv|transp|t_?conv|conv_?t(\d|$))", words[-1]))
 
 
 def is_up(name: str) -> bool:

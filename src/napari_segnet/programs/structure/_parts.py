@@ -18,6 +18,7 @@ from napari_segnet.programs.structure._names import (
     pattern,
     role,
 )
+from napari_segnet.programs.structure._shared import recurrent_of
 from napari_segnet.programs.structure._units import Unit
 
 __all__ = ["Part", "Squeeze", "is_separable", "parts_of"]
@@ -149,6 +150,7 @@ def parts_of(units: Sequence[Unit], shortcuts: bool = True) -> tuple[Part, ...]:
     """
     left = list(units)
     found = [Part(units=(), name=name, gate=gate) for name, gate in gates_of(left)]
+    found += [Part(units=own, name=name) for name, own in recurrent_of(left)]
     found += _residuals(left) if shortcuts else []
     found += _runs(left)
     found.sort(key=lambda part: part.place)

@@ -6,7 +6,7 @@ max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14,
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
 in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
 ``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
-``with_image``,
+``with_image``, ``norm_use``, ``recurrence``,
 ``block_end``, ``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and
 ``groups``, the split of the rare activations, and all costs of topologies are estimates: they only
 order what shapes leave open.
@@ -42,6 +42,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "with_image": {"none": 3, "subtracted": 2, "added": 1},
     "down_activation": {"none": 5, "relu": 4},
     "second_input": {"image-first": 2, "answer-first": 1},
+    "norm_use": {"once": 1, "each": 1},
+    "recurrence": {"none": 60, "2": 1, "1": 1},
     "between": {"none": 3, "sigmoid": 2, "softmax": 1},
     "unseen_norm": {"none": 33, "instance": 1},
     "hidden_norm": {"none": 10, "instance": 7},

@@ -10,6 +10,7 @@ from napari_segnet.programs.structure._names import (
     DECODER,
     ENCODER,
     is_down,
+    is_transposed,
     numbers,
     pattern,
     role,
@@ -145,6 +146,7 @@ def _ways_as_others(unit: Unit, units: Sequence[Unit]) -> Unit:
     }  # fmt: skip
     place = role(unit.layer.name)
     up = known == {True} or (max(unit.kernel) % 2 == 0 and place == DECODER)
+    up |= is_transposed(unit.layer.name)
     down = known == {False} or place == ENCODER or is_down(unit.layer.name)
     return replace(unit, ways=(True, False) if up else (False, True)) if up or down else unit
 

@@ -20,6 +20,8 @@ _LIBRARIES = (
     "nvidia/*/lib/libcublas.so.*",
     "torch/lib/libtorch_python.*",
 )
+SWITCH_S = 0.0005
+"""So long at most a thread keeps Python's lock while another waits; 0.005 by default."""
 
 
 def load_torch() -> None:
@@ -35,7 +37,7 @@ def load_torch() -> None:
         return
     if sys.platform != "win32":  # Windows looks for libraries in folders that torch itself names
         _load_libraries()
-    with _uncollected():
+    with _uncollected(), _giving_way():
         import torch
         import torch.fx.experimental.symbolic_shapes  # noqa: F401  # asked for by torch._check
 
@@ -73,6 +75,17 @@ def _uncollected() -> Iterator[None]:
         gc.unfreeze()
         if collects:
             gc.enable()
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Let the window have Python's lock sooner: each of its events asks for it several times."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _load_libraries() -> None:

@@ -44,16 +44,24 @@ def picture(graph: Graph) -> torch.Tensor:
     return torch.rand((1, operation.channels([]), *edges), generator=generator)
 
 
-@pytest.mark.parametrize("name", BARE)
-def test_a_hand_written_network_is_found_with_what_is_told(name: str, tmp_path: Path) -> None:
-    make, told = BARE[name]
+@pytest.fixture(scope="module", params=BARE)
+def hand_written(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[nn.Module, dict[str, str], Weights, Space]:
+    """A network, what is told of it, its tensors, and all that they can be: searched once."""
+    make, told = BARE[request.param]
     network = settled(make())
-    weights, space = opened(saved(network, tmp_path / "net.pth"))
+    return network, dict(told), *opened(saved(network, tmp_path_factory.mktemp("net") / "net.pth"))
+
+
+def test_a_hand_written_network_is_found_with_what_is_told(
+    hand_written: tuple[nn.Module, dict[str, str], Weights, Space],
+) -> None:
+    network, told, weights, space = hand_written
     first = next(
         one
         for layout in space.layouts
-        if (one := fitting(space, layout, dict(told))) is not None
-        and equal(one.graph, weights, network)
+        if (one := fitting(space, layout, told)) is not None and equal(one.graph, weights, network)
     )
     # What the tensors say of the topology is said by the first three.
     assert first.layout in space.layouts[:3]
@@ -76,9 +84,10 @@ def equal(graph: Graph, weights: Weights, network: nn.Module) -> bool:
     return bool((answer - truth).abs().max() <= 1e-3 * truth.std())
 
 
-@pytest.mark.parametrize("name", BARE)
-def test_every_candidate_uses_every_tensor_once_and_shapes_agree(name: str, tmp_path: Path) -> None:
-    weights, space = opened(saved(BARE[name][0](), tmp_path / "net.pth"))
+def test_every_candidate_uses_every_tensor_once_and_shapes_agree(
+    hand_written: tuple[nn.Module, dict[str, str], Weights, Space],
+) -> None:
+    _, _, weights, space = hand_written
     shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
     candidates = space.first(12)
     assert candidates

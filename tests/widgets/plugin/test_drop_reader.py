@@ -12,6 +12,7 @@ import tifffile
 import torch
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QLabel
 from support.keras_files import h5, small
 from support.packages import package, rdf, zipped
 
@@ -135,6 +136,8 @@ def test_a_dock_has_the_name_by_which_menus_find_it_and_a_short_tab(make_viewer,
     dock = find_or_open_dock(viewer)
     assert viewer.window.dock_widgets[menu_item_template.format(title, "Segment")] is dock
     qtbot.waitUntil(lambda: dock.parent().windowTitle() == "Segment")
+    bar = dock.parent().titleBarWidget()
+    assert "Segment" in [label.text() for label in bar.findChildren(QLabel)]
 
 
 def test_a_dock_that_a_script_added_is_found(viewer):

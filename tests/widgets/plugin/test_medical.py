@@ -7,11 +7,13 @@ import sys
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Labels
 from npe2 import PluginManifest
 from pydicom.uid import generate_uid
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QFileDialog
 from support.dicoms import save_series
 
 from napari_segnet.errors import ImageError, MismatchError, MissingExtraError, OutputError
@@ -198,6 +200,25 @@ def test_a_folder_that_is_no_image_is_a_sentence(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(ImageError, match="is a folder, not a picture: it holds no pictures"):
         medical_reader(str(tmp_path))(str(tmp_path))
+
+
+def test_a_folder_of_pictures_is_offered_to_be_segmented(viewer, tmp_path, monkeypatch):
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", np.zeros((9, 8), np.uint8))
+    asked = []
+    monkeypatch.setattr(
+        QFileDialog, "getExistingDirectory", lambda *given: asked.append(given[1:]) or ""
+    )
+    assert viewer.open(folder, plugin=PLUGIN) == []
+    dock = find_or_open_dock(viewer)
+    box = dock.whole_folder
+    assert dock.several.isExpanded() and box.open.text() == "Segment the folder “plate”…"
+    assert str(folder) in box.said.text()
+    box.open.click()
+    assert asked == [("Folder for the results", str(folder))]
+    box.open.click()  # that was cancelled, so it begins anew
+    assert asked[1:] == [("Folder of the images",)]
 
 
 def test_without_the_packages_the_window_says_what_to_install(nifti, monkeypatch):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QInputDialog
+from qtpy.QtWidgets import QInputDialog, QProgressDialog
 
 from napari_segnet.correct import merge
+from napari_segnet.errors import ImageError
 from napari_segnet.readers import open_image
 from napari_segnet.segmentation import Origin, Segmentation
 from napari_segnet.widgets.layers.editing import apply_edit
@@ -17,6 +19,7 @@ from napari_segnet.widgets.qt.preferences import PLUGIN
 from napari_segnet.writers import ZarrPlace, write_segmentation
 
 zarr = pytest.importorskip("zarr")
+WAIT_MS = 60_000
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_labels_that_cannot_be_corrected_are_shown_and_say_so(viewer, folder, mo
     assert f"nobody may write to {folder}. Copy that folder" in said[1]
 
 
-def test_an_image_has_its_levels_and_may_be_named_by_an_address(viewer, folder, monkeypatch):
+def test_an_image_has_its_levels_and_may_be_named_by_an_address(viewer, qtbot, folder, monkeypatch):
     group = zarr.open_group(str(folder), mode="r+")
     about = dict(group.attrs["ome"])
     del about["image-label"]
@@ -78,6 +81,36 @@ def test_an_image_has_its_levels_and_may_be_named_by_an_address(viewer, folder, 
     monkeypatch.setattr(QInputDialog, "getText", lambda *_: next(answers))
     zarr_reader.ask_address(viewer)
     zarr_reader.ask_address(viewer)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=WAIT_MS)
     (layer,) = viewer.layers
     assert (type(layer).__name__, layer.multiscale, len(layer.data)) == ("Image", True, 2)
     np.testing.assert_array_equal(np.asarray(layer.data[0]), np.asarray(open_image(folder).data))
+
+
+def test_an_address_that_does_not_answer_is_cancelled_and_one_that_fails_says_why(
+    viewer, qtbot, monkeypatch
+):
+    begun, end, said = threading.Event(), threading.Event(), []
+
+    def slow(_: str) -> None:
+        begun.set()
+        end.wait(WAIT_MS / 1000)
+        raise ImageError("there is no image")
+
+    monkeypatch.setattr(zarr_reader, "_layer", slow)
+    monkeypatch.setattr("napari.utils.notifications.show_error", said.append)
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_: ("https://nowhere/a.zarr", True))
+    window = viewer.window._qt_window
+
+    def waiting() -> list[QProgressDialog]:
+        return window.findChildren(QProgressDialog, "segnet_open_address")
+
+    zarr_reader.ask_address(viewer)
+    qtbot.waitUntil(begun.is_set, timeout=WAIT_MS)
+    assert waiting()[0].labelText() == "Opening https://nowhere/a.zarr …"
+    waiting()[0].cancel()
+    qtbot.waitUntil(lambda: not waiting(), timeout=WAIT_MS)
+    end.set()
+    zarr_reader.ask_address(viewer)
+    qtbot.waitUntil(lambda: not waiting(), timeout=WAIT_MS)
+    assert (said, len(viewer.layers)) == (["there is no image"], 0)

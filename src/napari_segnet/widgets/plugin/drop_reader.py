@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_segnet.widgets.plugin.docks import SegmentDock
 
-__all__ = ["DOCK", "find_or_open_dock", "weights_reader"]
+__all__ = ["DOCK", "NO_LAYER", "find_or_open_dock", "offer_folder", "weights_reader"]
 
 DOCK = "Segment"
 """Name of the dock in the manifest."""
@@ -38,6 +38,19 @@ def find_or_open_dock(viewer: napari.viewer.Viewer) -> SegmentDock:
     from napari_segnet.widgets.plugin.docks import SegmentDock
 
     return open_dock(viewer, DOCK, SegmentDock)
+
+
+def offer_folder(folder: Path) -> bool:
+    """Offer to segment a folder of pictures in the viewer in front; False where there is none."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return False
+    dock = find_or_open_dock(viewer)
+    dock.several.expand()
+    dock.whole_folder.offer(folder)
+    return True
 
 
 def _choose(path: str | Sequence[str]) -> list[tuple[None]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segnet.errors import ImageError, MismatchError, OutputError
 from napari_segnet.grid import Grid
 from napari_segnet.image import AXES, Image
+from napari_segnet.widgets.plugin.drop_reader import NO_LAYER, offer_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 PACKED = ".gz"
 
 
-def medical_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]]:
+def medical_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]]:
     """Return what opens NIfTI, DICOM files and folders of them; which, the manifest says."""
     return _open
 
@@ -29,10 +30,26 @@ def medical_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]
 # ---- Reading ----
 
 
-def _open(path: str | Sequence[str]) -> list[LayerData]:
-    """Return a layer for each image: a folder may hold several DICOM series."""
+def _open(path: str | Sequence[str]) -> list[Any]:
+    """Return a layer for each image: a folder may hold several DICOM series.
+
+    A folder of other pictures becomes no layer: the Segment dock offers to segment them all.
+    """
     paths = [Path(path)] if isinstance(path, str) else [Path(p) for p in path]
+    if len(paths) == 1 and _holds_pictures(paths[0]) and offer_folder(paths[0]):
+        return NO_LAYER
     return [_layer(image, labels) for image, labels in _images(paths)]
+
+
+def _holds_pictures(folder: Path) -> bool:
+    from napari_segnet.readers import holds_series, image_paths
+
+    if not folder.is_dir() or holds_series(folder):
+        return False
+    try:
+        return bool(image_paths([folder]))
+    except ImageError:
+        return False
 
 
 def _images(paths: Sequence[Path]) -> list[tuple[Image, bool]]:

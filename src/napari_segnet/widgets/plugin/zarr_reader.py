@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_segnet.progress import Progress, job
 from napari_segnet.widgets.layers.private import unwrapped, window_of
 from napari_segnet.widgets.qt.preferences import PLUGIN
 
 if TYPE_CHECKING:
     import napari.viewer
+    from qtpy.QtWidgets import QMainWindow
 
     from napari_segnet.readers import StoredLabels, ZarrLabels
 
 __all__ = ["MOST_PX", "ask_address", "zarr_reader"]
 
 LayerData = tuple[Any, dict[str, Any], str]
+_ready: dict[str, list[LayerData]] = {}
+"""What a thread has read of an address, while napari makes a layer of it."""
 MOST_PX = 2**28
 """Of a plane of labels that is corrected: napari holds it in memory, 4 bytes a pixel and more."""
 
@@ -31,7 +36,7 @@ def zarr_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] |
 
 
 def ask_address(viewer: napari.viewer.Viewer) -> None:
-    """Ask for the address of an OME-Zarr image, and open it."""
+    """Ask for the address of an OME-Zarr image, and open it: read in a thread, until cancelled."""
     from qtpy.QtWidgets import QInputDialog
 
     from napari_segnet.readers import local_path, named
@@ -40,10 +45,54 @@ def ask_address(viewer: napari.viewer.Viewer) -> None:
     words = "Address of an OME-Zarr image, such as https://host/cells.zarr:"
     text, said = QInputDialog.getText(window, "Open an address", words)
     if said and text.strip():
-        viewer.open(named(local_path(text.strip())), plugin=PLUGIN)
+        _open_soon(unwrapped(viewer), window, str(named(local_path(text.strip()))))
+
+
+def _open_soon(viewer: napari.viewer.Viewer, window: QMainWindow | None, address: str) -> None:
+    from qtpy.QtWidgets import QProgressDialog
+
+    from napari_segnet.widgets.qt.job_runner import JobRunner
+
+    waiting = QProgressDialog(f"Opening {address} …", "Cancel", 0, 0, window)
+    waiting.setObjectName("segnet_open_address")
+    waiting.setWindowTitle("Open an address")
+    runner = JobRunner(waiting)
+    runner.succeeded.connect(
+        lambda found: None if waiting.wasCanceled() else _show(viewer, address, found)
+    )
+    runner.failed.connect(lambda error: None if waiting.wasCanceled() else _say(error))
+    runner.finished.connect(waiting.deleteLater)
+    waiting.canceled.connect(waiting.deleteLater)  # now: a server may not answer for minutes
+    runner.start(partial(_read, address))
+    waiting.show()
+
+
+@job
+def _read(address: str) -> Generator[Progress, None, list[LayerData]]:
+    yield Progress(what="opening")
+    return [_layer(address)]
+
+
+def _show(viewer: napari.viewer.Viewer, address: str, found: list[LayerData]) -> None:
+    """Open what was read by napari's own way, which notes in the layer where it is from."""
+    _ready[address] = found
+    try:
+        viewer.open(address, plugin=PLUGIN)
+    finally:
+        _ready.pop(address, None)
+
+
+def _say(error: BaseException) -> None:
+    from napari.utils.notifications import show_error
+
+    from napari_segnet.widgets.qt.message_bar import in_words
+
+    show_error(in_words(error))
 
 
 def _open(path: str | Sequence[str]) -> list[LayerData]:
+    if isinstance(path, str) and path in _ready:
+        return _ready[path]
     return [_layer(one) for one in ([path] if isinstance(path, str) else path)]
 
 

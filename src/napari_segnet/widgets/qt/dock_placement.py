@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QObject, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QWidget
 
 __all__ = ["dock_around", "share_place"]
 
@@ -26,6 +26,8 @@ def share_place(widget: QWidget) -> None:
     if dock is None or not isinstance(window, QMainWindow):
         return
     dock.setWindowTitle(dock.windowTitle().split(" (")[0])  # of its tab, which is narrow
+    _shorten_title(dock)
+    dock.topLevelChanged.connect(lambda _: _shorten_title(dock))  # napari makes the bar anew
     _Front(dock)
     if dock.isFloating():
         return
@@ -39,6 +41,13 @@ def share_place(widget: QWidget) -> None:
             dock.show()
             dock.raise_()
             return
+
+
+def _shorten_title(dock: QDockWidget) -> None:
+    """Say on the bar above a dock what its tab says, without the name of the plugin."""
+    bar = dock.titleBarWidget()
+    for label in [] if bar is None else bar.findChildren(QLabel):
+        label.setText(label.text().split(" (")[0])
 
 
 class _Front(QObject):

@@ -253,6 +253,7 @@ class BatchBox(QWidget):
         self._begun = time.perf_counter()
         self._source = None
         self._tell(self._row, 1, "at work …")
+        self.table.scrollTo(self.table.model().index(self._row, 1))
         self._runner.start(partial(read_picture, path))
 
     def _next_step(self, result: object) -> None:
@@ -298,6 +299,8 @@ class BatchBox(QWidget):
         self.table.resizeRowToContents(self._row)
         self._tell(self._row, 2, f"{time.perf_counter() - self._begun:.1f}")
         self.segmented.emit(one)
+        if len(self._made) == 1:
+            scroll_into_view(self)  # the label settings were shown above
 
     @contextmanager
     def _in_background(self) -> Generator[None, None, None]:
@@ -323,6 +326,7 @@ class BatchBox(QWidget):
     def _end(self) -> None:
         self.box.end()
         self.box.hide()
+        scroll_into_view(self)
         self.save.setVisible(bool(self._made))
         total = self.table.rowCount() - len(self._skipped)
         failed = self.table.rowCount() - len(self._made)

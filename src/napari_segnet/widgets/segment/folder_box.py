@@ -17,6 +17,9 @@ from napari_segnet.widgets.segment.folder_jobs import FolderReport, FolderReques
 
 __all__ = ["FolderBox"]
 
+BROWSE = "Segment a whole folder…"
+MOST_LETTERS = 30
+"""Of the name of a folder on the button."""
 MOST_FAILED = 20
 """Images that are named with their reason; of more, the number is given."""
 
@@ -35,9 +38,9 @@ class FolderBox(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("segnet_whole_folder")
-        self.runner = JobRunner(self)
+        self.runner, self._images = JobRunner(self), ""
         self.open = named_button(
-            "Segment a whole folder…",
+            BROWSE,
             "segnet_segment_folder",
             "Segment every image of a folder and write labels (TIFF, or NIfTI of medical images) "
             "and origin (JSON) into another folder. No layer is opened",
@@ -64,8 +67,16 @@ class FolderBox(QWidget):
         self.runner.cancelled.connect(self._cancelled)
         self.runner.finished.connect(partial(self.open.setEnabled, True))
 
+    def offer(self, images: Path) -> None:
+        """Fill in a folder of images: the button asks for the folder of results alone."""
+        self._images = str(images)
+        name = images.name if len(images.name) <= MOST_LETTERS else f"{images.name[:MOST_LETTERS]}…"
+        self.open.setText(f"Segment the folder “{name}”…")
+        self._end(f"Choose a network, then segment all images of {images}.")
+
     def begin(self, asked: FolderRequest) -> None:
         """Segment a folder."""
+        self._forget()
         self.open.setEnabled(False)
         self.said.hide()
         self.box.show()
@@ -80,10 +91,16 @@ class FolderBox(QWidget):
             self.runner.cancel()
 
     def _browse(self) -> None:
-        images = QFileDialog.getExistingDirectory(self, "Folder of the images")
+        images = self._images or QFileDialog.getExistingDirectory(self, "Folder of the images")
         out = images and QFileDialog.getExistingDirectory(self, "Folder for the results", images)
         if images and out:
             self.wanted.emit(Path(images), Path(out))
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._images = ""
+        self.open.setText(BROWSE)
 
     def _done(self, report: FolderReport) -> None:
         total = len(report.done) + len(report.failed)

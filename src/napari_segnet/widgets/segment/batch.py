@@ -253,7 +253,8 @@ class BatchBox(QWidget):
         self._begun = time.perf_counter()
         self._source = None
         self._tell(self._row, 1, "at work …")
-        self.table.scrollTo(self.table.model().index(self._row, 1))
+        if (item := self.table.item(self._row, 1)) is not None:
+            self.table.scrollToItem(item)
         self._runner.start(partial(read_picture, path))
 
     def _next_step(self, result: object) -> None:

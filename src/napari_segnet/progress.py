@@ -25,6 +25,10 @@ SHARE_DONE = "share done"
 SETTLED_S = 0.5
 """Before that, a guess of the time left says nothing."""
 
+FIRST_PART = 1.3
+"""So many times as long as others is the first part expected to take: 1.5 to 1.7 were measured for
+tiles of 8000² by OpenVINO; where it takes no longer than others, the guess is 23 % too low."""
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -88,10 +92,11 @@ class Pace:
             return None
         if self._since == self._begun:
             self._since = now  # the end of the first part
-        since = self._since if now[1] > self._since[1] else self._begun
         if now[0] - self._begun[0] < SETTLED_S:
             return None
-        return (now[0] - since[0]) / (now[1] - since[1]) * (1 - now[1])
+        only_first = now[1] <= self._since[1]
+        since, times = (self._begun, FIRST_PART) if only_first else (self._since, 1.0)
+        return (now[0] - since[0]) / (now[1] - since[1]) * (1 - now[1]) / times
 
 
 class Job(Generator[Progress, None, T]):

@@ -216,6 +216,31 @@ class LinkNet(nn.Module):
         return self.finalconv3(F.relu(self.finalconv2(F.relu(self.finaldeconv1(x)))))
 
 
+class ManyBranches(nn.Module):
+    """Two branches of one pixel and five wide ones side by side at the bottom."""
+
+    def __init__(self, kernels=(1, 1, 3, 3, 3, 3, 3)):
+        super().__init__()
+        self.enc1, self.enc2, self.enc3 = double(3, 8), double(8, 12), double(12, 16)
+        branches = [
+            nn.Sequential(nn.Conv2d(16, 4, k, padding=k // 2), nn.BatchNorm2d(4), nn.ReLU())
+            for k in kernels
+        ]
+        self.context = nn.ModuleList(branches)
+        self.fuse = nn.Sequential(nn.Conv2d(28, 16, 1), nn.BatchNorm2d(16), nn.ReLU())
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 12, 2, 2), double(24, 12)
+        self.up1, self.dec1 = nn.ConvTranspose2d(12, 8, 2, 2), double(16, 8)
+        self.head = nn.Conv2d(8, 1, 1)
+
+    def forward(self, x):
+        one = self.enc1(x)
+        two = self.enc2(F.max_pool2d(one, 2))
+        x = self.enc3(F.max_pool2d(two, 2))
+        x = self.fuse(torch.cat([branch(x) for branch in self.context], 1))
+        x = self.dec2(torch.cat([self.up2(x), two], 1))
+        return self.head(self.dec1(torch.cat([self.up1(x), one], 1)))
+
+
 MORE: Mapping[str, Callable[[], nn.Module]] = {
     "kept twice": KeptTwice,
     "rows": Rows,
@@ -224,4 +249,5 @@ MORE: Mapping[str, Callable[[], nn.Module]] = {
     "one norm, listed first": OneNorm,
     "one norm": lambda: OneNorm(first=False),
     "LinkNet": LinkNet,
+    "many branches": ManyBranches,
 }

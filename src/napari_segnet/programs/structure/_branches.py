@@ -7,7 +7,7 @@ channels, and what follows takes as many as they answer together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -24,6 +24,13 @@ RATES: Mapping[int, tuple[str, ...]] = {
     4: ("6,12,18,24", "1,6,12,18", "1,1,1,1", "1,2,4,8", "2,4,8,16", "3,6,12,18"),
 }
 """How many branches of one kernel there are -> dilations that published networks have, and none."""
+SERIES: tuple[Callable[[int], int], ...] = (
+    lambda at: 6 * (at + 1),
+    lambda at: 1,
+    lambda at: 2**at,
+    lambda at: at + 1,
+)
+"""Dilations of more branches, by their place."""
 
 
 def side_by_side(parts: Sequence[Part]) -> tuple[Part, ...]:
@@ -71,17 +78,21 @@ def wide_branches(part: Part) -> tuple[Unit, ...]:
     """Return the convolutions of branches that may be dilated: two or more of one kernel."""
     wide = tuple(unit for chain in part.branches for unit in chain if max(unit.kernel) > 1)
     same = len({unit.kernel for unit in wide}) == 1
-    return wide if same and len(wide) in RATES else ()
+    return wide if same and len(wide) > 1 else ()
 
 
 def rates_of(parts: Sequence[Part]) -> tuple[str, ...]:
     """Return the dilations that branches may have; empty where nothing is open."""
     counts = {len(wide) for part in parts if (wide := wide_branches(part))}
-    return RATES[counts.pop()] if len(counts) == 1 else ()
+    if len(counts) != 1:
+        return ()
+    count = counts.pop()
+    series = (",".join(str(rate(at)) for at in range(count)) for rate in SERIES)
+    return RATES.get(count) or tuple(series)
 
 
 def is_pooled(part: Part, place: int) -> bool:
-    """Tell if a branch sees the mean of its channels: a second one of a single pixel."""
+    """Tell if a branch may see the mean of its channels: a second one of a single pixel."""
     pointwise = [
         at
         for at, chain in enumerate(part.branches)

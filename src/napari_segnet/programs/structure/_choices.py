@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from napari_segnet.programs.structure._blocks import inner_sums
-from napari_segnet.programs.structure._branches import rates_of
+from napari_segnet.programs.structure._branches import is_pooled, rates_of
 from napari_segnet.programs.structure._facts import Facts
 from napari_segnet.programs.structure._habits import habits_of
 from napari_segnet.programs.structure._names import is_whole, pattern
@@ -57,6 +57,9 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         _dilations(found, parts, topology, facts, len(wide))
         if rates := rates_of(parts):
             found["branch_dilation"] = (rates, "kernels look the same with any dilation")
+    if any(is_pooled(part, at) for part in parts for at in range(len(part.branches))):
+        why = "a second branch of one pixel sees the mean in a DeepLab; no tensor shows it"
+        found["branch_mean"] = (ordered("branch_mean"), why)
     if any(step.sees for step in topology.steps):
         found["between"] = (ordered("between"), "no tensor shows what stands between two networks")
     if any(step.sees == "both" for step in topology.steps):

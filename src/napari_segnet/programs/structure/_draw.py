@@ -397,7 +397,7 @@ def _beside(drawing: _Drawing, x: str, part: Part, step: Step, stride: Axes) -> 
         return x
     answers = []
     for place, chain in enumerate(part.branches):
-        pooled = is_pooled(part, place)
+        pooled = drawing.choices.get("branch_mean") == "mean" and is_pooled(part, place)
         y = drawing._new("mean", GlobalPooling(kind="average"), x) if pooled else x
         for turn, unit in enumerate(chain):
             y = drawing._convolved(y, unit, step, stride if not turn else (), False)

@@ -6,10 +6,9 @@ max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14,
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
 in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
 ``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
-``with_image``, ``norm_use``, ``recurrence``,
-``block_end``, ``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and
-``groups``, the split of the rare activations, and all costs of topologies are estimates: they only
-order what shapes leave open.
+``branch_mean``, ``with_image``, ``norm_use``, ``recurrence``, ``block_end``, ``down_activation``,
+``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the split of the rare
+activations, and all costs of topologies are estimates: they only order what shapes leave open.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "apart_activation": {"none": 8, "activation": 1},
     "dilation": {"1": 60, "2": 1, "4": 1},
     "branch_dilation": {"6,12,18": 3, "6,12,18,24": 3, "1,1": 3},
+    "branch_mean": {"mean": 4, "none": 1},
     "residual": {"none": 60, "inner": 1},
     "block_end": {"activation": 60, "none": 2},
     "with_image": {"none": 3, "subtracted": 2, "added": 1},

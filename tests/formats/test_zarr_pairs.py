@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from support.teaching import objects, photograph
@@ -43,6 +45,8 @@ def test_images_and_their_labels_become_a_dataset(tmp_path, within):
     folder = tmp_path / "d" / ("train" if within == "train" else "")
     folder.mkdir(parents=True)
     first, second = image_with_labels(folder / "a.zarr", ["mine", "net"])
+    image_with_labels(folder / "b.zarr", [""])
+    shutil.rmtree(folder / "b.zarr" / "labels")
     asked = folder / within if within.startswith("a") else tmp_path / "d"
     assert format_of(asked).name == "tiff"
     report = run(import_(asked, tmp_path / "out"))
@@ -50,6 +54,7 @@ def test_images_and_their_labels_become_a_dataset(tmp_path, within):
     named = within.endswith("net")
     told = "1 set of labels left out: a.zarr/labels/net are not the first labels of their image"
     assert (told in report.text) != named
+    assert ("b.zarr has no labels inside" in report.text) != within.startswith("a")
     (sample,) = Dataset.open(tmp_path / "out").samples
     image = open_image(sample.image)
     np.testing.assert_array_equal(read_labels(sample.labels, image)[0, 0], (first, second)[named])

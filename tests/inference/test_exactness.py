@@ -17,7 +17,8 @@ from support.whole import own_answer
 
 from napari_segnet.__main__ import main
 from napari_segnet.checkpoint import Checkpoint
-from napari_segnet.engines.torch import identify
+from napari_segnet.engines.torch import TorchEngine, identify
+from napari_segnet.errors import SettingsError
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings, predict
 from napari_segnet.progress import run
@@ -211,6 +212,16 @@ def test_mirror_images_are_turned_back_and_averaged(tile_px):
     advised = replace(network, card={"mirror": "yes"})
     again = run(predict(advised, image_of(pixels), settings()))
     assert np.abs(again.answer.data - mean).max() <= 1e-5
+
+
+def test_mirror_images_are_refused_where_the_place_counts(monkeypatch):
+    name = next(one for one in FLAT if NETS[one].kind is Segnet)
+    network, image = checkpoint_of(name), image_of(picture(name, (64, 96)))
+    monkeypatch.setattr(TorchEngine, "depends_on_offset", True)
+    with pytest.raises(SettingsError, match=r"depends on where in the image.*mirror=auto"):
+        run(predict(network, image, settings(mirror="yes")))
+    advised = replace(network, card={"mirror": "yes"})
+    assert "mirrored" not in run(predict(advised, image, settings())).origin.engine
 
 
 def test_half_the_halo_would_fail_without_padding():

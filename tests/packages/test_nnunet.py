@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,10 @@ def test_what_was_run_is_in_the_origin_and_settings_win(tmp_path):
     assert not np.array_equal(plain.labels, made.labels)
     tiled = segmented(folder, given, {"device": "cpu", "seams": "exact", "tile_px": (8,)})
     assert "windows" not in tiled.origin.engine
+    for word, mirrored in (("yes", ["y", "x"]), ("no", None)):
+        own = replace(sn.identify(folder), card={"mirror": "yes"}) if word == "no" else folder
+        how = {"device": "cpu", "seams": "exact", "tile_px": (8,), "mirror": word}
+        assert segmented(own, given, how).origin.engine.get("mirrored") == mirrored
     with pytest.raises(SettingsError, match=r"mirror is 'x'.*but can be auto, no, yes"):
         segmented(folder, given, {"mirror": "x"})
 

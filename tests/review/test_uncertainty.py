@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import napari_segnet as sn
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
+from napari_segnet.inference import predict
 from napari_segnet.items import means_of
 from napari_segnet.review import (
     entropy,
@@ -166,6 +167,24 @@ def test_what_changes_when_flipped_is_doubted():
     sure = maps_of(labels > 0)
     other = maps_of(np.where(labels == 5, 0.2, labels > 0))
     assert worst(uncertainty_by_flips(items_of(labels), labels, sure, [sure, other]))[0] == 5
+
+
+def test_a_network_that_sees_mirror_images_is_compared_with_each_alone(crop, monkeypatch):
+    """Their mean is the same of the image turned over: nothing would differ."""
+    answers = []
+
+    def predicted(*asked):
+        prediction = yield from predict(*asked)
+        answers.append(np.asarray(prediction.answer.data))
+        return prediction
+
+    monkeypatch.setattr("napari_segnet.review._queue.predict", predicted)
+    network = replace(sn.identify("nuclei"), card={"mirror": "yes"})
+    part = sn.Image(data=crop.data[:64, :64], axes="yx")
+    how = sn.PredictSettings(device="cpu")
+    sn.run(uncertainty_of_labels(np.zeros((64, 64), np.int32), network, part, how, flips=True))
+    own, turned, _ = answers
+    assert np.abs(own - turned[:, ::-1]).max() > 1e-3
 
 
 def test_each_kind_of_mistake_has_its_sign():

@@ -8,7 +8,25 @@ from typing import Any
 
 import torch
 
-__all__ = ["LOOPS", "NAMES", "PLACES", "RESIDUAL", "SIZES", "answer", "saved"]
+__all__ = ["GATED", "LOOPS", "NAMES", "PLACES", "RESIDUAL", "SIZES", "answer", "saved"]
+
+GATED = """
+import torch
+import torch.nn as nn
+
+
+class Gated(nn.Module):
+    def __init__(self, channels=1, classes=2, width=8):
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.gate = nn.Conv1d(1, 1, 3, padding=2, dilation=2, padding_mode="reflect", bias=False)
+        self.last = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        gate = self.gate(x.mean((2, 3)).unsqueeze(1)).squeeze(1)
+        return self.last(x * torch.sigmoid(gate)[:, :, None, None])
+"""
 
 NAMES = '''
 import torch

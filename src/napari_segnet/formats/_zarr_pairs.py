@@ -24,8 +24,12 @@ def zarr_pairs(path: Path) -> Found:
     entries, left_out = [], []
     for image in inside:
         labels = sorted(p for p in (image / "labels").glob("*") if _are_labels(p))
-        if labels and (own or holds_image(image)):
+        if not own and not holds_image(image):
+            continue
+        if labels:
             entries.append(pair_entry(image, labels[0], split=side_named(path.name)))
+        else:
+            left_out.append(Remark(kind="image", what=image.name, why="has no labels inside"))
         for other in labels[1:]:
             why = f"are not the first labels of their image; name {image.name}/labels/NAME for them"
             what = f"{image.name}/labels/{other.name}"

@@ -171,6 +171,8 @@ def uncertainty_of_labels(
         return items
     others = []
     settings = same_engine(settings or PredictSettings(), prediction.origin)
+    # The mean of all mirror images is the same of each of them.
+    settings = replace(settings, mirror="no")
     for axis in ("y", "x"):
         turned = yield from predict(checkpoint, _flipped(image, axis), settings)
         others.append(kind.turned_back(turned.answer, axis))

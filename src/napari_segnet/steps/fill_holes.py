@@ -136,14 +136,15 @@ def _perhaps_around(
     """Return objects, rising, and a pocket that each touches and reaches beyond on all sides."""
     first, last = places
     pocket_first, pocket_last = boxes(pockets)
-    wide = np.int64(shared.size)
+    wide = shared.size
     found = [np.zeros(0, np.int64)]
     for pocket, touched in _contacts(labels, pockets, shared):
         beyond = np.ones(pocket.size, bool)
         for axis in range(labels.ndim):
             beyond &= first[axis][touched - 1] < pocket_first[axis][pocket - 1]
             beyond &= last[axis][touched - 1] > pocket_last[axis][pocket - 1]
-        found.append(np.unique(touched[beyond] * wide + pocket[beyond]))
+        # numpy 1 would keep the 32 bits of an array times a number.
+        found.append(np.unique(touched[beyond].astype(np.int64) * wide + pocket[beyond]))
     return np.divmod(np.unique(np.concatenate(found)), wide)
 
 

@@ -186,8 +186,9 @@ class _Landscape:
 
     def _said(self, box: Box) -> npt.NDArray[np.float32]:
         """Return what the network says: its distance or its foreground, without borders."""
-        said = self._sure(box)
-        if self.distance is not None:
+        if self.distance is None:
+            said = self._sure(box)
+        else:
             said = self._read(self.distance, box).clip(0, 1)
         if self.boundary is None:
             return said

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.definitions import LOOPS, NAMES, PLACES, RESIDUAL, SIZES, answer, saved
+from support.definitions import GATED, LOOPS, NAMES, PLACES, RESIDUAL, SIZES, answer, saved
 
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.recognition import identify
@@ -26,6 +26,7 @@ def _read(folder: Path, text: str, name: str = "unet.py") -> None:
         (SIZES, "Padded()", (1, 32, 48)),
         (RESIDUAL, "Encoded(2)", (3, 64, 96)),
         (PLACES, "Unpooled(1, 2)", (1, 32, 48)),
+        (GATED, "Gated()", (1, 32, 48)),
     ],
 )
 def test_graph_answers_as_the_module(

@@ -15,7 +15,7 @@ from napari_segnet.answers.maps.first import InView
 from napari_segnet.answers.maps.tiling import MapTiles
 from napari_segnet.answers.maps.uncertainty import probabilities
 from napari_segnet.engines import Engine
-from napari_segnet.errors import SegnetError
+from napari_segnet.errors import Remedy, SegnetError, SettingsError
 from napari_segnet.plan import InferencePlan, RunResult
 from napari_segnet.plan.input import mirrored as is_mirrored
 from napari_segnet.plan.input import stands_mirrors
@@ -121,6 +121,13 @@ def _maps(sink: Sink, plan: InferencePlan, apart: _ApartMaps) -> Maps:
 
 def _turned_over(plan: InferencePlan, engine: Engine) -> bool:
     """Tell if tiles are also shown turned over: not where the answer depends on their place."""
+    if engine.depends_on_offset and plan.settings.mirror == "yes":
+        no = Remedy("mirror", "auto")
+        raise SettingsError(
+            f"{plan.checkpoint.path.name} cannot be shown mirror images: its answer depends on "
+            f"where in the image a pixel lies. Set {no}.",
+            remedies=(no,),
+        )
     wished = is_mirrored(plan.checkpoint, plan.settings) and stands_mirrors(plan.checkpoint)
     return wished and not engine.depends_on_offset
 

@@ -132,7 +132,10 @@ class _Run:
         """Return raw maps made of the same pixels in our own tiles."""
         image = Image(data=volume.pixels, axes="czyx", name=self.plan.image.name)
         chosen = self.plan.settings
-        same = ("tile_px", "batch_size", "precision", "seams", "device", "threads", "engine")
+        same = (
+            *("tile_px", "batch_size", "precision", "seams", "mirror"),
+            *("device", "threads", "engine"),
+        )
         settings = replace(
             type(chosen)(), normalize="none", **{name: getattr(chosen, name) for name in same}
         )

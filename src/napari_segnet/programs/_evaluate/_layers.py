@@ -85,6 +85,7 @@ def convolved(
             after=(*zeros, *after),
             dilation=(*ones, *dilation),
             groups=groups,
+            fill=fill,
         )
         return _from_row(draw, made)
     _require_axes(draw, weight, stride=stride, padding=before, dilation=dilation)

@@ -184,7 +184,7 @@ def _trained(
             shown=seen,
         )
     card = _card(target, parent, dataset, settings, scores, crops.object_px)
-    written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
+    written = (writer or begun.family).save(learner.result(held), replace(target, card=card), out)
     for note in written.notes:
         yield Progress(what="note", text=note)
     if written.family != OWN:

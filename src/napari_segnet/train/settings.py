@@ -114,7 +114,8 @@ class TrainSettings:
         So many objects the old network is worth: of one that has learned before and keeps its
         outputs the weights are averaged with those that were learned from ``n`` objects, in the
         proportion ``anchor² : n²``, so that few objects do not undo what it knew (Wortsman et al.
-        2022, arXiv 2109.01903). 0: the new weights alone. For networks that tell objects.
+        2022, arXiv 2109.01903); not where held-out crops are answered clearly worse so, or none
+        is held out. 0: the new weights alone. For networks that tell objects.
     on_objects : float
         Share of the crops that are centred on an object.
     flip, rotate : bool

@@ -26,6 +26,8 @@ __all__ = [
 
 STATE = ".state"
 """How the name of the file ends."""
+FORMER_RATE = 3e-4
+"""What the learning rate of a network that has learned before was, before there was an anchor."""
 PATIENCE_S = 0.5
 """How long to wait for who holds a file: somebody may only look if it is held."""
 
@@ -158,7 +160,7 @@ def read_unfinished(state: Path) -> Unfinished:
         return Unfinished(
             state=state,
             epochs=int(kept["epochs"]),
-            settings=_settings(kept["settings"]),
+            settings=_settings(kept["settings"], learned=bool(kept.get("parent"))),
             parent=Path(parent) if parent else None,
         )
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -176,7 +178,12 @@ def damaged_state(path: Path, error: Exception) -> BrokenWeightsError:
     )
 
 
-def _settings(kept: Mapping[str, Any]) -> TrainSettings:
-    """Return settings as they were; those that an older program did not know are the default."""
+def _settings(kept: Mapping[str, Any], *, learned: bool) -> TrainSettings:
+    """Return settings as they were; those that an older program did not know do nothing."""
     known = {field.name for field in fields(TrainSettings)}
-    return TrainSettings(**{name: value for name, value in kept.items() if name in known})
+    values = {name: value for name, value in kept.items() if name in known}
+    if "anchor" not in kept:
+        # Begun when a learning rate of 0 meant another one, and there were no mirror images.
+        rate = values.get("learning_rate") or (FORMER_RATE if learned else 0.0)
+        values |= {"anchor": 0.0, "mirror": False, "learning_rate": rate}
+    return TrainSettings(**values)

@@ -209,7 +209,7 @@ def test_reports_and_the_card(tmp_path):
 def test_the_file_answers_as_the_module_that_was_trained(tmp_path, monkeypatch):
     kept = {}
     result = Learner.result
-    monkeypatch.setattr(Learner, "result", lambda self: kept.setdefault("module", result(self)))
+    monkeypatch.setattr(Learner, "result", lambda *of: kept.setdefault("module", result(*of)))
     out = tmp_path / "n.safetensors"
     network = fresh(out, outputs=NUCLEI, dtype="float16")
     trained = run(train(network, dataset_of(tmp_path / "d"), out, QUICK))

@@ -22,7 +22,6 @@ from napari_segnet.plan.found import normalize_by_source
 from napari_segnet.plan.settings import FIND, SOURCE
 from napari_segnet.readers import address_of
 from napari_segnet.stamp import is_changed
-from napari_segnet.steps.resolve import FORMER
 
 __all__ = ["Run", "difference", "read_record"]
 
@@ -171,10 +170,8 @@ def _other_label(run: Run, record: Mapping[str, Any]) -> tuple[str, Any, Any] | 
     advice = checkpoint.card.get("label", {})
     asked = answer_of(checkpoint).settings(run.label, checkpoint.outputs, advice)
     for name, wish in _plain(dataclasses.asdict(asked)).items():
-        had = made.get(name, FORMER.get(name))
-        if name in ("flow_steps", "watershed_on") and wish in (0, "auto"):
-            continue  # as the image or the network asks for
-        if had != wish:
+        had = made.get(name)
+        if had != wish and not (name == "flow_steps" and not wish):  # 0: as the image asks for
             return name, had, wish
     return None
 

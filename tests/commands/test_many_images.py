@@ -123,19 +123,6 @@ def test_a_picture_that_changed_since_is_done_again(run, shop, tmp_path):
     assert "it was made by another program" in run(*words).refused()
 
 
-def test_a_record_without_a_setting_means_what_was_done_before_there_was_one(run, shop, tmp_path):
-    for network, other in (("nuclei", True), (shop / "unet.pth", False)):
-        out = tmp_path / str(other)
-        words = ("segment", shop / "cells.tif", "-c", network, "-o", out, "--resume")
-        assert run(*words).code == 0
-        record = json.loads((out / "cells.json").read_text("utf8"))
-        assert record["label"].pop("watershed_on") == ("both" if other else "auto")
-        (out / "cells.json").write_text(json.dumps(record), "utf8")
-        again = run(*words)
-        assert ("watershed_on" in again.err) == other
-        assert ("done already" in again.err) != other
-
-
 def test_a_picture_of_the_same_name_elsewhere_is_another_one(run, shop, tmp_path):
     first, second = tmp_path / "monday" / "cells.tif", tmp_path / "tuesday" / "cells.tif"
     for path in (first, second):

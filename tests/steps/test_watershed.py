@@ -164,22 +164,6 @@ def test_a_kept_landscape_changes_no_label(outputs, shape):
     cache.landscapes.clear()
 
 
-@pytest.mark.parametrize("key", ["", "an answer 0"])
-def test_the_distance_alone_separates_as_if_there_were_no_boundary(key):
-    """A boundary across both discs cuts each in two, unless the distance is asked for alone."""
-    distance = (TWO[0] / 12).clip(0)
-    across = abs(np.indices((40, 60))[0] - 20) <= 1
-    maps = (TWO[0] > 0, distance, across)
-    both = dataclasses.replace(unit((FOREGROUND, DISTANCE, BOUNDARY), *maps), key=key)
-    assert resolve(LabelSettings(), both.outputs, {}, "semantic").watershed_on == "both"
-    alone = unit((FOREGROUND, DISTANCE), *maps[:2])
-    assert resolve(LabelSettings(), alone.outputs, {}, "semantic").watershed_on == "auto"
-    cache.landscapes.clear()
-    assert watershed(both).max() == 4
-    np.testing.assert_array_equal(watershed(both, watershed_on="distance"), watershed(alone))
-    cache.landscapes.clear()
-
-
 def test_an_object_at_the_edge_is_not_thinner():
     """Half a disc, cut by the edge, keeps its middle at the edge: one object."""
     distance, _ = discs((40, 60), [(20, 0)], 14)

@@ -42,10 +42,6 @@ class LabelSettings:
     seed_threshold : float or None
         Watershed: how deep the valley between two objects must be, 0 to 1, for them to be
         separated; None: what the card says, else 0.1.
-    watershed_on : str
-        Watershed of a network that answers with a distance and a boundary: ``both`` (the distance,
-        lower where a boundary is, a little blurred) or ``distance`` (alone, as in records that
-        do not name this setting); ``auto``: both. Other networks have no such choice.
     flow_threshold : float or None
         For networks that answer with flows: objects whose flows differ more from what the network
         says are removed, and so are those that fill more than two fifths of the image; 0: none
@@ -85,7 +81,6 @@ class LabelSettings:
     fill_holes: bool | None = None
     clear_border: bool = False
     seed_threshold: float | None = None
-    watershed_on: str = "auto"
     flow_threshold: float | None = None
     flow_steps: int = 0
     link: str = "none"

@@ -15,7 +15,7 @@ from napari_segnet.steps._types import NMS, LabelSettings
 from napari_segnet.steps.link import LINKS
 from napari_segnet.steps.members import LABELERS, REFINERS
 
-__all__ = ["FORMER", "check", "resolve", "resolve_classes", "resolve_instances"]
+__all__ = ["check", "resolve", "resolve_classes", "resolve_instances"]
 
 THRESHOLD = 0.5
 """More likely foreground than not."""
@@ -34,14 +34,8 @@ FLOW_THRESHOLD = 0.4
 _FRACTIONS = ("threshold", "seed_threshold", "score", "nms", "mask_threshold", "mask_overlap")
 _COUNTS = ("min_size_px", "max_objects", "flow_steps")
 
-FORMER = {"watershed_on": "distance"}
-"""What was done before there was a setting for it: the meaning of records that do not name it."""
-
 OVERLAPS = ("score", "probability")
 """The values of the setting ``overlap``."""
-
-WATERSHED_ON = ("auto", "both", "distance")
-"""The values of the setting ``watershed_on``."""
 
 
 def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
@@ -120,8 +114,6 @@ def resolve(
         if getattr(settings, key) is None
     }
     filled["instances"] = name if kind == "semantic" else instances
-    if settings.watershed_on == "auto" and name == "watershed" and _has_both(outputs):
-        filled["watershed_on"] = "both"
     resolved = dataclasses.replace(settings, **filled)
     check(resolved)
     return resolved
@@ -190,13 +182,11 @@ def check(settings: LabelSettings) -> None:
             f"link={settings.link!r} is not known{suggestion(settings.link, LINKS)}. Choose "
             f"one of: {', '.join(LINKS)}."
         )
-    for name, choices in (("overlap", OVERLAPS), ("watershed_on", WATERSHED_ON)):
-        value = getattr(settings, name)
-        if value not in choices:
-            raise SettingsError(
-                f"{name}={value!r} is not known{suggestion(value, choices)}. "
-                f"Choose one of: {', '.join(choices)}."
-            )
+    if settings.overlap not in OVERLAPS:
+        raise SettingsError(
+            f"overlap={settings.overlap!r} is not known{suggestion(settings.overlap, OVERLAPS)}. "
+            f"Choose one of: {', '.join(OVERLAPS)}."
+        )
     for word in settings.classes:
         if word.strip().isdecimal() and int(word) == 0:
             raise SettingsError(
@@ -209,10 +199,6 @@ def check(settings: LabelSettings) -> None:
                 f"The step {step!r} is not known{suggestion(step, known)}. Choose of: "
                 f"{', '.join(known)}."
             )
-
-
-def _has_both(outputs: Sequence[Output]) -> bool:
-    return all(channel_of(outputs, role) is not None for role in ("distance", "boundary"))
 
 
 def _is_number(value: object) -> bool:

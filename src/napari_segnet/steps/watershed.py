@@ -77,7 +77,7 @@ class Watershed:
         """Return int32 labels ``([z,] y, x)``; ids 1..n in raster order."""
         threshold = filled_in(settings.threshold, "threshold")
         depth = filled_in(settings.seed_threshold, "seed_threshold")
-        landscape = _Landscape.of(unit, settings.watershed_on)
+        landscape = _Landscape.of(unit)
         if landscape.only_boundary:
             labels: npt.NDArray[np.int32] = large_array(unit.maps.shape[1:], np.int32)
             labels[...] = 1
@@ -120,17 +120,15 @@ class _Landscape:
     boundary: int | None
 
     @classmethod
-    def of(cls, unit: Unit, watershed_on: str) -> _Landscape:
+    def of(cls, unit: Unit) -> _Landscape:
         objects = objects_of(unit.outputs)
         if objects is None:
             probability(unit.outputs)  # raises where there is nothing to make labels of
-        distance = channel_of(unit.outputs, "distance")
-        alone = distance is not None and watershed_on == "distance"
         return cls(
             unit=unit,
-            distance=distance,
+            distance=channel_of(unit.outputs, "distance"),
             foreground=objects.foreground if objects else (),
-            boundary=None if alone else channel_of(unit.outputs, "boundary"),
+            boundary=channel_of(unit.outputs, "boundary"),
         )
 
     @property
@@ -163,12 +161,11 @@ class _Landscape:
         return made
 
     def _kept(self) -> npt.NDArray[np.float32]:
-        """Return the whole landscape of a kept answer; it depends on the channels alone."""
-        key = f"{self.unit.key} {self.distance} {self.boundary}"
-        kept = cache.landscapes.get(key)
+        """Return the whole landscape of a kept answer, which no setting changes."""
+        kept = cache.landscapes.get(self.unit.key)
         if kept is None:
             kept = self._made(tuple(slice(0, n) for n in self.unit.maps.shape[1:]))
-            cache.landscapes.put(key, kept, kept.nbytes)
+            cache.landscapes.put(self.unit.key, kept, kept.nbytes)
         return kept
 
     def _made(self, box: Box) -> npt.NDArray[np.float32]:

@@ -32,7 +32,7 @@ class MapAnswer:
 
     name = "maps"
     label_settings: tuple[str, ...] = (
-        *("threshold", "instances", "seed_threshold", "watershed_on", "min_size_px", "fill_holes"),
+        *("threshold", "instances", "seed_threshold", "min_size_px", "fill_holes"),
         *("clear_border", "link", "steps"),
     )
     objects_have_classes = False

@@ -78,11 +78,6 @@ LABEL_HINTS = {
         ),
     ),
     "seed_threshold": Hint(label="seed threshold", minimum=0.0, maximum=1.0, step=0.01),
-    "watershed_on": Hint(
-        label=two_lines("separate by"),
-        choices=("auto", "both", "distance"),
-        names=(("both", "distance and boundary"),),
-    ),
     "flow_threshold": Hint(label="flow threshold", minimum=0.0, maximum=4.0, step=0.05),
     "flow_steps": Hint(label="steps along flows", minimum=0, maximum=100_000, special="auto"),
     "min_size_px": Hint(label="minimum size (px)", minimum=0, maximum=100_000),

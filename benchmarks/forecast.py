@@ -3,7 +3,8 @@
 ::
 
     python benchmarks/forecast.py [DATA] [--network nuclei] [--kind histology] [--invert yes]
-        [--images 4] [--first-seed 0] [--seeds 10] [--steps 60] [--unseen 24] [--out runs/forecast.jsonl] [--table]
+        [--images 4] [--first-seed 0] [--seeds 10] [--steps 60] [--unseen 24]
+        [--out runs/forecast.jsonl] [--table]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv``. With each seed, images are added one by one in a random order, and

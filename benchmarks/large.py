@@ -3,13 +3,16 @@
 ::
 
     python benchmarks/large.py [--edge 2000 4000 8000] [--memory 4GB] [--scratch DIR]
-                               [--network FILE] [--instances components watershed]
+                               [--network FILE] [--instances components watershed] [--kill]
 
 Writes an OME-Zarr image (uint8) of uneven tissue with one bright object in 1,600 pixels, labels it
 with the command ``napari-segnet segment``, and prints nanoseconds of processor time for each pixel
 by stage, beside the peaks of memory: anonymous (what a limit of memory is about) and resident (with
 the pages of temporary files that the system keeps as long as there is room). Without ``--network``
 it trains a small U-Net for it, some seconds.
+
+With ``--kill`` each run is repeated under another name, killed in the middle of each of ``KILLS``
+and begun again; in the end its labels have to be those of the run that nobody killed.
 """
 
 from __future__ import annotations
@@ -17,9 +20,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +50,11 @@ STAGES = (
     ("writing", "napari_segnet.writers", "", "write_segmentation"),
 )
 """Each begins where the function (of a module, or of a class in it) is called first."""
+
+KILLS = (
+    ("reading", 0.5), ("the network", 0.1), ("the network", 0.7), ("holes", 0.5), ("writing", 0.5)
+)  # fmt: skip
+"""Stages, and after which share of the time that they took in the whole run."""
 
 
 # ---- The image and the network ----
@@ -144,15 +155,21 @@ def write_network(path: Path, steps: int = 150) -> None:
 
 
 def child(words: list[str]) -> int:
-    """Run the command; write the processor seconds of each stage into ``STAGES_FILE``."""
+    """Run the command; write the processor and wall seconds of each stage into ``STAGES_FILE``."""
     from napari_segnet.__main__ import main as segnet
 
-    spent, now = {"starting": 0.0}, ["starting", 0.0]
+    spent: dict[str, list[float]] = {}
+    now: tuple[str, float, float] = ("starting", 0.0, time.perf_counter())
+    last_stage, _, last_s = os.environ.get("KILL_AT", "").partition(":")
 
     def begin(stage: str) -> None:
-        seconds = time.process_time()
-        spent[now[0]] = spent.get(now[0], 0.0) + seconds - now[1]
-        now[:] = [stage, seconds]
+        nonlocal now, last_stage
+        before, now = now, (stage, time.process_time(), time.perf_counter())
+        known = spent.setdefault(before[0], [0.0, 0.0])
+        spent[before[0]] = [known[0] + now[1] - before[1], known[1] + now[2] - before[2]]
+        if last_stage and stage == last_stage:
+            last_stage = ""
+            threading.Timer(float(last_s), os.kill, (os.getpid(), signal.SIGKILL)).start()
 
     for stage, module, owner, name in STAGES:
         place: Any = __import__(module, fromlist=["_"])
@@ -191,7 +208,8 @@ def watched(words: list[str], environment: dict[str, str], log: Path) -> tuple[i
                 anonymous = max(anonymous, int(known["RssAnon"].split()[0]) * 1024)
                 resident = max(resident, int(known["VmRSS"].split()[0]) * 1024)
             time.sleep(EVERY_S)
-    if process.wait():
+    killed = process.wait() == -signal.SIGKILL and "KILL_AT" in environment
+    if process.returncode and not killed:
         raise SystemExit(log.read_text()[-2000:])
     return anonymous, resident
 
@@ -210,6 +228,7 @@ def main() -> int:
     parser.add_argument("--network", type=Path)
     parser.add_argument("--image", type=Path, help="made before; its edge is the only --edge")
     parser.add_argument("--instances", nargs="+", default=["components", "watershed"])
+    parser.add_argument("--kill", action="store_true")
     args = parser.parse_args()
     with workplace(args.scratch) as folder:
         network = args.network or folder / "small.safetensors"
@@ -220,29 +239,84 @@ def main() -> int:
             if args.image is None:
                 write_image(image, edge)
             for instances in args.instances:
-                measure(image, edge, network, instances, args.memory, folder)
+                run = Run(image, edge, network, instances, args.memory, folder)
+                run.measure()
+                if args.kill:
+                    run.repeat_killed()
     return 0
 
 
-def measure(
-    image: Path, edge: int, network: Path, instances: str, memory: str, folder: Path
-) -> None:
-    """Print one row for each stage of a run."""
-    out, stages = folder / f"labels-{edge}-{instances}.zarr", folder / "stages.json"
-    words = ["segment", image, "-c", network, "-o", out, "--memory", memory, "--scratch", folder]
-    words += ["--device", "cpu", "--set", f"instances={instances}", "--json"]
-    anonymous, resident = watched(
-        [str(word) for word in words], {"STAGES_FILE": str(stages)}, folder / "said.txt"
-    )
-    spent: dict[str, float] = json.loads(stages.read_text())
-    count = json.loads(out.with_suffix(".json").read_text())
-    starting = spent.pop("starting")
-    each = {stage: 1e9 * seconds / edge**2 for stage, seconds in spent.items()}
-    print(f"{edge}² {instances}: {len(count['labels']):,} objects, starting {starting:.1f} s")
-    print("  " + ", ".join(f"{stage} {ns:.0f}" for stage, ns in each.items()), end="")
-    print(f", all {sum(each.values()):.0f} ns a pixel")
-    print(f"  peak memory {anonymous / 1e9:.2f} GB anonymous, {resident / 1e9:.2f} GB resident")
-    sys.stdout.flush()
+class Run:
+    """The command on one image.
+
+    Parameters
+    ----------
+    image, network : Path
+        What is segmented with what.
+    edge : int
+        Of the image in pixels.
+    instances, memory : str
+        The settings.
+    folder : Path
+        Of results and temporary files.
+    """
+
+    def __init__(
+        self, image: Path, edge: int, network: Path, instances: str, memory: str, folder: Path
+    ) -> None:
+        self._edge, self._instances, self._folder = edge, instances, folder
+        self._words = ["segment", str(image), "-c", str(network), "--memory", memory, "--json"]
+        self._words += ["--scratch", str(folder), "--device", "cpu"]
+        self._words += ["--set", f"instances={instances}"]
+        self._out = folder / f"labels-{edge}-{instances}.zarr"
+        self._wall: dict[str, float] = {}
+
+    def measure(self) -> None:
+        """Print the costs of a run."""
+        stages = self._folder / "stages.json"
+        anonymous, resident = self._go(self._out, STAGES_FILE=str(stages))
+        spent: dict[str, list[float]] = json.loads(stages.read_text())
+        starting, _ = spent.pop("starting")
+        self._wall = {stage: wall for stage, (_, wall) in spent.items()}
+        each = {stage: 1e9 * cpu / self._edge**2 for stage, (cpu, _) in spent.items()}
+        print(
+            f"{self._edge}² {self._instances}: {len(record(self._out)['labels']):,} objects, "
+            f"starting {starting:.1f} s\n  "
+            + ", ".join(f"{stage} {ns:.0f}" for stage, ns in each.items())
+            + f", all {sum(each.values()):.0f} ns a pixel\n"
+            f"  peak memory {anonymous / 1e9:.2f} GB anonymous, {resident / 1e9:.2f} GB resident",
+            flush=True,
+        )
+
+    def repeat_killed(self) -> None:
+        """Run again, be killed five times, and compare."""
+        import zarr
+
+        again, said = self._folder / "killed.zarr", self._folder / "said.txt"
+        for stage, share in KILLS:
+            self._go(again, KILL_AT=f"{stage}:{share * self._wall[stage]}", STAGES_FILE=os.devnull)
+            if again.exists():
+                raise SystemExit(f"It was not killed in {stage}:\n{said.read_text()[-2000:]}")
+            print(f"  killed in {stage}", flush=True)
+        self._go(again, STAGES_FILE=os.devnull)
+        notes = [note for note in record(again)["notes"] if "went on" in note]
+        a, b = (zarr.open_array(out / "0", mode="r") for out in (self._out, again))
+        rows = range(0, self._edge, 1024)
+        same = all(np.array_equal(a[row : row + 1024], b[row : row + 1024]) for row in rows)
+        same &= record(self._out)["labels"] == record(again)["labels"]
+        shutil.rmtree(again)
+        again.with_suffix(".json").unlink()
+        print(f"  the same labels, scores and classes: {same}. {' '.join(notes)}", flush=True)
+        if not same:
+            raise SystemExit("Labels of the run that was killed are others.")
+
+    def _go(self, out: Path, **environment: str) -> tuple[int, int]:
+        return watched([*self._words, "-o", str(out)], environment, self._folder / "said.txt")
+
+
+def record(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
+    return found
 
 
 if __name__ == "__main__":

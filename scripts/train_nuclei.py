@@ -101,6 +101,7 @@ def main() -> None:
         crop_px=args.crop_px,
         on_objects=0.75,
         scale_range=(0.75, 1.6),
+        mirror=False,
     )
     begun = time.monotonic()
     steps = train(

@@ -19,7 +19,16 @@ from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.inference import segment
 from napari_segnet.progress import run
 from napari_segnet.readers import open_image
-from napari_segnet.train import HeldOut, Look, changes, fine_tune, preview, score_held_out, train
+from napari_segnet.train import (
+    HeldOut,
+    Look,
+    _fine_tune,
+    changes,
+    fine_tune,
+    preview,
+    score_held_out,
+    train,
+)
 
 
 def dataset_of(root, count=2):
@@ -89,6 +98,23 @@ def test_what_is_worse_is_not_promoted(tmp_path):
     assert not trained.promoted
     assert (tmp_path / "2.safetensors").exists(), "the user decides"
     assert next(trained.changes()).counts["lost"] > 0
+
+
+@pytest.mark.trains
+def test_mirror_images_alone_make_no_network_better(tmp_path, monkeypatch):
+    """Both are shown them, and neither on earlier images: what is compared is what was learned."""
+    asked = []
+
+    def scored(network, *others):
+        asked.append(network.card.get("mirror"))
+        return score_held_out(network, *others)
+
+    monkeypatch.setattr(_fine_tune, "score_held_out", scored)
+    network, out = untaught(tmp_path / "old.safetensors"), tmp_path / "new.safetensors"
+    data, earlier = dataset_of(tmp_path / "d"), dataset_of(tmp_path / "e", count=1)
+    trained = run(fine_tune(network, data, out, QUICK, earlier=earlier))
+    assert trained.checkpoint.card["mirror"] == "yes"
+    assert asked == ["yes", None, "yes", None]
 
 
 @pytest.mark.trains

@@ -43,7 +43,14 @@ from napari_segnet.errors import (
 )
 from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.progress import run
-from napari_segnet.train import TrainSettings, is_running, score_held_out, state_path, train
+from napari_segnet.train import (
+    TrainSettings,
+    _learner,
+    is_running,
+    score_held_out,
+    state_path,
+    train,
+)
 from napari_segnet.train._begin import start
 from napari_segnet.train._learner import Learner
 
@@ -203,6 +210,19 @@ def test_reports_and_the_card(tmp_path):
     assert training["settings"] == json.loads(json.dumps(asdict(QUICK)))
     assert training["scores"]["val_dice"] == epochs(reports)[-1]["val_dice"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "n.safetensors"]
+
+
+@pytest.mark.trains
+def test_scores_of_the_card_are_of_the_weights_that_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(_learner, "WORSE", 9.0)
+    data, parent = dataset_of(tmp_path / "d"), tmp_path / "p.safetensors"
+    network = run(train(fresh(parent), data, parent, QUICK))
+    how = replace(QUICK, anchor=1e6)  # the new weights count for next to nothing
+    reports, child = follow(train(network, data, tmp_path / "c.safetensors", how))
+    known, kept = (one.card["training"]["scores"] for one in (network, child))
+    assert set(kept) == set(known)
+    assert kept["val_loss"] == pytest.approx(known["val_loss"], rel=1e-4)
+    assert epochs(reports)[-1]["val_loss"] != pytest.approx(known["val_loss"], rel=1e-3)
 
 
 @pytest.mark.trains

@@ -104,7 +104,7 @@ def test_averaging_stays_behind_the_last_weights(tmp_path):
         for _ in range(5):
             learner.step([crop_of()], 0.3)
         last = weights(learner)
-        kept = torch.cat([p.detach().flatten() for p in learner.result([]).parameters()])
+        kept = torch.cat([p.detach().flatten() for p in learner.result().parameters()])
         assert torch.equal(last, kept) == same
 
 
@@ -122,8 +122,10 @@ def test_of_few_objects_the_old_weights_stay_in_what_is_kept(tmp_path, monkeypat
         learner = Learner(start(network, how), how, "cpu", objects)
         for _ in range(5):
             learner.step([crop_of()], 0.3)
-        result = learner.result([[crop_of()]] if held else [])
-        return torch.cat([p.detach().flatten() for p in result.parameters()])
+        others = learner.settle([[crop_of()]] if held else [])
+        kept = torch.cat([p.detach().flatten() for p in learner.result().parameters()])
+        assert others == (not torch.equal(kept, weights(learner)))
+        return kept
 
     new = kept(10, anchor=0.0)
     assert torch.equal(kept(0, anchor=30.0), new)  # nobody has counted them

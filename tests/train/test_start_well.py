@@ -99,6 +99,16 @@ def test_ways_that_do_not_fit_all_images_are_left_out(tmp_path, network, monkeyp
     assert {one.get("scale", 45.0) for one in tried} == {45.0, 63.6}
 
 
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_an_image_that_cannot_be_read_is_left_out(tmp_path, network, monkeypatch, damaged):
+    finds_bright(monkeypatch)
+    data = dark_objects(tmp_path / "d", count=3)
+    data.samples[damaged].image.write_bytes(b"no picture")
+    found = run(start_well(network, data, QUICK, device="cpu"))
+    assert found.now.held.images == 2
+    assert dict(found.chosen.changes) == {"invert": "yes"}
+
+
 def test_without_a_corrected_object_nothing_can_be_tried(tmp_path, network):
     data = dark_objects(tmp_path / "d", count=1)
     write(tmp_path / "d" / "labels" / "0.tif", np.zeros((64, 64), np.int32))

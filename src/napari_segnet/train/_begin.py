@@ -14,10 +14,11 @@ from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Trainable
 from napari_segnet.plan import PredictSettings
+from napari_segnet.plan.input import stands_mirrors
 from napari_segnet.prepare.volumes import VOLUME
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Start", "advised", "as_run", "shown", "start", "trainable", "wanted"]
+__all__ = ["Start", "advised", "as_run", "mirrors", "shown", "start", "trainable", "wanted"]
 
 OBJECTS = tuple(
     Output(role=role, channels=1, activation="sigmoid")
@@ -97,6 +98,12 @@ def wanted(network: Checkpoint, settings: TrainSettings) -> Checkpoint:
 def advised(network: Checkpoint) -> Checkpoint:
     """Give a network that learns from labels the advice that suits these."""
     return answer_of(network).advised(network)
+
+
+def mirrors(network: Checkpoint, settings: TrainSettings) -> bool:
+    """Tell if a network that learns so is to be shown mirror images from then on, too."""
+    learned = settings.mirror and settings.flip and network.ndim == 2
+    return learned and stands_mirrors(network)
 
 
 def as_run(settings: TrainSettings, device: str = "auto") -> PredictSettings:

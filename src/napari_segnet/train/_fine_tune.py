@@ -17,7 +17,7 @@ from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
-from napari_segnet.train._begin import advised, as_run
+from napari_segnet.train._begin import advised, as_run, mirrors
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._forecast import Forecast, forecast
 from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
@@ -169,7 +169,10 @@ def _judged(
     before = before_earlier = None
     if network.path.exists():
         # With the advice that the new one gets: what is compared is what was learned.
-        before = yield from _scored(advised(network), dataset, how, "before")
+        old = advised(network)
+        if mirrors(network, settings):
+            old = replace(old, card={**old.card, "mirror": "yes"})
+        before = yield from _scored(old, dataset, how, "before")
         if earlier is not None:
             before_earlier = yield from _scored(advised(network), earlier, plain, EARLIER_BEFORE)
         # What is its own answer would never let another one be better.
@@ -200,7 +203,7 @@ def _judged(
 
 def _as_before(trained: Checkpoint, network: Checkpoint) -> Checkpoint:
     """Return a network that is shown images as the old one was: earlier ones are of its kind."""
-    shown = {"invert", "channels", "object_px"}
+    shown = {"invert", "channels", "object_px", "mirror"}
     card = {name: value for name, value in trained.card.items() if name not in shown}
     own = {name: value for name, value in network.card.items() if name in shown}
     return replace(

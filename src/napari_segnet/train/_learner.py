@@ -201,20 +201,26 @@ class Learner:
                     sums[name] += value
         return (("val_loss", float(np.mean(losses))), *self._objective.figures(sums))
 
-    def result(self, held: list[list[Crop]]) -> nn.Module:
-        """Return the network that is kept, on the CPU: the last, or the best where that counts.
+    def settle(self, held: list[list[Crop]]) -> bool:
+        """Decide which weights are kept; tell if they are others than the last.
 
-        Averaged with the old weights (``anchor``), where ``held``, batches of held-out crops, are
-        not answered clearly worse so.
+        The last, or the best where that counts; averaged with the old ones (``anchor``), where
+        ``held``, batches of held-out crops, are not answered clearly worse so.
         """
-        if self._settings.patience and self._best.state:
+        others = bool(self._settings.patience and self._best.state)
+        if others:
             self._average.load_state_dict(self._best.state)
         if self._anchor.share and held:
             new = copy.deepcopy(self._average.state_dict())
             alone = _quality(self.score(held))
             self._anchor.pull(self._average)
-            if not _quality(self.score(held)) >= alone - WORSE:
-                self._average.load_state_dict(new)
+            if _quality(self.score(held)) >= alone - WORSE:
+                return True
+            self._average.load_state_dict(new)
+        return others
+
+    def result(self) -> nn.Module:
+        """Return the running average, or what was settled on, on the CPU."""
         return self._average.to("cpu").eval()
 
     @torch.no_grad()

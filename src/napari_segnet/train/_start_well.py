@@ -6,6 +6,7 @@ it knows bright ones, another scale, another normalisation. That costs no traini
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Any
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import best_device
-from napari_segnet.errors import MismatchError, SettingsError
+from napari_segnet.errors import ImageError, MismatchError, SettingsError
 from napari_segnet.find import find_settings
 from napari_segnet.image import Image
 from napari_segnet.plan.found import way_of
@@ -209,9 +210,9 @@ def start_well(
     looked_at = _looked_at(dataset)
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
-    image, *others = [open_image(sample.image) for sample in looked_at.samples]
     begun = perf_counter()
     now = yield from tries.add({})
+    image, *others = _opened(looked_at)
     chosen = now
     for make in (partial(_by_statistics, others), _lights, _scales, _normalizers):
         best = tries.ranked()[0].changes
@@ -313,6 +314,15 @@ def _looked_at(dataset: Dataset) -> Dataset:
     order = [*firsts, *(s for s in usable if s not in firsts)][:MOST_SAMPLES]
     samples = tuple(replace(s, split="val", box=None) for s in order)
     return replace(dataset, samples=samples)
+
+
+def _opened(dataset: Dataset) -> list[Image]:
+    """Return the images that can be read; the others are left out of the scores, too."""
+    found = []
+    for sample in dataset.samples:
+        with contextlib.suppress(ImageError):
+            found.append(open_image(sample.image))
+    return found
 
 
 def _lights(

@@ -21,13 +21,13 @@ from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.inputs import as_checkpoint
 from napari_segnet.plan import PredictSettings
-from napari_segnet.plan.input import inverted, stands_mirrors
+from napari_segnet.plan.input import inverted
 from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.settings import as_settings, type_name
 from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
-from napari_segnet.train._begin import advised, shown, start, trainable, wanted
+from napari_segnet.train._begin import advised, mirrors, shown, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
 from napari_segnet.train._pace import Pace
@@ -183,8 +183,11 @@ def _trained(
             values=(("train_loss", float(np.mean(losses))), *scores),
             shown=seen,
         )
+    if learner.settle(held) or not scores:
+        first_crops = [crop for batch in held for crop in batch]
+        scores = (*learner.score(held), *look(learner, target, first_crops)[0])
     card = _card(target, parent, dataset, settings, scores, crops.object_px)
-    written = (writer or begun.family).save(learner.result(held), replace(target, card=card), out)
+    written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
     for note in written.notes:
         yield Progress(what="note", text=note)
     if written.family != OWN:
@@ -378,7 +381,7 @@ def _card(
         card.setdefault("object_px", object_px)  # the window offers it as the object diameter
     if inverted(network, PredictSettings(invert=settings.invert)):
         card["invert"] = "yes"
-    if settings.mirror and settings.flip and network.ndim == 2 and stands_mirrors(network):
+    if mirrors(network, settings):
         card["mirror"] = "yes"
     if settings.channels != "auto":
         card["channels"] = settings.channels

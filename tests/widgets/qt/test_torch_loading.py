@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 
 import pytest
 
+from napari_segnet.widgets.qt import torch_loading
+
 pytestmark = pytest.mark.subprocess
+
+
+def test_two_threads_that_load_torch_leave_the_switch_interval_as_it_was() -> None:
+    before = sys.getswitchinterval()
+    first, second = torch_loading._giving_way(), torch_loading._giving_way()
+    with contextlib.ExitStack() as later:
+        with first:
+            later.enter_context(second)
+            assert sys.getswitchinterval() < before
+        assert sys.getswitchinterval() == before
+    assert sys.getswitchinterval() == before
+
 
 SCRIPT = """
 import sys

@@ -59,6 +59,21 @@ def test_each_image_has_its_results_and_each_failure_its_sentence(dock, qtbot, f
     assert dock.whole_folder.open.isEnabled()
 
 
+def test_a_folder_that_is_offered_during_a_run_leaves_its_progress(dock, folders, monkeypatch):
+    images, _ = folders
+    box = dock.whole_folder
+    box.box.show()
+    box.box.begin()
+    monkeypatch.setattr(type(box.runner), "busy", True)
+    box.offer(images)
+    assert (box.box.isHidden(), box.box.stop.isEnabled()) == (False, True)
+    assert images.name in box.open.text()
+    monkeypatch.undo()
+    box.offer(images)
+    assert box.box.isHidden()
+    assert str(images) in box.said.text()
+
+
 def test_a_folder_needs_a_network(dock, folders):
     dock.segment_folder(*folders)
     assert "Choose a network first" in dock.message.text.text()

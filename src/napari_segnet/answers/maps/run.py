@@ -139,8 +139,9 @@ def _tile(done: int, total: int, share: float, shown: Any) -> Progress:
 
 def _work(tasks: Sequence[TileTask]) -> list[float]:
     """Return which share of a plane's (volume's) work each number of its tiles is."""
-    seen = [math.prod(task.lengths) for task in tasks]
-    return [done / sum(seen) for done in itertools.accumulate(seen, initial=0)]
+    seen = (math.prod(task.lengths) for task in tasks)
+    parts = list(itertools.accumulate(seen, initial=0))
+    return [done / parts[-1] for done in parts]
 
 
 def _unit(

@@ -81,6 +81,9 @@ def _uncollected() -> Iterator[None]:
 def _giving_way() -> Iterator[None]:
     """Let the window have Python's lock sooner: each of its events asks for it several times."""
     before = sys.getswitchinterval()
+    if before <= SWITCH_S:  # another thread imports it, too, and puts it back
+        yield
+        return
     sys.setswitchinterval(SWITCH_S)
     try:
         yield

@@ -72,7 +72,8 @@ class FolderBox(QWidget):
         self._images = str(images)
         name = images.name if len(images.name) <= MOST_LETTERS else f"{images.name[:MOST_LETTERS]}…"
         self.open.setText(f"Segment the folder “{name}”…")
-        self._end(f"Choose a network, then segment all images of {images}.")
+        if not self.runner.busy:  # else its progress is shown, and can be stopped
+            self._end(f"Choose a network, then segment all images of {images}.")
 
     def begin(self, asked: FolderRequest) -> None:
         """Segment a folder."""

@@ -267,11 +267,12 @@ def _datasets(root: Place, multiscale: Mapping[str, Any]) -> list[tuple[int, Nod
     for dataset in datasets:
         path = dataset.get("path") if isinstance(dataset, Mapping) else None
         nodes.append(node_of(below(root, path)))
-    shapes = [require_plain(node)[0] for node in nodes]
+    (finest, dtype), *_ = plain = [require_plain(node) for node in nodes]
     fits = [
-        len(shape) == len(shapes[0])
-        and all(0 < a <= b for a, b in zip(shape, shapes[0], strict=True))
-        for shape in shapes
+        kind == dtype
+        and len(shape) == len(finest)
+        and all(0 < a <= b for a, b in zip(shape, finest, strict=True))
+        for shape, kind in plain
     ]
     found = enumerate(zip(nodes, fits, strict=True))
     return [(at, node) for at, (node, fit) in found if fit or not at]
@@ -305,9 +306,12 @@ def _axes_of(folder: Place, multiscale: Mapping[str, Any], ndim: int) -> str:
     if len(letters) != ndim or "?" in letters:
         remedy = Remedy("axes", OLD_AXES[-ndim:] if ndim in (2, 3) else "tczyx")
         names = [a.get("name") if isinstance(a, Mapping) else a for a in given or ()]
+        said = f"calls them {str(names)[:80]}, which are not t, c, z, y, x"
+        if "axes" not in multiscale:
+            said = "does not say which they are as OME-Zarr up to version 0.5 does"
         raise ImageError(
-            f"{folder.name} has {ndim} dimensions and calls them {str(names)[:80]}, which are not "
-            f"t, c, z, y, x. Name one axis per dimension, for example {remedy}.",
+            f"{folder.name} has {ndim} dimensions and {said}. Name one axis per dimension, for "
+            f"example {remedy}.",
             remedies=(remedy,),
         )
     return letters
@@ -389,6 +393,12 @@ def _no_image(folder: Place, ome: Mapping[str, Any]) -> str:
         )
     if "well" in ome:
         return f"{folder.name} is a well of a plate. Name one of its fields, such as {folder}/0."
+    names = ome.get("labels")
+    if isinstance(names, list) and names:
+        return (
+            f"{folder.name} lists the labels of an image, {len(names)} in all. Name one of them, "
+            f"such as {folder.name}/{str(names[0])[:60]}."
+        )
     return (
         f"{folder.name} is a Zarr group without an OME-Zarr image. Name one of the arrays inside, "
         "and its axes, or convert it to OME-Zarr."

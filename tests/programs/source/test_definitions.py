@@ -120,6 +120,14 @@ def test_of_several_files_none_of_which_fits_the_first_is_named(tmp_path: Path) 
         ("b = F.dropout(b, 0.3, training=self.training)", "b = b[b > 0]", "line 32 of unet.py"),
         ("b = F.dropout(b, 0.3, training=self.training)", "b = torch.fft.fft2(b)", "line"),
         ("if average else nn.MaxPool2d(2)", "if average else nn.FractionalMaxPool2d(2)", "line"),
+        # A window as large as the map that sees a margin, or divides by another number.
+        ("b = F.dropout(b, 0.3,", "b = b * F.max_pool2d(b, b.shape[2:], 9, 1); dict(", "line 32"),
+        ("b = F.dropout(b, 0.3,", "b = b * F.avg_pool2d(b, b.shape[2:], 9, 1); dict(", "line 32"),
+        (
+            "b = F.dropout(b, 0.3, training=self.training)",
+            "b = b * F.avg_pool2d(b, b.shape[2:], divisor_override=7)",
+            "line 32",
+        ),
         (
             "        b = F.dropout",
             "        if x.mean() > 0: b = b * 2\n        b = F.dropout",

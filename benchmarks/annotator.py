@@ -4,7 +4,7 @@
 
     python benchmarks/annotator.py [DATA] [--network NAME|FILE] [--kind histology]
         [--images 1 4 16 all] [--folds 4] [--seeds 3] [--out runs/annotator.jsonl]
-        [--set NAME=VALUE] [--scratch] [--table]
+        [--set NAME=VALUE] [--scratch] [--keep FOLDER] [--table]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv`` (columns name, split, kind). A simulated annotator corrects some
@@ -13,11 +13,16 @@ best shown to the network is tried on these objects first (``start_well``) and t
 offered. The network is taught them so as the Train dock does it (something is held out, and only
 a better network is kept) and then labels images that neither the annotator nor the training ever
 saw. The same is done with a network of the same shape that begins from nothing (``--scratch``).
+The networks, and their labels of what nobody saw, are kept for other measurements with ``--keep``.
 
 The images are cut into ``--folds`` parts: each in turn is what is labelled in the end, and the
 annotator draws from the others, other images with every seed. A larger set holds the smaller
 ones of its seed. Every run adds a line to ``--out``; a call goes on where the last one stopped,
 and prints the table (``--table``: only that).
+
+On a machine that others use, too, ``--set minutes=0 epochs=8`` gives a budget in steps (100 in each
+epoch) instead of minutes; the table tells the minutes of processor time of the training, with the
+trying of settings before it and the scores before and after.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ import json
 import math
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -37,6 +43,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nuclei import pairs
 from scipy.special import stdtrit
 
@@ -76,25 +83,25 @@ def as_dataset(root: Path, chosen: list[Sample]) -> Dataset:
     return Dataset.open(root)
 
 
-def labelled(
+def labels_of(
     network: Checkpoint, images: list[Sample], settings: TrainSettings | None = None
-) -> list[Scores]:
-    """Let a network label images and score each; shown as a training would show them."""
+) -> list[np.ndarray]:
+    """Let a network label images; shown as a training would show them."""
     own = settings or TrainSettings()
     how = sn.PredictSettings(
         device="cpu",
+        threads=own.threads,
         normalize=own.normalize,
         channels=own.channels,
         invert=own.invert,
         scale=own.scale or None,
     )
-    return [
-        evaluate(
-            sn.run(sn.segment(network, sn.open_image(s.image), how)).labels,
-            read_labels(s.labels),
-        )
-        for s in images
-    ]
+    return [sn.run(sn.segment(network, sn.open_image(s.image), how)).labels for s in images]
+
+
+def scored(made: list[np.ndarray], images: list[Sample]) -> list[Scores]:
+    """Score the labels of each image."""
+    return [evaluate(one, read_labels(s.labels)) for one, s in zip(made, images, strict=True)]
 
 
 def corrections(scores: list[Scores]) -> int:
@@ -109,6 +116,7 @@ def run(
     job: dict[str, Any],
     settings: TrainSettings,
     known: dict[str, Scores],
+    keep: Path | None = None,
 ) -> dict[str, Any]:
     """Correct, teach, and label what nobody saw; return the figures."""
     test = [s for i, s in enumerate(data) if i % job["folds"] == job["fold"]]
@@ -120,7 +128,7 @@ def run(
         dataset = as_dataset(Path(folder) / "dataset", chosen)
         out = Path(folder) / "taught.safetensors"
         begin = replace(network, path=out, card={}) if job["scratch"] else network
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         if not job["scratch"]:
             found = sn.run(start_well(network, dataset, settings, device="cpu"))
             shown = found.taken(settings)
@@ -128,21 +136,30 @@ def run(
         trained = sn.run(
             fine_tune(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
         )
-        seconds = time.perf_counter() - begun
-        after = pool(labelled(trained.checkpoint, test))
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        made = labels_of(trained.checkpoint, test)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(out, keep / f"{named(job)}.safetensors")
+            by_name = {s.source: one for s, one in zip(test, made, strict=True)}
+            np.savez_compressed(keep / f"{named(job)}.npz", **by_name)
+    each = scored(made, test)
+    after = pool(each)
     way = f"{shown.normalize} {shown.channels} {shown.invert} {shown.scale}"
     for sample, how in [*((s, shown) for s in (*test, *chosen)), *((s, None) for s in test)]:
         key = f"{sample.image} {way if how else ''}"
         if key not in known:
-            (known[key],) = labelled(network, [sample], how)
+            (known[key],) = scored(labels_of(network, [sample], how), [sample])
     old = [known[f"{s.image} {way}"] for s in chosen]
     gate = None if trained.before is None else trained.before.scores.ap50
     return {
         **job,
         "budget": settings.minutes,
+        "steps": 0 if settings.minutes else settings.epochs * settings.steps_per_epoch,
         "objects": sum(s.n_true for s in old),
         "corrections": corrections(old),
         "minutes": seconds / 60,
+        "cpu_minutes": cpu / 60,
         "untried": pool([known[f"{s.image} "] for s in test]).ap50,
         "started": way,
         "before": pool([known[f"{s.image} {way}"] for s in test]).ap50,
@@ -152,7 +169,16 @@ def run(
         "gate_before": gate,
         "gate_after": trained.after.scores.ap50,
         "promoted": trained.promoted,
+        "learned_from": sorted(s.source for s in chosen),
+        # Objects found at an IoU of 0.5, true ones and labels, of each image that nobody saw.
+        "each": {s.source: [c.tp[0], c.n_true, c.n_pred] for s, c in zip(test, each, strict=True)},
     }
+
+
+def named(job: dict[str, Any]) -> str:
+    """Return a name for the network of a run."""
+    what = "scratch" if job["scratch"] else "taught"
+    return f"{what}-{job['images']}-fold-{job['fold']}-seed-{job['seed']}"
 
 
 def jobs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -180,8 +206,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 def table(done: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the table, and what it says of the aims."""
     yield (
-        "| images | runs | objects | corrections | minutes | as they are | started well | after | "
-        "from scratch |"
+        "| images | runs | objects | corrections | CPU minutes | as they are | started well | "
+        "after | from scratch |"
     )
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     sizes = sorted({d["images"] for d in done}, key=lambda n: math.inf if n == "all" else n)
@@ -193,7 +219,7 @@ def table(done: list[dict[str, Any]]) -> Iterator[str]:
             continue
         objects, minutes, untried, before, after = (
             statistics.mean(d[name] for d in ours)
-            for name in ("objects", "minutes", "untried", "before", "after")
+            for name in ("objects", "cpu_minutes", "untried", "before", "after")
         )
         curve.append((objects, after))
         work = statistics.mean(d["corrections"] for d in ours)
@@ -248,6 +274,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/annotator.jsonl"))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--scratch", action="store_true")
+    parser.add_argument("--keep", type=Path, help="folder for the networks and their labels")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     if not args.table:
@@ -264,7 +291,7 @@ def main() -> int:
         for job in jobs(args):
             if job in seen:
                 continue
-            line = run(network, data, job, settings, known)
+            line = run(network, data, job, settings, known, args.keep)
             with args.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(json.dumps(line), file=sys.stderr, flush=True)

@@ -3,7 +3,8 @@
 ::
 
     python benchmarks/forecast.py [DATA] [--network nuclei] [--kind histology] [--invert yes]
-        [--images 4] [--seeds 10] [--steps 60] [--unseen 24] [--out runs/forecast.jsonl] [--table]
+        [--images 4] [--first-seed 0] [--seeds 10] [--steps 60] [--unseen 24]
+        [--out runs/forecast.jsonl] [--table]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv``. With each seed, images are added one by one in a random order, and
@@ -46,7 +47,7 @@ from napari_segnet.train import Forecast, TrainSettings, train
 POOL, HELD = 20, 2
 """Images of a seed's folder, the last of which are held out."""
 SMALL = TrainSettings(
-    epochs=1, batch_size=4, crop_px=96, learning_rate=1e-3, average=0.95, threads=1
+    epochs=1, batch_size=4, crop_px=96, learning_rate=1e-3, average=0.95, mirror=False, threads=1
 )
 TILES = 6
 
@@ -101,7 +102,7 @@ def runs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     unseen, rest = data[: args.unseen], data[args.unseen :]
     network = sn.identify(args.network)
     done = {(d["seed"], d["images"], d["order"]) for d in read(args.out)}
-    for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
         folder = random.Random(seed).sample(rest, min(POOL, len(rest)))
         open_, held = folder[:-HELD], folder[-HELD:]
         arms = [*((n, "chance") for n in range(1, args.images + 1)), (args.images, "alike")]
@@ -175,6 +176,7 @@ def main() -> int:
     parser.add_argument("--kind", default="histology")
     parser.add_argument("--invert", default="yes")
     parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--unseen", type=int, default=24)

@@ -3,12 +3,14 @@
 ::
 
     python benchmarks/promotion.py [DATA] --labels FOLDER [--kind histology] [--trials 200]
-        [--wanted 0.9]
+        [--wanted 0.9] [--make NETWORK --invert yes --images 120]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv``. FOLDER holds one ``.npz`` file per network: its labels ``(y, x)`` of
 each image by the name of the image, of images that none of the networks has learned from. Several
 stages of one training, networks run at a wrong scale, and mixtures of two networks will do.
+``--make`` writes some first: of one network at several scales and thresholds. Files that share too
+few images (``annotator.py --keep`` writes a quarter of them each) are not compared.
 
 In each trial two networks are drawn as the old and the new one, and some images, or a part of the
 objects of one image, as what is held out. The truth is which of the two has the higher AP50 on all
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 from collections import Counter
 from itertools import permutations
@@ -28,10 +31,35 @@ from pathlib import Path
 import numpy as np
 from nuclei import pairs
 
+import napari_segnet as sn
 from napari_segnet.evaluate import read_labels
 from napari_segnet.train._comparison import Parts, compare_parts, parts_of_objects
 
 HELD_OUT = ("a quarter of one image", "1 image", "2 images", "4 images")
+SCALES, THRESHOLDS, VALLEYS = (0.85, 1.0, 1.2), (0.35, 0.5, 0.65), (0.05, 0.3)
+SHARED = 12
+"""Least number of images that two networks have in common: the truth needs some."""
+
+
+def make(args: argparse.Namespace) -> None:
+    """Write the labels that one network makes in several ways."""
+    network = sn.identify(args.make)
+    images = pairs(Path(args.data) / "nuclei", args.kind)
+    images = random.Random(1).sample(images, min(args.images, len(images)))
+    ways = [{"threshold": t} for t in THRESHOLDS]
+    made: dict[str, dict[str, np.ndarray]] = {}
+    for scale in SCALES:
+        more = [{"seed_threshold": v} for v in VALLEYS] if scale == 1 else []
+        how = sn.PredictSettings(device="cpu", invert=args.invert, scale=scale, threads=1)
+        for path, _ in images:
+            answer = sn.run(sn.predict(network, sn.open_image(path), how))
+            for way in (*ways, *more):
+                name = "-".join(f"{k}-{v}" for k, v in {"scale": scale, **way}.items())
+                labels = sn.run(sn.label(answer, sn.LabelSettings(**way))).labels
+                made.setdefault(name, {})[path.stem] = labels
+    args.labels.mkdir(parents=True, exist_ok=True)
+    for name, labels in made.items():
+        np.savez_compressed(args.labels / f"{name}.npz", **labels)
 
 
 def parts_of(root: Path, kind: str, folder: Path) -> dict[str, dict[str, Parts]]:
@@ -70,7 +98,7 @@ def trial(
 ) -> tuple[float, int, bool, bool]:
     """Return the true gain, the held-out objects, and whether the gate and the rule promote."""
     rng = np.random.default_rng((seed, HELD_OUT.index(held)))
-    names = sorted(old)
+    names = sorted(old.keys() & new.keys())
     count = 1 if held == HELD_OUT[0] else int(held.split()[0])
     chosen = [names[i] for i in rng.choice(len(names), count, replace=False)]
     rest = [name for name in names if name not in chosen]
@@ -95,13 +123,22 @@ def main() -> int:
     parser.add_argument("--kind", default="histology")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--wanted", type=float, default=0.9)
+    parser.add_argument("--make", metavar="NETWORK", help="write labels of this network first")
+    parser.add_argument("--invert", default="auto", help="as in PredictSettings, for --make")
+    parser.add_argument("--images", type=int, default=120, help="of so many, for --make")
     args = parser.parse_args()
     if args.data is None:
         parser.error("name the folder of the data, or set SEGNET_DATA")
+    if args.make:
+        make(args)
     networks = parts_of(Path(args.data) / "nuclei", args.kind, args.labels)
     for name, parts in networks.items():
         print(f"{name}: AP50 {ap50(list(parts.values())):.3f} on {len(parts)} images")
-    couples = list(permutations(networks, 2))
+    couples = [
+        (old, new)
+        for old, new in permutations(networks, 2)
+        if len(networks[old].keys() & networks[new].keys()) >= SHARED
+    ]
     print("| held out | objects | truly worse | of them promoted | by the higher score |")
     print("| --- | --- | --- | --- | --- |")
     backs = []

@@ -166,8 +166,9 @@ def forks(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
 def foreign(args: argparse.Namespace, folder: Path) -> Iterator[Tried]:
     """Open what is no U-Net."""
     from support.unets.foreign import FOREIGN, refusal_of, write_foreign
+    from support.unets.more_foreign import MORE_FOREIGN
 
-    for one in FOREIGN:
+    for one in (*FOREIGN, *MORE_FOREIGN):
         path = write_foreign(one, folder / "foreign.pth")
         yield Tried(f"foreign: {one.group}", one.name, one.title, refusal_of(one, path),
                     right_if_refused=True)  # fmt: skip

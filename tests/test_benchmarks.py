@@ -178,6 +178,17 @@ def test_memory(root, network):
 
 @pytest.mark.long
 @pytest.mark.subprocess
+@pytest.mark.timeout(600)
+def test_large(root, network, tmp_path):
+    words = ("--edge", "200", "--network", network, "--scratch", str(tmp_path))
+    said = bench(root, "large.py", *words, "--instances", "watershed", "--kill")
+    assert "cutting" in said and "GB anonymous" in said
+    assert said.count("killed in") == 5
+    assert "the same labels, scores and classes: True" in said
+
+
+@pytest.mark.long
+@pytest.mark.subprocess
 def test_gpu_runs_without_one(root, tmp_path):
     words = ("--device", "cpu", "--small", "--out", str(tmp_path))
     said = bench(root, "gpu.py", *words, "--parts", "equality", "ladder", "speed", "train")

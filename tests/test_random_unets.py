@@ -16,6 +16,7 @@ from support.unets.draw import draw as draw_any
 from support.unets.foreign import FOREIGN, refusal_of, write_foreign
 from support.unets.forked import FORKED, fork
 from support.unets.judge import Opened, judge, opened, tolerance
+from support.unets.more_foreign import MORE_FOREIGN
 
 from napari_segnet.containers import open_weights
 
@@ -132,13 +133,18 @@ def test_an_equal_candidate_further_down_is_in_three(case):
 
 
 def test_a_hundred_foreign_networks_are_named_once():
-    assert len(FOREIGN) >= 100
-    assert len({one.name for one in FOREIGN}) == len(FOREIGN)
+    every = (*FOREIGN, *MORE_FOREIGN)
+    assert len(every) >= 150
+    assert len({one.name for one in every}) == len(every)
 
 
-@pytest.mark.parametrize("name", ["VGG in small 1", "1D U-Net 1", "autoencoder 1", "recurrent 1"])
+@pytest.mark.parametrize("name", [
+    "VGG in small 1", "1D U-Net 1", "autoencoder 1", "recurrent 1", "super-resolution 1",
+    "of convolutions 1", "convolutional VAE 2", "perceptual 1", "descriptor 1", "of patches 1",
+    "grown 2", "single shot 1",
+])  # fmt: skip
 def test_a_foreign_network_is_refused(name, tmp_path):
-    one = next(one for one in FOREIGN if one.name == name)
+    one = next(one for one in (*FOREIGN, *MORE_FOREIGN) if one.name == name)
     verdict = refusal_of(one, write_foreign(one, tmp_path / "foreign.pth"))
     assert verdict.refused
     assert not verdict.silently_wrong

@@ -229,7 +229,7 @@ def test_scores_of_the_card_are_of_the_weights_that_are_kept(tmp_path, monkeypat
 def test_the_file_answers_as_the_module_that_was_trained(tmp_path, monkeypatch):
     kept = {}
     result = Learner.result
-    monkeypatch.setattr(Learner, "result", lambda self: kept.setdefault("module", result(self)))
+    monkeypatch.setattr(Learner, "result", lambda *of: kept.setdefault("module", result(*of)))
     out = tmp_path / "n.safetensors"
     network = fresh(out, outputs=NUCLEI, dtype="float16")
     trained = run(train(network, dataset_of(tmp_path / "d"), out, QUICK))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -318,3 +318,22 @@ def test_threads_that_cannot_be_are_refused(threads):
         replace(QUICK, threads=threads)
     with pytest.raises(SettingsError, match=rf"threads is {threads}, but must be from 0 \(all\)"):
         PredictSettings(threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("parent", "rate", "means"),
+    [({"path": "n.safetensors", "sha256": "0"}, 0.0, 3e-4), ({}, 0.0, 0.0), ({}, 0.01, 0.01)],
+)
+def test_a_training_begun_before_there_was_an_anchor_keeps_its_meaning(
+    tmp_path, parent, rate, means
+):
+    values = asdict(replace(QUICK, learning_rate=rate, batch_size=8, crop_px=192))
+    assert values.pop("anchor") is not None
+    assert values.pop("mirror")
+    state = tmp_path / "n.safetensors.state"
+    torch.save({"settings": values, "epochs": 3, "parent": parent}, state)
+    unfinished = read_unfinished(state)
+    assert unfinished.epochs == 3
+    assert unfinished.settings == replace(
+        QUICK, learning_rate=means, batch_size=8, crop_px=192, anchor=0.0, mirror=False
+    )

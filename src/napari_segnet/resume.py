@@ -22,11 +22,14 @@ from napari_segnet.plan.found import normalize_by_source
 from napari_segnet.plan.settings import FIND, SOURCE
 from napari_segnet.readers import address_of
 from napari_segnet.stamp import is_changed
+from napari_segnet.steps import FORMERLY
 
 __all__ = ["Run", "difference", "read_record"]
 
 HEAD_BYTES = 2**18
 """The part of a record before its rows of labels is shorter."""
+CUT = {"boundary", "distance"}
+"""Outputs of networks that the setting ``cut_by`` is for."""
 ROWS = '\n "labels": ['
 """Where the rows of labels begin in a record that this package wrote."""
 
@@ -169,8 +172,10 @@ def _other_label(run: Run, record: Mapping[str, Any]) -> tuple[str, Any, Any] | 
     made, checkpoint = _part(record, "label"), run.checkpoint
     advice = checkpoint.card.get("label", {})
     asked = answer_of(checkpoint).settings(run.label, checkpoint.outputs, advice)
+    cut = asked.instances == "watershed" and CUT <= {o.role for o in checkpoint.outputs}
+    formerly = FORMERLY if cut else {"cut_by": asked.cut_by}
     for name, wish in _plain(dataclasses.asdict(asked)).items():
-        had = made.get(name)
+        had = made.get(name, formerly.get(name))
         if had != wish and not (name == "flow_steps" and not wish):  # 0: as the image asks for
             return name, had, wish
     return None

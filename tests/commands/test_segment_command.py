@@ -14,11 +14,12 @@ import tifffile
 from support.examples import EXAMPLES
 from support.maskrcnns import calibrated
 from support.networks import calibrate, pictures, save_as
-from support.teaching import objects, photograph
+from support.teaching import NUCLEI, fresh, objects, photograph
 
 from napari_segnet import room
 from napari_segnet.builtin import builtin_models
 from napari_segnet.evaluate import evaluate
+from napari_segnet.families.segnet_unet import SegnetUNet
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.readers import open_image
 from napari_segnet.settings import field_names
@@ -329,6 +330,7 @@ BAD_SETTINGS = [
     ("mask_overlap", "-1", "mask_overlap=-1.0 is out of range"),
     ("max_objects", "-1", "max_objects=-1 is out of range. Give a whole number, 0 or more"),
     ("overlap", "largest", "overlap='largest' is not known. Choose one of: score, probability"),
+    ("cut_by", "hand", "cut_by='hand' is not known. Choose one of: auto, distance"),
     ("classes", "2,0", "classes='0' is the background; 1 is the first class"),
     ("flow_threshold", "-1", "flow_threshold=-1.0 is out of range. Give a number from 0"),
     ("flow_steps", "-1", "flow_steps=-1 is out of range. Give a whole number, 0 or more"),
@@ -361,7 +363,7 @@ BAD_SETTINGS = [
     ("threads", "-1", "threads is -1, but must be from 0 (all) to 1024"),
     ("precision", "fp8", "precision is 'fp8', but can be auto, fp32"),
     ("seams", "none", "seams is 'none', but can be auto, exact, blend"),
-    ("mirror", "yes", "mirror is 'yes', but can be auto, no"),
+    ("mirror", "on", "mirror is 'on', but can be auto, no, yes"),
     ("maps", "int8", "maps is 'int8', but can be auto, float32, float16"),
     ("engine", "onnx", "engine is 'onnx', but can be auto, torch, openvino"),
     ("device", "tpu", "The device 'tpu' is not available here"),
@@ -456,6 +458,26 @@ def test_a_run_is_repeated_to_the_byte(run, shop, tmp_path, weights, image, more
     old, new = (json.loads((d / f"{stem}.json").read_text()) for d in (first, second))
     assert old["labels"] == new["labels"]
     assert (old["label"], old["checkpoint"]) == (new["label"], new["checkpoint"])
+
+
+def test_an_earlier_run_is_repeated_with_the_meaning_of_then(run, shop, tmp_path):
+    """Records that do not say by what objects were cut are of runs that cut by distance alone."""
+    network = fresh(tmp_path / "three.safetensors", outputs=NUCLEI)
+    SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
+    words = ("segment", shop / "cells.tif", "-c", network.path, "-o")
+    assert run(*words, tmp_path / "1", "--set", "cut_by=distance").code == 0
+    record = tmp_path / "1" / "cells.json"
+    said = json.loads(record.read_text())
+    assert said["label"].pop("cut_by") == "distance"
+    record.write_text(json.dumps(said))
+    repeat = ("segment", shop / "cells.tif", "--settings", record, "-o", tmp_path / "2")
+    assert run(*repeat).code == 0
+    assert json.loads((tmp_path / "2" / "cells.json").read_text())["label"]["cut_by"] == "distance"
+    for name in ("1", "2"):
+        assert run(*words, tmp_path / name, "--resume", "--set", "cut_by=distance").code == 0
+    refused = run(*words, tmp_path / "1", "--resume").refused()
+    assert "cut_by" in refused
+    assert "distance" in refused
 
 
 def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch):

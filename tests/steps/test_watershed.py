@@ -61,6 +61,19 @@ def test_boundary_of_the_network_separates_two_discs():
     check_two(watershed(unit((FOREGROUND, BOUNDARY), TWO[0] > 0, rim)), TWO)
 
 
+def test_cut_by_the_distance_alone_as_earlier_runs_were():
+    """A boundary between two objects whose distance has no valley."""
+    touching = abs(np.indices((40, 60))[1] - 27.5) <= 2
+    inside = TWO[0] > 0
+    all_three = unit((FOREGROUND, DISTANCE, BOUNDARY), inside, inside * 0.8, touching)
+    check_two(watershed(all_three), TWO)
+    alone = watershed(unit((FOREGROUND, DISTANCE), inside, inside * 0.8))
+    assert alone.max() == 1
+    np.testing.assert_array_equal(watershed(all_three, cut_by="distance"), alone)
+    # A boundary without a distance goes on to cut.
+    check_two(watershed(unit((FOREGROUND, BOUNDARY), inside, touching), cut_by="distance"), TWO)
+
+
 def test_a_wide_border_is_cut_in_its_middle():
     """Four columns of exactly 1: the network says the same over all of them."""
     foreground = np.ones((20, 40))
@@ -161,6 +174,17 @@ def test_a_kept_landscape_changes_no_label(outputs, shape):
         assert want.max() > 1
         np.testing.assert_array_equal(watershed(kept, threshold=threshold), want)
     assert cache.landscapes.bytes == 4 * np.prod(shape)
+    cache.landscapes.clear()
+
+
+def test_a_kept_landscape_is_of_how_it_was_cut():
+    rng = np.random.default_rng(3)
+    once = unit((FOREGROUND, DISTANCE, BOUNDARY), *rng.random((3, 40, 50)))
+    kept = dataclasses.replace(once, key="an answer 0")
+    for cut_by in ("auto", "distance"):
+        want = watershed(once, cut_by=cut_by)
+        np.testing.assert_array_equal(watershed(kept, cut_by=cut_by), want)
+    assert (watershed(once) != want).any()
     cache.landscapes.clear()
 
 

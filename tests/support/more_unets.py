@@ -216,6 +216,45 @@ class LinkNet(nn.Module):
         return self.finalconv3(F.relu(self.finalconv2(F.relu(self.finaldeconv1(x)))))
 
 
+class NarrowBlocks(nn.Module):
+    """A ResNet of narrow blocks, which stride in their middle; resizings and pairs of layers."""
+
+    class Block(nn.Module):
+        """One pixel to fewer channels, a wide convolution, one pixel to four times as many."""
+
+        def __init__(self, a, b, stride, first):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(a, b, 1, bias=False), nn.BatchNorm2d(b)
+            self.conv2, self.bn2 = nn.Conv2d(b, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b)
+            self.conv3, self.bn3 = nn.Conv2d(b, 4 * b, 1, bias=False), nn.BatchNorm2d(4 * b)
+            beside = [nn.Conv2d(a, 4 * b, 1, stride, bias=False), nn.BatchNorm2d(4 * b)]
+            self.downsample = nn.Sequential(*beside) if first else None
+
+        def forward(self, x):
+            y = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+            y = self.bn3(self.conv3(y))
+            return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8)
+        self.layer1 = nn.Sequential(self.Block(8, 4, 1, True), self.Block(16, 4, 1, False))
+        self.layer2 = nn.Sequential(self.Block(16, 8, 2, True), self.Block(32, 8, 1, False))
+        self.layer3 = nn.Sequential(self.Block(32, 16, 2, True), self.Block(64, 16, 1, False))
+        self.dec3, self.dec2 = double(64 + 32, 24), double(24 + 16, 16)
+        self.dec1, self.dec0 = double(16 + 8, 8), double(8, 8)
+        self.final = nn.Conv2d(8, 1, 1)
+
+    def forward(self, x):
+        stem = F.relu(self.bn1(self.conv1(x)))
+        one = self.layer1(F.max_pool2d(stem, 3, 2, 1))
+        two = self.layer2(one)
+        x = self.layer3(two)
+        for block, skip in ((self.dec3, two), (self.dec2, one), (self.dec1, stem)):
+            x = block(torch.cat([F.interpolate(x, scale_factor=2), skip], 1))
+        return self.final(self.dec0(F.interpolate(x, scale_factor=2)))
+
+
 class ManyBranches(nn.Module):
     """Two branches of one pixel and five wide ones side by side at the bottom."""
 
@@ -249,5 +288,6 @@ MORE: Mapping[str, Callable[[], nn.Module]] = {
     "one norm, listed first": OneNorm,
     "one norm": lambda: OneNorm(first=False),
     "LinkNet": LinkNet,
+    "narrow blocks": NarrowBlocks,
     "many branches": ManyBranches,
 }

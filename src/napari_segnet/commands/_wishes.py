@@ -15,6 +15,7 @@ from napari_segnet.image import AXES, Image
 from napari_segnet.inference import LabelSettings, PredictSettings
 from napari_segnet.plan.settings import ENGINES
 from napari_segnet.settings import field_names
+from napari_segnet.steps import FORMERLY
 
 __all__ = ["SETTINGS", "Earlier", "Wishes", "read_wishes", "sort_wishes"]
 
@@ -158,7 +159,7 @@ def read_wishes(path: Path, weights: str | None = None) -> Wishes:
         raise SettingsError(f"The settings file {path} is not whole. {_EXAMPLE}")
     return Wishes(
         predict=predict,
-        label=label,
+        label={**FORMERLY, **label},
         overrides=overrides,
         axes=_axes(image.get("axes_told")),
         weights=None if weights else _same_weights(checkpoint, path),

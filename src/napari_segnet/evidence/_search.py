@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Self
@@ -41,7 +41,10 @@ FAR = 1.0
 the true one has the largest probability among all that differ from it in one choice or in the
 topology with 1 (mean logarithm -0.69); with 0.4 -0.83, with 0.7 -0.71, with 1.5 -0.74."""
 FINALISTS = 12
-"""So many of the best are measured at all of their norms, before the first few are shown."""
+"""So many networks are measured at all of their norms at most, until the first few are, which are
+shown."""
+LED = 5
+"""So many are these: three pictures are shown beside one another, and some answer alike."""
 SLIGHT = 1e-6
 """Logarithms: what is so little likelier is rounding."""
 ENOUGH_NORMS = 8
@@ -200,13 +203,28 @@ class Search:
     def ranked(self, best: Judged, most: int) -> Generator[Progress, None, tuple[Judged, ...]]:
         """Return the best networks by fit and prior together; no graph twice.
 
-        Each is measured at all of its norms.
+        The first few are measured at all of their norms.
         """
         self._against = best.fit
-        for one in self._sorted()[:FINALISTS]:
-            if len(one.fit.norms) < len(best.fit.norms):
-                own = one.candidate
-                yield from self.judged(own.layout, own.choices, whole=True)
+        whole = set[Key]()
+        for _ in range(FINALISTS):
+            first = self._different(LED)
+            part = next((one for one in first if self._is_part(one, best, whole)), None)
+            if part is None:
+                break
+            own = part.candidate
+            whole.add(_key(own.layout, own.choices))
+            yield from self.judged(own.layout, own.choices, whole=True)
+        return self._different(most)
+
+    @staticmethod
+    def _is_part(one: Judged, best: Judged, whole: Container[Key]) -> bool:
+        """Tell if a network was measured at its first norms alone."""
+        key = _key(one.candidate.layout, one.candidate.choices)
+        return len(one.fit.norms) < len(best.fit.norms) and key not in whole
+
+    def _different(self, most: int) -> tuple[Judged, ...]:
+        """Return the best of those that were tried, no graph twice."""
         found: list[Judged] = []
         for one in self._sorted():
             if len(found) == most:

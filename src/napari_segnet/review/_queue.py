@@ -166,13 +166,11 @@ def uncertainty_of_labels(
     yield Progress(what="comparing")
     inside = _foreground(prediction)
     items = uncertainty_by_prediction(labels, made.labels, made.label_score, inside, made.axes)
-    kind = answer_of(prediction)
-    if not flips or not isinstance(kind, ComparesFlips):
+    if not flips or not isinstance(kind := answer_of(prediction), ComparesFlips):
         return items
     others = []
-    settings = same_engine(settings or PredictSettings(), prediction.origin)
     # The mean of all mirror images is the same of each of them.
-    settings = replace(settings, mirror="no")
+    settings = replace(same_engine(settings or PredictSettings(), prediction.origin), mirror="no")
     for axis in ("y", "x"):
         turned = yield from predict(checkpoint, _flipped(image, axis), settings)
         others.append(kind.turned_back(turned.answer, axis))

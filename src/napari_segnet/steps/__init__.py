@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.steps._types import Labeler, LabelSettings, Refiner, Unit
+from napari_segnet.steps._types import FORMERLY, Labeler, LabelSettings, Refiner, Unit
 from napari_segnet.steps.forecast import require_label_room, require_object_room
 from napari_segnet.steps.ids import count_pixels, offset_unique, relabel_raster
 from napari_segnet.steps.link import link
@@ -24,6 +24,7 @@ from napari_segnet.steps.resolve import resolve, resolve_classes, resolve_instan
 from napari_segnet.steps.score import score_labels
 
 __all__ = [
+    "FORMERLY",
     "LABELERS",
     "REFINERS",
     "LabelSettings",

@@ -12,11 +12,13 @@ from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Kind
 from napari_segnet.settings import check_types, short_repr
 
-__all__ = ["NMS", "LabelSettings", "Labeler", "Refiner", "Unit", "filled_in"]
+__all__ = ["FORMERLY", "NMS", "LabelSettings", "Labeler", "Refiner", "Unit", "filled_in"]
 
 T = TypeVar("T")
 NMS = 0.5
 """Overlap of boxes above which the weaker of two is dropped, as torchvision has it."""
+FORMERLY = {"cut_by": "distance"}
+"""What records of runs mean that are older than a setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,10 @@ class LabelSettings:
     seed_threshold : float or None
         Watershed: how deep the valley between two objects must be, 0 to 1, for them to be
         separated; None: what the card says, else 0.1.
+    cut_by : str
+        Watershed, where a network answers with a boundary and a distance: ``auto`` cuts by both, a
+        little blurred, ``distance`` by the distance alone. Runs whose record does not say it were
+        made so, and are repeated so.
     flow_threshold : float or None
         For networks that answer with flows: objects whose flows differ more from what the network
         says are removed, and so are those that fill more than two fifths of the image; 0: none
@@ -81,6 +87,7 @@ class LabelSettings:
     fill_holes: bool | None = None
     clear_border: bool = False
     seed_threshold: float | None = None
+    cut_by: str = "auto"
     flow_threshold: float | None = None
     flow_steps: int = 0
     link: str = "none"

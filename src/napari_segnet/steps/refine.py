@@ -11,7 +11,7 @@ from napari_segnet.segmentation import Kind
 from napari_segnet.steps.clear_border import ClearBorder
 from napari_segnet.steps.components import connected
 from napari_segnet.steps.fill_holes import FillHoles
-from napari_segnet.steps.ids import look_up, relabel_raster
+from napari_segnet.steps.ids import chunks, look_up, relabel_raster
 from napari_segnet.steps.members import REFINERS
 from napari_segnet.steps.min_size import MinSize
 from napari_segnet.steps.resolve import check
@@ -55,7 +55,9 @@ def refine(
         return labels
     pieces = connected(labels)
     classes = np.zeros(int(pieces.max(initial=0)) + 1, np.int32)
-    classes[pieces.reshape(-1)] = labels.reshape(-1)
+    flat, known = pieces.reshape(-1), labels.reshape(-1)
+    for part in chunks(flat.size):
+        classes[flat[part]] = known[part]
     for step in steps:
         pieces = step.refine(pieces, settings)
     return look_up(pieces, classes)

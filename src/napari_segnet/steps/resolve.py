@@ -34,6 +34,9 @@ FLOW_THRESHOLD = 0.4
 _FRACTIONS = ("threshold", "seed_threshold", "score", "nms", "mask_threshold", "mask_overlap")
 _COUNTS = ("min_size_px", "max_objects", "flow_steps")
 
+CUTS = ("auto", "distance")
+"""The values of the setting ``cut_by``."""
+
 OVERLAPS = ("score", "probability")
 """The values of the setting ``overlap``."""
 
@@ -186,6 +189,11 @@ def check(settings: LabelSettings) -> None:
         raise SettingsError(
             f"overlap={settings.overlap!r} is not known{suggestion(settings.overlap, OVERLAPS)}. "
             f"Choose one of: {', '.join(OVERLAPS)}."
+        )
+    if settings.cut_by not in CUTS:
+        raise SettingsError(
+            f"cut_by={settings.cut_by!r} is not known{suggestion(settings.cut_by, CUTS)}. Choose "
+            f"one of: {', '.join(CUTS)}."
         )
     for word in settings.classes:
         if word.strip().isdecimal() and int(word) == 0:

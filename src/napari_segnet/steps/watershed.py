@@ -77,7 +77,7 @@ class Watershed:
         """Return int32 labels ``([z,] y, x)``; ids 1..n in raster order."""
         threshold = filled_in(settings.threshold, "threshold")
         depth = filled_in(settings.seed_threshold, "seed_threshold")
-        landscape = _Landscape.of(unit)
+        landscape = _Landscape.of(unit, settings.cut_by)
         if landscape.only_boundary:
             labels: npt.NDArray[np.int32] = large_array(unit.maps.shape[1:], np.int32)
             labels[...] = 1
@@ -120,15 +120,19 @@ class _Landscape:
     boundary: int | None
 
     @classmethod
-    def of(cls, unit: Unit) -> _Landscape:
+    def of(cls, unit: Unit, cut_by: str) -> _Landscape:
         objects = objects_of(unit.outputs)
         if objects is None:
             probability(unit.outputs)  # raises where there is nothing to make labels of
+        distance = channel_of(unit.outputs, "distance")
+        boundary = channel_of(unit.outputs, "boundary")
+        if distance is not None and cut_by == "distance":
+            boundary = None
         return cls(
             unit=unit,
-            distance=channel_of(unit.outputs, "distance"),
+            distance=distance,
             foreground=objects.foreground if objects else (),
-            boundary=channel_of(unit.outputs, "boundary"),
+            boundary=boundary,
         )
 
     @property
@@ -161,11 +165,12 @@ class _Landscape:
         return made
 
     def _kept(self) -> npt.NDArray[np.float32]:
-        """Return the whole landscape of a kept answer, which no setting changes."""
-        kept = cache.landscapes.get(self.unit.key)
+        """Return the whole landscape of a kept answer, which no slider changes."""
+        key = f"{self.unit.key} {self.distance} {self.boundary}"
+        kept = cache.landscapes.get(key)
         if kept is None:
             kept = self._made(tuple(slice(0, n) for n in self.unit.maps.shape[1:]))
-            cache.landscapes.put(self.unit.key, kept, kept.nbytes)
+            cache.landscapes.put(key, kept, kept.nbytes)
         return kept
 
     def _made(self, box: Box) -> npt.NDArray[np.float32]:

@@ -91,7 +91,8 @@ def test_a_fast_network_says_what_the_plain_one_says(name, device, bands):
     if checkpoint.ndim == 2:
         layouts.append(torch.channels_last)
     for layout in layouts:
-        assert (before - answers(family, fast, batch.to(memory_format=layout))).abs().max() < 1e-4
+        off = (before - answers(family, fast, batch.to(memory_format=layout))).abs()
+        assert off.max() < 1e-5 * max(10, before.abs().max())  # what rounding does to such numbers
     assert torch.equal(before, answers(family, module, batch)), "the network itself has changed"
     assert all(torch.equal(state[key], value) for key, value in module.state_dict().items())
 

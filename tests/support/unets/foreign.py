@@ -17,7 +17,9 @@ import torch
 from support.unets.judge import Opened, Verdict, opened
 from torch import nn
 
-__all__ = ["FOREIGN", "Foreign", "refusal_of", "write_foreign"]
+__all__ = [
+    "FOREIGN", "Attention", "Foreign", "cbr", "module_of", "refusal_of", "several", "write_foreign",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ def refusal_of(one: Foreign, path: Path) -> Verdict:
     )
 
 
-def _of(**layers: nn.Module) -> nn.Module:
+def module_of(**layers: nn.Module) -> nn.Module:
     module = nn.Module()
     for name, layer in layers.items():
         owner, *rest = name.split("__")
@@ -68,7 +70,7 @@ def _of(**layers: nn.Module) -> nn.Module:
     return module
 
 
-def _cbr(a: int, b: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def cbr(a: int, b: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(a, b, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(b), nn.ReLU()
     )
@@ -97,9 +99,9 @@ def _small_classifier(widths: tuple[int, ...], norm: bool, names: str, flat: int
 
 def _unet_named_classifier() -> nn.Module:
     """A classifier whose author calls it a U-Net: encoder names, a dense head."""
-    return _of(
-        enc1=nn.Sequential(_cbr(3, 8), _cbr(8, 8)), enc2=nn.Sequential(_cbr(8, 16), _cbr(16, 16)),
-        bottleneck=nn.Sequential(_cbr(16, 32), _cbr(32, 32)), fc=nn.Linear(32, 3),
+    return module_of(
+        enc1=nn.Sequential(cbr(3, 8), cbr(8, 8)), enc2=nn.Sequential(cbr(8, 16), cbr(16, 16)),
+        bottleneck=nn.Sequential(cbr(16, 32), cbr(32, 32)), fc=nn.Linear(32, 3),
     )  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def _generator(latent: int, norm: bool, first: int, name: str, count: int) -> nn
 
 
 def _dense_generator(name: str) -> nn.Module:
-    return _of(
+    return module_of(
         fc=nn.Linear(64, 32 * 16),
         **{name: nn.Sequential(nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
                                nn.ConvTranspose2d(16, 3, 4, 2, 1), nn.Tanh())},
@@ -136,7 +138,7 @@ def _discriminator(first: int, norm: bool, channels: int, count: int) -> nn.Modu
         layers += [nn.Conv2d(a, 2 * a, 4, 2, 1, bias=False), *norms, nn.LeakyReLU(0.2)]
         a *= 2
     layers += [nn.Conv2d(a, 1, 4, 1, 0, bias=False)]
-    return _of(main=nn.Sequential(*layers))
+    return module_of(main=nn.Sequential(*layers))
 
 
 def _code_autoencoder(code: int, variational: bool, names: str) -> nn.Module:
@@ -155,7 +157,7 @@ def _code_autoencoder(code: int, variational: bool, names: str) -> nn.Module:
         second: nn.Sequential(nn.ConvTranspose2d(16, 8, 3, 2, 1, 1), nn.ReLU(),
                               nn.ConvTranspose2d(8, 3, 3, 2, 1, 1)),
     }  # fmt: skip
-    return _of(**layers)
+    return module_of(**layers)
 
 
 def _unet_1d(width: int, depth: int, norm: bool) -> nn.Module:
@@ -175,22 +177,24 @@ def _unet_1d(width: int, depth: int, norm: bool) -> nn.Module:
         layers[f"dec{i}"] = two(2 * a, a)
         a //= 2
     layers["final"] = nn.Conv1d(width, 1, 1)
-    return _of(**layers)
+    return module_of(**layers)
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
     def __init__(self, width: int, names: str = "qkv"):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attn = _of(**{names: nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)})
-        self.mlp = _of(fc1=nn.Linear(width, 2 * width), fc2=nn.Linear(2 * width, width))
+        self.attn = module_of(
+            **{names: nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)}
+        )
+        self.mlp = module_of(fc1=nn.Linear(width, 2 * width), fc2=nn.Linear(2 * width, width))
 
 
 def _vit(width: int, depth: int, head: str) -> nn.Module:
-    module = _of(patch_embed__proj=nn.Conv2d(3, width, 8, 8))
+    module = module_of(patch_embed__proj=nn.Conv2d(3, width, 8, 8))
     module.cls_token = nn.Parameter(torch.zeros(1, 1, width))
     module.pos_embed = nn.Parameter(torch.zeros(1, 65, width))
-    module.blocks = nn.ModuleList(_Attention(width) for _ in range(depth))
+    module.blocks = nn.ModuleList(Attention(width) for _ in range(depth))
     module.norm = nn.LayerNorm(width)
     if head:
         setattr(module, head, nn.Linear(width, 10))
@@ -201,22 +205,22 @@ def _vit_decoder(width: int, skips: bool) -> nn.Module:
     """A transformer with a decoder of convolutions, UNETR in kind."""
     module = _vit(width, 3, "")
     if skips:
-        module.encoder1 = nn.Sequential(_cbr(3, 8), _cbr(8, 8))
-        module.encoder2 = nn.Sequential(nn.ConvTranspose2d(width, 16, 2, 2), _cbr(16, 16))
-    module.decoder5 = nn.Sequential(nn.ConvTranspose2d(width, 32, 2, 2), _cbr(32, 16))
-    module.decoder4 = nn.Sequential(nn.ConvTranspose2d(16, 16, 2, 2), _cbr(16, 8))
+        module.encoder1 = nn.Sequential(cbr(3, 8), cbr(8, 8))
+        module.encoder2 = nn.Sequential(nn.ConvTranspose2d(width, 16, 2, 2), cbr(16, 16))
+    module.decoder5 = nn.Sequential(nn.ConvTranspose2d(width, 32, 2, 2), cbr(32, 16))
+    module.decoder4 = nn.Sequential(nn.ConvTranspose2d(16, 16, 2, 2), cbr(16, 8))
     module.out = nn.Conv2d(8, 2, 1)
     return module
 
 
 def _swin(width: int) -> nn.Module:
-    module = _of(swinViT__patch_embed=nn.Conv2d(3, width, 2, 2))
-    module.layers1 = nn.ModuleList(_Attention(width) for _ in range(2))
+    module = module_of(swinViT__patch_embed=nn.Conv2d(3, width, 2, 2))
+    module.layers1 = nn.ModuleList(Attention(width) for _ in range(2))
     module.layers1.append(
-        _of(reduction=nn.Linear(4 * width, 2 * width), norm=nn.LayerNorm(4 * width))
+        module_of(reduction=nn.Linear(4 * width, 2 * width), norm=nn.LayerNorm(4 * width))
     )
-    module.encoder1 = nn.Sequential(_cbr(3, width), _cbr(width, width))
-    module.decoder1 = nn.Sequential(nn.ConvTranspose2d(width, width, 2, 2), _cbr(2 * width, width))
+    module.encoder1 = nn.Sequential(cbr(3, width), cbr(width, width))
+    module.decoder1 = nn.Sequential(nn.ConvTranspose2d(width, width, 2, 2), cbr(2 * width, width))
     module.out = nn.Conv2d(width, 2, 1)
     return module
 
@@ -224,7 +228,7 @@ def _swin(width: int) -> nn.Module:
 def _detector(anchors: int, pyramid: bool) -> nn.Module:
     """A backbone, perhaps a pyramid, and heads for boxes and classes."""
     layers: dict[str, nn.Module] = {
-        "backbone": nn.Sequential(_cbr(3, 8, 3, 2), _cbr(8, 16, 3, 2), _cbr(16, 32, 3, 2)),
+        "backbone": nn.Sequential(cbr(3, 8, 3, 2), cbr(8, 16, 3, 2), cbr(16, 32, 3, 2)),
     }
     if pyramid:
         layers |= {"lateral2": nn.Conv2d(16, 16, 1), "lateral3": nn.Conv2d(32, 16, 1),
@@ -234,56 +238,62 @@ def _detector(anchors: int, pyramid: bool) -> nn.Module:
         "cls_head": nn.Conv2d(width, anchors * 4, 3, padding=1),
         "box_head": nn.Conv2d(width, anchors * 4, 3, padding=1),
     }
-    return _of(**layers)
+    return module_of(**layers)
 
 
 def _yolo(width: int) -> nn.Module:
     """In the naming of YOLO: numbered layers of conv and bn, bottlenecks."""
 
     def unit(a: int, b: int, kernel: int = 3) -> nn.Module:
-        return _of(conv=nn.Conv2d(a, b, kernel, bias=False), bn=nn.BatchNorm2d(b))
+        return module_of(conv=nn.Conv2d(a, b, kernel, bias=False), bn=nn.BatchNorm2d(b))
 
     def c2f(a: int, b: int) -> nn.Module:
-        block = _of(cv1=unit(a, b, 1), cv2=unit(2 * b, b, 1))
-        block.m = nn.ModuleList([_of(cv1=unit(b, b), cv2=unit(b, b))])
+        block = module_of(cv1=unit(a, b, 1), cv2=unit(2 * b, b, 1))
+        block.m = nn.ModuleList([module_of(cv1=unit(b, b), cv2=unit(b, b))])
         return block
 
     layers = [unit(3, width), unit(width, 2 * width), c2f(2 * width, 2 * width),
               unit(2 * width, 4 * width), c2f(4 * width, 4 * width)]  # fmt: skip
-    return _of(model=nn.ModuleList(layers))
+    return module_of(model=nn.ModuleList(layers))
 
 
 def _recurrent(kind: str, layers: int) -> nn.Module:
     cell = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[kind](16, 32, layers, batch_first=True)
-    return _of(**{kind: cell, "fc": nn.Linear(32, 5)})
+    return module_of(**{kind: cell, "fc": nn.Linear(32, 5)})
 
 
 def _conv_recurrent() -> nn.Module:
-    return _of(cnn=nn.Sequential(_cbr(1, 8), _cbr(8, 16)), rnn=nn.LSTM(16, 32, bidirectional=True),
-               out=nn.Linear(64, 40))  # fmt: skip
+    return module_of(
+        cnn=nn.Sequential(cbr(1, 8), cbr(8, 16)),
+        rnn=nn.LSTM(16, 32, bidirectional=True),
+        out=nn.Linear(64, 40),
+    )
 
 
 def _graph_network(kind: str) -> nn.Module:
-    one, two = _of(lin=nn.Linear(16, 32, bias=False)), _of(lin=nn.Linear(32, 4, bias=False))
+    one, two = (
+        module_of(lin=nn.Linear(16, 32, bias=False)),
+        module_of(lin=nn.Linear(32, 4, bias=False)),
+    )
     for layer, width in ((one, 32), (two, 4)):
         layer.bias = nn.Parameter(torch.zeros(width))
         if kind.startswith("gat"):
             layer.att_src = nn.Parameter(torch.zeros(1, 1, width))
-    return _of(**{f"{kind}1": one, f"{kind}2": two})
+    return module_of(**{f"{kind}1": one, f"{kind}2": two})
 
 
 def _dense(widths: tuple[int, ...], name: str) -> nn.Module:
     layers: list[nn.Module] = []
     for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU()]
-    return _of(**{name: nn.Sequential(*layers[:-1])})
+    return module_of(**{name: nn.Sequential(*layers[:-1])})
 
 
 def _diffusion(width: int, names: str) -> nn.Module:
     """A U-Net that also takes the time: every block has a dense layer for it."""
 
     def block(a: int, b: int) -> nn.Module:
-        return _of(time_mlp=nn.Linear(32, b), conv1=nn.Conv2d(a, b, 3, padding=1),
+        return module_of(time_mlp=nn.Linear(32, b), conv1=nn.Conv2d(a, b, 3, padding=1),
                    bnorm1=nn.BatchNorm2d(b), conv2=nn.Conv2d(b, b, 3, padding=1),
                    bnorm2=nn.BatchNorm2d(b))  # fmt: skip
 
@@ -305,26 +315,26 @@ def _super_resolution(factor: int, blocks: int, width: int) -> nn.Module:
     layers["upscale"] = nn.Sequential(nn.Conv2d(width, width * factor**2, 3, padding=1),
                                       nn.PixelShuffle(factor))  # fmt: skip
     layers["tail"] = nn.Conv2d(width, 3, 9, padding=4)
-    return _of(**layers)
+    return module_of(**layers)
 
 
 def _siamese(width: int) -> nn.Module:
     dense = nn.Sequential(nn.Linear(2 * width, 32), nn.ReLU(), nn.Linear(32, 16))
-    return _of(features=nn.Sequential(_cbr(1, width), _cbr(width, 2 * width)), embedding=dense)
+    return module_of(features=nn.Sequential(cbr(1, width), cbr(width, 2 * width)), embedding=dense)
 
 
 def _point_net() -> nn.Module:
-    return _of(conv1=nn.Conv1d(3, 16, 1), conv2=nn.Conv1d(16, 32, 1), bn1=nn.BatchNorm1d(16),
+    return module_of(conv1=nn.Conv1d(3, 16, 1), conv2=nn.Conv1d(16, 32, 1), bn1=nn.BatchNorm1d(16),
                bn2=nn.BatchNorm1d(32), fc1=nn.Linear(32, 16), fc2=nn.Linear(16, 4))  # fmt: skip
 
 
 def _language(width: int) -> nn.Module:
-    module = _of(wte=nn.Embedding(100, width), wpe=nn.Embedding(16, width))
-    module.h = nn.ModuleList(_Attention(width, "c_attn") for _ in range(2))
+    module = module_of(wte=nn.Embedding(100, width), wpe=nn.Embedding(16, width))
+    module.h = nn.ModuleList(Attention(width, "c_attn") for _ in range(2))
     return module
 
 
-def _several(
+def several(
     group: str, title: str, makes: list[Callable[[], nn.Module]], expected: str = "refused"
 ) -> list[Foreign]:
     return [
@@ -334,62 +344,62 @@ def _several(
 
 
 FOREIGN: tuple[Foreign, ...] = (
-    *_several("classifiers", "torchvision", [_torchvision(n) for n in (
+    *several("classifiers", "torchvision", [_torchvision(n) for n in (
         "resnet18", "resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "densenet121",
         "squeezenet1_0", "squeezenet1_1", "shufflenet_v2_x0_5", "efficientnet_b0", "googlenet",
         "mnasnet0_5", "regnet_y_400mf",
     )]),
-    *_several("classifiers", "VGG in small", [
+    *several("classifiers", "VGG in small", [
         lambda n=norm, w=widths: _small_classifier(w, n, "features/classifier", 4)
         for norm in (False, True) for widths in ((8, 16), (8, 16, 32), (4, 8, 16, 32))
     ]),
-    *_several("classifiers", "of a tutorial", [
+    *several("classifiers", "of a tutorial", [
         lambda names=names, f=flat: _small_classifier((8, 16, 32), True, names, f)
         for names in ("conv_layers/fc_layers", "encoder/head", "backbone/mlp") for flat in (1, 16)
     ]),
-    *_several("classifiers", "named like a U-Net", [_unet_named_classifier]),
-    *_several("generators", "DCGAN", [
+    *several("classifiers", "named like a U-Net", [_unet_named_classifier]),
+    *several("generators", "DCGAN", [
         lambda v=latent, n=norm, m=name, c=count: _generator(v, n, 32, m, c)
         for latent in (16, 100) for norm in (True, False)
         for name, count in (("main", 2), ("gen", 3))
     ]),
-    *_several("generators", "dense first", [lambda n=n: _dense_generator(n)
+    *several("generators", "dense first", [lambda n=n: _dense_generator(n)
                                             for n in ("decoder", "deconv", "conv_blocks", "net")]),
-    *_several("discriminators", "strided", [
+    *several("discriminators", "strided", [
         lambda f=first, n=norm, c=channels: _discriminator(f, n, c, 3)
         for first in (8, 16) for norm in (True, False) for channels in (1, 3)
     ]),
-    *_several("autoencoders with a code", "autoencoder", [
+    *several("autoencoders with a code", "autoencoder", [
         lambda c=code, v=var, n=names: _code_autoencoder(c, v, n)
         for code in (8, 32) for var in (True, False) for names in ("encoder/decoder", "enc/dec")
     ]),
-    *_several("one dimension", "1D U-Net", [
+    *several("one dimension", "1D U-Net", [
         lambda w=width, d=depth, n=norm: _unet_1d(w, d, n)
         for width in (4, 8) for depth in (1, 2, 3) for norm in (True, False)
     ]),
-    *_several("transformers", "ViT", [lambda w=w, h=h: _vit(w, 2, h)
+    *several("transformers", "ViT", [lambda w=w, h=h: _vit(w, 2, h)
                                       for w in (16, 32) for h in ("head", "fc", "")]),
-    *_several("transformers", "with a decoder", [lambda w=w, s=s: _vit_decoder(w, s)
+    *several("transformers", "with a decoder", [lambda w=w, s=s: _vit_decoder(w, s)
                                                  for w in (16, 32) for s in (True, False)]),
-    *_several("transformers", "Swin with a decoder", [lambda: _swin(8), lambda: _swin(16)]),
-    *_several("detectors", "heads", [lambda a=a, p=p: _detector(a, p)
+    *several("transformers", "Swin with a decoder", [lambda: _swin(8), lambda: _swin(16)]),
+    *several("detectors", "heads", [lambda a=a, p=p: _detector(a, p)
                                      for a in (3, 9) for p in (True, False)]),
-    *_several("detectors", "YOLO", [lambda: _yolo(4), lambda: _yolo(8)]),
-    *_several("sequences", "recurrent", [lambda k=k, n=n: _recurrent(k, n)
+    *several("detectors", "YOLO", [lambda: _yolo(4), lambda: _yolo(8)]),
+    *several("sequences", "recurrent", [lambda k=k, n=n: _recurrent(k, n)
                                          for k in ("lstm", "gru", "rnn") for n in (1, 2)]),
-    *_several("sequences", "convolutional recurrent", [_conv_recurrent]),
-    *_several("sequences", "language model", [lambda: _language(16)]),
-    *_several("graphs and points", "graph network", [lambda k=k: _graph_network(k)
+    *several("sequences", "convolutional recurrent", [_conv_recurrent]),
+    *several("sequences", "language model", [lambda: _language(16)]),
+    *several("graphs and points", "graph network", [lambda k=k: _graph_network(k)
                                                      for k in ("gcn", "gat", "sage")]),
-    *_several("graphs and points", "PointNet", [_point_net]),
-    *_several("dense", "MLP", [lambda n=n: _dense((16, 64, 64, 4), n)
+    *several("graphs and points", "PointNet", [_point_net]),
+    *several("dense", "MLP", [lambda n=n: _dense((16, 64, 64, 4), n)
                                for n in ("net", "layers", "mlp", "model")]),
-    *_several("dense", "NeRF", [lambda: _dense((63, 64, 64, 64, 4), "pts_linears"),
+    *several("dense", "NeRF", [lambda: _dense((63, 64, 64, 64, 4), "pts_linears"),
                                 lambda: _dense((84, 32, 3), "rgb")]),
-    *_several("diffusion", "with time", [lambda n=n: _diffusion(8, n)
+    *several("diffusion", "with time", [lambda n=n: _diffusion(8, n)
                                          for n in ("time_mlp", "time_embed", "temb_proj")]),
-    *_several("siamese", "embedding", [lambda: _siamese(8), lambda: _siamese(16)]),
-    *_several("image to image", "super-resolution", [lambda f=f, b=b: _super_resolution(f, b, 8)
+    *several("siamese", "embedding", [lambda: _siamese(8), lambda: _siamese(16)]),
+    *several("image to image", "super-resolution", [lambda f=f, b=b: _super_resolution(f, b, 8)
                                                      for f in (2, 4) for b in (2, 4)],
               "unknown purpose"),
 )  # fmt: skip

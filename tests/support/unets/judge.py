@@ -83,12 +83,14 @@ def opened(path: Path, statistics: bool = True) -> Opened:
     except SegnetError as error:
         return Opened(refused=str(error), asked=_asks(error))
     if "layout" not in checkpoint.known:
+        offered: Sequence[Any] = ()
         if statistics:
             from napari_segnet.judge import judge as ask
             from napari_segnet.progress import run
 
-            checkpoint = run(ask(checkpoint)).checkpoint
-        return _as_known(checkpoint, path)
+            judgement = run(ask(checkpoint))
+            checkpoint, offered = judgement.checkpoint, judgement.offered
+        return _as_known((checkpoint, *(other for _, _, other in offered)), path)
     return _as_bare(path, statistics)
 
 
@@ -97,11 +99,18 @@ def _asks(error: SegnetError) -> bool:
     return isinstance(error, MissingFactError) or bool(re.search(r"--override \w", str(error)))
 
 
-def _as_known(checkpoint: Any, path: Path) -> Opened:
-    """Return the one network of a family that is known by name."""
+def _as_known(checkpoints: Sequence[Any], path: Path) -> Opened:
+    """Return the network of a family that is known by name, and those that are offered beside."""
+    first = checkpoints[0]
+    known = {name: fact.source for name, fact in first.known.items()}
+    choices = {name: str(value) for name, value in first.hparams.items() if name in known}
+    answers = tuple(_answer_of(one, path) for one in checkpoints)
+    return Opened(answers=answers, choices=choices, known=known, family=first.family)
+
+
+def _answer_of(checkpoint: Any, path: Path) -> Answer:
+    """Return what answers as a checkpoint's network does."""
     family = next(f for f in FAMILIES if f.name == checkpoint.family)
-    known = {name: fact.source for name, fact in checkpoint.known.items()}
-    choices = {name: str(value) for name, value in checkpoint.hparams.items() if name in known}
 
     def answer(batch: torch.Tensor) -> torch.Tensor:
         from support.networks import assemble
@@ -113,7 +122,7 @@ def _as_known(checkpoint: Any, path: Path) -> Opened:
                     return family.maps(module, batch)  # type: ignore[attr-defined]
         raise AssertionError("no view of the file has the tensors of its checkpoint")
 
-    return Opened(answers=(answer,), choices=choices, known=known, family=checkpoint.family)
+    return answer
 
 
 def _as_bare(path: Path, statistics: bool) -> Opened:

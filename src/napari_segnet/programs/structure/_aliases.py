@@ -14,61 +14,69 @@ from napari_segnet.containers import TensorRef
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["without_aliases"]
+__all__ = ["aliases_of"]
 
 LEAST = 8
 """A copy of fewer tensors is none of a backbone."""
 
 
-def without_aliases(tensors: Mapping[str, TensorRef]) -> Mapping[str, TensorRef]:
-    """Return the tensors without those of a module whose layers stand under other names, too.
+def aliases_of(tensors: Mapping[str, TensorRef]) -> Mapping[str, str]:
+    """Return the tensors that stand under a second name -> the name that counts.
 
-    Shapes in order find the two; the tensors are then read, for equal values alone prove it. A
-    dense end of the module, which no other name holds, is left out as well.
+    Those of a dense end of a module that is kept twice, which no other name holds, count under no
+    name: ``""``. Shapes in order find the two; the tensors are then read, for equal values alone
+    prove it.
     """
-    tensors = _without_copies(tensors)
+    found = _copies(tensors)
+    left = [key for key in tensors if key not in found]
     owners: dict[str, list[str]] = {}
-    for key in tensors:
+    for key in left:
         owners.setdefault(key.split(".")[0], []).append(key)
     for owner, own in owners.items():
-        rest = [key for key in tensors if not key.startswith(f"{owner}.")]
-        if LEAST <= len(own) <= len(rest) and _twice(tensors, own, rest):
-            return {key: tensors[key] for key in rest}
-    return tensors
+        rest = [key for key in left if not key.startswith(f"{owner}.")]
+        if LEAST <= len(own) <= len(rest) and (pairs := _twice(tensors, own, rest)):
+            found |= {key: pairs.get(key, "") for key in own}
+            break
+    return {key: _last(found, key) for key in found}
 
 
-def _without_copies(tensors: Mapping[str, TensorRef]) -> Mapping[str, TensorRef]:
-    """Return the tensors without those of layers that stand in a module deeper down as well.
+def _last(found: Mapping[str, str], key: str) -> str:
+    while key in found:
+        key = found[key]
+    return key
 
-    Of ``up.conv`` and ``up.layers.1`` the second one stays: its number tells its place. Layers
+
+def _copies(tensors: Mapping[str, TensorRef]) -> dict[str, str]:
+    """Return the tensors of layers that stand in a module deeper down as well.
+
+    Of ``up.conv`` and ``up.layers.1`` the second one counts: its number tells its place. Layers
     side by side in one module are never taken for one, however equal they are.
     """
-    layers: dict[str, dict[str, TensorRef]] = {}
-    for key, tensor in tensors.items():
+    layers: dict[str, dict[str, str]] = {}
+    for key in tensors:
         name, _, role = key.rpartition(".")
-        layers.setdefault(name, {})[role] = tensor
-    alike: dict[object, list[str]] = {}
-    for name, roles in layers.items():
-        alike.setdefault(tuple((role, one.shape) for role, one in roles.items()), []).append(name)
-    copies = {
-        name
-        for names in alike.values()
-        for name in names
-        if any(_inside(name, other) and _same(layers[name], layers[other]) for other in names)
+        layers.setdefault(name, {})[role] = key
+    kinds = {
+        n: tuple((role, tensors[own[role]].shape) for role in own) for n, own in layers.items()
     }
-    return {key: one for key, one in tensors.items() if key.rpartition(".")[0] not in copies}
+    below: dict[object, list[str]] = {}
+    for name, kind in kinds.items():
+        *holder, last = name.split(".")
+        for depth in range(len(holder) if last.isdecimal() else 0):
+            below.setdefault((kind, ".".join(holder[:depth])), []).append(name)
+    found: dict[str, str] = {}
+    for name, kind in kinds.items():
+        for other in below.get((kind, name.rpartition(".")[0]), ()):
+            pairs = {key: layers[other][role] for role, key in layers[name].items()}
+            if _same([(tensors[one], tensors[two]) for one, two in pairs.items()]):
+                found |= pairs
+                break
+    return found
 
 
-def _inside(name: str, other: str) -> bool:
-    """Tell if another layer stands, by its number, below the module that holds a layer."""
-    holder, owner = (one.rpartition(".")[0] for one in (name, other))
-    below = owner != holder and f"{owner}.".startswith(f"{holder}." if holder else "")
-    return below and other.rpartition(".")[2].isdecimal()
-
-
-def _same(one: Mapping[str, TensorRef], two: Mapping[str, TensorRef]) -> bool:
+def _same(pairs: list[tuple[TensorRef, TensorRef]]) -> bool:
     """Tell if two layers have the same tensors, and these are not as every layer begins."""
-    pairs = sorted(((one[role], two[role]) for role in one), key=lambda pair: pair[0].nbytes)
+    pairs = sorted(pairs, key=lambda pair: pair[0].nbytes)
     if not all(first.readable and second.readable for first, second in pairs):
         return False
     loaded = [(first.load(), second.load()) for first, second in pairs[:1]]
@@ -84,17 +92,20 @@ def _all_equal(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
     return all(torch.equal(one, two) for one, two in pairs)
 
 
-def _twice(tensors: Mapping[str, TensorRef], own: list[str], rest: list[str]) -> bool:
-    pairs, at = [], 0
-    kept = [key for key in own if not _dense(tensors, key)]
-    for key in kept:
+def _twice(tensors: Mapping[str, TensorRef], own: list[str], rest: list[str]) -> dict[str, str]:
+    """Return the tensors of a module -> the same under other names; empty where some have none."""
+    pairs, at = dict[str, str](), 0
+    for key in own:
+        if _dense(tensors, key):
+            continue
         while at < len(rest) and tensors[rest[at]].shape != tensors[key].shape:
             at += 1
         if at == len(rest):
-            return False
-        pairs.append((key, rest[at]))
+            return {}
+        pairs[key] = rest[at]
         at += 1
-    return len(pairs) >= LEAST and all(_equal(tensors[one], tensors[two]) for one, two in pairs)
+    same = len(pairs) >= LEAST and all(_equal(tensors[a], tensors[b]) for a, b in pairs.items())
+    return pairs if same else {}
 
 
 def _dense(tensors: Mapping[str, TensorRef], key: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 from napari_segnet.containers import Weights
 from napari_segnet.errors import UnknownNetworkError
 from napari_segnet.programs.structure._added import with_added
-from napari_segnet.programs.structure._aliases import without_aliases
+from napari_segnet.programs.structure._aliases import aliases_of
 from napari_segnet.programs.structure._branches import side_by_side
 from napari_segnet.programs.structure._facts import facts_of
 from napari_segnet.programs.structure._heads import without_side_heads
@@ -49,8 +50,9 @@ def read_structure(weights: Weights) -> Space:
     ]
     if whole:
         raise _refused(weights, f"{_listed(whole)} hold no floating numbers")
-    tensors = without_aliases(weights.tensors)
-    layers = stored_layers({key: tensor.shape for key, tensor in tensors.items()})
+    aliases = aliases_of(weights.tensors)
+    shapes = {key: one.shape for key, one in weights.tensors.items() if key not in aliases}
+    layers = stored_layers(shapes)
     by_name = is_sorted(layers)
     layers = resorted(layers) if by_name else layers
     kinds = {
@@ -76,12 +78,12 @@ def read_structure(weights: Weights) -> Space:
     joined = side_by_side(parts)
     main = joined if nested(joined) else without_side_heads(joined)[0]
     tried = [main, *(one for one in (joined, parts) if one != main)]
-    spaces = (_space(one, weights, by_name) for one in tried)
+    spaces = (_space(one, weights, by_name, aliases) for one in tried)
     space = next((one for one in spaces if one is not None), None)
     if any(part.shortcut for part in parts) and _unlikely(space):
         # What is named as a shortcut may stand in the way itself, such as before a resizing.
         straight = squeezed(parts_of(units, shortcuts=False), squeezes)
-        other = _space(straight, weights, by_name) if straight is not None else None
+        other = _space(straight, weights, by_name, aliases) if straight is not None else None
         space = other if other is not None and not _unlikely(other) else space
     if space is None:
         shown = [f"{unit.layer.name}.weight {unit.layer.weight}" for unit in units]
@@ -93,7 +95,9 @@ def read_structure(weights: Weights) -> Space:
     return space
 
 
-def _space(parts: tuple[Part, ...], weights: Weights, by_name: bool) -> Networks | None:
+def _space(
+    parts: tuple[Part, ...], weights: Weights, by_name: bool, aliases: Mapping[str, str]
+) -> Networks | None:
     """Return the networks of all parts; None where there is none."""
     facts = facts_of(parts, weights.layers, by_name, weights.metadata)
     ranked, pairs = with_added(parts, topologies(parts, facts))
@@ -101,7 +105,9 @@ def _space(parts: tuple[Part, ...], weights: Weights, by_name: bool) -> Networks
     siblings = {words[a]: words[b] for pair in pairs for a, b in (pair, pair[::-1])}
     found = dict(zip(words, ranked, strict=True))
     numbers = {name: math.prod(one.shape) for name, one in weights.tensors.items()}
-    space = Networks(parts=parts, facts=facts, found=found, siblings=siblings, numbers=numbers)
+    space = Networks(
+        parts=parts, facts=facts, found=found, siblings=siblings, numbers=numbers, aliases=aliases
+    )
     return space if found and space.first(1) else None
 
 

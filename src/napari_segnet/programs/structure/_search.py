@@ -141,8 +141,9 @@ class Search:
                     continue
                 if part.gap:
                     continue  # another layer of its Sequential runs before
-                if count > MOST_COLOURS and part.outputs(False) < count:
-                    continue  # a code that becomes an image, and no image
+                narrows = part.outputs(False) < count
+                if narrows and (count > MOST_COLOURS or at != order[0]):
+                    continue  # a code that becomes an image, or an answer, and no image
                 cost = price + (0.0 if at == order[0] else 2.5)
                 cost += {1: 0.0, 3: 0.0, 2: 0.7, 4: 0.7}.get(count, 2.0)
                 cost += 2.0 if part.role in (DECODER, OUTPUT) else 0.0
@@ -162,6 +163,10 @@ class Search:
             return None  # networks that enlarge images shuffle pixels, too
         if state.steps[-1].shuffled:
             return None
+        if not state.taken and self._widens(state):
+            return None
+        if not state.poolings and not self.flat and any(one.skip == 0 for one in state.steps):
+            return None  # what sees the image again is a level of a U-Net, or nothing
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
             return None  # a backbone alone
@@ -184,6 +189,14 @@ class Search:
         if last.role != OUTPUT and self.says_out:
             cost += 2.0
         return cost + unlike(self.parts, state.steps)
+
+    def _widens(self, state: State) -> bool:
+        """Tell if the decoder has more channels than all before it: a classifier grows so."""
+        ups = (s.transposed or s.before in RESIZINGS for s in state.steps)
+        first = next((turn for turn, up in enumerate(ups) if up), len(state.steps))
+        wide = [self.parts[one.part].outputs(one.transposed) for one in state.steps]
+        apart = any(one.shuffled for one in state.steps)
+        return not apart and 0 < first < len(wide) and max(wide[first:]) > max(wide[:first])
 
     # ---- One more part -------------------------------------------------------------
 

@@ -44,6 +44,8 @@ class Networks:
         Layouts without skip connections -> the same with them added, and the reverse.
     numbers : mapping of str to int
         How many numbers each tensor of the file holds.
+    aliases : mapping of str to str
+        Tensors that the file holds under a second name -> the name in the graphs.
     """
 
     parts: Sequence[Part]
@@ -51,6 +53,7 @@ class Networks:
     found: Mapping[str, Topology]
     siblings: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     _open: dict[str, Open] = field(default_factory=dict)
 
     @property
@@ -87,6 +90,7 @@ class Networks:
             },
             prior=prior,
             why={"layout": SKIP_WHY, **{name: why for name, (_, why) in possible.items()}},
+            aliases=self.aliases,
         )
 
     def first(self, n: int) -> tuple[Candidate, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from napari_segnet.graph import Graph
@@ -29,6 +29,8 @@ class Candidate:
         Natural logarithm of how often networks are made so, from counts on public repositories.
     why : mapping of str to str
         The same names -> one sentence: what proves the value, or why it is assumed.
+    aliases : mapping of str to str
+        Tensors that the file holds under a second name -> the name in the graph.
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class Candidate:
     open: Mapping[str, tuple[str, ...]]
     prior: float
     why: Mapping[str, str]
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def layout(self) -> str:

@@ -98,6 +98,8 @@ def checkpoint_of(
     """Describe a candidate as the network of a file."""
     graph = candidate.graph
     named = tensors(graph)
+    keys = {name: name for name in named if name in weights.tensors}
+    keys |= {key: name for key, name in candidate.aliases.items() if name in named}
     outputs, purpose = _purpose(candidate)
     checkpoint = describe_graph(
         path=weights.path,
@@ -113,14 +115,14 @@ def checkpoint_of(
             wrapper=weights.wrapper,
             prefix=weights.prefix,
             dtype=common_dtype(weights),
-            keys={name: name for name in named if name in weights.tensors},
+            keys=keys,
         ),
         known={"prepare": PREPARE},
     )
     known = {name: _known(candidate, name, overrides) for name in candidate.choices}
     structure = Known(source=known["layout"].source, why=known["layout"].why)
     read = Known(source="read", why="from the order and the shapes of the tensors")
-    unused = [key for key in weights.tensors if key not in named]
+    unused = [key for key in weights.tensors if key not in keys]
     notes: tuple[str, ...] = (
         (f"Tensors that no layer uses: {', '.join(unused)}.",) if unused else ()
     )

@@ -78,6 +78,11 @@ LABEL_HINTS = {
         ),
     ),
     "seed_threshold": Hint(label="seed threshold", minimum=0.0, maximum=1.0, step=0.01),
+    "cut_by": Hint(
+        label="cut by",
+        choices=("auto", "distance"),
+        names=(("auto", "boundary and distance"), ("distance", "distance alone")),
+    ),
     "flow_threshold": Hint(label="flow threshold", minimum=0.0, maximum=4.0, step=0.05),
     "flow_steps": Hint(label="steps along flows", minimum=0, maximum=100_000, special="auto"),
     "min_size_px": Hint(label="minimum size (px)", minimum=0, maximum=100_000),

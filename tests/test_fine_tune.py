@@ -101,8 +101,9 @@ def test_what_is_worse_is_not_promoted(tmp_path):
 
 
 @pytest.mark.trains
-def test_mirror_images_alone_make_no_network_better(tmp_path, monkeypatch):
-    """Both are shown them, and neither on earlier images: what is compared is what was learned."""
+@pytest.mark.parametrize("old", [None, "yes"])
+def test_mirror_images_alone_make_no_network_better(tmp_path, monkeypatch, old):
+    """Both are shown them, or neither: what is compared is what was learned."""
     asked = []
 
     def scored(network, *others):
@@ -110,11 +111,22 @@ def test_mirror_images_alone_make_no_network_better(tmp_path, monkeypatch):
         return score_held_out(network, *others)
 
     monkeypatch.setattr(_fine_tune, "score_held_out", scored)
-    network, out = untaught(tmp_path / "old.safetensors"), tmp_path / "new.safetensors"
+    card = {} if old is None else {"mirror": old}
+    network, out = untaught(tmp_path / "old.safetensors", card=card), tmp_path / "n.safetensors"
     data, earlier = dataset_of(tmp_path / "d"), dataset_of(tmp_path / "e", count=1)
-    trained = run(fine_tune(network, data, out, QUICK, earlier=earlier))
+    how = replace(QUICK, epochs=1, steps_per_epoch=1, rehearsal=0.0 if old else 0.5)
+    notes, trained = told(fine_tune(network, data, out, how, earlier=earlier))
     assert trained.checkpoint.card["mirror"] == "yes"
-    assert asked == ["yes", None, "yes", None]
+    assert asked == [old] * 4
+    assert [note for note in notes if "no earlier images to learn from" in note] == []
+
+
+@pytest.mark.trains
+def test_rehearsal_without_earlier_images_is_said(tmp_path):
+    network, out = untaught(tmp_path / "old.safetensors"), tmp_path / "n.safetensors"
+    how = replace(QUICK, epochs=1, steps_per_epoch=1, rehearsal=0.5)
+    notes, _ = told(fine_tune(network, dataset_of(tmp_path / "d"), out, how))
+    assert [note.split(",")[0] for note in notes] == ["rehearsal is 0.5"]
 
 
 @pytest.mark.trains

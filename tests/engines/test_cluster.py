@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -200,6 +201,30 @@ def test_maps_are_the_same_from_files_and_from_pixels(expected, clustered, place
         lambda dask_worker: os.listdir(dask_worker.local_directory)
     )
     assert all(any(name.endswith(".pth") for name in names) for names in weights.values())
+
+
+@pytest.fixture(scope="module")
+def of_mirrors(place):
+    how = replace(HOW, mirror="yes")
+    return how, run(sn.predict(place / "u.pth", place / "plain.tif", how)).answer.data
+
+
+@pytest.mark.subprocess
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
+def test_mirror_images_are_sent_ahead_too(of_mirrors, expected, clustered, place, monkeypatch):
+    from napari_segnet.stitch import ahead
+
+    sent, real, (how, here) = [], ahead._sent, of_mirrors
+    monkeypatch.setattr(ahead, "_sent", lambda *a: sent.append(a[1].mirrored) or real(*a))
+    array = Image(data=tifffile.imread(place / "plain.tif"), axes="yx")
+    for image in (place / "plain.tif", array):
+        sent.clear()
+        found = run(sn.predict(place / "u.pth", image, how))
+        np.testing.assert_allclose(found.answer.data, here, atol=1e-6)
+        assert found.origin.engine["mirrored"] == ["y", "x"]
+        assert len(sent) > 3 and all(sent)
+    assert np.abs(here - expected).max() > 1e-3
 
 
 @pytest.mark.subprocess

@@ -6,7 +6,7 @@ import functools
 import pickle
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,8 +73,12 @@ def _sent(
 ) -> Pending:
     if named is not None:
         return engine.begin(_read_and_answer, engine.key, named, task, precision)
-    how = (task.tile.keep, precision, task.offset, task.frame.size)
-    return engine.begin(kept_part, engine.key, reader.read(task), *how)
+    return engine.begin(kept_part, engine.key, reader.read(task), *_how(task, precision))
+
+
+def _how(task: TileTask, precision: str) -> tuple[Any, ...]:
+    """Return how a task is answered, as ``kept_part`` takes it."""
+    return task.tile.keep, precision, task.offset, task.frame.size, task.mirrored
 
 
 def _unscaled(task: TileTask) -> bool:
@@ -113,4 +117,4 @@ def _read_and_answer(
 ) -> npt.NDArray[np.float32]:
     """Read a task there and answer it."""
     block = read_task(task, _image(named))
-    return kept_part(key, block, task.tile.keep, precision, task.offset, task.frame.size)
+    return kept_part(key, block, *_how(task, precision))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.engines import Engine
+from napari_segnet.engines.apart._there import mean_of_mirrors
 from napari_segnet.engines.cluster import WorksAhead
 from napari_segnet.image import Image
 from napari_segnet.plan.precision import PrecisionChoice
@@ -20,7 +21,6 @@ from napari_segnet.progress import check_cancelled
 from napari_segnet.sinks import Sink, large_array
 from napari_segnet.sinks.file import in_memory_bytes
 from napari_segnet.stitch.ahead import answers_ahead
-from napari_segnet.stitch.windows import turns
 
 __all__ = [
     "Apart",
@@ -96,7 +96,7 @@ def stitch_maps(
     int
         How many tiles are done.
     """
-    if isinstance(engine, WorksAhead) and not any(task.mirrored for task in tasks):
+    if isinstance(engine, WorksAhead):
         yield from _stitch_ahead(engine, tasks, reader, sink, precision, known)
         return
     done = 0
@@ -185,15 +185,8 @@ def _answer(
     engine: Engine, tasks: Sequence[TileTask], blocks: npt.NDArray[np.float32], precision: str
 ) -> npt.NDArray[np.float32]:
     first = tasks[0]
-    total: npt.NDArray[np.float32] | None = None
-    axes = turns((-2, -1)) if first.mirrored else ((),)
-    for turned in axes:
-        shown = np.ascontiguousarray(np.flip(blocks, turned))
-        maps = engine.maps(shown, precision=precision, offset=first.offset, whole=first.frame.size)
-        back = np.flip(maps, turned)
-        total = back if total is None else total + back
-    assert total is not None
-    return total if len(axes) == 1 else total / np.float32(len(axes))
+    maps = partial(engine.maps, precision=precision, offset=first.offset, whole=first.frame.size)
+    return mean_of_mirrors(maps, blocks) if first.mirrored else maps(blocks)
 
 
 def blend_weight(shape: Sequence[int]) -> npt.NDArray[np.float32]:

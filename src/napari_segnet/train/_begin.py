@@ -14,11 +14,10 @@ from napari_segnet.engines.torch import load
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import FAMILIES, RawFamily, SmallInitFamily, Trainable
 from napari_segnet.plan import PredictSettings
-from napari_segnet.plan.input import stands_mirrors
 from napari_segnet.prepare.volumes import VOLUME
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Start", "advised", "as_run", "mirrors", "shown", "start", "trainable", "wanted"]
+__all__ = ["Start", "advised", "as_run", "shown", "start", "trainable", "wanted", "with_facts_of"]
 
 OBJECTS = tuple(
     Output(role=role, channels=1, activation="sigmoid")
@@ -100,10 +99,11 @@ def advised(network: Checkpoint) -> Checkpoint:
     return answer_of(network).advised(network)
 
 
-def mirrors(network: Checkpoint, settings: TrainSettings) -> bool:
-    """Tell if a network that learns so is to be shown mirror images from then on, too."""
-    learned = settings.mirror and settings.flip and network.ndim == 2
-    return learned and stands_mirrors(network)
+def with_facts_of(old: Checkpoint, trained: Checkpoint, *facts: str) -> Checkpoint:
+    """Return a network whose card says these facts as that of the old one does, or leaves out."""
+    card = {name: value for name, value in trained.card.items() if name not in facts}
+    own = {name: value for name, value in old.card.items() if name in facts}
+    return replace(trained, card={**card, **own})
 
 
 def as_run(settings: TrainSettings, device: str = "auto") -> PredictSettings:

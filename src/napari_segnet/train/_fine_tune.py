@@ -17,7 +17,7 @@ from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
-from napari_segnet.train._begin import advised, as_run, mirrors
+from napari_segnet.train._begin import advised, as_run, with_facts_of
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._forecast import Forecast, forecast
 from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
@@ -169,17 +169,16 @@ def _judged(
     before = before_earlier = None
     if network.path.exists():
         # With the advice that the new one gets: what is compared is what was learned.
-        old = advised(network)
-        if mirrors(network, settings):
-            old = replace(old, card={**old.card, "mirror": "yes"})
-        before = yield from _scored(old, dataset, how, "before")
+        before = yield from _scored(advised(network), dataset, how, "before")
         if earlier is not None:
             before_earlier = yield from _scored(advised(network), earlier, plain, EARLIER_BEFORE)
         # What is its own answer would never let another one be better.
         for path in before.own:
             yield Progress(what="note", text=NO_JUDGE.format(name=Path(path).stem))
     checkpoint = yield from steps
-    after = yield from _scored(checkpoint, dataset, how, "after")
+    # Mirror images alone make none better: both are shown them, or neither.
+    judged = checkpoint if before is None else with_facts_of(network, checkpoint, "mirror")
+    after = yield from _scored(judged, dataset, how, "after")
     known = None
     if earlier is not None and before_earlier is not None:
         known_so = _as_before(checkpoint, network)
@@ -203,15 +202,8 @@ def _judged(
 
 def _as_before(trained: Checkpoint, network: Checkpoint) -> Checkpoint:
     """Return a network that is shown images as the old one was: earlier ones are of its kind."""
-    shown = {"invert", "channels", "object_px", "mirror"}
-    card = {name: value for name, value in trained.card.items() if name not in shown}
-    own = {name: value for name, value in network.card.items() if name in shown}
-    return replace(
-        trained,
-        prepare=network.prepare,
-        pixel_size_um=network.pixel_size_um,
-        card={**card, **own},
-    )
+    same = with_facts_of(network, trained, "invert", "channels", "object_px", "mirror")
+    return replace(same, prepare=network.prepare, pixel_size_um=network.pixel_size_um)
 
 
 def _all_held_out(dataset: Dataset) -> Dataset:

@@ -21,13 +21,13 @@ from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.inputs import as_checkpoint
 from napari_segnet.plan import PredictSettings
-from napari_segnet.plan.input import inverted
+from napari_segnet.plan.input import inverted, stands_mirrors
 from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.settings import as_settings, type_name
 from napari_segnet.sidecar import write_sidecar
 from napari_segnet.train._batches import batches, drawers
-from napari_segnet.train._begin import advised, mirrors, shown, start, trainable, wanted
+from napari_segnet.train._begin import advised, shown, start, trainable, wanted
 from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
 from napari_segnet.train._pace import Pace
@@ -41,6 +41,10 @@ OWN = "segnet-unet"
 OWN_FILE = (
     "{out} is going to be a file of napari-segnet's own, which holds the whole network. It is not "
     "written back as what it was ({of}): the ending of its name would have to be the same."
+)
+NOTHING_EARLIER = (
+    "rehearsal is {share:g}, but there are no earlier images to learn from, so nothing is "
+    "rehearsed. Choose them (--earlier), or set rehearsal=0."
 )
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
@@ -159,6 +163,8 @@ def _trained(
                 "No pixel of the earlier images is trusted, so none of them can be rehearsed. "
                 "Review some of them first, or set rehearsal=0."
             )
+    elif settings.rehearsal:
+        yield Progress(what="note", text=NOTHING_EARLIER.format(share=settings.rehearsal))
     torch.manual_seed(settings.seed)
     begun = start(network, settings)
     learner = Learner(begun, settings, device, crops.objects)
@@ -381,7 +387,7 @@ def _card(
         card.setdefault("object_px", object_px)  # the window offers it as the object diameter
     if inverted(network, PredictSettings(invert=settings.invert)):
         card["invert"] = "yes"
-    if mirrors(network, settings):
+    if settings.mirror and settings.flip and network.ndim == 2 and stands_mirrors(network):
         card["mirror"] = "yes"
     if settings.channels != "auto":
         card["channels"] = settings.channels

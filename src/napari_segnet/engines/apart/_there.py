@@ -10,6 +10,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_segnet.errors import BrokenWeightsError
@@ -32,6 +33,7 @@ __all__ = [
     "kept_part",
     "loaded",
     "look_at",
+    "mean_of_mirrors",
     "of_look",
     "warm",
 ]
@@ -39,6 +41,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+MIRRORS = ((-2,), (-1,), (-2, -1))
+"""Axes along which a mirror image is turned over: y, x and both."""
 ENGINES, LOOKS = 2, 4
 """Engines, and what they saw, that are kept to be asked again; of more, the oldest is made anew."""
 
@@ -158,11 +162,27 @@ def kept_part(
     precision: str,
     offset: tuple[int, ...],
     whole: tuple[int, ...],
+    mirrored: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Answer one tile ``(c, [z,] y, x)`` and return what is kept of it."""
-    answer = ask(key, "maps", block[None], precision=precision, offset=offset, whole=whole)[0]
+    maps = partial(ask, key, "maps", precision=precision, offset=offset, whole=whole)
+    answer = (mean_of_mirrors(maps, block[None]) if mirrored else maps(block[None]))[0]
     part: npt.NDArray[np.float32] = answer[(slice(None), *keep)]
     return part
+
+
+def mean_of_mirrors(
+    maps: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
+    blocks: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Return the mean of what is answered to blocks and to their mirror images, turned back."""
+    import numpy as np
+
+    total = maps(blocks)
+    for turned in MIRRORS:
+        shown = np.ascontiguousarray(np.flip(blocks, turned))
+        total = total + np.flip(maps(shown), turned)
+    return total / np.float32(1 + len(MIRRORS))
 
 
 def _load(wanted: Wanted) -> Any:

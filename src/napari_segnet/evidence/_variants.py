@@ -257,7 +257,7 @@ def _paddings(graph: Graph, value: str) -> Graph:
     fills: Mapping[str, Literal["reflect", "replicate"]] = {
         "reflect": "reflect", "replicate": "replicate",
     }  # fmt: skip
-    fill = fills.get(value, "zeros")
+    fill: Literal["zeros", "reflect", "replicate"] = fills.get(value, "zeros")
 
     def change(node: Node) -> Operation:
         own = node.operation

@@ -220,7 +220,7 @@ def _mangle(body: Sequence[ast.stmt]) -> None:
             if owner and private:
                 setattr(node, place, f"_{owner}{name}")
             if isinstance(node, ast.ClassDef) and place == "name":
-                owner = name.lstrip("_")
+                owner = node.name.lstrip("_")
         row += [(child, owner) for child in _children(node)]
 
 

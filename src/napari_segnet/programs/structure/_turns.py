@@ -43,6 +43,11 @@ class Turns:
         for at, part in enumerate(parts):
             self.series.setdefault(part.series, []).append(at)
         self.depth = _shared([part.name.split(".") for part in parts])
+        self.paired = {
+            series
+            for series, places in self.series.items()
+            if all(_is_pair(numbers(parts[at].name)) for at in places)
+        }
         self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
 
     def eligible(self, used: int) -> Iterator[int]:
@@ -106,7 +111,14 @@ class Turns:
         names = self.parts[state.steps[-1].part].name, self.parts[at].name
         one, two = (".".join(name.split(".")[self.depth :]) for name in names)
         first, second = numbers(one), numbers(two)
+        if self.parts[at].series in self.paired:
+            first, second = (divmod(n[-1], 10) if n else () for n in (first, second))
         return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
+
+
+def _is_pair(found: tuple[int, ...]) -> bool:
+    """Tell if a name has one number, of a level and a place in it, such as 21."""
+    return len(found) == 1 and 9 < found[0] < 100
 
 
 def _answers(part: Part) -> bool:

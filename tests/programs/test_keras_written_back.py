@@ -291,6 +291,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     main(["train", str(data), "-c", str(path), "-o", str(new), "--device", "cpu", "--json",
           *options])  # fmt: skip
     said = capsys.readouterr()
+    assert said.out, said.err
     done = json.loads(said.out.splitlines()[-1])
     assert done["done"]
     assert "does not hold the state of the optimizer" in said.err

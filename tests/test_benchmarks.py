@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from support.teaching import fresh, objects, photograph
 
@@ -39,7 +40,7 @@ def bench_here(root, monkeypatch, capsys):
         return capsys.readouterr().out
 
     yield go
-    for name in ("_real", "_wrong", "annotator", "forecast", "nuclei", "review"):
+    for name in ("_real", "_wrong", "annotator", "forecast", "nuclei", "promotion", "review"):
         if name not in before:
             sys.modules.pop(name, None)
 
@@ -109,8 +110,6 @@ def test_review(bench_here, network, tmp_path):
 
 
 def test_a_real_mistake_is_of_one_kind(root, monkeypatch):
-    import numpy as np
-
     monkeypatch.syspath_prepend(root / "benchmarks")
     real = importlib.import_module("_real")
     truth = np.zeros((30, 60), np.int32)
@@ -145,14 +144,42 @@ def test_annotator(bench_here, network, tmp_path):
     quick = ("minutes=0", "epochs=1", "steps_per_epoch=1", "crop_px=16", "batch_size=1")
     words = [str(tmp_path), "--network", network, "--images", "1", "all", "--folds", "2"]
     words += ["--seeds", "1", "--out", str(tmp_path / "runs.jsonl")]
+    words += ["--keep", str(tmp_path / "kept")]
     words += [word for pair in quick for word in ("--set", pair)]
     said = bench_here("annotator.py", *words)
     assert "\n| 1 | 2 |" in said  # two folds each
     assert "\n| all | 2 |" in said
     assert "let through by the gate: " in said
+    assert len(list((tmp_path / "kept").glob("taught-*.safetensors"))) == 4
+    with np.load(tmp_path / "kept" / "taught-1-fold-0-seed-0.npz") as made:
+        assert sorted(made.files) == ["a", "c"]  # what fold 0 has not seen
     before = (tmp_path / "runs.jsonl").read_bytes()
     assert bench_here("annotator.py", *words) == said  # goes on where it stopped: nothing to do
     assert (tmp_path / "runs.jsonl").read_bytes() == before
+
+
+def test_promotion(bench_here, network, tmp_path, monkeypatch):
+    import tifffile
+
+    folder = tmp_path / "nuclei"
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    rows = ["name,split,kind"]
+    for number in range(12):
+        labels = objects((32, 32), count=4, seed=number)
+        for name, pixels in (("images", photograph(labels)), ("labels", labels)):
+            tifffile.imwrite(folder / name / f"{number}.tif", pixels)
+        rows.append(f"{number},train,histology")
+    (folder / "index.csv").write_text("\n".join(rows))
+    made = tmp_path / "made"
+    monkeypatch.setattr(importlib.import_module("promotion"), "SCALES", (1.0,))
+    words = ("promotion.py", str(tmp_path), "--labels", str(made), "--trials", "4")
+    first = bench_here(*words, "--make", network)
+    assert sorted(path.stem for path in made.iterdir())[0] == "scale-1.0-seed_threshold-0.05"
+    assert first.count("on 12 images") == 5
+    assert "\n| 4 images | 16 | " in first  # four objects each
+    assert "4 images: of " in first
+    assert bench_here(*words) == first  # of the labels that lie there
 
 
 def test_forecast(bench_here, tmp_path):

@@ -1,4 +1,4 @@
-"""Grid: where the voxels of a medical image lie in the body, so that labels can lie there too."""
+"""Where pixels lie, so that labels can lie there too: in the body, or in a pyramid of levels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Affine", "Grid"]
+__all__ = ["Affine", "Grid", "PyramidLevel"]
 
 Affine = tuple[tuple[float, ...], ...]
 """``(4, 4)``, row by row: from voxel ``(i, j, k, 1)`` to a point ``(x, y, z, 1)``, with x towards
@@ -116,3 +116,22 @@ class Grid:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"these are not the values of a grid ({error!r})") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PyramidLevel:
+    """A level of an OME-Zarr image.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        In pixels, by axis.
+    scale : tuple of float
+        The size of a pixel, in the axis' own unit.
+    translation : tuple of float
+        Where its first pixel lies, in the same units.
+    """
+
+    shape: tuple[int, ...]
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]

@@ -40,7 +40,10 @@ WORDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"nearest": "nearest", "bilinear": "linear", "bilinear-aligned": "linear-aligned"},
     ),
     "join": ("join", {"up-skip": "skip-last", "skip-up": "skip-first"}),
-    "padding": ("padding_mode", {"same": "zeros", "reflect": "reflect", "valid": "zeros"}),
+    "padding": (
+        "padding_mode",
+        {"same": "zeros", "reflect": "reflect", "replicate": "replicate", "valid": "zeros"},
+    ),
     "dilation": ("dilation", {"1": 1, "2": 2}),
     "epsilon": ("norm_eps", {"1e-05": 1e-5, "0.001": 1e-3}),
 }

@@ -86,6 +86,18 @@ def test_the_nearest_level_is_read_where_the_image_is_shrunk(tmp_path):
     assert image.level_for({"y": 4, "x": 3}).sizes["y"] == 30
 
 
+def test_a_level_of_another_type_is_left_out(tmp_path):
+    """As in the image that BioImageTools/ome-zarr-examples calls one to warn of."""
+    folder = tmp_path / "a.zarr"
+    write(folder, PIXELS, {"multiscales": [multiscale("cyx")]}, 2)
+    zarr.create_array(
+        str(folder / "1"), shape=(2, 30, 25), dtype="f8", zarr_format=2, overwrite=True
+    )
+    opened = open_image(folder)
+    assert opened.levels == ()
+    np.testing.assert_array_equal(opened.read()[0, :, 0], PIXELS)
+
+
 def test_five_dimensions_of_one_time_and_depth_are_left_out(tmp_path):
     pixels = PIXELS[np.newaxis, :, np.newaxis]
     write(tmp_path / "a.zarr", pixels, {"multiscales": [multiscale("tczyx")]}, 2)
@@ -132,10 +144,12 @@ def test_a_plain_array(tmp_path):
         ({"plate": {"wells": [{"path": "B/3"}]}}, "Name the fields of its wells, such as .*B/3/0"),
         ({"well": {"images": [{"path": "0"}]}}, "Name one of its fields"),
         ({}, "without an OME-Zarr image"),
+        ({"labels": ["nuclei", "b"]}, "2 in all. Name one of them, such as a.zarr/nuclei"),
         ({"multiscales": [{"datasets": []}]}, "names no array"),
         ({"multiscales": [{"datasets": [{"path": "../other"}]}]}, "Nothing outside is read"),
         ({"multiscales": [{"datasets": [{"path": "9"}]}]}, "no Zarr array is there"),
         ({"multiscales": [{"axes": ["a", "b", "y"], "datasets": [{"path": "0"}]}]}, "calls them"),
+        ({"multiscales": [{"datasets": [{"path": "0"}]}]}, "does not say which they are"),
     ],
 )
 def test_what_is_no_image_is_said(tmp_path, ome, match):

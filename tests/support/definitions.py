@@ -16,9 +16,12 @@ import torch.nn as nn
 
 
 class Gated(nn.Module):
+    class __First(nn.Conv2d):
+        pass
+
     def __init__(self, channels=1, classes=2, width=8):
         super().__init__()
-        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.first = self.__First(channels, width, 3, padding=1)
         self.gate = nn.Conv1d(1, 1, 3, padding=2, dilation=2, padding_mode="reflect", bias=False)
         self.last = nn.Conv2d(width, classes, 1)
 

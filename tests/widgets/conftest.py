@@ -10,7 +10,13 @@ import pytest
 
 @pytest.fixture
 def make_viewer(make_napari_viewer: Callable[..., Any]) -> Callable[..., Any]:
-    """Make viewers that are closed after the test; a widget that outlives them is an error."""
+    """Make viewers that are closed after the test; a widget that outlives them is an error.
+
+    No network and no training set was used before.
+    """
+    from napari_segnet.widgets.qt.recent import store
+
+    store().clear()
 
     def make(**arguments: Any) -> Any:
         return make_napari_viewer(strict_qt="raise", show_welcome_screen=False, **arguments)

@@ -99,6 +99,59 @@ def test_labels_of_an_image_stand_among_its_labels(tmp_path, version):
     assert zarr.open_group(str(image / "labels"), mode="r")["my_net"]["0"].dtype == "i4"
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_labels_of_an_image_have_its_levels_and_its_place(tmp_path, version):
+    """The format wants as many levels; 35 and 13 pixels are what 71 and 27 are cut off to."""
+    image = tmp_path / "a.zarr"
+    shapes, moved = ((3, 71, 90), (3, 35, 45), (3, 13, 40)), [0.0, 4.0, -6.0]
+    datasets = [
+        {
+            "path": f"s{number}",
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [1.0, 0.5 * step, 0.5 * step]},
+                {"type": "translation", "translation": [0.0, 2.0 + number, -3.0]},
+            ],
+        }
+        for number, step in enumerate((1, 2, 5))
+    ]
+    whole = [{"type": "scale", "scale": [1.0, 2.0, 2.0]}]
+    ome = {
+        "multiscales": [
+            {
+                "axes": [{"name": a} for a in "cyx"],
+                "datasets": datasets,
+                "coordinateTransformations": whole,
+            }
+        ]
+    }
+    attributes = ome if version == 2 else {"ome": ome}
+    zarr.open_group(str(image), mode="w", zarr_format=version, attributes=attributes)
+    for number, shape in enumerate(shapes):
+        folder = str(image / f"s{number}")
+        zarr.create_array(folder, shape=shape, dtype="u1", zarr_format=version)
+    made = segmentation("yx", (71, 90))
+    write_segmentation(made, tmp_path, "a", zarr=zarr_place(image, [image], Path("net.pt")))
+    [scales] = ome_of(image / "labels" / "net")["multiscales"]
+    assert [one["coordinateTransformations"] for one in scales["datasets"]] == [
+        [
+            {"type": "scale", "scale": [1.0, step, step]},
+            {"type": "translation", "translation": [0.0, 4.0 + 2 * number, -6.0]},
+        ]
+        for number, step in enumerate((1.0, 2.0, 5.0))
+    ]
+    levels = [zarr.open_array(str(image / "labels" / "net" / str(n)), mode="r") for n in range(3)]
+    assert [level.shape for level in levels] == [(1, *shape[1:]) for shape in shapes]
+    np.testing.assert_array_equal(levels[1][0], made.labels[:70:2, ::2])
+    rows, columns = (np.arange(13) + 0.5) * 71 / 13, (np.arange(40) + 0.5) * 90 / 40
+    expected = made.labels[np.ix_(rows.astype(int), columns.astype(int))]
+    np.testing.assert_array_equal(levels[2][0], expected)
+    place = zarr_place(tmp_path / "b.zarr", [image], Path("net.pt"))
+    write_segmentation(made, tmp_path, "b", zarr=place)
+    [scales] = ome_of(tmp_path / "b.zarr")["multiscales"]
+    _, translation = scales["datasets"][0]["coordinateTransformations"]
+    assert translation["translation"] == moved[1:]
+
+
 def test_nothing_but_labels_is_replaced(tmp_path):
     place = ZarrPlace(folder=tmp_path / "cells.zarr")
     write_segmentation(segmentation(), tmp_path, "cells", zarr=place)

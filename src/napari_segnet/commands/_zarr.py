@@ -69,15 +69,17 @@ def zarr_place(output: Path, images: Sequence[Path], weights: Path) -> ZarrPlace
             image=output,
             zarr_format=layout.zarr_format,
             axes=layout.axes,
-            scale=layout.scale,
+            levels=layout.levels,
             units=layout.units,
         )
     of_image = layout_of(images[0])
     if of_image is None:
         return ZarrPlace(folder=output)
+    finest = of_image.levels[0]
     return ZarrPlace(
         folder=output,
         zarr_format=of_image.zarr_format,
-        scale=of_image.scale,
+        scale=dict(zip(of_image.axes, finest.scale, strict=True)),
+        translation=dict(zip(of_image.axes, finest.translation, strict=True)),
         units=of_image.units,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.errors import ImageError, Remedy
+from napari_segnet.grid import PyramidLevel
 from napari_segnet.image import AXES, Image
 from napari_segnet.readers._address import Place, RemoteFolder, address_of, described
 from napari_segnet.readers._names import image_stem
@@ -126,16 +127,16 @@ class ZarrLayout:
         2 or 3.
     axes : str
         As stored.
-    scale : mapping of str to float
-        By axis, the size of a pixel in the axis' own unit.
     units : mapping of str to str
         By axis, where the image says one.
+    levels : tuple of PyramidLevel
+        Finest first.
     """
 
     zarr_format: int
     axes: str
-    scale: Mapping[str, float]
     units: Mapping[str, str]
+    levels: tuple[PyramidLevel, ...]
 
 
 def layout_of(path: Path) -> ZarrLayout | None:
@@ -152,15 +153,16 @@ def layout_of(path: Path) -> ZarrLayout | None:
     if node.array is not None or "image-label" in node.ome or not isinstance(scales, list):
         return None
     first = _mapping(scales[0] if scales else None)
-    shape = require_plain(_levels(folder, first)[0])[0]
-    axes = _axes_of(folder, first, len(shape))
+    nodes = dict(_datasets(folder, first))
+    shapes = {at: require_plain(level)[0] for at, level in nodes.items()}
+    axes = _axes_of(folder, first, len(shapes[0]))
     given = [_mapping(axis) for axis in first.get("axes", ())]
     units = {a: str(one["unit"]) for a, one in zip(axes, given, strict=False) if one.get("unit")}
     return ZarrLayout(
         zarr_format=node.zarr_format,
         axes=axes,
-        scale=dict(zip(axes, _factors(first, len(axes)), strict=True)),
         units=units,
+        levels=tuple(_level(first, at, shape) for at, shape in shapes.items()),
     )
 
 
@@ -253,6 +255,11 @@ def _image(
 
 def _levels(root: Place, multiscale: Mapping[str, Any]) -> list[Node]:
     """Return the arrays, finest first; coarser ones that do not belong to it are left out."""
+    return [node for _, node in _datasets(root, multiscale)]
+
+
+def _datasets(root: Place, multiscale: Mapping[str, Any]) -> list[tuple[int, Node]]:
+    """Return the arrays as :func:`_levels` does, each with its place in the list of datasets."""
     datasets = multiscale.get("datasets")
     if not isinstance(datasets, list) or not datasets:
         raise ImageError(f"{root.name} names no array of pixels. Copy or export it again.")
@@ -260,13 +267,15 @@ def _levels(root: Place, multiscale: Mapping[str, Any]) -> list[Node]:
     for dataset in datasets:
         path = dataset.get("path") if isinstance(dataset, Mapping) else None
         nodes.append(node_of(below(root, path)))
-    shapes = [require_plain(node)[0] for node in nodes]
+    (finest, dtype), *_ = plain = [require_plain(node) for node in nodes]
     fits = [
-        len(shape) == len(shapes[0])
-        and all(0 < a <= b for a, b in zip(shape, shapes[0], strict=True))
-        for shape in shapes
+        kind == dtype
+        and len(shape) == len(finest)
+        and all(0 < a <= b for a, b in zip(shape, finest, strict=True))
+        for shape, kind in plain
     ]
-    return [node for node, fit in zip(nodes, fits, strict=True) if fit or node is nodes[0]]
+    found = enumerate(zip(nodes, fits, strict=True))
+    return [(at, node) for at, (node, fit) in found if fit or not at]
 
 
 def _said_axes(node: Node, given: str | None) -> str:
@@ -297,9 +306,12 @@ def _axes_of(folder: Place, multiscale: Mapping[str, Any], ndim: int) -> str:
     if len(letters) != ndim or "?" in letters:
         remedy = Remedy("axes", OLD_AXES[-ndim:] if ndim in (2, 3) else "tczyx")
         names = [a.get("name") if isinstance(a, Mapping) else a for a in given or ()]
+        said = f"calls them {str(names)[:80]}, which are not t, c, z, y, x"
+        if "axes" not in multiscale:
+            said = "does not say which they are as OME-Zarr up to version 0.5 does"
         raise ImageError(
-            f"{folder.name} has {ndim} dimensions and calls them {str(names)[:80]}, which are not "
-            f"t, c, z, y, x. Name one axis per dimension, for example {remedy}.",
+            f"{folder.name} has {ndim} dimensions and {said}. Name one axis per dimension, for "
+            f"example {remedy}.",
             remedies=(remedy,),
         )
     return letters
@@ -325,16 +337,32 @@ def _pixel_sizes(multiscale: Mapping[str, Any], axes: str) -> dict[str, float]:
     return found
 
 
-def _factors(multiscale: Mapping[str, Any], ndim: int) -> list[float]:
+def _factors(multiscale: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
     """Return the scale of the finest level, in the units of the axes."""
-    factors = [1.0] * ndim
-    for holder in (_mapping(multiscale["datasets"][0]), multiscale):
+    return _level(multiscale, 0, (1,) * ndim).scale
+
+
+def _level(multiscale: Mapping[str, Any], at: int, shape: tuple[int, ...]) -> PyramidLevel:
+    """Return where a level lies: its own transformations come first, then those of all."""
+    ndim = len(shape)
+    scale, translation = (1.0,) * ndim, (0.0,) * ndim
+    for holder in (_mapping(multiscale["datasets"][at]), multiscale):
         every = holder.get("coordinateTransformations")
         for one in every if isinstance(every, list) else ():
-            scale = _mapping(one).get("scale")
-            if isinstance(scale, list) and len(scale) == ndim:
-                factors = [f * _number(s) for f, s in zip(factors, scale, strict=True)]
-    return factors
+            if factors := _numbers(one, "scale", ndim):
+                scale = tuple(f * s for f, s in zip(scale, factors, strict=True))
+                translation = tuple(f * s for f, s in zip(translation, factors, strict=True))
+            if moved := _numbers(one, "translation", ndim):
+                translation = tuple(t + m for t, m in zip(translation, moved, strict=True))
+    return PyramidLevel(shape=shape, scale=scale, translation=translation)
+
+
+def _numbers(transformation: object, name: str, ndim: int) -> tuple[float, ...]:
+    """Return the numbers of a transformation of that kind, one for each axis, or none."""
+    found = _mapping(transformation).get(name)
+    if not isinstance(found, list) or len(found) != ndim:
+        return ()
+    return tuple(_number(one) for one in found)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -365,6 +393,12 @@ def _no_image(folder: Place, ome: Mapping[str, Any]) -> str:
         )
     if "well" in ome:
         return f"{folder.name} is a well of a plate. Name one of its fields, such as {folder}/0."
+    names = ome.get("labels")
+    if isinstance(names, list) and names:
+        return (
+            f"{folder.name} lists the labels of an image, {len(names)} in all. Name one of them, "
+            f"such as {folder.name}/{str(names[0])[:60]}."
+        )
     return (
         f"{folder.name} is a Zarr group without an OME-Zarr image. Name one of the arrays inside, "
         "and its axes, or convert it to OME-Zarr."

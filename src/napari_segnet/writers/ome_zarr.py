@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,7 @@ from napari_segnet.atomic import Write, write_text
 from napari_segnet.budget import parsed_json
 from napari_segnet.errors import OTHER_NAME, REPLACE, OutputError
 from napari_segnet.extras import zarr_package
+from napari_segnet.grid import PyramidLevel
 from napari_segnet.segmentation import Segmentation
 
 __all__ = ["ZarrPlace", "check_place", "zarr_files"]
@@ -51,9 +52,12 @@ class ZarrPlace:
         2 for OME-Zarr 0.4, 3 for 0.5.
     axes : str
         Axes of that image as stored, which its labels have, too; empty without one.
-    scale : mapping of str to float
-        Size of a pixel by axis, as the segmented OME-Zarr image says it, so that viewers that know
-        no units show both in one place. Empty for other images: then it is in micrometres.
+    levels : tuple of PyramidLevel
+        Of that image, finest first: its labels have as many, of the same shapes. Empty without one.
+    scale, translation : mapping of str to float
+        Size of a pixel and place of the first one by axis, as the segmented OME-Zarr image says it,
+        so that viewers that know no units show both in one place. Empty for other images: then it
+        is in micrometres.
     units : mapping of str to str
         Of these sizes.
     """
@@ -62,7 +66,9 @@ class ZarrPlace:
     image: Path | None = None
     zarr_format: int = 3
     axes: str = ""
+    levels: tuple[PyramidLevel, ...] = ()
     scale: Mapping[str, float] = field(default_factory=dict)
+    translation: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -122,28 +128,52 @@ def _attributes(folder: Path) -> Mapping[str, Any]:
 def _write_group(part: Path, made: Segmentation, place: ZarrPlace) -> None:
     zarr = zarr_package(place.folder.name)
     axes, labels = _as_stored(made, place.axes)
-    edges = [labels.shape[axes.index(a)] for a in "yx"]
-    factors = [1]
-    while max(edges) > SMALLEST * factors[-1]:
-        factors.append(2 * factors[-1])
+    levels = _levels(made, place, axes, labels.shape)
     zarr.open_group(
         store=str(part),
         mode="w-",
         zarr_format=place.zarr_format,
-        attributes=_described(made, place, axes, factors),
+        attributes=_described(made, place, axes, levels),
     )
-    for number, factor in enumerate(factors):
-        step = tuple(slice(None, None, factor if a in "yx" else 1) for a in axes)
-        _write_level(zarr, part / str(number), labels[step], axes, place.zarr_format)
+    for number, level in enumerate(levels):
+        _write_level(zarr, part / str(number), labels, level.shape, axes, place.zarr_format)
+
+
+def _levels(
+    made: Segmentation, place: ZarrPlace, axes: str, shape: tuple[int, ...]
+) -> tuple[PyramidLevel, ...]:
+    """Return the levels that labels get: those of their image, else by every second pixel."""
+    if place.levels:
+        return tuple(
+            replace(
+                level,
+                shape=tuple(m if n > 1 else 1 for n, m in zip(shape, level.shape, strict=True)),
+            )
+            for level in place.levels
+        )
+    sizes = place.scale or made.pixel_size_um
+    levels: list[PyramidLevel] = []
+    while not levels or max(levels[-1].shape[axes.index(a)] for a in "yx") > SMALLEST:
+        steps = [2 ** len(levels) if a in "yx" else 1 for a in axes]
+        level = PyramidLevel(
+            shape=tuple(-(-n // step) for n, step in zip(shape, steps, strict=True)),
+            scale=tuple(float(sizes.get(a, 1.0)) * s for a, s in zip(axes, steps, strict=True)),
+            translation=tuple(place.translation.get(a, 0.0) for a in axes),
+        )
+        levels.append(level)
+    return tuple(levels)
 
 
 def _write_level(
-    zarr: Any, folder: Path, labels: npt.NDArray[Any], axes: str, zarr_format: int
+    zarr: Any,
+    folder: Path,
+    labels: npt.NDArray[Any],
+    shape: tuple[int, ...],
+    axes: str,
+    zarr_format: int,
 ) -> None:
     """Write one array, chunk by chunk: each is written once."""
-    chunks = tuple(
-        min(n, CHUNK) if a in "yx" else 1 for a, n in zip(axes, labels.shape, strict=True)
-    )
+    chunks = tuple(min(n, CHUNK) if a in "yx" else 1 for a, n in zip(axes, shape, strict=True))
     how: dict[str, Any] = {"dimension_names": tuple(axes)} if zarr_format == 3 else {}
     how["chunk_key_encoding"] = {
         "name": "default" if zarr_format == 3 else "v2",
@@ -151,7 +181,7 @@ def _write_level(
     }
     array = zarr.create_array(
         store=str(folder),
-        shape=labels.shape,
+        shape=shape,
         dtype=np.int32,
         chunks=chunks,
         compressors=_compressor(zarr, zarr_format),
@@ -159,10 +189,34 @@ def _write_level(
         zarr_format=zarr_format,
         **how,
     )
-    grid = [range(0, n, c) for n, c in zip(labels.shape, chunks, strict=True)]
+    places = [_places(n, m) for n, m in zip(labels.shape, shape, strict=True)]
+    grid = [range(0, n, c) for n, c in zip(shape, chunks, strict=True)]
     for first in product(*grid):
         box = tuple(slice(f, f + c) for f, c in zip(first, chunks, strict=True))
-        array[box] = labels[box]
+        array[box] = _pixels(labels, [at[part] for at, part in zip(places, box, strict=True)])
+
+
+def _places(length: int, fewer: int) -> npt.NDArray[np.intp]:
+    """Return which pixels along an axis a smaller level has: every so many where that fits."""
+    step = max(1, round(length / fewer))
+    if fewer in (length // step, -(-length // step)):
+        return np.arange(fewer) * step
+    return ((np.arange(fewer) + 0.5) * length / fewer).astype(np.intp)
+
+
+def _pixels(labels: npt.NDArray[Any], places: list[npt.NDArray[np.intp]]) -> npt.NDArray[Any]:
+    """Return the pixels at some places of each axis; a view where these are evenly apart."""
+    steps = [int(at[1] - at[0]) if at.size > 1 else 1 for at in places]
+    even = [bool((np.diff(at) == step).all()) for at, step in zip(places, steps, strict=True)]
+    box = tuple(
+        slice(int(at[0]), int(at[-1]) + 1, step if all_same else 1)
+        for at, step, all_same in zip(places, steps, even, strict=True)
+    )
+    found = labels[box]
+    for axis, (at, all_same) in enumerate(zip(places, even, strict=True)):
+        if not all_same:
+            found = found.take(at - at[0], axis)
+    return found
 
 
 def _compressor(zarr: Any, zarr_format: int) -> Any:
@@ -190,26 +244,16 @@ def _as_stored(made: Segmentation, stored: str) -> tuple[str, npt.NDArray[Any]]:
 
 
 def _described(
-    made: Segmentation, place: ZarrPlace, axes: str, factors: list[int]
+    made: Segmentation, place: ZarrPlace, axes: str, levels: tuple[PyramidLevel, ...]
 ) -> dict[str, Any]:
     """Return the attributes of the group."""
     version = VERSIONS[place.zarr_format]
-    sizes = place.scale or made.pixel_size_um
-    units = place.units if place.scale else dict.fromkeys(made.pixel_size_um, "micrometer")
+    of_image = place.levels or place.scale
+    units = place.units if of_image else dict.fromkeys(made.pixel_size_um, "micrometer")
     known = {a: {"unit": unit} for a, unit in units.items()}
     datasets = [
-        {
-            "path": str(number),
-            "coordinateTransformations": [
-                {
-                    "type": "scale",
-                    "scale": [
-                        float(sizes.get(a, 1.0)) * (factor if a in "yx" else 1) for a in axes
-                    ],
-                }
-            ],
-        }
-        for number, factor in enumerate(factors)
+        {"path": str(number), "coordinateTransformations": _transformations(level)}
+        for number, level in enumerate(levels)
     ]
     multiscale: dict[str, Any] = {
         "name": place.folder.name,
@@ -232,6 +276,12 @@ def _described(
         multiscale["version"] = label["version"] = version
         return {"multiscales": [multiscale], "image-label": label}
     return {"ome": {"version": version, "multiscales": [multiscale], "image-label": label}}
+
+
+def _transformations(level: PyramidLevel) -> list[dict[str, Any]]:
+    scale = {"type": "scale", "scale": list(level.scale)}
+    moved = {"type": "translation", "translation": list(level.translation)}
+    return [scale, moved] if any(level.translation) else [scale]
 
 
 def _listing(group: Path, name: str, zarr_format: int) -> list[tuple[Path, Write]]:

@@ -12,6 +12,9 @@ from support.definitions import GATED, LOOPS, NAMES, PLACES, RESIDUAL, SIZES, an
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.recognition import identify
 
+STRANGE = NAMES.replace("double(in_channels, width)", "double(in_channels, torch.randint(width))")
+"""A network whose widths no reading tells."""
+
 
 def _read(folder: Path, text: str, name: str = "unet.py") -> None:
     (folder / name).write_text(text, encoding="utf8")
@@ -89,12 +92,42 @@ def test_code_of_another_version_is_named(tmp_path: Path) -> None:
         identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_of_several_files_that_which_was_told_is_named(tmp_path: Path, told: bool) -> None:
+    """A network beside it that has more of the names is another one; what is told is not read."""
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    _read(tmp_path, STRANGE.replace("Small", "Mine"), "mine.py")
+    _read(tmp_path, NAMES.replace("self.third", "self.fourth"), "other.py")
+    if told:
+        with pytest.raises(UnsupportedWeightsError, match=r"Mine \(line .* of mine\.py"):
+            identify(tmp_path / "net.pth", source=tmp_path / "mine.py")
+    else:
+        notes = identify(tmp_path / "net.pth").notes
+        assert any("of other.py) is not the network" in note for note in notes), notes
+
+
+def test_of_several_files_none_of_which_fits_the_first_is_named(tmp_path: Path) -> None:
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    for name in ("net.py", "model.py", "a.py"):
+        _read(tmp_path, STRANGE.replace("Small", name[:-3].title()), name)
+    (note,) = [n for n in identify(tmp_path / "net.pth").notes if "is not the network" in n]
+    assert note.startswith("Net (") and "of net.py)" in note, note
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("b = F.dropout(b, 0.3, training=self.training)", "b = b[b > 0]", "line 32 of unet.py"),
         ("b = F.dropout(b, 0.3, training=self.training)", "b = torch.fft.fft2(b)", "line"),
         ("if average else nn.MaxPool2d(2)", "if average else nn.FractionalMaxPool2d(2)", "line"),
+        # A window as large as the map that sees a margin, or divides by another number.
+        ("b = F.dropout(b, 0.3,", "b = b * F.max_pool2d(b, b.shape[2:], 9, 1); dict(", "line 32"),
+        ("b = F.dropout(b, 0.3,", "b = b * F.avg_pool2d(b, b.shape[2:], 9, 1); dict(", "line 32"),
+        (
+            "b = F.dropout(b, 0.3, training=self.training)",
+            "b = b * F.avg_pool2d(b, b.shape[2:], divisor_override=7)",
+            "line 32",
+        ),
         (
             "        b = F.dropout",
             "        if x.mean() > 0: b = b * 2\n        b = F.dropout",

@@ -21,8 +21,11 @@ from napari_segnet.programs._torch._numbers import (
 __all__ = ["WINDOWS"]
 
 
-def _is_whole(run: Run, x: Value, kernel: Any) -> bool:
-    """Tell if a window is as large as the map, whatever size that has."""
+def _is_whole(run: Run, x: Value, kernel: Any, padding: Any, dilation: Any = 1) -> bool:
+    """Tell if a window is as large as the map, whatever size that has, and sees nothing else."""
+    ndim = run.draw.ndim
+    if any(axes_of(run, padding, ndim)) or set(axes_of(run, dilation, ndim)) != {1}:
+        return False
     row = kernel if isinstance(kernel, list | tuple) else ()
     have = [atom.lengths for atom in run.draw.bases[run.draw.as_map(x)][2:]]
     if len(row) != len(have) or not any(isinstance(one, np.ndarray) for one in row):
@@ -36,7 +39,7 @@ def _max_pool(
     ceil: Any = False,
 ) -> Value:  # fmt: skip
     ndim = run.draw.ndim
-    if _is_whole(run, x, kernel):
+    if _is_whole(run, x, kernel, padding, dilation):
         return run.draw.mapped(GlobalPooling(kind="max"), run.draw.as_map(x))
     own = axes_of(run, kernel, ndim)
     before = axes_of(run, padding, ndim)
@@ -91,7 +94,7 @@ def _avg_pool(
     count: Any = True, divisor: Any = None,
 ) -> Value:  # fmt: skip
     ndim = run.draw.ndim
-    if _is_whole(run, x, kernel):
+    if divisor is None and _is_whole(run, x, kernel, padding):
         return run.draw.mapped(GlobalPooling(kind="average"), run.draw.as_map(x))
     own = axes_of(run, kernel, ndim)
     before = axes_of(run, padding, ndim)

@@ -217,10 +217,10 @@ def _mangle(body: Sequence[ast.stmt]) -> None:
         for place in ("attr", "id", "name", "arg"):
             name = getattr(node, place, None)
             private = isinstance(name, str) and name.startswith("__") and not name.endswith("__")
-            if owner and private and not isinstance(node, ast.ClassDef):
+            if owner and private:
                 setattr(node, place, f"_{owner}{name}")
-        if isinstance(node, ast.ClassDef):
-            owner = node.name.lstrip("_")
+            if isinstance(node, ast.ClassDef) and place == "name":
+                owner = node.name.lstrip("_")
         row += [(child, owner) for child in _children(node)]
 
 

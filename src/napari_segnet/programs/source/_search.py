@@ -6,10 +6,12 @@ import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from napari_segnet.programs._evaluate import NotReadable
 from napari_segnet.programs.source._budget import Budget
+from napari_segnet.programs.source._files import SourceFile
 from napari_segnet.programs.source._match import Difference, compared_with, tensors_of
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
@@ -82,7 +84,13 @@ def best_match(
     budget : Budget
         How much is read.
     """
-    search = _Search(files=files, shapes=shapes, budget=budget)
+    search = _Search(
+        files=files,
+        shapes=shapes,
+        budget=budget,
+        order=[own.file for own in names],
+        told=Path(str(overrides.get("source", ""))).name == names[0].file.path.name,
+    )
     tries = list(Tries(files=files, budget=budget, overrides=overrides, said=said).found_in(names))
     if wanted := str(overrides.get("class", "")):
         tries = [one for one in tries if one.made_by.name == wanted]
@@ -108,6 +116,9 @@ class _Search:
     failed: list[tuple[Try, str]] = field(default_factory=list)
     seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
     named: int = 0
+    order: Sequence[SourceFile] = ()
+    told: bool = False
+    bests: dict[int, tuple[int, Try, Difference]] = field(default_factory=dict)
 
     # ---- Trying ------------------------------------------------------------------------
 
@@ -136,6 +147,9 @@ class _Search:
         self.named = found.named
         if found.named and (self.best is None or score < self.best[0]):
             self.best = (score, one, dict(values), found)
+        place = self._place(one)
+        if found.named and (place not in self.bests or score < self.bests[place][0]):
+            self.bests[place] = (score, one, found)
         return score
 
     def look(self, one: Try) -> None:
@@ -280,23 +294,40 @@ class _Search:
             values = self._settled(one, values)
             arguments = self._arguments(one, values)
             return Match(made_by=one.made_by, arguments=arguments, unused=found.more)
-        near = self.best is not None and self.best[3].named * 2 > len(self.shapes)
-        if self.best is not None and (near or not self.failed):
-            _, one, _, found = self.best
-            return _miss(one, str(found), near=near)
-        if self.failed:
-            return _miss(*self._likeliest_failure(), near=False)
+        return self._nearest()
+
+    def _nearest(self) -> Miss:
+        """Return what to name: of the file that was told, else what has most of the names.
+
+        Where nothing has, it is what could not be read of the first file that defines a network.
+        """
+        if self.told and (miss := self._miss_of(0)):
+            return miss
+        near = [row for row in self.bests.values() if self._is_near(row[2])]
+        if near:
+            _, one, found = min(near, key=lambda row: row[0])
+            return _miss(one, str(found), near=True)
+        for place in range(len(self.order) + 1):
+            if miss := self._miss_of(place):
+                return miss
         return Miss(name="", where="", why="it defines no network of PyTorch", near=False)
 
-    def _likeliest_failure(self) -> tuple[Try, str]:
-        """Return what is not read of the last class of the first file: networks follow blocks."""
-        file = self.failed[0][0].made_by.names.file
-        own = [row for row in self.failed if row[0].made_by.names.file is file]
-        classes = [row for row in own if isinstance(row[0].made_by, Class)] or own
-        last = max(classes, key=lambda row: row[0].made_by.node.lineno)[0].made_by
-        reasons = Counter(why for one, why in classes if one.made_by is last)
-        why = reasons.most_common(1)[0][0]
-        return next(row for row in classes if row[0].made_by is last and row[1] == why)
+    def _miss_of(self, place: int) -> Miss | None:
+        """Return what to name of one file; None if it defines no network."""
+        best = self.bests.get(place)
+        failed = [row for row in self.failed if self._place(row[0]) == place]
+        if best is not None and (self._is_near(best[2]) or not failed):
+            return _miss(best[1], str(best[2]), near=self._is_near(best[2]))
+        return _miss(*_likeliest_failure(failed), near=False) if failed else None
+
+    def _is_near(self, found: Difference) -> bool:
+        return found.named * 2 > len(self.shapes)
+
+    def _place(self, one: Try) -> int:
+        """Return which of the files has it, from 0; those that are only imported come last."""
+        file = one.made_by.names.file
+        found = (n for n, own in enumerate(self.order) if own is file)
+        return next(found, len(self.order))
 
     def _settled(self, one: Try, values: dict[str, Any]) -> dict[str, Any]:
         """Return arguments as calls and the code have them, where no tensor says otherwise."""
@@ -334,6 +365,15 @@ class _Search:
                 why = "only so the tensors have their shapes"
                 found[name] = Argument(value=value, source="read", why=why)
         return found
+
+
+def _likeliest_failure(failed: Sequence[tuple[Try, str]]) -> tuple[Try, str]:
+    """Return what is not read of the last class of a file: networks follow blocks."""
+    classes = [row for row in failed if isinstance(row[0].made_by, Class)] or list(failed)
+    last = max(classes, key=lambda row: row[0].made_by.node.lineno)[0].made_by
+    reasons = Counter(why for one, why in classes if one.made_by is last)
+    why = reasons.most_common(1)[0][0]
+    return next(row for row in classes if row[0].made_by is last and row[1] == why)
 
 
 def _require_tensors(own: Mapping[str, Any], made: Instance) -> None:

@@ -723,7 +723,7 @@ def test_every_way_learns_repeats_and_resumes(how, tmp_path):
 @pytest.mark.trains
 def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
     """The scores are given: best in round 2, then worse; patience ends it after round 4."""
-    given = iter([0.5, 0.9, 0.7, 0.6, 0.8, 0.8])
+    given = iter([0.5, 0.9, 0.7, 0.6, 0.9])  # the last is of what is kept
     monkeypatch.setattr(Learner, "score", lambda self, held: (("val_dice", next(given)),))
     monkeypatch.setattr(sys.modules["napari_segnet.train._train"], "look", lambda *_: ((), None))
     data, settings = dataset_of(tmp_path / "d"), replace(QUICK, epochs=6, patience=2, average=0.0)
@@ -737,13 +737,14 @@ def test_early_stopping_keeps_the_best_and_resumes(tmp_path, monkeypatch):
             save(self, path, epochs),
         ),
     )
-    reports, _ = follow(train(fresh(out), data, out, settings))
+    reports, made = follow(train(fresh(out), data, out, settings))
     assert len(epochs(reports)) == 4
+    assert made.card["training"]["scores"] == {"val_dice": 0.9}
     found = load_file(out)
     assert all(torch.equal(found[k], kept[1][k]) for k in found)
     assert not all(torch.equal(found[k], kept[3][k]) for k in found)
     # The same with a stop in between: the best is in the state.
-    given = iter([0.5, 0.9, 0.7, 0.6])
+    given = iter([0.5, 0.9, 0.7, 0.6, 0.9])
     again = tmp_path / "again.safetensors"
     for report in train(fresh(again), data, again, settings):
         if report.what == "epoch" and report.done == 3:

@@ -291,6 +291,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     main(["train", str(data), "-c", str(path), "-o", str(new), "--device", "cpu", "--json",
           *options])  # fmt: skip
     said = capsys.readouterr()
+    assert said.out, said.err
     done = json.loads(said.out.splitlines()[-1])
     assert done["done"]
     assert "does not hold the state of the optimizer" in said.err
@@ -320,7 +321,8 @@ def test_what_was_told_stays_with_the_new_network(name: str, tmp_path: Path) -> 
     command = ["train", str(data), "-c", str(path), "-o", str(out), "--device", "cpu", *options]
     assert main(command) != 0  # it is asked first
     assert not out.exists()
-    main([*command, "--override", "lambda=divide-255"])
+    option = "--told" if name.endswith(".h5") else "--override"  # the former name works as well
+    main([*command, option, "lambda=divide-255"])
     found = identify(out)
     assert found.program == ("keras" if name.endswith(".h5") else "")
     scales = [n for n in found.hparams["graph"]["nodes"] if n["operation"] == "rescale"]

@@ -42,10 +42,6 @@ OWN_FILE = (
     "{out} is going to be a file of napari-segnet's own, which holds the whole network. It is not "
     "written back as what it was ({of}): the ending of its name would have to be the same."
 )
-NOTHING_EARLIER = (
-    "rehearsal is {share:g}, but there are no earlier images to learn from, so nothing is "
-    "rehearsed. Choose them (--earlier), or set rehearsal=0."
-)
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
 
@@ -156,15 +152,7 @@ def _trained(
     parent = _parent(network)
     crops = yield from _crops(dataset, target, settings)
     held = yield from _held_out_crops(dataset, target, settings)
-    if rehearsed is not None:
-        yield from _read(rehearsed, len(rehearsed))
-        if not len(rehearsed):
-            raise DatasetError(
-                "No pixel of the earlier images is trusted, so none of them can be rehearsed. "
-                "Review some of them first, or set rehearsal=0."
-            )
-    elif settings.rehearsal:
-        yield Progress(what="note", text=NOTHING_EARLIER.format(share=settings.rehearsal))
+    yield from _read_rehearsed(rehearsed, settings)
     torch.manual_seed(settings.seed)
     begun = start(network, settings)
     learner = Learner(begun, settings, device, crops.objects)
@@ -320,6 +308,25 @@ def _rehearsed(
     change = Augmentation(**{name: getattr(settings, name) for name in names})
     shape = _crop_shape(network, settings)
     return Crops(earlier.of("train"), wanted(network, settings), shape, change)
+
+
+def _read_rehearsed(
+    rehearsed: Crops | None, settings: TrainSettings
+) -> Generator[Progress, None, None]:
+    """Read the earlier images; say it where there are none and some are to be rehearsed."""
+    if rehearsed is not None:
+        yield from _read(rehearsed, len(rehearsed))
+        if not len(rehearsed):
+            raise DatasetError(
+                "No pixel of the earlier images is trusted, so none of them can be rehearsed. "
+                "Review some of them first, or set rehearsal=0."
+            )
+    elif settings.rehearsal:
+        yield Progress(
+            what="note",
+            text=f"rehearsal is {settings.rehearsal:g}, but there are no earlier images to learn "
+            "from, so nothing is rehearsed. Choose them (--earlier), or set rehearsal=0.",
+        )
 
 
 def _held_out_crops(

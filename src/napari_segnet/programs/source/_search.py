@@ -121,7 +121,7 @@ class _Search:
         """
         place = 0
         for _, group in groupby(tries, lambda one: one.called or id(one.made_by.names.file)):
-            complete: list[tuple[Try, dict[str, Any]]] = []
+            complete: list[tuple[int, Try, dict[str, Any]]] = []
             for one in group:
                 place += 1
                 self.look(one)
@@ -129,8 +129,9 @@ class _Search:
                     self.compare(one, tries[place:])
                     return
                 if self.all_named and not one.called:
-                    complete.append((one, self._start(one)))
-            for one, values in complete[:2]:
+                    values = self._start(one)
+                    complete.append((self.score(one, values), one, values))
+            for _, one, values in sorted(complete, key=lambda row: row[0])[:2]:
                 self.vary(one, values, kept=MOST_STEPS // 2)
                 if self.found:
                     self.compare(one, tries[place:])

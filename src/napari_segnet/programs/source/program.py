@@ -258,7 +258,7 @@ def _with_facts(
     known["source"] = known["class"] = Known(source="read", why=f"its code, {where}")
     if match.told:
         known["class"] = Known(source="told", why="by the user")
-    elif match.told:
+    elif match.others:
         same = " and ".join(match.others)
         known["class"] = Known(source="assumed", why=f"the same tensors are those of {same}")
     if drawn.ended.count > 1:

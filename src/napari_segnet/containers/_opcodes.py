@@ -87,7 +87,7 @@ def operations(stream: Stream) -> Iterator[tuple[str, Any]]:
     while True:
         letter = stream.read(1)
         name, read = _READERS[letter]
-        argument = None if read is None else read(stream)
+        argument: Any = None if read is None else read(stream)
         if name == "PROTO" and argument > NEWEST_PROTOCOL:
             raise ValueError(f"it is written in protocol {argument}, which there is not")
         if name == "FRAME":

@@ -6,13 +6,10 @@ a block with ``self.conv`` that builds a ``Sequential`` of that layer and others
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Mapping, Sequence
 
 from napari_segnet.containers import TensorRef
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["aliases_of"]
 
@@ -33,8 +30,10 @@ def aliases_of(tensors: Mapping[str, TensorRef]) -> Mapping[str, str]:
     for key in left:
         owners.setdefault(key.split(".")[0], []).append(key)
     for owner, own in owners.items():
+        if len(own) < LEAST:
+            continue
         rest = [key for key in left if not key.startswith(f"{owner}.")]
-        if LEAST <= len(own) <= len(rest) and (pairs := _twice(tensors, own, rest)):
+        if len(own) <= len(rest) and (pairs := _twice(tensors, own, rest)):
             found |= {key: pairs.get(key, "") for key in own}
             break
     return {key: _last(found, key) for key in found}
@@ -65,31 +64,34 @@ def _copies(tensors: Mapping[str, TensorRef]) -> dict[str, str]:
         for depth in range(len(holder) if last.isdecimal() else 0):
             below.setdefault((kind, ".".join(holder[:depth])), []).append(name)
     found: dict[str, str] = {}
+    marked: dict[object, dict[bytes | None, str]] = {}
     for name, kind in kinds.items():
-        for other in below.get((kind, name.rpartition(".")[0]), ()):
-            pairs = {key: layers[other][role] for role, key in layers[name].items()}
-            if _same([(tensors[one], tensors[two]) for one, two in pairs.items()]):
-                found |= pairs
-                break
+        place = (kind, name.rpartition(".")[0])
+        if place not in below:
+            continue
+        if place not in marked:
+            own = reversed(below[place])
+            marked[place] = {_mark([tensors[k] for k in layers[one].values()]): one for one in own}
+        mark = _mark([tensors[key] for key in layers[name].values()])
+        other = None if mark is None else marked[place].get(mark)
+        if other is not None:
+            found |= {key: layers[other][role] for role, key in layers[name].items()}
     return found
 
 
-def _same(pairs: list[tuple[TensorRef, TensorRef]]) -> bool:
-    """Tell if two layers have the same tensors, and these are not as every layer begins."""
-    pairs = sorted(pairs, key=lambda pair: pair[0].nbytes)
-    if not all(first.readable and second.readable for first, second in pairs):
-        return False
-    loaded = [(first.load(), second.load()) for first, second in pairs[:1]]
-    if not _all_equal(loaded):
-        return False
-    loaded += [(first.load(), second.load()) for first, second in pairs[1:]]
-    return _all_equal(loaded) and any(bool((own != own.flatten()[0]).any()) for own, _ in loaded)
-
-
-def _all_equal(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
+def _mark(tensors: Sequence[TensorRef]) -> bytes | None:
+    """Return what only the same numbers have; None where they are as every layer begins."""
     import torch
 
-    return all(torch.equal(one, two) for one, two in pairs)
+    if not all(one.readable for one in tensors):
+        return None
+    loaded = [one.load().contiguous().flatten() for one in tensors]
+    if not any(bool((one != one[:1]).any()) for one in loaded):
+        return None
+    found = hashlib.sha256()
+    for one in loaded:
+        found.update(one.view(torch.uint8).numpy().data)
+    return found.digest()
 
 
 def _twice(tensors: Mapping[str, TensorRef], own: list[str], rest: list[str]) -> dict[str, str]:

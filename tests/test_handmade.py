@@ -21,10 +21,10 @@ from napari_segnet.programs.structure.program import chosen
 NETWORKS = {**HANDMADE, **STRANGERS, **MORE}
 FEW = (
     "lists", "strides behind", "enlarged", "linked", "separable", "attentive", "depthwise", "gated",
-    "pyramid", "shuffled", "two deep heads", *MORE,
+    "pyramid", "shuffled", "two deep heads", "next", "next, norms of channels", *MORE,
 )  # fmt: skip
 UNTOLD = (
-    "autoencoder without norms", "next", "stages, GELU", "stages, GroupNorm", "excited, residual",
+    "autoencoder without norms", "stages, GELU", "stages, GroupNorm", "excited, residual",
     "halved", "halved, enlarged", "mixed", "slices of a ResNet", "W-Net",
 )  # fmt: skip
 """Nothing in the file tells these apart from likelier ones, but for the statistics of norms."""

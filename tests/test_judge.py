@@ -8,7 +8,9 @@ from support.forks import MilesialFork
 from support.networks import Mateuszbuda
 
 from napari_segnet.errors import Cancelled
-from napari_segnet.evidence import Decision, Variants, Verdict
+from napari_segnet.evidence import Decision, Fit, Variants, Verdict
+from napari_segnet.evidence._decide import _too_small
+from napari_segnet.evidence._search import Judged
 from napari_segnet.judge import HINTS, _sentence, judge
 from napari_segnet.progress import run
 from napari_segnet.proof._judged import of_judgement
@@ -169,6 +171,21 @@ def test_nothing_is_made_up_for_an_activation_that_no_word_names(tmp_path):
     assert found.says.startswith("None of the networks that were tried fits the statistics")
     assert found.checkpoint.hparams == checkpoint.hparams
     assert found.checkpoint.known["nonlinearity"].source == "assumed"
+
+
+def test_what_all_norms_together_make_likelier_is_taken():
+    space = Variants(drawn({}), ("activation",))
+    names = [str(number) for number in range(8)]
+
+    def judged(value, far, unlikely):
+        candidate = space.candidate("published", {"activation": value})
+        fit = Fit(norms=dict.fromkeys(names, far), misfits=dict.fromkeys(names, unlikely))
+        return Judged(candidate=candidate, fit=fit)
+
+    usual, slightly = judged("relu", 0.020, 1.0), judged("silu", 0.015, 0.9)
+    assert _too_small(slightly, usual, "activation")
+    assert not _too_small(judged("silu", 0.015, 0.2), usual, "activation")
+    assert not _too_small(judged("silu", 0.001, 0.9), judged("relu", 0.5, 1.0), "activation")
 
 
 def test_paddings_are_looked_for_where_the_family_has_none(tmp_path):

@@ -61,7 +61,7 @@ def test_the_first_three_in_words_and_each_can_be_had(resizing):
 
 
 def test_what_is_told_is_not_questioned(resizing):
-    found = run(recognise(resizing, {"join": "skip-up"}))
+    found = run(recognise(resizing, told={"join": "skip-up"}))
     assert found.checkpoint.hparams["join"] == "skip-up"
     assert found.checkpoint.known["join"].source == "told"
     assert all(one.checkpoint.hparams["join"] == "skip-up" for one in found.candidates)

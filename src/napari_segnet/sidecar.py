@@ -26,6 +26,8 @@ __all__ = ["Sidecar", "keep_choice", "read_sidecar", "sidecar_path", "write_side
 FORMAT = 1
 FIELDS = ("prepare", "class_names", "pixel_size_um", "card")
 """Fields of a checkpoint that it holds."""
+GRAPH = "graph"
+"""Follows from the other hyper-parameters and the file; cards of earlier versions may hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,10 +184,13 @@ def _in_user_folder(sha256: str) -> Path:
 
 def _is_override(checkpoint: Checkpoint, name: str) -> bool:
     known = checkpoint.known[name]
-    if checkpoint.program in ("structure", "library") and name != "graph":
-        return known.source != "read"  # what was assumed when it was trained holds for good
+    if name == GRAPH:
+        return False
     # What was decided would be assumed again where nobody asks for the statistics.
-    return known.source in ("told", "decided") or ".card.json" in known.why
+    if known.source in ("told", "decided") or ".card.json" in known.why:
+        return True
+    # What was assumed when such a network was trained holds for good.
+    return checkpoint.program in ("structure", "library") and known.source != "read"
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -220,7 +225,8 @@ def _read(card: Path, path: Path) -> Sidecar | None:
             return None
         found = fields_from_json({"known": {}, **content}, ("known", *_there(content)))
         found["prepare"] = tuple(checked(step) for step in found.get("prepare", ()))
-        return Sidecar(path=card, overrides=dict(content["told"]), **found)
+        overrides = {name: one for name, one in content["told"].items() if name != GRAPH}
+        return Sidecar(path=card, overrides=overrides, **found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(
             f"{card} cannot be understood ({error!r}). Remove it: the network opens without it, "

@@ -5,6 +5,7 @@ import torch
 from support.calibrated import drawn
 
 from napari_segnet.evidence import Variants, choices_of
+from napari_segnet.evidence._variants import _share
 from napari_segnet.graph import Activation, Concatenate, Graph, Resize, tensors
 from napari_segnet.graph.build import build
 from napari_segnet.recognition import family_of, identify
@@ -112,3 +113,11 @@ def test_published_networks_tell_what_they_do(tmp_path, bilinear):
     assert found.get("resize") == ("bilinear-aligned" if bilinear else None)
     assert sum(isinstance(n.operation, Concatenate) for n in graph.nodes) == 2
     assert sum(isinstance(n.operation, Resize) for n in graph.nodes) == 2 * bilinear
+
+
+def test_what_may_be_asked_for_is_as_likely_and_what_is_rare_is_less():
+    paddings, joins = ("valid", "same", "reflect", "replicate"), ("up-skip", "skip-up")
+    assert _share("padding", "same", paddings) == _share("padding", "valid", paddings)
+    assert _share("padding", "reflect", ("same", "reflect")) < 0.2
+    assert _share("dilation", "2", ("1", "2")) < _share("pooling", "average", ("max", "average"))
+    assert sum(_share("join", value, joins) for value in joins) == pytest.approx(1)

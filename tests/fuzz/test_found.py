@@ -401,3 +401,195 @@ def test_attributes_in_onnx_that_are_not_of_their_kind(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(attribute, attribute[:-1] + b"\x07"))
     with pytest.raises(BrokenWeightsError, match="not of the kind that it says"):
         open_tree(path)
+
+
+# ---- What Python, numpy and torch refuse, or read in another way -------------------------
+
+
+def array_pickle(*changes: tuple[bytes, bytes]) -> bytes:
+    data = pickle.dumps({"w": np.arange(6, dtype="f4").reshape(2, 3), "n": np.float64(2)}, 2)
+    for old, new in changes:
+        assert old in data
+        data = data.replace(old, new, 1)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"K\x02K\x03\x86", b"J\xfe\xff\xff\xffJ\xfd\xff\xff\xff\x86"),  # a negative shape
+        (b"X\x02\x00\x00\x00f4", b"X\x02\x00\x00\x00q9"),  # no kind of numbers
+    ],
+)
+def test_states_of_arrays_that_numpy_refuses(old: bytes, new: bytes, tmp_path: Path) -> None:
+    data = array_pickle((old, new))
+    with pytest.raises(Exception):  # noqa: B017
+        pickle.loads(data)
+    (tmp_path / "a.pkl").write_bytes(data)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"K\x01}b",  # a number gets a state
+        b"\x8fK\x01a",  # a set gets an item
+        b"]K\x01(K\x02\x90",  # a list gets members
+        b"c_codecs\nencode\nX\x01\0\0\0aX\x06\0\0\0latin1\x86\x81",  # no class, but made anew
+        b"cbuiltins\nlist\n]K\x01a\x85\x81",  # a new list is empty, whatever it is given
+        b"K\x01\x98",  # a number is no buffer
+        b"I010\n",  # eight to Python, ten to others
+        b"F1e999\n",
+        b"\x95\x02\0\0\0\0\0\0\0M\x01\x00",  # a frame that ends inside of a number
+        b"ctypes\nSimpleNamespace\nK\x01\x85R",
+    ],
+)
+def test_operations_that_python_refuses(odd: bytes, tmp_path: Path) -> None:
+    whole_one = pickle.dumps({"w": np.ones(3, "f4")}, 2)
+    data = b"\x80\x05" + odd + b"0" + whole_one[2:]
+    # The first two are read as another value, the third only where it lies in memory.
+    if not odd.startswith((b"I010", b"cbuiltins\nlist", b"\x95")):
+        with pytest.raises(Exception):  # noqa: B017
+            pickle.loads(data)
+    (tmp_path / "a.pkl").write_bytes(data)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(tmp_path / "a.pkl")
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x05\x80\x06" + whole_one[2:])
+    with pytest.raises(BrokenWeightsError, match="protocol 6"):
+        open_tree(tmp_path / "a.pkl")
+
+
+def test_bytes_of_an_array_that_python_2_wrote(tmp_path: Path) -> None:
+    """Text there was bytes, in UTF-8 or not; what Python 3 wrote as text is Latin-1."""
+    numbers = np.frombuffer("äö".encode() * 6, "<f4")
+    data = array_pickle()
+    at = data.index(b"\x89h\x05X") + 1
+    data = data[:at] + b"U\x18" + numbers.tobytes() + data[data.index(b"tq", at) :]
+    (tmp_path / "a.pkl").write_bytes(data)
+    found: Any = open_tree(tmp_path / "a.pkl").root
+    assert np.array_equal(found["w"].reshape(-1).view("u4"), numbers.view("u4"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"K\x00", b"K\x01"),  # an offset beyond its end
+        (b"\x89ccollections", b"K\x00ccollections"),  # whether it is trained: no yes or no
+    ],
+)
+def test_tensors_that_torch_refuses(old: bytes, new: bytes, tmp_path: Path) -> None:
+    def changed(parts: Parts) -> Parts:
+        return [
+            (name, data.replace(old, new, 1) if name.endswith("data.pkl") else data)
+            for name, data in parts
+        ]
+
+    path = torch_file(tmp_path / "a.pth", changed)
+    with pytest.raises(Exception):  # noqa: B017
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(path)
+
+
+def test_one_block_of_two_kinds(tmp_path: Path) -> None:
+    """``torch.load`` takes the kind that is named first for both."""
+    path, made = tmp_path / "a.pth", io.BytesIO()
+    base = torch.arange(4, dtype=torch.float64)
+    torch.save({"a": base, "b": base[:2]}, made)
+    text = b"X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x08t"
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name.endswith("data.pkl"):
+                first, second, rest = data.split(b"Q")
+                data = b"Q".join((first, second[: second.rindex(b"(") + 1] + text, rest))
+            new.writestr(name, data)
+    with pytest.raises(BrokenWeightsError, match="two sizes"):
+        open_tree(path)
+
+
+def test_an_alignment_that_is_no_number(tmp_path: Path) -> None:
+    def changed(parts: Parts) -> Parts:
+        return [
+            (name, b"64xy" if name.endswith("/.storage_alignment") else data)
+            for name, data in parts
+        ]
+
+    path = torch_file(tmp_path / "a.pth", changed)
+    with pytest.raises(BrokenWeightsError, match="no multiples of '64xy'"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (b"\x10\x01", b"\x10\x81\x80\x80\x80\x80\x80\x80\x01", ""),  # of 64 bits, 1 in 32
+        (b"\x10\x01", b"\x10\x63", "of no kind"),
+        (b"\x10\x01", b"\x12\x01\x01", "another kind"),
+        (b"\x10\x01", b"\x10\x01\x2a\x01\x00", "two places"),
+        (b"\x10\x01", b"\x10\x01\x1a\x01\xff", ""),
+        (b"\x10\x01", b"\x10\x01\x82\x01\x01\x0d", "damaged ONNX"),  # properties that end early
+    ],
+)
+def test_fields_of_onnx_that_protobuf_reads_otherwise(
+    old: bytes, new: bytes, why: str, tmp_path: Path
+) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    assert old in kernel
+    nodes = [node("Conv", ["image", "w"], ["out"])]
+    content = onnx_files.graph(
+        nodes,
+        [kernel.replace(old, new, 1)],
+        [value("image", onnx_files.IMAGE)],
+        [value("out", None)],
+    )
+    path = tmp_path / "a.onnx"
+    path.write_bytes(onnx_files.model(content))
+    if not why and b"\x1a" not in new:
+        assert open_tree(path).root["w"].dtype == "float32"
+        return
+    with pytest.raises(BrokenWeightsError, match=why or "damaged ONNX"):
+        open_tree(path)
+
+
+def test_an_attribute_that_a_node_has_twice(tmp_path: Path) -> None:
+    again = onnx_files.part(5, onnx_files.attribute("group", 1))
+    one = node("Conv", ["image", "w"], ["out"], group=1)
+    nodes = [one + again]
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    content = onnx_files.graph(
+        nodes, [kernel], [value("image", onnx_files.IMAGE)], [value("out", None)]
+    )
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="two attributes 'group'"):
+        open_tree(tmp_path / "a.onnx")
+
+
+def test_a_palette_that_is_no_list_of_colours(tmp_path: Path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    colours = np.arange(768, dtype="u2").reshape(3, 256)
+    tifffile.imwrite(path, np.zeros((40, 50), "u1"), photometric="palette", colormap=colours)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        place = file.pages.first.tags[320].offset
+    struct.pack_into("<I", data, place + 4, 5)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="tag 320"):
+        open_image(path)
+
+
+def test_pages_that_lead_back_to_the_first(tmp_path: Path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 40, 50), "u1"), imagej=True)
+    data = bytearray(path.read_bytes())
+    first = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[first : first + 2], "little")
+    struct.pack_into("<I", data, first + 2 + 12 * count, first)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="is not complete"):
+        open_image(path)

@@ -29,8 +29,12 @@ from napari_segnet.steps import (
 OUTPUTS = (Output(role="foreground", channels=1, activation="sigmoid"),)
 
 
+def unit_of(maps: np.ndarray, outputs: tuple[Output, ...] = OUTPUTS) -> Unit:
+    return Unit(maps=maps, outputs=outputs, pixel_size=(1.0,) * (maps.ndim - 1))
+
+
 def labelled(maps: np.ndarray, settings: LabelSettings) -> tuple[np.ndarray, np.ndarray]:
-    unit = Unit(maps=maps, outputs=OUTPUTS, pixel_size=(1.0,) * (maps.ndim - 1))
+    unit = unit_of(maps)
     labels = label_unit(unit, settings)
     return labels, score_labels(labels, unit)[1]
 
@@ -67,17 +71,73 @@ def test_block_by_block_in_files_gives_the_very_same_labels(
     np.testing.assert_allclose(found_scores, scores, atol=1e-6)
 
 
+def in_blocks(patch: pytest.MonkeyPatch, band: int, chunk: int) -> None:
+    """Let arrays lie in files, and work a few pixels at a time."""
+    patch.setattr(in_file, "IN_MEMORY_BYTES", 0)
+    for module in (_bands, _basin_bands, smooth):
+        patch.setattr(module, "BAND_PX", band)
+    for module, name in (
+        (ids, "CHUNK_PX"), (_channels, "CHUNK_PX"), (fill_holes, "BOX_PX"),
+        (watershed, "LARGE_PX"), (watershed, "GROUP_PX"), (_distances, "WINDOW_PX"),
+    ):  # fmt: skip
+        patch.setattr(module, name, chunk)
+    patch.setattr(ids, "AT_ONCE_PX", 0)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("shape", [(90, 110), (30, 40, 36)])
+@pytest.mark.parametrize(
+    ("instances", "roles"),
+    [
+        ("components", ("foreground",)),
+        ("watershed", ("foreground",)),
+        ("watershed", ("foreground", "boundary")),
+        ("watershed", ("distance",)),
+    ],
+)
+def test_objects_of_a_crop_are_those_of_the_whole(shape, seed, instances, roles) -> None:
+    """An object of the crop that ends within it, with what its landscape looks at around it."""
+    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import label as ndimage_label
+
+    rng = np.random.default_rng(seed)
+    noise = [gaussian_filter(rng.normal(size=shape), 1.2) for _ in roles]
+    maps = np.stack([1 / (1 + np.exp(-9 * one)) for one in noise]).astype(np.float16)
+    outputs = tuple(Output(role=role, channels=1, activation="sigmoid") for role in roles)
+    box = tuple(slice(n // 10, n - n // 10) for n in shape)
+    settings = LabelSettings(
+        threshold=0.85, instances=instances, min_size_px=3, fill_holes=True, seed_threshold=0.05
+    )
+    crop = label_unit(unit_of(maps[:, *box], outputs), settings)
+    with pytest.MonkeyPatch.context() as patch:
+        in_blocks(patch, 900, 600)
+        whole = label_unit(unit_of(maps, outputs), settings)
+    reach = watershed._TIE_RADIUS_PX + 1 if instances == "watershed" and len(maps) > 1 else 1
+    near = np.ones(crop.shape, bool)
+    near[
+        tuple(
+            slice(reach * (part.start > 0), n - reach * (part.stop < all_of))
+            for part, n, all_of in zip(box, crop.shape, shape, strict=True)
+        )
+    ] = False
+    inside = np.setdiff1d(crop, np.append(np.unique(crop[near]), 0))
+    # What touches it belongs to the same region, whose cuts lie where all of it is seen.
+    if instances == "watershed":
+        region, _ = ndimage_label(crop > 0)
+        inside = np.setdiff1d(inside, crop[np.isin(region, np.append(region[near], 0))])
+    assert inside.size
+    for number in inside.tolist():
+        mine = crop == number
+        (there,) = np.unique(whole[box][mine])
+        assert there > 0
+        np.testing.assert_array_equal(whole[box] == there, mine)
+        assert (whole == there).sum() == mine.sum()
+
+
 @pytest.mark.parametrize("instances", ["components", "watershed", "none"])
 def test_memory_holds_bands_and_not_the_image(instances, monkeypatch) -> None:
     """What is labelled lies in files; all but a few bytes a pixel of bands would be seen."""
-    for module, name in (
-        (_bands, "BAND_PX"), (smooth, "BAND_PX"), (_basin_bands, "BAND_PX"), (ids, "CHUNK_PX"),
-        (_channels, "CHUNK_PX"), (fill_holes, "BOX_PX"), (watershed, "LARGE_PX"),
-        (watershed, "GROUP_PX"), (_distances, "WINDOW_PX"),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, 2**14)
-    monkeypatch.setattr(ids, "AT_ONCE_PX", 0)
-    monkeypatch.setattr(in_file, "IN_MEMORY_BYTES", 0)
+    in_blocks(monkeypatch, 2**14, 2**14)
     edge = 1024
     y, x = np.mgrid[:edge, :edge] * np.pi / 32
     maps = (0.5 + 0.5 * np.sin(y) * np.sin(x)).astype(np.float16)[None]

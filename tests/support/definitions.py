@@ -139,6 +139,8 @@ class Padded(nn.Module):
         self.scale = nn.Parameter(torch.ones(1, 2, 1, 1))
 
     def forward(self, x):
+        if x.is_cuda and not x.requires_grad:
+            x = x.cuda()
         one = F.relu(self.a(x))
         two = self.up(torch.tanh(self.__b(one)))
         dy = one.size()[2] - two.size()[2]

@@ -402,26 +402,33 @@ class Linked(nn.Module):
         return self.out_conv(self.dec1(self.upconv1(x) + one))
 
 
+class OfChannels(nn.LayerNorm):
+    """A norm over the channels of each pixel."""
+
+    def forward(self, x):
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
 class Next(nn.Module):
     """Blocks of a ConvNeXt: a depthwise 7x7, a norm, two pointwise convolutions, a sum."""
 
     class Block(nn.Module):
-        def __init__(self, width):
+        def __init__(self, width, norm):
             super().__init__()
             self.dwconv = nn.Conv2d(width, width, 7, padding=3, groups=width)
-            self.norm = nn.BatchNorm2d(width)
+            self.norm = norm(width)
             self.pwconv1 = nn.Conv2d(width, 4 * width, 1)
             self.pwconv2 = nn.Conv2d(4 * width, width, 1)
 
         def forward(self, x):
             return x + self.pwconv2(F.gelu(self.pwconv1(self.norm(self.dwconv(x)))))
 
-    def __init__(self):
+    def __init__(self, norm=nn.BatchNorm2d):
         super().__init__()
-        self.stem, self.enc1 = nn.Conv2d(3, 8, 3, padding=1), self.Block(8)
-        self.down1, self.enc2 = nn.Conv2d(8, 16, 2, 2), self.Block(16)
+        self.stem, self.enc1 = nn.Conv2d(3, 8, 3, padding=1), self.Block(8, norm)
+        self.down1, self.enc2 = nn.Conv2d(8, 16, 2, 2), self.Block(16, norm)
         self.up1, self.fuse1 = nn.ConvTranspose2d(16, 8, 2, 2), nn.Conv2d(16, 8, 1)
-        self.dec1, self.head = self.Block(8), nn.Conv2d(8, 1, 1)
+        self.dec1, self.head = self.Block(8, norm), nn.Conv2d(8, 1, 1)
 
     def forward(self, x):
         one = self.enc1(self.stem(x))
@@ -454,4 +461,5 @@ HANDMADE: Mapping[str, Callable[[], nn.Module]] = {
     "strides behind": Strides,
     "linked": Linked,
     "next": Next,
+    "next, norms of channels": lambda: Next(OfChannels),
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_segnet.containers._onnx_tensor import OnnxTensor, read_tensor
-from napari_segnet.containers._protobuf import BYTES, VARINT, Field, Message, signed
+from napari_segnet.containers._protobuf import Field, Message
 
 __all__ = ["OnnxGraph", "OnnxInput", "OnnxModel", "OnnxNode", "read_model"]
 
@@ -21,6 +21,13 @@ NEWEST = 20
 """The version of the format is 14 now, and grows by one in a year; what is above is damage."""
 FIRST_TYPED = 2
 """The first version of the format in which attributes say their kind."""
+PAIR: Mapping[int, Any] = {}
+FUNCTION: Mapping[int, Any] = {7: {5: {}}, 9: {}, 11: {}, 14: PAIR}
+"""Messages in a function: its nodes with their attributes, its opsets, its properties."""
+UNREAD: Mapping[int, Mapping[int, Any]] = {14: {2: PAIR}, 16: PAIR}
+"""Messages in a graph that nobody reads: notes on quantisation, properties."""
+UNREAD_OF_NODE, UNREAD_OF_VALUE, UNREAD_OF_MODEL = (9, 10), (4,), (20, 26)
+"""Messages in a node, in an input or output, and in the file."""
 LONGEST_TEXT = 10_000
 """Letters of documentation that are kept."""
 
@@ -119,8 +126,8 @@ def read_model(message: Message) -> OnnxModel:
     properties: dict[str, str] = {}
     functions: set[tuple[str, str]] = set()
     for one in message:
-        if one.number == 1 and one.kind == VARINT:
-            version = one.value
+        if one.number == 1:
+            version = message.long(one)
         elif one.number == 7:
             if graph is not None:
                 raise ValueError("it holds two graphs")
@@ -128,11 +135,13 @@ def read_model(message: Message) -> OnnxModel:
         elif one.number == 8:
             domain, opset = _opset(message.inside(one))
             opsets[domain] = opset
-        elif one.number in texts and one.kind == BYTES:
+        elif one.number in texts:
             texts[one.number] = message.text(one)[:LONGEST_TEXT]
         elif one.number == 14 and len(properties) < 100:
             key, value = _pair(message.inside(one))
             properties[key[:100]] = value[:LONGEST_TEXT]
+        elif one.number in UNREAD_OF_MODEL:
+            message.inside(one).walk({})
         elif one.number == 25:
             functions.add(_function(message.inside(one)))
     if graph is None:
@@ -155,8 +164,8 @@ def _opset(message: Message) -> tuple[str, int]:
     for one in message:
         if one.number == 1:
             domain = message.name(one)
-        elif one.number == 2 and one.kind == VARINT:
-            version = one.value
+        elif one.number == 2:
+            version = message.long(one)
     return ("" if domain == "ai.onnx" else domain), version
 
 
@@ -166,6 +175,7 @@ def _pair(message: Message) -> tuple[str, str]:
 
 
 def _function(message: Message) -> tuple[str, str]:
+    message.walk(FUNCTION)
     found = {one.number: message.name(one) for one in message if one.number in (1, 10)}
     return found.get(10, ""), found.get(1, "")
 
@@ -204,6 +214,10 @@ def _graph(message: Message, count: _Count) -> OnnxGraph:
             outputs.append(_input(message.inside(one)))
         elif one.number == 15:
             raise ValueError("it holds sparse tensors, which are not read")
+        elif one.number == 13:
+            _input(message.inside(one))
+        elif one.number in UNREAD:
+            message.inside(one).walk(UNREAD[one.number])
     count.depth -= 1
     return OnnxGraph(
         name=name,
@@ -224,8 +238,12 @@ def _node(message: Message, count: _Count) -> OnnxNode:
             outputs.append(message.name(one))
         elif one.number in texts:
             texts[one.number] = message.name(one)
+        elif one.number in UNREAD_OF_NODE:
+            message.inside(one).walk({})
         elif one.number == 5:
             key, value = _attribute(message.inside(one), count)
+            if key in attributes:
+                raise ValueError(f"a node has two attributes {key[:80]!r}")
             attributes[key] = value
     domain = "" if texts[7] == "ai.onnx" else texts[7]
     return OnnxNode(
@@ -244,8 +262,8 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
     for one in message:
         if one.number == 1:
             name = message.name(one)
-        elif one.number == 20 and one.kind == VARINT:
-            kind = one.value
+        elif one.number == 20:
+            kind = message.whole(one)
         elif one.number in _READ:
             values.setdefault(one.number, []).extend(_read(message, one, count))
     if values and (kind or count.typed) and set(values) != {_FIELDS.get(kind)}:
@@ -269,7 +287,7 @@ def _read(message: Message, one: Field, count: _Count) -> list[Any]:
     if one.number == 2:
         return [message.real(one)]
     if one.number == 3:
-        return [signed(one.value)]
+        return [message.long(one)]
     if one.number in (4, 9):
         return [message.text(one)]
     if one.number in (5, 10):
@@ -282,6 +300,8 @@ def _read(message: Message, one: Field, count: _Count) -> list[Any]:
 def _input(message: Message) -> OnnxInput:
     name, kind, shape = "", 0, None
     for one in message:
+        if one.number in UNREAD_OF_VALUE:
+            message.inside(one).walk({})
         if one.number == 1:
             name = message.name(one)
         elif one.number == 2:
@@ -295,8 +315,8 @@ def _input(message: Message) -> OnnxInput:
 def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
     kind, shape = 0, None
     for one in message:
-        if one.number == 1 and one.kind == VARINT:
-            kind = one.value
+        if one.number == 1:
+            kind = message.whole(one)
         elif one.number == 2:
             inner = message.inside(one)
             shape = tuple(_length(inner.inside(two)) for two in inner if two.number == 1)
@@ -306,8 +326,8 @@ def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
 def _length(message: Message) -> int | str:
     found: int | str = ""
     for one in message:
-        if one.number == 1 and one.kind == VARINT:
-            number = signed(one.value)
+        if one.number == 1:
+            number = message.long(one)
             found = number if number > 0 else ""
         elif one.number == 2:
             found = message.text(one)[:80]

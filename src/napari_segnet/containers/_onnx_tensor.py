@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_segnet.containers._protobuf import BYTES, FIXED32, FIXED64, VARINT, Message
+from napari_segnet.containers._protobuf import BYTES, FIXED32, FIXED64, Message
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -66,6 +66,15 @@ ROWS = {4: 4, 10: 8}
 """Fields whose packed rows are the numbers' own bytes: ``float_data``, ``double_data``."""
 PLAIN = {"float32": 4, "float64": 10, "complex64": 4, "complex128": 10}
 """Which field holds which kind so."""
+UNREAD = (3, 16)
+"""Messages in a tensor that nobody reads: which part of a larger one it is, properties."""
+RAW, INT32 = 9, 5
+VALUES = (4, INT32, 6, 7, RAW, 10, 11)
+"""Fields of which one holds a tensor's numbers or texts."""
+FIELD_OF = {**PLAIN, "int64": 7, "uint32": 11, "uint64": 11}
+"""Which field but ``raw_data`` holds a kind; all others lie in ``int32_data``."""
+LARGEST_KIND = 40
+"""The format has 26 kinds; what is far above is damage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,7 +119,7 @@ def read_tensor(message: Message) -> OnnxTensor:
     ValueError
         If it is none.
     """
-    name, kind, dims = "", 0, list[int]()
+    name, kind, dims, held = "", 0, list[int](), set[int]()
     runs: dict[int, list[tuple[int, int]]] = {}
     numbers: list[int] = []
     outside: list[tuple[str, str]] = []
@@ -118,8 +127,8 @@ def read_tensor(message: Message) -> OnnxTensor:
     for one in message:
         if one.number == 1:
             dims += message.integers(one)
-        elif one.number == 2 and one.kind == VARINT:
-            kind = one.value
+        elif one.number == 2:
+            kind = message.whole(one)
         elif one.number == 8:
             name = message.name(one)
         elif one.number in (4, 9, 10):
@@ -131,14 +140,19 @@ def read_tensor(message: Message) -> OnnxTensor:
             if one.kind == BYTES and one.stop - one.value > MOST_TYPED:
                 raise ValueError("a tensor lists too many numbers one by one")
             numbers += message.integers(one)
+        elif one.number in UNREAD:
+            message.inside(one).walk({})
         elif one.number == 13:
             inner = message.inside(one)
             pair = {two.number: inner.name(two) for two in inner if two.number in (1, 2)}
             outside.append((pair.get(1, ""), pair.get(2, "")))
-        elif one.number == 14 and one.kind == VARINT:
-            external = one.value == 1
-    if not kind:
+        elif one.number == 14:
+            external = message.whole(one) == 1
+        if one.number in VALUES and (one.kind != BYTES or one.stop > one.value):
+            held.add(one.number)
+    if not 0 < kind <= LARGEST_KIND:
         raise ValueError(f"the numbers of the tensor {name[:80]!r} are of no kind")
+    _require_one_place(name, KINDS.get(kind), held)
     if len(dims) > MOST_DIMS or any(n < 0 for n in dims):
         raise ValueError(f"the tensor {name[:80]!r} has no shape")
     found = OnnxTensor(name=name, shape=tuple(dims), kind=kind, numbers=tuple(numbers))
@@ -157,6 +171,17 @@ def read_tensor(message: Message) -> OnnxTensor:
         bits = np.frombuffer(data, f"<u{step}")
         return replace(found, numbers=tuple(int(n) for n in bits))
     return found
+
+
+def _require_one_place(name: str, dtype: str | None, held: set[int]) -> None:
+    """Refuse numbers that lie in two fields, or in that of another kind.
+
+    https://github.com/onnx/onnx/blob/v1.19.0/onnx/checker.cc (``check_tensor``)
+    """
+    if len(held) > 1:
+        raise ValueError(f"the numbers of the tensor {name[:80]!r} lie in two places")
+    if dtype is not None and held and held.isdisjoint((RAW, FIELD_OF.get(dtype, INT32))):
+        raise ValueError(f"the numbers of the tensor {name[:80]!r} lie in those of another kind")
 
 
 def reference(tensor: OnnxTensor, path: Path, stamp: Stamp) -> TensorRef:

@@ -8,6 +8,7 @@ escape is wrong.
 from __future__ import annotations
 
 import codecs
+import math
 import pickletools
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,14 @@ from napari_segnet.budget import Budget
 __all__ = ["Stream", "operations"]
 
 _ESCAPED = re.compile(rb"(?:[^\\]|\\(?:[\\'\"abfnrtv]|x[0-9a-fA-F]{2}|[0-3]?[0-7]{1,2}))*")
+
+_DECIMAL = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_REAL = re.compile(
+    rb"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.IGNORECASE
+)
+_MOST_DIGITS = 4300
+"""Python reads no longer whole numbers, either (``sys.get_int_max_str_digits``)."""
+NEWEST_PROTOCOL = 5
 
 
 class Stream:
@@ -36,6 +45,8 @@ class Stream:
     def __init__(self, file: BinaryIO, left: int, budget: Budget | None = None) -> None:
         self._file = file
         self.left = left
+        self.frame = 0
+        """Bytes that are left of a frame: what begins in one ends in it."""
         self.budget = budget or Budget.of_file(left)
 
     def read(self, count: int) -> bytes:
@@ -44,13 +55,28 @@ class Stream:
         data = self._file.read(count)
         if len(data) < count:
             raise ValueError(f"{count - len(data):,} bytes are missing at the end")
-        self.left -= len(data)
+        self._took(len(data))
         return data
 
     def readline(self) -> bytes:
         data = self._file.readline(self.left)
-        self.left -= len(data)
+        self._took(len(data))
         return data
+
+    def begin_frame(self, count: int) -> None:
+        """Note that so many bytes belong together (PEP 3154)."""
+        if count > self.left:
+            raise ValueError(f"{count - self.left:,} bytes are missing at the end")
+        if self.frame:
+            raise ValueError("a frame begins inside of another")
+        self.frame = count
+
+    def _took(self, count: int) -> None:
+        self.left -= count
+        if self.frame:
+            if count > self.frame:
+                raise ValueError("a frame ends too early")
+            self.frame -= count
 
 
 def operations(stream: Stream) -> Iterator[tuple[str, Any]]:
@@ -61,8 +87,15 @@ def operations(stream: Stream) -> Iterator[tuple[str, Any]]:
     while True:
         letter = stream.read(1)
         name, read = _READERS[letter]
-        yield name, None if read is None else read(stream)
+        argument: Any = None if read is None else read(stream)
+        if name == "PROTO" and argument > NEWEST_PROTOCOL:
+            raise ValueError(f"it is written in protocol {argument}, which there is not")
+        if name == "FRAME":
+            stream.begin_frame(argument)
+        yield name, argument
         if name == "STOP":
+            if stream.frame:
+                raise ValueError("it ends before its last frame")
             return
 
 
@@ -93,11 +126,43 @@ def _quoted(stream: Stream) -> str:
     return bytes(codecs.escape_decode(line[1:-1])[0]).decode("latin-1")
 
 
+def _whole(stream: Stream) -> int | bool:
+    """Return a number in text, or what protocol 0 writes for yes and no."""
+    line = _line(stream)
+    if line in {b"00", b"01"}:
+        return line == b"01"
+    return _digits(line)
+
+
+def _long(stream: Stream) -> int:
+    return _digits(_line(stream).removesuffix(b"L"))
+
+
+def _digits(text: bytes) -> int:
+    # Python reads 010 and 0x10 in other ways here and there; nobody writes them.
+    if _DECIMAL.fullmatch(text) is None or len(text) > _MOST_DIGITS:
+        raise ValueError("a number is not written as Python writes it")
+    return int(text)
+
+
+def _real(stream: Stream) -> float:
+    line = _line(stream)
+    if _REAL.fullmatch(line) is None:
+        raise ValueError("a number is not written as Python writes it")
+    number = float(line)
+    if math.isinf(number) and b"inf" not in line.lower():
+        raise ValueError("a number is too large")
+    return number
+
+
 _LINES: Mapping[str, Callable[[Stream], Any]] = {
     "GLOBAL": _names,
     "INST": _names,
     "PERSID": _text,
     "STRING": _quoted,
+    "INT": _whole,
+    "LONG": _long,
+    "FLOAT": _real,
 }
 _READERS: Mapping[bytes, tuple[str, Callable[[Any], Any] | None]] = {
     opcode.code.encode("latin-1"): (

@@ -9,9 +9,9 @@ https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from napari_segnet.budget import Budget
 
@@ -172,10 +172,42 @@ class Message:
         (value,) = struct.unpack("<f", self.source.bytes(field.value, field.stop))
         return float(value)
 
+    def whole(self, field: Field) -> int:
+        """Return a whole number of 32 bits, of which more are left out, as protobuf does."""
+        if field.kind != VARINT:
+            raise ValueError("a whole number has another kind")
+        value = field.value & (2**32 - 1)
+        return value - 2**32 if value >= 2**31 else value
+
+    def long(self, field: Field) -> int:
+        """Return a whole number of 64 bits."""
+        if field.kind != VARINT:
+            raise ValueError("a whole number has another kind")
+        return signed(field.value)
+
+    def walk(self, inside: Mapping[int, Any]) -> None:
+        """Look at all fields, and at those of the messages in it that nobody reads.
+
+        Parameters
+        ----------
+        inside : mapping
+            By its number, what a message holds that has messages itself: such a mapping again.
+
+        Raises
+        ------
+        ValueError
+            If they are none.
+        """
+        for field in self:
+            if field.number in inside:
+                self.inside(field).walk(inside[field.number])
+
     def integers(self, field: Field) -> list[int]:
         """Return whole numbers, packed or one alone."""
         if field.kind == VARINT:
             return [signed(field.value)]
+        if field.kind != BYTES:
+            raise ValueError("whole numbers have another kind")
         self.source.budget.step(field.stop - field.value)
         self.source.budget.hold(EACH_NUMBER * (field.stop - field.value))
         return [signed(value) for value in varints(self.data(field))]

@@ -7,18 +7,28 @@ checks them, and makes the harmless equal. Nothing is imported by a name in a fi
 from __future__ import annotations
 
 import datetime
-import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from napari_segnet.containers._inert import Inert, Named, Record
+from napari_segnet.containers._numpy_state import ARRAYS, HalfBuilt
 from napari_segnet.containers._storage import ITEMSIZE, Storage, tensor_ref, unreadable
 from napari_segnet.containers._types import TensorRef
 
-__all__ = ["ARRAYS", "PLAIN", "TENSORS", "HalfBuilt", "hashable", "storage_dtype"]
+__all__ = [
+    "ARRAYS",
+    "FORGIVING",
+    "FUNCTIONS",
+    "MUTABLE",
+    "PLAIN",
+    "STATEFUL",
+    "TENSORS",
+    "HalfBuilt",
+    "hashable",
+    "storage_dtype",
+]
 
 Builder = Callable[..., Any]
 
@@ -42,15 +52,9 @@ _STORAGE_DTYPES = {
     "QUInt2x4": "quint2x4",
     "Untyped": "uint8",
 }
-# kind and bytes of a number; never "O", whose bytes are pickles
-_NUMPY_DTYPE = re.compile(r"[<>|=]?([biufcSUmM]\d{0,6}|[?])(\[[a-zA-Z]{1,2}\])?")
 _DATES = (datetime.date, datetime.time, datetime.timedelta)
 _KEYS = (str, int, float, bytes, type(None), complex, Named, Inert, *_DATES)
 _MAX_KEY_PARTS = 1000
-_DTYPE_VERSION = 4
-"""The newest way in which numpy pickles a kind of numbers."""
-_ARRAY_VERSION = 1
-"""The only one in which it pickles an array with five values."""
 _MAX_DIGITS = 100
 
 
@@ -88,16 +92,22 @@ def _dtype(named: Any) -> str:
     return named.short
 
 
-def _tensor(
+def _tensor_v1(storage: Any, offset: Any, shape: Any, stride: Any) -> TensorRef:
+    return _strided(storage, offset, shape, stride, None, None)
+
+
+def _tensor_v2(
     storage: Any,
     offset: Any,
     shape: Any,
     stride: Any,
-    _requires_grad: Any = None,
-    _hooks: Any = None,
+    requires_grad: Any,
+    _hooks: Any,
     metadata: Any = None,
 ) -> TensorRef:
-    return _strided(storage, offset, shape, stride, None, metadata)
+    made = _strided(storage, offset, shape, stride, None, metadata)
+    _require_gradient(made, requires_grad)
+    return made
 
 
 def _tensor_v3(
@@ -105,12 +115,22 @@ def _tensor_v3(
     offset: Any,
     shape: Any,
     stride: Any,
-    _requires_grad: Any,
+    requires_grad: Any,
     _hooks: Any,
     dtype: Any,
     metadata: Any = None,
 ) -> TensorRef:
-    return _strided(storage, offset, shape, stride, _dtype(dtype), metadata)
+    made = _strided(storage, offset, shape, stride, _dtype(dtype), metadata)
+    _require_gradient(made, requires_grad)
+    return made
+
+
+def _require_gradient(tensor: TensorRef, wanted: Any) -> None:
+    """Refuse what torch refuses to mark as trained: whole numbers, and what is no yes or no."""
+    if not isinstance(wanted, bool):
+        raise ValueError("whether a tensor has a gradient is not said by yes or no")
+    if wanted and not tensor.dtype.startswith(("float", "bfloat", "complex")):
+        raise ValueError(f"a tensor of kind {tensor.dtype} has no gradient")
 
 
 def _strided(
@@ -125,6 +145,8 @@ def _strided(
         )
     if not isinstance(storage, Storage):
         raise ValueError("a tensor does not say where its numbers are")
+    if metadata and not isinstance(metadata, dict):
+        raise ValueError("what is said of a tensor is no dict")
     if isinstance(metadata, dict) and (metadata.get("conj") or metadata.get("neg")):
         return unreadable(
             shape,
@@ -166,17 +188,21 @@ def _meta(dtype: Any, shape: Any, _stride: Any, *_rest: Any) -> TensorRef:
     )
 
 
-def _inner(data: Any, *_rest: Any) -> Any:
+def _inner(data: Any = None, *_rest: Any) -> Any:
     """Return a parameter's tensor for the parameter."""
+    if not isinstance(data, TensorRef):
+        raise ValueError("a parameter holds no tensor")
     return data
 
 
-def _parameter(data: Any, _requires_grad: Any, _hooks: Any) -> Any:
-    return data
+def _parameter(data: Any, requires_grad: Any, _hooks: Any) -> Any:
+    found = _inner(data)
+    _require_gradient(found, requires_grad)
+    return found
 
 
-def _parameter_with_state(data: Any, _requires_grad: Any, _hooks: Any, _state: Any) -> Any:
-    return data
+def _parameter_with_state(data: Any, requires_grad: Any, hooks: Any, _state: Any) -> Any:
+    return _parameter(data, requires_grad, hooks)
 
 
 def _from_numpy(data: Any, *_rest: Any) -> Any:
@@ -186,8 +212,8 @@ def _from_numpy(data: Any, *_rest: Any) -> Any:
 
 
 TENSORS: Mapping[str, Builder] = {
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor": _tensor_v1,
+    "torch._utils._rebuild_tensor_v2": _tensor_v2,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter_with_state,
@@ -201,107 +227,6 @@ TENSORS: Mapping[str, Builder] = {
     "torch.nn.parameter.Parameter": _inner,
     "torch.nn.parameter.Buffer": _inner,
 }
-
-
-# ---- Arrays ----------------------------------------------------------------------------
-
-
-class HalfBuilt:
-    """A numpy dtype or array whose second half comes with BUILD."""
-
-    def __init__(self, spec: str | None = None) -> None:
-        self.spec = spec
-        self.order = "="
-        self.memo_keys: list[int] = []
-
-    def __repr__(self) -> str:
-        return f"<inert numpy.{'ndarray' if self.spec is None else 'dtype'}>"
-
-    def build(self, state: Any) -> Any:
-        """Return what stands for it from now on."""
-        if not isinstance(state, tuple):
-            raise ValueError("an array has no state")
-        if self.spec is not None:
-            if len(state) < 5 or type(state[0]) is not int or not 0 <= state[0] <= _DTYPE_VERSION:
-                raise ValueError("the kind of an array is not understood")
-            if isinstance(state[1], str):
-                self.order = state[1]
-            return self
-        if len(state) != 5:
-            raise ValueError("an array has no shape, kind and numbers")
-        version, shape, dtype, fortran, raw = state
-        if version != _ARRAY_VERSION or not isinstance(fortran, int):
-            raise ValueError("the state of an array is not understood")
-        return _array(raw, dtype, shape, "F" if fortran else "C")
-
-    def dtype(self) -> np.dtype[Any]:
-        """Return the numpy dtype; raises ``ValueError`` for any but plain numbers and text."""
-        if self.spec is None or _NUMPY_DTYPE.fullmatch(self.spec) is None:
-            raise ValueError(f"arrays of kind {self.spec} are not read")
-        dtype = np.dtype(self.spec)
-        if self.order == ">":
-            return dtype.newbyteorder(">")
-        return dtype.newbyteorder("<") if self.order == "<" else dtype
-
-
-def _numpy_dtype(spec: Any, *_rest: Any) -> HalfBuilt:
-    if isinstance(spec, Named):
-        spec = np.dtype(spec.short).str if spec.short in np.sctypeDict else None
-    if not isinstance(spec, str):
-        raise ValueError("an array's kind is not a text")
-    return HalfBuilt(spec)
-
-
-def _array(raw: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    if isinstance(raw, list):  # of objects, such as numpy.save makes of a dict
-        return Inert("numpy.ndarray", (shape,), items=raw)
-    if not isinstance(dtype, HalfBuilt):
-        return Inert("numpy.ndarray", (shape,))
-    try:
-        kind = dtype.dtype()
-    except ValueError:
-        return Inert("numpy.ndarray", (shape, dtype.spec))
-    if not isinstance(raw, bytes | bytearray | str):
-        raise ValueError("the numbers of an array are no bytes")
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if isinstance(raw, str):
-        raw = _python2_bytes(raw, kind.itemsize * math.prod(sizes))
-    if kind.itemsize == 0 or len(raw) != kind.itemsize * math.prod(sizes):
-        raise ValueError(f"an array of shape {sizes} has {len(raw)} bytes")
-    layout: Any = "F" if order == "F" else "C"
-    array = np.frombuffer(bytes(raw), kind)
-    if kind.kind == "U" and not _is_text(array):
-        raise ValueError("an array of text holds numbers that are no letters")
-    return array.reshape(sizes, order=layout)
-
-
-def _is_text(array: np.ndarray[Any, Any]) -> bool:
-    """Tell if all are code points of Unicode, halves of surrogate pairs excluded."""
-    codes = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
-    surrogates = (codes >= 0xD800) & (codes < 0xE000)
-    return not bool(np.any(surrogates | (codes > 0x10FFFF)))
-
-
-def _python2_bytes(text: str, length: int) -> bytes:
-    """Return the bytes of a Python 2 string, which was taken for UTF-8 where it could be."""
-    latin = text.encode("latin-1", "ignore")
-    return latin if len(latin) == length == len(text) else text.encode()
-
-
-def _scalar(dtype: Any, raw: Any = b"") -> Any:
-    array = _array(raw, dtype, (), "C")
-    return array.item() if isinstance(array, np.ndarray) else array
-
-
-def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> Any:
-    return _array(raw, dtype, shape, order)
-
-
-ARRAYS: Mapping[str, Builder] = {
-    **{f"{module}.multiarray.scalar": _scalar for module in ("numpy.core", "numpy._core")},
-    **{f"{module}.numeric._frombuffer": _from_buffer for module in ("numpy.core", "numpy._core")},
-}
-"""What they refuse is damage, as it is of a tensor."""
 
 
 # ---- Plain values ----------------------------------------------------------------------
@@ -389,8 +314,27 @@ def _range(*args: Any) -> range:
     return range(*map(_of(int), args))
 
 
-_ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+
+FUNCTIONS = frozenset(
+    (
+        *(name for name in TENSORS if not name.startswith("torch.nn.parameter.")),
+        *(name for name in ARRAYS if name != "numpy.dtype"),
+        *("_codecs.encode", "torch.serialization._get_layout"),
+    )
+)
+"""Functions, of which nothing new can be made as of a class."""
+MUTABLE = frozenset(
+    (
+        *(f"collections.{name}" for name in ("OrderedDict", "defaultdict", "Counter", "deque")),
+        *(f"builtins.{name}" for name in ("set", "list", "dict", "bytearray")),
+    )
+)
+"""Classes whose new objects are empty, whatever they are given."""
+FORGIVING = MUTABLE | {"builtins.frozenset", "builtins.tuple"}
+"""Classes that may hold what we know only by name, so that a stand-in takes their place."""
+STATEFUL = frozenset(("collections.OrderedDict", "collections.Counter"))
+"""Classes that we make plain values of, and whose objects take a state."""
 
 # A builder that refuses its arguments (ValueError, TypeError, ...) leaves an inert stand-in.
 PLAIN: Mapping[str, Builder] = {
@@ -403,7 +347,6 @@ PLAIN: Mapping[str, Builder] = {
     "torch.Size": lambda sizes=(): tuple(_sequence(sizes)),
     "torch.device": _device,
     "torch.serialization._get_layout": lambda name: _of(str)(name),
-    "numpy.dtype": _numpy_dtype,
     "_codecs.encode": _encode,
     "builtins.set": lambda items=(): set(_members(items)),
     "builtins.frozenset": lambda items=(): frozenset(_members(items)),
@@ -425,6 +368,5 @@ PLAIN: Mapping[str, Builder] = {
     "datetime.time": _date(datetime.time),
     "datetime.timedelta": _date(datetime.timedelta),
     "datetime.timezone": _date(datetime.timezone),
-    **{f"{module}._reconstruct": lambda *_args: HalfBuilt() for module in _ARRAY_MODULES},
     **{f"{module}.{name}": _path for module in ("pathlib", "pathlib._local") for name in _PATHS},
 }

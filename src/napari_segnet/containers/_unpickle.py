@@ -17,12 +17,26 @@ import numpy as np
 from napari_segnet.budget import Budget, OverBudget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
 from napari_segnet.containers._inert import Inert, Named, Record
+from napari_segnet.containers._numpy_state import OldText
 from napari_segnet.containers._opcodes import Stream, operations
-from napari_segnet.containers._rebuild import ARRAYS, PLAIN, TENSORS, HalfBuilt, hashable
+from napari_segnet.containers._rebuild import (
+    ARRAYS,
+    FORGIVING,
+    FUNCTIONS,
+    MUTABLE,
+    PLAIN,
+    STATEFUL,
+    TENSORS,
+    HalfBuilt,
+    hashable,
+)
+from napari_segnet.containers._types import TensorRef
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["Stream", "unpickle"]
 
+_PLAINEST = (str, bytes, int, float, complex, list, tuple, dict, type(None))
+_NO_ROW = (int, float, complex, type(None), Named)
 _INERT_BYTES = 300
 """A stand-in and its two lists."""
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
@@ -87,6 +101,8 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.stateful: dict[int, Any] = {}
+        """Plain values by identity that stand for objects which may get a state."""
 
     def run(self, stream: Stream) -> Any:
         step = self.budget.step
@@ -134,7 +150,10 @@ class _Machine:
         if name in _FROM_TYPE:
             return self._called(args[0], args[2])
         if name in PLAIN:
-            return _plain_or_inert(name, args)
+            made = _plain_or_inert(name, args)
+            if name in STATEFUL:
+                self.stateful[id(made)] = made
+            return made
         if name == "builtins.getattr":
             refuse_attribute(args, self.file_name)
         if name == "copyreg._reconstructor" and args and isinstance(args[0], Named):
@@ -167,13 +186,31 @@ class _Machine:
         args = self.stack.pop()
         self.stack[-1] = self.call(self.stack[-1], args)
 
+    def new_object(self) -> None:
+        args = self.stack.pop()
+        self._require_class(self.stack[-1], args)
+        self.stack[-1] = self.call(self.stack[-1], args)
+
     def new_object_extended(self) -> None:
         options = self.stack.pop()
         args = self.stack.pop()
+        self._require_class(self.stack[-1], args)
+        if not isinstance(options, dict):
+            raise ValueError("named arguments are no dict")
         if options:
+            if str(self.stack[-1]) in PLAIN:
+                raise ValueError("a plain value gets named arguments")
             self.budget.hold(8 * len(args))
             args = (*args, options)
         self.stack[-1] = self.call(self.stack[-1], args)
+
+    def _require_class(self, target: Any, args: Any) -> None:
+        """Refuse what Python makes no new object of, or another one than a call does."""
+        name = str(target) if isinstance(target, Named) else ""
+        if not name or name in FUNCTIONS:
+            raise ValueError("a new object is made of what is no class")
+        if name in MUTABLE and args:
+            raise ValueError("a new object gets values that its class would leave out")
 
     def object_from_mark(self) -> None:
         target, *args = self.pop_mark()
@@ -201,7 +238,16 @@ class _Machine:
             value.build(state)
         elif isinstance(value, Record) and isinstance(state, dict):
             value.update((hashable(key), item) for key, item in state.items())
-        # Other values have no state that matters (the _metadata of a state dict).
+        elif isinstance(value, TensorRef):
+            # whether it had a gradient, and hooks, as torch before 0.4 wrote variables
+            if not isinstance(state, tuple) or len(state) != 3:
+                raise ValueError("the state of a tensor is not understood")
+        elif id(value) in self.stateful:
+            # the _metadata of a state dict, which does not matter
+            if not isinstance(state, dict):
+                raise ValueError("a state is no dict")
+        elif state is not None:
+            raise ValueError(f"a {type(value).__name__} gets a state")
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -217,14 +263,21 @@ class _Machine:
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, set):
-            target.update(map(hashable, items))
-        elif isinstance(target, list):
+        if isinstance(target, list):
             target.extend(items)
         elif isinstance(target, Inert):
             target.items.extend(items)
         else:
             raise ValueError(f"a {type(target).__name__} gets items")
+
+    def add(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, set):
+            target.update(map(hashable, items))
+        elif isinstance(target, Inert):
+            target.items.extend(items)
+        else:
+            raise ValueError(f"a {type(target).__name__} gets members")
 
     def take(self, count: int) -> list[Any]:
         if len(self.stack) < count:
@@ -245,6 +298,10 @@ class _Machine:
     def push(self, value: Any) -> None:
         self.stack.append(self.budget.made(value))
 
+    def require_buffer(self) -> None:
+        if not isinstance(self.stack[-1], bytes | bytearray | Inert):
+            raise ValueError(f"a {type(self.stack[-1]).__name__} is no bytes")
+
     def refuse(self, what: str) -> None:
         raise ValueError(what)
 
@@ -255,15 +312,23 @@ def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
     except OverBudget:
         raise
     except (ValueError, TypeError, OverflowError, AttributeError):
+        known = all(isinstance(one, _PLAINEST) for one in args)
+        if name in FUNCTIONS or (known and name not in FORGIVING):
+            raise  # Python itself refuses it, too
+        if name in FORGIVING and isinstance(args[0], _NO_ROW):
+            raise
         return Inert(name, args)
 
 
 def _old_text(data: str) -> str:
     """Text of a Python 2 pickle, which does not say its encoding."""
+    raw = data.encode("latin-1")
     try:
-        return data.encode("latin-1").decode("utf-8")
+        text = OldText(raw.decode("utf-8"))
     except UnicodeError:
-        return data
+        text = OldText(data)
+    text.raw = raw
+    return text
 
 
 _Opcode = Callable[[_Machine, Any], None]
@@ -315,8 +380,9 @@ _OPCODES: Mapping[str, _Opcode] = {
     **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _push_text),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
-    **dict.fromkeys(("PROTO", "FRAME", "STOP", "READONLY_BUFFER"), _ignore),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _ignore),
     **dict.fromkeys(("NEXT_BUFFER", "EXT1", "EXT2", "EXT4"), _out_of_band),
+    "READONLY_BUFFER": lambda m, _: m.require_buffer(),
     "NONE": lambda m, _: m.push(None),
     "NEWTRUE": lambda m, _: m.push(True),
     "NEWFALSE": lambda m, _: m.push(False),
@@ -335,7 +401,7 @@ _OPCODES: Mapping[str, _Opcode] = {
     "SETITEMS": lambda m, _: m.set_items(m.pop_mark()),
     "APPEND": lambda m, _: m.append(m.take(1)),
     "APPENDS": lambda m, _: m.append(m.pop_mark()),
-    "ADDITEMS": lambda m, _: m.append(m.pop_mark()),
+    "ADDITEMS": lambda m, _: m.add(m.pop_mark()),
     "MARK": lambda m, _: m.mark(),
     "POP": lambda m, _: m.pop(),
     "POP_MARK": _drop_mark,
@@ -346,7 +412,7 @@ _OPCODES: Mapping[str, _Opcode] = {
     "INST": lambda m, names: m.instance(names),
     "OBJ": lambda m, _: m.object_from_mark(),
     "REDUCE": lambda m, _: m.reduce(),
-    "NEWOBJ": lambda m, _: m.reduce(),
+    "NEWOBJ": lambda m, _: m.new_object(),
     "NEWOBJ_EX": lambda m, _: m.new_object_extended(),
     "BUILD": lambda m, _: m.build(),
     "PERSID": lambda m, value: m.persistent_id(value),

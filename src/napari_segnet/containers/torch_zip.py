@@ -15,6 +15,7 @@ from napari_segnet.errors import BrokenWeightsError
 __all__ = ["ORDERS", "Storages", "TorchZip", "require_version"]
 
 SMALL_BYTES = 2**16
+MOST_DIGITS = 19
 ORDERS = ("little", "big")
 """The byte orders that ``torch.load`` knows."""
 
@@ -73,6 +74,14 @@ def require_version(archive: Archive, folder: str) -> None:
             f"{archive.path.name} was packed again: its part {outside[-60:]} lies outside of its "
             "folder. Download it again, or save it again with torch.save."
         )
+    alignment = folder + ".storage_alignment"
+    if alignment in archive.entries:
+        said = archive.read(alignment)[:SMALL_BYTES].strip()
+        if not said.isdigit() or len(said) > MOST_DIGITS:
+            raise BrokenWeightsError(
+                f"{archive.path.name} is damaged: the places of its numbers are no multiples of "
+                f"{said[:20].decode('ascii', 'replace')!r} bytes. Download or copy it again."
+            )
     found = [folder + name for name in ("version", ".data/version")]
     name = next((name for name in found if name in archive.entries), None)
     if name is None or not archive.read(name)[:SMALL_BYTES].strip().isdigit():
@@ -100,15 +109,18 @@ class Storages:
         self.folder = f"{folder}{part}/"
         self.swap = swap
         self.places: dict[str, Place] = {}
+        self.sizes: dict[str, tuple[str, int]] = {}
 
     def get(self, persistent_id: Any) -> Storage:
         """Return the storage that an id names."""
-        if not isinstance(persistent_id, tuple) or len(persistent_id) < 5:
+        if not isinstance(persistent_id, tuple) or len(persistent_id) != 5:
             raise ValueError("a block of numbers has no name")
-        word, kind, key, _device, count = persistent_id[:5]
+        word, kind, key, _device, count = persistent_id
         if word != "storage" or not isinstance(key, str) or type(count) is not int or count < 0:
             raise ValueError("a block of numbers has no name")
         dtype = storage_dtype(kind)
+        if self.sizes.setdefault(key, (dtype, count)) != (dtype, count):
+            raise ValueError("a block of numbers has two sizes")
         place = self.places.get(key)
         if place is None:
             region = self.archive.region(f"{self.folder}{key}", swap=self.swap)

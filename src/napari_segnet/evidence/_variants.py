@@ -254,7 +254,7 @@ def _resizings(graph: Graph, value: str) -> Graph:
 
 
 def _paddings(graph: Graph, value: str) -> Graph:
-    fills: Mapping[str, Literal["reflect", "replicate"]] = {
+    fills: Mapping[str, Literal["zeros", "reflect", "replicate"]] = {
         "reflect": "reflect", "replicate": "replicate",
     }  # fmt: skip
     fill: Literal["zeros", "reflect", "replicate"] = fills.get(value, "zeros")

@@ -29,7 +29,11 @@ __all__ = ["MOST_SHOWN", "Possible", "Recognised", "is_bare", "is_open", "prove"
 
 @job
 def recognise(
-    path: str | Path, overrides: Mapping[str, Any] | None = None, image: Image | None = None
+    path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    image: Image | None = None,
+    *,
+    told: Mapping[str, Any] | None = None,
 ) -> Generator[Progress, None, Recognised]:
     """Tell what a weights file is, and prove what its names and shapes leave open.
 
@@ -61,7 +65,7 @@ def recognise(
         As ``identify`` does.
     """
     yield Progress(what="network")
-    return (yield from prove(identify(path, overrides), image))
+    return (yield from prove(identify(path, overrides, told=told), image))
 
 
 @job

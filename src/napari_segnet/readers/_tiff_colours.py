@@ -84,7 +84,7 @@ def meant(path: Path, tif: Any, series: Any, data: Any, *, as_numbers: bool) -> 
     page = series.keyframe
     kind = _kind(path, page)
     if kind == PALETTE and not as_numbers and _palette_counts(tif, series):
-        colours = _palette(page)
+        colours = _palette(path, page)
         if colours is not None:
             made = PalettePixels(data, colours)
             return Meant(data=made, samples=data.ndim, rgb=True, palette=True, notes=())
@@ -147,11 +147,16 @@ def _palette_counts(tif: Any, series: Any) -> bool:
     return not (tif.is_imagej or series.kind in ("imagej", "ome"))
 
 
-def _palette(page: Any) -> npt.NDArray[np.uint8] | None:
+def _palette(path: Path, page: Any) -> npt.NDArray[np.uint8] | None:
     """Return ``(n, 3)`` uint8 colours."""
     if page.colormap is None:
         return None
     colours = np.asarray(page.colormap).T
+    if colours.ndim != 2 or colours.shape[1] != 3 or not colours.size:
+        raise ImageError(
+            f"{path.name} is damaged: its palette (tag 320) is no list of red, green and blue. "
+            "Copy or export it again."
+        )
     # TIFF colours are 16 bits; some programs wrote 8 (libtiff's own check is the same).
     return (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
 

@@ -17,8 +17,11 @@ __all__ = ["complaints_of_tifffile", "open_series"]
 
 SLIDES = ("bif", "ndpi", "qpi", "scn", "svs")
 """Files of slide scanners, by tifffile's names: Ventana, Hamamatsu, Akoya, Leica, Aperio."""
-CUT_OFF = ("invalid page offset", "corrupted tag list of page", "invalid offset to page")
-"""How tifffile's log says that the chain of pages leads out of the file."""
+CUT_OFF = (
+    *("invalid page offset", "corrupted tag list of page", "invalid offset to page"),
+    "invalid circular reference",
+)
+"""How tifffile's log says that the chain of pages leads out of the file, or back into itself."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from support.definitions import GATED, LOOPS, NAMES, PLACES, RESIDUAL, SIZES, answer, saved
 
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
+from napari_segnet.programs.source import _search, program
+from napari_segnet.programs.source._budget import Budget
 from napari_segnet.recognition import identify
 
 STRANGE = NAMES.replace("double(in_channels, width)", "double(in_channels, torch.randint(width))")
@@ -104,6 +107,42 @@ def test_of_several_files_that_which_was_told_is_named(tmp_path: Path, told: boo
     else:
         notes = identify(tmp_path / "net.pth").notes
         assert any("of other.py) is not the network" in note for note in notes), notes
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_of_two_classes_with_the_same_tensors_one_is_assumed(tmp_path: Path, called: bool) -> None:
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    swapped = NAMES.replace("[self.up(b), a]", "[a, self.up(b)]").replace("Small", "Swapped")
+    call = "net = Small(1, 2, 6)\n" if called else ""
+    _read(tmp_path, NAMES.replace("width=8", "width=6") + call, "net.py")
+    _read(tmp_path, swapped.replace("width=8", "width=6"), "other.py")
+    _read(tmp_path, NAMES.replace("width=8", "width=6"), "the_same.py")
+    known = identify(tmp_path / "net.pth").known["class"]
+    assert known.source == ("read" if called else "assumed")
+    if not called:
+        assert "Swapped (" in known.why
+        assert "the_same" not in known.why
+    told = identify(tmp_path / "net.pth", overrides={"class": "Swapped"})
+    assert told.hparams["class"] == "Swapped"
+    assert told.known["class"].source == "told"
+
+
+def test_many_other_networks_beside_it_do_not_use_up_the_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arguments of the network whose names fit are looked for before other files are read."""
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    _read(tmp_path, NAMES, "net.py")
+    place = NAMES.index("        self.first")
+    slow = NAMES[:place] + "        for n in range(500): width = width + 0\n" + NAMES[place:]
+    for number in range(12):
+        _read(tmp_path, slow.replace("Small", f"Other{number}"), f"other{number}.py")
+    monkeypatch.setattr(program, "Budget", partial(Budget, steps=20_000))
+    monkeypatch.setattr(_search, "MOST_STEPS", 20_000)
+    checkpoint = identify(tmp_path / "net.pth")
+    assert checkpoint.program == "source", checkpoint.notes
+    assert checkpoint.hparams["class"] == "Small"
+    assert checkpoint.known["width"].source == "read"
 
 
 def test_of_several_files_none_of_which_fits_the_first_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from napari_segnet.graph import Graph, tensors
 from napari_segnet.graph.build import build
 from napari_segnet.programs.structure import Candidate, Space, read_structure
 from napari_segnet.recognition import family_of, identify
+from napari_segnet.sidecar import write_sidecar
 
 
 def saved(network: nn.Module, path: Path) -> Path:
@@ -310,15 +311,59 @@ def test_layers_of_two_names_are_written_back_under_both(tmp_path: Path) -> None
     network.up1, network.out = nn.ConvTranspose2d(8, 4, 2, 2), nn.Conv2d(4, 1, 1)
     found = identify(saved(network, tmp_path / "net.pth"))
     family = family_of(found)
-    module = family.build(found)
+    assert isinstance(family, Trainable)
+    module = family.build(found)  # type: ignore[attr-defined]
     state = {name: value + 1 for name, value in module.state_dict().items()}
     module.load_state_dict(state)
-    family.save(module, found, tmp_path / "trained.pth")
+    family.save(module, found, tmp_path / "trained.pth")  # type: ignore[attr-defined]
     network.load_state_dict(torch.load(tmp_path / "trained.pth", weights_only=True))
     for name in ("enc1.layers.0.weight", "out.bias"):
         assert torch.equal(network.state_dict()[name], state[name])
     again = identify(tmp_path / "trained.pth")
     assert again.hparams["graph"] == found.hparams["graph"]
+
+
+class _SharedNorm(nn.Module):
+    """Two convolutions and one norm, which is registered before them."""
+
+    def __init__(self, channels: int, wide: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(wide)
+        self.conv1 = nn.Conv2d(channels, wide, 3, padding=1)
+        self.conv2 = nn.Conv2d(wide, wide, 3, padding=1)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    network = nn.Module()
+    network.enc1, network.mid = _SharedNorm(1, 4), _SharedNorm(4, 8)
+    network.up1, network.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), _SharedNorm(8, 4)
+    network.out = nn.Conv2d(4, 1, 1)
+    return saved(network, tmp_path / "net.pth")
+
+
+def test_a_network_that_was_told_is_the_same_after_each_training(small: Path) -> None:
+    layout = identify(small).hparams["layout"]
+    found = identify(small, {"layout": layout, "norm_use": "each", "activation": "elu"})
+    for name in ("once.pth", "twice.pth"):
+        family = family_of(found)
+        assert isinstance(family, Trainable)
+        path = small.with_name(name)
+        module = family.build(found)  # type: ignore[attr-defined]
+        written = family.save(module, found, path)  # type: ignore[attr-defined]
+        write_sidecar(written)
+        again = identify(path)
+        assert again.hparams == found.hparams
+        found = again
+
+
+def test_a_card_without_choices_of_later_versions_means_what_was_drawn_then(small: Path) -> None:
+    found = identify(small)
+    card = {n: v for n, v in found.hparams.items() if found.known[n].source == "assumed"}
+    del card["graph"]
+    assert card.pop("norm_use") == "each"
+    assert identify(small, card).hparams["norm_use"] == "once"
+    assert identify(small, {"layout": card["layout"]}).hparams["norm_use"] == "each"
 
 
 def test_an_answer_of_half_the_size_is_said_to_be_enlarged(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from napari_segnet import budget
 from napari_segnet.programs._evaluate import NotReadable
 
-__all__ = ["LARGEST", "LONGEST", "Budget"]
+__all__ = ["LARGEST", "LONGEST", "MOST_STEPS", "Budget"]
 
 MOST_STEPS = 1_500_000
 """Pieces of syntax that are evaluated for one file of weights; the search of arguments of a U-Net

@@ -214,14 +214,13 @@ def _mangle(body: Sequence[ast.stmt]) -> None:
     row: list[tuple[Any, str]] = [(one, "") for one in body]
     while row:
         node, owner = row.pop()
+        inside = node.name.lstrip("_") if isinstance(node, ast.ClassDef) else owner
         for place in ("attr", "id", "name", "arg"):
             name = getattr(node, place, None)
             private = isinstance(name, str) and name.startswith("__") and not name.endswith("__")
             if owner and private:
                 setattr(node, place, f"_{owner}{name}")
-            if isinstance(node, ast.ClassDef) and place == "name":
-                owner = node.name.lstrip("_")
-        row += [(child, owner) for child in _children(node)]
+        row += [(child, inside) for child in _children(node)]
 
 
 def _children(node: ast.AST) -> Iterator[Any]:

@@ -163,7 +163,9 @@ def _of_map(run: Runner, owner: Value | Stack, name: str) -> Any:
         return owner
     if name == "ndim" and isinstance(owner, Value):
         return len(owner.axes)
-    if name in ("device", "dtype", "is_cuda", "requires_grad"):
+    if name in ("is_cuda", "requires_grad"):
+        return False  # its graph is the same on each device, and nothing is trained by the code
+    if name in ("device", "dtype"):
         return Unknown(f"the {name} of a map")
     return Method(owner, name)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.programs._evaluate import NotReadable
-from napari_segnet.programs.source._budget import Budget
-from napari_segnet.programs.source._files import SourceFile
+from napari_segnet.programs.source._budget import MOST_STEPS, Budget
 from napari_segnet.programs.source._match import Difference, compared_with, tensors_of
+from napari_segnet.programs.source._misses import Miss, Misses
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._runner import Runner
 from napari_segnet.programs.source._tries import Argument, Tries, Try, key_of_arguments
@@ -22,6 +23,8 @@ __all__ = ["Match", "Miss", "best_match"]
 
 MOST_TRIES = 500
 """Constructors that are read in the search for one file."""
+MOST_OTHERS = 12
+"""Further definitions that are read, to see if they have the same tensors."""
 MOST_VALUES = 22
 ROUNDS = 3
 INPUTS = ("in", "channel", "img_ch", "n_ch", "nc", "image")
@@ -40,25 +43,21 @@ class Match:
         What it gets.
     unused : tuple of str
         Tensors of the file that the code does not have: norms beside all others.
+    others : tuple of str
+        Other classes that have the same tensors, and where they stand.
+    told : bool
+        Whether a user named the class.
     """
 
     made_by: Class | Function
     arguments: Mapping[str, Argument]
     unused: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    told: bool = False
 
     def made(self, run: Runner) -> Instance:
         """Return the network put together anew."""
         return _made(run, self.made_by, {n: a.value for n, a in self.arguments.items()})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Miss:
-    """Why no definition is that of the file: that which comes nearest."""
-
-    name: str
-    where: str
-    why: str
-    near: bool
 
 
 def best_match(
@@ -84,25 +83,19 @@ def best_match(
     budget : Budget
         How much is read.
     """
-    search = _Search(
-        files=files,
-        shapes=shapes,
-        budget=budget,
-        order=[own.file for own in names],
-        told=Path(str(overrides.get("source", ""))).name == names[0].file.path.name,
-    )
+    told = Path(str(overrides.get("source", ""))).name == names[0].file.path.name
+    misses = Misses(order=[own.file for own in names], told=told)
+    search = _Search(files=files, shapes=shapes, budget=budget, misses=misses)
     tries = list(Tries(files=files, budget=budget, overrides=overrides, said=said).found_in(names))
     if wanted := str(overrides.get("class", "")):
         tries = [one for one in tries if one.made_by.name == wanted]
-    for one in tries:
-        search.look(one)
-        if search.best and search.best[0] == 0:
-            break
+    search.go_through(tries)
     # Those that have most of the names are worth a search of their arguments.
     for _, one, values in sorted(search.near, key=lambda row: row[0])[:4]:
-        if search.best is None or search.best[0] > 0:
+        if not search.found:
             search.vary(one, values)
-    return search.answer()
+    found = search.answer()
+    return replace(found, told=bool(wanted)) if isinstance(found, Match) else found
 
 
 @dataclass(slots=True, eq=False)
@@ -110,15 +103,44 @@ class _Search:
     files: Files
     shapes: Mapping[str, tuple[int, ...]]
     budget: Budget
+    misses: Misses
     left: int = MOST_TRIES
     best: tuple[int, Try, dict[str, Any], Difference] | None = None
     near: list[tuple[int, Try, dict[str, Any]]] = field(default_factory=list)
     failed: list[tuple[Try, str]] = field(default_factory=list)
     seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
     named: int = 0
-    order: Sequence[SourceFile] = ()
-    told: bool = False
-    bests: dict[int, tuple[int, Try, Difference]] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+    all_named: bool = False
+
+    def go_through(self, tries: Sequence[Try]) -> None:
+        """Try calls, then the classes of each file, until one fits.
+
+        Where a class has all names of the file and no other, its arguments are looked for before
+        the next file is read: that may have many classes, and reading is bounded.
+        """
+        place = 0
+        for _, group in groupby(tries, lambda one: one.called or id(one.made_by.names.file)):
+            complete: list[tuple[int, Try, dict[str, Any]]] = []
+            for one in group:
+                place += 1
+                self.look(one)
+                if self.found:
+                    self.compare(one, tries[place:])
+                    return
+                if self.all_named and not one.called:
+                    values = self._start(one)
+                    complete.append((self.score(one, values), one, values))
+            for _, one, values in sorted(complete, key=lambda row: row[0])[:2]:
+                self.vary(one, values, kept=MOST_STEPS // 2)
+                if self.found:
+                    self.compare(one, tries[place:])
+                    return
+
+    @property
+    def found(self) -> bool:
+        """Whether a definition has the tensors of the file."""
+        return self.best is not None and self.best[0] == 0
 
     # ---- Trying ------------------------------------------------------------------------
 
@@ -145,27 +167,48 @@ class _Search:
             score = 0
         self.seen[key] = score
         self.named = found.named
+        self.all_named = not found.missing and not found.more
         if found.named and (self.best is None or score < self.best[0]):
             self.best = (score, one, dict(values), found)
-        place = self._place(one)
-        if found.named and (place not in self.bests or score < self.bests[place][0]):
-            self.bests[place] = (score, one, found)
+        if found.named:
+            self.misses.note(score, one, found)
         return score
 
     def look(self, one: Try) -> None:
         """Try what is known, and guesses for what the constructor needs."""
+        values = self._start(one)
+        self.named, self.all_named = 0, False
+        if self.score(one, values) > 0 and one.names:
+            # Those that cannot be put together yet may still have all names.
+            rank = -self.named if self.named else -1
+            if rank == -1 or -rank * 3 > len(self.shapes):
+                self.near.append((rank, self._loosened(one), values))
+
+    def _start(self, one: Try) -> dict[str, Any]:
         values = {name: given.value for name, given in one.given.items()}
         own = one.constructor
         for name in one.names:
             if name not in values and own is not None and name not in own.defaults:
                 if (guess := self._guess(name)) is not None:
                     values[name] = guess
-        self.named = 0
-        if self.score(one, values) > 0 and one.names:
-            # Those that cannot be put together yet may still have all names.
-            rank = -self.named if self.named else -1
-            if rank == -1 or -rank * 3 > len(self.shapes):
-                self.near.append((rank, self._loosened(one), values))
+        return values
+
+    def compare(self, found: Try, rest: Sequence[Try]) -> None:
+        """Note which other classes have all tensors too: a file does not say which wrote it.
+
+        Where a call in the code makes the one that was found, only others that are called count.
+        """
+        texts = {_text(found)}
+        rows = [one for one in rest if isinstance(one.made_by, Class)]
+        rows = [one for one in rows if one.called or not found.called]
+        enough = self.budget.steps - MOST_STEPS // 10
+        for one in rows[:MOST_OTHERS]:
+            if self.budget.steps < enough:
+                return
+            if _text(one) not in texts and self.score(one, self._start(one)) == 0:
+                texts.add(_text(one))
+                file = one.made_by.names.file
+                self.others.append(f"{one.made_by.name} ({file.where(one.made_by.node.lineno)})")
 
     def _loosened(self, one: Try) -> Try:
         """Return the same without what calls say, which is that of another network."""
@@ -197,8 +240,18 @@ class _Search:
 
     # ---- Varying -----------------------------------------------------------------------
 
-    def vary(self, one: Try, values: dict[str, Any]) -> None:
-        """Change one argument after the other as long as more tensors agree."""
+    def vary(self, one: Try, values: dict[str, Any], *, kept: int = 0) -> None:
+        """Change one argument after the other as long as more tensors agree.
+
+        Parameters
+        ----------
+        one : Try
+            The definition.
+        values : dict
+            Arguments that it starts from.
+        kept : int
+            Steps that are left for other files.
+        """
         values = dict(values)
         best = self.score(one, values)
         for _ in range(ROUNDS):
@@ -207,6 +260,8 @@ class _Search:
                 if name in one.given:
                     continue
                 for value in self.domain(one, name, values):
+                    if self.budget.steps < kept:
+                        return
                     for changed in self._changed(one, name, value, values):
                         score = self.score(one, changed)
                         if score < best:
@@ -289,45 +344,17 @@ class _Search:
 
     def answer(self) -> Match | Miss:
         """Return the network, its arguments with how each is known; or what comes nearest."""
-        if self.best is not None and self.best[0] == 0:
+        if self.best is not None and self.found:
             _, one, values, found = self.best
             values = self._settled(one, values)
             arguments = self._arguments(one, values)
-            return Match(made_by=one.made_by, arguments=arguments, unused=found.more)
-        return self._nearest()
-
-    def _nearest(self) -> Miss:
-        """Return what to name: of the file that was told, else what has most of the names.
-
-        Where nothing has, it is what could not be read of the first file that defines a network.
-        """
-        if self.told and (miss := self._miss_of(0)):
-            return miss
-        near = [row for row in self.bests.values() if self._is_near(row[2])]
-        if near:
-            _, one, found = min(near, key=lambda row: row[0])
-            return _miss(one, str(found), near=True)
-        for place in range(len(self.order) + 1):
-            if miss := self._miss_of(place):
-                return miss
-        return Miss(name="", where="", why="it defines no network of PyTorch", near=False)
-
-    def _miss_of(self, place: int) -> Miss | None:
-        """Return what to name of one file; None if it defines no network."""
-        best = self.bests.get(place)
-        failed = [row for row in self.failed if self._place(row[0]) == place]
-        if best is not None and (self._is_near(best[2]) or not failed):
-            return _miss(best[1], str(best[2]), near=self._is_near(best[2]))
-        return _miss(*_likeliest_failure(failed), near=False) if failed else None
-
-    def _is_near(self, found: Difference) -> bool:
-        return found.named * 2 > len(self.shapes)
-
-    def _place(self, one: Try) -> int:
-        """Return which of the files has it, from 0; those that are only imported come last."""
-        file = one.made_by.names.file
-        found = (n for n, own in enumerate(self.order) if own is file)
-        return next(found, len(self.order))
+            return Match(
+                made_by=one.made_by,
+                arguments=arguments,
+                unused=found.more,
+                others=tuple(self.others),
+            )
+        return self.misses.nearest(self.failed, len(self.shapes))
 
     def _settled(self, one: Try, values: dict[str, Any]) -> dict[str, Any]:
         """Return arguments as calls and the code have them, where no tensor says otherwise."""
@@ -367,13 +394,9 @@ class _Search:
         return found
 
 
-def _likeliest_failure(failed: Sequence[tuple[Try, str]]) -> tuple[Try, str]:
-    """Return what is not read of the last class of a file: networks follow blocks."""
-    classes = [row for row in failed if isinstance(row[0].made_by, Class)] or list(failed)
-    last = max(classes, key=lambda row: row[0].made_by.node.lineno)[0].made_by
-    reasons = Counter(why for one, why in classes if one.made_by is last)
-    why = reasons.most_common(1)[0][0]
-    return next(row for row in classes if row[0].made_by is last and row[1] == why)
+def _text(one: Try) -> str:
+    """Return the code of a class, whose copies in other files are the same network."""
+    return ast.dump(one.made_by.node)
 
 
 def _require_tensors(own: Mapping[str, Any], made: Instance) -> None:
@@ -381,12 +404,6 @@ def _require_tensors(own: Mapping[str, Any], made: Instance) -> None:
     strange = [value.why for value in made.fields.values() if isinstance(value, Unknown)]
     if not own and strange:
         raise NotReadable(f"it has no layers but of libraries ({strange[0]})")
-
-
-def _miss(one: Try, why: str, *, near: bool) -> Miss:
-    node = one.made_by.node
-    where = one.made_by.names.file.where(node.lineno)
-    return Miss(name=one.made_by.name, where=where, why=why, near=near)
 
 
 def _made(run: Runner, made_by: Class | Function, values: Mapping[str, Any]) -> Instance:

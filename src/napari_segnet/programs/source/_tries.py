@@ -39,10 +39,13 @@ class Try:
         What is called.
     given : dict of str to Argument
         Arguments that something says.
+    called : bool
+        Whether a call in the code makes it.
     """
 
     made_by: Class | Function
     given: dict[str, Argument] = field(default_factory=dict)
+    called: bool = False
 
     @property
     def constructor(self) -> Function | None:
@@ -136,7 +139,7 @@ class Tries:
             key = (id(kind), key_of_arguments({n: a.value for n, a in given.items()}))
             if key not in seen:
                 seen.add(key)
-                yield self._try(kind, given)
+                yield replace(self._try(kind, given), called=True)
 
     def _given(
         self, run: Runner, kind: Class, call: ast.Call, frame: Frame, names: Globals

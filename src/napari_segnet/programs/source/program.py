@@ -256,6 +256,11 @@ def _with_facts(
     known["channels"] = Known(source="read", why="follows from the kernels of its convolutions")
     hparams: dict[str, Any] = {"source": str(file.path), "class": match.made_by.name}
     known["source"] = known["class"] = Known(source="read", why=f"its code, {where}")
+    if match.told:
+        known["class"] = Known(source="told", why="by the user")
+    elif match.others:
+        same = " and ".join(match.others)
+        known["class"] = Known(source="assumed", why=f"the same tensors are those of {same}")
     if drawn.ended.count > 1:
         hparams["output"] = drawn.main + 1
         known["output"] = Known(source="assumed", why="its forward answers with several maps")

@@ -19,6 +19,7 @@ from napari_segnet.programs.structure._shared import (
 )
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
+from napari_segnet.programs.structure._unusual_blocks import is_inverted
 
 __all__ = ["Open", "open_choices", "up_convolution"]
 
@@ -42,7 +43,8 @@ def open_choices(parts: Sequence[Part], topology: Topology, facts: Facts) -> Ope
         residual = "before-add" if early else ""
         found["residual_activation"] = (ordered("residual_activation", residual), MEASURED)
     if any(has_activation(unit) and unit.slopes is None for unit in units):
-        found["activation"] = (ordered("activation"), MEASURED)
+        turned = any(is_inverted(part.units) for part in parts)
+        found["activation"] = (ordered("activation", "gelu" if turned else ""), MEASURED)
         if rises(topology):
             why = "few networks have another one on the way down, as pix2pix does"
             found["encoder_activation"] = (ordered("encoder_activation"), why)
@@ -88,6 +90,9 @@ def _repeats(found: dict[str, tuple[tuple[str, ...], str]], parts: Sequence[Part
         why = "a block has one norm for its convolutions; it may run behind each"
         found["norm_use"] = (ordered("norm_use", "each" if first else ""), why)
         found.setdefault("norm_place", (ordered("norm_place"), MEASURED))
+    if any(is_inverted(part.units) for part in parts):
+        why = "a sum with the input has no tensors; blocks of such layers have it as a rule"
+        found["inverted"] = (ordered("inverted"), why)
     if any(is_recurrent(part.units) for part in parts):
         says = any(says_recurrent(part.units) for part in parts)
         why = "how often convolutions run again has no tensors"
@@ -393,8 +398,10 @@ def _norms(
             found["first_norm"] = (ordered("first_norm"), MEASURED)
         if widths := {u.norm.weight[0] for u in normed if u.norm and not u.norm.running}:
             why = "a norm without statistics has any number of groups that divides its channels"
-            fitting = [v for v in ordered("groups") if v == "instance" or _divides(v, widths)]
-            found["groups"] = (tuple(fitting), why)
+            turned = any(is_inverted(part.units) for part in parts)
+            values = ordered("groups", "channels" if turned else "")
+            fitting = [v for v in values if not v.isdecimal() or _divides(v, widths)]
+            found["groups"] = (tuple(v for v in fitting if turned or v != "channels"), why)
     elif facts.hidden_norms:
         why = "MONAI's default is an InstanceNorm without weights"
         found["hidden_norm"] = (("instance", "none"), why)

@@ -46,8 +46,9 @@ from napari_segnet.programs.structure._parts import Part, Squeeze
 from napari_segnet.programs.structure._shared import is_recurrent, with_shared_norm
 from napari_segnet.programs.structure._topology import LEVELS, POOLS, RESIZINGS, Step, Topology
 from napari_segnet.programs.structure._units import Unit
+from napari_segnet.programs.structure._unusual_blocks import again, inverted, is_inverted
 
-__all__ = ["drawn"]
+__all__ = ["Drawing", "drawn"]
 
 Axes = tuple[int, ...]
 
@@ -62,10 +63,12 @@ def drawn(
     ValueError
         If the choices do not fit together.
     """
-    return _Drawing(parts, topology, choices, facts).graph()
+    return Drawing(parts, topology, choices, facts).graph()
 
 
-class _Drawing:
+class Drawing:
+    """A graph that is begun."""
+
     def __init__(
         self,
         parts: Sequence[Part],
@@ -117,7 +120,7 @@ class _Drawing:
             x = self._resized(x)
         if (word := self.choices.get("with_image", "none")) != "none":
             kind: Literal["add", "subtract"] = "add" if word == "added" else "subtract"
-            x = self._new("answer", Arithmetic(kind=kind), GraphBuilder.image, x)
+            x = self.new("answer", Arithmetic(kind=kind), GraphBuilder.image, x)
         return self.draw.graph(x)
 
     # ---- Steps -----------------------------------------------------------------------
@@ -132,7 +135,7 @@ class _Drawing:
             if step.sees == "both":
                 both = (GraphBuilder.image, x)
                 first = self.choices["second_input"] == "image-first"
-                x = self._new("join", Concatenate(), *(both if first else both[::-1]))
+                x = self.new("join", Concatenate(), *(both if first else both[::-1]))
             self.answers = [x]
         if step.begins >= 0:
             x, self.level = self.answers[step.begins], step.level
@@ -161,7 +164,7 @@ class _Drawing:
         x = self._part(x, turn, part, step, stride or ())
         if step.shuffled:
             self.level -= 1
-            x = self._new("shuffle", PixelShuffle(factor=self.factors[self.level]), x)
+            x = self.new("shuffle", PixelShuffle(factor=self.factors[self.level]), x)
         if step.keeps:
             self.answers.append(x)
         return x
@@ -170,16 +173,16 @@ class _Drawing:
         """Draw what stands between two networks."""
         word = self.choices.get("between", "none")
         if word == "softmax":
-            return self._new("softmax", Softmax(), x)
-        return x if word == "none" else self._new("sigmoid", Activation(function="sigmoid"), x)
+            return self.new("softmax", Softmax(), x)
+        return x if word == "none" else self.new("sigmoid", Activation(function="sigmoid"), x)
 
-    def _new(self, word: str, operation: Operation, *inputs: str) -> str:
+    def new(self, word: str, operation: Operation, *inputs: str) -> str:
         self.count += 1
         return self.draw.add(f"{word}/{self.count}", operation, *inputs)
 
     def _pooled(self, x: str) -> str:
         operation = pooling_of(self.choices["pooling"], self.factors[self.level])
-        return self._new("pooling", operation, x)
+        return self.new("pooling", operation, x)
 
     def _resized(self, x: str) -> str:
         self.level -= 1
@@ -187,15 +190,15 @@ class _Drawing:
 
     def _brought_up(self, x: str, level: int) -> str:
         """Resize an answer to that of a level, from the one below."""
-        return self._new("resize", resizing_of(self.choices["resize"], self.factors[level]), x)
+        return self.new("resize", resizing_of(self.choices["resize"], self.factors[level]), x)
 
     def _joined(self, x: str, skips: Sequence[str], join: str, of: str) -> str:
         if self.choices.get("padding") == "valid":
-            skips = [self._new("crop", MatchSize(), skip, x) for skip in skips]
+            skips = [self.new("crop", MatchSize(), skip, x) for skip in skips]
         if join == "add":
-            return self._new("add", Arithmetic(kind="add"), x, *skips)
+            return self.new("add", Arithmetic(kind="add"), x, *skips)
         order = (*skips, x) if self.choices.get(of) == "skip-up" else (x, *skips)
-        return self._new("join", Concatenate(), *order)
+        return self.new("join", Concatenate(), *order)
 
     def _gated(self, x: str, skip: str, part: Part) -> str:
         gate = part.gate
@@ -203,13 +206,13 @@ class _Drawing:
         stride = self.factors[self.level - 1] if gate.halves else ()
         one = self._bare(x, gate.gating)
         two = self._bare(skip, gate.skip, stride)
-        both = self._new("add", Arithmetic(kind="add"), one, two)
-        both = self._new("activation", Activation(function="relu"), both)
+        both = self.new("add", Arithmetic(kind="add"), one, two)
+        both = self.new("activation", Activation(function="relu"), both)
         weight = self._bare(both, gate.psi)
-        weight = self._new("activation", Activation(function="sigmoid"), weight)
+        weight = self.new("activation", Activation(function="sigmoid"), weight)
         if gate.halves:
             weight = self._brought_up(weight, self.level - 1)
-        skip = self._new("gated", Arithmetic(kind="multiply"), skip, weight)
+        skip = self.new("gated", Arithmetic(kind="multiply"), skip, weight)
         return skip if gate.after is None else self._bare(skip, gate.after)
 
     # ---- Parts -----------------------------------------------------------------------
@@ -223,10 +226,12 @@ class _Drawing:
         x = _beside(self, x, part, step, stride)
         stride = () if part.branches else stride
         if is_recurrent(part.units) and self.choices.get("recurrence", "none") != "none":
-            return _again(self, x, part, step, stride)
+            return again(self, x, part, step, stride)
+        if is_inverted(part.units) and self.choices.get("inverted") == "added" and not stride:
+            return _weighed(self, inverted(self, x, part, step), part)
         for place, unit in enumerate(part.units):
             end = place == len(part.units) - 1
-            x = self._convolved(x, unit, step, stride if place == narrow else (), place == 0)
+            x = self.convolved(x, unit, step, stride if place == narrow else (), place == 0)
             active = self._active(unit, end and part in self.last, unit is up)
             active &= not (self.choices.get("apart_activation") == "none" and is_apart(part, place))
             if end and self.choices.get("block_end") == "none" and ends_open(part):
@@ -244,30 +249,30 @@ class _Drawing:
         """Draw the sum with a shortcut."""
         bare = self.choices.get("residual_activation") in ("before-add", "none")
         if part.shortcut is not None:
-            begin = self._convolved(begin, part.shortcut, step, stride, False)
-            begin = self._finished(begin, part.shortcut, False)
-        x = self._new("add", Arithmetic(kind="add"), x, begin)
+            begin = self.convolved(begin, part.shortcut, step, stride, False)
+            begin = self.finished(begin, part.shortcut, False)
+        x = self.new("add", Arithmetic(kind="add"), x, begin)
         return x if bare else self._activated(x, part.units[-1])
 
     def _summed(self, x: str, unit: Unit, active: bool) -> str:
         """Draw what follows a convolution, with the sum around a block where there is one."""
         name = unit.layer.name
         if name not in self.sums:
-            x = self._finished(x, unit, active)
+            x = self.finished(x, unit, active)
         else:
-            x = self._finished(x, unit, False)
-            x = self._new("add", Arithmetic(kind="add"), x, self.kept[self.sums[name]])
+            x = self.finished(x, unit, False)
+            x = self.new("add", Arithmetic(kind="add"), x, self.kept[self.sums[name]])
             x = self._activated(x, unit) if active else x
         if name in self.sums.values():
             self.kept[name] = x
         return x
 
-    def _convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
+    def convolved(self, x: str, unit: Unit, step: Step, stride: Axes, first: bool) -> str:
         if unit.norm_first and unit.norm is not None:
             x = self._norm(x, unit.norm)
             x = self._activated(x, unit) if self._active_first(unit) else x
         if self.hidden and self.place == "before" and _in_chain(self.parts, unit):
-            x = self._new("norm", InstanceNorm(), x)
+            x = self.new("norm", InstanceNorm(), x)
         if step.transposed and first:
             factor = (1,) * self.ndim
             if not step.stride_one:
@@ -310,8 +315,8 @@ class _Drawing:
             return True
         if unit.after is not None:
             return unit.after > 0
-        if last:
-            return False
+        if last or (unit.norm is None and self.choices.get("inverted") == "added"):
+            return False  # beside inverted blocks, nothing has an activation but behind a norm
         if up and unit.norm is None:
             return self.choices.get("up_activation") == "relu"
         return True
@@ -322,7 +327,7 @@ class _Drawing:
             return unit.norm_first and self.choices.get("first_norm") == "before-activation"
         return unit.norm_first and unit.between > 0
 
-    def _finished(self, x: str, unit: Unit, active: bool) -> str:
+    def finished(self, x: str, unit: Unit, active: bool) -> str:
         """Draw norm and activation in their order."""
         norm = None if unit.norm_first else unit.norm
         late = norm is not None and (
@@ -334,7 +339,7 @@ class _Drawing:
         if norm is not None:
             x = self._norm(x, norm)
         elif self.hidden and self.place != "before" and active:
-            x = self._new("norm", InstanceNorm(), x)
+            x = self.new("norm", InstanceNorm(), x)
         return self._activated(x, unit) if active else x
 
     def _bare(self, x: str, unit: Unit, stride: Axes = ()) -> str:
@@ -349,61 +354,45 @@ class _Drawing:
         word = self.choices.get("encoder_activation", "same")
         if word == "same" or self.rising:
             word = self.choices.get("activation", "relu")
-        return x if word == "none" else self._new("activation", activation_of(word), x)
+        return x if word == "none" else self.new("activation", activation_of(word), x)
 
     def _norm(self, x: str, layer: StoredLayer) -> str:
         operation = norm_of(layer, self.choices, self.draw.channels(x))
         return self._layer(layer, operation, x)
 
 
-def _again(drawing: _Drawing, x: str, part: Part, step: Step, stride: Axes) -> str:
-    """Draw a recurrent residual block."""
-    lead, *others = part.units
-    first = x = drawing._finished(
-        drawing._convolved(x, lead, step, stride, True),
-        lead,
-        lead.norm is not None or bool(lead.after),
-    )
-    for unit in others:
-        begin = x
-        for turn in range(1 + int(drawing.choices["recurrence"])):
-            y = drawing._new("add", Arithmetic(kind="add"), begin, x) if turn else begin
-            x = drawing._finished(drawing._convolved(y, unit, step, (), False), unit, True)
-    return drawing._new("add", Arithmetic(kind="add"), first, x)
-
-
-def _weighed(drawing: _Drawing, x: str, part: Part) -> str:
+def _weighed(drawing: Drawing, x: str, part: Part) -> str:
     """Draw squeeze-excitation."""
     squeeze, ones = part.squeeze, (1,) * drawing.ndim
     if squeeze is None:
         return x
-    y = drawing._new("mean", GlobalPooling(kind="average"), x)
+    y = drawing.new("mean", GlobalPooling(kind="average"), x)
     dense = squeeze.one.kind == "dense"
-    y = drawing._new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
+    y = drawing.new("flat", Reshape(lengths=(squeeze.width,)), y) if dense else y
     for layer, function in ((squeeze.one, "relu"), (squeeze.two, "sigmoid")):
         outputs, inputs = layer.weight[:2]
         operation: Operation = Dense(inputs=inputs, outputs=outputs, bias=layer.bias)
         if not dense:
             operation = straight(Unit(layer=layer, ways=(False,)), ones, 1, 1, "same")
         y = drawing.draw.add(layer.name, operation, y)
-        y = drawing._new("activation", Activation(function=function), y)  # type: ignore[arg-type]
-    y = drawing._new("map", Reshape(lengths=(squeeze.width, *ones)), y) if dense else y
-    return drawing._new("weighed", Arithmetic(kind="multiply"), x, y)
+        y = drawing.new("activation", Activation(function=function), y)  # type: ignore[arg-type]
+    y = drawing.new("map", Reshape(lengths=(squeeze.width, *ones)), y) if dense else y
+    return drawing.new("weighed", Arithmetic(kind="multiply"), x, y)
 
 
-def _beside(drawing: _Drawing, x: str, part: Part, step: Step, stride: Axes) -> str:
+def _beside(drawing: Drawing, x: str, part: Part, step: Step, stride: Axes) -> str:
     """Draw layers that run side by side."""
     if not part.branches:
         return x
     answers = []
     for place, chain in enumerate(part.branches):
         pooled = drawing.choices.get("branch_mean") == "mean" and is_pooled(part, place)
-        y = drawing._new("mean", GlobalPooling(kind="average"), x) if pooled else x
+        y = drawing.new("mean", GlobalPooling(kind="average"), x) if pooled else x
         for turn, unit in enumerate(chain):
-            y = drawing._convolved(y, unit, step, stride if not turn else (), False)
-            y = drawing._finished(y, unit, drawing._active(unit, False, False))
-        answers.append(drawing._new("spread", ResizeLike(mode="nearest"), y, x) if pooled else y)
-    return drawing._new("join", Concatenate(), *answers)
+            y = drawing.convolved(y, unit, step, stride if not turn else (), False)
+            y = drawing.finished(y, unit, drawing._active(unit, False, False))
+        answers.append(drawing.new("spread", ResizeLike(mode="nearest"), y, x) if pooled else y)
+    return drawing.new("join", Concatenate(), *answers)
 
 
 def _within(part: Part, squeeze: Squeeze) -> bool:

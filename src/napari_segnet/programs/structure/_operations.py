@@ -10,6 +10,7 @@ from napari_segnet.graph import (
     BatchNorm,
     GroupNorm,
     InstanceNorm,
+    LayerNorm,
     Operation,
     Pooling,
     Resize,
@@ -60,6 +61,8 @@ def norm_of(layer: StoredLayer, choices: Mapping[str, str], channels: int) -> Op
             bias=layer.bias,
             counted="num_batches_tracked" in layer.roles,
         )
+    if choices["groups"] == "channels":
+        return LayerNorm(epsilon=epsilon)
     if choices["groups"] == "instance":
         return InstanceNorm(epsilon=epsilon, learnt=True)
     groups = int(choices["groups"])

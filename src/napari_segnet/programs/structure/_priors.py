@@ -6,9 +6,10 @@ max pooling 48, strided convolution 9, none 5, max 3x3 3, average 1; nearest 14,
 corners aligned both ways). So ``join``, ``pooling``, ``resize``, ``norm_place`` and ``instance``
 in ``hidden_norm`` are measured. ``first_norm``, ``apart_activation``, ``dilation``, ``residual``,
 ``both`` and ``none`` in ``residual_activation``, ``encoder_activation``, ``branch_dilation``,
-``branch_mean``, ``with_image``, ``norm_use``, ``recurrence``, ``block_end``, ``down_activation``,
-``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the split of the rare
-activations, and all costs of topologies are estimates: they only order what shapes leave open.
+``branch_mean``, ``inverted``, ``with_image``, ``norm_use``, ``recurrence``, ``block_end``,
+``down_activation``, ``between``, ``second_input``, ``unseen_norm``, ``epsilon`` and ``groups``, the
+split of the rare activations, and all costs of topologies are estimates: they only order what
+shapes leave open.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ CHOICES: Mapping[str, Mapping[str, int]] = {
     "unseen_norm": {"none": 33, "instance": 1},
     "hidden_norm": {"none": 10, "instance": 7},
     "residual_activation": {"after-add": 6, "before-add": 4, "both": 1, "none": 1},
-    "groups": {"8": 6, "instance": 4, "32": 3, "16": 2, "4": 2, "1": 2, "2": 1},
+    "groups": {"8": 6, "instance": 4, "32": 3, "16": 2, "4": 2, "1": 2, "2": 1, "channels": 1},
+    "inverted": {"added": 5, "none": 1},
 }  # fmt: skip
 """Values of what leaves no trace in shapes, and how often each was met (at least once)."""
 

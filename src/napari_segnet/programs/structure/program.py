@@ -30,6 +30,8 @@ ENLARGED = (
     "The network has fewer steps up than down, so its last layer answers at a smaller size than "
     "the image. That is enlarged here; no tensor says whether its own code does so, too."
 )
+ADDED = {"norm_use": "once", "recurrence": "none", "branch_mean": "mean"}
+"""Choices that cards of earlier versions do not name -> how networks were drawn then."""
 ALIKE = "a network without skip connections and without levels, or with images out, may not label"
 
 
@@ -75,6 +77,9 @@ def chosen(space: Space, overrides: Mapping[str, Any], weights: Weights) -> Cand
     for layout in layouts:
         try:
             one = space.candidate(layout, words)
+            left = {n for n, values in one.open.items() if len(values) > 1} - set(words)
+            if left and left <= ADDED.keys():
+                one = space.candidate(layout, {**words, **{name: ADDED[name] for name in left}})
         except ValueError as error:
             reason = reason or str(error)
             continue

@@ -69,8 +69,8 @@ OWN_WORDS = re.compile(
     r"|(?:Unt|T)old|Doubt|Teach|Taught|Lesson"
 )
 """Words of ours for an override, uncertainty, fine-tuning, an undo mark, a training request."""
-KEPT = {"recognition.py": {"told"}}
-"""A keyword of ``identify`` that scripts may use."""
+KEPT = {"recognition.py": {"told"}, "proof/__init__.py": {"told"}}
+"""A keyword of ``identify`` and ``recognise`` that scripts may use."""
 
 
 def own_words(source: str) -> set[str]:

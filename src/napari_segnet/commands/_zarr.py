@@ -63,9 +63,8 @@ def zarr_place(output: Path, images: Sequence[Path], weights: Path) -> ZarrPlace
                 "or labels of another name, with -o."
             )
         name = re.sub(r"[^\w.-]+", "_", weights.stem).strip(".") or "labels"
-        folder = output / "labels" / name
         return ZarrPlace(
-            folder=folder,
+            folder=output / "labels" / name,
             image=output,
             zarr_format=layout.zarr_format,
             axes=layout.axes,

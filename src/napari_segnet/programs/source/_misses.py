@@ -36,14 +36,14 @@ class Misses:
     ----------
     order : sequence of SourceFile
         Files, that of the likeliest network first.
-    told : bool
+    chosen : bool
         Whether a user named the first one.
     bests : dict of int to (int, Try, Difference)
         By place of the file: how much differs, the definition, and what differs.
     """
 
     order: Sequence[SourceFile]
-    told: bool
+    chosen: bool
     bests: dict[int, tuple[int, Try, Difference]] = field(default_factory=dict)
 
     def note(self, score: int, one: Try, found: Difference) -> None:
@@ -64,7 +64,7 @@ class Misses:
         count : int
             Tensors of the file of weights.
         """
-        if self.told and (miss := self._miss_of(0, failed, count)):
+        if self.chosen and (miss := self._miss_of(0, failed, count)):
             return miss
         near = [row for row in self.bests.values() if row[2].named * 2 > count]
         if near:

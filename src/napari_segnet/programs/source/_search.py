@@ -45,7 +45,7 @@ class Match:
         Tensors of the file that the code does not have: norms beside all others.
     others : tuple of str
         Other classes that have the same tensors, and where they stand.
-    told : bool
+    chosen : bool
         Whether a user named the class.
     """
 
@@ -53,7 +53,7 @@ class Match:
     arguments: Mapping[str, Argument]
     unused: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
-    told: bool = False
+    chosen: bool = False
 
     def made(self, run: Runner) -> Instance:
         """Return the network put together anew."""
@@ -83,8 +83,8 @@ def best_match(
     budget : Budget
         How much is read.
     """
-    told = Path(str(overrides.get("source", ""))).name == names[0].file.path.name
-    misses = Misses(order=[own.file for own in names], told=told)
+    chosen = Path(str(overrides.get("source", ""))).name == names[0].file.path.name
+    misses = Misses(order=[own.file for own in names], chosen=chosen)
     search = _Search(files=files, shapes=shapes, budget=budget, misses=misses)
     tries = list(Tries(files=files, budget=budget, overrides=overrides, said=said).found_in(names))
     if wanted := str(overrides.get("class", "")):
@@ -95,7 +95,7 @@ def best_match(
         if not search.found:
             search.vary(one, values)
     found = search.answer()
-    return replace(found, told=bool(wanted)) if isinstance(found, Match) else found
+    return replace(found, chosen=bool(wanted)) if isinstance(found, Match) else found
 
 
 @dataclass(slots=True, eq=False)

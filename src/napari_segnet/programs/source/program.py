@@ -256,7 +256,7 @@ def _with_facts(
     known["channels"] = Known(source="read", why="follows from the kernels of its convolutions")
     hparams: dict[str, Any] = {"source": str(file.path), "class": match.made_by.name}
     known["source"] = known["class"] = Known(source="read", why=f"its code, {where}")
-    if match.told:
+    if match.chosen:
         known["class"] = Known(source="told", why="by the user")
     elif match.others:
         same = " and ".join(match.others)

@@ -139,8 +139,11 @@ def main() -> int:
         for old, new in permutations(networks, 2)
         if len(networks[old].keys() & networks[new].keys()) >= SHARED
     ]
-    print("| held out | objects | truly worse | of them promoted | by the higher score |")
-    print("| --- | --- | --- | --- | --- |")
+    print(
+        "| held out | objects | truly worse | of them promoted | as a share of what is promoted | "
+        "by the higher score |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
     backs = []
     for held in HELD_OUT:
         seen: Counter[str] = Counter()
@@ -156,6 +159,7 @@ def main() -> int:
         print(
             f"| {held} | {np.median(objects):.0f} | {seen['worse']} | "
             f"{seen['worse gate']} ({seen['worse gate'] / max(1, seen['worse']):.1%}) | "
+            f"{seen['worse gate'] / max(1, seen['worse gate'] + seen['better gate']):.1%} | "
             f"{seen['worse rule']} ({seen['worse rule'] / max(1, seen['worse']):.1%}) |"
         )
         backs.append(

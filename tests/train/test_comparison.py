@@ -51,7 +51,7 @@ def test_an_image_without_objects_counts_by_what_is_false():
 
 
 def test_many_gained_objects_are_better_and_the_other_way_round_worse():
-    old, new = held([0] * 20 + [1] * 20), held([1] * 35 + [0] * 5)
+    old, new = held([0] * 20 + [1] * 20, images=2), held([1] * 35 + [0] * 5, images=2)
     found = compare_parts(old, new)
     assert found.verdict == "better"
     assert found.chance > 0.97
@@ -92,6 +92,16 @@ def test_images_that_disagree_tell_less_than_objects_that_do():
     alike, unlike = compare_parts(old, mixed), compare_parts(old, apart)
     assert alike.gain[1] == unlike.gain[1]
     assert unlike.chance < alike.chance
+
+
+def test_a_single_image_tells_less_than_the_same_objects_in_two():
+    old, new = [0] * 8 + [1] * 12, [1] * 13 + [0] + [1] * 6
+    one = compare_parts(held(old * 2), held(new * 2))
+    two = compare_parts(held(old, images=2), held(new, images=2))
+    assert one.gain[1] == two.gain[1]
+    assert (one.objects, one.images, two.images) == (40, 1, 2)
+    assert one.chance < two.chance
+    assert one.gain[2] - one.gain[0] > two.gain[2] - two.gain[0]
 
 
 def test_nothing_held_out_tells_nothing():

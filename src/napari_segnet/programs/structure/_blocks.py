@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from napari_segnet.programs.structure._names import DECODER, numbers, pattern
+from napari_segnet.programs.structure._names import numbers, pattern
 from napari_segnet.programs.structure._parts import Part
 from napari_segnet.programs.structure._topology import Step, Topology
 from napari_segnet.programs.structure._units import Unit
@@ -51,8 +51,7 @@ def _goes_on(one: Part, two: Part, step: Step) -> bool:
 def unlike(parts: Sequence[Part], steps: Sequence[Step]) -> float:
     """Return what is unusual about blocks such as ``upconv1`` and ``upconv2`` that differ in kind.
 
-    The layers of one number in them are all transposed or all straight, and so are those of one
-    name in a decoder.
+    The layers of one number in them are all transposed or all straight.
     """
     kinds: dict[str, set[bool]] = {}
     for step in steps:
@@ -61,8 +60,6 @@ def unlike(parts: Sequence[Part], steps: Sequence[Step]) -> float:
             if layer.number is not None and numbers(layer.parent):
                 place = f"{pattern(layer.parent)}.{layer.number}"
                 kinds.setdefault(place, set()).add(step.transposed)
-            elif layer.number is None and parts[step.part].role == DECODER:
-                kinds.setdefault(pattern(layer.name), set()).add(step.transposed)
     mixed = any(len(found) > 1 for found in kinds.values())
     return UNLIKE * mixed + UNEVEN * sum(_changes(parts, steps).values())
 

@@ -19,10 +19,6 @@ from napari_segnet.programs.structure._topology import State
 __all__ = ["Turns"]
 
 
-ANSWERED = 3.0
-"""Of a part behind what is named, and looks, like the answer: an estimate."""
-
-
 class Turns:
     """Turns of the parts of one network.
 
@@ -43,11 +39,6 @@ class Turns:
         for at, part in enumerate(parts):
             self.series.setdefault(part.series, []).append(at)
         self.depth = _shared([part.name.split(".") for part in parts])
-        self.paired = {
-            series
-            for series, places in self.series.items()
-            if all(_is_pair(numbers(parts[at].name)) for at in places)
-        }
         self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
 
     def eligible(self, used: int) -> Iterator[int]:
@@ -62,10 +53,6 @@ class Turns:
 
     def jump(self, state: State, before: int, at: int) -> float:
         """Return the cost of an order other than that of the file."""
-        answered = ANSWERED * (_answers(self.parts[before]) and self.parts[at].role != OUTPUT)
-        return answered + self._jump(state, before, at)
-
-    def _jump(self, state: State, before: int, at: int) -> float:
         one, two = self.parts[before], self.parts[at]
         if at in self.bridges:
             return self._aside(state, at)
@@ -111,23 +98,7 @@ class Turns:
         names = self.parts[state.steps[-1].part].name, self.parts[at].name
         one, two = (".".join(name.split(".")[self.depth :]) for name in names)
         first, second = numbers(one), numbers(two)
-        if self.parts[at].series in self.paired:
-            first, second = (divmod(n[-1], 10) if n else () for n in (first, second))
         return pattern(one) == pattern(two) and first[:-1] == second[:-1] != ()
-
-
-def _is_pair(found: tuple[int, ...]) -> bool:
-    """Tell if a name has one number, of a level and a place in it, such as 21."""
-    return len(found) == 1 and 9 < found[0] < 100
-
-
-def _answers(part: Part) -> bool:
-    """Tell if a part is one bare convolution to fewer channels that is named as an answer."""
-    if part.role != OUTPUT or len(part.units) != 1 or part.branches or part.shortcut:
-        return False
-    unit = part.units[0]
-    bare = unit.norm is None and unit.slopes is None and False in unit.ways
-    return bare and unit.outputs(False) < unit.inputs(False)
 
 
 def _beside(part: Part) -> bool:

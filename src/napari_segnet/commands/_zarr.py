@@ -74,11 +74,10 @@ def zarr_place(output: Path, images: Sequence[Path], weights: Path) -> ZarrPlace
     of_image = layout_of(images[0])
     if of_image is None:
         return ZarrPlace(folder=output)
-    finest = of_image.levels[0]
     return ZarrPlace(
         folder=output,
         zarr_format=of_image.zarr_format,
-        scale=dict(zip(of_image.axes, finest.scale, strict=True)),
-        translation=dict(zip(of_image.axes, finest.translation, strict=True)),
+        scale=of_image.scale,
+        translation=of_image.translation,
         units=of_image.units,
     )

@@ -138,6 +138,16 @@ class ZarrLayout:
     units: Mapping[str, str]
     levels: tuple[PyramidLevel, ...]
 
+    @property
+    def scale(self) -> dict[str, float]:
+        """The size of a pixel of the finest level by axis, in the axis' own unit."""
+        return dict(zip(self.axes, self.levels[0].scale, strict=True))
+
+    @property
+    def translation(self) -> dict[str, float]:
+        """Where the first pixel of the finest level lies, by axis, in the same units."""
+        return dict(zip(self.axes, self.levels[0].translation, strict=True))
+
 
 def layout_of(path: Path) -> ZarrLayout | None:
     """Return how an OME-Zarr image lies on the disk, or behind its address.

@@ -18,7 +18,7 @@ from napari_segnet.containers._storage import UNPACKING, Region
 from napari_segnet.errors import BrokenWeightsError
 from napari_segnet.stamp import Stamp, stamp_of
 
-__all__ = ["Archive", "names"]
+__all__ = ["UTF8", "Archive", "names"]
 
 MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
@@ -34,7 +34,7 @@ _MAX_INDEX_BYTES = 256 * 2**20
 _LEAST_INDEX_BYTES = 16 * 2**20
 _INDEX_FOR_EACH = 16
 """Bytes of a list of tensors that are unpacked for each byte of the file; text packs 10 to 1."""
-_UTF8 = 0x800  # APPNOTE 4.4.4, bit 11: names are UTF-8, else code page 437
+UTF8 = 0x800  # APPNOTE 4.4.4, bit 11: names are UTF-8, else code page 437
 # What the zipfile module raises on damaged directories.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -202,7 +202,7 @@ class Archive:
         with self.path.open("rb") as file:
             file.seek(self.origin + info.header_offset)
             header = file.read(_LOCAL_HEADER.size)
-            listed = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+            listed = info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")
             own = file.read(len(listed))
         if len(header) < _LOCAL_HEADER.size or not header.startswith(MAGIC):
             raise ValueError(f"its part {info.filename} does not begin where it should")

@@ -90,6 +90,17 @@ def test_one_of_several_disks(place: int, tmp_path: Path) -> None:
         open_tree(path)
 
 
+def test_another_number_of_parts_than_are_listed(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<HH", data, len(data) - 14, 900, 900)
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="another number of parts"):
+        open_tree(path)
+
+
 def test_strong_encryption(tmp_path: Path) -> None:
     path = torch_file(tmp_path / "a.pth", list)
     data = bytearray(path.read_bytes())

@@ -27,6 +27,8 @@ _ENCRYPTED = 0x2041
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The packings that torch and Keras read."""
 _END = struct.Struct("<4s4H2LH")
+_ZIP64 = b"PK\x06\x07" + bytes(16)
+"""The place of the record of zip64 stands before the end, in so many bytes (APPNOTE 4.3.15)."""
 _NO_DISK = (0, 0xFFFF)
 """One file only; or it is said elsewhere, in the record of zip64."""
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
@@ -92,7 +94,8 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
-                _require_one_disk(path, state.st_size - _END.size - len(archive.comment))
+                end = state.st_size - _END.size - len(archive.comment)
+                _require_one_disk(path, end, len(infos))
         except _DAMAGE as error:
             raise BrokenWeightsError(
                 f"{path.name} is a damaged zip file ({error}). Download or copy it again."
@@ -252,13 +255,21 @@ def _require_known(info: zipfile.ZipInfo) -> None:
         )
 
 
-def _require_one_disk(path: Path, place: int) -> None:
-    """Refuse a part of an archive that is cut into several files (APPNOTE 4.3.16)."""
+def _require_one_disk(path: Path, place: int, count: int) -> None:
+    """Refuse a part of an archive that is cut into several files (APPNOTE 4.3.16).
+
+    The number of its parts is compared as well, where it is not said elsewhere (zip64).
+    """
     with path.open("rb") as file:
+        file.seek(max(place - len(_ZIP64), 0))
+        before = file.read(min(place, len(_ZIP64)))
         file.seek(max(place, 0))
         end = file.read(_END.size)
     if len(end) < _END.size or any(n not in _NO_DISK for n in _END.unpack(end)[1:3]):
         raise zipfile.BadZipFile("it says that it is one of several files")
+    larger = before.startswith(_ZIP64[:4])
+    if not larger and any(n != count for n in _END.unpack(end)[3:5]):
+        raise zipfile.BadZipFile(f"it says another number of parts than the {count} that it lists")
 
 
 def _check(info: zipfile.ZipInfo, path: Path, file_size: int) -> None:

@@ -634,3 +634,14 @@ def test_pages_that_lead_back_to_the_first(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ImageError, match="is not complete"):
         open_image(path)
+
+
+def test_numbers_of_nifti_of_no_kind(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / "a.nii"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 3), "i2"), np.eye(4)), path)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<h", data, 70, 0)
+    path.write_bytes(data)
+    with pytest.raises(ImageError):
+        open_image(path)

@@ -90,6 +90,17 @@ def test_one_of_several_disks(place: int, tmp_path: Path) -> None:
         open_tree(path)
 
 
+def test_another_number_of_parts_than_are_listed(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<HH", data, len(data) - 14, 900, 900)
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="another number of parts"):
+        open_tree(path)
+
+
 def test_strong_encryption(tmp_path: Path) -> None:
     path = torch_file(tmp_path / "a.pth", list)
     data = bytearray(path.read_bytes())
@@ -300,10 +311,17 @@ def test_a_chunk_of_blosc_that_is_cut_off(version: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "bits", "why"),
-    [(1, 16, "one frame of"), (40, 16, "or more, and"), (20, 65000, "OverflowError")],
+    ("rows", "bits", "frames", "why"),
+    [
+        (1, 16, None, "one frame of"),
+        (6, 16, 2, "2 frames of"),
+        (40, 16, None, "or more, and"),
+        (20, 65000, None, "OverflowError"),
+    ],
 )
-def test_pixels_of_dicom_of_another_length(rows: int, bits: int, why: str, tmp_path: Path) -> None:
+def test_pixels_of_dicom_of_another_length(
+    rows: int, bits: int, frames: int | None, why: str, tmp_path: Path
+) -> None:
     pydicom = pytest.importorskip("pydicom")
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
@@ -311,6 +329,8 @@ def test_pixels_of_dicom_of_another_length(rows: int, bits: int, why: str, tmp_p
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     one = pydicom.dataset.FileDataset("a", {}, file_meta=meta, preamble=bytes(128))
     one.Rows, one.Columns, one.SamplesPerPixel = rows, 30, 1
+    if frames:
+        one.NumberOfFrames = frames
     one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, bits, 15, 0
     one.RescaleSlope, one.RescaleIntercept = 2, 1
     one.PhotometricInterpretation, one.Modality = "MONOCHROME2", "CT"
@@ -509,6 +529,27 @@ def test_one_block_of_two_kinds(tmp_path: Path) -> None:
         open_tree(path)
 
 
+def test_a_part_whose_name_is_no_text(tmp_path: Path) -> None:
+    made = torch_file(tmp_path / "a.pth", list)
+    data = made.read_bytes().replace(b"serialization_id", b"serialization_\x98d")
+    assert b"\x98d" in data
+    made.write_bytes(data)
+    with pytest.raises(UnicodeDecodeError):
+        torch.load(made, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="no text in UTF-8"):
+        open_tree(made)
+
+
+def test_a_part_that_no_tensor_lies_in_is_damaged(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        content = file.read(next(n for n in file.namelist() if n.endswith("serialization_id")))
+    path.write_bytes(data.replace(content, b"0" * len(content)))
+    with pytest.raises(BrokenWeightsError, match="serialization_id cannot be read"):
+        open_tree(path)
+
+
 def test_an_alignment_that_is_no_number(tmp_path: Path) -> None:
     def changed(parts: Parts) -> Parts:
         return [
@@ -592,4 +633,15 @@ def test_pages_that_lead_back_to_the_first(tmp_path: Path) -> None:
     struct.pack_into("<I", data, first + 2 + 12 * count, first)
     path.write_bytes(data)
     with pytest.raises(ImageError, match="is not complete"):
+        open_image(path)
+
+
+def test_numbers_of_nifti_of_no_kind(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / "a.nii"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 3), "i2"), np.eye(4)), path)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<h", data, 70, 0)
+    path.write_bytes(data)
+    with pytest.raises(ImageError):
         open_image(path)

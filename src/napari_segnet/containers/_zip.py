@@ -18,7 +18,7 @@ from napari_segnet.containers._storage import UNPACKING, Region
 from napari_segnet.errors import BrokenWeightsError
 from napari_segnet.stamp import Stamp, stamp_of
 
-__all__ = ["Archive", "names"]
+__all__ = ["UTF8", "Archive", "names"]
 
 MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
@@ -27,6 +27,8 @@ _ENCRYPTED = 0x2041
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The packings that torch and Keras read."""
 _END = struct.Struct("<4s4H2LH")
+_ZIP64 = b"PK\x06\x07" + bytes(16)
+"""The place of the record of zip64 stands before the end, in so many bytes (APPNOTE 4.3.15)."""
 _NO_DISK = (0, 0xFFFF)
 """One file only; or it is said elsewhere, in the record of zip64."""
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
@@ -34,7 +36,7 @@ _MAX_INDEX_BYTES = 256 * 2**20
 _LEAST_INDEX_BYTES = 16 * 2**20
 _INDEX_FOR_EACH = 16
 """Bytes of a list of tensors that are unpacked for each byte of the file; text packs 10 to 1."""
-_UTF8 = 0x800  # APPNOTE 4.4.4, bit 11: names are UTF-8, else code page 437
+UTF8 = 0x800  # APPNOTE 4.4.4, bit 11: names are UTF-8, else code page 437
 # What the zipfile module raises on damaged directories.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -92,7 +94,8 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
-                _require_one_disk(path, state.st_size - _END.size - len(archive.comment))
+                end = state.st_size - _END.size - len(archive.comment)
+                _require_one_disk(path, end, len(infos))
         except _DAMAGE as error:
             raise BrokenWeightsError(
                 f"{path.name} is a damaged zip file ({error}). Download or copy it again."
@@ -202,7 +205,7 @@ class Archive:
         with self.path.open("rb") as file:
             file.seek(self.origin + info.header_offset)
             header = file.read(_LOCAL_HEADER.size)
-            listed = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+            listed = info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")
             own = file.read(len(listed))
         if len(header) < _LOCAL_HEADER.size or not header.startswith(MAGIC):
             raise ValueError(f"its part {info.filename} does not begin where it should")
@@ -252,13 +255,21 @@ def _require_known(info: zipfile.ZipInfo) -> None:
         )
 
 
-def _require_one_disk(path: Path, place: int) -> None:
-    """Refuse a part of an archive that is cut into several files (APPNOTE 4.3.16)."""
+def _require_one_disk(path: Path, place: int, count: int) -> None:
+    """Refuse a part of an archive that is cut into several files (APPNOTE 4.3.16).
+
+    The number of its parts is compared as well, where it is not said elsewhere (zip64).
+    """
     with path.open("rb") as file:
+        file.seek(max(place - len(_ZIP64), 0))
+        before = file.read(min(place, len(_ZIP64)))
         file.seek(max(place, 0))
         end = file.read(_END.size)
     if len(end) < _END.size or any(n not in _NO_DISK for n in _END.unpack(end)[1:3]):
         raise zipfile.BadZipFile("it says that it is one of several files")
+    larger = before.startswith(_ZIP64[:4])
+    if not larger and any(n != count for n in _END.unpack(end)[3:5]):
+        raise zipfile.BadZipFile(f"it says another number of parts than the {count} that it lists")
 
 
 def _check(info: zipfile.ZipInfo, path: Path, file_size: int) -> None:

@@ -9,7 +9,7 @@ from napari_segnet.containers._rebuild import storage_dtype
 from napari_segnet.containers._storage import ITEMSIZE, Place, Storage, foreign
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._unpickle import unpickle
-from napari_segnet.containers._zip import Archive, names
+from napari_segnet.containers._zip import UTF8, Archive, names
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["ORDERS", "Storages", "TorchZip", "require_version"]
@@ -44,7 +44,8 @@ class TorchZip:
         assert folder is not None  # detect() has seen it
         for name, info in archive.entries.items():
             # version, alignment, ...: not used, but a wrong checksum tells of damage
-            if name.startswith(folder) and "/" not in name[len(folder) :]:
+            own = name.removeprefix(folder)
+            if name.startswith(folder) and ("/" not in own or own.startswith(".data/")):
                 if info.file_size <= SMALL_BYTES:
                     archive.read(name)
         order = "little"
@@ -74,6 +75,13 @@ def require_version(archive: Archive, folder: str) -> None:
             f"{archive.path.name} was packed again: its part {outside[-60:]} lies outside of its "
             "folder. Download it again, or save it again with torch.save."
         )
+    for info in archive.entries.values():
+        if not info.flag_bits & UTF8 and not _is_utf8(info.orig_filename.encode("cp437")):
+            raise BrokenWeightsError(
+                f"{archive.path.name} is damaged or was packed again: the name of its part "
+                f"{info.filename[-60:]!r} is no text in UTF-8. Download it again, or save it again "
+                "with torch.save."
+            )
     alignment = folder + ".storage_alignment"
     if alignment in archive.entries:
         said = archive.read(alignment)[:SMALL_BYTES].strip()
@@ -89,6 +97,14 @@ def require_version(archive: Archive, folder: str) -> None:
             f"{archive.path.name} is damaged or was packed again without a part of it: the number "
             "of its version is missing. Download it again, or save it again with torch.save."
         )
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _folder(found: Any) -> str | None:

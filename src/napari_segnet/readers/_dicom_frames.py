@@ -296,9 +296,10 @@ def _require_bytes(header: Any, path: Path, room: int, plane: int, count: int) -
             f"{path.name} is damaged or not complete: its header says {least:,} bytes of pixels "
             f"or more, and {room:,} are there. Copy or export it again."
         )
-    if not packed and 0 < least * 2 <= room and "NumberOfFrames" not in header:
+    if not packed and 0 < least + least // count <= room:
+        frames = "one frame" if count == 1 else f"{count} frames"
         raise ImageError(
-            f"{path.name} is damaged: its header says one frame of {least:,} bytes, and its pixels "
+            f"{path.name} is damaged: its header says {frames} of {least:,} bytes, and its pixels "
             f"have {room:,}. Copy or export it again."
         )
     if packed:

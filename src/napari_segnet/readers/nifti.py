@@ -290,6 +290,11 @@ def _pixels(file: _File, shape: tuple[int, ...]) -> tuple[Any, bool]:
     samples = len(dtype.fields) if dtype.fields else 0
     stored = (*shape[::-1], samples) if samples else shape[::-1]
     plain = dtype.fields[dtype.names[0]][0] if samples else dtype
+    if not plain.itemsize:
+        raise ImageError(
+            f"{file.path.name} is damaged: it says that its numbers are of no kind. Export it "
+            "again."
+        )
     offset = int(header.get_data_offset())
     need = offset + math.prod(stored) * plain.itemsize
     with file.pixels.open("rb") as start:

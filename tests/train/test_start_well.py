@@ -109,6 +109,14 @@ def test_an_image_that_cannot_be_read_is_left_out(tmp_path, network, monkeypatch
     assert dict(found.chosen.changes) == {"invert": "yes"}
 
 
+def test_where_no_image_can_be_read_nothing_can_be_tried(tmp_path, network):
+    data = dark_objects(tmp_path / "d", count=2)
+    for sample in data.samples:
+        sample.image.write_bytes(b"no picture")
+    with pytest.raises(SettingsError, match="no corrected object to judge by"):
+        run(start_well(network, data, QUICK, device="cpu"))
+
+
 def test_without_a_corrected_object_nothing_can_be_tried(tmp_path, network):
     data = dark_objects(tmp_path / "d", count=1)
     write(tmp_path / "d" / "labels" / "0.tif", np.zeros((64, 64), np.int32))

@@ -11,13 +11,8 @@ from pathlib import Path
 MOST_LINES = {"file": 450, "class": 300, "function": 60}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LONGER = {
-    "dataset/_store.py: add": 110,
-    "export.py: import_": 80,
-    "families/graph/family.py: describe_graph": 75,
-    "measure.py: measure": 80,
+    "dataset/_store.py: add": 75,
     "programs/structure/_search.py: Search": 390,
-    "train/_gate.py: score_held_out": 70,
-    "train/_train.py: train": 70,
 }
 """Older than the law; each may shrink, none may grow. Nothing is added here."""
 

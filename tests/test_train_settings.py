@@ -22,7 +22,7 @@ from napari_segnet.plan import PredictSettings
 from napari_segnet.progress import run
 from napari_segnet.train import read_unfinished, state_path, train
 from napari_segnet.train._begin import start
-from napari_segnet.train._learner import Learner
+from napari_segnet.train._learner import COST, UNPROVEN, Learner
 from napari_segnet.train._optimise import autocast_dtype
 
 
@@ -114,7 +114,7 @@ def test_of_few_objects_the_old_weights_stay_in_what_is_kept(tmp_path, monkeypat
     module = start(network, QUICK).module
     before = torch.cat([p.detach().flatten() for p in module.parameters()])
 
-    def kept(objects, anchor, held=True, dice=(0.8, 0.76)):
+    def kept(objects, anchor, held=True, dice=(0.8, 0.76), note=""):
         found = iter(dice)
         monkeypatch.setattr(Learner, "score", lambda *_: (("val_dice", next(found)),))
         torch.manual_seed(0)
@@ -122,7 +122,8 @@ def test_of_few_objects_the_old_weights_stay_in_what_is_kept(tmp_path, monkeypat
         learner = Learner(start(network, how), how, "cpu", objects)
         for _ in range(5):
             learner.step([crop_of()], 0.3)
-        others = learner.settle([[crop_of()]] if held else [])
+        others, said = learner.settle([[crop_of()]] if held else [])
+        assert said == note
         kept = torch.cat([p.detach().flatten() for p in learner.result().parameters()])
         assert others == (not torch.equal(kept, weights(learner)))
         return kept
@@ -131,8 +132,8 @@ def test_of_few_objects_the_old_weights_stay_in_what_is_kept(tmp_path, monkeypat
     assert torch.equal(kept(0, anchor=30.0), new)  # nobody has counted them
     torch.testing.assert_close(kept(10, anchor=30.0), 0.9 * before + 0.1 * new)
     # Something else is taught than what it knew, or nothing can tell.
-    assert torch.equal(kept(10, anchor=30.0, dice=(0.8, 0.7)), new)
-    assert torch.equal(kept(10, anchor=30.0, held=False), new)
+    assert torch.equal(kept(10, anchor=30.0, dice=(0.8, 0.7), note=COST), new)
+    assert torch.equal(kept(10, anchor=30.0, held=False, note=UNPROVEN), new)
 
 
 @pytest.mark.parametrize(("knows", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])

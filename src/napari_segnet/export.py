@@ -21,6 +21,7 @@ from napari_segnet.errors import OTHER_NAME, DatasetError, OutputError, SegnetEr
 from napari_segnet.formats import (
     Entry,
     Format,
+    Found,
     Meaning,
     Meanings,
     Pair,
@@ -275,39 +276,56 @@ def import_(
             f"{path} holds nothing of the kind {kind.name!r} ({kind.title}). Leave --format out, "
             "or name another one."
         )
-    meanings, taken = Meanings(found.entries, labels), _Taken(root)
-    done: list[str] = []
-    failed: list[tuple[str, str]] = []
-    left_out, remarks = list(found.left_out), list(found.remarks)
+    into = _Import(root, Meanings(found.entries, labels), found)
     for number, entry in enumerate(found.entries, start=1):
+        into.take(entry)
+        yield Progress(what="image", done=number, total=len(found.entries))
+    if not into.done:
+        failed = into.failed
+        more = f" And {len(failed) - 1} more." if len(failed) > 1 else ""
+        raise DatasetError(f"Nothing in {path} can be imported. {failed[0][1]}{more}")
+    return into.report()
+
+
+class _Import:
+    """Adds pairs to a dataset, and keeps what there is to say of them."""
+
+    def __init__(self, root: Path, meanings: Meanings, found: Found) -> None:
+        self._root, self._meanings, self._taken = root, meanings, _Taken(root)
+        self._left_out, self._remarks = list(found.left_out), list(found.remarks)
+        self.done: list[str] = []
+        self.failed: list[tuple[str, str]] = []
+
+    def take(self, entry: Entry) -> None:
+        """Read an image with its labels, and add it."""
         try:
-            pair = meanings.resolved(entry.read())
-            twice = taken.refusal_of(pair)
-            if twice is not None:
-                left_out.append(Remark(kind="image", what=entry.name, why=twice))
-            else:
-                done.append(_added(root, pair).name)
-                taken.add(pair, remarks)
-                left_out += pair.left_out
-                remarks += pair.remarks
+            self._add(entry.name, self._meanings.resolved(entry.read()))
         except OutputError:
             raise  # the disk: the next will not fit either
         except SegnetError as error:
-            failed.append((entry.name, str(error)))
-        yield Progress(what="image", done=number, total=len(found.entries))
-    if not done:
-        more = f" And {len(failed) - 1} more." if len(failed) > 1 else ""
-        raise DatasetError(f"Nothing in {path} can be imported. {failed[0][1]}{more}")
-    return Report(
-        done=tuple(done),
-        failed=tuple(failed),
-        left_out=tuple(left_out),
-        notes=(
-            *sentences(left_out, left_out=True),
-            *sentences(remarks),
-            *taken.without_class(root),
-        ),
-    )
+            self.failed.append((entry.name, str(error)))
+
+    def _add(self, name: str, pair: Pair) -> None:
+        twice = self._taken.refusal_of(pair)
+        if twice is not None:
+            self._left_out.append(Remark(kind="image", what=name, why=twice))
+            return
+        self.done.append(_added(self._root, pair).name)
+        self._taken.add(pair, self._remarks)
+        self._left_out += pair.left_out
+        self._remarks += pair.remarks
+
+    def report(self) -> Report:
+        return Report(
+            done=tuple(self.done),
+            failed=tuple(self.failed),
+            left_out=tuple(self._left_out),
+            notes=(
+                *sentences(self._left_out, left_out=True),
+                *sentences(self._remarks),
+                *self._taken.without_class(self._root),
+            ),
+        )
 
 
 class _Taken:

@@ -137,6 +137,17 @@ def measure(
     labels = np.asarray(labels)
     _check(labels, axes, image)
     space = axes.removeprefix("t")
+    columns = yield from _measured(labels, axes, image)
+    facts = _facts(columns["label"], label_class or {}, label_score or {}, class_names)
+    size = pixel_size_um if pixel_size_um is not None else getattr(image, "pixel_size_um", {})
+    return Table(columns=_ordered(columns, facts, _in_um(columns, space, size)))
+
+
+def _measured(
+    labels: npt.NDArray[Any], axes: str, image: Image | None
+) -> Generator[Progress, None, dict[str, Column]]:
+    """Return what pixels tell of the objects of all frames, one behind the other."""
+    space = axes.removeprefix("t")
     frames = labels if "t" in axes else labels[None]
     found: list[dict[str, Column]] = []
     total = sum(_dense(frame)[0].size for frame in frames)
@@ -155,10 +166,7 @@ def measure(
             head = {"label": part.pop("label"), "t": np.full(len(shapes.solidity), t)}
             part = head | part
         found.append(part)
-    columns = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    facts = _facts(columns["label"], label_class or {}, label_score or {}, class_names)
-    size = pixel_size_um if pixel_size_um is not None else getattr(image, "pixel_size_um", {})
-    return Table(columns=_ordered(columns, facts, _in_um(columns, space, size)))
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
 def _check(labels: npt.NDArray[Any], axes: str, image: Image | None) -> None:

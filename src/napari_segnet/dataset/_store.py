@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet.atomic import ENDING, put_in_place, why, write_text, write_whole
-from napari_segnet.dataset._classes import merged_classes
-from napari_segnet.dataset._labels import HIGHEST, renumbered
 from napari_segnet.dataset._listing import FOLDERS, LISTING, Listing, read_listing, source_of
 from napari_segnet.dataset._names import free_name, name_of, numbered
+from napari_segnet.dataset._new_sample import NewSample
 from napari_segnet.dataset._sample import Sample, Split, side_of_new
 from napari_segnet.errors import DatasetError, OutputError, SegnetError
 from napari_segnet.image import Image
@@ -102,62 +101,41 @@ def add(
         If the disk refuses; the dataset is as it was.
     """
     root = Path(root)
-    whole, mask = _checked(image, labels, trusted)
-    classes = dict(classes or {})
-    whole, new_ids = renumbered(whole)
-    if new_ids:
-        _refuse_review(image, review, f"has ids up to {max(new_ids)}, beyond {HIGHEST}")
-        classes = {new_ids[k]: v for k, v in classes.items() if k in new_ids}
+    new = NewSample.of(
+        image,
+        labels,
+        trusted,
+        dict(classes or {}),
+        review,
+        class_names=class_names,
+        plane=plane,
+        untouched=untouched,
+        wanted_source=source,
+    )
+    return _added(root, new, split)
+
+
+def _added(root: Path, new: NewSample, split: Split | None) -> Sample:
     with _changing(root) as listing:
         if not (root / LISTING).is_file():
             # From here on the listing says what is whole: files without a line are no sample.
             _save(root, listing)
-        names, places = merged_classes(listing.class_names, class_names)
-        if any(old != new for old, new in places.items()):
-            if not classes and whole.max(initial=0) < len(class_names):
-                _refuse_review(image, review, "has classes in another order than the dataset")
-                whole = np.array([places[i] for i in range(len(class_names))], np.int32)[whole]
-            classes = {k: places.get(v, v) for k, v in classes.items()}
-        mark = image.digest()
-        source = source or image.source or f"{image.name} {mark[:8]}"
-        old = _find(root, listing.rows, source, plane, mark)
-        stem = free_name(root, listing.rows, name_of(image, plane), old)
-        same_image = old is not None and "digest" in old and _file(root, old, "image")
-        row: dict[str, Any] = {
-            "image": old["image"] if old and same_image else f"images/{stem}.tif",
-            "labels": f"labels/{stem}.tif",
-            **({"trusted": f"trusted/{stem}.tif"} if mask is not None else {}),
-            **({"objects": f"objects/{stem}.json"} if classes or review else {}),
-            "source": source,
-            **({"plane": plane} if plane else {}),
-            **({"untouched": True} if untouched else {}),
-            "split": _side(listing.rows, source, split),
-            "count": int(np.unique(whole[whole > 0]).size),
-            "added": _now(),
-            "digest": old["digest"] if old and same_image else mark,
-        }
-        _write_pictures(root, row, image, whole, mask, image_is_there=bool(same_image))
-        if "objects" in row:
-            about = {"classes": {str(k): v for k, v in classes.items()}, "review": review}
-            _write_json(root / row["objects"], about)
+        new = new.with_classes_of(listing.class_names)
+        old = _find(root, listing.rows, new.source, new.plane, new.digest)
+        same_image = old is not None and "digest" in old and _file(root, old, "image") is not None
+        row = _row(root, listing, new, old, _side(listing.rows, new.source, split))
+        if old is not None and same_image:
+            row |= {"image": old["image"], "digest": old["digest"]}
+        _write_pictures(root, row, new, image_is_there=same_image)
         listing.rows = [row if other is old else other for other in listing.rows]
         if old is None:
             listing.rows.append(row)
-        listing.class_names = names
+        listing.class_names = new.class_names
         _save(root, listing)
         (root / ADDING).unlink(missing_ok=True)
         if old is not None:
             _retire(root, old, row)
     return _sample(root, row)
-
-
-def _refuse_review(image: Image, review: Mapping[str, Any] | None, why_not: str) -> None:
-    """Refuse to change ids that the state of a review names: it would speak of other objects."""
-    if review is not None:
-        raise DatasetError(
-            f"The labels of {image.name} {why_not}, so their numbers have to change, and the state "
-            "of the review would no longer fit. Number the labels anew, or add them without it."
-        )
 
 
 def remove(root: Path, sample: Sample) -> None:
@@ -307,6 +285,26 @@ def _stamp(root: Path) -> str:
 # ---- Rows ----
 
 
+def _row(
+    root: Path, listing: Listing, new: NewSample, old: dict[str, Any] | None, side: Split
+) -> dict[str, Any]:
+    """Return the line of what is added, with files of its own."""
+    stem = free_name(root, listing.rows, name_of(new.image, new.plane), old)
+    return {
+        "image": f"images/{stem}.tif",
+        "labels": f"labels/{stem}.tif",
+        **({"trusted": f"trusted/{stem}.tif"} if new.trusted is not None else {}),
+        **({"objects": f"objects/{stem}.json"} if new.about() else {}),
+        "source": new.source,
+        **({"plane": new.plane} if new.plane else {}),
+        **({"untouched": True} if new.untouched else {}),
+        "split": side,
+        "count": int(np.unique(new.labels[new.labels > 0]).size),
+        "added": _now(),
+        "digest": new.digest,
+    }
+
+
 def _find(
     root: Path, rows: list[dict[str, Any]], source: str, plane: str, mark: str
 ) -> dict[str, Any] | None:
@@ -373,60 +371,21 @@ def _file(root: Path, row: Mapping[str, Any], key: str) -> Path | None:
 
 
 def _write_pictures(
-    root: Path,
-    row: Mapping[str, Any],
-    image: Image,
-    labels: npt.NDArray[np.int32],
-    trusted: npt.NDArray[np.bool_] | None,
-    *,
-    image_is_there: bool,
+    root: Path, row: Mapping[str, Any], new: NewSample, *, image_is_there: bool
 ) -> None:
-    new = [row[k] for k in ROW_FILES if k in row and not (k == "image" and image_is_there)]
-    write_text(root / ADDING, "\n".join(new))
+    """Write the files of a row."""
+    image = new.image
+    names = [row[k] for k in ROW_FILES if k in row and not (k == "image" and image_is_there)]
+    write_text(root / ADDING, "\n".join(names))
     if not image_is_there:
         write_whole(root / row["image"], lambda path: write_image(path, image))
     sizes, axes = image.pixel_size_um, image.axes.replace("c", "")
-    write_whole(root / row["labels"], lambda path: write_labels(path, labels, axes, sizes))
-    if trusted is not None:
-        seen = (trusted * 255).astype(np.uint8)  # white, so that a person sees it
+    write_whole(root / row["labels"], lambda path: write_labels(path, new.labels, axes, sizes))
+    if new.trusted is not None:
+        seen = (new.trusted * 255).astype(np.uint8)  # white, so that a person sees it
         write_whole(root / row["trusted"], lambda path: write_labels(path, seen, axes, sizes))
-
-
-def _checked(
-    image: Image, labels: npt.ArrayLike, trusted: npt.ArrayLike | None
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
-    """Return labels and the reviewed part, of the image's size; refuse what is of no use."""
-    whole = _whole(image, labels, "labels")
-    mask = None if trusted is None else _whole(image, trusted, "reviewed part") > 0
-    if whole.min(initial=0) < 0:
-        raise DatasetError(
-            f"The labels of {image.name} go down to {whole.min()}, but 0 is background and objects "
-            "are 1 and above. Set what should be ignored to 0."
-        )
-    if mask is not None and not mask.any():
-        raise DatasetError(
-            f"Nothing of {image.name} is reviewed, so there would be nothing to learn from. "
-            "Accept or correct some objects first, or add the whole image."
-        )
-    return whole, mask
-
-
-def _whole(image: Image, values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
-    """Return an array of the image's size, in the order of its axes without channels."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biu":
-        raise DatasetError(f"The {what} of {image.name} must be whole numbers, not {array.dtype}.")
-    axes = image.axes.replace("c", "")
-    own = tuple(image.sizes[a] for a in axes)
-    if array.shape == own:
-        return array
-    if array.shape == tuple(image.sizes[a] for a in "tzyx"):
-        keep = array.reshape([image.sizes[a] for a in image.label_axes])
-        return keep.transpose([image.label_axes.index(a) for a in axes])
-    raise DatasetError(
-        f"The {what} of {image.name} have the shape {array.shape}, but the image is {own}. Each "
-        "pixel of the image needs one label."
-    )
+    if new.about():
+        _write_json(root / row["objects"], new.about())
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -147,24 +147,15 @@ def score_held_out(
     kept: dict[str, npt.NDArray[np.int32]] = {}
     for done, sample in enumerate(samples):
         yield Progress(what="held-out image", done=done, total=len(samples))
-        if sample.untouched:
-            yield Progress(what="note", text=NO_JUDGE.format(name=sample.name))
+        read = yield from _truth(sample)
+        if read is None:
             continue
-        try:
-            image = open_image(sample.image)
-            truth = read_objects(sample, image)
-            trusted = trusted_part(sample, image, truth)
-        except (ImageError, DatasetError) as error:
-            text = f"{sample.name} cannot be scored: {error} It is left out."
-            yield Progress(what="held-out image", done=done, total=len(samples), text=text)
-            continue
+        image, truth, trusted = read
         made = yield from segment(network, image, settings)
-        kind = made.kind
+        kind, path, labels = made.kind, str(sample.image), made.labels.reshape(truth.shape)
         if len(kept) < KEPT:
-            kept[str(sample.image)] = made.labels.reshape(truth.shape)
-        labels = made.labels.reshape(truth.shape) * trusted
-        pairs = list(_pairs(labels, truth * trusted, network.ndim))
-        path = str(sample.image)
+            kept[path] = labels
+        pairs = list(_pairs(labels * trusted, truth * trusted, network.ndim))
         scores, found = _scored(pairs, kind, sample)
         each[path], parts[path] = (*each.get(path, ()), *scores), (*parts.get(path, ()), *found)
         if truth.any(where=trusted) and all(_are_same(*pair, kind) for pair in pairs):
@@ -181,7 +172,27 @@ def score_held_out(
     )
 
 
-_Pair = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+_Labels = npt.NDArray[np.int32]
+
+
+def _truth(
+    sample: Sample,
+) -> Generator[Progress, None, tuple[Image, _Labels, npt.NDArray[np.bool_]] | None]:
+    """Read image, truth and where it counts; None, and a note, where it is left out."""
+    if sample.untouched:
+        yield Progress(what="note", text=NO_JUDGE.format(name=sample.name))
+        return None
+    try:
+        image = open_image(sample.image)
+        truth = read_objects(sample, image)
+        return image, truth, trusted_part(sample, image, truth)
+    except (ImageError, DatasetError) as error:
+        text = f"{sample.name} cannot be scored: {error} It is left out."
+        yield Progress(what="note", text=text)
+        return None
+
+
+_Pair = tuple[_Labels, _Labels]
 """Labels that were found, and true ones."""
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,10 @@ WORSE = 0.05
 taught may be something else than what the network knew. (Tumours in slices of a head, nine with one
 each, taught to ``nuclei``: a Dice of 0.00 of a new head with the old weights, 0.96 without.)"""
 
+LEFT_OUT = "The old weights are not averaged into the new ones (anchor): "
+COST = LEFT_OUT + "with them, the held-out part is answered clearly worse."
+UNPROVEN = LEFT_OUT + "without a held-out part, nothing tells whether that makes it worse."
+
 FIXED = ("optimizer", "freeze_stages")
 """Settings that stay while a training goes on; all others may change at a stop."""
 
@@ -54,6 +58,21 @@ class Best:
     epoch: int = 0
     value: float = -math.inf
     state: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Settled(NamedTuple):
+    """What :meth:`Learner.settle` decided.
+
+    Attributes
+    ----------
+    others : bool
+        Whether the weights are others than the last ones.
+    note : str
+        A sentence for the user where the old weights were left out; mostly empty.
+    """
+
+    others: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -201,8 +220,8 @@ class Learner:
                     sums[name] += value
         return (("val_loss", float(np.mean(losses))), *self._objective.figures(sums))
 
-    def settle(self, held: list[list[Crop]]) -> bool:
-        """Decide which weights are kept; tell if they are others than the last.
+    def settle(self, held: list[list[Crop]]) -> Settled:
+        """Decide which weights are kept.
 
         The last, or the best where that counts; averaged with the old ones (``anchor``), where
         ``held``, batches of held-out crops, are not answered clearly worse so.
@@ -215,9 +234,10 @@ class Learner:
             alone = _quality(self.score(held))
             self._anchor.pull(self._average)
             if _quality(self.score(held)) >= alone - WORSE:
-                return True
+                return Settled(others=True)
             self._average.load_state_dict(new)
-        return others
+            return Settled(others, COST)
+        return Settled(others, UNPROVEN if self._anchor.share else "")
 
     def result(self) -> nn.Module:
         """Return the running average, or what was settled on, on the CPU."""

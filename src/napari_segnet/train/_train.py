@@ -32,7 +32,7 @@ from napari_segnet.train._learner import Best, Figures, Learner
 from napari_segnet.train._look import look
 from napari_segnet.train._pace import Pace
 from napari_segnet.train.settings import TrainSettings
-from napari_segnet.train.state import ours, state_path
+from napari_segnet.train.state import Turn, ours, state_path
 
 __all__ = ["as_dataset", "train"]
 
@@ -62,29 +62,27 @@ def train(
     Parameters
     ----------
     network : Checkpoint, str or Path
-        What to begin with, or its name or path: its weights if its file exists, else fresh ones.
+        What to begin with, or its name or path: with fresh weights if its file does not exist.
     dataset : Dataset, str or Path
         Approved pairs, or their folder; those held out (``val``) are only scored.
     out : str or Path
-        The file to write or replace when the training is done. Beside it lies ``<out>.state``
-        while it runs, and after it was stopped.
+        The file to write. Beside it lies ``<out>.state`` while it runs, and once stopped.
     settings : TrainSettings or mapping, optional
         How to train.
     device : str
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     resume : bool
-        Go on from ``<out>.state`` if it exists: on a CPU, to the weights of a run that never
-        stopped. Settings other than ``optimizer``, ``freeze_stages`` and ``head`` may change.
+        Go on from ``<out>.state`` if it exists. Settings other than ``optimizer``,
+        ``freeze_stages`` and ``head`` may change.
     earlier : Dataset, str or Path, optional
         What the network knew before: see ``rehearsal``.
 
     Yields
     ------
     Progress
-        ``sample`` while the dataset is read and checked, ``step`` with the training loss
-        after every step, ``epoch`` with ``train_loss`` after every epoch; where something is
-        held out also with ``val_loss``, ``val_dice`` and for objects ``val_ap50``, and a
-        :class:`Look` as ``shown``.
+        ``sample`` while the dataset is read, ``step`` with the training loss, ``epoch`` with
+        ``train_loss``; where something is held out also with ``val_loss``, ``val_dice`` and
+        for objects ``val_ap50``, and a :class:`Look` as ``shown``.
 
     Returns
     -------
@@ -94,7 +92,7 @@ def train(
     Raises
     ------
     DatasetError
-        If there is nothing to learn from, or a sample cannot be used.
+        If a sample cannot be used, or there is none.
     SettingsError
         If the family cannot be trained, or the loss is no longer a number.
     MemoryExhaustedError
@@ -103,20 +101,26 @@ def train(
         If ``out`` cannot be written, or another training is writing it.
     """
     network, dataset = as_checkpoint(network), as_dataset(dataset)
-    settings, out = as_settings(TrainSettings, settings), _as_file(out)
+    settings, out, device = as_settings(TrainSettings, settings), _as_file(out), best_device(device)
     target = advised(shown(wanted(network, settings), settings))
-    device = best_device(device)
     with ours(out) as turn:
         rehearsed = _rehearsed(network, earlier, settings)
         steps = _trained(network, target, dataset, out, settings, rehearsed, device, resume)
-        while True:
-            turn.check()
-            try:
-                report = next(steps)
-            except StopIteration as stop:
-                made: Checkpoint = stop.value
-                return made
-            yield report
+        return (yield from _in_turn(turn, steps))
+
+
+def _in_turn(
+    turn: Turn, steps: Generator[Progress, None, Checkpoint]
+) -> Generator[Progress, None, Checkpoint]:
+    """Go on as long as no other training has taken the file over."""
+    while True:
+        turn.check()
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            made: Checkpoint = stop.value
+            return made
+        yield report
 
 
 def as_dataset(dataset: Dataset | str | Path) -> Dataset:
@@ -177,9 +181,7 @@ def _trained(
             values=(("train_loss", float(np.mean(losses))), *scores),
             shown=seen,
         )
-    if learner.settle(held) or not scores:
-        first_crops = [crop for batch in held for crop in batch]
-        scores = (*learner.score(held), *look(learner, target, first_crops)[0])
+    scores = yield from _settled(learner, target, held, scores)
     card = _card(target, parent, dataset, settings, scores, crops.object_px)
     written = (writer or begun.family).save(learner.result(), replace(target, card=card), out)
     for note in written.notes:
@@ -188,6 +190,19 @@ def _trained(
         write_sidecar(written)
     state.unlink(missing_ok=True)
     return identify(out)
+
+
+def _settled(
+    learner: Learner, target: Checkpoint, held: list[list[Crop]], scores: Figures
+) -> Generator[Progress, None, Figures]:
+    """Decide which weights are kept; return their scores."""
+    settled = learner.settle(held)
+    if settled.note:
+        yield Progress(what="note", text=settled.note)
+    if scores and not settled.others:
+        return scores
+    crops = [crop for batch in held for crop in batch]
+    return (*learner.score(held), *look(learner, target, crops)[0])
 
 
 def _round(

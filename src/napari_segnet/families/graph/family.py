@@ -186,16 +186,9 @@ def describe_graph(
     store : Store
         How the tensors lie in the file; ``keys`` are their names there -> those of the graph.
     outputs : tuple of Output, optional
-        Groups of output channels. Without: one map is a foreground, several are classes,
-        and a sigmoid or softmax at the end of the graph is the activation.
-    prepare : tuple of PrepareStep
-        From image to input.
-    pixel_size_um : mapping of str to float, optional
-        Pixel size of the training images.
-    class_names : tuple of str
-        Background first, or empty.
-    card : mapping, optional
-        What the file says of itself.
+        Groups of output channels. Without: see ``roles``.
+    prepare, pixel_size_um, class_names, card : optional
+        As in :class:`Checkpoint`.
     known : mapping of str to Known, optional
         How facts are known, where it is otherwise than read from the graph.
 
@@ -205,36 +198,42 @@ def describe_graph(
         If no image can be answered by it, or its tensors' names cannot be those of a module.
     """
     layout(graph)
-    found, size = tensors(graph), sizes(graph)
+    size = sizes(graph)
     if size is None:
         raise ValueError(
             "its answer has another scale than the image, or it takes images of one size only"
         )
-    counts = channels(graph)
-    count = sum(counts[name] for name in graph.outputs)
-    ends, reason = roles(graph, count)
-    if outputs and sum(output.channels for output in outputs) != count:
-        raise ValueError(f"its outputs {outputs} do not share {count} channels")
-    ends = outputs or ends
+    ends, reason = _ends(graph, outputs)
     head = Checkpoint(
         path=path,
         family=StoredGraph.name,
         task="semantic",
         hparams={"graph": graph_to_json(graph)},
         ndim=graph.ndim,
-        channels=counts[graph.image.name],
+        channels=channels(graph)[graph.image.name],
         classes=_classes(ends),
         outputs=ends,
         size=size,
         prepare=prepare,
         class_names=class_names,
         pixel_size_um=pixel_size_um or {},
-        parameters=parameters(found),
+        parameters=parameters(tensors(graph)),
         store=store,
         card=card or {},
     )
-    facts = _known(head, reason if not outputs else None)
-    return replace(head, known={**facts, **(known or {})})
+    return replace(head, known={**_known(head, reason), **(known or {})})
+
+
+def _ends(graph: Graph, outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], Known | None]:
+    """Return the groups of output channels, and why, where nobody says them."""
+    counts = channels(graph)
+    count = sum(counts[name] for name in graph.outputs)
+    ends, reason = roles(graph, count)
+    if not outputs:
+        return ends, reason
+    if sum(output.channels for output in outputs) != count:
+        raise ValueError(f"its outputs {outputs} do not share {count} channels")
+    return outputs, None
 
 
 def _checked(given: Any) -> dict[str, Any]:

@@ -64,14 +64,14 @@ def page() -> str:
         ),
         "\n## Networks known by name\n",
         table(
-            ("family", "what it is", "can be taught"),
+            ("family", "what it is", "can be trained"),
             (
                 (f"`{one.name}`", one.title, "yes" if one.name in trained else "no")
                 for one in FAMILIES
             ),
         ),
         "\n## Networks of libraries, drawn by the names of their tensors\n",
-        "All can be taught, and go back as they came, so that the library loads them.\n",
+        "All can be trained, and go back as they came, so that the library loads them.\n",
         table(("network", "what it is"), ((f"`{one.name}`", one.title) for one in KINDS)),
         "\n## Layers of Keras\n",
         "A network with any other layer is refused by the name of that layer. Names of Keras 1\n"

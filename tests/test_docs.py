@@ -202,7 +202,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     shutil.copy(weights_path("nuclei"), folder / "better.safetensors")
     written(folder, "keras 2", "unet")
-    written(folder, "keras 2", "unet-taught")
+    written(folder, "keras 2", "unet-trained")
     return folder
 
 

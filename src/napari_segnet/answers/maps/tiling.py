@@ -61,8 +61,8 @@ class MapTiles:
     def smaller(self, edge: Edge) -> Edge | None:
         """Halve the longest axis that can be (and those as long); None if none can."""
         longest = _longest_divisible(edge, self._stride)
-        if longest is None:
-            return None
+        if longest is None or self._checkpoint.size.most:
+            return None  # of one size, no smaller tile is taken
         return tuple(
             _up(e // 2, s) if e == edge[longest] and e > s else e
             for e, s in zip(edge, self._stride, strict=True)
@@ -151,9 +151,14 @@ class MapTiles:
         size, halo = self._checkpoint.size, self._checkpoint.halo_px
         if exact and halo is not None:
             return plan(self.frame, size, halo, edge)
-        if all(e >= n for e, n in zip(edge, self.frame.image, strict=True)):
+        if self._takes_whole and all(e >= n for e, n in zip(edge, self.frame.image, strict=True)):
             return plan_whole(self.frame, size)  # nothing to blend, nothing lost
         return plan_blended(self.frame, size, edge)
+
+    @property
+    def _takes_whole(self) -> bool:
+        most = self._checkpoint.size.most
+        return not most or all(n <= m for n, m in zip(self.frame.size, most, strict=True))
 
     @property
     def _may_be_exact(self) -> bool:

@@ -45,6 +45,11 @@ class MapTiles:
 
     def first(self, engine: Engine, kept: Fitted | None) -> tuple[Tiling, Edge, tuple[str, ...]]:
         """Return tiles of the wished size, else the largest ones that fit."""
+        only, wish = self._checkpoint.size.most, self._settings.tile_px
+        if only:
+            other = bool(wish) and _wished(wish, self._lengths) != only
+            note = f"Tiles have {self.text(only)} pixels: this network takes no other size."
+            return self.tiles(only, exact=False), only, (note,) if other else ()
         if self._settings.tile_px:
             return self._forced(engine, _wished(self._settings.tile_px, self._lengths))
         tiling, edge = self._automatic(engine, kept.edge if kept else self._lengths)
@@ -87,6 +92,8 @@ class MapTiles:
             why = "seams=blend asks for it"
         elif self._checkpoint.exact:
             why = "exact halos would cost too much work or memory"
+        elif self._checkpoint.size.most:
+            why = "this network takes images of one size only"
         else:
             why = "some layer of this network looks at the whole image"
         return (f"Tiles overlap and are blended, since {why}; borders may differ slightly.",)

@@ -22,7 +22,7 @@ from napari_segnet.programs.library._mix_transformer import linear
 from napari_segnet.programs.library._monai import dyn_block
 from napari_segnet.programs.library._pen import Axes, Miss, Pen, Shapes
 
-__all__ = ["MERGED", "canonical", "image_sizes", "swin_unetr", "unetr", "usual_heads"]
+__all__ = ["MERGED", "canonical", "image_sizes", "merged", "swin_unetr", "unetr", "usual_heads"]
 
 STAGES = (1, 2, 3, 4)
 EPS = 1e-5
@@ -83,7 +83,7 @@ def _stage(pen: Pen, stage: int, x: str) -> str:
         raise Miss(f"{name} has no blocks")
     for n in range(count):
         x = _swin_block(pen, f"{name}.blocks.{n}", x, shifted=n % 2 == 1)
-    return _merged(pen, f"{name}.downsample", x)
+    return merged(pen, f"{name}.downsample", x)
 
 
 def _swin_block(pen: Pen, name: str, x: str, shifted: bool) -> str:
@@ -114,7 +114,7 @@ def _mlp(pen: Pen, name: str, x: str) -> str:
     return linear(pen, f"{name}.{second}", pen.act(linear(pen, f"{name}.{first}", x), "gelu"))
 
 
-def _merged(pen: Pen, name: str, x: str) -> str:
+def merged(pen: Pen, name: str, x: str) -> str:
     """Draw a step down: blocks of pixels become channels, which are mixed."""
     width = pen.draw.channels(x)
     x = pen.node(PixelUnshuffle(factor=pen.axes(2)), x)

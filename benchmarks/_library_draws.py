@@ -105,6 +105,32 @@ def monai(draw, torch):
     elif kind == "SegResNet":
         own = {"init_filters": 8, "upsample_mode": draw.choice(("nontrainable", "deconv"))}
         made = nets.SegResNet(ndim, in_channels=channels, out_channels=classes, **own)
+    elif kind == "SwinUNETR":
+        shape = (channels, *((64, 96) if ndim == 2 else (32, 64, 64)))
+        own = {
+            "feature_size": draw.choice((12, 24)) if ndim == 2 else 12,
+            "use_v2": draw.random() < 0.3,
+            "normalize": draw.random() < 0.8,
+            "norm_name": norm,
+            "downsample": draw.choice(("merging", "merging", "mergingv2")),
+        }
+        told = {"normalize_stages": own["normalize"], "downsample": own["downsample"]}
+        made = nets.SwinUNETR(channels, classes, spatial_dims=ndim, **own)
+    elif kind == "UNETR":
+        size = draw.choice(((64, 64), (64, 96)) if ndim == 2 else ((32, 32, 32), (32, 48, 48)))
+        shape = (channels, *size)
+        own = {
+            "hidden_size": 48,
+            "mlp_dim": 64,
+            "feature_size": 4,
+            "num_heads": draw.choice((12, 4)),
+            "proj_type": draw.choice(("conv", "perceptron")),
+            "norm_name": norm,
+            "conv_block": draw.random() < 0.7,
+            "res_block": draw.random() < 0.7,
+        }
+        told = {"num_heads": own["num_heads"], "img_size": ",".join(map(str, size))}
+        made = nets.UNETR(channels, classes, size, spatial_dims=ndim, **own)
     elif kind == "VNet":
         shape, own = (1, 64, 64), {}
         made = nets.VNet(2, 1, max(classes, 2))
@@ -114,7 +140,10 @@ def monai(draw, torch):
     return made, shape, told, {"name": kind, **own}
 
 
-NETS = ("BasicUNet", "AttentionUnet", "DynUNet", "SegResNet", "VNet", "FlexibleUNet")
+NETS = (
+    *("BasicUNet", "AttentionUnet", "DynUNet", "SegResNet", "VNet", "FlexibleUNet"),
+    *("SwinUNETR", "UNETR"),
+)
 
 
 def torchvision(draw, torch):

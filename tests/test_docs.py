@@ -52,6 +52,8 @@ NO_SETTINGS = {
         "activation",
         "align_corners",
         "anchor_sizes_px",
+        "downsample",
+        "img_size",
         "lambda",
         "norm_eps",
         "resize",

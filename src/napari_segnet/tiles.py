@@ -207,6 +207,7 @@ def plan_blended(frame: Frame, size: Size, tile: Sequence[int], overlap: float =
     for axis, length in enumerate(frame.image):
         stride, loss, whole = size.stride[axis], size.loss[axis], frame.size[axis]
         edge = min(_allowed_edge(size, axis, max(int(tile[axis]), stride) + loss), whole)
+        edge = min(edge, size.most[axis]) if size.most else edge
         step = max(stride, int((edge - loss) * (1 - overlap)) // stride * stride)
         last = (whole - edge) // stride * stride
         starts = [*range(0, last, step), last]

@@ -21,6 +21,7 @@ from support.operations import (
     SAME,
     SHUFFLES,
     TRANSPOSED,
+    WINDOWS,
     alone,
     pairs,
     poolings,
@@ -35,6 +36,7 @@ from napari_segnet.graph import (
     Convolution,
     Dense,
     GraphBuilder,
+    InstanceNorm,
     MatrixProduct,
     Node,
     Permute,
@@ -48,7 +50,8 @@ from napari_segnet.graph._graph import Graph
 from napari_segnet.graph.build import build
 
 SINGLE = st.one_of(
-    CONVOLUTIONS, SAME, TRANSPOSED, RESIZES, CUTS, SHUFFLES, NORMS, ACTIVATIONS, OTHERS, poolings()
+    *(CONVOLUTIONS, SAME, TRANSPOSED, RESIZES, CUTS, SHUFFLES, NORMS, ACTIVATIONS, OTHERS),
+    *(WINDOWS, poolings()),
 )
 
 
@@ -229,3 +232,14 @@ def test_layers_that_share_tensors_are_of_one_kind():
     ]
     with pytest.raises(ValueError, match="'second' shares tensors with another kind of layer"):
         build(Graph(nodes=tuple(nodes), outputs=graph.outputs))
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_a_map_of_one_pixel_has_a_norm_of_its_bias(learnt):
+    """torch refuses it, so that an image as small as the stride could not be answered."""
+    module = build(alone(InstanceNorm(learnt=learnt)))
+    module.load_state_dict(
+        {f"layer.{k}": torch.full((2,), 3.0) for k in ("weight", "bias") if learnt}
+    )
+    answer = module(torch.randn(2, 2, 1, 1))
+    assert torch.equal(answer, torch.full((2, 2, 1, 1), 3.0 if learnt else 0.0))

@@ -12,7 +12,10 @@ from napari_segnet.checkpoint import Output
 from napari_segnet.errors import SettingsError, UnknownNetworkError
 from napari_segnet.families.graph import StoredGraph
 from napari_segnet.graph import Activation, GraphBuilder
+from napari_segnet.graph.build import build
 from napari_segnet.programs.library import KINDS
+from napari_segnet.programs.library._encoders import _shortcut
+from napari_segnet.programs.library._pen import Miss, Pen
 from napari_segnet.programs.library._smp_arguments import arguments
 from napari_segnet.programs.library.program import _fixed
 
@@ -127,6 +130,25 @@ def test_arguments_of_an_encoder_are_found_wherever_they_were_put():
     found = arguments({"hyper_parameters": {"model": {**said, "encoder_output_stride": 16}}})
     assert found == {"padding": "tensorflow", "rates": "6,12,18", "output_stride": 16}
     assert arguments({"epoch": 3}) == {}
+
+
+def test_a_dilated_level_of_timm_averages_at_full_size():
+    """A ResNet-D there pads one pixel behind, and counts it (``AvgPool2dSame``)."""
+    norm, mix = torch.nn.BatchNorm2d(6).eval(), torch.nn.Conv2d(4, 6, 1, bias=False)
+    name = "encoder.model.layer4.0.downsample"
+    state = {f"{name}.2.{key}": value for key, value in norm.state_dict().items()}
+    state[f"{name}.1.weight"] = mix.weight
+    pen = Pen({key: tuple(value.shape) for key, value in state.items()}, 4, 2, {})
+    network = build(pen.draw.graph(_shortcut(pen, name, pen.image, 1, True)))
+    network.load_state_dict(state)
+    image = torch.randn(1, 4, 5, 7)
+    with torch.no_grad():
+        padded = torch.nn.functional.pad(image, (0, 1, 0, 1))
+        expected = norm(mix(torch.nn.functional.avg_pool2d(padded, 2, 1)))
+        assert torch.allclose(network.eval()(image), expected, atol=1e-6)
+    plain = Pen({key.replace(".model", ""): v for key, v in pen.shapes.items()}, 4, 2, {})
+    with pytest.raises(Miss, match="averages at full size"):
+        _shortcut(plain, name.replace(".model", ""), plain.image, 1, True)
 
 
 def test_names_of_kinds_are_unique():

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["GATED", "LOOPS", "NAMES", "PLACES", "RESIDUAL", "SIZES", "answer", "saved"]
+__all__ = ["GATED", "LOOPS", "MOBILE", "NAMES", "PLACES", "RESIDUAL", "SIZES", "answer", "saved"]
 
 GATED = """
 import torch
@@ -197,6 +197,51 @@ class Unpooled(nn.Module):
         x = self.unpool(self.pool(self.ups[5](x))[0], places, output_size=size)
         return self.last(x)
 """
+MOBILE = """
+from collections import OrderedDict
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models import mobilenet_v3_small
+
+
+class Levels(nn.ModuleDict):
+    def __init__(self, model, wanted):
+        names = [name for name, _ in model.named_children()]
+        if not set(wanted).issubset(names) or set(wanted).isdisjoint(names):
+            raise ValueError("there is no such level")
+        kept = OrderedDict()
+        for name, module in model.named_children():
+            kept[name] = module
+            if not set(wanted).difference(kept):
+                break
+        super().__init__(kept)
+        self.wanted = wanted
+
+    def forward(self, x):
+        found = {}
+        for name, module in self.items():
+            x = module(x)
+            if name in self.wanted:
+                found[self.wanted[name]] = x
+        return found
+
+
+class Mobile(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        features = mobilenet_v3_small(weights=None).features
+        low, high = 1, len(features) - 1
+        self.levels = Levels(features, {str(low): "low", str(high): "high"})
+        self.one = nn.Conv2d(features[low].out_channels, classes, 1)
+        self.two = nn.Conv2d(features[high].out_channels, classes, 1)
+
+    def forward(self, x):
+        found = self.levels(x)
+        rough = F.interpolate(self.two(found["high"]), scale_factor=8, mode="bilinear")
+        return F.interpolate(self.one(found["low"]) + rough, scale_factor=4, mode="bilinear")
+"""
+
 RESIDUAL = """
 import math
 import torch

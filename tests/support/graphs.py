@@ -7,12 +7,14 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from napari_segnet.graph import Graph, tensors
+from support.library_transformers import attended
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -161,6 +163,18 @@ def _run(operation: Any, inputs: list[torch.Tensor], own: Tensors) -> torch.Tens
                 want = operation.length(dim - 2, [x.shape[dim], inputs[1].shape[dim]])
                 x = _resized(x, dim, want, operation.mode, operation.grid)
             return x
+        case "pixel-unshuffle":
+            places = itertools.product(*map(range, operation.factor))
+            steps = [[slice(i, None, f) for i, f in zip(p, operation.factor, strict=True)]
+                     for p in places]  # fmt: skip
+            return torch.cat([x[(..., *step)] for step in steps], 1)
+        case "window-attention":
+            layer = SimpleNamespace(
+                relative_position_bias_table=own["relative_position_bias_table"],
+                qkv=lambda y: F.linear(y, own["qkv.weight"], own.get("qkv.bias")),
+                proj=lambda y: F.linear(y, own["proj.weight"], own["proj.bias"]),
+            )
+            return attended(x, layer, operation.heads, operation.window, operation.shift)
         case "pixel-shuffle":
             return _shuffled(operation, x)
         case "pad":

@@ -12,6 +12,7 @@ import itertools
 import torch
 import torch.nn.functional as F
 from tests.support.library_attention import manet, segformer
+from tests.support.library_transformers import swin_unetr, unetr
 from torch import nn
 
 __all__ = ["LIBRARIES", "randomised"]
@@ -375,6 +376,8 @@ LIBRARIES = {
     "torchvision-fcn": (torchvision_fcn, (1, 3, 48, 40)),
     "monai-unet": (monai_unet, (1, 1, 24, 32)),
     "monai-segresnet": (segresnet, (1, 2, 12, 16)),
+    "monai-swin-unetr": (swin_unetr, (1, 1, 64, 96)),
+    "monai-unetr": (unetr, (2, 1, 48, 48)),
     "nested-unet": (nested_unet, (1, 2, 24, 16)),
     "pytorch-3dunet": (unet3d, (1, 1, 8, 12, 16)),
     "u2net": (u2net, (1, 3, 64, 96)),

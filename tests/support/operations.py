@@ -26,6 +26,7 @@ from napari_segnet.graph import (
     Pad,
     Permute,
     PixelShuffle,
+    PixelUnshuffle,
     Pooling,
     Rescale,
     Reshape,
@@ -34,6 +35,7 @@ from napari_segnet.graph import (
     Softmax,
     TransposedConvolution,
     Unpooling,
+    WindowAttention,
 )  # fmt: skip
 
 
@@ -158,4 +160,11 @@ SHUFFLES = st.builds(
     PixelShuffle,
     factor=st.sampled_from([(1, 2), (2, 1)]),
     order=st.sampled_from(["channels-first", "block-first"]),
+) | st.builds(PixelUnshuffle, factor=st.sampled_from([(1, 2), (2, 1), (4, 2)]))
+WINDOWS = st.builds(
+    WindowAttention,
+    heads=st.sampled_from([1, 2]),
+    window=pairs(2, 4),
+    shift=pairs(0, 1),
+    bias=st.booleans(),
 )

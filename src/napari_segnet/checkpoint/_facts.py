@@ -105,6 +105,8 @@ class Size:
     loss : tuple of int
         By how much the output is smaller than the input (valid convolutions);
         half of it on each side.
+    most : tuple of int
+        The largest size; empty: there is none. Larger images are cut into tiles of it.
     """
 
     minimum: tuple[int, ...]
@@ -112,6 +114,7 @@ class Size:
     stride: tuple[int, ...]
     remainder: tuple[int, ...] = ()
     loss: tuple[int, ...] = ()
+    most: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         zeros = (0,) * len(self.minimum)
@@ -121,7 +124,10 @@ class Size:
             object.__setattr__(self, "loss", zeros)
 
     def next_allowed(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the smallest allowed input whose output covers ``lengths`` pixels."""
+        """Return the smallest allowed input whose output covers ``lengths`` pixels.
+
+        It may be larger than ``most``: tiles of that are cut from it.
+        """
         sizes = []
         for n, low, m, r, lost in zip(
             lengths, self.minimum, self.multiple, self.remainder, self.loss, strict=True

@@ -8,6 +8,7 @@ the tensors, the receptive field, and the sizes that the network takes.
 from __future__ import annotations
 
 from napari_segnet.graph._arrays import Constant, Dense, MatrixProduct, Permute, Reshape
+from napari_segnet.graph._attention import WindowAttention
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution, same_margins
 from napari_segnet.graph._extent import Extent
 from napari_segnet.graph._field import receptive_field, scales, sizes
@@ -35,7 +36,7 @@ from napari_segnet.graph._pointwise import (
     Rescale,
     Softmax,
 )
-from napari_segnet.graph._resizing import PixelShuffle, Resize, ResizeLike
+from napari_segnet.graph._resizing import PixelShuffle, PixelUnshuffle, Resize, ResizeLike
 from napari_segnet.graph._shapes import shapes
 from napari_segnet.graph._windows import (
     AdaptivePooling,
@@ -76,6 +77,7 @@ __all__ = [
     "Pad",
     "Permute",
     "PixelShuffle",
+    "PixelUnshuffle",
     "Pooling",
     "Rescale",
     "Reshape",
@@ -85,6 +87,7 @@ __all__ = [
     "Tensor",
     "TransposedConvolution",
     "Unpooling",
+    "WindowAttention",
     "channels",
     "graph_from_json",
     "graph_to_json",

@@ -94,6 +94,9 @@ def sizes(graph: Graph) -> Size | None:
         None if no size up to ``LONGEST_PX`` is taken, the answer has another scale than the
         image or is always larger than it.
     """
+    only = graph.image.operation
+    if isinstance(only, Image) and only.size:
+        return _only(graph, only.size)
     found = [_AxisSize.of(graph, axis) for axis in range(graph.ndim)]
     known = [one for one in found if one is not None]
     if len(known) < len(found):
@@ -105,6 +108,18 @@ def sizes(graph: Graph) -> Size | None:
         remainder=tuple(one.example % one.multiple for one in known),
         loss=tuple(one.loss for one in known),
     )
+
+
+def _only(graph: Graph, size: tuple[int, ...]) -> Size | None:
+    """Return that one size, None if it is not taken."""
+    try:
+        found = shapes(graph, size)
+    except ValueError:
+        return None
+    if any(found[name][1:] != size for name in graph.outputs):
+        return None
+    one = (1,) * graph.ndim
+    return Size(minimum=size, multiple=one, stride=one, most=size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,8 @@ class GraphBuilder:
         Of the image.
     ndim : int
         Spatial dimensions, 2 or 3.
+    size : tuple of int
+        Of the only image that it takes; empty: of any.
 
     Attributes
     ----------
@@ -137,9 +139,9 @@ class GraphBuilder:
 
     image = "image"
 
-    def __init__(self, channels: int, ndim: int) -> None:
+    def __init__(self, channels: int, ndim: int, size: tuple[int, ...] = ()) -> None:
         self.ndim = ndim
-        operation = Image(count=channels, ndim=ndim)
+        operation = Image(count=channels, ndim=ndim, size=size)
         self._nodes = [Node(name=self.image, operation=operation)]
         self._channels = {self.image: channels}
 

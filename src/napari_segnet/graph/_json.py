@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from napari_segnet.graph._arrays import Constant, Dense, MatrixProduct, Permute, Reshape
+from napari_segnet.graph._attention import WindowAttention
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution
 from napari_segnet.graph._extent import Extent
 from napari_segnet.graph._graph import MOST_NODES, Graph, Node
@@ -23,7 +24,7 @@ from napari_segnet.graph._pointwise import (
     Rescale,
     Softmax,
 )
-from napari_segnet.graph._resizing import PixelShuffle, Resize, ResizeLike
+from napari_segnet.graph._resizing import PixelShuffle, PixelUnshuffle, Resize, ResizeLike
 from napari_segnet.graph._windows import (
     AdaptivePooling,
     Crop,
@@ -45,8 +46,8 @@ OPERATIONS: Mapping[str, type[Operation]] = {
         *(BatchNorm, GroupNorm, InstanceNorm, LayerNorm),
         *(Activation, Softmax, Identity, Rescale, Concatenate, Arithmetic),
         *(Channels, ChannelPooling, Pooling, GlobalPooling, AdaptivePooling),
-        *(Resize, ResizeLike, PixelShuffle, Pad, Crop, MatchSize, Unpooling),
-        *(Reshape, Permute, MatrixProduct, Dense, Constant),
+        *(Resize, ResizeLike, PixelShuffle, PixelUnshuffle, Pad, Crop, MatchSize, Unpooling),
+        *(Reshape, Permute, MatrixProduct, Dense, Constant, WindowAttention),
     )
 }
 """Every operation there is, by the name that stands in JSON."""

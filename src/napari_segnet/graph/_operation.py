@@ -13,7 +13,7 @@ __all__ = ["Lengths", "Operation", "Reach", "Shape", "Tensor"]
 LEAST = dict.fromkeys(
     (
         *("kernel", "stride", "dilation", "factor", "groups", "outputs", "count", "ndim"),
-        *("slopes", "inputs", "size"),
+        *("slopes", "inputs", "size", "heads", "window"),
     ),
     1,
 )

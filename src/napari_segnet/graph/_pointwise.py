@@ -34,12 +34,22 @@ class Image(Operation):
         Channels.
     ndim : int
         Spatial dimensions, 2 or 3.
+    size : tuple of int
+        Pixels per axis ``([z,] y, x)``, where the network takes images of this size only; empty: of
+        any that its layers take.
     """
 
     name: ClassVar[str] = "image"
     arity: ClassVar[tuple[int, int]] = (0, 0)
+    free: ClassVar[tuple[str, ...]] = ("size",)
     count: int
     ndim: int
+    size: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        Operation.__post_init__(self)
+        if len(self.size) not in (0, self.ndim):
+            raise ValueError(f"an image of {self.ndim} dimensions has no size of {self.size}")
 
     def channels(self, inputs: Sequence[int]) -> int:
         """Return ``count``."""

@@ -32,7 +32,7 @@ from typing import ClassVar, Literal
 from napari_segnet.graph._extent import Extent, evaluated, letters
 from napari_segnet.graph._operation import Lengths, Operation, Reach
 
-__all__ = ["Grid", "PixelShuffle", "Resize", "ResizeLike"]
+__all__ = ["Grid", "PixelShuffle", "PixelUnshuffle", "Resize", "ResizeLike"]
 
 Axes = tuple[int, ...]
 Grid = Literal["half-pixel", "corners", "asymmetric"]
@@ -211,3 +211,38 @@ class PixelShuffle(Operation):
         """Return the pixels whose blocks these are of."""
         factor = self.factor[axis]
         return ((low // factor, high // factor),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelUnshuffle(Operation):
+    """Pixels become channels: each block of ``factor`` pixels is one pixel.
+
+    Output channels are ``(block, c)``, as TensorFlow's ``space_to_depth``. A block runs fastest
+    along x. The lengths must be multiples of ``factor``.
+
+    Attributes
+    ----------
+    factor : tuple of int
+        Per axis.
+    """
+
+    name: ClassVar[str] = "pixel-unshuffle"
+    factor: Axes
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        """Return as many times the channels as a block has pixels."""
+        return inputs[0] * math.prod(self.factor)
+
+    def scale(self, axis: int) -> Fraction:
+        """Return the factor."""
+        return Fraction(self.factor[axis])
+
+    def length(self, axis: int, inputs: Lengths) -> int:
+        """Return how many blocks there are; 0 where pixels are left over."""
+        count, rest = divmod(inputs[0], self.factor[axis])
+        return 0 if rest else count
+
+    def reach(self, axis: int, low: int, high: int, inputs: Lengths) -> tuple[Reach, ...]:
+        """Return the pixels of these blocks."""
+        factor = self.factor[axis]
+        return ((low * factor, high * factor + factor - 1),)

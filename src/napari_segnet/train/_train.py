@@ -378,7 +378,10 @@ def _crop_shape(network: Checkpoint, settings: TrainSettings) -> tuple[int, ...]
     size = network.size
     want = (settings.crop_z_px, settings.crop_px, settings.crop_px)[-network.ndim :]
     # Two pixels at the bottom of the network: batch normalisation needs more than one.
-    return size.next_allowed(tuple(max(n, 2 * s) for n, s in zip(want, size.stride, strict=True)))
+    want = tuple(max(n, 2 * s) for n, s in zip(want, size.stride, strict=True))
+    if size.most:
+        want = tuple(min(n, most) for n, most in zip(want, size.most, strict=True))
+    return size.next_allowed(want)
 
 
 def _parent(network: Checkpoint) -> Mapping[str, Any] | None:

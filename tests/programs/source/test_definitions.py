@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.definitions import GATED, LOOPS, NAMES, PLACES, RESIDUAL, SIZES, answer, saved
+from support.definitions import GATED, LOOPS, MOBILE, NAMES, PLACES, RESIDUAL, SIZES, answer, saved
 
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.programs.source import _search, program
@@ -33,6 +33,7 @@ def _read(folder: Path, text: str, name: str = "unet.py") -> None:
         (RESIDUAL, "Encoded(2)", (3, 64, 96)),
         (PLACES, "Unpooled(1, 2)", (1, 32, 48)),
         (GATED, "Gated()", (1, 32, 48)),
+        (MOBILE, "Mobile(2)", (3, 64, 96)),
     ],
 )
 def test_graph_answers_as_the_module(

@@ -45,6 +45,11 @@ class MapTiles:
 
     def first(self, engine: Engine, kept: Fitted | None) -> tuple[Tiling, Edge, tuple[str, ...]]:
         """Return tiles of the wished size, else the largest ones that fit."""
+        only, wish = self._checkpoint.size.most, self._settings.tile_px
+        if only:
+            other = bool(wish) and _wished(wish, self._lengths) != only
+            note = f"Tiles have {self.text(only)} pixels: this network takes no other size."
+            return self.tiles(only, exact=False), only, (note,) if other else ()
         if self._settings.tile_px:
             return self._forced(engine, _wished(self._settings.tile_px, self._lengths))
         tiling, edge = self._automatic(engine, kept.edge if kept else self._lengths)
@@ -61,8 +66,8 @@ class MapTiles:
     def smaller(self, edge: Edge) -> Edge | None:
         """Halve the longest axis that can be (and those as long); None if none can."""
         longest = _longest_divisible(edge, self._stride)
-        if longest is None:
-            return None
+        if longest is None or self._checkpoint.size.most:
+            return None  # of one size, no smaller tile is taken
         return tuple(
             _up(e // 2, s) if e == edge[longest] and e > s else e
             for e, s in zip(edge, self._stride, strict=True)
@@ -87,6 +92,8 @@ class MapTiles:
             why = "seams=blend asks for it"
         elif self._checkpoint.exact:
             why = "exact halos would cost too much work or memory"
+        elif self._checkpoint.size.most:
+            why = "this network takes images of one size only"
         else:
             why = "some layer of this network looks at the whole image"
         return (f"Tiles overlap and are blended, since {why}; borders may differ slightly.",)
@@ -151,9 +158,14 @@ class MapTiles:
         size, halo = self._checkpoint.size, self._checkpoint.halo_px
         if exact and halo is not None:
             return plan(self.frame, size, halo, edge)
-        if all(e >= n for e, n in zip(edge, self.frame.image, strict=True)):
+        if self._takes_whole and all(e >= n for e, n in zip(edge, self.frame.image, strict=True)):
             return plan_whole(self.frame, size)  # nothing to blend, nothing lost
         return plan_blended(self.frame, size, edge)
+
+    @property
+    def _takes_whole(self) -> bool:
+        most = self._checkpoint.size.most
+        return not most or all(n <= m for n, m in zip(self.frame.size, most, strict=True))
 
     @property
     def _may_be_exact(self) -> bool:

@@ -18,6 +18,7 @@ from napari_segnet.engines.torch.dry import activated
 from napari_segnet.engines.torch.weights import load
 from napari_segnet.errors import Remedy, SettingsError
 from napari_segnet.families import MapFamily
+from napari_segnet.graph.build import InWindows
 from napari_segnet.recognition import family_of
 
 __all__ = ["TOLERANCE", "converted", "differs", "first_line", "traced_lengths"]
@@ -107,6 +108,10 @@ def _model(checkpoint: Checkpoint) -> Any:
         return "it answers with objects, not with maps"
     if network.depends_on_offset:
         return "its answer depends on where a tile lies"
+    if checkpoint.size.most:
+        return "it takes images of one size only"
+    if any(isinstance(layer, InWindows) for layer in network.module.modules()):
+        return "its attention has windows, which cannot be drawn for any size"
 
     family: MapFamily = found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_segnet.graph.build._attention import InWindows
 from napari_segnet.graph.build._layers import At, layers_of
 from napari_segnet.graph.build._network import GraphNetwork, build
 from napari_segnet.graph.build._norms import ChannelNorm
@@ -12,6 +13,7 @@ __all__ = [
     "At",
     "ChannelNorm",
     "GraphNetwork",
+    "InWindows",
     "Joining",
     "PlacedLayer",
     "Resized",

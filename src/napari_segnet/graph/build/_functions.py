@@ -23,6 +23,7 @@ __all__ = [
     "Scaled",
     "Unpooled",
     "shuffled",
+    "unshuffled",
 ]
 
 Op = Callable[[torch.Tensor], torch.Tensor]
@@ -87,6 +88,15 @@ def shuffled(
     axes = [axis for i in range(ndim) for axis in (2 + ndim + i, 2 + i)]
     sizes = [n * f for n, f in zip(lengths, factor, strict=True)]
     return x.permute(0, 1, *axes).reshape(len(x), -1, *sizes)
+
+
+def unshuffled(x: torch.Tensor, factor: tuple[int, ...]) -> torch.Tensor:
+    """Return blocks of pixels as channels, see ``PixelUnshuffle``."""
+    ndim, lengths = len(factor), [n // f for n, f in zip(x.shape[2:], factor, strict=True)]
+    sizes = [n for pair in zip(lengths, factor, strict=True) for n in pair]
+    x = x.reshape(len(x), x.shape[1], *sizes)
+    blocks, places = range(3, 3 + 2 * ndim, 2), range(2, 2 + 2 * ndim, 2)
+    return x.permute(0, *blocks, 1, *places).reshape(len(x), -1, *lengths)
 
 
 class Padded(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_segnet.graph._arrays import Constant, Dense, Permute
+from napari_segnet.graph._attention import WindowAttention
 from napari_segnet.graph._convolutions import Convolution, TransposedConvolution
 from napari_segnet.graph._norms import GroupNorm, InstanceNorm, LayerNorm
 from napari_segnet.graph._operation import Operation
@@ -21,13 +22,14 @@ from napari_segnet.graph._pointwise import (
     Identity,
     Softmax,
 )
-from napari_segnet.graph._resizing import PixelShuffle, Resize
+from napari_segnet.graph._resizing import PixelShuffle, PixelUnshuffle, Resize
 from napari_segnet.graph._windows import (
     AdaptivePooling,
     GlobalPooling,
     Pad,
     Pooling,
 )
+from napari_segnet.graph.build._attention import InWindows
 from napari_segnet.graph.build._functions import (
     FUNCTIONS,
     Apply,
@@ -38,8 +40,15 @@ from napari_segnet.graph.build._functions import (
     Scaled,
     Unpooled,
     shuffled,
+    unshuffled,
 )
-from napari_segnet.graph.build._norms import ChannelNorm, batch_norm, without
+from napari_segnet.graph.build._norms import (
+    ChannelNorm,
+    Instance2d,
+    Instance3d,
+    batch_norm,
+    without,
+)
 from napari_segnet.graph.build._placed import Matched, PaddedSame, Resized, SameMean
 
 __all__ = ["At", "layers_of"]
@@ -163,7 +172,7 @@ def _layer_norm(own: LayerNorm, at: At) -> nn.Module:
 
 
 def _instance_norm(own: InstanceNorm, at: At) -> nn.Module:
-    kind = _two_or_three(nn.InstanceNorm2d, nn.InstanceNorm3d, at.ndim)
+    kind = _two_or_three(Instance2d, Instance3d, at.ndim)
     layer: nn.Module = kind(at.channels, own.epsilon, affine=own.learnt)
     return layer
 
@@ -266,6 +275,14 @@ def _shuffle(own: PixelShuffle, at: At) -> nn.Module:
     return Apply(function, f"{own.factor} pixels, {own.order}")
 
 
+def _unshuffle(own: PixelUnshuffle, at: At) -> nn.Module:
+    return Apply(functools.partial(unshuffled, factor=own.factor), f"blocks of {own.factor}")
+
+
+def _window_attention(own: WindowAttention, at: At) -> nn.Module:
+    return InWindows(at.channels, own)
+
+
 def _permute(own: Permute, at: At) -> nn.Module:
     dims = (0, *(axis + 1 for axis in own.order))
     return Apply(functools.partial(torch.permute, dims=dims), f"axes {own.order}")
@@ -312,6 +329,8 @@ _MAKERS: Mapping[str, Callable[[Any, At], nn.Module | Layers]] = {
     "resize": _resize,
     "resize-like": lambda own, at: Resized(at.node, own),
     "pixel-shuffle": _shuffle,
+    "pixel-unshuffle": _unshuffle,
+    "window-attention": _window_attention,
     "pad": _pad,
     "crop": lambda own, at: Padded([-n for n in own.before], [-n for n in own.after]),
     "match-size": lambda own, at: Matched(at.node, own),

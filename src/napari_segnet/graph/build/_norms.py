@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from napari_segnet.graph._norms import BatchNorm
 
-__all__ = ["ChannelNorm", "batch_norm", "without"]
+__all__ = ["ChannelNorm", "Instance2d", "Instance3d", "batch_norm", "without"]
 
 
 class ChannelNorm(nn.Module):
@@ -36,6 +36,27 @@ class ChannelNorm(nn.Module):
         last = x.movedim(1, -1)
         normed = functional.layer_norm(last, last.shape[-1:], self.weight, self.bias, self.epsilon)
         return normed.movedim(-1, 1)
+
+
+class _Instance(nn.Module):
+    """Answers a map of one pixel as well, which torch refuses: it is its own mean."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(n, c, [z,] y, x)`` to the same shape."""
+        bias: torch.Tensor | None = getattr(self, "bias", None)
+        if x.shape[2:].numel() > 1:
+            answer: torch.Tensor = super().forward(x)
+            return answer
+        zero = x - x
+        return zero if bias is None else zero + bias.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+class Instance2d(_Instance, nn.InstanceNorm2d):
+    """An instance normalisation of planes."""
+
+
+class Instance3d(_Instance, nn.InstanceNorm3d):
+    """An instance normalisation of volumes."""
 
 
 class _Uncounted(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from napari_segnet.graph import Pooling, Rescale
+from napari_segnet.graph import Pad, Pooling, Rescale
 from napari_segnet.programs.library._classifiers import densenet, mobile_one, xception
 from napari_segnet.programs.library._efficientnet import (
     efficientnet,
@@ -134,9 +134,11 @@ def _shortcut(pen: Pen, name: str, x: str, stride: int, dilated: bool) -> str:
         margins = None if max(pen.kernel(f"{name}.0")) == 1 else 1
         return pen.norm(f"{name}.1", pen.conv(f"{name}.0", x, stride, pad=margins))
     if pen.has(f"{name}.1"):  # ResNet-D: a mean, then one pixel (He et al. 2019)
-        if dilated:
-            raise Miss(f"{name} averages at full size, which is not drawn here")
-        if stride > 1:
+        if dilated and ".model." not in name:
+            raise Miss(f"{name} averages at full size, which is drawn of encoders of timm only")
+        if dilated:  # at full size: zeros behind the map count as its pixels
+            x = pen.pool(pen.node(Pad(before=(0, 0), after=(1, 1)), x), 2, 1, kind="average")
+        elif stride > 1:
             x = pen.node(
                 Pooling(kind="average", kernel=(2, 2), stride=(2, 2), padding=(0, 0),
                         dilation=(1, 1), ceil=True, count_padding=False), x)  # fmt: skip

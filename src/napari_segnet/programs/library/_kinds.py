@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from napari_segnet.families.kit.hparams import Choice
 from napari_segnet.families.kit.kinds import NONLINEARITY, NORM_EPS, upsampling_choice
-from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision
+from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision, _transformers
 from napari_segnet.programs.library import _smp as _smp_module
 from napari_segnet.programs.library import _smp_pyramids as _pyramids
 from napari_segnet.programs.library._pen import Pen, Shapes
@@ -40,6 +40,9 @@ class Kind:
         What no tensor shows.
     aside : tuple of str
         Patterns of the names of tensors that its answer does not need.
+    derived : tuple of str
+        The same of those of them that say nothing: they follow from others, or nothing in the
+        library uses them. A file with them is told of none.
     canonical : callable
         Name of a tensor, those of all -> the first of the names that it has.
     """
@@ -52,6 +55,7 @@ class Kind:
     choices: tuple[Choice, ...]
     lacks: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
     canonical: Callable[[str, Shapes], str] | None = None
 
     def fits(self, shapes: Shapes) -> bool:
@@ -59,6 +63,10 @@ class Kind:
         return all(_any(part, shapes) for part in self.has) and not any(
             _any(part, shapes) for part in self.lacks
         )
+
+    def is_silent(self, name: str) -> bool:
+        """Tell if a tensor says nothing, see ``derived``."""
+        return any(re.fullmatch(part, name) for part in self.derived)
 
     def open(self, shapes: Shapes) -> tuple[Choice, ...]:
         """Return what these tensors leave open."""
@@ -74,6 +82,13 @@ class Kind:
                 choice = replace(choice, why="batch norms have no groups; this counts for nothing")
             if choice.name == "layer_order" and not _before(shapes):
                 choice = replace(choice, values=choice.values[1:], default="conv-norm")
+            if choice.name == "downsample" and len(shapes[f"{self.first[0]}.weight"]) == 4:
+                continue  # in two dimensions all versions join the same
+            if choice.name == "num_heads":
+                choice = replace(choice, default=_transformers.usual_heads(shapes))
+            if choice.name == "img_size":
+                values = _transformers.image_sizes(shapes)
+                choice = replace(choice, values=values, default=values[0])
             if choice.name == "padding":
                 if not _any(r"encoder\.model\.conv_stem\.weight", shapes):
                     continue
@@ -165,6 +180,33 @@ RESIDUAL = Choice(
 )
 
 
+STAGES = Choice(
+    name="normalize_stages",
+    values=(True, False),
+    default=True,
+    why="whether the decoder sees normed answers of the transformer, as in the library's default",
+)
+MERGING = Choice(
+    name="downsample",
+    values=tuple(_transformers.MERGED),
+    default="merging-until-1.4",
+    why="which neighbours a step down joins: MONAI's default until version 1.4, of which most "
+    "published weights are; since 1.5 its default is merging, and tensors look the same",
+)
+HEADS = Choice(
+    name="num_heads",
+    default=12,
+    between=(1, 128),
+    why="parts that channels are cut into for attention, as in the library's default; no tensor "
+    "shows them",
+)
+IMAGE_SIZE = Choice(
+    name="img_size",
+    values=("96,96,96",),
+    default="96,96,96",
+    why="the only size of image that it takes: its tensors show how many patches of 16 pixels "
+    "there are, not how they lie; about as many along each axis is usual",
+)
 LAYERS = Choice(
     name="layer_order",
     values=("norm-conv", "conv-norm", "conv-act-norm"),
@@ -325,6 +367,27 @@ KINDS: tuple[Kind, ...] = (
          choices=(RATES, _stride_of(16))),
     _smp("deeplab", "DeepLabV3", _smp_module.deeplab, r"decoder\.(aspp|0)\.convs\.0\.0\.weight",
          choices=(RATES, _stride_of(8))),
+    Kind(
+        name="monai-swin-unetr",
+        title="the SwinUNETR of MONAI",
+        has=(r"swinViT\.patch_embed\.proj\.weight", r"decoder1\.transp_conv\.conv\.weight"),
+        first=("swinViT.patch_embed.proj",),
+        draw=_transformers.swin_unetr,
+        choices=(LEAKY, EPS, STAGES, MERGING),
+        aside=(r"swinViT\..+\.relative_position_index",),
+        derived=(r"swinViT\..+\.relative_position_index",),
+    ),
+    Kind(
+        name="monai-unetr",
+        title="the UNETR of MONAI",
+        has=(r"vit\.patch_embedding\.position_embeddings", r"decoder5\.transp_conv\.conv\.weight"),
+        first=("encoder1.layer.conv1.conv",),
+        draw=_transformers.unetr,
+        choices=(LEAKY, EPS, HEADS, IMAGE_SIZE, RESIDUAL),
+        aside=(r"vit\.blocks\.\d+\.(cross_attn|norm_cross_attn)\..+",),
+        derived=(r"vit\.blocks\.\d+\.(cross_attn|norm_cross_attn)\..+",),
+        canonical=_transformers.canonical,
+    ),
     _monai_kind("attention-unet", "AttentionUnet", _monai.attention_unet, "model.0.conv.0.conv",
                 (RELU, EPS, STRIDE, ORDER), r"model\.1\.attention\.W_g\.0\.conv\.weight"),
     _monai_kind("unet", "UNet", _monai.unet, "", (RELU, EPS, STRIDE, ORDER, NORM),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from napari_segnet.graph import Channels, MatrixProduct, Rescale, Softmax
 from napari_segnet.programs.library._pen import Miss, Pen
 
-__all__ = ["mix_transformer"]
+__all__ = ["linear", "mix_transformer"]
 
 HEADS = (1, 2, 5, 8)
 """Of the four stages, in all its sizes (table 6 of the paper)."""
@@ -36,12 +36,12 @@ def mix_transformer(pen: Pen, name: str, rates: Sequence[int]) -> list[str]:
 def _block(pen: Pen, name: str, x: str, heads: int, rate: int) -> str:
     normed = pen.layer_norm(f"{name}.norm1", x, FINE)
     x = pen.add(x, _attention(pen, f"{name}.attn", normed, heads, rate))
-    inner = _linear(pen, f"{name}.mlp.fc1", pen.layer_norm(f"{name}.norm2", x, FINE))
+    inner = linear(pen, f"{name}.mlp.fc1", pen.layer_norm(f"{name}.norm2", x, FINE))
     inner = pen.act(pen.conv(f"{name}.mlp.dwconv.dwconv", inner, 1, rate), "gelu")
-    return pen.add(x, _linear(pen, f"{name}.mlp.fc2", inner))
+    return pen.add(x, linear(pen, f"{name}.mlp.fc2", inner))
 
 
-def _linear(pen: Pen, name: str, x: str) -> str:
+def linear(pen: Pen, name: str, x: str) -> str:
     """Draw a layer over the channels of a map."""
     return pen.spread(pen.dense(name, pen.row(x)), pen.shape(f"{name}.weight")[0], x)
 

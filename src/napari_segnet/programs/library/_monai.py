@@ -17,6 +17,7 @@ __all__ = [
     "attention_unet",
     "basic_unet",
     "canonical",
+    "dyn_block",
     "dynunet",
     "flat_blocks",
     "flexible_unet",
@@ -97,10 +98,10 @@ def _convolution(pen: Pen, name: str, x: str, stride: int | Axes = 1, back: bool
     return x
 
 
-def _normed(pen: Pen, name: str, x: str) -> str:
+def _normed(pen: Pen, name: str, x: str, unseen: str = "") -> str:
     if pen.has(name):
         return pen.norm(name, x)
-    if pen.overrides.get("norm") == "instance":
+    if (unseen or pen.overrides.get("norm")) == "instance":
         return pen.node(InstanceNorm(epsilon=float(pen.overrides["norm_eps"])), x)
     return x
 
@@ -156,16 +157,16 @@ def dynunet(pen: Pen) -> str:
     if pen.count("downsamples") != ups - 1:
         raise Miss(f"it has {pen.count('downsamples')} steps down and {ups} up")
     strides = [pen.kernel(f"upsamples.{n}.transp_conv.conv") for n in range(ups - 1, -1, -1)]
-    x = _dyn_block(pen, "input_block", pen.image, pen.axes(1))
+    x = dyn_block(pen, "input_block", pen.image, pen.axes(1))
     skips = [x]
     for n in range(ups):
         name = f"downsamples.{n}" if n < ups - 1 else "bottleneck"
-        x = _dyn_block(pen, name, x, strides[n])
+        x = dyn_block(pen, name, x, strides[n])
         skips.append(x)
     skips.pop()
     for n in range(ups):
         x = pen.up(f"upsamples.{n}.transp_conv.conv", x, strides[ups - 1 - n])
-        x = _dyn_block(pen, f"upsamples.{n}.conv_block", pen.cat(x, skips.pop()), pen.axes(1))
+        x = dyn_block(pen, f"upsamples.{n}.conv_block", pen.cat(x, skips.pop()), pen.axes(1))
     return pen.conv("output_block.conv.conv", x)
 
 
@@ -186,11 +187,15 @@ def canonical(key: str, shapes: Shapes) -> str:
     return ".".join((places[parts[0]], *parts[1:])) if parts[0] in places else key
 
 
-def _dyn_block(pen: Pen, name: str, x: str, stride: Axes) -> str:
-    inner = _normed(pen, f"{name}.norm1", pen.conv(f"{name}.conv1.conv", x, stride))
-    inner = _normed(pen, f"{name}.norm2", pen.conv(f"{name}.conv2.conv", pen.act(inner)))
+def dyn_block(pen: Pen, name: str, x: str, stride: Axes, unseen: str = "") -> str:
+    """Draw a block of a DynUNet: two convolutions, and a shortcut around them.
+
+    ``unseen`` is the norm where there are no tensors of one; without it, what is told.
+    """
+    inner = _normed(pen, f"{name}.norm1", pen.conv(f"{name}.conv1.conv", x, stride), unseen)
+    inner = _normed(pen, f"{name}.norm2", pen.conv(f"{name}.conv2.conv", pen.act(inner)), unseen)
     if pen.has(f"{name}.conv3"):
-        x = _normed(pen, f"{name}.norm3", pen.conv(f"{name}.conv3.conv", x, stride))
+        x = _normed(pen, f"{name}.norm3", pen.conv(f"{name}.conv3.conv", x, stride), unseen)
         inner = pen.add(inner, x)
     elif pen.overrides.get("residual", True):
         inner = pen.add(inner, x) if pen.draw.channels(x) == pen.draw.channels(inner) else inner

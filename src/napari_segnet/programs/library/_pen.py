@@ -49,13 +49,20 @@ class Pen:
         Of the image.
     overrides : mapping
         What no tensor shows, by name: ``nonlinearity``, ``norm_eps``, ...
+    size : tuple of int
+        Of the only image that it takes, in pixels; empty: of any.
     """
 
     def __init__(
-        self, shapes: Shapes, channels: int, ndim: int, overrides: Mapping[str, Any]
+        self,
+        shapes: Shapes,
+        channels: int,
+        ndim: int,
+        overrides: Mapping[str, Any],
+        size: Axes = (),
     ) -> None:
         self.shapes, self.ndim, self.overrides = shapes, ndim, overrides
-        self.draw = GraphBuilder(channels, ndim)
+        self.draw = GraphBuilder(channels, ndim, size)
         self.image = self.draw.image
         self._count = 0
         parts = (key.split(".") for key in shapes)

@@ -107,7 +107,7 @@ def _described(weights: Weights, kind: Kind, overrides: Mapping[str, Any]) -> Ch
         else drawn
     )
     facts = {"family": drawn, "program": drawn, "graph": layers}
-    unused = [key for key in weights.tensors if key not in keys]
+    unused = [key for key in weights.tensors if key not in keys and not kind.is_silent(key)]
     return replace(
         checkpoint,
         program=Library.name,
@@ -155,7 +155,8 @@ def _drawn(
     if first is None:
         raise Miss("its first convolution is not where it is known to be")
     shape = shapes[f"{first}.weight"]
-    pen = Pen(shapes, shape[1], len(shape) - 2, overrides)
+    size = tuple(int(n) for n in str(overrides.get("img_size", "")).split(",") if n)
+    pen = Pen(shapes, shape[1], len(shape) - 2, overrides, size)
     end = kind.draw(pen)
     return needed(pen.draw.graph(end), (end,))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.programs._evaluate import NotReadable
+from napari_segnet.programs.source._expressions import key_of
 from napari_segnet.programs.source._layer_kinds import LAYERS
 from napari_segnet.programs.source._layers import base_constructed, construct, run_layer
 from napari_segnet.programs.source._members import container_of, row_of, set_attribute, whole
@@ -54,6 +55,10 @@ OF_ONE_TEXT = (
     *("startswith", "endswith", "find", "count", "split", "strip", "rstrip", "lstrip", "index"),
     *("removeprefix", "removesuffix", "rsplit"),
 )
+OF_TWO_SETS = (
+    *("issubset", "issuperset", "isdisjoint", "union", "intersection", "difference"),
+    "symmetric_difference",
+)
 MOST_MODULES = 20_000
 FIELD = re.compile(r"\{(\w*)\}")
 
@@ -75,9 +80,8 @@ def row_method(
         for one in owner:
             found = found * one
         return found
-    if isinstance(owner, set) and name == "add":
-        owner.add(as_text(args[0]))
-        return None
+    if isinstance(owner, set):
+        return _set_method(run, name, owner, args)
     if isinstance(owner, np.ndarray | int | float) and name in ("item", "__int__"):
         return owner
     if isinstance(owner, float) and name == "is_integer":
@@ -124,6 +128,18 @@ def _list_method(run: Runner, name: str, owner: list[Any], args: Sequence[Any]) 
     else:
         raise NotReadable(f"it calls {name!r} of a list")
     return None
+
+
+def _set_method(run: Runner, name: str, owner: set[Any], args: Sequence[Any]) -> Any:
+    run.budget.made(1)
+    if name == "add" and len(args) == 1:
+        owner.add(as_text(args[0]))
+        return None
+    if name in OF_TWO_SETS and len(args) == 1:
+        other = set(map(key_of, row_of(run, args[0])))
+        run.budget.made(len(owner) + len(other))
+        return getattr(owner, name)(other)
+    raise NotReadable(f"it calls {name!r} of a set")
 
 
 def _dict_method(

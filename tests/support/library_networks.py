@@ -12,6 +12,7 @@ import itertools
 import torch
 import torch.nn.functional as F
 from tests.support.library_attention import manet, segformer
+from tests.support.library_hovernet import hovernet
 from tests.support.library_transformers import swin_unetr, unetr
 from torch import nn
 
@@ -378,6 +379,7 @@ LIBRARIES = {
     "monai-segresnet": (segresnet, (1, 2, 12, 16)),
     "monai-swin-unetr": (swin_unetr, (1, 1, 64, 96)),
     "monai-unetr": (unetr, (2, 1, 48, 48)),
+    "hovernet": (hovernet, (1, 3, 64, 72)),
     "nested-unet": (nested_unet, (1, 2, 24, 16)),
     "pytorch-3dunet": (unet3d, (1, 1, 8, 12, 16)),
     "u2net": (u2net, (1, 3, 64, 96)),

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from tests.support.library_attention import manet, segformer
 from tests.support.library_hovernet import hovernet
+from tests.support.library_plus_plus import unet_plus_plus
 from tests.support.library_transformers import swin_unetr, unetr
 from torch import nn
 
@@ -372,6 +373,10 @@ def u2net(put):
 LIBRARIES = {
     "nnunet": (nnunet, (1, 2, 8, 16, 16)),
     "smp-unet": (smp_unet, (1, 3, 64, 64)),
+    "smp-unet-plus-plus": (
+        functools.partial(unet_plus_plus, resnet=resnet),
+        (1, 3, 64, 64),
+    ),
     "smp-manet": (functools.partial(manet, resnet=resnet), (1, 3, 64, 96)),
     "smp-segformer": (segformer, (1, 3, 64, 96)),
     "torchvision-fcn": (torchvision_fcn, (1, 3, 48, 40)),

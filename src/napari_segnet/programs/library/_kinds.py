@@ -263,6 +263,8 @@ SMP_FIRST = (
 )
 LONE = r"decoder\.blocks\.\w+\.attention1\..+"
 """The last block has weights for a skip connection, and none is there."""
+CENTER = r"decoder\.center\..+"
+"""Made by the U-Net++ of a VGG, and never run."""
 SMP_HEAD = r"segmentation_head\.0\.weight"
 
 
@@ -376,7 +378,7 @@ KINDS: tuple[Kind, ...] = (
     *PUBLISHED,
     HOVERNET,
     _smp("unet-plus-plus", "U-Net++", _smp_module.unet_plus_plus,
-         r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE,)),
+         r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE, CENTER)),
     _smp("manet", "MAnet", _smp_module.manet, r"decoder\.center\.top_conv\.weight",
          choices=(NEAREST,)),
     _smp("upernet", "UPerNet", _pyramids.upernet, r"decoder\.feature_norms\.0\.weight",

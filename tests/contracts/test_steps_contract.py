@@ -27,8 +27,9 @@ OUTPUTS = {
 SHAPES = [(1, 1), (1, 1, 1), (1, 17), (23, 31), (1, 12, 13), (6, 12, 13)]
 CONTENTS = ["empty", "full", "blobs", "noise", "not numbers"]
 
-OF_ANY_MAPS = [member for member in LABELERS if member.name != "flows"]
-"""Flows are followed where a network answers with them: ``test_flow_answer_contract.py``."""
+OF_ANY_MAPS = [member for member in LABELERS if member.name not in ("flows", "offsets")]
+"""Flows and offsets need a network that answers with them: ``test_flow_answer_contract.py`` and
+``test_offsets.py``."""
 labelers = pytest.mark.parametrize("labeler", OF_ANY_MAPS, ids=lambda member: member.name)
 refiners = pytest.mark.parametrize("refiner", REFINERS, ids=lambda member: member.name)
 outputs_ = pytest.mark.parametrize("outputs", OUTPUTS.values(), ids=OUTPUTS.keys())

@@ -40,6 +40,7 @@ DISTANCE = ("distance", 1, "none")
         ([BOUNDARY], "watershed"),
         ([("class", 5, "softmax"), BOUNDARY], "watershed"),
         ([("other", 4, "none")], "none"),
+        ([("class", 5, "softmax"), ("foreground", 2, "softmax"), ("offset", 2, "none")], "offsets"),
     ],
 )
 def test_auto_follows_the_outputs(roles, expected):
@@ -128,7 +129,7 @@ def test_a_network_that_learned_from_labels_says_how_far_objects_may_overlap():
         (
             {"instances": "magic"},
             "instances='magic' is not known. Choose one of: auto, none, components, watershed, "
-            "flows.",
+            "flows, offsets.",
         ),
         (
             {"steps": ("smooth", "polish")},

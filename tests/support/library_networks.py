@@ -12,6 +12,8 @@ import itertools
 import torch
 import torch.nn.functional as F
 from tests.support.library_attention import manet, segformer
+from tests.support.library_hovernet import hovernet
+from tests.support.library_plus_plus import unet_plus_plus
 from tests.support.library_transformers import swin_unetr, unetr
 from torch import nn
 
@@ -371,6 +373,10 @@ def u2net(put):
 LIBRARIES = {
     "nnunet": (nnunet, (1, 2, 8, 16, 16)),
     "smp-unet": (smp_unet, (1, 3, 64, 64)),
+    "smp-unet-plus-plus": (
+        functools.partial(unet_plus_plus, resnet=resnet),
+        (1, 3, 64, 64),
+    ),
     "smp-manet": (functools.partial(manet, resnet=resnet), (1, 3, 64, 96)),
     "smp-segformer": (segformer, (1, 3, 64, 96)),
     "torchvision-fcn": (torchvision_fcn, (1, 3, 48, 40)),
@@ -378,6 +384,7 @@ LIBRARIES = {
     "monai-segresnet": (segresnet, (1, 2, 12, 16)),
     "monai-swin-unetr": (swin_unetr, (1, 1, 64, 96)),
     "monai-unetr": (unetr, (2, 1, 48, 48)),
+    "hovernet": (hovernet, (1, 3, 64, 72)),
     "nested-unet": (nested_unet, (1, 2, 24, 16)),
     "pytorch-3dunet": (unet3d, (1, 1, 8, 12, 16)),
     "u2net": (u2net, (1, 3, 64, 96)),

@@ -36,6 +36,7 @@ Role = Literal[
     "affinity",
     "ray_distance",
     "object_class",
+    "offset",
     "other",
 ]
 Activation = Literal["none", "sigmoid", "softmax", "tanh"]
@@ -72,7 +73,8 @@ class Output:
         there are several. ``distance``: distance to the object's border, 0 to 1. ``flow``: the
         direction to the object's middle, one map along each axis, of length 1. ``ray_distance``:
         how far the object's border is along each of some rays, in pixels. ``object_class``: one
-        map per class of objects, background first.
+        map per class of objects, background first. ``offset``: how far a pixel lies from the middle
+        of its object along x and along y, -1 to 1 in the object.
     channels : int
         How many channels, counted in the order of the network's output.
     activation : Activation

@@ -31,9 +31,10 @@ class LabelSettings:
         Foreground probability above which a pixel belongs to an object, or a star-convex object
         is there (StarDist's ``prob_thresh``); None: what the network's card says, else 0.5.
     instances : str
-        ``auto`` (flows where an output is flow, watershed where one is boundary or distance,
-        components for one foreground, none for more than two classes), ``none``,
-        ``components``, ``watershed``, ``flows``, or the name of another labeler.
+        ``auto`` (flows where an output is flow, offsets where one is, watershed where one is
+        boundary or distance, components for one foreground, none for more than two classes),
+        ``none``, ``components``, ``watershed``, ``flows``, ``offsets``, or the name of another
+        labeler.
     min_size_px : int or None
         Objects with fewer pixels are removed; None: what the card says, else 0.
     fill_holes : bool or None

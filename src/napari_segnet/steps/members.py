@@ -8,13 +8,16 @@ from napari_segnet.steps.components import Components
 from napari_segnet.steps.fill_holes import FillHoles
 from napari_segnet.steps.flows import FlowLabeler
 from napari_segnet.steps.min_size import MinSize
+from napari_segnet.steps.offsets import OffsetLabeler
 from napari_segnet.steps.semantic import Semantic
 from napari_segnet.steps.smooth import Smooth
 from napari_segnet.steps.watershed import Watershed
 
 __all__ = ["LABELERS", "REFINERS"]
 
-LABELERS: tuple[Labeler, ...] = (Semantic(), Components(), Watershed(), FlowLabeler())
+LABELERS: tuple[Labeler, ...] = (
+    *(Semantic(), Components(), Watershed(), FlowLabeler(), OffsetLabeler()),
+)
 """Every labeler; its name is a value of ``instances``."""
 
 REFINERS: tuple[Refiner, ...] = (FillHoles(), MinSize(), ClearBorder(), Smooth())

@@ -44,9 +44,9 @@ OVERLAPS = ("score", "probability")
 def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
     """Return the name of the labeler that a value of ``instances`` means.
 
-    ``auto`` is ``flows`` where an output is a flow, ``watershed`` where one is a boundary or a
-    distance, ``components`` for one foreground, ``none`` for more than two classes (background
-    included); any other name is returned as it is.
+    ``auto`` is ``flows`` where an output is a flow, ``offsets`` where one is, ``watershed`` where
+    one is a boundary or a distance, ``components`` for one foreground, ``none`` for more than two
+    classes (background included); any other name is returned as it is.
 
     Raises
     ------
@@ -63,6 +63,8 @@ def resolve_instances(outputs: Sequence[Output], setting: str) -> str:
         return setting
     if channel_of(outputs, "flow") is not None:
         return "flows"
+    if channel_of(outputs, "offset") is not None:
+        return "offsets"
     if any(channel_of(outputs, role) is not None for role in ("boundary", "distance")):
         return "watershed"
     classes = classes_of(outputs)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from napari_segnet.checkpoint import Output
 from napari_segnet.families.kit.hparams import Choice
 from napari_segnet.families.kit.kinds import NONLINEARITY, NORM_EPS, upsampling_choice
-from napari_segnet.programs.library import _monai, _nested, _nnunet, _torchvision, _transformers
+from napari_segnet.programs.library import (
+    _hovernet,
+    _monai,
+    _nested,
+    _nnunet,
+    _torchvision,
+    _transformers,
+)
 from napari_segnet.programs.library import _smp as _smp_module
 from napari_segnet.programs.library import _smp_pyramids as _pyramids
 from napari_segnet.programs.library._pen import Pen, Shapes
 
 __all__ = ["KINDS", "Kind"]
 
-Draw = Callable[[Pen], str]
+Draw = Callable[[Pen], str | tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +43,15 @@ class Kind:
     first : tuple of str
         Where the first convolution may be.
     draw : callable
-        Draws it.
+        Draws it; returns the node of its answer, or those of several.
     choices : tuple of Choice
         What no tensor shows.
     aside : tuple of str
         Patterns of the names of tensors that its answer does not need.
+    outputs : callable
+        Channels of its answers -> what they are; None where they are not known.
+    divides : bool
+        Whether its own forward divides values of 8 bits by 255; that is a preparation here.
     derived : tuple of str
         The same of those of them that say nothing: they follow from others, or nothing in the
         library uses them. A file with them is told of none.
@@ -55,6 +67,8 @@ class Kind:
     choices: tuple[Choice, ...]
     lacks: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
+    outputs: Callable[[Sequence[int]], tuple[Output, ...]] | None = None
+    divides: bool = False
     derived: tuple[str, ...] = ()
     canonical: Callable[[str, Shapes], str] | None = None
 
@@ -249,6 +263,8 @@ SMP_FIRST = (
 )
 LONE = r"decoder\.blocks\.\w+\.attention1\..+"
 """The last block has weights for a skip connection, and none is there."""
+CENTER = r"decoder\.center\..+"
+"""Made by the U-Net++ of a VGG, and never run."""
 SMP_HEAD = r"segmentation_head\.0\.weight"
 
 
@@ -326,6 +342,18 @@ PUBLISHED = (
         choices=(RELU, EPS, GROUPS, LAYERS),
     ),
 )
+HOVERNET = Kind(
+    name="hovernet",
+    title="the HoVer-Net of vqdang/hover_net",
+    has=(r"decoder\.np\.u3\.conva\.weight", r"conv0\./\.weight", r"conv_bot\.weight"),
+    first=("conv0./",),
+    draw=_hovernet.hovernet,
+    choices=(RELU, EPS),
+    aside=(r"upsample2x\.unpool_mat",),
+    derived=(r"upsample2x\.unpool_mat",),
+    outputs=_hovernet.outputs,
+    divides=True,
+)
 _TV = (RELU, EPS)
 TORCHVISION = tuple(
     Kind(
@@ -348,8 +376,9 @@ KINDS: tuple[Kind, ...] = (
     NNUNET,
     *TORCHVISION,
     *PUBLISHED,
+    HOVERNET,
     _smp("unet-plus-plus", "U-Net++", _smp_module.unet_plus_plus,
-         r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE,)),
+         r"decoder\.blocks\.x_0_0\..+", choices=(NEAREST,), aside=(LONE, CENTER)),
     _smp("manet", "MAnet", _smp_module.manet, r"decoder\.center\.top_conv\.weight",
          choices=(NEAREST,)),
     _smp("upernet", "UPerNet", _pyramids.upernet, r"decoder\.feature_norms\.0\.weight",

@@ -37,11 +37,8 @@ def unet_plus_plus(pen: Pen) -> str:
     depth = 0
     while pen.has(f"decoder.blocks.x_0_{depth}"):
         depth += 1
-    features = features_of(pen, depth)[:0:-1]
-    x = features[0]
-    for n in range(2 if pen.has("decoder.center.0") else 0):
-        x = conv(pen, f"decoder.center.{n}", x)
-    features[0], dense = x, dict[tuple[int, int], str]()
+    # Of a VGG there are convolutions "center" behind it, which its forward never runs.
+    features, dense = features_of(pen, depth)[:0:-1], dict[tuple[int, int], str]()
     for layer in range(depth - 1):
         for first in range(depth - 1 - layer):
             last = first + layer

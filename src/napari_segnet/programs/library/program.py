@@ -142,6 +142,15 @@ def _plans(weights: Weights, kind: Kind, graph: Graph) -> Plans:
     if kind.name == "nnunet":
         own = said_by_file(weights.metadata)
         said = plans_of(own, counts[graph.image.name], graph.ndim, counts[end])
+    if kind.divides:
+        step = PrepareStep(name="normalize", options={"how": "divide-255", "over": "volume"})
+        why = "the network itself divides values of 8 bits by 255"
+        said = Plans(prepare=(step,), known={"prepare": Known(source="read", why=why)})
+    if kind.outputs is not None:
+        found = kind.outputs([counts[name] for name in graph.outputs])
+        read = Known(source="read", why=f"as {kind.title} answers")
+        said = said or Plans(prepare=(usual,))
+        said = replace(said, outputs=found, known={**said.known, "outputs": read})
     if said is None:
         return Plans(prepare=(usual,))
     return replace(said, prepare=said.prepare or (usual,))
@@ -157,8 +166,9 @@ def _drawn(
     shape = shapes[f"{first}.weight"]
     size = tuple(int(n) for n in str(overrides.get("img_size", "")).split(",") if n)
     pen = Pen(shapes, shape[1], len(shape) - 2, overrides, size)
-    end = kind.draw(pen)
-    return needed(pen.draw.graph(end), (end,))
+    drawn = kind.draw(pen)
+    ends = (drawn,) if isinstance(drawn, str) else drawn
+    return needed(pen.draw.graph(*ends), ends)
 
 
 def _keys(

@@ -69,12 +69,13 @@ LABEL_HINTS = {
     "threshold": Hint(label="threshold", minimum=0.0, maximum=1.0, step=0.01),
     "instances": Hint(
         label=two_lines("separate touching objects"),
-        choices=("auto", "none", "components", "watershed", "flows"),
+        choices=("auto", "none", "components", "watershed", "flows", "offsets"),
         names=(
             ("none", "no objects, classes only"),
             ("components", "no"),
             ("watershed", "yes"),
             ("flows", "by their flows"),
+            ("offsets", "by their offsets"),
         ),
     ),
     "seed_threshold": Hint(label="seed threshold", minimum=0.0, maximum=1.0, step=0.01),

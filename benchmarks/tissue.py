@@ -36,7 +36,7 @@ def tissue(shape: tuple[int, ...]) -> np.ndarray:
     ndim = len(shape)
     rng, period = np.random.default_rng(0), PERIOD_PX[ndim]
     noise = gaussian_filter(rng.normal(size=(period,) * ndim), SIGMA_PX[ndim], mode="wrap")
-    hills = 1 / (1 + np.exp(-2.5 - noise / noise.std()))
+    hills = 0.75 + 0.2 * np.tanh(noise / noise.std())
     hills[noise < np.quantile(noise, 0.002)] = 0
     made = np.empty(shape, np.float16)
     times = tuple(math.ceil(n / period) for n in shape)

@@ -97,3 +97,12 @@ def test_copies_are_plain():
     assert type(copy.copy(made)) is dict
     assert pickle.loads(pickle.dumps(made)) == {"a": 1, "b": 2}
     assert json.dumps(made) == '{"a": 1, "b": 2}'
+
+
+@pytest.mark.parametrize("value", [1, None, True, 1.0])
+def test_of_strangers_every_other_object_counts(value):
+    same = object()
+    before, after = {"a": same, "b": 1, "gone": 2}, {"b": value, "a": same, "new": None}
+    assert keys_that_differ(before, after)[0] == "gone"
+    differ = set(keys_that_differ(before, after))
+    assert differ == {"gone", "new"} | ({"b"} if value is not before["b"] else set())

@@ -6,8 +6,9 @@ find what differs in it, entry by entry, takes many.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from itertools import filterfalse
+from collections.abc import Collection, Mapping
+from itertools import compress, filterfalse, repeat
+from operator import is_not
 from typing import Any, TypeVar
 
 __all__ = ["VersionedDict", "keys_that_differ"]
@@ -183,13 +184,13 @@ def keys_that_differ(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> lis
     Parameters
     ----------
     before, after : mapping
-        Two that are not related give all keys of both.
+        Of two that are not related, the values that are not one and the same object count.
     """
     related = related_keys(before, after)
-    keys: Iterable[Any] = after if related is None else (key for key in related if key in after)
-    gone: Iterable[Any]
-    if related is None:
-        gone = filterfalse(after.__contains__, before)
-    else:
-        gone = (key for key in related if key in before and key not in after)
-    return [*gone, *keys]
+    if related is not None:
+        gone = [key for key in related if key in before and key not in after]
+        return [*gone, *(key for key in related if key in after)]
+    # Without a step of Python's for each of 100,000 entries.
+    old = map(before.get, after, repeat(object()))
+    changed = compress(after, map(is_not, old, after.values()))
+    return [*filterfalse(after.__contains__, before), *changed]

@@ -112,3 +112,12 @@ def test_what_differs_is_all_that_is_written_and_taken_back(before, after):
     apart = Review(states=dict(first.states), locked=first.locked)  # nothing is known of these
     assert apart.instead_of(last).to(last) == first
     assert State.UNSEEN not in last.states.values()
+
+
+@pytest.mark.parametrize("states", [{"1": "fixed", "02": "wrong"}, {"1": "fixed", "2": "wrong"}])
+def test_states_that_a_file_writes_otherwise_are_written_anew(states):
+    stored = {"states": states}
+    review = Review.from_json(stored)
+    after = review.with_state([3], State.ACCEPTED).to_json((review, stored))
+    assert after["states"] == {"1": "fixed", "2": "wrong", "3": "accepted"}
+    assert list(stored["states"]) == list(states)

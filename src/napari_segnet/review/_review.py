@@ -227,8 +227,9 @@ class Review:
         self, known: tuple[Review, Mapping[str, Any]] | None
     ) -> VersionedDict[str, str]:
         if known is not None:
-            keys, stored = _versioned(self).changed_since(known[0].states), known[1].get("states")
-            if keys is not None and isinstance(stored, VersionedDict):
+            keys = _versioned(self).changed_since(known[0].states)
+            stored = _as_written(known[1].get("states"), known[0])
+            if keys is not None and stored is not None:
                 there = {key: self.states[key] for key in keys if key in self.states}
                 return stored.with_changes(
                     {str(label): str(state) for label, state in there.items()},
@@ -250,6 +251,15 @@ class Review:
             ),
             dismissed=tuple(tuple(int(n) for n in pixel) for pixel in stored.get("dismissed", ())),
         )
+
+
+def _as_written(stored: Any, review: Review) -> VersionedDict[str, str] | None:
+    """Return states that a review was read from, if they are just what it would write."""
+    if isinstance(stored, VersionedDict):
+        return stored
+    if isinstance(stored, dict) and list(stored) == list(map(str, review.states)):
+        return VersionedDict(stored)
+    return None
 
 
 def _versioned(review: Review) -> VersionedDict[int, State]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.by_label import values_of
 from napari_segnet.journal import slabs
 
 __all__ = ["Items", "extents", "items_of", "means_of", "remeasured", "worse"]
 
 PIECE_PX = 2**20
 """Pixels that are looked through at once: some 10 ms, in which nothing else in Python runs."""
-MANY_IDS = 2**20
-"""Up to this id a list over all ids costs little beside looking at the pixels."""
 
 Box = tuple[slice, ...]
 Ints = npt.NDArray[np.int64]
@@ -75,8 +75,9 @@ class Items:
 
     def chosen(self, rows: npt.NDArray[Any]) -> Items:
         """Return some of the rows, in that order."""
-        picked = np.arange(len(self))[rows]
-        if picked.size == len(self) and (picked == np.arange(len(self))).all():
+        every = np.arange(len(self))
+        picked = every[rows]
+        if picked.size == len(self) and (picked == every).all():
             return self
         return replace(
             self,
@@ -87,7 +88,11 @@ class Items:
             scores=self.scores[picked],
             classes=self.classes[picked],
             uncertainty=self.uncertainty[picked],
-            why=tuple(self.why[i] for i in picked.tolist()),
+            why=tuple(
+                compress(self.why, rows.tolist())  # three times as fast, for 100,000 objects
+                if rows.dtype == np.bool_
+                else map(self.why.__getitem__, picked.tolist())
+            ),
         )
 
     def joined(self, other: Items) -> Items:
@@ -107,11 +112,10 @@ class Items:
 
     def with_table(self, scores: Mapping[int, float], classes: Mapping[int, int]) -> Items:
         """Return the items with the score and class of each label, where they are known."""
-        ids = self.ids.tolist()
         return replace(
             self,
-            scores=np.array([scores.get(i, np.nan) for i in ids], np.float64),
-            classes=np.array([classes.get(i, 0) for i in ids], np.int64),
+            scores=values_of(scores, self.ids, np.nan),
+            classes=values_of(classes, self.ids, 0),
         )
 
 
@@ -173,27 +177,29 @@ def extents(values: npt.NDArray[Any]) -> tuple[Ints, Ints, Ints, Ints]:
     counts : ndarray
         ``(n,)`` int64.
     """
-    from scipy.ndimage import find_objects
-
-    names = None
-    if int(values.max(initial=0)) > MANY_IDS:  # there is a list as long as the highest id
-        there, numbers = np.unique(values, return_inverse=True)
-        names = np.r_[0, there[there > 0]].astype(np.int64)
-        below = there.size - (names.size - 1)  # background and what is below it
-        labels = np.maximum(numbers.reshape(values.shape) + 1 - below, 0).astype(np.int32)
-    else:
-        labels = np.ascontiguousarray(values, dtype=np.int32)
-        if int(labels.min(initial=0)) < 0:
-            labels = np.maximum(labels, 0)
-    counts = np.bincount(labels.reshape(-1))
-    counts[:1] = 0
-    ids = np.flatnonzero(counts)
-    places = find_objects(labels)
-    ends = np.array(
-        [[(p.start, p.stop - 1) for p in places[i - 1]] for i in ids.tolist()], np.int64
-    )
-    ends = ends.reshape(ids.size, values.ndim, 2)
-    return (ids if names is None else names[ids]), ends[..., 0], ends[..., 1], counts[ids]
+    none = np.empty((0, values.ndim), np.int64)
+    flat, row_px = values.reshape(-1), values.shape[-1]
+    if not flat.size:
+        return none[:, 0], none, none, none[:, 0]
+    # Runs along the last axis are far fewer than pixels, and need no object of Python's.
+    begins = np.ones(flat.size, np.bool_)
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    begins[::row_px] = True
+    at = np.flatnonzero(begins)
+    lengths = np.diff(at, append=flat.size)
+    inside = flat[at] > 0
+    at, lengths = at[inside], lengths[inside]
+    if not at.size:
+        return none[:, 0], none, none, none[:, 0]
+    order = np.argsort(flat[at], kind="stable")
+    at, lengths = at[order], lengths[order]
+    labels = flat[at].astype(np.int64)
+    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
+    low = np.unravel_index(at, values.shape)
+    high = (*low[:-1], low[-1] + lengths - 1)
+    first = np.stack([np.minimum.reduceat(axis, starts) for axis in low], axis=1)
+    last = np.stack([np.maximum.reduceat(axis, starts) for axis in high], axis=1)
+    return labels[starts], first, last, np.add.reduceat(lengths, starts)
 
 
 def _is_too_long(highest: int, pixels: int) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_segnet.correct import Places, box_of, find_places, piece_at
+from napari_segnet.items import extents
 from napari_segnet.progress import run
 
 
@@ -101,3 +102,28 @@ def test_a_piece_stays_in_its_plane_unless_planes_are_neighbours():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 def test_every_integer_type_is_read(dtype):
     assert run(find_places(np.array([[0, 9, 9]], dtype))).box([9]) == (slice(0, 1), slice(1, 3))
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    shape=st.sampled_from([(7,), (9, 11), (4, 0), (1, 1), (3, 8, 7), (2, 2, 5, 6)]),
+    dtype=st.sampled_from([np.int32, np.int64, np.uint8, np.uint16]),
+    flip=st.booleans(),
+)
+@settings(max_examples=60)
+def test_extents_are_those_of_each_object(seed, shape, dtype, flip):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([0, 0, 1, 4, 200], shape).astype(dtype)
+    if np.dtype(dtype).kind == "i":
+        labels[labels == 200] = 2_000_000_000
+        labels[labels == 4] = rng.choice([-3, 4])
+    labels = labels.T if flip else labels
+    ids, first, last, counts = extents(labels)
+    assert ids.tolist() == np.unique(labels[labels > 0]).tolist()
+    assert ids.dtype == np.int64
+    assert first.shape == last.shape == (ids.size, labels.ndim)
+    for row, one in enumerate(ids):
+        there = np.argwhere(labels == one)
+        assert (first[row] == there.min(axis=0)).all()
+        assert (last[row] == there.max(axis=0)).all()
+        assert counts[row] == len(there)

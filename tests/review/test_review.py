@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_segnet.review import Review, State
 
@@ -84,3 +86,38 @@ def test_the_rim_stays_in_its_plane(labels):
     trusted = Review().with_state([1], State.FIXED).trusted(stack)
     assert trusted[0].any()
     assert not trusted[1].any()
+
+
+said = st.lists(
+    st.tuples(st.sets(st.integers(1, 6), max_size=3), st.sampled_from(list(State))), max_size=6
+)
+
+
+@settings(max_examples=30)
+@given(said, said)
+def test_what_differs_is_all_that_is_written_and_taken_back(before, after):
+    first = Review(locked=frozenset({3}))
+    for labels, state in before:
+        first = first.with_state(labels, state)
+    stored, last = first.to_json(), first
+    for labels, state in after:
+        last = last.with_state(labels, state)
+        stored = last.to_json((first, stored)) if labels == {6} else stored
+        first = last if labels == {6} else first
+    stored = last.to_json((first, stored))
+    assert stored == last.to_json()
+    assert Review.from_json(json.loads(json.dumps(stored))) == last
+    assert first.instead_of(last).to(last) == first
+    assert last.instead_of(first).to(first) == last
+    apart = Review(states=dict(first.states), locked=first.locked)  # nothing is known of these
+    assert apart.instead_of(last).to(last) == first
+    assert State.UNSEEN not in last.states.values()
+
+
+@pytest.mark.parametrize("states", [{"1": "fixed", "02": "wrong"}, {"1": "fixed", "2": "wrong"}])
+def test_states_that_a_file_writes_otherwise_are_written_anew(states):
+    stored = {"states": states}
+    review = Review.from_json(stored)
+    after = review.with_state([3], State.ACCEPTED).to_json((review, stored))
+    assert after["states"] == {"1": "fixed", "2": "wrong", "3": "accepted"}
+    assert list(stored["states"]) == list(states)

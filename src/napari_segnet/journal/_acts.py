@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.versioned import keys_that_differ
+
 __all__ = [
     "Act",
     "Change",
@@ -177,10 +179,11 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Patch:
     object of ten thousand is a patch of one entry.
     """
     patch: Patch = []
-    for key in before.keys() - after.keys():
-        patch.append([[key]])
-    for key, value in after.items():
-        old = before.get(key)
+    for key in keys_that_differ(before, after):
+        if key not in after:
+            patch.append([[key]])
+            continue
+        old, value = before.get(key), after[key]
         if key in before and (old is value or (old == value and type(old) is type(value))):
             continue
         if isinstance(old, Mapping) and isinstance(value, Mapping):

@@ -16,7 +16,7 @@ from napari_segnet.image import Image
 from napari_segnet.inference import LabelSettings, PredictSettings, label, predict, same_engine
 from napari_segnet.items import Items, items_of, worse
 from napari_segnet.progress import Progress, job
-from napari_segnet.review._review import SEEN, Review
+from napari_segnet.review._review import Review, State, is_right
 from napari_segnet.review._uncertainty import uncertainty_by_prediction, uncertainty_by_shape
 from napari_segnet.segmentation import Prediction
 
@@ -49,11 +49,16 @@ def in_order(items: Items, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]
 
 def seen_rows(items: Items, review: Review) -> npt.NDArray[np.bool_]:
     """Return ``(n,)`` bool: which rows of a table need no further look."""
-    said = review.states
     if not len(items):
         return np.zeros(0, np.bool_)
-    seen = np.isin(items.ids, [label for label, state in said.items() if state in SEEN])
-    open_ = ~np.isin(items.ids, list(said)) if said else np.ones(len(items), np.bool_)
+    if len(items) < len(review.states) // 16:
+        states = [review.state(label) for label in items.ids.tolist()]
+        seen = np.array([is_right(state) for state in states], np.bool_)
+        open_ = np.array([state is State.UNSEEN for state in states], np.bool_)
+    else:
+        right, others = review.labels_by_judgement()
+        seen = np.isin(items.ids, right)
+        open_ = ~(seen | np.isin(items.ids, others))
     for region in review.regions:
         low = np.array([part.start for part in region])
         high = np.array([part.stop for part in region])

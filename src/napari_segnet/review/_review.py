@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -10,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_segnet.versioned import VersionedDict, related_keys
 
 __all__ = ["Box", "Review", "Said", "State"]
 
@@ -30,13 +34,21 @@ class State(StrEnum):
     CONFLICT = "conflict"
 
 
-_TEXT = {state: str(state) for state in State}
 _STATES = {str(state): state for state in State}
 """Faster than an enum's own, where there are 100,000 objects."""
 PART_PX = 2**18
 """Pixels that are looked at together: a millisecond."""
-SEEN = frozenset({State.ACCEPTED, State.FIXED})
+FEW_PX = 2**15
+"""Pixels that are looked at first."""
+
+
+RIGHT = (State.ACCEPTED, State.FIXED)
 """States of objects that are right."""
+
+
+def is_right(state: State) -> bool:
+    """Tell if a state is that of an object that is right."""
+    return state is State.ACCEPTED or state is State.FIXED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,19 +72,25 @@ class Review:
     regions: tuple[Box, ...] = ()
     dismissed: tuple[tuple[int, ...], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Keep the states so that what differs between two reviews is known."""
+        if not isinstance(self.states, VersionedDict):
+            object.__setattr__(self, "states", VersionedDict(self.states))
+
     def state(self, label: int) -> State:
         """Return the state of an object."""
         return self.states.get(label, State.UNSEEN)
 
     def with_state(self, labels: Iterable[int], state: State) -> Review:
         """Return the review with the state of some objects."""
-        states = dict(self.states)
-        for label in labels:
-            if state is State.UNSEEN:
-                states.pop(int(label), None)
-            else:
-                states[int(label)] = state
-        return replace(self, states=states)
+        return self.with_states(dict.fromkeys(map(int, labels), state))
+
+    def with_states(self, states: Mapping[int, State]) -> Review:
+        """Return the review with other states of some objects, by id."""
+        known = {label: state for label, state in states.items() if state is not State.UNSEEN}
+        return replace(
+            self, states=_versioned(self).with_changes(known, states.keys() - known.keys())
+        )
 
     def with_locked(self, labels: Iterable[int]) -> Review:
         """Return the review with further objects locked."""
@@ -92,21 +110,31 @@ class Review:
 
     def instead_of(self, other: Review) -> Said:
         """Return what makes this review of another one; it is as large as what differs."""
-        mine, theirs = self.states, other.states
-        states = dict.fromkeys(theirs.keys() - mine.keys(), State.UNSEEN)
-        # Without a tuple for each of 100,000 objects, for which Python would collect garbage.
-        states |= {label: state for label, state in mine.items() if theirs.get(label) is not state}
+        related = self.labels_unlike(other)
+        keys = self.states.keys() | other.states.keys() if related is None else related
+        mine, theirs = self.states.get, other.states.get
         return Said(
-            states=states,
+            states={
+                label: mine(label, State.UNSEEN)
+                for label in keys
+                if mine(label) is not theirs(label)
+            },
             lock=self.locked - other.locked,
             unlock=other.locked - self.locked,
             regions=None if self.regions == other.regions else self.regions,
             dismissed=None if self.dismissed == other.dismissed else self.dismissed,
         )
 
+    def labels_unlike(self, other: Review) -> frozenset[int] | None:
+        """Return the objects whose states can differ from those of another review.
+
+        None if that is not known: neither was made from the other, or long ago.
+        """
+        return related_keys(self.states, other.states)
+
     def is_seen(self, label: int, box: Box | None = None) -> bool:
         """Tell if an object needs no further look: by its state, or since a region holds it."""
-        if self.state(label) in SEEN:
+        if is_right(self.state(label)):
             return True
         if self.state(label) is not State.UNSEEN or box is None:
             return False
@@ -131,9 +159,9 @@ class Review:
         """
         from scipy import ndimage
 
-        seen = [label for label, state in self.states.items() if state in SEEN]
-        trusted = np.isin(labels, seen) if seen else np.zeros(labels.shape, np.bool_)
-        if seen:
+        seen, wrong = self.labels_by_judgement()
+        trusted = np.isin(labels, seen)
+        if seen.size:
             # Planes of a stack lie far apart: a rim goes along the last two axes only.
             flat = min(2, labels.ndim)
             reach = np.ones((1,) * (labels.ndim - flat) + (2 * RIM_PX + 1,) * flat, np.bool_)
@@ -141,8 +169,7 @@ class Review:
             trusted |= near & (labels == 0)
         for region in self.regions:
             trusted[region] = True
-        wrong = [label for label, state in self.states.items() if state not in SEEN]
-        if wrong:
+        if wrong.size:
             trusted &= ~np.isin(labels, wrong)
         return trusted
 
@@ -156,27 +183,60 @@ class Review:
         labels : ndarray
             Integer labels in the layer's shape.
         """
-        seen = [label for label, state in self.states.items() if state in SEEN]
-        wrong = [label for label, state in self.states.items() if state not in SEEN]
+        first = np.unique(labels.flat[:FEW_PX]).tolist()
+        if any(is_right(self.state(label)) for label in first):
+            return True  # most often, and without a list of all objects
+        seen, wrong = self.labels_by_judgement()
         if any(not np.isin(labels[region], wrong).all() for region in self.regions):
             return True
         rows = max(1, PART_PX // max(1, math.prod(labels.shape[1:])))
         parts = (labels[start : start + rows] for start in range(0, len(labels), rows))
-        return bool(seen) and any(bool(np.isin(part, seen).any()) for part in parts)
+        return bool(seen.size) and any(bool(np.isin(part, seen).any()) for part in parts)
+
+    def labels_by_judgement(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the labels of objects that are right, and of all others that have a state."""
+        count = len(self.states)
+        labels, right = np.fromiter(self.states, np.int64, count), np.zeros(count, np.bool_)
+        for state in RIGHT:  # an enum's own hash and equality take many times as long
+            same = map(operator.is_, self.states.values(), itertools.repeat(state))
+            right |= np.fromiter(same, np.bool_, count)
+        return labels[right], labels[~right]
 
     def progress(self, labels: Collection[int], boxes: Mapping[int, Box]) -> tuple[int, int]:
         """Return how many of these objects were looked at, and how many there are."""
         done = sum(1 for label in labels if self.is_seen(label, boxes.get(label)))
         return done, len(labels)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+    def to_json(self, known: tuple[Review, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+        """Return plain JSON values.
+
+        Parameters
+        ----------
+        known : tuple of Review and mapping, optional
+            An earlier review and what this returned of it: only the states that differ are
+            written anew.
+        """
         return {
-            "states": {str(label): _TEXT[state] for label, state in self.states.items()},
+            "states": self._states_as_json(known),
             "locked": sorted(self.locked),
             "regions": [[[part.start, part.stop] for part in box] for box in self.regions],
             "dismissed": [list(pixel) for pixel in self.dismissed],
         }
+
+    def _states_as_json(
+        self, known: tuple[Review, Mapping[str, Any]] | None
+    ) -> VersionedDict[str, str]:
+        if known is not None:
+            keys = _versioned(self).changed_since(known[0].states)
+            stored = _as_written(known[1].get("states"), known[0])
+            if keys is not None and stored is not None:
+                there = {key: self.states[key] for key in keys if key in self.states}
+                return stored.with_changes(
+                    {str(label): str(state) for label, state in there.items()},
+                    [str(key) for key in keys if key not in there],
+                )
+        texts = (state._value_ for state in self.states.values())  # ``value`` takes four times that
+        return VersionedDict(dict(zip(map(str, self.states), texts, strict=True)))
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Review:
@@ -191,6 +251,20 @@ class Review:
             ),
             dismissed=tuple(tuple(int(n) for n in pixel) for pixel in stored.get("dismissed", ())),
         )
+
+
+def _as_written(stored: Any, review: Review) -> VersionedDict[str, str] | None:
+    """Return states that a review was read from, if they are just what it would write."""
+    if isinstance(stored, VersionedDict):
+        return stored
+    if isinstance(stored, dict) and list(stored) == list(map(str, review.states)):
+        return VersionedDict(stored)
+    return None
+
+
+def _versioned(review: Review) -> VersionedDict[int, State]:
+    assert isinstance(review.states, VersionedDict)  # its __post_init__ makes it one
+    return review.states
 
 
 def _holds(region: Box, box: Box) -> bool:
@@ -219,10 +293,8 @@ class Said:
 
     def to(self, review: Review) -> Review:
         """Return a review with this said; what else was said of it stays."""
-        states = {**review.states, **self.states}
-        kept = {label: state for label, state in states.items() if state is not State.UNSEEN}
         return Review(
-            states=kept,
+            states=review.with_states(self.states).states,
             locked=(review.locked | self.lock) - self.unlock,
             regions=review.regions if self.regions is None else self.regions,
             dismissed=review.dismissed if self.dismissed is None else self.dismissed,

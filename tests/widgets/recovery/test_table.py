@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_segnet.journal import apply_patch
 from napari_segnet.widgets.recovery.table import WrittenTable, table_in
@@ -51,6 +53,38 @@ def test_an_edit_of_one_object_is_a_row():
         document, sizes = written(*[first, gone, another, more, back][: number + 1])
         assert same(document, expected)
         assert all(size < 70 for size in sizes[1:])
+
+
+values = st.sampled_from([np.nan, None, pd.NA, "a", "bb", 1, 1.0, True])
+rows = st.tuples(st.floats(0, 1) | st.just(np.nan), st.integers(0, 2), values)
+tables = st.dictionaries(st.integers(1, 9), rows, min_size=1)
+
+
+@settings(max_examples=30)
+@given(st.lists(tables, min_size=1, max_size=4))
+def test_any_rows_can_change(all_rows):
+    """Whatever stands in a column, as of another plugin: what is read is what was there last."""
+    shown = [
+        pd.DataFrame(
+            {
+                "index": sorted(found),
+                "score": [found[one][0] for one in sorted(found)],
+                "class": [found[one][1] for one in sorted(found)],
+                "note": pd.Series([found[one][2] for one in sorted(found)], dtype=object),
+            }
+        )
+        for found in all_rows
+    ]
+    document, _ = written(*shown)
+    whole, _ = written(shown[-1])
+    one, other = table_in(document), table_in(whole)
+    for name in one:
+        # A value that is missing may be written as that of before, which is missing, too.
+        assert [named(value) for value in one[name]] == [named(value) for value in other[name]]
+
+
+def named(value):
+    return "missing" if str(value) in ("nan", "None", "<NA>") else value
 
 
 def test_the_same_table_is_no_patch():

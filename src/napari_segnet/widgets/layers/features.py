@@ -17,6 +17,7 @@ from napari_segnet.widgets.layers.record import record_of
 
 if TYPE_CHECKING:
     import napari.layers
+    import pandas as pd
 
 __all__ = [
     *("Row", "Rows", "classes_of", "highest_class", "highest_id", "put_rows"),
@@ -71,10 +72,12 @@ def table_arrays(
     table = layer.features
     if INDEX not in table or name not in table:
         return np.empty(0, np.int64), np.empty(0)
-    found = table[[INDEX, name]]
-    if ids is not None:
-        found = found[found[INDEX].isin(list(ids))]
-    found = found.apply(pd.to_numeric, errors="coerce").dropna()
+    rows = slice(None) if ids is None else _are_rows_of(table, ids)
+    columns = table[INDEX], table[name]
+    if all(isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" for column in columns):
+        there, values = (column.to_numpy()[rows] for column in columns)
+        return there.astype(np.int64, copy=False), values
+    found = table[[INDEX, name]][rows].apply(pd.to_numeric, errors="coerce").dropna()
     return found[INDEX].to_numpy().astype(np.int64), found[name].to_numpy()
 
 
@@ -88,13 +91,22 @@ def put_rows(layer: napari.layers.Labels, rows: Mapping[int, Row | None]) -> Non
         if new and not len(table.columns):
             layer.features = pd.DataFrame(new)
         return
-    kept = table[~table["index"].isin(list(rows))]
+    stay = ~_are_rows_of(table, rows)
+    kept = table if stay.all() else table[stay]
     if new:
         added = pd.DataFrame(new).reindex(columns=list(table.columns.union(new[0], sort=False)))
         kept = pd.concat([kept, added]) if len(kept) else added
     if not kept["index"].is_monotonic_increasing:
-        kept = kept.sort_values("index")
+        kept = kept.sort_values("index", kind="stable")  # fast, as nearly all are in order
     layer.features = kept.reset_index(drop=True)
+
+
+def _are_rows_of(table: pd.DataFrame, ids: Collection[int]) -> npt.NDArray[np.bool_]:
+    """Return which rows of a table are those of some objects."""
+    column = table[INDEX]
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
+        return np.isin(column.to_numpy(), np.array(list(ids), np.int64))  # of few: without a hash
+    return np.asarray(column.isin(list(ids)), np.bool_)
 
 
 def rows_after(
@@ -121,7 +133,7 @@ def rows_after(
     if "index" in table:
         pixels = [(edit.before[edit.changed], edit.after[edit.changed]) for edit in edits]
         there = {one for pair in pixels for side in pair for one in np.unique(side).tolist()}
-        known, gone = set(table["index"][table["index"].isin(there)]), list[int]()
+        known, gone = set(table["index"][_are_rows_of(table, there)]), list[int]()
         for before, after in pixels:
             for one in np.unique(after[after != 0]).tolist():
                 if one not in known and one not in given:
@@ -165,7 +177,7 @@ def row_of(layer: napari.layers.Labels, one: int) -> Row | None:
     table = layer.features
     if "index" not in table:
         return None
-    found = table[table["index"] == one]
+    found = table[_are_rows_of(table, [one])]
     if not len(found):
         return None
     return {name: value for name, value in found.iloc[0].items() if name != "index"}
@@ -176,6 +188,6 @@ def rows_of(layer: napari.layers.Labels, ids: Sequence[int]) -> dict[int, Row | 
     found: dict[int, Row | None] = dict.fromkeys(ids)
     table = layer.features
     if "index" in table and ids:
-        for row in table[table["index"].isin(list(ids))].to_dict("records"):
+        for row in table[_are_rows_of(table, ids)].to_dict("records"):
             found[int(row.pop("index"))] = {str(name): value for name, value in row.items()}
     return found

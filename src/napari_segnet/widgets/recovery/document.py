@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_segnet.errors import JournalError
+from napari_segnet.versioned import VersionedDict
 from napari_segnet.widgets.layers.axes import level_0
 from napari_segnet.widgets.layers.record import LayerRecord, metadata_of, record_of
 from napari_segnet.widgets.recovery.table import PLAIN, table_in
@@ -170,9 +171,13 @@ def _where_they_lie(about: Mapping[str, Any], layers: Iterable[Any]) -> napari.l
 
 def _plain(value: Any) -> Any:
     """Return JSON values; what is none is left out of a mapping, and told as text in a list."""
+    if isinstance(value, VersionedDict):
+        of_keys, of_values = value.kinds
+        if of_keys <= {str} and of_values <= PLAIN:
+            return value  # as the states of 100,000 objects, which nobody changes in place
     if type(value) is dict and set(map(type, value)) == {str}:
         if PLAIN.issuperset(map(type, value.values())):
-            return value  # as the states of 100,000 objects, which nobody changes in place
+            return value
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray):

@@ -139,7 +139,5 @@ class Reviews(QObject):
 
 def _as_before(review: Review, before: dict[int, State]) -> Review:
     """Return the review with the states of before, but for what was said since."""
-    for label, state in before.items():
-        if review.state(label) is State.FIXED:
-            review = review.with_state([label], state)
-    return review
+    fixed = {one: state for one, state in before.items() if review.state(one) is State.FIXED}
+    return review.with_states(fixed)

@@ -28,6 +28,8 @@ MOST = 4
 """A table of which more than one row in so many has changed is written as a whole."""
 FEW = 64
 """Rows that are written one by one however short the table is."""
+BLOCK = 1024
+"""Values of a column of texts that are compared at once."""
 PLAIN = frozenset({str, int, float, bool, type(None)})
 """Types of values that JSON has."""
 
@@ -132,23 +134,48 @@ def _has_ids(columns: Columns) -> bool:
 def _changed(before: Columns, after: Columns) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return the rows of ``before`` that are gone, and those of ``after`` that are others."""
     old, new = before[INDEX], after[INDEX]
-    gone = np.flatnonzero(~np.isin(old, new, assume_unique=True))
-    known = np.isin(new, old, assume_unique=True)
-    here, there = np.flatnonzero(known), np.searchsorted(old, new[known])
+    stay = np.isin(old, new, assume_unique=True)
+    same = known = np.isin(new, old, assume_unique=True)
     for name in after:
-        if name != INDEX:
-            known[here] &= _alike(before[name][there], after[name][here])
-    return gone, np.flatnonzero(~known)
+        if name != INDEX:  # ids rise in both, so that what both have stands in the same order
+            same = same.copy()
+            same[known] &= _alike(_chosen(before[name], stay), _chosen(after[name], known))
+    return np.flatnonzero(~stay), np.flatnonzero(~same)
+
+
+def _chosen(values: npt.NDArray[Any], rows: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    return values if rows.all() else values[rows]
 
 
 def _alike(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Return which values are the same; what is missing is like what is missing."""
-    import pandas as pd
-
     if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
         return np.zeros(other.shape, np.bool_)
-    if one.dtype.kind not in "fcOmM":
-        return np.asarray(one == other, np.bool_)
+    if one.dtype.kind != "O":
+        same = np.asarray(one == other, np.bool_)
+        if one.dtype.kind in "fcmM" and not same.all():
+            others = np.flatnonzero(~same)
+            same[others] = _alike_one_by_one(one[others], other[others])
+        return same
+    same = np.ones(other.shape, np.bool_)
+    for start in range(0, other.size, BLOCK):
+        part = slice(start, start + BLOCK)
+        if not _are_equal(one[part].tolist(), other[part].tolist()):
+            same[part] = _alike_one_by_one(one[part], other[part])
+    return same
+
+
+def _are_equal(one: list[Any], other: list[Any]) -> bool:
+    """Tell if lists are equal; Python compares what is one and the same by that alone."""
+    try:
+        return one == other
+    except (TypeError, ValueError):  # of values that cannot be told: a missing one, an array
+        return False
+
+
+def _alike_one_by_one(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    import pandas as pd
+
     lacks, lacks_too = pd.isna(one), pd.isna(other)
     both = ~(lacks | lacks_too)
     same = lacks & lacks_too

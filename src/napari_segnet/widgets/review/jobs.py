@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segnet import cache
+from napari_segnet.by_label import ByLabel
 from napari_segnet.errors import ImageError, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
@@ -180,9 +181,9 @@ def _copied(labels: Any) -> Generator[Progress, None, npt.NDArray[Any]]:
     return copied
 
 
-def _by_id(known: Known) -> dict[int, Any]:
-    ids, values = known
-    return dict(zip(ids.tolist(), values.tolist(), strict=True))
+def _by_id(known: Known) -> ByLabel[Any]:
+    ids, last = np.unique(known[0][::-1], return_index=True)
+    return ByLabel(ids, known[1][::-1][last])  # of an id that is there twice, the last counts
 
 
 def _placed(items: Items, axes: str, shape: tuple[int, ...]) -> Items:

@@ -48,21 +48,41 @@ class ItemsModel(QAbstractTableModel):
 
     def follow(self, items: Items, review: Review) -> None:
         """Show items after an edit: rows stay where they are, new ones come last."""
-        before = self.items.ids[self.order]
-        sorter = np.argsort(before)
+        before, said = self.items, self.review
+        stay = np.isin(before.ids, items.ids)
+        count = int(stay.sum())
+        if not np.array_equal(before.ids[stay], items.ids[:count]):
+            self.show(items, review)  # no edit of what is shown: other objects
+            return
         self.beginResetModel()
         self.items, self.review = items, review
-        self.seen = seen_rows(items, review)
-        places = np.full(len(items), before.size)
-        known = np.isin(items.ids, before)
-        places[known] = sorter[np.searchsorted(before, items.ids[known], sorter=sorter)]
-        self.order = np.argsort(places, kind="stable")
+        now = np.cumsum(stay) - 1
+        ends = np.arange(count, len(items))
+        self.order = np.concatenate([now[self.order[stay[self.order]]], ends])
+        moved = (before.first[stay] != items.first[:count]) | (
+            before.stop[stay] != items.stop[:count]
+        )
+        rows = np.concatenate([np.flatnonzero(moved.any(axis=1)), ends])
+        self.seen = np.concatenate([self.seen[stay], np.zeros(ends.size, np.bool_)])
+        self._look_again(said, rows)
         self.endResetModel()
+
+    def _look_again(self, before: Review, rows: npt.NDArray[np.int64]) -> None:
+        """Find out which rows need no further look: these, and those of which else was said."""
+        now, items = self.review, self.items
+        ids = now.labels_unlike(before)
+        if ids is None or (now.regions, now.dismissed) != (before.regions, before.dismissed):
+            self.seen = seen_rows(items, now)
+            return
+        rows = np.union1d(rows, np.flatnonzero(np.isin(items.ids, np.array(list(ids), np.int64))))
+        if rows.size:
+            self.seen = self.seen.copy()
+            self.seen[rows] = seen_rows(items.chosen(rows), now)
 
     def say(self, review: Review) -> None:
         """Show another review of the same items."""
-        self.review = review
-        self.seen = seen_rows(self.items, review)
+        before, self.review = self.review, review
+        self._look_again(before, np.zeros(0, np.int64))
         last = self.rowCount() - 1
         if last >= 0:
             end = len(COLUMNS) - 1

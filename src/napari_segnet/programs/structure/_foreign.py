@@ -1,7 +1,7 @@
 """What no network for images does, though its channels close.
 
 Classifiers of convolutions, detectors and networks for two images hold nothing but convolutions.
-Some graph of an encoder and a decoder may close over them; it then does what such networks never do.
+Some graph of an encoder and a decoder may close over them; it then does what those never do.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def test_a_hundred_foreign_networks_are_named_once():
 @pytest.mark.parametrize("name", [
     "VGG in small 1", "1D U-Net 1", "autoencoder 1", "recurrent 1", "super-resolution 1",
     "convolutional VAE 2", "perceptual 1", "descriptor 1", "of patches 1",
-    "grown 2", "single shot 1",
+    "grown 2", "single shot 1", "shared towers 1", "two images 1", "of convolutions 1",
 ])  # fmt: skip
 def test_a_foreign_network_is_refused(name, tmp_path):
     one = next(one for one in (*FOREIGN, *MORE_FOREIGN) if one.name == name)

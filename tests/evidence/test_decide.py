@@ -7,8 +7,10 @@ import torch
 from support.calibrated import OPEN, Toys, calibrated, drawn
 
 from napari_segnet.errors import Cancelled
-from napari_segnet.evidence import MARGINS, Variants, decide, margin, rank
+from napari_segnet.evidence import MARGINS, Decision, Variants, Verdict, decide, margin, rank
+from napari_segnet.graph import GlobalPooling, GraphBuilder, Resize
 from napari_segnet.image import Image
+from napari_segnet.programs.structure import Candidate
 from napari_segnet.progress import run
 
 TRUTHS = (
@@ -54,6 +56,23 @@ def test_what_is_undecided_stays_as_the_prior_says():
     assert known["activation"].source == "assumed"  # a slope of 0.01 looks the same
     assert "do not decide" in known["activation"].why
     assert known["join"].source == "decided"
+
+
+@pytest.mark.parametrize("enlarged", [False, True])
+def test_the_layout_of_an_answer_that_is_enlarged_stays_assumed(enlarged):
+    draw = GraphBuilder(1, 2)
+    last = draw.add("pooled", GlobalPooling(kind="average"), draw.image)
+    if enlarged:
+        last = draw.add("enlarged", Resize(factor=(2, 2), mode="nearest"), last)
+    candidate = Candidate(
+        graph=draw.graph(last), choices={"layout": "a"}, open={"layout": ("a", "b")}, prior=0.0,
+        why={"layout": "the channels close"},
+    )  # fmt: skip
+    verdict = Verdict(value="a", decided=True, margin=1.0, against="b")
+    decision = Decision(candidates=(candidate,), verdicts={"layout": verdict})
+    known = decision.known()["layout"]
+    assert known.source == ("assumed" if enlarged else "decided")
+    assert ("no tensor says" in known.why) == enlarged
 
 
 def test_without_norms_nothing_is_decided():

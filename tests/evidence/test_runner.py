@@ -51,3 +51,30 @@ def test_a_norm_that_runs_twice_is_measured_by_all_that_came_to_it(twice):
         runner = Runner({**tensors, **own}, pictures)
         (far[name],) = runner.divergences(graph).values()
     assert far["both"] < 1e-4 < 0.05 < far["first"]
+
+
+def test_a_graph_that_stopped_early_goes_on_from_there():
+    draw, x = GraphBuilder(3, 2), None
+    random = torch.Generator().manual_seed(0)
+    tensors, before = {}, 3
+    for n in range(4):
+        x = draw.add(f"c{n}", convolution(4), draw.image if x is None else x)
+        x = draw.add(f"n{n}", BatchNorm(), x)
+        tensors[f"c{n}.weight"] = torch.randn(4, before, 1, 1, generator=random)
+        tensors |= {f"n{n}.{role}": torch.rand(4, generator=random) + 0.5 for role in NORM}
+        before = 4
+    graph, pictures = draw.graph(x), torch.rand(2, 3, 8, 8, generator=random)
+    whole = Runner(tensors, pictures).divergences(graph)
+    runner, ran = Runner(tensors, pictures), []
+    answer = runner._answer
+
+    def counted(node, *rest):
+        ran.append(node.name)
+        return answer(node, *rest)
+
+    runner._answer = counted
+    first = runner.divergences(graph, enough=lambda norms: len(norms) == 2)
+    assert list(first.items()) == list(whole.items())[:2]
+    stopped = len(ran)
+    assert runner.divergences(graph) == whole
+    assert ran[stopped:] == ["c2", "n2", "c3", "n3"]

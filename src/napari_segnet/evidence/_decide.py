@@ -13,6 +13,7 @@ from napari_segnet.evidence._fit import SAME, Fit, gain, margin
 from napari_segnet.evidence._margins import FAIR, ODD, OF_ALL, UNCERTAIN, UNPROVEN, margin_of
 from napari_segnet.evidence._search import Judged, Search
 from napari_segnet.evidence._variants import Variants
+from napari_segnet.graph import Resize
 from napari_segnet.image import Image
 from napari_segnet.programs.structure import Candidate, Space
 from napari_segnet.progress import Progress, job
@@ -28,6 +29,7 @@ MOST_SHOWN = 4
 """Of these, so many are compared by their answers: three are shown beside one another."""
 TURNS = 3
 """While other values are tried, a better network may turn up; then these are tried around it."""
+ENLARGED = "no tensor says whether the answer of a coarser level is enlarged, as it is here"
 UNFIT = "the BatchNorm statistics of the file fit none of the networks that were tried"
 
 
@@ -97,8 +99,10 @@ class Decision:
         for name, values in self.best.open.items():
             why = self.best.why.get(name, "")
             verdict = self.verdicts.get(name)
-            if name == "layout" and self.is_uncertain:
-                found[name] = Known(source="assumed", why=f"{why}; {UNFIT}" if why else UNFIT)
+            enlarged = len(values) > 1 and _is_enlarged(self.best)
+            doubt = UNFIT if self.is_uncertain else ENLARGED if enlarged else ""
+            if name == "layout" and doubt:
+                found[name] = Known(source="assumed", why=f"{why}; {doubt}" if why else doubt)
             elif len(values) < 2:
                 found[name] = Known(source="read", why=why)
             elif verdict is None:
@@ -106,6 +110,12 @@ class Decision:
             else:
                 found[name] = known(verdict, why, self.shown)
         return found
+
+
+def _is_enlarged(candidate: Candidate) -> bool:
+    """Tell if a network ends in a resizing behind its last layer with tensors."""
+    ends = next(n for n in candidate.graph.nodes if n.name == candidate.graph.outputs[0])
+    return isinstance(ends.operation, Resize)
 
 
 def known(verdict: Verdict, why: str, shown: str) -> Known:

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Measure", "has_norms", "offer", "work"]
 
-OFFERS = ((96, 4), (96, 3), (64, 4), (64, 3), (128, 3), (160, 3), (192, 3), (256, 2), (384, 1))
+OFFERS = (
+    (96, 4), (96, 3), (64, 4), (64, 3), (64, 2), (128, 3), (160, 3), (192, 3), (256, 2), (384, 1),
+)  # fmt: skip
 """Edge in pixels, and how many; the last ones are for networks that need large inputs."""
 OFFERS_3D = ((64, 2), (48, 2), (32, 2), (96, 1), (128, 1))
-MOST_WORK = 1e10
-"""Multiplications for one run: a network with 31 million parameters is shown three pictures of 64
-pixels, small ones four of 96."""
+MOST_WORK: Mapping[int, float] = {2: 7e9, 3: 1e10}
+"""Multiplications for one run, by dimensions: a network with 31 million parameters is shown two
+pictures of 64 pixels, small ones four of 96. Of three networks with 7.8 million parameters (joined
+either way, with a ReLU behind the step up, with a LeakyReLU) two pictures decide what three do."""
 TIE = 1.5
 """Natural pictures reach from black to white, so that min-max does to them what ÷255 does."""
 MANY = 4
@@ -95,11 +98,20 @@ class Measure:
             return None
 
     def answer(self, graph: Graph) -> torch.Tensor | None:
-        """Return what a graph answers to the first picture; None if it cannot take it."""
-        try:
-            return self._runner.answer(graph, self._shown[:1])
-        except (ValueError, RuntimeError):
-            return None
+        """Return what a graph answers to the first picture; None if it cannot take it.
+
+        A large network is shown its middle alone, where it can take that.
+        """
+        edge = self._shown.shape[-1]
+        half = slice(edge // 4, edge // 4 + edge // 2)
+        pictures = [self._shown[:1, ..., half, half], self._shown[:1]]
+        heavy = work(graph, edge) * len(self._shown) > FEW_WORK
+        for picture in pictures if heavy and graph.ndim == 2 else pictures[1:]:
+            try:
+                return self._runner.answer(graph, picture)
+            except (ValueError, RuntimeError):
+                continue
+        return None
 
     def _nearest(self, graph: Graph, image: Image | None, how: str) -> torch.Tensor:
         """Return a few pictures, and of many others those that come nearest to the training's."""
@@ -142,8 +154,9 @@ def has_norms(graph: Graph) -> bool:
 def offer(graph: Graph) -> tuple[int, int]:
     """Return edge in pixels and count of pictures that a network can take in no long time."""
     offers = OFFERS if graph.ndim == 2 else OFFERS_3D
+    most = MOST_WORK[graph.ndim]
     able = [one for one in offers if work(graph, one[0]) < math.inf]
-    cheap = [(edge, count) for edge, count in able if work(graph, edge) * count <= MOST_WORK]
+    cheap = [(edge, count) for edge, count in able if work(graph, edge) * count <= most]
     least = min(able, key=lambda one: one[0] * one[1], default=offers[0])
     return cheap[0] if cheap else least
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ __all__ = ["Runner", "divergence", "misfit"]
 
 MOST_KEPT = 300_000_000
 """Bytes of answers that are kept: of the last graphs, so that others go on from there."""
+MOST_PAUSED = 200_000_000
+"""Bytes of answers with which graphs go on that were measured at their first norms alone."""
 Enough = Callable[[Mapping[str, float]], bool]
 Measure = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"], float]
 FIRST = 3
@@ -78,6 +80,7 @@ class Runner:
         self._seen: dict[int, Moments] = {}
         self._numbers: dict[Any, int] = {}
         self._answers: dict[int, torch.Tensor] = {}
+        self._paused: dict[int, torch.Tensor] = {}
         self._moments: dict[int, Moments] = {}
         self._found: dict[Any, float] = {}
         self._built: dict[Any, list[Any]] = {}
@@ -191,49 +194,51 @@ class Runner:
         keep: bool,
         enough: Callable[[], bool],
     ) -> None:
-        nodes = self._to_run(graph, numbers, wanted)
-        fresh = [node for node in nodes if numbers[node.name] not in self._answers]
+        # Where answers are kept, all of them are: what is paused are the last ones alone.
+        known = self._answers if keep else ChainMap(self._answers, self._paused)
+        nodes = self._to_run(graph, numbers, wanted, known)
+        fresh = [node for node in nodes if numbers[node.name] not in known]
         uses = Counter(name for node in fresh for name in node.inputs)
         counts = channels(graph)
         answers: dict[str, torch.Tensor] = {}
         for node in nodes:
             check_cancelled()
             number = numbers[node.name]
-            if number in self._answers:
-                answers[node.name] = self._answers[number]
+            if number in known:
+                answers[node.name] = known[number]
                 continue
             inputs = [answers[name] for name in node.inputs]
             incoming = counts[node.inputs[0]] if node.inputs else 0
             answers[node.name] = self._answer(node, incoming, number, inputs)
-            if number in wanted and not keep and enough():
-                return
             for name in node.inputs:
                 uses[name] -= 1
                 if not keep and uses[name] < 1:
                     answers.pop(name, None)
+            if number in wanted and not keep and enough():
+                # It may have to be measured at its other norms, too.
+                left = {numbers[name]: answer for name, answer in answers.items()}
+                fresh_ones = {n: one for n, one in left.items() if n not in self._answers}
+                _remember(self._paused, fresh_ones, MOST_PAUSED)
+                return
         if keep:
-            self._remember({numbers[name]: answer for name, answer in answers.items()})
+            left = {numbers[name]: answer for name, answer in answers.items()}
+            _remember(self._answers, left, MOST_KEPT)
 
-    def _remember(self, answers: Mapping[int, torch.Tensor]) -> None:
-        """Keep answers, and let the oldest go where they grow too many."""
-        for number in answers:
-            self._answers.pop(number, None)
-        self._answers.update(answers)
-        size = sum(one.nbytes for one in self._answers.values())
-        for number in tuple(self._answers):
-            if size <= MOST_KEPT or number in answers:
-                break
-            size -= self._answers.pop(number).nbytes
-
-    def _to_run(self, graph: Graph, numbers: dict[str, int], wanted: set[int]) -> list[Node]:
-        """Return the nodes that the wanted ones need, but none behind a kept answer."""
+    def _to_run(
+        self,
+        graph: Graph,
+        numbers: dict[str, int],
+        wanted: set[int],
+        known: Mapping[int, torch.Tensor],
+    ) -> list[Node]:
+        """Return the nodes that the wanted ones need, but none behind a known answer."""
         want, found = set[str](), list[Node]()
         for node in reversed(graph.nodes):
             number = numbers[node.name]
             if number in wanted or node.name in want:
                 found.append(node)
                 # A norm is measured while it runs: what comes to it is needed again.
-                if number not in self._answers:
+                if number not in known:
                     want.update(node.inputs)
         return found[::-1]
 
@@ -327,6 +332,20 @@ class Runner:
         apart = (mean - all_mean) ** 2
         whole = (weights * (variance + apart)).sum(0, keepdim=True)
         return all_mean.to(mean.dtype), whole.to(mean.dtype)
+
+
+def _remember(
+    kept: dict[int, torch.Tensor], answers: Mapping[int, torch.Tensor], most: int
+) -> None:
+    """Keep answers, and let the oldest go where they are more than so many bytes."""
+    for number in answers:
+        kept.pop(number, None)
+    kept.update(answers)
+    size = sum(one.nbytes for one in kept.values())
+    for number in tuple(kept):
+        if size <= most or number in answers:
+            break
+        size -= kept.pop(number).nbytes
 
 
 def _through(layers: list[Any], inputs: list[torch.Tensor]) -> torch.Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from support.bare_networks import BARE, FOREIGN, FUNCTIONAL, SUPERVISED, settled
 from torch import nn
 
@@ -385,3 +386,19 @@ def test_padding_that_is_recorded_beside_the_tensors_is_read(tmp_path: Path) -> 
     torch.save({"padding": True, "state_dict": BARE["two lists"][0]().state_dict()}, path)
     found = identify(path)
     assert (found.hparams["padding"], found.known["padding"].source) == ("same", "read")
+
+
+def test_a_head_that_a_sorted_file_lists_first_runs_last(tmp_path: Path) -> None:
+    path, network = tmp_path / "net.safetensors", nn.Module()
+    for name, layer in {
+        "m1": nn.Conv2d(1, 4, 3, padding=1), "m2": nn.Conv2d(4, 8, 3, padding=1),
+        "m3": nn.Conv2d(8, 16, 3, padding=1), "t4": nn.ConvTranspose2d(16, 8, 2, 2),
+        "m4": nn.Conv2d(16, 8, 3, padding=1), "t5": nn.ConvTranspose2d(8, 4, 2, 2),
+        "m5": nn.Conv2d(8, 4, 3, padding=1), "m0": nn.Conv2d(4, 1, 1),
+    }.items():  # fmt: skip
+        network.add_module(name, layer)
+    save_file(network.state_dict(), path)
+    _, space = opened(path)
+    graph = space.first(1)[0].graph
+    assert space.layouts[0].startswith("3-levels-2-skips")
+    assert [node.name for node in graph.nodes if node.tensors][-1] == "m0"

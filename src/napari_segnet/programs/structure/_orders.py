@@ -34,7 +34,7 @@ List = tuple[Group, ...]
 
 COSTS = {
     "by number": 0.3, "by role": 0.3, "in turns": 0.3, "as registered, in turns": 0.3,
-    "reversed turns": 0.3, "backwards": 0.6, "with gates": 0.0,
+    "reversed turns": 0.3, "backwards": 0.6, "with gates": 0.0, "head last": 0.3,
 }  # fmt: skip
 """What each costs, see ``_priors.py``."""
 MOST_NETWORKS = 3
@@ -85,7 +85,10 @@ def _orders_of(
     same = all(parts[at].name.startswith(common) for at in places)
     names = {at: _named(parts, at)[len(common) if same else 0 :] for at in places}
     if by_name:
-        yield ("by number",), _by_number(parts, names)
+        numbered = _by_number(parts, names)
+        yield ("by number",), numbered
+        if _is_head(parts[numbered[0]]):
+            yield ("by number", "head last"), (*numbered[1:], numbered[0])
     plain = _lists(names)
     ranked = tuple(sorted(plain, key=lambda one: _rank(names, one)))
     known = sum(_role(names, one) != UNKNOWN for one in plain)
@@ -144,6 +147,14 @@ def _by_number(parts: Sequence[Part], names: Names) -> tuple[int, ...]:
         return (float(known[at][0]), not up, known[at][1:], at)
 
     return tuple(sorted(names, key=lambda at: tuple(map(_comparable, key(at)))))
+
+
+def _is_head(part: Part) -> bool:
+    """Tell if a part is one bare convolution of a pixel to fewer channels, as answers end in."""
+    unit = part.first
+    alone = len(part.units) == 1 and not (part.shortcut or part.identity or part.gate)
+    bare = alone and max(unit.kernel) == 1 and unit.norm is None and unit.slopes is None
+    return bare and unit.outputs(False) < unit.inputs(False)
 
 
 def _comparable(value: object) -> tuple[float, ...]:

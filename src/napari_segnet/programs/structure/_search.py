@@ -18,6 +18,7 @@ from itertools import pairwise
 from napari_segnet.programs.structure._between import MIXED, Between
 from napari_segnet.programs.structure._blocks import unlike
 from napari_segnet.programs.structure._facts import Facts
+from napari_segnet.programs.structure._foreign import is_foreign
 from napari_segnet.programs.structure._names import (
     DECODER,
     OUTPUT,
@@ -162,7 +163,7 @@ class Search:
         risen = pairwise(state.steps)
         if any(one.shuffled and two.join != "concat" for one, two in risen):
             return None  # networks that enlarge images shuffle pixels, too
-        if state.steps[-1].shuffled:
+        if state.steps[-1].shuffled or is_foreign(self.parts, state):
             return None
         bare = not state.taken and not any(one.transposed for one in state.steps)
         if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:

@@ -36,8 +36,11 @@ class Turns:
         self.orders = orders(parts, facts.by_name)
         self.ranks = [{at: turn for turn, at in enumerate(order)} for _, order in self.orders]
         self.series: dict[str, list[int]] = {}
+        ends = {order[-1] for _, order in self.orders if facts.by_name}
         for at, part in enumerate(parts):
-            self.series.setdefault(part.series, []).append(at)
+            # The first by name may run last: then it is none of its list.
+            own = part.name if not at and at in ends else part.series
+            self.series.setdefault(own, []).append(at)
         self.depth = _shared([part.name.split(".") for part in parts])
         self.bridges = {at for at, part in enumerate(parts) if _beside(part)}
 
@@ -68,8 +71,9 @@ class Turns:
 
     def _aside(self, state: State, at: int) -> float:
         """Return the cost of a part on a skip connection: the coarsest level comes first."""
-        alike = [one for one in self.series[self.parts[at].series] if not state.used >> one & 1]
-        coarsest = max(alike, key=lambda one: numbers(self.parts[one].name))
+        series = self.series.get(self.parts[at].series, [])
+        alike = [one for one in series if not state.used >> one & 1]
+        coarsest = max(alike or [at], key=lambda one: numbers(self.parts[one].name))
         whole = next(self.unused(state), -1) == at and is_whole(self.parts[at].name)
         return 0.1 if at == coarsest or whole else 0.6
 

@@ -48,6 +48,8 @@ class Stream:
         self.frame = 0
         """Bytes that are left of a frame: what begins in one ends in it."""
         self.budget = budget or Budget.of_file(left)
+        self.known: frozenset[str] | None = None
+        """Names of the operations that may be in it; all that Python knows without."""
 
     def read(self, count: int) -> bytes:
         if count > self.left:
@@ -87,6 +89,8 @@ def operations(stream: Stream) -> Iterator[tuple[str, Any]]:
     while True:
         letter = stream.read(1)
         name, read = _READERS[letter]
+        if stream.known is not None and name not in stream.known:
+            raise ValueError(f"it has the operation {name}, which is not written there")
         argument: Any = None if read is None else read(stream)
         if name == "PROTO" and argument > NEWEST_PROTOCOL:
             raise ValueError(f"it is written in protocol {argument}, which there is not")

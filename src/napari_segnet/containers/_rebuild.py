@@ -7,6 +7,7 @@ checks them, and makes the harmless equal. Nothing is imported by a name in a fi
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -280,8 +281,16 @@ def _byte_array(*args: Any) -> bytearray:
 
 _LONGEST_PATH = 32_767
 """That of Windows, the longest of all systems."""
-_LONGEST_DEVICE = 64
-"""Such as ``privateuseone:12``."""
+_MOST_DEVICES = 128
+_DEVICE = re.compile(r"([a-z]+)(?::(0|[1-9][0-9]{0,2}))?")
+_DEVICES = frozenset(
+    "cpu cuda ipu xpu mkldnn opengl opencl ideep hip ve fpga maia xla lazy vulkan mps meta hpu "
+    "mtia privateuseone ort msnpu npu mlu musa sdaa gcu".split()
+)
+"""Kinds of devices of PyTorch from 1.0 on, and those that makers of processors add to it.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/c10/core/Device.cpp
+"""
 
 
 def _path(*parts: Any) -> str:
@@ -292,9 +301,14 @@ def _path(*parts: Any) -> str:
 
 
 def _device(kind: Any = "cpu", index: Any = None) -> str:
-    if len(_of(str)(kind)) > _LONGEST_DEVICE:
-        raise ValueError("the name of a device is too long")
-    return _of(str)(kind) if index is None else f"{_of(str)(kind)}:{_number(index)}"
+    said = _DEVICE.fullmatch(_of(str)(kind))
+    if said is None or said[1] not in _DEVICES:
+        raise ValueError("it names a device that there is not")
+    if index is None:
+        return str(kind)
+    if said[2] is not None or type(index) is not int or not -1 <= index < _MOST_DEVICES:
+        raise ValueError("the number of a device is odd")
+    return f"{kind}:{index}"
 
 
 def _date(kind: Any) -> Builder:

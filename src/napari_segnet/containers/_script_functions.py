@@ -121,7 +121,7 @@ class ScriptFunction:
                 values[name] = joined(yes.get(name, ANY), no.get(name, ANY))
         return left and gone
 
-    def _condition(self, test: ast.expr, values: dict[str, Type]) -> None:
+    def _condition(self, test: ast.expr, values: Mapping[str, Type]) -> None:
         if self._value(test, values).name in {"str", "List", "Dict", "Tuple", "NoneType"}:
             raise self.look.refuse("a condition is neither true nor false")
 

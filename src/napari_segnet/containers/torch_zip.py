@@ -16,6 +16,11 @@ __all__ = ["ORDERS", "Storages", "TorchZip", "require_version"]
 
 SMALL_BYTES = 2**16
 MOST_DIGITS = 19
+NEWEST_VERSION = 10
+"""PyTorch 2.8 and 2.9 read up to that; ``torch.save`` has written 3 since 1.6.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/caffe2/serialize/versions.h
+"""
 ORDERS = ("little", "big")
 """The byte orders that ``torch.load`` knows."""
 
@@ -92,10 +97,17 @@ def require_version(archive: Archive, folder: str) -> None:
             )
     found = [folder + name for name in ("version", ".data/version")]
     name = next((name for name in found if name in archive.entries), None)
-    if name is None or not archive.read(name)[:SMALL_BYTES].strip().isdigit():
+    said = b"" if name is None else archive.read(name)[:SMALL_BYTES].strip()
+    if not said.isdigit():
         raise BrokenWeightsError(
             f"{archive.path.name} is damaged or was packed again without a part of it: the number "
             "of its version is missing. Download it again, or save it again with torch.save."
+        )
+    if len(said) > MOST_DIGITS or not 1 <= int(said) <= NEWEST_VERSION:
+        raise BrokenWeightsError(
+            f"{archive.path.name} is damaged, or newer than this program: it is version "
+            f"{said[:20].decode('ascii')} of its format, and 1 to {NEWEST_VERSION} are known. "
+            "Download it again, or save it again with an older PyTorch."
         )
 
 

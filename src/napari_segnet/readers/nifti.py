@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_segnet.errors import ImageError
 from napari_segnet.grid import Grid
@@ -36,6 +37,8 @@ MAGIC = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
 """With ``+`` the pixels stand in the same file;
 https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields"""
 LONGEST = max(SIZES)
+EXTENDER, EXTENSION_HEAD, LEAST_EXTENSION = 4, 8, 16
+"""Bytes that say whether extensions follow; of the length and kind of one; of the least of them."""
 GZIP = b"\x1f\x8b"
 
 UNIT_UM = {1: 1e6, 2: 1e3, 3: 1.0}
@@ -168,19 +171,45 @@ def _open(nibabel: Any, path: Path) -> _File:
         stamp = stamp_of(os.fstat(plain.fileno()))
         packed = plain.read(2) == GZIP
         plain.seek(0)
-        if packed:
-            with gzip.GzipFile(fileobj=plain) as file:
-                raw = file.read(LONGEST)
-        else:
-            raw = plain.read(LONGEST)
-    size = _header_size(raw)
-    header = getattr(nibabel, SIZES[size])(raw[:size], check=False)
-    header.check_fix(logger=SILENT, error_level=40)
-    single = b"+" in raw[MAGIC_AT[size] : MAGIC_AT[size] + 4]
+        with gzip.GzipFile(fileobj=plain) if packed else contextlib.nullcontext(plain) as file:
+            raw = file.read(LONGEST)
+            size = _header_size(raw)
+            header = getattr(nibabel, SIZES[size])(raw[:size], check=False)
+            header.check_fix(logger=SILENT, error_level=40)
+            single = b"+" in raw[MAGIC_AT[size] : MAGIC_AT[size] + 4]
+            _require_extensions(file, header, size, header_path if single else None)
     pixels = header_path if single else _pixels_beside(header_path)
     if pixels != header_path:
         stamp = stamp_of(pixels.stat())
     return _File(header=header, path=path, pixels=pixels, stamp=stamp)
+
+
+def _require_extensions(file: Any, header: Any, size: int, single: Path | None) -> None:
+    """Refuse extensions that are cut off; what they say is not read.
+
+    https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields/nifti1fields_pages/extension.html
+    """
+    file.seek(size)
+    if not file.read(EXTENDER)[:1].strip(b"\0"):
+        return
+    place = size + EXTENDER
+    end = int(header.get_data_offset()) if single else None
+    order: Literal["big", "little"] = "big" if header.endianness == ">" else "little"
+    while end is None or end - place >= LEAST_EXTENSION:
+        file.seek(place)
+        head = file.read(EXTENSION_HEAD)
+        if not head and end is None:
+            return
+        length = int.from_bytes(head[:4], order, signed=True)
+        last = place + length - 1
+        if len(head) < EXTENSION_HEAD or length < EXTENSION_HEAD or not _reaches(file, last):
+            raise ValueError(f"an extension of its header at byte {place} is cut off")
+        place += length
+
+
+def _reaches(file: Any, place: int) -> bool:
+    file.seek(place)
+    return bool(file.read(1))
 
 
 # ---- What the header says ----

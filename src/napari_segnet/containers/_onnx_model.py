@@ -96,6 +96,8 @@ class OnnxModel:
         Version of each domain of operations; that of ONNX itself is ``""``.
     functions : frozenset of (str, str)
         Domain and name of operations that the file defines itself.
+    version : int
+        Of ONNX.
     producer, producer_version, doc : str
         Who wrote it, and what about it.
     properties : mapping of str to str
@@ -105,6 +107,7 @@ class OnnxModel:
     graph: OnnxGraph
     opsets: Mapping[str, int]
     functions: frozenset[tuple[str, str]] = frozenset()
+    version: int = 0
     producer: str = ""
     producer_version: str = ""
     doc: str = ""
@@ -152,6 +155,7 @@ def read_model(message: Message) -> OnnxModel:
         graph=graph,
         opsets=opsets,
         functions=frozenset(functions),
+        version=version,
         producer=texts[2],
         producer_version=texts[3],
         doc=texts[6],

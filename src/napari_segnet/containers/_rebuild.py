@@ -306,7 +306,7 @@ def _device(kind: Any = "cpu", index: Any = None) -> str:
         raise ValueError("it names a device that there is not")
     if index is None:
         return str(kind)
-    if said[2] is not None or type(index) is not int or not -1 <= index < _MOST_DEVICES:
+    if said[2] is not None or type(index) is not int or not 0 <= index < _MOST_DEVICES:
         raise ValueError("the number of a device is odd")
     return f"{kind}:{index}"
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import ScriptClass, ScriptCode
+from napari_segnet.containers._script_operators import TAKES
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -183,6 +184,8 @@ class ScriptFunction:
     def _attribute(self, node: ast.Attribute, values: Mapping[str, Type]) -> Type:
         root = _root(node)
         if root is not None and root not in values:
+            if root in {"torch", "ops"}:
+                raise self.look.refuse(f"{node.attr} is used as a value")
             return self._dotted(ast.unparse(node), values)
         own = self._value(node.value, values)
         made = self.look.classes.get(own.name)
@@ -241,6 +244,9 @@ class ScriptFunction:
             made = self.look.classes.get(own.name)
             if made is not None:
                 return self._method(made, node, values)
+        if _root(node.func) in {"torch", "ops"} - values.keys():
+            self._operation(ast.unparse(node.func), node, values)
+            return ANY
         called = self._value(node.func, values)
         if called.name == "Function":
             name = called.args[0].name
@@ -253,6 +259,14 @@ class ScriptFunction:
             raise self.look.refuse(f"a {called} is called")
         self._arguments(node, values)
         return ANY
+
+    def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> None:
+        """Compare how many values an operation of PyTorch is given with how many it takes."""
+        count = len(self._arguments(node, values)) + len(node.keywords)
+        plain = name.removeprefix("torch.").removeprefix("ops.aten.")
+        least, most = TAKES.get(plain) or TAKES.get(plain.removesuffix("_")) or (0, count)
+        if not least <= count <= most:
+            raise self.look.refuse(f"{name} is given {count} values")
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""

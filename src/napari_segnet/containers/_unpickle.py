@@ -30,7 +30,7 @@ from napari_segnet.containers._rebuild import (
     HalfBuilt,
     hashable,
 )
-from napari_segnet.containers._types import TensorRef
+from napari_segnet.containers._types import ITEMSIZE, TensorRef
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["Stream", "unpickle"]
@@ -40,6 +40,7 @@ _NO_ROW = (int, float, complex, type(None), Named)
 _INERT_BYTES = 300
 """A stand-in and its two lists."""
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
+_TORCH = ("torch", "torch.cuda")
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
 # What damage does to the machine below: odd types, missing operands, absurd numbers.
 _DAMAGE = (
@@ -143,6 +144,8 @@ class _Machine:
         if not isinstance(target, Named):
             raise ValueError(f"a {type(target).__name__} is called")
         name = str(target)
+        if self.persistent is not None and target.module in _TORCH and _is_kind(target.short):
+            raise ValueError("a kind of numbers is called")
         if name in TENSORS:
             return TENSORS[name](*args)
         if name in ARRAYS:
@@ -304,6 +307,11 @@ class _Machine:
 
     def refuse(self, what: str) -> None:
         raise ValueError(what)
+
+
+def _is_kind(name: str) -> bool:
+    """Tell a kind of numbers, which is no function in a file of torch."""
+    return name.endswith("Storage") or name in ITEMSIZE
 
 
 def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:

@@ -7,6 +7,7 @@ https://pytorch.org/docs/stable/export/pt2_archive.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from napari_segnet.containers._storage import (
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
-from napari_segnet.containers.torch_zip import ORDERS, Storages
+from napari_segnet.containers.torch_zip import ORDERS, VERSIONS, Storages, require_version
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
 __all__ = ["TorchExport"]
 
+LONG_NUMBER = re.compile(r"[:\[,]\s*-?([0-9]{19,30})\s*[,\]}]")
+"""In 64 bits, as all whole numbers of a program, are 19 digits."""
 LARGEST_PROGRAM = 2**25
 """Bytes of JSON; a network of 2,000 layers has 4 million."""
 OLD = "serialized_exported_program.json"
@@ -64,6 +67,8 @@ class TorchExport:
                 root = dict(_tensors(archive, folder, model))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(path, str(error)) from error
+        if f"{folder}{VERSIONS[0]}" in archive.entries:  # not so before PyTorch 2.8
+            require_version(archive, folder)
         return Tree(
             container=self.name, root=root, metadata={"program": program}, stamp=archive.stamp
         )
@@ -106,7 +111,10 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
             f"network has. {STATE}"
         )
     try:
-        found = parsed_json(archive.read(name).decode("utf-8"))
+        text = archive.read(name).decode("utf-8")
+        if any(int(number) >= 2**63 for number in LONG_NUMBER.findall(text)):
+            raise ValueError("a whole number is larger than any")
+        found = parsed_json(text)
     except ValueError as error:
         raise _damaged(archive.path, f"its part {name[-60:]} cannot be read") from error
     if not isinstance(found, dict):
@@ -181,6 +189,7 @@ def _saved(archive: Archive, name: str) -> Iterator[tuple[str, TensorRef]]:
     data = inner.read(lists[0])
     storages = Storages(inner, folder, swap=foreign(order))
     found = unpickle(inner.stream(data), archive.path.name, storages.get)
+    require_version(inner, folder)
     if isinstance(found, dict):
         yield from ((str(k), v) for k, v in found.items() if isinstance(v, TensorRef))
 

@@ -254,6 +254,8 @@ def _said_length(path: Path, head: bytes, header: Any) -> int | None:
     https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_7.1.2.html
     """
     implicit, little = header.original_encoding
+    # One that says it of itself: files are seen that change from one way to the other.
+    implicit = getattr(header.get_item("Rows"), "is_implicit_VR", implicit)
     place = slice(4, 8) if implicit else slice(8, 12)
     if implicit is None or len(head) < place.stop:
         return None

@@ -33,6 +33,9 @@ __all__ = ["NiftiReader", "is_header_file", "is_label_file"]
 SIZES = {348: "Nifti1Header", 540: "Nifti2Header"}
 """Bytes of a header, which its first number says, and what nibabel calls it."""
 MAGIC_AT = {348: 344, 540: 4}
+MAGIC_OF_ONE = (348, (344, 348))
+"""Of version 1: the length of a header, and where its magic word stands; nibabel looks there
+first, whatever the length is."""
 MAGIC = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
 """With ``+`` the pixels stand in the same file;
 https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields"""
@@ -174,6 +177,8 @@ def _open(nibabel: Any, path: Path) -> _File:
         with gzip.GzipFile(fileobj=plain) if packed else contextlib.nullcontext(plain) as file:
             raw = file.read(LONGEST)
             size = _header_size(raw)
+            if size != MAGIC_OF_ONE[0] and raw[slice(*MAGIC_OF_ONE[1])] in MAGIC:
+                raise ValueError("its header is of version 1 and of version 2")
             header = getattr(nibabel, SIZES[size])(raw[:size], check=False)
             header.check_fix(logger=SILENT, error_level=40)
             single = b"+" in raw[MAGIC_AT[size] : MAGIC_AT[size] + 4]

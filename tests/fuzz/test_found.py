@@ -406,7 +406,10 @@ CONV: dict[str, Any] = {"kernel_shape": [1, 1]}
     [
         ([node("Conv", ["image", "w"], "out", **CONV, dilat=[2, 2])], "does not know"),
         ([node("Conv", ["image", "w"], "out", **CONV, group=1.0)], "is of another kind"),
-        ([node("Conv", ["image", "w"], "out"), node("Relu", ["out"], "out")], "are called 'out'"),
+        (
+            [node("Conv", ["image", "w"], "out"), node("Relu", ["out"], "out")],
+            "two nodes make 'out'",
+        ),
         ([node("Relu", ["image", "w"], "out")], "has 2 inputs, where ONNX allows 1-1"),
     ],
 )
@@ -426,8 +429,8 @@ RELU = node("Relu", ["image"], ["out"])
         ([node("Relu", ["x"], ["out"]), node("Relu", ["image"], ["x"])], "nothing before it makes"),
         ([RELU, RELU], "two nodes make"),
         ([node("Relu", ["image"], ["x"])], "nothing makes its output"),
-        ([node("Reluu", ["image"], ["out"])], "there is no operation"),
-        ([node("Relu", ["image"], ["out"], slope=1.0)], "has no attribute"),
+        ([node("Reluu", ["image"], ["out"])], "knows no operation"),
+        ([node("Relu", ["image"], ["out"], slope=1.0)], "does not know"),
         ([node("Relu", ["image", "image"], ["out"])], "has 2 inputs"),
     ],
 )
@@ -779,6 +782,15 @@ def test_a_part_that_is_said_to_be_a_folder(tmp_path: Path) -> None:
         open_tree(tmp_path / "b.pth")
 
 
+def opens_alike(path: Path) -> bool:
+    """Tell if PyTorch reads what was saved; it raises many kinds of errors."""
+    try:
+        found = torch.load(path, weights_only=True)
+    except Exception:
+        return False
+    return all(torch.equal(found[name], own) for name, own in TENSORS.items())
+
+
 def capitals(parts: Parts) -> Parts:
     twice = [(name.replace("data/0", "DATA/0"), b"1") for name, _ in parts if "data/0" in name]
     return [*twice, *parts]
@@ -803,15 +815,14 @@ def another_version(parts: Parts) -> Parts:
 )
 def test_more_parts_that_torch_refuses(change: Any, why: str, tmp_path: Path) -> None:
     path = torch_file(tmp_path / "a.pth", change)
-    with pytest.raises((RuntimeError, UnicodeDecodeError, ValueError)):
-        torch.load(path, weights_only=True)
+    assert change is capitals or not opens_alike(path)  # PyTorch takes one or the other
     with pytest.raises(BrokenWeightsError, match=why):
         open_tree(path)
 
 
 @pytest.mark.parametrize(
     ("place", "why"),
-    [(16, "several files"), (24, "number of parts"), (40, "does not end"), (48, "does not end")],
+    [(16, "several files"), (24, "number of parts"), (48, "does not end")],
 )
 def test_ends_of_zip64_that_are_wrong(place: int, why: str, tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
@@ -856,10 +867,10 @@ def test_dicom_that_changes_the_way_it_is_written(tmp_path: Path) -> None:
     pydicom = pytest.importorskip("pydicom")
     from support import dicoms
 
-    slice_ = dicoms.slice_of(np.arange(600, dtype="i2").reshape(20, 30))
+    slice_ = dicoms.slice_of(np.arange(1320, dtype="i2").reshape(33, 40))
     slice_.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     dicoms.save(slice_, tmp_path / "a.dcm")
-    assert open_image(tmp_path / "a.dcm").data.shape == (20, 30)
+    assert open_image(tmp_path / "a.dcm").data.shape == (33, 40)
     data = (tmp_path / "a.dcm").read_bytes()
     first = data.index(b"\x08\0\x16\0")
     more = b"\x08\0\x05\0CS\2\0  "
@@ -881,6 +892,74 @@ def test_kinds_of_numbers_that_are_called(kind: bytes, tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"callable|Unsupported|weights_only"):
         torch.load(path, weights_only=True)
     with pytest.raises(BrokenWeightsError, match="a kind of numbers is called"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("axis", [2, -3, 255])
+def test_axes_that_there_are_not(axis: int, tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["image", "w"], "x", kernel_shape=[1, 1]),
+        node("Softmax", ["x"], "out", axis=axis + 2 * (axis > 0) - 2 * (axis < 0)),
+    ]
+    path = onnx_files.network(tmp_path / "a.onnx", nodes, {"w": np.ones((3, 2, 1, 1), "float32")})
+    with pytest.raises(WeightsError, match="of 4"):
+        identify(path)
+
+
+def test_a_type_in_onnx_of_no_kind(tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    image = onnx_files.part(1, "image") + onnx_files.part(2, onnx_files.part(1, b""))
+    content = onnx_files.graph([RELU], [kernel], [image], [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="of no kind"):
+        open_tree(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"K\x00\x85", b"\x89\x85"), (b"h\x07\x86", b"h\x07h\x03\x87")],
+)
+def test_arrays_that_begin_oddly(old: bytes, new: bytes, tmp_path: Path) -> None:
+    data = pickle.dumps({"a": np.arange(6.0)}, 2)
+    assert data.count(old) == 1
+    path = tmp_path / "a.pkl"
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises((TypeError, pickle.UnpicklingError)):
+        pickle.loads(path.read_bytes())
+    with pytest.raises(BrokenWeightsError):
+        open_tree(path)
+
+
+def test_a_row_that_is_made_of_two(tmp_path: Path) -> None:
+    class Row:
+        def __reduce__(self) -> Any:
+            return tuple, ([1], [2])
+
+    torch.save({"a": torch.ones(2), "b": Row()}, tmp_path / "a.pth")
+    with pytest.raises(BrokenWeightsError, match="is made of 2 values"):
+        open_tree(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("odd", ["missing", "double", "large"])
+def test_programs_that_torch_export_refuses(odd: str, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.export.save(torch.export.export(Halved().eval(), (torch.zeros(1, 1, 8, 8),)), made)
+    path = tmp_path / "a.pt2"
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name.endswith("models/model.json"):
+                program = json.loads(data)
+                graph = program["graph_module"]["graph"]
+                if odd == "missing":
+                    del graph["nodes"][0]["inputs"][0]["arg"]
+                elif odd == "double":
+                    next(iter(graph["tensor_values"].values()))["sizes"][0]["as_float"] = 1.0
+                else:
+                    next(iter(graph["tensor_values"].values()))["sizes"][0]["as_int"] = 2**64
+                data = json.dumps(program).encode()
+            new.writestr(name, data)
+    with pytest.raises(BrokenWeightsError):
         open_tree(path)
 
 
@@ -929,6 +1008,7 @@ def test_a_script_that_is_whole(tmp_path: Path) -> None:
         (b"    return _", b"  return _"),
         (b"bias : Optional[Tensor]", b"bias : Optional[Tensor]\n  further : Tensor"),
         (b"class Conv2d", b"class Conv3d"),
+        (b"Conv2d(Module)", b"Conv2d(bool)"),
         (b"Tensor:\n", b"Tensor:\n\xff"),
         (b"[1, 1], [1, 1], [1, 1]", b"[1, 1], [1, torch.relu], [1, 1]"),
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p)"),

@@ -142,7 +142,8 @@ def _dtype(spec: Any, *rest: Any) -> Any:
 
 def _reconstruct(kind: Any = None, shape: Any = None, letter: Any = None, *rest: Any) -> HalfBuilt:
     """Begin an array as numpy does, always in the same way."""
-    if rest or not _is_array_kind(kind) or shape != (0,) or letter not in ("b", b"b"):
+    empty = shape == (0,) and type(shape[0]) is int  # not False, which equals it
+    if rest or not _is_array_kind(kind) or not empty or letter not in ("b", b"b"):
         raise ValueError("an array does not begin as numpy begins it")
     return HalfBuilt()
 

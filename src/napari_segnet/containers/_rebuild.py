@@ -22,6 +22,7 @@ __all__ = [
     "ARRAYS",
     "FORGIVING",
     "FUNCTIONS",
+    "MOST_ARGUMENTS",
     "MUTABLE",
     "PLAIN",
     "STATEFUL",
@@ -266,11 +267,17 @@ def _short(value: Any) -> Any:
     return _of(int, float, bool, str)(value)
 
 
-def _encode(text: Any, encoding: Any = "utf-8", *_rest: Any) -> bytes:
+def _encode(text: Any, encoding: Any = "utf-8", errors: Any = "strict") -> bytes:
     """Return bytes as pickles before protocol 3 write them."""
-    if encoding not in {"latin1", "latin-1", "utf-8", "utf8", "ascii"}:
+    if errors not in {"strict", "ignore", "replace"} or encoding not in {
+        "latin1",
+        "latin-1",
+        "utf-8",
+        "utf8",
+        "ascii",
+    }:
         raise ValueError("an unknown encoding")
-    return bytes(_of(str)(text).encode(encoding))
+    return bytes(_of(str)(text).encode(encoding, errors))
 
 
 def _byte_array(*args: Any) -> bytearray:
@@ -347,6 +354,12 @@ MUTABLE = frozenset(
 """Classes whose new objects are empty, whatever they are given."""
 FORGIVING = MUTABLE | {"builtins.frozenset", "builtins.tuple"}
 """Classes that may hold what we know only by name, so that a stand-in takes their place."""
+MOST_ARGUMENTS: Mapping[str, int] = {
+    **dict.fromkeys((f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset")), 1),
+    **dict.fromkeys(("builtins.dict", "collections.OrderedDict", "collections.Counter"), 1),
+    "collections.deque": 2,
+}
+"""How many values these are made of."""
 STATEFUL = frozenset(("collections.OrderedDict", "collections.Counter"))
 """Classes that we make plain values of, and whose objects take a state."""
 

@@ -11,6 +11,7 @@ from napari_segnet.containers._script_types import Type, fits, literal, type_of
 
 __all__ = ["ScriptClass", "ScriptCode"]
 
+_BASES = frozenset(("Module", "NamedTuple", "Interface", "ModuleInterface", "Enum"))
 _PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
 
 
@@ -78,7 +79,8 @@ class ScriptCode:
         return ValueError(f"{what[:80]} in its code {self.at[-80:]}")
 
     def _class(self, made: ScriptClass, node: ast.ClassDef) -> None:
-        if len(node.bases) > 1 or not all(isinstance(one, ast.Name) for one in node.bases):
+        bases = [one.id for one in node.bases if isinstance(one, ast.Name)]
+        if len(node.bases) > 1 or len(bases) < len(node.bases) or not _BASES.issuperset(bases):
             raise self.refuse("a class has odd bases")
         for one in node.body:
             if isinstance(one, ast.FunctionDef):

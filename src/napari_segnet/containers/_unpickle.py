@@ -23,6 +23,7 @@ from napari_segnet.containers._rebuild import (
     ARRAYS,
     FORGIVING,
     FUNCTIONS,
+    MOST_ARGUMENTS,
     MUTABLE,
     PLAIN,
     STATEFUL,
@@ -315,6 +316,8 @@ def _is_kind(name: str) -> bool:
 
 
 def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
+    if len(args) > MOST_ARGUMENTS.get(name, len(args)):
+        raise ValueError(f"a {name.rpartition('.')[2]} is made of {len(args)} values")
     try:
         return PLAIN[name](*args)
     except OverBudget:

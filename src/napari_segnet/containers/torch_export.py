@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import parsed_json
+from napari_segnet.containers._export_sound import require_program
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -34,7 +35,7 @@ LONG_NUMBER = re.compile(r"[:\[,]\s*-?([0-9]{19,30})\s*[,\]}]")
 LARGEST_PROGRAM = 2**25
 """Bytes of JSON; a network of 2,000 layers has 4 million."""
 OLD = "serialized_exported_program.json"
-FORMAT = "archive_format"
+FORMAT, WRITTEN = "archive_format", b"pt2"
 DTYPES: Mapping[int, str] = {
     **{1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"},
     **{8: "float64", 12: "bool", 13: "bfloat16", 28: "uint16", 34: "uint32", 35: "uint64"},
@@ -60,6 +61,10 @@ class TorchExport:
         name = _program(archive, folder)
         program = _json(archive, name)
         try:
+            require_program(program)
+            own = folder + FORMAT
+            if own in archive.entries and archive.read(own) != WRITTEN:
+                raise ValueError(f"its part {FORMAT} is not {WRITTEN.decode()!r}")
             if name.endswith(OLD):
                 root = dict(_old_tensors(archive, folder))
             else:

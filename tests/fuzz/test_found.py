@@ -751,6 +751,21 @@ def test_a_part_of_png_that_is_too_short(tmp_path: Path) -> None:
         open_image(tmp_path / "31.png")
 
 
+def test_frames_of_a_moving_png_that_are_out_of_order(tmp_path: Path) -> None:
+    import imagecodecs
+    from PIL import Image, UnidentifiedImageError
+
+    path = tmp_path / "a.png"
+    data = imagecodecs.png_encode(np.arange(600, dtype="u2").reshape(20, 30))
+    end, part = data.index(b"IDAT") - 4, b"fdAT" + bytes(16)
+    chunk = struct.pack(">I", 16) + part + struct.pack(">I", zlib.crc32(part))
+    path.write_bytes(data[:end] + chunk + data[end:])
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(path)
+    with pytest.raises(ImageError):
+        open_image(path)
+
+
 @pytest.mark.parametrize("packed", ["", ".gz"])
 @pytest.mark.parametrize("odd", [-5, 7, 10**6])
 def test_extensions_of_nifti_that_are_cut_off(odd: int, packed: str, tmp_path: Path) -> None:

@@ -149,9 +149,12 @@ def _decode_numbers(path: Path, depth: int) -> tuple[npt.NDArray[Any], tuple[str
 def _decode_16_bit(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     import imagecodecs
     import numpy as np
+    from PIL.PngImagePlugin import PngImageFile
 
     from napari_segnet.readers._views import Turned
 
+    with PngImageFile(path):
+        pass  # what stands before the pixels, of which libpng skips what it does not understand
     data = path.read_bytes()
     pixels: npt.NDArray[Any] = np.asarray(imagecodecs.png_decode(data))
     notes: tuple[str, ...] = ()

@@ -25,12 +25,17 @@ def meta(shape: tuple[int, ...] = (2, 3), kind: int = 7, offset: int = 0) -> dic
     return {"dtype": kind, **said}
 
 
+GRAPH = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {}}
+SIGNATURE: dict[str, Any] = {"input_specs": [], "output_specs": []}
+PROGRAM = json.dumps({"graph_module": {"graph": GRAPH, "signature": SIGNATURE}}).encode()
+
+
 def written(path: Path, entry: dict[str, Any], **parts: bytes) -> Path:
     config = {"path_name": "weight_0", "is_param": True, "use_pickle": False, **entry}
     content = {
         "archive_format": b"pt2",
         "byteorder": b"little",
-        "models/model.json": b"{}",
+        "models/model.json": PROGRAM,
         "data/weights/model_weights_config.json": json.dumps({"config": {"w": config}}).encode(),
         "data/weights/weight_0": NUMBERS.tobytes(),
         **parts,
@@ -130,7 +135,7 @@ def inside(compressed: bool = False) -> bytes:
 
 def old(path: Path, state: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("serialized_exported_program.json", "{}")
+        archive.writestr("serialized_exported_program.json", PROGRAM)
         archive.writestr("serialized_state_dict.pt", state)
     return path
 

@@ -1027,6 +1027,8 @@ def test_a_script_that_is_whole(tmp_path: Path) -> None:
         (b"Tensor:\n", b"Tensor:\n\xff"),
         (b"[1, 1], [1, 1], [1, 1]", b"[1, 1], [1, torch.relu], [1, 1]"),
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p)"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout(input, p, 1)"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout([1], p, training)"),
     ],
 )
 def test_code_that_torch_does_not_compile(old: bytes, new: bytes, tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ def require_program(program: Mapping[str, Any]) -> None:
         offset = meta["storage_offset"]  # None before PyTorch 2.5
         for one in (*meta["sizes"], *meta["strides"], *(() if offset is None else (offset,))):
             _require_one(one)
+        lengths = [one.get("as_int", 0) for one in meta["sizes"]]
+        if any(type(length) is not int or length < 0 for length in lengths):
+            raise ValueError("a length is no whole number from 0 on")
     for node in graph["nodes"]:
         _require(node, NODE, "a node")
         for one in node["inputs"]:

@@ -358,6 +358,7 @@ MOST_ARGUMENTS: Mapping[str, int] = {
     **dict.fromkeys((f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset")), 1),
     **dict.fromkeys(("builtins.dict", "collections.OrderedDict", "collections.Counter"), 1),
     "collections.deque": 2,
+    "argparse.Namespace": 0,
 }
 """How many values these are made of."""
 STATEFUL = frozenset(("collections.OrderedDict", "collections.Counter"))

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import TAKES
+from napari_segnet.containers._script_operators import OPERATORS, takes
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -95,6 +95,10 @@ class ScriptFunction:
             return _stops(one.value)
         elif isinstance(one, ast.If):
             return self._if(one, values)
+        elif isinstance(one, ast.FunctionDef):  # what is computed beside, see torch.jit.fork
+            values[one.name] = ANY
+            inside = values | {own.arg: self.look.type(own.annotation) for own in one.args.args}
+            ScriptFunction(self.look, self.owner)._block(one.body, inside)
         elif isinstance(one, ast.While):
             self._condition(one.test, values)
             self._block(one.body, dict(values))
@@ -261,12 +265,17 @@ class ScriptFunction:
         return ANY
 
     def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> None:
-        """Compare how many values an operation of PyTorch is given with how many it takes."""
-        count = len(self._arguments(node, values)) + len(node.keywords)
+        """Compare what an operation of PyTorch is given with what it takes."""
+        found = self._arguments(node, values)
         plain = name.removeprefix("torch.").removeprefix("ops.aten.")
-        least, most = TAKES.get(plain) or TAKES.get(plain.removesuffix("_")) or (0, count)
-        if not least <= count <= most:
-            raise self.look.refuse(f"{name} is given {count} values")
+        known = OPERATORS.get(plain) or OPERATORS.get(plain.removesuffix("_"))
+        if known is None or any(isinstance(one, ast.Starred) for one in node.args):
+            return
+        if not known.least <= len(found) + len(node.keywords) <= known.most:
+            raise self.look.refuse(f"{name} is given {len(found)} values")
+        for place, (letter, have) in enumerate(zip(known.kinds, found, strict=False)):
+            if not takes(letter, have):
+                raise self.look.refuse(f"{name} is given a {have} as its value {place}")
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""
@@ -278,6 +287,13 @@ class ScriptFunction:
             if name == "annotate" and not fits(found, kind):
                 raise self.look.refuse(f"a {found} for a {kind}")
             return kind
+        if name in {"int", "float", "bool"}:
+            if len(self._arguments(node, values)) != 1:
+                raise self.look.refuse(f"{name} of {len(node.args)} values")
+            return Type(name)
+        if name == "isinstance" and node.args:
+            self._value(node.args[0], values)
+            return Type("bool")
         if name == "getattr" and len(node.args) == 2 and isinstance(node.args[1], ast.Constant):
             return self._attribute(
                 ast.Attribute(node.args[0], str(node.args[1].value), ast.Load()), values

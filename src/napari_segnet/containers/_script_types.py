@@ -70,8 +70,6 @@ def type_of(node: ast.expr | None, classes: Mapping[str, bool]) -> Type:
 
 
 def _dotted(name: str, classes: Mapping[str, bool]) -> Type:
-    if not name.startswith("__torch__."):
-        return ANY
     if name in classes:
         return ANY if classes[name] else Type(name)
     if name.startswith("__torch__.torch.classes."):

@@ -117,6 +117,8 @@ class _Machine:
 
     def named(self, module: str, name: str) -> Named:
         self.budget.step((len(module) + len(name)) // 16)  # they are joined and compared
+        if module.partition(".")[0] == "numpy" and not name.isidentifier():
+            raise ValueError("it names what numpy has not")
         named = Named(_OLD_MODULES.get(module, module), name)
         if not any(str(named) in known for known in (PLAIN, TENSORS, ARRAYS)):
             refuse_dangerous(named, self.file_name)

@@ -187,7 +187,10 @@ class Archive:
             _require_known(info)
             if info.compress_type != zipfile.ZIP_STORED and not self.origin:
                 with zipfile.ZipFile(self.path) as archive:
-                    return archive.read(name)
+                    data = archive.read(name)
+                if len(data) != info.file_size:
+                    raise ValueError(f"it has {len(data):,} bytes, not {info.file_size:,}")
+                return data
             # Not through zipfile: torch may have been told to write no checksums.
             region = self.region(name)
             with self.path.open("rb") as file:

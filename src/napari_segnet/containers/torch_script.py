@@ -6,6 +6,7 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/docs/serialization
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ OPERATIONS = frozenset(
 
 https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/serialization/unpickler.cpp
 """
+NAMES = re.compile(
+    r"__torch__(\.\S+)? \S+"
+    r"|torch ([A-Z]\w*Storage|device|per_\w+)"
+    r"|torch\._utils _rebuild_(tensor_v2|qtensor|sparse_tensor)"
+    r"|torch\._tensor _rebuild_from_type_v2"
+    r"|torch\.jit\._pickle \w+|__main__ (TensorID|IntList)|torch\.distributed\.rpc rref"
+    r"|builtins complex|collections OrderedDict"
+)
+"""Classes of its own, and what that reader makes of others."""
 MOST_MODULES = 100_000
 DEEPEST = 64
 
@@ -70,7 +80,7 @@ class TorchScript:
             data = archive.read(f"{folder}{part}.pkl")
             storages = Storages(archive, folder, swap=foreign(order), part=part)
             stream = archive.stream(data)
-            stream.known = OPERATIONS
+            stream.known, stream.names = OPERATIONS, NAMES
             if not data.startswith(BEGIN):
                 raise BrokenWeightsError(_damaged(path, f"its {part}.pkl is in another protocol"))
             found[part] = unpickle(stream, path.name, storages.get)

@@ -346,6 +346,9 @@ def _pixels(file: _File, shape: tuple[int, ...]) -> tuple[Any, bool]:
     if samples > 3:  # the fourth is opacity
         data = FirstSamples(data, len(stored) - 1, 3)
     slope, inter = header.get_slope_inter()
-    if not samples and slope is not None and (slope, inter) != (1.0, 0.0):
+    scaled = slope is not None and (slope, inter) != (1.0, 0.0)
+    if samples and scaled:
+        raise ImageError(f"{file.path.name} is damaged: it scales colours. Export it again.")
+    if scaled:
         data = Scaled(data, float(slope), float(inter))
     return data, samples > 0

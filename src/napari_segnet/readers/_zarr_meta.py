@@ -105,7 +105,7 @@ def _require_understood(folder: Place, group: Mapping[str, Any]) -> None:
     kind = group.get("node_type")
     if kind != "group":
         raise ImageError(
-            f"{folder} says that it is {str(kind)[:40]!r}, which is neither an array nor a group of "
+            f"{folder} says that it is {str(kind)[:40]!r}, which is no array and no group of "
             "Zarr. Copy or export the image again."
         )
     others = {

@@ -92,6 +92,8 @@ def require_known(node: OnnxNode, opset: int) -> None:
         least, most = min(ends[0] for ends in ranges), max(ends[1] for ends in ranges)
         if not least <= len(names) <= most:
             raise ValueError(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
+    if min(one.inputs[0] for one in rules) and not node.inputs[0]:
+        raise ValueError(f"{shown} takes nothing")
     for name, value in node.attributes.items():
         kind = rule.attributes.get(name)
         if kind is None and opset <= NEWEST:

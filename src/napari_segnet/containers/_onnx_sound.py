@@ -35,7 +35,10 @@ def require_sound(model: OnnxModel) -> None:
 def _graph(graph: OnnxGraph, outer: frozenset[str], own: set[str], opset: int) -> None:
     if "" in graph.tensors:
         raise ValueError("a tensor has no name")
-    here = {one.name for one in graph.inputs} | graph.tensors.keys()
+    given = {one.name for one in graph.inputs}
+    if len(given) < len(graph.inputs):
+        raise ValueError("two of its inputs have one name")
+    here = given | graph.tensors.keys()
     made = set(here)
     for node in graph.nodes:
         for name in node.inputs:

@@ -359,6 +359,7 @@ MOST_ARGUMENTS: Mapping[str, int] = {
     **dict.fromkeys(("builtins.dict", "collections.OrderedDict", "collections.Counter"), 1),
     "collections.deque": 2,
     "argparse.Namespace": 0,
+    "torch.Size": 1,
 }
 """How many values these are made of."""
 STATEFUL = frozenset(("collections.OrderedDict", "collections.Counter"))

@@ -59,7 +59,7 @@ class ScriptCode:
             self.at = name
             self._class(self.classes[name], node)
 
-    def require(self, needed: Sequence[tuple[str, Collection[str]]]) -> None:
+    def require(self, needed: Sequence[tuple[str, Collection[str] | None]]) -> None:
         """Refuse modules of classes that are not there, and those without a field of theirs."""
         for name, held in needed:
             made = self.classes.get(name)
@@ -67,6 +67,8 @@ class ScriptCode:
                 if not name.startswith("__torch__.torch.classes."):
                     raise ValueError(f"the class {name[-80:]} of a module is not in it")
             elif "__setstate__" not in made.functions:
+                if held is None:
+                    raise ValueError(f"a module of class {name[-80:]} has no values")
                 if missing := [one for one in made.slots if one not in held]:
                     raise ValueError(f"a module of class {name[-80:]} has no {missing[0][:80]}")
 

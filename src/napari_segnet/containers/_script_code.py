@@ -24,7 +24,7 @@ DEEPEST = 200
 def parsed_code(
     files: Mapping[str, str],
     constants: int,
-    needed: Sequence[tuple[str, Collection[str]]],
+    needed: Sequence[tuple[str, Collection[str] | None]],
     budget: Budget,
 ) -> dict[str, ast.Module]:
     """Return the syntax trees of files of code by their dotted names.
@@ -35,7 +35,7 @@ def parsed_code(
         Their text.
     constants : int
         How many values the file numbers as ``CONSTANTS.c0`` and so on.
-    needed : sequence of (str, collection of str)
+    needed : sequence of (str, collection of str or None)
         Dotted names of the classes of its modules, and what each module has values for.
     budget : Budget
         For all of it.

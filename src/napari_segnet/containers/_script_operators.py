@@ -213,5 +213,6 @@ def takes(letter: str, have: Type) -> bool:
     if have.name in _REFUSED.get(letter, ()):
         return False
     if letter in "Tl" and have.name in {"List", "Tuple"}:
-        return all(takes("t" if letter == "T" else "n", one) for one in have.args)
+        none = any(one.name in {"Optional", "NoneType"} for one in have.args)
+        return not none and all(takes("t" if letter == "T" else "n", one) for one in have.args)
     return True

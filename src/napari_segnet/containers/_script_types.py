@@ -109,7 +109,12 @@ def literal(node: ast.expr) -> Type:
 
 def joined(*kinds: Type) -> Type:
     """Return the type of what is one of several."""
-    return kinds[0] if all(one == kinds[0] for one in kinds) else ANY
+    if all(one == kinds[0] for one in kinds):
+        return kinds[0]
+    rest = [one for one in kinds if one != NONE]
+    if rest and len(rest) < len(kinds) and all(one == rest[0] for one in rest):
+        return Type("Optional", (rest[0],))
+    return ANY
 
 
 def listed(kind: Type) -> Type:

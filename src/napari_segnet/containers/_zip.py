@@ -34,6 +34,7 @@ _END = struct.Struct("<4s4H2LH")
 _ZIP64, _ZIP64_RECORD = b"PK\x06\x07", b"PK\x06\x06"
 _LOCATOR = struct.Struct("<4sIQI")
 _RECORD = struct.Struct("<4sQ2H2I4Q")
+_LISTED = struct.Struct("<4s6H3I5H2I")
 _NO_DISK = (0, 0xFFFF)
 """One file only; or it is said elsewhere, in the record of zip64."""
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
@@ -277,8 +278,29 @@ def _require_one_disk(path: Path, place: int, count: int) -> None:
         raise zipfile.BadZipFile("it says that it is one of several files")
     if before[-_LOCATOR.size :].startswith(_ZIP64):
         _require_record(before, place, count)
+        place, size = (
+            place - _LOCATOR.size - _RECORD.size,
+            _RECORD.unpack(before[: _RECORD.size])[8],
+        )
     elif any(n != count for n in _END.unpack(end)[3:5]):
         raise zipfile.BadZipFile(f"it says another number of parts than the {count} that it lists")
+    else:
+        size = _END.unpack(end)[5]
+    _require_directory(path, place - size, size, count)
+
+
+def _require_directory(path: Path, start: int, size: int, count: int) -> None:
+    """Refuse a list of parts one of which is longer than the list (APPNOTE 4.3.12)."""
+    with path.open("rb") as file:
+        file.seek(max(start, 0))
+        listed = file.read(size)
+    at = 0
+    for _ in range(count):
+        if at + _LISTED.size > len(listed):
+            break
+        at += _LISTED.size + sum(_LISTED.unpack_from(listed, at)[10:13])
+    if at != size:
+        raise zipfile.BadZipFile("its list of parts has another length than it says")
 
 
 def _require_record(before: bytes, place: int, count: int) -> None:

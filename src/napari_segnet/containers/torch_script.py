@@ -153,14 +153,14 @@ def _tensors(module: Inert) -> Iterator[tuple[str, TensorRef]]:
                 waiting.append((here, value, depth + 1))
 
 
-def _modules(module: Inert) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the classes of all modules, and what each has values for."""
+def _modules(module: Inert) -> Iterator[tuple[str, frozenset[str] | None]]:
+    """Yield the classes of all modules, and what each has values for; None if it is no dict."""
     waiting, seen = [module], {id(module)}
     while waiting:
         one = waiting.pop()
         own = one.fields()
         if one.name.startswith("__torch__."):
-            yield one.name, frozenset(own)
+            yield one.name, frozenset(own) if isinstance(one.state, dict) else None
         for value in own.values():
             if isinstance(value, Inert) and id(value) not in seen:
                 seen.add(id(value))

@@ -101,6 +101,7 @@ def _require_chunks(path: Path) -> None:
 
     How long the others are is left to the decoder, which compares checksums as well.
     """
+    frames = 0
     with path.open("rb") as file:
         file.seek(len(SIGNATURE))
         while len(head := file.read(8)) == 8:
@@ -112,6 +113,14 @@ def _require_chunks(path: Path) -> None:
                 )
             if kind == b"IEND":
                 return
+            if kind in (b"fcTL", b"fdAT"):
+                number = int.from_bytes(file.read(4), "big")
+                if number != frames or (kind == b"fdAT" and not frames):
+                    raise ImageError(
+                        f"{path.name} is damaged: the frames of its moving picture are out of "
+                        "order. Copy or export it again."
+                    )
+                frames, length = frames + 1, length - 4
             file.seek(length + 4, 1)
 
 

@@ -1071,3 +1071,96 @@ def test_more_code_than_a_file_has(tmp_path: Path) -> None:
             new.writestr(name, old.read(name))
     with pytest.raises(BrokenWeightsError, match="bytes of code"):
         open_tree(packed)
+
+
+class Forked(torch.nn.Module):
+    """What TorchScript writes with a function in a function, and asks for the kind of a value."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        beside = torch.jit.fork(torch.neg, x)
+        if isinstance(y, torch.Tensor):
+            x = x + y
+        return x + torch.jit.wait(beside)
+
+
+def test_a_script_with_a_function_in_a_function(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.jit.save(torch.jit.script(Forked()), path)
+    assert open_tree(path).container == "torchscript"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nTensor\n"),
+        (b"ctorch\nFloatStorage\n", b"cnumpy\nndarray\n"),
+    ],
+)
+def test_names_that_no_script_has(old: bytes, new: bytes, tmp_path: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(old, new) if name == "data.pkl" else data
+
+    path = script(tmp_path / "a.pt", change)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="which is not written there"):
+        open_tree(path)
+
+
+def test_a_list_of_parts_that_is_too_short(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    last = data.rindex(b"PK\1\2")
+    struct.pack_into("<H", data, last + 28, 300)  # the length of its name
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="another length than it says"):
+        open_tree(path)
+
+
+def test_colours_of_nifti_that_are_scaled(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    colours = np.zeros((4, 5, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    path = tmp_path / "a.nii"
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), path)
+    assert open_image(path).rgb
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<ff", data, 112, 2.0, 1.0)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="it scales colours"):
+        open_image(path)
+
+
+def test_a_group_of_zarr_of_no_kind(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=3)
+    group.create_array("0", data=np.zeros((20, 30), "u2"), chunks=(10, 10))
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"datasets": [{"path": "0"}]}]}
+    head = tmp_path / "a.zarr" / "zarr.json"
+    head.write_text(head.read_text().replace('"group"', '"groups"'))
+    with pytest.raises(ImageError, match="no array and no group"):
+        open_image(tmp_path / "a.zarr")
+
+
+def test_two_inputs_in_onnx_of_one_name(tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    image = value("image", onnx_files.IMAGE)
+    content = onnx_files.graph([RELU], [kernel], [image, image], [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="two of its inputs have one name"):
+        open_tree(tmp_path / "a.onnx")
+
+
+def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
+    from napari_segnet.containers._export_sound import META, require_program
+
+    meta: dict[str, Any] = dict.fromkeys(META, 0)
+    meta |= {"sizes": [{"as_int": 1}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}
+    graph = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {"x": meta}}
+    signature: dict[str, Any] = {"input_specs": [], "output_specs": []}
+    program = {"graph_module": {"graph": graph, "signature": signature}}
+    require_program(program)
+    meta["sizes"] = [{"as_int": -1}]
+    with pytest.raises(ValueError, match="no whole number from 0 on"):
+        require_program(program)

@@ -22,7 +22,8 @@ def meta(shape: tuple[int, ...] = (2, 3), kind: int = 7, offset: int = 0) -> dic
     strides = [int(np.prod(shape[place + 1 :])) for place in range(len(shape))]
     whole = lambda row: [{"as_int": n} for n in row]  # noqa: E731
     said = {"sizes": whole(shape), "strides": whole(strides), "storage_offset": {"as_int": offset}}
-    return {"dtype": kind, **said}
+    device = {"type": "cpu", "index": None}
+    return {"dtype": kind, "requires_grad": False, "device": device, "layout": 7, **said}
 
 
 GRAPH = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {}}

@@ -1073,6 +1073,34 @@ def test_more_code_than_a_file_has(tmp_path: Path) -> None:
         open_tree(packed)
 
 
+class Branching(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool(x.sum() > 0):
+            y = x + 1
+        else:
+            y = x
+        return torch.relu(y)
+
+
+def test_a_value_of_two_types(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Branching()), made)
+    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, b"torch.add(x, 1)", b"[1, 2]")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="has no value"):
+        open_tree(path)
+
+
+def write(path: Path, made: io.BytesIO, old: bytes, new: bytes) -> Path:
+    with zipfile.ZipFile(made) as archive, zipfile.ZipFile(path, "w") as again:
+        for name in archive.namelist():
+            data = archive.read(name)
+            again.writestr(name, data.replace(old, new) if name.endswith(".py") else data)
+    return path
+
+
 class Forked(torch.nn.Module):
     """What TorchScript writes with a function in a function, and asks for the kind of a value."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["require_program"]
+__all__ = ["META", "require_program"]
 
 GRAPH = ("inputs", "outputs", "nodes", "tensor_values")
 NODE = ("target", "inputs", "outputs", "metadata")

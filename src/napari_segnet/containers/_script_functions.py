@@ -117,13 +117,18 @@ class ScriptFunction:
             return self._block(one.body, values)
         return isinstance(one, ast.Raise)
 
-    def _if(self, one: ast.If, values: dict[str, Type]) -> bool:
-        self._condition(one.test, values)
+    def _if(self, node: ast.If, values: dict[str, Type]) -> bool:
+        self._condition(node.test, values)
         yes, no = dict(values), dict(values)
-        left, gone = self._block(one.body, yes), self._block(one.orelse, no)
+        left, gone = self._block(node.body, yes), self._block(node.orelse, no)
         for name in yes.keys() | no.keys():
-            if (name in yes or left) and (name in no or gone):
-                values[name] = joined(yes.get(name, ANY), no.get(name, ANY))
+            one, two = yes.get(name, ANY), no.get(name, ANY)
+            if not (name in yes or left) or not (name in no or gone):
+                continue
+            if left or gone or NONE in (one, two) or fits(one, two) or fits(two, one):
+                values[name] = joined(one, two)
+            else:  # of two types: whoever takes it later is refused
+                values.pop(name, None)
         return left and gone
 
     def _condition(self, test: ast.expr, values: Mapping[str, Type]) -> None:

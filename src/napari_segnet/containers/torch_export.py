@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import parsed_json
-from napari_segnet.containers._export_sound import require_program
+from napari_segnet.containers._export_sound import META, require_program
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -149,6 +149,8 @@ def _tensors(archive: Archive, folder: str, model: str) -> Iterator[tuple[str, T
 
 def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRef:
     meta = entry["tensor_meta"]
+    if isinstance(meta, dict) and (missing := [name for name in META if name not in meta]):
+        raise ValueError(f"a tensor has no field {missing[0]!r}")
     if entry["use_pickle"] or not isinstance(meta, dict):
         return unreadable((), "object", "An object lies as a pickle, which is not opened.")
     shape, stride = ([_whole(n) for n in meta[what]] for what in ("sizes", "strides"))
@@ -166,7 +168,7 @@ def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRe
 
 def _whole(number: Any) -> int:
     found = number["as_int"]
-    if type(found) is not int:
+    if type(found) is not int or len(number) != 1:
         raise ValueError("a length is no whole number")
     return found
 

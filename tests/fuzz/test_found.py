@@ -945,6 +945,17 @@ def test_arrays_that_begin_oddly(old: bytes, new: bytes, tmp_path: Path) -> None
         open_tree(path)
 
 
+def test_an_array_of_dates_that_gets_keys(tmp_path: Path) -> None:
+    data = pickle.dumps({"a": np.ones(2), "b": np.zeros(2, "M8[D]")}, 2)
+    assert data.endswith(b"bu.")
+    path = tmp_path / "a.pkl"
+    path.write_bytes(data[:-2] + b"U\x01xK\x01su.")
+    with pytest.raises(IndexError):
+        pickle.loads(path.read_bytes())
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(path)
+
+
 def test_a_row_that_is_made_of_two(tmp_path: Path) -> None:
     class Row:
         def __reduce__(self) -> Any:
@@ -1024,6 +1035,7 @@ def test_a_script_that_is_whole(tmp_path: Path) -> None:
         (b"bias : Optional[Tensor]", b"bias : Optional[Tensor]\n  further : Tensor"),
         (b"class Conv2d", b"class Conv3d"),
         (b"Conv2d(Module)", b"Conv2d(bool)"),
+        (b"padding_mode : Final[str]", b"NoneType : Final[str]"),
         (b"Tensor:\n", b"Tensor:\n\xff"),
         (b"[1, 1], [1, 1], [1, 1]", b"[1, 1], [1, torch.relu], [1, 1]"),
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p)"),

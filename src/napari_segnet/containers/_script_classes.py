@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from napari_segnet.budget import Budget
 from napari_segnet.containers._script_types import Type, fits, literal, type_of
 
-__all__ = ["ScriptClass", "ScriptCode"]
+__all__ = ["RESERVED", "ScriptClass", "ScriptCode"]
 
+RESERVED = frozenset(("NoneType",))
+"""Words of TorchScript that are none of Python."""
 _BASES = frozenset(("Module", "NamedTuple", "Interface", "ModuleInterface", "Enum"))
 _PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
 
@@ -97,8 +99,8 @@ class ScriptCode:
                 raise self.refuse(f"a {type(one).__name__}")
 
     def _field(self, made: ScriptClass, name: str, one: ast.AnnAssign) -> None:
-        if name in made.fields:
-            raise self.refuse(f"{name} is there twice")
+        if name in made.fields or name in RESERVED:
+            raise self.refuse(f"{name} is there twice, or a word of TorchScript")
         kind = self.type(one.annotation)
         if one.value is not None and not fits(literal(one.value), kind):
             raise self.refuse(f"{name} is not of its type")

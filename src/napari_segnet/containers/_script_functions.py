@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
-from napari_segnet.containers._script_classes import ScriptClass, ScriptCode
+from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
 from napari_segnet.containers._script_operators import OPERATORS, takes
 from napari_segnet.containers._script_types import (
     ANY,
@@ -137,6 +137,8 @@ class ScriptFunction:
 
     def _assign(self, target: ast.expr, kind: Type, values: dict[str, Type]) -> None:
         if isinstance(target, ast.Name):
+            if target.id in RESERVED:
+                raise self.look.refuse(f"{target.id} is given a value")
             values[target.id] = kind
         elif isinstance(target, ast.Tuple | ast.List):
             parts: Iterator[Type] | None = None

@@ -41,6 +41,8 @@ _NO_ROW = (int, float, complex, type(None), Named)
 _INERT_BYTES = 300
 """A stand-in and its two lists."""
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
+ARRAY = "numpy.ndarray"
+"""A stand-in for one of dates or objects, which gets no items one by one."""
 _TORCH = ("torch", "torch.cuda")
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
 # What damage does to the machine below: odd types, missing operands, absurd numbers.
@@ -262,7 +264,7 @@ class _Machine:
         pairs = zip(items[::2], items[1::2], strict=True)
         if isinstance(target, dict):
             target.update((hashable(key), value) for key, value in pairs)
-        elif isinstance(target, Inert):
+        elif isinstance(target, Inert) and target.name != ARRAY:
             target.entries.extend(pairs)
         else:
             raise ValueError(f"a {type(target).__name__} gets keys")
@@ -271,7 +273,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
-        elif isinstance(target, Inert):
+        elif isinstance(target, Inert) and target.name != ARRAY:
             target.items.extend(items)
         else:
             raise ValueError(f"a {type(target).__name__} gets items")
@@ -280,7 +282,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, set):
             target.update(map(hashable, items))
-        elif isinstance(target, Inert):
+        elif isinstance(target, Inert) and target.name != ARRAY:
             target.items.extend(items)
         else:
             raise ValueError(f"a {type(target).__name__} gets members")

@@ -675,3 +675,16 @@ def test_a_journal_that_nobody_closes_ends_with_its_last_reference(tmp_path):
     assert not thread.is_alive()
     assert not is_held(path)
     assert replay(path).labels.shape == (4, 5)
+
+
+def test_a_clock_that_goes_back_changes_no_order(path, monkeypatch):
+    """Acts are replayed as they were written, whatever time they say."""
+    rng = np.random.default_rng(4)
+    labels = np.zeros((20, 30), np.int32)
+    first, acts = labels.copy(), []
+    for back in range(6):
+        monkeypatch.setattr(time, "time", lambda back=back: 1e9 - 3600.0 * back)
+        acts.append(act(painted(rng, labels)))
+    state = replay(written(path, first, acts))
+    np.testing.assert_array_equal(state.labels, labels)
+    assert summary(path).acts == 6

@@ -125,5 +125,5 @@ def test_a_value_that_doubles_at_each_step_stays_small(name: str, tmp_path: Path
     path.write_bytes(
         b"\x80\x02}(X\x08\x00\x00\x00aaaaaaaap0\n0" + steps + b"X\x01\x00\x00\x00bg60\nu."
     )
-    with pytest.raises(BrokenWeightsError, match=r"a path is too long|a str was not expected"):
+    with pytest.raises(BrokenWeightsError, match=r"a path is too long|names a device"):
         open_weights(path)

@@ -22,7 +22,13 @@ def meta(shape: tuple[int, ...] = (2, 3), kind: int = 7, offset: int = 0) -> dic
     strides = [int(np.prod(shape[place + 1 :])) for place in range(len(shape))]
     whole = lambda row: [{"as_int": n} for n in row]  # noqa: E731
     said = {"sizes": whole(shape), "strides": whole(strides), "storage_offset": {"as_int": offset}}
-    return {"dtype": kind, **said}
+    device = {"type": "cpu", "index": None}
+    return {"dtype": kind, "requires_grad": False, "device": device, "layout": 7, **said}
+
+
+GRAPH = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {}}
+SIGNATURE: dict[str, Any] = {"input_specs": [], "output_specs": []}
+PROGRAM = json.dumps({"graph_module": {"graph": GRAPH, "signature": SIGNATURE}}).encode()
 
 
 def written(path: Path, entry: dict[str, Any], **parts: bytes) -> Path:
@@ -30,7 +36,7 @@ def written(path: Path, entry: dict[str, Any], **parts: bytes) -> Path:
     content = {
         "archive_format": b"pt2",
         "byteorder": b"little",
-        "models/model.json": b"{}",
+        "models/model.json": PROGRAM,
         "data/weights/model_weights_config.json": json.dumps({"config": {"w": config}}).encode(),
         "data/weights/weight_0": NUMBERS.tobytes(),
         **parts,
@@ -130,7 +136,7 @@ def inside(compressed: bool = False) -> bytes:
 
 def old(path: Path, state: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("serialized_exported_program.json", "{}")
+        archive.writestr("serialized_exported_program.json", PROGRAM)
         archive.writestr("serialized_state_dict.pt", state)
     return path
 

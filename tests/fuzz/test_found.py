@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import pickle
 import struct
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ from napari_segnet.formats import format_of
 from napari_segnet.readers import open_image
 from napari_segnet.readers._zarr_pixels import ZarrPixels
 from napari_segnet.recognition import identify
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 
 Parts = list[tuple[str, bytes]]
 
@@ -401,7 +406,10 @@ CONV: dict[str, Any] = {"kernel_shape": [1, 1]}
     [
         ([node("Conv", ["image", "w"], "out", **CONV, dilat=[2, 2])], "does not know"),
         ([node("Conv", ["image", "w"], "out", **CONV, group=1.0)], "is of another kind"),
-        ([node("Conv", ["image", "w"], "out"), node("Relu", ["out"], "out")], "are called 'out'"),
+        (
+            [node("Conv", ["image", "w"], "out"), node("Relu", ["out"], "out")],
+            "two nodes make 'out'",
+        ),
         ([node("Relu", ["image", "w"], "out")], "has 2 inputs, where ONNX allows 1-1"),
     ],
 )
@@ -410,6 +418,30 @@ def test_nodes_that_onnx_refuses(made: list[bytes], why: str, tmp_path: Path) ->
     path = onnx_files.network(tmp_path / "a.onnx", made, {"w": kernel})
     with pytest.raises(WeightsError, match=why):
         identify(path)
+
+
+RELU = node("Relu", ["image"], ["out"])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        ([node("Relu", ["x"], ["out"]), node("Relu", ["image"], ["x"])], "nothing before it makes"),
+        ([RELU, RELU], "two nodes make"),
+        ([node("Relu", ["image"], ["x"])], "nothing makes its output"),
+        ([node("Reluu", ["image"], ["out"])], "knows no operation"),
+        ([node("Relu", ["image"], ["out"], slope=1.0)], "does not know"),
+        ([node("Relu", ["image", "image"], ["out"])], "has 2 inputs"),
+    ],
+)
+def test_graphs_that_onnx_refuses(nodes: list[bytes], why: str, tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    content = onnx_files.graph(
+        nodes, [kernel], [value("image", onnx_files.IMAGE)], [value("out", None)]
+    )
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match=why):
+        open_tree(tmp_path / "a.onnx")
 
 
 def test_attributes_in_onnx_that_are_not_of_their_kind(tmp_path: Path) -> None:
@@ -645,3 +677,530 @@ def test_numbers_of_nifti_of_no_kind(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ImageError):
         open_image(path)
+
+
+@pytest.mark.parametrize("version", [b"0\n", b"11\n", b"9" * 30])
+def test_versions_of_torch_that_there_are_not(version: bytes, tmp_path: Path) -> None:
+    def change(parts: Parts) -> Parts:
+        return [(name, version if name.endswith("/version") else data) for name, data in parts]
+
+    path = torch_file(tmp_path / "a.pth", change)
+    with pytest.raises((RuntimeError, IndexError)):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="newer than this program"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("odd", [("gpu",), ("cuda:01",), ("cuda", -1), ("cuda:0", 1)])
+def test_devices_that_there_are_not(odd: tuple[Any, ...], tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        torch.device(*odd)
+    good, path = tmp_path / "good.pth", tmp_path / "a.pth"
+
+    class Device:
+        def __reduce__(self) -> Any:
+            return torch.device, odd
+
+    torch.save({"a": torch.ones(2), "on": torch.device("cuda", 3)}, good)
+    torch.save({"a": torch.ones(2), "on": Device()}, path)
+    assert open_tree(good).root["on"] in ("cuda:3", ("cuda", 3))
+    with pytest.raises(BrokenWeightsError, match="a device"):
+        open_tree(path)
+
+
+def test_a_slope_of_dicom_without_an_intercept(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    from support import dicoms
+
+    pixels = np.arange(600, dtype="i2").reshape(20, 30)
+    for name, tags in (("one", {"RescaleSlope": "2"}), ("two", {"RescaleSlope": ["2", "3"]})):
+        if name == "two":
+            tags["RescaleIntercept"] = "1"
+        dicoms.save(dicoms.slice_of(pixels, **tags), tmp_path / f"{name}.dcm")
+        with pytest.raises(ImageError, match="the slope and intercept"):
+            open_image(tmp_path / f"{name}.dcm")
+
+
+def test_dicom_that_does_not_say_how_it_is_written(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    path = Path(pydicom.data.get_testdata_file("CT_small.dcm"))
+    data = path.read_bytes()
+    syntax = b"\x02\x00\x10\x00UI"
+    assert syntax in data
+    (tmp_path / "a.dcm").write_bytes(data.replace(syntax, b"\x02\x00\x11\x00UI"))
+    with pytest.raises(AttributeError):
+        _ = pydicom.dcmread(tmp_path / "a.dcm").pixel_array
+    with pytest.raises(ImageError, match="TransferSyntaxUID"):
+        open_image(tmp_path / "a.dcm")
+
+
+def test_a_part_of_png_that_is_too_short(tmp_path: Path) -> None:
+    import imagecodecs
+    from PIL import Image
+
+    data = imagecodecs.png_encode(np.arange(600, dtype="u2").reshape(20, 30))
+    end = data.index(b"IDAT") - 4
+    for length in (31, 32):
+        part = b"cHRM" + b"\0\0\x10\0" * (length // 4) + bytes(length % 4)
+        chunk = struct.pack(">I", length) + part + struct.pack(">I", zlib.crc32(part))
+        (tmp_path / f"{length}.png").write_bytes(data[:end] + chunk + data[end:])
+    assert open_image(tmp_path / "32.png").data[1, 0] == 30
+    with pytest.raises((ValueError, OSError)), Image.open(tmp_path / "31.png") as file:
+        file.load()
+    with pytest.raises(ImageError, match="its part cHRM"):
+        open_image(tmp_path / "31.png")
+
+
+def test_frames_of_a_moving_png_that_are_out_of_order(tmp_path: Path) -> None:
+    import imagecodecs
+    from PIL import Image, UnidentifiedImageError
+
+    path = tmp_path / "a.png"
+    data = imagecodecs.png_encode(np.arange(600, dtype="u2").reshape(20, 30))
+    end, part = data.index(b"IDAT") - 4, b"fdAT" + bytes(16)
+    chunk = struct.pack(">I", 16) + part + struct.pack(">I", zlib.crc32(part))
+    path.write_bytes(data[:end] + chunk + data[end:])
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(path)
+    with pytest.raises(ImageError):
+        open_image(path)
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("odd", [-5, 7, 10**6])
+def test_extensions_of_nifti_that_are_cut_off(odd: int, packed: str, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / f"a.nii{packed}"
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 3), "i2"), np.eye(4))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"a" * 30))
+    nibabel.save(image, path)
+    assert open_image(path).axes == "zyx"
+    data = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    struct.pack_into("<i", data, 352, odd)
+    path.write_bytes(gzip.compress(data) if packed else data)
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises((nibabel.spatialimages.HeaderDataError, ValueError)),
+    ):
+        nibabel.load(path)
+    with pytest.raises(ImageError, match="an extension of its header"):
+        open_image(path)
+
+
+def test_a_part_that_is_said_to_be_a_folder(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "b.pth", "w") as new:
+        for info in old.infolist():
+            info.external_attr = 0x10 if info.filename.endswith("data/0") else 0
+            new.writestr(info, old.read(info))
+    with pytest.raises(BrokenWeightsError, match="said to be a folder"):
+        open_tree(tmp_path / "b.pth")
+
+
+def opens_alike(path: Path) -> bool:
+    """Tell if PyTorch reads what was saved; it raises many kinds of errors."""
+    try:
+        found = torch.load(path, weights_only=True)
+    except Exception:
+        return False
+    return all(torch.equal(found[name], own) for name, own in TENSORS.items())
+
+
+def capitals(parts: Parts) -> Parts:
+    twice = [(name.replace("data/0", "DATA/0"), b"1") for name, _ in parts if "data/0" in name]
+    return [*twice, *parts]
+
+
+def no_text(parts: Parts) -> Parts:
+    return [(name, b"\xff" if name.endswith("serialization_id") else data) for name, data in parts]
+
+
+def another_version(parts: Parts) -> Parts:
+    folder = parts[0][0].partition("/")[0]
+    return [(f"{folder}/.data/version", b"x"), *parts]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (capitals, "differ only in capitals"),
+        (no_text, "is no text"),
+        (another_version, "the number of its version"),
+    ],
+)
+def test_more_parts_that_torch_refuses(change: Any, why: str, tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", change)
+    assert change is capitals or not opens_alike(path)  # PyTorch takes one or the other
+    with pytest.raises(BrokenWeightsError, match=why):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [(16, "several files"), (24, "number of parts"), (48, "does not end")],
+)
+def test_ends_of_zip64_that_are_wrong(place: int, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.ones(2)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\6\6") + place] += 1
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match=why):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(("flag", "name"), [(0x20, b""), (0, b"\0")])
+def test_parts_that_programs_list_differently(flag: int, name: bytes, tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2")
+    data[at + 8] |= flag
+    if name:
+        data = data.replace(b"archive/version", b"archive/versio\0")
+    path.write_bytes(data)
+    with pytest.raises(BrokenWeightsError, match="programs read differently"):
+        open_tree(path)
+
+
+def test_dates_of_a_unit_that_there_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.pkl"
+    made = pickle.dumps({"a": np.ones(2), "b": np.zeros(2, "M8[D]")}, 3)
+    unit = b"C\x01Dq"
+    place = made.index(unit) + 5
+    assert made[place : place + 2] == b"K\x01"
+    path.write_bytes(made[:place] + b"K\x00" + made[place + 2 :])
+    with pytest.raises(TypeError):
+        pickle.loads(path.read_bytes())
+    with pytest.raises(BrokenWeightsError):
+        open_tree(path)
+
+
+def test_dicom_that_changes_the_way_it_is_written(tmp_path: Path) -> None:
+    """Said to be without kinds of values, and its first element has one: so the rest has, too."""
+    pydicom = pytest.importorskip("pydicom")
+    from support import dicoms
+
+    slice_ = dicoms.slice_of(np.arange(1320, dtype="i2").reshape(33, 40))
+    slice_.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    dicoms.save(slice_, tmp_path / "a.dcm")
+    assert open_image(tmp_path / "a.dcm").data.shape == (33, 40)
+    data = (tmp_path / "a.dcm").read_bytes()
+    first = data.index(b"\x08\0\x16\0")
+    more = b"\x08\0\x05\0CS\2\0  "
+    (tmp_path / "b.dcm").write_bytes(data[:first] + more + data[first:])
+    with warnings.catch_warnings(action="ignore"), pytest.raises(NotImplementedError):
+        _ = pydicom.dcmread(tmp_path / "b.dcm").pixel_array
+    with pytest.raises(ImageError):
+        open_image(tmp_path / "b.dcm")
+
+
+@pytest.mark.parametrize("kind", [b"FloatStorage", b"float32"])
+def test_kinds_of_numbers_that_are_called(kind: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    called = b"ctorch._utils\n_rebuild_tensor_v2\n"
+    assert called in data
+    path.write_bytes(data.replace(called, b"ctorch\n" + kind + b"\n"))
+    with pytest.raises(Exception, match=r"callable|Unsupported|weights_only"):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="a kind of numbers is called"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize("axis", [2, -3, 255])
+def test_axes_that_there_are_not(axis: int, tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["image", "w"], "x", kernel_shape=[1, 1]),
+        node("Softmax", ["x"], "out", axis=axis + 2 * (axis > 0) - 2 * (axis < 0)),
+    ]
+    path = onnx_files.network(tmp_path / "a.onnx", nodes, {"w": np.ones((3, 2, 1, 1), "float32")})
+    with pytest.raises(WeightsError, match="of 4"):
+        identify(path)
+
+
+def test_a_type_in_onnx_of_no_kind(tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    image = onnx_files.part(1, "image") + onnx_files.part(2, onnx_files.part(1, b""))
+    content = onnx_files.graph([RELU], [kernel], [image], [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="of no kind"):
+        open_tree(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"K\x00\x85", b"\x89\x85"), (b"h\x07\x86", b"h\x07h\x03\x87")],
+)
+def test_arrays_that_begin_oddly(old: bytes, new: bytes, tmp_path: Path) -> None:
+    data = pickle.dumps({"a": np.arange(6.0)}, 2)
+    assert data.count(old) == 1
+    path = tmp_path / "a.pkl"
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises((TypeError, pickle.UnpicklingError)):
+        pickle.loads(path.read_bytes())
+    with pytest.raises(BrokenWeightsError):
+        open_tree(path)
+
+
+def test_an_array_of_dates_that_gets_keys(tmp_path: Path) -> None:
+    data = pickle.dumps({"a": np.ones(2), "b": np.zeros(2, "M8[D]")}, 2)
+    assert data.endswith(b"bu.")
+    path = tmp_path / "a.pkl"
+    path.write_bytes(data[:-2] + b"U\x01xK\x01su.")
+    with pytest.raises(IndexError):
+        pickle.loads(path.read_bytes())
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(path)
+
+
+def test_a_row_that_is_made_of_two(tmp_path: Path) -> None:
+    class Row:
+        def __reduce__(self) -> Any:
+            return tuple, ([1], [2])
+
+    torch.save({"a": torch.ones(2), "b": Row()}, tmp_path / "a.pth")
+    with pytest.raises(BrokenWeightsError, match="is made of 2 values"):
+        open_tree(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("odd", ["missing", "double", "large"])
+def test_programs_that_torch_export_refuses(odd: str, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.export.save(torch.export.export(Halved().eval(), (torch.zeros(1, 1, 8, 8),)), made)
+    path = tmp_path / "a.pt2"
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name.endswith("models/model.json"):
+                program = json.loads(data)
+                graph = program["graph_module"]["graph"]
+                if odd == "missing":
+                    del graph["nodes"][0]["inputs"][0]["arg"]
+                elif odd == "double":
+                    next(iter(graph["tensor_values"].values()))["sizes"][0]["as_float"] = 1.0
+                else:
+                    next(iter(graph["tensor_values"].values()))["sizes"][0]["as_int"] = 2**64
+                data = json.dumps(program).encode()
+            new.writestr(name, data)
+    with pytest.raises(BrokenWeightsError):
+        open_tree(path)
+
+
+# ---- TorchScript -------------------------------------------------------------------------
+
+
+class Halved(torch.nn.Module):
+    """Calls a module, a function with a type of its own, and holds a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(1, 2, 3, padding=1)
+        self.rate = 0.5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(self.first(x), self.rate, self.training)
+
+
+def script(path: Path, change: Callable[[str, bytes], bytes]) -> Path:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Halved().eval()), made)
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name.partition("/")[2], old.read(name)))
+    return path
+
+
+def test_a_script_that_is_whole(tmp_path: Path) -> None:
+    tree = open_tree(script(tmp_path / "a.pt", lambda _, data: data))
+    assert tree.root["first.weight"].shape == (2, 1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"def dropout", b"def dropped"),  # a function that is called and not there
+        (b"return _0", b"return _9"),  # a value that is not there
+        (b"Tensor) -> Tensor", b"Tensors) -> Tensor"),
+        (b"training : bool", b"training : List[bool, int]"),
+        (b"padding : Final[Tuple[int, int]] = (1, 1)", b"padding : Final[int] = (1, 1)"),
+        (b"in_channels : Final[int] = 1", b"groups : Final[int] = 1"),  # there twice
+        (b"(first).forward(x, )", b"(first).backward(x, )"),
+        (b"(first).forward(x, )", b"(first).forward(x, x, )"),
+        (b"(first).forward(x, )", b"(first).forward(True, )"),
+        (b"first = self.first", b"first = self.second"),
+        (b"    return _", b"  return _"),
+        (b"bias : Optional[Tensor]", b"bias : Optional[Tensor]\n  further : Tensor"),
+        (b"class Conv2d", b"class Conv3d"),
+        (b"Conv2d(Module)", b"Conv2d(bool)"),
+        (b"padding_mode : Final[str]", b"NoneType : Final[str]"),
+        (b"Tensor:\n", b"Tensor:\n\xff"),
+        (b"[1, 1], [1, 1], [1, 1]", b"[1, 1], [1, torch.relu], [1, 1]"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout(input, p)"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout(input, p, 1)"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout([1], p, training)"),
+    ],
+)
+def test_code_that_torch_does_not_compile(old: bytes, new: bytes, tmp_path: Path) -> None:
+    changed = []
+
+    def change(name: str, data: bytes) -> bytes:
+        if name.endswith(".py") and old in data:
+            changed.append(name)
+            return data.replace(old, new)
+        return data
+
+    path = script(tmp_path / "a.pt", change)
+    assert changed
+    with pytest.raises((RuntimeError, UnicodeDecodeError, IndexError)):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"\x80\x02", b"\x80\x04"), (b"K\x01", b"I1\n")])
+def test_pickles_that_no_script_has(old: bytes, new: bytes, tmp_path: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(old, new, 1) if name == "data.pkl" else data
+
+    path = script(tmp_path / "a.pt", change)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError):
+        open_tree(path)
+
+
+def test_more_code_than_a_file_has(tmp_path: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return data + b"\n" + b"a," * 10**6 if name.endswith("conv.py") else data
+
+    path = script(tmp_path / "a.pt", change)
+    packed = tmp_path / "packed.pt"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(BrokenWeightsError, match="bytes of code"):
+        open_tree(packed)
+
+
+class Branching(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool(x.sum() > 0):
+            y = x + 1
+        else:
+            y = x
+        return torch.relu(y)
+
+
+def test_a_value_of_two_types(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.jit.save(torch.jit.script(Branching()), made)
+    assert open_tree(write(tmp_path / "a.pt", made, b"", b"")).container == "torchscript"
+    path = write(tmp_path / "b.pt", made, b"torch.add(x, 1)", b"[1, 2]")
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="has no value"):
+        open_tree(path)
+
+
+def write(path: Path, made: io.BytesIO, old: bytes, new: bytes) -> Path:
+    with zipfile.ZipFile(made) as archive, zipfile.ZipFile(path, "w") as again:
+        for name in archive.namelist():
+            data = archive.read(name)
+            again.writestr(name, data.replace(old, new) if name.endswith(".py") else data)
+    return path
+
+
+class Forked(torch.nn.Module):
+    """What TorchScript writes with a function in a function, and asks for the kind of a value."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        beside = torch.jit.fork(torch.neg, x)
+        if isinstance(y, torch.Tensor):
+            x = x + y
+        return x + torch.jit.wait(beside)
+
+
+def test_a_script_with_a_function_in_a_function(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.jit.save(torch.jit.script(Forked()), path)
+    assert open_tree(path).container == "torchscript"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nTensor\n"),
+        (b"ctorch\nFloatStorage\n", b"cnumpy\nndarray\n"),
+    ],
+)
+def test_names_that_no_script_has(old: bytes, new: bytes, tmp_path: Path) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        return data.replace(old, new) if name == "data.pkl" else data
+
+    path = script(tmp_path / "a.pt", change)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match="which is not written there"):
+        open_tree(path)
+
+
+def test_a_list_of_parts_that_is_too_short(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    last = data.rindex(b"PK\1\2")
+    struct.pack_into("<H", data, last + 28, 300)  # the length of its name
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="another length than it says"):
+        open_tree(path)
+
+
+def test_colours_of_nifti_that_are_scaled(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    colours = np.zeros((4, 5, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    path = tmp_path / "a.nii"
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), path)
+    assert open_image(path).rgb
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<ff", data, 112, 2.0, 1.0)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="it scales colours"):
+        open_image(path)
+
+
+def test_a_group_of_zarr_of_no_kind(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=3)
+    group.create_array("0", data=np.zeros((20, 30), "u2"), chunks=(10, 10))
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"datasets": [{"path": "0"}]}]}
+    head = tmp_path / "a.zarr" / "zarr.json"
+    head.write_text(head.read_text().replace('"group"', '"groups"'))
+    with pytest.raises(ImageError, match="no array and no group"):
+        open_image(tmp_path / "a.zarr")
+
+
+def test_two_inputs_in_onnx_of_one_name(tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    image = value("image", onnx_files.IMAGE)
+    content = onnx_files.graph([RELU], [kernel], [image, image], [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="two of its inputs have one name"):
+        open_tree(tmp_path / "a.onnx")
+
+
+def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
+    from napari_segnet.containers._export_sound import META, require_program
+
+    meta: dict[str, Any] = dict.fromkeys(META, 0)
+    meta |= {"sizes": [{"as_int": 1}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}
+    graph = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {"x": meta}}
+    signature: dict[str, Any] = {"input_specs": [], "output_specs": []}
+    program = {"graph_module": {"graph": graph, "signature": signature}}
+    require_program(program)
+    meta["sizes"] = [{"as_int": -1}]
+    with pytest.raises(ValueError, match="no whole number from 0 on"):
+        require_program(program)

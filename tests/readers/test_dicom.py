@@ -86,7 +86,7 @@ def test_hounsfield_units(tmp_path: Path) -> None:
 
 def test_a_slope_of_each_slice(tmp_path: Path) -> None:
     slopes = {z: str(0.5 + z) for z in range(len(CT))}
-    image = open_image(save_series(tmp_path / "pet", CT, RescaleSlope=slopes))
+    image = open_image(save_series(tmp_path / "pet", CT, RescaleSlope=slopes, RescaleIntercept="0"))
     wanted = CT * (0.5 + np.arange(len(CT)))[:, None, None]
     assert image.dtype == np.float32
     assert np.allclose(np.asarray(image.data), wanted, rtol=1e-6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,7 +37,7 @@ _UNITS = frozenset(
 )
 """Of dates and times (numpy.datetime64)."""
 _MADE = "numpy.ndarray"
-_KNOWN = ("builtins", "collections", "torch", "_codecs", "argparse", "types", "datetime", "pathlib")
+_KNOWN = sys.stdlib_module_names | {"torch", "__builtin__", "copy_reg"}
 """Modules in which no kind of array is."""
 _KINDS_OF_ARRAY = ("ndarray", "matrix", "memmap", "recarray", "chararray", "MaskedArray")
 _OBJECTS = ("O", "O4", "O8")
@@ -141,7 +142,8 @@ def _dtype(spec: Any, *rest: Any) -> Any:
 
 def _reconstruct(kind: Any = None, shape: Any = None, letter: Any = None, *rest: Any) -> HalfBuilt:
     """Begin an array as numpy does, always in the same way."""
-    if rest or not _is_array_kind(kind) or shape != (0,) or letter not in ("b", b"b"):
+    empty = shape == (0,) and type(shape[0]) is int  # not False, which equals it
+    if rest or not _is_array_kind(kind) or not empty or letter not in ("b", b"b"):
         raise ValueError("an array does not begin as numpy begins it")
     return HalfBuilt()
 
@@ -162,7 +164,7 @@ def _require_unit(said: Any) -> None:
         raise ValueError("the kind of an array is not understood")
     unit, *steps = said[1]
     name = unit.decode("latin-1") if isinstance(unit, bytes) else unit
-    if name not in _UNITS or steps[1:2] != [1] or any(type(n) is not int for n in steps):
+    if name not in _UNITS or steps[1:2] != [1] or any(type(n) is not int or n < 1 for n in steps):
         raise ValueError("the kind of an array is not understood")
 
 

@@ -96,6 +96,8 @@ class OnnxModel:
         Version of each domain of operations; that of ONNX itself is ``""``.
     functions : frozenset of (str, str)
         Domain and name of operations that the file defines itself.
+    version : int
+        Of ONNX.
     producer, producer_version, doc : str
         Who wrote it, and what about it.
     properties : mapping of str to str
@@ -105,6 +107,7 @@ class OnnxModel:
     graph: OnnxGraph
     opsets: Mapping[str, int]
     functions: frozenset[tuple[str, str]] = frozenset()
+    version: int = 0
     producer: str = ""
     producer_version: str = ""
     doc: str = ""
@@ -152,6 +155,7 @@ def read_model(message: Message) -> OnnxModel:
         graph=graph,
         opsets=opsets,
         functions=frozenset(functions),
+        version=version,
         producer=texts[2],
         producer_version=texts[3],
         doc=texts[6],
@@ -277,6 +281,8 @@ def _attribute(message: Message, count: _Count) -> tuple[str, Any]:
     return name, tuple(found)
 
 
+TYPES = (1, 4, 5, 7, 8, 9)
+"""Where a type lies: tensor, sequence, map, opaque, sparse tensor, optional (``TypeProto``)."""
 _FIELDS = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11}
 """Where the value of an attribute of each kind lies (``AttributeProto.AttributeType``)."""
 _READ = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
@@ -305,10 +311,13 @@ def _input(message: Message) -> OnnxInput:
         if one.number == 1:
             name = message.name(one)
         elif one.number == 2:
-            inner = message.inside(one)
+            inner, known = message.inside(one), False
             for two in inner:
+                known = known or two.number in TYPES
                 if two.number == 1:  # a tensor; sequences and maps are other kinds
                     kind, shape = _tensor_type(inner.inside(two))
+            if not known:
+                raise ValueError(f"its value {name[:80]!r} has a type of no kind")
     return OnnxInput(name=name, shape=shape, kind=kind)
 
 
@@ -320,6 +329,8 @@ def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
         elif one.number == 2:
             inner = message.inside(one)
             shape = tuple(_length(inner.inside(two)) for two in inner if two.number == 1)
+    if not kind:
+        raise ValueError("a tensor has numbers of no kind")
     return kind, shape
 
 

@@ -48,6 +48,10 @@ class Stream:
         self.frame = 0
         """Bytes that are left of a frame: what begins in one ends in it."""
         self.budget = budget or Budget.of_file(left)
+        self.known: frozenset[str] | None = None
+        """Names of the operations that may be in it; all that Python knows without."""
+        self.names: re.Pattern[str] | None = None
+        """Modules and names of what may be named, with a blank between; any without."""
 
     def read(self, count: int) -> bytes:
         if count > self.left:
@@ -87,7 +91,11 @@ def operations(stream: Stream) -> Iterator[tuple[str, Any]]:
     while True:
         letter = stream.read(1)
         name, read = _READERS[letter]
+        if stream.known is not None and name not in stream.known:
+            raise ValueError(f"it has the operation {name}, which is not written there")
         argument: Any = None if read is None else read(stream)
+        if name == "GLOBAL" and stream.names is not None and not stream.names.fullmatch(argument):
+            raise ValueError(f"it names {argument[:80]!r}, which is not written there")
         if name == "PROTO" and argument > NEWEST_PROTOCOL:
             raise ValueError(f"it is written in protocol {argument}, which there is not")
         if name == "FRAME":

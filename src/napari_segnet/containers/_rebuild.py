@@ -7,6 +7,7 @@ checks them, and makes the harmless equal. Nothing is imported by a name in a fi
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "ARRAYS",
     "FORGIVING",
     "FUNCTIONS",
+    "MOST_ARGUMENTS",
     "MUTABLE",
     "PLAIN",
     "STATEFUL",
@@ -265,11 +267,17 @@ def _short(value: Any) -> Any:
     return _of(int, float, bool, str)(value)
 
 
-def _encode(text: Any, encoding: Any = "utf-8", *_rest: Any) -> bytes:
+def _encode(text: Any, encoding: Any = "utf-8", errors: Any = "strict") -> bytes:
     """Return bytes as pickles before protocol 3 write them."""
-    if encoding not in {"latin1", "latin-1", "utf-8", "utf8", "ascii"}:
+    if errors not in {"strict", "ignore", "replace"} or encoding not in {
+        "latin1",
+        "latin-1",
+        "utf-8",
+        "utf8",
+        "ascii",
+    }:
         raise ValueError("an unknown encoding")
-    return bytes(_of(str)(text).encode(encoding))
+    return bytes(_of(str)(text).encode(encoding, errors))
 
 
 def _byte_array(*args: Any) -> bytearray:
@@ -280,8 +288,16 @@ def _byte_array(*args: Any) -> bytearray:
 
 _LONGEST_PATH = 32_767
 """That of Windows, the longest of all systems."""
-_LONGEST_DEVICE = 64
-"""Such as ``privateuseone:12``."""
+_MOST_DEVICES = 128
+_DEVICE = re.compile(r"([a-z]+)(?::(0|[1-9][0-9]{0,2}))?")
+_DEVICES = frozenset(
+    "cpu cuda ipu xpu mkldnn opengl opencl ideep hip ve fpga maia xla lazy vulkan mps meta hpu "
+    "mtia privateuseone ort msnpu npu mlu musa sdaa gcu".split()
+)
+"""Kinds of devices of PyTorch from 1.0 on, and those that makers of processors add to it.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/c10/core/Device.cpp
+"""
 
 
 def _path(*parts: Any) -> str:
@@ -292,9 +308,14 @@ def _path(*parts: Any) -> str:
 
 
 def _device(kind: Any = "cpu", index: Any = None) -> str:
-    if len(_of(str)(kind)) > _LONGEST_DEVICE:
-        raise ValueError("the name of a device is too long")
-    return _of(str)(kind) if index is None else f"{_of(str)(kind)}:{_number(index)}"
+    said = _DEVICE.fullmatch(_of(str)(kind))
+    if said is None or said[1] not in _DEVICES:
+        raise ValueError("it names a device that there is not")
+    if index is None:
+        return str(kind)
+    if said[2] is not None or type(index) is not int or not 0 <= index < _MOST_DEVICES:
+        raise ValueError("the number of a device is odd")
+    return f"{kind}:{index}"
 
 
 def _date(kind: Any) -> Builder:
@@ -333,6 +354,14 @@ MUTABLE = frozenset(
 """Classes whose new objects are empty, whatever they are given."""
 FORGIVING = MUTABLE | {"builtins.frozenset", "builtins.tuple"}
 """Classes that may hold what we know only by name, so that a stand-in takes their place."""
+MOST_ARGUMENTS: Mapping[str, int] = {
+    **dict.fromkeys((f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset")), 1),
+    **dict.fromkeys(("builtins.dict", "collections.OrderedDict", "collections.Counter"), 1),
+    "collections.deque": 2,
+    "argparse.Namespace": 0,
+    "torch.Size": 1,
+}
+"""How many values these are made of."""
 STATEFUL = frozenset(("collections.OrderedDict", "collections.Counter"))
 """Classes that we make plain values of, and whose objects take a state."""
 

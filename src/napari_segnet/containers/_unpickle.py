@@ -23,6 +23,7 @@ from napari_segnet.containers._rebuild import (
     ARRAYS,
     FORGIVING,
     FUNCTIONS,
+    MOST_ARGUMENTS,
     MUTABLE,
     PLAIN,
     STATEFUL,
@@ -30,7 +31,7 @@ from napari_segnet.containers._rebuild import (
     HalfBuilt,
     hashable,
 )
-from napari_segnet.containers._types import TensorRef
+from napari_segnet.containers._types import ITEMSIZE, TensorRef
 from napari_segnet.errors import BrokenWeightsError
 
 __all__ = ["Stream", "unpickle"]
@@ -40,6 +41,9 @@ _NO_ROW = (int, float, complex, type(None), Named)
 _INERT_BYTES = 300
 """A stand-in and its two lists."""
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
+ARRAY = "numpy.ndarray"
+"""A stand-in for one of dates or objects, which gets no items one by one."""
+_TORCH = ("torch", "torch.cuda")
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
 # What damage does to the machine below: odd types, missing operands, absurd numbers.
 _DAMAGE = (
@@ -115,6 +119,8 @@ class _Machine:
 
     def named(self, module: str, name: str) -> Named:
         self.budget.step((len(module) + len(name)) // 16)  # they are joined and compared
+        if module.partition(".")[0] == "numpy" and not name.isidentifier():
+            raise ValueError("it names what numpy has not")
         named = Named(_OLD_MODULES.get(module, module), name)
         if not any(str(named) in known for known in (PLAIN, TENSORS, ARRAYS)):
             refuse_dangerous(named, self.file_name)
@@ -143,6 +149,8 @@ class _Machine:
         if not isinstance(target, Named):
             raise ValueError(f"a {type(target).__name__} is called")
         name = str(target)
+        if self.persistent is not None and target.module in _TORCH and _is_kind(target.short):
+            raise ValueError("a kind of numbers is called")
         if name in TENSORS:
             return TENSORS[name](*args)
         if name in ARRAYS:
@@ -256,7 +264,7 @@ class _Machine:
         pairs = zip(items[::2], items[1::2], strict=True)
         if isinstance(target, dict):
             target.update((hashable(key), value) for key, value in pairs)
-        elif isinstance(target, Inert):
+        elif isinstance(target, Inert) and target.name != ARRAY:
             target.entries.extend(pairs)
         else:
             raise ValueError(f"a {type(target).__name__} gets keys")
@@ -265,7 +273,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
-        elif isinstance(target, Inert):
+        elif isinstance(target, Inert) and target.name != ARRAY:
             target.items.extend(items)
         else:
             raise ValueError(f"a {type(target).__name__} gets items")
@@ -274,7 +282,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, set):
             target.update(map(hashable, items))
-        elif isinstance(target, Inert):
+        elif isinstance(target, Inert) and target.name != ARRAY:
             target.items.extend(items)
         else:
             raise ValueError(f"a {type(target).__name__} gets members")
@@ -306,7 +314,14 @@ class _Machine:
         raise ValueError(what)
 
 
+def _is_kind(name: str) -> bool:
+    """Tell a kind of numbers, which is no function in a file of torch."""
+    return name.endswith("Storage") or name in ITEMSIZE
+
+
 def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
+    if len(args) > MOST_ARGUMENTS.get(name, len(args)):
+        raise ValueError(f"a {name.rpartition('.')[2]} is made of {len(args)} values")
     try:
         return PLAIN[name](*args)
     except OverBudget:

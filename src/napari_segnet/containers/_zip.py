@@ -24,11 +24,17 @@ MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
 _ENCRYPTED = 0x2041
 """With a password, strongly, or with a masked directory: bits 0, 6 and 13 of APPNOTE 4.4.4."""
+_PATCHED = 0x20
+"""Bit 5: only changes to another file, which no program that is known unpacks."""
+_FOLDER = 0x10
+"""Of the attributes of MS-DOS; PyTorch reads a part that has it as zeros."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The packings that torch and Keras read."""
 _END = struct.Struct("<4s4H2LH")
-_ZIP64 = b"PK\x06\x07" + bytes(16)
-"""The place of the record of zip64 stands before the end, in so many bytes (APPNOTE 4.3.15)."""
+_ZIP64, _ZIP64_RECORD = b"PK\x06\x07", b"PK\x06\x06"
+_LOCATOR = struct.Struct("<4sIQI")
+_RECORD = struct.Struct("<4sQ2H2I4Q")
+_LISTED = struct.Struct("<4s6H3I5H2I")
 _NO_DISK = (0, 0xFFFF)
 """One file only; or it is said elsewhere, in the record of zip64."""
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
@@ -182,7 +188,10 @@ class Archive:
             _require_known(info)
             if info.compress_type != zipfile.ZIP_STORED and not self.origin:
                 with zipfile.ZipFile(self.path) as archive:
-                    return archive.read(name)
+                    data = archive.read(name)
+                if len(data) != info.file_size:
+                    raise ValueError(f"it has {len(data):,} bytes, not {info.file_size:,}")
+                return data
             # Not through zipfile: torch may have been told to write no checksums.
             region = self.region(name)
             with self.path.open("rb") as file:
@@ -261,14 +270,51 @@ def _require_one_disk(path: Path, place: int, count: int) -> None:
     The number of its parts is compared as well, where it is not said elsewhere (zip64).
     """
     with path.open("rb") as file:
-        file.seek(max(place - len(_ZIP64), 0))
-        before = file.read(min(place, len(_ZIP64)))
+        file.seek(max(place - _RECORD.size - _LOCATOR.size, 0))
+        before = file.read(min(place, _RECORD.size + _LOCATOR.size))
         file.seek(max(place, 0))
         end = file.read(_END.size)
     if len(end) < _END.size or any(n not in _NO_DISK for n in _END.unpack(end)[1:3]):
         raise zipfile.BadZipFile("it says that it is one of several files")
-    larger = before.startswith(_ZIP64[:4])
-    if not larger and any(n != count for n in _END.unpack(end)[3:5]):
+    if before[-_LOCATOR.size :].startswith(_ZIP64):
+        _require_record(before, place, count)
+        place, size = (
+            place - _LOCATOR.size - _RECORD.size,
+            _RECORD.unpack(before[: _RECORD.size])[8],
+        )
+    elif any(n != count for n in _END.unpack(end)[3:5]):
+        raise zipfile.BadZipFile(f"it says another number of parts than the {count} that it lists")
+    else:
+        size = _END.unpack(end)[5]
+    _require_directory(path, place - size, size, count)
+
+
+def _require_directory(path: Path, start: int, size: int, count: int) -> None:
+    """Refuse a list of parts one of which is longer than the list (APPNOTE 4.3.12)."""
+    with path.open("rb") as file:
+        file.seek(max(start, 0))
+        listed = file.read(size)
+    at = 0
+    for _ in range(count):
+        if at + _LISTED.size > len(listed):
+            break
+        at += _LISTED.size + sum(_LISTED.unpack_from(listed, at)[10:13])
+    if at != size:
+        raise zipfile.BadZipFile("its list of parts has another length than it says")
+
+
+def _require_record(before: bytes, place: int, count: int) -> None:
+    """Compare what zip64 says with what is there (APPNOTE 4.3.14 and 4.3.15)."""
+    if len(before) < _RECORD.size + _LOCATOR.size:
+        raise zipfile.BadZipFile("its list of parts has no end")
+    own = place - _LOCATOR.size - _RECORD.size
+    _, disk, said, disks = _LOCATOR.unpack(before[_RECORD.size :])
+    mark, *_, here, first, listed, every, size, start = _RECORD.unpack(before[: _RECORD.size])
+    if disk or disks > 1 or here or first:
+        raise zipfile.BadZipFile("it says that it is one of several files")
+    if (mark, said, start + size) != (_ZIP64_RECORD, own, own):
+        raise zipfile.BadZipFile("its list of parts does not end where it says")
+    if (listed, every) != (count, count):
         raise zipfile.BadZipFile(f"it says another number of parts than the {count} that it lists")
 
 
@@ -276,6 +322,16 @@ def _check(info: zipfile.ZipInfo, path: Path, file_size: int) -> None:
     if info.flag_bits & _ENCRYPTED:
         raise BrokenWeightsError(
             f"{path.name} is a zip file with a password; unpack it and open the weights inside."
+        )
+    if info.flag_bits & _PATCHED or "\0" in info.orig_filename:
+        raise BrokenWeightsError(
+            f"{path.name} is a damaged zip file: its part {os.path.basename(info.filename)[:40]} "
+            "is listed in a way that programs read differently. Download or copy it again."
+        )
+    if info.external_attr & _FOLDER and info.file_size:
+        raise BrokenWeightsError(
+            f"{path.name} is a damaged zip file: its part {os.path.basename(info.filename)[:40]} "
+            "is said to be a folder, and has bytes. Download or copy it again."
         )
     stored = info.compress_type == zipfile.ZIP_STORED
     packed = info.compress_size

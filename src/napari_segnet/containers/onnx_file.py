@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, read_model
+from napari_segnet.containers._onnx_sound import require_sound
 from napari_segnet.containers._onnx_tensor import OnnxTensor, reference
 from napari_segnet.containers._protobuf import Message, Source
 from napari_segnet.containers._types import TensorRef, Tree
@@ -40,6 +41,7 @@ class Onnx:
             source = Source(file, state.st_size)
             try:
                 model = read_model(Message(source, 0, state.st_size))
+                require_sound(model)
             except ValueError as error:
                 raise _damaged(path, str(error)) from error
         root: dict[str, TensorRef] = {}

@@ -7,11 +7,13 @@ https://pytorch.org/docs/stable/export/pt2_archive.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import parsed_json
+from napari_segnet.containers._export_sound import META, require_program
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -23,15 +25,17 @@ from napari_segnet.containers._storage import (
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import Archive, names
-from napari_segnet.containers.torch_zip import ORDERS, Storages
+from napari_segnet.containers.torch_zip import ORDERS, VERSIONS, Storages, require_version
 from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
 __all__ = ["TorchExport"]
 
+LONG_NUMBER = re.compile(r"[:\[,]\s*-?([0-9]{19,30})\s*[,\]}]")
+"""In 64 bits, as all whole numbers of a program, are 19 digits."""
 LARGEST_PROGRAM = 2**25
 """Bytes of JSON; a network of 2,000 layers has 4 million."""
 OLD = "serialized_exported_program.json"
-FORMAT = "archive_format"
+FORMAT, WRITTEN = "archive_format", b"pt2"
 DTYPES: Mapping[int, str] = {
     **{1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"},
     **{8: "float64", 12: "bool", 13: "bfloat16", 28: "uint16", 34: "uint32", 35: "uint64"},
@@ -57,6 +61,10 @@ class TorchExport:
         name = _program(archive, folder)
         program = _json(archive, name)
         try:
+            require_program(program)
+            own = folder + FORMAT
+            if own in archive.entries and archive.read(own) != WRITTEN:
+                raise ValueError(f"its part {FORMAT} is not {WRITTEN.decode()!r}")
             if name.endswith(OLD):
                 root = dict(_old_tensors(archive, folder))
             else:
@@ -64,6 +72,8 @@ class TorchExport:
                 root = dict(_tensors(archive, folder, model))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(path, str(error)) from error
+        if f"{folder}{VERSIONS[0]}" in archive.entries:  # not so before PyTorch 2.8
+            require_version(archive, folder)
         return Tree(
             container=self.name, root=root, metadata={"program": program}, stamp=archive.stamp
         )
@@ -106,7 +116,10 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
             f"network has. {STATE}"
         )
     try:
-        found = parsed_json(archive.read(name).decode("utf-8"))
+        text = archive.read(name).decode("utf-8")
+        if any(int(number) >= 2**63 for number in LONG_NUMBER.findall(text)):
+            raise ValueError("a whole number is larger than any")
+        found = parsed_json(text)
     except ValueError as error:
         raise _damaged(archive.path, f"its part {name[-60:]} cannot be read") from error
     if not isinstance(found, dict):
@@ -136,6 +149,8 @@ def _tensors(archive: Archive, folder: str, model: str) -> Iterator[tuple[str, T
 
 def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRef:
     meta = entry["tensor_meta"]
+    if isinstance(meta, dict) and (missing := [name for name in META if name not in meta]):
+        raise ValueError(f"a tensor has no field {missing[0]!r}")
     if entry["use_pickle"] or not isinstance(meta, dict):
         return unreadable((), "object", "An object lies as a pickle, which is not opened.")
     shape, stride = ([_whole(n) for n in meta[what]] for what in ("sizes", "strides"))
@@ -153,7 +168,7 @@ def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRe
 
 def _whole(number: Any) -> int:
     found = number["as_int"]
-    if type(found) is not int:
+    if type(found) is not int or len(number) != 1:
         raise ValueError("a length is no whole number")
     return found
 
@@ -181,6 +196,7 @@ def _saved(archive: Archive, name: str) -> Iterator[tuple[str, TensorRef]]:
     data = inner.read(lists[0])
     storages = Storages(inner, folder, swap=foreign(order))
     found = unpickle(inner.stream(data), archive.path.name, storages.get)
+    require_version(inner, folder)
     if isinstance(found, dict):
         yield from ((str(k), v) for k, v in found.items() if isinstance(v, TensorRef))
 

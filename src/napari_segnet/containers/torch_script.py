@@ -6,11 +6,14 @@ https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/docs/serialization
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from napari_segnet.budget import Budget
 from napari_segnet.containers._inert import Inert
+from napari_segnet.containers._script_code import parsed_code
 from napari_segnet.containers._storage import foreign
 from napari_segnet.containers._types import TensorRef, Tree
 from napari_segnet.containers._unpickle import unpickle
@@ -22,6 +25,30 @@ __all__ = ["TorchScript"]
 
 LARGEST_CODE = 2**25
 """Bytes of code in one file; a network of 2,000 layers has 2 million."""
+LEAST_CODE = 2**19
+CODE_FOR_EACH = 4
+"""Bytes of code for each byte of the file beyond that: code packs 10 to 1, and stands beside
+weights; its syntax tree takes up to 200 bytes of memory for each byte of text."""
+BEGIN = b"\x80\x02"
+"""Protocol 2, the only one that TorchScript writes and reads."""
+OPERATIONS = frozenset(
+    "PROTO STOP EMPTY_LIST EMPTY_TUPLE EMPTY_DICT BINPUT LONG_BINPUT BINGET LONG_BINGET MARK "
+    "NEWTRUE NEWFALSE NONE BININT1 BININT2 BININT LONG1 BINUNICODE BINFLOAT TUPLE TUPLE1 TUPLE2 "
+    "TUPLE3 APPENDS LIST DICT SETITEM SETITEMS GLOBAL NEWOBJ BUILD REDUCE BINPERSID".split()
+)
+"""Of pickles, what TorchScript reads.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/serialization/unpickler.cpp
+"""
+NAMES = re.compile(
+    r"__torch__(\.\S+)? \S+"
+    r"|torch ([A-Z]\w*Storage|device|per_\w+)"
+    r"|torch\._utils _rebuild_(tensor_v2|qtensor|sparse_tensor)"
+    r"|torch\._tensor _rebuild_from_type_v2"
+    r"|torch\.jit\._pickle \w+|__main__ (TensorID|IntList)|torch\.distributed\.rpc rref"
+    r"|builtins complex|collections OrderedDict"
+)
+"""Classes of its own, and what that reader makes of others."""
 MOST_MODULES = 100_000
 DEEPEST = 64
 
@@ -52,7 +79,11 @@ class TorchScript:
         for part in ("data", "constants"):
             data = archive.read(f"{folder}{part}.pkl")
             storages = Storages(archive, folder, swap=foreign(order), part=part)
-            found[part] = unpickle(archive.stream(data), path.name, storages.get)
+            stream = archive.stream(data)
+            stream.known, stream.names = OPERATIONS, NAMES
+            if not data.startswith(BEGIN):
+                raise BrokenWeightsError(_damaged(path, f"its {part}.pkl is in another protocol"))
+            found[part] = unpickle(stream, path.name, storages.get)
         require_version(archive, folder)
         module, constants = found["data"], found["constants"]
         if not isinstance(module, Inert):
@@ -62,7 +93,14 @@ class TorchScript:
         root = dict(_tensors(module))
         fixed = list(constants) if isinstance(constants, list | tuple) else []
         root |= {f"CONSTANTS.c{i}": c for i, c in enumerate(fixed) if isinstance(c, TensorRef)}
-        metadata = {"module": module, "constants": fixed, "code": dict(_code(archive, folder))}
+        budget = Budget.of_file(archive.length)
+        try:
+            code = parsed_code(
+                dict(_code(archive, folder)), len(fixed), list(_modules(module)), budget
+            )
+        except ValueError as error:
+            raise BrokenWeightsError(_damaged(path, str(error))) from error
+        metadata = {"module": module, "constants": fixed, "code": code}
         return Tree(container=self.name, root=root, metadata=metadata, stamp=archive.stamp)
 
 
@@ -77,19 +115,23 @@ def _folder(found: Any) -> str | None:
 
 
 def _code(archive: Archive, folder: str) -> Iterator[tuple[str, str]]:
-    """Yield the dotted name and the text of each file of code."""
-    left, start = LARGEST_CODE, f"{folder}code/"
+    """Yield the dotted name and the text of each file of code; what is beside it is read, too."""
+    most = min(LARGEST_CODE, LEAST_CODE + CODE_FOR_EACH * archive.length)
+    left, start = most, f"{folder}code/"
     for name, info in archive.entries.items():
-        if not name.startswith(start) or not name.endswith(".py"):
+        if not name.startswith(start):
+            continue
+        if not name.endswith(".py"):
+            archive.read(name)  # where each line came from; PyTorch refuses a damaged one
             continue
         left -= info.file_size
         if left < 0:
             raise BrokenWeightsError(
-                f"{archive.path.name} holds more than {LARGEST_CODE:,} bytes of code, which no "
-                "network has. Save the network's state dict alone."
+                f"{archive.path.name} holds more than {most:,} bytes of code, which no "
+                "network of its size has. Save the network's state dict alone."
             )
         dotted = name.removeprefix(start).removesuffix(".py").replace("/", ".")
-        yield dotted, archive.read(name).decode("utf-8", "replace")
+        yield dotted, archive.read(name).decode("utf-8")  # UnicodeError is a ValueError
 
 
 def _tensors(module: Inert) -> Iterator[tuple[str, TensorRef]]:
@@ -109,3 +151,21 @@ def _tensors(module: Inert) -> Iterator[tuple[str, TensorRef]]:
                 yield here, value
             elif isinstance(value, Inert):
                 waiting.append((here, value, depth + 1))
+
+
+def _modules(module: Inert) -> Iterator[tuple[str, frozenset[str] | None]]:
+    """Yield the classes of all modules, and what each has values for; None if it is no dict."""
+    waiting, seen = [module], {id(module)}
+    while waiting:
+        one = waiting.pop()
+        own = one.fields()
+        if one.name.startswith("__torch__."):
+            yield one.name, frozenset(own) if isinstance(one.state, dict) else None
+        for value in own.values():
+            if isinstance(value, Inert) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"{path.name} is a damaged TorchScript program: {what}. Save or download it again."

@@ -12,10 +12,19 @@ from napari_segnet.containers._unpickle import unpickle
 from napari_segnet.containers._zip import UTF8, Archive, names
 from napari_segnet.errors import BrokenWeightsError
 
-__all__ = ["ORDERS", "Storages", "TorchZip", "require_version"]
+__all__ = ["ORDERS", "VERSIONS", "Storages", "TorchZip", "require_version"]
 
 SMALL_BYTES = 2**16
 MOST_DIGITS = 19
+NEWEST_VERSION = 10
+"""PyTorch 2.8 and 2.9 read up to that; ``torch.save`` has written 3 since 1.6.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/caffe2/serialize/versions.h
+"""
+TEXTS = (".data/serialization_id", ".format_version", "byteorder")
+"""Parts that PyTorch reads as texts."""
+VERSIONS = (".data/version", "version")
+"""Parts with the number of the version, in the order in which PyTorch looks for them."""
 ORDERS = ("little", "big")
 """The byte orders that ``torch.load`` knows."""
 
@@ -71,32 +80,44 @@ def require_version(archive: Archive, folder: str) -> None:
     """
     outside = next((name for name in archive.entries if not name.startswith(folder)), None)
     if outside is not None:
-        raise BrokenWeightsError(
-            f"{archive.path.name} was packed again: its part {outside[-60:]} lies outside of its "
-            "folder. Download it again, or save it again with torch.save."
-        )
+        raise _packed_again(archive, f"its part {outside[-60:]} lies outside of its folder")
     for info in archive.entries.values():
         if not info.flag_bits & UTF8 and not _is_utf8(info.orig_filename.encode("cp437")):
-            raise BrokenWeightsError(
-                f"{archive.path.name} is damaged or was packed again: the name of its part "
-                f"{info.filename[-60:]!r} is no text in UTF-8. Download it again, or save it again "
-                "with torch.save."
+            raise _packed_again(
+                archive, f"the name of its part {info.filename[-60:]!r} is no text in UTF-8"
             )
+    if len({name.lower() for name in archive.entries}) < len(archive.entries):
+        # PyTorch finds parts whatever their capitals are
+        raise _packed_again(archive, "two of its parts have names that differ only in capitals")
+    for name in TEXTS:
+        if folder + name in archive.entries and not _is_utf8(archive.read(folder + name)):
+            raise _packed_again(archive, f"its part {name} is no text")
     alignment = folder + ".storage_alignment"
     if alignment in archive.entries:
         said = archive.read(alignment)[:SMALL_BYTES].strip()
         if not said.isdigit() or len(said) > MOST_DIGITS:
-            raise BrokenWeightsError(
-                f"{archive.path.name} is damaged: the places of its numbers are no multiples of "
-                f"{said[:20].decode('ascii', 'replace')!r} bytes. Download or copy it again."
+            said_as = said[:20].decode("ascii", "replace")
+            raise _packed_again(
+                archive, f"the places of its numbers are no multiples of {said_as!r} bytes"
             )
-    found = [folder + name for name in ("version", ".data/version")]
-    name = next((name for name in found if name in archive.entries), None)
-    if name is None or not archive.read(name)[:SMALL_BYTES].strip().isdigit():
+    found = [folder + name for name in VERSIONS]
+    first = next((name for name in found if name in archive.entries), None)
+    said = b"" if first is None else archive.read(first)[:SMALL_BYTES].strip()
+    if not said.isdigit():
+        raise _packed_again(archive, "the number of its version is missing")
+    if len(said) > MOST_DIGITS or not 1 <= int(said) <= NEWEST_VERSION:
         raise BrokenWeightsError(
-            f"{archive.path.name} is damaged or was packed again without a part of it: the number "
-            "of its version is missing. Download it again, or save it again with torch.save."
+            f"{archive.path.name} is damaged, or newer than this program: it is version "
+            f"{said[:20].decode('ascii')} of its format, and 1 to {NEWEST_VERSION} are known. "
+            "Download it again, or save it again with an older PyTorch."
         )
+
+
+def _packed_again(archive: Archive, what: str) -> BrokenWeightsError:
+    return BrokenWeightsError(
+        f"{archive.path.name} is damaged or was packed again: {what}. Download it again, or save "
+        "it again with torch.save."
+    )
 
 
 def _is_utf8(name: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections import Counter
@@ -14,6 +13,14 @@ from typing import Any
 
 from napari_segnet.errors import ImageError
 from napari_segnet.readers._damage import decoding, require_memory
+from napari_segnet.readers._dicom_values import (
+    RESCALING,
+    directions_of,
+    real,
+    reals,
+    rescaling,
+    whole,
+)
 from napari_segnet.stamp import Stamp, stamp_of
 
 __all__ = ["DEFLATED", "Frame", "Scan", "Series", "is_dicom", "quiet", "scan_files"]
@@ -222,7 +229,14 @@ def _header(path: Path) -> tuple[Any, Stamp, int]:
     with decoding(path, "DICOM"), quiet(), path.open("rb") as file:
         stamp = stamp_of(os.fstat(file.fileno()))
         marked = file.read(PREAMBLE + len(MAGIC))[PREAMBLE:] == MAGIC
-        if marked and str(read_file_meta_info(path).get("TransferSyntaxUID")) == DEFLATED:
+        syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", "")) if marked else None
+        if syntax == "":
+            # Not so files of old programs, which begin without a word about themselves.
+            raise ImageError(
+                f"{path.name} is damaged: it does not say how its numbers are written (its "
+                "TransferSyntaxUID is missing). Copy or export it again."
+            )
+        if syntax == DEFLATED:
             require_memory(path, DEFLATE_RATIO * stamp[0], "Convert it to an unpacked one.")
         file.seek(0)
         header = pydicom.dcmread(
@@ -240,6 +254,8 @@ def _said_length(path: Path, head: bytes, header: Any) -> int | None:
     https://dicom.nema.org/medical/dicom/current/output/chtml/part05/sect_7.1.2.html
     """
     implicit, little = header.original_encoding
+    # One that says it of itself: files are seen that change from one way to the other.
+    implicit = getattr(header.get_item("Rows"), "is_implicit_VR", implicit)
     place = slice(4, 8) if implicit else slice(8, 12)
     if implicit is None or len(head) < place.stop:
         return None
@@ -264,10 +280,10 @@ def _title(header: Any) -> str:
 
 
 def _frames(header: Any, path: Path, stamp: Stamp, room: int) -> list[Frame]:
-    rows, columns = _whole(header, "Rows"), _whole(header, "Columns")
+    rows, columns = whole(header, "Rows"), whole(header, "Columns")
     if not rows or not columns:
         return []
-    count = _whole(header, "NumberOfFrames") or 1
+    count = whole(header, "NumberOfFrames") or 1
     every = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
     if every and len(every) != count:
@@ -285,7 +301,7 @@ def _frames(header: Any, path: Path, stamp: Stamp, room: int) -> list[Frame]:
 def _require_bytes(header: Any, path: Path, room: int, plane: int, count: int) -> None:
     """Refuse before memory is spent what the file cannot hold."""
     syntax = _syntax(header)
-    samples, bits = _whole(header, "SamplesPerPixel") or 1, _whole(header, "BitsAllocated") or 16
+    samples, bits = whole(header, "SamplesPerPixel") or 1, whole(header, "BitsAllocated") or 16
     subsampled = "422" in str(header.get("PhotometricInterpretation", ""))
     need = plane * (2 if subsampled else samples) * bits * count // 8
     packed = syntax == DEFLATED or _compressed(syntax)
@@ -317,26 +333,27 @@ def _frame(
                 return inner[0].get(name)
         return header.get(name)
 
-    dose = _number(header.get("DoseGridScaling"))
-    spacing = _numbers(of("PixelSpacing", "PixelMeasuresSequence"), 2, positive=True)
-    elsewhere = _numbers(header.get("ImagerPixelSpacing"), 2, positive=True)
-    scanned = _numbers(header.get("NominalScannedPixelSpacing"), 2, positive=True)
-    slope = _number(of("RescaleSlope", "PixelValueTransformationSequence"))
-    intercept = _number(of("RescaleIntercept", "PixelValueTransformationSequence"))
-    position = _numbers(of("ImagePositionPatient", "PlanePositionSequence"), 3)
-    directions = _directions(of("ImageOrientationPatient", "PlaneOrientationSequence"))
-    between = _number(of("SpacingBetweenSlices", "PixelMeasuresSequence"))
-    thickness = _number(of("SliceThickness", "PixelMeasuresSequence"))
+    dose = real(header.get("DoseGridScaling"))
+    spacing = reals(of("PixelSpacing", "PixelMeasuresSequence"), 2, positive=True)
+    elsewhere = reals(header.get("ImagerPixelSpacing"), 2, positive=True)
+    scanned = reals(header.get("NominalScannedPixelSpacing"), 2, positive=True)
+    slope, intercept = rescaling(
+        [of(name, "PixelValueTransformationSequence") for name in RESCALING], path
+    )
+    position = reals(of("ImagePositionPatient", "PlanePositionSequence"), 3)
+    directions = directions_of(of("ImageOrientationPatient", "PlaneOrientationSequence"))
+    between = real(of("SpacingBetweenSlices", "PixelMeasuresSequence"))
+    thickness = real(of("SliceThickness", "PixelMeasuresSequence"))
     return Frame(
         path=path,
         number=number,
         stamp=stamp,
         instance=str(header.get("SOPInstanceUID", "")),
-        rows=_whole(header, "Rows") or 0,
-        columns=_whole(header, "Columns") or 0,
-        samples=_whole(header, "SamplesPerPixel") or 1,
+        rows=whole(header, "Rows") or 0,
+        columns=whole(header, "Columns") or 0,
+        samples=whole(header, "SamplesPerPixel") or 1,
         dtype=_dtype(header, path),
-        bits=_whole(header, "BitsStored") or _whole(header, "BitsAllocated") or 16,
+        bits=whole(header, "BitsStored") or whole(header, "BitsAllocated") or 16,
         photometric=str(header.get("PhotometricInterpretation", "MONOCHROME2")).strip(),
         syntax=_syntax(header),
         position=_position(header, own, number, position, directions),
@@ -347,8 +364,8 @@ def _frame(
         slope=slope or dose or 1.0,
         intercept=intercept or 0.0,
         order=_order(header, own, number),
-        instance_number=_whole(header, "InstanceNumber"),
-        frame_time=bool(_number(header.get("FrameTime"))),
+        instance_number=whole(header, "InstanceNumber"),
+        frame_time=bool(real(header.get("FrameTime"))),
         detector=spacing is None and elsewhere is not None,
         unit=_unit(header, of("RescaleType", "PixelValueTransformationSequence"), dose),
         table=bool(header.get("ModalityLUTSequence")),
@@ -394,14 +411,14 @@ def _compressed(syntax: str) -> bool:
 
 
 def _dtype(header: Any, path: Path) -> str:
-    bits = _whole(header, "BitsAllocated") or 16
+    bits = whole(header, "BitsAllocated") or 16
     if str(header.get("SOPClassUID", "")) == PARAMETRIC:
         return f"float{bits}"
     if bits not in (1, 8, 16, 32):
         raise ImageError(
             f"{path.name} has pixels of {bits} bits, and only 1, 8, 16 and 32 open. Convert it."
         )
-    signed = bool(_whole(header, "PixelRepresentation"))
+    signed = bool(whole(header, "PixelRepresentation"))
     return f"{'int' if signed else 'uint'}{max(bits, 8)}"
 
 
@@ -410,40 +427,8 @@ def _order(header: Any, own: Any, number: int | None) -> tuple[float, ...]:
     content = own.get("FrameContentSequence") if own is not None else None
     if content:
         index = tuple(float(v) for v in content[0].get("DimensionIndexValues") or ())
-        index = (_number(content[0].get("TemporalPositionIndex")) or 0.0, *index)
+        index = (real(content[0].get("TemporalPositionIndex")) or 0.0, *index)
     names = ("AcquisitionNumber", "TemporalPositionIdentifier", "EchoTime", "TriggerTime")
     times = ("AcquisitionTime", "ContentTime")
-    every = [_number(header.get(name)) or 0.0 for name in (*names, *times, "InstanceNumber")]
+    every = [real(header.get(name)) or 0.0 for name in (*names, *times, "InstanceNumber")]
     return (*every, *index, float(number or 0))
-
-
-def _whole(header: Any, name: str) -> int | None:
-    value = _number(header.get(name))
-    return None if value is None else int(value)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None  # absent, empty or no number: not known
-    return number if math.isfinite(number) else None
-
-
-def _numbers(value: Any, count: int, positive: bool = False) -> tuple[float, ...] | None:
-    if value is None or isinstance(value, str | bytes) or not hasattr(value, "__len__"):
-        return None
-    found = [_number(v) for v in value]
-    good = [v for v in found if v is not None and (v > 0 or not positive)]
-    return tuple(good) if len(good) == len(found) == count else None
-
-
-def _directions(value: Any) -> tuple[float, ...] | None:
-    """Return the two directions, if they are two unit vectors at right angles."""
-    found = _numbers(value, 6)
-    if found is None:
-        return None
-    row, column = found[:3], found[3:]
-    product = sum(a * b for a, b in zip(row, column, strict=True))
-    lengths = math.hypot(*row), math.hypot(*column)
-    return found if abs(product) < 0.01 and all(abs(n - 1) < 0.01 for n in lengths) else None

@@ -101,7 +101,13 @@ def node_of(folder: Place) -> Node:
 
 
 def _require_understood(folder: Place, group: Mapping[str, Any]) -> None:
-    """Raise ImageError for keys that a reader of the format may not pass over."""
+    """Raise ImageError for kinds and keys that a reader of the format may not pass over."""
+    kind = group.get("node_type")
+    if kind != "group":
+        raise ImageError(
+            f"{folder} says that it is {str(kind)[:40]!r}, which is no array and no group of "
+            "Zarr. Copy or export the image again."
+        )
     others = {
         key: value
         for key, value in group.items()

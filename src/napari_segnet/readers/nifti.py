@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_segnet.errors import ImageError
 from napari_segnet.grid import Grid
@@ -32,10 +33,15 @@ __all__ = ["NiftiReader", "is_header_file", "is_label_file"]
 SIZES = {348: "Nifti1Header", 540: "Nifti2Header"}
 """Bytes of a header, which its first number says, and what nibabel calls it."""
 MAGIC_AT = {348: 344, 540: 4}
+MAGIC_OF_ONE = (348, (344, 348))
+"""Of version 1: the length of a header, and where its magic word stands; nibabel looks there
+first, whatever the length is."""
 MAGIC = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
 """With ``+`` the pixels stand in the same file;
 https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields"""
 LONGEST = max(SIZES)
+EXTENDER, EXTENSION_HEAD, LEAST_EXTENSION = 4, 8, 16
+"""Bytes that say whether extensions follow; of the length and kind of one; of the least of them."""
 GZIP = b"\x1f\x8b"
 
 UNIT_UM = {1: 1e6, 2: 1e3, 3: 1.0}
@@ -168,19 +174,47 @@ def _open(nibabel: Any, path: Path) -> _File:
         stamp = stamp_of(os.fstat(plain.fileno()))
         packed = plain.read(2) == GZIP
         plain.seek(0)
-        if packed:
-            with gzip.GzipFile(fileobj=plain) as file:
-                raw = file.read(LONGEST)
-        else:
-            raw = plain.read(LONGEST)
-    size = _header_size(raw)
-    header = getattr(nibabel, SIZES[size])(raw[:size], check=False)
-    header.check_fix(logger=SILENT, error_level=40)
-    single = b"+" in raw[MAGIC_AT[size] : MAGIC_AT[size] + 4]
+        with gzip.GzipFile(fileobj=plain) if packed else contextlib.nullcontext(plain) as file:
+            raw = file.read(LONGEST)
+            size = _header_size(raw)
+            if size != MAGIC_OF_ONE[0] and raw[slice(*MAGIC_OF_ONE[1])] in MAGIC:
+                raise ValueError("its header is of version 1 and of version 2")
+            header = getattr(nibabel, SIZES[size])(raw[:size], check=False)
+            header.check_fix(logger=SILENT, error_level=40)
+            single = b"+" in raw[MAGIC_AT[size] : MAGIC_AT[size] + 4]
+            _require_extensions(file, header, size, header_path if single else None)
     pixels = header_path if single else _pixels_beside(header_path)
     if pixels != header_path:
         stamp = stamp_of(pixels.stat())
     return _File(header=header, path=path, pixels=pixels, stamp=stamp)
+
+
+def _require_extensions(file: Any, header: Any, size: int, single: Path | None) -> None:
+    """Refuse extensions that are cut off; what they say is not read.
+
+    https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields/nifti1fields_pages/extension.html
+    """
+    file.seek(size)
+    if not file.read(EXTENDER)[:1].strip(b"\0"):
+        return
+    place = size + EXTENDER
+    end = int(header.get_data_offset()) if single else None
+    order: Literal["big", "little"] = "big" if header.endianness == ">" else "little"
+    while end is None or end - place >= LEAST_EXTENSION:
+        file.seek(place)
+        head = file.read(EXTENSION_HEAD)
+        if not head and end is None:
+            return
+        length = int.from_bytes(head[:4], order, signed=True)
+        last = place + length - 1
+        if len(head) < EXTENSION_HEAD or length < EXTENSION_HEAD or not _reaches(file, last):
+            raise ValueError(f"an extension of its header at byte {place} is cut off")
+        place += length
+
+
+def _reaches(file: Any, place: int) -> bool:
+    file.seek(place)
+    return bool(file.read(1))
 
 
 # ---- What the header says ----
@@ -312,6 +346,9 @@ def _pixels(file: _File, shape: tuple[int, ...]) -> tuple[Any, bool]:
     if samples > 3:  # the fourth is opacity
         data = FirstSamples(data, len(stored) - 1, 3)
     slope, inter = header.get_slope_inter()
-    if not samples and slope is not None and (slope, inter) != (1.0, 0.0):
+    scaled = slope is not None and (slope, inter) != (1.0, 0.0)
+    if samples and scaled:
+        raise ImageError(f"{file.path.name} is damaged: it scales colours. Export it again.")
+    if scaled:
         data = Scaled(data, float(slope), float(inter))
     return data, samples > 0

@@ -27,6 +27,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_DEFLATE_SHRINKS = 1032
 """Deflate never makes data smaller than by this factor (zlib's technical notes)."""
 
+LEAST_LENGTHS = {
+    **{b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"pHYs": 9, b"tIME": 7},
+    **{b"acTL": 8, b"fcTL": 26, b"fdAT": 4},
+}
+"""Bytes that chunks have at least: https://www.w3.org/TR/png-3/#11Chunks"""
+
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel by PNG colour type."""
 
@@ -82,11 +88,40 @@ def _check_header(path: Path) -> int:
             f"{path.name} is damaged or not complete: {width} x {height} pixels cannot be in "
             f"{path.stat().st_size} bytes. Copy or export it again."
         )
+    _require_chunks(path)
     # At the worst moment three copies live: the decoder's (colours padded to 4 bytes), its
     # conversion to plain bytes, and ours.
     per_pixel = max(1, depth // 8) * (3 * SAMPLES[colour] if colour in (0, 4) else 12)
     require_memory(path, width * height * per_pixel)
     return int(depth)
+
+
+def _require_chunks(path: Path) -> None:
+    """Refuse chunks that are shorter than their kind, whose values Pillow misses and libpng skips.
+
+    How long the others are is left to the decoder, which compares checksums as well.
+    """
+    frames = 0
+    with path.open("rb") as file:
+        file.seek(len(SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if length < LEAST_LENGTHS.get(kind, 0):
+                raise ImageError(
+                    f"{path.name} is damaged: its part {kind.decode('ascii')} has {length} bytes, "
+                    f"and must have {LEAST_LENGTHS[kind]}. Copy or export it again."
+                )
+            if kind == b"IEND":
+                return
+            if kind in (b"fcTL", b"fdAT"):
+                number = int.from_bytes(file.read(4), "big")
+                if number != frames or (kind == b"fdAT" and not frames):
+                    raise ImageError(
+                        f"{path.name} is damaged: the frames of its moving picture are out of "
+                        "order. Copy or export it again."
+                    )
+                frames, length = frames + 1, length - 4
+            file.seek(length + 4, 1)
 
 
 def _decode(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
@@ -123,9 +158,12 @@ def _decode_numbers(path: Path, depth: int) -> tuple[npt.NDArray[Any], tuple[str
 def _decode_16_bit(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     import imagecodecs
     import numpy as np
+    from PIL.PngImagePlugin import PngImageFile
 
     from napari_segnet.readers._views import Turned
 
+    with PngImageFile(path):
+        pass  # what stands before the pixels, of which libpng skips what it does not understand
     data = path.read_bytes()
     pixels: npt.NDArray[Any] = np.asarray(imagecodecs.png_decode(data))
     notes: tuple[str, ...] = ()

@@ -134,3 +134,30 @@ def test_the_same_image_brings_it_back(root, tmp_path, viewer, monkeypatch):
     assert layer in viewer.layers
     assert layer.name == "labels"
     np.testing.assert_array_equal(expected.labels, layer.data)
+
+
+def test_two_windows_on_one_image_keep_journals_of_their_own(root, tmp_path):
+    """Two programs paint at the same time and are killed: neither journal holds the other's."""
+    seeds, told = (900, 901), {}
+
+    def work(seed):
+        told[seed] = paint_and_die(root, tmp_path, seed, 3.0)
+
+    both = [threading.Thread(target=work, args=(seed,)) for seed in seeds]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    states = [replay(path) for path in (tmp_path / "journals").glob("*.journal")]
+    assert len(states) == 2
+    owners = []
+    for seed in seeds:
+        said, old = told[seed]
+        again = repeated(seed, len(said) + 1)
+        reached = [
+            max((n for n, one in enumerate(again) if tells(state, again[0], one)), default=-1)
+            for state in states
+        ]
+        assert sorted(reached)[0] < old <= max(reached), "acts are lost, or of the other window"
+        owners.append(reached.index(max(reached)))
+    assert sorted(owners) == [0, 1]

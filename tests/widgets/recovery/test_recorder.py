@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 
@@ -18,7 +19,7 @@ from support.owners import kill, owner
 
 from napari_segnet.correct import delete, merge
 from napari_segnet.errors import JournalError
-from napari_segnet.journal import Act, own, replay, summary
+from napari_segnet.journal import Act, Journal, difference, own, replay, summary
 from napari_segnet.journal._format import (
     HEAD,
     MAGIC,
@@ -455,3 +456,17 @@ def test_a_viewer_that_is_gone_without_being_closed_writes_no_more(qapp, tmp_pat
     (path,) = folder.glob("*.journal")
     assert path.stat().st_size > 0
     own(path).release()  # or it is refused as another window's
+
+
+@pytest.mark.parametrize(("hours", "offered"), [(1, False), (30, True), (-1, False), (-30, True)])
+def test_journals_of_another_computer_wait_a_day_by_any_clock(hours, offered, tmp_path):
+    """Also where the time of the file is yet to come, since a clock was set back."""
+    path = tmp_path / "cells.journal"
+    journal = Journal(path)
+    document = {"session": {"host": "another", "pid": 1, "begun": 0.0}, "pixels": "outside"}
+    journal.document(difference({}, document))
+    journal.act(lambda: Act(what="stroke", at=0.0, changes=(), patch=None))
+    journal.close()
+    then = time.time() - 3600 * hours
+    os.utime(path, (then, then))
+    assert [one.path for one in left_behind(tmp_path)] == ([path] if offered else [])

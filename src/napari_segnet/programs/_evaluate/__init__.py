@@ -31,7 +31,7 @@ from napari_segnet.programs._evaluate._pointwise import (
     softmaxed,
     with_constant,
 )
-from napari_segnet.programs._evaluate._probes import Ints, NotReadable, Probes
+from napari_segnet.programs._evaluate._probes import Ints, NotReadable, Probes, placed
 from napari_segnet.programs._evaluate._sizes import (
     expanded,
     padded,
@@ -80,6 +80,7 @@ __all__ = [
     "numbers_of",
     "padded",
     "picked",
+    "placed",
     "pooled",
     "prelu",
     "reduced",

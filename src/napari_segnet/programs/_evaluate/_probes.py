@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Ints", "NotReadable", "Probes"]
+__all__ = ["Ints", "NotReadable", "Probes", "placed"]
 
 Ints = npt.NDArray[np.int64]
 """One whole number for each probe."""
@@ -32,6 +32,19 @@ _BATCHES = (2, 1, 3)
 
 class NotReadable(Exception):
     """What a program says cannot be a graph; the message continues "..., but"."""
+
+
+def placed(axis: int, rank: int) -> int:
+    """Return which axis of so many a number says, from the first or from the last on.
+
+    Raises
+    ------
+    NotReadable
+        If there is no such axis.
+    """
+    if not -rank <= axis < rank:
+        raise NotReadable(f"it names axis {axis} of {rank}")
+    return axis % rank
 
 
 class Probes:

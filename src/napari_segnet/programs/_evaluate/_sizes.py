@@ -22,7 +22,7 @@ from napari_segnet.graph import (
     ResizeLike,
 )
 from napari_segnet.programs._evaluate._drawing import Drawing
-from napari_segnet.programs._evaluate._probes import Ints, NotReadable
+from napari_segnet.programs._evaluate._probes import Ints, NotReadable, placed
 from napari_segnet.programs._evaluate._values import Atom, Value
 
 __all__ = ["expanded", "padded", "picked", "pooled", "reduced", "resized", "sliced"]
@@ -82,7 +82,7 @@ def reduced(
 ) -> Value:
     """Append a largest value, a mean or a sum along some axes of the value."""
     rank = len(value.axes)
-    own = sorted({axis % rank for axis in axes})
+    own = sorted({placed(axis, rank) for axis in axes})
     order = draw.order(value)
     if order is None:
         if len(own) == 1 and value.axes[own[0]] == (draw.bases[value.node][1],):

@@ -21,6 +21,7 @@ from napari_segnet.programs._evaluate import (
     moved,
     padded,
     picked,
+    placed,
     reduced,
     reshaped,
     sliced,
@@ -79,19 +80,19 @@ def _view(run: Run, x: Any, shape: Sequence[Any], *_: Any) -> Any:
 
 
 def _permute(run: Run, x: Any, order: Sequence[Any]) -> Any:
-    own = [whole_number(run, one) % rank_of(x) for one in order]
+    own = [placed(whole_number(run, one), rank_of(x)) for one in order]
     return x.transposed(own) if isinstance(x, Weight) else moved(x, own)
 
 
 def _transpose(run: Run, x: Any, one: Any = 0, two: Any = 1) -> Any:
     own = list(range(rank_of(x)))
-    a, b = whole_number(run, one) % len(own), whole_number(run, two) % len(own)
+    a, b = placed(whole_number(run, one), len(own)), placed(whole_number(run, two), len(own))
     own[a], own[b] = own[b], own[a]
     return _permute(run, x, own)
 
 
 def _flatten(run: Run, x: Value, first: Any = 0, last: Any = -1) -> Any:
-    a, b = whole_number(run, first) % rank_of(x), whole_number(run, last) % rank_of(x)
+    a, b = placed(whole_number(run, first), rank_of(x)), placed(whole_number(run, last), rank_of(x))
     row = run.draw.shape(x)
     product = run.draw.probes.number(1)
     for n in row[a : b + 1]:
@@ -116,7 +117,7 @@ def _squeeze(run: Run, x: Any, dim: Any = None) -> Any:
     given = dim if isinstance(dim, list | tuple) else [dim]
     own = list(range(1, len(row)))
     if dim is not None:
-        own = [whole_number(run, n) % len(row) for n in given]
+        own = [placed(whole_number(run, n), len(row)) for n in given]
     gone = [place for place in own if run.draw.probes.equal(row[place], 1)]
     kept = tuple(axis for place, axis in enumerate(x.axes) if place not in gone)
     return Value(node=x.node, axes=kept)
@@ -135,7 +136,7 @@ def _slice(
         return x[own[0] : own[1] : own[2] or 1]
     if step is not None and whole_number(run, step) != 1:
         raise NotReadable(f"{run.draw.at} takes every {step}th pixel")
-    place = whole_number(run, dim) % rank_of(x)
+    place = placed(whole_number(run, dim), rank_of(x))
     length = run.draw.shape(x)[place]
     begin = _place(ints_of(run, 0 if first is None else first), length)
     end = _place(ints_of(run, END if stop is None else stop), length)
@@ -152,14 +153,14 @@ def _select(run: Run, x: Any, dim: Any, place: Any) -> Any:
     if isinstance(x, list | tuple):
         return x[whole_number(run, dim)]
     return picked(
-        run.draw, x, whole_number(run, dim) % rank_of(x), [whole_number(run, place)], False
+        run.draw, x, placed(whole_number(run, dim), rank_of(x)), [whole_number(run, place)], False
     )
 
 
 def _unbind(run: Run, x: Any, dim: Any = 0) -> list[Any]:
     if isinstance(x, list | tuple):
         return list(x)
-    place = whole_number(run, dim) % rank_of(x)
+    place = placed(whole_number(run, dim), rank_of(x))
     count = run.draw.probes.single(run.draw.shape(x)[place])
     if count is None or count > LONGEST:
         raise NotReadable(f"{run.draw.at} takes apart an axis of the image's size")
@@ -168,7 +169,7 @@ def _unbind(run: Run, x: Any, dim: Any = 0) -> list[Any]:
 
 
 def _chunk(run: Run, x: Value, count: Any, dim: Any = 0) -> list[Value]:
-    place = whole_number(run, dim) % rank_of(x)
+    place = placed(whole_number(run, dim), rank_of(x))
     length = run.draw.shape(x)[place]
     parts = whole_number(run, count)
     if not 0 < parts <= LONGEST:
@@ -178,7 +179,7 @@ def _chunk(run: Run, x: Value, count: Any, dim: Any = 0) -> list[Value]:
 
 
 def _split(run: Run, x: Value, lengths: Any, dim: Any = 0) -> list[Value]:
-    place = whole_number(run, dim) % rank_of(x)
+    place = placed(whole_number(run, dim), rank_of(x))
     if isinstance(lengths, list | tuple):
         return _cut(run, x, place, [ints_of(run, one) for one in lengths])
     length = run.draw.probes.single(run.draw.shape(x)[place])
@@ -223,7 +224,7 @@ def _reduced(kind: Any) -> Callable[..., Any]:
             raise NotReadable(f"{run.draw.at} takes the mean over all that there is")
         axes = [whole_number(run, one) for one in own]
         if isinstance(x, Stack):
-            if [axis % len(x.parts[0].axes) for axis in axes] != [x.axis]:
+            if [placed(axis, len(x.parts[0].axes)) for axis in axes] != [x.axis]:
                 raise NotReadable(f"{run.draw.at} reduces another axis than the stacked one")
             return collapsed(run.draw, x, kind, truth(run.draw, keep))
         return reduced(run.draw, x, kind, axes, truth(run.draw, keep))

@@ -20,12 +20,12 @@ from napari_segnet.programs._evaluate import (
     Weight,
     number_of,
     numbers_of,
+    placed,
 )
 from napari_segnet.programs.onnx._layers import LAYERS
 from napari_segnet.programs.onnx._maps import MAPS
 from napari_segnet.programs.onnx._node import At
 from napari_segnet.programs.onnx._numbers import folded, known
-from napari_segnet.programs.onnx._operators import require_known
 
 __all__ = ["Reader"]
 
@@ -112,7 +112,6 @@ class Reader:
                 f"{at} is of the domain {node.domain or 'of the file'!r}, and only ONNX' own "
                 "operations are read"
             )
-        require_known(node, at.opset, str(at))
         missing = [name for name in node.inputs if name not in values]
         if missing:
             raise NotReadable(f"{at} takes {missing[0][:80]!r}, which no node before it gives")
@@ -219,9 +218,9 @@ def _new_shape(at: At, shape: Sequence[int], rest: Sequence[np.ndarray[Any, Any]
     axes = given if given is not None else at.wholes("axes")
     if at.operation == "Unsqueeze":
         rank = len(shape) + len(axes or ())
-        new, left = {axis % rank for axis in axes or ()}, iter(shape)
+        new, left = {placed(axis, rank) for axis in axes or ()}, iter(shape)
         return [1 if i in new else next(left) for i in range(rank)]
     if axes is None:
         return [n for n in shape if n != 1]
-    gone = {axis % len(shape) for axis in axes}
+    gone = {placed(axis, len(shape)) for axis in axes}
     return [n for i, n in enumerate(shape) if i not in gone]

@@ -16,6 +16,7 @@ from napari_segnet.programs._evaluate import (
     affine,
     combined,
     number_of,
+    placed,
     softmaxed,
     with_constant,
 )
@@ -96,7 +97,7 @@ def _clip(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 def _softmax(log: bool) -> Draw:
     def softmax(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
         value = image_of(at, inputs)
-        axis = at.number("axis", 1 if at.opset < 13 else -1) % len(value.axes)
+        axis = placed(at.number("axis", 1 if at.opset < 13 else -1), len(value.axes))
         lengths = draw.shape(value)
         if at.opset < 13 and any(not draw.probes.equal(n, 1) for n in lengths[axis + 1 :]):
             # Before version 13 all axes from this one on count as one.

@@ -19,6 +19,7 @@ from napari_segnet.programs._evaluate import (
     NotReadable,
     Value,
     Weight,
+    placed,
     resized,
 )
 from napari_segnet.programs.onnx._node import At
@@ -99,7 +100,7 @@ def _lengths(
     """Return the length of each axis of the answer."""
     probes, have = draw.probes, draw.shape(value)
     axes = at.wholes("axes") or list(range(len(have)))
-    axes = [axis % len(have) for axis in axes]
+    axes = [placed(axis, len(have)) for axis in axes]
     given = sizes if sizes is not None else scales
     if given is None or given.shape[1:] != (len(axes),):
         raise NotReadable(f"{at} does not say a size for each axis")

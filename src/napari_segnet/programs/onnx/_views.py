@@ -23,6 +23,7 @@ from napari_segnet.programs._evaluate import (
     numbers_of,
     padded,
     picked,
+    placed,
     reduced,
     reshaped,
     sliced,
@@ -106,7 +107,7 @@ def _squeeze(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     lengths, rank = draw.shape(value), len(value.axes)
     if axes is None:
         axes = [i for i, n in enumerate(lengths) if i and draw.probes.equal(n, 1)]
-    axes = [axis % rank for axis in axes]
+    axes = [placed(axis, rank) for axis in axes]
     if any(not draw.probes.equal(lengths[axis], 1) for axis in axes):
         raise NotReadable(f"{at} takes away an axis that has more than one pixel")
     kept = tuple(axis for i, axis in enumerate(value.axes) if i not in axes)
@@ -116,7 +117,7 @@ def _squeeze(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
 def _unsqueeze(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     value, axes = image_of(at, inputs), _axes(draw, at, inputs) or []
     rank = len(value.axes) + len(axes)
-    own, there = {axis % rank for axis in axes}, iter(value.axes)
+    own, there = {placed(axis, rank) for axis in axes}, iter(value.axes)
     return Value(node=value.node, axes=tuple(() if i in own else next(there) for i in range(rank)))
 
 
@@ -164,7 +165,7 @@ def _place(at: Ints, length: Ints) -> Ints:
 
 def _split(draw: Drawing, at: At, inputs: Sequence[Any]) -> list[Value]:
     value = image_of(at, inputs)
-    axis = at.number("axis", 0) % len(value.axes)
+    axis = placed(at.number("axis", 0), len(value.axes))
     length = draw.shape(value)[axis]
     given = numbers_at(draw, at, inputs, 1)
     own = at.wholes("split")
@@ -192,7 +193,7 @@ def _gather(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
     indices = numbers_of(draw, given, "the places")
     if indices.ndim > 1:
         raise NotReadable(f"{at} picks by a table of places")
-    axis = at.number("axis", 0) % len(value.axes)
+    axis = placed(at.number("axis", 0), len(value.axes))
     return picked(draw, value, axis, [int(n) for n in indices.reshape(-1)], indices.ndim == 1)
 
 
@@ -201,7 +202,7 @@ def _reduce(kind: Any) -> Draw:
         first = inputs[0] if inputs else None
         if isinstance(first, Stack):
             rank = len(first.parts[0].axes)
-            if [axis % rank for axis in _axes(draw, at, inputs) or []] != [first.axis]:
+            if [placed(axis, rank) for axis in _axes(draw, at, inputs) or []] != [first.axis]:
                 raise NotReadable(f"{at} reduces another axis than the one that was stacked")
             return collapsed(draw, first, kind, bool(at.number("keepdims", 1)))
         value, axes = image_of(at, inputs), _axes(draw, at, inputs)
@@ -232,7 +233,7 @@ def _pad(draw: Drawing, at: At, inputs: Sequence[Any]) -> Value:
         pads = known(np.array(at.wholes("pads") or [0] * 2 * rank, np.int64))
     table = np.broadcast_to(pads, (draw.probes.count, *pads.shape[1:])).astype(np.int64)
     given = _axes(draw, at, inputs, 3) if len(inputs) > 3 else None
-    axes = [axis % rank for axis in given] if given is not None else list(range(rank))
+    axes = [placed(axis, rank) for axis in given] if given is not None else list(range(rank))
     if table.shape[1] != 2 * len(axes):
         raise NotReadable(f"{at} adds pixels along {table.shape[1] // 2} axes of {rank}")
     before, after = [draw.probes.number(0)] * rank, [draw.probes.number(0)] * rank

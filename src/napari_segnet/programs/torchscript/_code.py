@@ -6,12 +6,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from napari_segnet.programs._evaluate import NotReadable
-
 __all__ = ["Class", "Code", "parsed"]
-
-DEEPEST = 200
-"""Expressions in each other."""
 
 
 @dataclass(slots=True)
@@ -30,21 +25,10 @@ class Code:
     functions: dict[str, ast.FunctionDef] = field(default_factory=dict)
 
 
-def parsed(files: Mapping[str, str]) -> Code:
-    """Return what files of code define; text is parsed, never run.
-
-    Raises
-    ------
-    NotReadable
-        If one is no Python.
-    """
+def parsed(trees: Mapping[str, ast.Module]) -> Code:
+    """Return what files of code define, by the names of the files."""
     code = Code()
-    for module, text in files.items():
-        try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise NotReadable(f"its code {module[:80]} cannot be parsed ({error})") from error
-        _require_flat(tree, module)
+    for module, tree in trees.items():
         for node in tree.body:
             if isinstance(node, ast.FunctionDef):
                 code.functions[f"{module}.{node.name}"] = node
@@ -65,13 +49,3 @@ def _class(node: ast.ClassDef) -> Class:
         ):
             found.constants[one.target.id] = one.value
     return found
-
-
-def _require_flat(tree: ast.AST, module: str) -> None:
-    """Refuse code so deep that walking through it would overflow the stack."""
-    row, depth = [tree], 0
-    while row:
-        depth += 1
-        if depth > DEEPEST:
-            raise NotReadable(f"its code {module[:80]} is nested too deeply")
-        row = [child for node in row for child in ast.iter_child_nodes(node)]

@@ -86,7 +86,8 @@ def _is_alive(owner: dict[str, Any], path: Path) -> bool:
     if not owner:
         return False  # it stood in a part that is damaged, and no lock says so
     if owner.get("host") != here["host"]:
-        return time.time() - path.stat().st_mtime < DAY_S
+        # Later than now by more: a clock was set back, and nobody would wait for it to come round.
+        return abs(time.time() - path.stat().st_mtime) < DAY_S
     if owner.get("locked") is True:
         return False  # it had a lock, which is free
     if owner.get("pid") == here["pid"]:

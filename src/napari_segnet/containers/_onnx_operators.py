@@ -3,10 +3,10 @@
 A name of an attribute with one wrong letter would leave its default in force without a word: the
 format's own checker and ONNX Runtime refuse it, and so does this.
 
-``operators.txt`` is made by ``onnx.defs.get_all_schemas_with_history()`` of onnx 1.23: operation,
-first version, inputs, outputs (least and most), attributes with the letter of their kind. A new
-operation, or a new version of one, is a line of its own there; versions in which one is deprecated
-are left out, since old files go on to have it.
+``onnx_operators.txt`` is made by ``onnx.defs.get_all_schemas_with_history()`` of onnx 1.23:
+operation, first version, inputs, outputs (least and most), attributes with the letter of their
+kind. A new operation, or a new version of one, is a line of its own there; versions in which one is
+deprecated are left out, since old files go on to have it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_segnet.containers import OnnxGraph, OnnxNode, OnnxTensor
-from napari_segnet.programs._evaluate import NotReadable
+from napari_segnet.containers._onnx_model import OnnxGraph, OnnxNode
+from napari_segnet.containers._onnx_tensor import OnnxTensor
 
 __all__ = ["require_known"]
 
-FILE = Path(__file__).with_name("operators.txt")
+FILE = Path(__file__).with_name("onnx_operators.txt")
 NEWEST = 26
 """The last version of ONNX' operations that the table knows; later ones may say more."""
 ANY = 10**6
@@ -61,7 +61,7 @@ def _range(text: str) -> tuple[int, int]:
     return least, most
 
 
-def require_known(node: OnnxNode, opset: int, shown: str) -> None:
+def require_known(node: OnnxNode, opset: int) -> None:
     """Refuse a node that its operation does not allow.
 
     Parameters
@@ -70,17 +70,18 @@ def require_known(node: OnnxNode, opset: int, shown: str) -> None:
         Of ONNX' own operations.
     opset : int
         Their version.
-    shown : str
-        The node, for messages.
 
     Raises
     ------
-    NotReadable
-        If it has other inputs, outputs or attributes. An operation that is not in the table is
-        left to whoever reads it.
+    ValueError
+        If it has other inputs, outputs or attributes, or there is no such operation; one of a
+        version beyond the table is let pass.
     """
+    shown = f"{node.operation[:40]} ({(node.name or '-')[:40]})"
     rules = _rules().get(node.operation)
     if rules is None:
+        if opset <= NEWEST:
+            raise ValueError(f"ONNX knows no operation {shown}")
         return
     # Some writers use an operation before its version: it can mean one thing only.
     rule = next((rule for rule in rules if rule.since <= opset), rules[-1])
@@ -90,13 +91,15 @@ def require_known(node: OnnxNode, opset: int, shown: str) -> None:
     ):
         least, most = min(ends[0] for ends in ranges), max(ends[1] for ends in ranges)
         if not least <= len(names) <= most:
-            raise NotReadable(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
+            raise ValueError(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
+    if min(one.inputs[0] for one in rules) and not node.inputs[0]:
+        raise ValueError(f"{shown} takes nothing")
     for name, value in node.attributes.items():
         kind = rule.attributes.get(name)
         if kind is None and opset <= NEWEST:
-            raise NotReadable(f"{shown} has an attribute {name[:40]!r} that ONNX does not know")
+            raise ValueError(f"{shown} has an attribute {name[:40]!r} that ONNX does not know")
         if kind is not None and not _fits(kind, value):
-            raise NotReadable(f"the attribute {name[:40]!r} of {shown} is of another kind")
+            raise ValueError(f"the attribute {name[:40]!r} of {shown} is of another kind")
 
 
 def _fits(kind: str, value: Any) -> bool:

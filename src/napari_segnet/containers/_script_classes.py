@@ -1,0 +1,123 @@
+"""The classes and functions that the code of a TorchScript file defines."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from napari_segnet.budget import Budget
+from napari_segnet.containers._script_types import Type, fits, literal, type_of
+
+__all__ = ["RESERVED", "ScriptClass", "ScriptCode"]
+
+RESERVED = frozenset(("NoneType",))
+"""Words of TorchScript that are none of Python."""
+_BASES = frozenset(("Module", "NamedTuple", "Interface", "ModuleInterface", "Enum"))
+_PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
+
+
+@dataclass(slots=True)
+class ScriptClass:
+    """A class: what its objects hold, and its functions."""
+
+    open: bool = False
+    """More than is written may be there: an interface, a named tuple, an enumeration."""
+    fields: dict[str, Type] = field(default_factory=dict)
+    slots: list[str] = field(default_factory=list)
+    """Fields that each object has a value of its own for."""
+    functions: dict[str, ast.FunctionDef] = field(default_factory=dict)
+
+
+class ScriptCode:
+    """All that the files define; classes are looked at on the way.
+
+    Raises
+    ------
+    ValueError
+        If PyTorch could not compile them.
+    """
+
+    def __init__(self, trees: Mapping[str, ast.Module], constants: int, budget: Budget) -> None:
+        self.constants, self.budget = constants, budget
+        self.classes: dict[str, ScriptClass] = {}
+        self.functions: dict[str, ast.FunctionDef] = {}
+        self.at = ""
+        bodies = []
+        for module, tree in trees.items():
+            for node in tree.body:
+                if isinstance(node, ast.ClassDef):
+                    bases = [one.id if isinstance(one, ast.Name) else "" for one in node.bases]
+                    made = ScriptClass(open=bases not in ([], ["Module"]))
+                    self.classes[f"{module}.{node.name}"] = made
+                    bodies.append((f"{module}.{node.name}", node))
+                elif isinstance(node, ast.FunctionDef):
+                    self.functions[f"{module}.{node.name}"] = node
+                elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Assign):
+                    # Files before 1.4 import each other, and say op_version_set = 1.
+                    raise ValueError(f"its code {module[-80:]} holds more than classes")
+        self.opened = {name: one.open for name, one in self.classes.items()}
+        for name, node in bodies:
+            self.at = name
+            self._class(self.classes[name], node)
+
+    def require(self, needed: Sequence[tuple[str, Collection[str] | None]]) -> None:
+        """Refuse modules of classes that are not there, and those without a field of theirs."""
+        for name, held in needed:
+            made = self.classes.get(name)
+            if made is None:
+                if not name.startswith("__torch__.torch.classes."):
+                    raise ValueError(f"the class {name[-80:]} of a module is not in it")
+            elif "__setstate__" not in made.functions:
+                if held is None:
+                    raise ValueError(f"a module of class {name[-80:]} has no values")
+                if missing := [one for one in made.slots if one not in held]:
+                    raise ValueError(f"a module of class {name[-80:]} has no {missing[0][:80]}")
+
+    def type(self, node: ast.expr | None) -> Type:
+        """Return what an annotation says."""
+        self.budget.step(1)
+        return type_of(node, self.opened)
+
+    def refuse(self, what: str) -> ValueError:
+        return ValueError(f"{what[:80]} in its code {self.at[-80:]}")
+
+    def _class(self, made: ScriptClass, node: ast.ClassDef) -> None:
+        bases = [one.id for one in node.bases if isinstance(one, ast.Name)]
+        if len(node.bases) > 1 or len(bases) < len(node.bases) or not _BASES.issuperset(bases):
+            raise self.refuse("a class has odd bases")
+        for one in node.body:
+            if isinstance(one, ast.FunctionDef):
+                if one.name in made.functions:
+                    raise self.refuse(f"{one.name} is there twice")
+                made.functions[one.name] = one
+            elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+                self._field(made, one.target.id, one)
+            elif isinstance(one, ast.Assign) and len(one.targets) == 1:
+                self._assigned(made, one.targets[0], one.value)
+            elif not isinstance(one, ast.Pass | ast.Expr):
+                raise self.refuse(f"a {type(one).__name__}")
+
+    def _field(self, made: ScriptClass, name: str, one: ast.AnnAssign) -> None:
+        if name in made.fields or name in RESERVED:
+            raise self.refuse(f"{name} is there twice, or a word of TorchScript")
+        kind = self.type(one.annotation)
+        if one.value is not None and not fits(literal(one.value), kind):
+            raise self.refuse(f"{name} is not of its type")
+        made.fields[name] = kind
+        if one.value is None:
+            made.slots.append(name)
+
+    def _assigned(self, made: ScriptClass, target: ast.expr, value: ast.expr) -> None:
+        """Look at ``__parameters__ = [...]``, and ``__annotations__["0"] = ...``."""
+        if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+            made.fields[str(target.slice.value)] = self.type(value)
+            made.slots.append(str(target.slice.value))
+        elif isinstance(target, ast.Name):
+            known = target.id in _PLAIN_CLASS or target.id.startswith("__")
+            if known and isinstance(value, ast.List):
+                if not all(isinstance(one, ast.Constant | ast.Name) for one in value.elts):
+                    raise self.refuse(f"{target.id} lists what has no name")
+            made.open = made.open or not known
+        else:
+            raise self.refuse("an odd value of a class")

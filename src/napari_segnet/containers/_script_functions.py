@@ -1,0 +1,363 @@
+"""Functions of TorchScript: whether their names are there, and their values of their types."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+
+from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
+from napari_segnet.containers._script_operators import OPERATORS, takes
+from napari_segnet.containers._script_types import (
+    ANY,
+    NONE,
+    Type,
+    fits,
+    joined,
+    listed,
+    literal,
+)
+
+__all__ = ["ScriptFunction"]
+
+_ROOTS = frozenset(
+    "torch ops CONSTANTS __torch__ annotate uninitialized unchecked_cast getattr setattr hasattr "
+    "inf nan None True False range fork isinstance float int bool str complex Exception enumerate "
+    "zip len print list tuple dict sorted reversed abs min max sum all any NoneType".split()
+)
+"""Names that TorchScript knows by itself."""
+_STATEMENTS = (
+    *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
+    *(ast.Pass, ast.With, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Delete),
+    ast.FunctionDef,
+)
+
+
+class ScriptFunction:
+    """Looks at one function: its names are there, and its values have their types."""
+
+    def __init__(self, look: ScriptCode, owner: str | None) -> None:
+        self.look, self.owner = look, owner
+        self.returns: Type = ANY
+
+    def check(self, function: ast.FunctionDef) -> None:
+        own = function.args
+        if own.vararg or own.kwarg or own.posonlyargs:
+            raise self.look.refuse("arguments without names")
+        values: dict[str, Type] = {}
+        for place, one in enumerate([*own.args, *own.kwonlyargs]):
+            if one.arg in values:
+                raise self.look.refuse(f"{one.arg} is there twice")
+            if place == 0 and self.owner is not None:
+                values[one.arg] = Type(self.owner)
+            else:
+                values[one.arg] = self.look.type(one.annotation)
+        self.returns = self.look.type(function.returns) if function.returns else ANY
+        names = [one.arg for one in own.args][::-1]
+        for name, default in zip(names, own.defaults[::-1], strict=False):
+            if not fits(literal(default), values[name]):
+                raise self.look.refuse(f"{name} is not of its type")
+        if not own.args and self.owner is not None:
+            raise self.look.refuse(f"{function.name} has no self")
+        self._block(function.body, values)
+
+    # ---- Statements --------------------------------------------------------------------
+
+    def _block(self, body: Sequence[ast.stmt], values: dict[str, Type]) -> bool:
+        """Go through statements; tell if the last one leaves the function."""
+        left = False
+        for one in body:
+            if not isinstance(one, _STATEMENTS):
+                raise self.look.refuse(f"a {type(one).__name__}")
+            left = self._statement(one, values) or left
+        return left
+
+    def _statement(self, one: ast.stmt, values: dict[str, Type]) -> bool:
+        self.look.budget.step(1)
+        if isinstance(one, ast.Return):
+            found = NONE if one.value is None else self._value(one.value, values)
+            if not fits(found, self.returns):
+                raise self.look.refuse(f"{found} is returned for {self.returns}")
+            return True
+        if isinstance(one, ast.Assign):
+            found = self._value(one.value, values)
+            for target in one.targets:
+                self._assign(target, found, values)
+        elif isinstance(one, ast.AnnAssign):
+            kind = self.look.type(one.annotation)
+            if one.value is not None and not fits(self._value(one.value, values), kind):
+                raise self.look.refuse("a value is not of its type")
+            self._assign(one.target, kind, values)
+        elif isinstance(one, ast.AugAssign):
+            self._value(one.value, values)
+            self._value(one.target, values)
+        elif isinstance(one, ast.Expr):
+            self._value(one.value, values)
+            return _stops(one.value)
+        elif isinstance(one, ast.If):
+            return self._if(one, values)
+        elif isinstance(one, ast.FunctionDef):  # what is computed beside, see torch.jit.fork
+            values[one.name] = ANY
+            inside = values | {own.arg: self.look.type(own.annotation) for own in one.args.args}
+            ScriptFunction(self.look, self.owner)._block(one.body, inside)
+        elif isinstance(one, ast.While):
+            self._condition(one.test, values)
+            self._block(one.body, dict(values))
+        elif isinstance(one, ast.For):
+            over = self._value(one.iter, values)
+            inside = dict(values)
+            self._assign(
+                one.target, over.args[0] if over.name == "List" and over.args else ANY, inside
+            )
+            self._block(one.body, inside)
+        elif isinstance(one, ast.With):
+            for item in one.items:
+                self._value(item.context_expr, values)
+                if item.optional_vars is not None:
+                    self._assign(item.optional_vars, ANY, values)
+            return self._block(one.body, values)
+        return isinstance(one, ast.Raise)
+
+    def _if(self, node: ast.If, values: dict[str, Type]) -> bool:
+        self._condition(node.test, values)
+        yes, no = dict(values), dict(values)
+        left, gone = self._block(node.body, yes), self._block(node.orelse, no)
+        for name in yes.keys() | no.keys():
+            one, two = yes.get(name, ANY), no.get(name, ANY)
+            if not (name in yes or left) or not (name in no or gone):
+                continue
+            if left or gone or NONE in (one, two) or fits(one, two) or fits(two, one):
+                values[name] = joined(one, two)
+            else:  # of two types: whoever takes it later is refused
+                values.pop(name, None)
+        return left and gone
+
+    def _condition(self, test: ast.expr, values: Mapping[str, Type]) -> None:
+        if self._value(test, values).name in {"str", "List", "Dict", "Tuple", "NoneType"}:
+            raise self.look.refuse("a condition is neither true nor false")
+
+    def _assign(self, target: ast.expr, kind: Type, values: dict[str, Type]) -> None:
+        if isinstance(target, ast.Name):
+            if target.id in RESERVED:
+                raise self.look.refuse(f"{target.id} is given a value")
+            values[target.id] = kind
+        elif isinstance(target, ast.Tuple | ast.List):
+            parts: Iterator[Type] | None = None
+            if kind.name == "Tuple":
+                if len(kind.args) != len(target.elts):
+                    raise self.look.refuse(f"{len(kind.args)} values for {len(target.elts)} names")
+                parts = iter(kind.args)
+            elif kind.name not in {"Any", "List"}:
+                raise self.look.refuse(f"a {kind} is taken apart")
+            for one in target.elts:
+                self._assign(one, next(parts) if parts else listed(kind), values)
+        elif isinstance(target, ast.Attribute):
+            self._value(target.value, values)
+        elif isinstance(target, ast.Subscript):
+            self._value(target.value, values)
+            self._value(target.slice, values)
+        else:
+            raise self.look.refuse(f"a {type(target).__name__} is assigned to")
+
+    # ---- Expressions -------------------------------------------------------------------
+
+    def _value(self, node: ast.expr, values: Mapping[str, Type]) -> Type:
+        self.look.budget.step(1)
+        if isinstance(node, ast.Constant):
+            return literal(node)
+        if isinstance(node, ast.Name):
+            if node.id not in values and node.id not in _ROOTS:
+                raise self.look.refuse(f"{node.id} has no value")
+            return values.get(node.id, ANY)
+        if isinstance(node, ast.Attribute):
+            return self._attribute(node, values)
+        if isinstance(node, ast.Call):
+            return self._call(node, values)
+        if isinstance(node, ast.List):
+            parts = [self._value(one, values) for one in node.elts]
+            return Type("List", (joined(*parts) if parts else ANY,))
+        if isinstance(node, ast.Tuple):
+            return Type("Tuple", tuple(self._value(one, values) for one in node.elts))
+        if isinstance(node, ast.Subscript):
+            return self._item(node, values)
+        if isinstance(node, ast.IfExp):
+            self._condition(node.test, values)
+            return joined(self._value(node.body, values), self._value(node.orelse, values))
+        if isinstance(node, ast.UnaryOp):
+            found = self._value(node.operand, values)
+            return found if isinstance(node.op, ast.USub) else ANY
+        if isinstance(node, ast.Lambda | ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+            raise self.look.refuse(f"a {type(node).__name__}")
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self._value(child, values)
+        return ANY
+
+    def _attribute(self, node: ast.Attribute, values: Mapping[str, Type]) -> Type:
+        root = _root(node)
+        if root is not None and root not in values:
+            if root in {"torch", "ops"}:
+                raise self.look.refuse(f"{node.attr} is used as a value")
+            return self._dotted(ast.unparse(node), values)
+        own = self._value(node.value, values)
+        made = self.look.classes.get(own.name)
+        if made is None:
+            return ANY
+        if node.attr in made.fields:
+            return made.fields[node.attr]
+        if not made.open and node.attr not in made.functions:
+            raise self.look.refuse(f"a module has no {node.attr}")
+        return ANY
+
+    def _dotted(self, name: str, values: Mapping[str, Type]) -> Type:
+        first, _, rest = name.partition(".")
+        if first == "CONSTANTS":
+            number = rest.removeprefix("c")
+            if not number.isascii() or not number.isdigit() or int(number) >= self.look.constants:
+                raise self.look.refuse(f"there is no constant {rest}")
+        elif first == "__torch__":
+            known = name in self.look.functions or name in self.look.classes
+            if not known and not name.startswith("__torch__.torch.classes."):
+                if name.rpartition(".")[0] not in self.look.classes:  # a name of an enumeration
+                    raise self.look.refuse(f"there is no {name}")
+            return Type("Function", (Type(name),))
+        elif first not in _ROOTS:
+            raise self.look.refuse(f"{first} has no value")
+        return ANY
+
+    def _item(self, node: ast.Subscript, values: Mapping[str, Type]) -> Type:
+        own = self._value(node.value, values)
+        if isinstance(node.slice, ast.Slice):
+            for part in (node.slice.lower, node.slice.upper, node.slice.step):
+                if part is not None:
+                    self._value(part, values)
+            return own
+        self._value(node.slice, values)
+        if own.name == "List":
+            return listed(own)
+        if own.name == "Tuple" and isinstance(node.slice, ast.Constant):
+            place = node.slice.value
+            if isinstance(place, int) and not -len(own.args) <= place < len(own.args):
+                raise self.look.refuse(f"item {place} of {len(own.args)}")
+            return own.args[place] if isinstance(place, int) else ANY
+        if own.name in {"int", "float", "bool", "NoneType"}:
+            raise self.look.refuse(f"an item of a {own}")
+        return ANY
+
+    def _call(self, node: ast.Call, values: Mapping[str, Type]) -> Type:
+        if isinstance(node.func, ast.Name) and node.func.id not in values:
+            if (found := self._said(node, node.func.id, values)) is not None:
+                return found
+        elif (
+            isinstance(node.func, ast.Attribute)
+            and _root(node.func.value) not in _ROOTS - values.keys()
+        ):
+            own = self._value(node.func.value, values)
+            made = self.look.classes.get(own.name)
+            if made is not None:
+                return self._method(made, node, values)
+        if _root(node.func) in {"torch", "ops"} - values.keys():
+            self._operation(ast.unparse(node.func), node, values)
+            return ANY
+        called = self._value(node.func, values)
+        if called.name == "Function":
+            name = called.args[0].name
+            if name in self.look.functions:
+                return self._given(self.look.functions[name], node, values, 0)
+            if name in self.look.classes:
+                self._arguments(node, values)
+                return called.args[0]
+        elif called.name not in {"Any"}:
+            raise self.look.refuse(f"a {called} is called")
+        self._arguments(node, values)
+        return ANY
+
+    def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> None:
+        """Compare what an operation of PyTorch is given with what it takes."""
+        found = self._arguments(node, values)
+        plain = name.removeprefix("torch.").removeprefix("ops.aten.")
+        known = OPERATORS.get(plain) or OPERATORS.get(plain.removesuffix("_"))
+        if known is None or any(isinstance(one, ast.Starred) for one in node.args):
+            return
+        if not known.least <= len(found) + len(node.keywords) <= known.most:
+            raise self.look.refuse(f"{name} is given {len(found)} values")
+        for place, (letter, have) in enumerate(zip(known.kinds, found, strict=False)):
+            if not takes(letter, have):
+                raise self.look.refuse(f"{name} is given a {have} as its value {place}")
+
+    def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
+        """Return the type that ``annotate(type, value)`` and its like say."""
+        if name in {"annotate", "unchecked_cast", "uninitialized"}:
+            if len(node.args) != 2 - (name == "uninitialized") or node.keywords:
+                raise self.look.refuse(f"{name} with {len(node.args)} arguments")
+            kind = self.look.type(node.args[0])
+            found = self._value(node.args[1], values) if len(node.args) > 1 else ANY
+            if name == "annotate" and not fits(found, kind):
+                raise self.look.refuse(f"a {found} for a {kind}")
+            return kind
+        if name in {"int", "float", "bool"}:
+            if len(self._arguments(node, values)) != 1:
+                raise self.look.refuse(f"{name} of {len(node.args)} values")
+            return Type(name)
+        if name == "isinstance" and node.args:
+            self._value(node.args[0], values)
+            return Type("bool")
+        if name == "getattr" and len(node.args) == 2 and isinstance(node.args[1], ast.Constant):
+            return self._attribute(
+                ast.Attribute(node.args[0], str(node.args[1].value), ast.Load()), values
+            )
+        return None
+
+    def _method(self, made: ScriptClass, node: ast.Call, values: Mapping[str, Type]) -> Type:
+        assert isinstance(node.func, ast.Attribute)
+        function = made.functions.get(node.func.attr)
+        if function is not None:
+            return self._given(function, node, values, 1)
+        if node.func.attr not in made.fields and not made.open:
+            raise self.look.refuse(f"a module has no function {node.func.attr}")
+        self._arguments(node, values)
+        return ANY
+
+    def _arguments(self, node: ast.Call, values: Mapping[str, Type]) -> list[Type]:
+        for one in node.keywords:
+            self._value(one.value, values)
+        return [
+            self._value(one.value if isinstance(one, ast.Starred) else one, values)
+            for one in node.args
+        ]
+
+    def _given(
+        self, function: ast.FunctionDef, node: ast.Call, values: Mapping[str, Type], skip: int
+    ) -> Type:
+        """Compare what a function of the file is given with what it takes."""
+        found, own = self._arguments(node, values), function.args.args[skip:]
+        named = {one.arg: self._value(one.value, values) for one in node.keywords if one.arg}
+        if any(isinstance(one, ast.Starred) for one in node.args) or function.args.kwonlyargs:
+            return self.look.type(function.returns) if function.returns else ANY
+        if len(found) > len(own):
+            raise self.look.refuse(f"{function.name} is given {len(found)} values for {len(own)}")
+        given = dict(zip([one.arg for one in own], found, strict=False)) | named
+        least = len(own) - len(function.args.defaults)
+        for place, one in enumerate(own):
+            if one.arg not in given:
+                if place < least:
+                    raise self.look.refuse(f"{function.name} lacks {one.arg}")
+            elif not fits(given[one.arg], self.look.type(one.annotation)):
+                raise self.look.refuse(f"{function.name} is given an odd {one.arg}")
+        if extra := named.keys() - {one.arg for one in own}:
+            raise self.look.refuse(f"{function.name} takes no {min(extra)}")
+        return self.look.type(function.returns) if function.returns else ANY
+
+
+def _root(node: ast.expr) -> str | None:
+    """Return the first of dotted names; None for any other expression."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _stops(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "RaiseException"
+    )

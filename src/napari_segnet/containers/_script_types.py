@@ -1,0 +1,150 @@
+"""Types as TorchScript writes them, and which value fits which.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/frontend/script_type_parser.cpp
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["ANY", "NONE", "Type", "fits", "joined", "listed", "literal", "type_of"]
+
+_PLAIN = frozenset(
+    "Tensor int float bool str complex NoneType Any number Device Layout Generator Stream Storage "
+    "QScheme ScalarType MemoryFormat AnyList AnyTuple AnyClassType AnyEnumType Capsule PyObject "
+    "Quantizer SymInt SymFloat SymBool Scalar Dtype List Dict Tuple".split()
+)
+_MADE_OF = {
+    **dict.fromkeys(("List", "Optional", "Final", "Future", "Await", "RRef", "Enum"), 1),
+    "Dict": 2,
+}
+"""Types of other types, and of how many."""
+_NUMBERS = frozenset(("int", "float", "complex", "number", "Scalar", "Tensor", "bool"))
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type: its name, and those that it is made of."""
+
+    name: str
+    args: tuple[Type, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}[{', '.join(map(str, self.args))}]" if self.args else self.name
+
+
+ANY = Type("Any")
+"""Also what is not known."""
+NONE = Type("NoneType")
+
+
+def type_of(node: ast.expr | None, classes: Mapping[str, bool]) -> Type:
+    """Return what an annotation says; a missing one says a tensor.
+
+    Parameters
+    ----------
+    node : ast.expr or None
+        The annotation.
+    classes : mapping of str to bool
+        Classes of the file by their dotted names, and whether their objects may hold more than is
+        written: these have any type.
+
+    Raises
+    ------
+    ValueError
+        If it is no type, or a class that is not in the file.
+    """
+    if node is None:
+        return Type("Tensor")
+    if isinstance(node, ast.Name) and node.id in _PLAIN:
+        return Type(node.id)
+    if isinstance(node, ast.Constant) and node.value is None:
+        return NONE
+    if isinstance(node, ast.Attribute):
+        return _dotted(ast.unparse(node), classes)
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        return _made_of(node.value.id, node.slice, classes)
+    raise ValueError(f"its code says a type {ast.unparse(node)[:60]!r}, which there is not")
+
+
+def _dotted(name: str, classes: Mapping[str, bool]) -> Type:
+    if name in classes:
+        return ANY if classes[name] else Type(name)
+    if name.startswith("__torch__.torch.classes."):
+        return ANY  # made by PyTorch itself
+    raise ValueError(f"its code says a type {name[-80:]!r}, which is not in it")
+
+
+def _made_of(name: str, inside: ast.expr, classes: Mapping[str, bool]) -> Type:
+    parts = inside.elts if isinstance(inside, ast.Tuple) else [inside]
+    found = tuple(type_of(one, classes) for one in parts)
+    if name not in {"Tuple", "Union"} and len(found) != _MADE_OF.get(name):
+        raise ValueError(f"its code says a type {name[:60]!r} of {len(found)}, which there is not")
+    if name == "Final":
+        return found[0]
+    return ANY if name == "Enum" else Type(name, found)
+
+
+def literal(node: ast.expr) -> Type:
+    """Return the type of a constant or a list of them; what is none has any."""
+    if isinstance(node, ast.Constant):
+        kinds = {bool: "bool", int: "int", float: "float", str: "str", complex: "complex"}
+        if node.value is None:
+            return NONE
+        if type(node.value) in kinds:
+            return Type(kinds[type(node.value)])
+        raise ValueError(
+            f"its code holds {str(node.value)[:20]!r}, which TorchScript does not know"
+        )
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return literal(node.operand)
+    if isinstance(node, ast.Tuple):
+        return Type("Tuple", tuple(map(literal, node.elts)))
+    if isinstance(node, ast.List):
+        return Type("List", (joined(*map(literal, node.elts)) if node.elts else ANY,))
+    return ANY
+
+
+def joined(*kinds: Type) -> Type:
+    """Return the type of what is one of several."""
+    if all(one == kinds[0] for one in kinds):
+        return kinds[0]
+    rest = [one for one in kinds if one != NONE]
+    if rest and len(rest) < len(kinds) and all(one == rest[0] for one in rest):
+        return Type("Optional", (rest[0],))
+    return ANY
+
+
+def listed(kind: Type) -> Type:
+    """Return the type of what a list holds."""
+    return kind.args[0] if kind.name == "List" and kind.args else ANY
+
+
+def fits(have: Type, want: Type) -> bool:
+    """Tell if a value of a type may stand where another is wanted; true where it is not known."""
+    if "Any" in {have.name, want.name} or have == want:
+        return True
+    if want.name == "Optional":
+        return have == NONE or fits(have.args[0] if have.name == "Optional" else have, want.args[0])
+    if "Union" in {have.name, want.name}:
+        return True
+    if have.name == "Optional":
+        return fits(have.args[0], want)  # what was looked at before is not known here
+    if want.name in {"List", "Dict", "Tuple", "Future", "Await", "RRef"} and have.name == want.name:
+        if want.name == "Tuple" and len(have.args) != len(want.args):
+            return not have.args or not want.args
+        return all(map(fits, have.args, want.args))
+    if want.name in {"AnyList", "AnyTuple", "AnyClassType", "AnyEnumType"}:
+        return True
+    if have.name == "Tensor":
+        return want.name in _NUMBERS
+    if want.name in {"number", "Scalar"}:
+        return have.name in _NUMBERS
+    # Kinds that TorchScript calls whole numbers, and what is made outside of the file.
+    if want.name in _PLAIN - _NUMBERS - {"str", "NoneType", "List", "Dict", "Tuple"}:
+        return have.name in {"int", "str"}
+    if want.name == "List" and have.name == "Tuple":
+        return all(fits(one, listed(want)) for one in have.args)
+    return "Function" in {have.name, want.name}

@@ -100,9 +100,9 @@ class Decision:
             why = self.best.why.get(name, "")
             verdict = self.verdicts.get(name)
             enlarged = len(values) > 1 and _is_enlarged(self.best)
-            doubt = UNFIT if self.is_uncertain else ENLARGED if enlarged else ""
-            if name == "layout" and doubt:
-                found[name] = Known(source="assumed", why=f"{why}; {doubt}" if why else doubt)
+            reason = UNFIT if self.is_uncertain else ENLARGED if enlarged else ""
+            if name == "layout" and reason:
+                found[name] = Known(source="assumed", why=f"{why}; {reason}" if why else reason)
             elif len(values) < 2:
                 found[name] = Known(source="read", why=why)
             elif verdict is None:

@@ -117,6 +117,10 @@ class ScriptCode:
         if name in made.fields or name in RESERVED:
             raise self.refuse(f"{name} is there twice, or a word of TorchScript")
         kind = self.type(one.annotation)
+        said = one.annotation.value if isinstance(one.annotation, ast.Subscript) else None
+        final = isinstance(said, ast.Name) and said.id == "Final"
+        if one.value is not None and not final and not made.open:
+            raise self.refuse(f"{name} has a value and is not final")
         if one.value is not None and not fits(literal(one.value), kind):
             raise self.refuse(f"{name} is not of its type")
         made.fields[name] = kind

@@ -1036,6 +1036,7 @@ def test_a_script_that_is_whole(tmp_path: Path) -> None:
         (b"class Conv2d", b"class Conv3d"),
         (b"Conv2d(Module)", b"Conv2d(bool)"),
         (b"padding_mode : Final[str]", b"NoneType : Final[str]"),
+        (b"padding_mode : Final[str]", b"padding_mode : Optional[str]"),
         (b"Tensor:\n", b"Tensor:\n\xff"),
         (b"[1, 1], [1, 1], [1, 1]", b"[1, 1], [1, torch.relu], [1, 1]"),
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p)"),

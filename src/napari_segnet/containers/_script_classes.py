@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from napari_segnet.budget import Budget
-from napari_segnet.containers._script_types import Type, fits, literal, type_of
+from napari_segnet.containers._script_types import ANY, Type, fits, literal, type_of
 
 __all__ = ["RESERVED", "ScriptClass", "ScriptCode"]
 
@@ -79,6 +79,21 @@ class ScriptCode:
         self.budget.step(1)
         return type_of(node, self.opened)
 
+    def dotted(self, name: str) -> Type:
+        """Return the type of a value by its whole name; raises ``ValueError`` for none."""
+        first, _, rest = name.partition(".")
+        if first == "CONSTANTS":
+            number = rest.removeprefix("c")
+            if not number.isascii() or not number.isdigit() or int(number) >= self.constants:
+                raise self.refuse(f"there is no constant {rest}")
+        elif first == "__torch__":
+            known = name in self.functions or name in self.classes
+            if not known and not name.startswith("__torch__.torch.classes."):
+                if name.rpartition(".")[0] not in self.classes:  # a name of an enumeration
+                    raise self.refuse(f"there is no {name}")
+            return Type("Function", (Type(name),))
+        return ANY
+
     def refuse(self, what: str) -> ValueError:
         return ValueError(f"{what[:80]} in its code {self.at[-80:]}")
 
@@ -102,6 +117,10 @@ class ScriptCode:
         if name in made.fields or name in RESERVED:
             raise self.refuse(f"{name} is there twice, or a word of TorchScript")
         kind = self.type(one.annotation)
+        said = one.annotation.value if isinstance(one.annotation, ast.Subscript) else None
+        final = isinstance(said, ast.Name) and said.id == "Final"
+        if one.value is not None and not final and not made.open:
+            raise self.refuse(f"{name} has a value and is not final")
         if one.value is not None and not fits(literal(one.value), kind):
             raise self.refuse(f"{name} is not of its type")
         made.fields[name] = kind

@@ -197,7 +197,9 @@ class ScriptFunction:
         if root is not None and root not in values:
             if root in {"torch", "ops"}:
                 raise self.look.refuse(f"{node.attr} is used as a value")
-            return self._dotted(ast.unparse(node), values)
+            if root not in _ROOTS:
+                raise self.look.refuse(f"{root} has no value")
+            return self.look.dotted(ast.unparse(node))
         own = self._value(node.value, values)
         made = self.look.classes.get(own.name)
         if made is None:
@@ -206,22 +208,6 @@ class ScriptFunction:
             return made.fields[node.attr]
         if not made.open and node.attr not in made.functions:
             raise self.look.refuse(f"a module has no {node.attr}")
-        return ANY
-
-    def _dotted(self, name: str, values: Mapping[str, Type]) -> Type:
-        first, _, rest = name.partition(".")
-        if first == "CONSTANTS":
-            number = rest.removeprefix("c")
-            if not number.isascii() or not number.isdigit() or int(number) >= self.look.constants:
-                raise self.look.refuse(f"there is no constant {rest}")
-        elif first == "__torch__":
-            known = name in self.look.functions or name in self.look.classes
-            if not known and not name.startswith("__torch__.torch.classes."):
-                if name.rpartition(".")[0] not in self.look.classes:  # a name of an enumeration
-                    raise self.look.refuse(f"there is no {name}")
-            return Type("Function", (Type(name),))
-        elif first not in _ROOTS:
-            raise self.look.refuse(f"{first} has no value")
         return ANY
 
     def _item(self, node: ast.Subscript, values: Mapping[str, Type]) -> Type:

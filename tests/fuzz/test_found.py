@@ -1205,3 +1205,15 @@ def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
     meta["sizes"] = [{"as_int": -1}]
     with pytest.raises(ValueError, match="no whole number from 0 on"):
         require_program(program)
+
+
+def test_a_png_that_says_in_packed_text_how_it_is_turned(tmp_path: Path) -> None:
+    import imagecodecs
+
+    data = imagecodecs.png_encode(np.arange(600, dtype="u2").reshape(20, 30))
+    text = zlib.compress(b'<x tiff:Orientation="6"/>')
+    part = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + text
+    chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
+    end = data.index(b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(data[:end] + chunk + data[end:])
+    assert open_image(tmp_path / "a.png").data.shape == (30, 20)

@@ -183,7 +183,7 @@ def _orientation(path: Path, data: bytes) -> tuple[int, tuple[str, ...]]:
     """Return the orientation; Pillow would decode the whole picture to look for one."""
     from PIL.PngImagePlugin import PngImageFile
 
-    if not any(word in data for word in (b"eXIf", b"exif", b"Orientation")):
+    if not any(word in data for word in (b"eXIf", b"exif", b"Orientation", b"iTXt")):
         return 1, ()
     with PngImageFile(path) as file:
         said = turned_note(file)

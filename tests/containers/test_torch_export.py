@@ -54,6 +54,21 @@ def test_numbers_are_read(tmp_path: Path) -> None:
     assert np.array_equal(root["w"].load().numpy(), [4, 5])
 
 
+@pytest.mark.parametrize(
+    ("number", "opens"),
+    [(-(2**63), True), (2**63 - 1, True), (2**63, False), (-(2**63) - 1, False)],
+)
+def test_whole_numbers_have_64_bits(number: int, opens: bool, tmp_path: Path) -> None:
+    program = json.loads(PROGRAM) | {"range_constraints": {"s0": {"min_val": number}}}
+    parts = {"models/model.json": json.dumps(program).encode()}
+    path = written(tmp_path / "a.pt2", {"tensor_meta": meta()}, **parts)
+    if opens:
+        assert "w" in open_tree(path).root
+    else:
+        with pytest.raises(BrokenWeightsError, match="cannot be read"):
+            open_tree(path)
+
+
 def test_numbers_of_the_other_byte_order_are_turned(tmp_path: Path) -> None:
     parts = {"byteorder": b"big", "data/weights/weight_0": NUMBERS.astype(">f4").tobytes()}
     root = open_tree(written(tmp_path / "a.pt2", {"tensor_meta": meta()}, **parts)).root

@@ -7,6 +7,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import napari_segnet as sn
+from napari_segnet.containers import open_tree
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError, WeightsError
 from napari_segnet.recognition import identify
 
@@ -219,6 +221,51 @@ def test_what_is_not_read_is_named(kind: type, message: str, tmp_path: Path) -> 
     torch.jit.script(kind().eval()).save(str(path))
     with pytest.raises(UnsupportedWeightsError, match=message):
         identify(path)
+
+
+class Word(nn.Module):
+    """Layers that are called as words of Python that TorchScript has not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 1)]
+        self.layers = nn.ModuleDict(dict(zip(("from", "lambda", "async"), layers, strict=True)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers.values():
+            x = layer(x)
+        return x
+
+
+@pytest.mark.parametrize("way", [traced, scripted])
+def test_layers_may_be_called_as_words_of_python(way: Callable[..., Any], tmp_path: Path) -> None:
+    network, image = made(Word()), torch.rand(1, 1, 16, 16)
+    path = saved(tmp_path / "a.pt", network, lambda *_: way(network, image))
+    assert torch.allclose(answer(path, image), network(image).detach(), atol=1e-5)
+
+
+class Kind(Enum):
+    FINE = 1
+    COARSE = 2
+
+
+class Enumerated(nn.Module):
+    """A field that is a value of an enumeration."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind, self.layer = Kind.FINE, nn.Conv2d(1, 1, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) if self.kind == Kind.FINE else x
+
+
+def test_values_of_enumerations_are_read(tmp_path: Path) -> None:
+    tree = open_tree(saved(tmp_path / "a.pt", made(Enumerated())))
+    assert set(tree.root) == {"layer.weight", "layer.bias"}
+    kind = tree.metadata["module"].fields()["kind"]
+    assert kind.name.endswith("Kind")
+    assert kind.args == (1,)
 
 
 def test_nothing_can_be_told(tmp_path: Path) -> None:

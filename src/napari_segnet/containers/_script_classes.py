@@ -23,6 +23,8 @@ class ScriptClass:
 
     open: bool = False
     """More than is written may be there: an interface, a named tuple, an enumeration."""
+    enum: bool = False
+    """Its objects are values that have names."""
     fields: dict[str, Type] = field(default_factory=dict)
     slots: list[str] = field(default_factory=list)
     """Fields that each object has a value of its own for."""
@@ -48,7 +50,7 @@ class ScriptCode:
             for node in tree.body:
                 if isinstance(node, ast.ClassDef):
                     bases = [one.id if isinstance(one, ast.Name) else "" for one in node.bases]
-                    made = ScriptClass(open=bases not in ([], ["Module"]))
+                    made = ScriptClass(bases not in ([], ["Module"]), bases == ["Enum"])
                     self.classes[f"{module}.{node.name}"] = made
                     bodies.append((f"{module}.{node.name}", node))
                 elif isinstance(node, ast.FunctionDef):
@@ -68,7 +70,7 @@ class ScriptCode:
             if made is None:
                 if not name.startswith("__torch__.torch.classes."):
                     raise ValueError(f"the class {name[-80:]} of a module is not in it")
-            elif "__setstate__" not in made.functions:
+            elif "__setstate__" not in made.functions and not made.enum:
                 if held is None:
                     raise ValueError(f"a module of class {name[-80:]} has no values")
                 if missing := [one for one in made.slots if one not in held]:

@@ -9,6 +9,8 @@ is written (``_script_types.py``).
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Collection, Mapping, Sequence
 
 from napari_segnet.budget import Budget
@@ -19,6 +21,12 @@ __all__ = ["parsed_code"]
 
 DEEPEST = 200
 """Expressions in each other."""
+WORDS = frozenset("async await except finally from lambda nonlocal try yield".split())
+"""Those of Python that TorchScript has not: layers may be called so.
+
+https://github.com/pytorch/pytorch/blob/v2.8.0/torch/csrc/jit/frontend/lexer.h
+"""
+MARK = "__word_of_python_"
 
 
 def parsed_code(
@@ -49,7 +57,7 @@ def parsed_code(
     for module, text in files.items():
         budget.step(len(text))
         try:
-            trees[module] = ast.parse(text)
+            trees[module] = _parsed(text)
         except (SyntaxError, RecursionError, MemoryError) as error:
             raise ValueError(f"its code {module[-80:]} cannot be parsed ({error})") from error
         _require_flat(trees[module], module, budget)
@@ -63,6 +71,30 @@ def parsed_code(
             code.at = f"{name}.{function.name}"
             ScriptFunction(code, name).check(function)
     return trees
+
+
+def _parsed(text: str) -> ast.Module:
+    """Return the syntax tree; a name may be a word of Python."""
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        if not any(word in text for word in WORDS):
+            raise
+    lines = [list(line) for line in io.StringIO(text)]
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.NAME and token.string in WORDS:
+                row, column = token.start
+                lines[row - 1][column] = MARK + token.string[0]
+    except tokenize.TokenError as error:
+        raise SyntaxError(str(error)) from error
+    tree = ast.parse("".join("".join(line) for line in lines))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            node.attr = node.attr.removeprefix(MARK)
+        elif isinstance(node, ast.Name):
+            node.id = node.id.removeprefix(MARK)
+    return tree
 
 
 def _require_flat(tree: ast.AST, module: str, budget: Budget) -> None:

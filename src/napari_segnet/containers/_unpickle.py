@@ -44,6 +44,8 @@ _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": 
 ARRAY = "numpy.ndarray"
 """A stand-in for one of dates or objects, which gets no items one by one."""
 _TORCH = ("torch", "torch.cuda")
+SCRIPT = "__torch__"
+"""Where the classes of a TorchScript file are."""
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
 # What damage does to the machine below: odd types, missing operands, absurd numbers.
 _DAMAGE = (
@@ -191,8 +193,10 @@ class _Machine:
         self.memo[key] = value
 
     def reduce(self) -> None:
-        args = self.stack.pop()
-        self.stack[-1] = self.call(self.stack[-1], args)
+        args, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, Named) and target.module.partition(".")[0] == SCRIPT:
+            args = args if isinstance(args, tuple) else (args,)  # a value of an enumeration
+        self.stack[-1] = self.call(target, args)
 
     def new_object(self) -> None:
         args = self.stack.pop()

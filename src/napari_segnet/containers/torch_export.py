@@ -30,7 +30,7 @@ from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 
 __all__ = ["TorchExport"]
 
-LONG_NUMBER = re.compile(r"[:\[,]\s*-?([0-9]{19,30})\s*[,\]}]")
+LONG_NUMBER = re.compile(r"[:\[,]\s*(-?[0-9]{19,30})\s*[,\]}]")
 """In 64 bits, as all whole numbers of a program, are 19 digits."""
 LARGEST_PROGRAM = 2**25
 """Bytes of JSON; a network of 2,000 layers has 4 million."""
@@ -117,7 +117,7 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
         )
     try:
         text = archive.read(name).decode("utf-8")
-        if any(int(number) >= 2**63 for number in LONG_NUMBER.findall(text)):
+        if any(not -(2**63) <= int(one) < 2**63 for one in LONG_NUMBER.findall(text)):
             raise ValueError("a whole number is larger than any")
         found = parsed_json(text)
     except ValueError as error:

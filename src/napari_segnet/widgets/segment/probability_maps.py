@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_segnet import cache
 from napari_segnet.answers import maps_of
+from napari_segnet.checkpoint import Output
 from napari_segnet.segmentation import Maps
 from napari_segnet.widgets.checkpoint.recognise import Gone
 from napari_segnet.widgets.layers.convert import Source, placed
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["show_maps"]
 
 COLOURS = ("green", "magenta", "cyan", "yellow", "red", "blue")
-PROBABILITY, FLOW = (0, 1), (-1, 1)
-"""What values lie between: a flow of length 1 points to either side."""
+PROBABILITY, SIGNED = (0, 1), (-1, 1)
+"""What values lie between: flows and offsets point to either side."""
 
 
 def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
@@ -38,9 +40,7 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
     for layer in [x for x in viewer.layers if record_of(x).maps == key]:
         viewer.layers.remove(layer)
     active = viewer.layers.selection.active
-    limits = [
-        FLOW if o.role == "flow" else PROBABILITY for o in maps.outputs for _ in range(o.channels)
-    ]
+    limits = _limits(maps.outputs)
     for index, name in enumerate(_names(maps, prediction.class_names)):
         data, where = placed(source, maps.data[index], maps.axes[1:])
         viewer.add_image(
@@ -56,6 +56,11 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
     viewer.layers.selection.active = active
 
 
+def _limits(outputs: Sequence[Output]) -> list[tuple[int, int]]:
+    roles = [output.role for output in outputs for _ in range(output.channels)]
+    return [SIGNED if role in ("flow", "offset") else PROBABILITY for role in roles]
+
+
 def _names(maps: Maps, class_names: tuple[str, ...]) -> list[str]:
     names: list[str] = []
     for output in maps.outputs:
@@ -65,6 +70,8 @@ def _names(maps: Maps, class_names: tuple[str, ...]) -> list[str]:
             names += class_names
         elif output.role == "flow":
             names += [f"flow {axis}" for axis in "zyx"[-output.channels :]]
+        elif output.role == "offset":
+            names += [f"offset {axis}" for axis in "xyz"[: output.channels]]
         else:
             names += [f"{output.role} {i}" for i in range(output.channels)]
     return names

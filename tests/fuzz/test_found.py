@@ -1193,6 +1193,27 @@ def test_two_inputs_in_onnx_of_one_name(tmp_path: Path) -> None:
         open_tree(tmp_path / "a.onnx")
 
 
+def test_a_node_of_onnx_without_what_it_must_have(tmp_path: Path) -> None:
+    kernel = tensor("w", np.ones((3, 2, 1, 1), "float32"))
+    joined = node("Concat", ["image", "image"], ["out"])
+    image = value("image", onnx_files.IMAGE)
+    content = onnx_files.graph([joined], [kernel], [image], [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="no attribute 'axis'"):
+        open_tree(tmp_path / "a.onnx")
+
+
+def test_a_package_of_a_later_version(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    torch.export.save(torch.export.export(Halved().eval(), (torch.zeros(1, 1, 8, 8),)), made)
+    path = tmp_path / "a.pt2"
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, b"1" if name.endswith("archive_version") else old.read(name))
+    with pytest.raises(BrokenWeightsError, match="later version"):
+        open_tree(path)
+
+
 def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
     from napari_segnet.containers._export_sound import META, require_program
 

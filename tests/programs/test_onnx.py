@@ -445,7 +445,15 @@ REFUSED: dict[str, tuple[list[bytes], Weights, str]] = {
         "of a quantised network",
     ),
     "a branch on values": (
-        [node("If", ["image"], "out")],
+        [
+            node(
+                "If",
+                ["image"],
+                "out",
+                then_branch=graph([node("Relu", ["image"], "yes")], [], [], [value("yes", None)]),
+                else_branch=graph([node("Neg", ["image"], "no")], [], [], [value("no", None)]),
+            ),
+        ],
         {},
         "a branch that depends on the image's values",
     ),

@@ -5,8 +5,8 @@ format's own checker and ONNX Runtime refuse it, and so does this.
 
 ``onnx_operators.txt`` is made by ``onnx.defs.get_all_schemas_with_history()`` of onnx 1.23:
 operation, first version, inputs, outputs (least and most), attributes with the letter of their
-kind. A new operation, or a new version of one, is a line of its own there; versions in which one is
-deprecated are left out, since old files go on to have it.
+kind, and ``!`` where a node must have it. A new operation, or a new version of one, is a line of
+its own there; versions in which one is deprecated are left out, since old files go on to have it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Rule:
     inputs: tuple[int, int]
     outputs: tuple[int, int]
     attributes: Mapping[str, str]
+    required: frozenset[str]
 
 
 @functools.cache
@@ -50,8 +51,9 @@ def _rules() -> Mapping[str, tuple[Rule, ...]]:
     found: dict[str, list[Rule]] = {}
     for line in FILE.read_text("ascii").splitlines():
         name, since, inputs, *rest = line.split(" ")
-        kinds = dict(one.split(":") for one in rest[1:])
-        rule = Rule(int(since), _range(inputs), _range(rest[0]), kinds)
+        kinds = dict(one.removesuffix("!").split(":") for one in rest[1:])
+        needed = frozenset(one.partition(":")[0] for one in rest[1:] if one.endswith("!"))
+        rule = Rule(int(since), _range(inputs), _range(rest[0]), kinds, needed)
         found.setdefault(name, []).insert(0, rule)
     return {name: tuple(rules) for name, rules in found.items()}
 
@@ -94,6 +96,8 @@ def require_known(node: OnnxNode, opset: int) -> None:
             raise ValueError(f"{shown} has {len(names)} {what}, where ONNX allows {least}-{most}")
     if min(one.inputs[0] for one in rules) and not node.inputs[0]:
         raise ValueError(f"{shown} takes nothing")
+    if missing := rule.required - node.attributes.keys():
+        raise ValueError(f"{shown} has no attribute {min(missing)!r}, which ONNX demands")
     for name, value in node.attributes.items():
         kind = rule.attributes.get(name)
         if kind is None and opset <= NEWEST:

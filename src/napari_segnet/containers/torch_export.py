@@ -36,6 +36,7 @@ LARGEST_PROGRAM = 2**25
 """Bytes of JSON; a network of 2,000 layers has 4 million."""
 OLD = "serialized_exported_program.json"
 FORMAT, WRITTEN = "archive_format", b"pt2"
+VERSION, FIRST = "archive_version", b"0"
 DTYPES: Mapping[int, str] = {
     **{1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32"},
     **{8: "float64", 12: "bool", 13: "bfloat16", 28: "uint16", 34: "uint32", 35: "uint64"},
@@ -65,6 +66,9 @@ class TorchExport:
             own = folder + FORMAT
             if own in archive.entries and archive.read(own) != WRITTEN:
                 raise ValueError(f"its part {FORMAT} is not {WRITTEN.decode()!r}")
+            own = folder + VERSION
+            if own in archive.entries and archive.read(own).strip() != FIRST:
+                raise ValueError("it is of a later version of the format than is known")
             if name.endswith(OLD):
                 root = dict(_old_tensors(archive, folder))
             else:

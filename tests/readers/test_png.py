@@ -230,3 +230,17 @@ def test_equal_colours_are_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_numbers(tmp_path / "a.png").read()[0, 0, 0], ids)
     Pillow.fromarray(np.dstack([ids, ids, ids + 1])).save(tmp_path / "b.png")
     assert open_numbers(tmp_path / "b.png").rgb
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_long_text_costs_no_picture(tmp_path: Path, kind: type, last: bool) -> None:
+    """Editors keep a history of megabytes, which Pillow refuses."""
+    pixels = RNG.integers(0, 250, (9, 7)).astype(kind)
+    data = imagecodecs.png_encode(pixels)
+    text = b"history\x00\x00" + zlib.compress(b"a" * 3_000_000)
+    chunk = struct.pack(">I", len(text)) + b"zTXt" + text
+    chunk += struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    place = len(data) - 12 if last else 33  # before the end, or behind the header
+    (tmp_path / "a.png").write_bytes(data[:place] + chunk + data[place:])
+    np.testing.assert_array_equal(open_image(tmp_path / "a.png").data, pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from napari_segnet.readers._picture import (
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from PIL.PngImagePlugin import PngImageFile
 
 __all__ = ["PngReader"]
 
@@ -32,6 +34,8 @@ LEAST_LENGTHS = {
     **{b"acTL": 8, b"fcTL": 26, b"fdAT": 4},
 }
 """Bytes that chunks have at least: https://www.w3.org/TR/png-3/#11Chunks"""
+
+TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel by PNG colour type."""
@@ -124,14 +128,50 @@ def _require_chunks(path: Path) -> None:
             file.seek(length + 4, 1)
 
 
-def _decode(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    from PIL import ImageOps
+def _opened(path: Path, whole: bool = True) -> PngImageFile:
+    """Return a picture of Pillow, with its pixels if ``whole``.
+
+    Pillow refuses a picture with a text of more than a megabyte, such as the history that editors
+    keep; it is opened without its texts.
+    """
+    # The class itself, not Image.open: that refuses large pictures as "decompression bombs",
+    # which the header check has ruled out already.
     from PIL.PngImagePlugin import PngImageFile
 
-    # The class itself, not Image.open: that refuses large pictures as "decompression bombs",
-    # which the header check above has ruled out already.
-    with PngImageFile(path) as file:
-        file.load()
+    def opened(source: Path | io.BytesIO) -> PngImageFile:
+        file = PngImageFile(source)
+        try:
+            if whole:
+                file.load()
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    try:
+        return opened(path)
+    except ValueError as error:
+        if "MAX_TEXT" not in str(error):
+            raise
+        return opened(_without_texts(path))
+
+
+def _without_texts(path: Path) -> io.BytesIO:
+    """Return the bytes of a picture but for its texts."""
+    data = path.read_bytes()
+    kept, place = [data[: len(SIGNATURE)]], len(SIGNATURE)
+    while place + 8 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] not in TEXTS:
+            kept.append(data[place:end])
+        place = end
+    return io.BytesIO(b"".join(kept))
+
+
+def _decode(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    from PIL import ImageOps
+
+    with _opened(path) as file:
         notes = turned_note(file)
         if "A" in file.getbands() and file.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
             notes = (*notes, ALPHA_NOTE)
@@ -141,10 +181,8 @@ def _decode(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
 def _decode_numbers(path: Path, depth: int) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     import numpy as np
     from PIL import ImageOps
-    from PIL.PngImagePlugin import PngImageFile
 
-    with PngImageFile(path) as file:
-        file.load()
+    with _opened(path) as file:
         notes = turned_note(file)
         upright = ImageOps.exif_transpose(file)
         if upright.mode == "P":
@@ -158,11 +196,10 @@ def _decode_numbers(path: Path, depth: int) -> tuple[npt.NDArray[Any], tuple[str
 def _decode_16_bit(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     import imagecodecs
     import numpy as np
-    from PIL.PngImagePlugin import PngImageFile
 
     from napari_segnet.readers._views import Turned
 
-    with PngImageFile(path):
+    with _opened(path, whole=False):
         pass  # what stands before the pixels, of which libpng skips what it does not understand
     data = path.read_bytes()
     pixels: npt.NDArray[Any] = np.asarray(imagecodecs.png_decode(data))
@@ -181,10 +218,8 @@ def _decode_16_bit(path: Path) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
 
 def _orientation(path: Path, data: bytes) -> tuple[int, tuple[str, ...]]:
     """Return the orientation; Pillow would decode the whole picture to look for one."""
-    from PIL.PngImagePlugin import PngImageFile
-
     if not any(word in data for word in (b"eXIf", b"exif", b"Orientation", b"iTXt")):
         return 1, ()
-    with PngImageFile(path) as file:
+    with _opened(path, whole=False) as file:
         said = turned_note(file)
         return int(file.getexif().get(ORIENTATION, 1)) if said else 1, said

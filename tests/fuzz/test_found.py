@@ -1219,12 +1219,16 @@ def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
 
     meta: dict[str, Any] = dict.fromkeys(META, 0)
     meta |= {"sizes": [{"as_int": 1}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}
+    meta["device"] = {"type": "cpu", "index": None}
     graph = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {"x": meta}}
     signature: dict[str, Any] = {"input_specs": [], "output_specs": []}
     program = {"graph_module": {"graph": graph, "signature": signature}}
     require_program(program)
     meta["sizes"] = [{"as_int": -1}]
     with pytest.raises(ValueError, match="no whole number from 0 on"):
+        require_program(program)
+    meta |= {"sizes": [{"as_int": 1}], "device": {"type": None, "index": None}}
+    with pytest.raises(ValueError, match="a device has no kind"):
         require_program(program)
 
 

@@ -357,3 +357,22 @@ def test_without_the_packages_the_extra_is_named(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'napari-segnet\[medical\]'"):
         open_image(tmp_path / "a.dcm")
+
+
+def test_elements_that_are_written_otherwise_than_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    save(slice_of(CT[0]), path)
+    data = path.read_bytes()
+    said, other = b"1.2.840.10008.1.2.1\x00", b"1.2.840.10008.1.2\x00\x00\x00"
+    assert said in data
+    plain = np.asarray(open_image(path).data)
+    path.write_bytes(data.replace(said, other))
+    np.testing.assert_array_equal(np.asarray(open_image(path).data), plain)
+
+
+def test_a_slope_of_zero_is_refused(tmp_path: Path) -> None:
+    made = slice_of(CT[0])
+    made.RescaleSlope, made.RescaleIntercept = "0", "-5"
+    save(made, tmp_path / "a.dcm")
+    with pytest.raises(ImageError, match="slope and intercept"):
+        open_image(tmp_path / "a.dcm")

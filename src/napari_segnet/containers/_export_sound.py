@@ -31,6 +31,9 @@ def require_program(program: Mapping[str, Any]) -> None:
     _require(program["graph_module"]["signature"], ("input_specs", "output_specs"), "its signature")
     for meta in graph["tensor_values"].values():
         _require(meta, META, "a tensor")
+        _require(meta["device"], ("type",), "a device")
+        if not isinstance(meta["device"]["type"], str):
+            raise ValueError("a device has no kind")
         offset = meta["storage_offset"]  # None before PyTorch 2.5
         for one in (*meta["sizes"], *meta["strides"], *(() if offset is None else (offset,))):
             _require_one(one)

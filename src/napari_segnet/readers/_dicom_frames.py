@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,9 @@ class Frame:
         What the rescaled numbers are, as the file says it; mostly empty.
     table : bool
         Whether the file gives its numbers their meaning by a table, which is not applied.
+    mixed : bool
+        Whether its elements are written in another way than it says: with the kinds of their
+        values, or without.
     """
 
     path: Path
@@ -138,6 +141,7 @@ class Frame:
     detector: bool
     unit: str = ""
     table: bool = False
+    mixed: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,8 +200,11 @@ def scan_files(paths: Sequence[Path]) -> Scan:
     for path in paths:
         try:
             header, stamp, room = _header(path)
+            mixed = _is_mixed(header)
             with decoding(path, "DICOM"), quiet():
                 frames = _frames(header, path, stamp, room)
+            if mixed:
+                frames = [replace(frame, mixed=True) for frame in frames]
         except ImageError as error:
             scan.broken.append(str(error))
             continue
@@ -370,6 +377,17 @@ def _frame(
         unit=_unit(header, of("RescaleType", "PixelValueTransformationSequence"), dose),
         table=bool(header.get("ModalityLUTSequence")),
     )
+
+
+def _is_mixed(header: Any) -> bool:
+    """Tell, before a value is asked for, if elements are written otherwise than the file says."""
+    from pydicom.uid import UID
+
+    said = UID(_syntax(header) or "1")
+    if not said.is_transfer_syntax or said.is_compressed:
+        return False
+    own = getattr(header.get_item("Rows"), "is_implicit_VR", said.is_implicit_VR)
+    return bool(own != said.is_implicit_VR)
 
 
 def _unit(header: Any, rescaled: Any, dose: float | None) -> str:

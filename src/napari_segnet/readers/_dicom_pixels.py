@@ -112,7 +112,7 @@ def _stored(frame: Frame) -> npt.NDArray[Any]:
     from pydicom.pixels.utils import pixel_array
     from pydicom.uid import UID
 
-    if frame.syntax and frame.syntax != DEFLATED:
+    if frame.syntax and frame.syntax != DEFLATED and not frame.mixed:
         # By path: only this frame is read of a file that holds many.
         return np.asarray(pixel_array(frame.path, index=frame.number))
     header = pydicom.dcmread(frame.path, force=True)

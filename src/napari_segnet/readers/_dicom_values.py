@@ -53,7 +53,8 @@ def rescaling(said: list[Any], path: Path) -> tuple[float | None, float | None]:
     found = [None if value is None or value == "" else value for value in said]
     # A text is none, even if it reads like one: the file says it of the kind of the element.
     numbers = [None if isinstance(value, str) else real(value) for value in found]
-    if any(one is None for one in numbers) and any(one is not None for one in found):
+    odd = any(one is None for one in numbers) and any(one is not None for one in found)
+    if odd or numbers[0] == 0:
         raise ImageError(
             f"{path.name} is damaged: the slope and intercept of its numbers are "
             f"{' and '.join(str(one)[:40] for one in found)}, and programs differ in what they "

@@ -359,6 +359,8 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
                 f"The folder {path} holds no picture that opens here. "
                 f"These open: {_known_kinds()}; folders inside it are not searched."
             )
+        if len(paths) == 1:
+            return inside  # to look for a name that is there twice takes a while, too
         found.update(dict.fromkeys(inside))
     return list(found)
 

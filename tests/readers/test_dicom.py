@@ -370,6 +370,17 @@ def test_elements_that_are_written_otherwise_than_said(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(open_image(path).data), plain)
 
 
+def test_a_series_without_a_text_for_its_number_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    save(slice_of(CT[0], SeriesInstanceUID="1.2.34567"), path)
+    data = path.read_bytes()
+    said = b"\x20\x00\x0e\x00UI"
+    assert said in data
+    path.write_bytes(data.replace(said, b"\x20\x00\x0e\x00UL"))
+    with pytest.raises(ImageError):
+        open_image(path)
+
+
 def test_a_slope_of_zero_is_refused(tmp_path: Path) -> None:
     made = slice_of(CT[0])
     made.RescaleSlope, made.RescaleIntercept = "0", "-5"

@@ -200,27 +200,28 @@ def scan_files(paths: Sequence[Path]) -> Scan:
     for path in paths:
         try:
             header, stamp, room = _header(path)
-            mixed = _is_mixed(header)
             with decoding(path, "DICOM"), quiet():
+                mixed = _is_mixed(header)
                 frames = _frames(header, path, stamp, room)
+                meta = getattr(header, "file_meta", {})
+                kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID", ""))
+                uid = str(header.get("SeriesInstanceUID", "")) or "without a number"
+                title = _title(header)
             if mixed:
                 frames = [replace(frame, mixed=True) for frame in frames]
         except ImageError as error:
             scan.broken.append(str(error))
             continue
-        meta = getattr(header, "file_meta", {})
-        kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID", ""))
         if not frames:
             if kind != DIRECTORY:
                 scan.others[_named(kind)] += 1
             continue
-        uid = str(header.get("SeriesInstanceUID", "")) or "without a number"
         if frames[0].instance and (uid, frames[0].instance) in seen:
             scan.copies.append(path)
             continue
         seen.add((uid, frames[0].instance))
         if uid not in scan.series:
-            scan.series[uid] = Series(uid=uid, title=_title(header), beside=kind in BESIDE)
+            scan.series[uid] = Series(uid=uid, title=title, beside=kind in BESIDE)
         scan.series[uid].frames += frames
     return scan
 

@@ -433,6 +433,11 @@ REFUSED: dict[str, tuple[list[bytes], Weights, str]] = {
         {},
         r"\(Attention\) is of the domain 'com.microsoft'",
     ),
+    "a bias of another length": (
+        [node("Conv", ["image", "w", "b"], "out")],
+        {"w": numbers(3, 2, 1, 1), "b": numbers(4)},
+        "the weights of b are 4 numbers, and its layer has 3",
+    ),
     "not read": ([node("Sin", ["image"], "out")], {}, r"\(Sin\) is an operation that is not read"),
     "sequences": (
         [node("LSTM", ["image", "w", "w"], "out")],

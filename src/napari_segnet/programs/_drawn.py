@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -201,6 +202,11 @@ def _store(tree: Tree, drawn: Drawn) -> Store:
             key = f"{slot.key} ({number})"
         keys[key] = name
         shape = tree.root[slot.key].shape
+        have, want = math.prod(shape), math.prod(tensor.shape)
+        if have != want:
+            raise NotReadable(
+                f"the weights of {slot.key[:80]} are {have:,} numbers, and its layer has {want:,}"
+            )
         plain = slot.order == tuple(range(len(shape))) and shape == tensor.shape
         if not plain or key != slot.key:
             shared = slot.key if key != slot.key else ""

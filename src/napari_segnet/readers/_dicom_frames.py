@@ -16,6 +16,7 @@ from napari_segnet.readers._damage import decoding, require_memory
 from napari_segnet.readers._dicom_values import (
     RESCALING,
     directions_of,
+    is_mixed,
     real,
     reals,
     rescaling,
@@ -201,7 +202,7 @@ def scan_files(paths: Sequence[Path]) -> Scan:
         try:
             header, stamp, room = _header(path)
             with decoding(path, "DICOM"), quiet():
-                mixed = _is_mixed(header)
+                mixed = is_mixed(header, _syntax(header))
                 frames = _frames(header, path, stamp, room)
                 meta = getattr(header, "file_meta", {})
                 kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID", ""))
@@ -378,17 +379,6 @@ def _frame(
         unit=_unit(header, of("RescaleType", "PixelValueTransformationSequence"), dose),
         table=bool(header.get("ModalityLUTSequence")),
     )
-
-
-def _is_mixed(header: Any) -> bool:
-    """Tell, before a value is asked for, if elements are written otherwise than the file says."""
-    from pydicom.uid import UID
-
-    said = UID(_syntax(header) or "1")
-    if not said.is_transfer_syntax or said.is_compressed:
-        return False
-    own = getattr(header.get_item("Rows"), "is_implicit_VR", said.is_implicit_VR)
-    return bool(own != said.is_implicit_VR)
 
 
 def _unit(header: Any, rescaled: Any, dose: float | None) -> str:

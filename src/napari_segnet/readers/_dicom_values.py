@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_segnet.errors import ImageError
 
-__all__ = ["RESCALING", "directions_of", "real", "reals", "rescaling", "whole"]
+__all__ = ["RESCALING", "directions_of", "is_mixed", "real", "reals", "rescaling", "whole"]
 
 RESCALING = ("RescaleSlope", "RescaleIntercept")
 
@@ -61,3 +61,14 @@ def rescaling(said: list[Any], path: Path) -> tuple[float | None, float | None]:
             "make of that. Export it again."
         )
     return numbers[0], numbers[1]
+
+
+def is_mixed(header: Any, syntax: str) -> bool:
+    """Tell, before a value is asked for, if elements are written otherwise than the file says."""
+    from pydicom.uid import UID
+
+    said = UID(syntax or "1")
+    if not said.is_transfer_syntax or said.is_compressed:
+        return False
+    own = getattr(header.get_item("Rows"), "is_implicit_VR", said.is_implicit_VR)
+    return bool(own != said.is_implicit_VR)

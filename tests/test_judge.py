@@ -198,6 +198,16 @@ def test_paddings_are_looked_for_where_the_family_has_none(tmp_path):
         assert not found.verdicts["dilation"].decided
 
 
+def test_paddings_of_a_published_network_stay_as_published(tmp_path, root, monkeypatch):
+    """At the edges of small pictures other paddings may fit real weights better."""
+    monkeypatch.syspath_prepend(str(root / "scripts"))
+    from own_network import write_own_network
+
+    judgement = run(judge(identify(write_own_network(tmp_path / "a.pth"))))
+    assert judgement.checkpoint.hparams["padding_mode"] == "zeros"
+    assert "padding" not in judgement.forks
+
+
 def test_what_was_told_is_not_questioned(tmp_path):
     torch.save(fork(skip_last).state_dict(), tmp_path / "net.pth")
     checkpoint = identify(tmp_path / "net.pth", {"join": "skip-first"})

@@ -144,8 +144,8 @@ def _plans(weights: Weights, kind: Kind, graph: Graph) -> Plans:
         said = plans_of(own, counts[graph.image.name], graph.ndim, counts[end])
     if kind.divides:
         step = PrepareStep(name="normalize", options={"how": "divide-255", "over": "volume"})
-        why = "the network itself divides values of 8 bits by 255"
-        said = Plans(prepare=(step,), known={"prepare": Known(source="read", why=why)})
+        why = f"the code of {kind.title} divides values of 8 bits by 255; no tensor shows it"
+        said = Plans(prepare=(step,), known={"prepare": Known(source="assumed", why=why)})
     if kind.outputs is not None:
         found = kind.outputs([counts[name] for name in graph.outputs])
         read = Known(source="read", why=f"as {kind.title} answers")

@@ -634,8 +634,9 @@ def reviewed(on: Stage) -> Any:
         wrong.labels, name="nuclei by hand", scale=image.scale, units=image.units
     )
     on.viewer.window.remove_dock_widget(on.dock)
-    panel = ReviewPanel(on.viewer)
-    on.viewer.window.add_dock_widget(panel, name="Correct", area="right")
+    _, dock = on.viewer.window.add_plugin_dock_widget("napari-segnet", "Correct")
+    panel = dock.findChild(ReviewPanel)
+    dock.bring_forward(panel)
     on.show(layer)
     panel.network.setCurrentIndex(panel.network.findData("nuclei"))
     panel.run_box.button.click()

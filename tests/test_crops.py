@@ -333,7 +333,7 @@ def mask():
 def test_the_pieces_of_a_mask_are_objects_and_that_is_said(tmp_path):
     found = crops(tmp_path, sample(tmp_path, mask(), mask()), outputs=NUCLEI, shape=(40, 40))
     assert found.hints == (
-        "1 of 1 label pictures: one number, 255, in several separate pieces is taken as a mask, "
+        "1 of 1 label images: one number, 255, in several separate pieces is taken as a mask, "
         "and each piece as an object.",
     )
     assert len(np.unique(found.draw(np.random.default_rng(0)).labels)) == 5

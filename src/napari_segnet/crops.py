@@ -114,7 +114,7 @@ class Crops:
     def hints(self) -> tuple[str, ...]:
         """What :meth:`check` has met in labels that may not mean what they seem to."""
         return tuple(
-            f"{self._hints.count(hint)} of {len(self._samples)} label pictures: {hint}"
+            f"{self._hints.count(hint)} of {len(self._samples)} label images: {hint}"
             for hint in dict.fromkeys(self._hints)
         )
 

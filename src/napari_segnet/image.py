@@ -80,7 +80,7 @@ class Image:
             )
         if not {"y", "x"} <= set(self.axes):
             raise ImageError(
-                f"{self.name} has the axes {self.axes!r}, but a picture needs rows and columns "
+                f"{self.name} has the axes {self.axes!r}, but an image needs rows and columns "
                 f"(y and x). Name them with {Remedy('axes')}",
                 remedies=(Remedy("axes"),),
             )

@@ -97,7 +97,7 @@ def test_what_is_left_over_is_said_and_the_exit_code_is_1(tmp_path, capsys):
     assert main(["import", str(tmp_path / "d"), "-o", str(tmp_path / "e")]) == 1
     said = capsys.readouterr()
     assert said.out == f"1 image added to {tmp_path / 'e'}\n"
-    assert said.err.endswith("Note: 1 label picture left out: 1.tif has no image of its name.\n")
+    assert said.err.endswith("Note: 1 label image left out: 1.tif has no image of its name.\n")
 
 
 def test_a_mask_is_taken_apart_or_kept(tmp_path, capsys):

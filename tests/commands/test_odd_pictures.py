@@ -254,8 +254,8 @@ def test_channels_of_a_hyperstack(segmented, plain):
 
 def test_further_pictures_in_a_file_are_not_passed_over_in_silence(segmented, plain):
     for name, write, count in (
-        ("odd pages.tif", several(PIXELS, PIXELS[:30], WIDE), "2 more pictures"),
-        ("positions.ome.tif", several(PIXELS, WIDE[:20], ome=True), "one more picture"),
+        ("odd pages.tif", several(PIXELS, PIXELS[:30], WIDE), "2 more images"),
+        ("positions.ome.tif", several(PIXELS, WIDE[:20], ome=True), "one more image"),
     ):
         done = segmented(name, write)
         assert done.code == 0, done.err
@@ -288,7 +288,7 @@ def array(values):
 REFUSED = {
     "missing.tif": (lambda path: None, "There is no file"),
     "empty.tif": (bytes_of(b""), "empty (0 bytes)"),
-    "folder.tif": (lambda path: (path.mkdir(), tiff()(path / "a.txt")), "holds no picture"),
+    "folder.tif": (lambda path: (path.mkdir(), tiff()(path / "a.txt")), "holds no image"),
     "text.tif": (bytes_of(b"hello"), "its first bytes are 'hello'"),
     "pointer.tif": (
         bytes_of(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
@@ -298,14 +298,14 @@ REFUSED = {
     "picture.gif": (pillow(Pillow.fromarray(PIXELS)), "of a kind that does not open here"),
     "cut.tif": (cut(tiff(WIDE)), "is not complete: it should have at least"),
     "cut lzw.tif": (cut(tiff(WIDE, compression="lzw")), "is not complete"),
-    "head.tif": (bytes_of(b"II*\0\x08\0\0\0"), "holds no picture"),
+    "head.tif": (bytes_of(b"II*\0\x08\0\0\0"), "holds no image"),
     "cut.png": (cut(pillow(Pillow.fromarray(WIDE))), "damaged or not complete"),
     "cut.jpg": (cut(pillow(Pillow.fromarray(PIXELS))), "damaged or not complete"),
     "cut.npy": (cut(array(PIXELS)), "damaged or not complete"),
     "nan.tif": (tiff(np.full((9, 9), np.nan, np.float32)), "has no finite pixel: all are NaN"),
     "inf.npy": (array(np.full((9, 9), -np.inf)), "has no finite pixel"),
     "zero.npy": (array(np.zeros((0, 5), np.uint8)), "is empty: its shape is (0, 5)"),
-    "line.npy": (array(np.arange(5)), "has one dimension, but a picture has at least two"),
+    "line.npy": (array(np.arange(5)), "has one dimension, but an image has at least two"),
     "number.npy": (array(np.array(3)), "has a single number"),
     "stack.npy": (array(np.stack([PIXELS] * 3)), "for example --set axes=zyx"),
     "complex.npy": (array(PIXELS.astype(complex)), "holds complex numbers"),
@@ -368,7 +368,7 @@ def test_stars_and_question_marks_where_the_shell_leaves_them(run, words, tmp_pa
     done = run("segment", *words, inside / "?1.*", "-o", tmp_path / "2")
     assert [Path(line["image"]).name for line in done.lines] == ["a1.tif", "b1.png"]
     done = run("segment", *words, inside / "*.jpg", "-o", tmp_path / "3")
-    assert "No picture matches " in done.refused()
+    assert "No image matches " in done.refused()
     assert not (tmp_path / "3").exists()
 
 

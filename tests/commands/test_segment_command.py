@@ -302,7 +302,7 @@ def test_an_image_named_twice_is_done_once(run, shop, tmp_path):
 def test_a_folder_without_pictures(run, tmp_path, unread):
     (tmp_path / "in").mkdir()
     done = run("segment", tmp_path / "in", "-o", tmp_path / "out")
-    assert "holds no picture that opens here. These open: DICOM" in done.refused()
+    assert "holds no image that opens here. These open: DICOM" in done.refused()
     assert not (tmp_path / "out").exists()
 
 

@@ -190,7 +190,7 @@ def test_masks_are_said_before_the_training_and_scored_as_objects(place, capsys)
         write(path, labels.astype(np.uint8))
     assert main(words(place, "--json")) == 0
     said = capsys.readouterr()
-    assert "Note: 2 of 2 label pictures: one number, 255, in several separate pieces" in said.err
+    assert "Note: 2 of 2 label images: one number, 255, in several separate pieces" in said.err
     assert json.loads(said.out.splitlines()[-1])["after"]["n_true"] == 3
 
 

@@ -159,7 +159,7 @@ def test_no_folder(tmp_path):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(DatasetError, match=r"holds no pair of files\. Put pictures into"):
+    with pytest.raises(DatasetError, match=r"holds no pair of files\. Put images into"):
         Dataset.open(tmp_path)
 
 
@@ -169,7 +169,7 @@ def test_images_without_labels_are_named_and_the_rest_goes_on(tmp_path):
     dataset = Dataset.open(root)
     assert [s.source for s in dataset.samples] == ["0", "2"]
     (problem,) = dataset.problems
-    assert problem.startswith(f"{root / 'images' / '1.tif'} has no label picture of the same name")
+    assert problem.startswith(f"{root / 'images' / '1.tif'} has no label image of the same name")
 
 
 @pytest.mark.parametrize("part", ["images", "labels", "trusted"])
@@ -324,7 +324,7 @@ def test_labels_too_large(tmp_path):
 def test_coloured_labels(tmp_path):
     Picture.new("RGB", (7, 6), (200, 10, 10)).save(tmp_path / "labels.png")
     said = refused(None, tmp_path, name="labels.png")
-    assert "it is a colour or multichannel picture. Export the labels again" in said
+    assert "it is a colour or multichannel image. Export the labels again" in said
 
 
 def test_labels_saved_as_jpeg(tmp_path):

@@ -97,7 +97,7 @@ def test_features_of_one_picture_of_a_batch_are_its_own(module: Any) -> None:
     assert own.nbytes * 2 == both.nbytes
     for one, other in zip(own.levels.values(), second.levels.values(), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
-    with pytest.raises(ValueError, match="of one picture were expected, not of 2"):
+    with pytest.raises(ValueError, match="of one image were expected, not of 2"):
         propose(module, both)
 
 

@@ -129,7 +129,7 @@ def test_an_image_without_labels_is_named(tmp_path):
     picture(tmp_path / "in" / "labels" / "a.tif", LABELS)
     report = run(import_(tmp_path / "in", tmp_path / "d"))
     assert report.done == ("a",)
-    assert "b.tif has no label picture of the same name" in report.failed[0][1]
+    assert "b.tif has no label image of the same name" in report.failed[0][1]
 
 
 def test_another_format_than_the_one_named(tmp_path):

@@ -95,7 +95,7 @@ def test_what_the_roi_manager_saves_is_read(tmp_path):
     assert abs((found[:, 6:] > 0).sum() - np.pi * 16) < 4
     assert "covers no area" in report.text and "is damaged" in report.text
     tifffile.imwrite(folder / "other.tif", GREY)
-    with pytest.raises(DatasetError, match="should lie beside one picture of its name"):
+    with pytest.raises(DatasetError, match="should lie beside one image of its name"):
         run(import_(folder, tmp_path / "again"))
 
 
@@ -259,7 +259,7 @@ def test_drawings_of_a_picture_that_is_gone_are_not_those_of_another_one(tmp_pat
     for name in "ab":
         (folder / f"{name}.geojson").write_text(json.dumps(row))
     report, _, _ = taken(folder, tmp_path)
-    assert "b.geojson should lie beside one picture of its name" in report.text
+    assert "b.geojson should lie beside one image of its name" in report.text
 
 
 def test_a_zip_that_is_cut_off_is_no_set_of_rois(tmp_path):

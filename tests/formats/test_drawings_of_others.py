@@ -196,14 +196,14 @@ def test_what_label_studio_has_and_is_not_used_is_said(tmp_path):
         "turned in Label Studio",
         "a videorectangle is none of",
         "b.png in p.json has no annotation that was submitted",
-        "3 in p.json names no picture",
+        "3 in p.json names no image",
         "was annotated several times, of which one is taken",
     ):
         assert said in text
 
 
 def test_brushes_of_another_size_are_refused():
-    with pytest.raises(ValueError, match="painted on 4000 pixels, and the picture has 25"):
+    with pytest.raises(ValueError, match="painted on 4000 pixels, and the image has 25"):
         alpha_of(packed(DISC), (5, 5))
 
 

@@ -130,7 +130,7 @@ def test_a_name_that_two_files_have_leaves_the_others(names, doubled, tmp_path):
     [
         (("images/a.png", "labels/a.png", "labels/b.png"), "b.png has no image of its name"),
         (("a.png", "a_masks.png", "b.png"), "b.png has no masks of Cellpose beside it"),
-        (("a.png", "a_mask.png", "b.png"), "b.png has no label picture of its name beside it"),
+        (("a.png", "a_mask.png", "b.png"), "b.png has no label image of its name beside it"),
         (("a.png", "a_mask.png", "b_mask.png"), "b_mask.png has no image of its name"),
     ],
 )
@@ -237,7 +237,7 @@ def test_grey_that_was_saved_as_colours(name, tmp_path):
 def test_true_colours_are_refused(name, tmp_path):
     save(tmp_path / "in/images/a.png")
     save(tmp_path / "in/labels" / name, np.dstack([LABELS, LABELS * 0, LABELS]))
-    with pytest.raises(DatasetError, match=r"it is a colour or multichannel picture\. Export the"):
+    with pytest.raises(DatasetError, match=r"it is a colour or multichannel image\. Export the"):
         run(import_(tmp_path / "in", tmp_path / "d"))
 
 
@@ -508,7 +508,7 @@ def test_an_object_in_two_pieces_among_numbered_ones_stays_one(tmp_path):
     root = pictures_of(tmp_path / "in", MASK, LABELS)
     report = run(import_(root, tmp_path / "d"))
     assert numbers_in(tmp_path / "d") == [1, 2]
-    assert "is left as one object, since other pictures number their objects" in report.notes[0]
+    assert "is left as one object, since other images number their objects" in report.notes[0]
 
 
 def test_splinters_do_not_make_a_mask(tmp_path):

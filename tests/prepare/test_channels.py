@@ -93,7 +93,7 @@ def test_a_picture_without_a_channel_axis() -> None:
         (2, False, 3, "auto", MismatchError, r"takes 3 channels, but cells has 2 .*channels=0,1,2"),
         (2, False, 1, "2", MismatchError, r"no channel 2 in cells\. It has 2 channels; number"),
         (5, False, 3, "0,1", MismatchError, "chooses 2 channels, but this network takes 3"),
-        (3, False, 1, "luminance", MismatchError, "not a red-green-blue picture"),
+        (3, False, 1, "luminance", MismatchError, "not a red-green-blue image"),
         (2, False, 1, "red", SettingsError, "channels=red is not understood.*channels=0,2"),
         (2, False, 1, "-1", SettingsError, "channels=-1 is not understood"),
         (2, False, 1, "", SettingsError, "is not understood"),

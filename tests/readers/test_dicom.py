@@ -326,7 +326,7 @@ def test_a_packing_that_nothing_opens_names_what_to_install(tmp_path: Path) -> N
 
 
 def test_a_file_without_a_picture(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no picture, but 1 x RT Structure Set"):
+    with pytest.raises(ImageError, match="holds no image, but 1 x RT Structure Set"):
         open_image(SAMPLES / "rtstruct.dcm")
     with pytest.raises(ImageError, match="shows its numbers as colours of a palette"):
         open_image(SAMPLES / "examples_palette.dcm")

@@ -38,7 +38,7 @@ def test_refusals(tmp_path: Path, name: str, content: bytes, words: str) -> None
 def test_missing_folder_and_device(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"There is no file .*nothing.tif"):
         open_image(tmp_path / "nothing.tif")
-    with pytest.raises(ImageError, match="is a folder, not a picture"):
+    with pytest.raises(ImageError, match="is a folder, not an image"):
         open_image(tmp_path)
     with pytest.raises(ImageError, match="cannot be read"):
         open_image(tmp_path / ("x" * 300 + ".tif"))
@@ -76,7 +76,7 @@ def test_folders_are_listed_in_natural_order_without_our_results(tmp_path: Path)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"holds no picture.*TIFF"):
+    with pytest.raises(ImageError, match=r"holds no image.*TIFF"):
         image_paths([tmp_path])
 
 

@@ -129,5 +129,5 @@ def test_a_damaged_copy_is_left_out(tmp_path: Path) -> None:
     assert tag.count == 1
     image = open_image(path)
     assert image.levels == ()
-    assert "coarser copy of the picture is damaged" in image.notes[-1]
+    assert "coarser copy of the image is damaged" in image.notes[-1]
     np.testing.assert_array_equal(image.data[:], pixels)

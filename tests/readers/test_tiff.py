@@ -608,7 +608,7 @@ def test_pages_that_differ_leave_a_note(tmp_path: Path) -> None:
             file.write(np.zeros(shape, np.uint8))
     image = open_image(path)
     assert image.axes == "yx"
-    assert image.notes[0].startswith("The file holds 2 more pictures; only the first (4 x 5) was")
+    assert image.notes[0].startswith("The file holds 2 more images; only the first (4 x 5) was")
 
 
 # ---- Sizes of prints ----

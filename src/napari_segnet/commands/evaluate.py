@@ -88,7 +88,7 @@ class Evaluate:
             "--within",
             type=file_name,
             metavar="FILE|FOLDER",
-            help="a picture (a folder: one for each image) that is not 0 where labels are judged",
+            help="an image (a folder: one for each image) that is not 0 where labels are judged",
         )
         add(
             "--csv", type=file_name, metavar="FILE", help="also write a table, a row for each image"
@@ -154,7 +154,7 @@ def _parts(
 def _part(within: Mapping[str, Path], stem: str, folder: Path) -> Path:
     if stem not in within:
         raise MismatchError(
-            f"There is no picture of what is judged for {stem} in {folder}. Add one of the same "
+            f"There is no image of what is judged for {stem} in {folder}. Add one of the same "
             "name, not 0 where labels are judged."
         )
     return within[stem]

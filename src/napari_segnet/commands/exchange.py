@@ -47,7 +47,7 @@ class Import:
             "--labels",
             choices=MEANINGS,
             default="auto",
-            help="what the numbers of label pictures are: objects; or pieces, each separate piece "
+            help="what the numbers of label images are: objects; or pieces, each separate piece "
             "is an object, and of several numbers each is a class; by default a mask is told by "
             "its one number in many pieces",
         )

@@ -41,7 +41,7 @@ MOST_AT_ONCE = 8
 """Images that are read, labelled and written here while their tiles are elsewhere."""
 PART = "only every N-th image, from the K-th on: for N runs on as many machines"
 IMAGES = (
-    "pictures, or folders of them; * and ? stand for any letters; OME-Zarr also by address, such "
+    "images, or folders of them; * and ? stand for any letters; OME-Zarr also by address, such "
     "as https://host/cells.zarr"
 )
 KEYS = (

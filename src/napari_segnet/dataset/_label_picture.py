@@ -123,7 +123,7 @@ def _by_pillow(path: Path) -> Image:
         require_memory(path, 6 * width * height)  # the decoder's pixels, plain bytes, and ours
         if getattr(picture, "n_frames", 1) > 1:
             raise DatasetError(
-                f"{path} holds {picture.n_frames} pictures, but an image has one label picture. "
+                f"{path} holds {picture.n_frames} images, but labels are one image. "
                 "Save the right one as PNG."
             )
         numbers = _numbers(path, picture)

@@ -106,7 +106,7 @@ def read_any_labels(path: Path, image: Image) -> npt.NDArray[Any]:
         if picture.rgb or not _are_planes(block.shape, want):
             raise DatasetError(
                 f"{path} should hold one whole number per pixel (0 background, 1.. objects), "
-                "but it is a colour or multichannel picture. Export the labels again as a label "
+                "but it is a colour or multichannel image. Export the labels again as a label "
                 "image."
             )
         # ImageJ calls the planes of a stack channels where nobody told it otherwise.
@@ -155,7 +155,7 @@ def whole_numbers(path: Path, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not np.array_equal(labels, np.rint(labels)):
             raise DatasetError(
                 f"{path} holds fractions, but labels are whole numbers (0 background, 1.. "
-                "objects). Is it a picture or a probability map?"
+                "objects). Is it an image or a probability map?"
             )
         if labels.max(initial=0) >= 2.0**63:
             raise _out_of_range(path, labels)

@@ -116,8 +116,8 @@ def read_folder(root: Path) -> Dataset:
         raise DatasetError(f"Nothing in {root} can be used. {problems[0]}{more}")
     if not samples:
         raise DatasetError(
-            f"{root} holds no pair of files. Put pictures into {root / 'images'} and label "
-            f"pictures with the same names into {root / 'labels'}."
+            f"{root} holds no pair of files. Put images into {root / 'images'} and label "
+            f"images with the same names into {root / 'labels'}."
         )
     return Dataset(root=root, samples=samples, problems=tuple(problems), class_names=names)
 
@@ -259,14 +259,14 @@ def _paired(root: Path, problems: list[str]) -> tuple[Sample, ...]:
     unclear = {stem for found in every for stem, path in found.items() if path is None}
     problems += doubled
     problems += [
-        f"{path} has no label picture of the same name. Add one to {root / 'labels'}, or take "
+        f"{path} has no label image of the same name. Add one to {root / 'labels'}, or take "
         "the image out."
         for stem, path in sorted(images.items())
         if stem not in labels and stem not in unclear
     ]
     problems += [
         f"{path} has no image of the same name. Add one to {root / 'images'}, or take the label "
-        "picture out."
+        "image out."
         for stem, path in sorted(labels.items())
         if stem not in images and stem not in unclear
     ]

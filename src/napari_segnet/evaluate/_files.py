@@ -167,7 +167,7 @@ def read_label_file(path: Path) -> LabelFile:
         raise ImageError(
             f"{path.name} has {image.sizes['c']} channels (colours); labels need one number per "
             "pixel: 0 for background, then one per object. Export the label image itself, not a "
-            "coloured picture of it."
+            "coloured image of it."
         )
     block = image.read()
     axes = "".join(axis for axis, n in zip(AXES, block.shape, strict=True) if n > 1)

@@ -84,7 +84,7 @@ def _entry(
         if len(mine) != 1:
             found = f"could belong to {mine[0].name} or {mine[1].name}" if mine else "has none"
             raise DatasetError(
-                f"{file} should lie beside one picture of its name, but {found}. Put them together."
+                f"{file} should lie beside one image of its name, but {found}. Put them together."
             )
         return pair_of(mine[0], drawings(file), None, split)
 

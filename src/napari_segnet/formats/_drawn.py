@@ -100,7 +100,7 @@ def pair_of(
     if listed is not None and listed != size:
         raise DatasetError(
             f"{path} has {size[0]} x {size[1]} pixels, but was drawn on with {listed[0]} x "
-            f"{listed[1]}. Was the picture rescaled?"
+            f"{listed[1]}. Was the image rescaled?"
         )
     every = list(drawings)
     names = sorted({drawing.kind for drawing in every})

@@ -117,7 +117,7 @@ class PictureFinder:
         if found:
             return found[0]
         raise DatasetError(
-            f"The picture {name} that {self.listing.name} lists is not there. Put it beside the "
+            f"The image {name} that {self.listing.name} lists is not there. Put it beside the "
             f"JSON, or into {self.listing.parent / 'images'}.{self._alike(last)}"
         )
 

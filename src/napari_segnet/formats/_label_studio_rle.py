@@ -55,7 +55,7 @@ def alpha_of(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.boo
     count, word = bits.take(32), bits.take(5) + 1
     if count != BYTES * size[0] * size[1]:
         raise ValueError(
-            f"the brush painted on {count // BYTES} pixels, and the picture has {size[0] * size[1]}"
+            f"the brush painted on {count // BYTES} pixels, and the image has {size[0] * size[1]}"
         )
     lengths = [bits.take(4) + 1 for _ in range(4)]
     found = np.zeros(count, bool)

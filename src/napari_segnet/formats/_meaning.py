@@ -57,7 +57,7 @@ class Meanings:
         if numbers.is_mask:
             why = (
                 "has one number in several separate pieces, and is left as one object, since other "
-                "pictures number their objects (--labels pieces makes each piece one)"
+                "images number their objects (--labels pieces makes each piece one)"
             )
             return _noted(pair, why)
         if numbers.are_classes:

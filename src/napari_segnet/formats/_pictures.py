@@ -125,7 +125,7 @@ def failing(name: str, reason: str) -> Entry:
 def without_image(paths: Iterable[Path]) -> tuple[Remark, ...]:
     """Return remarks on label pictures that belong to no image."""
     why = "has no image of its name"
-    return tuple(Remark(kind="label picture", what=path.name, why=why) for path in paths)
+    return tuple(Remark(kind="label image", what=path.name, why=why) for path in paths)
 
 
 def save_image(path: Path, image: Image) -> None:

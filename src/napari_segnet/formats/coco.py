@@ -164,7 +164,7 @@ def _pair(listing: Listing, row: Mapping[str, Any], finder: PictureFinder) -> Pa
     if named != shape:
         raise DatasetError(
             f"{path} has {shape[0]} x {shape[1]} pixels, but {listing.path.name} says "
-            f"{named[0]} x {named[1]}. Was the picture rescaled?"
+            f"{named[0]} x {named[1]}. Was the image rescaled?"
         )
     found = objects_of(listing, row, shape)
     classed = listing.names[1:] not in ((), (OBJECT,))

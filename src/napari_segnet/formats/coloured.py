@@ -241,7 +241,7 @@ def _decoded(
     """Return numbers ``(y, x)`` of colours ``(c, y, x)``, and where they are known."""
     if len(block) < 3 or block.dtype != np.uint8:
         raise DatasetError(
-            f"{mask} is no picture in red, green and blue with 8 bits. Say --format tiff if it "
+            f"{mask} is no image in red, green and blue with 8 bits. Say --format tiff if it "
             "holds numbers."
         )
     code = block[0].astype(np.int32) << 16 | block[1].astype(np.int32) << 8 | block[2]

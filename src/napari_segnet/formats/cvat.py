@@ -150,7 +150,7 @@ def _entries(file: Path, path: Path) -> list[Entry]:
     images = list(root.iter("image"))
     if not images:
         raise DatasetError(
-            f"{file} describes the tracks of a video, and names no pictures. Export the task as "
+            f"{file} describes the tracks of a video, and names no images. Export the task as "
             "“CVAT for images 1.1”."
         )
     side = file.parent.name if path.is_dir() and file.parent != path else ""

@@ -62,7 +62,7 @@ class LabelStudio:
                 name, results = _picture_of(task), _results(task, remarks)
                 what = f"{name or task.get('id', number)} in {file.name}"
                 if not name:
-                    why = "names no picture"
+                    why = "names no image"
                     left_out.append(Remark(kind="task", what=what, why=why))
                 elif results is None:
                     why = "has no annotation that was submitted"
@@ -218,7 +218,7 @@ def _size(results: list[Row]) -> tuple[int, int] | None:
     stated = {tuple(int(float(row.get(key) or 0)) for key in SIZE) for row in results}
     good = [(height, width) for height, width in stated if height > 0 and width > 0]
     if len(good) > 1:
-        raise ValueError(f"its shapes say several sizes of the picture: {sorted(good)}")
+        raise ValueError(f"its shapes say several sizes of the image: {sorted(good)}")
     return good[0] if good else None
 
 
@@ -247,7 +247,7 @@ def _label(row: Row) -> str:
 def _drawing(name: str, kind: str, row: Row) -> Drawing:
     how = str(row.get("type") or "").removesuffix("labels") or "shape without a type"
     if float(row.get("image_rotation") or 0) % 360:
-        why = "was drawn on a picture that was turned in Label Studio; turn the picture itself"
+        why = "was drawn on an image that was turned in Label Studio; turn the image itself"
         return Drawing(name=name, kind=kind, fault=why)
     if how in NO_AREA:
         return Drawing(name=name, kind=kind, fault=f"is a {how}, which covers no area")

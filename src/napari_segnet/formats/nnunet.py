@@ -75,7 +75,7 @@ class NnunetRaw:
                     left_out.append(Remark(kind="image", what=case, why=why))
             why = "has no image of its name"
             rest = labels.values()
-            left_out += [Remark(kind="label picture", what=p.name, why=why) for p in rest]
+            left_out += [Remark(kind="label image", what=p.name, why=why) for p in rest]
         return Found(entries=tuple(entries), left_out=tuple(left_out))
 
     def write(self, pairs: Iterator[Pair], folder: Path) -> Iterator[str]:

@@ -103,8 +103,7 @@ def _all(every: list[Found]) -> Found:
 def _lonely(image: Path, folder: Path) -> Entry:
     return failing(
         image.name,
-        f"{image} has no label picture of the same name in {folder}. Add one, or take the "
-        "image out.",
+        f"{image} has no label image of the same name in {folder}. Add one, or take the image out.",
     )
 
 
@@ -135,7 +134,7 @@ def _beside(path: Path) -> Found:
     matches = match(images, labels)
     split = side_named(path.name)
     pairs = tuple(matched_entry(m, split=split) for m in matches.found if m.labels)
-    why = "has no label picture of its name beside it"
+    why = "has no label image of its name beside it"
     lonely = (m.image.name for m in matches.found if not m.labels)
     own = zarr_pairs(path)
     return Found(

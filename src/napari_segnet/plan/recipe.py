@@ -184,7 +184,7 @@ def _scale_of_square(checkpoint: Checkpoint, image: Image) -> tuple[float, tuple
         return 1.0, ()
     better = "" if scale < 1 else " Small objects may vanish so."
     note = (
-        f"As in the program of its training the whole picture was resized for the network, from "
+        f"As in the program of its training the whole image was resized for the network, from "
         f"{long} to {round(long * larger)} pixels (scale {scale:.3g}).{better} Set scale=1, or "
         "tell the network resize=none, to show it pixel by pixel in tiles."
     )

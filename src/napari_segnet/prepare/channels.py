@@ -151,7 +151,7 @@ def _chosen(image: Image, want: int, setting: str, named: Sequence[str] = ()) ->
         plain = _plain(channel)
         if isinstance(plain, str) and plain != EMPTY and not _is_rgb(image):
             raise MismatchError(
-                f"channels={setting}: {image.name} is not a red-green-blue picture, so it has no "
+                f"channels={setting}: {image.name} is not a red-green-blue image, so it has no "
                 f"{plain}. {_has(image, have)}; number them from 0."
             )
         if not isinstance(plain, str) and plain >= have:

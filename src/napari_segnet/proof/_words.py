@@ -30,8 +30,63 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "none": "nothing after up-convolutions",
         "relu": "ReLU after up-convolutions",
     },
+    "pooling": {
+        "max": "max pooling",
+        "max-3": "max pooling of 3 × 3 pixels",
+        "average": "average pooling",
+        "strided": "strided convolutions in place of pooling",
+    },
+    "resize": {
+        "nearest": "nearest-neighbour upsampling",
+        "bilinear": "bilinear upsampling",
+        "bilinear-aligned": "bilinear upsampling with aligned corners",
+    },
+    "norm_place": {
+        "after-convolution": "norms before the activations",
+        "after-activation": "norms after the activations",
+    },
+    "encoder_activation": {"same": "the same activation in the encoder"},
+    "apart_activation": {
+        "none": "no activation within separable convolutions",
+        "activation": "an activation within separable convolutions",
+    },
+    "padding": {
+        "same": "zero padding",
+        "reflect": "reflection padding",
+        "replicate": "replication padding",
+        "valid": "no padding",
+    },
+    "dilation": {"1": "no dilation"},
+    "residual": {
+        "none": "no residual sum in the blocks",
+        "inner": "a residual sum in each block",
+    },
+    "residual_activation": {
+        "after-add": "activation after the residual sum",
+        "before-add": "activation before the residual sum",
+        "both": "activations before and after the residual sum",
+        "none": "no activation at the residual sum",
+    },
+    "block_end": {
+        "activation": "an activation at the end of each block",
+        "none": "no activation at the end of each block",
+    },
+    "recurrence": {
+        "none": "each convolution runs once",
+        "1": "each convolution runs once more",
+        "2": "each convolution runs twice more",
+    },
 }
 """Choices that need more than their name to be understood."""
+ACTIVATIONS: Mapping[str, str] = {
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "tanh": "tanh",
+    "none": "none",
+}
 
 
 def made_of(checkpoint: Checkpoint) -> dict[str, str]:
@@ -46,7 +101,13 @@ def made_of(checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def in_words(name: str, value: str) -> str:
-    return WORDS.get(name, {}).get(value) or f"{name.replace('_', ' ')} {value}"
+    """Return one choice in the words of the field: ``pooling``, ``max`` -> ``max pooling``."""
+    known = WORDS.get(name, {}).get(value)
+    if known is not None:
+        return known
+    if name.endswith("activation"):
+        value = ACTIVATIONS.get(value, value.replace("leaky-", "LeakyReLU of slope "))
+    return f"{name.replace('_', ' ')} {value}"
 
 
 def notes_of(checkpoint: Checkpoint, decision: Decision) -> tuple[str, ...]:

@@ -218,8 +218,8 @@ def _open_folder(folder: Path, axes: str | None) -> Image:
     inside = _pictures_in(folder)
     if len(inside) == 1:
         return open_image(inside[0], axes)
-    held = f"{len(inside) or 'no'} pictures and no DICOM series"
-    raise ImageError(f"{folder} is a folder, not a picture: it holds {held}. Name files inside it.")
+    held = f"{len(inside) or 'no'} images and no DICOM series"
+    raise ImageError(f"{folder} is a folder, not an image: it holds {held}. Name files inside it.")
 
 
 def open_numbers(path: str | Path, axes: str | None = None) -> Image:
@@ -286,8 +286,8 @@ def _reader(path: Path) -> Reader:
             )
     if path.suffix.lower() in WEIGHTS:
         raise ImageError(
-            f"{path.name} ends like a network's weights, not like a picture. Name a network with "
-            "-c, and the pictures without it."
+            f"{path.name} ends like a network's weights, not like an image. Name a network with "
+            "-c, and the images without it."
         )
     raise ImageError(
         f"{path.name} is of a kind that does not open here. These open: {_known_kinds()}. "
@@ -356,7 +356,7 @@ def image_paths(paths: Sequence[Path]) -> list[Path]:
         inside += [p for p in _pictures_in(path) if p not in series]
         if not inside:
             raise ImageError(
-                f"The folder {path} holds no picture that opens here. "
+                f"The folder {path} holds no image that opens here. "
                 f"These open: {_known_kinds()}; folders inside it are not searched."
             )
         if len(paths) == 1:
@@ -410,7 +410,7 @@ def _matching(path: Path) -> list[Path]:
     inside = sorted(found, key=lambda p: natural(p.name))
     if not inside:
         raise ImageError(
-            f"No picture matches {path}. Check the folder and the letters around the * or ?."
+            f"No image matches {path}. Check the folder and the letters around the * or ?."
         )
     return inside
 
@@ -419,11 +419,11 @@ def _head(path: Path) -> bytes:
     """Return the first bytes, or say in words why that is not possible."""
     try:
         if path.is_dir():
-            raise ImageError(f"{path} is a folder, not a picture. Name the files inside it.")
+            raise ImageError(f"{path} is a folder, not an image. Name the files inside it.")
         if not path.exists():
             raise ImageError(f"There is no file {path}. Check its name and folder.")
         if not path.is_file():
-            raise ImageError(f"{path} is not a regular file. Name a picture file.")
+            raise ImageError(f"{path} is not a regular file. Name an image file.")
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:

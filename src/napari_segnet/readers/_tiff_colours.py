@@ -104,7 +104,7 @@ def meant(path: Path, tif: Any, series: Any, data: Any, *, as_numbers: bool) -> 
         data, said = _white_from_zero(tif, page, data)
         notes = (*notes, said)
     if kind == CFA:
-        said = "It holds the raw mosaic of a colour sensor, which was read as a grey picture."
+        said = "It holds the raw mosaic of a colour sensor, which was read as a grey image."
         notes = (*notes, said)
     rgb = kind == RGB and samples >= 0
     return Meant(data=data, samples=samples, rgb=rgb, palette=False, notes=notes)
@@ -123,7 +123,7 @@ def orientation(path: Path, tif: Any, series: Any) -> tuple[int, str]:
     if tif.is_imagej or series.kind in ("ome", "imagej"):
         return 1, (
             f"Its orientation tag ({int(value)}) was not followed: ImageJ and OME programs show "
-            "the picture as it is stored."
+            "the image as it is stored."
         )
     return int(value), f"It was turned upright, as its orientation tag says ({int(value)})."
 
@@ -185,7 +185,7 @@ def _white_from_zero(tif: Any, page: Any, data: Any) -> tuple[Any, str]:
         return data, f"{says}, by which ImageJ inverts only the display: the numbers were kept."
     if data.dtype == np.bool_ and (tif.is_shaped or str(page.software).startswith("tifffile")):
         # Its default for any bool array, which it reads back as it was.
-        return data, f"{says}, as tifffile does of every 1-bit picture: the numbers were kept."
+        return data, f"{says}, as tifffile does of every 1-bit image: the numbers were kept."
     if data.dtype.kind not in "bu":
         return data, (
             f"{says}, but its numbers of type {data.dtype} have no white: they were kept. If "

@@ -43,7 +43,7 @@ def open_series(path: Path) -> Iterator[Any]:
                 "Copy or export it again."
             )
         if series is None:
-            raise ImageError(f"{path.name} holds no picture. Copy or export it again.")
+            raise ImageError(f"{path.name} holds no image. Copy or export it again.")
         if 0 in series.shape or series.dtype is None or not series.shape:
             raise ImageError(
                 f"{path.name} is empty or of an unknown pixel type: its shape is "
@@ -51,7 +51,7 @@ def open_series(path: Path) -> Iterator[Any]:
             )
         if len(series.shape) < 2:
             raise ImageError(
-                f"{path.name} has one dimension {tuple(series.shape)}, but a picture has at "
+                f"{path.name} has one dimension {tuple(series.shape)}, but an image has at "
                 "least two (rows and columns)."
             )
         yield series

@@ -56,7 +56,7 @@ class DicomReader:
             raise ImageError(scan.broken[0])
         if not scan.series:
             raise ImageError(
-                f"{path.name} holds no picture, but {_others(scan) or 'a list of files'}. Name "
+                f"{path.name} holds no image, but {_others(scan) or 'a list of files'}. Name "
                 "the images that it belongs to."
             )
         (series,) = scan.series.values()

@@ -86,7 +86,7 @@ def _assumed_axes(path: Path, shape: tuple[int, ...]) -> str:
         return "yx"
     if len(shape) < 2:
         raise ImageError(
-            f"{path.name} has {'one dimension' if shape else 'a single number'}, but a picture has "
+            f"{path.name} has {'one dimension' if shape else 'a single number'}, but an image has "
             "at least two dimensions (rows and columns)."
         )
     remedy = Remedy("axes", {3: "zyx", 4: "tzyx"}.get(len(shape), "tczyx"))

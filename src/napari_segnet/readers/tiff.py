@@ -127,7 +127,7 @@ def _levels(
             pixels = meant(path, series.parent, level, stored, as_numbers=as_numbers)
             copy, _, _ = _upright(path, level, pixels.data, axes)
         except ImageError:
-            note = "A coarser copy of the picture is damaged, so the full one is read instead."
+            note = "A coarser copy of the image is damaged, so the full one is read instead."
             return tuple(found), (note,)
         alike = len(copy.shape) == len(data.shape) and copy.dtype == data.dtype
         if alike and all(0 < a <= b for a, b in zip(copy.shape, data.shape, strict=True)):
@@ -154,14 +154,14 @@ def _others(series: Any) -> tuple[str, ...]:
     page = series.keyframe
     if int(page.subfiletype) & 1 and page.subifds:
         return (
-            "The picture that was read is marked as a reduced copy; the full one lies below it "
+            "The image that was read is marked as a reduced copy; the full one lies below it "
             "(in a SubIFD), which is not read here. Export it as a TIFF of its own.",
         )
     others = [one for one in series.parent.series if one is not series]
     count = sum(str(one.name).lower() not in BESIDE for one in others)
     if count < 1:
         return ()
-    more = "one more picture" if count == 1 else f"{count} more pictures"
+    more = "one more image" if count == 1 else f"{count} more images"
     shape = " x ".join(str(n) for n in series.shape)
     return (
         f"The file holds {more}; only the first ({shape}) was read. Save "

@@ -328,7 +328,7 @@ def test_what_an_import_leaves_out_is_told(panel, qtbot, tmp_path, monkeypatch):
     said = panel.message.text.text()
     assert said.startswith("1 image added from in.")
     assert said.splitlines()[1:2] == ["1 of 2 images failed:"]
-    assert "b.tif has no label picture of the same name" in said
+    assert "b.tif has no label image of the same name" in said
 
 
 def test_a_folder_that_is_not_understood_is_refused(panel, qtbot, tmp_path, monkeypatch):

@@ -115,7 +115,7 @@ def test_of_two_viewers_the_one_in_front_is_told(make_viewer, weights, chosen):
 def test_without_a_window_it_is_a_sentence(weights, monkeypatch, npe2pm):
     npe2pm.register(npe2.PluginManifest.from_distribution("napari-segnet"))
     monkeypatch.setattr("napari.current_viewer", lambda: None)
-    with pytest.raises(WeightsError, match=r"my\.net\.v2\.PTH is a network, not a picture"):
+    with pytest.raises(WeightsError, match=r"my\.net\.v2\.PTH is a network, not an image"):
         npe2.read([str(weights)], stack=False)
 
 

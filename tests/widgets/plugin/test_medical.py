@@ -198,7 +198,7 @@ def test_a_ct_dropped_on_the_dock_is_segmented_corrected_and_saved(
 
 def test_a_folder_that_is_no_image_is_a_sentence(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(ImageError, match="is a folder, not a picture: it holds no pictures"):
+    with pytest.raises(ImageError, match="is a folder, not an image: it holds no images"):
         medical_reader(str(tmp_path))(str(tmp_path))
 
 

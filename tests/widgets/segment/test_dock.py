@@ -270,7 +270,7 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     assert results["d.vsi"] == "skipped: of a kind that does not open here; save it as TIFF"
     assert sorted(results) == ["a.tif", "b.tif", "c.tif", "d.vsi"]
     assert dock.batch.said.text() == (
-        "2 of 3 pictures are segmented. 1 further file was skipped. The table says why the "
+        "2 of 3 images are segmented. 1 further file was skipped. The table says why the "
         "others are not."
     )
     last = list(results).index("c.tif")

@@ -81,13 +81,13 @@ NUMBERS = (
         name="most_detections",
         between=(1, 1_000_000),
         default=10_000,
-        why="the usual 100 per picture are too few for a field of cells",
+        why="the usual 100 per image are too few for a field of cells",
     ),
 )
 
 _LISTS = ("box_weights", "proposal_weights", "pixel_mean", "pixel_std")
 _SCALE_WHY = (
-    "the file does not record it; the picture is not resized by itself, the setting scale "
+    "the file does not record it; the image is not resized by itself, the setting scale "
     "(image pixels per network pixel) decides"
 )
 
@@ -301,12 +301,12 @@ def fields_known(channels: int, program: str) -> dict[str, Known]:
         "channels": shapes,
         "classes": Known(source="read", why="from the shapes of the tensors, with background"),
         "outputs": Known(source="read", why="it answers with detections, not with maps"),
-        "size": Known(source="read", why="it pads any picture to a multiple of 32 by itself"),
+        "size": Known(source="read", why="it pads any image to a multiple of 32 by itself"),
         "prepare": Known(source="assumed", why=why),
         "halo_px": Known(
             source="read",
-            why="it has no bounded one: boxes compete over the whole picture, so detections of "
+            why="it has no bounded one: boxes compete over the whole image, so detections of "
             "overlapping tiles are merged instead",
         ),
-        "exact": Known(source="read", why="boxes compete over the whole picture"),
+        "exact": Known(source="read", why="boxes compete over the whole image"),
     }

@@ -354,7 +354,7 @@ def masks_in(
 
 def _require_one(features: Features) -> None:
     if len(features) != 1:
-        raise ValueError(f"features of one picture were expected, not of {len(features)}")
+        raise ValueError(f"features of one image were expected, not of {len(features)}")
 
 
 def _on_device(boxes: npt.NDArray[np.float32], features: Features) -> torch.Tensor:

@@ -27,8 +27,9 @@ __all__ = ["IDLE", "EditForm"]
 
 IDLE = (
     "Point at an object and press a key, or press a button and use the mouse. <i>Ctrl+Z</i> "
-    "undoes, <i>Ctrl+Shift+Z</i> redoes. <i>⇧V</i> switches the labels off and on, <i>⇧L</i> shows "
-    "outlines, <i>PgDn</i> and <i>PgUp</i> show the next and the previous image of the folder."
+    "undoes, <i>Ctrl+Shift+Z</i> redoes. <i>Shift+V</i> switches the labels off and on, "
+    "<i>Shift+L</i> shows outlines, <i>PgDn</i> and <i>PgUp</i> show the next and the previous "
+    "image of the folder."
 )
 COLUMNS = 2
 HINT_PX = 84

@@ -37,7 +37,7 @@ CLASSES = (
 )
 TIPS = {
     "labels": "The labels to judge",
-    "truth": "What is right: labels, or a picture of whole numbers; it may be of a part of the "
+    "truth": "What is right: labels, or an image of whole numbers; it may be of a part of the "
     "image, in its place",
     "objects": "Whether an object keeps its number through all planes, or numbers begin anew in "
     "each plane",
@@ -116,7 +116,7 @@ class Sides(QWidget):
         self.classes, self.where = QComboBox(), QComboBox()
         self.file = QPushButton("Truth from a file…")
         self.file.setObjectName("segnet_truth_file")
-        self.file.setToolTip("Opens a label picture as the truth")
+        self.file.setToolTip("Opens a label image as the truth")
         self.objects.addItem("through all planes", False)
         self.objects.addItem("plane by plane", True)
         for box, choices in ((self.classes, CLASSES), (self.where, WHERE)):

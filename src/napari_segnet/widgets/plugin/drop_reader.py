@@ -61,8 +61,8 @@ def _choose(path: str | Sequence[str]) -> list[tuple[None]]:
     viewer = napari.current_viewer()
     if viewer is None:
         raise WeightsError(
-            f"{Path(first).name} is a network, not a picture, and there is no napari window to "
-            "choose it in. Open napari and drop the file there, or segment a picture with it: "
+            f"{Path(first).name} is a network, not an image, and there is no napari window to "
+            "choose it in. Open napari and drop the file there, or segment an image with it: "
             f"napari-segnet segment IMAGE -c {Path(first).name}"
         )
     find_or_open_dock(viewer).choose_weights(str(first))

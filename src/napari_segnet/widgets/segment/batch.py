@@ -107,15 +107,15 @@ class BatchBox(QWidget):
         self._made: dict[int, Segmented] = {}
         self.open = QPushButton("Segment files…")
         self.open.setObjectName("segnet_segment_files")
-        self.open.setToolTip("Or drop pictures or a folder anywhere on this dock")
+        self.open.setToolTip("Or drop images or a folder anywhere on this dock")
         self.open.clicked.connect(self._browse)
         self.table = QTableWidget(0, 3)
         self.table.setObjectName("segnet_batch_table")
-        self.table.setHorizontalHeaderLabels(["Picture", "Result", "s"])
+        self.table.setHorizontalHeaderLabels(["Image", "Result", "s"])
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setMinimumHeight(140)
-        self.table.setToolTip("Click a row to see that picture and its labels")
+        self.table.setToolTip("Click a row to see that image and its labels")
         self.table.itemSelectionChanged.connect(self._show_row)
         for header in (self.table.verticalHeader(),):
             if header is not None:
@@ -175,7 +175,7 @@ class BatchBox(QWidget):
             self._say(in_words(error))
             return
         if not found:
-            self._say("There is no picture in what was dropped.")
+            self._say("There is no image in what was dropped.")
             return
         idle = not self.busy
         if idle:
@@ -331,7 +331,7 @@ class BatchBox(QWidget):
         self.save.setVisible(bool(self._made))
         total = self.table.rowCount() - len(self._skipped)
         failed = self.table.rowCount() - len(self._made)
-        words = f"{len(self._made)} of {total} pictures are segmented."
+        words = f"{len(self._made)} of {total} images are segmented."
         if self._skipped:
             one = len(self._skipped) == 1
             words += f" {len(self._skipped)} further {'file was' if one else 'files were'} skipped."
@@ -340,7 +340,7 @@ class BatchBox(QWidget):
     def _progressed(self, progress: Progress) -> None:
         self.box.show_progress(progress)
         total = self.table.rowCount() - len(self._skipped)
-        where = f"picture {total - len(self._todo)} of {total}"
+        where = f"image {total - len(self._todo)} of {total}"
         self.box.words.setText(f"{where}: {self.box.words.text()}")
 
     # ---- What the user does ----
@@ -362,7 +362,7 @@ class BatchBox(QWidget):
 
     def _browse(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(
-            self, "Segment pictures", "", f"Pictures ({_endings()})"
+            self, "Segment images", "", f"Images ({_endings()})"
         )
         if names:
             self.files_chosen.emit([Path(name) for name in names])

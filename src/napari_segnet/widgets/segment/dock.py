@@ -321,7 +321,7 @@ class SegmentDock(SegmentForm):
             return
         self.message.hide()
         if self.checkpoint is None:
-            self.message.fail(SegnetError("Choose a network first; then drop the pictures again."))
+            self.message.fail(SegnetError("Choose a network first; then drop the images again."))
             return
         self.several.expand()
         wishes = replace(self.settings(), channels="auto")

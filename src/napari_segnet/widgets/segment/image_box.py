@@ -83,7 +83,7 @@ class ImageBox(QWidget):
         self.as_filed = named_button(
             "Open it as the file means it",
             "segnet_open_as_filed",
-            "Add the picture as this package reads it, as on the command line, and hide this layer",
+            "Add the image as this package reads it, as on the command line, and hide this layer",
         )
         chosen = QWidget()
         self._rows = QFormLayout(chosen)
@@ -148,7 +148,7 @@ class ImageBox(QWidget):
         """
         layer = self.chosen()
         if layer is None:
-            raise SegnetError("Open an image first: drop a picture on the viewer, or on this dock.")
+            raise SegnetError("Open an image first: drop an image on the viewer, or on this dock.")
         return layer
 
     def source(self, network: Checkpoint, kind: str | None = None) -> Source:

@@ -56,7 +56,7 @@ class InputsBox(TrialTable):
             "Try light and dark on what is visible",
             "segnet_try_inputs",
             "Show the network the visible region (its middle, if that is large) as it is and with "
-            "light and dark exchanged, a colour picture by its stains too, and show what it finds",
+            "light and dark exchanged, a colour image by its stains too, and show what it finds",
         )
         super().__init__("segnet_inputs", button, ("found", "the network looks for"), parent)
         head = self.table.horizontalHeader()

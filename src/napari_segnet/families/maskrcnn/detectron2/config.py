@@ -220,7 +220,7 @@ def _scale(where: str, config: Mapping[str, Any]) -> str:
     if not isinstance(edge, int) or edge <= 0:
         return ""
     return (
-        f"{where} says that pictures were resized to {edge} pixels along their shorter side; here "
+        f"{where} says that images were resized to {edge} pixels along their shorter side; here "
         "the setting scale (image pixels per network pixel) decides"
     )
 

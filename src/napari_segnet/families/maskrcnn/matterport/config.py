@@ -163,7 +163,7 @@ def _values(one: ClassConstants, tensors: Tensors) -> tuple[dict[str, Any], list
         if said not in (there, own):
             odd.append((f"{constant} = {_shown(said)}", f"the tensors say {_shown(there)}"))
     if one.values.get("IMAGE_MIN_SCALE"):
-        why = "only IMAGE_MIN_DIM and IMAGE_MAX_DIM decide how a picture is resized here"
+        why = "only IMAGE_MIN_DIM and IMAGE_MAX_DIM decide how an image is resized here"
         odd.append((f"IMAGE_MIN_SCALE = {_shown(one.values['IMAGE_MIN_SCALE'])}", why))
     return found, odd
 

@@ -47,8 +47,8 @@ _RESIZE = Choice(
     name="resize",
     values=("square", "none"),
     default="square",
-    why=f"{_CONFIG}: a picture is resized as a whole, and black makes a square of it. With none, "
-    "large pictures are seen in tiles at the setting scale, which finds more small objects",
+    why=f"{_CONFIG}: an image is resized as a whole, and black makes a square of it. With none, "
+    "large images are seen in tiles at the setting scale, which finds more small objects",
 )
 _NUMBERS = (
     Choice(
@@ -103,7 +103,7 @@ class MatterportMaskRCNN(DetectionFamily):
         called, how = class_names(count, overrides, recorded)
         facts = {**fields_known(channels, "matterport"), **known, **shown_known, **how}
         facts["size"] = Known(
-            source="read", why=f"it pads any picture to a multiple of {STEP_PX} by itself"
+            source="read", why=f"it pads any image to a multiple of {STEP_PX} by itself"
         )
         blank = self._blank(turned, {**hparams, **shown}, channels, count, called, facts)
         full = complete(self.build, blank, turned, self.title, names.in_file, tensors=self.tensors)
@@ -147,7 +147,7 @@ def _defaults(channels: int) -> dict[str, tuple[Any, str]]:
     """Return what ``mrcnn/config.py`` says."""
     rgb = channels == 3
     return {
-        "colours": ("rgb", "matterport reads pictures as red, green, blue"),
+        "colours": ("rgb", "matterport reads images as red, green, blue"),
         "pixel_mean": ([123.7, 116.8, 103.9] if rgb else [114.8] * channels, _CONFIG),
         "pixel_std": ([1.0] * channels, "matterport takes the mean off alone"),
         "stride_in": ("1x1", "matterport's conv_block has the stride in its first convolution"),

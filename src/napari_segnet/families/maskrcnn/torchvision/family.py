@@ -36,7 +36,7 @@ _OLD_MASK_LAYER = re.compile(r"roi_heads\.mask_head\.(\d+)\.0\.(weight|bias)")
 
 _DEFAULT = "torchvision's default"
 _DEFAULTS = {
-    "colours": ("rgb", "torchvision reads pictures as red, green, blue"),
+    "colours": ("rgb", "torchvision reads images as red, green, blue"),
     "stride_in": ("3x3", "torchvision's ResNet has the stride in the 3x3 convolution"),
     "roi_aligned": (False, _DEFAULT),
     "roi_sampling": (2, _DEFAULT),

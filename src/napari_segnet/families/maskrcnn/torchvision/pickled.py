@@ -142,7 +142,7 @@ def _scale(transform: Layer) -> str:
     least, most = transform.values.get("min_size"), transform.values.get("max_size")
     least = least[-1] if isinstance(least, list) and least else least
     return (
-        f"the pickled network resizes pictures to a shorter side of {least} pixels and a longer "
+        f"the pickled network resizes images to a shorter side of {least} pixels and a longer "
         f"one of at most {most}; here the setting scale (image pixels per network pixel) decides"
     )
 

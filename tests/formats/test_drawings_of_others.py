@@ -304,5 +304,5 @@ def test_cvat_that_cannot_be_used(text, said, tmp_path):
 
 def test_a_picture_of_another_size_than_cvat_says(tmp_path):
     xml(tmp_path / "in", POLYGON + "/>", 'width="40" height="50"')
-    with pytest.raises(DatasetError, match=r"was drawn on with 50 x 40\. Was the picture resc"):
+    with pytest.raises(DatasetError, match=r"was drawn on with 50 x 40\. Was the image resc"):
         run(import_(tmp_path / "in", tmp_path / "d"))

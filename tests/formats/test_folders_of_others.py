@@ -254,7 +254,7 @@ def test_a_gif_of_several_pictures_is_refused(tmp_path):
     (tmp_path / "in/labels").mkdir()
     first, second = Picture.fromarray(LABELS), Picture.fromarray(MASK)
     first.save(tmp_path / "in/labels/a.gif", save_all=True, append_images=[second])
-    with pytest.raises(DatasetError, match=r"a\.gif holds 2 pictures, but an image has one label"):
+    with pytest.raises(DatasetError, match=r"a\.gif holds 2 images, but labels are one image"):
         run(import_(tmp_path / "in", tmp_path / "d"))
 
 
@@ -412,7 +412,7 @@ def test_parts_of_one_group_are_one_object_and_a_circle_is_round(tmp_path):
     [
         (labelme([shape([[1, 1], [2, 2]])]), r"Nothing that is drawn on \S+a\.png can be used: 1"),
         (labelme([shape(SQUARE)], imageHeight=9, imageWidth=9), r"was drawn on with 9 x 9\. Was"),
-        (labelme([shape(SQUARE)], "b.png"), r"The picture b\.png that a\.json lists is not there"),
+        (labelme([shape(SQUARE)], "b.png"), r"The image b\.png that a\.json lists is not there"),
         (labelme(3), r"a\.json cannot be understood as a JSON of labelme \(TypeError"),
     ],
 )

@@ -4,6 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 
+# The tests start hundreds of processes: without it each would compile the package anew.
+unset PYTHONDONTWRITEBYTECODE
+
 environment .venv --constraints scripts/constraints.txt -e '.[test,test-window]'
 window_libraries .venv
 screen_tools

@@ -47,8 +47,9 @@ class PredictSettings:
         Normalisation of grey values: ``auto`` (from the card, read or assumed), ``none``,
         ``divide-255``, ``divide-65535``, ``min-max``, ``percentile`` (1 and 99.8),
         ``percentile:LO,HI``, ``z-score``, ``half``, ``imagenet``, ``window:LO,HI``,
-        ``mean-std:M,S``, or the name of another normalizer. ``find``: the best fit to the statistics in the file on
-        this image, see ``napari_segnet.find``; ``source``: from the code beside the weights.
+        ``mean-std:M,S``, or the name of another normalizer. ``find``: the best fit to the
+        statistics in the file on this image, see ``napari_segnet.find``; ``source``: from the
+        code beside the weights.
     normalize_over : str
         The pixels from which the statistics of a normalisation are computed, per channel:
         ``volume`` (each time point), ``plane``, ``series`` (all time points), or ``auto`` (from

@@ -216,7 +216,7 @@ def test_what_the_system_refuses_is_said_in_its_words(odd, capsys):
 def test_a_graphics_processor_that_was_lost_is_said(odd, capsys):
     assert odd(fails(RuntimeError("CUDA error: an illegal memory access\nmore"))) == 2
     err = capsys.readouterr().err
-    assert "The graphics processor failed (CUDA error: an illegal memory access)" in err
+    assert "The GPU failed (CUDA error: an illegal memory access)" in err
     assert "--device cpu" in err
     assert in_words(RuntimeError("shapes differ")).startswith("Something happened")
 

@@ -147,12 +147,12 @@ def test_what_the_network_said_is_kept_when_labels_fail(run, cells, shop, tmp_pa
     kept = tmp_path / ".a.unfinished"
     assert done.code == 1
     assert done.json["error"].startswith(
-        f"No labels today. What the network said is kept in {kept}: repeat the command, also with"
+        f"No labels today. The network's output is kept in {kept}. Repeat the command to resume"
     )
     again = [word for word in command(cells, shop, out, "scale=2") if word != "--overwrite"]
     other = run(*again)
     assert "An unfinished run with another setting is kept in" in other.json["error"]
-    assert "on from there" not in other.json["error"]
+    assert "to resume" not in other.json["error"]
     # Other settings of labels are no other run.
     done = run(*command(cells, shop, out, "threshold=0.6"))
     assert done.code == 0 and "9 of 9 tiles" in done.json["notes"][-1]

@@ -89,7 +89,7 @@ def test_without_a_display_it_writes_files_and_says_so(run, no_work, tmp_path, m
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     done = run("demo", "-o", tmp_path)
     assert (done.code, no_work) == (0, [tmp_path])
-    assert done.err == "There is no display here, so no window was opened.\n"
+    assert done.err == "There is no display, so no window opens.\n"
 
 
 def test_without_napari_it_writes_files_and_names_the_extra(run, no_work, lacking):

@@ -121,7 +121,7 @@ def test_a_part_of_an_image(run, folders, tmp_path):
     done = run("evaluate", *folders, "--within", tmp_path / "part", "--json")
     assert [image["name"] for image in done.json["images"]] == ["a", "b"]
     assert done.json["failed"][0]["name"] == "c"
-    assert "no picture of what is judged for c" in done.json["failed"][0]["error"]
+    assert "has no mask for c" in done.json["failed"][0]["error"]
     truth = tifffile.imread(folders[1] / "a.tif")[:, :30]
     assert done.json["images"][0]["n_true"] == np.unique(truth[truth > 0]).size
     ours, theirs = folders[0] / "a.labels.tif", folders[1] / "a.tif"

@@ -202,7 +202,7 @@ def test_the_networks_that_a_file_may_be(run, bare):
     scores = [one["score"] for one in card["candidates"]]
     assert scores == sorted(scores, reverse=True)
     plain = run("inspect", bare).out
-    assert "The file may be of several networks, of which nothing in it decides:" in plain
+    assert "Several networks fit this file, and nothing in it decides between them:" in plain
     assert re.search(r"  skip connection joined first.*\n    --set .*join=skip-up", plain)
     assert "note: Assumed of the network: layout 3-levels-2-skips-" in plain
     quick = run("inspect", bare, "--quick", "--json").json

@@ -528,11 +528,11 @@ def test_a_flat_settings_file(run, shop, tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("not json", "is no JSON"),
-        ("", "is no JSON"),
+        ("not json", "is not JSON"),
+        ("", "is not JSON"),
         ("[1]", "holds no JSON object"),
-        ("[" * 100_000, "is no JSON"),
-        (b"\xff\xfe\x00", "is no JSON"),
+        ("[" * 100_000, "is not JSON"),
+        (b"\xff\xfe\x00", "is not JSON"),
         ('{"threshold": NaN}', "NaN is no number of JSON"),
         ('{"scale": Infinity}', "Infinity is no number of JSON"),
         ('{"threshold": [0.4]}', "threshold=[0.4] is not a number"),
@@ -676,7 +676,7 @@ def test_files_of_a_folder_that_are_skipped_are_named(run, shop, tmp_path):
     (folder / "b.vsi").write_bytes(b"of another program")
     done = run("segment", folder, "-c", shop / "unet.pth", "-o", tmp_path / "out", "--json")
     assert done.code == 0
-    assert f"Skipped {folder / 'b.vsi'}: it is of a kind that does not open here." in done.err
+    assert f"Skipped {folder / 'b.vsi'}: this kind of file does not open." in done.err
     assert done.json["image"] == str(folder / "a.tif")
 
 

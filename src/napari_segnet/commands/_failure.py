@@ -33,8 +33,8 @@ def in_words(error: Exception) -> str:
     what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
     if is_of_the_device(error):
         return (
-            f"The graphics processor failed ({lines[0][:200]}), and this program can use it no "
-            f"more. Run the rest again, with --device cpu if it fails again.{_trace(error)}"
+            f"The GPU failed ({lines[0][:200]}), and this program can use it no more. Run the "
+            f"rest again, with --device cpu if it fails again.{_trace(error)}"
         )
     return (
         f"Something happened that napari-segnet does not foresee ({what}). Please report it with "

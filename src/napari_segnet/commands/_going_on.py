@@ -40,8 +40,8 @@ def going_on(plan: Plan) -> Plan:
         stem, why = others[0]
         more = f" {len(others) - 1} more are not, either." if len(others) > 1 else ""
         raise OutputError(
-            f"The result of {stem} in {plan.folder} is not that of this run: it {why}.{more} "
-            "Add --overwrite to make such results again, or choose another folder with -o."
+            f"The result of {stem} in {plan.folder} is not from this run: it {why}.{more} Add "
+            "--overwrite to make these results again, or choose another folder with -o."
         )
     return replace(plan, kept=kept)
 

@@ -44,7 +44,7 @@ def said_if_kept(place: KeptPlace) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if place.folder.is_dir() and str(place.folder) not in str(error):
             error.add_note(
-                f"What the network said is kept in {place.folder}: repeat the command, also with "
-                "other settings of labels, and it goes on from there."
+                f"The network's output is kept in {place.folder}. Repeat the command to resume, "
+                "also with other label settings."
             )
         raise

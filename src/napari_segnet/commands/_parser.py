@@ -61,7 +61,7 @@ def make_parser(commands: Sequence[Command], version: type[argparse.Action]) -> 
     """
     parser = Parser(
         prog=PROGRAM,
-        description="Your own network, on your own image: run it, score it, know what it is.",
+        description="Your own network, on your own image: run it, score it, train it.",
         epilog=_examples(EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -241,7 +241,7 @@ def _refuse_unknown(path: Path, overrides: Mapping[str, Any]) -> None:
     named = ", ".join(f"{key!r}{suggestion(key, known)}" for key in unknown)
     open_yet = ("assumed", "decided")
     can = [n for n, k in plain.known.items() if k.source in open_yet and n in plain.hparams]
-    overridable = f" What can be told of {family_of(plain).title}: {', '.join(can)}." if can else ""
+    overridable = f" Facts of {family_of(plain).title}: {', '.join(can)}." if can else ""
     raise SettingsError(
         f"There is no setting {named}. Settings of a run: {', '.join(SETTINGS)}.{overridable}"
     )

@@ -90,8 +90,8 @@ def shares(device: str, jobs: int) -> list[dict[str, str]]:
     if room < LEAST_LIMIT:
         most = max(1, room * jobs // (4 * LEAST_LIMIT))
         raise SettingsError(
-            f"--jobs {jobs} leaves each process {room / 1e6:.0f} MB of memory, in which nothing "
-            f"runs. Choose fewer, such as --jobs {most}."
+            f"--jobs {jobs} leaves each process {room / 1e6:.0f} MB of memory, which is too "
+            f"little. Choose fewer, such as --jobs {most}."
         )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     each = str(max(1, (cores or 1) // jobs))

@@ -145,7 +145,9 @@ def read_wishes(path: Path, weights: str | None = None) -> Wishes:
             f"The settings file {path} cannot be read ({error.strerror or error}). Check its name."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"The settings file {path} is no JSON ({error}). {_EXAMPLE}") from error
+        raise SettingsError(
+            f"The settings file {path} is not JSON ({error}). {_EXAMPLE}"
+        ) from error
     if not isinstance(content, dict):
         raise SettingsError(f"The settings file {path} holds no JSON object. {_EXAMPLE}")
     if "predict" not in content:
@@ -206,4 +208,4 @@ def _axes(value: Any) -> str | None:
 def _name(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise SettingsError(f"checkpoint={value} is no text. Give a path or the name of a network.")
+    raise SettingsError(f"checkpoint={value} is not text. Give a path or the name of a network.")

@@ -8,8 +8,8 @@ from pathlib import Path
 __all__ = ["SOURCE", "count", "file_name", "part", "some_text"]
 
 SOURCE = (
-    "the Python file or notebook that defines the network; it is read, never run (without: what "
-    "lies beside the weights)"
+    "the Python file or notebook that defines the network; it is read, never run (by default a "
+    "file beside the weights)"
 )
 
 

@@ -65,7 +65,7 @@ def why_no_window() -> str:
     if not any(importlib.util.find_spec(name) for name in BINDINGS):
         return f"napari is installed, but no Qt to open a window with. For the window: {INSTALL}"
     if sys.platform.startswith("linux") and not _display():
-        return "There is no display here, so no window was opened."
+        return "There is no display, so no window opens."
     return ""
 
 

@@ -60,35 +60,38 @@ class Evaluate:
             "truth",
             type=file_name,
             metavar="TRUTH",
-            help="the true labels: a file, or a folder, which may hold some of the images only",
+            help="the true labels: a file, or a folder, which may have fewer images",
         )
         add(
             "--labels",
             choices=("objects", "pieces"),
             default="objects",
-            help="objects (default): each number is one, wherever its pixels lie; pieces: each "
-            "separate piece is one, as in a mask",
+            help="objects (default): each number is an object; pieces: each separate piece is an "
+            "object, for masks",
         )
         add(
             "--classes",
             type=classes,
             default="auto",
             metavar="auto|foreground|numbers|1,2,...",
-            help="of what Dice, IoU and surface distance are given: all foreground as one class, "
-            "each number, or these numbers; auto (default): numbers where they look like classes",
+            help="the classes of Dice, IoU and surface distance: the foreground as one class, "
+            "each number, or these numbers; auto (default): numbers if they look like "
+            "classes",
         )
         add(
             "--ignore",
             type=numbers,
             default=(),
             metavar="NUMBERS",
-            help="numbers in the truth of pixels that nobody decided, such as 255",
+            help="numbers of undecided pixels in the truth, such as 255",
         )
         add(
             "--within",
             type=file_name,
             metavar="FILE|FOLDER",
-            help="an image (a folder: one for each image) that is not 0 where labels are judged",
+            help=(
+                "a mask that is not 0 where labels are scored, or a folder with one for each image"
+            ),
         )
         add(
             "--csv", type=file_name, metavar="FILE", help="also write a table, a row for each image"
@@ -154,8 +157,8 @@ def _parts(
 def _part(within: Mapping[str, Path], stem: str, folder: Path) -> Path:
     if stem not in within:
         raise MismatchError(
-            f"There is no image of what is judged for {stem} in {folder}. Add one of the same "
-            "name, not 0 where labels are judged."
+            f"{folder} has no mask for {stem}. Add one of the same name that is not 0 where "
+            "labels are scored."
         )
     return within[stem]
 

@@ -36,20 +36,20 @@ class Import:
         """Add its arguments."""
         add = parser.add_argument
         add("path", type=file_name, metavar="FOLDER|FILE", help="a folder, or a COCO .json")
-        _output(parser, "DATASET", "the dataset's folder; what is in it stays")
+        _output(parser, "DATASET", "the dataset's folder; its images stay")
         add(
             "--format",
             type=some_text,
             metavar="NAME",
-            help=f"{NAMES}; by default found by the names",
+            help=f"{NAMES}; by default detected by the names of the files",
         )
         add(
             "--labels",
             choices=MEANINGS,
             default="auto",
-            help="what the numbers of label images are: objects; or pieces, each separate piece "
-            "is an object, and of several numbers each is a class; by default a mask is told by "
-            "its one number in many pieces",
+            help="meaning of the numbers of label images: objects: each number is an object; "
+            "pieces: each separate piece is an object, and each of several numbers is a "
+            "class; by default one number in several pieces is a mask",
         )
 
     def run(self, args: argparse.Namespace) -> int:

@@ -23,8 +23,8 @@ __all__ = ["Inspect"]
 
 
 UNASKED = (
-    "Its names say what it is; a changed copy has the same ones. Whether its statistics fit what "
-    "is assumed, inspect --prove tells, and segment asks by itself."
+    "The names identify this network, but a changed copy has the same names. inspect --prove "
+    "tests the assumptions by the statistics in the file; segment always does."
 )
 
 
@@ -32,9 +32,9 @@ class Inspect:
     """Tell what a weights file is."""
 
     name = "inspect"
-    help = "tell what a weights file is, without executing anything in it"
+    help = "describe a weights file, without executing anything in it"
     examples = (
-        ("inspect unet.pth", "family, channels, classes, size, and how each is known"),
+        ("inspect unet.pth", "family, channels, classes, size, and the source of each"),
         ("inspect unet.pth cells.tif --json", "the same as JSON, checked with an image"),
         ("inspect unet.pth --picture unet.svg", "a drawing of its levels"),
     )
@@ -55,7 +55,9 @@ class Inspect:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="tell what the file does not say, or a setting of the run to check the image with",
+            help=(
+                "override an assumed fact of the network, or a setting for the check of the image"
+            ),
         )
         parser.add_argument("--source", type=some_text, metavar="FILE", help=SOURCE)
         add = parser.add_argument
@@ -63,19 +65,18 @@ class Inspect:
         add(
             "--quick",
             action="store_true",
-            help="read names and shapes alone; of a file that no names explain, do not ask its "
-            "statistics what they leave open either",
+            help="read names and shapes alone, also of a bare file; do not test its statistics",
         )
         add(
             "--prove",
             action="store_true",
-            help="ask the statistics in the file what names and shapes leave open, also of a known "
-            "network: is it a changed copy? Segmenting asks always",
+            help="test assumed facts by the statistics in the file, also of a network with known "
+            "names, which may be a changed copy; segment always does this",
         )
         add(
             "--keep",
             action="store_true",
-            help="keep what is told with --set of the network for the next time, beside the file",
+            help="keep the overrides of the network (--set) in a card beside the file",
         )
         add(
             "--picture",
@@ -93,7 +94,7 @@ class Inspect:
         for name, what in (
             ("--author", "an author of the package"),
             ("--license", "its license, such as CC-BY-4.0"),
-            ("--cite", "what to cite: a DOI or an address of the web"),
+            ("--cite", "what to cite: a DOI or a web address"),
         ):
             add(name, default="", metavar="TEXT", help=f"of a .zip: {what}")
 
@@ -109,7 +110,7 @@ class Inspect:
         )
         if args.keep and not overrides:
             raise SettingsError(
-                "There is nothing to keep. Tell a fact of the network with --set NAME=VALUE."
+                "There is nothing to keep. Set a fact of the network with --set NAME=VALUE."
             )
         _check_names(args)
         checkpoint = identified(args.weights, overrides)
@@ -265,13 +266,13 @@ def _lines(card: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
         lines.append(f"  {'':{width}}  {fact['source']}: {fact['why']}")
     lines += ["", *(f"note: {note}" for note in card["notes"])] if card["notes"] else []
     if suggested := card["card"].get("suggested"):
-        lines += ["", "suggested by the code beside it, not taken:"]
+        lines += ["", "suggested by the code beside it, not applied:"]
         lines += [
             f"  {one['name']}: {_shown(one['value'])} ({one['where']}: {one['code']})"
             for one in suggested
         ]
     if "candidates" in card:
-        lines += ["", "The file may be of several networks, of which nothing in it decides:"]
+        lines += ["", "Several networks fit this file, and nothing in it decides between them:"]
         for one in card["candidates"]:
             words = " ".join(f"--set {name}={value}" for name, value in one["told"].items())
             lines += [f"  {one['differs_in']}", f"    {words}"]

@@ -14,7 +14,7 @@ class Models:
     name = "models"
     help = "list the built-in networks"
     examples = (
-        ("models", "names, and what they are for"),
+        ("models", "names, and their purpose"),
         ("models --json", "the same for a script"),
     )
 
@@ -40,5 +40,5 @@ class Models:
             print(f"  licence: {card.get('licence', 'unknown')}")
             print(f"  scores: {figures or 'none'}{on}")
         if not cards:
-            print("There is none in this installation.")
+            print("This installation has no built-in networks.")
         return 0

@@ -23,25 +23,22 @@ if TYPE_CHECKING:
 __all__ = ["Segment"]
 
 FOLDER = Path("segmented")
-MEMORY = (
-    "most memory of this machine, such as 8GB (default what is free); what is larger lies in "
-    "temporary files"
-)
+MEMORY = "memory limit, such as 8GB (default what is free); larger arrays go to temporary files"
 SCRATCH_HELP = "folder of temporary files (default that of the system)"
 RESUME = (
-    "go on where an earlier run ended: results of the same network and settings are kept; with "
-    "--overwrite, others are made again"
+    "resume an earlier run: results of the same network and settings are kept; with --overwrite, "
+    "other results are made again"
 )
-JOBS = "work on N images at once, in processes that share cores, memory and graphics processors"
+JOBS = "segment N images at once, in processes that share cores, memory and GPUs"
 SCHEDULER = (
-    "let the workers of a dask scheduler run the network, such as tcp://127.0.0.1:8786; local: "
-    "workers of this machine, one for each graphics processor"
+    "run the network on the workers of a dask scheduler, such as tcp://127.0.0.1:8786; local: "
+    "workers on this machine, one for each GPU"
 )
 MOST_AT_ONCE = 8
 """Images that are read, labelled and written here while their tiles are elsewhere."""
-PART = "only every N-th image, from the K-th on: for N runs on as many machines"
+PART = "only every N-th image, from the K-th on: for N runs on N machines"
 IMAGES = (
-    "images, or folders of them; * and ? stand for any letters; OME-Zarr also by address, such "
+    "images, or folders of images; * and ? match any characters; OME-Zarr also by address, such "
     "as https://host/cells.zarr"
 )
 KEYS = (
@@ -62,9 +59,9 @@ class Segment:
         ("segment cells.tif -o results", "with the built-in network"),
         ("segment folder/ -c unet.pth -o results --table", "a folder, with measurements"),
         ("segment cells.tif -c unet.pth --set threshold=0.4 --set scale=2", "with settings"),
-        ("segment other.tif --settings results/cells.json", "as an earlier run"),
+        ("segment other.tif --settings results/cells.json", "repeat an earlier run"),
         ("segment slide.zarr -o labels.zarr", "OME-Zarr in and out"),
-        ("segment folder/ --resume --jobs 4", "go on with a folder, four images at once"),
+        ("segment folder/ --resume --jobs 4", "resume a folder, four images at once"),
     )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -84,16 +81,16 @@ class Segment:
             type=file_name,
             default=FOLDER,
             metavar="DIR|NAME.zarr",
-            help=f"folder of the results (default {FOLDER}), or the labels of one image as "
-            "OME-Zarr: a new one, or the image itself, which gets them among its labels",
+            help=f"folder of the results (default {FOLDER}), or an OME-Zarr for the labels of one "
+            "image: a new one, or the image itself, to which the labels are added",
         )
-        add("--save-maps", action="store_true", help="also write what the network says")
-        add("--table", action="store_true", help="also measure the objects: a row of CSV for each")
+        add("--save-maps", action="store_true", help="also write the probability maps")
+        add("--table", action="store_true", help="also write a CSV table of the objects")
         add(
             "--export",
             type=some_text,
             metavar="NAMES",
-            help="also write the objects for other programs, with commas between: roi (ImageJ), "
+            help="also write the objects for other programs, separated by commas: roi (ImageJ), "
             "geojson (QuPath), coco, cellpose, outlines (a picture)",
         )
         add("--device", type=some_text, help="auto, cpu, mps, cuda or cuda:N")
@@ -104,8 +101,8 @@ class Segment:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="a setting, or a fact of the network that its file does not say. Settings: "
-            f"{KEYS}; inspect names the facts",
+            help=f"a setting, or an override of an assumed fact of the network. Settings: {KEYS}; "
+            "inspect lists the facts",
         )
         add(
             "--settings",
@@ -114,7 +111,7 @@ class Segment:
             help="settings as a JSON object, or the .json of an earlier run, which is repeated",
         )
         add("--source", type=some_text, metavar="FILE", help=SOURCE)
-        add("--overwrite", action="store_true", help="replace results that are there already")
+        add("--overwrite", action="store_true", help="replace existing results")
         add("--resume", action="store_true", help=RESUME)
         add("--jobs", type=count, default=1, metavar="N", help=JOBS)
         add("--scheduler", type=some_text, metavar="ADDRESS|local", help=SCHEDULER)
@@ -145,7 +142,7 @@ class Segment:
             elsewhere=args.jobs > 1 or args.scheduler is not None,
         )
         for path in skipped_files(args.images):
-            print(f"Skipped {path}: it is of a kind that does not open here.", file=sys.stderr)
+            print(f"Skipped {path}: this kind of file does not open.", file=sys.stderr)
         show = Show(args.json)
         with _cluster(args.scheduler):
             _do(
@@ -209,7 +206,7 @@ def _set_room(memory: str | None, scratch: Path | None) -> None:
         os.environ[LIMIT] = memory
     if scratch is not None:
         if not scratch.is_dir():
-            raise SettingsError(f"{scratch} is no folder. Make it first, or name another one.")
+            raise SettingsError(f"{scratch} is not a folder. Make it first, or name another one.")
         os.environ[SCRATCH] = str(scratch.absolute())
 
 

@@ -33,9 +33,9 @@ class Train:
     name = "train"
     help = "train a network on approved labels"
     examples = (
-        ("train dataset/ -c nuclei -o mine.safetensors", "go on from the built-in network"),
+        ("train dataset/ -c nuclei -o mine.safetensors", "fine-tune the built-in network"),
         ("train dataset/ -c unet.pth -o better.pth --set epochs=20", "a shorter training"),
-        ("train dataset/ -c unet.pth -o better.pth --resume", "go on where it was stopped"),
+        ("train dataset/ -c unet.pth -o better.pth --resume", "resume a stopped training"),
     )
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ class Train:
             required=True,
             type=some_text,
             metavar="WEIGHTS|NAME",
-            help="what to begin with: a weights file or the name of a built-in network",
+            help="the starting network: a weights file or the name of a built-in network",
         )
         add(
             "-o",
@@ -83,14 +83,14 @@ class Train:
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="what the weights file does not say of its network, such as lambda=divide-255",
+            help="an override of an assumed fact of the network, such as lambda=divide-255",
         )
         _judging(parser)
         add("--source", type=some_text, metavar="FILE", help=SOURCE)
         add(
             "--resume",
             action="store_true",
-            help="go on with a training that was stopped, with its settings",
+            help="resume a stopped training with its settings",
         )
         add("--json", action="store_true", help="print one JSON object per epoch")
 
@@ -155,20 +155,20 @@ def _judging(parser: argparse.ArgumentParser) -> None:
         "--earlier",
         type=file_name,
         metavar="DATASET",
-        help="images of the kind that the network knew before, to see what it forgets",
+        help="a training set of images that the network labels well, to measure forgetting",
     )
     add(
         "--start",
         choices=("try", "take", "skip"),
         default="try",
-        help="before training, try how your corrected images are best shown to the network "
-        "and say what it finds so (try, default); train with the best (take); or neither",
+        help="before training, find the best settings for your corrected images and print them "
+        "(try, default), also train with them (take), or skip this",
     )
     add(
         "--cross-fit",
         action="store_true",
-        help="of one to three images: judge by two or three further trainings as well, each "
-        "on what it has not seen",
+        help="for one to three images: also compare by two or three further trainings, each on "
+        "images that it has not seen",
     )
 
 
@@ -208,7 +208,7 @@ def _cross_fitted(
     if count and comparison is not None and comparison.verdict == "unsure":
         cost = f" of {settings.minutes:g} minutes each" if minutes else ""
         print(
-            f"Note: {count} further trainings{cost} would judge by all objects: --cross-fit.",
+            f"Note: --cross-fit compares on all objects, by {count} further trainings{cost}.",
             file=sys.stderr,
         )
     return None
@@ -292,7 +292,7 @@ def _write_changes(out: Path, trained: TrainingResult) -> Path | None:
         except OSError as error:
             # The network is written: that is what counts.
             print(
-                f"The pictures of what changed cannot be written to {folder} "
+                f"The pictures of the changes cannot be written to {folder} "
                 f"({error.strerror or error}).",
                 file=sys.stderr,
             )
@@ -324,8 +324,8 @@ def _shown(line: dict[str, Any], epochs: int) -> str:
 def _verdict(done: dict[str, Any], trained: TrainingResult, folder: Path | None) -> str:
     if not done["after"]:
         return (
-            f"{done['checkpoint']} is written. Nothing that could judge it is held out, so nobody "
-            "knows if it is better than the old network."
+            f"{done['checkpoint']} is written. No image is held out, so no score shows whether it "
+            "is better than the old network."
         )
     names = [name for name, value in done["after"].items() if isinstance(value, float)]
     rows = [
@@ -339,10 +339,10 @@ def _verdict(done: dict[str, Any], trained: TrainingResult, folder: Path | None)
         words.append(f"On the earlier images: {trained.earlier.sentence()}")
     if trained.forecast is not None:
         words.append(trained.forecast.sentence())
-    seen = [] if folder is None else [f"What changed on each of them is drawn in {folder}."]
+    seen = [] if folder is None else [f"{folder} has pictures of the changes on each of them."]
     return "\n".join(
         [
-            "On what was held out, before -> after:",
+            "On the held-out images, before -> after:",
             *rows,
             *words,
             f"{done['checkpoint']} is written. It is {better} the network it began with.",

@@ -44,58 +44,58 @@ class PredictSettings:
     Attributes
     ----------
     normalize : str
-        ``auto`` (what the checkpoint says, read or assumed), ``none``, ``divide-255``,
-        ``divide-65535``, ``min-max``, ``percentile`` (1 and 99.8), ``percentile:LO,HI``,
-        ``z-score``, ``half``, ``imagenet``, ``window:LO,HI``, ``mean-std:M,S``, or the name of
-        another normalizer. ``find``: whatever fits the statistics in the file best on this
-        image, see ``napari_segnet.find``; ``source``: what the code beside the weights says.
+        Normalisation of grey values: ``auto`` (from the card, read or assumed), ``none``,
+        ``divide-255``, ``divide-65535``, ``min-max``, ``percentile`` (1 and 99.8),
+        ``percentile:LO,HI``, ``z-score``, ``half``, ``imagenet``, ``window:LO,HI``,
+        ``mean-std:M,S``, or the name of another normalizer. ``find``: the best fit to the
+        statistics in the file on this image, see ``napari_segnet.find``; ``source``: from the
+        code beside the weights.
     normalize_over : str
-        Over what its figures are computed, always per channel and never per tile:
-        ``volume`` (each time point), ``plane``, ``series`` (everything), or ``auto`` (what
-        the checkpoint says, else ``volume``).
+        The pixels from which the statistics of a normalisation are computed, per channel:
+        ``volume`` (each time point), ``plane``, ``series`` (all time points), or ``auto`` (from
+        the card, otherwise ``volume``).
     channels : str
-        Which image channels the network gets, in its order: ``0,2``; ``auto``: all of
+        Image channels for the network, in the order of its inputs: ``0,2``; ``auto``: all of
         them, luminance of RGB for a network with one channel, or a grey image three times.
-        ``luminance``, ``hematoxylin``, ``eosin`` and ``dab`` of an RGB image; ``inverted-`` before
-        a channel exchanges its dark and bright. ``find``: red, green, blue or the other way
-        round, whichever fits.
+        ``luminance``, ``hematoxylin``, ``eosin`` and ``dab`` of an RGB image; the prefix
+        ``inverted-`` exchanges dark and bright of a channel. ``find``: RGB or BGR, whichever fits.
     invert : str
-        ``yes`` exchanges dark and bright: for dark objects, where the network knows bright ones;
-        ``no``; ``auto``: as the network was trained, else no; ``find``: whichever fits.
+        ``yes`` exchanges dark and bright, for dark objects if the network expects bright ones;
+        ``no``; ``auto``: as in the network's training, otherwise no; ``find``: whichever fits.
     scale : float, "find" or None
-        Image pixels per network pixel; None: from the pixel sizes where both image and
-        network know theirs, else 1; ``find``: whichever fits from a quarter of that to four
-        times as much.
+        Image pixels per network pixel: 2 halves the width and height of the network's input. None:
+        from the pixel sizes of image and network if both are known, otherwise 1; ``find``: the best
+        fit from a quarter to four times this value.
     object_px, object_um : float or None
-        Diameter of the objects in the image, in its pixels or in µm: another way to say the
-        scale, for networks whose file records the diameter that they were trained on.
+        Diameter of the objects in the image, in px or in µm; sets the scale for networks whose file
+        records the object diameter of the training.
     tile_px : tuple of int
-        Edge of the part of a tile that is kept, one for all axes or one per axis
+        Edge of the kept part of a tile in px, one for all axes or one per axis
         (``[z,] y, x``), rounded up to the network's stride; empty: as memory allows.
     batch_size : int
-        Tiles that the network sees at once; 0: as memory allows.
+        Tiles per batch; 0: as memory allows.
     precision : str
-        ``auto`` (fp16 on a GPU where it is measured to agree, fp32 on a CPU), ``fp32``,
+        ``auto`` (fp16 on a GPU if it agrees with fp32, fp32 on a CPU), ``fp32``,
         ``tf32``, ``fp16``, ``bf16``.
     seams : str
         ``exact`` (tiles with halos that equal the whole image), ``blend`` (overlapping
-        tiles), or ``auto``: exact wherever the network allows it and, in 3D, the halo
+        tiles), or ``auto``: exact if the network allows it and, in 3D, the halo
         costs less than 4 times the work.
     mirror : str
-        If what the network sees is also shown turned over, and the answers averaged: ``auto``,
-        where its training says so (nnU-Net, along the axes that it names; two to eight times the
-        work; networks trained here as with ``yes``), ``no``, or ``yes``: along y, x and both, four
+        Whether the network also runs on mirrored input and the outputs are averaged: ``auto``, as
+        in its training (nnU-Net: along the axes of its training, two to eight times the
+        work; networks trained here: as with ``yes``), ``no``, or ``yes``: along y, x and both, four
         times the work.
     maps : str
-        How maps are kept in memory: ``float32``, ``float16`` in a temporary file, or
+        Storage of maps: ``float32`` in memory, ``float16`` in a temporary file, or
         ``auto``: float32 up to 1 GiB.
     device : str
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     threads : int
-        Threads of the CPU that the network takes; 0: all that torch would take.
+        CPU threads of the network; 0: as many as torch uses by default.
     engine : str
-        Who computes: ``torch``; ``openvino``, the extra ``[fast]``, for networks that answer with
-        maps; ``auto``: OpenVINO where it was measured to be faster and to agree, else torch.
+        ``torch``; ``openvino`` (the extra ``[fast]``), for networks with output
+        maps; ``auto``: OpenVINO if it was measured to be faster and to agree, otherwise torch.
     """
 
     normalize: str = "auto"

@@ -23,63 +23,63 @@ FORMERLY = {"cut_by": "distance"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSettings:
-    """How labels are made of a network's answer; the network is not run again.
+    """How labels are made of a network's output; the network is not run again.
 
     Attributes
     ----------
     threshold : float or None
-        Foreground probability above which a pixel belongs to an object, or a star-convex object
-        is there (StarDist's ``prob_thresh``); None: what the network's card says, else 0.5.
+        Foreground probability above which a pixel belongs to an object (StarDist's ``prob_thresh``:
+        above which an object exists); None: from the card, otherwise 0.5.
     instances : str
-        ``auto`` (flows where an output is flow, offsets where one is, watershed where one is
-        boundary or distance, components for one foreground, none for more than two classes),
+        ``auto`` (flows or offsets for networks with this output, watershed for a
+        boundary or distance output, components for one foreground, none for more than two classes),
         ``none``, ``components``, ``watershed``, ``flows``, ``offsets``, or the name of another
         labeler.
     min_size_px : int or None
-        Objects with fewer pixels are removed; None: what the card says, else 0.
+        Objects with fewer pixels are removed; None: from the card, otherwise 0.
     fill_holes : bool or None
-        Fill holes inside objects; None: yes for objects made of maps, no for classes and
+        Fill holes inside objects; None: yes for objects from maps, no for classes and
         for instance networks, whose masks are taken as they are.
     clear_border : bool
         Remove objects that touch the image's edge (in y and x).
     seed_threshold : float or None
-        Watershed: how deep the valley between two objects must be, 0 to 1, for them to be
-        separated; None: what the card says, else 0.1.
+        Watershed: depth of the valley between two objects, 0 to 1, above which they are
+        separated; None: from the card, otherwise 0.1.
     cut_by : str
-        Watershed, where a network answers with a boundary and a distance: ``auto`` cuts by both, a
-        little blurred, ``distance`` by the distance alone. Runs whose record does not say it were
-        made so, and are repeated so.
+        Watershed, networks with a boundary and a distance: ``auto`` cuts by both, slightly
+        blurred, ``distance`` by the distance alone, which is taken for records of runs without
+        this setting.
     flow_threshold : float or None
-        For networks that answer with flows: objects whose flows differ more from what the network
-        says are removed, and so are those that fill more than two fifths of the image; 0: none
-        is; None: what the card says, else 0.4. As in Cellpose.
+        Networks with flows: objects are removed if their flows differ more than this from the
+        network's, or if they fill more than two fifths of the image; 0: none
+        is; None: from the card, otherwise 0.4. As in Cellpose.
     flow_steps : int
-        For networks that answer with flows: how many steps pixels go along them; 0: 200 for
+        Networks with flows: number of steps of each pixel along the flows; 0: 200 for
         objects of the size that the network was trained on, in proportion for others. Long
         objects need more.
     link : str
-        ``none``, or the axis (``z``, ``t``, ``tz``) along which objects of neighbouring
-        planes that overlap get the same id.
+        ``none``, or the axis (``z``, ``t``, ``tz``) along which overlapping objects of neighbouring
+        planes get the same id.
     steps : tuple of str
         Names of further refiners, in order.
     score, mask_threshold : float
-        For instance networks: least score, and mask probability above which a pixel belongs to an
+        Instance networks: lowest score, and mask probability above which a pixel belongs to an
         object.
     nms : float or None
-        Overlap above which the weaker of two objects is dropped: of boxes (IoU) for instance
-        networks; of star-convex objects what they share, divided by the smaller (StarDist's
-        ``nms_thresh``); None: what the card says, else 0.5.
+        Overlap above which the object with the lower score is dropped: of boxes (IoU) for instance
+        networks; of star-convex objects the shared part of the smaller one (StarDist's
+        ``nms_thresh``); None: from the card, otherwise 0.5.
     mask_overlap : float or None
-        For instance networks: objects of whose mask stronger ones cover a larger share are
-        dropped (Kirillov et al. 2019, arXiv 1801.00868; Detectron2's
-        ``OVERLAP_THRESH``); None: what the card says, else 1, which drops none.
+        Instance networks: an object is dropped if objects with higher scores cover a larger share
+        of its mask (Kirillov et al. 2019, arXiv 1801.00868; Detectron2's
+        ``OVERLAP_THRESH``); None: from the card, otherwise 1, which drops none.
     max_objects : int
-        For instance networks: at most so many objects per plane, 0 for no limit.
+        Instance networks: maximum number of objects per plane, 0 for no limit.
     overlap : str
-        For instance networks, to which of several objects a pixel goes: ``score`` (the one
-        with the highest score) or ``probability`` (the one whose mask is surest there).
+        Instance networks: a pixel in several masks goes to the object with the highest ``score``,
+        or the highest mask ``probability`` at this pixel.
     classes : tuple of str
-        For instance networks: only objects of these classes, by name or number; empty: all.
+        Instance networks: only objects of these classes, by name or number; empty: all.
     """
 
     threshold: float | None = None

@@ -53,92 +53,92 @@ class TrainSettings:
     Attributes
     ----------
     epochs : int
-        Rounds; after each the held-out part is scored and the state is saved.
+        Number of epochs; after each, the held-out part is scored and the state is saved.
     steps_per_epoch : int
-        Optimiser steps in a round.
+        Optimiser steps per epoch.
     batch_size : int
-        Crops per step: few and small ones, since in the same time many steps teach more than large
-        ones (docs/training.md).
+        Crops per step. Few small crops give more steps and better networks in the same time
+        (docs/training.md).
     crop_px : int
-        Edge of a crop in y and x, in network pixels; rounded up to what the network takes,
-        and to twice its stride at least.
+        Edge of a crop in y and x, in network pixels; rounded up to a size that the network takes,
+        at least twice its stride.
     crop_z_px : int
-        Depth of a crop for 3D networks.
+        Depth of a crop in planes, for 3D networks.
     normalize, channels, invert : str
-        How pixels are normalised, which image channels the network gets, and if dark and bright
-        are exchanged, as in ``PredictSettings``; the network that is trained so wants it so from
-        then on.
+        Normalisation, image channels for the network, and whether dark and bright
+        are exchanged, as in ``PredictSettings``; the card of the new network keeps them.
     scale : float
-        Image pixels per network pixel, likewise; 0: as the network wants it.
+        Image pixels per network pixel; the card of the new network keeps it. 0: the scale of the
+        network's card.
     head : str
         ``keep``: the network's own last layer; ``foreground``, ``objects`` (foreground,
-        boundary and distance) or a number of classes with the background: a new one, which
-        begins from nothing, for labels that the network's classes do not fit.
+        boundary and distance) or a number of classes including the background: a new, untrained
+        layer, for labels that the network's classes do not fit.
     loss : str
         ``both`` (cross-entropy and Dice), ``cross-entropy``, ``dice`` or ``focal``.
     optimizer : str
         ``adamw`` (Loshchilov and Hutter 2019), ``adam`` or ``sgd`` (with Nesterov's momentum).
     learning_rate : float
-        The highest; it warms up and then falls to zero as a cosine. 0: what suits the network,
-        0.001 for one that has learned before, 0.003 for one that begins from nothing.
+        Highest learning rate; it warms up and then falls to zero as a cosine. 0: 0.001 for a
+        trained network, 0.003 for an untrained one.
     warm_up : float
-        Share of the training over which it warms up.
+        Share of the training for the warm-up of the learning rate.
     momentum : float
-        Of ``sgd``.
+        Momentum of ``sgd``.
     weight_decay : float
-        How strongly weights are drawn to zero.
+        Weight decay of the optimiser.
     freeze_stages : int
-        So many levels of the encoder, from the full size on, stay as they are.
+        Number of frozen encoder levels, from full size on.
     freeze_norm : bool or None
-        Keep the statistics of batch normalisation as they are; None: if a network that has
-        learned before gets batches of less than 4 crops, whose own statistics are too uncertain.
+        Freeze the statistics of batch normalisation; None: for a trained network with batches of
+        less than 4 crops, whose own statistics are too uncertain.
     patience : int
-        Stop after so many rounds in which the held-out part got no better, and keep the best;
-        0: never, and keep the last.
+        Early stopping after this number of epochs without a better score on the held-out part; the
+        best weights are kept. 0: no early stopping, the last weights are kept.
     minutes : float
-        How long to learn, scores before and after not counted: as many steps as are done in that
-        time, whatever ``epochs`` says, and with the learning rate that falls to zero by its end.
-        0: ``epochs`` rounds. What comes out depends on how fast the computer was.
+        Duration of the training in minutes, scoring before and after excluded; replaces ``epochs``.
+        The learning rate falls to zero at the end. 0: ``epochs`` decides. The result depends on
+        the speed of the computer.
     promote_at : float
-        The new network takes the place of the old one if it is better with this probability.
+        The new network replaces the old one if it is better with this probability.
     replay : float
-        Where labels are not trusted, hold on to what the old network is sure of, with this
-        weight, against forgetting. 0: learn nothing there.
+        Weight of a loss that keeps the confident output of the old network where labels are not
+        trusted, against forgetting. 0: untrusted pixels are ignored.
     rehearsal : float
-        Where ``earlier`` images are given to a training: so many crops of theirs join each batch,
-        as a share of its crops, so that the network does not forget them. 0: they are only scored.
+        Crops of the ``earlier`` images per batch, as a share of its crops, so that the network does
+        not forget these images. 0: they are only scored.
     average : float
         Share of the old weights in the running average that is kept as the result; 0: the
         last weights.
     anchor : float
-        So many objects the old network is worth: of one that has learned before and keeps its
-        outputs the weights are averaged with those that were learned from ``n`` objects, in the
-        proportion ``anchor² : n²``, so that few objects do not undo what it knew (Wortsman et al.
-        2022, arXiv 2109.01903); not where held-out crops are answered clearly worse so, or none
-        is held out. 0: the new weights alone. For networks that tell objects.
+        Number of objects that the old network counts for: the weights of a trained network that
+        keeps its outputs are averaged with those learned from ``n`` objects, in the
+        proportion ``anchor² : n²``, so that training on few objects does not make it forget
+        (Wortsman et al. 2022, arXiv 2109.01903). No averaging if held-out crops get clearly worse,
+        or if nothing is held out. 0: the new weights alone. For networks with objects.
     on_objects : float
         Share of the crops that are centred on an object.
     flip, rotate : bool
-        Augmentation by mirror images and by any angle in the plane.
+        Augmentation by mirroring, and by rotation by any angle in the plane.
     scale_range : tuple of float
-        Objects are shown smaller and larger by a factor between these two.
+        Augmentation by resizing by a factor between these two.
     gamma, gain, offset, noise, blur_px : float
-        Greatest change of brightness curve (factor of the exponent), contrast (factor),
-        level, noise (standard deviation; both in units of the normalised image), and blur
-        (sigma in pixels). 1 for the first two and 0 for the others: no change.
+        Greatest gamma (exponent of the brightness curve, as a factor), contrast (factor),
+        brightness, noise (standard deviation; both in units of the normalised image), and blur
+        (sigma in px). 1 for the first two and 0 for the others: no change.
     mirror : bool
-        Whether the new network, where it answers planes with maps and learns with ``flip``, is to
-        be shown mirror images, too, and the answers averaged: labels get better, and take four
-        times as long. Whoever uses it can switch that off (``PredictSettings``). Taught four images
+        Whether the new network, if it has 2D output maps and trains with ``flip``, also
+        runs on mirrored input and averages the outputs: better labels in four times the time.
+        ``mirror`` of ``PredictSettings`` switches it off. Trained on four images
         of histology (208 nuclei) in five ways, the AP50 on 22 unseen ones was 0.02 higher with it
         each time, on 9 others 0.02 to 0.03.
     precision : str
-        ``auto`` (fp16 or bf16 on a GPU; on a CPU fp32, or bf16 where it has instructions for that
-        and the network is of 2D convolutions), ``fp32``, ``fp16`` or ``bf16``.
+        ``auto`` (fp16 or bf16 on a GPU; on a CPU fp32, or bf16 for networks of 2D convolutions on a
+        CPU with bf16 instructions), ``fp32``, ``fp16`` or ``bf16``.
     threads : int
-        Threads of the CPU, as in ``PredictSettings``; 0: all.
+        CPU threads, as in ``PredictSettings``; 0: as many as torch uses by default.
     seed : int
-        Makes a run on a CPU repeatable.
+        Seed of random numbers; makes a run on a CPU repeatable.
     """
 
     epochs: int = 50

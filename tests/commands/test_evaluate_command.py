@@ -181,7 +181,7 @@ def test_coloured_pictures_are_no_labels(run, tmp_path):
     tifffile.imwrite(tmp_path / "rgb.tif", red, photometric="rgb")
     done = run("evaluate", tmp_path / "rgb.tif", tmp_path / "rgb.tif")
     assert done.code == 1
-    assert "Export the label image itself, not a coloured picture" in done.err
+    assert "Export the label image itself, not a coloured image" in done.err
 
 
 def test_empty_images_have_no_score(run, tmp_path):

@@ -261,7 +261,7 @@ def test_a_known_network_is_proven_where_that_is_asked_for(run, tmp_path):
     quick = run("inspect", path, "--quick", "--json").json
     assert at_once["facts"]["join"] == quick["facts"]["join"]
     assert at_once["facts"]["join"]["value"] == "skip-first"
-    assert "inspect --prove tells" in at_once["notes"][-1]
+    assert "inspect --prove tests" in at_once["notes"][-1]
     card = run("inspect", path, "--prove", "--json").json
     assert card["facts"]["join"]["value"] == "skip-last"
     assert card["facts"]["join"]["source"] == "decided"

@@ -33,5 +33,5 @@ def test_a_network_without_a_card_is_listed_too(run, own_network, tmp_path, monk
     assert done.out.startswith("own\n  Nuclei of a test\n  trained on: unknown\n")
     assert "scores: ap50 0.5 on nothing" in done.out
     monkeypatch.setattr(builtin, "MODELS", tmp_path)
-    assert run("models").out == "There is none in this installation.\n"
+    assert run("models").out == "This installation has no built-in networks.\n"
     assert run("models", "--json").json == []

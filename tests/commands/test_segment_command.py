@@ -685,7 +685,7 @@ def test_memory_and_scratch_are_checked_before_anything_is_read(run, shop, monke
     monkeypatch.setenv(room.SCRATCH, "")
     cells = shop / "cells.tif"
     assert "no amount of memory" in run("segment", cells, "--memory", "much").refused()
-    assert "is no folder" in run("segment", cells, "--scratch", shop / "none").refused()
+    assert "is not a folder" in run("segment", cells, "--scratch", shop / "none").refused()
 
 
 def test_labels_as_ome_zarr_lie_beside_their_record(run, shop, tmp_path, monkeypatch):

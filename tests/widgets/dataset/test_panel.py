@@ -161,7 +161,7 @@ def test_removed(panel, viewer, qtbot):
     panel.remove_button.click()
     finished(qtbot, panel)
     assert shown(panel) == []
-    assert panel.summary.text() == "Nothing is in it yet."
+    assert panel.summary.text() == "The training set is empty."
     assert list((panel.folder / "history").rglob("cells.tif"))
     added(qtbot, panel)
     assert len(shown(panel)) == 1

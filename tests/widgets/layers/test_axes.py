@@ -100,7 +100,7 @@ def test_the_dock_asks_once_what_nothing_says(viewer, dock):
     movie = viewer.add_image(pixels(3, 20, 24), name="movie")
     assert dock.image_box.letters() == "zyx"
     assert dock.axes_question.text() == (
-        "The dimensions of “movie” are not named. They are read as z-stack, rows, columns. If that "
+        "The dimensions of “movie” are not named. They are read as z-stack, rows, columns. If this "
         "is wrong, choose another entry in “dimensions”; the choice stays with this layer."
     )
     assert not dock.axes_question.isHidden()

@@ -124,7 +124,7 @@ def test_too_many_dimensions_are_refused_in_words() -> None:
     [
         ("zyx", "“cells” has 2 dimensions, but the axes 'zyx' name 3"),
         ("y", "but the axes 'y' name 1"),
-        ("tz", "a picture needs rows and columns"),
+        ("tz", "an image needs rows and columns"),
     ],
 )
 def test_axes_that_do_not_fit_are_refused(axes, words) -> None:

@@ -310,9 +310,9 @@ def test_labels_that_changed_meanwhile_are_not_overwritten(layer):
 
 def test_what_is_not_known_yet_is_said():
     layer = ViewerModel().add_labels(cells())
-    with pytest.raises(EditError, match="not known yet where the objects"):
+    with pytest.raises(EditError, match="objects are still being located"):
         next_id(layer)
-    with pytest.raises(EditError, match="not known yet where the objects"):
+    with pytest.raises(EditError, match="objects are still being located"):
         editing_of(layer).box([3])
 
 

@@ -67,10 +67,10 @@ def test_an_image_that_is_gone_is_asked_for(viewer):
     bind(labels, image)
     viewer.layers.remove(image)
     viewer.add_image(picture(2), name="cells")
-    said = "It is not known which image “mine” belongs to: the one that it was made of is not open"
+    said = "The image of “mine” is not open. Open it or choose the image in the list"
     with pytest.raises(DatasetError, match=said):
         training_pair(image_of(viewer, labels), labels, False)
-    with pytest.raises(ImageError, match="There is no image that “mine” was made of"):
+    with pytest.raises(ImageError, match="The image of “mine” is not open"):
         network_input(labels, viewer, True)
 
 

@@ -76,7 +76,7 @@ def test_the_next_image_of_the_folder_is_shown_alone_with_its_labels(viewer, fol
 
 def test_an_image_in_no_file_has_no_neighbour(viewer):
     viewer.add_image(np.zeros((4, 4)))
-    with pytest.raises(ImageError, match="The image is in no file"):
+    with pytest.raises(ImageError, match="This image is not in a file"):
         show_neighbour(viewer, 1)
     view_acts(viewer).next_image()
-    assert "The image is in no file" in viewer.status
+    assert "This image is not in a file" in viewer.status

@@ -68,8 +68,8 @@ def test_labels_that_cannot_be_corrected_are_shown_and_say_so(viewer, folder, mo
             patched.setattr(what, *value)
             (layer,) = viewer.open(folder, plugin=PLUGIN)
         assert (type(layer).__name__, layer.multiscale) == ("Labels", True)
-    assert "The labels cells are shown, and not to be corrected: planes of 40 x 600" in said[0]
-    assert f"nobody may write to {folder}. Copy that folder" in said[1]
+    assert "The labels cells are read-only: planes of 40 x 600" in said[0]
+    assert f"you may not write to {folder}. Copy that folder" in said[1]
 
 
 def test_an_image_has_its_levels_and_may_be_named_by_an_address(viewer, qtbot, folder, monkeypatch):

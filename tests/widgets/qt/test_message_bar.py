@@ -33,7 +33,7 @@ def test_memory_and_disk_have_a_way_out():
     assert "choose a region" in in_words(MemoryError())
     assert "No space left" in in_words(OSError(28, "No space left on device", "/tmp/x"))
     lost = in_words(RuntimeError("CUDA error: unknown error"))
-    assert "The graphics processor failed" in lost and "“device” to cpu" in lost
+    assert "The GPU failed" in lost and "“device” to cpu" in lost
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_loss_is_told_with_the_offer_and_after_it(viewer, folder, monkeypatch)
     monkeypatch.setattr("napari.utils.notifications.show_warning", told.append)
     path.write_bytes(data)
     bar = reopened(viewer)
-    assert "Their file is damaged: what can be read of it is offered." in bar.text.text()
+    assert "Their file is damaged; the readable part is offered." in bar.text.text()
     press(bar, "segnet_recover")
     assert [True] == [
         text.startswith("The file with these corrections is damaged") for text in told

@@ -311,7 +311,7 @@ def test_corrections_that_another_window_recovered_first_are_refused(viewer, kee
     assert offer.path.exists()
     offer.path.unlink()
     for act in (keeper.recover, keeper.drop):
-        with pytest.raises(JournalError, match="another window has saved or discarded them"):
+        with pytest.raises(JournalError, match="Another window has saved or discarded"):
             act(offer)
 
 

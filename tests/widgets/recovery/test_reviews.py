@@ -94,7 +94,7 @@ def test_an_untouched_answer_goes_in_as_such_and_is_told_of(viewer, panel, qtbot
     finished(qtbot, panel)
     (sample,) = Dataset.open(panel.folder).samples
     assert sample.untouched
-    assert panel.message.text.text().startswith("These labels are the network's own answer")
+    assert panel.message.text.text().startswith("These labels are the network's own output")
     assert ", not reviewed\n" in panel.list.item(0).text()
 
     accept(viewer, layer, 1)

@@ -309,13 +309,13 @@ def test_an_image_of_another_size_is_refused(panel, viewer, layer):
     viewer.layers.selection.active = layer
     panel.network.setCurrentIndex(panel.network.findData("nuclei"))
     panel.run()
-    assert "they do not lie on each other" in panel.message.text.text()
+    assert "they do not match" in panel.message.text.text()
 
 
 def test_labels_without_an_image_need_no_network(panel, viewer, layer):
     panel.network.setCurrentIndex(panel.network.findData("nuclei"))
     panel.run()
-    assert "There is no image that “nuclei” was made of" in panel.message.text.text()
+    assert "The image of “nuclei” is not open" in panel.message.text.text()
 
 
 def test_keys_are_bound_while_it_is_seen(panel, viewer):

@@ -74,7 +74,7 @@ def test_each_channel_is_chosen_among_the_layers(viewer, dock, qtbot, network):
     np.testing.assert_array_equal(dock.result.data, expected.labels)
     record = record_of(dock.result)
     assert record.origin["image"]["channels_from"] == ["actin", "nuclei"]
-    assert "# The channels come from several layers: save them as NAME_0000.tif" in record.command
+    assert "# The channels are several layers: save them as NAME_0000.tif" in record.command
 
 
 def test_a_layer_that_lies_elsewhere_is_refused(viewer, dock):

@@ -270,8 +270,8 @@ def test_pictures_dropped_on_the_dock_end_in_a_table(viewer, dock, qtbot, tmp_pa
     assert results["d.vsi"] == "skipped: of a kind that does not open here; save it as TIFF"
     assert sorted(results) == ["a.tif", "b.tif", "c.tif", "d.vsi"]
     assert dock.batch.said.text() == (
-        "2 of 3 images are segmented. 1 further file was skipped. The table says why the "
-        "others are not."
+        "2 of 3 images are segmented. 1 further file was skipped. The table gives "
+        "the reason for the others."
     )
     last = list(results).index("c.tif")
     assert table.rowHeight(last) > table.rowHeight(0), "the reason is cut off"

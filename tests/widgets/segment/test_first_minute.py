@@ -102,7 +102,7 @@ def test_a_diameter_scales_the_image_and_falls_back_without_a_pixel_size(viewer,
     assert "was shown at scale 1.97" in dock.summary.text()
     viewer.add_image(cells(64), name="unknown")
     assert dock.settings().object_um is None
-    assert "this image does not say how large its pixels are" in said(dock)
+    assert "the pixel size of this image is not known" in said(dock)
     dock.advanced.set_value(dock.advanced.value())
     dock.run_settings.diameter.number.setValue(40.0)
     assert dock.settings().object_px == 40.0
@@ -114,7 +114,7 @@ def test_slices_are_joined_only_where_there_are_some(viewer, dock):
     dock.labels.set_value(type(dock.labels.value())(link="z"))
     viewer.add_image(cells(64), name="plane")
     assert dock.labels.value().link == "none"
-    assert "Slices are not joined" in said(dock)
+    assert "no slices to join" in said(dock)
 
 
 def test_a_message_does_not_outlive_what_it_speaks_of(viewer, dock):

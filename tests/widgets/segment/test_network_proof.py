@@ -82,7 +82,7 @@ def test_without_an_image_it_is_asked_in_words_and_compared_later(viewer, dock, 
     choose(dock, qtbot, bare)
     sheet = dock.proof.sheet
     assert len(sheet.buttons) == 3 and not sheet.image.isVisibleTo(sheet)
-    assert "Open an image to see what each makes of it" in sheet.hint.text()
+    assert "Open an image to compare their output" in sheet.hint.text()
     with qtbot.waitSignal(dock.proof.comparer.finished, timeout=WAIT_MS):
         viewer.add_image(colours(), rgb=True, name="cells")
     assert sheet.image.isVisibleTo(sheet)

@@ -128,4 +128,4 @@ def test_drop_run_drag_a_box_undo_and_move_the_score(make_viewer, files):
     until(lambda: len(labels_of(viewer)) == 2, SOON_S)
     np.testing.assert_array_equal(layer.data, before)
     until(lambda: dock.result.data.max() == 5, SOON_S)
-    assert "was left as it is" in dock.message.text.text()
+    assert "does not change" in dock.message.text.text()

@@ -127,8 +127,8 @@ def test_a_command_says_what_it_cannot_repeat(session):
         for kind in ("layer", "plane")
     )
     assert "save it as cells.tif first" in whole.command(LabelSettings())
-    assert "of a part of the layer" not in whole.command(LabelSettings())
-    assert "of a part of the layer" in part.command(LabelSettings())
+    assert "covers a part of the layer" not in whole.command(LabelSettings())
+    assert "covers a part of the layer" in part.command(LabelSettings())
     assert whole.name == f"cells · {network_name(session.network())}" == "cells · nuclei"
 
 

@@ -164,7 +164,7 @@ def test_without_statistics_a_contact_sheet_asks(viewer, dock, qtbot, tmp_path):
     place = texts.index("z-score")
     press(box.sheet.buttons[place], qtbot)
     assert dock.settings().normalize == "z-score"
-    assert box.words.text() == "The next run shows the image so. Press Run."
+    assert box.words.text() == "The next run uses these settings. Press Run."
 
 
 def test_one_click_takes_what_code_suggests(qtbot):

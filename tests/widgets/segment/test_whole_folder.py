@@ -52,7 +52,7 @@ def test_each_image_has_its_results_and_each_failure_its_sentence(dock, qtbot, f
     assert said.startswith(f"1 of 2 images are segmented, in {out}.")
     assert "well_2.tif: " in said
     assert "is not complete" in said
-    assert "Files of a kind that does not open: well_3.vsi." in said
+    assert "Unsupported files: well_3.vsi." in said
     assert open_numbers(out / "well_1.labels.tif").data[:].max() > 3
     assert (out / "well_1.table.csv").exists()
     assert not dock.viewer.layers

@@ -153,8 +153,8 @@ def test_a_network_is_taught_and_judged(dock, qtbot, weights, folder):
     ]
     assert "AP 50" in names
     verdict = dock.outcome.verdict.text()
-    assert ("is chosen in the Segment dock" in verdict) == dock.trained.promoted
-    assert ("The old one stays chosen" in verdict) != dock.trained.promoted
+    assert ("Segment dock uses it" in verdict) == dock.trained.promoted
+    assert ("The Segment dock keeps the old one" in verdict) != dock.trained.promoted
     assert dock.outcome.use.isVisible() != dock.trained.promoted
 
 

@@ -125,8 +125,8 @@ def test_words_say_if_the_new_network_is_better():
     )
     assert outcome(trained) == (
         "The new network is better than the old one with a probability of over 99% (score +0.75, "
-        f"between {told.gain[0]:+.2f} and {told.gain[2]:+.2f}, on 40 held-out objects). It is "
-        "chosen in the Segment dock."
+        f"between {told.gain[0]:+.2f} and {told.gain[2]:+.2f}, on 40 held-out objects). The "
+        "Segment dock uses it."
     )
     low, _, high = told.before
     ((title, before, _),) = figure_rows(trained)
@@ -139,7 +139,7 @@ def test_words_say_if_the_new_network_is_better():
     assert "The new network is worse than the old one" in outcome(trained)
     assert "On the earlier images: The new network is worse" in outcome(trained)
     trained.before = trained.comparison = trained.earlier = None
-    assert "The old one stays chosen" in outcome(trained)
+    assert "The Segment dock keeps the old one" in outcome(trained)
     assert figure_rows(trained) == [("AP 50", "none", "0.500")]
     trained.after.images = ()
     assert "No image is held out" in outcome(trained)

@@ -119,7 +119,7 @@ class CardView(QWidget):
     def wait(self, name: str) -> None:
         """Show that a file is being looked at."""
         self._overrides = {}
-        self.title.setText(f"Looking at {name} …")
+        self.title.setText(f"Reading {name} …")
         self._hide_details()
 
     def clear(self, said: str = "No network is chosen.") -> None:
@@ -172,8 +172,8 @@ class CardView(QWidget):
         """Name in front of all what decides the result and is only assumed."""
         if "normalize" in overridable or facts["prepare"]["source"] == "assumed":
             self.caution.setText(
-                "How its images were normalised is not in the file and is assumed. If the result "
-                "looks wrong, try another normalisation below."
+                "The file does not say how images were normalised, so this is assumed. If the "
+                "result looks wrong, try another normalisation below."
             )
             self.caution.show()
         else:

@@ -21,10 +21,10 @@ __all__ = ["ContactSheet"]
 
 SHOWN_PX = 96
 QUESTION = "Which of these is right? Nothing in the file tells them apart."
-NO_IMAGE = "Open an image to see what each makes of it; or choose by what you know of the network."
+NO_IMAGE = "Open an image to compare their output, or choose by what you know of the network."
 SAME = (
-    "What is not known of this network changes nothing on this part of the image: {count} networks "
-    "that it may be answer alike."
+    "On this part of the image, all {count} possible networks have the same output, so the "
+    "choice makes no difference."
 )
 CHOSEN = "Your choice is kept for the next time."
 
@@ -70,7 +70,7 @@ class ContactSheet(QWidget):
         self.hint.setWordWrap(True)
         self.image = QLabel()
         self.image.setObjectName(f"{name}_image")
-        self.image.setToolTip("The part of your image that they are compared on")
+        self.image.setToolTip("The part of your image on which they are compared")
         self.again = QPushButton("Compare on what is visible")
         self.again.setObjectName(f"{name}_again")
         self.again.clicked.connect(self.asked)

@@ -38,9 +38,7 @@ class PictureBox(QWidget):
         self.area.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self.save = QPushButton("Save as a file that needs no code…")
         self.save.setObjectName("segnet_save_own")
-        self.save.setToolTip(
-            "Write the network as it is known now, with its graph and weights, as .safetensors"
-        )
+        self.save.setToolTip("Write the graph and the weights of the network as .safetensors")
         self.save.clicked.connect(self.save_asked)
         inside = QWidget()
         box = QVBoxLayout(inside)

@@ -21,7 +21,7 @@ class Gone(SegnetError):
 @job
 def recognise(choice: str, overrides: Mapping[str, Any]) -> Generator[Progress, None, Checkpoint]:
     """Tell what a weights file is; ``choice`` is a path or the name of a built-in network."""
-    yield Progress(what="looking at the file")
+    yield Progress(what="reading the file")
     import napari_segnet.find  # noqa: F401  # docks ask it next, in the thread of the window
     from napari_segnet.builtin import weights_path
     from napari_segnet.recognition import identify

@@ -48,13 +48,13 @@ class DeleteMany(Section):
         self.least_score.setSingleStep(0.05)
         self.least_score.setValue(0.5)
         self.delete_small = wide_button(
-            "Delete", "segnet_delete_small", "Delete all that are smaller"
+            "Delete", "segnet_delete_small", "Delete all smaller objects"
         )
         self.delete_border = wide_button(
-            "Delete", "segnet_delete_border", "Delete all that the image's edge cuts"
+            "Delete", "segnet_delete_border", "Delete all objects that touch the image's edge"
         )
         self.delete_scored = wide_button(
-            "Delete", "segnet_delete_scored", "Delete all of which the network is less sure"
+            "Delete", "segnet_delete_scored", "Delete all objects with a lower score"
         )
         inside = QWidget()
         grid = QGridLayout(inside)

@@ -59,17 +59,16 @@ class EditForm(QWidget):
         self.said = named_label("segnet_edit_said")
         self.message = MessageBar()
         self.message.installEventFilter(self)
-        self.undo = wide_button("Undo", "segnet_undo", "Take back what was done last (Ctrl+Z)")
+        self.undo = wide_button("Undo", "segnet_undo", "Undo the last correction (Ctrl+Z)")
         self.redo = wide_button(
-            "Redo", "segnet_redo", "Do again what was taken back (Ctrl+Shift+Z)"
+            "Redo", "segnet_redo", "Redo the last undone correction (Ctrl+Shift+Z)"
         )
         self.by_px = _distance()
         self.classes = ClassChoice()
         self.one_plane = QCheckBox("only in the slice shown")
         self.one_plane.setObjectName("segnet_one_plane")
         self.one_plane.setToolTip(
-            "Edits stay in the slice that is shown; otherwise they reach through all slices of an "
-            "object"
+            "Corrections change the shown slice only; otherwise they change all slices of an object"
         )
         self.many = DeleteMany()
         self.groups = {name: QGroupBox(name) for name in dict.fromkeys(a.group for a in ACTS)}
@@ -143,5 +142,5 @@ def _distance() -> QDoubleSpinBox:
     box.setDecimals(1)
     box.setValue(1)
     box.setSuffix(" px")
-    box.setToolTip("How far objects grow, shrink, and are smoothed")
+    box.setToolTip("Number of pixels by which objects grow, shrink, and are smoothed")
     return box

@@ -246,7 +246,7 @@ class EditPanel(EditForm):
             return True
         if self._pending:
             self._tell_hint(
-                f"Now click what belongs to object {self._pending[0]}, or drag over it."
+                f"Now click the parts that belong to object {self._pending[0]}, or drag over them."
             )
         return False
 
@@ -341,7 +341,7 @@ class EditPanel(EditForm):
     def _lock(self, view: View, ids: Sequence[int]) -> str:
         """Lock objects, or unlock them if all are; as a review, so that the journal has it."""
         if not ids:
-            raise EditError("There is no object here, only background. Point at an object.")
+            raise EditError("There is only background here. Point at an object.")
         kept, release = reviews(self.viewer), set(ids) <= view.locked
         before = kept.of(view.layer)
         after = before.with_unlocked(ids) if release else before.with_locked(ids)

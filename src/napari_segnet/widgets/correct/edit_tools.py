@@ -117,8 +117,8 @@ def _lasso(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> Ed
     free = [one for one in inside if one not in view.locked]
     if not free:
         raise EditError(
-            "No object lies mostly inside of what was drawn (locked ones stay). Draw the outline "
-            "around the objects."
+            "No unlocked object lies mostly inside the outline. Draw the outline around the "
+            "objects."
         )
     return delete(view.labels, free, box=view.box(free), locked=view.locked)
 
@@ -130,7 +130,7 @@ def _merge(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> Ed
 def _split_line(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> Edit:
     along = [one for one in ids_along(view.labels, points) if one]
     if not along:
-        raise EditError("The line meets no object. Draw it across the object that is to be cut.")
+        raise EditError("The line crosses no object. Draw it across the object to cut.")
     one = max(dict.fromkeys(along), key=along.count)
     return split_by_line(
         view.labels,
@@ -170,8 +170,8 @@ def _redraw(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> E
     there, counts = np.unique(under[under != 0], return_counts=True)
     if not there.size:
         raise EditError(
-            "No object lies under the new outline. Draw it over the object that it is of; a new "
-            "object has a button of its own."
+            "No object lies under the new outline. Draw it over the object to change, or use New "
+            "object."
         )
     one = int(there[counts.argmax()])
     plane = tuple(
@@ -243,7 +243,7 @@ def _copy_by(step: int) -> Make:
     def make(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> Edit:
         one, axis = _first(ids), view.across
         if axis is None:
-            raise EditError("This layer has one slice only; there is none to copy to.")
+            raise EditError("This layer has only one slice, so there is no slice to copy to.")
         here = view.at[axis]
         box = tuple(
             part if a in (*view.flat, axis) else slice(view.at[a], view.at[a] + 1)
@@ -257,7 +257,7 @@ def _copy_by(step: int) -> Make:
 def _interpolate(view: View, ids: Sequence[int], points: Points, wishes: Wishes) -> Edit:
     one, axis = _first(ids), view.across
     if axis is None:
-        raise EditError("This layer has one slice only; there is nothing in between.")
+        raise EditError("This layer has only one slice, so there are no slices to fill.")
     return interpolate(view.labels, one, axis, box=view.whole_box([one]), locked=view.locked)
 
 
@@ -279,7 +279,7 @@ ACTS: tuple[Act, ...] = (
         key="A",
         drawn="outline",
         hint="Draw the outline of a new object with the mouse.",
-        tip="Draw a new object. It takes background only: its neighbours stay as they are",
+        tip="Draw a new object. It fills background only: its neighbours do not change",
         make=_new,
     ),
     Act(
@@ -308,8 +308,8 @@ ACTS: tuple[Act, ...] = (
         title="Delete in lasso",
         key="Q",
         drawn="outline",
-        hint="Draw around objects: those that lie mostly inside are deleted.",
-        tip="Delete all objects that lie mostly inside of an outline",
+        hint="Draw around objects: those mostly inside the outline are deleted.",
+        tip="Delete all objects mostly inside an outline",
         make=_lasso,
     ),
     Act(
@@ -328,7 +328,7 @@ ACTS: tuple[Act, ...] = (
         title="Split by line",
         key="S",
         drawn="line",
-        hint="Draw a line across an object, where it is to be cut.",
+        hint="Draw a line across an object to cut it there.",
         tip="Cut an object in two along a line; the larger part keeps the number",
         make=_split_line,
     ),
@@ -388,8 +388,8 @@ ACTS: tuple[Act, ...] = (
         title="Grow",
         key="G",
         drawn="objects",
-        hint="Click objects to let them grow over background.",
-        tip="Let the object under the pointer grow over background",
+        hint="Click objects to grow them over background.",
+        tip="Grow the object under the pointer over background",
         make=_grow,
     ),
     Act(
@@ -398,8 +398,8 @@ ACTS: tuple[Act, ...] = (
         title="Shrink",
         key="Shift-G",
         drawn="objects",
-        hint="Click objects to take a rim off them.",
-        tip="Take a rim off the object under the pointer",
+        hint="Click objects to shrink them.",
+        tip="Shrink the object under the pointer",
         make=_shrink,
     ),
     Act(
@@ -408,8 +408,8 @@ ACTS: tuple[Act, ...] = (
         title="Set class",
         key="Y",
         drawn="objects",
-        hint="Click objects to give them the class that is chosen.",
-        tip="Give the object under the pointer the class that is chosen",
+        hint="Click objects to give them the chosen class.",
+        tip="Give the object under the pointer the chosen class",
         make=_class,
     ),
     Act(
@@ -419,7 +419,7 @@ ACTS: tuple[Act, ...] = (
         key="C",
         drawn="objects",
         hint="Click objects to copy them to the next slice.",
-        tip="Copy the object under the pointer to the next slice, and go there",
+        tip="Copy the object under the pointer to the next slice and show that slice",
         make=_copy_by(1),
     ),
     Act(
@@ -429,7 +429,7 @@ ACTS: tuple[Act, ...] = (
         key="Shift-C",
         drawn="objects",
         hint="Click objects to copy them to the previous slice.",
-        tip="Copy the object under the pointer to the previous slice, and go there",
+        tip="Copy the object under the pointer to the previous slice and show that slice",
         make=_copy_by(-1),
     ),
     Act(
@@ -438,7 +438,7 @@ ACTS: tuple[Act, ...] = (
         title="Interpolate",
         key="I",
         drawn="objects",
-        hint="Click an object that is drawn in some slices: those in between are filled.",
+        hint="Click an object that is drawn in some slices to fill the slices between them.",
         tip="Fill the slices between those in which the object under the pointer was drawn",
         make=_interpolate,
     ),

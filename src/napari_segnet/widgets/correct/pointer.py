@@ -117,8 +117,8 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
     """
     if viewer.dims.ndisplay != 2:
         raise EditError(
-            "Corrections are made in the 2D view. Switch to it (the button with the cube below "
-            "the list of layers)."
+            "Corrections work in the 2D view. Switch to it (the button with the cube below the "
+            "list of layers)."
         )
     check_editable(layer)
     if record_of(layer).kind == "semantic":
@@ -132,9 +132,7 @@ def view_of(viewer: napari.components.ViewerModel, layer: Any, one_plane: bool) 
     at = np.rint(np.asarray(layer.world_to_data(point[-layer.ndim :]))).astype(int)
     for axis in range(layer.ndim):
         if axis not in flat and not 0 <= at[axis] < layer.data.shape[axis]:
-            raise EditError(
-                f"The plane that is shown lies outside of “{layer.name}”. Move the slider."
-            )
+            raise EditError(f"The shown plane lies outside “{layer.name}”. Move the slider.")
     letters = axes_of(layer, viewer.layers)
     deep = tuple(a for a in range(layer.ndim) if letters[a] in "zyx")
     return View(

@@ -50,13 +50,12 @@ class DatasetForm(QWidget):
         self.whole = _radio(
             "The whole image",
             "segnet_dataset_whole",
-            "Every pixel is right: what is not labelled is background",
+            "Every pixel is right: pixels without a label are background",
         )
         self.only_reviewed = _radio(
             "Only what I reviewed",
             "segnet_dataset_reviewed",
-            "Objects that were accepted or corrected, and regions that were declared reviewed; "
-            "nothing is learned from the rest",
+            "Accepted and corrected objects, and reviewed regions; training ignores the rest",
         )
         group = QButtonGroup(self)
         group.addButton(self.whole)
@@ -82,10 +81,10 @@ class DatasetForm(QWidget):
     def _acts(self) -> QHBoxLayout:
         row = QHBoxLayout()
         self.open_button = QPushButton("Open again")
-        self.open_button.setToolTip("Show image and labels for more correction")
+        self.open_button.setToolTip("Show image and labels, to correct them further")
         self.side_button = QPushButton("Hold out")
         self.remove_button = QPushButton("Remove")
-        self.remove_button.setToolTip("Take it out; the files stay in the folder “history”")
+        self.remove_button.setToolTip("Remove it; its files move to the folder “history”")
         for name, button in (
             ("open", self.open_button),
             ("side", self.side_button),

@@ -75,8 +75,8 @@ def training_pair(
     """
     if image is None:
         raise DatasetError(
-            f"It is not known which image “{labels.name}” belongs to: the one that it was made of "
-            "is not open. Choose its image, then add it."
+            f"The image of “{labels.name}” is not open. Open it or choose the image in the list, "
+            "then add the labels."
         )
     axes = guess_axes(image)
     region = Region(kind="layer", box=part_under(image, labels, axes))
@@ -241,7 +241,6 @@ def _about(sample: Sample) -> dict[str, Any]:
         content = parsed_json(sample.objects.read_text(encoding="utf8"), file_names=True)
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(
-            f"{sample.objects} cannot be understood ({error!r}). Remove it: the state of the "
-            "review begins anew then."
+            f"{sample.objects} cannot be read ({error!r}). Remove it; the review then starts again."
         ) from error
     return content if isinstance(content, dict) else {}

@@ -55,9 +55,9 @@ __all__ = ["DatasetPanel"]
 MOST_PROBLEMS = 10
 """Are named; of more, the number is said."""
 UNTOUCHED = (
-    "These labels are the network's own answer; nothing of them was reviewed or corrected. A "
-    "network learns little from them, and they cannot tell which of two networks is better. "
-    "Review or correct them, then add them again."
+    "These labels are the network's own output; nobody reviewed or corrected them. A network "
+    "learns little from them, and they cannot show which of two networks is better. Review or "
+    "correct them, then add them again."
 )
 SIDES = {"train": "for training", "val": "held out"}
 
@@ -195,7 +195,7 @@ class DatasetPanel(DatasetForm):
         self.side_button.setToolTip(
             "Use it for training"
             if held
-            else "Never train on it: it shows whether a trained network is better"
+            else "Never train on it; it is used to score a trained network"
         )
 
     def _review_changed(self, _layer: object) -> None:
@@ -259,7 +259,7 @@ class DatasetPanel(DatasetForm):
     def _layers(self) -> tuple[Any, Any]:
         labels = self._labels()
         if labels is None:
-            raise DatasetError("Select the Labels layer that is to be learned from, then add it.")
+            raise DatasetError("Select the Labels layer for the training, then add it.")
         chosen = self.images.currentData()
         for image in images_in(self._viewer.layers):
             if str(image.unique_id) == chosen:
@@ -344,11 +344,11 @@ def _row_text(row: Row) -> str:
 
 def _summary(rows: tuple[Row, ...], dataset: Dataset | None) -> str:
     if dataset is None:
-        return "Nothing is in it yet."
+        return "The training set is empty."
     objects = sum(row.objects for row in rows)
     learn, held = (sum(row.sample.split == s for row in rows) for s in ("train", "val"))
     text = (
         f"{len(rows)} image{'' if len(rows) == 1 else 's'} with {objects} objects: {learn} for "
         f"training, {held} held out."
     )
-    return text if held else f"{text} A part of them is held out, to score the trained network."
+    return text if held else f"{text} A part of them is held out to score the trained network."

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["EvaluateDock"]
 
 FIGURES = (
-    ("ap50", "AP 50", "Found objects / (found + false + missed), where half of the union counts"),
-    ("ap75", "AP 75", "The same, where three quarters of the union are asked for"),
-    ("ap", "AP", "Mean over overlaps from 50 to 95 %"),
-    ("precision50", "precision", "How many of the labels are true objects"),
-    ("recall50", "recall", "How many of the true objects were found"),
-    ("f1_50", "F1", "Of precision and recall, their harmonic mean"),
-    ("pq", "PQ", "Panoptic quality: how many, times how well outlined"),
-    ("dice", "Dice", "Of foreground and background alone, whichever object it is"),
+    ("ap50", "AP 50", "Found objects / (found + false + missed), at an IoU of at least 0.5"),
+    ("ap75", "AP 75", "The same, at an IoU of at least 0.75"),
+    ("ap", "AP", "Mean over IoU from 0.5 to 0.95"),
+    ("precision50", "precision", "Share of the labels that are true objects"),
+    ("recall50", "recall", "Share of the true objects that were found"),
+    ("f1_50", "F1", "Harmonic mean of precision and recall"),
+    ("pq", "PQ", "Panoptic quality: F1 times the mean IoU of found objects"),
+    ("dice", "Dice", "Dice of foreground and background, regardless of objects"),
 )
 
 

@@ -83,7 +83,7 @@ def in_words(one: Difference) -> str:
     true, found = _listed(one.true_ids), _listed(one.pred_ids)
     return {
         "missed": f"True object {true} was not found.",
-        "false": f"Label {found} is no true object, or has too wrong an outline.",
+        "false": f"Label {found} has no true object with an IoU of 0.5 or more.",
         "merged": f"Label {found} holds the true objects {true}.",
         "split": f"True object {true} was cut into the labels {found}.",
     }[one.kind]

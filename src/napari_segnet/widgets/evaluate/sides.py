@@ -37,11 +37,10 @@ CLASSES = (
 )
 TIPS = {
     "labels": "The labels to judge",
-    "truth": "What is right: labels, or an image of whole numbers; it may be of a part of the "
-    "image, in its place",
-    "objects": "Whether an object keeps its number through all planes, or numbers begin anew in "
-    "each plane",
-    "classes": "Of what Dice, IoU and surface distance are given. Type numbers, such as 1,2, for "
+    "truth": "The truth: labels, or an image of whole numbers; it may cover a part of the image, "
+    "in its position",
+    "objects": "Whether an object has one number in all planes, or numbers restart in each plane",
+    "classes": "The classes of Dice, IoU and surface distance. Type numbers, such as 1,2, for "
     "these classes alone",
     "where": "A rectangle is drawn in a Shapes layer; objects are cut at its border",
 }
@@ -324,8 +323,8 @@ def _within(
     )
     if any(one.start >= one.stop for one in cut):
         raise MismatchError(
-            f"The truth does not reach into the part of “{name}” that is judged. Choose another "
-            "part, or everywhere."
+            f"The truth does not overlap the compared part of “{name}”. Choose another part, or "
+            "everywhere."
         )
     return cut, _moved(cut, [b.start - a.start for a, b in zip(ours, theirs, strict=True)])
 

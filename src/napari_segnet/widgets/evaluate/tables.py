@@ -82,8 +82,8 @@ def show_classes(table: QTableWidget, scores: Scores, names: tuple[str, ...] = (
     table.setRowCount(len(rows))
     for row, (name, dice, iou, far, tip) in enumerate(rows):
         put(table, row, 0, name, name)
-        put(table, row, 1, _number(dice), "Twice what both share / the sum of both")
-        put(table, row, 2, _number(iou), "What both share / what either has")
+        put(table, row, 1, _number(dice), "Twice the shared pixels / the sum of both regions")
+        put(table, row, 2, _number(iou), "The shared pixels / the pixels of either region")
         put(table, row, 3, far, tip)
     fit(table)
 

@@ -183,8 +183,8 @@ def check_editable(layer: napari.layers.Labels) -> None:
     kind = type(layer.data).__module__.partition(".")[0]
     if kind in COMPUTED:
         raise EditError(
-            f"The pixels of “{layer.name}” are computed when they are looked at ({kind}), so they "
-            "cannot be corrected. Save the layer as TIFF, open that, and correct it."
+            f"The pixels of “{layer.name}” are computed on request ({kind}), so they cannot be "
+            "corrected. Save the layer as TIFF, open that, and correct it."
         )
     if not layer.visible:
         raise EditError(
@@ -268,8 +268,8 @@ class Editing:
     def _known(self) -> Places:
         if self.places is None:
             raise EditError(
-                "It is not known yet where the objects of this layer lie: it is large, and still "
-                "being looked through. Try again in a moment."
+                "This layer is large, and its objects are still being located. Try again in a "
+                "moment."
             )
         return self.places
 
@@ -354,7 +354,9 @@ def _pixels(
             continue
         now = np.asarray(layer.data[edit.where])
         if (now[changed] != edit.before[changed]).any():
-            raise EditError("The labels were changed meanwhile, so nothing was done. Try again.")
+            raise EditError(
+                "The labels have changed meanwhile, so the correction was not applied. Try again."
+            )
         places = zip(np.nonzero(changed), edit.where, indices, strict=True)
         for place, part, axis in places:
             axis.append(place + part.start)

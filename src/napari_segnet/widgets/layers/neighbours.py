@@ -42,7 +42,7 @@ def show_neighbour(viewer: napari.viewer.Viewer, step: int) -> napari.layers.Ima
     path = _path_of(here) if here is not None else None
     if here is None or path is None:
         raise ImageError(
-            "The image is in no file, so no image of a folder follows it. Open one from a folder."
+            "This image is not in a file, so there is no next image. Open an image from a folder."
         )
     others = image_paths([path.parent])
     at = others.index(path) + step if path in others else -1

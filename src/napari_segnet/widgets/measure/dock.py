@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasureDock"]
 
-STALE = "The labels were changed since. Press Measure again."
+STALE = "The labels have changed. Press Measure again."
 
 
 class MeasureDock(Dock):
@@ -61,7 +61,9 @@ class MeasureDock(Dock):
 
     def _build(self) -> None:
         self.labels = named_combo("segnet_measure_labels", "The objects to measure")
-        self.image = named_combo("segnet_measure_image", "What brightness is measured in")
+        self.image = named_combo(
+            "segnet_measure_image", ("The image in which intensity is measured")
+        )
         chosen = QWidget()
         rows = QFormLayout(chosen)
         rows.setContentsMargins(0, 0, 0, 0)
@@ -75,7 +77,7 @@ class MeasureDock(Dock):
             "Save CSV…", "segnet_save_csv", "Every row and column, for spreadsheets and R"
         )
         self._outcome = (self.words, self.table, self.save)
-        self.format = named_combo("segnet_export_format", "For which program")
+        self.format = named_combo("segnet_export_format", "The program to export for")
         for writer in (_labels_writer(), *exporters()):
             self.format.addItem(_title(writer), writer)
         self.export = named_button(

@@ -126,7 +126,7 @@ class MeasureTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setMinimumHeight(ROOM_PX)
-        self.setToolTip("Click a row to see its object, a heading to sort")
+        self.setToolTip("Click a row to see its object, or a heading to sort")
         side, top = self.verticalHeader(), self.horizontalHeader()
         if side is not None and top is not None:
             side.hide()

@@ -167,8 +167,8 @@ def _grid(meta: Mapping[str, Any], shape: tuple[int, ...], axes: str) -> Grid:
     if len(found) > 1:
         names = " and ".join(f"“{name}”" for name, _ in found.values())
         raise MismatchError(
-            f"The labels fit on {names}, which lie differently in the body. Hide the image that "
-            "they do not belong to, and save again."
+            f"The labels fit {names}, which have different positions in the body. Hide the image "
+            "that they do not belong to, and save again."
         )
     if found:
         return next(iter(found.values()))[1]

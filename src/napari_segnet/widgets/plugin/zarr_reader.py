@@ -123,16 +123,16 @@ def _writable(stored: StoredLabels) -> ZarrLabels | None:
     height, width = stored.shape[-2:]
     if height * width > MOST_PX:
         show_warning(
-            f"The labels {stored.name} are shown, and not to be corrected: planes of {width} x "
-            f"{height} pixels take too much memory. Segment a region of the image (Region in the "
-            "Segment dock), and correct its labels."
+            f"The labels {stored.name} are read-only: planes of {width} x {height} pixels take "
+            "too much memory. Segment a region of the image (Region in the Segment dock), and "
+            "correct its labels."
         )
         return None
     if all(os.access(level, os.W_OK) for level in stored.levels):
         return ZarrLabels(stored)
     show_warning(
-        f"The labels {stored.name} are shown, and not to be corrected: nobody may write to "
-        f"{stored.levels[0].parent}. Copy that folder, and open the copy."
+        f"The labels {stored.name} are read-only: you may not write to {stored.levels[0].parent}. "
+        "Copy that folder, and open the copy."
     )
     return None
 

@@ -101,8 +101,5 @@ def _responder(about: Listening) -> Generator[Progress, None, PromptSession]:
     if answer_of(about.checkpoint).prompts_need_prediction and about.key is not None:
         prediction = cache.predictions.recall(about.key)
         if prediction is None:
-            raise Gone(
-                "The network's answer is no longer kept in memory, so no object can be chosen from "
-                "it. Press Run, then prompt again."
-            )
+            raise Gone("The network's output is no longer in memory. Press Run, then prompt again.")
     return (yield from open_prompts(about.checkpoint, about.image, about.predict, prediction))

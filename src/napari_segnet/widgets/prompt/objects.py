@@ -47,7 +47,7 @@ def write_object(wish: Wish, found: Found) -> str:
         before = row_of(layer, one)
     # Score and class go with the step: undone with the pixels, and done again with them.
     row = _row(layer, before or {}, found)
-    apply_edit(layer, replace(edit, what=f"ask the network: {edit.what}"), rows={one: row})
+    apply_edit(layer, replace(edit, what=f"prompt: {edit.what}"), rows={one: row})
     layer.selected_label = one
     word = "made" if wish.again is None else "redrawn"
     return f"Object {one} {word}, score {found.score:.2f}. Ctrl+Z takes it back."

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptPanel"]
 
-READY = "Drag a box around an object, or click one. Click an object of the layer: it is redrawn."
-OFF = "The network turns a box that you drag, or a place that you click, into an object."
+READY = "Drag a box around an object, or click it. Click a label to redraw it."
+OFF = "Drag a box or click a place: the network adds the object there."
 
 
 class PromptPanel(QWidget):
@@ -82,8 +82,8 @@ class PromptPanel(QWidget):
         self.switch = named_button(
             "Draw boxes or click",
             "segnet_ask_switch",
-            "While this is on, the left mouse button asks the network instead of moving the view: "
-            "drag a box around an object, or click one. The wheel still zooms.",
+            "While this is on, the left mouse button prompts the network and does not move the "
+            "view: drag a box around an object, or click it. The wheel still zooms.",
         )
         self.switch.setCheckable(True)
         self.again = named_button(
@@ -251,7 +251,7 @@ class PromptPanel(QWidget):
         wish = self._now = self._waiting.popleft()
         editing = editing_of(wish.about.layer)
         unknown = editing.begin_looking() if editing.places is None else None
-        self.words.setText("asking the network …")
+        self.words.setText("prompting the network …")
         self.runner.start(
             partial(
                 put_question,

@@ -37,7 +37,8 @@ def labels_over(
         if not _lies_over(active, source, shape):
             raise SegnetError(
                 f"“{active.name}” does not lie exactly over “{source.layer_name}”, so it cannot "
-                "get objects of this image. Select the image and prompt again: a new layer is made."
+                "get objects of this image. Select the image and prompt again to make a new "
+                "layer."
             )
         return active
     for layer in reversed(viewer.layers):

@@ -22,7 +22,7 @@ from napari_segnet.widgets.qt.setting_rows import HINTS, LABEL_HINTS
 
 __all__ = ["REPLACE_ROW", "MessageBar", "in_words"]
 
-REPLACE_ROW = "replace results that are there"
+REPLACE_ROW = "replace existing results"
 
 
 class MessageBar(QFrame):
@@ -140,8 +140,8 @@ def in_words(error: BaseException) -> str:
     what = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
     if is_of_the_device(error):
         return (
-            f"The graphics processor failed ({lines[0][:200]}), and napari can use it no more "
-            "until it is restarted. Your layers are unchanged. Set “device” to cpu to go on now."
+            f"The GPU failed ({lines[0][:200]}), and napari cannot use it until you restart "
+            "napari. Your layers are unchanged. Set “device” to cpu to continue now."
         )
     return (
         f"Something happened that napari-segnet does not foresee ({what}). Your layers are "

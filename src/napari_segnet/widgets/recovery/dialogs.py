@@ -235,8 +235,8 @@ class CloseQuestion(QDialog):
         self.choice: Choice = "cancel"
         names = "\n".join(f"•  {layer.name}: {_count(acts)}" for layer, acts in unsaved)
         text = QLabel(
-            f"There are corrections that are in no file yet:\n\n{names}\n\n"
-            "Kept ones are offered again when the same image is opened."
+            f"These corrections are not saved in a file:\n\n{names}\n\nKept ones are offered "
+            "again when the same image is opened."
         )
         text.setWordWrap(True)
         buttons = QDialogButtonBox()
@@ -321,7 +321,7 @@ def _found(offer: Summary) -> str:
     of = f"“{name}”" + (f" on “{image}”" if image else "")
     when = time.strftime("%d %b %Y, %H:%M", time.localtime(offer.last_at))
     odd = offer.gaps or offer.partial
-    damaged = " Their file is damaged: what can be read of it is offered." if odd else ""
+    damaged = " Their file is damaged; the readable part is offered." if odd else ""
     found = f"{_count(offer.acts)}, the last on {when}"
     return f"Unsaved corrections of {of} were found: {found}.{damaged}"
 

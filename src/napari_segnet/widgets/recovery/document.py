@@ -134,19 +134,21 @@ def _lost(state: Recovered) -> str:
     lost = []
     if state.left_out:
         which = "1 correction was" if state.left_out == 1 else f"{state.left_out} corrections were"
-        lost.append(f"{which} left out, because what was corrected there before is lost")
+        lost.append(
+            f"{which} left out, because the corrections before them at the same place are lost"
+        )
     if state.missing_px:
-        lost.append(f"{state.missing_px} pixels of the labels from before them are lost")
+        lost.append(f"{state.missing_px} pixels of the labels before these corrections are lost")
     if not state.gaps:
         return (
-            f"The file with these corrections ends before the labels are whole: {'; '.join(lost)}. "
-            "Look the labels over before you go on."
+            f"The file with these corrections ends too early: {'; '.join(lost)}. Check the "
+            "labels before you go on."
         )
     more = f" Of the rest, {'; '.join(lost)}." if lost else ""
     places = "one place" if state.gaps == 1 else f"{state.gaps} places"
     return (
         f"The file with these corrections is damaged in {places}; what stood there is lost.{more} "
-        "Look the labels over before you go on."
+        "Check the labels before you go on."
     )
 
 
@@ -164,8 +166,8 @@ def _where_they_lie(about: Mapping[str, Any], layers: Iterable[Any]) -> napari.l
                 return layer
     where = about.get("labels_source") or f"“{about.get('layer', {}).get('name', 'labels')}”"
     raise JournalError(
-        f"These corrections belong to labels in {where}, which are too large to be copied. Open "
-        "them beside the image, then recover."
+        f"These corrections belong to labels in {where}, which are too large to copy. Open them "
+        "beside the image, then recover."
     )
 
 

@@ -349,9 +349,7 @@ class JournalKeeper(QObject):
 def _owned(offer: Summary) -> Hold:
     """Make an offer ours; refuse one that another window has dealt with meanwhile."""
     if not offer.path.exists():
-        raise JournalError(
-            "These corrections are no longer there: another window has saved or discarded them."
-        )
+        raise JournalError("Another window has saved or discarded these corrections.")
     return own(offer.path)
 
 

@@ -26,9 +26,9 @@ BUTTONS = {
     "accept": (
         "Accept",
         "O",
-        "The object is correct, or none is missing here; go to the next",
+        "The object is correct (or no object is missing here); go to the next",
     ),
-    "fix": ("Mark wrong", "J", "Mark the object as wrong and stay; add it where it is missing"),
+    "fix": ("Mark wrong", "J", "Mark the object as wrong and stay; for a missing object, add it"),
     "delete": ("Delete", "Del", "Delete the object and go to the next"),
     "previous": ("Previous", "⇧N", "Go to the previous object"),
     "next": ("Next", "N", "Go to the next object that is not reviewed"),
@@ -39,7 +39,7 @@ BUTTONS = {
         "Everything inside the selected rectangle of a Shapes layer is correct, on this plane",
     ),
     "undo": ("Undo mark", "U", "Undo the last mark of the review; painted pixels stay"),
-    "redo": ("Redo mark", "⇧U", "Redo the mark of the review that was undone"),
+    "redo": ("Redo mark", "⇧U", "Redo the last undone mark of the review"),
 }
 """Name of an act: its words, its key, and what it does."""
 
@@ -59,8 +59,8 @@ class ReviewForm(QWidget):
         self.flips = QCheckBox("also check mirrored")
         self.flips.setObjectName("segnet_review_flips")
         self.flips.setToolTip(
-            "Also run the network on the mirrored image: objects that it then finds differently "
-            "are uncertain. This takes three times as long"
+            "Also run the network on the mirrored image: objects that then differ are uncertain. "
+            "This takes three times as long"
         )
         self.run_box = RunBox("Find uncertain objects")
         self.run_box.button.setObjectName("segnet_review_run")

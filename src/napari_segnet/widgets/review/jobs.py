@@ -104,7 +104,7 @@ def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tupl
         raise _off(layer, others[-1])
     if image is None:
         raise ImageError(
-            f"There is no image that “{layer.name}” was made of. Open it, or choose “no network”."
+            f"The image of “{layer.name}” is not open. Open it, or choose “no network”."
         )
     axes = guess_axes(image)
     spatial = axes[: image.ndim]
@@ -129,8 +129,8 @@ def _image_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> tupl
 def _off(layer: napari.layers.Labels, image: napari.layers.Image) -> ImageError:
     return ImageError(
         f"“{layer.name}” has {tuple(layer.data.shape)} pixels and “{image.name}” "
-        f"{tuple(level_0(image).shape)}: they do not lie on each other. Open the image that the "
-        "labels were made of, or choose “no network”."
+        f"{tuple(level_0(image).shape)}: they do not match. Open the image of the labels, or "
+        "choose “no network”."
     )
 
 
@@ -218,5 +218,5 @@ def rectangle_of(layer: napari.layers.Labels, viewer: napari.viewer.Viewer) -> t
         for letter, part, there in zip(axes, drawn, plane, strict=True)
     )
     if any(part.start >= part.stop for part in box):
-        raise SegnetError(f"The rectangle lies outside of “{layer.name}”. Draw it over the labels.")
+        raise SegnetError(f"The rectangle lies outside “{layer.name}”. Draw it over the labels.")
     return box

@@ -136,7 +136,7 @@ class ReviewPanel(ReviewForm):
         choice = str(self.network.currentData())
         try:
             if layer is None:
-                raise SegnetError("Select a Labels layer first: it is what is reviewed.")
+                raise SegnetError("Select the Labels layer to review first.")
             given = network_input(layer, self.viewer, choice not in (OWN, NONE))
         except SegnetError as error:
             self.message.fail(error)
@@ -182,7 +182,7 @@ class ReviewPanel(ReviewForm):
         found = self.model.next_row(-1 if row is None else row, step)
         if found < 0:
             if self.model.rowCount():
-                self.message.say("Everything was looked at.")
+                self.message.say("All objects are reviewed.")
             return
         self.select(found)
 
@@ -290,12 +290,12 @@ class ReviewPanel(ReviewForm):
     def undo(self) -> None:
         """Take back what was said last."""
         if self.layer is not None and not self.reviews.undo(self.layer):
-            self.message.say("There is nothing to take back in the review.")
+            self.message.say("There is no mark to undo.")
 
     def redo(self) -> None:
         """Say again what was taken back."""
         if self.layer is not None and not self.reviews.redo(self.layer):
-            self.message.say("There is nothing to do again in the review.")
+            self.message.say("There is no mark to redo.")
 
     def _add(self, label: int) -> None:
         """Add a missing object as the network sees it."""
@@ -304,7 +304,7 @@ class ReviewPanel(ReviewForm):
             return
         try:
             if add_and_say(self.reviews, layer, items, label) is None:
-                self.message.say("There is an object by now.")
+                self.message.say("There is an object here now.")
         except EditError as error:
             self.message.fail(error)
 

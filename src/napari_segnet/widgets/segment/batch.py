@@ -252,7 +252,7 @@ class BatchBox(QWidget):
         self._row, path = self._todo.pop(0)
         self._begun = time.perf_counter()
         self._source = None
-        self._tell(self._row, 1, "at work …")
+        self._tell(self._row, 1, "running …")
         if (item := self.table.item(self._row, 1)) is not None:
             self.table.scrollToItem(item)
         self._runner.start(partial(read_picture, path))
@@ -335,7 +335,7 @@ class BatchBox(QWidget):
         if self._skipped:
             one = len(self._skipped) == 1
             words += f" {len(self._skipped)} further {'file was' if one else 'files were'} skipped."
-        self._say(words + (" The table says why the others are not." if failed else ""))
+        self._say(words + (" The table gives the reason for the others." if failed else ""))
 
     def _progressed(self, progress: Progress) -> None:
         self.box.show_progress(progress)

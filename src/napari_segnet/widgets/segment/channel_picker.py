@@ -64,7 +64,7 @@ class ChannelBox(QWidget):
         if layers:
             what = f"The network takes {wanted} channels. {len(names)} layers have one each. "
         head = QLabel(
-            what + ("Change this if the order differs:" if fits else "Choose which it gets:")
+            what + ("Change this if the order differs:" if fits else "Choose the channels:")
         )
         head.setWordWrap(True)
         self._form.addRow(head)
@@ -82,7 +82,7 @@ class ChannelBox(QWidget):
                         combo.addItem(f"{stain} (stain)", stain)
                 combo.setCurrentIndex(0 if fits else min(index, len(names) - 1))
             combo.currentIndexChanged.connect(self._sync)
-            self._form.addRow("gets" if wanted == 1 else f"channel {index + 1} gets", combo)
+            self._form.addRow("gets" if wanted == 1 else f"channel {index + 1}", combo)
             self._combos.append(combo)
         self.show()
 

@@ -35,7 +35,7 @@ class ClassesBox(QWidget):
         self.setObjectName("segnet_object_classes")
         self.list = QListWidget()
         self.list.setObjectName("segnet_class_list")
-        self.list.setToolTip("Only objects of the classes with a tick are kept; one at least")
+        self.list.setToolTip("Only objects of the ticked classes are kept; tick at least one")
         self.by_class = QCheckBox("colour objects by class")
         self.by_class.setObjectName("segnet_colour_by_class")
         layout = QVBoxLayout(self)

@@ -9,9 +9,9 @@ __all__ = ["DiameterBox"]
 
 MOST = 100_000.0
 TIP = (
-    "The usual diameter of the objects in this image. The image is scaled so that they look as "
-    "large to the network as the objects that it was trained on. “auto” leaves the image as it "
-    "is, or goes by the pixel sizes where both are known."
+    "The usual diameter of the objects in this image. The image is scaled so that they have the "
+    "size of the training objects. “auto” uses the pixel sizes of image and network if both are "
+    "known, and otherwise does not scale."
 )
 PX, UM = "px", "µm"
 
@@ -79,8 +79,11 @@ class DiameterBox(QWidget):
         with QSignalBlocker(self.number):
             self.number.setValue(0.0)
         if not units:
-            return "The object diameter is left open: this network does not record its own."
-        return "The object diameter is left open: this image does not say how large its pixels are."
+            return (
+                "The object diameter is not used: this network does not record that of its "
+                "training."
+            )
+        return "The object diameter is not used: the pixel size of this image is not known."
 
     def value(self) -> tuple[float | None, float | None]:
         """Return the settings ``object_px`` and ``object_um``; at most one is not None."""

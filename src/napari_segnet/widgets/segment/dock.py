@@ -292,7 +292,7 @@ class SegmentDock(SegmentForm):
 
     def _stopped(self) -> None:
         self.session.end()
-        self.run_box.end("Stopped on request; nothing was changed.")
+        self.run_box.end("Stopped on request; nothing has changed.")
 
     def _refresh(self, event: object = None) -> None:
         """Enable what can be done now."""

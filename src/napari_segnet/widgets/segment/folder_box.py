@@ -110,14 +110,14 @@ class FolderBox(QWidget):
         if len(report.failed) > MOST_FAILED:
             lines.append(f"{len(report.failed) - MOST_FAILED} more images failed.")
         if report.skipped:
-            lines.append(f"Files of a kind that does not open: {', '.join(report.skipped)}.")
+            lines.append(f"Unsupported files: {', '.join(report.skipped)}.")
         self._end("\n".join(lines))
 
     def _failed(self, error: BaseException) -> None:
         self._end(in_words(error))
 
     def _cancelled(self) -> None:
-        self._end("Stopped on request. The results that were written stay.")
+        self._end("Stopped on request. Written results stay.")
 
     def _end(self, words: str) -> None:
         self.box.end()

@@ -57,7 +57,7 @@ def axes_choices(guess: str, rgb: bool) -> list[str]:
 def axes_question(name: str, guess: str) -> str:
     """Return the question of what the dimensions of a layer are, with what is taken meanwhile."""
     return (
-        f"The dimensions of “{name}” are not named. They are read as {axes_words(guess)}. If that "
+        f"The dimensions of “{name}” are not named. They are read as {axes_words(guess)}. If this "
         "is wrong, choose another entry in “dimensions”; the choice stays with this layer."
     )
 

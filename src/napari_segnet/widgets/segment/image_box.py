@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["ImageBox"]
 
 AXES_TIP = (
-    "What the image's dimensions are, slowest first: t time, c channel, z depth, y row, x column. "
-    "A z-stack is segmented as a volume by a 3D network, slice by slice by a 2D one"
+    "The dimensions of the image, slowest first: t time, c channel, z depth, y row, x column. A "
+    "3D network segments a z-stack as a volume, a 2D network slice by slice"
 )
 
 
@@ -281,7 +281,7 @@ class ImageBox(QWidget):
 
     def _show_file_note(self, layer: napari.layers.Image | None) -> None:
         notes = () if layer is None else other_pixels(layer)
-        self.file_note.setText(" ".join(("napari shows this file as it is stored.", *notes)))
+        self.file_note.setText(" ".join(("napari shows the stored numbers of this file.", *notes)))
         for widget in (self.file_note, self.as_filed):
             widget.setVisible(bool(notes))
 

@@ -58,7 +58,7 @@ class InputsBox(TrialTable):
             "Show the network the visible region (its middle, if that is large) as it is and with "
             "light and dark exchanged, a colour image by its stains too, and show what it finds",
         )
-        super().__init__("segnet_inputs", button, ("found", "the network looks for"), parent)
+        super().__init__("segnet_inputs", button, ("found", "input of the network"), parent)
         head = self.table.horizontalHeader()
         if head is not None:
             head.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)

@@ -77,7 +77,7 @@ def relabel(key: str, labels: LabelSettings) -> Generator[Progress, None, Answer
     prediction = cache.predictions.recall(key)
     if prediction is None:
         raise Gone(
-            "The network's answer is no longer kept in memory, so the labels cannot follow the "
+            "The network's output is no longer in memory, so the labels cannot follow the "
             "settings. Press Run to run the network again."
         )
     made = yield from label(prediction, labels)

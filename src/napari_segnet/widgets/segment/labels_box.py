@@ -61,7 +61,7 @@ class LabelsBox(QGroupBox):
         self.measure = named_button(
             "Measure…",
             "segnet_measure_result",
-            "Measure the objects: a table of size, place, brightness and shape, to be saved as CSV",
+            "Measure the objects: a table of size, position, intensity and shape, for CSV",
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX)
@@ -107,7 +107,7 @@ class LabelsBox(QGroupBox):
         if not set(settings.link) & set("zt") or set(settings.link) & set(axes):
             return ""
         self.form.set_value(replace(settings, link="none"))
-        return "Slices are not joined: this image has none."
+        return "This image has no slices to join."
 
     def _show_rows(self) -> None:
         joins = bool(set(self._axes) & set("zt"))
@@ -142,7 +142,7 @@ class LabelsBox(QGroupBox):
         shown = known and self.result is not None
         if shown:
             self.result_name.setText(
-                f"“{self.result.name}” follows these settings at once, without another run."
+                f"These settings change “{self.result.name}” at once, without another run."
             )
         else:
             self.summary.setText("")

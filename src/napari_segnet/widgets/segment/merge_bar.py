@@ -67,8 +67,8 @@ class MergeBar(QFrame):
         self.button = QPushButton("Merge into it")
         self.button.setObjectName("segnet_merge_button")
         self.button.setToolTip(
-            "What you edited, accepted or locked stays; everything else follows the network. "
-            "One step of undo."
+            "Edited, accepted and locked objects stay; all others are replaced by the new "
+            "labels. One step of undo."
         )
         self.button.clicked.connect(self.start)
         keep = QPushButton("Keep both")
@@ -98,8 +98,8 @@ class MergeBar(QFrame):
             corrected=corrected, new=new, result=result, mine=np.zeros(0, np.int32)
         )
         self.text.setText(
-            f"“{corrected.name}” holds your corrections and was left as it is; the new labels are "
-            f"in “{new.name}”."
+            f"“{corrected.name}” has your corrections and does not change; the new labels are in "
+            f"“{new.name}”."
         )
         self.show()
 
@@ -139,7 +139,7 @@ class MergeBar(QFrame):
             return
         layer = offer.corrected
         if not np.array_equal(np.asarray(layer.data), offer.mine):
-            self.text.setText(f"“{layer.name}” was changed meanwhile. Merge again.")
+            self.text.setText(f"“{layer.name}” has changed meanwhile. Merge again.")
             return
         try:
             _put(layer, merged, self._reviews, offer.new)

@@ -68,7 +68,7 @@ class NetworkProof(QWidget):
         self.words.setWordWrap(True)
         self.stop = QPushButton("Cancel")
         self.stop.setObjectName("segnet_proof_cancel")
-        self.stop.setToolTip("Take the likeliest network; what is not proven stays assumed")
+        self.stop.setToolTip("Take the likeliest network; unproven facts stay assumed")
         self.sheet = ContactSheet()
         self.picture = PictureBox()
         row = QHBoxLayout()
@@ -125,7 +125,7 @@ class NetworkProof(QWidget):
             return
         asked = self._asked("layer")
         image = None if asked is None else asked.source.image
-        self.words.setText("Asking the statistics of the file …")
+        self.words.setText("Testing candidates by the statistics of the file …")
         self.words.show()
         self.stop.show()
         self.prover.start(partial(proven, checkpoint, image))
@@ -158,7 +158,7 @@ class NetworkProof(QWidget):
     def _progressed(self, progress: Progress) -> None:
         if progress.done:
             self.words.setText(
-                f"Asking the statistics of the file: {progress.done} networks tried …"
+                f"Testing candidates by the statistics of the file: {progress.done} tested …"
             )
 
     def _quiet(self) -> None:

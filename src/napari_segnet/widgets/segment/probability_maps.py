@@ -33,10 +33,10 @@ def show_maps(viewer: napari.viewer.Viewer, key: str, source: Source) -> None:
     """
     prediction = cache.predictions.recall(key)
     if prediction is None:
-        raise Gone("The network's answer is no longer kept in memory. Press Run again.")
+        raise Gone("The network's output is no longer in memory. Press Run again.")
     maps = maps_of(prediction)
     if maps is None:
-        raise Gone("This network answers with objects, not with probability maps.")
+        raise Gone("This network gives objects, not probability maps.")
     for layer in [x for x in viewer.layers if record_of(x).maps == key]:
         viewer.layers.remove(layer)
     active = viewer.layers.selection.active

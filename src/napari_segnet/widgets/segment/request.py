@@ -86,13 +86,15 @@ class RunRequest:
         remarks = []
         if parts and not _is_set(parts):
             remarks.append(
-                "# The channels come from several layers: save them as NAME_0000.tif, "
-                "NAME_0001.tif, ... first, and name those files."
+                "# The channels are several layers: save them as NAME_0000.tif, NAME_0001.tif, "
+                "... first, and name these files."
             )
         elif path is None:
-            remarks.append(f"# The layer is in no file yet: save it as {image} first.")
+            remarks.append(f"# The layer is not saved: save it as {image} first.")
         if self.source.region.kind != "layer":
-            remarks.append("# The result is of a part of the layer; the command takes all of it.")
+            remarks.append(
+                "# The result covers a part of the layer; the command segments the whole image."
+            )
         return "\n".join([*remarks, line])
 
     def record(self, made: Answer, labels: LabelSettings) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class ScalesBox(TrialTable):
         button = named_button(
             "Try scales on what is visible",
             "segnet_try_scales",
-            "Run the network at five scales on the visible region (its middle, if that is large), "
-            "and show what each finds",
+            "Run the network at five scales on the visible region (its middle, if that is "
+            "large), and show the objects of each",
         )
         heads = ("scale", "objects", "score", "size (px)")
         super().__init__("segnet_scales", button, heads, parent)
@@ -59,4 +59,4 @@ class ScalesBox(TrialTable):
             for one in tried
         ]
         self.fill([one.scale for one in tried], rows)
-        self.say("Click the scale whose count and size fit what you see.")
+        self.say("Click the scale whose number and size of objects fit the image.")

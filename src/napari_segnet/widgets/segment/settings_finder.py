@@ -33,11 +33,11 @@ __all__ = ["FindBox", "settings_of"]
 WAIT_MS = 1000
 """After the last change, before the image is compared with the training by itself."""
 TIP = (
-    "Show the network the middle of the image in many ways (normalised, scaled, with light and "
-    "dark or the colours exchanged) and take the one that fits what its file remembers of the "
-    "training; without such a memory, what the code beside it says"
+    "Try normalisations, scales, inversion and colour orders on the middle of the image, and "
+    "take the one that fits the statistics in the file; for files without statistics, take the "
+    "settings in the code beside it"
 )
-QUESTION = "Which of these is right? Nothing says how the images of the training were prepared."
+QUESTION = "Which of these is right? The file does not say how the training images were prepared."
 
 
 class FindBox(QWidget):
@@ -92,7 +92,7 @@ class FindBox(QWidget):
         self.where = named_button(
             "Show where",
             "segnet_unlike_show",
-            "Lay a translucent map over the image: bright where it is unlike",
+            "Lay a translucent map over the image: bright where it is unlike the training images",
         )  # fmt: skip
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -208,7 +208,7 @@ class FindBox(QWidget):
         self.button.setEnabled(False)
         changes: dict[str, Any] = dict.fromkeys(("normalize", "channels", "invert", "scale"), FIND)
         wish = replace(asked.predict, **changes, object_px=None, object_um=None)
-        self._say("Trying ways to show the image …")
+        self._say("Trying settings …")
         self.finder.start(partial(found_settings, asked.checkpoint, asked.source.image, wish))
 
     def compare(self) -> None:
@@ -229,7 +229,7 @@ class FindBox(QWidget):
 
     def _progressed(self, progress: Progress) -> None:
         if progress.total:
-            self._say(f"Trying ways to show the image: {progress.done} of {progress.total} …")
+            self._say(f"Trying settings: {progress.done} of {progress.total} …")
 
     def _settled(self, made: Settled) -> None:
         found = made.found
@@ -247,7 +247,7 @@ class FindBox(QWidget):
     def _choose(self, place: int) -> None:
         if self._found is not None:
             self.taken.emit(self._found.ranked[place].way, self._found.names)
-            self._say("The next run shows the image so. Press Run.")
+            self._say("The next run uses these settings. Press Run.")
 
     def _take(self, one: Any) -> None:
         """Take what code suggests."""
@@ -329,6 +329,6 @@ def settings_of(settings: PredictSettings, way: Way, names: tuple[str, ...]) -> 
 
 def _words(way: Way) -> str:
     words = [way.normalize]
-    words += ["light and dark exchanged"] if way.invert == "yes" else []
+    words += ["inverted"] if way.invert == "yes" else []
     words += [f"channels {way.channels.replace(',', ' ')}"] if way.channels != "auto" else []
     return ", ".join(words)

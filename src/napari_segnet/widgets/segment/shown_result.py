@@ -226,8 +226,8 @@ class ShownResult(QObject):
         self.box.result = now = self.results.update(before, result, data, kwargs)
         if now is not before and self.results.is_edited(before):
             self.said.emit(
-                f"“{before.name}” holds your corrections and was left as it is; the new labels "
-                f"are in “{now.name}”."
+                f"“{before.name}” has your corrections and does not change; the new labels are in "
+                f"“{now.name}”."
             )
         self._show_summary(made)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["CrossFitBox"]
 
 WHY = (
-    "With so few images, what is held out has too few objects to judge by. The training is done "
-    "again for each image, without it, and each is judged by the image that it has not seen."
+    "The few held-out images have too few objects for a comparison. This repeats the training "
+    "without each image in turn, and scores it on that image."
 )
 
 

@@ -32,9 +32,9 @@ __all__ = ["ExamplesWindow"]
 EDGE_PX = 140
 """Of each picture on the screen."""
 ABOUT = (
-    "Crops as the training changes them at random (turned, mirrored, scaled, brighter, blurred), "
-    "and what the network should answer. Outlines are objects; nothing is learned where there are "
-    "stripes: nobody has looked there, or the image ends."
+    "Randomly augmented crops (rotated, mirrored, scaled, brighter, blurred), and the output "
+    "that the network should give. Outlines are objects. Training ignores striped areas, which "
+    "are not reviewed or outside the image."
 )
 
 

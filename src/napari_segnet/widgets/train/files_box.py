@@ -17,9 +17,9 @@ __all__ = ["FilesBox"]
 
 CHOOSE = "Choose…"
 WHY_EARLIER = (
-    "If you like: the training set of images that the network labelled well before. They are "
-    "scored before and after, so that you see what it forgets; with “rehearsal” under More "
-    "settings it goes on learning from them, too"
+    "Optional: a training set of images that the network labels well. They are scored before and "
+    "after the training, to show what it forgets; with “rehearsal” under More settings, it also "
+    "trains on them"
 )
 
 

@@ -97,12 +97,12 @@ class TrainForm(Dock):
         self.show_crop.setObjectName("segnet_train_show_crop")
         self.show_crop.setChecked(True)
         self.show_crop.setToolTip(
-            "After each epoch: what the network makes of it now, beside the layers that are there"
+            "Show the current output for a held-out crop after each epoch, in layers of its own"
         )
         self.look = named_button(
             "Zoom to the held-out crop",
             "segnet_train_look",
-            "Move the view to the layers that the training shows",
+            "Move the view to the held-out crop",
         )
         self.look.hide()
         self.stopped = StopBox()
@@ -150,7 +150,7 @@ class TrainForm(Dock):
         self.run_box.button.setToolTip("" if ready else MISSING)
         self.examples.setEnabled(ready)
         self.examples.setToolTip(
-            "Crops of your images as the training changes them, and what the network should answer"
+            "Augmented crops of your images, and the output that the network should give"
             if ready
             else MISSING
         )

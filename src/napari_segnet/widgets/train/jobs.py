@@ -93,7 +93,7 @@ class Contents:
 @job
 def contents(folder: Path) -> Generator[Progress, None, Contents]:
     """Look into a training set."""
-    yield Progress(what="looking at the training set")
+    yield Progress(what="reading the training set")
     dataset = Dataset.open(folder)
     unfinished, faults = _unfinished(folder / NETWORKS)
     return Contents(

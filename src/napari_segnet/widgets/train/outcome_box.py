@@ -57,8 +57,8 @@ class OutcomeBox(QGroupBox):
         self.curve = Plot(viewer, x_label="corrected images", y_label="likely score", parent=self)
         self.curve.setObjectName("segnet_train_forecast")
         self.curve.setToolTip(
-            "What more corrected images of this kind are likely to bring; the shade is where the "
-            "score lies in nine of ten cases"
+            "Expected score with more corrected images of this kind; the shaded band holds the "
+            "score in nine of ten cases"
         )
         layout = QVBoxLayout(self)
         rows = (self.verdict, self.curve, self.cross_fit, self.figures, self.changes, self.use)

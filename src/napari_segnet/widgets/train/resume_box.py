@@ -28,7 +28,7 @@ class UnfinishedBox(QGroupBox):
         self.go_on_button.clicked.connect(self.go_on)
         self.anew_button = QPushButton("Discard it")
         self.anew_button.setObjectName("segnet_train_anew")
-        self.anew_button.setToolTip("Delete what it has learned so far")
+        self.anew_button.setToolTip("Delete this unfinished training")
         self.anew_button.clicked.connect(self.anew)
         row = QHBoxLayout()
         row.addWidget(self.go_on_button)

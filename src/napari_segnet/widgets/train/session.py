@@ -50,7 +50,7 @@ SHOWN = (
 """Figures of what was held out, as the table shows them."""
 
 
-CHOSEN = "The new network is better, and is chosen in the Segment dock."
+CHOSEN = "The new network is better, and the Segment dock uses it."
 
 
 class TrainSession:
@@ -250,15 +250,16 @@ def outcome(trained: TrainingResult) -> str:
     comparison = trained.comparison
     said = [] if comparison is None else [comparison.sentence()]
     if trained.promoted:
-        said = [*said, "It is chosen in the Segment dock."] if said else [CHOSEN]
+        said = [*said, "The Segment dock uses it."] if said else [CHOSEN]
     elif comparison is None or comparison.verdict == "worse":
         said.append(
-            "The old one stays chosen. More corrected images or a longer training may help."
+            "The Segment dock keeps the old one. More corrected images or a longer training "
+            "may help."
         )
     else:
         said.append(
-            "The old one stays chosen until you decide: look at what changed, and use the new one "
-            "if you find its outlines better."
+            "The Segment dock keeps the old one until you decide: look at what changed, and use "
+            "the new one if its outlines are better."
         )
     if trained.earlier is not None:
         said.append(f"On the earlier images: {trained.earlier.sentence()}")
@@ -294,7 +295,7 @@ def held(found: Contents) -> str:
     said = [f"{found.train} for training, {found.val} held out."]
     if not found.val:
         said.append(
-            "Hold one out in the Correct dock: without it nothing shows whether the network gets "
+            "Hold one out in the Correct dock: otherwise no score shows whether the network gets "
             "better."
         )
     return " ".join([*said, *(f"Left out: {problem}" for problem in found.problems)])

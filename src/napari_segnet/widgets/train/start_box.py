@@ -24,8 +24,8 @@ __all__ = ["StartBox"]
 
 ASK = "Try settings on my corrected images"
 WHY = (
-    "Dark objects, another size or another brightness can be put right without any training. The "
-    "network is run on your corrected images in some ten ways, which takes a minute or so."
+    "Dark objects, another size or another brightness need no training, only settings. This runs "
+    "the network on your corrected images with about ten settings, in about a minute."
 )
 SHOWN = 6
 """Ways in the table, the best first."""
@@ -69,7 +69,7 @@ class StartBox(QGroupBox):
         self.words = named_label("segnet_train_start_words")
         self.ways = QTableWidget(0, 2)
         self.ways.setObjectName("segnet_train_ways")
-        self.ways.setHorizontalHeaderLabels(["score", "shown to the network"])
+        self.ways.setHorizontalHeaderLabels(["score", "settings of the input"])
         self.ways.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.ways.setShowGrid(False)
         if (side := self.ways.verticalHeader()) is not None:
@@ -79,7 +79,7 @@ class StartBox(QGroupBox):
         self.take = named_button(
             "Use these settings",
             "segnet_train_start_take",
-            "Train with them; the new network wants images so from then on",
+            "Train with them; the card of the new network keeps them",
         )
         layout = QVBoxLayout(self)
         for widget in (self.ask, self.words, self.ways, self.take):

@@ -1458,8 +1458,6 @@ def test_thousands_of_chunks_that_are_not_there(zarr_format: Any, tmp_path: Path
     asked: list[Any] = []
 
     class Counted:
-        metadata = pixels._array.metadata
-
         def __getitem__(self, box: Any) -> Any:
             asked.append(box)
             return made[box]

@@ -75,6 +75,7 @@ class ZarrPixels(LazyPixels):
             super().__init__(array.shape, array.dtype)
             self.chunks = tuple(max(1, int(n)) for n in array.chunks)
         self._array = array
+        self._key = array.metadata.encode_chunk_key
         # One file for each chunk, but for shards: what is not there is seen before it is decoded.
         self._has_files = isinstance(folder, Path) and getattr(array, "shards", None) is None
         self._missing: npt.NDArray[Any] | None = None
@@ -130,7 +131,7 @@ class ZarrPixels(LazyPixels):
             )
             with _decoding(self._folder):
                 if self._is_blosc:
-                    _require_whole(self._folder / self._array.metadata.encode_chunk_key(where))
+                    _require_whole(self._folder / self._key(where))
                 made = np.asarray(self._array[box])
             if absent and made.size:  # one number everywhere, as Zarr says
                 self._missing = made.ravel()[:1].copy()[0, ...]
@@ -147,8 +148,7 @@ class ZarrPixels(LazyPixels):
         if not self._has_files:
             return False
         with _decoding(self._folder):
-            key = self._array.metadata.encode_chunk_key(where)
-            return not os.path.lexists(self._folder / key)
+            return not os.path.lexists(self._folder / self._key(where))
 
     def _lengths(self, where: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(

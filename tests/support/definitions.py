@@ -254,6 +254,7 @@ class Mobile(nn.Module):
 """
 
 NOISY = """
+import numpy as np
 import torch
 from torch import nn
 from torch.distributions.uniform import Uniform
@@ -286,7 +287,7 @@ class Noisy(nn.Module):
         self.first = nn.Conv2d(channels, 4, 3, padding=1)
         self.second = nn.Conv2d(4, 8, 3, stride=2, padding=1)
         self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
-        self.last = nn.Conv2d(8, classes, 1)
+        self.last = nn.Conv2d(np.int64(np.sum([4, 4])), classes, 1)
         self.other = nn.Conv2d(8, classes, 1)
 
     def forward(self, x):

@@ -117,7 +117,7 @@ def test_open_images_of_one_kind_come_before_the_folder(viewer, dock, tmp_path, 
 
 def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot, half):
     stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), 64)[:256]
-    viewer.add_image(np.tile(stripes, (256, 1)), name="stripes", scale=(2, 2))
+    viewer.add_image(np.tile(stripes, (300, 1)), name="stripes", scale=(2, 2))
     dock.show()
     choose(dock, qtbot, half)
     box = dock.run_settings.finder
@@ -129,7 +129,11 @@ def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot
     heat = viewer.layers["stripes · unlike the training"]
     assert heat.blending == "translucent" and heat.opacity == 0.5
     corners = np.array(heat.extent.world)
-    np.testing.assert_allclose(corners[0], viewer.layers["stripes"].extent.world[0], atol=200)
+    # Its first and last pixel end where those of the image do.
+    half_px = (corners[1] - corners[0]) / (np.array(heat.data.shape) - 1) / 2
+    ends = corners[0] - half_px, corners[1] + half_px
+    wanted = np.add(viewer.layers["stripes"].extent.world, [[-1, -1], [1, 1]])
+    np.testing.assert_allclose(ends, wanted, atol=1e-6)
     press(box.where, qtbot)
     assert sum("unlike" in layer.name for layer in viewer.layers) == 1
 

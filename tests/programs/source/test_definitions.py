@@ -29,6 +29,11 @@ from napari_segnet.recognition import identify
 
 STRANGE = NAMES.replace("double(in_channels, width)", "double(in_channels, torch.randint(width))")
 """A network whose widths no reading tells."""
+MOBILE_V2 = (
+    MOBILE.replace("v3_small", "v2")
+    .replace("factor=8", "factor=16")
+    .replace("factor=4", "factor=2")
+)
 
 
 def _read(folder: Path, text: str, name: str = "unet.py") -> None:
@@ -46,6 +51,7 @@ def _read(folder: Path, text: str, name: str = "unet.py") -> None:
         (PLACES, "Unpooled(1, 2)", (1, 32, 48)),
         (GATED, "Gated()", (1, 32, 48)),
         (MOBILE, "Mobile(2)", (3, 64, 96)),
+        (MOBILE_V2, "Mobile(2)", (3, 64, 96)),
         (NOISY, "Noisy()", (1, 32, 48)),
     ],
 )

@@ -102,6 +102,18 @@ def mirrored(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
     return checkpoint.card.get("mirror") == "yes"
 
 
+def stands_scales(checkpoint: Checkpoint) -> bool:
+    """Tell if what a network answers at other scales can be averaged: maps of planes."""
+    return checkpoint.ndim == 2 and stands_mirrors(checkpoint)
+
+
+def multiscale(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
+    """Tell if planes are also shown at other scales: the user's word, else that of the training."""
+    if settings.multiscale != "auto":
+        return settings.multiscale == "yes"
+    return checkpoint.card.get("multiscale") == "yes" and stands_scales(checkpoint)
+
+
 def channels_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> str:
     """Return which channels are shown: the user's word, else how the network was trained.
 

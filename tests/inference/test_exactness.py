@@ -16,11 +16,12 @@ from support.networks import Jvanvugt, Mateuszbuda, Milesial, Segnet, calibrate,
 from support.whole import own_answer
 
 from napari_segnet.__main__ import main
-from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.checkpoint import Checkpoint, PrepareStep
 from napari_segnet.engines.torch import TorchEngine, identify
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings, predict
+from napari_segnet.plan.input import stands_scales
 from napari_segnet.progress import SHARE_DONE, run
 
 
@@ -264,6 +265,9 @@ def test_scales_count_from_the_usual_one_and_progress_never_goes_back():
 
 
 def test_scales_are_refused_where_answers_cannot_be_averaged():
+    flat = checkpoint_of(FLAT[0])
+    volume = PrepareStep(name="volume", options={})
+    assert [stands_scales(flat), stands_scales(replace(flat, prepare=(volume,)))] == [True, False]
     name = DEEP[0]
     network, image = checkpoint_of(name), image_of(picture(name, (16, 32, 32)))
     with pytest.raises(SettingsError, match=r"at several scales.*multiscale=auto"):

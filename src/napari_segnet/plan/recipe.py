@@ -10,6 +10,7 @@ from napari_segnet.errors import MismatchError, Remedy, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import map_channels
+from napari_segnet.prepare.volumes import VOLUME
 
 __all__ = [
     "LEARNING",
@@ -103,8 +104,12 @@ def mirrored(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
 
 
 def stands_scales(checkpoint: Checkpoint) -> bool:
-    """Tell if what a network answers at other scales can be averaged: maps of planes."""
-    return checkpoint.ndim == 2 and stands_mirrors(checkpoint)
+    """Tell if what a network answers at other scales can be averaged: maps of planes.
+
+    A recipe of whole volumes says at which scale these are shown, and at no other.
+    """
+    whole = any(step.name == VOLUME for step in checkpoint.prepare)
+    return checkpoint.ndim == 2 and not whole and stands_mirrors(checkpoint)
 
 
 def multiscale(checkpoint: Checkpoint, settings: PredictSettings) -> bool:

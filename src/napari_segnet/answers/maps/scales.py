@@ -29,7 +29,8 @@ FACTORS = (1.0, 2.0)
 """Of the usual image pixels per network pixel: 1.25 times the work of the first alone. AP50 on 25
 images of histology, the built-in network untaught and taught four images in two ways: 0.559, 0.591
 and 0.587 at the usual scale, 0.594, 0.623 and 0.627 with both, 0.594 and 0.614 (the first and the
-last) with the root of 2 between them."""
+last) with the root of 2 between them. Untaught on 33 images of fluorescence, its own kind: 0.746
+and 0.742; on 8 planes of plant nuclei, which are larger: 0.410 and 0.590."""
 
 BAND_PX = 2**22
 """Pixels that are averaged at once: 16 MB."""

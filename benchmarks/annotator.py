@@ -3,8 +3,8 @@
 ::
 
     python benchmarks/annotator.py [DATA] [--network NAME|FILE] [--kind histology]
-        [--images 1 4 16 all] [--folds 4] [--seeds 3] [--out runs/annotator.jsonl]
-        [--set NAME=VALUE] [--scratch] [--keep FOLDER] [--table]
+        [--images 1 4 16 all] [--folds 4] [--only 2 3] [--seeds 3]
+        [--out runs/annotator.jsonl] [--set NAME=VALUE] [--scratch] [--keep FOLDER] [--table]
 
 DATA (default: the environment variable SEGNET_DATA) holds ``nuclei/`` with ``images/``,
 ``labels/`` and ``index.csv`` (columns name, split, kind). A simulated annotator corrects some
@@ -17,7 +17,8 @@ The networks, and their labels of what nobody saw, are kept for other measuremen
 
 The images are cut into ``--folds`` parts: each in turn is what is labelled in the end, and the
 annotator draws from the others, other images with every seed. A larger set holds the smaller
-ones of its seed. Every run adds a line to ``--out``; a call goes on where the last one stopped,
+ones of its seed. ``--only`` names the parts that are done, from 0 on (others may have served to
+choose settings). Every run adds a line to ``--out``; a call goes on where the last one stopped,
 and prints the table (``--table``: only that).
 
 On a machine that others use, too, ``--set minutes=0 epochs=8`` gives a budget in steps (100 in each
@@ -53,6 +54,7 @@ from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.evaluate import Scores, evaluate, pool, read_labels
 from napari_segnet.settings import parse_pairs, settings_from
 from napari_segnet.train import TrainSettings, fine_tune, start_well
+from napari_segnet.train._begin import SHOWN, with_facts_of
 
 SETTINGS = TrainSettings(minutes=3, threads=1)
 """As the Train dock has it, but shorter: the same minutes of one thread with one image and all."""
@@ -150,6 +152,12 @@ def run(
         key = f"{sample.image} {way if how else ''}"
         if key not in known:
             (known[key],) = scored(labels_of(network, [sample], how), [sample])
+    # Mirror images and scales bring something without any training.
+    averaged = with_facts_of(trained.checkpoint, network, *SHOWN)
+    for sample in test:
+        key = f"{sample.image} {way} averaged"
+        if key not in known:
+            (known[key],) = scored(labels_of(averaged, [sample], shown), [sample])
     old = [known[f"{s.image} {way}"] for s in chosen]
     gate = None if trained.before is None else trained.before.scores.ap50
     return {
@@ -163,6 +171,7 @@ def run(
         "untried": pool([known[f"{s.image} "] for s in test]).ap50,
         "started": way,
         "before": pool([known[f"{s.image} {way}"] for s in test]).ap50,
+        "before_averaged": pool([known[f"{s.image} {way} averaged"] for s in test]).ap50,
         "after": after.ap50,
         "after_ap75": after.ap75,
         "after_pq": after.pq,
@@ -184,7 +193,7 @@ def named(job: dict[str, Any]) -> str:
 def jobs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield all runs; the first seed is done for everything first."""
     for seed in range(args.seeds):
-        for fold in range(args.folds):
+        for fold in args.only or range(args.folds):
             for images in args.images:
                 for scratch in (False, True) if args.scratch else (False,):
                     yield {
@@ -207,9 +216,9 @@ def table(done: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the table, and what it says of the aims."""
     yield (
         "| images | runs | objects | corrections | CPU minutes | as they are | started well | "
-        "after | from scratch |"
+        "averaged, too | after | from scratch |"
     )
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     sizes = sorted({d["images"] for d in done}, key=lambda n: math.inf if n == "all" else n)
     curve: list[tuple[float, float]] = []
     for size in sizes:
@@ -223,9 +232,11 @@ def table(done: list[dict[str, Any]]) -> Iterator[str]:
         )
         curve.append((objects, after))
         work = statistics.mean(d["corrections"] for d in ours)
+        # Lines of earlier versions do not say it.
+        averaged = spread([d["before_averaged"] for d in ours if "before_averaged" in d])
         yield (
             f"| {size} | {len(ours)} | {objects:.0f} | {work:.0f} | {minutes:.1f} | "
-            f"{untried:.3f} | {before:.3f} | {spread([d['after'] for d in ours])} | "
+            f"{untried:.3f} | {before:.3f} | {averaged} | {spread([d['after'] for d in ours])} | "
             f"{spread(bare)} |"
         )
     at = interpolated(curve, WANTED_OBJECTS)
@@ -270,6 +281,7 @@ def main() -> int:
         default=[1, 4, 16, "all"],
     )
     parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--only", type=int, nargs="+", default=[], help="numbers of folds")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/annotator.jsonl"))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
@@ -277,6 +289,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for the networks and their labels")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
+    if not all(0 <= fold < args.folds for fold in args.only):
+        parser.error(f"--only takes numbers from 0 to {args.folds - 1}")
     if not args.table:
         if args.data is None:
             parser.error("name the folder of the data, or set SEGNET_DATA")

@@ -71,8 +71,8 @@ def page() -> str:
             ),
         ),
         "\n## Networks of libraries, drawn by the names of their tensors\n",
-        "All but HoVer-Net can be trained. They go back as they came, so that the library loads "
-        "them.\n",
+        "All can be trained, but a HoVer-Net with classes. They go back as they came, so that the "
+        "library loads them.\n",
         table(("network", "what it is"), ((f"`{one.name}`", one.title) for one in KINDS)),
         "\n## Layers of Keras\n",
         "A network with any other layer is refused by the name of that layer. Names of Keras 1\n"

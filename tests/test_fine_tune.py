@@ -102,22 +102,22 @@ def test_what_is_worse_is_not_promoted(tmp_path):
 
 @pytest.mark.trains
 @pytest.mark.parametrize("old", [None, "yes"])
-def test_mirror_images_alone_make_no_network_better(tmp_path, monkeypatch, old):
+def test_mirror_images_and_scales_alone_make_no_network_better(tmp_path, monkeypatch, old):
     """Both are shown them, or neither: what is compared is what was learned."""
     asked = []
 
     def scored(network, *others):
-        asked.append(network.card.get("mirror"))
+        asked.append((network.card.get("mirror"), network.card.get("multiscale")))
         return score_held_out(network, *others)
 
     monkeypatch.setattr(_fine_tune, "score_held_out", scored)
-    card = {} if old is None else {"mirror": old}
+    card = {} if old is None else {"mirror": old, "multiscale": old}
     network, out = untaught(tmp_path / "old.safetensors", card=card), tmp_path / "n.safetensors"
     data, earlier = dataset_of(tmp_path / "d"), dataset_of(tmp_path / "e", count=1)
     how = replace(QUICK, epochs=1, steps_per_epoch=1, rehearsal=0.0 if old else 0.5)
     notes, trained = told(fine_tune(network, data, out, how, earlier=earlier))
-    assert trained.checkpoint.card["mirror"] == "yes"
-    assert asked == [old] * 4
+    assert trained.checkpoint.card["mirror"] == trained.checkpoint.card["multiscale"] == "yes"
+    assert asked == [(old, old)] * 4
     assert [note for note in notes if "no earlier images to learn from" in note] == []
 
 

@@ -48,6 +48,7 @@ NAMES = {
     "monai-segresnet": "convInit.conv.weight down_layers.0.1.conv1.conv.weight",
     "monai-vnet": "in_tr.conv_block.conv.weight",
     "monai-unet": "model.0.conv.unit0.conv.weight model.1.submodule.0.conv.unit0.conv.weight",
+    "dpt": "encoder.model.blocks.0.attn.qkv.weight decoder.reassemble_blocks.0.upsample.weight",
     "transunet": "transformer.embeddings.position_embeddings decoder.conv_more.0.weight",
     "swin-unet": "layers.0.blocks.0.attn.qkv.weight layers_up.0.expand.weight",
     "u2net": "stage1.rebnconv1.conv_s1.weight side1.weight",

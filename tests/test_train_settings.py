@@ -331,10 +331,17 @@ def test_a_training_begun_before_there_was_an_anchor_keeps_its_meaning(
     values = asdict(replace(QUICK, learning_rate=rate, batch_size=8, crop_px=192))
     assert values.pop("anchor") is not None
     assert values.pop("mirror")
+    assert values.pop("multiscale")
     state = tmp_path / "n.safetensors.state"
     torch.save({"settings": values, "epochs": 3, "parent": parent}, state)
     unfinished = read_unfinished(state)
     assert unfinished.epochs == 3
     assert unfinished.settings == replace(
-        QUICK, learning_rate=means, batch_size=8, crop_px=192, anchor=0.0, mirror=False
+        QUICK,
+        learning_rate=means,
+        batch_size=8,
+        crop_px=192,
+        anchor=0.0,
+        mirror=False,
+        multiscale=False,
     )

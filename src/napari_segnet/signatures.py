@@ -195,6 +195,11 @@ SIGNATURES: tuple[Signature, ...] = (
     _monai("vnet", "VNet", r"in_tr\.conv_block\."),
     _monai("unet", "UNet", r"^(model\.)*\d+\.(conv\.)?(unit0\.)?conv\.weight", r"submodule\."),
     Signature(
+        name="dpt", what="a DPT (vision transformer with a decoder of convolutions)",
+        has=(r"decoder\.reassemble_blocks\.|neck\.reassemble_stage\.|scratch\.refinenet1\.",),
+        step=_RESULT,
+    ),
+    Signature(
         name="transunet", what="a TransUNet",
         has=(r"transformer\.embeddings\.", r"decoder\.conv_more\."),
     ),

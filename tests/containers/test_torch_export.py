@@ -35,6 +35,9 @@ def written(path: Path, entry: dict[str, Any], **parts: bytes) -> Path:
     config = {"path_name": "weight_0", "is_param": True, "use_pickle": False, **entry}
     content = {
         "archive_format": b"pt2",
+        "archive_version": b"0",
+        ".data/version": b"3\n",
+        "data/sample_inputs/model.pt": b"",
         "byteorder": b"little",
         "models/model.json": PROGRAM,
         "data/weights/model_weights_config.json": json.dumps({"config": {"w": config}}).encode(),
@@ -77,10 +80,10 @@ def test_numbers_of_the_other_byte_order_are_turned(tmp_path: Path) -> None:
 
 LIES: dict[str, tuple[dict[str, Any], str]] = {
     "a huge shape": ({"tensor_meta": meta((2**30, 2**30))}, "reaches to byte"),
-    "a negative length": ({"tensor_meta": meta((-2, 3))}, "not a positive number"),
+    "a negative length": ({"tensor_meta": meta((-2, 3))}, "no whole number from 0 on"),
     "beyond the end": ({"tensor_meta": meta(offset=1)}, "reaches to byte 28"),
     "no part": ({"tensor_meta": meta(), "path_name": "../../../etc/hosts"}, "is missing"),
-    "no length": ({"tensor_meta": {**meta(), "sizes": [{"as_int": "2"}]}}, "no whole number"),
+    "no length": ({"tensor_meta": {**meta(), "sizes": [{"as_int": "2"}]}}, "is no int"),
     "nothing": ({"tensor_meta": {}}, "dtype|sizes"),
 }
 

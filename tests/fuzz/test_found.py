@@ -495,6 +495,8 @@ def test_states_of_arrays_that_numpy_refuses(old: bytes, new: bytes, tmp_path: P
         b"F1e999\n",
         b"\x95\x02\0\0\0\0\0\0\0M\x01\x00",  # a frame that ends inside of a number
         b"ctypes\nSimpleNamespace\nK\x01\x85R",
+        b"ccollections\ndefaultdict\nK\x01\x85R",  # a number cannot be called
+        b"Np-5\n",  # kept at a place below 0
     ],
 )
 def test_operations_that_python_refuses(odd: bytes, tmp_path: Path) -> None:
@@ -1042,6 +1044,14 @@ def test_a_script_that_is_whole(tmp_path: Path) -> None:
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p)"),
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p, 1)"),
         (b"torch.dropout(input, p, training)", b"torch.dropout([1], p, training)"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout(input, p, drop=training)"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout(input, p, input)"),
+        (b"torch.dropout(input, p, training)", b"torch.dropout(input, p, bool)"),
+        (b"training : bool", b"training , bool"),
+        (b"training : bool\n", b"training : bool\nclass Conv2d(Module):\n"),
+        (b"__parameters__ = [", b"__parameters__  ["),
+        (b"(first).forward(x, )", b"(x, x).forward(x, )"),
+        (b"first = self.first", b"first = getattr(self, x)"),
     ],
 )
 def test_code_that_torch_does_not_compile(old: bytes, new: bytes, tmp_path: Path) -> None:
@@ -1061,7 +1071,10 @@ def test_code_that_torch_does_not_compile(old: bytes, new: bytes, tmp_path: Path
         open_tree(path)
 
 
-@pytest.mark.parametrize(("old", "new"), [(b"\x80\x02", b"\x80\x04"), (b"K\x01", b"I1\n")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"\x80\x02", b"\x80\x04"), (b"\x80\x02", b"\x80\x02\x80\x02"), (b"K\x01", b"I1\n")],
+)
 def test_pickles_that_no_script_has(old: bytes, new: bytes, tmp_path: Path) -> None:
     def change(name: str, data: bytes) -> bytes:
         return data.replace(old, new, 1) if name == "data.pkl" else data
@@ -1205,14 +1218,64 @@ def test_a_node_of_onnx_without_what_it_must_have(tmp_path: Path) -> None:
         open_tree(tmp_path / "a.onnx")
 
 
-def test_a_package_of_a_later_version(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def exported() -> Parts:
+    """The parts of a file of torch.export."""
     made = io.BytesIO()
     torch.export.save(torch.export.export(Halved().eval(), (torch.zeros(1, 1, 8, 8),)), made)
-    path = tmp_path / "a.pt2"
-    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, b"1" if name.endswith("archive_version") else old.read(name))
-    with pytest.raises(BrokenWeightsError, match="later version"):
+    with zipfile.ZipFile(made) as old:
+        return [(name, old.read(name)) for name in old.namelist()]
+
+
+def packed(path: Path, parts: Parts) -> Path:
+    with zipfile.ZipFile(path, "w") as new:
+        for name, data in parts:
+            new.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("part", "data", "says"),
+    [
+        ("archive_version", b"1", "later version"),
+        ("archive_version", None, "archive_version is missing"),
+        (".data/version", None, "version is missing"),
+        ("sample_inputs/model.pt", None, "model.pt is missing"),
+        ("sample_inputs/model.pt", b'{"config": {}}', "is no zip file"),
+    ],
+)
+def test_parts_of_a_package(
+    part: str, data: bytes | None, says: str, exported: Parts, tmp_path: Path
+) -> None:
+    assert "first.weight" in open_tree(packed(tmp_path / "a.pt2", exported)).root
+    changed = [(name, data if name.endswith(part) else own) for name, own in exported]
+    path = packed(tmp_path / "b.pt2", [(name, own) for name, own in changed if own is not None])
+    with pytest.raises(Exception):  # noqa: B017
+        torch.export.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"use_pickle": false', b'"use_pickle": "true"'),
+        (b'"type": "cpu"', b'"type": null'),
+        (b'"strides": [{"as_int": 1}]', b'"strides": []'),
+    ],
+)
+def test_what_a_package_says_of_its_weights(
+    old: bytes, new: bytes, exported: Parts, tmp_path: Path
+) -> None:
+    def change(name: str, data: bytes) -> bytes:
+        wanted = name.endswith("weights_config.json")
+        assert not wanted or old in data
+        return data.replace(old, new) if wanted else data
+
+    path = packed(tmp_path / "a.pt2", [(name, change(name, data)) for name, data in exported])
+    with pytest.raises(Exception):  # noqa: B017
+        torch.export.load(path)
+    with pytest.raises(BrokenWeightsError, match="damaged program"):
         open_tree(path)
 
 
@@ -1221,8 +1284,8 @@ def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
 
     meta: dict[str, Any] = dict.fromkeys(META, 0)
     meta |= {"sizes": [{"as_int": 1}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}
-    meta["device"] = {"type": "cpu", "index": None}
-    graph = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {"x": meta}}
+    meta |= {"device": {"type": "cpu", "index": None}, "requires_grad": False}
+    graph: dict[str, Any] = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {"x": meta}}
     signature: dict[str, Any] = {"input_specs": [], "output_specs": []}
     program = {"graph_module": {"graph": graph, "signature": signature}}
     require_program(program)
@@ -1231,6 +1294,26 @@ def test_a_program_with_a_negative_length(tmp_path: Path) -> None:
         require_program(program)
     meta |= {"sizes": [{"as_int": 1}], "device": {"type": None, "index": None}}
     with pytest.raises(ValueError, match="a device has no kind"):
+        require_program(program)
+    meta |= {"strides": [], "device": {"type": "cpu", "index": None}}
+    with pytest.raises(ValueError, match="1 lengths, 0 steps"):
+        require_program(program)
+    hint = {"as_expr": {"expr_str": "s0", "hint": {"as_int": {}}}}
+    meta |= {"sizes": [hint], "strides": [{"as_int": 1}]}
+    with pytest.raises(ValueError, match="is no int"):
+        require_program(program)
+    meta["sizes"] = [{"as_int": 1}]
+    graph["inputs"] = [{"as_tensor": {"name": "x"}}]
+    signature["input_specs"] = [{"user_input": {"arg": {"as_tensor": {"name": "x"}}}}]
+    require_program(program)
+    signature["input_specs"] = [{"parameter": {"arg": {"name": "y"}, "parameter_name": "a"}}]
+    with pytest.raises(ValueError, match="names another value than its graph"):
+        require_program(program)
+    signature["input_specs"] = []
+    with pytest.raises(ValueError, match="takes 1 values, its signature 0"):
+        require_program(program)
+    graph["inputs"], signature["output_specs"] = [], [{}]
+    with pytest.raises(ValueError, match="of no kind, or of several"):
         require_program(program)
 
 
@@ -1244,3 +1327,168 @@ def test_a_png_that_says_in_packed_text_how_it_is_turned(tmp_path: Path) -> None
     end = data.index(b"IEND") - 4
     (tmp_path / "a.png").write_bytes(data[:end] + chunk + data[end:])
     assert open_image(tmp_path / "a.png").data.shape == (30, 20)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"K\x02\x85", b"J\xfe\xff\xff\xff\x85"),  # -2 objects
+        (b"K\x01K\x01K\x01t", b"K\x01K\x01t"),  # the unit of dates in three parts
+    ],
+)
+def test_states_of_arrays_that_are_not_read(old: bytes, new: bytes, tmp_path: Path) -> None:
+    made = {"w": np.ones(3), "o": np.array([None, 1], object), "d": np.zeros(2, "M8[D]")}
+    data = pickle.dumps(made, 2)
+    (tmp_path / "a.pkl").write_bytes(data)
+    assert open_tree(tmp_path / "a.pkl").container == "pickle"
+    assert old in data
+    (tmp_path / "a.pkl").write_bytes(data := data.replace(old, new, 1))
+    with pytest.raises((ValueError, TypeError)):
+        pickle.loads(data)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("outside", [b"K\x01Q", b"Pa\n"])
+def test_arrays_beside_what_is_outside(outside: bytes, tmp_path: Path) -> None:
+    data = b"\x80\x02" + outside + b"0" + pickle.dumps({"w": np.ones(3)}, 2)[2:]
+    (tmp_path / "a.pkl").write_bytes(data)
+    with pytest.raises(pickle.UnpicklingError):
+        pickle.loads(data)
+    with pytest.raises(BrokenWeightsError, match="outside of it"):
+        open_tree(tmp_path / "a.pkl")
+
+
+def test_an_array_that_gets_a_second_state(tmp_path: Path) -> None:
+    data = pickle.dumps({"w": np.ones(3), "o": np.array([None], object)}, 2)
+    (tmp_path / "a.pkl").write_bytes(data := data[:-2] + b"u.")
+    (tmp_path / "b.pkl").write_bytes(twice := data[:-2] + b"K\x01\x85bu.")
+    assert open_tree(tmp_path / "a.pkl").container == "pickle"
+    with pytest.raises(TypeError):
+        pickle.loads(twice)
+    with pytest.raises(BrokenWeightsError, match="a second state"):
+        open_tree(tmp_path / "b.pkl")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"ctorch.serialization\n_get_layout\nX\x04\0\0\0pool\x85R",
+        b"ctorch.storage\nUntypedStorage\nX\x04\0\0\0pool\x85R",
+        b"ctorch\nTensor\n]\x89}\x87R",
+    ],
+)
+def test_calls_that_torch_refuses(odd: bytes, tmp_path: Path) -> None:
+    def change(parts: Parts) -> Parts:
+        return [
+            (name, data[:2] + odd + b"0" + data[2:] if name.endswith("data.pkl") else data)
+            for name, data in parts
+        ]
+
+    path = torch_file(tmp_path / "a.pth", change)
+    with pytest.raises((KeyError, RuntimeError, TypeError)):
+        torch.load(path, weights_only=False)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(path)
+
+
+def test_a_part_that_is_in_another_file(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pth", list)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, data.rindex(b"PK\1\2") + 34, 7)
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="in another file"):
+        open_tree(path)
+
+
+def test_a_keras_file_that_is_being_written(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "a.h5"
+    with h5py.File(tmp_path / "b.h5", "w", libver="latest") as file:
+        file["model_weights/a/w"] = np.ones(3, "f4")
+        file.flush()
+        path.write_bytes((tmp_path / "b.h5").read_bytes())
+    with pytest.raises(OSError, match="already open for write"):
+        h5py.File(path, "r")
+    with pytest.raises(BrokenWeightsError, match="has not closed"):
+        open_tree(path)
+
+
+def test_extensions_of_nifti_that_reach_into_the_pixels(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / "a.nii"
+    image = nibabel.Nifti1Image(np.full((4, 5), 7, "u1"), np.eye(4))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"a" * 24))
+    nibabel.save(image, path)
+    assert open_image(path).data.shape == (5, 4)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<f", data, 108, 0.0)  # where the pixels begin
+    path.write_bytes(data)
+    with pytest.raises(Exception):  # noqa: B017
+        nibabel.load(path)
+    with pytest.raises(ImageError, match="extension of its header"):
+        open_image(path)
+
+
+def test_a_png_whose_last_part_is_cut_off(tmp_path: Path) -> None:
+    import imagecodecs
+    import PIL.Image
+
+    data = imagecodecs.png_encode(np.arange(600, dtype="u2").reshape(20, 30))
+    end = data.index(b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(data[:end] + struct.pack(">I4s", 40, b"tEXt") + b"ab")
+    with pytest.raises(OSError), PIL.Image.open(tmp_path / "a.png") as image:
+        image.load()
+    with pytest.raises(ImageError, match="its last part is cut off"):
+        open_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_thousands_of_chunks_that_are_not_there(zarr_format: Any, tmp_path: Path) -> None:
+    """Zarr decodes one of them; the others are as that one."""
+    zarr = pytest.importorskip("zarr")
+    path = tmp_path / "a.zarr"
+    made = zarr.create_array(
+        path, shape=(199, 40), chunks=(2, 5), dtype="u2", fill_value=9, zarr_format=zarr_format
+    )
+    made[4:7, 10:12] = 3
+    pixels = ZarrPixels(path, zarr_format)
+    asked: list[Any] = []
+
+    class Counted:
+        def __getitem__(self, box: Any) -> Any:
+            asked.append(box)
+            return made[box]
+
+    pixels._array = Counted()
+    assert np.array_equal(np.asarray(pixels[...]), made[...])
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("made", "opset", "says"),
+    [
+        (node("Relu", ["image"], "out"), -17, "version of its operations that there is not"),
+        (node("Relu", ["image"], "out", "image"), 17, "version of operations of 'image'"),
+        (node("", ["image"], "out"), 17, "a node has no operation|has not: ''|no operation"),
+    ],
+)
+def test_nodes_of_onnx_that_are_of_nothing(
+    made: bytes, opset: int, says: str, tmp_path: Path
+) -> None:
+    path = onnx_files.network(tmp_path / "a.onnx", [made], opset=opset)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(("kind", "field"), [(8, 5), (8, 9), (23, 7)])
+def test_numbers_of_onnx_in_a_field_of_others(kind: int, field: int, tmp_path: Path) -> None:
+    odd = onnx_files.tensor_of("odd", [1], kind, onnx_files.part(field, b"\1"))
+    content = onnx_files.graph(
+        [RELU], [odd], [value("image", onnx_files.IMAGE)], [value("out", None)]
+    )
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match="those of another kind"):
+        open_tree(tmp_path / "a.onnx")

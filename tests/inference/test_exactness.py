@@ -16,12 +16,13 @@ from support.networks import Jvanvugt, Mateuszbuda, Milesial, Segnet, calibrate,
 from support.whole import own_answer
 
 from napari_segnet.__main__ import main
-from napari_segnet.checkpoint import Checkpoint
+from napari_segnet.checkpoint import Checkpoint, PrepareStep
 from napari_segnet.engines.torch import TorchEngine, identify
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings, predict
-from napari_segnet.progress import run
+from napari_segnet.plan.input import stands_scales
+from napari_segnet.progress import SHARE_DONE, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +223,57 @@ def test_mirror_images_are_refused_where_the_place_counts(monkeypatch):
         run(predict(network, image, settings(mirror="yes")))
     advised = replace(network, card={"mirror": "yes"})
     assert "mirrored" not in run(predict(advised, image, settings())).origin.engine
+
+
+@pytest.mark.parametrize("how", [{}, {"tile_px": (32,)}, {"maps": "float16"}])
+def test_answers_at_two_scales_are_averaged(how):
+    name = next(one for one in FLAT if NETS[one].kind is Segnet)
+    network, image = checkpoint_of(name), image_of(picture(name, (64, 96)))
+
+    def maps(network=network, **more):
+        return run(predict(network, image, settings(**how, **more)))
+
+    ways = [maps(scale=scale).answer.data.astype(np.float32) for scale in (1.0, 2.0)]
+    mean = np.mean(ways, axis=0)
+    made = maps(multiscale="yes")
+    assert made.answer.data.shape == ways[0].shape
+    assert np.abs(made.answer.data - mean).max() <= (1e-3 if how.get("maps") else 1e-5)
+    assert made.origin.engine["scales"] == [1.0, 2.0]
+    assert np.abs(made.answer.data - ways[0]).max() > 1e-3
+    advised = maps(replace(network, card={"multiscale": "yes"}))
+    np.testing.assert_array_equal(advised.answer.data, made.answer.data)
+    plain = maps(replace(network, card={"multiscale": "yes"}), multiscale="no")
+    assert "scales" not in plain.origin.engine
+
+
+def test_scales_count_from_the_usual_one_and_progress_never_goes_back():
+    name = next(one for one in FLAT if NETS[one].kind is Segnet)
+    network, image = checkpoint_of(name), image_of(picture(name, (64, 96)))
+    steps = predict(network, image, settings(multiscale="yes", scale=0.5, tile_px=(32,)))
+    shares = []
+    while True:
+        try:
+            report = next(steps)
+        except StopIteration as stop:
+            made = stop.value
+            break
+        assert report.done <= report.total
+        shares += [dict(report.values).get(SHARE_DONE, report.done / report.total)]
+    assert made.origin.engine["scales"] == [0.5, 1.0]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_scales_are_refused_where_answers_cannot_be_averaged():
+    flat = checkpoint_of(FLAT[0])
+    volume = PrepareStep(name="volume", options={})
+    assert [stands_scales(flat), stands_scales(replace(flat, prepare=(volume,)))] == [True, False]
+    name = DEEP[0]
+    network, image = checkpoint_of(name), image_of(picture(name, (16, 32, 32)))
+    with pytest.raises(SettingsError, match=r"at several scales.*multiscale=auto"):
+        run(predict(network, image, settings(multiscale="yes")))
+    advised = replace(network, card={"multiscale": "yes"})
+    assert "scales" not in run(predict(advised, image, settings())).origin.engine
 
 
 def test_half_the_halo_would_fail_without_padding():

@@ -15,6 +15,7 @@ from tests.support.tutorials import Taught
 import napari_segnet as sn
 from napari_segnet.errors import SegnetError, SettingsError, UnknownNetworkError
 from napari_segnet.families.graph import StoredGraph
+from napari_segnet.train import TrainSettings
 
 
 def written(path, **how):
@@ -65,14 +66,14 @@ def test_a_picture_of_8_bits_becomes_objects_with_classes(tmp_path):
     assert set(labels.label_class.values()) <= {1, 2, 3}
 
 
-def test_mirror_images_and_training_are_refused_in_a_sentence(tmp_path):
-    written(tmp_path / "net.tar", types=0)
+def test_mirror_images_and_training_of_classes_are_refused_in_a_sentence(tmp_path):
+    written(tmp_path / "net.tar", types=3)
     found = sn.identify(tmp_path / "net.tar")
     image = sn.Image(data=np.zeros((60, 60, 3), np.uint8), axes="yxc", rgb=True, name="a")
     with pytest.raises(SettingsError, match="cannot be shown mirror images"):
         sn.run(sn.predict(found, image, sn.PredictSettings(mirror="yes", device="cpu")))
     dataset = write_dataset(tmp_path / "set", count=1, channels=3)
-    with pytest.raises(SegnetError, match=r"labels do not say what it should be"):
+    with pytest.raises(SegnetError, match=r"say one of the two\. Train a network that has no"):
         sn.run(sn.train(found, dataset, tmp_path / "new.tar", device="cpu"))
 
 
@@ -82,3 +83,20 @@ def test_other_decoders_are_refused_by_name(tmp_path):
     torch.save(state, tmp_path / "net.tar")
     with pytest.raises(UnknownNetworkError, match="the decoder hv is missing"):
         sn.identify(tmp_path / "net.tar")
+
+
+@pytest.mark.trains
+def test_it_learns_where_objects_meet_and_goes_back_as_it_came(tmp_path):
+    written(tmp_path / "net.tar", types=0)
+    found = sn.identify(tmp_path / "net.tar")
+    dataset = write_dataset(tmp_path / "set", count=2, channels=3)
+    settings = TrainSettings(epochs=1, steps_per_epoch=3, batch_size=2, crop_px=64)
+    sn.run(sn.train(found, dataset, tmp_path / "new.tar", settings, device="cpu"))
+    new = sn.identify(tmp_path / "new.tar")
+    assert (new.family, new.outputs, new.program) == (found.family, found.outputs, found.program)
+    states = [
+        torch.load(tmp_path / name, weights_only=True)["desc"] for name in ("net.tar", "new.tar")
+    ]
+    assert states[0].keys() == states[1].keys()
+    heads = [state["module.decoder.hv.u0.conv.weight"] for state in states]
+    assert not torch.equal(*heads)

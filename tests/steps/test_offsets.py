@@ -7,9 +7,24 @@ import pytest
 from scipy import ndimage
 
 from napari_segnet.checkpoint import Output
-from napari_segnet.errors import MismatchError
+from napari_segnet.errors import MemoryExhaustedError, MismatchError
 from napari_segnet.evaluate import evaluate
-from napari_segnet.steps import LabelSettings, Unit, label_unit, labeler_of, resolve, score_labels
+from napari_segnet.sinks import file as in_file
+from napari_segnet.steps import (
+    LabelSettings,
+    Unit,
+    _bands,
+    _groups,
+    forecast,
+    ids,
+    label_unit,
+    labeler_of,
+    resolve,
+    score_labels,
+)
+from napari_segnet.steps import (
+    offsets as module,
+)
 
 NUCLEI = Output(role="foreground", channels=2, activation="softmax")
 OFFSETS = Output(role="offset", channels=2, activation="none")
@@ -104,3 +119,58 @@ def test_a_network_without_offsets_is_refused():
     unit = Unit(maps=np.zeros((1, 4, 4), np.float16), outputs=(one,), pixel_size=(1.0, 1.0))
     with pytest.raises(MismatchError, match="instances=offsets needs a network with an output"):
         labeler_of("offsets").label(unit, settings_for(unit, instances="offsets"))
+
+
+def whole_plane(unit):
+    """The step of vqdang/hover_net on all of a plane at once, in scipy and scikit-image."""
+    from skimage.segmentation import watershed
+
+    def stretched(values):
+        return (values - values.min()) / np.float32(values.max() - values.min())
+
+    def large(mask):
+        found, _ = ndimage.label(mask)
+        return found * (np.bincount(found.ravel()) >= 10)[found]
+
+    rises, sums = np.ones(1), np.ones(1)
+    for _ in range(19):
+        rises = np.convolve(rises, [0.5, 0.5])
+    sums, rises = np.convolve(rises, [0.5, 0.5]), np.convolve(rises, [-1, 1])
+    maps = unit.maps.astype(np.float32)
+    inside, flat = large(maps[1] >= 0.5) > 0, []
+    for offset, axis in ((maps[2], 1), (maps[3], 0)):
+        slope = ndimage.correlate1d(stretched(offset), rises, axis, mode="mirror")
+        slope = ndimage.correlate1d(slope, sums, 1 - axis, mode="mirror")
+        flat.append(1 - stretched(slope))
+    steep = np.where(inside, np.maximum(*flat), 0)
+    height = (1 - steep) * inside
+    for axis in (0, 1):
+        height = ndimage.correlate1d(height, (0.25, 0.5, 0.25), axis, mode="mirror")
+    middles = ndimage.binary_fill_holes(inside & (steep < 0.4))
+    ellipse = np.ones((5, 5), bool)
+    ellipse[[0, 0, 0, 0, 4, 4, 4, 4], [0, 1, 3, 4, 0, 1, 3, 4]] = False
+    middles = ndimage.binary_erosion(middles, ellipse, border_value=1)
+    return watershed(-height, large(ndimage.binary_dilation(middles, ellipse)), mask=inside)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize(("band", "group"), [(2**22, 2**22), (900, 1500), (40, 100)])
+def test_block_by_block_in_files_gives_the_labels_of_the_whole_plane(
+    noise, band, group, monkeypatch
+):
+    unit = unit_of(discs(5, (160, 210), 55), noise=noise)
+    want = ids.relabel_raster(whole_plane(unit).astype(np.int32))
+    assert want.max() > 25
+    monkeypatch.setattr(_bands, "BAND_PX", band)
+    monkeypatch.setattr(_groups, "GROUP_PX", group)
+    monkeypatch.setattr(in_file, "IN_MEMORY_BYTES", 0 if band < 2**22 else 2**30)
+    found = labeler_of("offsets").label(unit, settings_for(unit))
+    np.testing.assert_array_equal(found, want)
+
+
+def test_a_piece_that_memory_does_not_hold_is_refused(monkeypatch):
+    unit = unit_of(discs(1))
+    monkeypatch.setattr(module, "GROUP_PX", 100)
+    monkeypatch.setattr(forecast, "room_bytes", lambda free: 10_000)
+    with pytest.raises(MemoryExhaustedError, match=r"in a box of [\d,]+ pixels.*Raise the thres"):
+        labeler_of("offsets").label(unit, settings_for(unit))

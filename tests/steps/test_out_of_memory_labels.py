@@ -18,6 +18,7 @@ from napari_segnet.steps import (
     _basin_bands,
     _channels,
     _distances,
+    _groups,
     fill_holes,
     ids,
     label_unit,
@@ -78,7 +79,7 @@ def in_blocks(patch: pytest.MonkeyPatch, band: int, chunk: int) -> None:
         patch.setattr(module, "BAND_PX", band)
     for module, name in (
         (ids, "CHUNK_PX"), (_channels, "CHUNK_PX"), (fill_holes, "BOX_PX"),
-        (watershed, "LARGE_PX"), (watershed, "GROUP_PX"), (_distances, "WINDOW_PX"),
+        (watershed, "LARGE_PX"), (_groups, "GROUP_PX"), (_distances, "WINDOW_PX"),
     ):  # fmt: skip
         patch.setattr(module, name, chunk)
     patch.setattr(ids, "AT_ONCE_PX", 0)
@@ -157,4 +158,26 @@ def test_memory_holds_bands_and_not_the_image(instances, monkeypatch) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+    assert peak < 4 * edge**2
+
+
+def test_memory_holds_bands_of_offsets_as_well(monkeypatch) -> None:
+    in_blocks(monkeypatch, 2**14, 2**14)
+    edge = 1024
+    place = (np.arange(edge) % 16 - 7.5).astype(np.float16)
+    y, x = np.meshgrid(place, place, indexing="ij")
+    maps = np.stack([y * y + x * x > 49, y * y + x * x <= 49, x / 7, y / 7]).astype(np.float16)
+    outputs = (
+        Output(role="foreground", channels=2, activation="softmax"),
+        Output(role="offset", channels=2, activation="none"),
+    )
+    settings = LabelSettings(threshold=0.5, instances="offsets", min_size_px=9, fill_holes=True)
+    label_unit(unit_of(maps[:, :64, :64], outputs), settings)  # what is imported on the way
+    tracemalloc.start()
+    try:
+        labels = label_unit(unit_of(maps, outputs), settings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert labels.max() == (edge // 16) ** 2
     assert peak < 4 * edge**2

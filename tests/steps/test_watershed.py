@@ -8,8 +8,7 @@ import pytest
 from napari_segnet import cache
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
-from napari_segnet.steps import LabelSettings, Unit, label_unit, resolve
-from napari_segnet.steps import watershed as module
+from napari_segnet.steps import LabelSettings, Unit, _groups, label_unit, resolve
 
 FOREGROUND = Output(role="foreground", channels=1, activation="sigmoid")
 BOUNDARY = Output(role="boundary", channels=1, activation="sigmoid")
@@ -154,7 +153,7 @@ def test_labels_do_not_depend_on_what_is_worked_on_at_once(outputs, monkeypatch)
     whole = watershed(unit(outputs, *maps), seed_threshold=0.02)
     assert whole.max() > 20
     for size in (1, 500):
-        monkeypatch.setattr(module, "GROUP_PX", size)
+        monkeypatch.setattr(_groups, "GROUP_PX", size)
         np.testing.assert_array_equal(watershed(unit(outputs, *maps), seed_threshold=0.02), whole)
 
 

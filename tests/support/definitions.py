@@ -8,7 +8,18 @@ from typing import Any
 
 import torch
 
-__all__ = ["GATED", "LOOPS", "MOBILE", "NAMES", "PLACES", "RESIDUAL", "SIZES", "answer", "saved"]
+__all__ = [
+    "GATED",
+    "LOOPS",
+    "MOBILE",
+    "NAMES",
+    "NOISY",
+    "PLACES",
+    "RESIDUAL",
+    "SIZES",
+    "answer",
+    "saved",
+]
 
 GATED = """
 import torch
@@ -242,6 +253,59 @@ class Mobile(nn.Module):
         return F.interpolate(self.one(found["low"]) + rough, scale_factor=4, mode="bilinear")
 """
 
+NOISY = """
+import numpy as np
+import torch
+from torch import nn
+from torch.distributions.uniform import Uniform
+
+KNOWN, SEVERAL = {}, []
+
+
+def register(*groups):
+    def decorator(kind):
+        KNOWN[kind.__name__.lower()] = kind
+        for group in groups:
+            group.append(kind.__name__)
+        return kind
+    return decorator
+
+
+class Noise(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drawn = Uniform(-0.3, 0.3)
+
+    def forward(self, x):
+        return x.mul(self.drawn.sample(x.shape[1:]).to(x.device).unsqueeze(0)) + x
+
+
+@register(SEVERAL)
+class Noisy(nn.Module):
+    def __init__(self, channels=1, classes=2):
+        super().__init__()
+        self.first = nn.Conv2d(channels, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+        self.last = nn.Conv2d(np.int64(np.sum([4, 4])), classes, 1)
+        self.other = nn.Conv2d(8, classes, 1)
+
+    def forward(self, x):
+        a = torch.relu(self.first(x))
+        b = self.second(a)
+        short = nn.functional.max_pool2d(a, 2)
+        n, c, h, w = b.size()
+        more = torch.zeros(n, c - short.size(1), h, w)
+        if x.is_cuda:
+            more = more.cuda()
+        b = torch.relu(b + torch.cat((short, more), 1))
+        whole = torch.cat([a, self.up(b)], 1)
+        main = self.last(whole)
+        noisy = [Noise()(one) for one in (whole,)]
+        other = self.other(noisy[0])
+        return main, other
+"""
+
 RESIDUAL = """
 import math
 import torch
@@ -305,7 +369,8 @@ def saved(
     torch.save(module.state_dict(), folder / name)
     image = torch.randn(1, *shape)
     with torch.no_grad():
-        return image, module.eval()(image)
+        answer = module.eval()(image)
+    return image, answer[0] if isinstance(answer, tuple) else answer
 
 
 def answer(checkpoint: Any, image: torch.Tensor, state: Mapping[str, torch.Tensor]) -> torch.Tensor:

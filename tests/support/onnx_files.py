@@ -122,6 +122,7 @@ def model(
 ) -> bytes:
     """Return a file with a graph, which comes last."""
     found = whole(1, 8) + part(2, producer) + part(8, part(1, "") + whole(2, opset))
+    found += part(8, part(1, "com.microsoft") + whole(2, 1))
     found += part(6, doc) if doc else b""
     found += b"".join(part(14, part(1, key) + part(2, text)) for key, text in said.items())
     return found + part(7, content)

@@ -6,6 +6,10 @@
 
 Prints ``ready``, then one line for each act: its number, the time, how long the program had
 waited for a processor by then, a hash of the labels.
+
+With ``serve`` in place of both it opens the window and waits for lines of FOLDER, SEED and the file
+to print into. For each it forks a program that paints in its own copy of the window, with a journal
+and threads of its own, and prints the number of its process.
 """
 
 from __future__ import annotations
@@ -92,17 +96,23 @@ def any_act(layer, rng, halfway=lambda: None):
 CHANCES = [0.45, 0.12, 0.1, 0.03, 0.2, 0.1]
 
 
-def main(folder: Path, seed: int) -> None:
+def window():
+    import napari
+
+    viewer = napari.Viewer(show=False, show_welcome_screen=False)
+    viewer.add_image(image(), name="cells")
+    return viewer
+
+
+def main(folder: Path, seed: int, viewer=None) -> None:
     import os
 
     os.environ["NAPARI_SEGNET_DATA"] = str(folder)
-    import napari
     from qtpy.QtWidgets import QApplication
 
     from napari_segnet.widgets.recovery.recorder import keep_journal
 
-    viewer = napari.Viewer(show=False, show_welcome_screen=False)
-    viewer.add_image(image(), name="cells")
+    viewer = viewer or window()
     keep_journal(viewer)
     layer = viewer.add_labels(objects(), name="labels")
     rng = np.random.default_rng(seed)
@@ -120,5 +130,32 @@ def main(folder: Path, seed: int) -> None:
             time.sleep(0.002)
 
 
-if __name__ == "__main__":
+def serve() -> None:
+    import importlib
+    import os
+    import signal
+
+    viewer = window()
+    viewer.layers.remove(viewer.add_labels(objects()))  # all that the layer takes is loaded
+    importlib.import_module("napari_segnet.widgets.recovery.recorder")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    print("ready", flush=True)
+    for line in sys.stdin:
+        folder, seed, out = line.rstrip("\n").split("\t")
+        child = os.fork()
+        if child:
+            print(child, flush=True)
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+        try:
+            main(Path(folder), int(seed), viewer)
+        finally:
+            os._exit(7)
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["serve"]:
+    serve()
+elif __name__ == "__main__":
     main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -43,9 +43,10 @@ IMAGES = (
 )
 KEYS = (
     "axes, normalize, normalize_over, channels, invert, scale, object_px, object_um, tile_px, "
-    "batch_size, precision, seams, mirror, maps, device, threads, engine, threshold, instances, "
-    "min_size_px, fill_holes, clear_border, seed_threshold, cut_by, flow_threshold, flow_steps, "
-    "link, steps, score, nms, mask_threshold, mask_overlap, max_objects, overlap, classes"
+    "batch_size, precision, seams, mirror, multiscale, maps, device, threads, engine, threshold, "
+    "instances, min_size_px, fill_holes, clear_border, seed_threshold, cut_by, flow_threshold, "
+    "flow_steps, link, steps, score, nms, mask_threshold, mask_overlap, max_objects, overlap, "
+    "classes"
 )
 """Written out, since the classes that they come from take numpy to import; a test compares."""
 

@@ -44,6 +44,8 @@ BUILT_IN = {1: "deflate", 2: "shuffle", 3: "fletcher32", 6: "scale-offset"}
 """Numbers of the filters that HDF5 has inside; all others are plugins, or szip."""
 MOST_PACKED = 1100
 """Deflate packs at most 1032 to 1."""
+BEING_WRITTEN = 1
+"""Of the flags of version 3, which HDF5 looks at in files of the disk (H5F_SUPER_WRITE_ACCESS)."""
 LEAST_ROOM = 2**20
 """Bytes that may be spent on anything."""
 _DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError,
@@ -94,7 +96,13 @@ def opened(part: Part) -> Iterator[Hdf5]:
     import h5py
 
     with part.file() as file:
-        claimed = claimed_length(file.read(64))
+        head = file.read(64)
+        if head[8:9] == b"\3" and head[11:12] and head[11] & BEING_WRITTEN:
+            raise BrokenWeightsError(
+                f"{part.path.name} is an HDF5 file that whoever writes it has not closed: it is "
+                "not whole, or not yet. Wait until it is, or save the network again."
+            )
+        claimed = claimed_length(head)
         if claimed is not None and claimed > part.region.length:
             raise BrokenWeightsError(
                 f"{part.path.name} is an HDF5 file that is cut off: it should have {claimed:,} "

@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_segnet.containers._inert import Inert, Named
 
-__all__ = ["ARRAYS", "HalfBuilt", "OldText"]
+__all__ = ["ARRAYS", "HalfBuilt", "OldText", "old_text"]
 
 # kind and bytes of a number; never "O", whose bytes are pickles, nor dates, whose unit lies apart
 _NUMPY_DTYPE = re.compile(r"[<>|=]?([biufcSU]\d{0,6}|[?])")
@@ -53,6 +53,17 @@ class OldText(str):
     """
 
     raw: bytes
+
+
+def old_text(data: str) -> OldText:
+    """Return a text of Python 2, which does not say its encoding, from a letter for each byte."""
+    raw = data.encode("latin-1")
+    try:
+        text = OldText(raw.decode("utf-8"))
+    except UnicodeError:
+        text = OldText(data)
+    text.raw = raw
+    return text
 
 
 class HalfBuilt:
@@ -164,7 +175,7 @@ def _require_unit(said: Any) -> None:
         raise ValueError("the kind of an array is not understood")
     unit, *steps = said[1]
     name = unit.decode("latin-1") if isinstance(unit, bytes) else unit
-    if name not in _UNITS or steps[1:2] != [1] or any(type(n) is not int or n < 1 for n in steps):
+    if name not in _UNITS or steps[1:] != [1, 1] or any(type(n) is not int or n < 1 for n in steps):
         raise ValueError("the kind of an array is not understood")
 
 
@@ -174,6 +185,9 @@ def _never(*_args: Any) -> Any:
 
 def _array(raw: Any, dtype: Any, shape: Any, order: Any, *, written: bool = False) -> Any:
     """Return an array; ``written`` by its own pickle, so that its numbers are bytes alone."""
+    sizes = shape if isinstance(shape, tuple | list) else (shape,)
+    if any(type(n) is not int or n < 0 for n in sizes):
+        raise ValueError("the shape of an array is no row of lengths")
     if isinstance(dtype, Inert):
         return Inert(_MADE, (shape,))
     if not isinstance(dtype, HalfBuilt) or dtype.spec is None:
@@ -184,9 +198,6 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any, *, written: bool = Fals
         return Inert(_MADE, (shape,), items=raw)
     if not isinstance(raw, (bytes, str) if written else (bytes, bytearray, str)):
         raise ValueError("the numbers of an array are no bytes")
-    sizes = shape if isinstance(shape, tuple | list) else (shape,)
-    if any(type(n) is not int or n < 0 for n in sizes):
-        raise ValueError("the shape of an array is no row of lengths")
     if isinstance(raw, str):
         raw = raw.raw if isinstance(raw, OldText) else raw.encode("latin-1")
     try:

@@ -6,7 +6,9 @@ https://github.com/onnx/onnx/blob/v1.20.0/onnx/checker.cc
 
 from __future__ import annotations
 
-from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel
+from collections.abc import Iterator
+
+from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, OnnxNode
 from napari_segnet.containers._onnx_operators import require_known
 
 __all__ = ["require_sound"]
@@ -27,9 +29,17 @@ def require_sound(model: OnnxModel) -> None:
         raise ValueError("it does not say the version of its operations")
     if model.opsets and 0 < model.version < FIRST_WITH_OPSETS:
         raise ValueError("it says a version of its operations, which came later than its format")
+    if any(version < 1 for version in model.opsets.values()):
+        raise ValueError("it says a version of its operations that there is not")
     opset = model.opsets.get("", 0 if model.opsets else 1)
     own = {name for domain, name in model.functions if not domain or domain == "ai.onnx"}
     _graph(model.graph, frozenset(), own, opset)
+    known = model.opsets.keys() | {domain for domain, _ in model.functions}
+    for node in _nodes(model.graph):
+        if not node.operation:
+            raise ValueError("a node has no operation")
+        if known and node.domain and node.domain not in known:
+            raise ValueError(f"it does not say the version of operations of {node.domain[:80]!r}")
 
 
 def _graph(graph: OnnxGraph, outer: frozenset[str], own: set[str], opset: int) -> None:
@@ -60,6 +70,15 @@ def _graph(graph: OnnxGraph, outer: frozenset[str], own: set[str], opset: int) -
     for output in graph.outputs:
         if output.name not in here and output.name not in outer:
             raise ValueError(f"nothing makes its output {output.name[:80]!r}")
+
+
+def _nodes(graph: OnnxGraph) -> Iterator[OnnxNode]:
+    """Yield the nodes of a graph and of those inside of it."""
+    for node in graph.nodes:
+        yield node
+        for value in node.attributes.values():
+            for one in _graphs(value):
+                yield from _nodes(one)
 
 
 def _graphs(value: object) -> list[OnnxGraph]:

@@ -68,11 +68,13 @@ PLAIN = {"float32": 4, "float64": 10, "complex64": 4, "complex128": 10}
 """Which field holds which kind so."""
 UNREAD = (3, 16)
 """Messages in a tensor that nobody reads: which part of a larger one it is, properties."""
-RAW, INT32 = 9, 5
+RAW, INT32, TEXTS = 9, 5, 6
 VALUES = (4, INT32, 6, 7, RAW, 10, 11)
 """Fields of which one holds a tensor's numbers or texts."""
 FIELD_OF = {**PLAIN, "int64": 7, "uint32": 11, "uint64": 11}
 """Which field but ``raw_data`` holds a kind; all others lie in ``int32_data``."""
+TEXT, LAST_KIND = 8, 26
+"""The kind of texts, and the last one that there is."""
 LARGEST_KIND = 40
 """The format has 26 kinds; what is far above is damage."""
 
@@ -152,7 +154,7 @@ def read_tensor(message: Message) -> OnnxTensor:
             held.add(one.number)
     if not 0 < kind <= LARGEST_KIND:
         raise ValueError(f"the numbers of the tensor {name[:80]!r} are of no kind")
-    _require_one_place(name, KINDS.get(kind), held)
+    _require_one_place(name, kind, held)
     if len(dims) > MOST_DIMS or any(n < 0 for n in dims):
         raise ValueError(f"the tensor {name[:80]!r} has no shape")
     found = OnnxTensor(name=name, shape=tuple(dims), kind=kind, numbers=tuple(numbers))
@@ -173,14 +175,15 @@ def read_tensor(message: Message) -> OnnxTensor:
     return found
 
 
-def _require_one_place(name: str, dtype: str | None, held: set[int]) -> None:
+def _require_one_place(name: str, kind: int, held: set[int]) -> None:
     """Refuse numbers that lie in two fields, or in that of another kind.
 
     https://github.com/onnx/onnx/blob/v1.19.0/onnx/checker.cc (``check_tensor``)
     """
     if len(held) > 1:
         raise ValueError(f"the numbers of the tensor {name[:80]!r} lie in two places")
-    if dtype is not None and held and held.isdisjoint((RAW, FIELD_OF.get(dtype, INT32))):
+    own = (TEXTS,) if kind == TEXT else (RAW, FIELD_OF.get(KINDS.get(kind, ""), INT32))
+    if kind <= LAST_KIND and held and held.isdisjoint(own):
         raise ValueError(f"the numbers of the tensor {name[:80]!r} lie in those of another kind")
 
 

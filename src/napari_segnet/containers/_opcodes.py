@@ -8,6 +8,7 @@ escape is wrong.
 from __future__ import annotations
 
 import codecs
+import itertools
 import math
 import pickletools
 import re
@@ -88,10 +89,10 @@ def operations(stream: Stream) -> Iterator[tuple[str, Any]]:
 
     Raises ``ValueError`` where the bytes are no pickle or end too early.
     """
-    while True:
+    for place in itertools.count():
         letter = stream.read(1)
         name, read = _READERS[letter]
-        if stream.known is not None and name not in stream.known:
+        if stream.known is not None and (name not in stream.known or (place and name == "PROTO")):
             raise ValueError(f"it has the operation {name}, which is not written there")
         argument: Any = None if read is None else read(stream)
         if name == "GLOBAL" and stream.names is not None and not stream.names.fullmatch(argument):

@@ -147,7 +147,7 @@ def _strided(
         )
     if not isinstance(storage, Storage):
         raise ValueError("a tensor does not say where its numbers are")
-    if metadata and not isinstance(metadata, dict):
+    if metadata is not None and not isinstance(metadata, dict):
         raise ValueError("what is said of a tensor is no dict")
     if isinstance(metadata, dict) and (metadata.get("conj") or metadata.get("neg")):
         return unreadable(
@@ -190,8 +190,10 @@ def _meta(dtype: Any, shape: Any, _stride: Any, *_rest: Any) -> TensorRef:
     )
 
 
-def _inner(data: Any = None, *_rest: Any) -> Any:
+def _inner(data: Any = None, *rest: Any) -> Any:
     """Return a parameter's tensor for the parameter."""
+    if len(rest) > 1:
+        raise ValueError(f"a parameter is made of {len(rest) + 1} values")
     if not isinstance(data, TensorRef):
         raise ValueError("a parameter holds no tensor")
     return data
@@ -213,7 +215,15 @@ def _from_numpy(data: Any, *_rest: Any) -> Any:
     return data
 
 
+def _plain_tensor(*args: Any) -> Any:
+    """Return what stands for ``torch.Tensor(...)``: of lengths, or of one thing."""
+    if len(args) > 1 and not all(type(arg) is int for arg in args):
+        raise ValueError(f"a tensor is made of {len(args)} values")
+    return Inert("torch.Tensor", args)
+
+
 TENSORS: Mapping[str, Builder] = {
+    "torch.Tensor": _plain_tensor,
     "torch._utils._rebuild_tensor": _tensor_v1,
     "torch._utils._rebuild_tensor_v2": _tensor_v2,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
@@ -290,6 +300,9 @@ _LONGEST_PATH = 32_767
 """That of Windows, the longest of all systems."""
 _MOST_DEVICES = 128
 _DEVICE = re.compile(r"([a-z]+)(?::(0|[1-9][0-9]{0,2}))?")
+_SPARSE = ("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")
+_LAYOUTS = frozenset(f"torch.{name}" for name in ("strided", *_SPARSE, "_mkldnn", "jagged"))
+"""https://github.com/pytorch/pytorch/blob/v2.8.0/c10/core/Layout.h"""
 _DEVICES = frozenset(
     "cpu cuda ipu xpu mkldnn opengl opencl ideep hip ve fpga maia xla lazy vulkan mps meta hpu "
     "mtia privateuseone ort msnpu npu mlu musa sdaa gcu".split()
@@ -318,6 +331,12 @@ def _device(kind: Any = "cpu", index: Any = None) -> str:
     return f"{kind}:{index}"
 
 
+def _layout(name: Any) -> str:
+    if name not in _LAYOUTS:
+        raise ValueError("it names a layout that there is not")
+    return str(name)
+
+
 def _date(kind: Any) -> Builder:
     """Build a date or time from numbers, or from the bytes that its own pickle holds."""
 
@@ -337,9 +356,10 @@ def _range(*args: Any) -> range:
 
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 
+_CLASSES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 FUNCTIONS = frozenset(
     (
-        *(name for name in TENSORS if not name.startswith("torch.nn.parameter.")),
+        *(name for name in TENSORS if name not in _CLASSES),
         *(name for name in ARRAYS if name != "numpy.dtype"),
         *("_codecs.encode", "torch.serialization._get_layout"),
     )
@@ -375,7 +395,7 @@ PLAIN: Mapping[str, Builder] = {
     "types.SimpleNamespace": lambda: Record(),
     "torch.Size": lambda sizes=(): tuple(_sequence(sizes)),
     "torch.device": _device,
-    "torch.serialization._get_layout": lambda name: _of(str)(name),
+    "torch.serialization._get_layout": _layout,
     "_codecs.encode": _encode,
     "builtins.set": lambda items=(): set(_members(items)),
     "builtins.frozenset": lambda items=(): frozenset(_members(items)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from napari_segnet.budget import Budget
 from napari_segnet.containers._script_types import ANY, Type, fits, literal, type_of
@@ -51,10 +52,10 @@ class ScriptCode:
                 if isinstance(node, ast.ClassDef):
                     bases = [one.id if isinstance(one, ast.Name) else "" for one in node.bases]
                     made = ScriptClass(bases not in ([], ["Module"]), bases == ["Enum"])
-                    self.classes[f"{module}.{node.name}"] = made
+                    self._define(self.classes, f"{module}.{node.name}", made)
                     bodies.append((f"{module}.{node.name}", node))
                 elif isinstance(node, ast.FunctionDef):
-                    self.functions[f"{module}.{node.name}"] = node
+                    self._define(self.functions, f"{module}.{node.name}", node)
                 elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Assign):
                     # Files before 1.4 import each other, and say op_version_set = 1.
                     raise ValueError(f"its code {module[-80:]} holds more than classes")
@@ -62,6 +63,11 @@ class ScriptCode:
         for name, node in bodies:
             self.at = name
             self._class(self.classes[name], node)
+
+    def _define(self, known: dict[str, Any], name: str, made: Any) -> None:
+        if name in self.classes or name in self.functions:
+            raise ValueError(f"its code defines {name[-80:]} twice")
+        known[name] = made
 
     def require(self, needed: Sequence[tuple[str, Collection[str] | None]]) -> None:
         """Refuse modules of classes that are not there, and those without a field of theirs."""
@@ -112,7 +118,7 @@ class ScriptCode:
                 self._field(made, one.target.id, one)
             elif isinstance(one, ast.Assign) and len(one.targets) == 1:
                 self._assigned(made, one.targets[0], one.value)
-            elif not isinstance(one, ast.Pass | ast.Expr):
+            elif not isinstance(one, ast.Pass):
                 raise self.refuse(f"a {type(one).__name__}")
 
     def _field(self, made: ScriptClass, name: str, one: ast.AnnAssign) -> None:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import OPERATORS, takes
+from napari_segnet.containers._script_operators import KEYWORDS, OPERATORS, takes
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -25,6 +25,10 @@ _ROOTS = frozenset(
     "zip len print list tuple dict sorted reversed abs min max sum all any NoneType".split()
 )
 """Names that TorchScript knows by itself."""
+_VALUES = frozenset(("inf", "nan"))
+"""Those of them that are values; others are called, or stand before a dot."""
+_WITHOUT_FUNCTIONS = frozenset(("Tuple", "NoneType", "int", "float", "bool"))
+"""Types whose values have no functions of their own."""
 _STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
     *(ast.Pass, ast.With, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Delete),
@@ -165,7 +169,7 @@ class ScriptFunction:
         if isinstance(node, ast.Constant):
             return literal(node)
         if isinstance(node, ast.Name):
-            if node.id not in values and node.id not in _ROOTS:
+            if node.id not in values and node.id not in _VALUES:
                 raise self.look.refuse(f"{node.id} has no value")
             return values.get(node.id, ANY)
         if isinstance(node, ast.Attribute):
@@ -241,10 +245,13 @@ class ScriptFunction:
             made = self.look.classes.get(own.name)
             if made is not None:
                 return self._method(made, node, values)
+            if own.name in _WITHOUT_FUNCTIONS:
+                raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         if _root(node.func) in {"torch", "ops"} - values.keys():
             self._operation(ast.unparse(node.func), node, values)
             return ANY
-        called = self._value(node.func, values)
+        known = isinstance(node.func, ast.Name) and node.func.id in _ROOTS - values.keys()
+        called = ANY if known else self._value(node.func, values)
         if called.name == "Function":
             name = called.args[0].name
             if name in self.look.functions:
@@ -264,6 +271,8 @@ class ScriptFunction:
         known = OPERATORS.get(plain) or OPERATORS.get(plain.removesuffix("_"))
         if known is None or any(isinstance(one, ast.Starred) for one in node.args):
             return
+        if odd := {one.arg for one in node.keywords} - KEYWORDS:
+            raise self.look.refuse(f"{name} is given {odd.pop()} by its name")
         if not known.least <= len(found) + len(node.keywords) <= known.most:
             raise self.look.refuse(f"{name} is given {len(found)} values")
         for place, (letter, have) in enumerate(zip(known.kinds, found, strict=False)):
@@ -287,10 +296,12 @@ class ScriptFunction:
         if name == "isinstance" and node.args:
             self._value(node.args[0], values)
             return Type("bool")
-        if name == "getattr" and len(node.args) == 2 and isinstance(node.args[1], ast.Constant):
-            return self._attribute(
-                ast.Attribute(node.args[0], str(node.args[1].value), ast.Load()), values
-            )
+        if name in {"getattr", "hasattr"}:
+            said = node.args[1] if len(node.args) > 1 else None
+            if not isinstance(said, ast.Constant) or not isinstance(said.value, str):
+                raise self.look.refuse(f"{name} does not say a name")
+            if name == "getattr" and len(node.args) == 2:
+                return self._attribute(ast.Attribute(node.args[0], said.value, ast.Load()), values)
         return None
 
     def _method(self, made: ScriptClass, node: ast.Call, values: Mapping[str, Type]) -> Type:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from napari_segnet.containers._script_types import Type
 
-__all__ = ["OPERATORS", "ScriptOperator", "takes"]
+__all__ = ["KEYWORDS", "OPERATORS", "ScriptOperator", "takes"]
 
 _TABLE = """
 Bool:1-1 Complex:1-2 ComplexImplicit:1-1:t Delete:2-2 Float:1-1 FloatImplicit:1-1:t Generator:0-2
@@ -23,7 +23,7 @@ __derive_index:3-3:iii __getitem__:2-2 __iand__:2-2:t __ilshift__:2-2:t __interp
 __ior__:2-2:t __irshift__:2-2:t __is__:2-2 __isnot__:2-2 __ixor__:2-2:t __lshift__:2-2
 __not__:1-1:b __or__:2-2 __range_length:3-3:iii __round_to_zero_floordiv:2-2:ii __rshift__:2-2
 __upsample:1-5:taas __upsample_bilinear:1-3:t __upsample_nearest:1-3:t __xor__:2-2
-_debug_has_internal_overlap:1-1:t _empty_affine_quantized:1-8:l
+_convolution:12-13:ttalllblibbbb _debug_has_internal_overlap:1-1:t _empty_affine_quantized:1-8:l
 _empty_per_channel_affine_quantized:4-9:l _euclidean_dist:2-2:tt
 _fill_mem_eff_dropout_mask_:4-4:tnii _foobar:1-4:tbb _fw_primal:2-2:ti _get_cpu_capability:0-0
 _get_tracing_state:0-0 _grad_sum_to_size:2-2:t _grouped_mm:2-5:tt _list_to_tensor:1-1:l
@@ -178,6 +178,28 @@ where:1-3:t xlogy:2-2 zero:1-1:t zeros:1-5:l zeros_like:1-6:t zfill:2-2:si
 """
 
 
+KEYWORDS = frozenset(
+    """
+H L LD LU M N P Q R S U V Vh X a activation adjoint alibi_slopes alpha amsgrad approximate arg3
+assume_unique atol attn_mask aweights axis beta beta1 beta2 bias bin_edges block_table blocksize
+buffer check_errors copy correction dampening decimals dense_dim density descending device dim
+dim1 dim2 driver dtype dx edge_order eigenvalues eigenvectors eigvals eigvecs enable_gqa eps
+exponent fill_value found_inf fweights generator grad_bias grad_input grad_scale grad_weight
+hermitian hist implicit include_self indexing indices info initial interpolation inverse invert
+is_coalesced is_first_step is_matrix is_target keepdim layout left lengths log_target logabsdet
+lr lr_decay mantissa masked_grad max max_values maximize memory_format min min_indices mode
+momentum nesterov non_blocking num_splits num_splits_key offset offsets out out0 out1 out2 out3
+out4 out5 out6 out_dtype out_int32 output output_size path pin_memory pivot pivots range rank
+reduce requires_grad reserve residuals result right rounding_mode rtol save_invstd save_mean
+scale scales seed self_num_batch_dims seqlen_k seqused_k shared_storage_dqdkdv side sign
+singular_values size solution sorter spacing sparse_grad stable tau total_weight transpose
+unitriangular unsafe upper use_dynamic use_fast_accum use_gelu value values weight weight_decay
+window_size window_size_left window_size_right zero_point zero_points
+""".split()
+)
+"""What any operation takes by its name alone, as PyTorch writes it; others it writes by place."""
+
+
 class ScriptOperator(NamedTuple):
     """How many values an operation takes, and the letters of their types."""
 
@@ -202,7 +224,7 @@ _REFUSED: Mapping[str, frozenset[str]] = {
     "l": frozenset(("Tensor", "str", "Dict", "bool")),
     "i": frozenset(("float", "bool", "str", "List", "Tuple", "Dict", "NoneType")),
     "n": frozenset(("str", "List", "Tuple", "Dict", "NoneType")),
-    "b": frozenset(("int", "float", "str", "List", "Tuple", "Dict", "NoneType")),
+    "b": frozenset(("Tensor", "int", "float", "str", "List", "Tuple", "Dict", "NoneType")),
     "s": frozenset(("Tensor", "int", "float", "bool", "List", "Tuple", "Dict", "NoneType")),
 }
 """Types that are none of a letter's; PyTorch makes a number of a tensor, a list of one number."""

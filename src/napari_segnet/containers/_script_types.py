@@ -139,7 +139,7 @@ def fits(have: Type, want: Type) -> bool:
     if want.name in {"AnyList", "AnyTuple", "AnyClassType", "AnyEnumType"}:
         return True
     if have.name == "Tensor":
-        return want.name in _NUMBERS
+        return want.name in _NUMBERS - {"bool"}
     if want.name in {"number", "Scalar"}:
         return have.name in _NUMBERS
     # Kinds that TorchScript calls whole numbers, and what is made outside of the file.

@@ -17,7 +17,7 @@ import numpy as np
 from napari_segnet.budget import Budget, OverBudget
 from napari_segnet.containers._danger import refuse_attribute, refuse_dangerous
 from napari_segnet.containers._inert import Inert, Named, Record
-from napari_segnet.containers._numpy_state import OldText
+from napari_segnet.containers._numpy_state import old_text
 from napari_segnet.containers._opcodes import Stream, operations
 from napari_segnet.containers._rebuild import (
     ARRAYS,
@@ -37,13 +37,14 @@ from napari_segnet.errors import BrokenWeightsError
 __all__ = ["Stream", "unpickle"]
 
 _PLAINEST = (str, bytes, int, float, complex, list, tuple, dict, type(None))
+_CALLED = (Named, Inert, type(None))
 _NO_ROW = (int, float, complex, type(None), Named)
 _INERT_BYTES = 300
 """A stand-in and its two lists."""
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
 ARRAY = "numpy.ndarray"
 """A stand-in for one of dates or objects, which gets no items one by one."""
-_TORCH = ("torch", "torch.cuda")
+_TORCH = ("torch", "torch.cuda", "torch.storage")
 SCRIPT = "__torch__"
 """Where the classes of a TorchScript file are."""
 _FROM_TYPE = {"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"}
@@ -245,6 +246,8 @@ class _Machine:
             for key in value.memo_keys:
                 self.memo[key] = built
         elif isinstance(value, Inert):
+            if value.name == ARRAY:
+                raise ValueError("an array gets a second state")
             if isinstance(value.state, dict):
                 self.budget.step(len(value.state))
             value.build(state)
@@ -324,6 +327,8 @@ def _is_kind(name: str) -> bool:
 
 
 def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
+    if name == "collections.defaultdict" and args and not isinstance(args[0], _CALLED):
+        raise ValueError("a dict's missing values are made by what cannot be called")
     if len(args) > MOST_ARGUMENTS.get(name, len(args)):
         raise ValueError(f"a {name.rpartition('.')[2]} is made of {len(args)} values")
     try:
@@ -337,17 +342,6 @@ def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
         if name in FORGIVING and isinstance(args[0], _NO_ROW):
             raise
         return Inert(name, args)
-
-
-def _old_text(data: str) -> str:
-    """Text of a Python 2 pickle, which does not say its encoding."""
-    raw = data.encode("latin-1")
-    try:
-        text = OldText(raw.decode("utf-8"))
-    except UnicodeError:
-        text = OldText(data)
-    text.raw = raw
-    return text
 
 
 _Opcode = Callable[[_Machine, Any], None]
@@ -364,7 +358,7 @@ def _push_unicode(machine: _Machine, argument: Any) -> None:
 
 
 def _push_text(machine: _Machine, argument: Any) -> None:
-    machine.push(_old_text(argument))
+    machine.push(old_text(argument))
 
 
 def _get(machine: _Machine, argument: Any) -> None:
@@ -372,6 +366,8 @@ def _get(machine: _Machine, argument: Any) -> None:
 
 
 def _put(machine: _Machine, argument: Any) -> None:
+    if argument < 0:
+        raise ValueError("a value is kept at a place below 0")
     machine.put(argument)
 
 

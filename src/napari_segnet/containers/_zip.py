@@ -35,6 +35,8 @@ _ZIP64, _ZIP64_RECORD = b"PK\x06\x07", b"PK\x06\x06"
 _LOCATOR = struct.Struct("<4sIQI")
 _RECORD = struct.Struct("<4sQ2H2I4Q")
 _LISTED = struct.Struct("<4s6H3I5H2I")
+_VOLUMES = (0, 1)
+"""Numbers of the one file that there is; PyTorch takes both."""
 _NO_DISK = (0, 0xFFFF)
 """One file only; or it is said elsewhere, in the record of zip64."""
 _MAX_RATIO = 1100  # deflate packs at most 1032 to 1
@@ -322,6 +324,11 @@ def _check(info: zipfile.ZipInfo, path: Path, file_size: int) -> None:
     if info.flag_bits & _ENCRYPTED:
         raise BrokenWeightsError(
             f"{path.name} is a zip file with a password; unpack it and open the weights inside."
+        )
+    if info.volume not in _VOLUMES:
+        raise BrokenWeightsError(
+            f"{path.name} is a damaged zip file: its part {os.path.basename(info.filename)[:40]} "
+            "is said to be in another file. Download or copy it again."
         )
     if info.flag_bits & _PATCHED or "\0" in info.orig_filename:
         raise BrokenWeightsError(

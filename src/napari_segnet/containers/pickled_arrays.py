@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from napari_segnet.containers._inert import Inert
 from napari_segnet.containers._types import Tree
 from napari_segnet.containers._unpickle import Stream, unpickle
-from napari_segnet.errors import UnsupportedWeightsError
+from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 from napari_segnet.stamp import stamp_of
 
 __all__ = ["PickledArrays"]
@@ -43,7 +44,8 @@ class PickledArrays:
         """List the arrays, which are in memory from then on as long as the tree is."""
         with path.open("rb") as file:
             state = os.fstat(file.fileno())
-            root = unpickle(Stream(file, state.st_size), path.name, _outside)
+            outside: list[Any] = []
+            root = unpickle(Stream(file, state.st_size), path.name, _noted(outside))
         if isinstance(root, dict) and isinstance(root.get("blobs"), dict):
             raise UnsupportedWeightsError(
                 f"{path.name} is a network of Detectron (Caffe2 blobs), which this version does "
@@ -51,6 +53,11 @@ class PickledArrays:
                 "(.pth)."
             )
         if _holds_arrays(root):
+            if outside:
+                raise BrokenWeightsError(
+                    f"{path.name} is damaged, or a part of another file: it refers to something "
+                    "outside of it. Download or copy it again."
+                )
             return Tree(container=self.name, root=root, metadata={}, stamp=stamp_of(state))
         keys = [str(key) for key in root][:5] if isinstance(root, dict) else []
         holds = f" with the entries {', '.join(keys)}" if keys else ""
@@ -83,5 +90,11 @@ def _holds_arrays(root: Any) -> bool:
     return False
 
 
-def _outside(_identifier: Any) -> Inert:
-    return Inert("pickle.persistent")
+def _noted(outside: list[Any]) -> Callable[[Any], Inert]:
+    """Return what stands for persistent ids, and keep them in a list."""
+
+    def stand_in(identifier: Any) -> Inert:
+        outside.append(identifier)
+        return Inert("pickle.persistent")
+
+    return stand_in

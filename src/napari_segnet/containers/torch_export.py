@@ -1,7 +1,8 @@
 """torch.export (``.pt2``): a graph as JSON, weights as raw numbers, in a zip.
 
-Nothing of it is run. Pickles inside (``sample_inputs``, custom objects) are not opened; the
-``.pt`` of weights that torch 2.8 and earlier put inside is read as any ``.pt``.
+Nothing of it is run. The list of ``sample_inputs`` is read by our own reader of pickles, since a
+file with a damaged one is none of PyTorch's; pickles of custom objects are not opened. The ``.pt``
+of weights that torch 2.8 and earlier put inside is read as any ``.pt``.
 https://pytorch.org/docs/stable/export/pt2_archive.html
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segnet.budget import parsed_json
-from napari_segnet.containers._export_sound import META, require_program
+from napari_segnet.containers._export_sound import require_meta, require_program
 from napari_segnet.containers._storage import (
     ITEMSIZE,
     Place,
@@ -73,6 +74,7 @@ class TorchExport:
                 root = dict(_old_tensors(archive, folder))
             else:
                 model = name.rpartition("/")[2].removesuffix(".json")
+                _require_parts(archive, folder, model)
                 root = dict(_tensors(archive, folder, model))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _damaged(path, str(error)) from error
@@ -151,11 +153,28 @@ def _tensors(archive: Archive, folder: str, model: str) -> Iterator[tuple[str, T
             yield from _saved(archive, f"{place}{model}.pt")
 
 
+def _require_parts(archive: Archive, folder: str, model: str) -> None:
+    """Refuse a file without a part that PyTorch reads, since 2.9, beside program and weights.
+
+    https://github.com/pytorch/pytorch/blob/v2.9.0/torch/export/pt2_archive/_package.py
+    """
+    if f"{folder}data/weights/{model}_weights_config.json" not in archive.entries:
+        return  # written by 2.8
+    inputs = f"{folder}data/sample_inputs/{model}.pt"
+    parts = (VERSION, *VERSIONS[:1], inputs.removeprefix(folder))
+    if missing := [name for name in parts if folder + name not in archive.entries]:
+        raise ValueError(f"its part {missing[0][-60:]} is missing")
+    for _ in _saved(archive, inputs):
+        pass
+
+
 def _tensor(archive: Archive, place: str, entry: Any, *, swap: bool) -> TensorRef:
     meta = entry["tensor_meta"]
-    if isinstance(meta, dict) and (missing := [name for name in META if name not in meta]):
-        raise ValueError(f"a tensor has no field {missing[0]!r}")
-    if entry["use_pickle"] or not isinstance(meta, dict):
+    if any(not isinstance(entry[name], bool) for name in ("use_pickle", "is_param")):
+        raise ValueError("what a tensor is, is not said by yes or no")
+    if meta is not None:
+        require_meta(meta)
+    if entry["use_pickle"] or meta is None:
         return unreadable((), "object", "An object lies as a pickle, which is not opened.")
     shape, stride = ([_whole(n) for n in meta[what]] for what in ("sizes", "strides"))
     dtype = DTYPES.get(meta["dtype"])

@@ -8,7 +8,7 @@ Where a file has no such norms, code beside it may say it; else nothing does.
 
 from __future__ import annotations
 
-from napari_segnet.find._find import find_settings
+from napari_segnet.find._find import alike, find_settings
 from napari_segnet.find._like import LIMIT, likeness
 from napari_segnet.find._network import remembers
 from napari_segnet.find._shown import Way
@@ -22,6 +22,7 @@ __all__ = [
     "Ranked",
     "Suggestion",
     "Way",
+    "alike",
     "find_settings",
     "likeness",
     "remembers",

@@ -17,7 +17,7 @@ from napari_segnet.find._types import Found, Ranked
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
 
-__all__ = ["find_settings"]
+__all__ = ["alike", "find_settings"]
 
 USUAL = ("divide-255", "z-score", "min-max", "half", "none")
 """Of public networks, the most frequent first; see ``evidence``."""
@@ -77,11 +77,13 @@ def find_settings(
     tried = _hypotheses(checkpoint, image, given, ordered, said)
     if witness is None:
         return _by_code(given, ordered, said) or _by_nothing(given, ordered, tried)
-    beside = [one for one in others if _alike(one, image)] if "scale" in ordered else []
+    beside = [one for one in others if alike(one, image)] if "scale" in ordered else []
     return (yield from _by_statistics(checkpoint, (image, *beside), witness, tried, ordered))
 
 
-def _alike(one: Image, image: Image) -> bool:
+def alike(one: Image, image: Image) -> bool:
+    """Tell if two images are of one type, pixel size and number of channels."""
+
     def kind(of: Image) -> tuple[object, ...]:
         return of.dtype, of.sizes["c"], of.rgb, dict(of.pixel_size_um)
 

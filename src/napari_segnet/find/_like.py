@@ -12,7 +12,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.evidence import work
 from napari_segnet.families import GraphFamily
 from napari_segnet.find._network import Witness, witness_of
-from napari_segnet.find._shown import Part, Tile, Way, part_of
+from napari_segnet.find._shown import Part, Way, part_of
 from napari_segnet.find._types import Heat, Likeness
 from napari_segnet.image import Image
 from napari_segnet.progress import Progress, job
@@ -153,27 +153,13 @@ def _heat(checkpoint: Checkpoint, part: Part, way: Way) -> Generator[Progress, N
         # Of a single tile its own mean and variance say little: it is run as the network answers.
         scores += witness.norms.misfits(witness.norms.show(shown), SOFT)
     found = (np.exp(scores) - SOFT) * (LIMIT / TILE_LIMIT)
+    # Together they cover the part: at its ends tiles may lie farther apart than they are long.
+    down, across = part.shape[0] / len(rows), part.shape[1] / len(rows[0])
     return Heat(
         scores=found.reshape(len(rows), -1).astype(np.float32),
-        corner_px=_corner(rows[0][0], part.corner),
-        step_px=_step(rows),
+        corner_px=(part.corner[0] + (down - 1) / 2, part.corner[1] + (across - 1) / 2),
+        step_px=(down, across),
     )
-
-
-def _corner(tile: Tile, corner: tuple[int, int]) -> tuple[float, float]:
-    """Return the middle of a tile, in pixels of the plane."""
-    return (
-        corner[0] + tile.top + (tile.height - 1) / 2,
-        corner[1] + tile.left + (tile.width - 1) / 2,
-    )
-
-
-def _step(rows: tuple[tuple[Tile, ...], ...]) -> tuple[float, float]:
-    """Return how far neighbours are apart; of a single one its edge."""
-    first = rows[0][0]
-    down = (rows[-1][0].top - first.top) / (len(rows) - 1) if len(rows) > 1 else first.height
-    across = rows[0][-1].left - first.left
-    return float(down), across / (len(rows[0]) - 1) if len(rows[0]) > 1 else float(first.width)
 
 
 def _sentence(score: float) -> str:

@@ -87,8 +87,8 @@ class Heat:
     scores : ndarray
         ``(rows, columns)`` float32: of each tile, in units in which the limit is that of the image.
     corner_px, step_px : tuple of float
-        Centre of the first tile in the plane and distance of neighbours, ``(y, x)`` in image
-        pixels.
+        Centre of the first place in the plane and distance of neighbours, ``(y, x)`` in image
+        pixels: together they cover exactly what was looked at.
     """
 
     scores: npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import Remedy, SettingsError
 from napari_segnet.image import Image
 from napari_segnet.plan.found import Settled, settle
-from napari_segnet.plan.input import NetworkInput, prepare_input, stands_mirrors
+from napari_segnet.plan.input import NetworkInput, prepare_input, stands_mirrors, stands_scales
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.progress import run
 from napari_segnet.segmentation import NetworkAnswer
@@ -113,7 +113,8 @@ def resolve(
     Raises
     ------
     SettingsError
-        If mirror images are asked for and the network's answer cannot be turned back.
+        If mirror images are asked for and the network's answer cannot be turned back, or several
+        scales and it cannot be averaged.
     MismatchError
         If the image does not fit the network; the message says what to set.
     ImageError
@@ -127,6 +128,13 @@ def resolve(
         raise SettingsError(
             f"{checkpoint.path.name} cannot be shown mirror images: what it answers is objects, or "
             f"has a direction. Set {no}.",
+            remedies=(no,),
+        )
+    if asked.multiscale == "yes" and not stands_scales(checkpoint):
+        no = Remedy("multiscale", "auto")
+        raise SettingsError(
+            f"{checkpoint.path.name} cannot be shown images at several scales: only maps of planes "
+            f"are averaged, and not those that have a direction. Set {no}.",
             remedies=(no,),
         )
     given = prepare_input(checkpoint, image, asked)

@@ -24,10 +24,12 @@ from napari_segnet.plan.recipe import (
     channels_of,
     inverted,
     mirrored,
+    multiscale,
     recipe,
     scale_of,
     spare_channels,
     stands_mirrors,
+    stands_scales,
 )
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import (
@@ -53,11 +55,13 @@ __all__ = [
     "channels_of",
     "inverted",
     "mirrored",
+    "multiscale",
     "prepare_input",
     "recipe",
     "scale_of",
     "spare_channels",
     "stands_mirrors",
+    "stands_scales",
 ]
 
 

@@ -10,6 +10,7 @@ from napari_segnet.errors import MismatchError, Remedy, SegnetError
 from napari_segnet.image import Image
 from napari_segnet.plan.settings import PredictSettings
 from napari_segnet.prepare import map_channels
+from napari_segnet.prepare.volumes import VOLUME
 
 __all__ = [
     "LEARNING",
@@ -100,6 +101,22 @@ def mirrored(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
     if settings.mirror != "auto":
         return settings.mirror == "yes"
     return checkpoint.card.get("mirror") == "yes"
+
+
+def stands_scales(checkpoint: Checkpoint) -> bool:
+    """Tell if what a network answers at other scales can be averaged: maps of planes.
+
+    A recipe of whole volumes says at which scale these are shown, and at no other.
+    """
+    whole = any(step.name == VOLUME for step in checkpoint.prepare)
+    return checkpoint.ndim == 2 and not whole and stands_mirrors(checkpoint)
+
+
+def multiscale(checkpoint: Checkpoint, settings: PredictSettings) -> bool:
+    """Tell if planes are also shown at other scales: the user's word, else that of the training."""
+    if settings.multiscale != "auto":
+        return settings.multiscale == "yes"
+    return checkpoint.card.get("multiscale") == "yes" and stands_scales(checkpoint)
 
 
 def channels_of(checkpoint: Checkpoint, image: Image, settings: PredictSettings) -> str:

@@ -31,6 +31,7 @@ FOUND = ("normalize", "channels", "invert", "scale")
 INVERT = ("auto", "no", "yes", FIND)
 SEAMS = ("auto", "exact", "blend")
 MIRROR = ("auto", "no", "yes")
+MULTISCALE = ("auto", "no", "yes")
 MOST_THREADS = 1024
 """More than a workstation has; OpenMP ends a program that asks for more than there can be."""
 ENGINES = ("auto", "torch", "openvino")
@@ -86,6 +87,10 @@ class PredictSettings:
         in its training (nnU-Net: along the axes of its training, two to eight times the
         work; networks trained here: as with ``yes``), ``no``, or ``yes``: along y, x and both, four
         times the work.
+    multiscale : str
+        If planes are also shown at half the size, and the answers averaged: ``auto`` (where a
+        training said so), ``no``, or ``yes``: 1.25 times the work. For networks that answer planes
+        with foreground, boundary, distance or classes.
     maps : str
         Storage of maps: ``float32`` in memory, ``float16`` in a temporary file, or
         ``auto``: float32 up to 1 GiB.
@@ -110,6 +115,7 @@ class PredictSettings:
     precision: str = "auto"
     seams: str = "auto"
     mirror: str = "auto"
+    multiscale: str = "auto"
     maps: str = "auto"
     device: str = "auto"
     threads: int = 0
@@ -125,6 +131,7 @@ class PredictSettings:
             ("precision", PRECISIONS),
             ("seams", SEAMS),
             ("mirror", MIRROR),
+            ("multiscale", MULTISCALE),
             ("maps", MAPS),
             ("engine", ENGINES),
         ):

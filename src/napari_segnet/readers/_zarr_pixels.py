@@ -75,6 +75,10 @@ class ZarrPixels(LazyPixels):
             super().__init__(array.shape, array.dtype)
             self.chunks = tuple(max(1, int(n)) for n in array.chunks)
         self._array = array
+        self._key = array.metadata.encode_chunk_key
+        # One file for each chunk, but for shards: what is not there is seen before it is decoded.
+        self._has_files = isinstance(folder, Path) and getattr(array, "shards", None) is None
+        self._missing: npt.NDArray[Any] | None = None
         self._is_blosc = isinstance(folder, Path) and _outermost(array) == "blosc"
         self._folder = folder
         self._zarr_format = zarr_format
@@ -115,6 +119,9 @@ class ZarrPixels(LazyPixels):
             if found is not None:
                 self._cache.move_to_end(where)
                 return found
+            absent = self._is_absent(where)
+            if absent and self._missing is not None:
+                return np.broadcast_to(self._missing, self._lengths(where))
             need = math.prod(self.chunks) * self.dtype.itemsize
             if need > CACHE_BYTES:
                 require_memory(self._folder, 2 * need, "Save it in smaller chunks.")
@@ -124,14 +131,29 @@ class ZarrPixels(LazyPixels):
             )
             with _decoding(self._folder):
                 if self._is_blosc:
-                    _require_whole(self._folder / self._array.metadata.encode_chunk_key(where))
+                    _require_whole(self._folder / self._key(where))
                 made = np.asarray(self._array[box])
+            if absent and made.size:  # one number everywhere, as Zarr says
+                self._missing = made.ravel()[:1].copy()[0, ...]
+                return made
             self._cache[where] = made
             self._cached_bytes += made.nbytes
             while self._cached_bytes > self._most_bytes and len(self._cache) > 1:
                 _, old = self._cache.popitem(last=False)
                 self._cached_bytes -= old.nbytes
             return made
+
+    def _is_absent(self, where: tuple[int, ...]) -> bool:
+        """Tell if a chunk was never written: Zarr then gives its fill value."""
+        if not self._has_files:
+            return False
+        with _decoding(self._folder):
+            return not os.path.lexists(self._folder / self._key(where))
+
+    def _lengths(self, where: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(
+            min(c, n - i * c) for i, c, n in zip(where, self.chunks, self.shape, strict=True)
+        )
 
 
 def _outermost(array: Any) -> object:

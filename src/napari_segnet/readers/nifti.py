@@ -42,6 +42,7 @@ https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields"""
 LONGEST = max(SIZES)
 EXTENDER, EXTENSION_HEAD, LEAST_EXTENSION = 4, 8, 16
 """Bytes that say whether extensions follow; of the length and kind of one; of the least of them."""
+MOST_EXTENSIONS = 10_000
 GZIP = b"\x1f\x8b"
 
 UNIT_UM = {1: 1e6, 2: 1e3, 3: 1.0}
@@ -198,18 +199,22 @@ def _require_extensions(file: Any, header: Any, size: int, single: Path | None) 
     if not file.read(EXTENDER)[:1].strip(b"\0"):
         return
     place = size + EXTENDER
-    end = int(header.get_data_offset()) if single else None
+    # As nibabel: where the pixels are said to begin before that, extensions reach to the end.
+    left = float(header["vox_offset"]) - place if single else -1.0
     order: Literal["big", "little"] = "big" if header.endianness == ">" else "little"
-    while end is None or end - place >= LEAST_EXTENSION:
+    for _ in range(MOST_EXTENSIONS):
+        if not (left < 0 or left >= LEAST_EXTENSION):
+            return
         file.seek(place)
         head = file.read(EXTENSION_HEAD)
-        if not head and end is None:
+        if not head and left < 0:
             return
         length = int.from_bytes(head[:4], order, signed=True)
         last = place + length - 1
         if len(head) < EXTENSION_HEAD or length < EXTENSION_HEAD or not _reaches(file, last):
             raise ValueError(f"an extension of its header at byte {place} is cut off")
-        place += length
+        place, left = place + length, left - length
+    raise ValueError(f"its header has more than {MOST_EXTENSIONS:,} extensions")
 
 
 def _reaches(file: Any, place: int) -> bool:

@@ -103,9 +103,10 @@ def _check_header(path: Path) -> int:
 def _require_chunks(path: Path) -> None:
     """Refuse chunks that are shorter than their kind, whose values Pillow misses and libpng skips.
 
-    How long the others are is left to the decoder, which compares checksums as well.
+    So are those behind the pixels that are cut off, which libpng does not read. How long the others
+    are is left to the decoder, which compares checksums as well.
     """
-    frames = 0
+    frames, pixels, size = 0, False, path.stat().st_size
     with path.open("rb") as file:
         file.seek(len(SIGNATURE))
         while len(head := file.read(8)) == 8:
@@ -117,6 +118,12 @@ def _require_chunks(path: Path) -> None:
                 )
             if kind == b"IEND":
                 return
+            pixels = pixels or kind == b"IDAT"
+            if pixels and kind != b"IDAT" and file.tell() + length > size:
+                raise ImageError(
+                    f"{path.name} is damaged or not complete: its last part is cut off. Copy or "
+                    "export it again."
+                )
             if kind in (b"fcTL", b"fdAT"):
                 number = int.from_bytes(file.read(4), "big")
                 if number != frames or (kind == b"fdAT" and not frames):

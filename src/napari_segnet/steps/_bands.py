@@ -72,9 +72,15 @@ def join_bands(
 
 
 def _meeting(classes: npt.NDArray[Any], labels: Labels, start: int) -> npt.NDArray[np.int32]:
-    """Return ``(n, 2)`` pairs of ids above and below a seam that belong together."""
+    """Return ``(n, 2)`` pairs of ids above and below a seam that belong together.
+
+    A pair that is that of the pixel before it is left out: of a background nearly all are.
+    """
     same = (classes[start - 1] == classes[start]) & (labels[start] > 0)
-    return np.stack([labels[start - 1][same], labels[start][same]], axis=1)
+    pairs = np.stack([labels[start - 1][same], labels[start][same]], axis=1)
+    new = np.ones(len(pairs), bool)
+    new[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    return pairs[new]
 
 
 def _joined_numbers(pairs: npt.NDArray[np.int32], used: int) -> npt.NDArray[np.int32]:

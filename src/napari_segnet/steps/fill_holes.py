@@ -18,7 +18,7 @@ from napari_segnet.steps.ids import boxes, chunks, look_up
 if TYPE_CHECKING:
     from napari_segnet.steps._types import LabelSettings
 
-__all__ = ["FillHoles"]
+__all__ = ["FillHoles", "closed_background"]
 
 Labels = npt.NDArray[np.int32]
 SEVERAL = -1
@@ -42,22 +42,22 @@ class FillHoles:
         labels = np.ascontiguousarray(labels, dtype=np.int32)
         if labels.ndim == 3 and len(labels) == 1:
             return self.refine(labels[0], settings)[np.newaxis]
-        pockets = _pockets(labels)
-        if pockets is None:
+        closed = closed_background(labels)
+        if closed is None:
             return labels
-        owners = _owners(labels, pockets)
+        owners = _owners(labels, closed)
         shared = owners == SEVERAL
         owners[shared] = 0
-        flat, numbers = labels.reshape(-1), pockets.reshape(-1)
+        flat, numbers = labels.reshape(-1), closed.reshape(-1)
         for part in chunks(flat.size):
             inside = np.flatnonzero(numbers[part])
             flat[part][inside] = owners[numbers[part][inside]]
         if shared.any():
-            _fill_shared(labels, pockets, shared)
+            _fill_shared(labels, closed, shared)
         return labels
 
 
-def _pockets(labels: npt.NDArray[Any]) -> Labels | None:
+def closed_background(labels: npt.NDArray[Any]) -> Labels | None:
     """Label the pieces of background that do not reach the image's edge, or None."""
     background = large_array(labels.shape, np.bool_)
     pieces = connected(np.equal(labels, 0, out=background))
@@ -156,7 +156,7 @@ def _fill_one(labels: Labels, number: int, pockets: Labels, mine: npt.NDArray[np
         parts, holes = [slice(None)], fill_voids.fill(labels == number)
     else:
         own = np.equal(labels, number, out=large_array(labels.shape, np.bool_))
-        parts, holes = bands(labels.shape), _pockets(own)
+        parts, holes = bands(labels.shape), closed_background(own)
     for part in parts if holes is not None else ():
         rows = labels[part]
         rows[(holes[part] > 0) & mine[pockets[part]] & (rows == 0)] = number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,18 +16,15 @@ from napari_segnet.steps._basin_bands import Heights, cut_in_bands
 from napari_segnet.steps._basins import basins
 from napari_segnet.steps._channels import channel_of, object_map, objects_of, probability
 from napari_segnet.steps._distances import relative_distances
+from napari_segnet.steps._groups import GROUP_PX, Box, groups_of
 from napari_segnet.steps._types import filled_in
 from napari_segnet.steps.components import connected
-from napari_segnet.steps.ids import boxes, relabel_raster
+from napari_segnet.steps.ids import relabel_raster
 
 if TYPE_CHECKING:
     from napari_segnet.steps._types import LabelSettings, Unit
 
 __all__ = ["Watershed"]
-
-GROUP_PX = 2**22
-"""Pixels of the boxes worked on at once: components are taken together until their common
-box is this large, which costs about 30 bytes a pixel (120 MB) whatever the image's size."""
 
 LARGE_PX = GROUP_PX
 """A component in a larger box is cut band by band: 60 to 400 bytes a pixel would be needed else."""
@@ -46,8 +42,6 @@ the val split (0.62 instead of 0.59 on 22 others); untaught on 36 of fluorescenc
 either, and an AP75 of 0.50 instead of 0.48."""
 
 _TIE_RADIUS_PX = 6  # three sigma: what the blur looks at
-
-Box = tuple[slice, ...]
 
 
 class Watershed:
@@ -93,7 +87,7 @@ class Watershed:
 def _cut_components(labels: npt.NDArray[np.int32], landscape: _Landscape, depth: float) -> None:
     """Cut components in place; pieces are -1, -2, ..., so that the ids of those that wait stay."""
     count, large = 0, False
-    for box, chosen in _groups(labels):
+    for box, chosen in groups_of(labels):
         check_cancelled()
         if labels[box].size > LARGE_PX:
             large = True  # a single one: all of these are cut together, band by band
@@ -244,26 +238,3 @@ class _Landscape:
         """Return a channel's box as float32; what is not a number is 0."""
         values: npt.NDArray[np.float32] = self.unit.maps[channel][box].astype(np.float32)
         return np.nan_to_num(values, copy=False, nan=0.0)
-
-
-def _groups(labels: npt.NDArray[np.int32]) -> Iterator[tuple[Box, npt.NDArray[np.int32]]]:
-    """Yield boxes and a table of the components to cut there: id -> 1, 2, ..., others 0.
-
-    Components that lie together are taken together, until their common box would be
-    larger than ``GROUP_PX`` (or there is only one).
-    """
-    firsts, lasts = boxes(labels)
-    count = firsts.shape[1]
-    table = np.zeros(count + 1, np.int32)
-    waiting = [np.arange(count, dtype=np.int32)] if count else []
-    while waiting:
-        some = waiting.pop()
-        start, stop = firsts[:, some].min(axis=1), lasts[:, some].max(axis=1) + 1
-        if some.size > 1 and int(np.prod(stop - start, dtype=np.int64)) > GROUP_PX:
-            axis = int(np.argmax(stop - start))
-            order = some[np.argsort(firsts[axis, some], kind="stable")]
-            waiting += [order[order.size // 2 :], order[: order.size // 2]]
-            continue
-        table[some + 1] = np.arange(1, some.size + 1)
-        yield tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), table
-        table[some + 1] = 0  # the whole table anew for each would cost more than the cutting

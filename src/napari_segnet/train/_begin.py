@@ -17,13 +17,27 @@ from napari_segnet.plan import PredictSettings
 from napari_segnet.prepare.volumes import VOLUME
 from napari_segnet.train.settings import TrainSettings
 
-__all__ = ["Start", "advised", "as_run", "shown", "start", "trainable", "wanted", "with_facts_of"]
+__all__ = [
+    "SHOWN",
+    "Start",
+    "advised",
+    "as_run",
+    "shown",
+    "start",
+    "trainable",
+    "wanted",
+    "with_facts_of",
+]
 
 OBJECTS = tuple(
     Output(role=role, channels=1, activation="sigmoid")
     for role in ("foreground", "boundary", "distance")
 )
 """What our own network answers, so that touching objects come apart."""
+
+SHOWN = ("mirror", "multiscale")
+"""Facts of a card by which answers are averaged. They alone make no network better: where two are
+compared, both are shown images so, or neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from napari_segnet.engines.torch import best_device
 from napari_segnet.errors import DatasetError
 from napari_segnet.progress import Progress, job
 from napari_segnet.readers import open_image
-from napari_segnet.train._begin import advised, as_run, with_facts_of
+from napari_segnet.train._begin import SHOWN, advised, as_run, with_facts_of
 from napari_segnet.train._comparison import Comparison, Parts, compare_parts
 from napari_segnet.train._gate import score_held_out
 from napari_segnet.train._train import train
@@ -149,8 +149,7 @@ def cross_fit(
             out = Path(folder) / f"{number}.safetensors"
             made = yield from train(network, part, out, settings, device=device)
             old = yield from score_held_out(advised(network), part, how)
-            # Mirror images alone make none better: both are shown them, or neither.
-            new = yield from score_held_out(with_facts_of(network, made, "mirror"), part, how)
+            new = yield from score_held_out(with_facts_of(network, made, *SHOWN), part, how)
             kinds |= {old.kind, new.kind}
             for path in old.parts:
                 before[path] = (*before.get(path, ()), *old.parts[path])

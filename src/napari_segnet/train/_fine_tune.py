@@ -17,7 +17,7 @@ from napari_segnet.inference import PredictSettings
 from napari_segnet.progress import Job, Progress, job
 from napari_segnet.readers import open_image
 from napari_segnet.steps.overlap import overlaps
-from napari_segnet.train._begin import advised, as_run, with_facts_of
+from napari_segnet.train._begin import SHOWN, advised, as_run, with_facts_of
 from napari_segnet.train._comparison import Comparison
 from napari_segnet.train._forecast import Forecast, forecast
 from napari_segnet.train._gate import NO_JUDGE, HeldOut, score_held_out, trusted_part
@@ -176,8 +176,7 @@ def _judged(
         for path in before.own:
             yield Progress(what="note", text=NO_JUDGE.format(name=Path(path).stem))
     checkpoint = yield from steps
-    # Mirror images alone make none better: both are shown them, or neither.
-    judged = checkpoint if before is None else with_facts_of(network, checkpoint, "mirror")
+    judged = checkpoint if before is None else with_facts_of(network, checkpoint, *SHOWN)
     after = yield from _scored(judged, dataset, how, "after")
     known = None
     if earlier is not None and before_earlier is not None:
@@ -202,7 +201,7 @@ def _judged(
 
 def _as_before(trained: Checkpoint, network: Checkpoint) -> Checkpoint:
     """Return a network that is shown images as the old one was: earlier ones are of its kind."""
-    same = with_facts_of(network, trained, "invert", "channels", "object_px", "mirror")
+    same = with_facts_of(network, trained, "invert", "channels", "object_px", *SHOWN)
     return replace(same, prepare=network.prepare, pixel_size_um=network.pixel_size_um)
 
 

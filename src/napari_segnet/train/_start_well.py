@@ -247,8 +247,9 @@ class _Tries:
             if dict(way.changes) == dict(changes):
                 return way
         values: Any = dict(changes)
-        # Ways are compared with each other: mirror images are not worth four times the time.
-        how = replace(as_run(replace(self._settings, **values), self._device), mirror="no")
+        # Ways are compared with each other: mirror images and scales are not worth their time.
+        how = as_run(replace(self._settings, **values), self._device)
+        how = replace(how, mirror="no", multiscale="no")
         steps = score_held_out(self._network, self._dataset, how)
         while True:
             try:

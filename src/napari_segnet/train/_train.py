@@ -21,7 +21,7 @@ from napari_segnet.engines.torch import best_device, identify
 from napari_segnet.errors import DatasetError, OutputError
 from napari_segnet.inputs import as_checkpoint
 from napari_segnet.plan import PredictSettings
-from napari_segnet.plan.input import inverted, stands_mirrors
+from napari_segnet.plan.input import inverted, stands_mirrors, stands_scales
 from napari_segnet.programs import title_of, writer_of
 from napari_segnet.progress import Progress, check_cancelled, job
 from napari_segnet.settings import as_settings, type_name
@@ -414,6 +414,8 @@ def _card(
         card["invert"] = "yes"
     if settings.mirror and settings.flip and network.ndim == 2 and stands_mirrors(network):
         card["mirror"] = "yes"
+    if settings.multiscale and stands_scales(network):
+        card["multiscale"] = "yes"
     if settings.channels != "auto":
         card["channels"] = settings.channels
     card["training"] = {

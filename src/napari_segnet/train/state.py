@@ -186,4 +186,6 @@ def _settings(kept: Mapping[str, Any], *, learned: bool) -> TrainSettings:
         # Begun when a learning rate of 0 meant another one, and there were no mirror images.
         rate = values.get("learning_rate") or (FORMER_RATE if learned else 0.0)
         values |= {"anchor": 0.0, "mirror": False, "learning_rate": rate}
+    if "multiscale" not in kept:
+        values["multiscale"] = False  # begun before there was such a thing
     return TrainSettings(**values)

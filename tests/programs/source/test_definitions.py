@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from support.definitions import GATED, LOOPS, MOBILE, NAMES, PLACES, RESIDUAL, SIZES, answer, saved
+from support.definitions import (
+    GATED,
+    LOOPS,
+    MOBILE,
+    NAMES,
+    NOISY,
+    PLACES,
+    RESIDUAL,
+    SIZES,
+    answer,
+    saved,
+)
 
 from napari_segnet.errors import SettingsError, UnsupportedWeightsError
 from napari_segnet.programs.source import _search, program
@@ -17,6 +29,11 @@ from napari_segnet.recognition import identify
 
 STRANGE = NAMES.replace("double(in_channels, width)", "double(in_channels, torch.randint(width))")
 """A network whose widths no reading tells."""
+MOBILE_V2 = (
+    MOBILE.replace("v3_small", "v2")
+    .replace("factor=8", "factor=16")
+    .replace("factor=4", "factor=2")
+)
 
 
 def _read(folder: Path, text: str, name: str = "unet.py") -> None:
@@ -34,6 +51,8 @@ def _read(folder: Path, text: str, name: str = "unet.py") -> None:
         (PLACES, "Unpooled(1, 2)", (1, 32, 48)),
         (GATED, "Gated()", (1, 32, 48)),
         (MOBILE, "Mobile(2)", (3, 64, 96)),
+        (MOBILE_V2, "Mobile(2)", (3, 64, 96)),
+        (NOISY, "Noisy()", (1, 32, 48)),
     ],
 )
 def test_graph_answers_as_the_module(
@@ -182,6 +201,37 @@ def test_what_is_not_read_is_named_by_line(
     assert old in NAMES
     _read(tmp_path, NAMES.replace(old, new))
     with pytest.raises(UnsupportedWeightsError, match=message):
+        identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
+
+
+def test_what_is_left_out_of_the_answer_is_said(tmp_path: Path) -> None:
+    saved(NOISY, "Noisy()", tmp_path, (1, 16, 16))
+    _read(tmp_path, NOISY)
+    (note,) = [n for n in identify(tmp_path / "net.pth").notes if "answers" in n]
+    assert re.fullmatch(r"Its forward answers with more than main, which .*\(line \d+ .*", note)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("        return main, other", "        main.mul_(2)\n        return main, other"),
+        ("        return main, other", "        return other, main"),
+        ("        main = self.last(whole)", "        same = main = self.last(whole)"),
+        ("        return main, other", "        if n: return main, other\n        return main"),
+    ],
+)
+def test_an_answer_that_may_change_yet_is_not_taken(tmp_path: Path, old: str, new: str) -> None:
+    saved(NOISY, "Noisy()", tmp_path, (1, 16, 16))
+    assert old in NOISY
+    _read(tmp_path, NOISY.replace(old, new))
+    with pytest.raises(UnsupportedWeightsError, match="is not read"):
+        identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
+
+
+def test_a_decorator_that_changes_a_class_is_not_read(tmp_path: Path) -> None:
+    saved(NOISY, "Noisy()", tmp_path, (1, 16, 16))
+    _read(tmp_path, NOISY.replace("        return kind\n", "        return type(kind)\n"))
+    with pytest.raises(UnsupportedWeightsError, match="Noisy is decorated by code of the file"):
         identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tifffile
@@ -14,13 +16,16 @@ from napari_segnet.checkpoint import Store
 from napari_segnet.families.graph import StoredGraph, describe_graph
 from napari_segnet.find import Suggestion
 from napari_segnet.graph.build import build
+from napari_segnet.inference import PredictSettings
+from napari_segnet.progress import Progress
 from napari_segnet.readers import open_image
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.plugin.docks import SegmentDock
-from napari_segnet.widgets.segment.find_jobs import beside
+from napari_segnet.widgets.segment.find_jobs import beside, found_settings
 from napari_segnet.widgets.segment.suggested_box import SuggestedBox
 
 WAIT_MS = 90_000
+STUB = SimpleNamespace(ndim=2, channels=1)
 
 
 @pytest.fixture(autouse=True)
@@ -87,9 +92,32 @@ def test_the_scale_is_looked_for_on_others_of_the_folder(tmp_path):
     assert beside(open_image(tmp_path / "other.npy")) == []
 
 
+def test_open_images_of_one_kind_come_before_the_folder(viewer, dock, tmp_path, monkeypatch):
+    for name in ("0", "1", "2", "3", "4"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", cells(40))
+    viewer.open([tmp_path / "0.tif", tmp_path / "1.tif"], plugin="napari")
+    viewer.add_image(cells(40), name="new")
+    viewer.add_image(cells(40) / 255, name="float")
+    layer = viewer.layers["0"]
+    dock.layer.setCurrentIndex(dock.layer.findText(layer.name))
+    assert [one.name for one in dock.image_box.others()] == ["1", "new", "float"]
+    others: list[str] = []
+
+    def settle(checkpoint, image, settings, beside):
+        others.extend(one.name for one in beside)
+        yield Progress(what="settings")
+
+    monkeypatch.setattr("napari_segnet.plan.settle", settle)
+    image, wish = dock.image_box.source(STUB).image, PredictSettings(scale="find")
+    for _ in found_settings(STUB, image, wish, dock.image_box.others()):
+        pass
+    assert others == ["1", "new", "2"]
+    assert len(dock.run_settings.finder.open_images()()) == 3
+
+
 def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot, half):
     stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 3), 64)[:256]
-    viewer.add_image(np.tile(stripes, (256, 1)), name="stripes", scale=(2, 2))
+    viewer.add_image(np.tile(stripes, (300, 1)), name="stripes", scale=(2, 2))
     dock.show()
     choose(dock, qtbot, half)
     box = dock.run_settings.finder
@@ -101,7 +129,11 @@ def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot
     heat = viewer.layers["stripes · unlike the training"]
     assert heat.blending == "translucent" and heat.opacity == 0.5
     corners = np.array(heat.extent.world)
-    np.testing.assert_allclose(corners[0], viewer.layers["stripes"].extent.world[0], atol=200)
+    # Its first and last pixel end where those of the image do.
+    half_px = (corners[1] - corners[0]) / (np.array(heat.data.shape) - 1) / 2
+    ends = corners[0] - half_px, corners[1] + half_px
+    wanted = np.add(viewer.layers["stripes"].extent.world, [[-1, -1], [1, 1]])
+    np.testing.assert_allclose(ends, wanted, atol=1e-6)
     press(box.where, qtbot)
     assert sum("unlike" in layer.name for layer in viewer.layers) == 1
 

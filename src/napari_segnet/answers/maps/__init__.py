@@ -42,11 +42,16 @@ class MapAnswer:
     def run(self, engine: Engine, plan: InferencePlan) -> Generator[Progress, None, RunResult]:
         """Answer every plane or volume, tile by tile; or whole, as the network was trained."""
         from napari_segnet.answers.maps.run import run_maps
+        from napari_segnet.answers.maps.scales import run_scales
         from napari_segnet.answers.maps.volumes import run_volumes
+        from napari_segnet.plan.input import multiscale
         from napari_segnet.prepare.volumes import volume_step
 
         recipe = volume_step(plan.checkpoint.prepare)
-        return run_maps(engine, plan) if recipe is None else run_volumes(engine, plan, recipe)
+        if recipe is not None:
+            return run_volumes(engine, plan, recipe)
+        several = multiscale(plan.checkpoint, plan.settings)
+        return run_scales(engine, plan) if several else run_maps(engine, plan)
 
     def settings(
         self, settings: LabelSettings, outputs: Sequence[Output], advice: Mapping[str, Any]

@@ -13,6 +13,7 @@ from napari_segnet.answers.objective import Batch
 from napari_segnet.checkpoint import Checkpoint, Output
 from napari_segnet.errors import SettingsError
 from napari_segnet.families import Family, TrainableFamily
+from napari_segnet.families.kit.map_loss import require_one_meaning
 from napari_segnet.segmentation import Maps, NetworkAnswer
 
 __all__ = ["MapObjective", "trainable_maps"]
@@ -50,6 +51,11 @@ class MapObjective:
         Which one, see ``TrainSettings``.
     replay : float
         How much the network is held to what it was sure of before.
+
+    Raises
+    ------
+    MismatchError
+        If outputs want labels of two kinds.
     """
 
     channels_last = True
@@ -57,6 +63,7 @@ class MapObjective:
     def __init__(
         self, family: TrainableFamily, network: Checkpoint, loss: str, replay: float
     ) -> None:
+        require_one_meaning(network.outputs)
         self._family, self._network, self._replay = family, network, replay
         self._kind: Any = loss
 
@@ -88,7 +95,9 @@ class MapObjective:
             for output in self._network.outputs:
                 part = raw[:, first : first + output.channels]
                 first += output.channels
-                if output.activation == "softmax":
+                if output.role == "offset":
+                    pass  # nobody knows how sure it is: it is held where the others are
+                elif output.activation == "softmax":
                     part = part.softmax(1)
                     sure = sure * (part.amax(1, keepdim=True) > SURE)
                 else:

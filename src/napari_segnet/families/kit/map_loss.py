@@ -13,12 +13,13 @@ import numpy.typing as npt
 from napari_segnet.checkpoint import Output
 from napari_segnet.errors import MismatchError
 from napari_segnet.families.kit.flow_loss import flow_error
+from napari_segnet.families.kit.offset_loss import offset_error, offset_targets
 from napari_segnet.flows import cut_objects, heat_flows
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LOSSES", "RIM_PX", "Loss", "map_loss", "map_targets"]
+__all__ = ["LOSSES", "RIM_PX", "Loss", "map_loss", "map_targets", "require_one_meaning"]
 
 Loss = Literal["both", "cross-entropy", "dice", "focal"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
@@ -51,8 +52,8 @@ def map_targets(
     Returns
     -------
     ndarray
-        ``(channel, [z,] y, x)`` float32 between 0 and 1; flows are from -1 to 1, and not a number
-        in objects that the edge cuts: nobody knows where the middle of the whole is.
+        ``(channel, [z,] y, x)`` float32 between 0 and 1; flows and offsets are from -1 to 1, and
+        not a number in objects that the edge cuts: nobody knows where the middle of the whole is.
 
     Raises
     ------
@@ -60,6 +61,7 @@ def map_targets(
         If the labels hold more classes than the network, or an output's role cannot be
         made from labels.
     """
+    require_one_meaning(outputs)
     depth = _depth(labels, outputs, voxel)
     maps: list[npt.NDArray[np.float32]] = []
     for output in outputs:
@@ -67,6 +69,10 @@ def map_targets(
             maps.extend(_one_hot(labels, output))
         elif output.role == "flow" and output.channels == labels.ndim == 2:
             maps.extend(_flows(labels))
+        elif output.role == "offset" and output.channels == labels.ndim == 2:
+            maps.extend(offset_targets(labels))
+        elif output.role == "foreground" and _is_pair(output):
+            maps.extend(((labels == 0).astype(np.float32), (labels > 0).astype(np.float32)))
         elif output.channels != 1 or output.role not in ("foreground", "boundary", "distance"):
             raise MismatchError(
                 f"The network has an output of the kind {output.role!r} with {output.channels} "
@@ -80,6 +86,26 @@ def map_targets(
         else:
             maps.append(_relative(depth, labels))
     return np.stack(maps)
+
+
+def require_one_meaning(outputs: tuple[Output, ...]) -> None:
+    """Refuse a network whose outputs want labels of two kinds.
+
+    Raises
+    ------
+    MismatchError
+        If one wants objects, and another one their classes.
+    """
+    if {"class", "offset"} <= {output.role for output in outputs}:
+        raise MismatchError(
+            "The network answers with objects and with a class for each, and labels say one of the "
+            "two. Train a network that has no classes (a HoVer-Net without its decoder tp)."
+        )
+
+
+def _is_pair(output: Output) -> bool:
+    """Tell if an output is one of two: background and foreground."""
+    return output.channels == 2 and output.activation == "softmax"
 
 
 def _flows(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
@@ -98,7 +124,8 @@ def map_loss(
 ) -> torch.Tensor:
     """Return the mean loss over all outputs; pixels that are not trusted have no part in it.
 
-    A flow has half its squared error, whatever ``kind``.
+    A flow has half its squared error, an offset its own and that of its slopes (``offset_error``),
+    whatever ``kind``.
     A distance always has cross-entropy against the soft target, or the squared error where
     the raw answer is the distance itself.
 
@@ -129,6 +156,9 @@ def map_loss(
         if output.role == "flow":
             total = total + flow_error(raw, want, trusted)
             continue
+        if output.role == "offset":
+            total = total + offset_error(raw, want, trusted, _inside(targets, outputs))
+            continue
         error, chance = _error(raw, want, output)
         soft = output.role == "distance"
         if kind == "focal" and not soft:
@@ -138,6 +168,16 @@ def map_loss(
         if kind in ("both", "dice") and not soft:
             total = total + _dice_loss(chance * trusted, want * trusted)
     return total / len(outputs)
+
+
+def _inside(targets: torch.Tensor, outputs: tuple[Output, ...]) -> torch.Tensor:
+    """Return where objects are ``(n, 1, y, x)``: the last channel of the foreground, else all."""
+    last = -1
+    for output in outputs:
+        last += output.channels
+        if output.role == "foreground":
+            return targets[:, last : last + 1]
+    return targets.new_ones(targets[:, :1].shape)
 
 
 def _error(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_back"]
 
-TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pytorch")
+TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pytorch", ".tar")
 """Whoever calls a file so will open it with ``torch.load``."""
 CARD = "napari_segnet_card"
 """Key of our card in the header of a safetensors file."""

@@ -26,6 +26,7 @@ from napari_segnet.programs.source._values import (
     Parameter,
     Partial,
     Unknown,
+    Zeros,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ def _function(
     except Returned as done:
         run.place = before
         return done.value
+    except NotReadable:
+        if function is run.whole:
+            run.left = frame
+        raise
     finally:
         run.budget.depth -= 1
     run.place = before
@@ -173,6 +178,6 @@ def _instance(run: Runner, layer: Instance, args: Sequence[Any], named: Mapping[
 
 def _method(run: Runner, method: Method, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
     owner = run.current(method.owner)
-    if isinstance(owner, Value | Weight | Parameter | Filled):
+    if isinstance(owner, Value | Weight | Parameter | Filled | Zeros):
         return run.torch(method.name, owner, *args, **named)
     return method_call(run, Method(owner, method.name), args, named)

@@ -11,6 +11,7 @@ from typing import Any
 from napari_segnet.containers import TensorRef, Weights
 from napari_segnet.errors import SettingsError
 from napari_segnet.programs._evaluate import Drawing, NotReadable, Probes, Value, sliced
+from napari_segnet.programs.source._before import called_whole
 from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._ends import Ended, FixedSize, ended
 from napari_segnet.programs.source._match import tensors_of
@@ -161,11 +162,13 @@ def _tried(
     counts = _counts(made, channels)
     try:
         images = _images(draw, counts[place])
-        answer = run.current(run.call(made, images, {}))
+        answer, notes = called_whole(run, made, images, main)
         end = ended(draw, _current(run, answer), main, started)
-        notes: tuple[str, ...] = ()
         if len(images) > 1:
-            notes = (f"Its {len(images)} inputs are the channels of one image, in their order.",)
+            notes = (
+                *notes,
+                f"Its {len(images)} inputs are the channels of one image, in their order.",
+            )
         keys = {key: tensor.key for key, tensor in own.items()}
         return Drawn(ended=end, draw=draw, main=main, keys=keys, notes=notes)
     except NotReadable as error:

@@ -101,6 +101,8 @@ LIBRARIES: Mapping[str, Callable[..., Any]] = {
     "numpy.max": BUILTINS["max"],
     "numpy.min": BUILTINS["min"],
     "numpy.round": BUILTINS["round"],
+    "numpy.sum": lambda run, row, **_: BUILTINS["sum"](run, row),
+    **dict.fromkeys(("numpy.int64", "numpy.int32", "numpy.int_"), BUILTINS["int"]),
     "numpy.shape": lambda run, one: run.torch("size", one),
     "numpy.array": lambda run, row, **_: row,
     "collections.OrderedDict": BUILTINS["dict"],

@@ -24,6 +24,7 @@ from napari_segnet.programs.source._values import (
     Partial,
     Super,
     Unknown,
+    Zeros,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def attribute(run: Runner, owner: Any, name: str) -> Any:
         return _of_map(run, owner, name)
     if isinstance(owner, Weight | Parameter | Filled):
         return owner.shape if name == "shape" else owner if name == "data" else Method(owner, name)
-    if isinstance(owner, Function | Bound | Partial):
+    if isinstance(owner, Function | Bound | Partial | Zeros):
         return Method(owner, name)
     if isinstance(owner, tuple) and name == "values" and len(owner) == 2:
         return owner[0]  # torch.max(x, dim=1).values

@@ -21,7 +21,7 @@ from napari_segnet.programs.source._members import attribute
 from napari_segnet.programs.source._names import USUAL, Files, Globals
 from napari_segnet.programs.source._statements import class_of, function_of, run_block
 from napari_segnet.programs.source._torch import torch_call
-from napari_segnet.programs.source._values import External, Frame, Parameter, Unknown
+from napari_segnet.programs.source._values import External, Frame, Function, Parameter, Unknown
 
 __all__ = ["Runner"]
 
@@ -63,6 +63,8 @@ class Runner:
         File and line that are being read.
     keras : KerasMade
         Models of Keras that were made.
+    whole : Function or None
+        The ``forward`` of the network, and in ``left`` the names it had when it was not read on.
     """
 
     files: Files
@@ -72,6 +74,8 @@ class Runner:
     replaced: dict[int, tuple[Value, Value]] = field(default_factory=dict)
     place: tuple[Globals, int] | None = None
     keras: KerasMade = field(default_factory=KerasMade)
+    whole: Function | None = None
+    left: Frame | None = None
 
     # ---- What the parts need of each other ---------------------------------------------
 

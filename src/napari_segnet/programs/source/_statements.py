@@ -52,6 +52,7 @@ def run_block(run: Runner, body: Sequence[ast.stmt], frame: Frame) -> None:
     for one in body:
         run.budget.step()
         run.place = (frame.names, one.lineno)
+        frame.line = one.lineno
         _statement(run, one, frame)
 
 
@@ -271,7 +272,7 @@ def _delete(run: Runner, target: ast.expr, frame: Frame) -> None:
 
 def function_of(run: Runner, node: ast.FunctionDef, frame: Frame) -> Function:
     """Return a function; its defaults are read now, as Python does."""
-    kind = "function"
+    kind, others = "function", list[ast.expr]()
     for decorator in node.decorator_list:
         name = ast.unparse(decorator).split("(")[0]
         last = name.rpartition(".")[2]
@@ -281,8 +282,8 @@ def function_of(run: Runner, node: ast.FunctionDef, frame: Frame) -> Function:
             kind = kinds[last]
         elif last == "setter":
             kind = "setter"
-        elif not _is_of_library(run, decorator, frame):
-            kind = f"decorated by {name[:60]}"
+        else:
+            others.append(decorator)
     own = node.args
     defaults: dict[str, Any] = {}
     names = [*own.posonlyargs, *own.args]
@@ -297,9 +298,13 @@ def function_of(run: Runner, node: ast.FunctionDef, frame: Frame) -> Function:
             except NotReadable as error:
                 defaults[name_node.arg] = Unknown(f"the default of {name_node.arg} ({error})")
     outer = frame if frame.values or frame.outer is not None else None
-    return Function(
+    made = Function(
         node=node, names=frame.names, outer=outer, owner=frame.owner, kind=kind, defaults=defaults
     )
+    for decorator in reversed(others):
+        if not _leaves_as_is(run, decorator, made, frame):
+            made.kind = f"decorated by {ast.unparse(decorator).split('(')[0][:60]}"
+    return made
 
 
 def _is_of_library(run: Runner, node: ast.expr, frame: Frame) -> bool:
@@ -331,8 +336,6 @@ def class_of(run: Runner, node: ast.ClassDef, frame: Frame) -> Class:
     made.bases = tuple(bases)
     if len(made.order()) > 50:
         raise NotReadable(f"the class {node.name} has more than 50 bases")
-    if not all(_is_of_library(run, one, frame) for one in node.decorator_list):
-        made.values["__decorated__"] = True
     inside = Frame(names=frame.names, outer=frame, owner=made)
     for one in node.body:
         run.budget.step()
@@ -349,4 +352,19 @@ def class_of(run: Runner, node: ast.ClassDef, frame: Frame) -> Class:
             except NotReadable:
                 continue  # looked up in vain later, if it is needed at all
     made.values |= inside.values
+    if not all(_leaves_as_is(run, one, made, frame) for one in reversed(node.decorator_list)):
+        made.values["__decorated__"] = True
     return made
+
+
+def _leaves_as_is(run: Runner, node: ast.expr, made: Class | Function, frame: Frame) -> bool:
+    """Tell if a decorator answers with what it was given, as those of registries do."""
+    if _is_of_library(run, node, frame):
+        return True
+    before = run.place
+    try:
+        return run.call(run.value(node, frame), (made,), {}) is made
+    except NotReadable:
+        return False
+    finally:
+        run.place = before

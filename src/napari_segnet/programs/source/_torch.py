@@ -23,8 +23,16 @@ from napari_segnet.programs.source._torch_space import (
     item_of,
     resized,
     size_of,
+    with_zeros,
 )
-from napari_segnet.programs.source._values import External, Filled, Parameter, Partial, Unknown
+from napari_segnet.programs.source._values import (
+    External,
+    Filled,
+    Parameter,
+    Partial,
+    Unknown,
+    Zeros,
+)
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
@@ -132,6 +140,9 @@ def filled(run: Runner, dotted: str, args: Sequence[Any], named: Mapping[str, An
         rows = first if isinstance(first, list | tuple) else [first]
     if rows and all(isinstance(n, int) and 0 <= n < 2**20 for n in rows) and len(rows) <= 8:
         return Filled(shape=tuple(int(n) for n in rows))
+    sized = all(isinstance(n, int | np.ndarray) for n in rows) and 0 < len(rows) <= 8
+    if short == "zeros" and run.draw is not None and sized:
+        return Zeros(tuple(rows))
     return Unknown(f"torch.{short} of a shape that is not read")
 
 
@@ -210,6 +221,8 @@ def _extreme(name: str) -> Callable[..., Any]:
 
 def _cat(run: Runner, tensors: Any = None, dim: Any = 0, **_: Any) -> Any:
     row = list(tensors) if isinstance(tensors, list | tuple) else []
+    if any(isinstance(one, Zeros) for one in row):
+        return with_zeros(run, row, dim, _cat)
     for one in row:
         if not isinstance(one, Value):
             why = f" ({one.why})" if isinstance(one, Unknown) else ""
@@ -377,6 +390,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
          "half", "double", "data"), _same,
     ),
     "clone": _clone,
+    "zeros_like": lambda run, x, **_: Zeros(size_of(run, x)),
     f"{TRANSFORMS}.resize": resized,
     f"{TRANSFORMS}.center_crop": lambda run, x, output_size: center_cropped(run, x, output_size),
     f"{TRANSFORMS}.crop": cropped,

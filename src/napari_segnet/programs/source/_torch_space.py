@@ -11,7 +11,7 @@ from napari_segnet.graph import AdaptivePooling, GlobalPooling
 from napari_segnet.programs._evaluate import NotReadable, Stack, Value, Weight, padded
 from napari_segnet.programs._torch import OPERATIONS
 from napari_segnet.programs.source._operators import is_number, shown
-from napari_segnet.programs.source._values import External, Filled, Unknown
+from napari_segnet.programs.source._values import External, Filled, Unknown, Zeros
 
 if TYPE_CHECKING:
     from napari_segnet.programs.source._runner import Runner
@@ -24,6 +24,7 @@ __all__ = [
     "item_of",
     "resized",
     "size_of",
+    "with_zeros",
 ]
 
 
@@ -224,3 +225,24 @@ def adaptive_pool(kind: Any) -> Callable[..., Any]:
         return draw.mapped(AdaptivePooling(kind=kind, size=sizes), node)
 
     return pool
+
+
+def with_zeros(run: Runner, row: Sequence[Any], dim: Any, join: Callable[..., Any]) -> Any:
+    """Return maps joined with channels of zeros at their ends: a ResNet's plainest shortcut."""
+    maps = [place for place, one in enumerate(row) if not isinstance(one, Zeros)]
+    if not maps or dim != 1 or maps != list(range(maps[0], maps[-1] + 1)):
+        raise NotReadable("it joins maps and zeros in a way that is not read")
+    whole = join(run, [row[place] for place in maps], dim)
+    probes = run.drawing().probes
+    have = run.drawing().shape(whole)
+    ends = []
+    for part in (row[: maps[0]], row[maps[-1] + 1 :]):
+        for one in part:
+            if len(one.lengths) != len(have):
+                raise NotReadable("it joins a map and zeros of other axes")
+            for axis, (length, own) in enumerate(zip(one.lengths, have, strict=True)):
+                if axis not in (0, 1):
+                    probes.require(own == length, "it joins a map and zeros of other sizes")
+        count = sum((probes.number(0) + one.lengths[1] for one in part), start=probes.number(0))
+        ends.append([count if axis == 1 else probes.number(0) for axis in range(len(have))])
+    return padded(run.drawing(), whole, ends[0], ends[1], "zeros")

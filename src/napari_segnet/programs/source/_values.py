@@ -23,6 +23,7 @@ __all__ = [
     "Partial",
     "Super",
     "Unknown",
+    "Zeros",
 ]
 
 
@@ -47,7 +48,7 @@ class Unknown:
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """Names of a function that is being read, inside of others."""
+    """Names of a function that is being read, inside of others; ``line`` is where it is."""
 
     names: Globals
     values: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Frame:
     owner: Class | None = None
     target: Any = None
     nonlocal_names: set[str] = field(default_factory=set)
+    line: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +119,19 @@ class Filled:
 
     shape: tuple[int, ...]
     number: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Zeros:
+    """Zeros that ``forward`` makes; their lengths may depend on those of the image.
+
+    Attributes
+    ----------
+    lengths : tuple
+        One of each axis: a number, or what it is for each probe.
+    """
+
+    lengths: tuple[Any, ...]
 
 
 @dataclass(slots=True, eq=False)

@@ -59,6 +59,11 @@ HINTS = {
         choices=("auto", "no", "yes"),
         names=(("auto", "auto (as trained)"), ("yes", "yes: 4 times the time")),
     ),
+    "multiscale": Hint(
+        label="several scales",
+        choices=("auto", "no", "yes"),
+        names=(("auto", "auto (as trained)"), ("yes", "yes: 1.25 times the time")),
+    ),
     "maps": Hint(label="keep maps as", choices=("auto", "float32", "float16")),
     "threads": Hint(label="threads", minimum=0, maximum=1024, special="all"),
     "engine": Hint(label="engine", choices=("auto", "torch", "openvino")),

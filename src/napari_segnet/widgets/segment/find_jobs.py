@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,26 +22,34 @@ if TYPE_CHECKING:
 __all__ = ["beside", "compared_ways", "found_settings", "likeness_of"]
 
 MOST_BESIDE = 3
-"""Images of the folder that are looked at for the scale, as many as of a run of the folder."""
+"""Other images that are looked at for the scale, as many as of a run of a folder."""
 
 
 @job
 def found_settings(
-    checkpoint: Checkpoint, image: Image, settings: PredictSettings
+    checkpoint: Checkpoint, image: Image, settings: PredictSettings, others: Sequence[Image] = ()
 ) -> Generator[Progress, None, Settled]:
-    """Find how an image is shown to a network; the scale on others of its folder as well."""
+    """Find how an image is shown to a network; the scale on some more of its kind as well.
+
+    These are others that are open, then such as lie in its folder.
+    """
     yield Progress(what="settings")
     load_torch()
+    from napari_segnet.find import alike
     from napari_segnet.plan import settle
 
-    others = beside(image) if "scale" in settings.to_find else []
-    return (yield from settle(checkpoint, image, settings, others))
+    found: list[Image] = []
+    if "scale" in settings.to_find:
+        found = [one for one in others if alike(one, image)][:MOST_BESIDE]
+        found += beside(image, [one.source for one in found])[: MOST_BESIDE - len(found)]
+    return (yield from settle(checkpoint, image, settings, found))
 
 
-def beside(image: Image) -> list[Image]:
+def beside(image: Image, but: Collection[str | None] = ()) -> list[Image]:
     """Return some images of the folder of an image, of the same ending, spread evenly over all.
 
-    Few of their pixels are read. There are none where the image has no file, or several.
+    Few of their pixels are read. There are none where the image has no file, or several; ``but``
+    are files that are not taken.
     """
     path = Path(image.source or "")
     if not image.source or image.channel_sources or not path.exists():
@@ -50,7 +58,7 @@ def beside(image: Image) -> list[Image]:
         paths = [one for one in image_paths([path.parent]) if one.suffix == path.suffix]
     except (SegnetError, OSError):
         return []
-    rest = [one for one in paths if one != path]
+    rest = [one for one in paths if one != path and str(one) not in but]
     count = min(MOST_BESIDE, len(rest))
     found: list[Image] = []
     for place in range(count):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from qtpy.QtWidgets import QLineEdit, QWidget
 
@@ -75,6 +76,7 @@ class SegmentForm(Dock):
         self.more, self.preview = self.run_settings.more, self.run_settings.preview
         self.scales = self.run_settings.scales
         self.image_box.edited.connect(self.run_settings.finder.look_soon)
+        self.run_settings.finder.open_images = WeakMethod(self.image_box.others)
         self.run_box = RunBox(at_foot=True)
         box, self.merge = shown.box, shown.merge
         self.labels, self.classes, self.summary = box.form, box.classes, box.summary

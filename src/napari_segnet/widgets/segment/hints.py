@@ -26,7 +26,7 @@ REGIONS = {
 MAIN = ("normalize", "invert")
 ADVANCED = (
     *("device", "normalize_over", "scale", "tile_px", "batch_size", "precision", "seams", "mirror"),
-    *("maps", "threads", "engine"),
+    *("multiscale", "maps", "threads", "engine"),
 )
 
 

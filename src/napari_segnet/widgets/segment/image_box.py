@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.errors import ImageError, SegnetError
+from napari_segnet.image import Image
 from napari_segnet.readers import open_image
 from napari_segnet.widgets.layers.axes import pixel_sizes_um, said_axes
 from napari_segnet.widgets.layers.convert import (
@@ -117,11 +118,11 @@ class ImageBox(QWidget):
 
     def chosen(self) -> napari.layers.Image | None:
         """Return the chosen image layer, if it is still there."""
-        from napari.layers import Image
+        from napari.layers import Image as Layer
 
         layer = self.layer.currentData()
         there = layer in self._viewer.layers if layer is not None else False
-        return layer if there and isinstance(layer, Image) else None
+        return layer if there and isinstance(layer, Layer) else None
 
     def letters(self) -> str:
         """Return the chosen meaning of the dimensions, a letter for each; empty: no layer."""
@@ -166,6 +167,19 @@ class ImageBox(QWidget):
         if chosen:
             return joined_source([source_of(one, axes, region) for one in chosen], layer)
         return source_of(layer, axes, region)
+
+    def others(self) -> list[Image]:
+        """Return the other images that are open, as far as they can be used."""
+        chosen, found = self.chosen(), list[Image]()
+        for layer in images_in(self._viewer.layers):
+            if layer is chosen or layer in self.channel_layers():
+                continue
+            try:
+                region = region_of("layer", layer, self._viewer)
+                found.append(source_of(layer, None, region).image)
+            except SegnetError:
+                continue  # it is said when it is chosen
+        return found
 
     def view_of(self, source: Source) -> tuple[slice, ...] | None:
         """Return what is looked at of the pixels of a run; None where that is no plane of them."""

@@ -51,6 +51,8 @@ class FindBox(QWidget):
 
     Attributes
     ----------
+    open_images : WeakMethod or None
+        Returns the other images that are open: the scale is looked for on those of one kind.
     began : Signal
         Something is looked for: older messages no longer matter.
     failed : Signal of BaseException
@@ -76,6 +78,7 @@ class FindBox(QWidget):
         super().__init__(parent)
         self.setObjectName("segnet_find")
         self._request = WeakMethod(request)
+        self.open_images: Callable[[], Any] | None = None
         self._found: Found | None = None
         self._like: tuple[Likeness, RunRequest] | None = None
         self._compared: RunRequest | None = None
@@ -209,7 +212,11 @@ class FindBox(QWidget):
         changes: dict[str, Any] = dict.fromkeys(("normalize", "channels", "invert", "scale"), FIND)
         wish = replace(asked.predict, **changes, object_px=None, object_um=None)
         self._say("Trying settings …")
-        self.finder.start(partial(found_settings, asked.checkpoint, asked.source.image, wish))
+        listing = None if self.open_images is None else self.open_images()
+        others = () if listing is None else tuple(listing())
+        self.finder.start(
+            partial(found_settings, asked.checkpoint, asked.source.image, wish, others)
+        )
 
     def compare(self) -> None:
         """Show what the network makes of each way that nothing tells apart."""

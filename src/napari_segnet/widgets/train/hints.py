@@ -24,7 +24,7 @@ MORE = (
     *("momentum", "weight_decay", "freeze_stages", "freeze_norm", "replay", "rehearsal"),
     *("average", "anchor"),
     *("on_objects", "flip", "rotate", "scale_range", "gamma", "gain", "offset", "noise"),
-    *("blur_px", "mirror", "precision", "threads", "seed"),
+    *("blur_px", "mirror", "multiscale", "precision", "threads", "seed"),
 )
 
 TRAIN_HINTS = {
@@ -93,6 +93,7 @@ TRAIN_HINTS = {
     "noise": Hint(label="noise", minimum=0.0, maximum=100.0, step=0.01),
     "blur_px": Hint(label="blur (px)", minimum=0.0, maximum=100.0, step=0.1),
     "mirror": Hint(label="label with mirror images"),
+    "multiscale": Hint(label="label at several scales"),
     "precision": Hint(label="precision", choices=("auto", "fp32", "fp16", "bf16")),
     "seed": Hint(label="seed", minimum=0, maximum=2**31 - 1),
 }

@@ -21,8 +21,8 @@ from napari_segnet.programs.library import KINDS
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "which-files-open.md"
 HEAD = """# Which files open
 
-All files and networks that open; `python scripts/which_files.py` makes this page from the code. Files
-are recognised by their bytes, never by their names, and nothing in them is executed.
+All files and networks that open; `python scripts/which_files.py` makes this page from the code.
+Files are recognised by their bytes, never by their names, and nothing in them is executed.
 """
 
 

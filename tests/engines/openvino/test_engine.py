@@ -89,7 +89,7 @@ def test_a_network_that_looks_where_a_tile_lies_stays_with_torch(tmp_path):
 def test_a_network_that_answers_otherwise_is_refused(checkpoint, own_cache, monkeypatch):
     right = convert.activated
     monkeypatch.setattr(convert, "activated", lambda c, x: right(c, x) * 1.001)
-    with pytest.raises(SettingsError, match="it answers otherwise than torch"):
+    with pytest.raises(SettingsError, match="the converted network has another output than torch"):
         kind_for(checkpoint, "openvino").load(checkpoint, "cpu")
     assert kept_network(checkpoint).model is None
 

@@ -63,7 +63,7 @@ def test_a_click_finds_the_settings_and_the_next_run_records_them(viewer, dock, 
     box = dock.run_settings.finder
     with qtbot.waitSignal(box.finder.finished, timeout=WAIT_MS):
         press(box.button, qtbot)
-    assert box.words.text().startswith("Normalise half, light and dark exchanged")
+    assert box.words.text().startswith("Normalise half, inverted")
     assert dock.settings().normalize == "half"
     assert dock.settings().invert == "yes"
     scale = dock.settings().scale
@@ -123,7 +123,7 @@ def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot
     box = dock.run_settings.finder
     with qtbot.waitSignal(box.liker.finished, timeout=WAIT_MS):
         box.look()
-    assert "unlike those that the network was trained on" in box.warning.text()
+    assert "unlike the training images of the network" in box.warning.text()
     assert not box.warning.isHidden() and not box.where.isHidden()
     press(box.where, qtbot)
     heat = viewer.layers["stripes · unlike the training"]

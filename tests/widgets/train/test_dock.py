@@ -558,7 +558,7 @@ def test_of_few_images_further_trainings_are_offered_with_their_cost(
     with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
         click(qtbot, box.ask)
         assert box.stop.isVisibleTo(box)
-    assert box.words.text().startswith("Judged by 2 trainings, each on what it had not seen: ")
+    assert box.words.text().startswith("Compared by 2 trainings, each on unseen images: ")
     assert not box.stop.isVisibleTo(box)
 
 

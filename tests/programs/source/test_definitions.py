@@ -18,6 +18,7 @@ from support.definitions import (
     PLACES,
     RESIDUAL,
     SIZES,
+    TWO_AS_ONE,
     answer,
     saved,
 )
@@ -233,6 +234,22 @@ def test_a_decorator_that_changes_a_class_is_not_read(tmp_path: Path) -> None:
     _read(tmp_path, NOISY.replace("        return kind\n", "        return type(kind)\n"))
     with pytest.raises(UnsupportedWeightsError, match="Noisy is decorated by code of the file"):
         identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
+
+
+def test_two_classes_in_one_channel_are_assumed_rather_than_a_softmax_of_one(
+    tmp_path: Path,
+) -> None:
+    image, expected = saved(TWO_AS_ONE, "Ended(3, 2)", tmp_path, (3, 16, 16))
+    _read(tmp_path, TWO_AS_ONE)
+    checkpoint = identify(tmp_path / "net.pth")
+    found = answer(checkpoint, image, torch.load(tmp_path / "net.pth"))
+    assert (found - expected).abs().max() < 1e-5
+    assert checkpoint.hparams["num_classes"] == 2
+    assert checkpoint.known["num_classes"].source == "assumed"
+    assert "no tensor tells it from 1" in checkpoint.known["num_classes"].why
+    assert checkpoint.known["bands"].source == "read"
+    told = identify(tmp_path / "net.pth", {"num_classes": "1"})
+    assert "Its answer is the softmax of one channel, which is 1 everywhere." in told.notes
 
 
 def test_source_that_is_no_code(tmp_path: Path) -> None:

@@ -236,6 +236,18 @@ def test_a_decorator_that_changes_a_class_is_not_read(tmp_path: Path) -> None:
         identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
 
 
+def test_a_folder_without_init_is_a_package(tmp_path: Path) -> None:
+    head, rest = NAMES.split("class Small", 1)
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    (tmp_path / "nets" / "parts").mkdir(parents=True)
+    _read(tmp_path, head, "nets/parts/blocks.py")
+    imports = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
+    text = f"{imports}from nets.parts import blocks\n\nclass Small{rest}"
+    _read(tmp_path, text.replace("= double(", "= blocks.double("))
+    checkpoint = identify(tmp_path / "net.pth")
+    assert (checkpoint.program, checkpoint.hparams["width"]) == ("source", 6)
+
+
 def test_two_classes_in_one_channel_are_assumed_rather_than_a_softmax_of_one(
     tmp_path: Path,
 ) -> None:

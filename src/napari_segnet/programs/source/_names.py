@@ -154,6 +154,12 @@ class Files:
         if inside is None and node.level and not module:
             inside = self.module(names, name, node.level)
             return inside, "", External(name)
+        if inside is None and module:
+            # A folder without __init__.py is a package, too.
+            parts = (*module.split("."), name)
+            path = wanted_module(names.file.path, ".".join(parts), node.level)
+            if path is not None and path.with_suffix("").parts[-len(parts) :] == parts:
+                return self.add(path), "", External(".".join(parts))
         return inside, name, External(f"{module}.{name}" if module else name)
 
 

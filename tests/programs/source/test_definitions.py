@@ -236,14 +236,21 @@ def test_a_decorator_that_changes_a_class_is_not_read(tmp_path: Path) -> None:
         identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
 
 
-def test_a_folder_without_init_is_a_package(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("from nets.parts import blocks", "blocks.double("),
+        ("import nets.parts.blocks", "nets.parts.blocks.double("),
+    ],
+)
+def test_a_folder_without_init_is_a_package(tmp_path: Path, line: str, call: str) -> None:
     head, rest = NAMES.split("class Small", 1)
     saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
     (tmp_path / "nets" / "parts").mkdir(parents=True)
     _read(tmp_path, head, "nets/parts/blocks.py")
     imports = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
-    text = f"{imports}from nets.parts import blocks\n\nclass Small{rest}"
-    _read(tmp_path, text.replace("= double(", "= blocks.double("))
+    text = f"{imports}{line}\n\nclass Small{rest}"
+    _read(tmp_path, text.replace("= double(", f"= {call}"))
     checkpoint = identify(tmp_path / "net.pth")
     assert (checkpoint.program, checkpoint.hparams["width"]) == ("source", 6)
 

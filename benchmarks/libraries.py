@@ -8,8 +8,7 @@ appended to ``FOLDER/rows.jsonl``, so that a run that was cut off goes on; weigh
 
 * **equal**: maps differ by no more than 1e-4, or a thousandth of their standard deviation
 * **assumed**: they differ, what the file does not say is marked, and are equal once it is told
-* **rounded**: they differ in numbers of 32 bits, where the library differs from itself as much, and
-  not in numbers of 64 bits
+* **rounded**: they differ in numbers of 32 bits, by rounding: in numbers of 64 bits they are equal
 * **refused**: an error says why
 * **wrong**: none of these
 """

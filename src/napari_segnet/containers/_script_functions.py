@@ -12,6 +12,7 @@ from napari_segnet.containers._script_types import (
     NONE,
     Type,
     fits,
+    held,
     joined,
     listed,
     literal,
@@ -178,7 +179,7 @@ class ScriptFunction:
             return self._call(node, values)
         if isinstance(node, ast.List):
             parts = [self._value(one, values) for one in node.elts]
-            return Type("List", (joined(*parts) if parts else ANY,))
+            return Type("List", (held(*parts),))
         if isinstance(node, ast.Tuple):
             return Type("Tuple", tuple(self._value(one, values) for one in node.elts))
         if isinstance(node, ast.Subscript):

@@ -277,7 +277,8 @@ class ScriptFunction:
         if not known.least <= len(found) + len(node.keywords) <= known.most:
             raise self.look.refuse(f"{name} is given {len(found)} values")
         for place, (letter, have) in enumerate(zip(known.kinds, found, strict=False)):
-            if not takes(letter, have):
+            mixed = have.name == "List" and listed(have).name == "Union"
+            if not takes(letter, have) or (mixed and known.kinds.startswith("t")):
                 raise self.look.refuse(f"{name} is given a {have} as its value {place}")
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:

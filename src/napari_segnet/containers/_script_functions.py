@@ -12,6 +12,7 @@ from napari_segnet.containers._script_types import (
     NONE,
     Type,
     fits,
+    held,
     joined,
     listed,
     literal,
@@ -178,7 +179,7 @@ class ScriptFunction:
             return self._call(node, values)
         if isinstance(node, ast.List):
             parts = [self._value(one, values) for one in node.elts]
-            return Type("List", (joined(*parts) if parts else ANY,))
+            return Type("List", (held(*parts),))
         if isinstance(node, ast.Tuple):
             return Type("Tuple", tuple(self._value(one, values) for one in node.elts))
         if isinstance(node, ast.Subscript):
@@ -276,7 +277,8 @@ class ScriptFunction:
         if not known.least <= len(found) + len(node.keywords) <= known.most:
             raise self.look.refuse(f"{name} is given {len(found)} values")
         for place, (letter, have) in enumerate(zip(known.kinds, found, strict=False)):
-            if not takes(letter, have):
+            mixed = have.name == "List" and listed(have).name == "Union"
+            if not takes(letter, have) or (mixed and known.kinds.startswith("t")):
                 raise self.look.refuse(f"{name} is given a {have} as its value {place}")
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:

@@ -219,11 +219,11 @@ def _parsed() -> Mapping[str, ScriptOperator]:
 
 OPERATORS = _parsed()
 _REFUSED: Mapping[str, frozenset[str]] = {
-    "t": frozenset(("int", "float", "bool", "str", "List", "Tuple", "Dict", "NoneType")),
+    "t": frozenset(("int", "float", "bool", "str", "List", "Tuple", "Dict", "NoneType", "Union")),
     "T": frozenset(("Tensor", "int", "float", "bool", "str", "Dict", "NoneType")),
     "l": frozenset(("Tensor", "str", "Dict", "bool")),
     "i": frozenset(("float", "bool", "str", "List", "Tuple", "Dict", "NoneType")),
-    "n": frozenset(("str", "List", "Tuple", "Dict", "NoneType")),
+    "n": frozenset(("str", "List", "Tuple", "Dict", "NoneType", "Union")),
     "b": frozenset(("Tensor", "int", "float", "str", "List", "Tuple", "Dict", "NoneType")),
     "s": frozenset(("Tensor", "int", "float", "bool", "List", "Tuple", "Dict", "NoneType")),
 }

@@ -19,7 +19,8 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.inference import LabelSettings, network_record
 from napari_segnet.plan import PredictSettings
 from napari_segnet.plan.found import normalize_by_source
-from napari_segnet.plan.settings import FIND, SOURCE
+from napari_segnet.plan.input import multiscale
+from napari_segnet.plan.settings import FIND, FORMER_RUNS, SOURCE
 from napari_segnet.readers import address_of
 from napari_segnet.stamp import is_changed
 from napari_segnet.steps import FORMERLY
@@ -156,8 +157,10 @@ def _other_predict(run: Run, record: Mapping[str, Any]) -> tuple[str, Any, Any] 
     made = _part(record, "predict")
     found = _part(_part(_part(record, "engine"), "found"), "settings")
     wishes = _plain(dataclasses.asdict(run.predict))
+    several = multiscale(run.checkpoint, run.predict)
+    formerly = FORMER_RUNS if several else {"multiscale": run.predict.multiscale}
     for name, wish in wishes.items():
-        had = made.get(name)
+        had = made.get(name, formerly.get(name))
         if name == "normalize" and wish == SOURCE:
             wish = normalize_by_source(run.checkpoint)
         if had == wish or (wish == FIND and name in found):

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -477,6 +478,28 @@ def test_an_earlier_run_is_repeated_with_the_meaning_of_then(run, shop, tmp_path
     refused = run(*words, tmp_path / "1", "--resume").refused()
     assert "cut_by" in refused
     assert "distance" in refused
+
+
+@pytest.mark.parametrize("card", [{}, {"multiscale": "yes"}])
+def test_an_earlier_run_knew_one_scale(run, shop, tmp_path, card):
+    """It is repeated so; of networks that are shown one, its results stay."""
+    network = replace(fresh(tmp_path / "one.safetensors"), card=card)
+    SegnetUNet().save(SegnetUNet().build(network).eval(), network, network.path)
+    words = ("segment", shop / "cells.tif", "-c", network.path, "-o")
+    assert run(*words, tmp_path / "1", "--set", "multiscale=no").code == 0
+    record = tmp_path / "1" / "cells.json"
+    said = json.loads(record.read_text())
+    assert said["predict"].pop("multiscale") == "no"
+    record.write_text(json.dumps(said))
+    repeat = ("segment", shop / "cells.tif", "--settings", record, "-o", tmp_path / "2")
+    assert run(*repeat).code == 0
+    assert "scales" not in json.loads((tmp_path / "2" / "cells.json").read_text())["engine"]
+    resumed = run(*words, tmp_path / "1", "--resume")
+    if card:
+        assert "multiscale = no instead of auto" in resumed.refused()
+    else:
+        assert resumed.code == 0
+    assert run(*words, tmp_path / "1", "--resume", "--set", "multiscale=no").code == 0
 
 
 def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch):

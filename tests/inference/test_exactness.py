@@ -21,7 +21,9 @@ from napari_segnet.engines.torch import TorchEngine, identify
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import Image
 from napari_segnet.inference import PredictSettings, predict
+from napari_segnet.plan import input as network_input
 from napari_segnet.plan.input import stands_scales
+from napari_segnet.prepare import normalization
 from napari_segnet.progress import SHARE_DONE, run
 
 
@@ -246,9 +248,13 @@ def test_answers_at_two_scales_are_averaged(how):
     assert "scales" not in plain.origin.engine
 
 
-def test_scales_count_from_the_usual_one_and_progress_never_goes_back():
+def test_scales_count_from_the_usual_one_and_progress_never_goes_back(monkeypatch):
     name = next(one for one in FLAT if NETS[one].kind is Segnet)
     network, image = checkpoint_of(name), image_of(picture(name, (64, 96)))
+    measured = []
+    monkeypatch.setattr(
+        network_input, "fit", lambda *args: measured.append(args) or normalization.fit(*args)
+    )
     steps = predict(network, image, settings(multiscale="yes", scale=0.5, tile_px=(32,)))
     shares = []
     while True:
@@ -260,6 +266,7 @@ def test_scales_count_from_the_usual_one_and_progress_never_goes_back():
         assert report.done <= report.total
         shares += [dict(report.values).get(SHARE_DONE, report.done / report.total)]
     assert made.origin.engine["scales"] == [0.5, 1.0]
+    assert len(measured) == 1  # the pixels of a large image are not measured twice
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
 

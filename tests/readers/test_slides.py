@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from napari_segnet import open_image
+from napari_segnet.image import Image
 from napari_segnet.plan.input import UnitInput
 from napari_segnet.prepare import Affine, ChannelMap, scale
 from napari_segnet.readers._tiff_pixels import TiffPixels
@@ -76,6 +77,24 @@ def test_levels_of_an_ome_tiff_are_read_where_it_shrinks(tmp_path: Path, monkeyp
     monkeypatch.setattr(scale, "BAND_PX", 100)
     np.testing.assert_allclose(small.read_seen(image), at_once, atol=1e-3)  # of 255
     assert set(seen) == {(3, 64, 48)}
+
+
+def test_what_shrinks_is_read_in_bands_where_the_whole_has_no_room(monkeypatch) -> None:
+    """Also where what the network sees of it has."""
+    unit = UnitInput(
+        t=0, z=0, ndim=2, shape=(128, 96), seen=(64, 48), channels=ChannelMap(channels=(0,)),
+        affines=((Affine(),),),
+    )  # fmt: skip
+    image = Image(data=noise(128, 96), axes="yx")
+    at_once, rows = unit.read_seen(image), []
+    real = UnitInput.read
+    monkeypatch.setattr(
+        UnitInput, "read", lambda self, image, box: rows.append(box[0]) or real(self, image, box)
+    )
+    monkeypatch.setattr(scale, "BAND_PX", 480)
+    monkeypatch.setattr(in_file, "IN_MEMORY_BYTES", 4 * 64 * 48)
+    np.testing.assert_allclose(unit.read_seen(image), at_once, atol=1e-3)  # of 255
+    assert max(part.stop - part.start for part in rows) < 40
 
 
 def test_the_largest_picture_of_a_leica_slide_is_meant(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from napari_segnet.checkpoint import file_sha256
 from napari_segnet.errors import SettingsError
 from napari_segnet.image import AXES, Image
 from napari_segnet.inference import LabelSettings, PredictSettings
-from napari_segnet.plan.settings import ENGINES
+from napari_segnet.plan.settings import ENGINES, FORMER_RUNS
 from napari_segnet.settings import field_names
 from napari_segnet.steps import FORMERLY
 
@@ -160,7 +160,7 @@ def read_wishes(path: Path, weights: str | None = None) -> Wishes:
     if not isinstance(overrides, dict):
         raise SettingsError(f"The settings file {path} is not whole. {_EXAMPLE}")
     return Wishes(
-        predict=predict,
+        predict={**FORMER_RUNS, **predict},
         label={**FORMERLY, **label},
         overrides=overrides,
         axes=_axes(image.get("axes_told")),

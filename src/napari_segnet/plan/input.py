@@ -129,7 +129,8 @@ class UnitInput:
         sizes = near.sizes
         whole = tuple(slice(0, sizes[a]) for a in lengths)
         channels = len(self.affines[0])
-        if out is None and 4 * channels * math.prod(self.seen) > in_memory_bytes():
+        largest = max(math.prod(self.seen), math.prod(part.stop for part in whole))
+        if out is None and 4 * channels * largest > in_memory_bytes():
             return self._read_in_bands(near, whole, channels)
         small = resize(self.read(near, whole), self.seen)
         if out is None:

@@ -32,6 +32,8 @@ INVERT = ("auto", "no", "yes", FIND)
 SEAMS = ("auto", "exact", "blend")
 MIRROR = ("auto", "no", "yes")
 MULTISCALE = ("auto", "no", "yes")
+FORMER_RUNS = {"multiscale": "no"}
+"""What records of runs mean that are older than a setting."""
 MOST_THREADS = 1024
 """More than a workstation has; OpenMP ends a program that asks for more than there can be."""
 ENGINES = ("auto", "torch", "openvino")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_segnet.answers.maps.run import run_maps
 from napari_segnet.half import halved
-from napari_segnet.plan import InferencePlan, RunResult, resolve
+from napari_segnet.plan import InferencePlan, RunResult
 from napari_segnet.progress import SHARE_DONE, Progress, check_cancelled
 from napari_segnet.segmentation import Maps
 
@@ -74,7 +74,9 @@ def _at(plan: InferencePlan, factor: float) -> InferencePlan:
         return plan
     scale = min(100.0, plan.input.scale * factor)
     settings = replace(plan.settings, scale=scale, object_px=None, object_um=None, multiscale="no")
-    return resolve(plan.checkpoint, plan.image, settings)
+    # Normalised by the same figures: measuring them reads all pixels.
+    given = replace(plan.input, scale=scale)
+    return replace(plan, input=given, settings=settings, kept=None, first=None)
 
 
 def _counted(

@@ -19,7 +19,7 @@ import torch
 import napari_segnet as sn
 from napari_segnet.engines.torch import load
 from napari_segnet.image import Image
-from napari_segnet.programs import writer_of
+from napari_segnet.recognition import family_of
 
 pytestmark = [pytest.mark.interop, pytest.mark.subprocess, pytest.mark.timeout(7200)]
 
@@ -104,7 +104,7 @@ def test_a_model_that_is_written_back_finds_the_same_objects_there(models, data,
         for parameter in module.parameters():
             parameter.mul_(1.002)
     new = tmp_path / f"{kind}_2"
-    writer_of(checkpoint, new).save(module, checkpoint, new)
+    family_of(checkpoint).save(module, checkpoint, new)
     total, same = compared(new, images_of(data, kind, 4), kind, tmp_path)
     assert total > 20
     assert same >= 0.995 * total

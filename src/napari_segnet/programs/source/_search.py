@@ -389,12 +389,8 @@ class _Search:
                     found[name] = Argument(value=value, source="assumed", why="a default")
                 continue
             near = [value + 1, max(value - 1, 1)] if type(value) is int else []
-            others = [*near, *self.domain(one, name, values)[:6]]
-            same = [
-                other
-                for other in others
-                if other != value and self.score(one, {**values, name: other}) == 0
-            ]
+            others = [n for n in (*near, *self.domain(one, name, values)[:6]) if n != value]
+            same = [n for n in others if self.score(one, {**values, name: n}) == 0]
             self.alike[name] = tuple(same)
             if same or not others:
                 why = "the default of the code; no tensor shows it"

@@ -1,7 +1,8 @@
 """Draw networks of libraries at random, and save each as users of that library do.
 
 Run by ``libraries.py`` with a Python that has some of the libraries: it reads lines of JSON
-(``{"seed": 7, "library": "monai", "folder": "/tmp/7"}``), and answers each with one.
+(``{"seed": 7, "library": "monai", "folder": "/tmp/7"}``; with ``"double": true`` it answers in
+numbers of 64 bits), and answers each with one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import pickle
 import random
 import sys
 from pathlib import Path
@@ -232,7 +234,11 @@ def write(module, arguments, wrapper, folder, torch):
         "whole": module,
         "whole-prefixed": torch.nn.ModuleDict({"net": module}),
     }
-    torch.save(roots[wrapper], path, _use_new_zipfile_serialization=wrapper != "legacy")
+    new = wrapper != "legacy"
+    try:
+        torch.save(roots[wrapper], path, _use_new_zipfile_serialization=new)
+    except (AttributeError, pickle.PicklingError):  # a lambda of the library: whole or not at all
+        torch.save(state, path)
     return path
 
 
@@ -243,8 +249,12 @@ def make(task, torch, np):
     module.eval()
     shaken(module, torch, task["seed"])
     image = torch.randn(1, *shape)
+    double = task.get("double", False)
     with torch.no_grad():
+        if double:
+            module, image = module.double(), image.double()
         answer = module(image)
+        module = module.float()
     answer = answer["out"] if isinstance(answer, dict) else answer
     while isinstance(answer, list | tuple):
         answer = answer[0]

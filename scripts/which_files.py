@@ -21,8 +21,8 @@ from napari_segnet.programs.library import KINDS
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "which-files-open.md"
 HEAD = """# Which files open
 
-Made from the code by `python scripts/which_files.py`: what stands here is what is tried. What a
-file is follows from its bytes, never from its name, and nothing in it is executed.
+All files and networks that open; `python scripts/which_files.py` makes this page from the code.
+Files are recognised by their bytes, never by their names, and nothing in them is executed.
 """
 
 
@@ -57,7 +57,7 @@ def page() -> str:
                     one.title,
                     " ".join(f"`{e}`" for e in one.endings)
                     if isinstance(one, WritingProgram)
-                    else "our own file",
+                    else "file of this plugin",
                 )
                 for one in PROGRAMS
             ),
@@ -71,12 +71,12 @@ def page() -> str:
             ),
         ),
         "\n## Networks of libraries, drawn by the names of their tensors\n",
-        "All can be trained, but a HoVer-Net with classes. They go back as they came, so that the "
-        "library loads them.\n",
+        "All except a HoVer-Net with classes can be trained. Trained networks are written in the "
+        "format of the library.\n",
         table(("network", "what it is"), ((f"`{one.name}`", one.title) for one in KINDS)),
         "\n## Layers of Keras\n",
         "A network with any other layer is refused by the name of that layer. Names of Keras 1\n"
-        "are read as well.\n",
+        "are known, too.\n",
         table(
             ("kind", "classes"),
             ((kind, ", ".join(f"`{c}`" for c in names)) for kind, names in read_layers().items()),

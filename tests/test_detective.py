@@ -125,13 +125,13 @@ def test_the_size_of_objects_says_the_scale(recorded):
 
 
 def test_sizes_that_say_nothing_are_refused(maskrcnn, recorded):
-    with pytest.raises(MismatchError, match="does not record how large the objects"):
+    with pytest.raises(MismatchError, match="does not record the size of its training objects"):
         scale_of(maskrcnn, object_px=20.0)
-    with pytest.raises(MismatchError, match="does not say how large its pixels are"):
+    with pytest.raises(MismatchError, match="does not state its pixel size"):
         scale_of(recorded, object_um=10.0, known=False)
     with pytest.raises(MismatchError, match=r"would need a scale of 5e\+03"):
         scale_of(recorded, object_px=50_000.0)
-    with pytest.raises(SettingsError, match="scale and object_px each say at which scale"):
+    with pytest.raises(SettingsError, match="scale and object_px each set the scale"):
         PredictSettings(scale=2.0, object_px=20.0)
 
 

@@ -308,8 +308,8 @@ def test_its_own_answer_is_no_judge_of_a_network(tmp_path, taught_once):
     assert rest.scores.n_true == len(np.unique(objects((48, 48), count=8, seed=2))) - 1
     notes, trained = told(fine_tune(taught_once, data, tmp_path / "2.safetensors", QUICK))
     assert notes == [
-        "1 is left out of the score: its labels are the network's own answer, unchanged, so that "
-        "the old network would seem right in all of it. Correct it, or hold another image out."
+        "1 is left out of the score: its labels are the network's own output, unchanged, so the "
+        "old network would have a perfect score on it. Correct it, or hold another image out."
     ]
     assert (trained.before.images, trained.after.images) == (2, 2)
     own, other = (str(sample.image) for sample in data.samples[1:])

@@ -240,14 +240,14 @@ def test_without_norms_nothing_is_decided(tmp_path):
     module = Jvanvugt(padding=True, batch_norm=False, depth=3, width=4, classes=1)
     found = run(judge(opened(tmp_path, module)))
     assert found.says == (
-        "The file holds no statistics of its layers' inputs, so nothing of it is decided."
+        "The file has no statistics of its layers' inputs, so no assumption is decided."
     )
     assert found.checkpoint.known["join"].source == "assumed"
 
 
 def test_a_network_that_stands_in_its_file_needs_no_judge():
     found = run(judge(identify("nuclei")))
-    assert found.says == "Nothing of it is assumed that statistics could decide."
+    assert found.says == "No fact is assumed that statistics could decide."
     assert found.verdicts == {}
 
 

@@ -456,7 +456,7 @@ def test_a_second_training_into_the_same_file_is_refused(tmp_path):
         thread = threading.Thread(target=second, args=(resume,))
         thread.start()
         thread.join()
-    refused = f"Another training is writing {out} just now. Wait until it has ended, stop it, or "
+    refused = f"Another training is writing {out}. Wait until it has ended, stop it, or "
     assert [f"{refused}choose another file to write."] * 2 == said
     assert state_path(out).read_bytes() == before
     run(train(fresh(out), data, tmp_path / "other.safetensors", replace(QUICK, epochs=1)))
@@ -472,7 +472,7 @@ def test_a_training_that_stands_still_makes_way_for_the_next_of_its_thread(tmp_p
     first, second = (train(fresh(out), data, out, QUICK) for _ in range(2))
     next(first)
     next(second)
-    with pytest.raises(OutputError, match=r"training that was begun later is writing .*ends here"):
+    with pytest.raises(OutputError, match=r"later training is writing .*this one ends"):
         next(first)
     assert is_running(out)
     follow(second)

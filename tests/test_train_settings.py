@@ -345,3 +345,11 @@ def test_a_training_begun_before_there_was_an_anchor_keeps_its_meaning(
         mirror=False,
         multiscale=False,
     )
+
+
+def test_a_training_begun_before_there_were_two_scales_keeps_its_meaning(tmp_path):
+    values = asdict(replace(QUICK, anchor=5.0))
+    assert values.pop("multiscale")
+    state = tmp_path / "n.safetensors.state"
+    torch.save({"settings": values, "epochs": 1, "parent": {}}, state)
+    assert read_unfinished(state).settings == replace(QUICK, anchor=5.0, multiscale=False)

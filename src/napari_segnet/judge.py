@@ -140,11 +140,11 @@ def judge(
     space = Variants(graph, _open(checkpoint))
     if not any(len(values) > 1 for values in space.open.values()):
         return Judgement(
-            checkpoint=checkpoint, says="Nothing of it is assumed that statistics could decide."
+            checkpoint=checkpoint, says="No fact is assumed that statistics could decide."
         )
     decision = yield from decide(space, load_tensors(checkpoint, graph), image)
     if not decision.verdicts:
-        says = "The file holds no statistics of its layers' inputs, so nothing of it is decided."
+        says = "The file has no statistics of its layers' inputs, so no assumption is decided."
         return Judgement(checkpoint=checkpoint, says=says)
     return _judged(family, checkpoint, space, decision)
 

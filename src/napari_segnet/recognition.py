@@ -260,7 +260,7 @@ def _chosen(
             if same_network(family.graph(named), named.store.keys, own, code.store.keys):
                 known = _confirmed(named, code)
                 return replace(named, known=known, card={**named.card, **code.card})
-        note = f"Its tensors have the names of: {family.title}. What it does is read from its code."
+        note = f"Its tensors have the names of: {family.title}. Its layers are read from its code."
         return replace(code, notes=(*code.notes, note))
     if code is not None:
         return code
@@ -396,7 +396,7 @@ def with_halo(family: Family, checkpoint: Checkpoint) -> Checkpoint:
     else:
         halo = _halo_of_module(family, checkpoint)
     if halo is None:
-        why = "some layer looks at the whole image, so tiles are blended"
+        why = "a layer depends on the whole image, so tiles are blended"
     else:
         why = "computed from the network's layers"
     graph = checkpoint.known.get("graph") or _weakest(checkpoint)

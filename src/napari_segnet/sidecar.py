@@ -230,7 +230,7 @@ def _read(card: Path, path: Path) -> Sidecar | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(
             f"{card} cannot be understood ({error!r}). Remove it: the network opens without it, "
-            "but you may have to tell again what it said."
+            "but you may have to set its overrides again."
         ) from error
 
 

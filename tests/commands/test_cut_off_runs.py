@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(place, run, cells, shop, before,
     assert done.code == 0, done.err
     assert result(out) == whole[1]
     tiles = {"in a tile": 2, "after a tile": 7}.get(place, 9)
-    assert f"{tiles} of 9 tiles were answered by that one" in done.json["notes"][-1]
+    assert f"{tiles} of 9 tiles are from that one" in done.json["notes"][-1]
 
 
 @forked

@@ -23,7 +23,7 @@ def test_what_is_found_repeats_the_run_and_an_unlike_image_is_named(tmp_path, ca
     first, second = (json.loads(line) for line in said.out.splitlines())
     assert first["unlike"]["unlike"] is False and second["unlike"]["unlike"] is True
     assert second["unlike"]["score"] > second["unlike"]["limit"]
-    assert said.err.count("warning: This image is unlike those") == 1
+    assert said.err.count("warning: This image is unlike the training images") == 1
     origin = json.loads((tmp_path / "out/cells.json").read_text())
     assert origin["predict"]["normalize"] == "half"
     assert origin["engine"]["found"]["settings"] == {"normalize": "half"}

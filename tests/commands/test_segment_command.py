@@ -564,7 +564,7 @@ def test_a_flat_settings_file(run, shop, tmp_path):
         ('{"predict": 3}', "is not whole"),
         ('{"predict": {}, "checkpoint": {"told": 3}}', "is not whole"),
         ('{"predict": {"thing": 3}}', "There is no setting 'thing'"),
-        ('{"checkpoint": 3}', "checkpoint=3 is no text"),
+        ('{"checkpoint": 3}', "checkpoint=3 is not text"),
         ('{"axes": "zz"}', "axes=zz is not understood"),
         (
             '{"predict": {}, "checkpoint": {"path": "/gone.pth", "sha256": "0"}}',

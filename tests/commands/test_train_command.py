@@ -73,7 +73,7 @@ def test_before_the_training_the_settings_are_tried_and_the_best_is_taken(
     assert start["offered"]["invert"] == "yes"
     assert start["objects"] > 10
     assert f"Note: {start['says']}" in said.err
-    assert "light and dark exchanged" in said.err
+    assert "with inversion" in said.err
     assert identify(place / "new.safetensors").card["invert"] == "yes"
     (place / "new.safetensors").unlink()
     assert main(words(place, "--start", "try")) == 0
@@ -209,7 +209,7 @@ def test_a_network_s_own_answer_is_said_to_be_no_judge(place, capsys):
     listing.write_text(json.dumps({"samples": rows}))
     assert main(words(place, "--json")) == 0
     told = capsys.readouterr()
-    note = "Note: 2 is left out of the score: its labels are the network's own answer, unchanged"
+    note = "Note: 2 is left out of the score: its labels are the network's own output, unchanged"
     assert told.err.count(note) == 1
     last = json.loads(told.out.splitlines()[-1])
     assert (last["before"], last["after"], last["promoted"]) == ({}, {}, False)

@@ -116,7 +116,7 @@ def test_the_file_says_at_which_scale_it_is_shown(toy):
     origin = run(predict(scaled(toy, 0.5), shown(truth()), ON_CPU)).origin
     assert (origin.engine["scale"], origin.engine["flow_steps"]) == (0.5, 100)
     assert origin.notes[0] == (
-        "The objects of its training had 12 pixels, so the image was shown at scale 0.5. "
+        "The training objects of the network had 12 pixels, so the image was run at scale 0.5. "
         "If they are of another size here, say --set object_px=30."
     )
     told = run(predict(scaled(toy, 0.5), shown(truth()), replace(ON_CPU, object_px=36.0))).origin
@@ -215,7 +215,7 @@ def test_it_is_prompted(toy):
             assert (full & disc).sum() / (full | disc).sum() > 0.85, question
     with pytest.raises(NothingFoundError):
         run(asked.ask(PointPrompt(y=70, x=5)))
-    with pytest.raises(SegnetError, match="answers with flows, and objects are chosen from them"):
+    with pytest.raises(SegnetError, match="chooses objects from its flows"):
         run(open_prompts(toy, shown(truth()), ON_CPU))
 
 

@@ -141,7 +141,7 @@ def test_a_pixel_size_that_can_hardly_be_true_is_refused_by_both(tmp_path, monke
     known = {"y": TRAINED_UM, "x": TRAINED_UM}
     checkpoint = replace(identified(tmp_path, "milesial-unet", example), pixel_size_um=known)
     sample = written(tmp_path, example, 2, "channels", 50 * TRAINED_UM)
-    with pytest.raises(MismatchError, match=r"hardly true of the same objects.*--set scale=1"):
+    with pytest.raises(MismatchError, match=r"unlikely for the same objects.*--set scale=1"):
         run(predict(checkpoint, open_image(sample.image), PredictSettings(device="cpu")))
-    with pytest.raises(DatasetError, match=r"hardly true of the same objects.*add it again"):
+    with pytest.raises(DatasetError, match=r"unlikely for the same objects.*add it again"):
         list(Crops((sample,), checkpoint, (7, 7), STILL).check())

@@ -155,7 +155,7 @@ def test_it_is_prompted(toy):
             full = np.zeros(SHAPE, bool)
             full[found.where] = found.mask
             assert (full & disc).sum() / (full | disc).sum() > 0.75, (number, question)
-    with pytest.raises(NothingFoundError, match="suspects no object here"):
+    with pytest.raises(NothingFoundError, match="finds no object here"):
         run(asked.ask(PointPrompt(y=90, x=5)))
     for question, words in (
         (PointPrompt(y=-3, x=5), "This place is outside of the image"),
@@ -163,7 +163,7 @@ def test_it_is_prompted(toy):
     ):
         with pytest.raises(MismatchError, match=words):
             run(asked.ask(question))
-    with pytest.raises(SegnetError, match="answers with star-convex objects, and one of them"):
+    with pytest.raises(SegnetError, match="chooses among its star-convex objects"):
         run(open_prompts(toy, shown(truth()), ON_CPU))
 
 

@@ -72,7 +72,7 @@ def test_the_layout_of_an_answer_that_is_enlarged_stays_assumed(enlarged):
     decision = Decision(candidates=(candidate,), verdicts={"layout": verdict})
     known = decision.known()["layout"]
     assert known.source == ("assumed" if enlarged else "decided")
-    assert ("no tensor says" in known.why) == enlarged
+    assert ("no tensor shows" in known.why) == enlarged
 
 
 def test_without_norms_nothing_is_decided():

@@ -86,6 +86,29 @@ def test_one_odd_image_does_not_decide_of_the_scale(grey):
     assert "for the scale 3 more images of its kind were looked at" in found.says
 
 
+def test_images_after_the_fourth_tell_of_the_scale_alone(grey, monkeypatch):
+    from napari_segnet.find import _search
+
+    monkeypatch.setattr(_search, "FEW", 1)
+    shown: list[tuple[str, float, int]] = []
+    mean = _search._Look._mean
+
+    def noted(look, way, places):
+        shown.extend((way.invert, way.scale, place) for place in places)
+        return mean(look, way, places)
+
+    monkeypatch.setattr(_search._Look, "_mean", noted)
+    odd, *usual = [image(cells(seed, radius=12.0 if seed == 60 else 6.0)) for seed in range(60, 63)]
+    given = Way(normalize="half", invert="no")
+    found = run(find_settings(grey, odd, given, ("scale", "invert"), usual))
+    assert found.way.invert == "yes"
+    assert {invert for invert, _, place in shown if place == 0} == {"yes", "no"}
+    rest = {(invert, scale, place) for invert, scale, place in shown if place > 0}
+    assert {invert for invert, *_ in rest} == {"yes"}
+    assert len(rest) == len({scale for _, scale, _ in shown}) * len(usual)
+    assert found.way.scale < 1.4  # what the first one says, see above
+
+
 @pytest.mark.long
 def test_a_run_of_several_images_looks_for_the_scale_on_them_all(grey, tmp_path):
     from PIL import Image as Picture

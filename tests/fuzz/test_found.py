@@ -1041,6 +1041,11 @@ def test_a_script_that_is_whole(tmp_path: Path) -> None:
         (b"padding_mode : Final[str]", b"padding_mode : Optional[str]"),
         (b"Tensor:\n", b"Tensor:\n\xff"),
         (b"[1, 1], [1, 1], [1, 1]", b"[1, 1], [1, torch.relu], [1, 1]"),
+        (b"[1, 1], [1, 1], [1, 1]", b"[1, 1], [True, 1], [1, 1]"),
+        (
+            b"torch.dropout(input, p, training)",
+            b"torch.cat([input, annotate(Optional[Tensor], None)])",
+        ),
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p)"),
         (b"torch.dropout(input, p, training)", b"torch.dropout(input, p, 1)"),
         (b"torch.dropout(input, p, training)", b"torch.dropout([1], p, training)"),

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from support.painter import waited
+from support.painter import own_time
 
 import napari_segnet as sn
 from napari_segnet.dataset import Dataset, add, remove
@@ -62,7 +62,7 @@ def killed(work: Callable[[int], Any], seconds: float) -> None:
     """Let a child do something again and again, and kill it after so long."""
     child = forked(work, 10_000)
     begin = time.monotonic()
-    while time.monotonic() - begin - waited(child) < seconds:
+    while own_time(child) - begin < seconds:
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -79,12 +79,10 @@ def many(work: Callable[[int], Any], check: Callable[[], None], most: float = 0.
 
 def whole(work: Callable[[int], Any]) -> float:
     """Return the seconds that it takes alone, those without a processor left out."""
-    begin, child = time.monotonic(), forked(work, 1)
-    lost = 0.0
+    begin, seconds, child = time.monotonic(), 0.0, forked(work, 1)
     while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        lost = waited(child)
+        seconds = own_time(child) - begin
         time.sleep(0.002)
-    seconds = time.monotonic() - begin - lost
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     return seconds
 

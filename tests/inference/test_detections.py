@@ -221,7 +221,7 @@ def test_a_run_that_was_cut_off_goes_on(checkpoint, blobs, tmp_path, batch, afte
     found = run(predict(checkpoint, image, wish, kept))
     assert sum(shape[0] for *_, shape in blobs.tried) == tiles - after
     *notes, last = found.origin.notes
-    assert f"{after} of {tiles} tiles were answered by that one" in last
+    assert f"{after} of {tiles} tiles are from that one" in last
     assert tuple(notes) == expected.origin.notes, "limits are counted once"
     assert_same_objects(found, expected)
 
@@ -271,7 +271,7 @@ def test_half_precision_is_used_where_it_finds_the_same(checkpoint, blobs, half,
 
 @pytest.mark.parametrize(
     ("limit", "words"),
-    [("proposals", "a higher most_proposals"), ("detections", "a higher most_detections")],
+    [("proposals", "Override most_proposals"), ("detections", "Override most_detections")],
 )
 def test_a_limit_that_was_reached_is_said(checkpoint, blobs, limit, words):
     blobs.reached = (limit,)

@@ -221,7 +221,7 @@ def test_mirror_images_are_refused_where_the_place_counts(monkeypatch):
     name = next(one for one in FLAT if NETS[one].kind is Segnet)
     network, image = checkpoint_of(name), image_of(picture(name, (64, 96)))
     monkeypatch.setattr(TorchEngine, "depends_on_offset", True)
-    with pytest.raises(SettingsError, match=r"depends on where in the image.*mirror=auto"):
+    with pytest.raises(SettingsError, match=r"depends on the position in the image.*mirror=auto"):
         run(predict(network, image, settings(mirror="yes")))
     advised = replace(network, card={"mirror": "yes"})
     assert "mirrored" not in run(predict(advised, image, settings())).origin.engine

@@ -345,4 +345,4 @@ def test_a_network_without_a_field_is_one_tile_or_blended(checkpoint):
     for seams in ("auto", "exact"):
         _, rung = planned(unbounded, (50, 30), 10**10, tile_px=(16,), seams=seams)
         assert not rung.tiling.exact
-        assert "some layer of this network looks at the whole image" in rung.notes[0]
+        assert "a layer of this network depends on the whole image" in rung.notes[0]

@@ -363,7 +363,7 @@ def test_a_norm_over_space_is_found(normed):
     _, checkpoint = normed
     assert checkpoint.exact is False
     assert checkpoint.halo_px is None
-    assert "looks at the whole image, so tiles are blended" in checkpoint.known["halo_px"].why
+    assert "depends on the whole image, so tiles are blended" in checkpoint.known["halo_px"].why
 
 
 def test_the_whole_image_is_exact_for_such_a_network_too(normed, image):
@@ -385,7 +385,7 @@ def test_its_tiles_are_blended_and_the_error_at_their_seams_is_told(normed, imag
     assert engine["tiles"] > 4
     assert 0.001 < engine["seam_error"] < 1
     (note,) = prediction.origin.notes
-    assert "blended, since some layer of this network looks at the whole image" in note
+    assert "blended, since a layer of this network depends on the whole image" in note
     with torch.inference_mode():
         own = module(torch.from_numpy(image.data)[None, None])[0].sigmoid().numpy()
     assert 0.001 < np.abs(own - prediction.answer.data).max()

@@ -19,13 +19,13 @@ import torch
 import napari_segnet as sn
 from napari_segnet.engines.torch import load
 from napari_segnet.image import Image
-from napari_segnet.programs import writer_of
+from napari_segnet.recognition import family_of
 
 pytestmark = [pytest.mark.interop, pytest.mark.subprocess, pytest.mark.timeout(7200)]
 
 SCRIPT = Path(__file__).with_name("run_cellpose.py")
 KINDS = {"fluorescence": {}, "histology": {"channels": "1,2"}}
-EPOCHS, COUNT = 40, 12
+COUNT = 12
 
 
 def cellpose(*arguments):
@@ -43,9 +43,13 @@ def cellpose(*arguments):
 def models(tmp_path_factory, data):
     kept = os.environ.get("SEGNET_CELLPOSE_MODELS")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("cellpose")
-    if not all((folder / "models" / kind).exists() for kind in KINDS):
-        cellpose("train", folder, data / "nuclei", EPOCHS)
-    return folder / "models"
+
+    def model_of(kind):
+        if not (folder / "models" / kind).exists():
+            cellpose("train", folder, data / "nuclei", kind)
+        return folder / "models" / kind
+
+    return model_of
 
 
 def images_of(data, kind, count):
@@ -87,20 +91,20 @@ def compared(model, images, kind, folder):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_objects_are_found(kind, models, data, tmp_path):
-    total, same = compared(models / kind, images_of(data, kind, COUNT), kind, tmp_path)
+    total, same = compared(models(kind), images_of(data, kind, COUNT), kind, tmp_path)
     assert total > 100
     assert same >= 0.995 * total
 
 
 def test_a_model_that_is_written_back_finds_the_same_objects_there(models, data, tmp_path):
     kind = "fluorescence"
-    checkpoint = sn.identify(models / kind)
+    checkpoint = sn.identify(models(kind))
     module = load(checkpoint, "cpu").module
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.mul_(1.002)
     new = tmp_path / f"{kind}_2"
-    writer_of(checkpoint, new).save(module, checkpoint, new)
+    family_of(checkpoint).save(module, checkpoint, new)
     total, same = compared(new, images_of(data, kind, 4), kind, tmp_path)
     assert total > 20
     assert same >= 0.995 * total

@@ -70,7 +70,7 @@ def test_mirror_images_and_training_of_classes_are_refused_in_a_sentence(tmp_pat
     written(tmp_path / "net.tar", types=3)
     found = sn.identify(tmp_path / "net.tar")
     image = sn.Image(data=np.zeros((60, 60, 3), np.uint8), axes="yxc", rgb=True, name="a")
-    with pytest.raises(SettingsError, match="cannot be shown mirror images"):
+    with pytest.raises(SettingsError, match="cannot run on mirrored images"):
         sn.run(sn.predict(found, image, sn.PredictSettings(mirror="yes", device="cpu")))
     dataset = write_dataset(tmp_path / "set", count=1, channels=3)
     with pytest.raises(SegnetError, match=r"say one of the two\. Train a network that has no"):

@@ -271,7 +271,7 @@ def test_as_a_file_of_our_own_with_a_new_last_layer(tmp_path: Path) -> None:
     except StopIteration as stop:
         made = stop.value
     notes = [report.text for report in said if report.what == "note"]
-    assert any("new.safetensors is going to be a file of napari-segnet's own" in n for n in notes)
+    assert any("new.safetensors will be a file of napari-segnet" in n for n in notes)
     assert (made.family, made.program) == ("graph", "")
     assert [output.role for output in made.outputs] == ["foreground", "boundary", "distance"]
     with pytest.raises(OutputError, match=r"did not come from one as it is now"):

@@ -375,6 +375,34 @@ def test_channels_last_are_those_of_tensorflow(tmp_path: Path) -> None:
     assert not [n for n in identify(path).hparams["graph"]["nodes"] if n["operation"] == "permute"]
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_pixels_repeated_as_keras_does_are_nearest(before: bool, tmp_path: Path) -> None:
+    """``numpy.repeat``: a new axis behind that of the image; before it whole rows are repeated."""
+    at = 1 if before else 2
+    times = [2 if n == at else 1 for n in range(5)]
+    nodes = [
+        node("Transpose", ["image"], "t", perm=[0, 3, 1, 2]),
+        node("Conv", ["t", "w", "b"], "c", pads=[1, 1, 1, 1]),
+        node("MaxPool", ["c"], "p", kernel_shape=[2, 1], strides=[2, 1]),
+        node("Transpose", ["p"], "u", perm=[0, 2, 3, 1]),
+        node("Unsqueeze", ["u", "place"], "wide"),
+        node("Tile", ["wide", "times"], "tiled"),
+        node("Shape", ["u"], "shape"),
+        node("Mul", ["shape", "twice"], "larger"),
+        node("Reshape", ["tiled", "larger"], "out"),
+    ]
+    more = {"place": sizes(at), "times": sizes(*times), "twice": sizes(1, 2, 1, 1)}
+    path = network(tmp_path / "a.onnx", nodes, {**W, **more}, shape=("n", "y", "x", 2), opset=13)
+    if before:
+        with pytest.raises(UnsupportedWeightsError, match="is an ONNX program"):
+            identify(path)
+        return
+    x = torch.from_numpy(numbers(1, 2, 16, 20))
+    small = F.conv2d(x, *(torch.from_numpy(n) for n in W.values()), padding=1)
+    expected = F.max_pool2d(small, (2, 1)).repeat_interleave(2, dim=2)
+    assert torch.allclose(answer(path, x), expected, atol=1e-5)
+
+
 def test_facts_of_the_file_are_on_the_card(tmp_path: Path) -> None:
     nodes = [
         node("Div", ["image", "most"], "scaled"),

@@ -130,9 +130,9 @@ def test_only_classes_that_are_wanted_are_found(checkpoint, looked):
     asked = responder(checkpoint, field(SHAPE, CENTRES, RADIUS))
     two = LabelSettings(classes=("2",))
     assert run(asked.ask(BoxPrompt(box=(28, 38, 53, 63)), two)).class_index == 2
-    with pytest.raises(NothingFoundError, match="suspects no object at this point"):
+    with pytest.raises(NothingFoundError, match="finds no object at this point"):
         run(asked.ask(PointPrompt(y=40, x=50), two))
-    with pytest.raises(NothingFoundError, match="No class of this network is among those"):
+    with pytest.raises(NothingFoundError, match="names no class of this network"):
         run(asked.ask(BoxPrompt(box=(28, 38, 53, 63)), LabelSettings(classes=("9",))))
 
 
@@ -140,7 +140,7 @@ def test_where_nothing_is_that_is_said(checkpoint, looked):
     asked = responder(checkpoint, field(SHAPE, CENTRES, RADIUS))
     with pytest.raises(NothingFoundError, match=r"sees nothing in this box that is surer than 0.5"):
         run(asked.ask(BoxPrompt(box=(80, 80, 100, 100))))
-    with pytest.raises(NothingFoundError, match="suspects no object at this point"):
+    with pytest.raises(NothingFoundError, match="finds no object at this point"):
         run(asked.ask(PointPrompt(y=90, x=90)))
 
 

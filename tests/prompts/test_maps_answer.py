@@ -136,7 +136,7 @@ def test_a_faint_object_is_found_where_it_is_pointed_at():
     "question", [PointPrompt(y=110.0, x=110.0), BoxPrompt(box=(100, 20, 120, 60))]
 )
 def test_where_nothing_is_that_is_said(cells, question):
-    with pytest.raises(NothingFoundError, match="The network sees no object here"):
+    with pytest.raises(NothingFoundError, match="The network finds no object here"):
         run(cells[0].ask(question))
 
 

@@ -167,7 +167,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, bits: int
         6: np.rot90(pixels, -1), 7: pixels[::-1, ::-1].T, 8: np.rot90(pixels),
     }  # fmt: skip
     np.testing.assert_array_equal(image.read()[0, 0, 0], turned[orientation])
-    said = (f"It was turned upright, as its EXIF data say (orientation {orientation}).",)
+    said = (f"It was rotated by its EXIF orientation ({orientation}).",)
     assert image.notes == (said if orientation > 1 else ())
 
 

@@ -155,7 +155,7 @@ def test_pictures_are_turned_upright(
     np.testing.assert_array_equal(box, (upright[..., 0] if colours else upright)[3:11, 7:8])
     along = {"y": 1.0, "x": 0.5} if orientation < 5 else {"y": 0.5, "x": 1.0}
     assert image.pixel_size_um == pytest.approx(along)
-    assert f"orientation tag says ({orientation})" in image.notes[-1]
+    assert f"rotated by its orientation tag ({orientation})" in image.notes[-1]
 
 
 def test_stacks_and_labels_are_turned_too(tmp_path: Path) -> None:

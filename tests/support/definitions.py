@@ -17,6 +17,7 @@ __all__ = [
     "PLACES",
     "RESIDUAL",
     "SIZES",
+    "TWO_AS_ONE",
     "answer",
     "saved",
 ]
@@ -304,6 +305,24 @@ class Noisy(nn.Module):
         noisy = [Noise()(one) for one in (whole,)]
         other = self.other(noisy[0])
         return main, other
+"""
+
+TWO_AS_ONE = """
+import torch
+from torch import nn
+
+
+class Ended(nn.Module):
+    def __init__(self, bands, num_classes):
+        super().__init__()
+        self.first = nn.Conv2d(bands, 6, 3, padding=1)
+        if num_classes == 2:
+            self.last = nn.Sequential(nn.Conv2d(6, 1, 1), nn.Sigmoid())
+        else:
+            self.last = nn.Sequential(nn.Conv2d(6, num_classes, 1), nn.Softmax(dim=1))
+
+    def forward(self, x):
+        return self.last(torch.relu(self.first(x)))
 """
 
 RESIDUAL = """

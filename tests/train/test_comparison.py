@@ -70,7 +70,7 @@ def test_two_objects_that_happen_to_be_gained_are_too_few():
     assert 0.6 < found.chance < 0.9
     assert found.more > 0
     assert found.sentence().startswith(
-        f"Too few objects to tell: 6; about {found.more} more would do (score +0.33, between "
+        f"Too few objects to tell: 6; about {found.more} more needed (score +0.33, between "
     )
     assert found.to_json()["more_objects"] == found.more
 

@@ -37,7 +37,7 @@ def test_all_objects_judge(tmp_path, network):
     objects = found.comparison.objects
     assert (found.trainings, found.comparison.images) == (2, 2)
     assert objects > 8
-    assert found.sentence().startswith("Judged by 2 trainings, each on what it had not seen: ")
+    assert found.sentence().startswith("Compared by 2 trainings, each on unseen images: ")
     assert found.to_json()["comparison"]["objects"] == objects
 
 

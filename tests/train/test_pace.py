@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from importlib import import_module
 
 import pytest
+from safetensors.numpy import load, load_file
 from support.teaching import QUICK, fresh, write_dataset
 
 from napari_segnet.dataset import Dataset
@@ -85,3 +87,25 @@ def test_a_training_that_goes_on_has_the_rest_of_its_minutes(tmp_path, clock):
     left = [r for r in train(network, data, out, MINUTE, resume=True) if r.what == "step"]
     assert [left[0].done, left[-1].done] == [5, 24]
     assert run(train(network, data, out, replace(MINUTE, minutes=0.1))).path == out
+
+
+@pytest.mark.trains
+def test_a_clock_that_goes_back_changes_nothing(tmp_path, monkeypatch):
+    """The day is set back by an hour at each look; the training is cut off and goes on."""
+    data = Dataset.open(write_dataset(tmp_path / "d"))
+    network = fresh(tmp_path / "n.safetensors")
+    whole = run(train(network, data, tmp_path / "a.safetensors", ROUNDS)).path.read_bytes()
+    now = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    out = tmp_path / "b.safetensors"
+    steps = train(network, data, out, ROUNDS)
+    while next(steps).what != "epoch":
+        pass
+    steps.close()
+    assert read_unfinished(state_path(out)).settings == ROUNDS
+    left = [r for r in train(network, data, out, ROUNDS, resume=True) if r.what == "step"]
+    assert [left[0].done, left[-1].done] == [5, 12]
+    assert not state_path(out).exists()
+    was, made = load(whole), load_file(out)
+    assert was.keys() == made.keys()
+    assert all((was[key] == made[key]).all() for key in was)

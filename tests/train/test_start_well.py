@@ -61,8 +61,8 @@ def test_dark_objects_are_found_with_light_and_dark_exchanged(tmp_path, network,
     assert found.taken(QUICK) == replace(QUICK, invert="yes")
     said = found.sentence()
     assert said.startswith("Before any training, on ")
-    assert "with light and dark exchanged." in said
-    assert ("often no training is needed" in said) == (found.chosen.score >= 0.8)
+    assert "with inversion." in said
+    assert ("training is often unnecessary" in said) == (found.chosen.score >= 0.8)
     form = found.to_json()
     assert form["offered"] == {"invert": "yes"}
     assert len(form["ways"]) == len(found.ways) > 5
@@ -74,7 +74,7 @@ def test_nothing_is_offered_where_images_are_shown_rightly(tmp_path, network, mo
     found = run(start_well(network, data, QUICK, device="cpu"))
     assert (found.offered, found.chosen, found.comparison) == (False, found.now, None)
     assert found.taken(QUICK) == QUICK
-    assert "no other way of showing them is surely better." in found.sentence()
+    assert "no other settings are significantly better." in found.sentence()
 
 
 def test_slow_networks_are_tried_in_fewer_ways(tmp_path, network, monkeypatch):
@@ -113,16 +113,16 @@ def test_where_no_image_can_be_read_nothing_can_be_tried(tmp_path, network):
     data = dark_objects(tmp_path / "d", count=2)
     for sample in data.samples:
         sample.image.write_bytes(b"no picture")
-    with pytest.raises(SettingsError, match="no corrected object to judge by"):
+    with pytest.raises(SettingsError, match="no corrected object to score settings with"):
         run(start_well(network, data, QUICK, device="cpu"))
 
 
 def test_without_a_corrected_object_nothing_can_be_tried(tmp_path, network):
     data = dark_objects(tmp_path / "d", count=1)
     write(tmp_path / "d" / "labels" / "0.tif", np.zeros((64, 64), np.int32))
-    with pytest.raises(SettingsError, match="no corrected object to judge by"):
+    with pytest.raises(SettingsError, match="no corrected object to score settings with"):
         run(start_well(network, data, QUICK, device="cpu"))
-    with pytest.raises(SettingsError, match="has learned nothing yet"):
+    with pytest.raises(SettingsError, match="is untrained"):
         run(start_well(fresh(tmp_path / "none.safetensors"), data, QUICK))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,8 +31,11 @@ from napari_segnet.measure import measure
 from napari_segnet.own_file import save_own
 from napari_segnet.publish import write_package
 from napari_segnet.recognition import family_of, identify
+from napari_segnet.segmentation import Origin, Segmentation
 from napari_segnet.sidecar import read_sidecar, sidecar_path, write_sidecar
+from napari_segnet.sinks import Blocks, KeptPlace
 from napari_segnet.train import train
+from napari_segnet.writers import exporters, write_segmentation
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -120,6 +124,55 @@ def _table(folder: Path) -> tuple[str, Work, Check]:
     return "table.csv", table.save, check
 
 
+def _results(folder: Path) -> tuple[str, Work, Check]:
+    """All that a run can write of one image."""
+    labels = np.kron(np.arange(4, dtype=np.int32).reshape(2, 2), np.ones((9, 9), np.int32))
+    image = Image(data=labels.astype(np.uint8), axes="yx", name="a")
+    made = Segmentation(
+        labels=labels,
+        axes="yx",
+        pixel_size_um={},
+        origin=Origin(checkpoint={}, image={"name": "a"}, predict={}),
+        kind="instance",
+        label_class={},
+        label_score={},
+        class_names=(),
+    )
+    table = sn.run(measure(labels, "yx", image))
+    asked = [writer.asked for writer in exporters() if writer.asked != "nifti"]
+    count: list[int] = []
+
+    def work(path: Path) -> None:
+        named = {"table": table, "exports": asked, "image": image}
+        write_segmentation(made, path.parent, "a", overwrite=True, **named)
+
+    def check(path: Path) -> None:
+        assert json.loads(path.read_text())["image"]["name"] == "a"
+        files = sum(one.is_file() and not one.name.startswith(".") for one in path.parent.iterdir())
+        count.append(files)
+        assert files == count[0] > 5
+
+    return "out/a.json", work, check
+
+
+def _answered(folder: Path) -> tuple[str, Work, Check]:
+    """What a network said of each tile, until the labels are written."""
+
+    def work(path: Path) -> None:
+        with Blocks(KeptPlace(folder=path, overwrite=True), {"image": "a"}) as blocks:
+            blocks.choose(scale=2)
+            for number in range(4):
+                blocks.put(f"tile-{number}", maps=np.full((2, 8, 8), number, np.float32))
+
+    def check(path: Path) -> None:
+        with Blocks(KeptPlace(folder=path, overwrite=False), {"image": "a"}) as blocks:
+            for name in blocks.names():
+                found = blocks.get(name)
+                assert found is not None and (found["maps"] == int(name[-1])).all()
+
+    return ".a.unfinished", work, check
+
+
 def _exported(name: str) -> Callable[[Path], tuple[str, Work, Check]]:
     def prepared(folder: Path) -> tuple[str, Work, Check]:
         root = write_dataset(folder / "data", count=2)
@@ -158,6 +211,8 @@ WORKS = {
     "a package": pytest.param(_packed, marks=pytest.mark.long),
     "a card": _card,
     "a table": _table,
+    "results": _results,
+    "answers of tiles": _answered,
     **{f"export {one.name}": _exported(one.name) for one in FORMATS},
     "a training": pytest.param(_taught, marks=[pytest.mark.trains, pytest.mark.long]),
 }

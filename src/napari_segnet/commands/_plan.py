@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "checked_settings", "identified", "make_plan"]
 
 BUILT_IN = "nuclei"
-MOST_SAMPLES = 4
+MOST_SAMPLES = 8
 """On which the scale is looked for, see docs/find-settings.md; more change little."""
 
 

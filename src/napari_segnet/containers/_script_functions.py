@@ -6,12 +6,13 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import KEYWORDS, OPERATORS, takes
+from napari_segnet.containers._script_operators import refusal
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
     Type,
     fits,
+    held,
     joined,
     listed,
     literal,
@@ -178,7 +179,7 @@ class ScriptFunction:
             return self._call(node, values)
         if isinstance(node, ast.List):
             parts = [self._value(one, values) for one in node.elts]
-            return Type("List", (joined(*parts) if parts else ANY,))
+            return Type("List", (held(*parts),))
         if isinstance(node, ast.Tuple):
             return Type("Tuple", tuple(self._value(one, values) for one in node.elts))
         if isinstance(node, ast.Subscript):
@@ -267,17 +268,10 @@ class ScriptFunction:
     def _operation(self, name: str, node: ast.Call, values: Mapping[str, Type]) -> None:
         """Compare what an operation of PyTorch is given with what it takes."""
         found = self._arguments(node, values)
-        plain = name.removeprefix("torch.").removeprefix("ops.aten.")
-        known = OPERATORS.get(plain) or OPERATORS.get(plain.removesuffix("_"))
-        if known is None or any(isinstance(one, ast.Starred) for one in node.args):
+        if any(isinstance(one, ast.Starred) for one in node.args):
             return
-        if odd := {one.arg for one in node.keywords} - KEYWORDS:
-            raise self.look.refuse(f"{name} is given {odd.pop()} by its name")
-        if not known.least <= len(found) + len(node.keywords) <= known.most:
-            raise self.look.refuse(f"{name} is given {len(found)} values")
-        for place, (letter, have) in enumerate(zip(known.kinds, found, strict=False)):
-            if not takes(letter, have):
-                raise self.look.refuse(f"{name} is given a {have} as its value {place}")
+        if odd := refusal(name, found, [one.arg for one in node.keywords]):
+            raise self.look.refuse(odd)
 
     def _said(self, node: ast.Call, name: str, values: Mapping[str, Type]) -> Type | None:
         """Return the type that ``annotate(type, value)`` and its like say."""

@@ -9,12 +9,12 @@ and may take anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from napari_segnet.containers._script_types import Type
+from napari_segnet.containers._script_types import Type, listed
 
-__all__ = ["KEYWORDS", "OPERATORS", "ScriptOperator", "takes"]
+__all__ = ["OPERATORS", "ScriptOperator", "refusal", "takes"]
 
 _TABLE = """
 Bool:1-1 Complex:1-2 ComplexImplicit:1-1:t Delete:2-2 Float:1-1 FloatImplicit:1-1:t Generator:0-2
@@ -219,11 +219,11 @@ def _parsed() -> Mapping[str, ScriptOperator]:
 
 OPERATORS = _parsed()
 _REFUSED: Mapping[str, frozenset[str]] = {
-    "t": frozenset(("int", "float", "bool", "str", "List", "Tuple", "Dict", "NoneType")),
+    "t": frozenset(("int", "float", "bool", "str", "List", "Tuple", "Dict", "NoneType", "Union")),
     "T": frozenset(("Tensor", "int", "float", "bool", "str", "Dict", "NoneType")),
     "l": frozenset(("Tensor", "str", "Dict", "bool")),
     "i": frozenset(("float", "bool", "str", "List", "Tuple", "Dict", "NoneType")),
-    "n": frozenset(("str", "List", "Tuple", "Dict", "NoneType")),
+    "n": frozenset(("str", "List", "Tuple", "Dict", "NoneType", "Union")),
     "b": frozenset(("Tensor", "int", "float", "str", "List", "Tuple", "Dict", "NoneType")),
     "s": frozenset(("Tensor", "int", "float", "bool", "List", "Tuple", "Dict", "NoneType")),
 }
@@ -238,3 +238,30 @@ def takes(letter: str, have: Type) -> bool:
         none = any(one.name in {"Optional", "NoneType"} for one in have.args)
         return not none and all(takes("t" if letter == "T" else "n", one) for one in have.args)
     return True
+
+
+def refusal(name: str, given: Sequence[Type], named: Sequence[str | None]) -> str:
+    """Return why an operation does not take values; an empty text if it does, or is not known.
+
+    Parameters
+    ----------
+    name : str
+        Of the operation, as it is written.
+    given : sequence of Type
+        Types of the values that are given by place.
+    named : sequence of str or None
+        Names of those that are given by name.
+    """
+    plain = name.removeprefix("torch.").removeprefix("ops.aten.")
+    known = OPERATORS.get(plain) or OPERATORS.get(plain.removesuffix("_"))
+    if known is None:
+        return ""
+    if odd := set(named) - KEYWORDS:
+        return f"{name} is given {odd.pop()} by its name"
+    if not known.least <= len(given) + len(named) <= known.most:
+        return f"{name} is given {len(given)} values"
+    for place, (letter, have) in enumerate(zip(known.kinds, given, strict=False)):
+        mixed = have.name == "List" and listed(have).name == "Union"
+        if not takes(letter, have) or (mixed and known.kinds.startswith("t")):
+            return f"{name} is given a {have} as its value {place}"
+    return ""

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["ANY", "NONE", "Type", "fits", "joined", "listed", "literal", "type_of"]
+__all__ = ["ANY", "NONE", "Type", "fits", "held", "joined", "listed", "literal", "type_of"]
 
 _PLAIN = frozenset(
     "Tensor int float bool str complex NoneType Any number Device Layout Generator Stream Storage "
@@ -111,10 +111,18 @@ def joined(*kinds: Type) -> Type:
     """Return the type of what is one of several."""
     if all(one == kinds[0] for one in kinds):
         return kinds[0]
-    rest = [one for one in kinds if one != NONE]
-    if rest and len(rest) < len(kinds) and all(one == rest[0] for one in rest):
-        return Type("Optional", (rest[0],))
+    inner = [one.args[0] if one.name == "Optional" else one for one in kinds if one != NONE]
+    if inner and any(one == NONE or one.name == "Optional" for one in kinds):
+        return Type("Optional", (joined(*inner),))
     return ANY
+
+
+def held(*kinds: Type) -> Type:
+    """Return the type of what a list of these holds; plain values of several types have no one."""
+    names = {one.name for one in kinds}
+    if len(names) > 1 and names <= {"int", "float", "bool", "str"}:
+        return Type("Union", kinds)
+    return joined(*kinds) if kinds else ANY
 
 
 def listed(kind: Type) -> Type:

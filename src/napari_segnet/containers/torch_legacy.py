@@ -1,4 +1,4 @@
-"""What ``torch.save`` wrote before torch 1.6: pickles, then raw numbers."""
+"""Files of ``torch.save`` before torch 1.6: pickles, then raw numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``torch.save`` writes since torch 1.6: a zip with a pickle and raw numbers."""
+"""Files of ``torch.save`` since torch 1.6: a zip with a pickle and raw numbers."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ MOST_SHOWN = 4
 """Of these, so many are compared by their answers: three are shown beside one another."""
 TURNS = 3
 """While other values are tried, a better network may turn up; then these are tried around it."""
-ENLARGED = "no tensor says whether the answer of a coarser level is enlarged, as it is here"
+ENLARGED = "no tensor shows whether the output of a coarser level is enlarged, as here"
 UNFIT = "the BatchNorm statistics of the file fit none of the networks that were tried"
 
 

@@ -157,8 +157,8 @@ def _by_statistics(
     margin = others[0].misfit - best.misfit if others else math.nan
     count = len(witness.norms)
     says = (
-        f"{_words(best.way, names)} fits best what the file remembers of its training in "
-        f"{count} normalisation layer{'s' * (count != 1)}"
+        f"{_words(best.way, names)} fits best the statistics of the training in {count} "
+        f"normalisation layer{'s' * (count != 1)}"
     )
     if others:
         how = "by far" if margin >= CLEAR else "narrowly"
@@ -215,8 +215,8 @@ def _by_nothing(given: Way, names: tuple[str, ...], tried: Hypotheses) -> Found:
         by="nothing",
         ranked=tuple(Ranked(way=way, misfit=math.nan) for way in kept),
         margin=math.nan,
-        says="Neither the file nor code beside it says how images were prepared, so nothing was "
-        "found; compare what the network makes of each way.",
+        says="Neither the file nor code beside it says how images were prepared, so no settings "
+        "were found. Compare the labels of several settings.",
     )
 
 
@@ -225,9 +225,7 @@ def _words(way: Way, names: Collection[str]) -> str:
     said = {
         "normalize": f"normalise {way.normalize}",
         "channels": "blue, green, red" if way.channels == "2,1,0" else f"channels {way.channels}",
-        "invert": "light and dark exchanged"
-        if way.invert == "yes"
-        else "light and dark as they are",
+        "invert": "inverted" if way.invert == "yes" else "not inverted",
         "scale": f"scale {way.scale:.3g}",
     }
     if way.channels == "auto":

@@ -164,7 +164,7 @@ def _heat(checkpoint: Checkpoint, part: Part, way: Way) -> Generator[Progress, N
 
 def _sentence(score: float) -> str:
     return (
-        "This image is unlike those that the network was trained on: the statistics of its layers "
-        f"differ by {score:.2g} from those that the file remembers; for images like the training "
-        f"it is mostly below {LIMIT:g}. Expect mistakes, or find the settings first."
+        "This image is unlike the training images of the network: the statistics of its layers "
+        f"differ by {score:.2g} from those in the file; for images like the training images the "
+        f"difference is mostly below {LIMIT:g}. Expect mistakes, or use Find settings first."
     )

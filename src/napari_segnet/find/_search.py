@@ -36,6 +36,8 @@ DETAIL = 0.7
 little."""
 OWN_TILES = 2
 """So many times the tiles of the other look: scales differ by little. Several images show more."""
+FEW = 4
+"""Images on which light and dark and the colours are looked for; the rest tell of the scale."""
 UNLIKELY = 0.005
 """Misfit that a scale of half or twice the usual one has to make up for; four times as much at a
 quarter or four times."""
@@ -89,10 +91,12 @@ def search(
 ) -> Generator[Progress, None, tuple[Ranked, ...]]:
     """Order the ways to show a part by how well they fit; those that differ in effect only.
 
-    The first part decides of how it is normalised; all of them, of how large things are.
+    The first part decides of how it is normalised, ``FEW`` of light and dark and the colours; all
+    of them, of how large things are.
     """
     look = _Look(parts, witness, tried)
     large: dict[Way, float] = {}
+    wide: dict[Way, float] = {}
     for way in tried.ways(normalize=tried.normalize[:1]):
         large[way] = yield from look.own(way)
 
@@ -108,12 +112,15 @@ def search(
         best = min((way for way in misfits if way.scale == scale), key=lambda way: misfits[way])
         # With the light and the colours that fit, the scale is looked at again.
         others = [replace(best, scale=other) for other in tried.scale]
-        scale = min(others, key=lambda way: large[plain(way)]).scale
+        for way in map(plain, others):
+            if way not in wide:
+                wide[way] = yield from look.wide(way, large[way])
+        scale = min(others, key=lambda way: wide[plain(way)]).scale
         if scale == best.scale:
             break
-    for way in (replace(best, scale=other) for other in tried.scale):
+    for way in others:
         # Other scales of the best way, so that the runner-up may be one of them.
-        misfits.setdefault(way, misfits[best] + large[plain(way)] - large[plain(best)])
+        misfits.setdefault(way, misfits[best] + wide[plain(way)] - wide[plain(best)])
     return _apart(look, best, misfits)
 
 
@@ -124,6 +131,7 @@ class _Look:
         self._parts, self._witness, self._tried = parts, witness, tried
         first = tried.normalize[:1]
         self._total = len(tried.ways(normalize=first)) + len(tried.ways(scale=(1.0,)))
+        self._total += len(tried.scale) if len(parts) > FEW else 0
         self._done = 0
 
     def tiles(self, way: Way, own: bool, place: int = 0) -> Pixels:
@@ -134,15 +142,27 @@ class _Look:
         return self._parts[place].read(way, found, self._witness.edge)
 
     def own(self, way: Way) -> Generator[Progress, None, float]:
-        """Return the misfit of a way, whatever its brightness and contrast."""
+        """Return the misfit of a way on some parts, whatever its brightness and contrast."""
         yield from self._report()
         steps = math.log2(way.scale / self._tried.usual_scale)
+        return self._mean(way, range(min(FEW, len(self._parts)))) + UNLIKELY * steps**2
+
+    def wide(self, way: Way, few: float) -> Generator[Progress, None, float]:
+        """Return the misfit of a way on all parts; ``few`` is that on some."""
+        count = len(self._parts)
+        if count <= FEW:
+            return few
+        yield from self._report()
+        share = FEW / count
+        return share * few + (1 - share) * self._mean(way, range(FEW, count))
+
+    def _mean(self, way: Way, places: range) -> float:
         misfit = 0.0
-        for place in range(len(self._parts)):
+        for place in places:
             check_cancelled()
             found = self._witness.norms.show(self.tiles(way, own=True, place=place), own=True)
-            misfit += self._witness.norms.misfit(found, OWN_SOFT) / len(self._parts)
-        return misfit + UNLIKELY * steps**2
+            misfit += self._witness.norms.misfit(found, OWN_SOFT) / len(places)
+        return misfit
 
     def stored(self, way: Way) -> Generator[Progress, None, float]:
         """Return the misfit of a way as the network answers."""

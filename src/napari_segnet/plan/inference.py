@@ -126,8 +126,8 @@ def resolve(
     if asked.mirror == "yes" and not stands_mirrors(checkpoint):
         no = Remedy("mirror", "auto")
         raise SettingsError(
-            f"{checkpoint.path.name} cannot be shown mirror images: what it answers is objects, or "
-            f"has a direction. Set {no}.",
+            f"{checkpoint.path.name} cannot run on mirrored images: its output is objects, or has "
+            f"a direction. Set {no}.",
             remedies=(no,),
         )
     if asked.multiscale == "yes" and not stands_scales(checkpoint):

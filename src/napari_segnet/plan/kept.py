@@ -174,8 +174,8 @@ class KeptRun:
         if not self.recalled:
             return ()
         return (
-            f"This run went on where an earlier one was cut off: {len(self.recalled)} of {total} "
-            "tiles were answered by that one.",
+            f"This run resumed an interrupted one: {len(self.recalled)} of {total} tiles are from "
+            "that one.",
         )
 
     def _plans(self) -> list[dict[str, Any]]:

@@ -172,8 +172,7 @@ def scale_of(
     if not 1 / MOST_SCALE <= scale <= MOST_SCALE:
         raise MismatchError(
             f"The network was trained at {trained:g} µm per pixel, but {image.name} says that its "
-            f"pixels are {has:g} µm, which is hardly true of the same objects. "
-            f"{remedies.pixel_size}",
+            f"pixels are {has:g} µm, which is unlikely for the same objects. {remedies.pixel_size}",
             remedies=remedies.settings,
         )
     if abs(scale - 1) < LEAST_DIFFERENCE:
@@ -199,7 +198,7 @@ def _scale_of_square(checkpoint: Checkpoint, image: Image) -> tuple[float, tuple
     scale = 1 / larger
     if scale == 1:
         return 1.0, ()
-    better = "" if scale < 1 else " Small objects may vanish so."
+    better = "" if scale < 1 else " Small objects may vanish."
     note = (
         f"As in the program of its training the whole image was resized for the network, from "
         f"{long} to {round(long * larger)} pixels (scale {scale:.3g}).{better} Set scale=1, or "
@@ -214,11 +213,11 @@ def _scale_of_file(checkpoint: Checkpoint) -> tuple[float, tuple[str, ...]]:
     if not isinstance(own, int | float) or not 0.01 <= own <= 100 or own == 1:
         return 1.0, ()
     if "object_px" not in checkpoint.card:
-        note = f"As in its training, the image was shown at scale {own:.3g}."
+        note = f"As in the network's training, the image was run at scale {own:.3g}."
         return float(own), (note,)
     note = (
-        f"The objects of its training had {own * _object_px(checkpoint):.3g} pixels, so the image "
-        f"was shown at scale {own:.3g}. If they are of another size here, say {OBJECT}."
+        f"The training objects of the network had {own * _object_px(checkpoint):.3g} pixels, so "
+        f"the image was run at scale {own:.3g}. If they are of another size here, say {OBJECT}."
     )
     return float(own), (note,)
 
@@ -236,16 +235,16 @@ def _scale_by_object(
     trained = checkpoint.card.get("object_px")
     if not isinstance(trained, int | float) or not trained > 0:
         raise MismatchError(
-            f"{checkpoint.path.name} does not record how large the objects of its training were, "
-            "so their size in this image says nothing about the scale. Set scale instead; the "
-            "button “Try scales” of the window shows which one fits."
+            f"{checkpoint.path.name} does not record the size of its training objects, so the "
+            "size in this image gives no scale. Set scale instead; the button “Try scales” of "
+            "the window shows which one fits."
         )
     size, pixel = settings.object_px, image.pixel_size_um.get("x")
     if size is None:
         if not pixel:
             raise MismatchError(
-                f"{image.name} does not say how large its pixels are, so object_um cannot be "
-                "turned into pixels. Set object_px instead."
+                f"{image.name} does not state its pixel size, so object_um cannot be converted to "
+                "pixels. Set object_px instead."
             )
         size = float(settings.object_um or 0) / pixel
     scale = size / trained

@@ -146,7 +146,7 @@ class PredictSettings:
         if not 0.01 <= scale <= 100:
             raise SettingsError(
                 f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per "
-                "network pixel; 2 shows the network an image of half the size."
+                "network pixel; 2 halves the width and height of the network's input."
             )
         for name in ("object_px", "object_um"):
             value = getattr(self, name)
@@ -156,10 +156,7 @@ class PredictSettings:
                 )
         given = [n for n in ("scale", "object_px", "object_um") if getattr(self, n) is not None]
         if len(given) > 1:
-            raise SettingsError(
-                f"{' and '.join(given)} each say at which scale the network sees the image. Set "
-                "one of them."
-            )
+            raise SettingsError(f"{' and '.join(given)} each set the scale. Set only one of them.")
         if any(edge < 1 for edge in self.tile_px) or len(self.tile_px) > 3:
             raise SettingsError(
                 f"tile_px is {self.tile_px}, but needs one length above 0, or one per axis "

@@ -120,9 +120,8 @@ def notes_of(checkpoint: Checkpoint, decision: Decision) -> tuple[str, ...]:
     notes = []
     if decision.is_uncertain and decision.fit is not None:
         notes.append(
-            "None of the networks that were tried fits the statistics of the file "
-            f"(they differ by {decision.fit.typical:.2g} on {decision.shown}): ask whoever trained "
-            "it for its code."
+            "None of the networks that were tried fits the statistics of the file (they differ "
+            f"by {decision.fit.typical:.2g} on {decision.shown}): ask its author for the code."
         )
     if said["decided"]:
         words = ", ".join(said["decided"])

@@ -44,7 +44,7 @@ def turned_note(file: PillowImage) -> tuple[str, ...]:
     value = file.getexif().get(ORIENTATION, 1)
     if value not in range(2, 9):
         return ()
-    return (f"It was turned upright, as its EXIF data say (orientation {value}).",)
+    return (f"It was rotated by its EXIF orientation ({value}).",)
 
 
 def picture(

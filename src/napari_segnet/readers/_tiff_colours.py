@@ -125,7 +125,7 @@ def orientation(path: Path, tif: Any, series: Any) -> tuple[int, str]:
             f"Its orientation tag ({int(value)}) was not followed: ImageJ and OME programs show "
             "the image as it is stored."
         )
-    return int(value), f"It was turned upright, as its orientation tag says ({int(value)})."
+    return int(value), f"It was rotated by its orientation tag ({int(value)})."
 
 
 def _kind(path: Path, page: Any) -> int:
@@ -188,8 +188,8 @@ def _white_from_zero(tif: Any, page: Any, data: Any) -> tuple[Any, str]:
         return data, f"{says}, as tifffile does of every 1-bit image: the numbers were kept."
     if data.dtype.kind not in "bu":
         return data, (
-            f"{says}, but its numbers of type {data.dtype} have no white: they were kept. If "
-            "objects are the wrong way round, invert it."
+            f"{says}, but its numbers of type {data.dtype} have no white: they were kept. If the "
+            "objects are dark, invert it."
         )
     white = 2 ** int(page.bitspersample) - 1
     return Inverted(data, white), f"{says}; it was inverted, so that zero is black."

@@ -82,7 +82,7 @@ def uncertainty_unaided(labels: Labels, axes: str = "") -> Generator[Progress, N
     axes : str
         Theirs, such as ``tyx``; empty if nobody knows them.
     """
-    yield Progress(what="looking at the objects")
+    yield Progress(what="measuring the objects")
     labels = np.asarray(labels)
     return uncertainty_by_shape(items_of(labels), labels, axes)
 
@@ -110,7 +110,7 @@ def uncertainty_of_own(
     MismatchError
         If labels and prediction are of different shapes.
     """
-    yield Progress(what="looking at the objects")
+    yield Progress(what="measuring the objects")
     answer = prediction.answer
     if tuple(labels.shape) != tuple(answer.shape):
         raise MismatchError(

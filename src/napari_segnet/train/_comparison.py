@@ -113,7 +113,7 @@ class Comparison:
             )
         if self.more is not None:
             return (
-                f"Too few objects to tell: {self.objects}; about {self.more} more would do "
+                f"Too few objects to tell: {self.objects}; about {self.more} more needed "
                 f"({figures}; better with a probability of {_percent(self.chance)})."
             )
         return f"Old and new network are about as good as each other ({figures}, on {on})."

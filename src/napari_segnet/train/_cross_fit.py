@@ -51,7 +51,7 @@ class CrossFit:
         if self.comparison is None:
             return "The trainings and the old network cannot be compared on these labels."
         said = self.comparison.sentence().replace("held-out object", "object")
-        return f"Judged by {self.trainings} trainings, each on what it had not seen: {said}"
+        return f"Compared by {self.trainings} trainings, each on unseen images: {said}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -137,7 +137,8 @@ def cross_fit(
     if not count:
         raise DatasetError(
             f"Cross-fitting is for 1 to {MOST_IMAGES} images, and the training set has "
-            f"{len(_sources(dataset))}. Of so many, enough are held out to judge by."
+            f"{len(_sources(dataset))}. With so many, the held-out images are enough for a "
+            "comparison."
         )
     how = as_run(settings, best_device(device))
     before: dict[str, tuple[Parts, ...]] = {}

@@ -29,8 +29,8 @@ from napari_segnet.train._comparison import (
 __all__ = ["NO_JUDGE", "HeldOut", "score_held_out", "trusted_part"]
 
 NO_JUDGE = (
-    "{name} is left out of the score: its labels are the network's own answer, unchanged, so that "
-    "the old network would seem right in all of it. Correct it, or hold another image out."
+    "{name} is left out of the score: its labels are the network's own output, unchanged, so the "
+    "old network would have a perfect score on it. Correct it, or hold another image out."
 )
 KEPT = 32
 """Images whose labels are kept to be looked at; the scores are of all."""

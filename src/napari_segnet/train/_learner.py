@@ -41,8 +41,8 @@ taught may be something else than what the network knew. (Tumours in slices of a
 each, taught to ``nuclei``: a Dice of 0.00 of a new head with the old weights, 0.96 without.)"""
 
 LEFT_OUT = "The old weights are not averaged into the new ones (anchor): "
-COST = LEFT_OUT + "with them, the held-out part is answered clearly worse."
-UNPROVEN = LEFT_OUT + "without a held-out part, nothing tells whether that makes it worse."
+COST = LEFT_OUT + "with them, the held-out part has a clearly lower score."
+UNPROVEN = LEFT_OUT + "without a held-out part, no score shows whether that makes it worse."
 
 FIXED = ("optimizer", "freeze_stages")
 """Settings that stay while a training goes on; all others may change at a stop."""
@@ -169,7 +169,7 @@ class Learner:
                 raise
         size = " x ".join(str(n) for n in batch[0].pixels.shape[1:])
         raise MemoryExhaustedError(
-            f"There is not enough memory on {self._device} to learn from {len(batch)} crops of "
+            f"There is not enough memory on {self._device} to train on {len(batch)} crops of "
             f"{size} pixels at once. Choose a smaller batch_size or crop_px."
         )
 

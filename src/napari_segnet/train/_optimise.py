@@ -38,8 +38,8 @@ def frozen(begun: Start, settings: TrainSettings, module: nn.Module) -> list[nn.
         )
     if settings.freeze_stages and not begun.learned:
         raise SettingsError(
-            "freeze_stages keeps what a network has learned, but this one begins from nothing. "
-            "Set it to 0, or begin with a network that was trained."
+            "freeze_stages keeps what a network has learned, but this one is untrained. Set it "
+            "to 0, or start with a trained network."
         )
     still = list(stages[: settings.freeze_stages])
     for stage in still:

@@ -86,9 +86,7 @@ class TriedWay:
         how = str(self.changes.get("normalize"))
         scale = float(self.changes.get("scale", 1.0))
         words = {
-            "invert": "light and dark exchanged"
-            if self.changes.get("invert") == "yes"
-            else "light and dark not exchanged",
+            "invert": "inversion" if self.changes.get("invert") == "yes" else "no inversion",
             "channels": f"channel {self.changes.get('channels')}",
             "scale": f"scale {scale:g} (objects {'enlarged' if scale < 1 else 'made smaller'})",
             "normalize": BRIGHTNESS.get(how, f"normalised by {how}"),
@@ -144,9 +142,9 @@ class StartingPoint:
                 f"{self.chosen.title}."
             )
         else:
-            said[0] += "; no other way of showing them is surely better."
+            said[0] += "; no other settings are significantly better."
         if self.chosen.score >= GOOD:
-            said.append("That is good already: often no training is needed.")
+            said.append("This is a good score: training is often unnecessary.")
         return " ".join(said)
 
     def to_json(self) -> dict[str, Any]:
@@ -205,7 +203,7 @@ def start_well(
     settings = settings or TrainSettings()
     if not network.path.exists():
         raise SettingsError(
-            f"{network.path.name} has learned nothing yet, so there is nothing to try. Train it."
+            f"{network.path.name} is untrained, so there are no settings to try. Train it."
         )
     looked_at = _looked_at(dataset)
     tries = _Tries(advised(network), looked_at, settings, device)
@@ -262,8 +260,8 @@ class _Tries:
             yield Progress(what="way", done=len(self.found))
         if not held.images or (held.kind == "instance" and not held.scores.n_true):
             raise SettingsError(
-                "There is no corrected object to judge by. Correct an image, and add it to the "
-                "training set."
+                "There is no corrected object to score settings with. Correct an image, and add "
+                "it to the training set."
             )
         way = TriedWay(changes=dict(changes), held=held)
         self.found.append(way)

@@ -39,8 +39,8 @@ __all__ = ["as_dataset", "train"]
 OWN = "segnet-unet"
 """Its files hold their own card."""
 OWN_FILE = (
-    "{out} is going to be a file of napari-segnet's own, which holds the whole network. It is not "
-    "written back as what it was ({of}): the ending of its name would have to be the same."
+    "{out} will be a file of napari-segnet, which holds the whole network. It is not written in "
+    "the original format ({of}), since its name has another ending."
 )
 MOST_BATCHES = 16
 """Of held-out crops that are scored after every epoch; the whole images come at the end."""
@@ -301,13 +301,13 @@ def _crops(
     if not len(crops):
         raise DatasetError(
             f"No pixel of the {len(samples)} training samples in {dataset.root} is trusted, so "
-            "there is nothing to learn from. Review some of them first."
+            "there is nothing to train on. Review some of them first."
         )
     if not crops.has_objects:
         raise DatasetError(
             f"The labels of all {len(samples)} training samples in {dataset.root} are empty, so "
-            "the network would learn to find nothing. See that the right files lie in the folder "
-            "labels: 0 is background, objects (or classes) are 1 and above."
+            "the network would learn to find nothing. Check the files in the folder labels: 0 is "
+            "background, objects (or classes) are 1 and above."
         )
     return crops
 

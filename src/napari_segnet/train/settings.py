@@ -195,16 +195,16 @@ class TrainSettings:
                 raise SettingsError(f"{name} is {value}, but must be from {least:g} to {most:g}.")
         if not 0 <= self.learning_rate <= 10:
             raise SettingsError(
-                f"learning_rate is {self.learning_rate}, but must be from 0 to 10; 0 is what suits "
-                "the network."
+                f"learning_rate is {self.learning_rate}, but must be from 0 to 10; 0 chooses a "
+                "rate for the network."
             )
         if not 0 <= self.average < 1:
             raise SettingsError(f"average is {self.average}, but must be from 0 to below 1.")
         parse_normalizer("none" if self.normalize == "auto" else self.normalize)
         if self.scale and not 0.01 <= self.scale <= 100:
             raise SettingsError(
-                f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per network "
-                "pixel, or 0: as the network wants it."
+                f"scale is {self.scale}, but must be between 0.01 and 100 image pixels per "
+                "network pixel, or 0: the scale of the network's card."
             )
         low, high = self.scale_range
         if not 0.05 <= low <= high <= 20:

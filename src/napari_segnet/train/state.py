@@ -85,9 +85,7 @@ class Turn:
         """Refuse to go on if another training took over."""
         self._thread = threading.get_ident()
         if self._lost:
-            raise OutputError(
-                f"A training that was begun later is writing {self._out}, so this one ends here."
-            )
+            raise OutputError(f"A later training is writing {self._out}, so this one ends.")
 
     def end(self) -> None:
         """Let others have the file."""
@@ -127,8 +125,8 @@ def ours(out: Path) -> Iterator[Turn]:
         ) from error
     if mine is None:
         raise OutputError(
-            f"Another training is writing {out} just now. Wait until it has ended, stop it, or "
-            "choose another file to write."
+            f"Another training is writing {out}. Wait until it has ended, stop it, or choose "
+            "another file to write."
         )
     turn = _turns[out.absolute()] = Turn(out, mine)
     try:

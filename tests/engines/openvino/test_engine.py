@@ -80,7 +80,9 @@ def test_a_network_is_converted_once(checkpoint, monkeypatch):
 
 def test_a_network_that_looks_where_a_tile_lies_stays_with_torch(tmp_path):
     checkpoint = network(tmp_path, bilinear=True)
-    with pytest.raises(SettingsError, match=r"answer depends on where a tile lies.*engine=torch"):
+    with pytest.raises(
+        SettingsError, match=r"output depends on the position of a tile.*engine=torch"
+    ):
         kind_for(checkpoint, "openvino").load(checkpoint, "cpu")
     assert kind_for(checkpoint).name == "torch"
     assert not measure(checkpoint, pictures(1, 1, (32, 32)).numpy(), 1)
@@ -89,7 +91,7 @@ def test_a_network_that_looks_where_a_tile_lies_stays_with_torch(tmp_path):
 def test_a_network_that_answers_otherwise_is_refused(checkpoint, own_cache, monkeypatch):
     right = convert.activated
     monkeypatch.setattr(convert, "activated", lambda c, x: right(c, x) * 1.001)
-    with pytest.raises(SettingsError, match="it answers otherwise than torch"):
+    with pytest.raises(SettingsError, match="the converted network has another output than torch"):
         kind_for(checkpoint, "openvino").load(checkpoint, "cpu")
     assert kept_network(checkpoint).model is None
 

@@ -285,7 +285,7 @@ def test_a_run_that_was_cut_off_goes_on_with_its_engine(checkpoint, chosen, tmp_
     chosen.choose(plain_threads(), {"faster": True, "agrees": True})
     made = run(predict(checkpoint, image, how, kept))
     assert made.origin.engine["name"] == "torch"
-    assert any("went on where an earlier one was cut off" in note for note in made.origin.notes)
+    assert any("This run resumed an interrupted one" in note for note in made.origin.notes)
 
 
 def test_what_is_compared_is_computed_by_one_engine(checkpoint, chosen, monkeypatch):

@@ -18,6 +18,7 @@ from support.definitions import (
     PLACES,
     RESIDUAL,
     SIZES,
+    TWO_AS_ONE,
     answer,
     saved,
 )
@@ -233,6 +234,41 @@ def test_a_decorator_that_changes_a_class_is_not_read(tmp_path: Path) -> None:
     _read(tmp_path, NOISY.replace("        return kind\n", "        return type(kind)\n"))
     with pytest.raises(UnsupportedWeightsError, match="Noisy is decorated by code of the file"):
         identify(tmp_path / "net.pth", source=tmp_path / "unet.py")
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("from nets.parts import blocks", "blocks.double("),
+        ("import nets.parts.blocks", "nets.parts.blocks.double("),
+    ],
+)
+def test_a_folder_without_init_is_a_package(tmp_path: Path, line: str, call: str) -> None:
+    head, rest = NAMES.split("class Small", 1)
+    saved(NAMES, "Small(1, 2, 6)", tmp_path, (1, 16, 16))
+    (tmp_path / "nets" / "parts").mkdir(parents=True)
+    _read(tmp_path, head, "nets/parts/blocks.py")
+    imports = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
+    text = f"{imports}{line}\n\nclass Small{rest}"
+    _read(tmp_path, text.replace("= double(", f"= {call}"))
+    checkpoint = identify(tmp_path / "net.pth")
+    assert (checkpoint.program, checkpoint.hparams["width"]) == ("source", 6)
+
+
+def test_two_classes_in_one_channel_are_assumed_rather_than_a_softmax_of_one(
+    tmp_path: Path,
+) -> None:
+    image, expected = saved(TWO_AS_ONE, "Ended(3, 2)", tmp_path, (3, 16, 16))
+    _read(tmp_path, TWO_AS_ONE)
+    checkpoint = identify(tmp_path / "net.pth")
+    found = answer(checkpoint, image, torch.load(tmp_path / "net.pth"))
+    assert (found - expected).abs().max() < 1e-5
+    assert checkpoint.hparams["num_classes"] == 2
+    assert checkpoint.known["num_classes"].source == "assumed"
+    assert "no tensor tells it from 1" in checkpoint.known["num_classes"].why
+    assert checkpoint.known["bands"].source == "read"
+    told = identify(tmp_path / "net.pth", {"num_classes": "1"})
+    assert "Its answer is the softmax of one channel, which is 1 everywhere." in told.notes
 
 
 def test_source_that_is_no_code(tmp_path: Path) -> None:

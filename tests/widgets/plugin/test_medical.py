@@ -150,7 +150,9 @@ def test_labels_that_fit_two_images_are_not_guessed(viewer, nifti, tmp_path):
     nibabel.save(nibabel.Nifti1Image(CT.T, np.eye(4)), tmp_path / "other.nii")
     (second,) = viewer.open(tmp_path / "other.nii", plugin=PLUGIN)
     labels = viewer.add_labels(np.ones(CT.shape, np.int32))
-    with pytest.raises(MismatchError, match="fit on “head” and “other”, which lie differently"):
+    with pytest.raises(
+        MismatchError, match="fit “head” and “other”, which have different positions"
+    ):
         write_nifti(str(tmp_path / "a.nii"), labels.data, labels.as_layer_data_tuple()[1])
     second.visible = False
     back = saved(viewer, labels, tmp_path / "a.nii")

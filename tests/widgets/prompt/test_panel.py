@@ -242,7 +242,7 @@ def test_a_plane_of_a_stack_gets_its_own_objects(viewer, dock, qtbot, weights):
     assert not layer.data[[0, 2]].any()
     viewer.dims.set_point(0, 0)
     click(dock, qtbot, layer, (0, 100, 120))
-    assert "suspects no object at this point" in dock.message.text.text()
+    assert "finds no object at this point" in dock.message.text.text()
     assert layer.data.max() == 1
 
 

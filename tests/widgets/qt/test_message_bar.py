@@ -45,7 +45,7 @@ def test_memory_and_disk_have_a_way_out():
         (Remedy("axes"), "--set axes=...", "“axes”"),
         (Remedy("min_size_px", "20"), "--set min_size_px=20", "“minimum size (px)” 20"),
         (OTHER_FOLDER, "another folder with -o", "another folder"),
-        (REPLACE, "--overwrite", "“replace results that are there”"),
+        (REPLACE, "--overwrite", "“replace existing results”"),
     ],
 )
 def test_options_of_the_command_are_rows_of_the_dock(remedy, for_the_command, for_the_window):

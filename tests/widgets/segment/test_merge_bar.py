@@ -73,7 +73,7 @@ def test_corrections_stay_and_the_rest_follows(viewer, dock):
     review = reviews(viewer).of(layer)
     assert review.state(right) is State.ACCEPTED
     assert review.state(one) is State.CONFLICT
-    assert "About one of yours it says something else" in dock.message.text.text()
+    assert "The network contradicts one of yours" in dock.message.text.text()
     assert set(np.unique(layer.data)) - {0} == set(layer.features["index"])
     assert dock.result is layer
 

@@ -21,6 +21,7 @@ from napari_segnet.progress import Progress
 from napari_segnet.readers import open_image
 from napari_segnet.widgets.layers.record import record_of
 from napari_segnet.widgets.plugin.docks import SegmentDock
+from napari_segnet.widgets.segment import find_jobs
 from napari_segnet.widgets.segment.find_jobs import beside, found_settings
 from napari_segnet.widgets.segment.suggested_box import SuggestedBox
 
@@ -63,7 +64,7 @@ def test_a_click_finds_the_settings_and_the_next_run_records_them(viewer, dock, 
     box = dock.run_settings.finder
     with qtbot.waitSignal(box.finder.finished, timeout=WAIT_MS):
         press(box.button, qtbot)
-    assert box.words.text().startswith("Normalise half, light and dark exchanged")
+    assert box.words.text().startswith("Normalise half, inverted")
     assert dock.settings().normalize == "half"
     assert dock.settings().invert == "yes"
     scale = dock.settings().scale
@@ -80,7 +81,8 @@ def test_a_click_finds_the_settings_and_the_next_run_records_them(viewer, dock, 
     assert dock.request().found is None
 
 
-def test_the_scale_is_looked_for_on_others_of_the_folder(tmp_path):
+def test_the_scale_is_looked_for_on_others_of_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(find_jobs, "MOST_BESIDE", 3)
     for name in ("0", "1", "2", "3", "4"):
         tifffile.imwrite(tmp_path / f"{name}.tif", cells(40))
     (tmp_path / "note.txt").write_text("none of them")
@@ -93,6 +95,7 @@ def test_the_scale_is_looked_for_on_others_of_the_folder(tmp_path):
 
 
 def test_open_images_of_one_kind_come_before_the_folder(viewer, dock, tmp_path, monkeypatch):
+    monkeypatch.setattr(find_jobs, "MOST_BESIDE", 3)
     for name in ("0", "1", "2", "3", "4"):
         tifffile.imwrite(tmp_path / f"{name}.tif", cells(40))
     viewer.open([tmp_path / "0.tif", tmp_path / "1.tif"], plugin="napari")
@@ -123,7 +126,7 @@ def test_the_warning_comes_by_itself_and_a_click_shows_where(viewer, dock, qtbot
     box = dock.run_settings.finder
     with qtbot.waitSignal(box.liker.finished, timeout=WAIT_MS):
         box.look()
-    assert "unlike those that the network was trained on" in box.warning.text()
+    assert "unlike the training images of the network" in box.warning.text()
     assert not box.warning.isHidden() and not box.where.isHidden()
     press(box.where, qtbot)
     heat = viewer.layers["stripes · unlike the training"]

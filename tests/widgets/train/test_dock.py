@@ -524,7 +524,7 @@ def test_settings_that_already_bring_most_are_tried_and_taken_with_one_click(
     with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
         click(qtbot, box.ask)
     assert box.words.text().startswith("Before any training, on ")
-    assert "light and dark exchanged" in box.words.text()
+    assert "inversion" in box.words.text()
     assert box.ways.rowCount() > 3
     assert float(box.ways.item(0, 0).text()) > 0.3
     assert dock.settings().invert == "auto"
@@ -558,7 +558,7 @@ def test_of_few_images_further_trainings_are_offered_with_their_cost(
     with qtbot.waitSignal(box.runner.finished, timeout=WAIT_MS):
         click(qtbot, box.ask)
         assert box.stop.isVisibleTo(box)
-    assert box.words.text().startswith("Judged by 2 trainings, each on what it had not seen: ")
+    assert box.words.text().startswith("Compared by 2 trainings, each on unseen images: ")
     assert not box.stop.isVisibleTo(box)
 
 

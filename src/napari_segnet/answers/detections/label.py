@@ -56,12 +56,12 @@ def _beyond(settings: LabelSettings, engine: Mapping[str, Any]) -> tuple[str, ..
     notes = []
     if settings.score < least:
         notes.append(
-            f"The network keeps no detection whose score is below {least:g}, so a least score of "
-            f"{settings.score:g} shows no more. Tell it another least_score and run again."
+            f"The network keeps no detection whose score is below {least:g}, so a lowest score of "
+            f"{settings.score:g} shows no more. Override least_score of the network and run again."
         )
     if settings.nms is not None and settings.nms > overlap:
         notes.append(
             f"The network itself drops boxes that overlap by more than {overlap:g}, so nms "
-            f"{settings.nms:g} shows no more. Tell it another box_nms and run again."
+            f"{settings.nms:g} shows no more. Override box_nms of the network and run again."
         )
     return tuple(notes)

@@ -115,7 +115,7 @@ class DetectionResponder:
         near.sort(key=lambda tile: _distance(tile, middle))
         for done, tile in enumerate(near):
             if self._looks.get((t, z, *_key(tile))) is None:
-                yield Progress(what="looking at the image", done=done, total=len(near))
+                yield Progress(what="running the network on the image", done=done, total=len(near))
                 _, look = yield from self._look(tile, t, z)
                 if self._looks.bytes + look.nbytes > self._looks.limit_bytes:
                     return  # one more would push out the first
@@ -162,7 +162,7 @@ class DetectionResponder:
         kept = self._looks.get(key)
         if kept is not None:
             return kept
-        yield Progress(what="looking at the image")
+        yield Progress(what="running the network on the image")
         block = tile.fill(self._given.reader(t, z)(tile), self._frame)
         try:
             look: Look | None = self._seen(block)
@@ -240,7 +240,7 @@ class DetectionResponder:
             if one is not None and _covers(one, question):
                 return one
         raise NothingFoundError(
-            "The network suspects no object at this point. Draw a box around it instead."
+            "The network finds no object at this point. Draw a box around the object instead."
         )
 
     def _found(
@@ -305,9 +305,7 @@ def _best_class(
         allowed[:, [k for k in range(allowed.shape[1]) if k not in wanted]] = -1
     classes = allowed.argmax(axis=1).astype(np.int64)
     if (classes == 0).any():
-        raise NothingFoundError(
-            "No class of this network is among those that are wanted. Change the setting classes."
-        )
+        raise NothingFoundError("The setting classes names no class of this network. Change it.")
     return classes, scores[np.arange(len(scores)), classes]
 
 

@@ -235,12 +235,12 @@ def _limit_notes(limits: dict[str, int]) -> tuple[str, ...]:
     """Say which limits were reached, and what can be done."""
     does = {
         "proposals": (
-            "objects lie so densely that the network may not have suspected all of them. Tell "
-            "the network a higher most_proposals, or set a smaller tile_px."
+            "objects are so dense that the network may have missed some. Override most_proposals "
+            "of the network with a higher value, or set a smaller tile_px."
         ),
         "detections": (
-            "as many objects were found as the network keeps. Tell the network a higher "
-            "most_detections, or set a smaller tile_px."
+            "the network's maximum number of objects was reached. Override most_detections of "
+            "the network with a higher value, or set a smaller tile_px."
         ),
     }
     return tuple(

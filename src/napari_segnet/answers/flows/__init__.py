@@ -65,8 +65,8 @@ class FlowAnswer(MapAnswer):
 
         if prediction is None:
             raise SegnetError(
-                "This network answers with flows, and objects are chosen from them. Run it on the "
-                "image first; then ask."
+                "This network chooses objects from its flows. Run it on the image first, then "
+                "prompt it."
             )
         return FlowResponder(prediction, _flows(prediction.answer))
 
@@ -102,7 +102,7 @@ class FlowAnswer(MapAnswer):
 
     def headline(self, checkpoint: Checkpoint) -> str:
         """Return what it finds."""
-        return "finds objects by the flows to their middles"
+        return "finds objects by the flows to their centres"
 
 
 def with_steps(settings: LabelSettings, flows: Flows) -> LabelSettings:

@@ -99,7 +99,7 @@ def _all_planes(
     )
     note = (
         f"Tiles of {' x '.join(str(n) for n in tiles.edge)} pixels overlap and are blended as in "
-        "Cellpose, since this network looks at the style of a whole tile."
+        "Cellpose, since this network uses the style of a whole tile."
     )
     return RunResult(
         answer=flows,

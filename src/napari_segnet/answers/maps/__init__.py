@@ -81,8 +81,8 @@ class MapAnswer:
 
         if prediction is None:
             raise SegnetError(
-                "This network answers with probability maps, and objects are chosen from them. "
-                "Run it on the image first; then ask."
+                "This network chooses objects from its probability maps. Run it on the image "
+                "first, then prompt it."
             )
         return MapResponder(prediction, _maps(prediction.answer))
 

@@ -71,8 +71,8 @@ class MapResponder:
             if found is not None:
                 return found
         raise NothingFoundError(
-            "The network sees no object here, not even with a quarter of the threshold. Paint it "
-            "by hand, or correct an object beside it."
+            "The network finds no object here, not even with a quarter of the threshold. Paint "
+            "it by hand, or correct an object beside it."
         )
 
     @job

@@ -124,8 +124,8 @@ def _turned_over(plan: InferencePlan, engine: Engine) -> bool:
     if engine.depends_on_offset and plan.settings.mirror == "yes":
         no = Remedy("mirror", "auto")
         raise SettingsError(
-            f"{plan.checkpoint.path.name} cannot be shown mirror images: its answer depends on "
-            f"where in the image a pixel lies. Set {no}.",
+            f"{plan.checkpoint.path.name} cannot run on mirrored images: its output depends on "
+            f"the position in the image. Set {no}.",
             remedies=(no,),
         )
     wished = is_mirrored(plan.checkpoint, plan.settings) and stands_mirrors(plan.checkpoint)

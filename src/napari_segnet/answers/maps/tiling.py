@@ -95,7 +95,7 @@ class MapTiles:
         elif self._checkpoint.size.most:
             why = "this network takes images of one size only"
         else:
-            why = "some layer of this network looks at the whole image"
+            why = "a layer of this network depends on the whole image"
         return (f"Tiles overlap and are blended, since {why}; borders may differ slightly.",)
 
     def text(self, edge: Edge) -> str:

@@ -80,8 +80,8 @@ class StarAnswer:
 
         if prediction is None:
             raise SegnetError(
-                "This network answers with star-convex objects, and one of them is chosen. Run it "
-                "on the image first; then ask."
+                "This network chooses among its star-convex objects. Run it on the image first, "
+                "then prompt it."
             )
         return StarResponder(prediction, _stars(prediction.answer))
 

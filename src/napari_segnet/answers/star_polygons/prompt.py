@@ -61,8 +61,8 @@ class StarResponder:
         found = None if row is None else self._found(row, question)
         if found is None:
             raise NothingFoundError(
-                "The network suspects no object here. Paint it by hand, or correct an object "
-                "beside it."
+                "The network finds no object here. Paint it by hand, or correct an object beside "
+                "it."
             )
         return found
 

@@ -105,9 +105,9 @@ def _model(checkpoint: Checkpoint) -> Any:
 
     network, found = load(checkpoint, "cpu"), family_of(checkpoint)
     if not isinstance(found, MapFamily):
-        return "it answers with objects, not with maps"
+        return "its output is objects, not maps"
     if network.depends_on_offset:
-        return "its answer depends on where a tile lies"
+        return "its output depends on the position of a tile"
     if checkpoint.size.most:
         return "it takes images of one size only"
     if any(isinstance(layer, InWindows) for layer in network.module.modules()):
@@ -138,7 +138,7 @@ def _proven(checkpoint: Checkpoint, model: Any) -> str:
         given = _example(checkpoint, batch, times)
         said = np.array(request.infer([given])[0])
         if differs(said, network.maps(given)) > 1:
-            return "converted, it answers otherwise than torch"
+            return "the converted network has another output than torch"
     return ""
 
 

@@ -88,8 +88,8 @@ def _filled(checkpoint: Checkpoint) -> nn.Module:
             if not bool(torch.isfinite(state[key]).all()):
                 raise BrokenWeightsError(
                     f"The tensor {file_key} of {checkpoint.path.name} holds numbers that are not "
-                    "finite (NaN or infinity), so the network answers nothing. Its training went "
-                    "astray: use a file saved earlier."
+                    "finite (NaN or infinity), so the network has no valid output. Its training "
+                    "diverged: use a file saved earlier."
                 )
     for key in module.state_dict():
         # Written since torch 0.4.1, and of no use for answering.

@@ -377,6 +377,8 @@ def expanded(draw: Drawing, value: Value, shape: Sequence[Ints]) -> Value:
     wanted = [np.maximum(a, b) for a, b in zip(have, shape, strict=True)]
     if all(probes.equal(a, b) for a, b in zip(have, wanted, strict=True)):
         return value
+    if (found := _repeated(draw, value, have, wanted)) is not None:
+        return found
     node = draw.as_map(value)
     if len(wanted) != draw.ndim + 2 or not probes.equal(have[0], wanted[0]):
         raise NotReadable(f"{draw.at} copies images")
@@ -392,3 +394,31 @@ def expanded(draw: Drawing, value: Value, shape: Sequence[Ints]) -> Value:
         if not probes.equal(a, 1) and not probes.equal(a, b):
             raise NotReadable(f"{draw.at} copies along an axis that has more than one pixel")
     return resized(draw, draw_value(draw, node), wanted[2:], "nearest", "asymmetric", upward=False)
+
+
+def _repeated(
+    draw: Drawing, value: Value, have: Sequence[Ints], wanted: Sequence[Ints]
+) -> Value | None:
+    """Return each pixel several times in a row, or None if something else is copied.
+
+    NumPy, and Keras with it, enlarge so: a new axis behind one of the image is copied along, and
+    merged with it afterwards.
+    """
+    probes = draw.probes
+    more = [n for n, (a, b) in enumerate(zip(have, wanted, strict=True)) if not probes.equal(a, b)]
+    if len(more) != 1 or not more[0] or not draw.is_map(value.node):
+        return None
+    place, times = more[0], probes.single(wanted[more[0]])
+    before = value.axes[place - 1]
+    whole = all(len(axis) < 2 and all(a.parent is None for a in axis) for axis in value.axes)
+    if value.axes[place] or times is None or not whole or not before or before[0].base < 2:
+        return None
+    bases = draw.bases[value.node]
+    lengths = [a.lengths * (times if a.base == before[0].base else 1) for a in bases[2:]]
+    plain = draw_value(draw, value.node)
+    larger = resized(draw, plain, lengths, "nearest", "asymmetric", upward=False)
+    bases = draw.bases[larger.node]
+    axes: list[tuple[Atom, ...]] = [tuple(bases[a.base] for a in axis) for axis in value.axes]
+    parts = bases[before[0].base].split(before[0].lengths, probes)
+    axes[place - 1 : place + 1] = [(part,) for part in parts]
+    return Value(node=larger.node, axes=tuple(axes))

@@ -101,7 +101,8 @@ def _tried_at_sizes(
             free = (None,) * ndim
             return _tried(weights, match, files, budget, channels, free, main, multiple)
         except _Failed as error:
-            failed = failed or error
+            if failed is None or error.nodes > failed.nodes:
+                failed = error  # what is in the way where sizes are not
             if not any(word in str(error.why) for word in ("size", "pixels", "map that is there")):
                 break
     assert failed is not None

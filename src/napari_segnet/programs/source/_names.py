@@ -146,6 +146,13 @@ class Files:
         except NotReadable:
             return None
 
+    def exactly(self, names: Globals, module: str, level: int = 0) -> Globals | None:
+        """Return a module whose file lies in the very folders that its name says."""
+        path, parts = wanted_module(names.file.path, module, level), tuple(module.split("."))
+        if path is None or path.with_suffix("").parts[-len(parts) :] != parts:
+            return None
+        return self.add(path)
+
     def member(self, names: Globals, given: Any) -> tuple[Globals | None, str, External]:
         """Return where a name of an import is defined, its name there, and its dotted name."""
         node, name = given.node, given.name
@@ -154,6 +161,12 @@ class Files:
         if inside is None and node.level and not module:
             inside = self.module(names, name, node.level)
             return inside, "", External(name)
+        if inside is None and module:
+            # A folder without __init__.py is a package, too.
+            dotted = f"{module}.{name}"
+            found = self.exactly(names, dotted, node.level)
+            if found is not None:
+                return found, "", External(dotted)
         return inside, name, External(f"{module}.{name}" if module else name)
 
 

@@ -222,7 +222,14 @@ class Runner:
     def external(self, name: External) -> Any:
         """Return a name of a library, or its definition where we have one."""
         library = self.files.defined(name.name)
-        return name if library is None else self.looked_up(name.short, library)
+        if library is not None:
+            return self.looked_up(name.short, library)
+        module, _, short = name.name.rpartition(".")
+        if module and self.place is not None and module.split(".")[0] not in LIBRARIES:
+            inside = self.files.exactly(self.place[0], module)  # import nets.parts.blocks
+            if inside is not None and inside.statement(short) is not None:
+                return self.looked_up(short, inside)
+        return name
 
     def _elsewhere(self, name: str, names: Globals) -> Any:
         missing = ""

@@ -47,6 +47,8 @@ class Match:
         Other classes that have the same tensors, and where they stand.
     chosen : bool
         Whether a user named the class.
+    alike : mapping of str to tuple
+        Other values of arguments, with which it has the same tensors.
     """
 
     made_by: Class | Function
@@ -54,6 +56,7 @@ class Match:
     unused: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     chosen: bool = False
+    alike: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def made(self, run: Runner) -> Instance:
         """Return the network put together anew."""
@@ -112,6 +115,7 @@ class _Search:
     named: int = 0
     others: list[str] = field(default_factory=list)
     all_named: bool = False
+    alike: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def go_through(self, tries: Sequence[Try]) -> None:
         """Try calls, then the classes of each file, until one fits.
@@ -353,6 +357,7 @@ class _Search:
                 arguments=arguments,
                 unused=found.more,
                 others=tuple(self.others),
+                alike=self.alike,
             )
         return self.misses.nearest(self.failed, len(self.shapes))
 
@@ -383,10 +388,14 @@ class _Search:
                 if name in values:
                     found[name] = Argument(value=value, source="assumed", why="a default")
                 continue
-            others = self.domain(one, name, values)[:6]
-            same = [other for other in others if self.score(one, {**values, name: other}) == 0]
+            near = [value + 1, max(value - 1, 1)] if type(value) is int else []
+            others = [n for n in (*near, *self.domain(one, name, values)[:6]) if n != value]
+            same = [n for n in others if self.score(one, {**values, name: n}) == 0]
+            self.alike[name] = tuple(same)
             if same or not others:
                 why = "the default of the code; no tensor shows it"
+                if name not in defaults or defaults[name] != value:
+                    why = "no tensor shows it" + (f" or tells it from {same[0]}" if same else "")
                 found[name] = Argument(value=value, source="assumed", why=why)
             else:
                 why = "only so the tensors have their shapes"

@@ -19,6 +19,7 @@ from napari_segnet.programs.source._budget import Budget
 from napari_segnet.programs.source._drawn import Drawn, drawn_from
 from napari_segnet.programs.source._files import ENDINGS, SourceFile, files_beside
 from napari_segnet.programs.source._library import FOLDER, library
+from napari_segnet.programs.source._lone import drawn_with_sense
 from napari_segnet.programs.source._names import Files, Globals
 from napari_segnet.programs.source._search import Match, Miss, best_match
 from napari_segnet.programs.source._suggest import suggestions
@@ -105,7 +106,9 @@ class Source:
     ) -> Checkpoint:
         where = match.made_by.names.file.where(match.made_by.node.lineno)
         try:
-            drawn = drawn_from(weights, match, files, budget, overrides)
+            match, drawn = drawn_with_sense(
+                match, lambda one: drawn_from(weights, one, files, budget, overrides)
+            )
             checkpoint = _checkpoint(weights, match, drawn)
         except (NotReadable, ValueError, RecursionError) as error:
             why = "it is nested too deeply" if isinstance(error, RecursionError) else error

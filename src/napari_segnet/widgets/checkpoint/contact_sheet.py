@@ -21,7 +21,7 @@ __all__ = ["ContactSheet"]
 
 SHOWN_PX = 96
 QUESTION = "Which of these is right? Nothing in the file tells them apart."
-NO_IMAGE = "Open an image to compare their output, or choose by what you know of the network."
+NO_IMAGE = "Open an image to compare their output, or choose from your knowledge of the network."
 SAME = (
     "On this part of the image, all {count} possible networks have the same output, so the "
     "choice makes no difference."

@@ -175,7 +175,7 @@ class BatchBox(QWidget):
             self._say(in_words(error))
             return
         if not found:
-            self._say("There is no image in what was dropped.")
+            self._say("No dropped file is an image.")
             return
         idle = not self.busy
         if idle:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["beside", "compared_ways", "found_settings", "likeness_of"]
 
-MOST_BESIDE = 3
+MOST_BESIDE = 7
 """Other images that are looked at for the scale, as many as of a run of a folder."""
 
 

@@ -290,7 +290,7 @@ class ImageBox(QWidget):
                 self.region.setCurrentIndex(max(0, self.region.findData(before)))
         if before is not None and self.region.currentData() != before:
             self.fell_back.emit(
-                f"The region is the whole layer again: there is no {REGIONS[before]} here."
+                f"The region is now the whole layer, since there is no {REGIONS[before]} here."
             )
 
     def _show_file_note(self, layer: napari.layers.Image | None) -> None:

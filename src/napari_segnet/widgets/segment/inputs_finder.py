@@ -55,8 +55,8 @@ class InputsBox(TrialTable):
         button = named_button(
             "Try light and dark on what is visible",
             "segnet_try_inputs",
-            "Show the network the visible region (its middle, if that is large) as it is and with "
-            "light and dark exchanged, a colour image by its stains too, and show what it finds",
+            "Run the network on the visible region (its middle, if that is large) as it is and "
+            "inverted, for a colour image also on its stains, and show the objects of each",
         )
         super().__init__("segnet_inputs", button, ("found", "input of the network"), parent)
         head = self.table.horizontalHeader()

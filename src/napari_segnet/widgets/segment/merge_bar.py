@@ -206,5 +206,5 @@ def _in_words(merged: Merged) -> str:
     words += "are the network's."
     if conflicts:
         those = "one of yours" if conflicts == 1 else f"{conflicts} of yours"
-        words += f" About {those} it says something else: look at them in the review."
+        words += f" The network contradicts {those}: check them in the review."
     return words

@@ -123,7 +123,7 @@ class TrainDock(TrainForm):
         look = self.session.look(facts)
         self.missing_fact.clear()
         self.message.hide()
-        self.about.setText(f"looking at {Path(self.session.choice).name} …")
+        self.about.setText(f"reading {Path(self.session.choice).name} …")
         self._refresh()
         self._looker.start(look)
 

@@ -25,6 +25,7 @@ from napari_segnet.plan import input as network_input
 from napari_segnet.plan.input import stands_scales
 from napari_segnet.prepare import normalization
 from napari_segnet.progress import SHARE_DONE, run
+from napari_segnet.sinks import KeptPlace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +270,17 @@ def test_scales_count_from_the_usual_one_and_progress_never_goes_back(monkeypatc
     assert len(measured) == 1  # the pixels of a large image are not measured twice
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
+
+
+def test_a_run_at_two_scales_goes_on_with_the_tiles_of_a_run_at_one(tmp_path):
+    name = next(one for one in FLAT if NETS[one].kind is Segnet)
+    network, image = checkpoint_of(name), image_of(picture(name, (64, 96)))
+    how, kept = settings(tile_px=(32,)), KeptPlace(folder=tmp_path / "kept")
+    run(predict(network, image, how, kept))
+    both = replace(how, multiscale="yes")
+    made = run(predict(network, image, both, kept))
+    assert "6 of 6 tiles are from" in made.origin.notes[-1]
+    np.testing.assert_array_equal(made.answer.data, run(predict(network, image, both)).answer.data)
 
 
 def test_scales_are_refused_where_answers_cannot_be_averaged():

@@ -26,8 +26,9 @@ __all__ = ["KeptRun", "UnitBlocks", "begun_by", "engine_of", "kept_run"]
 
 VERSIONS = ("napari-segnet", "torch", "numpy")
 """Other versions may answer with other last digits."""
-FREE = ("device", "threads", "maps")
-"""Settings that do not decide what a tile says; the device that was chosen is recorded itself."""
+FREE = ("device", "threads", "maps", "multiscale")
+"""Settings that do not decide what a tile says; the device that was chosen is recorded itself. Of
+several scales only the tiles of the usual one are kept."""
 MARKS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 Arrays = dict[str, npt.NDArray[Any]]
 

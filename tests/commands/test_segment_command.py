@@ -502,20 +502,37 @@ def test_an_earlier_run_knew_one_scale(run, shop, tmp_path, card):
     assert run(*words, tmp_path / "1", "--resume", "--set", "multiscale=no").code == 0
 
 
-def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch):
-    """Other tiles, as other memory allows, differ by rounding."""
+@pytest.mark.parametrize("several", ["no", "yes"])
+def test_a_repetition_takes_the_tiles_of_then(run, shop, tmp_path, monkeypatch, several):
+    """Other tiles, as other memory allows, differ by rounding; so they do at another scale."""
+    from napari_segnet.answers.maps import scales
     from napari_segnet.plan import memory
 
-    words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", "-o")
+    cut: list[list[object]] = []
+    ran = scales.run_maps
+
+    def noted(engine, plan):
+        made = yield from ran(engine, plan)
+        cut[-1].append([made.engine[name] for name in ("scale", "tile_px", "tiles", "batch_size")])
+        return made
+
+    monkeypatch.setattr(scales, "run_maps", noted)
+    how = ("--set", f"multiscale={several}")
+    words = ("segment", shop / "cells.tif", "-c", shop / "unet.pth", *how, "-o")
+    cut.append([])
     monkeypatch.setattr(memory, "CPU_BYTES", 250_000)
     assert run(*words, tmp_path / "1").code == 0
     monkeypatch.undo()
+    monkeypatch.setattr(scales, "run_maps", noted)
+    cut.append([])
     old = json.loads((tmp_path / "1" / "cells.json").read_text())
     assert old["engine"]["tiles"] > 1
     repeat = ("segment", "--settings", tmp_path / "1" / "cells.json", "-o")
     assert run(*repeat, tmp_path / "2", shop / "cells.tif").code == 0
     new = json.loads((tmp_path / "2" / "cells.json").read_text())
     assert new["engine"] == old["engine"]
+    assert cut[0] == cut[1]
+    assert len(cut[0]) == (2 if several == "yes" else 0)
     # Another image has its own.
     tifffile.imwrite(tmp_path / "other.tif", np.eye(200, dtype=np.uint8))
     assert run(*repeat, tmp_path / "3", tmp_path / "other.tif").code == 0

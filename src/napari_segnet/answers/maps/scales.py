@@ -49,12 +49,13 @@ def run_scales(engine: Engine, plan: InferencePlan) -> Generator[Progress, None,
     plan : InferencePlan
         What was resolved for it and the image, at the usual scale.
     """
-    parts = tuple(_at(plan, factor) for factor in FACTORS)
     work = [factor**-2 for factor in FACTORS]
     done = [sum(work[:n]) / sum(work) for n in range(len(work) + 1)]
-    first, mean, tiles = None, None, 0
-    for number, (part, shares) in enumerate(zip(parts, itertools.pairwise(done), strict=True)):
-        before, after = tiles, len(parts) - number - 1
+    first, mean, tiles, seen = None, None, 0, list[float]()
+    for number, (factor, shares) in enumerate(zip(FACTORS, itertools.pairwise(done), strict=True)):
+        part = plan if first is None else _at(plan, factor, first)
+        before, after = tiles, len(FACTORS) - number - 1
+        seen.append(round(part.input.scale, 4))
         steps = _counted(run_maps(engine, part), shares, before, after)
         ran, tiles = yield from steps
         assert isinstance(ran.answer, Maps)
@@ -64,16 +65,20 @@ def run_scales(engine: Engine, plan: InferencePlan) -> Generator[Progress, None,
             _average(mean, ran.answer.data, number)
             first = _joined(first, ran)
     assert first is not None and mean is not None and isinstance(first.answer, Maps)
-    facts = {**first.engine, "scales": [round(part.input.scale, 4) for part in parts]}
+    facts = {**first.engine, "scales": seen}
     return replace(first, answer=replace(first.answer, data=mean), engine=facts)
 
 
-def _at(plan: InferencePlan, factor: float) -> InferencePlan:
-    """Return the plan of a run at another scale, of which nothing is shown or kept."""
-    if factor == 1:
-        return plan
+def _at(plan: InferencePlan, factor: float, first: RunResult) -> InferencePlan:
+    """Return the plan of a run at another scale, of which nothing is shown or kept.
+
+    Its tiles are as large as those of the first, which the origin records: the same again where a
+    run is repeated.
+    """
     scale = min(100.0, plan.input.scale * factor)
-    settings = replace(plan.settings, scale=scale, object_px=None, object_um=None, multiscale="no")
+    tile, batch = tuple(first.engine["tile_px"]), int(first.engine["batch_size"])
+    asked = replace(plan.settings, scale=scale, object_px=None, object_um=None, multiscale="no")
+    settings = replace(asked, tile_px=tile, batch_size=batch)
     # Normalised by the same figures: measuring them reads all pixels.
     given = replace(plan.input, scale=scale)
     return replace(plan, input=given, settings=settings, kept=None, first=None)

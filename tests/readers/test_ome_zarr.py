@@ -201,6 +201,31 @@ def test_each_chunk_is_decoded_once_for_bands_of_rows(tmp_path, monkeypatch):
     assert len(asked) == 4
 
 
+def test_chunks_that_are_not_there_are_filled_also_while_others_are_written(tmp_path, monkeypatch):
+    """One that is written between two looks says nothing of those that are not there."""
+    made = zarr.create_array(
+        str(tmp_path / "a"), shape=(64, 60), dtype="u1", chunks=(32, 32), fill_value=7
+    )
+    pixels, asked = ZarrPixels(tmp_path / "a", 3), []
+    array, absent = pixels._array, pixels._is_absent
+
+    def written_meanwhile(where):
+        found = absent(where)
+        if where == (0, 0):
+            made[:32, :32] = 1
+        return found
+
+    monkeypatch.setattr(pixels, "_is_absent", written_meanwhile)
+    monkeypatch.setattr(pixels, "_array", type("", (), {
+        "__getitem__": lambda _, box: (asked.append(box), array[box])[1]
+    })())  # fmt: skip
+    expected = np.full((64, 60), 7)
+    expected[:32, :32] = 1
+    np.testing.assert_array_equal(pixels[:], expected)
+    np.testing.assert_array_equal(pixels[:], expected)
+    assert len(asked) == 2  # of the three that are not there, one is decoded
+
+
 def test_without_zarr_the_extra_is_named(tmp_path, monkeypatch):
     zarr.save_array(str(tmp_path / "plain.zarr"), PIXELS[0])
     monkeypatch.setitem(sys.modules, "zarr", None)

@@ -133,7 +133,8 @@ class ZarrPixels(LazyPixels):
                 if self._is_blosc:
                     _require_whole(self._folder / self._key(where))
                 made = np.asarray(self._array[box])
-            if absent and made.size:  # one number everywhere, as Zarr says
+            # One number everywhere, as Zarr says, unless the chunk was written meanwhile.
+            if absent and made.size and self._is_absent(where):
                 self._missing = made.ravel()[:1].copy()[0, ...]
                 return made
             self._cache[where] = made

@@ -853,6 +853,18 @@ def test_ends_of_zip64_that_are_wrong(place: int, why: str, tmp_path: Path) -> N
         open_tree(path)
 
 
+def test_an_archive_of_no_disk(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"a": torch.ones(2)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\6\7") + 16] -= 1  # it says how many disks there are: 1
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(BrokenWeightsError, match="several files"):
+        open_tree(path)
+
+
 @pytest.mark.parametrize(("flag", "name"), [(0x20, b""), (0, b"\0")])
 def test_parts_that_programs_list_differently(flag: int, name: bytes, tmp_path: Path) -> None:
     path = torch_file(tmp_path / "a.pth", list)

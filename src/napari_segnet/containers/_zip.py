@@ -312,7 +312,7 @@ def _require_record(before: bytes, place: int, count: int) -> None:
     own = place - _LOCATOR.size - _RECORD.size
     _, disk, said, disks = _LOCATOR.unpack(before[_RECORD.size :])
     mark, *_, here, first, listed, every, size, start = _RECORD.unpack(before[: _RECORD.size])
-    if disk or disks > 1 or here or first:
+    if disk or disks != 1 or here or first:
         raise zipfile.BadZipFile("it says that it is one of several files")
     if (mark, said, start + size) != (_ZIP64_RECORD, own, own):
         raise zipfile.BadZipFile("its list of parts does not end where it says")

@@ -4,12 +4,14 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 
-# The tests start hundreds of processes: without it each would compile the package anew.
-unset PYTHONDONTWRITEBYTECODE
-
 environment .venv --constraints scripts/constraints.txt -e '.[test,test-window]'
 window_libraries .venv
 screen_tools
+
+# The tests start hundreds of processes, each of which would compile the package anew where Python
+# keeps nothing; and none of them keeps a module while a test plays a full disk.
+.venv/bin/python -m compileall -q src
+export PYTHONDONTWRITEBYTECODE=1
 
 .venv/bin/ruff check
 .venv/bin/ruff format --check

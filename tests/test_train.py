@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import stat
 import sys
 import threading
@@ -16,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.owners import kill, owner
+from support.small_disk import files_of_at_most
 from support.teaching import (
     CLASSES,
     FOREGROUND,
@@ -524,19 +523,6 @@ def test_the_state_is_its_owners_and_the_network_is_as_any_file(tmp_path):
 # ---- Where the result cannot be written ----
 
 
-def disk_of(size):
-    """From now on no file may grow beyond so many bytes; return what lifts that."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-
-    def lift():
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, handler)
-
-    return lift
-
-
 @pytest.mark.trains
 def test_a_full_disk_leaves_the_last_state_whole(tmp_path):
     data, out = dataset_of(tmp_path / "d"), tmp_path / "n.safetensors"
@@ -545,12 +531,11 @@ def test_a_full_disk_leaves_the_last_state_whole(tmp_path):
         if report.what == "epoch":
             break
     before = state_path(out).read_bytes()
-    lift = disk_of(4096)
-    try:
-        with pytest.raises(OutputError, match=r"state of the training .*disk is full; free"):
-            follow(steps)
-    finally:
-        lift()
+    with (
+        files_of_at_most(4096),
+        pytest.raises(OutputError, match=r"state of the training .*disk is full; free"),
+    ):
+        follow(steps)
     assert state_path(out).read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "n.safetensors.state"]
 
@@ -561,11 +546,8 @@ def test_a_disk_that_fills_up_at_the_end_loses_nothing(tmp_path, monkeypatch):
     save = SegnetUNet.save
 
     def crowded(*args):
-        lift = disk_of(1024)
-        try:
+        with files_of_at_most(1024):
             return save(*args)
-        finally:
-            lift()
 
     with monkeypatch.context() as full:
         full.setattr(SegnetUNet, "save", crowded)

@@ -173,11 +173,11 @@ def test_a_real_network_of_a_library_opens_and_says_what_is_assumed(run, data):
 @pytest.fixture
 def small_files():
     """No file may be larger than 1000 bytes, as on a disk that is nearly full."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    pytest.importorskip("resource")
+    from support.small_disk import files_of_at_most
+
+    with files_of_at_most(1000):
+        yield
 
 
 def test_files_that_may_not_grow(run, shop, tmp_path, small_files):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
-import signal
 import struct
 from dataclasses import replace
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from support.small_disk import files_of_at_most
 from support.teaching import CLASSES, FOREGROUND, NUCLEI, fresh
 
 from napari_segnet.checkpoint import Output, PrepareStep
@@ -269,12 +268,8 @@ def test_a_folder_that_is_not_there(tmp_path):
 @pytest.fixture
 def small_disk():
     """No file may grow beyond 4 KiB."""
-    old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    signal.signal(signal.SIGXFSZ, handler)
+    with files_of_at_most(4096):
+        yield
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_new_one(tmp_path, small_disk):

@@ -87,7 +87,7 @@ def test_a_family_without_a_graph_is_built_to_know_its_field(bare):
     assert found.known["halo_px"].why == "computed from the network's layers"
     whole = recognition.identify(bare(channels=1, width=4, whole=True))
     assert (whole.halo_px, whole.exact) == (None, False)
-    assert "looks at the whole image" in whole.known["halo_px"].why
+    assert "depends on the whole image" in whole.known["halo_px"].why
 
 
 def test_a_tensor_too_many_is_refused_of_a_family_without_a_graph(bare, tmp_path):

@@ -799,7 +799,7 @@ def test_a_batch_that_does_not_fit_into_memory(tmp_path):
 
     learner._module.encoder[1].register_forward_pre_hook(full)
     flat = np.zeros((1, 16, 16), np.float32)
-    with pytest.raises(MemoryExhaustedError, match=r"learn from 2 crops of 16 x 16 .* batch_size"):
+    with pytest.raises(MemoryExhaustedError, match=r"train on 2 crops of 16 x 16 .* batch_size"):
         learner.step([Crop(pixels=flat, targets=flat, trusted=flat, labels=flat[0])] * 2, 0.5)
 
 

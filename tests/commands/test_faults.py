@@ -55,7 +55,7 @@ def assert_same(found, expected):
 
 
 LOSSES = {
-    "processor failed": RuntimeError("CUDA error: unspecified launch failure"),
+    "The GPU failed": RuntimeError("CUDA error: unspecified launch failure"),
     "not enough memory on cuda:0 even": FakeOutOfMemoryError(),
 }
 

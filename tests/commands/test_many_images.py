@@ -192,9 +192,9 @@ def test_the_same_images_find_the_scale_in_parts_and_jobs(run, shop, many, tmp_p
         run(*words, *more)
     monkeypatch.setattr(_image_run, "answered", alone)
     run(*words)
-    # Of 1, 2, 3 and 4, the third of which is damaged.
-    assert seen["cell2"] == [["cell1", "cell4"]] * 3
-    assert seen["cell10"] == [["cell1", "cell2"]] * 3
+    # Of 1, 2, 3, 4 and 10, the third of which is damaged.
+    assert seen["cell2"] == [["cell1", "cell4", "cell10"]] * 3
+    assert seen["cell10"] == [["cell1", "cell2", "cell4"]] * 3
 
 
 @pytest.mark.subprocess

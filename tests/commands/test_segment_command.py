@@ -365,6 +365,7 @@ BAD_SETTINGS = [
     ("precision", "fp8", "precision is 'fp8', but can be auto, fp32"),
     ("seams", "none", "seams is 'none', but can be auto, exact, blend"),
     ("mirror", "on", "mirror is 'on', but can be auto, no, yes"),
+    ("multiscale", "on", "multiscale is 'on', but can be auto, no, yes"),
     ("maps", "int8", "maps is 'int8', but can be auto, float32, float16"),
     ("engine", "onnx", "engine is 'onnx', but can be auto, torch, openvino"),
     ("device", "tpu", "The device 'tpu' is not available here"),

@@ -135,7 +135,7 @@ def test_what_looks_at_the_whole_image_is_blended_and_says_so(tmp_path):
     _, saved = stored(squeezed(), tmp_path / "a.safetensors")
     checkpoint = identify(saved.path)
     assert (checkpoint.exact, checkpoint.halo_px) == (False, None)
-    assert "looks at the whole image" in checkpoint.known["exact"].why
+    assert "depends on the whole image" in checkpoint.known["exact"].why
     image = Image(data=pictures(1, 1, (90, 90))[0, 0].numpy(), axes="yx")
     settings = PredictSettings(normalize="none", device="cpu", tile_px=(48, 48))
     assert not run(predict(checkpoint, image, settings)).origin.engine["exact"]

@@ -152,7 +152,7 @@ def test_a_picture_of_another_kind_is_unlike_and_says_where(grey):
     stripes = np.tile(np.repeat([0, 255], 3), 64)[:256].astype(np.uint8)
     unlike = run(likeness(grey, image(np.tile(stripes, (256, 1))), way, where=True))
     assert unlike.score > 3 * max(like.score, 0.01)
-    assert unlike.unlike and "unlike those" in unlike.says
+    assert unlike.unlike and "unlike the training images" in unlike.says
     assert unlike.heat.scores.shape == like.heat.scores.shape
     assert unlike.heat.scores.min() > like.heat.scores.max()
     half = np.concatenate([cells(46, edge=256)[:, :128], np.tile(stripes, (256, 1))[:, 128:]], 1)

@@ -142,7 +142,7 @@ def test_shapes_that_are_none(shape, reason, tmp_path):
 def test_a_picture_that_is_not_there(tmp_path):
     path = written(tmp_path, [])
     (tmp_path / "a.tif").unlink()
-    with pytest.raises(DatasetError, match=r"The picture a\.tif that instances\.json lists is not"):
+    with pytest.raises(DatasetError, match=r"The image a\.tif that instances\.json lists is not"):
         run(import_(path, tmp_path / "d"))
 
 

@@ -359,7 +359,7 @@ def test_a_name_that_two_pictures_have_is_not_guessed(tmp_path):
 
 def test_a_picture_of_another_ending_is_named(tmp_path):
     write(tmp_path / "in", document([polygon(1, SMALL)], "a.jpg"))
-    with pytest.raises(DatasetError, match=r"picture a\.jpg .* is not there\. .* There is \S+a\.p"):
+    with pytest.raises(DatasetError, match=r"image a\.jpg .* is not there\. .* There is \S+a\.p"):
         run(import_(tmp_path / "in", tmp_path / "d"))
 
 
@@ -369,7 +369,7 @@ def test_copies_in_a_dataset_of_ours_are_no_pictures_of_it(tmp_path):
     (root / "there" / "x" / "a.png").unlink()
     image = Image(data=np.zeros(SIZE, np.uint8), axes="yx", name="a")
     add(root / "ours", image, box(0, 0, 2, 2))
-    with pytest.raises(DatasetError, match=r"The picture a\.tif that i\.json lists is not there"):
+    with pytest.raises(DatasetError, match=r"The image a\.tif that i\.json lists is not there"):
         run(import_(root, tmp_path / "d"))
 
 

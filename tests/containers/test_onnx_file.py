@@ -69,7 +69,7 @@ def test_numbers_beside_the_file_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["../a.data", "/etc/hosts", "sub/../../a.data", r"..\a.data", r"C:\a.data", "", "a\0.data"],
+    ["../a.data", "/etc/hosts", "sub/../../a.data", r"..\a.data", r"C:\a.data", "a\0.data"],
 )
 def test_numbers_outside_of_the_folder_are_refused(location: str, tmp_path: Path) -> None:
     folder = tmp_path / "inner"
@@ -98,6 +98,21 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
 def test_a_missing_second_file_is_named(tmp_path: Path) -> None:
     path = only(tmp_path / "a.onnx", outside("w", NUMBERS.astype("float32"), "a.data"))
     with pytest.raises(BrokenWeightsError, match=r"lies in a\.data, which is not beside it"):
+        open_tree(path)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        outside("w", NUMBERS.astype("float32"), "a.data") + part(9, b"1234"),
+        outside("w", NUMBERS.astype("float32"), ""),
+    ],
+    ids=["both", "neither"],
+)
+def test_numbers_in_two_files_or_in_none_are_refused(tensor: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.data").write_bytes(NUMBERS.astype("float32").tobytes())
+    path = only(tmp_path / "a.onnx", tensor)
+    with pytest.raises(BrokenWeightsError, match="no other file, or in this one, too"):
         open_tree(path)
 
 

@@ -753,6 +753,21 @@ def test_a_part_of_png_that_is_too_short(tmp_path: Path) -> None:
         open_image(tmp_path / "31.png")
 
 
+def test_a_png_with_transparency_of_no_bytes(tmp_path: Path) -> None:
+    import imagecodecs
+    from PIL import Image
+
+    data = imagecodecs.png_encode(np.arange(600, dtype="u2").reshape(20, 30))
+    end, part = data.index(b"IEND") - 4, b"tRNS"
+    chunk = struct.pack(">I", 0) + part + struct.pack(">I", zlib.crc32(part))
+    path = tmp_path / "a.png"
+    path.write_bytes(data[:end] + chunk + data[end:])
+    with pytest.raises((ValueError, OSError)), Image.open(path) as file:
+        file.load()
+    with pytest.raises(ImageError, match="its part tRNS"):
+        open_image(path)
+
+
 def test_frames_of_a_moving_png_that_are_out_of_order(tmp_path: Path) -> None:
     import imagecodecs
     from PIL import Image, UnidentifiedImageError

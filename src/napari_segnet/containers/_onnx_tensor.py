@@ -159,6 +159,8 @@ def read_tensor(message: Message) -> OnnxTensor:
         raise ValueError(f"the tensor {name[:80]!r} has no shape")
     found = OnnxTensor(name=name, shape=tuple(dims), kind=kind, numbers=tuple(numbers))
     if external:
+        if held or not dict(outside).get("location"):
+            raise ValueError(f"the tensor {name[:80]!r} lies in no other file, or in this one, too")
         return replace(found, outside=tuple(outside))
     field_number = 9 if 9 in runs else PLAIN.get(found.dtype, 9)
     places = runs.get(field_number, [])

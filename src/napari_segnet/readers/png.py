@@ -31,7 +31,7 @@ MOST_DEFLATE_SHRINKS = 1032
 
 LEAST_LENGTHS = {
     **{b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"pHYs": 9, b"tIME": 7},
-    **{b"acTL": 8, b"fcTL": 26, b"fdAT": 4},
+    **{b"acTL": 8, b"fcTL": 26, b"fdAT": 4, b"tRNS": 1},
 }
 """Bytes that chunks have at least: https://www.w3.org/TR/png-3/#11Chunks"""
 

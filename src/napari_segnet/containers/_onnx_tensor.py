@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -123,9 +124,7 @@ def read_tensor(message: Message) -> OnnxTensor:
     """
     name, kind, dims, held = "", 0, list[int](), set[int]()
     runs: dict[int, list[tuple[int, int]]] = {}
-    numbers: list[int] = []
-    outside: list[tuple[str, str]] = []
-    external = False
+    numbers, outside, external = list[int](), list[tuple[str, str]](), False
     for one in message:
         if one.number == 1:
             dims += message.integers(one)
@@ -159,8 +158,7 @@ def read_tensor(message: Message) -> OnnxTensor:
         raise ValueError(f"the tensor {name[:80]!r} has no shape")
     found = OnnxTensor(name=name, shape=tuple(dims), kind=kind, numbers=tuple(numbers))
     if external:
-        if held or not dict(outside).get("location"):
-            raise ValueError(f"the tensor {name[:80]!r} lies in no other file, or in this one, too")
+        _require_outside(name, held, dict(outside))
         return replace(found, outside=tuple(outside))
     field_number = 9 if 9 in runs else PLAIN.get(found.dtype, 9)
     places = runs.get(field_number, [])
@@ -175,6 +173,12 @@ def read_tensor(message: Message) -> OnnxTensor:
         bits = np.frombuffer(data, f"<u{step}")
         return replace(found, numbers=tuple(int(n) for n in bits))
     return found
+
+
+def _require_outside(name: str, held: set[int], outside: Mapping[str, str]) -> None:
+    """Refuse numbers of another file that lie in this one, too, or in none."""
+    if held or not outside.get("location"):
+        raise ValueError(f"the tensor {name[:80]!r} lies in no other file, or in this one, too")
 
 
 def _require_one_place(name: str, kind: int, held: set[int]) -> None:

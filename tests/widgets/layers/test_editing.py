@@ -367,7 +367,7 @@ def test_layers_that_cannot_be_edited_say_so():
     viewer = ViewerModel()
     lazy = viewer.add_labels(da.from_array(cells()), name="lazy")
     edit = delete(cells(), [3])
-    with pytest.raises(EditError, match=r"“lazy” are computed when they are looked at \(dask\)"):
+    with pytest.raises(EditError, match=r"“lazy” are computed on request \(dask\)"):
         apply_edit(lazy, edit)
     pyramid = viewer.add_labels([cells(), cells()[::2, ::2]], name="levels")
     with pytest.raises(EditError, match=r"“levels” is an image pyramid"):

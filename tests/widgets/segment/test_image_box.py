@@ -18,7 +18,7 @@ def test_white_is_zero_is_opened_again(viewer, qtbot, tmp_path):
     (shown,) = viewer.open(tmp_path / "white.tif", plugin="napari")
     box.list_layers()
     np.testing.assert_array_equal(shown.data, stored)
-    assert "as it is stored" in box.file_note.text()
+    assert "shows the stored numbers" in box.file_note.text()
     assert not box.as_filed.isHidden()
     qtbot.mouseClick(box.as_filed, Qt.MouseButton.LeftButton)
     box.list_layers()

@@ -85,16 +85,12 @@ def require_object_room(count: int, what: str = "objects", each: int = OBJECT_BY
     MemoryExhaustedError
         If there is no room for them.
     """
-    if count <= MANY_OBJECTS:
-        return
-    import psutil
-
-    free = room_bytes(int(psutil.virtual_memory().available))
-    if count * each > free:
-        raise MemoryExhaustedError(
-            f"{count:,} {what} were found, whose tables take {count * each / 1e9:.1f} GB where "
-            f"{free / 1e9:.1f} GB of memory may be taken. So many are mostly noise: raise "
-            "the threshold, show the image smaller (scale), or allow more memory (--memory)."
+    if count > MANY_OBJECTS:
+        _require_room(
+            count * each,
+            f"{count:,} {what} were found, whose tables take {{needed}} GB where {{free}} GB of "
+            "memory may be taken. So many are mostly noise: raise the threshold, show the image "
+            "smaller (scale), or allow more memory (--memory).",
         )
 
 
@@ -111,13 +107,20 @@ def require_flood_room(pixels: int) -> None:
     MemoryExhaustedError
         If there is no room for it.
     """
+    _require_room(
+        pixels * FLOOD_BYTES,
+        f"One connected piece lies in a box of {pixels:,} pixels, which takes {{needed}} GB to cut "
+        "into objects where {free} GB of memory may be taken. Raise the threshold, segment a "
+        "region of the image, or allow more memory (--memory).",
+    )
+
+
+def _require_room(needed: int, says: str) -> None:
+    """Refuse what takes more bytes than may be taken; ``says`` has places for both in GB."""
     import psutil
 
     free = room_bytes(int(psutil.virtual_memory().available))
-    if pixels * FLOOD_BYTES > free:
+    if needed > free:
         raise MemoryExhaustedError(
-            f"One connected piece lies in a box of {pixels:,} pixels, which takes "
-            f"{pixels * FLOOD_BYTES / 1e9:.1f} GB to cut into objects where {free / 1e9:.1f} GB of "
-            "memory may be taken. Raise the threshold, segment a region of the image, or allow "
-            "more memory (--memory)."
+            says.format(needed=f"{needed / 1e9:.1f}", free=f"{free / 1e9:.1f}")
         )

@@ -11,11 +11,16 @@ import csv
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from structure_margins import KINDS, OPEN, drawn
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_segnet.graph import Graph
 
 Pixels = npt.NDArray[Any]
 
@@ -138,25 +143,43 @@ def resized(x: Pixels, scale: float) -> Pixels:
 def train(number: int, data: Path, folder: Path) -> None:
     """Train one network and keep it."""
     import torch
-    from PIL import Image as Picture
-    from torch.nn import functional
 
     from napari_segnet.checkpoint import Output, Store
     from napari_segnet.families.graph import StoredGraph, describe_graph
-    from napari_segnet.graph.build import build
 
     recipe = recipe_of(number)
     torch.manual_seed(number)
     torch.set_num_threads(1)
     rng = np.random.default_rng([17, number])
+    graph, taken = _drawn_graph(number, recipe, rng)
+    module, loss = _learned(graph, _pairs(data, recipe, rng), recipe, rng)
+    path = folder / f"{number:03}.safetensors"
+    path.unlink(missing_ok=True)
+    end = (Output(role="foreground", channels=1, activation="sigmoid"),)
+    store = Store(container="safetensors")
+    described = describe_graph(path=path, graph=graph, store=store, outputs=end)
+    StoredGraph().save(module.eval(), described, path)
+    truth_of = {**asdict(recipe), "loss": round(loss, 4), "taken": taken}
+    (folder / f"{number:03}.json").write_text(json.dumps(truth_of))
+
+
+def _drawn_graph(
+    number: int, recipe: Recipe, rng: np.random.Generator
+) -> tuple[Graph, dict[str, str]]:
+    """Return a U-Net of the grammar that takes the recipe's channels, and its open choices."""
     fit = [k for k in KINDS if k.inputs == recipe.channels]
-    kind = fit[number % len(fit)]
     taken = {name: values[0] for name, values in OPEN.items()}
     if rng.uniform() < 0.25:
         taken["norm_place"] = "after-activation"
     if rng.uniform() < 0.25:
         taken["activation"] = str(rng.choice(("leaky-0.01", "elu", "gelu", "silu")))
-    graph = drawn(kind, taken)
+    return drawn(fit[number % len(fit)], taken), taken
+
+
+def _pairs(data: Path, recipe: Recipe, rng: np.random.Generator) -> list[tuple[Pixels, Pixels]]:
+    """Return images ``(c, y, x)`` as the recipe shows them, and their masks ``(y, x)``."""
+    from PIL import Image as Picture
+
     rows = rows_of(data, recipe.kind, "train")
     pairs = []
     for place in rng.choice(len(rows), min(48, len(rows)), replace=False):
@@ -169,18 +192,35 @@ def train(number: int, data: Path, folder: Path) -> None:
             ends = [(0, max(0, CROP_PX - n)) for n in y.shape]
             x, y = np.pad(x, [(0, 0), *ends], "reflect"), np.pad(y, ends, "reflect")
         pairs.append((x, y))
+    return pairs
 
-    def batch() -> tuple[torch.Tensor, torch.Tensor]:
-        images, masks = [], []
-        for _ in range(BATCH):
-            x, y = pairs[int(rng.integers(len(pairs)))]
-            top, left = (int(rng.integers(0, n - CROP_PX + 1)) for n in y.shape)
-            box = np.s_[top : top + CROP_PX, left : left + CROP_PX]
-            flip = slice(None, None, -1 if rng.uniform() < 0.5 else 1)
-            images.append(x[(slice(None), *box)][..., flip])
-            masks.append(y[box][..., flip])
-        made = np.ascontiguousarray(np.stack(images), np.float32)
-        return torch.from_numpy(made), torch.from_numpy(np.stack(masks)[:, None].astype(np.float32))
+
+def _batch(
+    pairs: list[tuple[Pixels, Pixels]], rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw crops of images and masks, some of them mirrored."""
+    import torch
+
+    images, masks = [], []
+    for _ in range(BATCH):
+        x, y = pairs[int(rng.integers(len(pairs)))]
+        top, left = (int(rng.integers(0, n - CROP_PX + 1)) for n in y.shape)
+        box = np.s_[top : top + CROP_PX, left : left + CROP_PX]
+        flip = slice(None, None, -1 if rng.uniform() < 0.5 else 1)
+        images.append(x[(slice(None), *box)][..., flip])
+        masks.append(y[box][..., flip])
+    made = np.ascontiguousarray(np.stack(images), np.float32)
+    return torch.from_numpy(made), torch.from_numpy(np.stack(masks)[:, None].astype(np.float32))
+
+
+def _learned(
+    graph: Graph, pairs: list[tuple[Pixels, Pixels]], recipe: Recipe, rng: np.random.Generator
+) -> tuple[torch.nn.Module, float]:
+    """Return the trained network, and its last loss."""
+    import torch
+    from torch.nn import functional
+
+    from napari_segnet.graph.build import build
 
     module = build(graph).train()
     for layer in module.modules():
@@ -191,7 +231,7 @@ def train(number: int, data: Path, folder: Path) -> None:
     for step in range(recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * (1 - step / recipe.steps) + 1e-5
-        x, y = batch()
+        x, y = _batch(pairs, rng)
         loss = functional.binary_cross_entropy_with_logits(module(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -199,12 +239,5 @@ def train(number: int, data: Path, folder: Path) -> None:
     # A real training ends slowly, so that the statistics are those of the weights that are kept.
     with torch.no_grad():
         for _ in range(30):
-            module(batch()[0])
-    path = folder / f"{number:03}.safetensors"
-    path.unlink(missing_ok=True)
-    end = (Output(role="foreground", channels=1, activation="sigmoid"),)
-    store = Store(container="safetensors")
-    described = describe_graph(path=path, graph=graph, store=store, outputs=end)
-    StoredGraph().save(module.eval(), described, path)
-    truth_of = {**asdict(recipe), "loss": round(float(loss), 4), "taken": taken}
-    (folder / f"{number:03}.json").write_text(json.dumps(truth_of))
+            module(_batch(pairs, rng)[0])
+    return module, float(loss)

@@ -13,6 +13,7 @@ import json
 import pickle
 import random
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 LIBRARIES = {
@@ -69,78 +70,147 @@ def smp(draw, torch):
 
 
 def monai(draw, torch):
-    from monai.networks import nets
-
     ndim, channels = draw.choice((2, 3)), draw.choice((1, 1, 2, 4))
-    shape = (channels, *((64, 64) if ndim == 2 else (32, 32, 32)))
     classes, norm = draw.choice((1, 2, 3, 5)), draw.choice(("instance", "batch"))
-    kind, told = draw.choice(("UNet", "UNet", "UNet", *NETS)), {}
-    if kind == "UNet":
-        depth = draw.choice((3, 4, 5))
-        act = draw.choice(("PRELU", "PRELU", "RELU", "LEAKYRELU"))
-        told |= {"RELU": {"nonlinearity": "relu"}}.get(act, {})
-        told |= {"LEAKYRELU": {"nonlinearity": "leaky_relu:0.01"}}.get(act, {})
-        order = draw.choice(("NDA", "NDA", "NDA", "ADN"))
-        told["adn_ordering"] = order
-        own = {
-            "channels": tuple(4 * 2**n for n in range(depth)),
-            "strides": (2,) * (depth - 1),
-            "num_res_units": draw.choice((0, 1, 2, 3)),
-            "act": act,
-            "norm": norm,
-            "adn_ordering": order,
-        }
-        made = nets.UNet(ndim, channels, classes, **own)
-    elif kind == "BasicUNet":
-        upsample = draw.choice(("deconv", "nontrainable"))
-        own = {"features": (4, 4, 8, 16, 32, 4), "norm": norm, "upsample": upsample}
-        made = nets.BasicUNet(ndim, channels, classes, **own)
-    elif kind == "AttentionUnet":
-        own = {"channels": (4, 8, 16), "strides": (2, 2)}
-        made = nets.AttentionUnet(ndim, channels, classes, **own)
-    elif kind == "DynUNet":
-        residual = draw.random() < 0.5
-        told["residual"] = residual
-        own = {"filters": [4, 8, 16, 32], "res_block": residual, "norm_name": norm}
-        strides, up = [1, 2, 2, 2], [2, 2, 2]
-        made = nets.DynUNet(ndim, channels, classes, [3] * 4, strides, up, **own)
-    elif kind == "SegResNet":
-        own = {"init_filters": 8, "upsample_mode": draw.choice(("nontrainable", "deconv"))}
-        made = nets.SegResNet(ndim, in_channels=channels, out_channels=classes, **own)
-    elif kind == "SwinUNETR":
-        shape = (channels, *((64, 96) if ndim == 2 else (32, 64, 64)))
-        own = {
-            "feature_size": draw.choice((12, 24)) if ndim == 2 else 12,
-            "use_v2": draw.random() < 0.3,
-            "normalize": draw.random() < 0.8,
-            "norm_name": norm,
-            "downsample": draw.choice(("merging", "merging", "mergingv2")),
-        }
-        told = {"normalize_stages": own["normalize"], "downsample": own["downsample"]}
-        made = nets.SwinUNETR(channels, classes, spatial_dims=ndim, **own)
-    elif kind == "UNETR":
-        size = draw.choice(((64, 64), (64, 96)) if ndim == 2 else ((32, 32, 32), (32, 48, 48)))
-        shape = (channels, *size)
-        own = {
-            "hidden_size": 48,
-            "mlp_dim": 64,
-            "feature_size": 4,
-            "num_heads": draw.choice((12, 4)),
-            "proj_type": draw.choice(("conv", "perceptron")),
-            "norm_name": norm,
-            "conv_block": draw.random() < 0.7,
-            "res_block": draw.random() < 0.7,
-        }
-        told = {"num_heads": own["num_heads"], "img_size": ",".join(map(str, size))}
-        made = nets.UNETR(channels, classes, size, spatial_dims=ndim, **own)
-    elif kind == "VNet":
-        shape, own = (1, 64, 64), {}
-        made = nets.VNet(2, 1, max(classes, 2))
-    else:
-        shape, own = (channels, 64, 64), {"backbone": draw.choice(("resnet18", "efficientnet-b0"))}
-        made = nets.FlexibleUNet(channels, classes, **own)
+    kind = draw.choice(("UNet", "UNet", "UNet", *NETS))
+    shape = (channels, *((64, 64) if ndim == 2 else (32, 32, 32)))
+    wanted = Wanted(ndim=ndim, channels=channels, classes=classes, norm=norm, shape=shape)
+    made, shape, told, own = MONAI_NETS[kind](draw, wanted)
     return made, shape, told, {"name": kind, **own}
 
+
+@dataclass(frozen=True)
+class Wanted:
+    """What every network of MONAI is drawn for; ``shape`` is ``(c, [z,] y, x)``."""
+
+    ndim: int
+    channels: int
+    classes: int
+    norm: str
+    shape: tuple[int, ...]
+
+    @property
+    def sizes(self):
+        return self.ndim, self.channels, self.classes
+
+
+def monai_unet(draw, wanted):
+    from monai.networks import nets
+
+    depth = draw.choice((3, 4, 5))
+    act = draw.choice(("PRELU", "PRELU", "RELU", "LEAKYRELU"))
+    told = {"RELU": {"nonlinearity": "relu"}, "LEAKYRELU": {"nonlinearity": "leaky_relu:0.01"}}
+    order = draw.choice(("NDA", "NDA", "NDA", "ADN"))
+    own = {
+        "channels": tuple(4 * 2**n for n in range(depth)),
+        "strides": (2,) * (depth - 1),
+        "num_res_units": draw.choice((0, 1, 2, 3)),
+        "act": act,
+        "norm": wanted.norm,
+        "adn_ordering": order,
+    }
+    made = nets.UNet(*wanted.sizes, **own)
+    return made, wanted.shape, {**told.get(act, {}), "adn_ordering": order}, own
+
+
+def monai_basic_unet(draw, wanted):
+    from monai.networks import nets
+
+    upsample = draw.choice(("deconv", "nontrainable"))
+    own = {"features": (4, 4, 8, 16, 32, 4), "norm": wanted.norm, "upsample": upsample}
+    return nets.BasicUNet(*wanted.sizes, **own), wanted.shape, {}, own
+
+
+def monai_attention_unet(draw, wanted):
+    from monai.networks import nets
+
+    own = {"channels": (4, 8, 16), "strides": (2, 2)}
+    return nets.AttentionUnet(*wanted.sizes, **own), wanted.shape, {}, own
+
+
+def monai_dyn_unet(draw, wanted):
+    from monai.networks import nets
+
+    residual = draw.random() < 0.5
+    own = {"filters": [4, 8, 16, 32], "res_block": residual, "norm_name": wanted.norm}
+    strides, up = [1, 2, 2, 2], [2, 2, 2]
+    made = nets.DynUNet(*wanted.sizes, [3] * 4, strides, up, **own)
+    return made, wanted.shape, {"residual": residual}, own
+
+
+def monai_seg_resnet(draw, wanted):
+    from monai.networks import nets
+
+    own = {"init_filters": 8, "upsample_mode": draw.choice(("nontrainable", "deconv"))}
+    made = nets.SegResNet(
+        wanted.ndim, in_channels=wanted.channels, out_channels=wanted.classes, **own
+    )
+    return made, wanted.shape, {}, own
+
+
+def monai_swin_unetr(draw, wanted):
+    from monai.networks import nets
+
+    shape = (wanted.channels, *((64, 96) if wanted.ndim == 2 else (32, 64, 64)))
+    own = {
+        "feature_size": draw.choice((12, 24)) if wanted.ndim == 2 else 12,
+        "use_v2": draw.random() < 0.3,
+        "normalize": draw.random() < 0.8,
+        "norm_name": wanted.norm,
+        "downsample": draw.choice(("merging", "merging", "mergingv2")),
+    }
+    told = {"normalize_stages": own["normalize"], "downsample": own["downsample"]}
+    made = nets.SwinUNETR(wanted.channels, wanted.classes, spatial_dims=wanted.ndim, **own)
+    return made, shape, told, own
+
+
+def monai_unetr(draw, wanted):
+    from monai.networks import nets
+
+    sizes = ((64, 64), (64, 96)) if wanted.ndim == 2 else ((32, 32, 32), (32, 48, 48))
+    size = draw.choice(sizes)
+    own = {
+        "hidden_size": 48,
+        "mlp_dim": 64,
+        "feature_size": 4,
+        "num_heads": draw.choice((12, 4)),
+        "proj_type": draw.choice(("conv", "perceptron")),
+        "norm_name": wanted.norm,
+        "conv_block": draw.random() < 0.7,
+        "res_block": draw.random() < 0.7,
+    }
+    told = {"num_heads": own["num_heads"], "img_size": ",".join(map(str, size))}
+    made = nets.UNETR(wanted.channels, wanted.classes, size, spatial_dims=wanted.ndim, **own)
+    return made, (wanted.channels, *size), told, own
+
+
+def monai_vnet(draw, wanted):
+    from monai.networks import nets
+
+    return nets.VNet(2, 1, max(wanted.classes, 2)), (1, 64, 64), {}, {}
+
+
+def monai_flexible_unet(draw, wanted):
+    from monai.networks import nets
+
+    own = {"backbone": draw.choice(("resnet18", "efficientnet-b0"))}
+    made = nets.FlexibleUNet(wanted.channels, wanted.classes, **own)
+    return made, (wanted.channels, 64, 64), {}, own
+
+
+MONAI_NETS = {
+    "UNet": monai_unet,
+    "BasicUNet": monai_basic_unet,
+    "AttentionUnet": monai_attention_unet,
+    "DynUNet": monai_dyn_unet,
+    "SegResNet": monai_seg_resnet,
+    "SwinUNETR": monai_swin_unetr,
+    "UNETR": monai_unetr,
+    "VNet": monai_vnet,
+    "FlexibleUNet": monai_flexible_unet,
+}
+"""Name of a network in MONAI -> what draws it: the module, the shape of its image, what no tensor
+shows of it, and its own arguments."""
 
 NETS = (
     *("BasicUNet", "AttentionUnet", "DynUNet", "SegResNet", "VNet", "FlexibleUNet"),

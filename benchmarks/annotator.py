@@ -53,7 +53,7 @@ from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.evaluate import Scores, evaluate, pool, read_labels
 from napari_segnet.settings import parse_pairs, settings_from
-from napari_segnet.train import TrainSettings, fine_tune, start_well
+from napari_segnet.train import TrainingResult, TrainSettings, fine_tune, start_well
 from napari_segnet.train._begin import SHOWN, with_facts_of
 
 SETTINGS = TrainSettings(minutes=3, threads=1)
@@ -61,6 +61,8 @@ SETTINGS = TrainSettings(minutes=3, threads=1)
 CORRECT = 0.75
 """Objects that the network finds with this IoU at least need no correction."""
 WANTED_OBJECTS, WANTED_SHARE = 200, 0.80
+TAUGHT = "taught.safetensors"
+"""Name of the new network's file."""
 
 
 def samples(root: Path, kind: str) -> list[Sample]:
@@ -125,62 +127,82 @@ def run(
     rest = [s for i, s in enumerate(data) if i % job["folds"] != job["fold"]]
     count = len(rest) if job["images"] == "all" else min(job["images"], len(rest))
     chosen = drawn(rest, count, job["seed"])
-    shown = settings
     with tempfile.TemporaryDirectory() as folder:
-        dataset = as_dataset(Path(folder) / "dataset", chosen)
-        out = Path(folder) / "taught.safetensors"
-        begin = replace(network, path=out, card={}) if job["scratch"] else network
-        begun, cpu = time.perf_counter(), time.process_time()
-        if not job["scratch"]:
-            found = sn.run(start_well(network, dataset, settings, device="cpu"))
-            shown = found.taken(settings)
-        settings = shown
-        trained = sn.run(
-            fine_tune(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
-        )
-        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        trained, settings, minutes = taught(network, chosen, job, settings, Path(folder))
         made = labels_of(trained.checkpoint, test)
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(out, keep / f"{named(job)}.safetensors")
+            shutil.copyfile(Path(folder) / TAUGHT, keep / f"{named(job)}.safetensors")
             by_name = {s.source: one for s, one in zip(test, made, strict=True)}
             np.savez_compressed(keep / f"{named(job)}.npz", **by_name)
     each = scored(made, test)
-    after = pool(each)
-    way = f"{shown.normalize} {shown.channels} {shown.invert} {shown.scale}"
-    for sample, how in [*((s, shown) for s in (*test, *chosen)), *((s, None) for s in test)]:
-        key = f"{sample.image} {way if how else ''}"
-        if key not in known:
-            (known[key],) = scored(labels_of(network, [sample], how), [sample])
-    # Mirror images and scales bring something without any training.
-    averaged = with_facts_of(trained.checkpoint, network, *SHOWN)
-    for sample in test:
-        key = f"{sample.image} {way} averaged"
-        if key not in known:
-            (known[key],) = scored(labels_of(averaged, [sample], shown), [sample])
-    old = [known[f"{s.image} {way}"] for s in chosen]
-    gate = None if trained.before is None else trained.before.scores.ap50
+    old = untaught(network, trained.checkpoint, test, chosen, settings, known)
     return {
         **job,
         "budget": settings.minutes,
         "steps": 0 if settings.minutes else settings.epochs * settings.steps_per_epoch,
-        "objects": sum(s.n_true for s in old),
-        "corrections": corrections(old),
-        "minutes": seconds / 60,
-        "cpu_minutes": cpu / 60,
-        "untried": pool([known[f"{s.image} "] for s in test]).ap50,
-        "started": way,
-        "before": pool([known[f"{s.image} {way}"] for s in test]).ap50,
-        "before_averaged": pool([known[f"{s.image} {way} averaged"] for s in test]).ap50,
-        "after": after.ap50,
-        "after_ap75": after.ap75,
-        "after_pq": after.pq,
-        "gate_before": gate,
+        **minutes,
+        **old,
+        "after": pool(each).ap50,
+        "after_ap75": pool(each).ap75,
+        "after_pq": pool(each).pq,
+        "gate_before": None if trained.before is None else trained.before.scores.ap50,
         "gate_after": trained.after.scores.ap50,
         "promoted": trained.promoted,
         "learned_from": sorted(s.source for s in chosen),
         # Objects found at an IoU of 0.5, true ones and labels, of each image that nobody saw.
         "each": {s.source: [c.tp[0], c.n_true, c.n_pred] for s, c in zip(test, each, strict=True)},
+    }
+
+
+def taught(
+    network: Checkpoint,
+    chosen: list[Sample],
+    job: dict[str, Any],
+    settings: TrainSettings,
+    folder: Path,
+) -> tuple[TrainingResult, TrainSettings, dict[str, float]]:
+    """Return the training on the chosen images, how it showed them, and its minutes."""
+    dataset, out = as_dataset(folder / "dataset", chosen), folder / TAUGHT
+    begin = replace(network, path=out, card={}) if job["scratch"] else network
+    begun, cpu = time.perf_counter(), time.process_time()
+    if not job["scratch"]:
+        settings = sn.run(start_well(network, dataset, settings, device="cpu")).taken(settings)
+    trained = sn.run(
+        fine_tune(begin, dataset, out, replace(settings, seed=job["seed"]), device="cpu")
+    )
+    minutes = (time.perf_counter() - begun) / 60, (time.process_time() - cpu) / 60
+    return trained, settings, dict(zip(("minutes", "cpu_minutes"), minutes, strict=True))
+
+
+def untaught(
+    network: Checkpoint,
+    trained: Checkpoint,
+    test: list[Sample],
+    chosen: list[Sample],
+    settings: TrainSettings,
+    known: dict[str, Scores],
+) -> dict[str, Any]:
+    """Return the figures of the old network; ``known`` keeps the scores of each image and way."""
+    way = f"{settings.normalize} {settings.channels} {settings.invert} {settings.scale}"
+
+    def of(sample: Sample, shown: str) -> Scores:
+        key = f"{sample.image} {shown}"
+        if key not in known:
+            # Mirror images and scales bring something without any training.
+            one = with_facts_of(trained, network, *SHOWN) if shown.endswith("averaged") else network
+            how = settings if shown else None
+            (known[key],) = scored(labels_of(one, [sample], how), [sample])
+        return known[key]
+
+    old = [of(s, way) for s in chosen]
+    return {
+        "objects": sum(s.n_true for s in old),
+        "corrections": corrections(old),
+        "untried": pool([of(s, "") for s in test]).ap50,
+        "started": way,
+        "before": pool([of(s, way) for s in test]).ap50,
+        "before_averaged": pool([of(s, f"{way} averaged") for s in test]).ap50,
     }
 
 

@@ -117,6 +117,8 @@ def test_mirror_images_and_scales_alone_make_no_network_better(tmp_path, monkeyp
     how = replace(QUICK, epochs=1, steps_per_epoch=1, rehearsal=0.0 if old else 0.5)
     notes, trained = told(fine_tune(network, data, out, how, earlier=earlier))
     assert trained.checkpoint.card["mirror"] == trained.checkpoint.card["multiscale"] == "yes"
+    (note,) = [n for n in identify(trained.checkpoint.path).notes if "also runs" in n]
+    assert "on mirrored images and at half the size" in note and "5 times the time" in note
     assert asked == [(old, old)] * 4
     assert [note for note in notes if "no earlier images to learn from" in note] == []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
 
-__all__ = ["can_be_overridden", "card_of"]
+__all__ = ["averaging_notes", "can_be_overridden", "card_of"]
 
 FIRST = ("family", "task", "ndim", "channels", "classes", "outputs")
 LAST = ("class_names", "pixel_size_um", "exact")
@@ -43,6 +44,24 @@ def card_of(checkpoint: Checkpoint) -> dict[str, Any]:
         decides = ("outputs", "prepare", *checkpoint.hparams)
         card["assumed"] = [n for n in decides if facts[n]["source"] == "assumed"]
     return {**card, "facts": facts, "card": form["card"], "notes": [*checkpoint.notes]}
+
+
+AVERAGES = {"mirror": ("on mirrored images", 4.0), "multiscale": ("at half the size", 1.25)}
+"""Setting -> how else the network runs, and how many times the time that takes."""
+
+
+def averaging_notes(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what a network runs on beside the image itself, since its training asks for it."""
+    names = [name for name in AVERAGES if card.get(name) == "yes"]
+    if not names:
+        return ()
+    ways = " and ".join(AVERAGES[name][0] for name in names)
+    times = math.prod(AVERAGES[name][1] for name in names)
+    off = " and ".join(f"{name}=no" for name in names)
+    return (
+        f"As in its training, the network also runs {ways}, and the outputs are averaged: "
+        f"{times:g} times the time. Set {off} to switch this off.",
+    )
 
 
 def can_be_overridden(checkpoint: Checkpoint, name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from napari_segnet import cache
 from napari_segnet.builtin import weights_path
+from napari_segnet.card import averaging_notes
 from napari_segnet.checkpoint import Checkpoint, Known, file_sha256
 from napari_segnet.containers import Weights, candidates, open_tree, understood
 from napari_segnet.errors import (
@@ -104,8 +105,7 @@ def _of_package(package: Package, path: Path, overrides: Mapping[str, Any]) -> C
         store = found.store
         if package.files.zipped:
             store = replace(store, member=package.files.names[member.name])
-        notes = (*found.notes, note) if wrong else found.notes
-        return replace(found, store=store, notes=notes)
+        return replace(found, store=store, notes=(*found.notes, *([note] if wrong else [])))
     reasons = "; ".join(f"{what}: {error}" for what, error in refusals)
     raise UnknownNetworkError(
         f"The package {package.files.path.name} opens by none of its weights. {reasons}"
@@ -149,7 +149,8 @@ def _one(
         found = replace(found, path=holder, stamp=stamp_of(holder.stat()))
     if package is not None:
         found = package.added_to(found)
-    return beside.added_to(found) if beside else found
+    found = beside.added_to(found) if beside else found
+    return replace(found, notes=(*found.notes, *averaging_notes(found.card)))
 
 
 def _recognised(path: Path, overrides: Mapping[str, Any], beside: Mapping[str, Any]) -> Checkpoint:

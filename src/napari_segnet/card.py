@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from napari_segnet.checkpoint import Checkpoint
@@ -50,17 +50,21 @@ AVERAGES = {"mirror": ("on mirrored images", 4.0), "multiscale": ("at half the s
 """Setting -> how else the network runs, and how many times the time that takes."""
 
 
+def averaging_times(names: Iterable[str]) -> float:
+    """Return how many times the time a run takes with such settings, of any that are named."""
+    return math.prod(AVERAGES[name][1] for name in names if name in AVERAGES)
+
+
 def averaging_notes(card: Mapping[str, Any]) -> tuple[str, ...]:
     """Say what a network runs on beside the image itself, since its training asks for it."""
     names = [name for name in AVERAGES if card.get(name) == "yes"]
     if not names:
         return ()
     ways = " and ".join(AVERAGES[name][0] for name in names)
-    times = math.prod(AVERAGES[name][1] for name in names)
     off = " and ".join(f"{name}=no" for name in names)
     return (
         f"As in its training, the network also runs {ways}, and the outputs are averaged: "
-        f"{times:g} times the time. Set {off} to switch this off.",
+        f"{averaging_times(names):g} times the time. Set {off} to switch this off.",
     )
 
 

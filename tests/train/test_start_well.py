@@ -75,6 +75,35 @@ def test_nothing_is_offered_where_images_are_shown_rightly(tmp_path, network, mo
     assert (found.offered, found.chosen, found.comparison) == (False, found.now, None)
     assert found.taken(QUICK) == QUICK
     assert "no other settings are significantly better." in found.sentence()
+    assert found.averaged is None, "averaged outputs find no more"
+
+
+def finds_bright_on_the_left(batch, **_):
+    left = np.arange(batch.shape[-1]) < batch.shape[-1] / 2
+    return (batch[:, :1] > 0.3) * np.where(left, 0.8, 0.35) + 0.1
+
+
+def test_averaged_outputs_are_offered_where_they_find_more(tmp_path, network, monkeypatch):
+    put_first(monkeypatch, maps=finds_bright_on_the_left)
+    data = dark_objects(tmp_path / "d", dark=False)
+    found = run(start_well(network, data, QUICK, device="cpu"))
+    averaged = found.averaged
+    assert found.untrained is averaged and averaged in found.ways
+    assert dict(averaged.changes) == {**found.chosen.changes, "mirror": "yes", "multiscale": "yes"}
+    assert averaged.score > found.chosen.score + 0.3
+    assert averaged.pairs.endswith("mirror=yes multiscale=yes")
+    assert averaged.title.endswith("also on mirrored images, also at half the size")
+    assert found.taken(QUICK).mirror is QUICK.mirror, "how the new network runs is its own setting"
+    assert "5 times the time" in found.sentence()
+    assert found.to_json()["averaged"] == dict(averaged.changes)
+
+
+def test_what_a_network_averages_already_is_not_tried(tmp_path, network, monkeypatch):
+    put_first(monkeypatch, maps=finds_bright_on_the_left)
+    data = dark_objects(tmp_path / "d", dark=False)
+    known = replace(network, card={"mirror": "yes", "multiscale": "yes"})
+    found = run(start_well(known, data, QUICK, device="cpu"))
+    assert found.averaged is None and found.untrained is found.chosen
 
 
 def test_slow_networks_are_tried_in_fewer_ways(tmp_path, network, monkeypatch):

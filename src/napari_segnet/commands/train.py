@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_segnet.checkpoint import Checkpoint
     from napari_segnet.dataset import Dataset
     from napari_segnet.progress import Job
-    from napari_segnet.train import StartingPoint, TrainingResult, TrainSettings
+    from napari_segnet.train import StartingPoint, TrainingResult, TrainSettings, TriedWay
 
 __all__ = ["Train"]
 
@@ -237,13 +237,16 @@ def _started(
     if args.start == "take":
         return found.taken(settings), found
     if found.offered:
-        pairs = " ".join(f"--set {pair}" for pair in found.chosen.pairs.split())
-        print(
-            f"Note: train with that by adding {pairs} (or --start take). Without any training: "
-            f"napari-segnet segment ... {pairs}",
-            file=sys.stderr,
-        )
+        pairs = _as_options(found.chosen)
+        print(f"Note: train with that by adding {pairs} (or --start take).", file=sys.stderr)
+    if found.untrained.changes:
+        pairs = _as_options(found.untrained)
+        print(f"Note: without a training: napari-segnet segment ... {pairs}", file=sys.stderr)
     return settings, found
+
+
+def _as_options(way: TriedWay) -> str:
+    return " ".join(f"--set {pair}" for pair in way.pairs.split())
 
 
 def _follow(steps: Job[TrainingResult], *, as_json: bool) -> tuple[TrainingResult, int]:

@@ -14,6 +14,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from napari_segnet.card import AVERAGES, averaging_times
 from napari_segnet.checkpoint import Checkpoint
 from napari_segnet.dataset import Dataset, Sample
 from napari_segnet.engines.torch import best_device
@@ -21,7 +22,14 @@ from napari_segnet.errors import ImageError, MismatchError, SettingsError
 from napari_segnet.find import find_settings
 from napari_segnet.image import Image
 from napari_segnet.plan.found import way_of
-from napari_segnet.plan.input import channels_of, inverted, recipe, scale_of
+from napari_segnet.plan.input import (
+    channels_of,
+    inverted,
+    recipe,
+    scale_of,
+    stands_mirrors,
+    stands_scales,
+)
 from napari_segnet.progress import Progress, check_cancelled, job, run
 from napari_segnet.readers import open_image
 from napari_segnet.train._begin import advised, as_run
@@ -54,6 +62,8 @@ BRIGHTNESS = {
     "divide-255": "brightness as it is in the file (divide-255)",
     "divide-65535": "brightness as it is in the file (divide-65535)",
 }
+Changes = Mapping[str, str | float]
+
 SETTINGS = ("invert", "channels", "scale", "normalize")
 
 
@@ -90,13 +100,14 @@ class TriedWay:
             "channels": f"channel {self.changes.get('channels')}",
             "scale": f"scale {scale:g} (objects {'enlarged' if scale < 1 else 'made smaller'})",
             "normalize": BRIGHTNESS.get(how, f"normalised by {how}"),
+            **{name: f"also {AVERAGES[name][0]}" for name in AVERAGES},
         }
-        return ", ".join(words[name] for name in SETTINGS if name in self.changes)
+        return ", ".join(words[name] for name in words if name in self.changes)
 
     @property
     def pairs(self) -> str:
         """What is to be set, as on the command line; empty where nothing is."""
-        return " ".join(f"{name}={self.changes[name]}" for name in SETTINGS if name in self.changes)
+        return " ".join(f"{name}={value}" for name, value in self.changes.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +123,22 @@ class StartingPoint:
         by more than chance, however many were tried. The same where nothing is.
     comparison : Comparison or None
         What is offered against now; None where nothing is.
+    averaged : TriedWay or None
+        The way that is offered, where the network also runs on mirrored images and at half the
+        size and the outputs are averaged; None where that is not better by more than chance, or
+        was not tried. A training needs none of it: it decides by its own settings.
     """
 
     ways: tuple[TriedWay, ...]
     now: TriedWay
     chosen: TriedWay
     comparison: Comparison | None
+    averaged: TriedWay | None = None
+
+    @property
+    def untrained(self) -> TriedWay:
+        """The best way to run the network without a training."""
+        return self.averaged or self.chosen
 
     @property
     def offered(self) -> bool:
@@ -143,7 +164,14 @@ class StartingPoint:
             )
         else:
             said[0] += "; no other settings are significantly better."
-        if self.chosen.score >= GOOD:
+        if self.averaged is not None:
+            ways = " and ".join(AVERAGES[n][0] for n in AVERAGES if n in self.averaged.changes)
+            times = averaging_times(self.averaged.changes)
+            said.append(
+                f"If the network also runs {ways}, and the outputs are averaged: "
+                f"{self.averaged.score:.2f}, in {times:g} times the time."
+            )
+        if self.untrained.score >= GOOD:
             said.append("This is a good score: training is often unnecessary.")
         return " ".join(said)
 
@@ -152,7 +180,8 @@ class StartingPoint:
         return {
             "objects": self.now.held.scores.n_true,
             "offered": dict(self.chosen.changes),
-            "good": self.chosen.score >= GOOD,
+            "averaged": None if self.averaged is None else dict(self.averaged.changes),
+            "good": self.untrained.score >= GOOD,
             "says": self.sentence(),
             "ways": [{"set": dict(way.changes), "score": _number(way.score)} for way in self.ways],
             "comparison": None if self.comparison is None else self.comparison.to_json(),
@@ -222,10 +251,13 @@ def start_well(
     comparison = None
     if chosen is not now:
         comparison = chosen.held.compared_to(now.held, settings.promote_at)
-    return StartingPoint(ways=tries.ranked(), now=now, chosen=chosen, comparison=comparison)
-
-
-Changes = Mapping[str, str | float]
+    averaged = None
+    averages = _averages(network)
+    if averages and tries.seconds(averages) < MOST_S - (perf_counter() - begun):
+        averaged = yield from tries.averaged(chosen, averages, settings.promote_at)
+    return StartingPoint(
+        ways=tries.ranked(), now=now, chosen=chosen, comparison=comparison, averaged=averaged
+    )
 
 
 class _Tries:
@@ -236,6 +268,7 @@ class _Tries:
     ) -> None:
         self._network, self._dataset, self._settings = network, dataset, settings
         self._device = best_device(device)
+        self._begun = perf_counter()
         self.found: list[TriedWay] = []
 
     def add(self, changes: Changes) -> Generator[Progress, None, TriedWay]:
@@ -244,10 +277,11 @@ class _Tries:
         for way in self.found:
             if dict(way.changes) == dict(changes):
                 return way
-        values: Any = dict(changes)
-        # Ways are compared with each other: mirror images and scales are not worth their time.
+        values: Any = {name: changes[name] for name in changes if name not in AVERAGES}
         how = as_run(replace(self._settings, **values), self._device)
-        how = replace(how, mirror="no", multiscale="no")
+        # Ways are compared with each other: mirror images and scales are not worth their time.
+        averages: Any = {name: str(changes.get(name, "no")) for name in AVERAGES}
+        how = replace(how, **averages)
         steps = score_held_out(self._network, self._dataset, how)
         while True:
             try:
@@ -273,6 +307,19 @@ class _Tries:
             yield from self.add(changes)
         except MismatchError:
             return
+
+    def seconds(self, averages: Changes) -> float:
+        """Estimate how long one more way takes, if outputs are averaged, from those before."""
+        return averaging_times(averages) * (perf_counter() - self._begun) / max(1, len(self.found))
+
+    def averaged(
+        self, way: TriedWay, averages: Changes, wanted: float
+    ) -> Generator[Progress, None, TriedWay | None]:
+        """Try a way with averaged outputs; return it if that is better by more than chance."""
+        tried = yield from self.add({**way.changes, **averages})
+        comparison = tried.held.compared_to(way.held, wanted)
+        better = comparison is not None and comparison.verdict == "better"
+        return tried if better and tried.score >= way.score + NOTHING else None
 
     def surely_better(self, than: TriedWay, wanted: float) -> TriedWay:
         """Return the best way if it is better than another one by more than chance, else that.
@@ -367,6 +414,15 @@ def _normalizers(
     for name in names:
         if name != own and not (name.startswith("divide") and image.dtype.kind == "f"):
             yield {**best, "normalize": name}
+
+
+def _averages(network: Checkpoint) -> Changes:
+    """Return by which averages the network can run, and does not already."""
+    can = {
+        "mirror": network.ndim == 2 and stands_mirrors(network),
+        "multiscale": stands_scales(network),
+    }
+    return {name: "yes" for name in AVERAGES if can[name] and network.card.get(name) != "yes"}
 
 
 def _says_normalization(network: Checkpoint) -> bool:

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from napari_segnet import detective
 from napari_segnet.detective import Tried
 from napari_segnet.samples import nuclei_2d
+from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.plugin.docks import SegmentDock
 from napari_segnet.widgets.segment.scale_finder import ScalesBox
 
@@ -60,3 +61,16 @@ def test_the_dock_tries_what_is_visible_and_runs_at_what_was_taken(viewer, qtbot
     dock.choose_weights("nuclei")
     assert dock.scales.table.isHidden()
     qtbot.waitUntil(lambda: not dock._looker.busy, timeout=WAIT_MS)
+
+
+def test_settings_that_another_dock_hands_over_are_used(viewer, qtbot):
+    dock = SegmentDock(viewer)
+    viewer.add_image(np.zeros((8, 8, 3), np.uint8), rgb=True)
+    with qtbot.waitSignal(dock._looker.finished, timeout=WAIT_MS):
+        dock.choose_weights("nuclei")
+    other = dock.settings().tile_px
+    given = {"invert": "yes", "channels": "hematoxylin", "scale": 0.5, "mirror": "yes"}
+    chosen_network(viewer).hand_over_settings(given)
+    now = dock.settings()
+    assert {name: getattr(now, name) for name in given} == given
+    assert now.tile_px == other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
@@ -34,9 +35,12 @@ class ChosenNetwork(QObject):
         Path of the file, or name of the built-in network, that is chosen and known; else empty.
     wanted : Signal of str
         Another one is to be chosen.
+    settings_wanted : Signal of dict
+        It is to be run with these settings, name -> value; the others stay.
     """
 
     wanted = Signal(str)
+    settings_wanted = Signal(dict)
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,3 +49,7 @@ class ChosenNetwork(QObject):
     def hand_over(self, choice: str) -> None:
         """Ask the dock that runs networks, if one is open, to choose another."""
         self.wanted.emit(choice)
+
+    def hand_over_settings(self, settings: Mapping[str, str | float]) -> None:
+        """Ask the dock that runs networks, if one is open, to run them with these settings."""
+        self.settings_wanted.emit(dict(settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -214,6 +214,19 @@ class RunSettings(QWidget):
             self.diameter.clear()
         if "channels" in names:
             self.channels_taken.emit(way.channels)
+        self.preview.clear()
+
+    def take(self, settings: Mapping[str, str | float]) -> None:
+        """Use settings that another dock has found, name -> value; the others stay."""
+        values: Any = {name: value for name, value in settings.items() if name != "channels"}
+        for form in (self.main, self.advanced):
+            form.set_value(replace(form.value(), **values))
+        if "scale" in settings:
+            self.diameter.clear()
+        if "channels" in settings:
+            self.channels_taken.emit(str(settings["channels"]))
+        if set(values) & set(ADVANCED):
+            self.more.expand()
         self.preview.clear()
 
     def _take_input(self, tried: TriedInput) -> None:

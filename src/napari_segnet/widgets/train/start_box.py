@@ -45,11 +45,15 @@ class StartBox(QGroupBox):
     ----------
     taken : Signal of TrainSettings
         The settings that are offered, when the user takes them.
+    used : Signal of dict
+        The settings with which a run is best without a training, name -> value, when the user
+        takes them to the Segment dock.
     failed : Signal of BaseException
         Why nothing could be tried.
     """
 
     taken = Signal(object)
+    used = Signal(dict)
     failed = Signal(object)
 
     def __init__(
@@ -77,15 +81,21 @@ class StartBox(QGroupBox):
         if (head := self.ways.horizontalHeader()) is not None:
             head.setStretchLastSection(True)
         self.take = named_button(
-            "Use these settings",
+            "Train with these settings",
             "segnet_train_start_take",
             "Train with them; the card of the new network keeps them",
         )
+        self.use = named_button(
+            "Use them in the Segment dock",
+            "segnet_train_start_use",
+            "Run this network with the best settings, without a training",
+        )
         layout = QVBoxLayout(self)
-        for widget in (self.ask, self.words, self.ways, self.take):
+        for widget in (self.ask, self.words, self.ways, self.take, self.use):
             layout.addWidget(widget)
         self.ask.clicked.connect(self.try_ways)
         self.take.clicked.connect(self._take)
+        self.use.clicked.connect(self._use)
         self.runner.progressed.connect(self._progressed)
         self.runner.succeeded.connect(self._found)
         self.runner.failed.connect(self._failed)
@@ -130,7 +140,7 @@ class StartBox(QGroupBox):
 
     def _clear(self) -> None:
         self.found, self._tried = None, None
-        for widget in (self.words, self.ways, self.take):
+        for widget in (self.words, self.ways, self.take, self.use):
             widget.hide()
         self.ask.setEnabled(self._ready)
 
@@ -146,12 +156,14 @@ class StartBox(QGroupBox):
         self.found = found
         self.ask.setEnabled(self._ready)
         self.words.setText(found.sentence())
-        shown = found.ways[:SHOWN]
-        if found.now not in shown:
-            shown = (*shown[:-1], found.now)
+        # The best, and in any case those that the sentence names.
+        named = {id(way): way for way in (found.now, found.chosen, found.untrained)}.values()
+        others = [way for way in found.ways if way not in named][: SHOWN - len(named)]
+        shown = [way for way in found.ways if way in named or way in others]
         self.ways.setRowCount(len(shown))
+        offered = [way for way in (found.chosen, found.averaged) if way is not found.now]
         for row, way in enumerate(shown):
-            mark = " (offered)" if found.offered and way is found.chosen else ""
+            mark = " (offered)" if way in offered else ""
             fill_row(self.ways, row, (f"{way.score:.2f}", f"{way.title}{mark}"))
         self.ways.show()
         self.ways.resizeColumnToContents(0)
@@ -160,6 +172,7 @@ class StartBox(QGroupBox):
         high = sum(self.ways.rowHeight(row) for row in range(len(shown)))
         self.ways.setFixedHeight(high + (head.height() if head is not None else 0) + 6)
         self.take.setVisible(found.offered)
+        self.use.setVisible(bool(found.untrained.changes))
 
     def _take(self) -> None:
         if self.found is None:
@@ -167,7 +180,8 @@ class StartBox(QGroupBox):
         pairs = ", ".join(self.found.chosen.pairs.split())
         self.taken.emit(self.found.taken(self._settings()))
         self.take.hide()
-        self.words.setText(
-            f"{self.found.sentence()} The training uses {pairs} now; without a training, set the "
-            "same in the Segment dock."
-        )
+        self.words.setText(f"{self.found.sentence()} The training uses {pairs} now.")
+
+    def _use(self) -> None:
+        if self.found is not None:
+            self.used.emit(dict(self.found.untrained.changes))

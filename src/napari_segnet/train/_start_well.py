@@ -237,24 +237,19 @@ def start_well(
     looked_at = _looked_at(dataset)
     tries = _Tries(advised(network), looked_at, settings, device)
     yield Progress(what="way")
-    begun = perf_counter()
     now = yield from tries.add({})
     image, *others = _opened(looked_at)
     chosen = now
     for make in (partial(_by_statistics, others), _lights, _scales, _normalizers):
         best = tries.ranked()[0].changes
         for changes in make(network, image, settings, best):
-            if perf_counter() - begun < MOST_S:
+            if tries.seconds < MOST_S:
                 yield from tries.add_where_it_fits(changes)
         chosen = tries.surely_better(chosen, settings.promote_at)
     chosen = yield from tries.simplest(chosen)
-    comparison = None
-    if chosen is not now:
-        comparison = chosen.held.compared_to(now.held, settings.promote_at)
-    averaged = None
-    averages = _averages(network)
-    if averages and tries.seconds(averages) < MOST_S - (perf_counter() - begun):
-        averaged = yield from tries.averaged(chosen, averages, settings.promote_at)
+    changed = chosen is not now
+    comparison = chosen.held.compared_to(now.held, settings.promote_at) if changed else None
+    averaged = yield from tries.averaged(chosen, settings.promote_at)
     return StartingPoint(
         ways=tries.ranked(), now=now, chosen=chosen, comparison=comparison, averaged=averaged
     )
@@ -270,6 +265,11 @@ class _Tries:
         self._device = best_device(device)
         self._begun = perf_counter()
         self.found: list[TriedWay] = []
+
+    @property
+    def seconds(self) -> float:
+        """How long ways were tried so far."""
+        return perf_counter() - self._begun
 
     def add(self, changes: Changes) -> Generator[Progress, None, TriedWay]:
         """Try one way; what was tried is not tried again."""
@@ -308,14 +308,12 @@ class _Tries:
         except MismatchError:
             return
 
-    def seconds(self, averages: Changes) -> float:
-        """Estimate how long one more way takes, if outputs are averaged, from those before."""
-        return averaging_times(averages) * (perf_counter() - self._begun) / max(1, len(self.found))
-
-    def averaged(
-        self, way: TriedWay, averages: Changes, wanted: float
-    ) -> Generator[Progress, None, TriedWay | None]:
+    def averaged(self, way: TriedWay, wanted: float) -> Generator[Progress, None, TriedWay | None]:
         """Try a way with averaged outputs; return it if that is better by more than chance."""
+        averages = _averages(self._network)
+        usual_s = self.seconds / max(1, len(self.found))
+        if not averages or usual_s * averaging_times(averages) > MOST_S - self.seconds:
+            return None
         tried = yield from self.add({**way.changes, **averages})
         comparison = tried.held.compared_to(way.held, wanted)
         better = comparison is not None and comparison.verdict == "better"

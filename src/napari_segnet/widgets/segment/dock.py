@@ -93,7 +93,6 @@ class SegmentDock(SegmentForm):
         self.run_settings.finder.heat_asked.connect(partial(show_heat, self.viewer))
         self.run_box.run.connect(self.run)
         self.run_box.cancel.connect(self.cancel)
-        self._chosen.settings_wanted.connect(self.run_settings.take)
         self.run_settings.began.connect(self.message.hide)
         self.run_settings.channels_taken.connect(self.channels.take)
         self.message.acted.connect(self._act)

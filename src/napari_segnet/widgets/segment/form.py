@@ -71,7 +71,7 @@ class SegmentForm(Dock):
             getattr(self.image_box, name) for name in ("layer", "axes", "region")
         )
         self.axes_question, self.channels = self.image_box.axes_question, self.image_box.channels
-        self.run_settings = RunSettings(request)
+        self.run_settings = RunSettings(request, chosen)
         self.main, self.advanced = self.run_settings.main, self.run_settings.advanced
         self.more, self.preview = self.run_settings.more, self.run_settings.preview
         self.scales = self.run_settings.scales

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_segnet.errors import SegnetError
 from napari_segnet.inference import PredictSettings
+from napari_segnet.widgets.checkpoint.chosen import ChosenNetwork
 from napari_segnet.widgets.qt.collapsible import Section
 from napari_segnet.widgets.qt.form import Form
 from napari_segnet.widgets.qt.job_runner import JobRunner
@@ -43,6 +44,8 @@ class RunSettings(QWidget):
         A bound method that returns what a run of the chosen part, or of a part of the named
         kind, is asked for; it raises a ``SegnetError`` where something is missing. Only a weak
         reference is kept.
+    chosen : ChosenNetwork
+        Over which other docks hand over settings.
 
     Attributes
     ----------
@@ -61,9 +64,15 @@ class RunSettings(QWidget):
     channels_taken = Signal(str)
     changed = Signal()
 
-    def __init__(self, request: Callable[..., RunRequest], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        request: Callable[..., RunRequest],
+        chosen: ChosenNetwork,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._request = WeakMethod(request)
+        chosen.settings_wanted.connect(self.take)
         self.previewer, self.trier = JobRunner(self), JobRunner(self)
         self.inputs_trier = JobRunner(self)
         self.diameter = DiameterBox()

@@ -71,7 +71,6 @@ class TrainDock(TrainForm):
         self.stopped.keep_best.clicked.connect(self.keep_what_it_learned)
         self.stopped.drop.clicked.connect(self.keep_the_old)
         self.stopped.go_on.clicked.connect(self.go_on_training)
-        self.begin_well.used.connect(self.use_settings)
         self.outcome.use.clicked.connect(self.use_new_network)
         self.outcome.changes.clicked.connect(self.show_changes)
         self.look.clicked.connect(self._learning.look_at)
@@ -322,18 +321,6 @@ class TrainDock(TrainForm):
             show_changes(self.viewer, self.trained)
         except SegnetError as error:
             self.message.fail(error)
-
-    def use_settings(self, settings: Mapping[str, str | float]) -> None:
-        """Run the network as it is with these settings in the Segment dock."""
-        pairs = ", ".join(f"{name}={value}" for name, value in settings.items())
-        chosen = chosen_network(self.viewer)
-        if not chosen.choice:
-            self.message.say(f"Open the Segment dock, and set {pairs} there.")
-            return
-        if chosen.choice != self.session.choice:
-            chosen.hand_over(self.session.choice)
-        chosen.hand_over_settings(settings)
-        self.message.say(f"The Segment dock uses {pairs} now.")
 
     def use_new_network(self) -> None:
         """Choose the new network in the Segment dock, and to be trained further."""

@@ -85,7 +85,7 @@ class TrainForm(Dock):
         self.where, self.save_as = self.files.where, self.files.save_as
         self.summary, self.examples = self.files.summary, self.files.examples
         self.unfinished = UnfinishedBox()
-        self.begin_well = StartBox(self.session, self.settings)
+        self.begin_well = StartBox(self.session, self.settings, self.viewer)
         self.main = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MAIN)
         self.more = Form(FINE_TUNING, hints=TRAIN_HINTS, only=MORE)
         self.run_box = RunBox("Train", at_foot=True)

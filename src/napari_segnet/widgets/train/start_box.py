@@ -12,12 +12,15 @@ from qtpy.QtWidgets import QGroupBox, QTableWidget, QVBoxLayout, QWidget
 from napari_segnet.errors import SegnetError
 from napari_segnet.progress import Progress
 from napari_segnet.train.settings import TrainSettings
+from napari_segnet.widgets.checkpoint.chosen import chosen_network
 from napari_segnet.widgets.qt.job_runner import JobRunner
 from napari_segnet.widgets.qt.named import fill_row, named_button, named_label
 from napari_segnet.widgets.qt.preferences import preferences
 from napari_segnet.widgets.train.session import TrainSession
 
 if TYPE_CHECKING:
+    import napari.viewer
+
     from napari_segnet.train import StartingPoint
 
 __all__ = ["StartBox"]
@@ -40,31 +43,31 @@ class StartBox(QGroupBox):
         What is chosen.
     settings : method
         Of the dock; returns what the forms of the dock say.
+    viewer : napari.viewer.Viewer
+        In whose Segment dock the settings can be used without a training.
 
     Attributes
     ----------
     taken : Signal of TrainSettings
         The settings that are offered, when the user takes them.
-    used : Signal of dict
-        The settings with which a run is best without a training, name -> value, when the user
-        takes them to the Segment dock.
     failed : Signal of BaseException
         Why nothing could be tried.
     """
 
     taken = Signal(object)
-    used = Signal(dict)
     failed = Signal(object)
 
     def __init__(
         self,
         session: TrainSession,
         settings: Callable[[], TrainSettings],
+        viewer: napari.viewer.Viewer,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__("Start well", parent)
         # Weak: the dock that holds this box would hold itself, and outlive its window.
         self._session, self._weak_settings = session, WeakMethod(settings)
+        self._chosen_network = chosen_network(viewer)
         self._tried: tuple[object, ...] | None = None
         self._ready = False
         self.found: StartingPoint | None = None
@@ -183,5 +186,15 @@ class StartBox(QGroupBox):
         self.words.setText(f"{self.found.sentence()} The training uses {pairs} now.")
 
     def _use(self) -> None:
-        if self.found is not None:
-            self.used.emit(dict(self.found.untrained.changes))
+        """Run the network as it is with the best settings, in the Segment dock."""
+        if self.found is None:
+            return
+        pairs = ", ".join(self.found.untrained.pairs.split())
+        if self._chosen_network.choice:
+            if self._chosen_network.choice != self._session.choice:
+                self._chosen_network.hand_over(self._session.choice)
+            self._chosen_network.hand_over_settings(self.found.untrained.changes)
+            said = f"The Segment dock uses {pairs} now."
+        else:
+            said = f"Open the Segment dock, and set {pairs} there."
+        self.words.setText(f"{self.found.sentence()} {said}")

@@ -24,7 +24,7 @@ from napari_segnet.errors import SettingsError, UnknownNetworkError, Unsupported
 from napari_segnet.families.maskrcnn.crop import CropPool
 from napari_segnet.families.maskrcnn.detection_loss import _encode, detection_loss, objects_of
 from napari_segnet.families.maskrcnn.find import find_all
-from napari_segnet.families.maskrcnn.rules import Pool, decode
+from napari_segnet.families.maskrcnn.rules import Pool, Rules, decode
 from napari_segnet.image import Image
 from napari_segnet.plan.input import scale_of
 from napari_segnet.plan.settings import PredictSettings
@@ -85,6 +85,8 @@ def differing(found: Instances, wanted: dict[str, np.ndarray]) -> int:
     same = np.abs(found.boxes[:, None] - wanted["boxes"][None]).max(axis=2, initial=0) < 1e-2
     same &= np.abs(found.scores[:, None] - wanted["scores"][None]) < 1e-3
     same &= found.classes[:, None] == wanted["classes"][None]
+    if found.masks.shape[1:] != wanted["masks"].shape[1:]:
+        return same.size
     for i, j in np.argwhere(same):
         same[i, j] = np.abs(found.masks[i] - wanted["masks"][j]).max() < 1e-3
     return int((~same.any(axis=0)).sum() + (~same.any(axis=1)).sum())
@@ -173,10 +175,12 @@ WRONG_TOLD = {
     "deviation of boxes": {"box_weights": "10,10,10,10"},
     "nms of proposals": {"proposal_nms": 0.7},
     "proposals that compete": {"proposals_compared": 40},
+    "score of proposals": {"proposal_score": 1.0},
     "number of proposals": {"most_proposals": 30},
     "nms of detections": {"box_nms": 0.6},
     "least score": {"least_score": 0.5},
     "number of detections": {"most_detections": 10},
+    "pixels of a mask's cut-out": {"mask_pool_px": 7},
 }
 WRONG = {
     "last pixel": rules(inclusive=False),
@@ -195,7 +199,39 @@ WRONG = {
     "x before y in proposals": order("rpn"),
     "x before y in boxes": order("box"),
     "object before background": turned,
+    "small proposals": rules(least_proposal_px=16.0),
+    "small boxes": rules(least_box_px=20.0),
+    "masks of one class": rules(mask_agnostic=True),
 }
+NEVER_APART = {"size_major", "fixed_stride", "proposals_by_probability"}
+"""A level has one anchor size, sides are multiples of 64, and no two scores are equal."""
+WRONG_OF = {
+    "scale": "deviation",
+    "shift": "mean",
+    "reverse": "colours",
+    "anchor_sizes_px": "anchor sizes",
+    "anchor_ratios": "anchor ratios, height and width",
+    "rounded": "anchors rounded",
+    "least_proposal_px": "small proposals",
+    "least_box_px": "small boxes",
+    "proposal_nms": "nms of proposals",
+    "proposal_score": "score of proposals",
+    "most_proposals": "number of proposals",
+    "together": "proposals that compete",
+    "clip_proposals": "proposals end where the picture does",
+    "box_nms": "nms of detections",
+    "box_weights": "deviation of boxes",
+    "proposal_weights": "deviation of proposals",
+    "largest": "growth",
+    "least_score": "least score",
+    "most_detections": "number of detections",
+    "background_first": "background",
+    "one_class": "every class",
+    "mask_agnostic": "masks of one class",
+    "inclusive": "last pixel",
+    "padding": "padding to 32",
+}
+"""Field of ``Rules`` -> the wrong choice of it above."""
 
 
 @pytest.mark.parametrize("what", WRONG_TOLD)
@@ -206,6 +242,17 @@ def test_every_number_that_can_be_told_counts(what: str, path: Path) -> None:
 @pytest.mark.parametrize("what", WRONG)
 def test_every_rule_counts(what: str, path: Path) -> None:
     assert differing(found_in(path, WRONG[what]), expected()) > 0
+
+
+def test_a_picture_without_proposals_has_no_objects(path: Path) -> None:
+    found = found_in(path, proposal_score=1.0)
+    assert (len(found.scores), found.boxes.shape, len(found.masks)) == (0, (0, 4), 0)
+
+
+def test_every_rule_has_a_wrong_choice() -> None:
+    fields = {one.name for one in dataclasses.fields(Rules)}
+    assert WRONG_OF.keys() | NEVER_APART == fields
+    assert set(WRONG_OF.values()) <= WRONG.keys() | WRONG_TOLD.keys()
 
 
 def test_boxes_of_all_sizes_are_cut_out_as_in_matterport() -> None:

@@ -109,6 +109,21 @@ def test_images_after_the_fourth_tell_of_the_scale_alone(grey, monkeypatch):
     assert found.way.scale < 1.4  # what the first one says, see above
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 8])
+def test_an_unlikely_scale_costs_the_same_for_any_number_of_images(count, monkeypatch):
+    from napari_segnet.find import _search
+
+    monkeypatch.setattr(_search._Look, "_mean", lambda look, way, places: 0.0)
+    tried = _search.Hypotheses(
+        normalize=("none",), channels=("auto",), invert=("no",), scale=(1.0, 4.0), over="image"
+    )
+    look = _search._Look([None] * count, None, tried)
+    way = Way(normalize="none", scale=4.0)
+    few = run(look.own(way))
+    assert few == pytest.approx(4 * _search.UNLIKELY)
+    assert run(look.wide(way, few)) == pytest.approx(few)
+
+
 @pytest.mark.long
 def test_a_run_of_several_images_looks_for_the_scale_on_them_all(grey, tmp_path):
     from PIL import Image as Picture

@@ -144,8 +144,7 @@ class _Look:
     def own(self, way: Way) -> Generator[Progress, None, float]:
         """Return the misfit of a way on some parts, whatever its brightness and contrast."""
         yield from self._report()
-        steps = math.log2(way.scale / self._tried.usual_scale)
-        return self._mean(way, range(min(FEW, len(self._parts)))) + UNLIKELY * steps**2
+        return self._mean(way, range(min(FEW, len(self._parts)))) + self._unlikely(way)
 
     def wide(self, way: Way, few: float) -> Generator[Progress, None, float]:
         """Return the misfit of a way on all parts; ``few`` is that on some."""
@@ -154,7 +153,12 @@ class _Look:
             return few
         yield from self._report()
         share = FEW / count
-        return share * few + (1 - share) * self._mean(way, range(FEW, count))
+        rest = self._mean(way, range(FEW, count)) + self._unlikely(way)
+        return share * few + (1 - share) * rest
+
+    def _unlikely(self, way: Way) -> float:
+        """Return what a scale has to make up for, however many images there are."""
+        return UNLIKELY * math.log2(way.scale / self._tried.usual_scale) ** 2
 
     def _mean(self, way: Way, places: range) -> float:
         misfit = 0.0

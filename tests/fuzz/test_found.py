@@ -23,7 +23,13 @@ from support.onnx_files import node, tensor, value
 
 from napari_segnet.budget import DEEPEST_TEXT, parsed_json
 from napari_segnet.containers import open_tree
-from napari_segnet.errors import BrokenWeightsError, ImageError, SegnetError, WeightsError
+from napari_segnet.errors import (
+    BrokenWeightsError,
+    ImageError,
+    SegnetError,
+    UnsupportedWeightsError,
+    WeightsError,
+)
 from napari_segnet.formats import format_of
 from napari_segnet.readers import open_image
 from napari_segnet.readers._zarr_pixels import ZarrPixels
@@ -1408,6 +1414,7 @@ def test_an_array_that_gets_a_second_state(tmp_path: Path) -> None:
         b"ctorch.serialization\n_get_layout\nX\x04\0\0\0pool\x85R",
         b"ctorch.storage\nUntypedStorage\nX\x04\0\0\0pool\x85R",
         b"ctorch\nTensor\n]\x89}\x87R",
+        b"ctorch\nTensor\nX\x01\0\0\0a\x85R",
     ],
 )
 def test_calls_that_torch_refuses(odd: bytes, tmp_path: Path) -> None:
@@ -1524,3 +1531,160 @@ def test_numbers_of_onnx_in_a_field_of_others(kind: int, field: int, tmp_path: P
     (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
     with pytest.raises(BrokenWeightsError, match="those of another kind"):
         open_tree(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"cdatetime\ndatetime\ncdatetime\ndate\n\x85R",  # a date made of a class
+        b"cbuiltins\nobject\nX\x01\0\0\0a\x85R",
+        b"cnumpy\ndtype\nX\x01\0\0\0n\x89\x88\x87R(K\x03X\x01\0\0\0<NNNK\x02K\x01K\x00tb",
+        b"cnumpy\ndtype\nX\x02\0\0\0U2\x89\x88\x87R(K\x00X\x01\0\0\0<NNNK\x08K\x04K\x08tb",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # numpy's
+def test_values_that_python_cannot_make(odd: bytes, tmp_path: Path) -> None:
+    data = pickle.dumps({"w": np.ones(3)}, 2)
+    array = (
+        b"cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b\x87R(K\x01K\x02\x85"
+    )
+    inside = array + odd + b"\x89C\x04\0\0\0\0tb" if b"dtype" in odd else odd
+    (tmp_path / "a.pkl").write_bytes(odd := data[:2] + inside + b"0" + data[2:])
+    (tmp_path / "b.pkl").write_bytes(data)
+    assert open_tree(tmp_path / "b.pkl").container == "pickle"
+    with pytest.raises((TypeError, ValueError, SystemError, RuntimeError)):
+        pickle.loads(odd)
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(tmp_path / "a.pkl")
+
+
+def test_values_of_a_class_that_python_makes(tmp_path: Path) -> None:
+    """A name of a kind that its own pickle never writes, and what takes a class."""
+    kind = b"cnumpy\ndtype\nX\x01\0\0\0n\x89\x88\x87R(K\x03X\x01\0\0\0<NNN"
+    kind += b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    array = (
+        b"cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\x01b\x87R(K\x01K\x01\x85"
+    )
+    whole = array + kind + b"\x89C\x08\7\0\0\0\0\0\0\0tb"
+    texts = b"cbuiltins\nbool\ncbuiltins\nint\n\x85R"
+    data = pickle.dumps({"w": np.ones(3)}, 3)[:-1]
+    data += b"X\x01\0\0\0n" + whole + b"sX\x01\0\0\0b" + texts + b"s."
+    (tmp_path / "a.pkl").write_bytes(data)
+    assert pickle.loads(data)["n"].tolist() == [7]
+    found = open_tree(tmp_path / "a.pkl").root["n"]
+    assert np.asarray(found).tolist() == [7]
+    assert np.asarray(found).dtype == np.dtype("n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('__parameters__ = ["weight"', "__parameters__ = [0", "no list of names"),
+        ("__buffers__ = []", "__buffers__ = 3", "no list of names"),
+        ("self.weight\n", "(self.weight)._conv_forward(input, )\n", "has no function"),
+        ("self.weight\n", "(__torch__.Small).forward(input, )\n", "there is no __torch__"),
+        ("self.weight\n", "CONSTANTS.c0(input, )\n", "a constant is called"),
+    ],
+)
+def test_code_that_no_pytorch_compiles(old: str, new: str, says: str, tmp_path: Path) -> None:
+    class Small(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return input * self.weight
+
+    torch.jit.trace(Small(), torch.ones(3)).save(str(tmp_path / "a.pt"))
+    with zipfile.ZipFile(tmp_path / "a.pt") as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    assert open_tree(tmp_path / "a.pt").container == "torchscript"
+    assert any(old.encode() in data for _, data in parts)
+    parts = [(n, d.replace(old.encode(), new.encode(), 1)) for n, d in parts]
+    path = packed(tmp_path / "b.pt", parts)
+    with pytest.raises(RuntimeError):
+        torch.jit.load(path)
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(path)
+
+
+def test_a_module_whose_call_is_half_described() -> None:
+    from napari_segnet.containers._export_sound import require_program
+
+    graph: dict[str, Any] = {"inputs": [], "outputs": [], "nodes": [], "tensor_values": {}}
+    signature: dict[str, Any] = {"input_specs": [], "output_specs": []}
+    call: dict[str, Any] = {"fqn": "", "signature": None}
+    module = {"graph": graph, "signature": signature, "module_call_graph": [call]}
+    require_program({"graph_module": module})
+    call["signature"] = {"inputs": [], "outputs": [], "in_spec": "", "out_spec": ""}
+    require_program({"graph_module": module})
+    del call["signature"]["out_spec"]
+    with pytest.raises(ValueError, match="the signature of a module has no field 'out_spec'"):
+        require_program({"graph_module": module})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kind", "says"),
+    [
+        ([value("image", onnx_files.IMAGE), b""], 1, "has no name"),
+        ([value("image", onnx_files.IMAGE), onnx_files.part(1, "x")], 1, "has no type"),
+        ([value("image", onnx_files.IMAGE)], 29, "of no kind"),
+    ],
+)
+def test_values_of_onnx_without_a_name_or_a_type(
+    inputs: list[bytes], kind: int, says: str, tmp_path: Path
+) -> None:
+    extra = onnx_files.tensor_of("odd", [1], kind, onnx_files.part(9, b"\1\0\0\0"))
+    content = onnx_files.graph([RELU], [extra], inputs, [value("out", None)])
+    (tmp_path / "a.onnx").write_bytes(onnx_files.model(content))
+    with pytest.raises(BrokenWeightsError, match=says):
+        open_tree(tmp_path / "a.onnx")
+
+
+def test_a_version_of_onnx_that_is_to_come(tmp_path: Path) -> None:
+    path = onnx_files.network(tmp_path / "a.onnx", [RELU])
+    data = path.read_bytes()
+    assert data[0] == 8
+    path.write_bytes(b"\x08\x0f" + data[2:])
+    with pytest.raises(UnsupportedWeightsError, match="version 15 of the format"):
+        open_tree(path)
+
+
+def test_a_colour_of_png_that_is_cut_off(tmp_path: Path) -> None:
+    import PIL.Image
+
+    PIL.Image.new("RGB", (3, 4)).save(tmp_path / "a.png", transparency=(1, 2, 3))
+    data = (tmp_path / "a.png").read_bytes()
+    at = data.index(b"tRNS") - 4
+    part = b"tRNS\0\1"
+    part = struct.pack(">I", 2) + part + struct.pack(">I", zlib.crc32(part))
+    assert open_image(tmp_path / "a.png").data.shape == (4, 3, 3)
+    (tmp_path / "b.png").write_bytes(data[:at] + part + data[at + 18 :])
+    with pytest.raises(ValueError, match="Truncated"), PIL.Image.open(tmp_path / "b.png") as image:
+        image.load()
+    with pytest.raises(ImageError, match="and must have 6"):
+        open_image(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_a_million_chunks_that_are_not_there(separator: Any, tmp_path: Path) -> None:
+    """A header of 200 bytes says them: they are filled at once, and none is looked for."""
+    zarr = pytest.importorskip("zarr")
+    path = tmp_path / "a.zarr"
+    made = zarr.create_array(
+        path,
+        shape=(1_000_000, 2),
+        chunks=(1, 2),
+        dtype="u2",
+        fill_value=9,
+        zarr_format=2,
+        chunk_key_encoding={"name": "v2", "separator": separator},
+    )
+    made[70_000:70_003] = 3
+    pixels = ZarrPixels(path, 2)
+    asked: list[Any] = []
+    pixels._is_absent = lambda where: bool(asked.append(where)) or not 70_000 <= where[0] < 70_003
+    found = np.asarray(pixels[...])
+    assert (found[70_000:70_003] == 3).all() and (found == 3).sum() == 6
+    assert (found == 9).sum() == found.size - 6
+    assert len(asked) < 10

@@ -20,6 +20,7 @@ KINDS = {
     **dict.fromkeys(("as_tensors", "as_ints", "as_floats", "as_bools", "as_strings"), list),
 }
 """Types of JSON; of others PyTorch writes more than one, such as infinity as a text."""
+CALL = ("inputs", "outputs", "in_spec", "out_spec")
 DEEPEST = 40
 
 
@@ -39,6 +40,8 @@ def require_program(program: Mapping[str, Any]) -> None:
     for one in (*signature["input_specs"], *signature["output_specs"]):
         if not isinstance(one, dict) or len(one) != 1:
             raise ValueError("what it takes or gives is of no kind, or of several")
+    for call in program["graph_module"].get("module_call_graph") or ():
+        _require_call(call)
     for meta in graph["tensor_values"].values():
         require_meta(meta)
     for node in graph["nodes"]:
@@ -78,6 +81,17 @@ def require_meta(meta: Any) -> None:
     lengths = [one.get("as_int", 0) for one in meta["sizes"]]
     if any(type(length) is not int or length < 0 for length in lengths):
         raise ValueError("a length is no whole number from 0 on")
+
+
+def _require_call(call: Any) -> None:
+    """Look at what is said of the call of a module inside; most have no signature."""
+    _require(call, ("fqn",), "the call of a module")
+    signature = call.get("signature")
+    if signature is None:
+        return
+    _require(signature, CALL, "the signature of a module")
+    for one in (*signature["inputs"], *signature["outputs"]):
+        _require_one(one)
 
 
 def _require_same(specs: Any, inputs: Any) -> None:

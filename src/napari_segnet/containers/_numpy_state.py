@@ -25,6 +25,8 @@ _DTYPE_VERSION = 4
 """The newest way in which numpy pickles a kind of numbers."""
 _DTYPE_LENGTHS = (7, 8, 9)
 """Of the state of a kind: without flags, with them, with metadata as well."""
+_FLAGS_VERSION = 3
+"""From here on it says flags; before, it said whether there are objects."""
 _ARRAY_VERSION = 1
 """The only one in which it pickles an array with five values."""
 _KIND = re.compile(r"[<>|=]?[A-Za-z?]\d{0,10}(?:\[[^\[\]]{0,16}\])?|[a-z]{3,10}\d{0,3}")
@@ -69,9 +71,11 @@ def old_text(data: str) -> OldText:
 class HalfBuilt:
     """A numpy dtype or array whose second half comes with BUILD."""
 
-    def __init__(self, spec: str | None = None) -> None:
+    def __init__(self, spec: str | None = None, size: int = 0) -> None:
         self.spec = spec
         self.order = "="
+        self.size = size
+        """Bytes of a number, a date or a row of a table."""
         self.memo_keys: list[int] = []
 
     def __repr__(self) -> str:
@@ -108,6 +112,8 @@ class HalfBuilt:
         except ValueError:
             if self.spec in _DATES:
                 _require_unit(state[8] if len(state) > 8 else None)
+            elif "V" in (self.spec or ""):
+                self.size = _whole(state[5])
             return  # of tables, dates: it stays a name
         text = kind.kind in "SU"
         size = state[5:7] if text else (-1, -1)
@@ -116,7 +122,8 @@ class HalfBuilt:
             raise ValueError("the kind of an array is not understood")
         if text and size != (kind.itemsize, letter):
             raise ValueError("the kind of an array has two sizes")
-        if len(state) > 7 and state[7] not in ((0, _TEXT_FLAGS) if text else (0,)):
+        known = (0, _TEXT_FLAGS) if text and state[0] >= _FLAGS_VERSION else (0,)
+        if len(state) > 7 and state[7] not in known:
             raise ValueError("the kind of an array has unknown flags")
 
     def dtype(self) -> np.dtype[Any]:
@@ -145,10 +152,14 @@ def _dtype(spec: Any, *rest: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that numpy will take away
-            np.dtype(spec)
+            known = np.dtype(spec)
     except (TypeError, ValueError) as error:
         raise ValueError(f"there are no arrays of kind {spec}") from error
-    return HalfBuilt(spec)
+    if known.hasobject:
+        return HalfBuilt("O", known.itemsize)
+    if known.kind in "biufcV":
+        return HalfBuilt(known.str, known.itemsize)  # "n" is a name of "<i8"
+    return HalfBuilt(spec, known.itemsize)
 
 
 def _reconstruct(kind: Any = None, shape: Any = None, letter: Any = None, *rest: Any) -> HalfBuilt:
@@ -179,6 +190,12 @@ def _require_unit(said: Any) -> None:
         raise ValueError("the kind of an array is not understood")
 
 
+def _whole(size: Any) -> int:
+    if type(size) is not int or size < 0:
+        raise ValueError("the kind of an array is not understood")
+    return size
+
+
 def _never(*_args: Any) -> Any:
     raise ValueError("an array does not begin as numpy begins it")
 
@@ -203,7 +220,7 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any, *, written: bool = Fals
     try:
         kind = dtype.dtype()
     except ValueError:
-        if dtype.spec in _DATES and len(raw) != 8 * math.prod(sizes):
+        if dtype.spec in _OBJECTS or len(raw) != dtype.size * math.prod(sizes):
             raise ValueError(f"an array of shape {sizes} has {len(raw)} bytes") from None
         return Inert(_MADE, (shape, dtype.spec))
     if kind.itemsize == 0 or len(raw) != kind.itemsize * math.prod(sizes):

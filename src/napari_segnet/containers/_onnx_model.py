@@ -9,16 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_segnet.containers._onnx_tensor import OnnxTensor, read_tensor
+from napari_segnet.containers._onnx_tensor import LAST_KIND, OnnxTensor, read_tensor
 from napari_segnet.containers._protobuf import Field, Message
 
-__all__ = ["OnnxGraph", "OnnxInput", "OnnxModel", "OnnxNode", "read_model"]
+__all__ = ["NEWEST", "OnnxGraph", "OnnxInput", "OnnxModel", "OnnxNode", "read_model"]
 
 DEEPEST = 8
 """Graphs inside of graphs (the branches of an ``If``)."""
 MOST_NODES = 100_000
-NEWEST = 20
-"""The version of the format is 14 now, and grows by one in a year; what is above is damage."""
+NEWEST = 14
+"""The version of the format, which grows by one in a year; that of ``onnx`` 1.20 to 1.23.
+
+Neither ``onnx`` nor ONNX Runtime opens a version that is newer than themselves.
+"""
 FIRST_TYPED = 2
 """The first version of the format in which attributes say their kind."""
 PAIR: Mapping[int, Any] = {}
@@ -66,11 +69,14 @@ class OnnxInput:
         Lengths; a text where any is taken; None where the file does not say.
     kind : int
         Of its numbers, as ``TensorProto.DataType``.
+    typed : bool
+        Whether the file says a type: of tensors, or of sequences and the like.
     """
 
     name: str
     shape: tuple[int | str, ...] | None
     kind: int
+    typed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -149,8 +155,8 @@ def read_model(message: Message) -> OnnxModel:
             functions.add(_function(message.inside(one)))
     if graph is None:
         raise ValueError("it holds no graph")
-    if version > NEWEST:
-        raise ValueError("it is of a version of ONNX that there is not")
+    if version < 1:
+        raise ValueError("it does not say the version of its format")
     return OnnxModel(
         graph=graph,
         opsets=opsets,
@@ -223,6 +229,10 @@ def _graph(message: Message, count: _Count) -> OnnxGraph:
         elif one.number in UNREAD:
             message.inside(one).walk(UNREAD[one.number])
     count.depth -= 1
+    if not all(one.name for one in (*inputs, *outputs)):
+        raise ValueError("one of its inputs or outputs has no name")
+    if count.depth == 0 and not all(one.typed for one in inputs):
+        raise ValueError("one of its inputs has no type")
     return OnnxGraph(
         name=name,
         nodes=tuple(nodes),
@@ -304,21 +314,21 @@ def _read(message: Message, one: Field, count: _Count) -> list[Any]:
 
 
 def _input(message: Message) -> OnnxInput:
-    name, kind, shape = "", 0, None
+    name, kind, shape, typed = "", 0, None, False
     for one in message:
         if one.number in UNREAD_OF_VALUE:
             message.inside(one).walk({})
         if one.number == 1:
             name = message.name(one)
         elif one.number == 2:
-            inner, known = message.inside(one), False
+            inner, typed = message.inside(one), False
             for two in inner:
-                known = known or two.number in TYPES
+                typed = typed or two.number in TYPES
                 if two.number == 1:  # a tensor; sequences and maps are other kinds
                     kind, shape = _tensor_type(inner.inside(two))
-            if not known:
+            if not typed:
                 raise ValueError(f"its value {name[:80]!r} has a type of no kind")
-    return OnnxInput(name=name, shape=shape, kind=kind)
+    return OnnxInput(name=name, shape=shape, kind=kind, typed=typed)
 
 
 def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
@@ -329,7 +339,7 @@ def _tensor_type(message: Message) -> tuple[int, tuple[int | str, ...] | None]:
         elif one.number == 2:
             inner = message.inside(one)
             shape = tuple(_length(inner.inside(two)) for two in inner if two.number == 1)
-    if not kind:
+    if not 0 < kind <= LAST_KIND:
         raise ValueError("a tensor has numbers of no kind")
     return kind, shape
 

@@ -34,7 +34,7 @@ from napari_segnet.stamp import Stamp, stamp_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["KINDS", "OnnxTensor", "numbers_of", "read_tensor", "reference"]
+__all__ = ["KINDS", "LAST_KIND", "OnnxTensor", "numbers_of", "read_tensor", "reference"]
 
 KINDS = {
     1: "float32",
@@ -74,10 +74,8 @@ VALUES = (4, INT32, 6, 7, RAW, 10, 11)
 """Fields of which one holds a tensor's numbers or texts."""
 FIELD_OF = {**PLAIN, "int64": 7, "uint32": 11, "uint64": 11}
 """Which field but ``raw_data`` holds a kind; all others lie in ``int32_data``."""
-TEXT, LAST_KIND = 8, 26
-"""The kind of texts, and the last one that there is."""
-LARGEST_KIND = 40
-"""The format has 26 kinds; what is far above is damage."""
+TEXT, LAST_KIND = 8, 28
+"""The kind of texts, and the last one that there is, in version 14 of the format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,7 +149,7 @@ def read_tensor(message: Message) -> OnnxTensor:
             external = message.whole(one) == 1
         if one.number in VALUES and (one.kind != BYTES or one.stop > one.value):
             held.add(one.number)
-    if not 0 < kind <= LARGEST_KIND:
+    if not 0 < kind <= LAST_KIND:
         raise ValueError(f"the numbers of the tensor {name[:80]!r} are of no kind")
     _require_one_place(name, kind, held)
     if len(dims) > MOST_DIMS or any(n < 0 for n in dims):
@@ -189,7 +187,7 @@ def _require_one_place(name: str, kind: int, held: set[int]) -> None:
     if len(held) > 1:
         raise ValueError(f"the numbers of the tensor {name[:80]!r} lie in two places")
     own = (TEXTS,) if kind == TEXT else (RAW, FIELD_OF.get(KINDS.get(kind, ""), INT32))
-    if kind <= LAST_KIND and held and held.isdisjoint(own):
+    if held and held.isdisjoint(own):
         raise ValueError(f"the numbers of the tensor {name[:80]!r} lie in those of another kind")
 
 

@@ -24,6 +24,8 @@ __all__ = [
     "FUNCTIONS",
     "MOST_ARGUMENTS",
     "MUTABLE",
+    "OF_ANYTHING",
+    "OF_NOTHING",
     "PLAIN",
     "STATEFUL",
     "TENSORS",
@@ -215,10 +217,15 @@ def _from_numpy(data: Any, *_rest: Any) -> Any:
     return data
 
 
+_NO_ROW = (str, float, complex, dict, set, frozenset, type(None), Named)
+
+
 def _plain_tensor(*args: Any) -> Any:
     """Return what stands for ``torch.Tensor(...)``: of lengths, or of one thing."""
     if len(args) > 1 and not all(type(arg) is int for arg in args):
         raise ValueError(f"a tensor is made of {len(args)} values")
+    if len(args) == 1 and isinstance(args[0], _NO_ROW):
+        raise ValueError(f"a tensor is made of a {type(args[0]).__name__}")
     return Inert("torch.Tensor", args)
 
 
@@ -382,6 +389,12 @@ MOST_ARGUMENTS: Mapping[str, int] = {
     "torch.Size": 1,
 }
 """How many values these are made of."""
+OF_NOTHING = frozenset(
+    ("builtins.object", *(f"enum.{name}" for name in ("Enum", "IntEnum", "Flag", "IntFlag")))
+)
+"""Classes that have no values themselves, as classes made of them have."""
+OF_ANYTHING = frozenset(("builtins.str", "builtins.bool", "builtins.slice"))
+"""Classes that are also made of a class; others refuse it."""
 STATEFUL = frozenset(("collections.OrderedDict", "collections.Counter"))
 """Classes that we make plain values of, and whose objects take a state."""
 

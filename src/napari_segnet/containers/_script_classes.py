@@ -15,6 +15,7 @@ __all__ = ["RESERVED", "ScriptClass", "ScriptCode"]
 RESERVED = frozenset(("NoneType",))
 """Words of TorchScript that are none of Python."""
 _BASES = frozenset(("Module", "NamedTuple", "Interface", "ModuleInterface", "Enum"))
+_TEXTS = frozenset(("__parameters__", "__buffers__"))
 _PLAIN_CLASS = frozenset(("__parameters__", "__buffers__", "__annotations__"))
 
 
@@ -97,7 +98,8 @@ class ScriptCode:
         elif first == "__torch__":
             known = name in self.functions or name in self.classes
             if not known and not name.startswith("__torch__.torch.classes."):
-                if name.rpartition(".")[0] not in self.classes:  # a name of an enumeration
+                owner = self.classes.get(name.rpartition(".")[0])
+                if owner is None or not owner.enum:  # which has names of values
                     raise self.refuse(f"there is no {name}")
             return Type("Function", (Type(name),))
         return ANY
@@ -142,9 +144,17 @@ class ScriptCode:
             made.slots.append(str(target.slice.value))
         elif isinstance(target, ast.Name):
             known = target.id in _PLAIN_CLASS or target.id.startswith("__")
+            if target.id in _TEXTS and not _is_texts(value):
+                raise self.refuse(f"{target.id} is no list of names")
             if known and isinstance(value, ast.List):
                 if not all(isinstance(one, ast.Constant | ast.Name) for one in value.elts):
                     raise self.refuse(f"{target.id} lists what has no name")
             made.open = made.open or not known
         else:
             raise self.refuse("an odd value of a class")
+
+
+def _is_texts(node: ast.expr) -> bool:
+    return isinstance(node, ast.List) and all(
+        isinstance(one, ast.Constant) and isinstance(one.value, str) for one in node.elts
+    )

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 
 from napari_segnet.containers._script_classes import RESERVED, ScriptClass, ScriptCode
-from napari_segnet.containers._script_operators import refusal
+from napari_segnet.containers._script_operators import is_operation, refusal
 from napari_segnet.containers._script_types import (
     ANY,
     NONE,
@@ -30,6 +30,8 @@ _VALUES = frozenset(("inf", "nan"))
 """Those of them that are values; others are called, or stand before a dot."""
 _WITHOUT_FUNCTIONS = frozenset(("Tuple", "NoneType", "int", "float", "bool"))
 """Types whose values have no functions of their own."""
+_WITH_OPERATIONS = frozenset(("Tensor", "str", "List", "Dict"))
+"""Types whose functions are PyTorch's operations, which it writes as such: ``torch.add(x, y)``."""
 _STATEMENTS = (
     *(ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
     *(ast.Pass, ast.With, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Delete),
@@ -246,11 +248,15 @@ class ScriptFunction:
             made = self.look.classes.get(own.name)
             if made is not None:
                 return self._method(made, node, values)
-            if own.name in _WITHOUT_FUNCTIONS:
+            odd = own.name in _WITH_OPERATIONS and not is_operation(node.func.attr)
+            if own.name in _WITHOUT_FUNCTIONS or odd:
                 raise self.look.refuse(f"a {own} has no function {node.func.attr}")
         if _root(node.func) in {"torch", "ops"} - values.keys():
             self._operation(ast.unparse(node.func), node, values)
             return ANY
+        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            if node.func.value.id == "CONSTANTS" and "CONSTANTS" not in values:
+                raise self.look.refuse("a constant is called")
         known = isinstance(node.func, ast.Name) and node.func.id in _ROOTS - values.keys()
         called = ANY if known else self._value(node.func, values)
         if called.name == "Function":

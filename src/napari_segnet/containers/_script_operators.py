@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from napari_segnet.containers._script_types import Type, listed
 
-__all__ = ["OPERATORS", "ScriptOperator", "refusal", "takes"]
+__all__ = ["OPERATORS", "ScriptOperator", "is_operation", "refusal", "takes"]
 
 _TABLE = """
 Bool:1-1 Complex:1-2 ComplexImplicit:1-1:t Delete:2-2 Float:1-1 FloatImplicit:1-1:t Generator:0-2
@@ -238,6 +238,11 @@ def takes(letter: str, have: Type) -> bool:
         none = any(one.name in {"Optional", "NoneType"} for one in have.args)
         return not none and all(takes("t" if letter == "T" else "n", one) for one in have.args)
     return True
+
+
+def is_operation(name: str) -> bool:
+    """Tell if an operation has this name, without ``torch`` before it."""
+    return name in OPERATORS or name.removesuffix("_") in OPERATORS
 
 
 def refusal(name: str, given: Sequence[Type], named: Sequence[str | None]) -> str:

@@ -25,6 +25,8 @@ from napari_segnet.containers._rebuild import (
     FUNCTIONS,
     MOST_ARGUMENTS,
     MUTABLE,
+    OF_ANYTHING,
+    OF_NOTHING,
     PLAIN,
     STATEFUL,
     TENSORS,
@@ -165,6 +167,8 @@ class _Machine:
             if name in STATEFUL:
                 self.stateful[id(made)] = made
             return made
+        if args and name in OF_NOTHING:
+            raise ValueError(f"a {target.short} is made of {len(args)} values")
         if name == "builtins.getattr":
             refuse_attribute(args, self.file_name)
         if name == "copyreg._reconstructor" and args and isinstance(args[0], Named):
@@ -337,6 +341,7 @@ def _plain_or_inert(name: str, args: tuple[Any, ...]) -> Any:
         raise
     except (ValueError, TypeError, OverflowError, AttributeError):
         known = all(isinstance(one, _PLAINEST) for one in args)
+        known = known or (name not in OF_ANYTHING and any(isinstance(one, Named) for one in args))
         if name in FUNCTIONS or (known and name not in FORGIVING):
             raise  # Python itself refuses it, too
         if name in FORGIVING and isinstance(args[0], _NO_ROW):

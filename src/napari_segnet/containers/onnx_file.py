@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_segnet.containers._onnx_model import OnnxGraph, OnnxModel, read_model
+from napari_segnet.containers._onnx_model import NEWEST, OnnxGraph, OnnxModel, read_model
 from napari_segnet.containers._onnx_sound import require_sound
 from napari_segnet.containers._onnx_tensor import OnnxTensor, reference
 from napari_segnet.containers._protobuf import Message, Source
 from napari_segnet.containers._types import TensorRef, Tree
-from napari_segnet.errors import BrokenWeightsError
+from napari_segnet.errors import BrokenWeightsError, UnsupportedWeightsError
 from napari_segnet.stamp import stamp_of
 
 __all__ = ["Onnx", "tensors_of"]
@@ -41,6 +41,12 @@ class Onnx:
             source = Source(file, state.st_size)
             try:
                 model = read_model(Message(source, 0, state.st_size))
+                if model.version > NEWEST:
+                    raise UnsupportedWeightsError(
+                        f"{path.name} is in version {model.version} of the format of ONNX, where "
+                        f"{NEWEST} is the newest that is read. Export it with an older version of "
+                        "onnx, or update this package."
+                    )
                 require_sound(model)
             except ValueError as error:
                 raise _damaged(path, str(error)) from error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -31,6 +32,10 @@ more. So tiles and bands of rows side by side decode each chunk once."""
 BLOSC_HEAD = struct.Struct("<BBBBIII")
 """Versions, flags, size of an item; bytes unpacked, of a block, and packed, this head included
 (https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst)."""
+
+MANY_CHUNKS = 20_000
+"""From so many on, the files of chunks are listed instead of looked for one by one."""
+NUMBERS = re.compile(r"[0-9]+")
 
 LINES = ("aiohttp", "asyncio", "botocore", "aiobotocore", "gcsfs", "requests")
 """Packages whose errors are those of a connection."""
@@ -100,7 +105,7 @@ class ZarrPixels(LazyPixels):
         ranges = [
             range(s.start // c, -(-s.stop // c)) for s, c in zip(box, self.chunks, strict=True)
         ]
-        for where in itertools.product(*ranges):
+        for where in self._written(ranges, out):
             chunk = self._chunk(where)
             first = [i * c for i, c in zip(where, self.chunks, strict=True)]
             low = [max(s.start, f) for s, f in zip(box, first, strict=True)]
@@ -111,6 +116,39 @@ class ZarrPixels(LazyPixels):
             source = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
             out[target] = chunk[source]
         return out
+
+    def _written(self, ranges: Sequence[range], out: npt.NDArray[Any]) -> Iterable[tuple[int, ...]]:
+        """Return the chunks to read; where many were never written, these are filled at once."""
+        every = itertools.product(*ranges)
+        if not self._has_files or math.prod(map(len, ranges)) < MANY_CHUNKS:
+            return every
+        there = self._files()
+        if there is None:
+            return every
+        inside = {
+            where for where in there if all(i in one for i, one in zip(where, ranges, strict=True))
+        }
+        absent = next((where for where in every if where not in inside), None)
+        if absent is not None:
+            self._chunk(absent)
+            if self._missing is None:  # it was written meanwhile
+                return itertools.product(*ranges)
+            out[...] = self._missing
+        return sorted(inside)
+
+    def _files(self) -> set[tuple[int, ...]] | None:
+        """Return the chunks that have a file; None where folders of them are links."""
+        folder, found = str(self._folder), set[tuple[int, ...]]()
+        with _decoding(self._folder):
+            for parent, folders, names in os.walk(folder):
+                if any(os.path.islink(os.path.join(parent, name)) for name in folders):
+                    return None
+                for name in names:
+                    key = os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
+                    where = tuple(int(n) for n in NUMBERS.findall(key))
+                    if len(where) == len(self.shape) and self._key(where) == key:
+                        found.add(where)
+        return found
 
     def _chunk(self, where: tuple[int, ...]) -> npt.NDArray[Any]:
         """Return a decoded chunk, cut off where the array ends."""

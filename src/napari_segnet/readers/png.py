@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ LEAST_LENGTHS = {
     **{b"acTL": 8, b"fcTL": 26, b"fdAT": 4, b"tRNS": 1},
 }
 """Bytes that chunks have at least: https://www.w3.org/TR/png-3/#11Chunks"""
+TRANSPARENCY = {0: 2, 2: 6}
+"""Bytes of ``tRNS`` by colour type: the number of a grey, those of a colour."""
 
 TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
@@ -92,7 +95,7 @@ def _check_header(path: Path) -> int:
             f"{path.name} is damaged or not complete: {width} x {height} pixels cannot be in "
             f"{path.stat().st_size} bytes. Copy or export it again."
         )
-    _require_chunks(path)
+    _require_chunks(path, LEAST_LENGTHS | {b"tRNS": TRANSPARENCY.get(colour, 1)})
     # At the worst moment three copies live: the decoder's (colours padded to 4 bytes), its
     # conversion to plain bytes, and ours.
     per_pixel = max(1, depth // 8) * (3 * SAMPLES[colour] if colour in (0, 4) else 12)
@@ -100,7 +103,7 @@ def _check_header(path: Path) -> int:
     return int(depth)
 
 
-def _require_chunks(path: Path) -> None:
+def _require_chunks(path: Path, least: Mapping[bytes, int]) -> None:
     """Refuse chunks that are shorter than their kind, whose values Pillow misses and libpng skips.
 
     So are those behind the pixels that are cut off, which libpng does not read. How long the others
@@ -111,10 +114,10 @@ def _require_chunks(path: Path) -> None:
         file.seek(len(SIGNATURE))
         while len(head := file.read(8)) == 8:
             length, kind = int.from_bytes(head[:4], "big"), head[4:]
-            if length < LEAST_LENGTHS.get(kind, 0):
+            if length < least.get(kind, 0):
                 raise ImageError(
                     f"{path.name} is damaged: its part {kind.decode('ascii')} has {length} bytes, "
-                    f"and must have {LEAST_LENGTHS[kind]}. Copy or export it again."
+                    f"and must have {least[kind]}. Copy or export it again."
                 )
             if kind == b"IEND":
                 return

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_segnet.evidence._least_squares import nonnegative
+
 if TYPE_CHECKING:
     import torch
 
@@ -56,8 +58,6 @@ def shares(moments: Moments) -> Values:
 
 def _solved(moments: Moments) -> tuple[Values, npt.NDArray[np.intp]]:
     """Return shares that bring mean and variance to those of the file, and of which pictures."""
-    from scipy.optimize import nnls
-
     mean, variance, to_mean, to_variance = (one.numpy() for one in moments)
     alive = to_variance > ALIVE * to_variance.max()
     usable = np.flatnonzero(np.isfinite(mean).all(1) & np.isfinite(variance).all(1))
@@ -71,7 +71,7 @@ def _solved(moments: Moments) -> tuple[Values, npt.NDArray[np.intp]]:
     matrix = np.concatenate([shift.T, ratio.T, np.full((1, len(shift)), closed)])
     target = np.concatenate([np.zeros(channels), np.ones(channels), [closed]])
     try:
-        found: Values = nnls(matrix, target)[0]
+        found = nonnegative(matrix, target)
     except RuntimeError:  # too many iterations
         found = np.ones(len(usable))
     return found, usable

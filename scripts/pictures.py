@@ -762,7 +762,7 @@ def to_the_end(inside: Any) -> None:
     area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
 
 
-def teaching(on: Stage) -> Any:
+def teaching(on: Stage, *, dark: bool = False) -> Any:
     """Return the Train dock with a network and a training set of sample pictures."""
     import json
 
@@ -776,6 +776,7 @@ def teaching(on: Stage) -> Any:
         rng = np.random.default_rng(number)
         labels = draw_nuclei(rng, (192, 192), 24)
         pixels = photograph(rng, labels)
+        pixels = pixels.max() - pixels if dark else pixels
         for folder, data in (("images", pixels), ("labels", labels.astype(np.uint16))):
             (root / folder).mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(root / folder / f"cell_{number}.tif", np.asarray(data))

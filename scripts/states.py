@@ -233,6 +233,14 @@ def train_ready(on: Stage) -> None:
 
 
 @state
+def train_start(on: Stage) -> None:
+    dock = teaching(on, dark=True)
+    dock.begin_well.ask.click()
+    on.wait(lambda: not dock.begin_well.runner.busy)
+    on.pause(0.5)
+
+
+@state
 def train_trained(on: Stage) -> None:
     dock = teaching(on)
     few = replace(dock.settings(), minutes=0, epochs=4, steps_per_epoch=4)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari_segnet.train._forecast import Forecast
     from napari_segnet.train._gate import HeldOut, score_held_out
     from napari_segnet.train._look import Look
-    from napari_segnet.train._start_well import StartingPoint, TriedWay, start_well
+    from napari_segnet.train._start_well import start_well
+    from napari_segnet.train._starting_point import StartingPoint, TriedWay
     from napari_segnet.train._train import preview, train
 
 __all__ = [
@@ -66,9 +67,9 @@ _HOMES = {
     "Forecast": "_forecast",
     "HeldOut": "_gate",
     "Look": "_look",
-    "StartingPoint": "_start_well",
+    "StartingPoint": "_starting_point",
     "TrainingResult": "_fine_tune",
-    "TriedWay": "_start_well",
+    "TriedWay": "_starting_point",
     "changes": "_fine_tune",
     "cross_fit": "_cross_fit",
     "cross_fit_cost": "_cross_fit",

@@ -94,7 +94,7 @@ class StartBox(QGroupBox):
             "Run this network with the best settings, without a training",
         )
         layout = QVBoxLayout(self)
-        for widget in (self.ask, self.words, self.ways, self.take, self.use):
+        for widget in (self.ask, self.words, self.take, self.use, self.ways):
             layout.addWidget(widget)
         self.ask.clicked.connect(self.try_ways)
         self.take.clicked.connect(self._take)
@@ -167,7 +167,7 @@ class StartBox(QGroupBox):
         offered = [way for way in (found.chosen, found.averaged) if way is not found.now]
         for row, way in enumerate(shown):
             mark = " (offered)" if way in offered else ""
-            fill_row(self.ways, row, (f"{way.score:.2f}", f"{way.title}{mark}"))
+            fill_row(self.ways, row, (f"{way.score:.2f}", f"{way.short}{mark}"))
         self.ways.show()
         self.ways.resizeColumnToContents(0)
         self.ways.resizeRowsToContents()

@@ -1688,3 +1688,54 @@ def test_a_million_chunks_that_are_not_there(separator: Any, tmp_path: Path) -> 
     assert (found[70_000:70_003] == 3).all() and (found == 3).sum() == 6
     assert (found == 9).sum() == found.size - 6
     assert len(asked) < 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"K\x02\x85q\x1b", b"K\x03\x85q\x1b"),  # two objects for three
+        (b"K\x00N(", b"K\x08N("),  # flags of dates
+        (b"bu.", b"b)Ru."),  # an array is called
+    ],
+)
+def test_arrays_of_objects_and_dates(old: bytes, new: bytes, tmp_path: Path) -> None:
+    made = {"w": np.ones(1), "o": np.array([None, 1], object), "d": np.zeros(1, "M8[D]")}
+    data = pickle.dumps(made, 2)
+    (tmp_path / "a.pkl").write_bytes(data)
+    assert open_tree(tmp_path / "a.pkl").container == "pickle"
+    assert data.count(old) == 1
+    (tmp_path / "a.pkl").write_bytes(data.replace(old, new))
+    with pytest.raises(BrokenWeightsError, match="cannot be read"):
+        open_tree(tmp_path / "a.pkl")
+
+
+def test_whole_numbers_that_are_predicted_as_floats(tmp_path: Path) -> None:
+    import tifffile
+
+    data = np.arange(600, dtype="f4").reshape(20, 30)
+    tifffile.imwrite(tmp_path / "a.tif", data, compression="zlib", predictor=3)
+    assert np.array_equal(np.asarray(open_image(tmp_path / "a.tif").data), data)
+    tifffile.imwrite(tmp_path / "b.tif", data.astype("i4"), compression="zlib", predictor=2)
+    with tifffile.TiffFile(tmp_path / "b.tif", mode="r+") as file:
+        file.pages[0].tags[317].overwrite(3)
+    with pytest.raises(ImageError, match="tag 317"):
+        open_image(tmp_path / "b.tif")
+
+
+def test_a_program_that_leaves_more_than_its_modules(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "a.pt"))
+    with zipfile.ZipFile(tmp_path / "a.pt") as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    assert open_tree(tmp_path / "a.pt").container == "torchscript"
+    more = [(n, d[:2] + b"N" + d[2:] if n.endswith("/data.pkl") else d) for n, d in parts]
+    with pytest.raises(RuntimeError, match="expected 1 element"):
+        torch.jit.load(packed(tmp_path / "b.pt", more))
+    with pytest.raises(BrokenWeightsError, match="more than one value"):
+        open_tree(tmp_path / "b.pt")
+    body = b"  training : bool\n"
+    assert any(body in d for _, d in parts)
+    odd = [(n, d.replace(body, body + b"  other = Optional[bool]\n")) for n, d in parts]
+    with pytest.raises(RuntimeError, match="Expected a type"):
+        torch.jit.load(packed(tmp_path / "c.pt", odd))
+    with pytest.raises(BrokenWeightsError, match="other has no type"):
+        open_tree(tmp_path / "c.pt")

@@ -111,6 +111,8 @@ class HalfBuilt:
             kind = self.dtype()
         except ValueError:
             if self.spec in _DATES:
+                if len(state) > 7 and state[7] != 0:
+                    raise ValueError("the kind of an array has unknown flags") from None
                 _require_unit(state[8] if len(state) > 8 else None)
             elif "V" in (self.spec or ""):
                 self.size = _whole(state[5])
@@ -212,6 +214,8 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any, *, written: bool = Fals
     if isinstance(raw, list):  # of objects, such as numpy.save makes of a dict
         if dtype.spec not in _OBJECTS:
             raise ValueError("the numbers of an array are no bytes")
+        if len(raw) != math.prod(sizes):
+            raise ValueError(f"an array of shape {sizes} has {len(raw)} objects")
         return Inert(_MADE, (shape,), items=raw)
     if not isinstance(raw, (bytes, str) if written else (bytes, bytearray, str)):
         raise ValueError("the numbers of an array are no bytes")

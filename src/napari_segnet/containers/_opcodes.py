@@ -53,6 +53,8 @@ class Stream:
         """Names of the operations that may be in it; all that Python knows without."""
         self.names: re.Pattern[str] | None = None
         """Modules and names of what may be named, with a blank between; any without."""
+        self.alone = False
+        """Whether a pickle must leave nothing but what it describes, as those of TorchScript."""
 
     def read(self, count: int) -> bytes:
         if count > self.left:

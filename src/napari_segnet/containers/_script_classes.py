@@ -149,7 +149,8 @@ class ScriptCode:
             if known and isinstance(value, ast.List):
                 if not all(isinstance(one, ast.Constant | ast.Name) for one in value.elts):
                     raise self.refuse(f"{target.id} lists what has no name")
-            made.open = made.open or not known
+            if not known and not made.open:
+                raise self.refuse(f"{target.id} has no type")
         else:
             raise self.refuse("an odd value of a class")
 

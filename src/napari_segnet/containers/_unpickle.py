@@ -46,6 +46,8 @@ _INERT_BYTES = 300
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
 ARRAY = "numpy.ndarray"
 """A stand-in for one of dates or objects, which gets no items one by one."""
+NOT_CALLED = frozenset((ARRAY, "numpy.dtype", "torch.Tensor"))
+"""Stand-ins for objects that cannot be called, as some of a class that only its writer has can."""
 _TORCH = ("torch", "torch.cuda", "torch.storage")
 SCRIPT = "__torch__"
 """Where the classes of a TorchScript file are."""
@@ -118,6 +120,8 @@ class _Machine:
         for name, argument in operations(stream):
             step()
             _OPCODES[name](self, argument)
+        if stream.alone and (len(self.stack) > 1 or self.marks):
+            raise ValueError("it makes more than one value")
         return self.stack.pop()
 
     # ---- Calls, which are none -----------------------------------------------------
@@ -150,6 +154,8 @@ class _Machine:
         if not isinstance(args, tuple):
             raise ValueError("arguments are not a tuple")
         if isinstance(target, Inert):
+            if target.name in PLAIN or target.name in NOT_CALLED:
+                raise ValueError(f"a {target.name.rpartition('.')[2]} is called")
             return Inert(f"{target.name}()", args)
         if not isinstance(target, Named):
             raise ValueError(f"a {type(target).__name__} is called")

@@ -80,7 +80,7 @@ class TorchScript:
             data = archive.read(f"{folder}{part}.pkl")
             storages = Storages(archive, folder, swap=foreign(order), part=part)
             stream = archive.stream(data)
-            stream.known, stream.names = OPERATIONS, NAMES
+            stream.known, stream.names, stream.alone = OPERATIONS, NAMES, True
             if not data.startswith(BEGIN):
                 raise BrokenWeightsError(_damaged(path, f"its {part}.pkl is in another protocol"))
             found[part] = unpickle(stream, path.name, storages.get)

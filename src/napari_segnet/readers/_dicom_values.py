@@ -52,7 +52,7 @@ def rescaling(said: list[Any], path: Path) -> tuple[float | None, float | None]:
     """Return slope and intercept; a file has one number of both, or none (PS3.3 C.11.1)."""
     found = [None if value is None or value == "" else value for value in said]
     # A text is none, even if it reads like one: the file says it of the kind of the element.
-    numbers = [None if isinstance(value, str) else real(value) for value in found]
+    numbers = [None if isinstance(value, str | bytes) else real(value) for value in found]
     odd = any(one is None for one in numbers) and any(one is not None for one in found)
     if odd or numbers[0] == 0:
         raise ImageError(

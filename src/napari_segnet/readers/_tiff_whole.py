@@ -48,6 +48,8 @@ KNOWN_OTHERWISE = re.compile(r"Missing data are zeroed|failed to read \d+ files"
 """What :func:`present_planes` says in its own words."""
 
 UNCOMPRESSED = 1
+OF_FLOATS = (3, 34894, 34895)
+"""Predictors of floating point, which know no whole numbers."""
 FAX = (2, 3, 4)
 """Compressions of CCITT, which only know black and white."""
 STOPPED_KINDS = ("ome", "mmstack", "ndtiff", "micromanager")
@@ -115,6 +117,8 @@ def require_pixels(path: Path, series: Any) -> tuple[str, ...]:
             raise _bad_tag(path, code)
     if page.compression in FAX and page.bitspersample != 1:
         raise _bad_tag(path, 259)
+    if page.predictor in OF_FLOATS and page.dtype is not None and page.dtype.kind != "f":
+        raise _bad_tag(path, 317)
     need = 1 if page.is_final else math.prod(grid(page))
     missing = total = surplus = 0
     for number, frame in enumerate(_pages(series)):

@@ -12,7 +12,6 @@ MOST_LINES = {"file": 450, "class": 300, "function": 60}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LONGER = {
     "dataset/_store.py: add": 75,
-    "programs/structure/_search.py: Search": 390,
 }
 """Older than the law; each may shrink, none may grow. Nothing is added here."""
 

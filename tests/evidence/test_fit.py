@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_segnet.evidence import Fit, margin
-from napari_segnet.evidence._fit import distinct
+from napari_segnet.evidence._fit import CREDIT, credit, distinct
 from napari_segnet.evidence._runner import divergence
 
 
@@ -75,3 +75,16 @@ def test_a_network_is_left_once_it_is_told_apart():
     assert not distinct(good, {"0": 0.02, "1": 0.02})
     assert distinct(good, {"0": 0.02, "1": 0.02}, most=2)
     assert not distinct(good, {"0": 0.01, "1": 0.01}, most=2)
+
+
+def test_a_lead_counts_whole_where_the_other_network_fits_badly():
+    assert credit(40.0, late=0.2) == 40.0
+    assert credit(-40.0, late=math.nan) == -40.0
+
+
+def test_a_lead_over_what_fits_as_true_networks_do_is_limited():
+    assert credit(0.1, late=0.01) == pytest.approx(0.1, rel=0.01)
+    assert credit(40.0, late=0.01) == pytest.approx(CREDIT, rel=0.01)
+    assert credit(-40.0, late=0.01) == -credit(40.0, late=0.01)
+    leads = [credit(lead, late=0.01) for lead in (-9.0, -3.0, 0.0, 3.0, 9.0)]
+    assert leads == sorted(set(leads)) and leads[2] == 0

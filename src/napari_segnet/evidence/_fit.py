@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["SAME", "Fit", "distinct", "gain", "margin"]
+__all__ = ["SAME", "Fit", "credit", "distinct", "gain", "margin"]
 
 NOISE = 0.02
 """Nats. What comes to a norm of the true network is about so far from the stored numbers on
@@ -22,6 +22,14 @@ networks misfit by up to 7 nats there, and by 0.03 behind them."""
 HOPELESS = (6.0, 0.7)
 """Sum and mean of the logarithms of the ratios at which a network is told to be worse: a true one
 is never behind by a third of either."""
+
+TRUE = 0.05
+"""Nats, of ``Fit.late``: the true one of 76 random networks was so far from the file at most."""
+CREDIT = 7.0
+"""Logarithms. Norms do not misfit one by one, since the same foreign pictures come to all of them:
+the sum over the norms of a deep network says more than is known. Of 29 random networks (seeds 60008
+to 80027 that had not been first, 110001 to 110023) 13 were first and 21 in three without a limit,
+15 and 24 with 6 or 8, 15 and 23 with 10."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +107,22 @@ def gain(fit: Fit, other: Fit) -> float:
     shared = [name for name in fit.misfits if name in other.misfits]
     ratios = [other.misfits[name] - fit.misfits[name] for name in shared]
     return sum(ratios) * max(len(fit.norms), len(other.norms)) / len(shared) if shared else 0.0
+
+
+def credit(lead: float, late: float) -> float:
+    """Return what a lead in fit counts beside the prior, as a logarithm.
+
+    Parameters
+    ----------
+    lead : float
+        Of one network over another, see :func:`gain`; below 0 where the other one leads.
+    late : float
+        That of the worse one, in nats, see :class:`Fit`. Where it fits as true networks do, the
+        lead counts at most as ``CREDIT``.
+    """
+    if not late <= TRUE:
+        return lead
+    return math.copysign(CREDIT * -math.expm1(-abs(lead) / CREDIT), lead)
 
 
 def distinct(norms: Mapping[str, float], begun: Mapping[str, float], most: int = 0) -> bool:

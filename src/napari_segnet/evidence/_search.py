@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Self
 
-from napari_segnet.evidence._fit import Fit, gain, margin
+from napari_segnet.evidence._fit import Fit, credit, gain, margin
 from napari_segnet.evidence._margins import PAIRS, margin_of
 from napari_segnet.evidence._measure import Measure, has_norms
 from napari_segnet.image import Image
@@ -84,6 +84,7 @@ class Search:
         self._full: dict[Key, Key] = {}
         self._kept = set[Key]()
         self._against: Fit | None = None
+        self._lead = 0.0
 
     @classmethod
     def begin(
@@ -140,6 +141,8 @@ class Search:
         fit = self.measure.fit(candidate.graph, keep, against.fit if against else None, most)
         made = None if fit is None else Judged(candidate=candidate, fit=fit)
         self._found[key] = made
+        if made is not None:
+            self._lead = max(self._lead, self._gain(made))
         if keep:
             self._kept.add(key)
         yield Progress(what="network", done=len(self._found))
@@ -197,7 +200,8 @@ class Search:
             for one in self._by_layout()
             if one.candidate.layout != best.candidate.layout
             and margin(best.fit, one.fit) < least
-            and self._score(one) > self._score(best) - UNLIKELY
+            and one.candidate.prior + FAR * gain(one.fit, best.fit)
+            > best.candidate.prior - UNLIKELY
         )
 
     def ranked(self, best: Judged, most: int) -> Generator[Progress, None, tuple[Judged, ...]]:
@@ -205,7 +209,8 @@ class Search:
 
         The first few are measured at all of their norms.
         """
-        self._against = best.fit
+        self._against, self._lead = best.fit, 0.0
+        self._lead = max(self._gain(one) for one in self._found.values() if one)
         whole = set[Key]()
         for _ in range(FINALISTS):
             first = self._different(LED)
@@ -301,8 +306,9 @@ class Search:
 
     def _beyond(self, one: Judged, other: Judged) -> float:
         """Return by how much a network is likelier than another."""
-        fits = FAR * gain(one.fit, other.fit)
-        return one.candidate.prior - other.candidate.prior + fits
+        lead = gain(one.fit, other.fit)
+        fits = credit(lead, other.fit.late if lead > 0 else one.fit.late)
+        return one.candidate.prior - other.candidate.prior + FAR * fits
 
     def _whole(self, one: Judged) -> Generator[Progress, None, Judged]:
         """Run a network to its end, so that those after it go on from its answers."""
@@ -310,9 +316,19 @@ class Search:
         return again or one
 
     def _score(self, one: Judged) -> float:
+        """Return prior and fit together, beside the network that fits best."""
+        behind = min(self._gain(one) - self._lead, 0.0)
+        return one.candidate.prior + FAR * credit(behind, one.fit.late)
+
+    def _gain(self, one: Judged) -> float:
+        """Return by how much a network fits better than one to which all are compared.
+
+        Where only its first norms were measured, it is not known to fit better.
+        """
         if self._against is None:
             self._against = one.fit
-        return one.candidate.prior + FAR * gain(one.fit, self._against)
+        lead = gain(one.fit, self._against)
+        return lead if len(one.fit.norms) >= len(self._against.norms) else min(lead, self._lead)
 
 
 def _key(layout: str, choices: Mapping[str, str]) -> Key:

@@ -13,12 +13,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from napari_segnet.programs.structure._between import MIXED, Between
-from napari_segnet.programs.structure._blocks import unlike
+from napari_segnet.programs.structure._ends import MOST_CHANNELS, end_cost
 from napari_segnet.programs.structure._facts import Facts
-from napari_segnet.programs.structure._foreign import is_foreign
 from napari_segnet.programs.structure._names import (
     DECODER,
     OUTPUT,
@@ -28,9 +26,8 @@ from napari_segnet.programs.structure._names import (
     same_element,
 )
 from napari_segnet.programs.structure._parts import Part, is_separable
+from napari_segnet.programs.structure._steps import behind
 from napari_segnet.programs.structure._topology import (
-    LEVELS,
-    POOLS,
     RESIZINGS,
     Answer,
     Join,
@@ -47,12 +44,8 @@ MOST_WORK = 200_000
 """No more states are continued, nor more divided by the parts: about a second or two."""
 MOST_FOUND = 16
 """More topologies are not looked at."""
-MOST_CHANNELS = 32
-"""No image has more channels."""
 MOST_COLOURS = 8
 """Images of more channels are met by layers of as many or more."""
-MOST_OUTPUTS = 256
-"""No segmentation has more classes (ADE20K has 150)."""
 AHEAD = 0.25
 """Of each part that is left. Complete networks have none, so these come out by their costs."""
 MOST_COST = 9.0
@@ -114,7 +107,7 @@ class Search:
             popped += 1
             cost -= self._ahead(state)
             if state.used == self.all:
-                more = self._end(state)
+                more = end_cost(self.parts, state, self.flat, self.says_out)
                 if more is not None:
                     count += 1
                     heapq.heappush(heap, (cost + more, -count, state, True))
@@ -127,8 +120,6 @@ class Search:
     def _ahead(self, state: State) -> float:
         """Return about what the parts that are left cost: states of many parts come first."""
         return AHEAD * (len(self.parts) - len(state.steps))
-
-    # ---- Both ends -----------------------------------------------------------------
 
     def _starts(self) -> Iterator[tuple[float, State]]:
         for number, (price, order) in enumerate(self.turns.orders):
@@ -152,41 +143,6 @@ class Search:
                 image = Answer(channels=count, level=0)
                 begin = State(used=0, channels=count, level=0, answers=(image,), order=number)
                 yield from self._straight(begin, at, cost)
-
-    def _end(self, state: State) -> float | None:
-        """Return what is unusual about a complete network; None: it is none for images."""
-        last = self.parts[state.steps[-1].part]
-        if state.level > (2 if state.ups else 1) or state.channels > MOST_OUTPUTS:
-            return None
-        if state.gated >= 0 or (state.taken and not state.poolings and not self.flat):
-            return None  # a skip connection joins levels
-        risen = pairwise(state.steps)
-        if any(one.shuffled and two.join != "concat" for one, two in risen):
-            return None  # networks that enlarge images shuffle pixels, too
-        if state.steps[-1].shuffled or is_foreign(self.parts, state):
-            return None
-        bare = not state.taken and not any(one.transposed for one in state.steps)
-        if bare and state.channels > MOST_CHANNELS and last.role != OUTPUT:
-            return None  # a backbone alone
-        wider = state.channels > max(MOST_CHANNELS, last.first.inputs(False))
-        if wider and last.role != OUTPUT:
-            return None  # as many as stand before a rearrangement to more pixels
-        if not state.ups and any((part.gap or 0) > 1 for part in self.parts):
-            return None  # poolings without a way back: a classifier of convolutions
-        cost = (2.5 if state.ups else 1.2) * state.level + 2.0 * max(
-            0, state.taken - state.ups - state.level
-        )
-        naturals = sum(one.natural for one in state.answers[1:])
-        naturals -= bool(state.after_pooling and naturals)  # the last pooled one is the bottom
-        if naturals and not state.taken:
-            cost += 1.4
-        elif naturals > state.taken:
-            cost += 2.0 * (naturals - state.taken)
-        if not state.poolings and not self.flat:
-            cost += 2.0
-        if last.role != OUTPUT and self.says_out:
-            cost += 2.0
-        return cost + unlike(self.parts, state.steps)
 
     # ---- One more part -------------------------------------------------------------
 
@@ -225,7 +181,7 @@ class Search:
             cost += aside + 1.5 * is_whole(part.name)
             for before, more in self.between.befores(state, at):
                 step = Step(part=at, before=before, groups=groups)
-                yield cost + more, self._after(state, step)
+                yield cost + more, behind(state, step, part)
             cost -= aside + 1.5 * is_whole(part.name)
         inside = bool(state.steps) and state.steps[-1].part == at - 1
         if part.gap is not None and not bridged and inside:
@@ -256,7 +212,7 @@ class Search:
             )  # fmt: skip
             mixed = MIXED * any(one.transposed for one in state.steps)
             mixed += 0.7 * self._narrows(state)
-            yield cost + more + (0.3 + mixed if up else 0.0), self._after(state, step)
+            yield cost + more + (0.3 + mixed if up else 0.0), behind(state, step, part)
 
     def _narrows(self, state: State) -> bool:
         """Tell if the last step was one convolution to fewer channels, as stands behind a resizing.
@@ -279,13 +235,13 @@ class Search:
         wants, odd = part.inputs(True), max(part.first.kernel) % 2 == 1
         if wants == state.channels:
             if state.level:
-                yield cost, self._after(state, Step(part=at, transposed=True))
+                yield cost, behind(state, Step(part=at, transposed=True), part)
             elif odd:
                 step = Step(part=at, transposed=True, stride_one=True)
-                yield cost + (0.3 if self.flat else 4.0), self._after(state, step)
+                yield cost + (0.3 if self.flat else 4.0), behind(state, step, part)
             if not state.up and (part.gap is None or part.gap > 0):
                 step = Step(part=at, transposed=True, before="pool")
-                yield cost + (1.5 if part.gap == 1 else 0.4), self._after(state, step)
+                yield cost + (1.5 if part.gap == 1 else 0.4), behind(state, step, part)
         for place, answer, more in self._skips(state, part):
             flat = not state.level
             if flat and not odd:
@@ -294,7 +250,7 @@ class Search:
                 step = Step(part=at, transposed=True, join="concat", skip=place, stride_one=flat)
                 yield (
                     cost + more + (1.0 if flat and not self.flat else 0.2),
-                    self._after(state, step),
+                    behind(state, step, part),
                 )
 
     def _shuffled(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
@@ -306,7 +262,7 @@ class Search:
         if alone and closes and state.level:
             named = part.role >= DECODER and unit.outputs(False) > unit.inputs(False)
             step = Step(part=at, shuffled=True)
-            yield cost + (0.7 if named else 3.0), self._after(state, step)
+            yield cost + (0.7 if named else 3.0), behind(state, step, part)
 
     def _gate(self, state: State, at: int, cost: float) -> Iterator[tuple[float, State]]:
         gate = self.parts[at].gate
@@ -379,56 +335,6 @@ class Search:
             if place == 0:
                 cost = 2.5
             yield place, answer, cost
-
-    # ---- The state behind a step -----------------------------------------------------
-
-    def _after(self, state: State, step: Step) -> State:
-        part = self.parts[step.part]
-        level, answers, up, limit = state.level, state.answers, state.up, state.limit
-        ups = state.ups
-        if step.before == "pool-resize":
-            answers = (*answers[:-1], replace(answers[-1], natural=True))
-        if step.before == "pool":
-            if not state.up:
-                last = answers[-1]
-                answers = (*answers[:-1], replace(last, natural=True))
-                pooled = replace(last, level=level + 1, natural=False, pooled=True)
-                answers = (*answers, pooled)
-                step = replace(step, keeps_pooled=True)
-            level += 1
-        if resizings := RESIZINGS.get(step.before, 0):
-            level, up, ups = level + LEVELS[step.before], True, ups + resizings
-        if step.transposed:
-            up = True
-            level, ups = (level, ups) if step.stride_one else (level - 1, ups + 1)
-        taken, after_pooling, gated = state.taken, state.after_pooling, state.gated
-        outputs = part.outputs(step.transposed)
-        if step.shuffled:
-            up, level, ups = True, level - 1, ups + 1
-            outputs //= 2 ** len(part.first.kernel)
-        if step.skip >= 0:
-            up, gated = True, -1
-            taken, limit = taken + (step.skip > 0), step.skip
-            if step.skip:
-                after_pooling = answers[step.skip].pooled
-        if not up:
-            answers = (*answers, Answer(channels=outputs, level=level, part=step.part))
-            step = replace(step, keeps=True)
-        return State(
-            used=state.used | 1 << step.part,
-            channels=outputs,
-            level=level,
-            answers=answers,
-            steps=(*state.steps, step),
-            up=up,
-            limit=limit,
-            taken=taken,
-            after_pooling=after_pooling,
-            gated=gated,
-            poolings=state.poolings + (step.before in POOLS),
-            ups=ups,
-            order=state.order,
-        )
 
 
 def _colours(part: Part) -> int:

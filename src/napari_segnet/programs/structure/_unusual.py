@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from napari_segnet.programs.structure._names import pattern
 from napari_segnet.programs.structure._parts import Part
-from napari_segnet.programs.structure._topology import Topology
+from napari_segnet.programs.structure._topology import RESIZINGS, Topology
 
 __all__ = ["unusual"]
 
@@ -21,6 +21,10 @@ another scale than that of the training fit such a network better."""
 LEAKY = 2.5
 """An estimate: an InstanceNorm with weights stands beside a LeakyReLU of 0.01 in nnU-Net and in
 what follows it (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z)."""
+
+OTHER_WAY = 2.0
+"""An estimate: blocks of one class on the way down and up have one activation; pix2pix, whose ways
+differ, has a class for each."""
 
 
 def unusual(
@@ -53,6 +57,8 @@ def unusual(
     striding = strides.get(parts[first.part].first.layer.name, 1) > 1
     if first.before == "pool" and not striding and taken.get("pooling", "strided") != "strided":
         price += POOLED_IMAGE
+    if taken.get("encoder_activation", "same") != "same" and _both_ways(parts, topology):
+        price += OTHER_WAY
     if taken.get("groups") == "instance":
         price -= LEAKY * (taken.get("activation") == "leaky-0.01")
     return price
@@ -65,6 +71,18 @@ def _one_class(parts: Sequence[Part], topology: Topology) -> bool:
         part = parts[step.part]
         if len(part.units) > 1 and not part.shortcut and not part.identity:
             kinds[step.before == "pool"].add(_inside(part))
+    return bool(kinds[True] & kinds[False])
+
+
+def _both_ways(parts: Sequence[Part], topology: Topology) -> bool:
+    """Tell if blocks of several convolutions are built alike on the way down and up."""
+    kinds: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    up = False
+    for step in topology.steps:
+        part = parts[step.part]
+        up |= step.transposed or step.shuffled or step.before in RESIZINGS
+        if len(part.units) > 1:
+            kinds[up].add(_inside(part))
     return bool(kinds[True] & kinds[False])
 
 

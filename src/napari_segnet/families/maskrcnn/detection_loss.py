@@ -259,7 +259,7 @@ def _box_loss(
     there: Objects,
     match: torch.Tensor,
 ) -> torch.Tensor:
-    deltas = deltas.unflatten(1, (-1, 4))
+    deltas = deltas.view(len(deltas), deltas.shape[1] // 4, 4)
     row = torch.arange(len(deltas), device=deltas.device)
     column = there.classes[match] - (0 if rules.background_first else 1)
     if deltas.shape[1] == 1:

@@ -264,7 +264,7 @@ def _ordered(deltas: torch.Tensor, order: tuple[int, ...]) -> torch.Tensor:
     """Return deltas ``(n, 4 boxes, ...)`` in the order x, y, width, height."""
     if order == ORDERS[0]:
         return deltas
-    boxes = deltas.unflatten(1, (-1, 4))
+    boxes = deltas.view(len(deltas), deltas.shape[1] // 4, 4, *deltas.shape[2:])
     return boxes[:, :, list(order)].flatten(1, 2)
 
 

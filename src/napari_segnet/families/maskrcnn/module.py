@@ -290,7 +290,7 @@ def _select(
     objects = scores[:, 1:]
     places = rules.inner(proposals, features.corner)
     # (n, boxes, 4): one box for each class, background with them or not, or one for all.
-    deltas = deltas.unflatten(1, (-1, 4))
+    deltas = deltas.view(len(deltas), deltas.shape[1] // 4, 4)
     moved = decode(deltas, places[:, None], rules.box_weights, rules.largest)
     moved = moved[:, -objects.shape[1] :].expand(-1, objects.shape[1], -1)
     moved = rules.clip(moved, features.shape, features.corner)
